@@ -1,0 +1,58 @@
+# One target per intention; CI calls the same names.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+DATA ?=
+ARCHITECTURE ?=
+
+.PHONY: demo up test lint format bench lock clean
+
+demo: $(VENV)/.local
+	@$(BIN)/python -m launcher demo $(if $(DATA),--data "$(DATA)") $(if $(ARCHITECTURE),--architecture "$(ARCHITECTURE)")
+
+up: $(VENV)/.local
+	@$(BIN)/python -m launcher up
+
+test: $(VENV)/.dev
+	$(BIN)/python -m pytest -m "not slow and not integration"
+	$(BIN)/python -m pytest -m "slow or integration"
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/.dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# Both install everything the services need; .dev adds what tests and checks need.
+$(VENV)/.local: requirements/local.txt
+	@$(MAKE) --no-print-directory install REQUIREMENTS=$<
+	@touch $@
+
+$(VENV)/.dev: requirements/dev.txt
+	@$(MAKE) --no-print-directory install REQUIREMENTS=$<
+	@touch $@ $(VENV)/.local
+
+.PHONY: install
+install:
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if v in ((3, 11), (3, 12)) else f"Headstart needs Python 3.11 or 3.12, this is {sys.version.split()[0]}: set PYTHON=python3.12, say.")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing $(REQUIREMENTS) into $(VENV) (the first time takes a minute or two) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(REQUIREMENTS)
+
+COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-header --no-annotate pyproject.toml
+
+# New pins for everything; what pip installs is exactly what stands there.
+lock:
+	$(COMPILE) --upgrade -o requirements/dev.txt --extra trainer --extra worker --extra predictor --extra local --extra dev
+	$(COMPILE) -c requirements/dev.txt -o requirements/local.txt --extra trainer --extra worker --extra predictor --extra local
+	$(COMPILE) -c requirements/dev.txt -o requirements/trainer.txt --extra trainer
+	$(COMPILE) -c requirements/dev.txt -o requirements/worker.txt --extra worker
+	$(COMPILE) -c requirements/dev.txt -o requirements/predictor.txt --extra predictor
+	$(COMPILE) -c requirements/dev.txt -o requirements/gpu.txt --extra gpu
+
+clean:
+	rm -rf $(VENV) var .pytest_cache .mypy_cache .ruff_cache

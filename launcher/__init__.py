@@ -1,0 +1,1 @@
+"""Starts the services as local processes: `make up` and `make demo`."""

@@ -1,0 +1,1 @@
+"""Serves the newest published version of every model over HTTP."""

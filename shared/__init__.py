@@ -1,0 +1,1 @@
+"""What the trainer and the predictor both import, and nothing else."""

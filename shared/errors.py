@@ -1,0 +1,119 @@
+"""The errors that a user can meet.
+
+HeadstartError
+├── NotFound                 404   DatasetNotFound, TrainingNotFound, ModelNotFound, VersionNotFound
+├── Conflict                 409   TrainingEnded
+├── InvalidRequest           422   a field's value is wrong in a way only the service can know
+│   ├── InvalidDataset             nothing can be trained on what was sent
+│   └── WeightsUnavailable         the architecture's pre-trained weights can't be had
+├── InvalidImage             422   bytes that are no usable picture
+├── TooLarge                 413   a limit of the settings was exceeded
+├── UnsupportedMedia         415
+├── Unavailable              503   Redis away, no model yet, queue full
+├── VersionCorrupt                 a published version that must not be served
+└── TrainingCancelled              ends the phases of a cancelled training
+
+Each carries the HTTP status it is answered with; `shared.problems` turns it into problem+json.
+"""
+
+from typing import ClassVar
+
+
+class HeadstartError(Exception):
+    """Root of every error with a message written for the user."""
+
+    status: ClassVar[int] = 500
+    title: ClassVar[str] = "Internal error"
+
+    @property
+    def detail(self) -> str:
+        return str(self)
+
+
+class NotFound(HeadstartError):
+    status = 404
+    title = "Not found"
+
+
+class DatasetNotFound(NotFound):
+    def __init__(self, dataset_id: str) -> None:
+        super().__init__(f"There is no dataset {dataset_id!r}.")
+
+
+class TrainingNotFound(NotFound):
+    def __init__(self, training_id: str) -> None:
+        super().__init__(f"There is no training {training_id!r}.")
+
+
+class ModelNotFound(NotFound):
+    def __init__(self, name: str, known: list[str]) -> None:
+        have = ", ".join(known) if known else "none yet"
+        super().__init__(f"There is no model {name!r}. Models: {have}.")
+
+
+class VersionNotFound(NotFound):
+    def __init__(self, name: str, version: int, known: list[int]) -> None:
+        have = ", ".join(map(str, known)) if known else "none yet"
+        super().__init__(f"Model {name!r} has no version {version}. Versions: {have}.")
+
+
+class Conflict(HeadstartError):
+    status = 409
+    title = "Conflict"
+
+
+class TrainingEnded(Conflict):
+    def __init__(self, training_id: str, state: str) -> None:
+        super().__init__(f"Training {training_id!r} has already ended: it is {state}.")
+
+
+class InvalidRequest(HeadstartError):
+    status = 422
+    title = "Invalid request"
+
+
+class InvalidDataset(InvalidRequest):
+    title = "Invalid dataset"
+
+
+class WeightsUnavailable(InvalidRequest):
+    title = "Weights unavailable"
+
+
+class InvalidImage(HeadstartError):
+    """Bytes that can't be used as a picture; `verdict` is the dataset reader's word for why."""
+
+    status = 422
+    title = "Invalid image"
+
+    def __init__(self, verdict: str, detail: str) -> None:
+        super().__init__(detail)
+        self.verdict = verdict
+
+
+class TooLarge(HeadstartError):
+    status = 413
+    title = "Too large"
+
+
+class UnsupportedMedia(HeadstartError):
+    status = 415
+    title = "Unsupported media type"
+
+
+class Unavailable(HeadstartError):
+    status = 503
+    title = "Unavailable"
+
+    def __init__(self, detail: str, retry_after: int = 1) -> None:
+        super().__init__(detail)
+        self.retry_after = retry_after
+
+
+class VersionCorrupt(HeadstartError):
+    title = "Corrupt version"
+
+
+class TrainingCancelled(HeadstartError):
+    status = 409
+    title = "Training cancelled"

@@ -1,0 +1,28 @@
+"""Ids and names that are safe as a single path component."""
+
+import re
+import secrets
+from datetime import UTC, datetime
+from typing import Annotated
+
+from pydantic import StringConstraints
+
+ModelName = Annotated[
+    str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$", max_length=63)
+]
+
+_ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{6}")
+_MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
+
+
+def new_id() -> str:
+    """Return an id that sorts by time of creation, e.g. `20260131-235959-1a2b3c`."""
+    return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
+
+
+def is_id(text: str) -> bool:
+    return _ID.fullmatch(text) is not None
+
+
+def is_model_name(text: str) -> bool:
+    return _MODEL_NAME.fullmatch(text) is not None

@@ -1,0 +1,82 @@
+"""What a published version says of itself: `manifest.json`."""
+
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from shared.identifiers import ModelName
+
+MANIFEST_FILE = "manifest.json"
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class FileEntry(_Record):
+    path: str
+    bytes: int = Field(ge=0)
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+
+
+class InputSpec(_Record):
+    """The pixels that the exported graph takes: uint8 RGB of shape (n, height, width, 3)."""
+
+    height: int = Field(gt=0, le=4096)
+    width: int = Field(gt=0, le=4096)
+    channels: Literal[3] = 3
+    dtype: Literal["uint8"] = "uint8"
+    color: Literal["RGB"] = "RGB"
+
+
+class DatasetInfo(_Record):
+    id: str
+    digest: str
+    images: int
+    labels: dict[str, int]
+
+
+class WeightsInfo(_Record):
+    source: str
+    sha256: str
+
+
+class Manifest(_Record):
+    """Everything that is known of one version of a model.
+
+    Attributes:
+        labels: in the order of the graph's outputs.
+        golden_tolerance: the largest absolute difference from the recorded probabilities with
+            which a golden image still counts as answered right.
+        files: every file of the version except the manifest itself.
+    """
+
+    schema_version: Literal[1] = 1
+    model: ModelName
+    version: int = Field(ge=0)
+    labels: list[str] = Field(min_length=2)
+    architecture: str
+    input: InputSpec
+    preprocessing_version: int
+    metrics: dict[str, Any]
+    dataset: DatasetInfo
+    weights: WeightsInfo
+    training: dict[str, Any]
+    training_id: str
+    seed: int
+    libraries: dict[str, str]
+    golden_tolerance: float = Field(default=0.05, gt=0, lt=1)
+    created_at: datetime
+    files: list[FileEntry] = Field(default_factory=list)
+
+
+class GoldenImage(_Record):
+    """A test image and the probabilities, one per label, that the trainer got for it."""
+
+    file: str
+    label: str
+    probabilities: list[float]
+
+
+GOLDEN_FILE = "golden/golden.json"

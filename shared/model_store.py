@@ -1,0 +1,217 @@
+"""Published models: the contract between the trainer and the predictor.
+
+    models/<name>/<version>/     an integer, staged as .staging-<id> and renamed into place
+    models/<name>/pin.json       {"version": n}, only while a version is pinned
+
+A directory with an integer for a name is complete: that is also TensorFlow Serving's rule.
+"""
+
+import fcntl
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
+
+from shared.errors import ModelNotFound, VersionCorrupt, VersionNotFound
+from shared.files import atomic_write, sha256_file, sync_directory, sync_tree
+from shared.identifiers import is_model_name
+from shared.manifest import GOLDEN_FILE, MANIFEST_FILE, FileEntry, GoldenImage, Manifest
+
+SAVED_MODEL = "."
+OPENVINO_MODEL = "openvino/model.xml"
+KERAS_MODEL = "model.keras"
+
+_golden_images = TypeAdapter(list[GoldenImage])
+
+
+class ModelStore:
+    """The `models/` directory of a store."""
+
+    def __init__(self, store: Path) -> None:
+        self.root = store / "models"
+
+    def names(self) -> list[str]:
+        """Return the names of the models that have at least one version, sorted."""
+        if not self.root.is_dir():
+            return []
+        return sorted(
+            path.name
+            for path in self.root.iterdir()
+            if is_model_name(path.name) and self._integers(path)
+        )
+
+    def versions(self, name: str) -> list[int]:
+        """Return the published versions of a model, oldest first.
+
+        Raises:
+            ModelNotFound: the model has no version.
+        """
+        versions = self._integers(self.root / name) if is_model_name(name) else []
+        if not versions:
+            raise ModelNotFound(name, self.names())
+        return versions
+
+    def directory(self, name: str, version: int) -> Path:
+        """Return where a version lies.
+
+        Raises:
+            ModelNotFound, VersionNotFound: it does not exist.
+        """
+        versions = self.versions(name)
+        if version not in versions:
+            raise VersionNotFound(name, version, versions)
+        return self.root / name / str(version)
+
+    def manifest(self, name: str, version: int) -> Manifest:
+        return read_manifest(self.directory(name, version))
+
+    def pinned(self, name: str) -> int | None:
+        """Return the version that the model is pinned to, if any."""
+        try:
+            version = json.loads((self.root / name / "pin.json").read_bytes())["version"]
+        except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError):
+            return None
+        return version if isinstance(version, int) else None
+
+    def pin(self, name: str, version: int | None) -> None:
+        """Pin a model to one of its versions, or un-pin it with None.
+
+        Raises:
+            ModelNotFound, VersionNotFound: there is no such version.
+        """
+        file = self.root / name / "pin.json"
+        if version is None:
+            self.versions(name)
+            file.unlink(missing_ok=True)
+        else:
+            self.directory(name, version)
+            atomic_write(file, json.dumps({"version": version}).encode())
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[Path]:
+        """Yield an empty directory for a version in the making; what is left of it is removed."""
+        directory = self.root / name / f".staging-{secrets.token_hex(6)}"
+        directory.mkdir(parents=True)
+        try:
+            yield directory
+        finally:
+            shutil.rmtree(directory, ignore_errors=True)
+
+    def publish(self, staging: Path, manifest: Manifest) -> int:
+        """Make a staged directory the next version of `manifest.model` and return its number.
+
+        A training publishes once: if one of the versions already carries the manifest's
+        `training_id`, that version is returned and nothing is written.
+
+        Args:
+            staging: a directory from `stage`, complete but for its manifest.
+            manifest: its `version` and `files` are filled in here.
+        """
+        model = self.root / manifest.model
+        files = _describe(staging)
+        with _locked(model / ".lock"):
+            if (existing := self.published_by(manifest.model, manifest.training_id)) is not None:
+                return existing
+            version = max(self._integers(model), default=0) + 1
+            final = manifest.model_copy(update={"version": version, "files": files})
+            (staging / MANIFEST_FILE).write_text(final.model_dump_json(indent=2))
+            sync_tree(staging)
+            staging.rename(model / str(version))
+            sync_directory(model)
+        return version
+
+    def published_by(self, name: str, training_id: str) -> int | None:
+        """Return the version that a training has published, if it has."""
+        for version in reversed(self._integers(self.root / name)):
+            try:
+                manifest = read_manifest(self.root / name / str(version))
+            except VersionCorrupt:
+                continue
+            if manifest.training_id == training_id:
+                return version
+        return None
+
+    @staticmethod
+    def _integers(directory: Path) -> list[int]:
+        if not directory.is_dir():
+            return []
+        names = (entry.name for entry in os.scandir(directory) if entry.is_dir())
+        return sorted(int(name) for name in names if name.isascii() and name.isdigit())
+
+
+def read_manifest(directory: Path) -> Manifest:
+    """Read the manifest of a version.
+
+    Raises:
+        VersionCorrupt: it is missing or does not say what a manifest says.
+    """
+    try:
+        return Manifest.model_validate_json((directory / MANIFEST_FILE).read_bytes())
+    except FileNotFoundError:
+        raise VersionCorrupt(f"{MANIFEST_FILE} is missing.") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the document"
+        raise VersionCorrupt(f"{MANIFEST_FILE}: {where}: {first['msg']}.") from None
+
+
+def read_golden(directory: Path, manifest: Manifest) -> list[GoldenImage]:
+    """Read the golden images of a version.
+
+    Raises:
+        VersionCorrupt: the list is missing, malformed, or does not fit the manifest's labels.
+    """
+    try:
+        golden = _golden_images.validate_json((directory / GOLDEN_FILE).read_bytes())
+    except (FileNotFoundError, ValidationError) as error:
+        raise VersionCorrupt(f"{GOLDEN_FILE} is missing or malformed.") from error
+    for image in golden:
+        if Path(image.file).name != image.file:
+            raise VersionCorrupt(f"{GOLDEN_FILE} names a file outside of golden/.")
+        if len(image.probabilities) != len(manifest.labels) or image.label not in manifest.labels:
+            raise VersionCorrupt(f"{GOLDEN_FILE}: {image.file} does not fit the labels.")
+    return golden
+
+
+def verify(directory: Path) -> Manifest:
+    """Check every file of a version against its manifest and return the manifest.
+
+    Raises:
+        VersionCorrupt: a file is missing, has another size or another hash, or lies elsewhere.
+    """
+    manifest = read_manifest(directory)
+    if str(manifest.version) != directory.name or manifest.model != directory.parent.name:
+        raise VersionCorrupt(f"The manifest is that of {manifest.model} {manifest.version}.")
+    for entry in manifest.files:
+        path = directory / entry.path
+        if not path.resolve().is_relative_to(directory.resolve()):
+            raise VersionCorrupt(f"The manifest names a file outside of the version: {entry.path}")
+        if not path.is_file():
+            raise VersionCorrupt(f"{entry.path} is missing.")
+        if path.stat().st_size != entry.bytes or sha256_file(path) != entry.sha256:
+            raise VersionCorrupt(f"{entry.path} is not the file that was published.")
+    return manifest
+
+
+def _describe(directory: Path) -> list[FileEntry]:
+    return [
+        FileEntry(
+            path=path.relative_to(directory).as_posix(),
+            bytes=path.stat().st_size,
+            sha256=sha256_file(path),
+        )
+        for path in sorted(directory.rglob("*"))
+        if path.is_file()
+    ]
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    with path.open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,106 @@
+"""Answers every error as RFC 9457 problem+json; the only place where errors meet FastAPI."""
+
+import logging
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+
+from shared.errors import HeadstartError, Unavailable
+
+log = logging.getLogger(__name__)
+
+
+class FieldProblem(BaseModel):
+    """One field of a request that was not as expected."""
+
+    field: str
+    detail: str
+
+
+class Problem(BaseModel):
+    """RFC 9457 problem details."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str
+    errors: list[FieldProblem] = Field(default_factory=list)
+
+
+class ProblemResponse(JSONResponse):
+    media_type = "application/problem+json"
+
+
+def problem_response(
+    status: int,
+    title: str,
+    detail: str,
+    errors: list[FieldProblem] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> ProblemResponse:
+    problem = Problem(title=title, status=status, detail=detail, errors=errors or [])
+    body = problem.model_dump(exclude_defaults=True)
+    return ProblemResponse({"type": problem.type, **body}, status, dict(headers or {}))
+
+
+def describe_validation(errors: list[Any]) -> list[FieldProblem]:
+    """Say of each pydantic error which field, what was expected, and what came."""
+    return [_field_problem(error) for error in errors]
+
+
+def add_problem_handlers(app: FastAPI) -> None:
+    app.add_exception_handler(HeadstartError, _on_headstart_error)
+    app.add_exception_handler(RequestValidationError, _on_validation_error)
+    app.add_exception_handler(HTTPException, _on_http_exception)
+    app.add_exception_handler(Exception, _on_unexpected_error)
+
+
+def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Return what a route's `responses=` says of the errors it answers with."""
+    return {
+        status: {
+            "description": HTTPStatus(status).phrase,
+            "content": {"application/problem+json": {"schema": Problem.model_json_schema()}},
+        }
+        for status in statuses
+    }
+
+
+def _field_problem(error: Mapping[str, Any]) -> FieldProblem:
+    location = [str(part) for part in error["loc"] if part not in {"body", "query", "path"}]
+    detail = error["msg"].removeprefix("Value error, ")
+    if error["type"] not in {"missing", "extra_forbidden"} and not isinstance(
+        error.get("input"), dict | list
+    ):
+        detail = f"{detail}. Received: {error.get('input')!r}"[:500]
+    return FieldProblem(field=".".join(location) or "request", detail=detail)
+
+
+async def _on_headstart_error(_: Request, error: Exception) -> ProblemResponse:
+    assert isinstance(error, HeadstartError)  # noqa: S101 - registered for this class only
+    headers = {"Retry-After": str(error.retry_after)} if isinstance(error, Unavailable) else None
+    return problem_response(error.status, error.title, error.detail, headers=headers)
+
+
+async def _on_validation_error(_: Request, error: Exception) -> ProblemResponse:
+    assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for this class only
+    errors = describe_validation(list(error.errors()))
+    detail = "; ".join(f"{problem.field}: {problem.detail}" for problem in errors)
+    return problem_response(422, "Invalid request", detail, errors)
+
+
+async def _on_http_exception(_: Request, error: Exception) -> ProblemResponse:
+    assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class only
+    title = HTTPStatus(error.status_code).phrase
+    return problem_response(error.status_code, title, str(error.detail), headers=error.headers)
+
+
+async def _on_unexpected_error(request: Request, error: Exception) -> ProblemResponse:
+    log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    return problem_response(500, "Internal error", "Something went wrong here; the log says what.")

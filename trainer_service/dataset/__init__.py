@@ -1,0 +1,1 @@
+"""Reads archives and folders of labelled images into datasets."""
