@@ -1,0 +1,19 @@
+"""Settings of the predictor."""
+
+from pydantic import Field
+
+from shared.settings import SharedSettings
+
+
+class PredictorSettings(SharedSettings):
+    predictor_port: int = Field(
+        default=8001, ge=0, le=65535, description="Port of the predictor; 0 picks a free one."
+    )
+    poll_seconds: float = Field(
+        default=1.0, gt=0, description="Seconds between two looks at the model store."
+    )
+    max_batch: int = Field(default=16, gt=0, description="Most images in one forward pass.")
+    max_queue: int = Field(
+        default=256, gt=0, description="Most images that may wait; beyond it requests get 503."
+    )
+    max_files: int = Field(default=64, gt=0, description="Most files in one predict request.")

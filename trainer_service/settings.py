@@ -1,0 +1,42 @@
+"""Settings of the trainer API and its workers."""
+
+from pathlib import Path
+
+from pydantic import Field
+
+from shared.settings import SharedSettings
+
+GIB = 2**30
+
+
+class TrainerSettings(SharedSettings):
+    datasets: Path | None = Field(
+        default=None,
+        description="Directory below which a dataset may be named by its path; none if unset.",
+    )
+    weights: Path = Field(
+        default=Path("var/weights"),
+        description="Directory of <architecture>.weights.h5 files; downloads are kept there too.",
+    )
+    weights_url: str = Field(
+        default="https://storage.googleapis.com/tensorflow",
+        description="Base URL of Keras' pre-trained weights, or of a mirror of them.",
+    )
+    weights_timeout: float = Field(
+        default=3.0, gt=0, description="Seconds after which a silent weights host is given up on."
+    )
+    redis_url: str = Field(
+        default="redis://127.0.0.1:6379/0", description="Broker, result backend and live progress."
+    )
+    trainer_port: int = Field(
+        default=8000, ge=0, le=65535, description="Port of the trainer API; 0 picks a free one."
+    )
+    max_upload_bytes: int = Field(
+        default=8 * GIB, gt=0, description="Largest request body with an archive, in bytes."
+    )
+    max_dataset_bytes: int = Field(
+        default=32 * GIB, gt=0, description="Largest dataset once unpacked, in bytes."
+    )
+    max_dataset_files: int = Field(
+        default=1_000_000, gt=0, description="Most files that one archive or folder may hold."
+    )
