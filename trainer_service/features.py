@@ -1,0 +1,81 @@
+"""Bottleneck features on disk, computed once per image.
+
+    features/<space>/<shard>.npy      float32 (n, feature_size)
+    features/<space>/<shard>.json     {"images": [sha256, …], "seconds": …}, written last
+
+A space is one backbone with its weights, preprocessing and precision (`feature_space`); within it
+an image is known by the SHA-256 of its bytes, so any dataset that holds the image shares its row.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from shared.files import atomic_write, atomic_writer
+
+Features = npt.NDArray[np.float32]
+
+
+class Row(NamedTuple):
+    """Where an image's features lie, and the seconds that computing them took."""
+
+    shard: str
+    index: int
+    seconds: float
+
+
+class FeatureStore:
+    """The features of one space."""
+
+    def __init__(self, store: Path, space: str) -> None:
+        self._directory = store / "features" / space
+
+    def locate(self) -> dict[str, Row]:
+        """Return where the features of each known image lie, by the image's SHA-256."""
+        rows: dict[str, Row] = {}
+        for file in self._directory.glob("*.json"):
+            shard = json.loads(file.read_bytes())
+            seconds = shard["seconds"] / max(1, len(shard["images"]))
+            for index, sha256 in enumerate(shard["images"]):
+                rows[sha256] = Row(file.stem, index, seconds)
+        return rows
+
+    def write(self, images: Sequence[str], features: Features, seconds: float) -> None:
+        """Store one shard; writing the same images again replaces it.
+
+        Args:
+            images: SHA-256 of each image.
+            features: float32 (len(images), feature_size).
+            seconds: how long computing them took.
+        """
+        self._directory.mkdir(parents=True, exist_ok=True)
+        shard = hashlib.sha256("".join(images).encode()).hexdigest()[:32]
+        with atomic_writer(self._directory / f"{shard}.npy") as file:
+            np.save(file, features)
+        index = json.dumps({"images": list(images), "seconds": seconds})
+        atomic_write(self._directory / f"{shard}.json", index.encode())
+
+    def read(self, images: Sequence[str]) -> Features:
+        """Return the features of the images, in their order: float32 (n, feature_size).
+
+        Raises:
+            KeyError: an image has no features here.
+        """
+        rows = self.locate()
+        places: dict[str, list[tuple[int, int]]] = {}
+        for position, sha256 in enumerate(images):
+            row = rows[sha256]
+            places.setdefault(row.shard, []).append((position, row.index))
+        features: Features | None = None
+        for shard, pairs in places.items():
+            stored = np.load(self._directory / f"{shard}.npy", mmap_mode="r")
+            if features is None:
+                features = np.empty((len(images), stored.shape[1]), np.float32)
+            positions, indices = np.array(pairs).T
+            features[positions] = stored[indices]
+        return np.empty((0, 0), np.float32) if features is None else features

@@ -1,0 +1,170 @@
+"""The head phase: a small classifier trained on bottleneck features."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from shared.errors import InvalidRequest
+from trainer_service.features import Features
+from trainer_service.schemas import EarlyStopping, TrainingRequest
+
+Truth = npt.NDArray[np.int64]
+
+#: Share of the learning rate that the decaying schedules end at.
+FINAL_LEARNING_RATE = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class HeadData:
+    """Features, float32 (n, feature_size), and label indices, int64 (n,), of one split."""
+
+    features: Features
+    truth: Truth
+
+
+@dataclass(frozen=True, slots=True)
+class TrainedHead:
+    """The head with its best weights, and per epoch what Keras logged.
+
+    Attributes:
+        model: a `keras.Model`, float32 (n, feature_size) to probabilities float32 (n, labels).
+        history: loss, accuracy, val_loss, val_accuracy and learning_rate of each epoch.
+    """
+
+    model: Any
+    history: list[dict[str, float]]
+
+
+def train_head(
+    train: HeadData,
+    validation: HeadData,
+    labels: Sequence[str],
+    request: TrainingRequest,
+    on_epoch: Callable[[int, dict[str, float]], None],
+) -> TrainedHead:
+    """Train a head; the same seed and features give the same head.
+
+    Args:
+        train: what is learnt from.
+        validation: what early stopping looks at; never learnt from.
+        labels: in the order of the outputs.
+        request: epochs, batch size, optimizer and so on.
+        on_epoch: called after each epoch with its number, from 1, and its logs; what it raises
+            ends the training.
+
+    Raises:
+        InvalidRequest: the loss ceased to be a number.
+    """
+    import keras
+
+    from trainer_service.epoch_reporter import EpochReporter
+
+    keras.utils.set_random_seed(request.seed)
+    model = build_head(train.features, len(labels), request)
+    steps = -(-len(train.truth) // request.batch_size)
+    model.compile(
+        optimizer=_optimizer(request, steps),
+        loss="sparse_categorical_crossentropy",
+        metrics=["accuracy"],
+        # One call of the compiled graph per epoch: the steps themselves are microseconds.
+        steps_per_execution=steps,
+    )
+    reporter = EpochReporter(on_epoch)
+    model.fit(
+        train.features,
+        train.truth,
+        validation_data=(validation.features, validation.truth),
+        validation_batch_size=4096,
+        epochs=request.epochs,
+        batch_size=request.batch_size,
+        class_weight=class_weights(train.truth, len(labels), request),
+        callbacks=[reporter, *_early_stopping(request)],
+        verbose=0,
+    )
+    if not np.isfinite(reporter.history[-1]["loss"]):
+        raise InvalidRequest(
+            "The loss is no longer a number: expected a learning_rate that converges. "
+            f"Received: {request.learning_rate}"
+        )
+    return TrainedHead(model, reporter.history)
+
+
+def build_head(features: Features, labels: int, request: TrainingRequest) -> Any:
+    """Return an untrained head that standardises its input by the mean and spread of `features`.
+
+    Backbones differ in the scale of their features by two orders of magnitude; standardised, the
+    default learning rate suits them all.
+    """
+    import keras
+
+    variance = features.var(axis=0, dtype=np.float64)
+    layers: list[Any] = [
+        keras.Input((features.shape[1],), name="features"),
+        keras.layers.Normalization(
+            mean=features.mean(axis=0, dtype=np.float64),
+            # A feature that never varies carries nothing and must not be divided by zero.
+            variance=np.where(variance > 1e-12, variance, 1.0),
+            name="standardise",
+        ),
+        keras.layers.Dropout(request.dropout, seed=request.seed, name="dropout"),
+    ]
+    if request.hidden_units:
+        layers += [
+            keras.layers.Dense(request.hidden_units, activation="relu", name="hidden"),
+            keras.layers.Dropout(request.dropout, seed=request.seed + 1, name="hidden_dropout"),
+        ]
+    layers.append(keras.layers.Dense(labels, activation="softmax", name="probabilities"))
+    return keras.Sequential(layers, name="head")
+
+
+def class_weights(truth: Truth, labels: int, request: TrainingRequest) -> dict[int, float] | None:
+    """Return n / (labels x count) for each label if asked for, as scikit-learn's "balanced"."""
+    if request.class_weights == "none":
+        return None
+    counts = np.bincount(truth, minlength=labels)
+    return {label: len(truth) / (labels * count) for label, count in enumerate(counts)}
+
+
+def _early_stopping(request: TrainingRequest) -> list[Any]:
+    import keras
+
+    if not isinstance(request.early_stopping, EarlyStopping):
+        return []
+    return [
+        keras.callbacks.EarlyStopping(
+            monitor=request.early_stopping.metric,
+            min_delta=request.early_stopping.min_delta,
+            patience=request.early_stopping.patience,
+            restore_best_weights=True,
+        )
+    ]
+
+
+def _optimizer(request: TrainingRequest, steps_per_epoch: int) -> Any:
+    import keras
+
+    optimizers = {
+        "adam": keras.optimizers.Adam,
+        "adamw": keras.optimizers.AdamW,
+        "sgd": lambda rate: keras.optimizers.SGD(rate, momentum=0.9),
+        "rmsprop": keras.optimizers.RMSprop,
+    }
+    return optimizers[request.optimizer](_schedule(request, steps_per_epoch * request.epochs))
+
+
+def _schedule(request: TrainingRequest, steps: int) -> Any:
+    from keras.optimizers import schedules
+
+    rate = request.learning_rate
+    match request.learning_rate_schedule:
+        case "exponential":
+            return schedules.ExponentialDecay(rate, steps, FINAL_LEARNING_RATE)
+        case "polynomial":
+            return schedules.PolynomialDecay(rate, steps, rate * FINAL_LEARNING_RATE)
+        case "cosine":
+            return schedules.CosineDecay(rate, steps, FINAL_LEARNING_RATE)
+        case _:
+            return rate

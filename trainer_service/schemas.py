@@ -1,0 +1,190 @@
+"""What the trainer is asked and what it answers."""
+
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from shared.architectures import DEFAULT_ARCHITECTURE
+from shared.identifiers import ModelName
+
+
+class State(StrEnum):
+    """Where a training stands; the last three are its ends."""
+
+    QUEUED = "queued"
+    PREPARING = "preparing"
+    BOTTLENECK = "bottleneck"
+    HEAD = "head"
+    EVALUATING = "evaluating"
+    PUBLISHING = "publishing"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def ended(self) -> bool:
+        return self in {State.SUCCEEDED, State.FAILED, State.CANCELLED}
+
+
+class _Request(BaseModel):
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+
+class DatasetPath(_Request):
+    """A folder or archive below the datasets directory of the trainer's machine."""
+
+    path: str = Field(min_length=1, max_length=4096, examples=["pets"])
+
+
+class SplitFractions(_Request):
+    """Shares of the images held out from training, where the archive brings no split itself."""
+
+    validation: float = Field(default=0.15, gt=0, lt=1)
+    test: float = Field(default=0.15, gt=0, lt=1)
+
+    @model_validator(mode="after")
+    def _leaves_something_to_train_on(self) -> Self:
+        if self.validation + self.test >= 1:
+            raise ValueError("validation and test together must stay below 1")
+        return self
+
+
+class EarlyStopping(_Request):
+    """Ends the head phase when `metric` has not improved by `min_delta` for `patience` epochs."""
+
+    metric: Literal["val_loss", "val_accuracy"] = "val_loss"
+    min_delta: float = Field(default=0.0, ge=0)
+    patience: int = Field(default=8, ge=1, le=1000)
+
+
+class TrainingRequest(_Request):
+    """One training; every field but the images has a default that does."""
+
+    model: ModelName = Field(default="default", description="Name of the model to publish.")
+    architecture: str = Field(default=DEFAULT_ARCHITECTURE, max_length=64)
+    dataset: str | DatasetPath | None = Field(
+        default=None,
+        description="Id of a dataset, or {'path': …} below the trainer's datasets directory.",
+    )
+    epochs: int = Field(default=50, ge=1, le=10_000)
+    batch_size: int = Field(default=32, ge=1, le=65_536)
+    learning_rate: float = Field(default=1e-3, gt=0, le=10)
+    learning_rate_schedule: Literal["constant", "exponential", "polynomial", "cosine"] = "constant"
+    optimizer: Literal["adam", "adamw", "sgd", "rmsprop"] = "adam"
+    dropout: float = Field(default=0.2, ge=0, lt=1)
+    hidden_units: int = Field(default=0, ge=0, le=16_384, description="0: no hidden layer.")
+    early_stopping: EarlyStopping | Literal["off"] = Field(default_factory=EarlyStopping)
+    class_weights: Literal["none", "balanced"] = "none"
+    split: SplitFractions = Field(default_factory=SplitFractions)
+    seed: int = Field(default=0, ge=0, lt=2**31)
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+
+
+class Transition(_Record):
+    """A state and when it was entered; `seconds` is how long it lasted, null while it does."""
+
+    state: State
+    at: datetime
+    seconds: float | None = None
+
+
+class Progress(_Record):
+    phase: State
+    done: int
+    total: int
+    per_second: float | None = None
+    eta_seconds: float | None = None
+
+
+class RejectedImage(_Record):
+    name: str
+    label: str | None = None
+    verdict: str
+    detail: str = ""
+
+
+class TrainingDataset(_Record):
+    id: str
+    images: int | None = None
+    labels: dict[str, int] = Field(default_factory=dict)
+    split: dict[str, int] = Field(default_factory=dict)
+    rejected: list[RejectedImage] = Field(default_factory=list)
+
+
+class CacheUse(_Record):
+    """How many images' features were already there, and the seconds of computing that saved."""
+
+    reused: int
+    computed: int
+    seconds_saved: float
+
+
+class ErrorInfo(_Record):
+    type: str
+    detail: str
+
+
+class TrainingRecord(_Record):
+    """One training, as the trainer answers it and as it lies in the store."""
+
+    id: str
+    model: str
+    architecture: str
+    state: State
+    version: int | None = None
+    dataset: TrainingDataset
+    progress: Progress | None = None
+    transitions: list[Transition]
+    cache: CacheUse | None = None
+    metrics: dict[str, Any] = Field(default_factory=dict)
+    error: ErrorInfo | None = None
+    cancel_requested: bool = False
+    request: TrainingRequest
+    created_at: datetime
+
+    def enter(self, state: State) -> None:
+        """Move to `state`, timing the one that ends; entering the current one changes nothing."""
+        if state == self.state:
+            return
+        now = datetime.now(UTC)
+        last = self.transitions[-1]
+        last.seconds = round((now - last.at).total_seconds(), 3)
+        seconds = 0.0 if state.ended else None
+        self.transitions.append(Transition(state=state, at=now, seconds=seconds))
+        self.state = state
+        self.progress = None
+
+
+class DatasetState(StrEnum):
+    QUEUED = "queued"
+    READING = "reading"
+    READY = "ready"
+    FAILED = "failed"
+
+
+class DatasetRecord(_Record):
+    """A set of labelled images.
+
+    Attributes:
+        source: the name of the uploaded archive, or the path below the datasets directory.
+        path: whether the images stay where `source` says instead of in the store.
+    """
+
+    id: str
+    state: DatasetState
+    source: str
+    path: bool
+    created_at: datetime
+    images: int | None = None
+    labels: dict[str, int] = Field(default_factory=dict)
+    rejected: list[RejectedImage] = Field(default_factory=list)
+    ignored: int = 0
+    layout: str | None = None
+    has_split: bool = False
+    digest: str | None = None
+    error: ErrorInfo | None = None
