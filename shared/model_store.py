@@ -9,6 +9,7 @@ A directory with an integer for a name is complete: that is also TensorFlow Serv
 import fcntl
 import json
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Iterator
@@ -25,6 +26,8 @@ from shared.manifest import GOLDEN_FILE, MANIFEST_FILE, FileEntry, GoldenImage, 
 SAVED_MODEL = "."
 OPENVINO_MODEL = "openvino/model.xml"
 KERAS_MODEL = "model.keras"
+
+_VERSION = re.compile(r"0|[1-9][0-9]{0,17}")
 
 _golden_images = TypeAdapter(list[GoldenImage])
 
@@ -141,7 +144,7 @@ class ModelStore:
         if not directory.is_dir():
             return []
         names = (entry.name for entry in os.scandir(directory) if entry.is_dir())
-        return sorted(int(name) for name in names if name.isascii() and name.isdigit())
+        return sorted(int(name) for name in names if _VERSION.fullmatch(name))
 
 
 def read_manifest(directory: Path) -> Manifest:
@@ -170,6 +173,8 @@ def read_golden(directory: Path, manifest: Manifest) -> list[GoldenImage]:
         golden = _golden_images.validate_json((directory / GOLDEN_FILE).read_bytes())
     except (FileNotFoundError, ValidationError) as error:
         raise VersionCorrupt(f"{GOLDEN_FILE} is missing or malformed.") from error
+    if not golden:
+        raise VersionCorrupt(f"{GOLDEN_FILE} lists no image.")
     for image in golden:
         if Path(image.file).name != image.file:
             raise VersionCorrupt(f"{GOLDEN_FILE} names a file outside of golden/.")
@@ -182,11 +187,14 @@ def verify(directory: Path) -> Manifest:
     """Check every file of a version against its manifest and return the manifest.
 
     Raises:
-        VersionCorrupt: a file is missing, has another size or another hash, or lies elsewhere.
+        VersionCorrupt: a file is missing, has another size or another hash, lies elsewhere, or is
+            not in the manifest.
     """
     manifest = read_manifest(directory)
     if str(manifest.version) != directory.name or manifest.model != directory.parent.name:
         raise VersionCorrupt(f"The manifest is that of {manifest.model} {manifest.version}.")
+    if unlisted := sorted(_visible_files(directory) - {entry.path for entry in manifest.files}):
+        raise VersionCorrupt(f"{unlisted[0]} is not in the manifest.")
     for entry in manifest.files:
         path = directory / entry.path
         if not path.resolve().is_relative_to(directory.resolve()):
@@ -208,6 +216,16 @@ def _describe(directory: Path) -> list[FileEntry]:
         for path in sorted(directory.rglob("*"))
         if path.is_file()
     ]
+
+
+def _visible_files(directory: Path) -> set[str]:
+    """Return the files but the manifest; what file managers and NFS leave behind is hidden."""
+    names = {
+        path.relative_to(directory).as_posix()
+        for path in directory.rglob("*")
+        if path.is_file() and not path.name.startswith(".")
+    }
+    return names - {MANIFEST_FILE}
 
 
 @contextmanager

@@ -66,10 +66,17 @@ def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {
         status: {
             "description": HTTPStatus(status).phrase,
-            "content": {"application/problem+json": {"schema": Problem.model_json_schema()}},
+            "content": {"application/problem+json": {"schema": _problem_schema()}},
         }
         for status in statuses
     }
+
+
+def _problem_schema() -> dict[str, Any]:
+    """Return the schema without `$defs`, which mean nothing inside of an OpenAPI document."""
+    schema = Problem.model_json_schema()
+    schema["properties"]["errors"]["items"] = schema.pop("$defs")["FieldProblem"]
+    return schema
 
 
 def _field_problem(error: Mapping[str, Any]) -> FieldProblem:

@@ -1,0 +1,66 @@
+"""The predictor as an ASGI application."""
+
+import asyncio
+import logging
+import os
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, suppress
+from importlib.metadata import PackageNotFoundError, version
+
+from fastapi import FastAPI
+
+from predictor_service.endpoints import router
+from predictor_service.hot_reload import HotReload
+from predictor_service.loading import VersionLoader
+from predictor_service.served import Models
+from predictor_service.settings import PredictorSettings
+from shared.model_store import ModelStore
+from shared.problems import add_problem_handlers
+
+log = logging.getLogger(__name__)
+
+
+def create_app(settings: PredictorSettings | None = None) -> FastAPI:
+    """Return the predictor; it starts to look at the store when it starts to serve."""
+    app = FastAPI(
+        title="Headstart predictor",
+        summary="Classifies images with the models that the trainer publishes.",
+        version=_version(),
+        lifespan=_lifespan,
+    )
+    app.state.settings = settings or PredictorSettings()
+    app.state.models = Models()
+    app.include_router(router)
+    add_problem_handlers(app)
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    settings: PredictorSettings = app.state.settings
+    pool = ThreadPoolExecutor(pool_size(settings.threads), thread_name_prefix="predict")
+    loader = VersionLoader(settings, pool)
+    store = ModelStore(settings.store)
+    reload = HotReload(store, app.state.models, loader, settings.poll_seconds)
+    task = asyncio.create_task(reload.run(), name="hot reload")
+    log.info("watching %s every %g s", store.root, settings.poll_seconds)
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def pool_size(threads: int) -> int:
+    """Return how many threads decode: two at least, for one of them waits for the engine."""
+    return max(2, threads or os.cpu_count() or 2)
+
+
+def _version() -> str:
+    try:
+        return version("headstart")
+    except PackageNotFoundError:  # run from a checkout
+        return "0"

@@ -1,0 +1,124 @@
+"""Turns images that arrive one by one into the batches that an engine is fast with."""
+
+import asyncio
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shared.errors import Unavailable
+
+Pixels = NDArray[np.uint8]
+Probabilities = NDArray[np.float32]
+Answer = Probabilities | Exception
+
+
+@dataclass(slots=True, eq=False)
+class _Image:
+    data: bytes
+    answer: "asyncio.Future[Answer]"
+    pixels: Pixels = field(init=False)
+
+
+class Batcher:
+    """Decodes images in a thread pool and runs them through one engine in batches.
+
+    A batch is what is already waiting when the engine becomes free, `max_batch` images at most:
+    nobody waits for a batch to fill, and while one batch computes the next one gathers. The
+    thread that decodes an image while the engine is idle computes, too, until nothing waits; so
+    a single image costs two thread switches.
+
+    Args:
+        infer: uint8 (n, height, width, 3) to float32 (n, labels); called by one thread at a time.
+        decode: bytes of an image file to uint8 (height, width, 3); called by many threads.
+        pool: at least two threads, or nothing gathers while the engine computes.
+        max_queue: images that may be inside at once.
+    """
+
+    def __init__(
+        self,
+        infer: Callable[[Pixels], Probabilities],
+        decode: Callable[[bytes], Pixels],
+        pool: ThreadPoolExecutor,
+        *,
+        max_batch: int,
+        max_queue: int,
+    ) -> None:
+        self._infer = infer
+        self._decode = decode
+        self._pool = pool
+        self._max_batch = max_batch
+        self._max_queue = max_queue
+        self._loop = asyncio.get_running_loop()
+        self._inside = 0
+        self._lock = threading.Lock()
+        self._waiting: list[_Image] = []
+        self._computing = False
+
+    def check_room(self, images: int = 1) -> None:
+        """Refuse images for which there is no room; an idle batcher takes any number.
+
+        Raises:
+            Unavailable: with them more than `max_queue` images would be inside.
+        """
+        if self._inside and self._inside + images > self._max_queue:
+            raise Unavailable(
+                f"The queue is full: HEADSTART_MAX_QUEUE allows {self._max_queue} images, "
+                f"{self._inside} are waiting. Try again in a second."
+            )
+
+    async def predict(self, files: list[bytes]) -> list[Answer]:
+        """Return the probabilities, float32 (labels,), of each file or the error it met.
+
+        Raises:
+            Unavailable: there is no room for them; none was taken.
+        """
+        self.check_room(len(files))
+        self._inside += len(files)
+        images = [_Image(data, self._loop.create_future()) for data in files]
+        for image in images:
+            self._pool.submit(self._work, image)
+        return [await image.answer for image in images]
+
+    def _work(self, image: _Image) -> None:
+        try:
+            image.pixels = self._decode(image.data)
+        except Exception as error:  # noqa: BLE001 - handed to whoever waits for this image
+            self._answer([image], [error])
+            return
+        with self._lock:
+            self._waiting.append(image)
+            if self._computing:
+                return
+            self._computing = True
+        while batch := self._next_batch():
+            self._answer(batch, self._compute(batch))
+
+    def _next_batch(self) -> list[_Image]:
+        with self._lock:
+            batch = self._waiting[: self._max_batch]
+            del self._waiting[: self._max_batch]
+            self._computing = bool(batch)
+        return batch
+
+    def _compute(self, batch: list[_Image]) -> Sequence[Answer]:
+        try:
+            return list(self._infer(_stack([image.pixels for image in batch])))
+        except Exception as error:  # noqa: BLE001 - handed to whoever waits for this batch
+            return [error] * len(batch)
+
+    def _answer(self, images: list[_Image], answers: Sequence[Answer]) -> None:
+        self._loop.call_soon_threadsafe(self._deliver, images, answers)
+
+    def _deliver(self, images: list[_Image], answers: Sequence[Answer]) -> None:
+        for image, answer in zip(images, answers, strict=True):
+            if not image.answer.done():  # a client that left took its future along
+                image.answer.set_result(answer)
+        self._inside -= len(images)
+
+
+def _stack(images: list[Pixels]) -> Pixels:
+    return images[0][np.newaxis] if len(images) == 1 else np.stack(images)

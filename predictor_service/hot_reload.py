@@ -1,0 +1,214 @@
+"""Keeps what is served in step with what is published."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+from predictor_service.schemas import Quarantine
+from predictor_service.served import Model, Models, ServedVersion
+from shared.errors import HeadstartError
+from shared.manifest import MANIFEST_FILE
+from shared.model_store import ModelStore
+
+log = logging.getLogger(__name__)
+
+#: After so many seconds a version that the machine, not its files, failed is looked at again.
+RETRY_SECONDS = 30.0
+
+#: What every file below a directory looks like from outside: path, size, times of change.
+Fingerprint = frozenset[tuple[str, int, int, int]]
+
+
+class StoreVanished(HeadstartError):
+    """The store was there and is not any more: unmounted, most likely."""
+
+
+class Loader(Protocol):
+    async def load(self, directory: Path) -> ServedVersion: ...
+
+
+class _Refusal(NamedTuple):
+    fingerprint: Fingerprint
+    retry_at: float
+
+
+class _Listing(NamedTuple):
+    name: str
+    versions: list[int]
+    pinned: int | None
+
+
+class HotReload:
+    """Looks at the store again and again and swaps in what it finds there.
+
+    Args:
+        models: filled and kept up to date.
+        poll_seconds: time between two looks.
+    """
+
+    def __init__(
+        self, store: ModelStore, models: Models, loader: Loader, poll_seconds: float
+    ) -> None:
+        self._store = store
+        self._models = models
+        self._loader = loader
+        self._poll_seconds = poll_seconds
+        self._refusals: dict[Path, _Refusal] = {}
+        self._manifests: dict[str, Fingerprint] = {}
+        self._complaint = ""
+
+    async def run(self) -> None:
+        """Poll until cancelled; a failing poll is logged and the next one tries again."""
+        while True:
+            try:
+                await self.poll()
+                self._complaint = ""
+            except Exception as error:  # noqa: BLE001 - the loop outlives whatever goes wrong
+                self._complain(error)
+            await asyncio.sleep(self._poll_seconds)
+
+    async def poll(self) -> None:
+        """Look once and load what should be served by now.
+
+        Raises:
+            StoreVanished, OSError: the store can't be read; what is served stays.
+        """
+        listings = await asyncio.to_thread(self._look)
+        for model in self._models.keep_only({listing.name for listing in listings}):
+            log.info("unloaded model=%s: it is no longer in the store", model.name)
+        for listing in listings:
+            model = self._models.ensure(listing.name)
+            model.versions, model.pinned = listing.versions, listing.pinned
+        for listing in listings:
+            await self._update(self._models.get(listing.name))
+        self._models.scanned = True
+
+    def _look(self) -> list[_Listing]:
+        if self._models.scanned and self._models.all() and not self._store.root.is_dir():
+            raise StoreVanished(f"The model store is gone: {self._store.root}.")
+        return [
+            _Listing(name, self._store.versions(name), self._store.pinned(name))
+            for name in self._store.names()
+        ]
+
+    async def _update(self, model: Model) -> None:
+        await self._reconsider(model)
+        replaced = await self._is_replaced(model)
+        for version in wanted(model, served_is_replaced=replaced):
+            if await self._load(model, version):
+                break
+        model.notice = _notice(model)
+
+    async def _reconsider(self, model: Model) -> None:
+        for version in list(model.quarantined):
+            directory = self._directory(model, version)
+            refusal = self._refusals[directory]
+            changed = await asyncio.to_thread(fingerprint, directory) != refusal.fingerprint
+            if changed or time.monotonic() >= refusal.retry_at:
+                del model.quarantined[version], self._refusals[directory]
+
+    async def _is_replaced(self, model: Model) -> bool:
+        """Tell whether the directory of the served version holds another manifest by now."""
+        if model.version not in model.versions:
+            return False
+        directory = self._directory(model, model.version)
+        now = await asyncio.to_thread(fingerprint, directory, MANIFEST_FILE)
+        return now != self._manifests.get(model.name)
+
+    async def _load(self, model: Model, version: int) -> bool:
+        directory = self._directory(model, version)
+        before = await asyncio.to_thread(fingerprint, directory)
+        model.loading = version
+        started = time.monotonic()
+        try:
+            served = await self._loader.load(directory)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the version is not served
+            await self._refuse(model, version, before, error)
+            return False
+        finally:
+            model.loading = None
+        model.served = served
+        self._manifests[model.name] = _only(before, MANIFEST_FILE)
+        seconds = time.monotonic() - started
+        log.info("loaded model=%s version=%d in %.2f s", model.name, version, seconds)
+        return True
+
+    async def _refuse(
+        self, model: Model, version: int, before: Fingerprint, error: Exception
+    ) -> None:
+        directory = self._directory(model, version)
+        if await asyncio.to_thread(fingerprint, directory) != before:
+            log.warning("model=%s version=%d changed while it was loaded", model.name, version)
+            return
+        transient = isinstance(error, OSError | MemoryError)
+        retry_at = time.monotonic() + RETRY_SECONDS if transient else float("inf")
+        self._refusals[directory] = _Refusal(before, retry_at)
+        reason = str(error) if isinstance(error, HeadstartError) else _describe(error)
+        model.quarantined[version] = Quarantine(
+            version=version, reason=reason, at=datetime.now(UTC)
+        )
+        log.error("quarantined model=%s version=%d: %s", model.name, version, reason)
+
+    def _directory(self, model: Model, version: int) -> Path:
+        return self._store.root / model.name / str(version)
+
+    def _complain(self, error: Exception) -> None:
+        """Log a failing poll once, not every second for as long as it fails."""
+        complaint = _describe(error)
+        if complaint != self._complaint:
+            log.error("can't read the model store, trying again: %s", complaint)
+        self._complaint = complaint
+
+
+def wanted(model: Model, *, served_is_replaced: bool = False) -> list[int]:
+    """Return the versions worth loading, best first; none if what is served should stay.
+
+    The pinned version, else the newest one that is not quarantined. What is served goes on while
+    nothing better loads; only an un-pinned model whose version was deleted goes back to an older.
+    """
+    newest_first = [v for v in reversed(model.versions) if v not in model.quarantined]
+    served = model.version
+    if model.pinned is not None:
+        pinned = [v for v in newest_first if v == model.pinned]
+        if served is None:
+            return pinned + [v for v in newest_first if v != model.pinned]
+        return pinned if served != model.pinned or served_is_replaced else []
+    if served not in model.versions:
+        return newest_first
+    return [v for v in newest_first if v > served or (v == served and served_is_replaced)]
+
+
+def fingerprint(directory: Path, pattern: str = "**/*") -> Fingerprint:
+    """Describe the files below a directory, without reading them; empty if there are none."""
+    return frozenset(_entries(directory, pattern))
+
+
+def _entries(directory: Path, pattern: str) -> Iterator[tuple[str, int, int, int]]:
+    for path in directory.glob(pattern):
+        try:
+            status = path.stat()
+        except FileNotFoundError:
+            continue
+        name = path.relative_to(directory).as_posix()
+        yield name, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+
+def _only(entries: Fingerprint, *names: str) -> Fingerprint:
+    return frozenset(entry for entry in entries if entry[0] in names)
+
+
+def _describe(error: Exception) -> str:
+    first_line = (str(error).strip() or "no message").splitlines()[0]
+    return f"{type(error).__name__}: {first_line}"
+
+
+def _notice(model: Model) -> str | None:
+    if model.pinned is None or model.pinned == model.version:
+        return None
+    fault = "could not be loaded" if model.pinned in model.versions else "does not exist"
+    instead = "nothing" if model.version is None else f"version {model.version}"
+    return f"Version {model.pinned} is pinned but {fault}; {instead} is served."

@@ -1,0 +1,112 @@
+"""Loads a published version and proves that it answers as it did when it was trained."""
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from predictor_service.batching import Answer, Batcher, Probabilities
+from predictor_service.served import ServedVersion
+from predictor_service.settings import PredictorSettings
+from shared.engines import Engine, load_version_engine
+from shared.errors import VersionCorrupt
+from shared.images import ImageLimits, decode
+from shared.manifest import GOLDEN_FILE, GoldenImage, Manifest
+from shared.model_store import read_golden, verify
+
+#: How far from 1 a row of probabilities may add up to; bf16 keeps eight bits.
+SUM_TOLERANCE = 0.02
+
+
+class _Opened(NamedTuple):
+    manifest: Manifest
+    engine: Engine
+    golden: list[tuple[GoldenImage, bytes]]
+
+
+class VersionLoader:
+    """Turns a version's directory into something that can be served.
+
+    Hashing, loading and warming take place in a thread of their own, one version at a time, and
+    the golden images take the same way as everyone's: `pool`, a batcher, the engine.
+    """
+
+    def __init__(self, settings: PredictorSettings, pool: ThreadPoolExecutor) -> None:
+        self._settings = settings
+        self._pool = pool
+        self._limits = ImageLimits(settings.max_image_bytes, settings.max_image_pixels)
+
+    async def load(self, directory: Path) -> ServedVersion:
+        """Verify, load, warm and try a version.
+
+        Raises:
+            VersionCorrupt: its files or its answers are not those that were published.
+            Exception: whatever the engine raises on a network that it can't load.
+        """
+        opened = await asyncio.to_thread(self._open, directory)
+        batcher = self._batcher(opened)
+        answers = await batcher.predict([data for _, data in opened.golden])
+        for (image, _), answer in zip(opened.golden, answers, strict=True):
+            _compare(image, answer, opened.manifest)
+        return ServedVersion(opened.manifest, opened.engine, batcher, datetime.now(UTC))
+
+    def _open(self, directory: Path) -> _Opened:
+        manifest = verify(directory)
+        golden = [
+            (image, (directory / GOLDEN_FILE).with_name(image.file).read_bytes())
+            for image in read_golden(directory, manifest)
+        ]
+        engine = load_version_engine(directory, self._settings.engine, self._settings.threads)
+        warm(engine, manifest, self._settings.max_batch)
+        return _Opened(manifest, engine, golden)
+
+    def _batcher(self, opened: _Opened) -> Batcher:
+        size = opened.manifest.input
+        return Batcher(
+            opened.engine.infer,
+            partial(decode, height=size.height, width=size.width, limits=self._limits),
+            self._pool,
+            max_batch=self._settings.max_batch,
+            max_queue=self._settings.max_queue,
+        )
+
+
+def warm(engine: Engine, manifest: Manifest, max_batch: int) -> None:
+    """Run every power of two up to `max_batch` and check what comes out.
+
+    Raises:
+        VersionCorrupt: the network does not answer with one probability for each label.
+    """
+    sizes = {min(1 << power, max_batch) for power in range(max_batch.bit_length())} | {max_batch}
+    shape = (manifest.input.height, manifest.input.width, manifest.input.channels)
+    for size in sorted(sizes):
+        _check_output(engine.infer(np.zeros((size, *shape), np.uint8)), size, manifest)
+
+
+def _check_output(output: Probabilities, images: int, manifest: Manifest) -> None:
+    expected = (images, len(manifest.labels))
+    if output.shape != expected:
+        raise VersionCorrupt(
+            f"The network should answer with shape {expected}: {images} images, "
+            f"{expected[1]} labels. Received: {output.shape}."
+        )
+    sums = output.sum(axis=1)
+    if not np.allclose(sums, 1, atol=SUM_TOLERANCE) or output.min() < 0:
+        raise VersionCorrupt(
+            f"The network's probabilities should add up to 1. Received: {sums[0]}."
+        )
+
+
+def _compare(image: GoldenImage, answer: Answer, manifest: Manifest) -> None:
+    if isinstance(answer, Exception):
+        raise VersionCorrupt(f"Golden image {image.file} can't be predicted: {answer}") from answer
+    difference = float(np.abs(answer - np.array(image.probabilities)).max())
+    if not difference <= manifest.golden_tolerance:
+        raise VersionCorrupt(
+            f"Golden image {image.file} is answered otherwise than when it was trained: a "
+            f"probability is off by {difference:.3g}, allowed is {manifest.golden_tolerance:g}."
+        )

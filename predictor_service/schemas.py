@@ -1,0 +1,69 @@
+"""What the predictor answers with."""
+
+from datetime import datetime
+
+from pydantic import BaseModel, Field
+
+from shared.problems import Problem
+
+
+class LabelProbability(BaseModel):
+    label: str
+    probability: float = Field(ge=0, le=1)
+
+
+class Prediction(BaseModel):
+    """What a model says of one file."""
+
+    file: str | None = Field(description="The file's name as it was sent, if it had one.")
+    model: str
+    version: int
+    label: str
+    probability: float = Field(ge=0, le=1)
+    top: list[LabelProbability] = Field(description="The likeliest labels, likeliest first.")
+
+
+class FileError(BaseModel):
+    """Why one file got no prediction."""
+
+    file: str | None
+    error: Problem
+
+
+class PredictResponse(BaseModel):
+    predictions: list[Prediction | FileError] = Field(
+        description="One entry for each file, in the order in which they were sent."
+    )
+
+
+class Quarantine(BaseModel):
+    """A version that was refused; it is looked at again when its files change."""
+
+    version: int
+    reason: str
+    at: datetime
+
+
+class ModelInfo(BaseModel):
+    """One model of the store and the version that is served of it."""
+
+    name: str
+    version: int | None = Field(description="The version that is served, if any is.")
+    pinned: int | None
+    versions: list[int] = Field(description="The published versions, oldest first.")
+    loading: int | None = Field(description="The version that is being loaded, if any is.")
+    engine: str | None
+    precision: str | None
+    architecture: str | None
+    labels: list[str]
+    loaded_at: datetime | None
+    quarantined: list[Quarantine]
+    notice: str | None = Field(description="What the store asks for and can't be done, if so.")
+
+
+class ModelList(BaseModel):
+    models: list[ModelInfo]
+
+
+class Health(BaseModel):
+    status: str
