@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from shared.errors import InvalidRequest
+
 Preprocessing = Literal["identity", "unit_range", "caffe", "efficientnet_lite"]
 
 #: Raised whenever decoding, resizing or normalisation changes what a backbone sees.
@@ -23,8 +25,8 @@ class Architecture:
             exported graph.
         feature_size: length of its bottleneck features (global average pooling).
         parameters: number of weights, without the top.
-        download: path below `HEADSTART_WEIGHTS_URL` of Keras' own file, or None.
-        download_sha256: hash of that file as Keras states it, or None if it states none.
+        download: path below `HEADSTART_WEIGHTS_URL` of Keras' own no-top file, or None.
+        download_hash: hex MD5 or SHA-256 of that file, whichever Keras states, or None if none.
     """
 
     id: str
@@ -35,3 +37,130 @@ class Architecture:
     parameters: int
     download: str | None
     download_hash: str | None
+
+
+_ROWS = (
+    Architecture(
+        id="mobilenet_v2",
+        builder="MobileNetV2",
+        input_size=224,
+        preprocessing="unit_range",
+        feature_size=1280,
+        parameters=2_257_984,
+        download="keras-applications/mobilenet_v2/"
+        "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224_no_top.h5",
+        download_hash=None,
+    ),
+    Architecture(
+        id="vgg16",
+        builder="VGG16",
+        input_size=224,
+        preprocessing="caffe",
+        feature_size=512,
+        parameters=14_714_688,
+        download="keras-applications/vgg16/vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5",
+        download_hash="6d6bbae143d832006294945121d1f1fc",
+    ),
+    Architecture(
+        id="inception_v3",
+        builder="InceptionV3",
+        input_size=299,
+        preprocessing="unit_range",
+        feature_size=2048,
+        parameters=21_802_784,
+        download="keras-applications/inception_v3/"
+        "inception_v3_weights_tf_dim_ordering_tf_kernels_notop.h5",
+        download_hash="bcbd6486424b2319ff4ef7d526e38f63",
+    ),
+    Architecture(
+        id="resnet50_v2",
+        builder="ResNet50V2",
+        input_size=224,
+        preprocessing="unit_range",
+        feature_size=2048,
+        parameters=23_564_800,
+        download="keras-applications/resnet/resnet50v2_weights_tf_dim_ordering_tf_kernels_notop.h5",
+        download_hash="fac2f116257151a9d068a22e544a4917",
+    ),
+    Architecture(
+        id="resnet101_v2",
+        builder="ResNet101V2",
+        input_size=224,
+        preprocessing="unit_range",
+        feature_size=2048,
+        parameters=42_626_560,
+        download="keras-applications/resnet/"
+        "resnet101v2_weights_tf_dim_ordering_tf_kernels_notop.h5",
+        download_hash="c0ed64b8031c3730f411d2eb4eea35b5",
+    ),
+    Architecture(
+        id="efficientnet_lite0",
+        builder=None,
+        input_size=224,
+        preprocessing="efficientnet_lite",
+        feature_size=1280,
+        parameters=3_413_024,
+        download=None,
+        download_hash=None,
+    ),
+    Architecture(
+        id="efficientnet_v2_b0",
+        builder="EfficientNetV2B0",
+        input_size=224,
+        preprocessing="identity",
+        feature_size=1280,
+        parameters=5_919_312,
+        download="keras-applications/efficientnet_v2/efficientnetv2-b0_notop.h5",
+        download_hash="893217f2bb855e2983157299931e43ff",
+    ),
+    Architecture(
+        id="mobilenet_v3_large",
+        builder="MobileNetV3Large",
+        input_size=224,
+        preprocessing="identity",
+        feature_size=960,
+        parameters=2_996_352,
+        download="keras-applications/mobilenet_v3/"
+        "weights_mobilenet_v3_large_224_1.0_float_no_top_v2.h5",
+        download_hash="07fb09a5933dd0c8eaafa16978110389",
+    ),
+    Architecture(
+        id="convnext_tiny",
+        builder="ConvNeXtTiny",
+        input_size=224,
+        preprocessing="identity",
+        feature_size=768,
+        parameters=27_820_128,
+        download="keras-applications/convnext/convnext_tiny_notop.h5",
+        download_hash="d547c096cabd03329d7be5562c5e14798aa39ed24b474157cef5e85ab9e49ef1",
+    ),
+)
+
+CATALOGUE: dict[str, Architecture] = {row.id: row for row in _ROWS}
+
+ALIASES = {
+    "googlenet": "inception_v3",
+    "inception": "inception_v3",
+    "mobilenet": "mobilenet_v2",
+    "resnet": "resnet50_v2",
+}
+
+
+def find_architecture(name: str) -> Architecture:
+    """Return the architecture of that id or alias, however it is spelt (`MobileNetV2`).
+
+    Raises:
+        InvalidRequest: there is none.
+    """
+    spelling = _plain(name)
+    for known, id_ in [*((id_, id_) for id_ in CATALOGUE), *ALIASES.items()]:
+        if spelling == _plain(known):
+            return CATALOGUE[id_]
+    raise InvalidRequest(
+        f"`architecture` should be one of {', '.join(CATALOGUE)}, "
+        f"or an alias ({', '.join(ALIASES)}). Received: {name!r}."
+    )
+
+
+def _plain(name: str) -> str:
+    return "".join(character for character in name.lower() if character.isalnum())

@@ -1,0 +1,69 @@
+"""Which engine this machine uses. Nothing here imports TensorFlow to find out."""
+
+import os
+from importlib.metadata import PackageNotFoundError, distribution
+from importlib.util import find_spec
+from pathlib import Path
+
+from shared.engines.cpu import cpu_precision
+from shared.engines.engine import Engine, EngineName
+from shared.engines.openvino_engine import OpenVINOEngine
+from shared.engines.tensorflow_engine import TensorFlowEngine
+from shared.errors import InvalidRequest
+from shared.model_store import OPENVINO_MODEL, SAVED_MODEL
+from shared.settings import EngineChoice
+
+__all__ = ["cpu_precision", "has_nvidia_gpu", "load_version_engine", "select_engine"]
+
+_GPU_FILES = ("/dev/nvidia[0-9]*", "/proc/driver/nvidia/gpus/*")
+
+
+def select_engine(choice: EngineChoice) -> EngineName:
+    """Return the engine to use on this machine.
+
+    Args:
+        choice: "auto" takes TensorFlow where an NVIDIA GPU is visible and TensorFlow's GPU build
+            is installed, and OpenVINO elsewhere.
+
+    Raises:
+        InvalidRequest: the library that it takes is not installed.
+    """
+    if choice == "auto":
+        choice = "tensorflow" if has_nvidia_gpu() and _has_gpu_build() else "openvino"
+    if find_spec(choice) is None:
+        raise InvalidRequest(
+            f"`engine` should name an engine whose library is installed; {choice} is not. "
+            f"Received: {choice!r}."
+        )
+    return choice
+
+
+def load_version_engine(
+    version_directory: Path, choice: EngineChoice = "auto", threads: int = 0
+) -> Engine:
+    """Load a published version: pixels in, probabilities out.
+
+    Args:
+        version_directory: `models/<name>/<version>` of the store.
+        choice: the setting `engine`.
+        threads: CPU threads; 0 means all cores.
+    """
+    if select_engine(choice) == "tensorflow":
+        return TensorFlowEngine.from_saved_model(version_directory / SAVED_MODEL, threads=threads)
+    return OpenVINOEngine(version_directory / OPENVINO_MODEL, threads=threads)
+
+
+def has_nvidia_gpu(root: Path = Path("/")) -> bool:
+    """Tell whether the driver shows this process a GPU that it may use."""
+    if os.environ.get("CUDA_VISIBLE_DEVICES", "0").strip() in ("", "-1"):
+        return False
+    return any(True for pattern in _GPU_FILES for _ in root.glob(pattern.lstrip("/")))
+
+
+def _has_gpu_build() -> bool:
+    # The CPU build is a distribution of another name (tensorflow-cpu) with the same module.
+    try:
+        distribution("tensorflow")
+    except PackageNotFoundError:
+        return False
+    return find_spec("tensorflow") is not None

@@ -1,0 +1,101 @@
+"""Networks with TensorFlow: on a GPU, or where OpenVINO is not installed."""
+
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from shared.engines.engine import (
+    EngineName,
+    Outputs,
+    Pixels,
+    Precision,
+    check_pixels,
+    infer_in_chunks,
+    infer_pipelined,
+)
+
+#: Images per forward pass at most; enough to fill a GPU.
+CHUNK = 128
+
+
+class TensorFlowEngine:
+    """A function of TensorFlow, from pixels to one output, both batched.
+
+    Args:
+        function: takes a uint8 tensor (n, height, width, 3), returns a tensor (n, k).
+        size: height and width that it takes; None means any.
+        precision: what it computes in.
+    """
+
+    name: EngineName = "tensorflow"
+
+    def __init__(
+        self,
+        function: Callable[[Any], Any],
+        *,
+        size: tuple[int | None, int | None] = (None, None),
+        precision: Precision = "f32",
+    ) -> None:
+        self.precision: Precision = precision
+        self._function = function
+        self._height, self._width = size
+
+    @classmethod
+    def from_saved_model(cls, directory: Path, *, threads: int = 0) -> "TensorFlowEngine":
+        """Load the `pixels` signature of a SavedModel."""
+        tf = load_tensorflow(threads)
+        model = tf.saved_model.load(str(directory))
+        signature = model.signatures["pixels"]
+        (spec,) = signature.structured_input_signature[1].values()
+        (output,) = signature.structured_outputs
+
+        # The closure keeps the model alive: a signature alone does not hold its variables.
+        def function(pixels: Any, _model: Any = model) -> Any:
+            return signature(**{spec.name: pixels})[output]
+
+        return cls(function, size=(spec.shape[1], spec.shape[2]))
+
+    @classmethod
+    def from_keras(cls, model: Any, *, precision: Precision = "f32") -> "TensorFlowEngine":
+        """Wrap a Keras model whose only input is pixels."""
+        tf = load_tensorflow()
+        size = tuple(model.input_shape[1:3])
+
+        @tf.function(input_signature=[tf.TensorSpec((None, *size, 3), tf.uint8)])  # type: ignore[untyped-decorator]
+        def function(pixels: Any) -> Any:
+            return tf.cast(model(pixels, training=False), tf.float32)
+
+        return cls(function, size=size, precision=precision)
+
+    def infer(self, pixels: Pixels) -> Outputs:
+        check_pixels(pixels, self._height, self._width)
+        return infer_in_chunks(self._run, pixels, CHUNK)
+
+    def infer_batches(self, batches: Iterable[Pixels]) -> Iterator[Outputs]:
+        return infer_pipelined(self.infer, batches, workers=1)
+
+    def _run(self, pixels: Pixels) -> Outputs:
+        import tensorflow as tf
+
+        outputs = self._function(tf.constant(pixels))
+        return np.asarray(outputs, dtype=np.float32)
+
+
+def load_tensorflow(threads: int = 0) -> Any:
+    """Import and return TensorFlow, with GPU memory taken as needed rather than all at once.
+
+    Args:
+        threads: CPU threads; 0 means all cores. Without effect once TensorFlow has computed.
+    """
+    import tensorflow as tf
+
+    try:
+        for gpu in tf.config.list_physical_devices("GPU"):
+            tf.config.experimental.set_memory_growth(gpu, enable=True)
+        if threads:
+            tf.config.threading.set_intra_op_parallelism_threads(threads)
+    except RuntimeError:
+        pass  # TensorFlow is already running, with the settings that it began with.
+    return tf

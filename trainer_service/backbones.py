@@ -1,0 +1,214 @@
+"""Backbones: pre-trained networks from pixels to bottleneck features."""
+
+import hashlib
+import json
+import shutil
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from shared.architectures import PREPROCESSING_VERSION, Architecture, Preprocessing
+from shared.engines import Engine, OpenVINOEngine, TensorFlowEngine, select_engine
+from shared.engines.openvino_runtime import load_openvino
+from shared.engines.tensorflow_engine import load_tensorflow
+from shared.errors import WeightsUnavailable
+from shared.files import sync_tree
+from shared.settings import EngineChoice
+from trainer_service.weights import Weights
+
+_POLICY_LOCK = threading.Lock()
+_CAFFE_MEAN_RGB = (123.68, 116.779, 103.939)
+_IR_FILE = "model.xml"
+
+
+def build_backbone(
+    architecture: Architecture, weights: Weights | None, *, dtype_policy: str = "float32"
+) -> Any:
+    """Build a backbone with its normalisation inside.
+
+    Args:
+        architecture: a row of the catalogue.
+        weights: its pre-trained weights; None leaves them random.
+        dtype_policy: Keras' word for what it computes in; variables are float32 either way.
+
+    Returns:
+        A `keras.Model`: uint8 RGB of shape (n, height, width, 3) to features of shape
+        (n, feature_size), globally averaged, in the policy's compute dtype.
+
+    Raises:
+        WeightsUnavailable: the weights file is damaged or of another architecture.
+    """
+    import keras
+
+    size = architecture.input_size
+    with _policy(dtype_policy):
+        network = _build_network(architecture)
+        if weights is not None:
+            _load(network, architecture, weights)
+        pixels = keras.Input((size, size, 3), dtype="uint8", name="pixels")
+        features = network(_normalise(pixels, architecture.preprocessing))
+        return keras.Model(pixels, features, name=architecture.id)
+
+
+@lru_cache(maxsize=2)
+def cached_backbone(architecture: Architecture, weights: Weights) -> Any:
+    """Return the float32 backbone, built once in this process; it must not be trained."""
+    return build_backbone(architecture, weights)
+
+
+@lru_cache(maxsize=2)
+def bottleneck_engine(
+    architecture: Architecture,
+    weights: Weights,
+    choice: EngineChoice,
+    cache_directory: Path,
+    threads: int = 0,
+) -> Engine:
+    """Return the engine that computes bottleneck features, made once in this process.
+
+    Args:
+        architecture: a row of the catalogue.
+        weights: its pre-trained weights.
+        choice: the setting `engine`.
+        cache_directory: where converted backbones are kept between processes.
+        threads: CPU threads; 0 means all cores.
+    """
+    if select_engine(choice) == "openvino":
+        model = backbone_ir(architecture, weights, cache_directory)
+        return OpenVINOEngine(model, threads=threads, hint="throughput")
+    tf = load_tensorflow(threads)
+    if tf.config.list_physical_devices("GPU"):
+        half = build_backbone(architecture, weights, dtype_policy="mixed_float16")
+        return TensorFlowEngine.from_keras(half, precision="mixed")
+    return TensorFlowEngine.from_keras(cached_backbone(architecture, weights))
+
+
+def backbone_ir(architecture: Architecture, weights: Weights, cache_directory: Path) -> Path:
+    """Return the backbone as an OpenVINO model, from the cache where it has been converted.
+
+    Only a conversion imports TensorFlow. The model takes uint8 pixels of shape (n, height, width,
+    3) and gives float32 features; its own weights are float32.
+    """
+    target = cache_directory / f"{architecture.id}-{_ir_digest(architecture, weights)}"
+    if not (target / _IR_FILE).is_file():
+        cache_directory.mkdir(parents=True, exist_ok=True)
+        staging = Path(tempfile.mkdtemp(prefix=".staging-", dir=cache_directory))
+        try:
+            model = convert(cached_backbone(architecture, weights))
+            save_ir(model, staging / _IR_FILE)
+            sync_tree(staging)
+            _move(staging, target)
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
+    return target / _IR_FILE
+
+
+def convert(model: Any) -> Any:
+    """Convert a `keras.Model` of one input to an `openvino.Model` of dynamic batch size."""
+    import tensorflow as tf
+
+    spec = tf.TensorSpec((None, *model.input_shape[1:]), model.input.dtype)
+    function = tf.function(lambda inputs: model(inputs, training=False))
+    return load_openvino().convert_model(function.get_concrete_function(spec))
+
+
+def save_ir(model: Any, path: Path) -> None:
+    """Write an `openvino.Model` as `path` (XML) and its weights beside it, in float32."""
+    load_openvino().save_model(model, path, compress_to_fp16=False)
+
+
+def feature_space(architecture: Architecture, weights: Weights, engine: Engine) -> str:
+    """Return the key under which features may be shared: equal keys mean comparable features."""
+    return (
+        architecture.id
+        + "-"
+        + _digest(
+            architecture=architecture.id,
+            weights=weights.sha256,
+            preprocessing=PREPROCESSING_VERSION,
+            precision=engine.precision,
+        )
+    )
+
+
+def _ir_digest(architecture: Architecture, weights: Weights) -> str:
+    return _digest(
+        architecture=architecture.id,
+        weights=weights.sha256,
+        preprocessing=PREPROCESSING_VERSION,
+        keras=version("keras"),
+        openvino=version("openvino"),
+    )
+
+
+def _digest(**parts: object) -> str:
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _move(staging: Path, target: Path) -> None:
+    try:
+        staging.rename(target)
+    except OSError:
+        # Another worker converted the same backbone meanwhile: its result is as good.
+        if not (target / _IR_FILE).is_file():
+            raise
+
+
+@contextmanager
+def _policy(name: str) -> Iterator[None]:
+    """Build layers under a dtype policy; Keras knows only one for the whole process."""
+    import keras
+
+    with _POLICY_LOCK:
+        before = keras.config.dtype_policy()
+        keras.config.set_dtype_policy(name)
+        try:
+            yield
+        finally:
+            keras.config.set_dtype_policy(before)
+
+
+def _build_network(architecture: Architecture) -> Any:
+    import keras
+
+    from trainer_service.efficientnet_lite0 import build_efficientnet_lite0
+
+    if architecture.builder is None:
+        return build_efficientnet_lite0()
+    size = architecture.input_size
+    builder = getattr(keras.applications, architecture.builder)
+    return builder(weights=None, include_top=False, pooling="avg", input_shape=(size, size, 3))
+
+
+def _load(network: Any, architecture: Architecture, weights: Weights) -> None:
+    from trainer_service.efficientnet_lite0 import load_pth
+
+    try:
+        if weights.path.suffix == ".pth":
+            load_pth(network, weights.path)
+        else:
+            network.load_weights(weights.path)
+    except Exception as error:  # Keras and h5py raise whatever they stumble over.
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
+        raise WeightsUnavailable(
+            f"The weights file {weights.path} is damaged or not of {architecture.id}: {reason}"
+        ) from error
+
+
+def _normalise(pixels: Any, preprocessing: Preprocessing) -> Any:
+    from keras import layers, ops
+
+    if preprocessing == "unit_range":
+        return layers.Rescaling(1 / 127.5, offset=-1, name="normalise")(pixels)
+    if preprocessing == "efficientnet_lite":
+        return layers.Rescaling(1 / 128, offset=-127 / 128, name="normalise")(pixels)
+    if preprocessing == "caffe":
+        centre = layers.Normalization(mean=_CAFFE_MEAN_RGB, variance=(1, 1, 1), name="normalise")
+        return ops.flip(centre(pixels), axis=-1)
+    # The network normalises by itself; this only makes the pixels float.
+    return layers.Rescaling(1.0, name="normalise")(pixels)

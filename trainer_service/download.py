@@ -1,0 +1,229 @@
+"""Downloads that end: a host that is dead, silent or trickling is given up on."""
+
+import hashlib
+import threading
+import time
+from collections.abc import Callable
+from functools import lru_cache
+from http.client import HTTPException, HTTPResponse
+from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError
+from urllib.parse import urlsplit
+from urllib.request import Request, urlopen
+
+from shared.files import atomic_writer
+
+PROBE_SECONDS = 60.0
+#: A download that brings less than this in one window is given up on.
+SLOWEST_BYTES_PER_SECOND = 8 * 1024
+#: Length of that window, in timeouts.
+STALL_TIMEOUTS = 5
+
+_HDF5 = b"\x89HDF\r\n\x1a\n"
+_HEAD_REFUSED = (405, 501)
+
+
+class DownloadFailed(Exception):
+    """A sentence's end: why the file could not be downloaded."""
+
+
+class _Probes:
+    """What the weights hosts answered, by URL, each with the time at which that expires."""
+
+    def __init__(self) -> None:
+        self._answers: dict[str, tuple[float, str | None]] = {}
+
+    def get(self, key: str) -> tuple[str | None] | None:
+        expires, problem = self._answers.get(key, (0.0, None))
+        return (problem,) if time.monotonic() < expires else None
+
+    def put(self, key: str, problem: str | None) -> None:
+        self._answers[key] = (time.monotonic() + PROBE_SECONDS, problem)
+
+    def clear(self) -> None:
+        self._answers.clear()
+
+
+probes = _Probes()
+
+
+def cached_probe(url: str, timeout: float) -> str | None:
+    """Return why `url` can't be downloaded, or None if it can; an answer is kept for a minute.
+
+    One silent host is waited for once, not once for each of its files.
+    """
+    host = urlsplit(url).netloc
+    known = probes.get(host) or probes.get(url)
+    if known is not None:
+        return known[0]
+    problem = None
+    try:
+        _in_time(lambda _: _probe(url, timeout), timeout)
+    except _Unreachable as error:
+        problem = str(error)
+        probes.put(host, problem)
+    except DownloadFailed as error:
+        problem = str(error)
+    probes.put(url, problem)
+    return problem
+
+
+def download(url: str, target: Path, expected_hash: str | None, timeout: float) -> None:
+    """Download a weights file; `target` is either complete and checked, or not there.
+
+    Args:
+        url: where the file is; http or https.
+        target: where it will be.
+        expected_hash: hex MD5 or SHA-256 of the file, or None if there is none to check.
+        timeout: seconds until the host has to answer; a download that then stalls is given up
+            on after five times as long.
+
+    Raises:
+        DownloadFailed: it could not be downloaded, or is not the file that was expected.
+    """
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _in_time(lambda progress: _fetch(url, target, expected_hash, timeout, progress), timeout)
+    except OSError as error:
+        raise DownloadFailed(f"{target} can't be written ({error.strerror or error})") from error
+
+
+@lru_cache(maxsize=64)
+def _digest(path: Path, _modified: int, _size: int, algorithm: str) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, algorithm).hexdigest()
+
+
+def file_digest(path: Path, algorithm: str = "sha256") -> str:
+    """Return the hex digest of a file, computed again only once the file has changed."""
+    status = path.stat()
+    return _digest(path, status.st_mtime_ns, status.st_size, algorithm)
+
+
+def matches(path: Path, expected_hash: str | None) -> bool:
+    """Tell whether a file has the hash (MD5 or SHA-256 by its length); any has None."""
+    return expected_hash is None or file_digest(path, _algorithm(expected_hash)) == expected_hash
+
+
+def _algorithm(expected_hash: str) -> str:
+    return "sha256" if len(expected_hash) == 64 else "md5"  # noqa: PLR2004 - hex digits
+
+
+class _Unreachable(DownloadFailed):
+    """The host gave no answer at all."""
+
+
+class _Progress:
+    """What a transfer tells the thread that watches it, and the other way round."""
+
+    def __init__(self) -> None:
+        self.answered = threading.Event()
+        self.ended = threading.Event()
+        self.abandoned = threading.Event()
+        self.received = 0
+        self.error: Exception | None = None
+
+
+def _in_time(transfer: Callable[[_Progress], None], timeout: float) -> None:
+    """Run `transfer` in a thread of its own and leave it behind when it takes too long.
+
+    No time limit of the socket layer covers a name server that never answers, or a host that
+    sends a byte now and then.
+    """
+    progress = _Progress()
+    threading.Thread(target=_run, args=(transfer, progress), daemon=True).start()
+    try:
+        _watch(progress, timeout)
+    finally:
+        progress.abandoned.set()
+    if progress.error is not None:
+        raise progress.error
+
+
+def _run(transfer: Callable[[_Progress], None], progress: _Progress) -> None:
+    try:
+        transfer(progress)
+    except HTTPError as error:
+        progress.error = DownloadFailed(f"the host answered {error.code} {error.reason}")
+    except DownloadFailed as error:
+        progress.error = error
+    except (HTTPException, OSError, ValueError) as error:
+        reason = getattr(error, "reason", None) or error
+        problem = DownloadFailed if progress.answered.is_set() else _Unreachable
+        progress.error = problem(str(reason) or type(error).__name__)
+    finally:
+        progress.answered.set()
+        progress.ended.set()
+
+
+def _watch(progress: _Progress, timeout: float) -> None:
+    if not progress.answered.wait(timeout):
+        raise _Unreachable(f"no answer within {timeout:g} seconds")
+    window = STALL_TIMEOUTS * timeout
+    received = 0
+    while not progress.ended.wait(window):
+        if progress.received - received < SLOWEST_BYTES_PER_SECOND * window:
+            raise DownloadFailed(f"the download stalled after {progress.received:,} bytes")
+        received = progress.received
+
+
+def _open(url: str, method: str, timeout: float) -> HTTPResponse:
+    if urlsplit(url).scheme not in ("http", "https"):
+        raise ValueError("`weights_url` should begin with http:// or https://")
+    request = Request(url, method=method, headers={"User-Agent": "headstart"})  # noqa: S310
+    response: HTTPResponse = urlopen(request, timeout=timeout)  # noqa: S310 - http(s) only
+    return response
+
+
+def _probe(url: str, timeout: float) -> None:
+    try:
+        _open(url, "HEAD", timeout).close()
+    except HTTPError as error:
+        if error.code not in _HEAD_REFUSED:
+            raise
+
+
+def _fetch(
+    url: str, target: Path, expected_hash: str | None, timeout: float, progress: _Progress
+) -> None:
+    with _open(url, "GET", timeout) as response:
+        progress.answered.set()
+        with atomic_writer(target) as file:
+            first = _copy(response, file, progress)
+            _check_length(response, progress.received)
+            file.flush()
+            _check_content(Path(file.name), first, expected_hash)
+            if progress.abandoned.is_set():
+                raise DownloadFailed("it was given up on")
+
+
+def _copy(response: HTTPResponse, file: Any, progress: _Progress) -> bytes:
+    first = b""
+    # read1 returns what has arrived, so that `received` tells a trickle from a stream.
+    while chunk := response.read1(1 << 20):
+        if progress.abandoned.is_set():
+            raise DownloadFailed("it was given up on")
+        first = first or chunk[: len(_HDF5)]
+        file.write(chunk)
+        progress.received += len(chunk)
+    return first
+
+
+def _check_length(response: HTTPResponse, received: int) -> None:
+    expected = response.headers.get("Content-Length")
+    if expected is not None and int(expected) != received:
+        raise DownloadFailed(f"it ended after {received:,} of {int(expected):,} bytes")
+
+
+def _check_content(path: Path, first: bytes, expected_hash: str | None) -> None:
+    if expected_hash is not None:
+        with path.open("rb") as file:
+            received = hashlib.file_digest(file, _algorithm(expected_hash)).hexdigest()
+        if received != expected_hash:
+            raise DownloadFailed(
+                f"its {_algorithm(expected_hash).upper()} should be {expected_hash} and is "
+                f"{received}"
+            )
+    elif not first.startswith(_HDF5):
+        raise DownloadFailed("it is no HDF5 file")
