@@ -7,7 +7,7 @@ that it refuses, go through Pillow. Both release the GIL, so threads are enough 
 import io
 import struct
 import warnings
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import simplejpeg
@@ -181,8 +181,8 @@ def _turbo(data: bytes, min_height: int, min_width: int) -> NDArray[np.uint8] | 
     except ValueError as error:
         message = str(error)
         if "Premature end of JPEG file" in message:
-            raise InvalidImage("truncated", "the JPEG ends early") from error
-        if "premature end of data segment" in message or "Huffman" in message:
+            raise InvalidImage("truncated", "the JPEG file ends early") from error
+        if "premature end of data segment" in message or "bad Huffman code" in message:
             raise InvalidImage("unreadable", f"corrupt JPEG data: {message}") from error
         return None
     return pixels
@@ -264,8 +264,9 @@ def _ends_early(data: bytes, kind: str) -> bool:
     if kind == "GIF":
         return len(data) < _gif_header_size(data)
     if kind == "TIFF" and data[2:4] in {b"*\0", b"\0*"}:
-        offset = int.from_bytes(data[4:8], "little" if data[:2] == b"II" else "big")
-        return offset + 2 > len(data)
+        order: Literal["little", "big"] = "little" if data[:2] == b"II" else "big"
+        offset = int.from_bytes(data[4:8], order)
+        return offset + 2 + 12 * int.from_bytes(data[offset : offset + 2], order) > len(data)
     return False
 
 

@@ -1,0 +1,109 @@
+"""What a dataset is once it has been read: one record per image, and their summary.
+
+<directory>/images.jsonl            an `ImageRecord` a line, in the order of their names
+<directory>/images/<sha[:2]>/<sha>  the used images of an archive; a folder's stay where they are
+"""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from pydantic import BaseModel, ConfigDict
+
+from shared.files import atomic_writer
+from shared.images import ImageLimits
+
+RECORDS_FILE = "images.jsonl"
+
+Split = Literal["train", "validation", "test"]
+Layout = Literal["folders", "prefix", "csv"]
+Verdict = Literal[
+    "used",
+    "unreadable",
+    "truncated",
+    "too large",
+    "duplicate",
+    "same picture under two labels",
+    "unlabelled",
+]
+
+
+class DatasetLimits(NamedTuple):
+    """What one dataset may hold: bytes once unpacked, files of any kind, and the largest image."""
+
+    max_bytes: int
+    max_files: int
+    image: ImageLimits
+
+
+class ImageRecord(BaseModel):
+    """An image of a dataset.
+
+    `name` is what the image is called in its source, for people; `file` is where it lies, relative
+    to the dataset's directory (archives) or to the source folder (folders), and empty if it was
+    not kept. `sha256` is empty for an image too large to be read. `split` is the part that the
+    source itself puts the image in; `width` and `height` are 0 and `format` is empty where unknown.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    label: str
+    split: Split | None
+    sha256: str
+    width: int
+    height: int
+    format: str
+    bytes: int
+    verdict: Verdict
+    detail: str
+    file: str
+
+
+class RejectedImage(BaseModel):
+    """An image that is not used, and why."""
+
+    name: str
+    label: str
+    verdict: Verdict
+    detail: str
+
+
+class DatasetSummary(BaseModel):
+    """What was found; `images` and `labels` count the used ones, `ignored` files of no interest."""
+
+    images: int
+    labels: dict[str, int]
+    rejected: list[RejectedImage]
+    ignored: int
+    layout: Layout
+    has_split: bool
+    digest: str
+
+
+def save_images(directory: Path, records: Iterable[ImageRecord]) -> None:
+    with atomic_writer(directory / RECORDS_FILE) as file:
+        for record in records:
+            file.write(record.model_dump_json().encode() + b"\n")
+
+
+def load_images(directory: Path) -> list[ImageRecord]:
+    """Return the records of every image of a dataset, the rejected ones too."""
+    return list(iterate_images(directory))
+
+
+def iterate_images(directory: Path) -> Iterator[ImageRecord]:
+    with (directory / RECORDS_FILE).open("rb") as file:
+        for line in file:
+            yield ImageRecord.model_validate_json(line)
+
+
+def image_path(directory: Path, record: ImageRecord, source_folder: Path | None) -> Path:
+    """Return where an image lies.
+
+    Args:
+        directory: the dataset's directory.
+        record: one of its used images.
+        source_folder: the folder that was read, None for an archive.
+    """
+    return (source_folder or directory) / record.file

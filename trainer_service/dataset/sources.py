@@ -1,0 +1,300 @@
+"""Reads the files of untrusted archives and folders, one after the other, without unpacking them.
+
+A name in an archive is only data here: nothing is ever written under it. Links and devices are
+not followed; of a folder, a link to a file inside the same folder is read as that file.
+"""
+
+import gzip
+import os
+import stat
+import struct
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import IO, NamedTuple, cast
+
+from shared.errors import InvalidDataset, TooLarge
+from shared.images import sniff
+from trainer_service.dataset.records import DatasetLimits
+
+EXPECTED = "Expected a zip, tar or tar.gz archive, or a folder"
+
+# The extended headers of one tar member may take this much, far more than any real one does.
+_MAX_TAR_HEADER = 1 << 20
+# Of the central directory of a zip, per file: 46 bytes, its name, and a few extra fields.
+_MAX_ZIP_HEADER = 512
+
+_ZIP_METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2}
+_OTHER_ARCHIVES = {
+    b"7z\xbc\xaf\x27\x1c": "a 7z archive",
+    b"Rar!": "a RAR archive",
+    b"BZh": "a bzip2 file",
+    b"\xfd7zXZ\0": "an xz file",
+    b"\x28\xb5\x2f\xfd": "a zstd file",
+}
+
+
+class Entry(NamedTuple):
+    """A regular file of a source.
+
+    `name` is a clean relative path for people and labels, `path` the true one below a folder.
+    `open` works until the next entry is asked for; None if the file can't be read, and `problem`
+    says why.
+    """
+
+    name: str
+    path: str
+    size: int
+    open: Callable[[], AbstractContextManager[IO[bytes]]] | None
+    problem: str = ""
+
+
+class Step(NamedTuple):
+    """How far a source has been read, and the file found there; None for a link or a device."""
+
+    done: int
+    total: int
+    entry: Entry | None
+
+
+def iterate(source: Path, limits: DatasetLimits) -> Iterator[Step]:
+    """Yield every file of an archive or a folder.
+
+    `total` is an estimate for tar archives, whose number of files is known only at their end.
+
+    Raises:
+        InvalidDataset: it is none, or is broken.
+        TooLarge: there are more files or bytes in it than the limits allow.
+    """
+    if source.is_dir():
+        return _iterate_folder(source, limits)
+    if not source.is_file():
+        raise InvalidDataset(f"{EXPECTED}. Received: {source.name!r}, which does not exist")
+    return _translate(source.name, _archive_reader(source)(source, limits))
+
+
+def clean_name(name: str) -> str:
+    """Return a path as it is shown: relative, without `..`, printable, with forward slashes."""
+    printable = "".join(c if c.isprintable() else "\ufffd" for c in name)
+    parts = printable.encode("utf-8", "replace").decode().replace("\\", "/").split("/")
+    return "/".join(part for part in parts if part not in {"", ".", ".."})
+
+
+def too_many_files(limits: DatasetLimits) -> TooLarge:
+    return TooLarge(
+        "The dataset has more files than HEADSTART_MAX_DATASET_FILES allows. "
+        f"Expected at most {limits.max_files}"
+    )
+
+
+def too_many_bytes(limits: DatasetLimits) -> TooLarge:
+    return TooLarge(
+        "The dataset is larger, unpacked, than HEADSTART_MAX_DATASET_BYTES allows. "
+        f"Expected at most {limits.max_bytes} bytes"
+    )
+
+
+def _archive_reader(source: Path) -> Callable[[Path, DatasetLimits], Iterator[Step]]:
+    with source.open("rb") as file:
+        head = file.read(1024)
+    if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
+        return _iterate_zip
+    if head.startswith(b"\x1f\x8b"):
+        return _iterate_tar_gz
+    if tarfile.is_tarfile(source):
+        return _iterate_tar
+    raise InvalidDataset(f"{EXPECTED}. Received: {source.name!r}, {_describe(head)}")
+
+
+def _describe(head: bytes) -> str:
+    if not head:
+        return "an empty file"
+    if kind := sniff(head[:32]):
+        return f"a single {kind} image"
+    for magic, kind in _OTHER_ARCHIVES.items():
+        if head.startswith(magic):
+            return kind
+    return "which is none of these"
+
+
+def _translate(name: str, steps: Iterator[Step]) -> Iterator[Step]:
+    """Turn what the archive modules raise on broken archives into InvalidDataset."""
+    try:
+        yield from steps
+    except (
+        tarfile.TarError,
+        zipfile.BadZipFile,
+        zlib.error,
+        struct.error,
+        ArithmeticError,
+        EOFError,
+        NotImplementedError,
+        OSError,
+        RecursionError,
+        ValueError,
+    ) as error:
+        reason = str(error) or type(error).__name__
+        raise InvalidDataset(f"The archive {name!r} is broken: {reason}") from error
+
+
+class _Tally:
+    """Counts the files and bytes of a source against its limits."""
+
+    def __init__(self, limits: DatasetLimits) -> None:
+        self.limits = limits
+        self.files = 0
+        self.bytes = 0
+
+    def add(self, size: int) -> None:
+        self.files += 1
+        self.bytes += max(size, 0)
+        if self.files > self.limits.max_files:
+            raise too_many_files(self.limits)
+        if self.bytes > self.limits.max_bytes:
+            raise too_many_bytes(self.limits)
+
+
+def _iterate_folder(folder: Path, limits: DatasetLimits) -> Iterator[Step]:
+    tally = _Tally(limits)
+    found = []
+    for path in _walk(folder):
+        size = path.stat().st_size
+        tally.add(size)
+        found.append((path.relative_to(folder).as_posix(), size))
+    found.sort()
+    for done, (name, size) in enumerate(found):
+        yield Step(done, len(found), _folder_entry(folder, name, size))
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    """Yield the regular files below a folder; links only where they stay inside it."""
+    root = folder.resolve()
+    for directory, _, names in os.walk(folder):
+        for name in names:
+            path = Path(directory, name)
+            if path.is_symlink() and not path.resolve().is_relative_to(root):
+                continue
+            if path.is_file():
+                yield path
+
+
+def _folder_entry(folder: Path, name: str, size: int) -> Entry:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return Entry(clean_name(name), name, size, None, "its name is not valid UTF-8")
+    return Entry(clean_name(name), name, size, lambda: (folder / name).open("rb"))
+
+
+def _iterate_zip(source: Path, limits: DatasetLimits) -> Iterator[Step]:
+    _check_central_directory(source, limits)
+    with zipfile.ZipFile(source) as archive:
+        members = archive.infolist()
+        tally = _Tally(limits)
+        for member in members:
+            tally.add(member.file_size)
+        for done, member in enumerate(members):
+            entry = _zip_entry(archive, member) if _is_regular(member) else None
+            yield Step(done, len(members), entry)
+
+
+def _check_central_directory(source: Path, limits: DatasetLimits) -> None:
+    """Refuse a list of files that would not fit into memory, before it is read."""
+    with source.open("rb") as file:
+        file.seek(max(0, source.stat().st_size - (1 << 16) - 128))
+        tail = file.read()
+    record = tail.rfind(b"PK\x05\x06")
+    zip64 = tail.rfind(b"PK\x06\x06", 0, max(record, 0))
+    size = int.from_bytes(tail[record + 12 : record + 16], "little") if record >= 0 else 0
+    if zip64 >= 0:
+        size = max(size % 0xFFFFFFFF, int.from_bytes(tail[zip64 + 40 : zip64 + 48], "little"))
+    if size > _MAX_ZIP_HEADER * max(limits.max_files, 1024):
+        raise too_many_files(limits)
+
+
+def _is_regular(member: zipfile.ZipInfo) -> bool:
+    kind = stat.S_IFMT(member.external_attr >> 16)
+    return not member.is_dir() and kind in {0, stat.S_IFREG}
+
+
+def _zip_entry(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Entry:
+    name = clean_name(member.filename)
+    if member.flag_bits & 1:
+        return Entry(name, "", member.file_size, None, "it is encrypted in the archive")
+    if member.compress_type not in _ZIP_METHODS:
+        method = f"compression method {member.compress_type} of the archive is not supported"
+        return Entry(name, "", member.file_size, None, method)
+    return Entry(name, "", member.file_size, lambda: archive.open(member))
+
+
+def _iterate_tar(source: Path, limits: DatasetLimits) -> Iterator[Step]:
+    with source.open("rb") as raw:
+        yield from _iterate_members(raw, raw, source.stat().st_size, limits)
+
+
+def _iterate_tar_gz(source: Path, limits: DatasetLimits) -> Iterator[Step]:
+    with source.open("rb") as raw, gzip.GzipFile(fileobj=raw, mode="rb") as unpacked:
+        yield from _iterate_members(unpacked, raw, source.stat().st_size, limits)
+
+
+def _iterate_members(
+    file: IO[bytes] | gzip.GzipFile, raw: IO[bytes], size: int, limits: DatasetLimits
+) -> Iterator[Step]:
+    stream = _Metered(file)
+    tally = _Tally(limits)
+    with tarfile.open(fileobj=stream, mode="r:") as archive:  # type: ignore[call-overload]
+        while (member := _next_member(archive, stream)) is not None:
+            tally.add(member.size)
+            done = tally.files - 1
+            total = max(tally.files, round(done * size / max(raw.tell(), 1)))
+            yield Step(done, total, _tar_entry(archive, member, stream))
+        # tarfile takes a damaged header, and a missing one, for the end of the archive.
+        if stream.last.strip(b"\0") or not stream.last:
+            raise tarfile.ReadError("it ends early, or a header in it is damaged")
+
+
+def _next_member(archive: tarfile.TarFile, stream: "_Metered") -> tarfile.TarInfo | None:
+    # tarfile remembers every member, for look-ups by name that are not needed here.
+    archive.members = []  # type: ignore[attr-defined]
+    stream.allow(_MAX_TAR_HEADER)
+    return archive.next()
+
+
+def _tar_entry(
+    archive: tarfile.TarFile, member: tarfile.TarInfo, stream: "_Metered"
+) -> Entry | None:
+    if not member.isreg() or member.issparse():
+        return None
+
+    def extract() -> AbstractContextManager[IO[bytes]]:
+        stream.allow(member.size)
+        return cast(IO[bytes], archive.extractfile(member))
+
+    return Entry(clean_name(member.name), "", member.size, extract)
+
+
+class _Metered:
+    """The part of a file that tarfile needs, with a budget of bytes that it may read.
+
+    Without it a few kilobytes of gzip can make tarfile read gigabytes of headers into memory.
+    """
+
+    def __init__(self, file: IO[bytes] | gzip.GzipFile) -> None:
+        self._file = file
+        self._left = _MAX_TAR_HEADER
+        self.last = b""
+        self.tell = file.tell
+        self.seek = file.seek
+
+    def allow(self, size: int) -> None:
+        self._left = size
+
+    def read(self, size: int) -> bytes:
+        if size > self._left:
+            raise tarfile.ReadError("a header is implausibly large")
+        self._left -= size
+        self.last = self._file.read(size)
+        return self.last
