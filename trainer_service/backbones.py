@@ -13,7 +13,16 @@ from pathlib import Path
 from typing import Any
 
 from shared.architectures import PREPROCESSING_VERSION, Architecture, Preprocessing
-from shared.engines import Engine, OpenVINOEngine, TensorFlowEngine, select_engine
+from shared.engines import (
+    Engine,
+    EngineName,
+    OpenVINOEngine,
+    Precision,
+    TensorFlowEngine,
+    can_use_gpu,
+    cpu_precision,
+    select_engine,
+)
 from shared.engines.openvino_runtime import load_openvino
 from shared.engines.tensorflow_engine import load_tensorflow
 from shared.errors import WeightsUnavailable
@@ -81,11 +90,18 @@ def bottleneck_engine(
     if select_engine(choice) == "openvino":
         model = backbone_ir(architecture, weights, cache_directory)
         return OpenVINOEngine(model, threads=threads, hint="throughput")
-    tf = load_tensorflow(threads)
-    if tf.config.list_physical_devices("GPU"):
+    load_tensorflow(threads)
+    if bottleneck_precision("tensorflow") == "mixed":
         half = build_backbone(architecture, weights, dtype_policy="mixed_float16")
         return TensorFlowEngine.from_keras(half, precision="mixed")
     return TensorFlowEngine.from_keras(cached_backbone(architecture, weights))
+
+
+def bottleneck_precision(engine: EngineName) -> Precision:
+    """Return what `bottleneck_engine` computes in on this machine."""
+    if engine == "openvino":
+        return cpu_precision()
+    return "mixed" if can_use_gpu() else "f32"
 
 
 def backbone_ir(architecture: Architecture, weights: Weights, cache_directory: Path) -> Path:
@@ -113,7 +129,7 @@ def convert(model: Any) -> Any:
     import tensorflow as tf
 
     spec = tf.TensorSpec((None, *model.input_shape[1:]), model.input.dtype)
-    function = tf.function(lambda inputs: model(inputs, training=False))
+    function = tf.function(lambda inputs: model(inputs, training=False), autograph=False)
     return load_openvino().convert_model(function.get_concrete_function(spec))
 
 
@@ -122,8 +138,15 @@ def save_ir(model: Any, path: Path) -> None:
     load_openvino().save_model(model, path, compress_to_fp16=False)
 
 
-def feature_space(architecture: Architecture, weights: Weights, engine: Engine) -> str:
-    """Return the key under which features may be shared: equal keys mean comparable features."""
+def feature_space(architecture: Architecture, weights: Weights, engine: Engine | EngineName) -> str:
+    """Return the key under which features may be shared: equal keys mean comparable features.
+
+    Args:
+        architecture: a row of the catalogue.
+        weights: its pre-trained weights.
+        engine: what computes them, or the name of what would compute them on this machine.
+    """
+    precision = bottleneck_precision(engine) if isinstance(engine, str) else engine.precision
     return (
         architecture.id
         + "-"
@@ -131,7 +154,7 @@ def feature_space(architecture: Architecture, weights: Weights, engine: Engine) 
             architecture=architecture.id,
             weights=weights.sha256,
             preprocessing=PREPROCESSING_VERSION,
-            precision=engine.precision,
+            precision=precision,
         )
     )
 

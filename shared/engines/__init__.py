@@ -1,8 +1,9 @@
 """Engines: what runs a network forward, on pixels, without training it."""
 
+from shared.engines.cpu import cpu_precision
 from shared.engines.engine import Engine, EngineName, Outputs, Pixels, Precision
 from shared.engines.openvino_engine import OpenVINOEngine
-from shared.engines.selection import cpu_precision, load_version_engine, select_engine
+from shared.engines.selection import can_use_gpu, load_version_engine, select_engine
 from shared.engines.tensorflow_engine import TensorFlowEngine
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "Pixels",
     "Precision",
     "TensorFlowEngine",
+    "can_use_gpu",
     "cpu_precision",
     "load_version_engine",
     "select_engine",

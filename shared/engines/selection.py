@@ -5,15 +5,12 @@ from importlib.metadata import PackageNotFoundError, distribution
 from importlib.util import find_spec
 from pathlib import Path
 
-from shared.engines.cpu import cpu_precision
 from shared.engines.engine import Engine, EngineName
 from shared.engines.openvino_engine import OpenVINOEngine
 from shared.engines.tensorflow_engine import TensorFlowEngine
 from shared.errors import InvalidRequest
 from shared.model_store import OPENVINO_MODEL, SAVED_MODEL
 from shared.settings import EngineChoice
-
-__all__ = ["cpu_precision", "has_nvidia_gpu", "load_version_engine", "select_engine"]
 
 _GPU_FILES = ("/dev/nvidia[0-9]*", "/proc/driver/nvidia/gpus/*")
 
@@ -29,7 +26,7 @@ def select_engine(choice: EngineChoice) -> EngineName:
         InvalidRequest: the library that it takes is not installed.
     """
     if choice == "auto":
-        choice = "tensorflow" if has_nvidia_gpu() and _has_gpu_build() else "openvino"
+        choice = "tensorflow" if can_use_gpu() else "openvino"
     if find_spec(choice) is None:
         raise InvalidRequest(
             f"`engine` should name an engine whose library is installed; {choice} is not. "
@@ -51,6 +48,11 @@ def load_version_engine(
     if select_engine(choice) == "tensorflow":
         return TensorFlowEngine.from_saved_model(version_directory / SAVED_MODEL, threads=threads)
     return OpenVINOEngine(version_directory / OPENVINO_MODEL, threads=threads)
+
+
+def can_use_gpu() -> bool:
+    """Tell, without importing TensorFlow, whether it would find an NVIDIA GPU."""
+    return has_nvidia_gpu() and _has_gpu_build()
 
 
 def has_nvidia_gpu(root: Path = Path("/")) -> bool:

@@ -63,11 +63,12 @@ class TensorFlowEngine:
         tf = load_tensorflow()
         size = tuple(model.input_shape[1:3])
 
-        @tf.function(input_signature=[tf.TensorSpec((None, *size, 3), tf.uint8)])  # type: ignore[untyped-decorator]
         def function(pixels: Any) -> Any:
             return tf.cast(model(pixels, training=False), tf.float32)
 
-        return cls(function, size=size, precision=precision)
+        spec = tf.TensorSpec((None, *size, 3), tf.uint8)
+        traced = tf.function(function, input_signature=[spec], autograph=False)
+        return cls(traced, size=size, precision=precision)
 
     def infer(self, pixels: Pixels) -> Outputs:
         check_pixels(pixels, self._height, self._width)
