@@ -26,6 +26,7 @@ from shared.manifest import GOLDEN_FILE, MANIFEST_FILE, FileEntry, GoldenImage, 
 SAVED_MODEL = "."
 OPENVINO_MODEL = "openvino/model.xml"
 KERAS_MODEL = "model.keras"
+REPORT_FILE = "report/evaluation.json"
 
 _VERSION = re.compile(r"0|[1-9][0-9]{0,17}")
 

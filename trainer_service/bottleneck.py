@@ -63,7 +63,7 @@ class Extractor:
         self._batch_size = batch_size
         self._limits = limits
         self._look_ahead = 3 * batch_size
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="decode")
+        self._threads = threads
 
     def extract(
         self, images: Sequence[ShardImage], advance: Callable[[int], None]
@@ -107,21 +107,19 @@ class Extractor:
         if batch:
             yield np.stack(batch)
 
-    def _decoded(
-        self, images: Sequence[ShardImage]
-    ) -> Iterator[tuple[ShardImage, Future[Pixels]]]:
+    def _decoded(self, images: Sequence[ShardImage]) -> Iterator[tuple[ShardImage, Future[Pixels]]]:
         waiting = iter(images)
         running: deque[tuple[ShardImage, Future[Pixels]]] = deque()
+        pool = ThreadPoolExecutor(self._threads, thread_name_prefix="decode")
         try:
             while True:
                 for image in islice(waiting, self._look_ahead - len(running)):
-                    running.append((image, self._pool.submit(self._read, image)))
+                    running.append((image, pool.submit(self._read, image)))
                 if not running:
                     return
                 yield running.popleft()
         finally:
-            for _, future in running:
-                future.cancel()
+            pool.shutdown(wait=False, cancel_futures=True)
 
     def _read(self, image: ShardImage) -> Pixels:
         try:

@@ -1,5 +1,6 @@
 """A Keras callback that hands each epoch's logs on."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -27,5 +28,5 @@ class EpochReporter(keras.callbacks.Callback):  # type: ignore[misc]  # Keras is
         values["learning_rate"] = float(self.model.optimizer.learning_rate)
         self.history.append(values)
         self._on_epoch(epoch + 1, values)
-        if values["loss"] != values["loss"]:  # noqa: PLR0124 - true of NaN alone
+        if not math.isfinite(values["loss"]):
             self.model.stop_training = True

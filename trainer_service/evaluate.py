@@ -62,4 +62,6 @@ def per_class(matrix: npt.NDArray[np.int64], labels: Sequence[str]) -> dict[str,
 
 
 def _ratio(above: npt.NDArray[Any], below: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
-    return np.divide(above, below, out=np.zeros(len(above)), where=below > 0)
+    ratio = np.zeros(len(above))
+    np.divide(above, below, out=ratio, where=below > 0)
+    return ratio

@@ -25,7 +25,7 @@ class Row(NamedTuple):
     """Where an image's features lie, and the seconds that computing them took."""
 
     shard: str
-    index: int
+    position: int
     seconds: float
 
 
@@ -70,7 +70,7 @@ class FeatureStore:
         places: dict[str, list[tuple[int, int]]] = {}
         for position, sha256 in enumerate(images):
             row = rows[sha256]
-            places.setdefault(row.shard, []).append((position, row.index))
+            places.setdefault(row.shard, []).append((position, row.position))
         features: Features | None = None
         for shard, pairs in places.items():
             stored = np.load(self._directory / f"{shard}.npy", mmap_mode="r")

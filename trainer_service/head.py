@@ -13,6 +13,9 @@ from trainer_service.schemas import EarlyStopping, TrainingRequest
 
 Truth = npt.NDArray[np.int64]
 
+#: A feature that varies less carries nothing, and must not be divided by zero.
+SMALLEST_VARIANCE = 1e-12
+
 #: Share of the learning rate that the decaying schedules end at.
 FINAL_LEARNING_RATE = 0.01
 
@@ -105,8 +108,7 @@ def build_head(features: Features, labels: int, request: TrainingRequest) -> Any
         keras.Input((features.shape[1],), name="features"),
         keras.layers.Normalization(
             mean=features.mean(axis=0, dtype=np.float64),
-            # A feature that never varies carries nothing and must not be divided by zero.
-            variance=np.where(variance > 1e-12, variance, 1.0),
+            variance=np.where(variance > SMALLEST_VARIANCE, variance, 1.0),
             name="standardise",
         ),
         keras.layers.Dropout(request.dropout, seed=request.seed, name="dropout"),

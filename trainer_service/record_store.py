@@ -1,6 +1,7 @@
 """Records that lie in the store as JSON and are changed by one process at a time."""
 
 import fcntl
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,9 +10,9 @@ from typing import Generic, TypeVar
 from shared.errors import HeadstartError
 from shared.files import atomic_write
 from shared.identifiers import is_id
-from trainer_service.schemas import DatasetRecord, TrainingRecord
+from trainer_service.schemas import BaseRecord
 
-Record = TypeVar("Record", TrainingRecord, DatasetRecord)
+Record = TypeVar("Record", bound=BaseRecord)
 
 
 class RecordStore(Generic[Record]):
@@ -27,7 +28,7 @@ class RecordStore(Generic[Record]):
         self, root: Path, kind: type[Record], not_found: Callable[[str], HeadstartError]
     ) -> None:
         self.root = root
-        self._kind = kind
+        self._kind: type[Record] = kind
         self._not_found = not_found
 
     def directory(self, record_id: str) -> Path:
@@ -63,6 +64,9 @@ class RecordStore(Generic[Record]):
             change(record)
             self._write(record)
         return record
+
+    def delete(self, record_id: str) -> None:
+        shutil.rmtree(self.directory(record_id), ignore_errors=True)
 
     @contextmanager
     def exclusive(self, record_id: str, *, wait: bool) -> Iterator[bool]:

@@ -81,11 +81,17 @@ class TrainingRequest(_Request):
     seed: int = Field(default=0, ge=0, lt=2**31)
 
 
-class _Record(BaseModel):
+class _Part(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
 
-class Transition(_Record):
+class BaseRecord(_Part):
+    """What lies in the store under an id of its own."""
+
+    id: str
+
+
+class Transition(_Part):
     """A state and when it was entered; `seconds` is how long it lasted, null while it does."""
 
     state: State
@@ -93,7 +99,7 @@ class Transition(_Record):
     seconds: float | None = None
 
 
-class Progress(_Record):
+class Progress(_Part):
     phase: State
     done: int
     total: int
@@ -101,14 +107,14 @@ class Progress(_Record):
     eta_seconds: float | None = None
 
 
-class RejectedImage(_Record):
+class RejectedImage(_Part):
     name: str
     label: str | None = None
     verdict: str
     detail: str = ""
 
 
-class TrainingDataset(_Record):
+class TrainingDataset(_Part):
     id: str
     images: int | None = None
     labels: dict[str, int] = Field(default_factory=dict)
@@ -116,7 +122,7 @@ class TrainingDataset(_Record):
     rejected: list[RejectedImage] = Field(default_factory=list)
 
 
-class CacheUse(_Record):
+class CacheUse(_Part):
     """How many images' features were already there, and the seconds of computing that saved."""
 
     reused: int
@@ -124,15 +130,14 @@ class CacheUse(_Record):
     seconds_saved: float
 
 
-class ErrorInfo(_Record):
+class ErrorInfo(_Part):
     type: str
     detail: str
 
 
-class TrainingRecord(_Record):
+class TrainingRecord(BaseRecord):
     """One training, as the trainer answers it and as it lies in the store."""
 
-    id: str
     model: str
     architecture: str
     state: State
@@ -167,18 +172,19 @@ class DatasetState(StrEnum):
     FAILED = "failed"
 
 
-class DatasetRecord(_Record):
+class DatasetRecord(BaseRecord):
     """A set of labelled images.
 
     Attributes:
         source: the name of the uploaded archive, or the path below the datasets directory.
-        path: whether the images stay where `source` says instead of in the store.
+        path: whether `source` is a path.
+        in_place: whether the images stay in the folder `source` instead of in the store.
     """
 
-    id: str
     state: DatasetState
     source: str
     path: bool
+    in_place: bool = False
     created_at: datetime
     images: int | None = None
     labels: dict[str, int] = Field(default_factory=dict)
@@ -188,3 +194,34 @@ class DatasetRecord(_Record):
     has_split: bool = False
     digest: str | None = None
     error: ErrorInfo | None = None
+
+
+class ArchitectureStatus(_Part):
+    """A row of the catalogue, and whether its weights can be had now and from where."""
+
+    id: str
+    input_size: int
+    feature_size: int
+    parameters: int
+    available: bool
+    source: str | None
+    detail: str
+
+
+class VersionStatus(_Part):
+    version: int
+    architecture: str
+    labels: list[str]
+    metrics: dict[str, Any]
+    training_id: str
+    created_at: datetime
+
+
+class ModelStatus(_Part):
+    name: str
+    pinned: int | None
+    versions: list[VersionStatus]
+
+
+class PinRequest(_Request):
+    version: int | None = Field(description="Version to serve from now on; null un-pins.", ge=1)

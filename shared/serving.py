@@ -1,0 +1,89 @@
+"""How both HTTP services start: one listening socket, one-line logs, one sentence on failure."""
+
+import logging
+import socket
+import sys
+from collections.abc import Callable
+from typing import TypeVar
+
+import uvicorn
+from fastapi import FastAPI
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from shared.settings import SharedSettings
+
+Settings = TypeVar("Settings", bound=SharedSettings)
+
+LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+QUIET_PATHS = ("/healthz", "/readyz")
+
+log = logging.getLogger(__name__)
+
+
+def serve(
+    kind: type[Settings],
+    port_field: str,
+    create_app: Callable[[Settings], FastAPI],
+    shutdown_seconds: int | None = None,
+) -> int:
+    """Read the settings, listen, and serve until a signal ends it; return the exit status.
+
+    Args:
+        kind: the class of the service's settings.
+        port_field: which of its fields holds the port.
+        create_app: makes the application.
+        shutdown_seconds: how long requests in flight may take once a signal came.
+    """
+    try:
+        settings = kind()
+    except ValidationError as error:
+        return fail("; ".join(_describe(fault) for fault in error.errors()))
+    port = getattr(settings, port_field)
+    try:
+        listener = listen(settings.host, port)
+    except OSError as error:
+        where = f"{settings.host}:{port}"
+        setting = f"HEADSTART_{port_field.upper()}"
+        return fail(f"Can't listen on {where}: {error.strerror}. Set {setting} to a free port.")
+    configure_logging(settings.log_level)
+    config = uvicorn.Config(
+        create_app(settings),
+        log_config=None,
+        server_header=False,
+        timeout_graceful_shutdown=shutdown_seconds,
+    )
+    log.info("listening on http://%s:%d", *listener.getsockname()[:2])
+    uvicorn.Server(config).run(sockets=[listener])
+    return 0
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Return a listening socket.
+
+    Raises:
+        OSError: the port is in use, or the host is no address of this machine.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    return socket.create_server((host, port), family=family, backlog=2048)
+
+
+def configure_logging(level: str) -> None:
+    logging.basicConfig(level=level.upper(), format=LOG_FORMAT, force=True)
+    logging.getLogger("uvicorn.access").addFilter(is_worth_logging)
+
+
+def is_worth_logging(record: logging.LogRecord) -> bool:
+    """Tell whether a line of the access log is of a route that people, not probes, call."""
+    arguments = record.args if isinstance(record.args, tuple) else ()
+    return not (len(arguments) > 2 and arguments[2] in QUIET_PATHS)  # noqa: PLR2004
+
+
+def fail(sentence: str) -> int:
+    sys.stderr.write(f"{sentence}\n")
+    return 1
+
+
+def _describe(fault: ErrorDetails) -> str:
+    name = "HEADSTART_" + "_".join(map(str, fault["loc"])).upper()
+    return f"{name}: {fault['msg']}. Received: {fault['input']!r}."

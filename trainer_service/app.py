@@ -1,0 +1,31 @@
+"""The trainer API as an ASGI application."""
+
+from fastapi import FastAPI
+
+from shared.problems import add_problem_handlers
+from trainer_service.celery_app import create_celery
+from trainer_service.endpoints import architectures, datasets, health, models, trainings
+from trainer_service.progress import ProgressBoard, connect
+from trainer_service.queue import TaskQueue
+from trainer_service.service import Trainer
+from trainer_service.settings import TrainerSettings
+from trainer_service.stores import Stores
+
+
+def create_app(settings: TrainerSettings) -> FastAPI:
+    settings.store.mkdir(parents=True, exist_ok=True)
+    app = FastAPI(
+        title="Headstart trainer",
+        description="Trains image classifiers on bottleneck features and publishes them.",
+        version="0.1.0",
+    )
+    app.state.trainer = Trainer(
+        settings,
+        Stores.open(settings),
+        ProgressBoard(connect(settings.redis_url)),
+        TaskQueue(create_celery(settings)),
+    )
+    add_problem_handlers(app)
+    for module in (trainings, datasets, models, architectures, health):
+        app.include_router(module.router)
+    return app

@@ -1,0 +1,28 @@
+"""The queue: Celery on Redis, JSON only, results in the store instead of a backend."""
+
+from celery import Celery
+
+from trainer_service.settings import TrainerSettings
+
+QUEUE = "trainings"
+
+
+def create_celery(settings: TrainerSettings) -> Celery:
+    app = Celery("headstart", broker=settings.redis_url)
+    app.conf.update(
+        task_default_queue=QUEUE,
+        task_serializer="json",
+        accept_content=["json"],
+        task_ignore_result=True,
+        # A task is done when it has ended, not when it was fetched: a killed worker's is repeated.
+        task_acks_late=True,
+        task_reject_on_worker_lost=True,
+        worker_prefetch_multiplier=1,
+        # Importing TensorFlow takes longer than the four seconds that a new process is given.
+        worker_proc_alive_timeout=120,
+        broker_connection_retry_on_startup=True,
+        broker_transport_options={"socket_connect_timeout": 3, "socket_timeout": 5},
+        worker_send_task_events=False,
+        worker_hijack_root_logger=False,
+    )
+    return app

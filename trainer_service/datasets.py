@@ -1,0 +1,76 @@
+"""Datasets: where they come from. The trainer API imports this; it never decodes an image."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+from shared.errors import InvalidRequest
+from shared.identifiers import new_id
+from trainer_service.record_store import RecordStore
+from trainer_service.schemas import DatasetRecord, DatasetState
+from trainer_service.settings import TrainerSettings
+
+UPLOAD_FILE = "upload"
+
+
+def new_dataset(source: str, *, path: bool) -> DatasetRecord:
+    return DatasetRecord(
+        id=new_id(),
+        state=DatasetState.QUEUED,
+        source=source,
+        path=path,
+        created_at=datetime.now(UTC),
+    )
+
+
+def create_from_upload(
+    datasets: RecordStore[DatasetRecord], upload: Path, name: str
+) -> DatasetRecord:
+    """Make a dataset of an uploaded archive; `upload` is moved into it."""
+    record = new_dataset(Path(name).name or "archive", path=False)
+    directory = datasets.directory(record.id)
+    directory.mkdir(parents=True)
+    upload.rename(directory / UPLOAD_FILE)
+    datasets.create(record)
+    return record
+
+
+def create_from_path(
+    datasets: RecordStore[DatasetRecord], settings: TrainerSettings, path: str
+) -> DatasetRecord:
+    """Make a dataset of a folder or archive below the datasets directory.
+
+    Raises:
+        InvalidRequest: there is no such directory, or the path leads out of it or nowhere.
+    """
+    locate(settings, path)
+    record = new_dataset(path, path=True)
+    datasets.create(record)
+    return record
+
+
+def locate(settings: TrainerSettings, path: str) -> Path:
+    """Return where a path below the datasets directory lies.
+
+    Raises:
+        InvalidRequest: there is no such directory, or the path leads out of it or nowhere.
+    """
+    if settings.datasets is None:
+        raise InvalidRequest(
+            "dataset.path: this trainer has no datasets directory: set HEADSTART_DATASETS, or "
+            f"upload an archive instead. Received: {path!r}"
+        )
+    root = settings.datasets.resolve()
+    try:
+        found = (root / path).resolve()
+        exists = found.exists()
+    except (OSError, ValueError):
+        raise InvalidRequest(f"dataset.path: not a usable path. Received: {path!r}") from None
+    if not found.is_relative_to(root):
+        raise InvalidRequest(
+            f"dataset.path: expected a path below the datasets directory. Received: {path!r}"
+        )
+    if not exists:
+        raise InvalidRequest(
+            f"dataset.path: nothing lies there below the datasets directory. Received: {path!r}"
+        )
+    return found

@@ -1,0 +1,103 @@
+"""Request bodies that are JSON, or a multipart form with an archive and the same fields."""
+
+import json
+import secrets
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from fastapi import Request
+from fastapi.concurrency import run_in_threadpool
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ValidationError
+
+from shared.errors import InvalidRequest, UnsupportedMedia
+from trainer_service.settings import TrainerSettings
+from trainer_service.uploads import receive_upload
+
+ARCHIVE_FIELD = "archive"
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """The fields of a request, and the archive that came with them."""
+
+    fields: dict[str, Any]
+    archive: Path | None = None
+    archive_name: str = ""
+
+
+@asynccontextmanager
+async def read_body(request: Request, settings: TrainerSettings) -> AsyncIterator[Body]:
+    """Yield the body; an archive lies in the store until the context ends, unless moved away.
+
+    Raises:
+        InvalidRequest: the body is malformed or has files under another name than `archive`.
+        TooLarge: it exceeds HEADSTART_MAX_UPLOAD_BYTES.
+        UnsupportedMedia: it is neither JSON nor multipart.
+    """
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind == "application/json":
+        yield Body(_json_object(await request.body()))
+    elif kind == "multipart/form-data":
+        directory = settings.store / "uploads" / secrets.token_hex(8)
+        directory.mkdir(parents=True)
+        try:
+            yield await _multipart(request, settings, directory)
+        finally:
+            await run_in_threadpool(shutil.rmtree, directory, ignore_errors=True)
+    else:
+        raise UnsupportedMedia(
+            "Content-Type: expected application/json, or multipart/form-data with the file field "
+            f"{ARCHIVE_FIELD!r}. Received: {kind or 'none'}"
+        )
+
+
+def parse(kind: type[Model], fields: dict[str, Any]) -> Model:
+    """Validate fields, answering like FastAPI does for a body of its own."""
+    try:
+        return kind.model_validate(fields)
+    except ValidationError as error:
+        raise RequestValidationError(error.errors()) from None
+
+
+async def _multipart(request: Request, settings: TrainerSettings, directory: Path) -> Body:
+    upload = await receive_upload(request, directory, settings.max_upload_bytes)
+    others = sorted({file.field for file in upload.files} - {ARCHIVE_FIELD})
+    if others:
+        raise InvalidRequest(
+            f"expected the file in the field {ARCHIVE_FIELD!r}. Received: {', '.join(others)}"
+        )
+    if len(upload.files) > 1:
+        raise InvalidRequest(
+            f"{ARCHIVE_FIELD}: expected one archive. Received: {len(upload.files)} files"
+        )
+    fields = {name: _form_value(value) for name, value in upload.fields.items()}
+    if not upload.files:
+        return Body(fields)
+    return Body(fields, upload.files[0].path, upload.files[0].name)
+
+
+def _form_value(text: str) -> Any:
+    """Form fields are text; objects come as JSON in it, numbers are pydantic's to read."""
+    if not text.startswith("{"):
+        return text
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _json_object(body: bytes) -> dict[str, Any]:
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise InvalidRequest(f"The body is not JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise InvalidRequest(f"expected a JSON object. Received: {type(value).__name__}")
+    return value

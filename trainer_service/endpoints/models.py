@@ -1,0 +1,28 @@
+"""Routes below `/v1/models`."""
+
+from fastapi import APIRouter
+
+from shared.problems import responses
+from trainer_service import service
+from trainer_service.endpoints.dependencies import CurrentTrainer
+from trainer_service.schemas import ModelStatus, PinRequest
+
+router = APIRouter(prefix="/v1/models", tags=["models"])
+
+
+@router.get("")
+def list_models(trainer: CurrentTrainer) -> list[ModelStatus]:
+    """List all models with their versions."""
+    return service.list_models(trainer)
+
+
+@router.get("/{name}", responses=responses(404))
+def get_model(name: str, trainer: CurrentTrainer) -> ModelStatus:
+    """Tell a model's versions, the newest first, and which one is pinned."""
+    return service.get_model(trainer, name)
+
+
+@router.put("/{name}/pin", responses=responses(404, 422))
+def pin_model(name: str, pin: PinRequest, trainer: CurrentTrainer) -> ModelStatus:
+    """Pin a model to one version, or with null let the predictor follow the newest again."""
+    return service.pin_model(trainer, name, pin.version)

@@ -1,0 +1,66 @@
+"""Routes below `/v1/trainings`."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import FileResponse
+
+from shared.errors import InvalidRequest
+from shared.problems import responses
+from trainer_service import service
+from trainer_service.endpoints.bodies import parse, read_body
+from trainer_service.endpoints.dependencies import CurrentTrainer
+from trainer_service.endpoints.openapi import body_of
+from trainer_service.schemas import TrainingRecord, TrainingRequest
+
+router = APIRouter(prefix="/v1/trainings", tags=["trainings"])
+
+
+@router.post(
+    "",
+    status_code=202,
+    responses=responses(404, 413, 415, 422, 503),
+    openapi_extra=body_of(TrainingRequest),
+)
+async def submit_training(
+    request: Request, response: Response, trainer: CurrentTrainer
+) -> TrainingRecord:
+    """Submit a training: JSON naming a dataset, or multipart with the archive itself."""
+    async with read_body(request, trainer.settings) as body:
+        training = parse(TrainingRequest, body.fields)
+        if body.archive is not None and training.dataset is not None:
+            raise InvalidRequest("dataset: expected either a dataset or an archive. Received: both")
+        record = await run_in_threadpool(
+            service.submit_training, trainer, training, body.archive, body.archive_name
+        )
+    response.headers["Location"] = f"/v1/trainings/{record.id}"
+    return record
+
+
+@router.get("")
+def list_trainings(trainer: CurrentTrainer) -> list[TrainingRecord]:
+    """List all trainings, the newest first."""
+    return service.list_trainings(trainer)
+
+
+@router.get("/{training_id}", responses=responses(404, 422))
+async def get_training(
+    training_id: str,
+    trainer: CurrentTrainer,
+    wait: Annotated[float, Query(ge=0, le=300, description="Seconds to wait for its end.")] = 0,
+) -> TrainingRecord:
+    """Tell where a training stands; with `wait`, answer when it has ended or the time is up."""
+    return await service.wait_for_training(trainer, training_id, wait)
+
+
+@router.get("/{training_id}/report", responses=responses(404, 409))
+def get_report(training_id: str, trainer: CurrentTrainer) -> FileResponse:
+    """Answer the evaluation: metrics, history, and every test image with its prediction."""
+    return FileResponse(service.get_report(trainer, training_id), media_type="application/json")
+
+
+@router.post("/{training_id}/cancel", status_code=202, responses=responses(404, 409))
+def cancel_training(training_id: str, trainer: CurrentTrainer) -> TrainingRecord:
+    """Cancel a training; features that were computed are kept."""
+    return service.cancel_training(trainer, training_id)

@@ -1,0 +1,38 @@
+"""Which backbone, engine and feature store a training's bottleneck phase uses here."""
+
+from shared.architectures import Architecture
+from shared.engines import select_engine
+from trainer_service.backbones import bottleneck_engine, feature_space
+from trainer_service.bottleneck import Extractor
+from trainer_service.features import FeatureStore
+from trainer_service.settings import TrainerSettings
+from trainer_service.weights import Weights
+from trainer_service.worker_context import Worker
+
+BATCH_SIZES = {"openvino": 16, "tensorflow": 64}
+
+
+def feature_store(
+    settings: TrainerSettings, architecture: Architecture, weights: Weights
+) -> FeatureStore:
+    """Return where the features that this machine computes with the backbone are kept."""
+    engine = select_engine(settings.engine)
+    return FeatureStore(settings.store, feature_space(architecture, weights, engine))
+
+
+def extractor_for(worker: Worker, architecture: Architecture, weights: Weights) -> Extractor:
+    """Return the extractor for a backbone; the backbone itself stays loaded in this process."""
+    engine = bottleneck_engine(
+        architecture,
+        weights,
+        worker.settings.engine,
+        worker.settings.store / "backbones",
+        worker.threads,
+    )
+    return Extractor(
+        engine,
+        architecture.input_size,
+        BATCH_SIZES[engine.name],
+        worker.threads,
+        worker.image_limits,
+    )

@@ -1,0 +1,156 @@
+"""From stored features to a trained and evaluated head."""
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from shared.architectures import find_architecture
+from trainer_service import reading, weights
+from trainer_service.cancellation import CancellationWatch
+from trainer_service.dataset.records import ImageRecord
+from trainer_service.dataset.splits import SplitFractions, assign_splits
+from trainer_service.evaluate import Probabilities, Truth, accuracy_and_loss, evaluate
+from trainer_service.extractors import feature_store
+from trainer_service.features import Features
+from trainer_service.head import HeadData, TrainedHead, train_head
+from trainer_service.progress import Ticker
+from trainer_service.schemas import CacheUse, RejectedImage, State, TrainingRecord
+from trainer_service.shards import Shards
+from trainer_service.worker_context import Worker
+
+PREDICT_BATCH = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """A trained head and what the evaluation saw.
+
+    Attributes:
+        labels: in the order of the head's outputs.
+        test_images: the images of the test split.
+        test_truth: int64 (n,), index of the right label of each of them.
+        test_probabilities: float32 (n, len(labels)), what the head answered.
+    """
+
+    head: TrainedHead
+    labels: list[str]
+    metrics: dict[str, Any]
+    test_images: list[ImageRecord]
+    test_truth: Truth
+    test_probabilities: Probabilities
+
+
+def fit(worker: Worker, record: TrainingRecord) -> Fitted:
+    """Split the images, train the head and evaluate it; the test images are not seen before.
+
+    Raises:
+        InvalidDataset: a label has too few usable images for the split.
+    """
+    images = _extracted_images(worker, record)
+    splits = split(record, images)
+    labels = sorted({image.label for image in images})
+    _enter_head(worker, record, splits)
+    data = {
+        name: _head_data(worker, record, part, labels)
+        for name, part in splits.items()
+        if name != "test"
+    }
+    head = _train(worker, record, data, labels)
+    worker.stores.trainings.update(record.id, lambda current: current.enter(State.EVALUATING))
+    test = _head_data(worker, record, splits["test"], labels)
+    validation_probabilities = _predict(head, data["validation"].features)
+    test_probabilities = _predict(head, test.features)
+    metrics = {
+        "validation": accuracy_and_loss(validation_probabilities, data["validation"].truth),
+        "test": evaluate(test_probabilities, test.truth, labels),
+    }
+    return Fitted(head, labels, metrics, splits["test"], test.truth, test_probabilities)
+
+
+def _extracted_images(worker: Worker, record: TrainingRecord) -> list[ImageRecord]:
+    """Return the images that have features; the others were found bad while decoding."""
+    directory = worker.stores.trainings.directory(record.id)
+    rejected: dict[str, str] = {}
+    for result in Shards(directory).results():
+        rejected |= result.rejected
+    images = reading.used_images(worker.stores.datasets, record.dataset.id)
+    verdicts = [
+        RejectedImage(
+            name=image.name,
+            label=image.label,
+            verdict="unreadable",
+            detail=rejected[image.sha256],
+        )
+        for image in images
+        if image.sha256 in rejected
+    ]
+    good = [image for image in images if image.sha256 not in rejected]
+
+    def note(current: TrainingRecord) -> None:
+        known = {image.name for image in current.dataset.rejected}
+        current.dataset.rejected += [verdict for verdict in verdicts if verdict.name not in known]
+        current.dataset.images = len(good)
+        current.dataset.labels = dict(sorted(Counter(image.label for image in good).items()))
+        cache = current.cache or CacheUse(reused=0, computed=0, seconds_saved=0)
+        current.cache = cache.model_copy(update={"computed": len(good) - cache.reused})
+
+    worker.stores.trainings.update(record.id, note)
+    return good
+
+
+def split(record: TrainingRecord, images: list[ImageRecord]) -> dict[str, list[ImageRecord]]:
+    """Return the images of each of train, validation and test.
+
+    Raises:
+        InvalidDataset: a label has too few images.
+    """
+    fractions = SplitFractions(record.request.split.validation, record.request.split.test)
+    assigned = assign_splits(images, fractions)
+    parts: dict[str, list[ImageRecord]] = {"train": [], "validation": [], "test": []}
+    for image in images:
+        parts[assigned[image.sha256]].append(image)
+    return parts
+
+
+def _enter_head(
+    worker: Worker, record: TrainingRecord, splits: dict[str, list[ImageRecord]]
+) -> None:
+    def enter(current: TrainingRecord) -> None:
+        current.dataset.split = {name: len(part) for name, part in splits.items()}
+        current.enter(State.HEAD)
+
+    worker.stores.trainings.update(record.id, enter)
+    worker.board.start(record.id, State.HEAD, record.request.epochs)
+
+
+def _head_data(
+    worker: Worker, record: TrainingRecord, images: list[ImageRecord], labels: list[str]
+) -> HeadData:
+    architecture = find_architecture(record.architecture)
+    resolved = weights.resolve(architecture, worker.settings)
+    store = feature_store(worker.settings, architecture, resolved)
+    index = {label: position for position, label in enumerate(labels)}
+    truth = np.array([index[image.label] for image in images], np.int64)
+    return HeadData(store.read([image.sha256 for image in images]), truth)
+
+
+def _train(
+    worker: Worker, record: TrainingRecord, data: dict[str, HeadData], labels: list[str]
+) -> TrainedHead:
+    watch = CancellationWatch(worker.stores.trainings, record.id)
+    ticker = Ticker(worker.board, record.id)
+
+    def on_epoch(epoch: int, logs: dict[str, float]) -> None:
+        del logs
+        watch()
+        ticker(epoch, last=epoch == record.request.epochs)
+
+    return train_head(data["train"], data["validation"], labels, record.request, on_epoch)
+
+
+def _predict(head: TrainedHead, features: Features) -> npt.NDArray[np.float32]:
+    probabilities = head.model.predict(features, batch_size=PREDICT_BATCH, verbose=0)
+    return np.asarray(probabilities, np.float32)

@@ -1,0 +1,51 @@
+"""Writes what ends a training early into its record."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from shared.errors import HeadstartError, TrainingCancelled
+from trainer_service.record_store import RecordStore
+from trainer_service.schemas import ErrorInfo, State, TrainingRecord
+
+log = logging.getLogger(__name__)
+
+
+@contextmanager
+def recorded_outcome(trainings: RecordStore[TrainingRecord], training_id: str) -> Iterator[None]:
+    """Turn an exception of the body into the training's end: cancelled, or failed with words."""
+    try:
+        yield
+    except TrainingCancelled:
+        end(trainings, training_id, State.CANCELLED)
+    except HeadstartError as error:
+        end(trainings, training_id, State.FAILED, error)
+    except Exception as error:
+        log.exception("training %s failed", training_id)
+        end(trainings, training_id, State.FAILED, error)
+
+
+def end(
+    trainings: RecordStore[TrainingRecord],
+    training_id: str,
+    state: State,
+    error: Exception | None = None,
+) -> None:
+    """Move a training to one of its ends, unless it has ended already."""
+
+    def change(record: TrainingRecord) -> None:
+        if record.state.ended:
+            return
+        record.enter(state)
+        if error is not None:
+            record.error = ErrorInfo(type=type(error).__name__, detail=in_words(error))
+
+    trainings.update(training_id, change)
+
+
+def in_words(error: Exception) -> str:
+    if isinstance(error, HeadstartError):
+        return error.detail
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+    return f"{type(error).__name__}: {error}"

@@ -1,0 +1,177 @@
+"""From a trained head to a published version."""
+
+import json
+import platform
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import TypeAdapter
+
+from shared.architectures import PREPROCESSING_VERSION, Architecture, find_architecture
+from shared.engines import load_version_engine
+from shared.errors import HeadstartError
+from shared.images import decode
+from shared.manifest import GOLDEN_FILE, DatasetInfo, GoldenImage, InputSpec, Manifest, WeightsInfo
+from shared.model_store import REPORT_FILE
+from trainer_service import reading, weights
+from trainer_service.backbones import cached_backbone
+from trainer_service.export import export_version
+from trainer_service.fitting import Fitted
+from trainer_service.schemas import State, TrainingRecord
+from trainer_service.weights import Weights
+from trainer_service.worker_context import Worker
+
+GOLDEN_IMAGES = 8
+#: Largest difference allowed between the exported graph and the features it was trained on;
+#: bf16 features and an f32 graph differ by up to a few hundredths.
+EXPORT_TOLERANCE = 0.1
+
+_golden_images = TypeAdapter(list[GoldenImage])
+
+
+class ExportMismatch(HeadstartError):
+    title = "Export mismatch"
+
+
+def publish(worker: Worker, record: TrainingRecord, fitted: Fitted) -> int:
+    """Export backbone and head as the model's next version and return its number.
+
+    Raises:
+        ExportMismatch: the exported graph does not answer as the trained head did.
+    """
+    trainings, models = worker.stores.trainings, worker.stores.models
+    trainings.update(record.id, lambda current: current.enter(State.PUBLISHING))
+    architecture = find_architecture(record.architecture)
+    resolved = weights.resolve(architecture, worker.settings)
+    with models.stage(record.model) as staging:
+        export_version(cached_backbone(architecture, resolved), fitted.head.model, staging)
+        _write_golden(worker, record, fitted, architecture, staging)
+        _write_report(record, fitted, staging)
+        return models.publish(staging, _manifest(worker, record, fitted, architecture, resolved))
+
+
+def _write_golden(
+    worker: Worker, record: TrainingRecord, fitted: Fitted, architecture: Architecture, to: Path
+) -> None:
+    dataset = worker.stores.datasets.get(record.dataset.id)
+    path_of = reading.path_finder(worker.stores.datasets, worker.settings, dataset)
+    chosen = _choose_golden(fitted)
+    data = [path_of(fitted.test_images[index]).read_bytes() for index in chosen]
+    size = architecture.input_size
+    pixels = np.stack([decode(image, size, size, worker.image_limits) for image in data])
+    engine = load_version_engine(to, worker.settings.engine, worker.threads)
+    probabilities = engine.infer(pixels)
+    _check_export(probabilities, fitted.test_probabilities[chosen])
+    directory = (to / GOLDEN_FILE).parent
+    directory.mkdir()
+    golden = []
+    for number, (index, image) in enumerate(zip(chosen, data, strict=True)):
+        file = f"{number}.{fitted.test_images[index].format.lower()}"
+        (directory / file).write_bytes(image)
+        golden.append(
+            GoldenImage(
+                file=file,
+                label=fitted.test_images[index].label,
+                probabilities=probabilities[number].tolist(),
+            )
+        )
+    (to / GOLDEN_FILE).write_bytes(_golden_images.dump_json(golden, indent=2))
+
+
+def _choose_golden(fitted: Fitted) -> list[int]:
+    """Choose test images, a label after the other, so that as many labels as fit are seen."""
+    by_label: dict[int, list[int]] = {}
+    for index, label in enumerate(fitted.test_truth):
+        by_label.setdefault(int(label), []).append(index)
+    rounds = max(map(len, by_label.values()))
+    order = [
+        indices[turn]
+        for turn in range(rounds)
+        for indices in by_label.values()
+        if turn < len(indices)
+    ]
+    return order[:GOLDEN_IMAGES]
+
+
+def _check_export(exported: np.ndarray[Any, Any], trained: np.ndarray[Any, Any]) -> None:
+    difference = float(np.abs(exported - trained).max())
+    if not difference <= EXPORT_TOLERANCE:
+        raise ExportMismatch(
+            "The exported model answers differently from the trained head: expected "
+            f"probabilities within {EXPORT_TOLERANCE}. Received: {difference:.3f} apart"
+        )
+
+
+def _write_report(record: TrainingRecord, fitted: Fitted, to: Path) -> None:
+    (to / REPORT_FILE).parent.mkdir()
+    report = {
+        "split": record.dataset.split,
+        "labels": fitted.labels,
+        "metrics": fitted.metrics,
+        "history": fitted.head.history,
+        "test": _test_rows(fitted),
+    }
+    (to / REPORT_FILE).write_text(json.dumps(report, indent=1))
+
+
+def _test_rows(fitted: Fitted) -> list[dict[str, Any]]:
+    """Return what the head answered for each test image, the most confident mistakes first."""
+    predicted = fitted.test_probabilities.argmax(axis=1)
+    rows = [
+        {
+            "image": image.name,
+            "sha256": image.sha256,
+            "label": image.label,
+            "predicted": fitted.labels[predicted[index]],
+            "probability": round(float(fitted.test_probabilities[index, predicted[index]]), 6),
+        }
+        for index, image in enumerate(fitted.test_images)
+    ]
+    return sorted(rows, key=lambda row: (row["label"] == row["predicted"], -row["probability"]))
+
+
+def _manifest(
+    worker: Worker,
+    record: TrainingRecord,
+    fitted: Fitted,
+    architecture: Architecture,
+    resolved: Weights,
+) -> Manifest:
+    dataset = worker.stores.datasets.get(record.dataset.id)
+    return Manifest(
+        model=record.model,
+        version=0,
+        labels=fitted.labels,
+        architecture=architecture.id,
+        input=InputSpec(height=architecture.input_size, width=architecture.input_size),
+        preprocessing_version=PREPROCESSING_VERSION,
+        metrics=fitted.metrics,
+        dataset=DatasetInfo(
+            id=dataset.id,
+            digest=dataset.digest or "",
+            images=record.dataset.images or 0,
+            labels=record.dataset.labels,
+        ),
+        weights=WeightsInfo(source=resolved.source, sha256=resolved.sha256),
+        training=record.request.model_dump(mode="json"),
+        training_id=record.id,
+        seed=record.request.seed,
+        libraries=_libraries(),
+        created_at=datetime.now(UTC),
+    )
+
+
+def _libraries() -> dict[str, str]:
+    import keras
+    import openvino
+    import tensorflow as tf
+
+    return {
+        "python": platform.python_version(),
+        "keras": keras.__version__,
+        "tensorflow": tf.__version__,
+        "openvino": openvino.__version__,
+        "numpy": np.__version__,
+    }

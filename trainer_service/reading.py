@@ -1,0 +1,120 @@
+"""How a worker reads datasets and finds their images again."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from shared.errors import HeadstartError, InvalidDataset, TooLarge
+from shared.images import ImageLimits
+from trainer_service.dataset.reader import read_dataset
+from trainer_service.dataset.records import DatasetLimits, ImageRecord, image_path, load_images
+from trainer_service.datasets import UPLOAD_FILE, locate
+from trainer_service.record_store import RecordStore
+from trainer_service.schemas import DatasetRecord, DatasetState, ErrorInfo, RejectedImage
+from trainer_service.settings import TrainerSettings
+
+
+def source_of(
+    datasets: RecordStore[DatasetRecord], settings: TrainerSettings, record: DatasetRecord
+) -> Path:
+    """Return the archive or folder that a dataset is read from."""
+    if record.path:
+        return locate(settings, record.source)
+    return datasets.directory(record.id) / UPLOAD_FILE
+
+
+def used_images(datasets: RecordStore[DatasetRecord], dataset_id: str) -> list[ImageRecord]:
+    """Return the usable images of a dataset in an order that depends on nothing but them."""
+    images = load_images(datasets.directory(dataset_id))
+    used = [image for image in images if image.verdict == "used"]
+    return sorted(used, key=lambda image: image.sha256)
+
+
+def path_finder(
+    datasets: RecordStore[DatasetRecord], settings: TrainerSettings, record: DatasetRecord
+) -> Callable[[ImageRecord], Path]:
+    """Return the function that tells where an image of the dataset lies."""
+    directory = datasets.directory(record.id)
+    folder = locate(settings, record.source) if record.in_place else None
+    return lambda image: image_path(directory, image, folder)
+
+
+def read(
+    datasets: RecordStore[DatasetRecord],
+    settings: TrainerSettings,
+    dataset_id: str,
+    progress: Callable[[int, int], None],
+) -> DatasetRecord:
+    """Read a dataset unless that was done before; when two ask at once, the second waits.
+
+    Args:
+        datasets: where the record lies.
+        settings: the datasets directory and the caps.
+        dataset_id: which to read.
+        progress: called with images done and images in all; what it raises ends the reading.
+
+    Raises:
+        InvalidDataset, TooLarge: nothing can be trained on it; the record says the same.
+    """
+    with datasets.exclusive(dataset_id, wait=True):
+        record = datasets.get(dataset_id)
+        if record.state == DatasetState.READY:
+            return record
+        if record.state == DatasetState.FAILED and record.error is not None:
+            raise InvalidDataset(record.error.detail)
+        datasets.update(dataset_id, _set_reading)
+        try:
+            return _read(datasets, settings, record, progress)
+        except (HeadstartError, OSError) as error:
+            _record_failure(datasets, dataset_id, error)
+            raise
+
+
+def _read(
+    datasets: RecordStore[DatasetRecord],
+    settings: TrainerSettings,
+    record: DatasetRecord,
+    progress: Callable[[int, int], None],
+) -> DatasetRecord:
+    directory = datasets.directory(record.id)
+    source = source_of(datasets, settings, record)
+    limits = DatasetLimits(
+        settings.max_dataset_bytes,
+        settings.max_dataset_files,
+        ImageLimits(settings.max_image_bytes, settings.max_image_pixels),
+    )
+    summary = read_dataset(source, directory, limits, progress, settings.threads)
+
+    def fill(ready: DatasetRecord) -> None:
+        ready.state = DatasetState.READY
+        ready.images = summary.images
+        ready.labels = summary.labels
+        ready.rejected = [RejectedImage(**image.model_dump()) for image in summary.rejected]
+        ready.ignored = summary.ignored
+        ready.layout = summary.layout
+        ready.has_split = summary.has_split
+        ready.digest = summary.digest
+        ready.in_place = source.is_dir()
+
+    ready = datasets.update(record.id, fill)
+    if not record.path:
+        source.unlink()
+    return ready
+
+
+def _set_reading(record: DatasetRecord) -> None:
+    record.state = DatasetState.READING
+
+
+def _record_failure(
+    datasets: RecordStore[DatasetRecord], dataset_id: str, error: Exception
+) -> None:
+    permanent = isinstance(error, InvalidDataset | TooLarge)
+
+    def fail(record: DatasetRecord) -> None:
+        # What is not the data's own fault (a cancelled training, a full disk) can be tried again.
+        record.state = DatasetState.FAILED if permanent else DatasetState.QUEUED
+        record.error = (
+            ErrorInfo(type=type(error).__name__, detail=str(error)) if permanent else None
+        )
+
+    datasets.update(dataset_id, fail)

@@ -1,0 +1,239 @@
+"""What the trainer API does: plain functions behind the routes."""
+
+import asyncio
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from shared.architectures import CATALOGUE, find_architecture
+from shared.errors import Conflict, InvalidRequest, TrainingEnded
+from shared.identifiers import is_id, new_id
+from shared.model_store import REPORT_FILE
+from trainer_service import datasets, weights
+from trainer_service.progress import ProgressBoard
+from trainer_service.queue import TaskQueue
+from trainer_service.schemas import (
+    ArchitectureStatus,
+    DatasetPath,
+    DatasetRecord,
+    DatasetState,
+    ModelStatus,
+    State,
+    TrainingDataset,
+    TrainingRecord,
+    TrainingRequest,
+    Transition,
+    VersionStatus,
+)
+from trainer_service.settings import TrainerSettings
+from trainer_service.stores import Stores
+
+LOOK_INTERVAL = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Trainer:
+    """What the trainer API works with."""
+
+    settings: TrainerSettings
+    stores: Stores
+    board: ProgressBoard
+    queue: TaskQueue
+
+
+def submit_dataset(trainer: Trainer, upload: Path | None, name: str) -> DatasetRecord:
+    """Make a dataset of an upload, or of a path below the datasets directory, and queue it.
+
+    Raises:
+        InvalidRequest: the path is none that the trainer reads.
+        Unavailable: Redis is away; nothing was made.
+    """
+    stores, settings = trainer.stores, trainer.settings
+    if upload is None:
+        record = datasets.create_from_path(stores.datasets, settings, name)
+    else:
+        record = datasets.create_from_upload(stores.datasets, upload, name)
+    try:
+        trainer.queue.read_dataset(record.id)
+    except Exception:
+        stores.datasets.delete(record.id)
+        raise
+    return record
+
+
+def submit_training(
+    trainer: Trainer, request: TrainingRequest, upload: Path | None, name: str
+) -> TrainingRecord:
+    """Queue a training of an upload or of the dataset that the request names.
+
+    Raises:
+        InvalidRequest: the architecture or the dataset can't be used.
+        WeightsUnavailable: the architecture's weights can't be had.
+        Unavailable: Redis is away; nothing was made.
+    """
+    architecture = find_architecture(request.architecture)
+    weights.require_weights(architecture, trainer.settings)
+    dataset, made = _dataset_of(trainer, request, upload, name)
+    record = _new_training(request, architecture.id, dataset)
+    trainer.stores.trainings.create(record)
+    try:
+        trainer.queue.prepare(record.id)
+    except Exception:
+        trainer.stores.trainings.delete(record.id)
+        if made:
+            trainer.stores.datasets.delete(dataset.id)
+        raise
+    return record
+
+
+def get_training(trainer: Trainer, training_id: str) -> TrainingRecord:
+    return _with_progress(trainer, trainer.stores.trainings.get(training_id))
+
+
+def list_trainings(trainer: Trainer) -> list[TrainingRecord]:
+    return [_with_progress(trainer, record) for record in trainer.stores.trainings.list()]
+
+
+async def wait_for_training(trainer: Trainer, training_id: str, seconds: float) -> TrainingRecord:
+    """Return the record as soon as the training has ended, or after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while True:
+        record = await asyncio.to_thread(get_training, trainer, training_id)
+        if record.state.ended or time.monotonic() >= deadline:
+            return record
+        await asyncio.sleep(LOOK_INTERVAL)
+
+
+def get_report(trainer: Trainer, training_id: str) -> Path:
+    """Return the file with the evaluation of a training that succeeded.
+
+    Raises:
+        Conflict: the training has published nothing.
+    """
+    record = trainer.stores.trainings.get(training_id)
+    if record.version is None:
+        raise Conflict(f"Training {training_id!r} has no report: it is {record.state}.")
+    return trainer.stores.models.directory(record.model, record.version) / REPORT_FILE
+
+
+def cancel_training(trainer: Trainer, training_id: str) -> TrainingRecord:
+    """Ask for a training's end; one that no process works on alone ends at once.
+
+    Raises:
+        TrainingEnded: there is nothing left to cancel.
+    """
+
+    def cancel(record: TrainingRecord) -> None:
+        if record.state.ended:
+            raise TrainingEnded(training_id, record.state)
+        record.cancel_requested = True
+        if record.state in {State.QUEUED, State.BOTTLENECK}:
+            record.enter(State.CANCELLED)
+
+    return trainer.stores.trainings.update(training_id, cancel)
+
+
+def list_architectures(trainer: Trainer) -> list[ArchitectureStatus]:
+    """Return every row of the catalogue with whether its weights can be had now."""
+    statuses = []
+    for architecture in CATALOGUE.values():
+        found = weights.availability(architecture, trainer.settings)
+        statuses.append(
+            ArchitectureStatus(
+                id=architecture.id,
+                input_size=architecture.input_size,
+                feature_size=architecture.feature_size,
+                parameters=architecture.parameters,
+                available=found.available,
+                source=found.source,
+                detail=found.detail,
+            )
+        )
+    return statuses
+
+
+def list_models(trainer: Trainer) -> list[ModelStatus]:
+    return [get_model(trainer, name) for name in trainer.stores.models.names()]
+
+
+def get_model(trainer: Trainer, name: str) -> ModelStatus:
+    """Return the versions of a model, newest first.
+
+    Raises:
+        ModelNotFound: there is none of that name.
+    """
+    models = trainer.stores.models
+    manifests = [models.manifest(name, version) for version in reversed(models.versions(name))]
+    return ModelStatus(
+        name=name,
+        pinned=models.pinned(name),
+        versions=[
+            VersionStatus(
+                version=manifest.version,
+                architecture=manifest.architecture,
+                labels=manifest.labels,
+                metrics=manifest.metrics,
+                training_id=manifest.training_id,
+                created_at=manifest.created_at,
+            )
+            for manifest in manifests
+        ],
+    )
+
+
+def pin_model(trainer: Trainer, name: str, version: int | None) -> ModelStatus:
+    trainer.stores.models.pin(name, version)
+    return get_model(trainer, name)
+
+
+def _dataset_of(
+    trainer: Trainer, request: TrainingRequest, upload: Path | None, name: str
+) -> tuple[DatasetRecord, bool]:
+    """Return the dataset to train on, and whether it was made for this request."""
+    stores = trainer.stores
+    if upload is not None:
+        return datasets.create_from_upload(stores.datasets, upload, name), True
+    if isinstance(request.dataset, DatasetPath):
+        return _from_path(trainer, request.dataset.path), True
+    if request.dataset is None:
+        raise InvalidRequest(
+            "dataset: expected the id of a dataset, {'path': …} below the datasets directory, or "
+            "an uploaded file in the multipart field 'archive'. Received: nothing"
+        )
+    if is_id(request.dataset):
+        return _existing(trainer, request.dataset), False
+    return _from_path(trainer, request.dataset), True
+
+
+def _from_path(trainer: Trainer, path: str) -> DatasetRecord:
+    return datasets.create_from_path(trainer.stores.datasets, trainer.settings, path)
+
+
+def _existing(trainer: Trainer, dataset_id: str) -> DatasetRecord:
+    record = trainer.stores.datasets.get(dataset_id)
+    if record.state == DatasetState.FAILED and record.error is not None:
+        raise InvalidRequest(f"dataset: {dataset_id} can't be trained on: {record.error.detail}")
+    return record
+
+
+def _new_training(
+    request: TrainingRequest, architecture: str, dataset: DatasetRecord
+) -> TrainingRecord:
+    now = datetime.now(UTC)
+    return TrainingRecord(
+        id=new_id(),
+        model=request.model,
+        architecture=architecture,
+        state=State.QUEUED,
+        dataset=TrainingDataset(id=dataset.id),
+        transitions=[Transition(state=State.QUEUED, at=now)],
+        request=request,
+        created_at=now,
+    )
+
+
+def _with_progress(trainer: Trainer, record: TrainingRecord) -> TrainingRecord:
+    if not record.state.ended:
+        record.progress = trainer.board.read(record.id, record.state)
+    return record

@@ -1,0 +1,62 @@
+"""The shards of one training, on disk: what to compute, and what became of it.
+
+    trainings/<id>/shards/plan.json          how many there are, written last
+    trainings/<id>/shards/<n>.json           images of shard n
+    trainings/<id>/shards/<n>.result.json    its ShardResult, once its features are stored
+
+Files tell which shards are done, so no counter can be lost, or counted twice when a task repeats.
+"""
+
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from pydantic import TypeAdapter
+
+from shared.files import atomic_write
+from trainer_service.bottleneck import ShardImage, ShardResult, plan_shards
+
+_images = TypeAdapter(list[ShardImage])
+
+
+class Shards:
+    def __init__(self, training_directory: Path) -> None:
+        self._directory = training_directory / "shards"
+
+    def plan(self, images: Sequence[ShardImage]) -> int:
+        """Cut the images into shards, forgetting any earlier plan, and return how many."""
+        self.clear()
+        self._directory.mkdir()
+        shards = plan_shards(images)
+        for number, shard in enumerate(shards):
+            atomic_write(self._directory / f"{number}.json", _images.dump_json(shard))
+        atomic_write(self._directory / "plan.json", json.dumps({"shards": len(shards)}).encode())
+        return len(shards)
+
+    def images(self, number: int) -> list[ShardImage]:
+        return _images.validate_json((self._directory / f"{number}.json").read_bytes())
+
+    def finished(self, number: int) -> bool:
+        return self._result_file(number).exists()
+
+    def finish(self, number: int, result: ShardResult) -> None:
+        atomic_write(self._result_file(number), result.model_dump_json().encode())
+
+    def complete(self) -> bool:
+        """Tell whether there is a plan and every shard of it is finished."""
+        try:
+            count = json.loads((self._directory / "plan.json").read_bytes())["shards"]
+        except FileNotFoundError:
+            return False
+        return all(self.finished(number) for number in range(count))
+
+    def results(self) -> list[ShardResult]:
+        files = self._directory.glob("*.result.json")
+        return [ShardResult.model_validate_json(file.read_bytes()) for file in files]
+
+    def clear(self) -> None:
+        shutil.rmtree(self._directory, ignore_errors=True)
+
+    def _result_file(self, number: int) -> Path:
+        return self._directory / f"{number}.result.json"

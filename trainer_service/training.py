@@ -1,0 +1,149 @@
+"""A training from its dataset to a published version: plain functions, no broker needed.
+
+`prepare` reads the dataset and plans the shards, `extract_shard` computes one of them, `finish`
+trains the head, evaluates and publishes. Each may be repeated at any time: what lies in the store
+is not done again.
+"""
+
+from shared.architectures import find_architecture
+from trainer_service import reading, weights
+from trainer_service.bottleneck import ShardImage
+from trainer_service.cancellation import CancellationWatch
+from trainer_service.dataset.records import ImageRecord
+from trainer_service.extractors import extractor_for, feature_store
+from trainer_service.features import Row
+from trainer_service.fitting import fit, split
+from trainer_service.outcome import recorded_outcome
+from trainer_service.progress import Ticker
+from trainer_service.publish import publish
+from trainer_service.schemas import CacheUse, DatasetRecord, State, TrainingRecord
+from trainer_service.shards import Shards
+from trainer_service.worker_context import Worker
+
+
+def prepare(worker: Worker, training_id: str) -> None:
+    """Read the dataset, find out which features are missing and submit their shards."""
+    trainings = worker.stores.trainings
+    with trainings.exclusive(training_id, wait=False) as mine:
+        if not mine or trainings.get(training_id).state.ended:
+            return
+        with recorded_outcome(trainings, training_id):
+            shards = _prepare(worker, training_id)
+            for shard in range(shards):
+                worker.submit.extract_shard(training_id, shard)
+            if shards == 0:
+                worker.submit.finish(training_id)
+
+
+def extract_shard(worker: Worker, training_id: str, number: int) -> None:
+    """Compute the features of one shard; whichever completes the set submits `finish`."""
+    trainings = worker.stores.trainings
+    record = trainings.get(training_id)
+    if record.state != State.BOTTLENECK:
+        return
+    with recorded_outcome(trainings, training_id):
+        shards = Shards(trainings.directory(training_id))
+        if not shards.finished(number):
+            _compute_shard(worker, record, shards, number)
+        if shards.complete():
+            worker.submit.finish(training_id)
+
+
+def finish(worker: Worker, training_id: str) -> None:
+    """Train the head, evaluate it on the test images and publish a version."""
+    trainings = worker.stores.trainings
+    with trainings.exclusive(training_id, wait=False) as mine:
+        record = trainings.get(training_id)
+        if not mine or record.state.ended:
+            return
+        with recorded_outcome(trainings, training_id):
+            if Shards(trainings.directory(training_id)).complete():
+                _finish(worker, record)
+            else:
+                worker.submit.prepare(training_id)
+
+
+def _prepare(worker: Worker, training_id: str) -> int:
+    trainings = worker.stores.trainings
+    record = trainings.update(training_id, lambda record: record.enter(State.PREPARING))
+    dataset = _read_dataset(worker, record)
+    architecture = find_architecture(record.architecture)
+    resolved = weights.resolve(architecture, worker.settings)
+    images = reading.used_images(worker.stores.datasets, dataset.id)
+    split(record, images)  # refuses too small a dataset before anything is computed
+    known = feature_store(worker.settings, architecture, resolved).locate()
+    missing = [image for image in images if image.sha256 not in known]
+    reused = [known[image.sha256] for image in images if image.sha256 in known]
+    shards = Shards(trainings.directory(training_id)).plan(_located(worker, dataset, missing))
+
+    def fill(current: TrainingRecord) -> None:
+        current.dataset.images = dataset.images
+        current.dataset.labels = dataset.labels
+        current.dataset.rejected = dataset.rejected
+        # Prepared again after a crash, what this training itself computed is not "reused".
+        current.cache = current.cache or _cache_use(reused)
+        current.enter(State.BOTTLENECK)
+
+    worker.board.start(training_id, State.BOTTLENECK, len(missing))
+    trainings.update(training_id, fill)
+    return shards
+
+
+def _cache_use(reused: list[Row]) -> CacheUse:
+    saved = round(sum(row.seconds for row in reused), 3)
+    return CacheUse(reused=len(reused), computed=0, seconds_saved=saved)
+
+
+def _read_dataset(worker: Worker, record: TrainingRecord) -> DatasetRecord:
+    watch = CancellationWatch(worker.stores.trainings, record.id)
+    ticker = Ticker(worker.board, record.id)
+
+    def progress(done: int, total: int) -> None:
+        if done == 0:
+            worker.board.start(record.id, State.PREPARING, total)
+        watch()
+        ticker(done, last=done == total)
+
+    return reading.read(worker.stores.datasets, worker.settings, record.dataset.id, progress)
+
+
+def _located(worker: Worker, dataset: DatasetRecord, images: list[ImageRecord]) -> list[ShardImage]:
+    path_of = reading.path_finder(worker.stores.datasets, worker.settings, dataset)
+    return [ShardImage(sha256=image.sha256, path=str(path_of(image))) for image in images]
+
+
+def _compute_shard(worker: Worker, record: TrainingRecord, shards: Shards, number: int) -> None:
+    architecture = find_architecture(record.architecture)
+    resolved = weights.resolve(architecture, worker.settings)
+    watch = CancellationWatch(worker.stores.trainings, record.id)
+    ticker = Ticker(worker.board, record.id, part=str(number))
+
+    def advance(done: int) -> None:
+        watch()
+        ticker(done)
+
+    extractor = extractor_for(worker, architecture, resolved)
+    images, features, result = extractor.extract(shards.images(number), advance)
+    if images:
+        feature_store(worker.settings, architecture, resolved).write(
+            images, features, result.seconds
+        )
+    shards.finish(number, result)
+    ticker(len(images) + len(result.rejected), last=True)
+
+
+def _finish(worker: Worker, record: TrainingRecord) -> None:
+    models, trainings = worker.stores.models, worker.stores.trainings
+    version = models.published_by(record.model, record.id)
+    if version is None:
+        fitted = fit(worker, record)
+        version = publish(worker, trainings.get(record.id), fitted)
+    metrics = models.manifest(record.model, version).metrics
+
+    def succeed(current: TrainingRecord) -> None:
+        current.version = version
+        current.metrics = metrics
+        current.enter(State.SUCCEEDED)
+
+    trainings.update(record.id, succeed)
+    Shards(trainings.directory(record.id)).clear()
