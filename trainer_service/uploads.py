@@ -54,11 +54,14 @@ async def receive_upload(request: Request, directory: Path, max_bytes: int) -> U
     boundary = _boundary(request)
     _check_announced(request, max_bytes)
     form = _Form(directory)
-    parser = MultipartParser(boundary, form.callbacks())
     try:
+        parser = MultipartParser(boundary, form.callbacks())
         async for chunk in _chunks(request, max_bytes):
-            await run_in_threadpool(_feed, parser, chunk)
+            await run_in_threadpool(parser.write, chunk)
         form.finish()
+    except FormParserError as error:
+        form.discard()
+        raise InvalidRequest(f"Malformed multipart/form-data: {error}") from error
     except BaseException:
         form.discard()
         raise
@@ -106,13 +109,6 @@ async def _chunks(request: Request, max_bytes: int) -> AsyncIterator[bytes]:
     except ClientDisconnect:
         raise InvalidRequest("The connection was closed before the body had ended.") from None
     yield bytes(buffer)
-
-
-def _feed(parser: MultipartParser, chunk: bytes) -> None:
-    try:
-        parser.write(chunk)
-    except FormParserError as error:
-        raise InvalidRequest(f"Malformed multipart/form-data: {error}") from error
 
 
 class _Form:

@@ -37,26 +37,9 @@ Progress = Callable[[int, int], None]
 
 # Those that can't be read are named so that they are reported, not silently left out.
 IMAGE_SUFFIXES = frozenset(
-    [
-        ".jpg",
-        ".jpeg",
-        ".jpe",
-        ".jfif",
-        ".png",
-        ".webp",
-        ".gif",
-        ".bmp",
-        ".dib",
-        ".tif",
-        ".tiff",
-        ".heic",
-        ".heif",
-        ".avif",
-        ".jp2",
-        ".jxl",
-    ]
+    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".dib", ".tif", ".tiff"}
+    | {".heic", ".heif", ".avif", ".jp2", ".jxl"}
 )
-
 _TABLE_SUFFIXES = frozenset({".csv", ".tsv"})
 _HEAD = 32
 _MAX_TABLE_BYTES = 64 << 20
