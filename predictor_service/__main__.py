@@ -1,6 +1,7 @@
 """`python -m predictor_service` serves the predictor."""
 
 import logging
+import signal
 import socket
 import sys
 
@@ -25,7 +26,8 @@ def main() -> int:
         return fail("; ".join(_describe(fault) for fault in error.errors()))
     except OSError as error:
         where = f"{settings.host}:{settings.predictor_port}"
-        return fail(f"Can't listen on {where}: {error.strerror}. Set HEADSTART_PREDICTOR_PORT.")
+        reason = (error.strerror or str(error)).partition(" (")[0]
+        return fail(f"Can't listen on {where}: {reason}. Set HEADSTART_PREDICTOR_PORT.")
     configure_logging(settings.log_level)
     config = uvicorn.Config(
         create_app(settings),
@@ -34,6 +36,7 @@ def main() -> int:
         timeout_graceful_shutdown=settings.shutdown_seconds,
     )
     log.info("listening on http://%s:%d", *listener.getsockname()[:2])
+    end_quietly_on_signals()
     uvicorn.Server(config).run(sockets=[listener])
     return 0
 
@@ -46,6 +49,12 @@ def listen(host: str, port: int) -> socket.socket:
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     return socket.create_server((host, port), family=family, backlog=2048)
+
+
+def end_quietly_on_signals() -> None:
+    """Let a signal end the process with exit code 0; uvicorn raises it again when it is done."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: sys.exit(0))
 
 
 def configure_logging(level: str) -> None:

@@ -207,8 +207,8 @@ def _describe(error: Exception) -> str:
 
 
 def _notice(model: Model) -> str | None:
-    if model.pinned is None or model.pinned == model.version:
+    if model.pinned is None or (model.pinned == model.version and model.pinned in model.versions):
         return None
-    fault = "could not be loaded" if model.pinned in model.versions else "does not exist"
+    fault = "could not be loaded" if model.pinned in model.versions else "is not in the store"
     instead = "nothing" if model.version is None else f"version {model.version}"
     return f"Version {model.pinned} is pinned but {fault}; {instead} is served."

@@ -1,0 +1,160 @@
+"""The batcher with engines and decoders whose pace the test decides."""
+
+import asyncio
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import pytest
+
+from predictor_service.batching import Batcher
+from shared.errors import InvalidImage, Unavailable
+
+
+def decode(data: bytes) -> Any:
+    if data == b"bad":
+        raise InvalidImage("unreadable", "not a picture")
+    return np.full((2, 2, 3), int(data), np.uint8)
+
+
+class Network:
+    """Answers each image with its first pixel; computes only while `gate` is open."""
+
+    def __init__(self) -> None:
+        self.batches: list[int] = []
+        self.started = threading.Event()
+        self.gate = threading.Event()
+        self.gate.set()
+
+    def infer(self, pixels: Any) -> Any:
+        self.batches.append(len(pixels))
+        self.started.set()
+        assert self.gate.wait(10)
+        return pixels[:, 0, 0, :1].astype(np.float32)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    while not condition():  # noqa: ASYNC110 - what is awaited happens in threads
+        await asyncio.sleep(0.01)
+
+
+def run(
+    test: Callable[[Batcher], Any],
+    infer: Callable[[Any], Any],
+    *,
+    max_batch: int = 4,
+    max_queue: int = 8,
+) -> Any:
+    async def main() -> Any:
+        batcher = Batcher(infer, decode, pool, max_batch=max_batch, max_queue=max_queue)
+        return await asyncio.wait_for(test(batcher), 20)
+
+    with ThreadPoolExecutor(2) as pool:
+        return asyncio.run(main())
+
+
+def test_each_image_gets_its_own_answer():
+    async def predict_all(batcher: Batcher) -> list[list[Any]]:
+        return await asyncio.gather(*(batcher.predict([b"%d" % i]) for i in range(8)))
+
+    answers = run(predict_all, Network().infer)
+
+    assert [float(answer[0]) for (answer,) in answers] == list(range(8))
+
+
+def test_images_gather_while_a_batch_computes_and_no_batch_is_larger_than_allowed():
+    network = Network()
+
+    async def predict_behind_a_slow_batch(batcher: Batcher) -> None:
+        network.gate.clear()
+        first = asyncio.create_task(batcher.predict([b"0"]))
+        await asyncio.to_thread(network.started.wait)
+        rest = asyncio.create_task(batcher.predict([b"1", b"2", b"3", b"4", b"5"]))
+        await until(lambda: len(batcher._waiting) == 5)
+        network.gate.set()
+        await asyncio.gather(first, rest)
+
+    run(predict_behind_a_slow_batch, network.infer)
+
+    assert network.batches == [1, 4, 1]
+
+
+def test_a_single_image_is_not_kept_waiting_for_company():
+    network = Network()
+
+    run(lambda batcher: batcher.predict([b"7"]), network.infer, max_batch=16)
+
+    assert network.batches == [1]
+
+
+def test_a_bad_image_spoils_no_other():
+    answers = run(lambda batcher: batcher.predict([b"1", b"bad", b"3"]), Network().infer)
+
+    assert float(answers[0][0]) == 1
+    assert isinstance(answers[1], InvalidImage)
+    assert float(answers[2][0]) == 3
+
+
+def test_a_full_queue_refuses_at_once_and_takes_again_when_it_has_emptied():
+    network = Network()
+
+    async def overfill(batcher: Batcher) -> list[Any]:
+        network.gate.clear()
+        taken = asyncio.create_task(batcher.predict([b"1"] * 8))
+        await asyncio.to_thread(network.started.wait)
+        with pytest.raises(Unavailable, match=r"HEADSTART_MAX_QUEUE allows 8 images, 8 are"):
+            await batcher.predict([b"2"])
+        with pytest.raises(Unavailable):
+            batcher.check_room()
+        network.gate.set()
+        await taken
+        return await batcher.predict([b"3"])
+
+    assert float(run(overfill, network.infer)[0][0]) == 3
+
+
+def test_an_idle_batcher_takes_a_request_larger_than_its_queue():
+    """Else such a request could never be answered, however often it is sent again."""
+    answers = run(lambda batcher: batcher.predict([b"1"] * 9), Network().infer, max_queue=4)
+
+    assert len(answers) == 9
+
+
+def test_an_engine_that_fails_answers_with_its_error_and_goes_on():
+    calls: list[int] = []
+
+    def infer(pixels: Any) -> Any:
+        calls.append(len(pixels))
+        if len(calls) == 1:
+            raise RuntimeError("out of memory")
+        return pixels[:, 0, 0, :1].astype(np.float32)
+
+    async def predict_twice(batcher: Batcher) -> tuple[Any, Any]:
+        return (await batcher.predict([b"1"]))[0], (await batcher.predict([b"2"]))[0]
+
+    failed, answered = run(predict_twice, infer)
+
+    assert isinstance(failed, RuntimeError)
+    assert float(answered[0]) == 2
+
+
+def test_a_client_that_leaves_frees_its_places():
+    network = Network()
+
+    async def leave(batcher: Batcher) -> Any:
+        network.gate.clear()
+        gone = asyncio.create_task(batcher.predict([b"1"] * 8))
+        await asyncio.to_thread(network.started.wait)
+        gone.cancel()
+        await asyncio.wait([gone])
+        network.gate.set()
+        await until(lambda: not batcher._inside)
+        return await batcher.predict([b"2"] * 8)
+
+    assert len(run(leave, network.infer)) == 8
+
+
+def test_no_files_are_no_answers():
+    assert run(lambda batcher: batcher.predict([]), Network().infer) == []

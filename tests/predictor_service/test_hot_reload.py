@@ -1,0 +1,472 @@
+"""What is served follows what is published: real files, real networks, one poll at a time."""
+
+import asyncio
+import json
+import shutil
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from predictor_service.hot_reload import HotReload, StoreVanished, wanted
+from predictor_service.loading import VersionLoader
+from predictor_service.served import Model, Models, ServedVersion
+from shared.errors import VersionCorrupt
+from shared.manifest import GOLDEN_FILE, MANIFEST_FILE
+from shared.model_store import OPENVINO_MODEL, ModelStore
+from tests.tiny_model import picture, publish_tiny_model, save_network
+
+
+class Predictor:
+    """A hot reload over a store, polled by the test."""
+
+    def __init__(self, settings: Any, pool: ThreadPoolExecutor) -> None:
+        self.store = ModelStore(settings.store)
+        self.models = Models()
+        self.loads: list[str] = []
+        self._loader = VersionLoader(settings, pool)
+        self._reload = HotReload(self.store, self.models, self, settings.poll_seconds)
+
+    async def load(self, directory: Path) -> ServedVersion:
+        self.loads.append(f"{directory.parent.name}/{directory.name}")
+        return await self._loader.load(directory)
+
+    async def poll(self) -> None:
+        await self._reload.poll()
+
+    async def run(self) -> None:
+        await self._reload.run()
+
+    def model(self, name: str = "colours") -> Model:
+        return self.models.get(name)
+
+    def reasons(self) -> dict[int, str]:
+        return {q.version: q.reason for q in self.model().quarantined.values()}
+
+
+@pytest.fixture
+def follow(settings):
+    """Run a scenario with a predictor, in an event loop."""
+
+    def run(scenario: Callable[[Predictor], Awaitable[None]]) -> None:
+        async def main() -> None:
+            await asyncio.wait_for(scenario(Predictor(settings, pool)), 60)
+
+        with ThreadPoolExecutor(2) as pool:
+            asyncio.run(main())
+
+    return run
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    while not condition():  # noqa: ASYNC110 - what is awaited happens in threads
+        await asyncio.sleep(0.01)
+
+
+def directory(store: Path, version: int, name: str = "colours") -> Path:
+    return store / "models" / name / str(version)
+
+
+def flip_a_byte(version: Path) -> None:
+    path = version / "openvino/model.bin"
+    data = bytearray(path.read_bytes())
+    data[0] ^= 1
+    path.write_bytes(data)
+
+
+def remove_weights(version: Path) -> None:
+    (version / "openvino/model.bin").unlink()
+
+
+def break_manifest(version: Path) -> None:
+    (version / MANIFEST_FILE).write_text('{"schema_version": 1')
+
+
+def swap_golden_answers(staging: Path) -> None:
+    path = staging / GOLDEN_FILE
+    golden = json.loads(path.read_text())
+    golden[0]["probabilities"], golden[1]["probabilities"] = (
+        golden[1]["probabilities"],
+        golden[0]["probabilities"],
+    )
+    path.write_text(json.dumps(golden))
+
+
+def spoil_golden_picture(staging: Path) -> None:
+    (staging / "golden/red.png").write_bytes(b"no picture")
+
+
+def save_network_of_five(staging: Path) -> None:
+    save_network(staging / OPENVINO_MODEL, outputs=5)
+
+
+def save_no_network(staging: Path) -> None:
+    (staging / OPENVINO_MODEL).write_text("<net/>")
+
+
+def omit_network(staging: Path) -> None:
+    (staging / OPENVINO_MODEL).unlink()
+
+
+AFTER_PUBLISHING = [
+    (flip_a_byte, "openvino/model.bin is not the file that was published"),
+    (remove_weights, "openvino/model.bin is missing"),
+    (break_manifest, "manifest.json: the document: Invalid JSON"),
+]
+BEFORE_PUBLISHING = [
+    (swap_golden_answers, "Golden image red.png is answered otherwise than when it was trained"),
+    (spoil_golden_picture, "Golden image red.png can't be predicted: not an image"),
+    (save_network_of_five, "should answer with shape (1, 3): 1 images, 3 labels. Received: (1, 5)"),
+    (save_no_network, "RuntimeError"),
+    (omit_network, "RuntimeError"),
+]
+
+
+def test_an_empty_store_serves_nothing_and_says_so(follow):
+    async def scenario(predictor: Predictor) -> None:
+        assert predictor.models.not_ready() == ["The model store has not been read yet."]
+        await predictor.poll()
+        assert "No model has been published yet" in predictor.models.not_ready()[0]
+
+    follow(scenario)
+
+
+def test_the_newest_version_is_loaded_and_older_ones_are_not(store, follow):
+    publish_tiny_model(store)
+    publish_tiny_model(store)
+
+    async def scenario(predictor: Predictor) -> None:
+        await predictor.poll()
+        await predictor.poll()
+        assert predictor.model().version == 2
+        assert predictor.loads == ["colours/2"]
+        assert predictor.models.not_ready() == []
+
+    follow(scenario)
+
+
+def test_requests_in_flight_keep_the_version_they_began_on(store, follow):
+    publish_tiny_model(store)
+
+    async def scenario(predictor: Predictor) -> None:
+        await predictor.poll()
+        old = predictor.models.served("colours")
+        publish_tiny_model(store, contrast=0.01)
+        await predictor.poll()
+        assert predictor.models.served("colours").manifest.version == 2
+        (answer,) = await old.batcher.predict([picture("red")])
+        assert answer[0] > 0.99
+
+    follow(scenario)
+
+
+@pytest.mark.parametrize(("damage", "reason"), AFTER_PUBLISHING)
+def test_a_damaged_version_is_quarantined_while_the_old_one_serves_on(
+    store, follow, damage, reason
+):
+    publish_tiny_model(store)
+
+    async def scenario(predictor: Predictor) -> None:
+        await predictor.poll()
+        damage(directory(store, publish_tiny_model(store)))
+        await predictor.poll()
+        await predictor.poll()
+        assert predictor.model().version == 1
+        assert reason in predictor.reasons()[2]
+        assert predictor.loads == ["colours/1", "colours/2"]
+        publish_tiny_model(store)
+        await predictor.poll()
+        assert predictor.model().version == 3
+
+    follow(scenario)
+
+
+@pytest.mark.parametrize(("change", "reason"), BEFORE_PUBLISHING)
+def test_a_version_that_answers_wrongly_is_quarantined(store, follow, change, reason):
+    publish_tiny_model(store)
+
+    async def scenario(predictor: Predictor) -> None:
+        await predictor.poll()
+        publish_tiny_model(store, change=change)
+        await predictor.poll()
+        assert predictor.model().version == 1
+        assert reason in predictor.reasons()[2]
+
+    follow(scenario)
+
+
+def test_labels_that_do_not_fit_the_network_are_quarantined(store, follow):
+    def describe_four_labels(staging: Path) -> None:
+        path = staging / GOLDEN_FILE
+        golden = json.loads(path.read_text())
+        for image in golden:
+            image["probabilities"].append(0.0)
+        path.write_text(json.dumps(golden))
+
+    labels = ("red", "green", "blue", "purple")
+    publish_tiny_model(store, labels=labels, change=describe_four_labels)
+
+    async def scenario(predictor: Predictor) -> None:
+        await predictor.poll()
+        assert predictor.model().served is None
+        assert "4 labels. Received: (1, 3)" in predictor.reasons()[1]
+        assert "4 labels. Received: (1, 3)" in predictor.models.not_ready()[0]
+
+    follow(scenario)
+
+
+def test_with_nothing_served_yet_the_newest_good_version_is_taken(store, follow):
+    publish_tiny_model(store)
+    publish_tiny_model(store)
+    flip_a_byte(directory(store, publish_tiny_model(store)))
+
+    async def scenario(predictor: Predictor) -> None:
+        await predictor.poll()
+        assert predictor.model().version == 2
+        assert list(predictor.reasons()) == [3]
+
+    follow(scenario)
+
+
+def test_a_repaired_version_is_taken(store, follow):
+    publish_tiny_model(store)
+
+    async def scenario(predictor: Predictor) -> None:
+        await predictor.poll()
+        version = directory(store, publish_tiny_model(store))
+        flip_a_byte(version)
+        await predictor.poll()
+        assert predictor.model().version == 1
+        flip_a_byte(version)
+        await predictor.poll()
+        assert predictor.model().version == 2
+        assert predictor.reasons() == {}
+
+    follow(scenario)
+
+
+def test_pinning_and_unpinning_switch_the_version(store, follow):
+    for _ in range(3):
+        publish_tiny_model(store)
+
+    async def scenario(predictor: Predictor) -> None:
+        await predictor.poll()
+        assert predictor.model().version == 3
+        predictor.store.pin("colours", 1)
+        await predictor.poll()
+        assert (predictor.model().version, predictor.model().pinned) == (1, 1)
+        publish_tiny_model(store)
+        await predictor.poll()
+        assert predictor.model().version == 1
+        predictor.store.pin("colours", None)
+        await predictor.poll()
+        assert (predictor.model().version, predictor.model().pinned) == (4, None)
+
+    follow(scenario)
+
+
+def test_a_pinned_version_that_is_gone_serves_on_and_is_said(store, follow):
+    publish_tiny_model(store)
+    publish_tiny_model(store)
+
+    async def scenario(predictor: Predictor) -> None:
+        predictor.store.pin("colours", 1)
+        await predictor.poll()
+        assert (predictor.model().version, predictor.model().notice) == (1, None)
+        shutil.rmtree(directory(store, 1))
+        publish_tiny_model(store)
+        await predictor.poll()
+        assert predictor.model().version == 1
+        assert predictor.model().notice == (
+            "Version 1 is pinned but is not in the store; version 1 is served."
+        )
+
+    follow(scenario)
+
+
+def test_a_pinned_version_that_fails_leaves_the_old_one_and_is_said(store, follow):
+    publish_tiny_model(store)
+    flip_a_byte(directory(store, publish_tiny_model(store)))
+    publish_tiny_model(store)
+
+    async def scenario(predictor: Predictor) -> None:
+        await predictor.poll()
+        predictor.store.pin("colours", 2)
+        await predictor.poll()
+        assert predictor.model().version == 3
+        assert predictor.model().notice == (
+            "Version 2 is pinned but could not be loaded; version 3 is served."
+        )
+
+    follow(scenario)
+
+
+def test_a_deleted_version_gives_way_to_the_one_before(store, follow):
+    publish_tiny_model(store)
+    publish_tiny_model(store)
+
+    async def scenario(predictor: Predictor) -> None:
+        await predictor.poll()
+        shutil.rmtree(directory(store, 2))
+        await predictor.poll()
+        assert predictor.model().version == 1
+
+    follow(scenario)
+
+
+def test_a_version_published_anew_under_the_same_number_is_loaded(store, follow):
+    """A store that was emptied and filled again starts to count from one again."""
+    publish_tiny_model(store)
+
+    async def scenario(predictor: Predictor) -> None:
+        await predictor.poll()
+        first = predictor.models.served("colours").manifest.training_id
+        shutil.rmtree(store / "models" / "colours")
+        publish_tiny_model(store, contrast=0.01)
+        await predictor.poll()
+        assert predictor.models.served("colours").manifest.training_id != first
+
+    follow(scenario)
+
+
+def test_damage_to_the_served_version_leaves_it_serving(store, follow):
+    publish_tiny_model(store)
+    publish_tiny_model(store)
+
+    async def scenario(predictor: Predictor) -> None:
+        await predictor.poll()
+        break_manifest(directory(store, 2))
+        await predictor.poll()
+        await predictor.poll()
+        assert predictor.model().version == 2
+        assert list(predictor.reasons()) == [2]
+        assert predictor.loads == ["colours/2", "colours/2"]
+
+    follow(scenario)
+
+
+def test_a_removed_model_is_unloaded(store, follow):
+    publish_tiny_model(store)
+    publish_tiny_model(store, "others")
+
+    async def scenario(predictor: Predictor) -> None:
+        await predictor.poll()
+        shutil.rmtree(store / "models" / "others")
+        await predictor.poll()
+        assert [model.name for model in predictor.models.all()] == ["colours"]
+
+    follow(scenario)
+
+
+def test_a_store_that_vanishes_takes_nothing_down_and_may_return(store, follow, caplog):
+    publish_tiny_model(store)
+
+    async def scenario(predictor: Predictor) -> None:
+        task = asyncio.create_task(predictor.run())
+        await until(lambda: not predictor.models.not_ready())
+        store.rename(store.with_name("away"))
+        with pytest.raises(StoreVanished):
+            await predictor.poll()
+        await asyncio.sleep(0.3)
+        assert predictor.model().version == 1
+        store.with_name("away").rename(store)
+        publish_tiny_model(store)
+        await until(lambda: predictor.model().version == 2)
+        task.cancel()
+
+    follow(scenario)
+    complaints = [r for r in caplog.records if "can't read the model store" in r.message]
+    assert len(complaints) == 1
+
+
+def test_a_slow_load_delays_nobody(store, follow, monkeypatch):
+    """The event loop goes on turning while a network is loaded."""
+    import time
+
+    from predictor_service import loading
+
+    load = loading.load_version_engine
+
+    def load_slowly(*arguments: Any) -> Any:
+        time.sleep(1)
+        return load(*arguments)
+
+    monkeypatch.setattr(loading, "load_version_engine", load_slowly)
+    publish_tiny_model(store)
+
+    async def scenario(predictor: Predictor) -> None:
+        poll = asyncio.create_task(predictor.poll())
+        longest, last = 0.0, time.monotonic()
+        while not poll.done():
+            await asyncio.sleep(0.01)
+            now = time.monotonic()
+            longest, last = max(longest, now - last), now
+        assert predictor.model().version == 1
+        assert longest < 0.8
+
+    follow(scenario)
+
+
+def test_what_the_machine_fails_is_tried_again_after_a_while(store, settings, monkeypatch):
+    """Too many open files say nothing about the version, and its files will not change."""
+    from predictor_service import hot_reload
+
+    publish_tiny_model(store)
+    failures = [OSError(24, "Too many open files")]
+
+    async def scenario() -> None:
+        predictor = Predictor(settings, pool)
+        load = predictor.load
+
+        async def fail_once(version: Path) -> ServedVersion:
+            if failures:
+                raise failures.pop()
+            return await load(version)
+
+        monkeypatch.setattr(predictor, "load", fail_once)
+        await predictor.poll()
+        assert "Too many open files" in predictor.reasons()[1]
+        await predictor.poll()
+        assert predictor.model().version == 1
+
+    monkeypatch.setattr(hot_reload, "RETRY_SECONDS", 0.0)
+    with ThreadPoolExecutor(2) as pool:
+        asyncio.run(scenario())
+
+
+def test_a_version_that_changes_while_it_is_loaded_is_not_held_against_it(store, settings):
+    publish_tiny_model(store)
+
+    async def scenario() -> None:
+        predictor = Predictor(settings, pool)
+
+        async def change_and_fail(version: Path) -> ServedVersion:
+            (version / ".touched").write_bytes(b"")
+            raise VersionCorrupt("half of it was not there yet")
+
+        predictor._reload._loader.load = change_and_fail
+        await predictor.poll()
+        assert predictor.reasons() == {}
+
+    with ThreadPoolExecutor(2) as pool:
+        asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("versions", "pinned", "refused", "expected"),
+    [
+        ([], None, [], []),
+        ([1, 2, 3], None, [], [3, 2, 1]),
+        ([1, 2, 3], None, [3], [2, 1]),
+        ([1, 2, 3], 2, [], [2, 3, 1]),
+        ([1, 2, 3], 2, [2], [3, 1]),
+        ([1, 2, 3], 9, [], [3, 2, 1]),
+        ([1], None, [1], []),
+    ],
+)
+def test_versions_worth_loading_while_nothing_is_served(versions, pinned, refused, expected):
+    model = Model("m", versions=versions, pinned=pinned, quarantined=dict.fromkeys(refused))
+
+    assert wanted(model) == expected

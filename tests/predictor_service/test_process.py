@@ -1,0 +1,218 @@
+"""The predictor as a process among others: start, swaps under load, overload, shutdown."""
+
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Self
+
+import httpx
+import pytest
+
+from shared.model_store import ModelStore
+from tests.tiny_model import picture, publish_tiny_model
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+def run_main(**environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "predictor_service"],
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_a_port_in_use_ends_in_one_sentence():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        ended = run_main(HEADSTART_PREDICTOR_PORT=port)
+
+    assert ended.returncode == 1
+    assert ended.stderr == (
+        f"Can't listen on 127.0.0.1:{port}: Address already in use. Set HEADSTART_PREDICTOR_PORT.\n"
+    )
+
+
+def test_a_wrong_setting_ends_in_one_sentence():
+    ended = run_main(HEADSTART_MAX_BATCH="0")
+
+    assert ended.returncode == 1
+    assert ended.stderr == ("HEADSTART_MAX_BATCH: Input should be greater than 0. Received: '0'.\n")
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="needs Linux's /proc")
+def test_serving_never_loads_tensorflow(store, start_predictor):
+    publish_tiny_model(store)
+    predictor = start_predictor(engine="auto")
+    predictor.wait_until_ready()
+    assert predictor.model()["engine"] == "openvino"
+    assert predictor.predict(picture("red")).status_code == 200
+
+    mapped = Path(f"/proc/{predictor.process.pid}/maps").read_text()
+    assert "openvino" in mapped
+    assert "-packages/tensorflow/" not in mapped  # OpenVINO has libraries of that name, too
+
+
+def test_importing_the_predictor_imports_no_engine_and_no_training_library():
+    script = (
+        "import sys, predictor_service.__main__;"
+        "print([m for m in ('tensorflow', 'keras', 'openvino', 'celery') if m in sys.modules])"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True
+    )
+
+    assert ended.stdout == "[]\n"
+
+
+class Load:
+    """Clients that send pictures until told to stop, and remember every answer."""
+
+    def __init__(self, url: str, clients: int = 4) -> None:
+        self.versions: Counter[int] = Counter()
+        self.failures: list[Any] = []
+        self._url = url
+        self._stop = threading.Event()
+        self._threads = [threading.Thread(target=self._send) for _ in range(clients)]
+
+    def __enter__(self) -> Self:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _send(self) -> None:
+        with httpx.Client(base_url=self._url, timeout=30) as client:
+            while not self._stop.is_set():
+                try:
+                    response = client.post(
+                        "/v1/predict",
+                        content=picture("red"),
+                        headers={"Content-Type": "image/png"},
+                    )
+                    (prediction,) = response.json()["predictions"]
+                    assert prediction["label"] == "red"
+                    self.versions[prediction["version"]] += 1
+                except Exception as error:  # noqa: BLE001 - every failure counts
+                    self.failures.append(error)
+
+
+def flip_a_byte_before_publishing(store: Path) -> int:
+    """Put a damaged version in place in one step, as a bad disk would have it."""
+    elsewhere = store.with_name("elsewhere")
+    models = ModelStore(store)
+    version = models.versions("colours")[-1] + 1
+    for earlier in range(1, version):
+        (elsewhere / "models/colours" / str(earlier)).mkdir(parents=True, exist_ok=True)
+    assert publish_tiny_model(elsewhere) == version
+    damaged = elsewhere / "models/colours" / str(version)
+    (damaged / "golden/red.png").write_bytes(b"damaged")
+    damaged.rename(models.root / "colours" / str(version))
+    return version
+
+
+def test_versions_come_and_go_under_load_without_a_failed_request(store, start_predictor):
+    publish_tiny_model(store)
+    predictor = start_predictor()
+    predictor.wait_until_ready()
+
+    with Load(predictor.url) as load:
+        predictor.wait_for_version(1)
+        assert publish_tiny_model(store) == 2
+        predictor.wait_for_version(2)
+        assert flip_a_byte_before_publishing(store) == 3
+        assert "golden/red.png" in predictor.wait_for_quarantine(3)
+        assert predictor.model()["version"] == 2
+        assert publish_tiny_model(store) == 4
+        predictor.wait_for_version(4)
+        ModelStore(store).pin("colours", 1)
+        predictor.wait_for_version(1)
+        ModelStore(store).pin("colours", None)
+        predictor.wait_for_version(4)
+        time.sleep(0.2)
+
+    assert load.failures == []
+    assert set(load.versions) == {1, 2, 4}
+
+
+def test_a_store_that_may_not_be_written_is_enough(store, start_predictor):
+    publish_tiny_model(store)
+    before = sorted(str(path) for path in store.rglob("*"))
+    directories = [store, *(path for path in store.rglob("*") if path.is_dir())]
+    for path in directories:
+        path.chmod(0o555)
+    try:
+        predictor = start_predictor()
+        predictor.wait_until_ready()
+        assert predictor.predict(picture("red")).status_code == 200
+    finally:
+        for path in directories:
+            path.chmod(0o755)
+
+    assert sorted(str(path) for path in store.rglob("*")) == before
+
+
+def test_beyond_the_queue_requests_get_503_at_once(store, start_predictor):
+    publish_tiny_model(store)
+    predictor = start_predictor(max_queue=1, max_batch=1)
+    predictor.wait_until_ready()
+    data = picture("red", size=4000)
+
+    def send(_: int) -> httpx.Response:
+        return httpx.post(
+            f"{predictor.url}/v1/predict",
+            content=data,
+            headers={"Content-Type": "image/png"},
+            timeout=30,
+        )
+
+    with ThreadPoolExecutor(8) as clients:
+        responses = list(clients.map(send, range(24)))
+
+    statuses = Counter(response.status_code for response in responses)
+    assert set(statuses) == {200, 503}
+    refused = next(response for response in responses if response.status_code == 503)
+    assert refused.headers["retry-after"] == "1"
+    assert "HEADSTART_MAX_QUEUE allows 1 images" in refused.json()["detail"]
+    assert predictor.predict(picture("red")).status_code == 200
+
+
+def test_what_was_accepted_is_answered_before_the_process_ends(store, start_predictor):
+    publish_tiny_model(store)
+    predictor = start_predictor(max_batch=1, shutdown_seconds=30)
+    predictor.wait_until_ready()
+    data = picture("red", size=2000)
+    files = [("file", (f"{i}.png", data)) for i in range(16)]
+
+    with ThreadPoolExecutor(1) as client:
+        answer = client.submit(httpx.post, f"{predictor.url}/v1/predict", files=files, timeout=30)
+        time.sleep(0.4)
+        assert predictor.terminate() == 0
+
+    assert [p["label"] for p in answer.result().json()["predictions"]] == ["red"] * 16
+
+
+def test_probes_do_not_fill_the_log(store, start_predictor):
+    publish_tiny_model(store)
+    predictor = start_predictor()
+    predictor.wait_until_ready()
+    predictor.predict(picture("red"))
+    predictor.http.get("/v1/models")
+
+    assert "GET /v1/models" in predictor.log
+    assert "healthz" not in predictor.log
+    assert "readyz" not in predictor.log
+    assert "loaded model=colours version=1" in predictor.log
