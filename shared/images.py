@@ -145,7 +145,7 @@ def _open_jpeg(data: bytes, height: int, width: int, limits: ImageLimits) -> Ima
     if size is None:
         return None
     orientation = _jpeg_orientation(data)
-    if orientation > 4:  # noqa: PLR2004 - from 5 on, EXIF swaps the axes
+    if _swaps_axes(orientation):
         height, width = width, height
     pixels = _turbo(data, min(height, size[0]), min(width, size[1]))
     if pixels is None:
@@ -159,7 +159,7 @@ def _check_jpeg(data: bytes, limits: ImageLimits) -> tuple[int, int] | None:
     if size is None or _turbo(data, 1, 1) is None:
         return None
     height, width = size
-    return (height, width) if _jpeg_orientation(data) > 4 else (width, height)  # noqa: PLR2004
+    return (height, width) if _swaps_axes(_jpeg_orientation(data)) else (width, height)
 
 
 def _jpeg_size(data: bytes, limits: ImageLimits) -> tuple[int, int] | None:
@@ -203,6 +203,10 @@ def _orientation(image: Image.Image) -> int:
     return orientation if orientation in range(1, 9) else 1
 
 
+def _swaps_axes(orientation: int) -> bool:
+    return orientation >= 5  # noqa: PLR2004 - EXIF: 5 to 8 are quarter turns and diagonal flips
+
+
 def _transpose(image: Image.Image, orientation: int) -> Image.Image:
     method = _TURNS.get(orientation)
     return image if method is None else image.transpose(method)
@@ -218,21 +222,19 @@ def _open_with_pillow(data: bytes, kind: str, limits: ImageLimits) -> Image.Imag
 
 def _check_with_pillow(data: bytes, kind: str, limits: ImageLimits) -> tuple[int, int]:
     with _open_with_pillow(data, kind, limits) as image:
-        width, height = image.size
-        swapped = _orientation(image) > 4  # noqa: PLR2004 - from 5 on, EXIF swaps the axes
-        image.draft("RGB", (1, 1))
         image.load()
-    return (height, width) if swapped else (width, height)
+        width, height = image.size
+        return (height, width) if _swaps_axes(_orientation(image)) else (width, height)
 
 
 def _open_upright(
     data: bytes, kind: str, limits: ImageLimits, size: tuple[int, int]
 ) -> Image.Image:
     with _open_with_pillow(data, kind, limits) as image:
-        orientation = _orientation(image)
         image.draft("RGB", (max(size), max(size)))
         image.load()
-        return _transpose(_to_rgb(image), orientation)
+        # Only now: of a TIFF, loading has already turned the picture and dropped the tag.
+        return _transpose(_to_rgb(image), _orientation(image))
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
