@@ -26,8 +26,9 @@ class _Image:
 class Batcher:
     """Decodes images in a thread pool and runs them through one engine in batches.
 
-    A batch is what is already waiting when the engine becomes free, `max_batch` images at most:
-    nobody waits for a batch to fill, and while one batch computes the next one gathers. The
+    A batch is what is already waiting when the engine becomes free, rounded down to one of
+    `batch_sizes(max_batch)`: nobody waits for a batch to fill, and while one batch computes the
+    next one gathers. The
     thread that decodes an image while the engine is idle computes, too, until nothing waits; so
     a single image costs two thread switches.
 
@@ -50,7 +51,7 @@ class Batcher:
         self._infer = infer
         self._decode = decode
         self._pool = pool
-        self._max_batch = max_batch
+        self._sizes = batch_sizes(max_batch)
         self._max_queue = max_queue
         self._loop = asyncio.get_running_loop()
         self._inside = 0
@@ -99,8 +100,9 @@ class Batcher:
 
     def _next_batch(self) -> list[_Image]:
         with self._lock:
-            batch = self._waiting[: self._max_batch]
-            del self._waiting[: self._max_batch]
+            size = max((size for size in self._sizes if size <= len(self._waiting)), default=0)
+            batch = self._waiting[:size]
+            del self._waiting[:size]
             self._computing = bool(batch)
         return batch
 
@@ -118,6 +120,15 @@ class Batcher:
             if not image.answer.done():  # a client that left took its future along
                 image.answer.set_result(answer)
         self._inside -= len(images)
+
+
+def batch_sizes(max_batch: int) -> list[int]:
+    """Return the powers of two below `max_batch`, and `max_batch` itself.
+
+    An engine prepares itself for every size it meets for the first time; with a handful of them
+    that can be done before a version is served.
+    """
+    return [1 << power for power in range((max_batch - 1).bit_length())] + [max_batch]
 
 
 def _stack(images: list[Pixels]) -> Pixels:

@@ -77,7 +77,8 @@ class HotReload:
         Raises:
             StoreVanished, OSError: the store can't be read; what is served stays.
         """
-        listings = await asyncio.to_thread(self._look)
+        store_is_expected = bool(self._models.all())
+        listings = await asyncio.to_thread(self._look, store_is_expected=store_is_expected)
         for model in self._models.keep_only({listing.name for listing in listings}):
             log.info("unloaded model=%s: it is no longer in the store", model.name)
         for listing in listings:
@@ -87,8 +88,8 @@ class HotReload:
             await self._update(self._models.get(listing.name))
         self._models.scanned = True
 
-    def _look(self) -> list[_Listing]:
-        if self._models.scanned and self._models.all() and not self._store.root.is_dir():
+    def _look(self, *, store_is_expected: bool) -> list[_Listing]:
+        if store_is_expected and not self._store.root.is_dir():
             raise StoreVanished(f"The model store is gone: {self._store.root}.")
         return [
             _Listing(name, self._store.versions(name), self._store.pinned(name))

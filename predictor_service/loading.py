@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from predictor_service.batching import Answer, Batcher, Probabilities
+from predictor_service.batching import Answer, Batcher, Probabilities, batch_sizes
 from predictor_service.served import ServedVersion
 from predictor_service.settings import PredictorSettings
 from shared.engines import Engine, load_version_engine
@@ -76,14 +76,13 @@ class VersionLoader:
 
 
 def warm(engine: Engine, manifest: Manifest, max_batch: int) -> None:
-    """Run every power of two up to `max_batch` and check what comes out.
+    """Run a batch of every size that will occur and check what comes out.
 
     Raises:
         VersionCorrupt: the network does not answer with one probability for each label.
     """
-    sizes = {min(1 << power, max_batch) for power in range(max_batch.bit_length())} | {max_batch}
     shape = (manifest.input.height, manifest.input.width, manifest.input.channels)
-    for size in sorted(sizes):
+    for size in batch_sizes(max_batch):
         _check_output(engine.infer(np.zeros((size, *shape), np.uint8)), size, manifest)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from predictor_service.batching import Batcher
+from predictor_service.batching import Batcher, batch_sizes
 from shared.errors import InvalidImage, Unavailable
 
 
@@ -158,3 +158,28 @@ def test_a_client_that_leaves_frees_its_places():
 
 def test_no_files_are_no_answers():
     assert run(lambda batcher: batcher.predict([]), Network().infer) == []
+
+
+@pytest.mark.parametrize(
+    ("max_batch", "sizes"),
+    [(1, [1]), (2, [1, 2]), (3, [1, 2, 3]), (16, [1, 2, 4, 8, 16]), (12, [1, 2, 4, 8, 12])],
+)
+def test_batches_have_one_of_a_few_sizes(max_batch, sizes):
+    assert batch_sizes(max_batch) == sizes
+
+
+def test_what_is_left_over_forms_the_next_batch():
+    network = Network()
+
+    async def predict_behind_a_slow_batch(batcher: Batcher) -> None:
+        network.gate.clear()
+        first = asyncio.create_task(batcher.predict([b"0"]))
+        await asyncio.to_thread(network.started.wait)
+        rest = asyncio.create_task(batcher.predict([b"1"] * 7))
+        await until(lambda: len(batcher._waiting) == 7)
+        network.gate.set()
+        await asyncio.gather(first, rest)
+
+    run(predict_behind_a_slow_batch, network.infer, max_batch=16)
+
+    assert network.batches == [1, 4, 2, 1]
