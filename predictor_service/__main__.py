@@ -1,82 +1,10 @@
 """`python -m predictor_service` serves the predictor."""
 
-import logging
-import signal
-import socket
 import sys
-
-import uvicorn
-from pydantic import ValidationError
-from pydantic_core import ErrorDetails
 
 from predictor_service.app import create_app
 from predictor_service.settings import PredictorSettings
-
-log = logging.getLogger("predictor_service")
-
-LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
-QUIET_PATHS = ("/healthz", "/readyz")
-
-
-def main() -> int:
-    try:
-        settings = PredictorSettings()
-        listener = listen(settings.host, settings.predictor_port)
-    except ValidationError as error:
-        return fail("; ".join(_describe(fault) for fault in error.errors()))
-    except OSError as error:
-        where = f"{settings.host}:{settings.predictor_port}"
-        reason = (error.strerror or str(error)).partition(" (")[0]
-        return fail(f"Can't listen on {where}: {reason}. Set HEADSTART_PREDICTOR_PORT.")
-    configure_logging(settings.log_level)
-    config = uvicorn.Config(
-        create_app(settings),
-        log_config=None,
-        server_header=False,
-        timeout_graceful_shutdown=settings.shutdown_seconds,
-    )
-    log.info("listening on http://%s:%d", *listener.getsockname()[:2])
-    end_quietly_on_signals()
-    uvicorn.Server(config).run(sockets=[listener])
-    return 0
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """Return a listening socket.
-
-    Raises:
-        OSError: the port is in use, or the host is no address of this machine.
-    """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    return socket.create_server((host, port), family=family, backlog=2048)
-
-
-def end_quietly_on_signals() -> None:
-    """Let a signal end the process with exit code 0; uvicorn raises it again when it is done."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: sys.exit(0))
-
-
-def configure_logging(level: str) -> None:
-    logging.basicConfig(level=level.upper(), format=LOG_FORMAT, force=True)
-    logging.getLogger("uvicorn.access").addFilter(is_worth_logging)
-
-
-def is_worth_logging(record: logging.LogRecord) -> bool:
-    """Tell whether a line of the access log is of a route that people, not probes, call."""
-    arguments = record.args if isinstance(record.args, tuple) else ()
-    return not (len(arguments) > 2 and arguments[2] in QUIET_PATHS)  # noqa: PLR2004
-
-
-def fail(sentence: str) -> int:
-    sys.stderr.write(f"{sentence}\n")
-    return 1
-
-
-def _describe(fault: ErrorDetails) -> str:
-    name = "HEADSTART_" + "_".join(map(str, fault["loc"])).upper()
-    return f"{name}: {fault['msg']}. Received: {fault['input']!r}."
-
+from shared.serving import serve
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(serve(PredictorSettings, "predictor_port", create_app))

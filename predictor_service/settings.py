@@ -20,6 +20,3 @@ class PredictorSettings(SharedSettings):
     max_request_bytes: int = Field(
         default=256 * 2**20, gt=0, description="Largest predict request, in bytes."
     )
-    shutdown_seconds: int = Field(
-        default=8, gt=0, description="Seconds that requests in flight get to finish at shutdown."
-    )

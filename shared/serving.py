@@ -21,19 +21,13 @@ QUIET_PATHS = ("/healthz", "/readyz")
 log = logging.getLogger(__name__)
 
 
-def serve(
-    kind: type[Settings],
-    port_field: str,
-    create_app: Callable[[Settings], FastAPI],
-    shutdown_seconds: int | None = None,
-) -> int:
+def serve(kind: type[Settings], port_field: str, create_app: Callable[[Settings], FastAPI]) -> int:
     """Read the settings, listen, and serve until a signal ends it; return the exit status.
 
     Args:
         kind: the class of the service's settings.
         port_field: which of its fields holds the port.
         create_app: makes the application.
-        shutdown_seconds: how long requests in flight may take once a signal came.
     """
     try:
         settings = kind()
@@ -51,7 +45,7 @@ def serve(
         create_app(settings),
         log_config=None,
         server_header=False,
-        timeout_graceful_shutdown=shutdown_seconds,
+        timeout_graceful_shutdown=settings.shutdown_seconds,
     )
     log.info("listening on http://%s:%d", *listener.getsockname()[:2])
     uvicorn.Server(config).run(sockets=[listener])

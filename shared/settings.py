@@ -35,3 +35,6 @@ class SharedSettings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="Lowest level that is logged."
     )
+    shutdown_seconds: int = Field(
+        default=8, gt=0, description="Seconds that requests in flight get to finish at shutdown."
+    )

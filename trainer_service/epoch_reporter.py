@@ -24,8 +24,7 @@ class EpochReporter(keras.callbacks.Callback):  # type: ignore[misc]  # Keras is
         self.history = []
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        values = {name: float(value) for name, value in (logs or {}).items()}
-        values["learning_rate"] = float(self.model.optimizer.learning_rate)
+        values = dict(logs or {})
         self.history.append(values)
         self._on_epoch(epoch + 1, values)
         if not math.isfinite(values["loss"]):

@@ -63,30 +63,24 @@ def train_head(
     """
     import keras
 
+    from trainer_service.epoch_loop import EpochLoop
     from trainer_service.epoch_reporter import EpochReporter
 
     keras.utils.set_random_seed(request.seed)
     model = build_head(train.features, len(labels), request)
+    weights = class_weights(train.truth, len(labels), request)
     steps = -(-len(train.truth) // request.batch_size)
-    model.compile(
-        optimizer=_optimizer(request, steps),
-        loss="sparse_categorical_crossentropy",
-        metrics=["accuracy"],
-        # One call of the compiled graph per epoch: the steps themselves are microseconds.
-        steps_per_execution=steps,
-    )
+    model.compile(_optimizer(request, steps))
+    loop = EpochLoop(model, train, validation, weights, request)
     reporter = EpochReporter(on_epoch)
-    model.fit(
-        train.features,
-        train.truth,
-        validation_data=(validation.features, validation.truth),
-        validation_batch_size=4096,
-        epochs=request.epochs,
-        batch_size=request.batch_size,
-        class_weight=class_weights(train.truth, len(labels), request),
-        callbacks=[reporter, *_early_stopping(request)],
-        verbose=0,
-    )
+    callbacks = keras.callbacks.CallbackList([reporter, *_early_stopping(request)], model=model)
+    model.stop_training = False
+    callbacks.on_train_begin()
+    for epoch in range(request.epochs):
+        callbacks.on_epoch_end(epoch, loop.run())
+        if model.stop_training:
+            break
+    callbacks.on_train_end()
     if not np.isfinite(reporter.history[-1]["loss"]):
         raise InvalidRequest(
             "The loss is no longer a number: expected a learning_rate that converges. "
@@ -122,12 +116,15 @@ def build_head(features: Features, labels: int, request: TrainingRequest) -> Any
     return keras.Sequential(layers, name="head")
 
 
-def class_weights(truth: Truth, labels: int, request: TrainingRequest) -> dict[int, float] | None:
-    """Return n / (labels x count) for each label if asked for, as scikit-learn's "balanced"."""
+def class_weights(truth: Truth, labels: int, request: TrainingRequest) -> Features:
+    """Return the weight of each label in the loss: float32 (labels,).
+
+    "balanced" is n / (labels x count), as scikit-learn's.
+    """
     if request.class_weights == "none":
-        return None
+        return np.ones(labels, np.float32)
     counts = np.bincount(truth, minlength=labels)
-    return {label: len(truth) / (labels * count) for label, count in enumerate(counts)}
+    return (len(truth) / (labels * np.maximum(counts, 1))).astype(np.float32)
 
 
 def _early_stopping(request: TrainingRequest) -> list[Any]:
@@ -138,6 +135,7 @@ def _early_stopping(request: TrainingRequest) -> list[Any]:
     return [
         keras.callbacks.EarlyStopping(
             monitor=request.early_stopping.metric,
+            mode="min" if request.early_stopping.metric == "val_loss" else "max",
             min_delta=request.early_stopping.min_delta,
             patience=request.early_stopping.patience,
             restore_best_weights=True,
