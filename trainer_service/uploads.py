@@ -4,6 +4,7 @@ Starlette's own form parser spools files to the system's temporary directory fir
 small for datasets and on another disk than the store.
 """
 
+import os
 import secrets
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -192,6 +193,8 @@ class _Form:
     def _on_part_end(self) -> None:
         if self._file is not None:
             size = self._file.tell()
+            self._file.flush()
+            os.fsync(self._file.fileno())
             self._file.close()
             self._file = None
             self.upload.files[-1] = self.upload.files[-1]._replace(bytes=size)

@@ -19,6 +19,7 @@ from pathlib import Path, PurePosixPath
 from typing import cast
 
 from shared.errors import InvalidDataset, InvalidImage
+from shared.files import sync_directory
 from shared.images import ImageLimits, check, sniff, too_many_bytes
 from trainer_service.dataset.labels import UNDERSTOOD, Labelling, find_labels
 from trainer_service.dataset.records import (
@@ -44,6 +45,7 @@ _TABLE_SUFFIXES = frozenset({".csv", ".tsv"})
 _HEAD = 32
 _MAX_TABLE_BYTES = 64 << 20
 _LOOK_AHEAD_BYTES = 64 << 20
+_SYNC_THREADS = 16
 _SHOWN = 3
 
 
@@ -72,26 +74,33 @@ def read_dataset(
         TooLarge: the source is beyond the limits.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    with _removed_on_failure(directory):
+    with _afresh(directory):
         found = _scan(source, directory, limits, progress, threads or os.cpu_count() or 1)
         labelling = find_labels([note.name for note in found.notes], found.tables)
         records = settle(found.notes, labelling.images)
         _check_usable(records, source)
         if not source.is_dir():
             _remove_unused(directory, found.notes, records)
+            _sync(directory / "images")
         save_images(directory, records)
         tables = 0 if labelling.layout == "csv" else len(found.tables)
         return _summarise(records, labelling, found.ignored + tables)
 
 
 @contextmanager
-def _removed_on_failure(directory: Path) -> Iterator[None]:
+def _afresh(directory: Path) -> Iterator[None]:
+    """Begin without what a killed worker left, and leave nothing behind on failure."""
+    _clear(directory)
     try:
         yield
     except BaseException:
-        (directory / RECORDS_FILE).unlink(missing_ok=True)
-        shutil.rmtree(directory / "images", ignore_errors=True)
+        _clear(directory)
         raise
+
+
+def _clear(directory: Path) -> None:
+    (directory / RECORDS_FILE).unlink(missing_ok=True)
+    shutil.rmtree(directory / "images", ignore_errors=True)
 
 
 @dataclass
@@ -249,6 +258,14 @@ def _remove_unused(directory: Path, notes: list[Note], records: list[ImageRecord
     kept = {record.file for record in records if record.verdict == "used"}
     for file in {note.path for note in notes if note.sha256 and note.path} - kept:
         (directory / file).unlink(missing_ok=True)
+
+
+def _sync(images: Path) -> None:
+    """Fsync what was stored; many at once, since each only waits for the disk."""
+    with ThreadPoolExecutor(_SYNC_THREADS) as pool:
+        for _ in pool.map(sync_directory, images.rglob("*")):
+            pass
+    sync_directory(images)
 
 
 def _check_usable(records: list[ImageRecord], source: Path) -> None:

@@ -6,12 +6,14 @@
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
 from shared.files import atomic_writer
-from shared.images import ImageLimits
+
+if TYPE_CHECKING:  # The trainer API knows these records, and has neither numpy nor Pillow.
+    from shared.images import ImageLimits
 
 RECORDS_FILE = "images.jsonl"
 
@@ -33,7 +35,7 @@ class DatasetLimits(NamedTuple):
 
     max_bytes: int
     max_files: int
-    image: ImageLimits
+    image: "ImageLimits"
 
 
 class ImageRecord(BaseModel):

@@ -199,6 +199,16 @@ def test_the_same_source_gives_the_same_records(write, read):
     assert read(source) == read(source)
 
 
+def test_what_a_killed_worker_left_is_removed(read, tmp_path):
+    left = tmp_path / "dataset/images/ab/.abcd.1.tmp"
+    left.parent.mkdir(parents=True)
+    left.write_bytes(b"half")
+
+    read(write_zip(tmp_path / "pets.zip", PETS))
+
+    assert not left.exists()
+
+
 def test_progress_goes_up_to_its_total(write, tmp_path, limits):
     seen: list[tuple[int, int]] = []
 
