@@ -22,30 +22,19 @@ their name), they are unlabelled and the rest goes on; more than that is refused
 """
 
 import re
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
 from shared.errors import InvalidDataset
 from trainer_service.dataset.records import Layout, Split
-from trainer_service.dataset.tables import Row, match_rows, read_rows
+from trainer_service.dataset.tables import SPLIT_NAMES, Row, match_rows, read_rows
 
 UNDERSTOOD = (
     "Understood are: a folder per label (cat/1.jpg, dog/2.jpg), the label before the number in the "
     "file name (cat.1.jpg, dog_2.png), or a CSV with the columns file and label; each of them also "
     "below train/, validation/ and test/."
 )
-
-SPLIT_NAMES: dict[str, Split] = {
-    "train": "train",
-    "training": "train",
-    "val": "validation",
-    "valid": "validation",
-    "validation": "validation",
-    "test": "test",
-    "testing": "test",
-}
 
 _TOLERATED = 0.1
 _SHOWN = 3
@@ -205,9 +194,3 @@ def _shared_folders(paths: Sequence[PurePosixPath]) -> set[PurePosixPath]:
     for path in paths[1:]:
         shared.intersection_update(path.parents)
     return shared
-
-
-def describe_labels(labels: Sequence[str]) -> str:
-    """Return the labels found with their counts, for a message."""
-    counts = Counter(label for label in labels if label)
-    return ", ".join(f"{label!r} ({count})" for label, count in counts.most_common(10))

@@ -28,13 +28,12 @@ FILE_COLUMNS = (
 LABEL_COLUMNS = ("label", "labels", "class", "class_name", "label_name", "category", "target")
 SPLIT_COLUMNS = ("split", "subset", "set", "partition", "part")
 
-_SPLITS: dict[str, Split] = {
+SPLIT_NAMES: dict[str, Split] = {
     "train": "train",
     "training": "train",
     "val": "validation",
     "valid": "validation",
     "validation": "validation",
-    "dev": "validation",
     "test": "test",
     "testing": "test",
 }
@@ -123,7 +122,7 @@ def _rows(
 def _split(line: Sequence[str], column: int | None) -> Split | None:
     if column is None or column >= len(line):
         return None
-    return _SPLITS.get(line[column].lower())
+    return SPLIT_NAMES.get(line[column].lower())
 
 
 _AMBIGUOUS = -1
