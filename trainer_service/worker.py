@@ -14,6 +14,7 @@ def main() -> None:
     logging.basicConfig(
         level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
+    logging.getLogger("absl").setLevel(logging.ERROR)
     from trainer_service.tasks import app
 
     app.worker_main(
