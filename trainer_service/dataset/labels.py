@@ -172,7 +172,7 @@ def _from_tables(paths: Sequence[PurePosixPath], tables: Mapping[str, bytes]) ->
             rows += [
                 row if row.split else row._replace(split=split) for row in read_rows(name, data)
             ]
-    matched = match_rows([str(path) for path in paths], rows)
+    matched = match_rows([str(path) for path in paths], rows) if rows else {}
     if not matched:
         return None
     images = [Labelled("", None)] * len(paths)
