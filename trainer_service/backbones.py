@@ -28,6 +28,7 @@ from shared.engines.tensorflow_engine import load_tensorflow
 from shared.errors import WeightsUnavailable
 from shared.files import sync_tree
 from shared.settings import EngineChoice
+from trainer_service.tracing import trace
 from trainer_service.weights import Weights
 
 _POLICY_LOCK = threading.Lock()
@@ -126,11 +127,7 @@ def backbone_ir(architecture: Architecture, weights: Weights, cache_directory: P
 
 def convert(model: Any) -> Any:
     """Convert a `keras.Model` of one input to an `openvino.Model` of dynamic batch size."""
-    import tensorflow as tf
-
-    spec = tf.TensorSpec((None, *model.input_shape[1:]), model.input.dtype)
-    function = tf.function(lambda inputs: model(inputs, training=False), autograph=False)
-    return load_openvino().convert_model(function.get_concrete_function(spec))
+    return load_openvino().convert_model(trace(model))
 
 
 def save_ir(model: Any, path: Path) -> None:

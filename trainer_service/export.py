@@ -7,6 +7,7 @@ from typing import Any
 from shared.engines.openvino_runtime import load_openvino
 from shared.model_store import KERAS_MODEL, OPENVINO_MODEL, SAVED_MODEL
 from trainer_service.backbones import convert, save_ir
+from trainer_service.tracing import large_variables, trace
 
 
 def export_version(
@@ -15,9 +16,10 @@ def export_version(
     """Write backbone and head as one network, three times.
 
     - `saved_model.pb`, `variables/`: for TensorFlow Serving. The signature `serving_default` takes
-      `image_bytes`, encoded JPEG, PNG, GIF, BMP or WebP images, string of shape (n,); `pixels` takes
-      `pixels`, uint8 of shape (n, height, width, 3). Both give `probabilities`, float32 of shape
-      (n, k). The graph resizes like `shared.images` but does not see the EXIF orientation.
+      `image_bytes`, encoded JPEG, PNG, GIF, BMP or WebP images, string of shape (n,); the signature
+      `pixels` takes `pixels`, uint8 of shape (n, height, width, 3). Both give `probabilities`,
+      float32 of shape (n, k). The graph resizes like `shared.images` but does not see the EXIF
+      orientation.
     - `openvino/`: pixels to probabilities, float32 weights, any n.
     - `model.keras`: the same, to train further.
 
@@ -45,25 +47,26 @@ def _export_saved_model(model: Any, directory: Path) -> Any:
     import tensorflow as tf
 
     height, width = model.input_shape[1:3]
+    # The backbone is traced once; both signatures call that graph.
+    network = trace(model, "pixels")
 
     def pixels(pixels: Any) -> Any:
-        return {"probabilities": model(pixels, training=False)}
+        return {"probabilities": network(pixels)}
 
     def image_bytes(image_bytes: Any) -> Any:
         spec = tf.TensorSpec((height, width, 3), tf.uint8)
         decoded = tf.map_fn(
             lambda data: _decode(data, height, width), image_bytes, fn_output_signature=spec
         )
-        return module.pixels(decoded)
+        return pixels(decoded)
 
     module = tf.Module()
-    module.variables_ = [variable.value for variable in model.variables]
-    # Traced once: the second signature calls the graph of the first.
+    module.weights = large_variables(model)
     module.pixels = _traced(pixels, tf.TensorSpec((None, height, width, 3), tf.uint8, "pixels"))
     module.image_bytes = _traced(image_bytes, tf.TensorSpec((None,), tf.string, "image_bytes"))
     signatures = {"serving_default": module.image_bytes, "pixels": module.pixels}
     tf.saved_model.save(module, str(directory), signatures=signatures)
-    return module.pixels
+    return network
 
 
 def _traced(function: Callable[[Any], Any], spec: Any) -> Any:

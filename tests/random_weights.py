@@ -1,0 +1,69 @@
+"""Weights for tests: random, but such that every layer of a network matters to its output."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from shared.architectures import Architecture
+from trainer_service.backbones import build_backbone
+from trainer_service.download import file_digest
+from trainer_service.weights import Weights
+
+GAINS = {"efficientnet_v2_b0": 2.5, "mobilenet_v3_large": 1.7}
+
+
+def random_weights(architecture: Architecture, directory: Path) -> Weights:
+    """Write `<directory>/<id>.weights.h5`, as Keras saves it, and return it."""
+    backbone = build_backbone(architecture, None)
+    network = next(layer for layer in backbone.layers if hasattr(layer, "layers"))
+    # Swish and squeeze-excite let half as much through as a ReLU does.
+    randomise(network, GAINS.get(architecture.id, 1.4))
+    path = directory / f"{architecture.id}.weights.h5"
+    network.save_weights(path)
+    return Weights(path.name, path, file_digest(path))
+
+
+def randomise(network: Any, gain: float) -> None:
+    """Replace Keras' initial values, which leave normalisations and biases without effect."""
+    generator = np.random.default_rng(7)
+    for variable in network.variables:
+        variable.assign(_values(variable.path, tuple(variable.shape), gain, generator))
+
+
+def _values(path: str, shape: tuple[int, ...], gain: float, generator: np.random.Generator) -> Any:
+    name = path.rsplit("/", 1)[-1]
+    if name == "kernel":
+        fan_in = np.prod(shape[:2]) if "depthwise" in path else np.prod(shape[:-1])
+        return generator.normal(0, gain / np.sqrt(fan_in), shape)
+    if name in ("gamma", "moving_variance"):
+        return generator.uniform(0.7, 1.3, shape)
+    return generator.normal(0, 0.1, shape)
+
+
+def random_pixels(architecture: Architecture, count: int) -> Any:
+    """Return pictures that differ strongly: uint8 of shape (count, height, width, 3)."""
+    size = architecture.input_size
+    generator = np.random.default_rng(3)
+    coarse = generator.integers(0, 256, (count, 6, 6, 3), dtype=np.uint8)
+    repeats = -(-size // 6)
+    return coarse.repeat(repeats, axis=1).repeat(repeats, axis=2)[:, :size, :size].copy()
+
+
+def sensitive_head(features: Any, labels: int = 3) -> Any:
+    """Return a head whose probabilities tell these features apart.
+
+    Args:
+        features: float32 of shape (n, k); the head standardises by them.
+        labels: number of its outputs.
+    """
+    import keras
+
+    generator = np.random.default_rng(5)
+    scale = features.std(axis=0).mean() * np.sqrt(features.shape[1]) + 1e-12
+    kernel = generator.normal(0, 1, (features.shape[1], labels)) / scale
+    bias = -features.mean(axis=0) @ kernel
+    dense = keras.layers.Dense(labels, activation="softmax")
+    head = keras.Sequential([keras.Input((features.shape[1],)), keras.layers.Dropout(0.2), dense])
+    dense.set_weights([kernel, bias])
+    return head
