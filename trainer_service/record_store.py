@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import IO, Generic, TypeVar
 
 from shared.errors import HeadstartError
 from shared.files import atomic_write
@@ -59,7 +59,8 @@ class RecordStore(Generic[Record]):
 
     def update(self, record_id: str, change: Callable[[Record], None]) -> Record:
         """Apply `change` to the record and write it, alone; nothing is written if it raises."""
-        with self._locked(record_id, "record", fcntl.LOCK_EX):
+        with self._lock_file(record_id, "record") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
             record = self.get(record_id)
             change(record)
             self._write(record)
@@ -71,21 +72,19 @@ class RecordStore(Generic[Record]):
     @contextmanager
     def exclusive(self, record_id: str, *, wait: bool) -> Iterator[bool]:
         """Yield whether this process alone may work on the record; the lock dies with it."""
-        mode = fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB
-        try:
-            with self._locked(record_id, "work", mode):
-                yield True
-        except BlockingIOError:
-            yield False
+        with self._lock_file(record_id, "work") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+                mine = True
+            except BlockingIOError:
+                mine = False
+            yield mine
 
-    @contextmanager
-    def _locked(self, record_id: str, name: str, mode: int) -> Iterator[None]:
+    def _lock_file(self, record_id: str, name: str) -> IO[str]:
         directory = self.directory(record_id)
         if not directory.is_dir():
             raise self._not_found(record_id)
-        with (directory / f".{name}.lock").open("a") as file:
-            fcntl.flock(file, mode)
-            yield
+        return (directory / f".{name}.lock").open("a")
 
     def _write(self, record: Record) -> None:
         file = self.directory(record.id) / "record.json"

@@ -1,0 +1,32 @@
+"""What every test may ask for: a real Redis, and the data that lies outside the repository."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from launcher.services import redis_server
+
+
+@pytest.fixture(scope="session")
+def redis_url(tmp_path_factory):
+    """A Redis of the test run's own."""
+    directory = tmp_path_factory.mktemp("redis")
+    with redis_server(directory, directory) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def cats_and_dogs() -> Path:
+    return _outside("HEADSTART_TEST_DATA") / "cats_vs_dogs"
+
+
+@pytest.fixture(scope="session")
+def real_weights() -> Path:
+    return _outside("HEADSTART_TEST_WEIGHTS")
+
+
+def _outside(variable: str) -> Path:
+    if variable not in os.environ:
+        pytest.skip(f"{variable} is not set: it names data that is not in the repository")
+    return Path(os.environ[variable])

@@ -1,0 +1,142 @@
+"""Head training, with real Keras on small features."""
+
+import numpy as np
+import pytest
+
+from shared.errors import InvalidRequest, TrainingCancelled
+from trainer_service.head import HeadData, class_weights, train_head
+from trainer_service.schemas import EarlyStopping, TrainingRequest
+
+pytestmark = pytest.mark.slow
+
+LABELS = ["a", "b", "c"]
+
+
+def data(images, seed=0):
+    """Three well separated clouds of points, on features of very different scales."""
+    random = np.random.default_rng(seed)
+    truth = np.arange(images) % 3
+    features = np.eye(3, 8)[truth] * 6 + random.normal(size=(images, 8))
+    return HeadData((features * 10.0 ** np.arange(-3, 5)).astype(np.float32), truth)
+
+
+def train(request, images=90, on_epoch=lambda epoch, logs: None):
+    return train_head(data(images), data(60, seed=1), LABELS, request, on_epoch)
+
+
+def accuracy(head):
+    test = data(60, seed=2)
+    return (np.asarray(head.model(test.features)).argmax(axis=1) == test.truth).mean()
+
+
+def test_the_defaults_learn_whatever_the_scale_of_the_features():
+    assert accuracy(train(TrainingRequest(), images=600)) > 0.95
+
+
+@pytest.mark.parametrize("schedule", ["exponential", "polynomial", "cosine"])
+def test_every_schedule_lowers_the_learning_rate_and_learns(schedule):
+    request = TrainingRequest(
+        learning_rate_schedule=schedule, learning_rate=0.05, epochs=20, early_stopping="off"
+    )
+    head = train(request)
+
+    rates = [epoch["learning_rate"] for epoch in head.history]
+    assert rates == sorted(rates, reverse=True)
+    assert rates[-1] == pytest.approx(0.05 * 0.01, rel=0.1)
+    assert accuracy(head) > 0.9
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd", "rmsprop"])
+def test_every_optimizer_learns(optimizer):
+    head = train(TrainingRequest(optimizer=optimizer, learning_rate=0.01, epochs=20))
+    assert accuracy(head) > 0.9
+
+
+def test_a_hidden_layer_is_one_more_dense_layer():
+    head = train(TrainingRequest(hidden_units=16, epochs=20, learning_rate=0.01))
+
+    assert head.model.get_layer("hidden").units == 16
+    assert accuracy(head) > 0.9
+
+
+def test_the_same_seed_gives_the_same_head_and_another_seed_another():
+    request = TrainingRequest(epochs=3)
+    first, again, other = (
+        train(request),
+        train(request),
+        train(TrainingRequest(epochs=3, seed=1)),
+    )
+    assert first.history == again.history
+    assert first.history != other.history
+
+
+def test_fewer_images_than_a_batch_are_enough():
+    head = train(TrainingRequest(batch_size=512, learning_rate=0.05), images=9)
+
+    assert head.history[-1]["accuracy"] == 1.0
+    assert accuracy(head) > 0.6
+
+
+def test_early_stopping_ends_and_restores_the_best_weights():
+    stopping = EarlyStopping(metric="val_accuracy", patience=2)
+    head = train(TrainingRequest(epochs=200, learning_rate=0.01, early_stopping=stopping))
+    validation = data(60, seed=1)
+    predicted = np.asarray(head.model(validation.features)).argmax(axis=1)
+
+    best = max(epoch["val_accuracy"] for epoch in head.history)
+    assert len(head.history) < 200
+    assert (predicted == validation.truth).mean() == pytest.approx(best)
+
+
+def test_without_early_stopping_every_epoch_is_run_and_reported():
+    seen = []
+    head = train(
+        TrainingRequest(epochs=12, early_stopping="off"),
+        on_epoch=lambda epoch, logs: seen.append((epoch, logs)),
+    )
+    assert [epoch for epoch, _ in seen] == list(range(1, 13))
+    assert [logs for _, logs in seen] == head.history
+    assert set(head.history[0]) == {"loss", "accuracy", "val_loss", "val_accuracy", "learning_rate"}
+
+
+def test_what_the_epoch_callback_raises_ends_the_training():
+    def cancel(epoch, logs):
+        raise TrainingCancelled("enough")
+
+    with pytest.raises(TrainingCancelled):
+        train(TrainingRequest(), on_epoch=cancel)
+
+
+def test_a_loss_that_is_no_number_is_named_as_such():
+    broken = data(90)
+    broken.features[0] = np.nan
+
+    with pytest.raises(InvalidRequest, match=r"no longer a number.*learning_rate.*Received: 0\.5"):
+        train_head(
+            broken, broken, LABELS, TrainingRequest(learning_rate=0.5), lambda epoch, logs: None
+        )
+
+
+def test_balanced_class_weights_are_those_of_scikit_learn():
+    from sklearn.utils.class_weight import compute_class_weight
+
+    truth = np.array([0] * 6 + [1] * 3 + [2])
+    weights = class_weights(truth, 3, TrainingRequest(class_weights="balanced"))
+    expected = compute_class_weight("balanced", classes=np.arange(3), y=truth)
+
+    np.testing.assert_allclose(weights, expected, rtol=1e-6)
+    np.testing.assert_array_equal(class_weights(truth, 3, TrainingRequest()), 1)
+
+
+def test_balanced_class_weights_raise_the_recall_of_a_rare_label():
+    random = np.random.default_rng(0)
+    truth = np.array([0] * 300 + [1] * 15)
+    features = (random.normal(size=(315, 4)) + truth[:, None]).astype(np.float32)
+    both = HeadData(features, truth)
+    recalls = []
+    for weights in ("none", "balanced"):
+        request = TrainingRequest(class_weights=weights, epochs=30, learning_rate=0.01)
+        head = train_head(both, both, ["a", "b"], request, lambda epoch, logs: None)
+        predicted = np.asarray(head.model(features)).argmax(axis=1)
+        recalls.append(predicted[truth == 1].mean())
+    assert recalls[1] > recalls[0] + 0.1

@@ -1,0 +1,47 @@
+"""Shards on disk."""
+
+from trainer_service.bottleneck import ShardImage, ShardResult
+from trainer_service.shards import Shards
+
+RESULT = ShardResult(computed=2, seconds=1.0, rejected={"b": "bad"})
+
+
+def images(count):
+    return [ShardImage(sha256=f"{number}", path=f"/{number}") for number in range(count)]
+
+
+def test_a_plan_is_complete_when_every_shard_has_its_result(tmp_path):
+    shards = Shards(tmp_path)
+    assert shards.plan(images(40)) == 2
+    assert not shards.complete()
+
+    shards.finish(0, RESULT)
+    assert shards.finished(0)
+    assert not shards.complete()
+    shards.finish(1, RESULT)
+    assert shards.complete()
+    assert shards.results() == [RESULT, RESULT]
+
+
+def test_every_image_is_in_one_shard(tmp_path):
+    shards = Shards(tmp_path)
+    count = shards.plan(images(100))
+    assert [image for number in range(count) for image in shards.images(number)] == images(100)
+
+
+def test_nothing_to_compute_is_complete_at_once(tmp_path):
+    shards = Shards(tmp_path)
+    assert shards.plan([]) == 0
+    assert shards.complete()
+
+
+def test_without_a_plan_nothing_is_complete(tmp_path):
+    assert not Shards(tmp_path).complete()
+
+
+def test_a_new_plan_forgets_the_results_of_the_old_one(tmp_path):
+    shards = Shards(tmp_path)
+    shards.plan(images(1))
+    shards.finish(0, RESULT)
+    shards.plan(images(1))
+    assert not shards.complete()
