@@ -98,7 +98,7 @@ def read_state_dict(path: Path) -> dict[str, NDArray[Any]]:
         _check_header(file)
         state = _load(file, storages)
         keys = _load(file, storages)
-        arrays = {id(storages[key]): _read_storage(file, storages[key]) for key in keys}
+        arrays = dict(_read_storage(file, storages, key) for key in keys)
         return {name: _view(tensor, arrays) for name, tensor in state.items()}
     except (
         pickle.UnpicklingError, EOFError, KeyError, TypeError, AttributeError, ValueError,
@@ -117,14 +117,20 @@ def _check_header(file: io.BytesIO) -> None:
         raise ValueError("its header is of another format")
 
 
-def _read_storage(file: io.BytesIO, storage: _Storage) -> NDArray[Any]:
+def _read_storage(
+    file: io.BytesIO, storages: dict[str, _Storage], key: str
+) -> tuple[int, NDArray[Any]]:
+    """Return the identity of a storage and its elements."""
+    if key not in storages:
+        raise ValueError(f"it has no storage {key!r}")
+    storage = storages[key]
     count = int.from_bytes(file.read(_COUNT_BYTES), "little", signed=True)
     if count != storage.count:
         raise ValueError(f"a storage of {storage.count} elements says that it has {count}")
     data = file.read(count * storage.dtype.itemsize)
     if len(data) != count * storage.dtype.itemsize:
         raise ValueError("it is truncated")
-    return np.frombuffer(data, storage.dtype)
+    return id(storage), np.frombuffer(data, storage.dtype)
 
 
 def _view(tensor: Any, arrays: dict[int, NDArray[Any]]) -> NDArray[Any]:
