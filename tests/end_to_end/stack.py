@@ -1,0 +1,106 @@
+"""Headstart as a user has it: Redis, trainer, workers and predictor as processes of their own."""
+
+import io
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from launcher.digits import write_digits
+from launcher.follow import wait_until
+from launcher.services import free_port, running_services
+from predictor_service.settings import PredictorSettings
+from trainer_service.settings import TrainerSettings
+
+#: Nothing answers there: whatever is not on this machine can't be had.
+NOWHERE = "http://127.0.0.1:1"
+
+Record = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    trainer: httpx.Client
+    predictor: httpx.Client
+    settings: TrainerSettings
+    logs: Path
+
+    def submit(self, archive: bytes | None = None, **fields: Any) -> Record:
+        if archive is None:
+            answer = self.trainer.post("/v1/trainings", json=fields)
+        else:
+            files = {"archive": ("pictures.zip", archive)}
+            answer = self.trainer.post("/v1/trainings", data=fields, files=files)
+        assert answer.status_code == 202, answer.text
+        record: Record = answer.json()
+        return record
+
+    def ended(self, record: Record, seconds: float = 240) -> Record:
+        url = f"/v1/trainings/{record['id']}"
+        last: Record = self.trainer.get(url, params={"wait": seconds}).json()
+        return last
+
+    def train(self, archive: bytes | None = None, **fields: Any) -> Record:
+        """Post a training, wait for its end, and require that it succeeded."""
+        record = self.ended(self.submit(archive, **fields))
+        assert record["state"] == "succeeded", record["error"]
+        return record
+
+    def served(self, model: str, version: int) -> None:
+        """Wait until the predictor serves the version."""
+        url = f"/v1/models/{model}"
+
+        def is_served() -> bool:
+            answer = self.predictor.get(url)
+            return answer.is_success and answer.json()["version"] == version
+
+        assert wait_until(is_served, 30), self.predictor.get(url).text
+
+    def predict(self, model: str, pictures: Mapping[str, bytes]) -> list[Record]:
+        files = [("file", item) for item in pictures.items()]
+        answer = self.predictor.post("/v1/predict", params={"model": model}, files=files)
+        assert answer.status_code == 200, answer.text
+        predictions: list[Record] = answer.json()["predictions"]
+        return predictions
+
+
+@contextmanager
+def running_stack(directory: Path, workers: int = 1, **settings: Any) -> Iterator[Stack]:
+    common = {"store": directory / "store"}
+    trainer = TrainerSettings(
+        **{
+            "trainer_port": free_port(),
+            "weights_url": NOWHERE,
+            "weights": directory / "weights",
+            **common,
+            **settings,
+        }
+    )
+    predictor = PredictorSettings(predictor_port=free_port(), poll_seconds=0.3, **common)
+    with (
+        running_services(trainer, predictor, directory, workers=workers) as services,
+        httpx.Client(base_url=services.trainer, timeout=300) as trainer_client,
+        httpx.Client(base_url=services.predictor, timeout=60) as predictor_client,
+    ):
+        yield Stack(trainer_client, predictor_client, trainer, services.logs)
+
+
+def digits(directory: Path, labels: str, each: int) -> dict[str, bytes]:
+    """Return pictures of handwritten digits by file name: `each` of every label."""
+    files = sorted(write_digits(directory / "digits").iterdir())
+    chosen = []
+    for label in labels:
+        chosen += [file for file in files if file.name.startswith(f"{label}.")][:each]
+    return {file.name: file.read_bytes() for file in chosen}
+
+
+def zipped(pictures: Mapping[str, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, data in pictures.items():
+            archive.writestr(name, data)
+    return buffer.getvalue()
