@@ -13,7 +13,7 @@ from trainer_service.schemas import EarlyStopping, TrainingRequest
 
 Truth = npt.NDArray[np.int64]
 
-#: A feature that varies less carries nothing, and must not be divided by zero.
+#: Features that do not vary at all must not be divided by zero.
 SMALLEST_VARIANCE = 1e-12
 
 #: Share of the learning rate that the decaying schedules end at.
@@ -90,20 +90,20 @@ def train_head(
 
 
 def build_head(features: Features, labels: int, request: TrainingRequest) -> Any:
-    """Return an untrained head that standardises its input by the mean and spread of `features`.
+    """Return an untrained head that centres its input and brings it to unit average variance.
 
-    Backbones differ in the scale of their features by two orders of magnitude; standardised, the
-    default learning rate suits them all.
+    Backbones differ in the scale of their features by two orders of magnitude; scaled, the default
+    learning rate suits them all. One scale serves all features: a scale for each would give the
+    noise of those that hardly vary the weight of the others (docs/decisions/0003).
     """
     import keras
 
-    variance = features.var(axis=0, dtype=np.float64)
+    mean = features.mean(axis=0, dtype=np.float64)
+    variance = float(features.var(axis=0, dtype=np.float64).mean())
     layers: list[Any] = [
         keras.Input((features.shape[1],), name="features"),
         keras.layers.Normalization(
-            mean=features.mean(axis=0, dtype=np.float64),
-            variance=np.where(variance > SMALLEST_VARIANCE, variance, 1.0),
-            name="standardise",
+            mean=mean, variance=np.full_like(mean, max(variance, SMALLEST_VARIANCE)), name="scale"
         ),
         keras.layers.Dropout(request.dropout, seed=request.seed, name="dropout"),
     ]

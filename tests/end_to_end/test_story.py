@@ -62,8 +62,9 @@ def test_the_record_tells_the_whole_training(first, stack):
     assert first["metrics"]["test"]["accuracy"] >= 0.95
     assert set(first["metrics"]["test"]) >= {"loss", "per_class", "confusion_matrix"}
     assert set(first["metrics"]["validation"]) == {"accuracy", "loss"}
-    assert sum(map(sum, first["metrics"]["test"]["confusion_matrix"])) == (
-        first["dataset"]["split"]["test"]
+    assert (
+        sum(map(sum, first["metrics"]["test"]["confusion_matrix"]))
+        == (first["dataset"]["split"]["test"])
     )
 
 

