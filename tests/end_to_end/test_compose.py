@@ -193,7 +193,7 @@ def stack() -> Iterator[Stack]:
         wait_for(stack.is_healthy, "healthy containers", seconds=180)
         yield stack
     finally:
-        stack.compose("down", "--volumes", "--timeout", "10")
+        stack.compose("down", "--volumes", "--rmi", "local", "--timeout", "10")
 
 
 @pytest.fixture(scope="module")
