@@ -1,6 +1,7 @@
 """How both HTTP services start: one listening socket, one-line logs, one sentence on failure."""
 
 import logging
+import signal
 import socket
 import sys
 from collections.abc import Callable
@@ -39,7 +40,8 @@ def serve(kind: type[Settings], port_field: str, create_app: Callable[[Settings]
     except OSError as error:
         where = f"{settings.host}:{port}"
         setting = f"HEADSTART_{port_field.upper()}"
-        return fail(f"Can't listen on {where}: {error.strerror}. Set {setting} to a free port.")
+        reason = (error.strerror or str(error)).partition(" (")[0]
+        return fail(f"Can't listen on {where}: {reason}. Set {setting} to a free port.")
     configure_logging(settings.log_level)
     config = uvicorn.Config(
         create_app(settings),
@@ -48,6 +50,7 @@ def serve(kind: type[Settings], port_field: str, create_app: Callable[[Settings]
         timeout_graceful_shutdown=settings.shutdown_seconds,
     )
     log.info("listening on http://%s:%d", *listener.getsockname()[:2])
+    end_quietly_on_signals()
     uvicorn.Server(config).run(sockets=[listener])
     return 0
 
@@ -60,6 +63,12 @@ def listen(host: str, port: int) -> socket.socket:
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     return socket.create_server((host, port), family=family, backlog=2048)
+
+
+def end_quietly_on_signals() -> None:
+    """Let a signal end the process with exit code 0; uvicorn raises it again when it is done."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: sys.exit(0))
 
 
 def configure_logging(level: str) -> None:

@@ -9,6 +9,9 @@ from trainer_service.settings import TrainerSettings
 from trainer_service.weights import Weights
 from trainer_service.worker_context import Worker
 
+#: Converted backbones, in the store: a later worker process need not convert them again.
+BACKBONES = "backbones"
+
 BATCH_SIZES = {"openvino": 16, "tensorflow": 64}
 
 
@@ -26,7 +29,7 @@ def extractor_for(worker: Worker, architecture: Architecture, weights: Weights) 
         architecture,
         weights,
         worker.settings.engine,
-        worker.settings.store / "backbones",
+        worker.settings.store / BACKBONES,
         worker.threads,
     )
     return Extractor(

@@ -16,8 +16,9 @@ from shared.images import decode
 from shared.manifest import GOLDEN_FILE, DatasetInfo, GoldenImage, InputSpec, Manifest, WeightsInfo
 from shared.model_store import REPORT_FILE
 from trainer_service import reading, weights
-from trainer_service.backbones import cached_backbone
+from trainer_service.backbones import backbone_ir, cached_backbone
 from trainer_service.export import export_version
+from trainer_service.extractors import BACKBONES
 from trainer_service.fitting import Fitted
 from trainer_service.schemas import State, TrainingRecord
 from trainer_service.weights import Weights
@@ -46,7 +47,9 @@ def publish(worker: Worker, record: TrainingRecord, fitted: Fitted) -> int:
     architecture = find_architecture(record.architecture)
     resolved = weights.resolve(architecture, worker.settings)
     with models.stage(record.model) as staging:
-        export_version(cached_backbone(architecture, resolved), fitted.head.model, staging)
+        ir = backbone_ir(architecture, resolved, worker.settings.store / BACKBONES)
+        backbone = cached_backbone(architecture, resolved)
+        export_version(backbone, fitted.head.model, staging, backbone_ir=ir)
         _write_golden(worker, record, fitted, architecture, staging)
         _write_report(record, fitted, staging)
         return models.publish(staging, _manifest(worker, record, fitted, architecture, resolved))

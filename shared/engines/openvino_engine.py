@@ -26,8 +26,8 @@ CHUNK = 32
 class OpenVINOEngine:
     """An OpenVINO model with one input (pixels) and one output.
 
-    The batch dimension stays dynamic: on a 2-core Xeon MobileNetV2 ran as fast as with a fixed
-    one, at batch 1 and at batch 16, so one compiled model serves both.
+    The batch dimension stays dynamic: on a 2-core Xeon MobileNetV2 ran nearly as fast as with a
+    fixed one, at batch 1 and at batch 16, so one compiled model serves both.
 
     Args:
         model: path of the `.xml`, or an `openvino.Model`.

@@ -38,7 +38,8 @@ def test_a_port_in_use_ends_in_one_sentence():
 
     assert ended.returncode == 1
     assert ended.stderr == (
-        f"Can't listen on 127.0.0.1:{port}: Address already in use. Set HEADSTART_PREDICTOR_PORT.\n"
+        f"Can't listen on 127.0.0.1:{port}: Address already in use. "
+        "Set HEADSTART_PREDICTOR_PORT to a free port.\n"
     )
 
 

@@ -1,0 +1,136 @@
+"""Every architecture builds, extracts, trains, exports, publishes and serves, on both engines."""
+
+import asyncio
+import io
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from predictor_service.loading import VersionLoader
+from predictor_service.settings import PredictorSettings
+from shared.architectures import CATALOGUE
+from shared.engines import OpenVINOEngine, TensorFlowEngine
+from shared.model_store import KERAS_MODEL, OPENVINO_MODEL, ModelStore
+from tests.inline_worker import train_inline
+from tests.random_weights import random_pixels, random_weights
+from trainer_service.backbones import bottleneck_engine
+from trainer_service.settings import TrainerSettings
+
+pytestmark = [pytest.mark.slow, pytest.mark.integration]
+
+#: Largest difference between two ways to compute the same probability in float32.
+TOLERANCE = 2e-4
+
+#: Pictures of each label; the smallest number that leaves one for validation and for the test.
+EACH = 4
+
+
+@pytest.fixture(scope="module")
+def datasets(tmp_path_factory):
+    """Pictures of three labels, a colour each under noise, in a folder named `colours`."""
+    directory = tmp_path_factory.mktemp("datasets")
+    (directory / "colours").mkdir()
+    random = np.random.default_rng(0)
+    for channel, label in enumerate(("red", "green", "blue")):
+        for number in range(EACH):
+            pixels = random.integers(0, 256, (40, 40, 3), dtype=np.uint8)
+            pixels[..., channel] |= 0xC0
+            buffer = io.BytesIO()
+            Image.fromarray(pixels).save(buffer, "PNG")
+            (directory / "colours" / f"{label}.{number}.png").write_bytes(buffer.getvalue())
+    return directory
+
+
+@pytest.fixture(scope="module", params=CATALOGUE)
+def case(request, tmp_path_factory, datasets, redis_url):
+    """A training on random weights, from the request to the published version."""
+    architecture = CATALOGUE[request.param]
+    directory = tmp_path_factory.mktemp(architecture.id)
+    weights = random_weights(architecture, directory)
+    settings = TrainerSettings(
+        store=directory / "store",
+        weights=directory,
+        datasets=datasets,
+        redis_url=redis_url,
+        engine="openvino",
+    )
+    record = train_inline(
+        settings, architecture=architecture.id, dataset={"path": "colours"}, epochs=5
+    )
+    assert record.state == "succeeded", record.error
+    version = ModelStore(settings.store).directory("default", 1)
+    return SimpleNamespace(
+        architecture=architecture,
+        weights=weights,
+        record=record,
+        settings=settings,
+        version=version,
+        pixels=random_pixels(architecture, 3),
+    )
+
+
+def test_the_record_names_what_was_done(case):
+    assert case.record.architecture == case.architecture.id
+    assert case.record.cache.computed == 3 * EACH
+    assert set(case.record.metrics) == {"validation", "test"}
+
+
+def test_both_engines_compute_the_same_features(case):
+    answers = [
+        bottleneck_engine(
+            case.architecture, case.weights, engine, case.settings.store / "backbones", 2
+        ).infer(case.pixels)
+        for engine in ("openvino", "tensorflow")
+    ]
+    spread = answers[1].std(axis=0).mean()
+
+    assert answers[0].shape == (3, case.architecture.feature_size)
+    assert answers[0].dtype == answers[1].dtype == np.float32
+    assert np.abs(answers[0] - answers[1]).max() < 0.01 * spread
+
+
+def test_every_format_of_the_version_gives_the_same_probabilities(case):
+    import keras
+
+    model = keras.saving.load_model(case.version / KERAS_MODEL, safe_mode=True)
+    expected = np.asarray(model(case.pixels, training=False))
+    size = case.architecture.input_size
+
+    assert model.input_shape == (None, size, size, 3)
+    assert np.ptp(expected, axis=0).max() > 0.01, "else the comparison would say nothing"
+    for engine in (
+        OpenVINOEngine(case.version / OPENVINO_MODEL, precision="f32"),
+        TensorFlowEngine.from_saved_model(case.version),
+    ):
+        np.testing.assert_allclose(engine.infer(case.pixels), expected, atol=TOLERANCE)
+
+
+def test_the_predictor_serves_it_on_both_engines_alike(case, datasets):
+    pictures = [file.read_bytes() for file in sorted((datasets / "colours").iterdir())]
+    answers = [served(case, engine, pictures) for engine in ("openvino", "tensorflow")]
+
+    np.testing.assert_allclose(answers[0], answers[1], atol=TOLERANCE)
+    np.testing.assert_allclose(np.sum(answers[0], axis=1), 1, atol=1e-3)
+
+
+def served(case, engine, pictures):
+    """Load the version as the predictor does, golden images and all, and classify pictures."""
+    settings = PredictorSettings(store=case.settings.store, engine=engine)
+
+    async def predict():
+        with ThreadPoolExecutor(2) as pool:
+            version = await VersionLoader(settings, pool).load(case.version)
+            assert version.engine.name == engine
+            return await version.batcher.predict(pictures)
+
+    return asyncio.run(predict())
+
+
+def test_the_catalogue_states_the_number_of_parameters(case):
+    from trainer_service.backbones import cached_backbone
+
+    backbone = cached_backbone(case.architecture, case.weights)
+    assert backbone.count_params() == case.architecture.parameters

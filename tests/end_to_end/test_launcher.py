@@ -1,0 +1,134 @@
+"""`make demo` and `make up` as a user runs them."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+
+from launcher.digits import write_digits
+from launcher.services import free_port
+
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def environment(tmp_path):
+    return {
+        **{name: value for name, value in os.environ.items() if "HEADSTART" not in name},
+        "HEADSTART_STORE": str(tmp_path / "var" / "store"),
+        "HEADSTART_WEIGHTS": str(tmp_path / "var" / "weights"),
+        "HEADSTART_WEIGHTS_URL": "http://127.0.0.1:1",
+        "HEADSTART_TRAINER_PORT": str(free_port()),
+        "HEADSTART_PREDICTOR_PORT": str(free_port()),
+    }
+
+
+def launch(environment, *arguments, timeout=240):
+    return subprocess.run(
+        [sys.executable, "-m", "launcher", *arguments],
+        check=False,
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+    )
+
+
+def nothing_listens(environment):
+    for name in ("HEADSTART_TRAINER_PORT", "HEADSTART_PREDICTOR_PORT"):
+        with pytest.raises(OSError):  # noqa: PT011 - refused, or reset
+            socket.create_connection(("127.0.0.1", int(environment[name])), timeout=1)
+    return True
+
+
+def test_the_demo_goes_from_nothing_to_ten_predictions(environment):
+    done = launch(environment, "demo")
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    for phase in ("preparing", "bottleneck", "head", "evaluating", "publishing", "succeeded"):
+        assert phase in done.stdout
+    assert len(re.findall(r"│ \d\.\d{4}\.png │ \d", done.stdout)) == 10
+    accuracy = float(re.search(r"Test accuracy (\d\.\d+)", done.stdout)[1])
+    assert accuracy >= 0.9
+    assert nothing_listens(environment)
+
+
+def test_the_demo_takes_a_folder_of_the_user(environment, tmp_path):
+    folder = tmp_path / "my pictures"
+    for file in sorted(write_digits(tmp_path / "digits").iterdir())[:400]:
+        target = folder / f"number {file.name[0]}" / file.name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        file.rename(target)
+    done = launch(environment, "demo", "--data", str(folder))
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "number 0" in done.stdout
+    assert "served as my-pictures version 1" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--data", "nowhere-at-all"], r"^DATA=nowhere-at-all: nothing lies there\.\n$"),
+        (["--architecture", "vgg16"], r"vgg16.*efficientnet_lite0"),
+        (["--architecture", "alexnet"], r"vgg16.*Received: 'alexnet'"),
+        (["--data", "{empty}"], r"No images found in 'empty'"),
+    ],
+)
+def test_what_the_user_has_to_change_is_one_sentence(environment, tmp_path, arguments, sentence):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / "readme.txt").write_text("no pictures here")
+    filled = [argument.format(empty=tmp_path / "empty") for argument in arguments]
+    done = launch(environment, "demo", *filled)
+
+    assert done.returncode == 1
+    assert re.search(sentence, done.stderr), done.stderr
+    assert "Traceback" not in done.stderr + done.stdout
+    assert done.stderr.count("\n") == 1
+    assert nothing_listens(environment)
+
+
+@pytest.mark.parametrize("name", ["HEADSTART_TRAINER_PORT", "HEADSTART_PREDICTOR_PORT"])
+def test_a_port_in_use_is_one_sentence(environment, name):
+    with socket.create_server(("127.0.0.1", int(environment[name]))):
+        done = launch(environment, "demo")
+
+    assert done.returncode == 1
+    assert done.stderr == (
+        f"Port {environment[name]} is in use: stop what listens there, or choose another, e.g. "
+        f"{name}={int(environment[name]) + 100}.\n"
+    )
+
+
+def test_a_wrong_setting_is_one_sentence(environment):
+    done = launch({**environment, "HEADSTART_ENGINE": "warp"}, "demo")
+
+    assert done.returncode == 1
+    assert re.search(r"^HEADSTART_ENGINE: .*Received: 'warp'", done.stderr)
+    assert "Traceback" not in done.stderr
+
+
+def test_up_runs_until_it_is_told_to_stop(environment):
+    command = [sys.executable, "-m", "launcher", "up"]
+    with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE) as process:
+        url = f"http://127.0.0.1:{environment['HEADSTART_TRAINER_PORT']}/readyz"
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            try:
+                if httpx.get(url).is_success:
+                    break
+            except httpx.TransportError:
+                time.sleep(0.2)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 130
+    assert nothing_listens(environment)

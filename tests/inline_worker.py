@@ -1,0 +1,48 @@
+"""A worker without processes: the plain functions of a training, one after the other."""
+
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from shared.identifiers import new_id
+from trainer_service import service, training
+from trainer_service.progress import ProgressBoard, connect
+from trainer_service.queue import TaskQueue
+from trainer_service.schemas import TrainingRecord, TrainingRequest
+from trainer_service.settings import TrainerSettings
+from trainer_service.stores import Stores
+from trainer_service.worker_context import Worker
+
+
+class InlineQueue(TaskQueue):
+    """Keeps what is submitted until `run` does it."""
+
+    def __init__(self) -> None:
+        self._steps: deque[Callable[[Worker], None]] = deque()
+
+    def _send(self, task: str, *arguments: Any) -> None:
+        functions: dict[str, Callable[..., None]] = {
+            "training.prepare": training.prepare,
+            "training.extract_shard": training.extract_shard,
+            "training.finish": training.finish,
+        }
+        self._steps.append(partial(_call, functions[task], arguments))
+
+    def run(self, worker: Worker) -> None:
+        while self._steps:
+            self._steps.popleft()(worker)
+
+
+def _call(function: Callable[..., None], arguments: tuple[Any, ...], worker: Worker) -> None:
+    function(worker, *arguments)
+
+
+def train_inline(settings: TrainerSettings, **fields: Any) -> TrainingRecord:
+    """Run a training in this process and return its last record."""
+    queue, stores = InlineQueue(), Stores.open(settings)
+    board = ProgressBoard(connect(settings.redis_url))
+    trainer = service.Trainer(settings, stores, board, queue)
+    record = service.submit_training(trainer, TrainingRequest(**fields), None, new_id())
+    queue.run(Worker(settings, stores, board, queue))
+    return stores.trainings.get(record.id)
