@@ -48,11 +48,10 @@ def test_mobilenet_v2_from_one_request_to_ten_predictions(stack, photographs):
     assert ten_test_pictures(stack, record, photographs) >= 9
 
 
-def test_vgg16_on_a_part_of_them(stack, photographs):
-    part = dict(list(photographs.items())[::7])
-    record = stack.train(zipped(part), model="vgg", architecture="VGG16")
+def test_vgg16_on_a_third_of_them(stack, photographs):
+    third = dict(list(photographs.items())[::3])
+    record = stack.train(zipped(third), model="vgg", architecture="VGG16")
 
     stack.served("vgg", record["version"])
     assert record["architecture"] == "vgg16"
-    # 200 photographs leave 30 for the test: two of them wrong are 0.93.
-    assert record["metrics"]["test"]["accuracy"] >= 0.93
+    assert record["metrics"]["test"]["accuracy"] >= 0.95
