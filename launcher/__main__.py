@@ -40,6 +40,8 @@ def main() -> int:
 
 
 def _up(trainer: TrainerSettings, predictor: PredictorSettings, directory: Path) -> None:
+    if trainer.datasets is None:
+        trainer = trainer.model_copy(update={"datasets": Path("datasets").absolute()})
     with running_services(trainer, predictor, directory) as services:
         print(f"trainer    {services.trainer}/docs")
         print(f"predictor  {services.predictor}/docs")

@@ -48,6 +48,10 @@ def running_services(
     Raises:
         LaunchError: a port is in use, or a process ended instead of starting.
     """
+    trainer = trainer.model_copy(update={"trainer_port": trainer.trainer_port or free_port()})
+    predictor = predictor.model_copy(
+        update={"predictor_port": predictor.predictor_port or free_port()}
+    )
     for port, setting in (
         (trainer.trainer_port, "HEADSTART_TRAINER_PORT"),
         (predictor.predictor_port, "HEADSTART_PREDICTOR_PORT"),

@@ -26,7 +26,7 @@ class TrainerSettings(SharedSettings):
         default=3.0, gt=0, description="Seconds after which a silent weights host is given up on."
     )
     redis_url: str = Field(
-        default="redis://127.0.0.1:6379/0", description="Broker, result backend and live progress."
+        default="redis://127.0.0.1:6379/0", description="Redis: the queue and live progress."
     )
     trainer_port: int = Field(
         default=8000, ge=0, le=65535, description="Port of the trainer API; 0 picks a free one."

@@ -1,0 +1,43 @@
+"""What the README promises exists, and what exists is in the README."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from predictor_service.settings import PredictorSettings
+from shared.architectures import CATALOGUE
+from trainer_service.settings import TrainerSettings
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+SETTINGS = TrainerSettings.model_fields | PredictorSettings.model_fields
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_every_setting_is_in_the_table_with_its_default(name):
+    [row] = re.findall(rf"^\| `HEADSTART_{name.upper()}` \| (.*?) \|", README, re.MULTILINE)
+    default = SETTINGS[name].default
+
+    assert row == ("" if default is None else f"`{default}`")
+
+
+def test_the_table_has_no_setting_that_does_not_exist():
+    names = set(re.findall(r"^\| `HEADSTART_(\w+)` \|", README, re.MULTILINE))
+    assert names == {name.upper() for name in SETTINGS}
+
+
+def test_every_architecture_is_named():
+    assert all(f"`{architecture}`" in README for architecture in CATALOGUE)
+
+
+def test_every_file_that_is_linked_exists():
+    links = re.findall(r"\]\(([^)#:]+)\)", README)
+    assert links
+    assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+def test_every_make_target_that_is_named_exists():
+    makefile = (ROOT / "Makefile").read_text()
+    named = set(re.findall(r"`?make ([a-z]+)", README))
+    assert named <= set(re.findall(r"^([a-z]+):", makefile, re.MULTILINE))
