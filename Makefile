@@ -47,8 +47,8 @@ COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gene
 
 # New pins for everything; what pip installs is exactly what stands there.
 lock:
-	$(COMPILE) --upgrade -o requirements/dev.txt --extra trainer --extra worker --extra predictor --extra local --extra dev
-	$(COMPILE) -c requirements/dev.txt -o requirements/local.txt --extra trainer --extra worker --extra predictor --extra local
+	$(COMPILE) --upgrade -o requirements/dev.txt --extra trainer --extra worker --extra predictor --extra client --extra local --extra dev
+	$(COMPILE) -c requirements/dev.txt -o requirements/local.txt --extra trainer --extra worker --extra predictor --extra client --extra local
 	$(COMPILE) -c requirements/dev.txt -o requirements/trainer.txt --extra trainer
 	$(COMPILE) -c requirements/dev.txt -o requirements/worker.txt --extra worker
 	$(COMPILE) -c requirements/dev.txt -o requirements/predictor.txt --extra predictor

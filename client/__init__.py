@@ -1,0 +1,1 @@
+"""The command `headstart`: trains, predicts and lists from a terminal."""
