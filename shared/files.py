@@ -1,5 +1,6 @@
 """Files that are either complete or absent."""
 
+import fcntl
 import hashlib
 import os
 import secrets
@@ -28,6 +29,14 @@ def atomic_writer(path: Path) -> Iterator[IO[bytes]]:
 def atomic_write(path: Path, data: bytes) -> None:
     with atomic_writer(path) as file:
         file.write(data)
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the lock file `path` alone among all processes; the lock dies with its holder."""
+    with path.open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def sync_directory(path: Path) -> None:

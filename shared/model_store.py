@@ -6,7 +6,6 @@
 A directory with an integer for a name is complete: that is also TensorFlow Serving's rule.
 """
 
-import fcntl
 import json
 import os
 import re
@@ -19,7 +18,7 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from shared.errors import ModelNotFound, VersionCorrupt, VersionNotFound
-from shared.files import atomic_write, sha256_file, sync_directory, sync_tree
+from shared.files import atomic_write, locked, sha256_file, sync_directory, sync_tree
 from shared.identifiers import is_model_name
 from shared.manifest import GOLDEN_FILE, MANIFEST_FILE, FileEntry, GoldenImage, Manifest
 
@@ -118,7 +117,7 @@ class ModelStore:
         """
         model = self.root / manifest.model
         files = _describe(staging)
-        with _locked(model / ".lock"):
+        with locked(model / ".lock"):
             if (existing := self.published_by(manifest.model, manifest.training_id)) is not None:
                 return existing
             version = max(self._integers(model), default=0) + 1
@@ -227,10 +226,3 @@ def _visible_files(directory: Path) -> set[str]:
         if path.is_file() and not path.name.startswith(".")
     }
     return names - {MANIFEST_FILE}
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    with path.open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield

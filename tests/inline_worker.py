@@ -7,10 +7,11 @@ from typing import Any
 
 from shared.identifiers import new_id
 from trainer_service import service, training
-from trainer_service.progress import ProgressBoard, connect
+from trainer_service.progress import ProgressBoard
 from trainer_service.queue import TaskQueue
 from trainer_service.schemas import TrainingRecord, TrainingRequest
 from trainer_service.settings import TrainerSettings
+from trainer_service.steps import EXTRACT_SHARD, FINISH, PREPARE, Step
 from trainer_service.stores import Stores
 from trainer_service.worker_context import Worker
 
@@ -21,13 +22,13 @@ class InlineQueue(TaskQueue):
     def __init__(self) -> None:
         self._steps: deque[Callable[[Worker], None]] = deque()
 
-    def _send(self, task: str, *arguments: Any) -> None:
+    def _send(self, step: Step) -> None:
         functions: dict[str, Callable[..., None]] = {
-            "training.prepare": training.prepare,
-            "training.extract_shard": training.extract_shard,
-            "training.finish": training.finish,
+            PREPARE: training.prepare,
+            EXTRACT_SHARD: training.extract_shard,
+            FINISH: training.finish,
         }
-        self._steps.append(partial(_call, functions[task], arguments))
+        self._steps.append(partial(_call, functions[step.task], step.arguments))
 
     def run(self, worker: Worker) -> None:
         while self._steps:
@@ -41,7 +42,7 @@ def _call(function: Callable[..., None], arguments: tuple[Any, ...], worker: Wor
 def train_inline(settings: TrainerSettings, **fields: Any) -> TrainingRecord:
     """Run a training in this process and return its last record."""
     queue, stores = InlineQueue(), Stores.open(settings)
-    board = ProgressBoard(connect(settings.redis_url))
+    board = ProgressBoard(stores.events)
     trainer = service.Trainer(settings, stores, board, queue)
     record = service.submit_training(trainer, TrainingRequest(**fields), None, new_id())
     queue.run(Worker(settings, stores, board, queue))

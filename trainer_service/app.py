@@ -5,7 +5,7 @@ from fastapi import FastAPI
 from shared.problems import add_problem_handlers
 from trainer_service.celery_app import create_celery
 from trainer_service.endpoints import architectures, datasets, health, models, trainings
-from trainer_service.progress import ProgressBoard, connect
+from trainer_service.progress import ProgressBoard
 from trainer_service.queue import TaskQueue
 from trainer_service.service import Trainer
 from trainer_service.settings import TrainerSettings
@@ -19,10 +19,11 @@ def create_app(settings: TrainerSettings) -> FastAPI:
         description="Trains image classifiers on bottleneck features and publishes them.",
         version="0.1.0",
     )
+    stores = Stores.open(settings)
     app.state.trainer = Trainer(
         settings,
-        Stores.open(settings),
-        ProgressBoard(connect(settings.redis_url)),
+        stores,
+        ProgressBoard(stores.events),
         TaskQueue(create_celery(settings)),
     )
     add_problem_handlers(app)

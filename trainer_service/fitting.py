@@ -16,7 +16,7 @@ from trainer_service.evaluate import Probabilities, Truth, accuracy_and_loss, ev
 from trainer_service.extractors import feature_store
 from trainer_service.features import Features
 from trainer_service.head import HeadData, TrainedHead, train_head
-from trainer_service.progress import Ticker
+from trainer_service.progress import EpochReport, Ticker
 from trainer_service.schemas import CacheUse, RejectedImage, State, TrainingRecord
 from trainer_service.shards import Shards
 from trainer_service.worker_context import Worker
@@ -142,13 +142,17 @@ def _train(
 ) -> TrainedHead:
     watch = CancellationWatch(worker.stores.trainings, record.id)
     ticker = Ticker(worker.board, record.id)
+    report = EpochReport(worker.stores.events, record.id, record.request.epochs)
 
     def on_epoch(epoch: int, logs: dict[str, float]) -> None:
-        del logs
         watch()
+        report(epoch, logs)
         ticker(epoch, last=epoch == record.request.epochs)
 
-    return train_head(data["train"], data["validation"], labels, record.request, on_epoch)
+    try:
+        return train_head(data["train"], data["validation"], labels, record.request, on_epoch)
+    finally:
+        report.flush()
 
 
 def _predict(head: TrainedHead, features: Features) -> npt.NDArray[np.float32]:

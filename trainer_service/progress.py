@@ -1,85 +1,115 @@
-"""Live progress of trainings, on Redis: news for who watches, never the truth."""
+"""How far the phases of a training are: told in its record, and as events."""
 
-import contextlib
+import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
-import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
+from pydantic import BaseModel, Field, ValidationError
 
+from shared.files import locked
+from trainer_service.event_log import EventLog
+from trainer_service.events import EpochEvent, ProgressEvent
 from trainer_service.schemas import Progress, State
 
-#: Progress of a training nobody finished is forgotten after a day.
-EXPIRY_SECONDS = 86_400
-REPORT_INTERVAL = 0.1
+REPORT_INTERVAL = 0.2
+#: Seconds between two progress events; a phase that takes long reports at longer intervals.
+EVENT_INTERVAL = 0.5
+LONGEST_EVENT_INTERVAL = 5.0
+EVENTS_PER_PHASE = 200
 
 
-def connect(url: str) -> redis.Redis:
-    """Return a client that gives up on a silent Redis within two seconds."""
-    return redis.Redis.from_url(
-        url,
-        socket_connect_timeout=2,
-        socket_timeout=2,
-        retry=Retry(NoBackoff(), 0),
-        decode_responses=True,
-    )
+class Counts(BaseModel):
+    """What is done of a phase, per part so that repeating a part is harmless; times in seconds."""
+
+    phase: State
+    total: int
+    started_at: float
+    done: dict[str, int] = Field(default_factory=dict)
+    first_at: float | None = None
+    first_done: int = 0
+    told_at: float = 0.0
+
+    def advance(self, part: str, done: int, now: float) -> None:
+        self.done[part] = done
+        if self.first_at is None:
+            # Speed counts from the first report on: what came before it was loading.
+            self.first_at, self.first_done = now, done
+
+    def progress(self, now: float) -> Progress:
+        done = sum(self.done.values())
+        rate = self._rate(done, now)
+        return Progress(
+            phase=self.phase,
+            done=done,
+            total=self.total,
+            per_second=round(rate, 2) if rate else None,
+            eta_seconds=round(max(0, self.total - done) / rate, 1) if rate else None,
+        )
+
+    def due(self, now: float) -> bool:
+        """Tell whether it is time for an event."""
+        interval = (now - self.started_at) / EVENTS_PER_PHASE
+        interval = min(LONGEST_EVENT_INTERVAL, max(EVENT_INTERVAL, interval))
+        return now - self.told_at >= interval or sum(self.done.values()) >= self.total
+
+    def _rate(self, done: int, now: float) -> float | None:
+        if self.first_at is None or done <= self.first_done or now <= self.first_at:
+            return None
+        return (done - self.first_done) / (now - self.first_at)
 
 
 class ProgressBoard:
-    """Counts of done images, epochs or steps, a field per part so that repeating one is harmless.
+    """Counts of done images or epochs, in a file of the training that any process may change."""
 
-    A Redis that is away costs the news, not the training: its errors end here.
-    """
-
-    def __init__(self, client: redis.Redis) -> None:
-        self._client = client
-
-    def ping(self) -> None:
-        """Raise what keeps Redis from answering."""
-        self._client.ping()
+    def __init__(self, events: EventLog) -> None:
+        self._events = events
 
     def start(self, training_id: str, phase: State, total: int) -> None:
         """Open a phase, forgetting the one before."""
-        key = _key(training_id)
-        with _ignoring_redis_errors(), self._client.pipeline() as pipeline:
-            pipeline.delete(key)
-            pipeline.hset(key, mapping={"phase": phase, "total": total})
-            pipeline.expire(key, EXPIRY_SECONDS)
-            pipeline.execute()
+        now = time.time()
+        with self._locked(training_id) as file:
+            self._store(file, Counts(phase=phase, total=total, started_at=now), now, tell=True)
 
     def advance(self, training_id: str, done: int, part: str = "0") -> None:
         """Say how much of a part is done in all."""
-        key = _key(training_id)
-        with _ignoring_redis_errors(), self._client.pipeline() as pipeline:
-            pipeline.hset(key, f"done:{part}", done)
-            # Speed counts from the first report on: what came before it was loading.
-            pipeline.hsetnx(key, "first_at", str(time.time()))
-            pipeline.hsetnx(key, "first_done", str(done))
-            pipeline.execute()
+        with self._locked(training_id) as file:
+            counts = _load(file)
+            if counts is not None:
+                now = time.time()
+                counts.advance(part, done, now)
+                self._store(file, counts, now, tell=counts.due(now))
 
     def read(self, training_id: str, phase: State) -> Progress | None:
         """Return the progress of the phase, if it is the one being reported."""
-        fields: dict[str, str] = {}
-        with _ignoring_redis_errors():
-            fields = self._client.hgetall(_key(training_id))  # type: ignore[assignment]
-        if fields.get("phase") != phase:
+        counts = _load(self._file(training_id))
+        if counts is None or counts.phase != phase:
             return None
-        done = sum(int(value) for name, value in fields.items() if name.startswith("done:"))
-        total = int(fields["total"])
-        rate = _rate(fields, done)
-        return Progress(
-            phase=phase,
-            done=done,
-            total=total,
-            per_second=round(rate, 2) if rate else None,
-            eta_seconds=round(max(0, total - done) / rate, 1) if rate else None,
-        )
+        return counts.progress(time.time())
+
+    def _store(self, file: Path, counts: Counts, now: float, *, tell: bool) -> None:
+        if tell:
+            counts.told_at = now
+            event = ProgressEvent(**counts.progress(now).model_dump())
+            self._events.append(file.parent.name, [event])
+        # Not synced: after a crash of the machine a phase counts anew.
+        temporary = file.with_suffix(".tmp")
+        temporary.write_text(counts.model_dump_json())
+        temporary.replace(file)
+
+    def _file(self, training_id: str) -> Path:
+        return self._events.directory(training_id) / "progress.json"
+
+    @contextmanager
+    def _locked(self, training_id: str) -> Iterator[Path]:
+        file = self._file(training_id)
+        with locked(file.with_name(".progress.lock")):
+            yield file
 
 
 class Ticker:
-    """Passes on at most ten reports a second, and always the last one."""
+    """Passes on at most five reports a second, and always the last one."""
 
     def __init__(self, board: ProgressBoard, training_id: str, part: str = "0") -> None:
         self._board = board
@@ -94,18 +124,31 @@ class Ticker:
             self._board.advance(self._training_id, done, self._part)
 
 
-def _rate(fields: dict[str, str], done: int) -> float | None:
-    if "first_at" not in fields or done <= int(fields["first_done"]):
+class EpochReport:
+    """Tells of every epoch, several at a time where they are quick."""
+
+    def __init__(self, events: EventLog, training_id: str, epochs: int) -> None:
+        self._events = events
+        self._training_id = training_id
+        self._epochs = epochs
+        self._untold: list[EpochEvent] = []
+        self._next = 0.0
+
+    def __call__(self, epoch: int, logs: dict[str, float]) -> None:
+        values = {name: value if math.isfinite(value) else None for name, value in logs.items()}
+        self._untold.append(EpochEvent(epoch=epoch, epochs=self._epochs, **values))
+        now = time.monotonic()
+        if now >= self._next:
+            self._next = now + REPORT_INTERVAL
+            self.flush()
+
+    def flush(self) -> None:
+        self._events.append(self._training_id, self._untold)
+        self._untold = []
+
+
+def _load(file: Path) -> Counts | None:
+    try:
+        return Counts.model_validate_json(file.read_bytes())
+    except (FileNotFoundError, ValidationError):
         return None
-    seconds = time.time() - float(fields["first_at"])
-    return (done - int(fields["first_done"])) / seconds if seconds > 0 else None
-
-
-def _key(training_id: str) -> str:
-    return f"headstart:training:{training_id}:progress"
-
-
-@contextmanager
-def _ignoring_redis_errors() -> Iterator[None]:
-    with contextlib.suppress(redis.RedisError, OSError):
-        yield

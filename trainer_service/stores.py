@@ -1,25 +1,43 @@
 """The parts of the store that the trainer API and its workers share."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Self
 
 from shared.errors import DatasetNotFound, TrainingNotFound
 from shared.model_store import ModelStore
+from trainer_service.event_log import EventLog, connect
 from trainer_service.record_store import RecordStore
 from trainer_service.schemas import DatasetRecord, TrainingRecord
 from trainer_service.settings import TrainerSettings
 
 
+class TrainingStore(RecordStore[TrainingRecord]):
+    """Records of trainings; whatever changes in one is told as events."""
+
+    def __init__(self, root: Path, events: EventLog) -> None:
+        super().__init__(root, TrainingRecord, TrainingNotFound)
+        self._events = events
+
+    def _write(self, record: TrainingRecord) -> None:
+        super()._write(record)
+        self._events.tell(record)
+
+
 @dataclass(frozen=True, slots=True)
 class Stores:
     datasets: RecordStore[DatasetRecord]
-    trainings: RecordStore[TrainingRecord]
+    trainings: TrainingStore
+    events: EventLog
     models: ModelStore
 
     @classmethod
     def open(cls, settings: TrainerSettings) -> Self:
+        trainings = settings.store / "trainings"
+        events = EventLog(trainings, connect(settings.redis_url))
         return cls(
             RecordStore(settings.store / "datasets", DatasetRecord, DatasetNotFound),
-            RecordStore(settings.store / "trainings", TrainingRecord, TrainingNotFound),
+            TrainingStore(trainings, events),
+            events,
             ModelStore(settings.store),
         )

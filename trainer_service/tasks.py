@@ -11,23 +11,26 @@ from celery.signals import worker_process_init
 from shared.errors import HeadstartError
 from trainer_service import reading, training
 from trainer_service.celery_app import create_celery
-from trainer_service.progress import ProgressBoard, Ticker, connect
-from trainer_service.queue import TaskQueue
+from trainer_service.progress import ProgressBoard
+from trainer_service.queue import WorkerQueue
 from trainer_service.settings import TrainerSettings
+from trainer_service.steps import EXTRACT_SHARD, FINISH, PREPARE, READ_DATASET
 from trainer_service.stores import Stores
+from trainer_service.sweep_step import SweepStep
 from trainer_service.worker_context import Worker
 
 log = logging.getLogger(__name__)
 
 settings = TrainerSettings()
 app: Celery = create_celery(settings)
+app.steps["consumer"].add(SweepStep)
 
 
 @cache
 def worker() -> Worker:
     """Return this process's context; each process of the pool makes its own connections."""
-    board = ProgressBoard(connect(settings.redis_url))
-    return Worker(settings, Stores.open(settings), board, TaskQueue(app))
+    stores = Stores.open(settings)
+    return Worker(settings, stores, ProgressBoard(stores.events), WorkerQueue(app))
 
 
 @worker_process_init.connect  # type: ignore[untyped-decorator]  # Celery is untyped
@@ -45,31 +48,30 @@ def _import_keras() -> None:
     log.info("Keras %s is loaded", keras.__version__)
 
 
-@app.task(name="training.prepare")  # type: ignore[untyped-decorator]
+@app.task(name=PREPARE)  # type: ignore[untyped-decorator]
 def prepare(training_id: str) -> None:
     training.prepare(worker(), training_id)
 
 
-@app.task(name="training.extract_shard")  # type: ignore[untyped-decorator]
+@app.task(name=EXTRACT_SHARD)  # type: ignore[untyped-decorator]
 def extract_shard(training_id: str, shard: int) -> None:
     training.extract_shard(worker(), training_id, shard)
 
 
-@app.task(name="training.finish")  # type: ignore[untyped-decorator]
+@app.task(name=FINISH)  # type: ignore[untyped-decorator]
 def finish(training_id: str) -> None:
     training.finish(worker(), training_id)
 
 
-@app.task(name="dataset.read")  # type: ignore[untyped-decorator]
+@app.task(name=READ_DATASET)  # type: ignore[untyped-decorator]
 def read_dataset(dataset_id: str) -> None:
     context = worker()
-    ticker = Ticker(context.board, dataset_id)
     try:
         reading.read(
             context.stores.datasets,
             context.settings,
             dataset_id,
-            lambda done, total: ticker(done, last=done == total),
+            lambda *_: None,
         )
     except HeadstartError as error:
         log.info("dataset %s was refused: %s", dataset_id, error)

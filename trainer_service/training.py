@@ -84,8 +84,8 @@ def _prepare(worker: Worker, training_id: str) -> int:
         current.cache = current.cache or _cache_use(reused)
         current.enter(State.BOTTLENECK)
 
-    worker.board.start(training_id, State.BOTTLENECK, len(missing))
     trainings.update(training_id, fill)
+    worker.board.start(training_id, State.BOTTLENECK, len(missing))
     return shards
 
 

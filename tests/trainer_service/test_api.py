@@ -11,7 +11,7 @@ import pytest
 from shared.model_store import ModelStore
 from tests.tiny_model import picture, publish_tiny_model
 from trainer_service.app import create_app
-from trainer_service.progress import connect
+from trainer_service.event_log import connect
 from trainer_service.settings import TrainerSettings
 
 pytestmark = pytest.mark.integration

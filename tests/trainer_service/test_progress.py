@@ -1,22 +1,28 @@
-"""Live progress, on a real Redis and without one."""
+"""Live progress, in the store and as events."""
 
 import time
 
 import pytest
 
-from trainer_service.progress import ProgressBoard, Ticker, connect
+from shared.identifiers import new_id
+from trainer_service.event_log import EventLog, connect
+from trainer_service.progress import Counts, EpochReport, ProgressBoard, Ticker
 from trainer_service.schemas import State
 
-pytestmark = pytest.mark.integration
-
-ID = "20260101-000000-aaaaaa"
+ID = new_id()
+NOWHERE = "redis://127.0.0.1:1/0"
 
 
 @pytest.fixture
-def board(redis_url):
-    client = connect(redis_url)
-    client.flushall()
-    return ProgressBoard(client)
+def events(tmp_path):
+    """A log without a Redis: it must do as well."""
+    (tmp_path / ID).mkdir()
+    return EventLog(tmp_path, connect(NOWHERE))
+
+
+@pytest.fixture
+def board(events):
+    return ProgressBoard(events)
 
 
 def test_parts_add_up_and_repeating_one_changes_nothing(board):
@@ -60,9 +66,41 @@ def test_a_ticker_skips_reports_but_never_the_last(board):
     assert board.read(ID, State.HEAD).done == 50
 
 
-def test_without_redis_there_is_no_news_and_no_error():
-    board = ProgressBoard(connect("redis://127.0.0.1:1/0"))
-    board.start(ID, State.HEAD, 50)
+def test_progress_that_no_phase_was_opened_for_is_none(board, events):
     board.advance(ID, 1)
 
     assert board.read(ID, State.HEAD) is None
+    assert events.read(ID) == []
+
+
+def test_events_of_progress_are_few_and_the_last_one_is_among_them(board, events):
+    board.start(ID, State.BOTTLENECK, 300)
+    for done in range(1, 301):
+        board.advance(ID, done)
+
+    told = [event.done for event in events.read(ID)]
+    assert told[0] == 0
+    assert told[-1] == 300
+    assert len(told) < 20
+
+
+def test_a_phase_that_takes_long_tells_at_longer_intervals():
+    counts = Counts(phase=State.BOTTLENECK, total=1000, started_at=0)
+    intervals = []
+    for start in (0, 300, 100_000):
+        counts.told_at = start
+        waited = next(tenth for tenth in range(100) if counts.due(start + tenth / 10))
+        intervals.append(waited / 10)
+    assert intervals == [0.5, 1.6, 5.0]
+
+
+def test_every_epoch_is_told_once_and_what_is_no_number_as_null(events):
+    report = EpochReport(events, ID, epochs=40)
+    for epoch in range(1, 41):
+        logs = dict.fromkeys(("loss", "accuracy", "val_loss", "val_accuracy"), epoch / 40)
+        report(epoch, {**logs, "learning_rate": 0.001, "val_loss": float("nan")})
+    report.flush()
+
+    told = events.read(ID)
+    assert [event.epoch for event in told] == list(range(1, 41))
+    assert (told[3].accuracy, told[3].val_loss, told[3].epochs) == (0.1, None, 40)

@@ -28,7 +28,7 @@ def readyz(trainer: CurrentTrainer) -> JSONResponse:
 
 def _redis(trainer: Trainer) -> str | None:
     try:
-        trainer.board.ping()
+        trainer.stores.events.ping()
     except (redis.RedisError, OSError) as error:
         return f"Redis can't be reached: {error}"
     return None
