@@ -5,6 +5,7 @@ from celery import Celery
 from trainer_service.settings import TrainerSettings
 
 QUEUE = "trainings"
+VISIBILITY_SECONDS = 30 * 86_400
 
 
 def create_celery(settings: TrainerSettings) -> Celery:
@@ -21,7 +22,14 @@ def create_celery(settings: TrainerSettings) -> Celery:
         # Importing TensorFlow takes longer than the four seconds that a new process is given.
         worker_proc_alive_timeout=120,
         broker_connection_retry_on_startup=True,
-        broker_transport_options={"socket_connect_timeout": 3, "socket_timeout": 5},
+        broker_connection_max_retries=None,
+        broker_transport_options={
+            "socket_connect_timeout": 3,
+            "socket_timeout": 5,
+            # What is taken from a worker that has gone is found by the sweep; the transport's own
+            # timeout would only hand out long tasks twice.
+            "visibility_timeout": VISIBILITY_SECONDS,
+        },
         worker_send_task_events=False,
         worker_hijack_root_logger=False,
     )

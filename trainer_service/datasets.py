@@ -12,21 +12,29 @@ from trainer_service.settings import TrainerSettings
 UPLOAD_FILE = "upload"
 
 
-def new_dataset(source: str, *, path: bool) -> DatasetRecord:
+def new_dataset(source: str, *, path: bool, submitted: bool) -> DatasetRecord:
     return DatasetRecord(
         id=new_id(),
         state=DatasetState.QUEUED,
         source=source,
         path=path,
+        submitted=submitted,
         created_at=datetime.now(UTC),
     )
 
 
 def create_from_upload(
-    datasets: RecordStore[DatasetRecord], upload: Path, name: str
+    datasets: RecordStore[DatasetRecord], upload: Path, name: str, *, submitted: bool = False
 ) -> DatasetRecord:
-    """Make a dataset of an uploaded archive; `upload` is moved into it."""
-    record = new_dataset(Path(name).name or "archive", path=False)
+    """Make a dataset of an uploaded archive; `upload` is moved into it.
+
+    Args:
+        datasets: where the record will lie.
+        upload: the archive.
+        name: what the user calls it.
+        submitted: whether it is to be read by itself, not only when a training needs it.
+    """
+    record = new_dataset(Path(name).name or "archive", path=False, submitted=submitted)
     directory = datasets.directory(record.id)
     directory.mkdir(parents=True)
     upload.rename(directory / UPLOAD_FILE)
@@ -35,7 +43,11 @@ def create_from_upload(
 
 
 def create_from_path(
-    datasets: RecordStore[DatasetRecord], settings: TrainerSettings, path: str
+    datasets: RecordStore[DatasetRecord],
+    settings: TrainerSettings,
+    path: str,
+    *,
+    submitted: bool = False,
 ) -> DatasetRecord:
     """Make a dataset of a folder or archive below the datasets directory.
 
@@ -43,7 +55,7 @@ def create_from_path(
         InvalidRequest: there is no such directory, or the path leads out of it or nowhere.
     """
     locate(settings, path)
-    record = new_dataset(path, path=True)
+    record = new_dataset(path, path=True, submitted=submitted)
     datasets.create(record)
     return record
 

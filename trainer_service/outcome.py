@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from shared.errors import HeadstartError, TrainingCancelled
+from trainer_service.lease import LeaseLost
 from trainer_service.record_store import RecordStore
 from trainer_service.schemas import ErrorInfo, State, TrainingRecord
 
@@ -18,6 +19,8 @@ def recorded_outcome(trainings: RecordStore[TrainingRecord], training_id: str) -
         yield
     except TrainingCancelled:
         end(trainings, training_id, State.CANCELLED)
+    except LeaseLost as lost:
+        log.warning("training %s is left to another worker: %s", training_id, lost)
     except HeadstartError as error:
         end(trainings, training_id, State.FAILED, error)
     except Exception as error:

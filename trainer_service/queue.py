@@ -1,10 +1,22 @@
-"""Puts tasks on the queue."""
+"""Puts steps on the queue, and tells which are on it."""
 
+import json
+import logging
+from collections.abc import Iterable
+
+import redis
 from celery import Celery
 from kombu.exceptions import OperationalError
 from redis import RedisError
 
 from shared.errors import Unavailable
+from trainer_service.celery_app import QUEUE
+from trainer_service.steps import PREPARE, READ_DATASET, Step
+
+#: A connection that was open when Redis restarted is found broken only by using it.
+RETRY = {"max_retries": 1, "interval_start": 0, "interval_step": 0}
+
+log = logging.getLogger(__name__)
 
 
 class TaskQueue:
@@ -14,19 +26,59 @@ class TaskQueue:
         self._app = app
 
     def prepare(self, training_id: str) -> None:
-        self._send("training.prepare", training_id)
-
-    def extract_shard(self, training_id: str, shard: int) -> None:
-        self._send("training.extract_shard", training_id, shard)
-
-    def finish(self, training_id: str) -> None:
-        self._send("training.finish", training_id)
+        self.submit([Step(PREPARE, (training_id,))])
 
     def read_dataset(self, dataset_id: str) -> None:
-        self._send("dataset.read", dataset_id)
+        self.submit([Step(READ_DATASET, (dataset_id,))])
 
-    def _send(self, task: str, *arguments: str | int) -> None:
+    def submit(self, steps: Iterable[Step]) -> None:
+        """Put the steps at the end of the queue.
+
+        Raises:
+            Unavailable: Redis is away.
+        """
+        for step in steps:
+            self._send(step)
+
+    def _send(self, step: Step) -> None:
         try:
-            self._app.send_task(task, args=arguments, retry=False)
+            self._app.send_task(
+                step.task, args=step.arguments, task_id=step.id, retry=True, retry_policy=RETRY
+            )
         except (OperationalError, RedisError, OSError) as error:
             raise Unavailable(f"Redis, which holds the queue, can't be reached: {error}") from error
+
+
+class WorkerQueue(TaskQueue):
+    """What the steps themselves submit with: while Redis is away they leave it to the sweep."""
+
+    def submit(self, steps: Iterable[Step]) -> None:
+        try:
+            super().submit(steps)
+        except Unavailable as error:
+            log.warning("the next step is submitted later: %s", error)
+
+
+class QueueView:
+    """What lies on the queue, as Celery's Redis transport keeps it: a list of JSON messages."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        self._client = client
+
+    def steps(self) -> set[str]:
+        """Return the ids of the steps that no worker has fetched yet.
+
+        Raises:
+            RedisError: Redis is away.
+        """
+        messages = self._client.lrange(QUEUE, 0, -1)
+        return {json.loads(message)["headers"]["id"] for message in messages}
+
+    def claim(self, seconds: float) -> bool:
+        """Tell whether this process is the first to ask in so many seconds.
+
+        Raises:
+            RedisError: Redis is away.
+        """
+        taken = self._client.set("headstart:sweep", 1, nx=True, px=max(1, round(seconds * 1000)))
+        return bool(taken)

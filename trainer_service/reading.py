@@ -8,6 +8,7 @@ from shared.images import ImageLimits
 from trainer_service.dataset.reader import read_dataset
 from trainer_service.dataset.records import DatasetLimits, ImageRecord, image_path, load_images
 from trainer_service.datasets import UPLOAD_FILE, locate
+from trainer_service.lease import WorkersDied, require_survivable
 from trainer_service.record_store import RecordStore
 from trainer_service.schemas import DatasetRecord, DatasetState, ErrorInfo, RejectedImage
 from trainer_service.settings import TrainerSettings
@@ -55,7 +56,7 @@ def read(
     Raises:
         InvalidDataset, TooLarge: nothing can be trained on it; the record says the same.
     """
-    with datasets.exclusive(dataset_id, wait=True):
+    with datasets.lease_in_turn(dataset_id) as held:
         record = datasets.get(dataset_id)
         if record.state == DatasetState.READY:
             return record
@@ -63,6 +64,7 @@ def read(
             raise InvalidDataset(record.error.detail)
         datasets.update(dataset_id, _set_reading)
         try:
+            require_survivable(held)
             return _read(datasets, settings, record, progress)
         except (HeadstartError, OSError) as error:
             _record_failure(datasets, dataset_id, error)
@@ -108,7 +110,7 @@ def _set_reading(record: DatasetRecord) -> None:
 def _record_failure(
     datasets: RecordStore[DatasetRecord], dataset_id: str, error: Exception
 ) -> None:
-    permanent = isinstance(error, InvalidDataset | TooLarge)
+    permanent = isinstance(error, InvalidDataset | TooLarge | WorkersDied)
 
     def fail(record: DatasetRecord) -> None:
         # What is not the data's own fault (a cancelled training, a full disk) can be tried again.
@@ -116,5 +118,6 @@ def _record_failure(
         record.error = (
             ErrorInfo(type=type(error).__name__, detail=str(error)) if permanent else None
         )
+        record.submitted &= not isinstance(error, OSError)
 
     datasets.update(dataset_id, fail)

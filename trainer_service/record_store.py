@@ -2,7 +2,8 @@
 
 import fcntl
 import shutil
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Generic, TypeVar
@@ -10,7 +11,10 @@ from typing import IO, Generic, TypeVar
 from shared.errors import HeadstartError
 from shared.files import atomic_write
 from shared.identifiers import is_id
+from trainer_service.lease import Lease, lease
 from trainer_service.schemas import BaseRecord
+
+WAIT_SECONDS = 0.1
 
 Record = TypeVar("Record", bound=BaseRecord)
 
@@ -51,15 +55,18 @@ class RecordStore(Generic[Record]):
 
     def list(self) -> list[Record]:
         """Return all records, newest first."""
+        return [self.get(file.parent.name) for file in self.files()]
+
+    def files(self) -> Sequence[Path]:
+        """Return where the records lie, newest first."""
         if not self.root.is_dir():
             return []
-        files = self.root.glob("*/record.json")
-        ids = sorted((file.parent.name for file in files if is_id(file.parent.name)), reverse=True)
-        return [self.get(record_id) for record_id in ids]
+        found = (file for file in self.root.glob("*/record.json") if is_id(file.parent.name))
+        return sorted(found, reverse=True)
 
     def update(self, record_id: str, change: Callable[[Record], None]) -> Record:
         """Apply `change` to the record and write it, alone; nothing is written if it raises."""
-        with self._lock_file(record_id, "record") as file:
+        with self._lock_file(record_id) as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             record = self.get(record_id)
             change(record)
@@ -69,22 +76,34 @@ class RecordStore(Generic[Record]):
     def delete(self, record_id: str) -> None:
         shutil.rmtree(self.directory(record_id), ignore_errors=True)
 
-    @contextmanager
-    def exclusive(self, record_id: str, *, wait: bool) -> Iterator[bool]:
-        """Yield whether this process alone may work on the record; the lock dies with it."""
-        with self._lock_file(record_id, "work") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
-                mine = True
-            except BlockingIOError:
-                mine = False
-            yield mine
+    def lease_file(self, record_id: str) -> Path:
+        return self.directory(record_id) / ".lease"
 
-    def _lock_file(self, record_id: str, name: str) -> IO[str]:
+    @contextmanager
+    def lease(self, record_id: str) -> Iterator[Lease | None]:
+        """Yield the right to work on the record alone, or None if another process has it."""
+        self._require(record_id)
+        with lease(self.lease_file(record_id)) as held:
+            yield held
+
+    @contextmanager
+    def lease_in_turn(self, record_id: str) -> Iterator[Lease]:
+        """Yield the right to work on the record alone, as soon as no other process has it."""
+        while True:
+            with self.lease(record_id) as held:
+                if held is not None:
+                    yield held
+                    return
+            time.sleep(WAIT_SECONDS)
+
+    def _require(self, record_id: str) -> Path:
         directory = self.directory(record_id)
         if not directory.is_dir():
             raise self._not_found(record_id)
-        return (directory / f".{name}.lock").open("a")
+        return directory
+
+    def _lock_file(self, record_id: str) -> IO[str]:
+        return (self._require(record_id) / ".record.lock").open("a")
 
     def _write(self, record: Record) -> None:
         file = self.directory(record.id) / "record.json"

@@ -7,6 +7,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from shared.architectures import DEFAULT_ARCHITECTURE
+from shared.errors import TrainingEnded
 from shared.identifiers import ModelName
 
 
@@ -89,6 +90,7 @@ class BaseRecord(_Part):
     """What lies in the store under an id of its own."""
 
     id: str
+    created_at: datetime
 
 
 class Transition(_Part):
@@ -150,12 +152,17 @@ class TrainingRecord(BaseRecord):
     error: ErrorInfo | None = None
     cancel_requested: bool = False
     request: TrainingRequest
-    created_at: datetime
 
     def enter(self, state: State) -> None:
-        """Move to `state`, timing the one that ends; entering the current one changes nothing."""
+        """Move to `state`, timing the one that ends; entering the current one changes nothing.
+
+        Raises:
+            TrainingEnded: the training has ended; there is no way back.
+        """
         if state == self.state:
             return
+        if self.state.ended:
+            raise TrainingEnded(self.id, self.state)
         now = datetime.now(UTC)
         last = self.transitions[-1]
         last.seconds = round((now - last.at).total_seconds(), 3)
@@ -179,13 +186,14 @@ class DatasetRecord(BaseRecord):
         source: the name of the uploaded archive, or the path below the datasets directory.
         path: whether `source` is a path.
         in_place: whether the images stay in the folder `source` instead of in the store.
+        submitted: whether it is to be read by itself, not only when a training needs it.
     """
 
     state: DatasetState
     source: str
     path: bool
     in_place: bool = False
-    created_at: datetime
+    submitted: bool = False
     images: int | None = None
     labels: dict[str, int] = Field(default_factory=dict)
     rejected: list[RejectedImage] = Field(default_factory=list)

@@ -51,9 +51,9 @@ def submit_dataset(trainer: Trainer, upload: Path | None, name: str) -> DatasetR
     """
     stores, settings = trainer.stores, trainer.settings
     if upload is None:
-        record = datasets.create_from_path(stores.datasets, settings, name)
+        record = datasets.create_from_path(stores.datasets, settings, name, submitted=True)
     else:
-        record = datasets.create_from_upload(stores.datasets, upload, name)
+        record = datasets.create_from_upload(stores.datasets, upload, name, submitted=True)
     try:
         trainer.queue.read_dataset(record.id)
     except Exception:

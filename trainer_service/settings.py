@@ -28,6 +28,11 @@ class TrainerSettings(SharedSettings):
     redis_url: str = Field(
         default="redis://127.0.0.1:6379/0", description="Redis: the queue and live progress."
     )
+    lease_seconds: float = Field(
+        default=20.0,
+        ge=4,
+        description="Seconds without a sign of life after which others take a worker's work over.",
+    )
     trainer_port: int = Field(
         default=8000, ge=0, le=65535, description="Port of the trainer API; 0 picks a free one."
     )

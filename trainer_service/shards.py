@@ -3,6 +3,7 @@
     trainings/<id>/shards/plan.json          how many there are, written last
     trainings/<id>/shards/<n>.json           images of shard n
     trainings/<id>/shards/<n>.result.json    its ShardResult, once its features are stored
+    trainings/<id>/shards/<n>.lease          while a worker computes it
 
 Files tell which shards are done, so no counter can be lost, or counted twice when a task repeats.
 """
@@ -43,13 +44,23 @@ class Shards:
     def finish(self, number: int, result: ShardResult) -> None:
         atomic_write(self._result_file(number), result.model_dump_json().encode())
 
+    def count(self) -> int | None:
+        """Return how many shards there are, or None if that was not planned yet."""
+        try:
+            plan = json.loads((self._directory / "plan.json").read_bytes())
+        except FileNotFoundError:
+            return None
+        return int(plan["shards"])
+
+    def unfinished(self) -> list[int]:
+        return [number for number in range(self.count() or 0) if not self.finished(number)]
+
     def complete(self) -> bool:
         """Tell whether there is a plan and every shard of it is finished."""
-        try:
-            count = json.loads((self._directory / "plan.json").read_bytes())["shards"]
-        except FileNotFoundError:
-            return False
-        return all(self.finished(number) for number in range(count))
+        return self.count() is not None and not self.unfinished()
+
+    def lease_file(self, number: int) -> Path:
+        return self._directory / f"{number}.lease"
 
     def results(self) -> list[ShardResult]:
         files = self._directory.glob("*.result.json")

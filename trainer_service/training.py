@@ -2,7 +2,8 @@
 
 `prepare` reads the dataset and plans the shards, `extract_shard` computes one of them, `finish`
 trains the head, evaluates and publishes. Each may be repeated at any time: what lies in the store
-is not done again.
+is not done again, and what another process works on is left to it. A step that gets lost, as a
+worker or Redis may, is submitted again by `sweep`.
 """
 
 from shared.architectures import find_architecture
@@ -13,6 +14,8 @@ from trainer_service.dataset.records import ImageRecord
 from trainer_service.extractors import extractor_for, feature_store
 from trainer_service.features import Row
 from trainer_service.fitting import fit, split
+from trainer_service.lease import Lease, lease, require_survivable
+from trainer_service.next_steps import needs_plan, next_steps
 from trainer_service.outcome import recorded_outcome
 from trainer_service.progress import Ticker
 from trainer_service.publish import publish
@@ -24,46 +27,56 @@ from trainer_service.worker_context import Worker
 def prepare(worker: Worker, training_id: str) -> None:
     """Read the dataset, find out which features are missing and submit their shards."""
     trainings = worker.stores.trainings
-    with trainings.exclusive(training_id, wait=False) as mine:
-        if not mine or trainings.get(training_id).state.ended:
+    with trainings.lease(training_id) as held:
+        record = trainings.get(training_id)
+        shards = Shards(trainings.directory(training_id))
+        if held is None or record.state.ended or not needs_plan(record, shards):
             return
         with recorded_outcome(trainings, training_id):
-            shards = _prepare(worker, training_id)
-            for shard in range(shards):
-                worker.submit.extract_shard(training_id, shard)
-            if shards == 0:
-                worker.submit.finish(training_id)
+            require_survivable(held)
+            _prepare(worker, training_id, held)
+    _submit_next(worker, training_id)
 
 
 def extract_shard(worker: Worker, training_id: str, number: int) -> None:
     """Compute the features of one shard; whichever completes the set submits `finish`."""
     trainings = worker.stores.trainings
     record = trainings.get(training_id)
-    if record.state != State.BOTTLENECK:
+    shards = Shards(trainings.directory(training_id))
+    if record.state != State.BOTTLENECK or shards.count() is None:
         return
-    with recorded_outcome(trainings, training_id):
-        shards = Shards(trainings.directory(training_id))
+    with lease(shards.lease_file(number)) as held, recorded_outcome(trainings, training_id):
+        if held is None:
+            return
         if not shards.finished(number):
+            require_survivable(held)
             _compute_shard(worker, record, shards, number)
-        if shards.complete():
-            worker.submit.finish(training_id)
+    if shards.complete():
+        _submit_next(worker, training_id)
 
 
 def finish(worker: Worker, training_id: str) -> None:
     """Train the head, evaluate it on the test images and publish a version."""
     trainings = worker.stores.trainings
-    with trainings.exclusive(training_id, wait=False) as mine:
+    with trainings.lease(training_id) as held:
         record = trainings.get(training_id)
-        if not mine or record.state.ended:
+        shards = Shards(trainings.directory(training_id))
+        if held is None or record.state.ended or not shards.complete():
             return
         with recorded_outcome(trainings, training_id):
-            if Shards(trainings.directory(training_id)).complete():
-                _finish(worker, record)
-            else:
-                worker.submit.prepare(training_id)
+            require_survivable(held)
+            _finish(worker, record, held)
 
 
-def _prepare(worker: Worker, training_id: str) -> int:
+def _submit_next(worker: Worker, training_id: str) -> None:
+    """Submit what comes next; whoever takes it finds the lease of this step released."""
+    trainings = worker.stores.trainings
+    record = trainings.get(training_id)
+    if not record.state.ended:
+        worker.submit.submit(next_steps(record, Shards(trainings.directory(training_id))))
+
+
+def _prepare(worker: Worker, training_id: str, held: Lease) -> None:
     trainings = worker.stores.trainings
     record = trainings.update(training_id, lambda record: record.enter(State.PREPARING))
     dataset = _read_dataset(worker, record)
@@ -74,7 +87,8 @@ def _prepare(worker: Worker, training_id: str) -> int:
     known = feature_store(worker.settings, architecture, resolved).locate()
     missing = [image for image in images if image.sha256 not in known]
     reused = [known[image.sha256] for image in images if image.sha256 in known]
-    shards = Shards(trainings.directory(training_id)).plan(_located(worker, dataset, missing))
+    held.require()  # a new plan would undo what whoever has taken over has done since
+    Shards(trainings.directory(training_id)).plan(_located(worker, dataset, missing))
 
     def fill(current: TrainingRecord) -> None:
         current.dataset.images = dataset.images
@@ -86,7 +100,6 @@ def _prepare(worker: Worker, training_id: str) -> int:
 
     trainings.update(training_id, fill)
     worker.board.start(training_id, State.BOTTLENECK, len(missing))
-    return shards
 
 
 def _cache_use(reused: list[Row]) -> CacheUse:
@@ -132,11 +145,12 @@ def _compute_shard(worker: Worker, record: TrainingRecord, shards: Shards, numbe
     ticker(len(images) + len(result.rejected), last=True)
 
 
-def _finish(worker: Worker, record: TrainingRecord) -> None:
+def _finish(worker: Worker, record: TrainingRecord, held: Lease) -> None:
     models, trainings = worker.stores.models, worker.stores.trainings
     version = models.published_by(record.model, record.id)
     if version is None:
         fitted = fit(worker, record)
+        held.require()
         version = publish(worker, trainings.get(record.id), fitted)
     metrics = models.manifest(record.model, version).metrics
 

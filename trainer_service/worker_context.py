@@ -1,23 +1,21 @@
 """What the phases of a training work with."""
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
 from shared.images import ImageLimits
 from trainer_service.progress import ProgressBoard
 from trainer_service.settings import TrainerSettings
+from trainer_service.steps import Step
 from trainer_service.stores import Stores
 
 
 class Submit(Protocol):
     """Puts the steps of a training on the queue."""
 
-    def prepare(self, training_id: str) -> None: ...
-
-    def extract_shard(self, training_id: str, shard: int) -> None: ...
-
-    def finish(self, training_id: str) -> None: ...
+    def submit(self, steps: Iterable[Step]) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,8 +75,8 @@ def test_no_change_is_lost_between_processes(records, tmp_path):
 
 
 def _hold(root: Path, held, release) -> None:
-    with open_store(root).exclusive(ID, wait=False) as mine:
-        held.put(mine)
+    with open_store(root).lease(ID) as mine:
+        held.put(mine is not None)
         release.wait(60)
 
 
@@ -87,14 +87,14 @@ def test_only_one_process_works_on_a_record_until_it_ends_or_dies(records, tmp_p
     process.start()
     assert held.get(timeout=60) is True
 
-    with records.exclusive(ID, wait=False) as mine:
-        assert mine is False
+    with records.lease(ID) as mine:
+        assert mine is None
     process.kill()
     process.join(60)
-    with records.exclusive(ID, wait=False) as mine:
-        assert mine is True
+    with records.lease(ID) as mine:
+        assert mine is not None
 
 
 def test_what_the_body_raises_is_not_taken_for_a_lock(records):
-    with pytest.raises(BlockingIOError), records.exclusive(ID, wait=False):
+    with pytest.raises(BlockingIOError), records.lease(ID):
         raise BlockingIOError

@@ -1,0 +1,194 @@
+"""Leases: who works on something in the store, for as long as they live.
+
+A lease is a file that its holder keeps locked and touches every second. The kernel frees the lock
+when the holder dies. The heartbeat tells of a holder that can't be asked: its host has vanished
+and the file server keeps its lock, or it hangs.
+"""
+
+import fcntl
+import json
+import logging
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from shared.errors import HeadstartError
+from shared.files import atomic_write
+
+BEAT_SECONDS = 1.0
+MAX_DEATHS = 10
+#: Looking at a lease locks it for an instant; whoever wants to hold it tries again.
+TRIES = 5
+TRY_SECONDS = 0.02
+
+log = logging.getLogger(__name__)
+
+
+class LeaseLost(Exception):
+    """Somebody else has taken over; what they do must not be disturbed."""
+
+
+class WorkersDied(HeadstartError):
+    title = "Workers died"
+
+
+class Lease:
+    """A lease that this process holds.
+
+    Attributes:
+        deaths: how many holders before this one died holding it.
+    """
+
+    def __init__(self, path: Path, file: IO[str], deaths: int) -> None:
+        self.deaths = deaths
+        self._path = path
+        self._file = file
+
+    def require(self) -> None:
+        """Raise LeaseLost if the lease was taken over, as from a process that hung for long."""
+        if not _is_current(self._file, self._path):
+            raise LeaseLost(f"{self._path} was taken over.")
+
+    def beat(self) -> None:
+        os.utime(self._file.fileno())
+
+    def release(self) -> None:
+        if _is_current(self._file, self._path):
+            self._path.unlink(missing_ok=True)
+
+
+@contextmanager
+def lease(path: Path) -> Iterator[Lease | None]:
+    """Hold the lease `path` while the body runs; yield None if another process holds it."""
+    file = _lock(path)
+    if file is None:
+        yield None
+        return
+    with file:
+        held = Lease(path, file, _sign(file))
+        with _heartbeat(held):
+            try:
+                yield held
+            finally:
+                held.release()
+
+
+def require_survivable(held: Lease) -> None:
+    """Raise WorkersDied if too many have died of this piece of work to try it once more."""
+    if held.deaths >= MAX_DEATHS:
+        raise WorkersDied(
+            f"{held.deaths} worker processes died of it, one after the other. Most often they run "
+            "out of memory: see the workers' and the system's log."
+        )
+
+
+class LeaseWatch:
+    """Tells leases that are held from those whose holder is gone.
+
+    It has to see a lease for a while to find that its heart has stopped, and trusts no clock of
+    another host: keep one for as long as the process lives.
+
+    Args:
+        seconds: without a heartbeat, after which a holder is taken for gone.
+        clock: seconds that only grow.
+    """
+
+    def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._seconds = seconds
+        self._clock = clock
+        self._last: dict[Path, tuple[tuple[int, int], float]] = {}
+
+    def held(self, path: Path) -> bool:
+        """Tell whether a living process holds the lease; one that hangs loses it by this."""
+        try:
+            file = path.open("r+")
+        except FileNotFoundError:
+            self._last.pop(path, None)
+            return False
+        with file:
+            if _try_lock(file, fcntl.LOCK_SH) or not self._beats(path, file):
+                self._last.pop(path, None)
+                return False
+        return True
+
+    def prune(self) -> None:
+        """Forget the leases that were released."""
+        self._last = {path: seen for path, seen in self._last.items() if path.exists()}
+
+    def _beats(self, path: Path, file: IO[str]) -> bool:
+        status, now = os.fstat(file.fileno()), self._clock()
+        beat = (status.st_ino, status.st_mtime_ns)
+        last, since = self._last.get(path, (None, now))
+        if beat != last:
+            self._last[path] = (beat, now)
+        elif now - since >= self._seconds and _is_current(file, path):
+            holder = file.read()
+            log.warning("%s has not moved for %.0f s: %s", path, now - since, holder)
+            # A new file, that nobody has locked.
+            atomic_write(path, holder.encode())
+            return False
+        return True
+
+
+def _lock(path: Path) -> IO[str] | None:
+    for _ in range(TRIES):
+        file = path.open("a+")
+        if _try_lock(file, fcntl.LOCK_EX) and _is_current(file, path):
+            return file
+        file.close()
+        time.sleep(TRY_SECONDS)
+    return None
+
+
+def _try_lock(file: IO[str], kind: int) -> bool:
+    try:
+        fcntl.flock(file, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _is_current(file: IO[str], path: Path) -> bool:
+    """Tell whether the open file is still the one that lies at `path`."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def _sign(file: IO[str]) -> int:
+    """Write who holds the lease and return how many died holding it: they left their names."""
+    file.seek(0)
+    try:
+        deaths = int(json.loads(file.read())["deaths"]) + 1
+    except (ValueError, KeyError):
+        deaths = 0
+    file.truncate(0)
+    json.dump({"host": socket.gethostname(), "pid": os.getpid(), "deaths": deaths}, file)
+    file.flush()
+    return deaths
+
+
+@contextmanager
+def _heartbeat(held: Lease) -> Iterator[None]:
+    ended = threading.Event()
+    thread = threading.Thread(target=_beat, args=(held, ended), name="heartbeat", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+def _beat(held: Lease, ended: threading.Event) -> None:
+    while not ended.wait(BEAT_SECONDS):
+        try:
+            held.beat()
+        except OSError:
+            log.warning("a lease could not be renewed", exc_info=True)

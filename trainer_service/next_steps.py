@@ -1,0 +1,20 @@
+"""Which steps of a training come next; its record and its shards alone tell."""
+
+from trainer_service.schemas import State, TrainingRecord
+from trainer_service.shards import Shards
+from trainer_service.steps import EXTRACT_SHARD, FINISH, PREPARE, Step
+
+
+def next_steps(record: TrainingRecord, shards: Shards) -> list[Step]:
+    """Return what has to be done next for a training that has not ended."""
+    if needs_plan(record, shards):
+        return [Step(PREPARE, (record.id,))]
+    unfinished = shards.unfinished()
+    if unfinished:
+        return [Step(EXTRACT_SHARD, (record.id, number)) for number in unfinished]
+    return [Step(FINISH, (record.id,))]
+
+
+def needs_plan(record: TrainingRecord, shards: Shards) -> bool:
+    """Tell whether it is yet to be found out which shards there are."""
+    return record.state in {State.QUEUED, State.PREPARING} or shards.count() is None

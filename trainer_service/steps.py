@@ -1,0 +1,19 @@
+"""What lies on the queue: the steps of trainings, and datasets to read."""
+
+from typing import NamedTuple
+
+PREPARE = "training.prepare"
+EXTRACT_SHARD = "training.extract_shard"
+FINISH = "training.finish"
+READ_DATASET = "dataset.read"
+
+
+class Step(NamedTuple):
+    """A Celery task with its arguments, which together are also its id on the queue."""
+
+    task: str
+    arguments: tuple[str | int, ...]
+
+    @property
+    def id(self) -> str:
+        return ":".join(map(str, (self.task, *self.arguments)))

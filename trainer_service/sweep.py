@@ -1,0 +1,126 @@
+"""Finds the steps that got lost and submits them again.
+
+The store tells which steps come next, leases which of them are worked on, and Redis which wait on
+the queue. A step that is none of these for a while was lost: with the worker that had fetched it,
+with a Redis that was emptied, or because Redis was away when it was to be submitted.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from redis import RedisError
+
+from shared.errors import NotFound, Unavailable
+from trainer_service.lease import LeaseWatch
+from trainer_service.next_steps import next_steps
+from trainer_service.queue import QueueView, TaskQueue
+from trainer_service.record_store import Record, RecordStore
+from trainer_service.schemas import DatasetRecord, DatasetState, TrainingRecord
+from trainer_service.shards import Shards
+from trainer_service.steps import EXTRACT_SHARD, READ_DATASET, Step
+from trainer_service.stores import Stores
+
+#: A sweep every so many parts of the lease, and a step is lost when it is missing for as long.
+SWEEPS_PER_LEASE = 4
+
+log = logging.getLogger(__name__)
+
+
+class Sweep:
+    """One look at everything; keep it, as what is lost shows by being missing twice.
+
+    Args:
+        stores: the records and their leases.
+        view: what waits on the queue.
+        queue: where lost steps are submitted.
+        lease_seconds: without a heartbeat, after which a worker is taken for gone.
+        clock: seconds that only grow.
+    """
+
+    def __init__(
+        self,
+        stores: Stores,
+        view: QueueView,
+        queue: TaskQueue,
+        lease_seconds: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.interval = lease_seconds / SWEEPS_PER_LEASE
+        self._stores = stores
+        self._view = view
+        self._queue = queue
+        self._clock = clock
+        self._watch = LeaseWatch(lease_seconds, clock)
+        self._ended: dict[Path, int] = {}
+        self._missing_since: dict[str, float] = {}
+
+    def __call__(self) -> list[Step]:
+        """Submit what is lost and return it, oldest first; while Redis is away that is nothing."""
+        try:
+            lost = self._lost(list(self._idle_steps()))
+            if not lost or not self._view.claim(self.interval):
+                return []
+            # Another process may have swept since.
+            queued = self._view.steps()
+            lost = [step for step in lost if step.id not in queued]
+            self._queue.submit(lost)
+        except (RedisError, Unavailable) as error:
+            log.warning("lost steps are looked for later: Redis can't be reached: %s", error)
+            return []
+        for step in lost:
+            log.warning("%s was lost and is submitted again", step.id)
+            del self._missing_since[step.id]
+        return lost
+
+    def _lost(self, idle: list[Step]) -> list[Step]:
+        """Return the steps that have been neither worked on nor queued for an interval."""
+        queued = self._view.steps() if idle else set()
+        missing = [step for step in idle if step.id not in queued]
+        now = self._clock()
+        self._missing_since = {step.id: self._missing_since.get(step.id, now) for step in missing}
+        return [step for step in missing if now - self._missing_since[step.id] >= self.interval]
+
+    def _idle_steps(self) -> Iterator[Step]:
+        """Yield the next steps that nobody works on, those of the oldest training first."""
+        datasets, trainings = self._stores.datasets, self._stores.trainings
+        for dataset in self._open(datasets, _dataset_ended):
+            if dataset.submitted and not self._watch.held(datasets.lease_file(dataset.id)):
+                yield Step(READ_DATASET, (dataset.id,))
+        for training in self._open(trainings, lambda record: record.state.ended):
+            yield from self._idle_steps_of(training)
+        self._watch.prune()
+
+    def _idle_steps_of(self, training: TrainingRecord) -> Iterator[Step]:
+        trainings = self._stores.trainings
+        shards = Shards(trainings.directory(training.id))
+        if self._watch.held(trainings.lease_file(training.id)):
+            return
+        for step in next_steps(training, shards):
+            if step.task == EXTRACT_SHARD:
+                number = int(step.arguments[1])
+                if self._watch.held(shards.lease_file(number)):
+                    continue
+            yield step
+
+    def _open(self, records: RecordStore[Record], ended: Callable[[Record], bool]) -> list[Record]:
+        """Return the records that have not ended, oldest first; those that have are read once."""
+        found = []
+        for file in records.files():
+            try:
+                written = file.stat().st_mtime_ns
+                if self._ended.get(file) == written:
+                    continue
+                record = records.get(file.parent.name)
+            except (FileNotFoundError, NotFound):
+                continue
+            if ended(record):
+                self._ended[file] = written
+            else:
+                found.append(record)
+        return sorted(found, key=lambda record: record.created_at)
+
+
+def _dataset_ended(record: DatasetRecord) -> bool:
+    return record.state in {DatasetState.READY, DatasetState.FAILED}
