@@ -7,6 +7,7 @@ from typing import Any
 
 from shared.identifiers import new_id
 from trainer_service import service, training
+from trainer_service.event_streams import EventStreams
 from trainer_service.progress import ProgressBoard
 from trainer_service.queue import TaskQueue
 from trainer_service.schemas import TrainingRecord, TrainingRequest
@@ -43,7 +44,8 @@ def train_inline(settings: TrainerSettings, **fields: Any) -> TrainingRecord:
     """Run a training in this process and return its last record."""
     queue, stores = InlineQueue(), Stores.open(settings)
     board = ProgressBoard(stores.events)
-    trainer = service.Trainer(settings, stores, board, queue)
+    streams = EventStreams(stores.events, settings.redis_url)
+    trainer = service.Trainer(settings, stores, board, queue, streams)
     record = service.submit_training(trainer, TrainingRequest(**fields), None, new_id())
     queue.run(Worker(settings, stores, board, queue))
     return stores.trainings.get(record.id)

@@ -4,7 +4,15 @@ from fastapi import FastAPI
 
 from shared.problems import add_problem_handlers
 from trainer_service.celery_app import create_celery
-from trainer_service.endpoints import architectures, datasets, health, models, trainings
+from trainer_service.endpoints import (
+    architectures,
+    datasets,
+    events,
+    health,
+    models,
+    trainings,
+)
+from trainer_service.event_streams import EventStreams
 from trainer_service.progress import ProgressBoard
 from trainer_service.queue import TaskQueue
 from trainer_service.service import Trainer
@@ -25,8 +33,9 @@ def create_app(settings: TrainerSettings) -> FastAPI:
         stores,
         ProgressBoard(stores.events),
         TaskQueue(create_celery(settings)),
+        EventStreams(stores.events, settings.redis_url),
     )
     add_problem_handlers(app)
-    for module in (trainings, datasets, models, architectures, health):
+    for module in (trainings, events, datasets, models, architectures, health):
         app.include_router(module.router)
     return app

@@ -11,6 +11,8 @@ from shared.errors import Conflict, InvalidRequest, TrainingEnded
 from shared.identifiers import is_id, new_id
 from shared.model_store import REPORT_FILE
 from trainer_service import datasets, weights
+from trainer_service.event_streams import EventStreams
+from trainer_service.events import EventPage, ResultEvent
 from trainer_service.progress import ProgressBoard
 from trainer_service.queue import TaskQueue
 from trainer_service.schemas import (
@@ -40,6 +42,7 @@ class Trainer:
     stores: Stores
     board: ProgressBoard
     queue: TaskQueue
+    streams: EventStreams
 
 
 def submit_dataset(trainer: Trainer, upload: Path | None, name: str) -> DatasetRecord:
@@ -103,6 +106,21 @@ async def wait_for_training(trainer: Trainer, training_id: str, seconds: float) 
         if record.state.ended or time.monotonic() >= deadline:
             return record
         await asyncio.sleep(LOOK_INTERVAL)
+
+
+def get_events(trainer: Trainer, training_id: str, after: int, limit: int) -> EventPage:
+    """Return the events after a cursor."""
+    stores = trainer.stores
+    record = stores.trainings.get(training_id)
+    if record.state.ended:
+        stores.events.tell(record)  # in case that whoever ended it was killed before it did
+    events = stores.events.read(training_id, after, limit)
+    last = events[-1] if events else stores.events.last(training_id)
+    return EventPage(
+        events=events,
+        after=events[-1].id if events else after,
+        ended=isinstance(last, ResultEvent),
+    )
 
 
 def get_report(trainer: Trainer, training_id: str) -> Path:

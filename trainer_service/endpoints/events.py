@@ -1,0 +1,87 @@
+"""The route `/v1/trainings/{training_id}/events`."""
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Annotated
+
+from fastapi import APIRouter, Header, Query, Response
+from fastapi.concurrency import run_in_threadpool
+from pydantic import BaseModel, Field
+from sse_starlette import EventSourceResponse, ServerSentEvent
+
+from shared.problems import responses
+from trainer_service import service
+from trainer_service.endpoints.dependencies import CurrentTrainer
+from trainer_service.events import Event, EventPage
+from trainer_service.service import Trainer
+
+HEARTBEAT_SECONDS = 15
+MAX_LIMIT = 10_000
+
+
+class EventQuery(BaseModel):
+    after: int = Field(default=0, ge=0, description="Id of the last event that is known.")
+    limit: int = Field(default=1000, ge=1, le=MAX_LIMIT, description="Most events of a page.")
+
+
+router = APIRouter(prefix="/v1/trainings", tags=["trainings"])
+
+_STREAM = {
+    "description": "Server-Sent Events, or with `Accept: application/json` a page of them.",
+    "model": EventPage,
+    "content": {
+        "text/event-stream": {
+            "schema": {"type": "string"},
+            "example": 'id: 7\nevent: state\ndata: {"id":7,"type":"state","state":"head", …}\n\n',
+        }
+    },
+}
+
+
+@router.get(
+    "/{training_id}/events",
+    responses={
+        200: _STREAM,
+        204: {"description": "The stream has ended; nothing comes after the cursor."},
+        **responses(404, 422),
+    },
+)
+async def get_events(
+    training_id: str,
+    trainer: CurrentTrainer,
+    query: Annotated[EventQuery, Query()],
+    last_event_id: Annotated[
+        int | None, Header(ge=0, description="Overrides `after`: browsers send it to resume.")
+    ] = None,
+    accept: Annotated[str, Header(include_in_schema=False)] = "",
+) -> Response:
+    """Stream what happens in a training: states, progress, epochs, warnings, and its result.
+
+    Ids count from 1 without a gap, so `Last-Event-ID` or `after` resumes without loss or
+    repetition, whoever restarted in between. A stream ends with the result; asked for what comes
+    after it, the answer is 204, which keeps a browser from asking again. A phase that has to begin
+    anew, as after a crash, tells its progress and epochs anew. With `Accept: application/json` the
+    events that there are so far are answered as a page; ask for the next one with its `after`.
+    """
+    cursor = query.after if last_event_id is None else last_event_id
+    if "application/json" in accept:
+        page = await run_in_threadpool(
+            service.get_events, trainer, training_id, cursor, query.limit
+        )
+        return Response(page.model_dump_json(), media_type="application/json")
+    page = await run_in_threadpool(service.get_events, trainer, training_id, cursor, 1)
+    if page.ended and not page.events:
+        return Response(status_code=204)
+    return EventSourceResponse(_messages(trainer, training_id, cursor), ping=HEARTBEAT_SECONDS)
+
+
+async def _messages(
+    trainer: Trainer, training_id: str, after: int
+) -> AsyncGenerator[ServerSentEvent, None]:
+    async with aclosing(trainer.streams.follow(training_id, after)) as events:
+        async for event in events:
+            yield _message(event)
+
+
+def _message(event: Event) -> ServerSentEvent:
+    return ServerSentEvent(event.model_dump_json(), event=event.type, id=str(event.id))
