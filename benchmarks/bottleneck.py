@@ -1,0 +1,114 @@
+"""The bottleneck phase: images/s beside the Keras guides' way, and beside the machine's limit."""
+
+import hashlib
+import os
+import shutil
+import time
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.images import benchmark_images
+from benchmarks.isolation import alternated, isolated
+from benchmarks.peers import keras_guide
+from benchmarks.rows import Row
+from benchmarks.weights import weights_for
+from shared.architectures import Architecture, find_architecture
+from shared.images import ImageLimits, decode
+from trainer_service.backbones import bottleneck_engine
+from trainer_service.bottleneck import Extractor, ShardImage
+from trainer_service.extractors import BATCH_SIZES
+from trainer_service.weights import Weights
+
+#: Images per architecture: enough for some ten seconds of each side.
+IMAGES = {"mobilenet_v2": 1400, "resnet50_v2": 300, "vgg16": 120}
+ROUNDS = 3
+LIMITS = ImageLimits(1 << 26, 1 << 27)
+THREADS = os.cpu_count() or 1
+
+
+def run(directory: Path, *, quick: bool = False) -> list[Row]:
+    """Measure every architecture of `IMAGES`; `quick` only shows that it works."""
+    files, _ = benchmark_images(directory)
+    rows: list[Row] = []
+    for name, count in IMAGES.items() if not quick else [("mobilenet_v2", 48)]:
+        rows += _measure(directory, name, files[:count], 1 if quick else ROUNDS)
+    return rows
+
+
+def _measure(directory: Path, name: str, files: list[Path], rounds: int) -> list[Row]:
+    architecture = find_architecture(name)
+    weights = isolated(weights_for, architecture, directory)
+    folder = _folder_of(files, directory / f"bottleneck-{name}")
+    cache = directory / "backbones"
+    isolated(_convert, architecture, weights, cache)
+    sides = {
+        "Keras guides": partial(isolated, keras_guide.images_per_second, folder, name, weights),
+        "Headstart": partial(isolated, headstart, files, architecture, weights, cache),
+        "limit": partial(isolated, limit, files, architecture, weights, cache),
+    }
+    rates = alternated(sides, rounds)
+    guide, ours, best = rates["Keras guides"], rates["Headstart"], rates["limit"]
+    return [
+        Row("bottleneck", name, "Keras guides", guide, "images/s"),
+        Row("bottleneck", name, "Headstart", ours, "images/s", ours / guide, "Keras guides"),
+        Row("bottleneck", name, "Headstart", ours, "images/s", ours / best, "the machine's limit"),
+    ]
+
+
+def _convert(architecture: Architecture, weights: Weights, cache: Path) -> None:
+    bottleneck_engine(architecture, weights, "auto", cache, THREADS)
+
+
+def headstart(
+    files: list[Path], architecture: Architecture, weights: Weights, cache: Path
+) -> float:
+    """Return images/s of the bottleneck phase: reading, hashing, decoding, computing."""
+    engine = bottleneck_engine(architecture, weights, "auto", cache, THREADS)
+    extractor = Extractor(
+        engine, architecture.input_size, BATCH_SIZES[engine.name], THREADS, LIMITS
+    )
+    images = [
+        ShardImage(sha256=hashlib.sha256(file.read_bytes()).hexdigest(), path=str(file))
+        for file in files
+    ]
+    extractor.extract(images[:32], _ignore)
+    started = time.perf_counter()
+    used, _, _ = extractor.extract(images, _ignore)
+    return len(used) / (time.perf_counter() - started)
+
+
+def limit(files: list[Path], architecture: Architecture, weights: Weights, cache: Path) -> float:
+    """Return the best rate there can be: all cores busy with nothing but decoding and computing.
+
+    Both use every core when they run alone, so side by side their times per image add up.
+    """
+    size = architecture.input_size
+    data = [file.read_bytes() for file in files[:200]]
+    started = time.perf_counter()
+    with ThreadPoolExecutor(THREADS) as pool:
+        decoded = list(pool.map(lambda image: decode(image, size, size, LIMITS), data))
+    decoding = (time.perf_counter() - started) / len(data)
+    engine = bottleneck_engine(architecture, weights, "auto", cache, THREADS)
+    batch = np.stack(decoded[: BATCH_SIZES[engine.name]])
+    engine.infer(batch)
+    batches = max(2, len(files) // len(batch))
+    started = time.perf_counter()
+    for _ in engine.infer_batches(batch for _ in range(batches)):
+        pass
+    computing = (time.perf_counter() - started) / (batches * len(batch))
+    return 1 / (decoding + computing)
+
+
+def _folder_of(files: list[Path], folder: Path) -> Path:
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    for number, file in enumerate(files):
+        (folder / f"{number}{file.suffix}").symlink_to(file.absolute())
+    return folder
+
+
+def _ignore(_: int) -> None:
+    """Take no notice of progress."""

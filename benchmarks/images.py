@@ -1,0 +1,39 @@
+"""The pictures that are measured with."""
+
+import os
+from pathlib import Path
+
+from PIL import Image
+
+from launcher.digits import write_digits
+
+#: As large as the photographs of the article's data, on average.
+SIZE = (500, 375)
+ENLARGED = 1400
+
+
+def benchmark_images(directory: Path) -> tuple[list[Path], str]:
+    """Return picture files and a sentence on what they are.
+
+    `BENCH_DATA` names a folder of photographs. Without it, handwritten digits are enlarged: unlike
+    photographs they compress to little and decode quickly.
+    """
+    if data := os.environ.get("BENCH_DATA"):
+        files = sorted(
+            path for path in Path(data).rglob("*") if path.suffix.lower() in {".jpg", ".jpeg"}
+        )
+        return files, f"{len(files)} JPEG files of BENCH_DATA"
+    files = _enlarged_digits(directory)
+    return files, f"{len(files)} digits enlarged to {SIZE[0]} x {SIZE[1]}: BENCH_DATA is not set"
+
+
+def _enlarged_digits(directory: Path) -> list[Path]:
+    target = directory / "enlarged"
+    target.mkdir(parents=True, exist_ok=True)
+    sources = sorted(write_digits(directory / "digits").iterdir())[:ENLARGED]
+    for source in sources:
+        file = target / f"{source.stem}.jpg"
+        if not file.exists():
+            with Image.open(source) as image:
+                image.resize(SIZE, Image.Resampling.BICUBIC).convert("RGB").save(file, quality=90)
+    return sorted(target.iterdir())

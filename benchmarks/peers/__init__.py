@@ -1,0 +1,1 @@
+"""What Headstart is measured against, each as its own guides show it."""

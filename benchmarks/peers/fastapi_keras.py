@@ -1,0 +1,32 @@
+"""FastAPI and `model.predict`, as most tutorials have it.
+
+`python -m benchmarks.peers.fastapi_keras MODEL.keras PORT`
+"""
+
+import io
+import sys
+
+import keras
+import numpy as np
+import uvicorn
+from fastapi import FastAPI, Request
+from PIL import Image
+
+app = FastAPI()
+model = keras.saving.load_model(sys.argv[1]) if len(sys.argv) > 1 else None
+
+
+@app.post("/v1/predict")
+async def predict(request: Request) -> dict[str, list[float]]:
+    image = Image.open(io.BytesIO(await request.body())).convert("RGB").resize((224, 224))
+    probabilities = model.predict(np.asarray(image)[np.newaxis], verbose=0)
+    return {"probabilities": probabilities[0].tolist()}
+
+
+@app.get("/healthz")
+async def healthz() -> str:
+    return "ok"
+
+
+if __name__ == "__main__":
+    uvicorn.run(app, port=int(sys.argv[2]), log_level="warning")

@@ -1,0 +1,92 @@
+"""The servers that are measured, as processes of their own."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import psutil
+
+from launcher.services import free_port
+
+START_SECONDS = 120
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A server that answers.
+
+    Attributes:
+        url: where it takes pictures.
+        started_in: seconds from its start to its first good answer at the probe.
+    """
+
+    url: str
+    process: subprocess.Popen[bytes]
+    started_in: float
+
+    def resident_megabytes(self) -> float:
+        """Return the resident memory of the process and its children, shared pages once each."""
+        parent = psutil.Process(self.process.pid)
+        family = [parent, *parent.children(recursive=True)]
+        return sum(member.memory_full_info().pss for member in family) / 2**20
+
+
+@contextmanager
+def headstart(store: Path, **settings: str) -> Iterator[Server]:
+    port = str(free_port())
+    environment = {"HEADSTART_STORE": str(store), "HEADSTART_PREDICTOR_PORT": port, **settings}
+    with _server(["predictor_service"], port, "/readyz", environment) as server:
+        yield server
+
+
+@contextmanager
+def peer(module: str, model: Path) -> Iterator[Server]:
+    port = str(free_port())
+    probe = "/health" if "litserve" in module else "/healthz"
+    with _server([f"benchmarks.peers.{module}", str(model), port], port, probe, {}) as server:
+        yield server
+
+
+@contextmanager
+def _server(
+    arguments: list[str], port: str, probe: str, environment: dict[str, str]
+) -> Iterator[Server]:
+    started = time.perf_counter()
+    process = subprocess.Popen(
+        [sys.executable, "-m", *arguments],
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", **environment},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    base = f"http://127.0.0.1:{port}"
+    try:
+        _wait(f"{base}{probe}", process)
+        yield Server(f"{base}/v1/predict", process, time.perf_counter() - started)
+    finally:
+        family = psutil.Process(process.pid).children(recursive=True)
+        process.terminate()
+        try:
+            process.wait(15)
+        except subprocess.TimeoutExpired:
+            process.kill()
+        for child in family:
+            if child.is_running():
+                child.kill()
+
+
+def _wait(url: str, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.perf_counter() + START_SECONDS
+    while time.perf_counter() < deadline and process.poll() is None:
+        try:
+            if httpx.get(url).is_success:
+                return
+        except httpx.TransportError:
+            pass
+        time.sleep(0.02)
+    raise RuntimeError(f"{url} did not answer")

@@ -1,0 +1,21 @@
+"""Weights to measure with: real ones where `HEADSTART_WEIGHTS` has them, else random ones."""
+
+from pathlib import Path
+
+from shared.architectures import Architecture
+from trainer_service.backbones import build_backbone
+from trainer_service.download import file_digest
+from trainer_service.settings import TrainerSettings
+from trainer_service.weights import Weights
+
+
+def weights_for(architecture: Architecture, directory: Path) -> Weights:
+    """Return weights; which ones makes no difference to the speed."""
+    real = TrainerSettings().weights / f"{architecture.id}.weights.h5"
+    if real.is_file():
+        return Weights(real.name, real, file_digest(real))
+    path = directory / f"{architecture.id}.weights.h5"
+    if not path.exists():
+        backbone = build_backbone(architecture, None)
+        next(layer for layer in backbone.layers if hasattr(layer, "layers")).save_weights(path)
+    return Weights(path.name, path, file_digest(path))

@@ -1,0 +1,27 @@
+"""The benchmarks run; how fast is not for a test to say."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_every_benchmark_runs_and_prints_its_ratios(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks", "--quick"],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", "HOME": str(tmp_path)},
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=400,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    for subject in ("Keras guides", "the machine's limit", "as fast as fit", "requests/s"):
+        assert subject in done.stdout
+    assert "200:" in done.stdout
