@@ -1,10 +1,14 @@
 """The trainer API as an ASGI application."""
 
+from pathlib import Path
+
 from fastapi import FastAPI
 
+from shared.pages import add_pages
 from shared.problems import add_problem_handlers
 from trainer_service.celery_app import create_celery
 from trainer_service.endpoints import (
+    about,
     architectures,
     datasets,
     events,
@@ -18,6 +22,8 @@ from trainer_service.queue import TaskQueue
 from trainer_service.service import Trainer
 from trainer_service.settings import TrainerSettings
 from trainer_service.stores import Stores
+
+PAGES = Path(__file__).parent / "pages"
 
 
 def create_app(settings: TrainerSettings) -> FastAPI:
@@ -36,6 +42,7 @@ def create_app(settings: TrainerSettings) -> FastAPI:
         EventStreams(stores.events, settings.redis_url),
     )
     add_problem_handlers(app)
-    for module in (trainings, events, datasets, models, architectures, health):
+    for module in (trainings, events, datasets, models, architectures, about, health):
         app.include_router(module.router)
+    add_pages(app, PAGES)
     return app

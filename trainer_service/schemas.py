@@ -233,3 +233,21 @@ class ModelStatus(_Part):
 
 class PinRequest(_Request):
     version: int | None = Field(description="Version to serve from now on; null un-pins.", ge=1)
+
+
+class About(_Part):
+    """What a client can't know by itself.
+
+    Attributes:
+        predictor_url: where the predictor answers, null if on the trainer's host.
+        predictor_port: the port of the predictor there.
+        max_upload_bytes: largest request with images.
+        max_upload_files: most files of a folder in one request.
+        paths: whether datasets may be named by a path below the datasets directory.
+    """
+
+    predictor_url: str | None
+    predictor_port: int
+    max_upload_bytes: int
+    max_upload_files: int
+    paths: bool

@@ -10,7 +10,8 @@ from shared.architectures import CATALOGUE, find_architecture
 from shared.errors import Conflict, InvalidRequest, TrainingEnded
 from shared.identifiers import is_id, new_id
 from shared.model_store import REPORT_FILE
-from trainer_service import datasets, weights
+from trainer_service import dataset_images, datasets, weights
+from trainer_service.dataset_images import DatasetImagePage, ImageQuery
 from trainer_service.event_streams import EventStreams
 from trainer_service.events import EventPage, ResultEvent
 from trainer_service.progress import ProgressBoard
@@ -63,6 +64,30 @@ def submit_dataset(trainer: Trainer, upload: Path | None, name: str) -> DatasetR
         stores.datasets.delete(record.id)
         raise
     return record
+
+
+def list_images(trainer: Trainer, dataset_id: str, query: ImageQuery) -> DatasetImagePage:
+    """Return a page of a dataset's images.
+
+    Raises:
+        Conflict: the dataset was not read yet.
+    """
+    dataset_images.require_read(trainer.stores.datasets.get(dataset_id))
+    directory = trainer.stores.datasets.directory(dataset_id)
+    return dataset_images.list_images(directory, query)
+
+
+def get_image(trainer: Trainer, dataset_id: str, sha256: str) -> tuple[Path, str]:
+    """Return where the bytes of a used image lie, and their media type.
+
+    Raises:
+        Conflict: the dataset was not read yet.
+        NotFound: it uses no such image.
+    """
+    dataset = trainer.stores.datasets.get(dataset_id)
+    dataset_images.require_read(dataset)
+    directory = trainer.stores.datasets.directory(dataset_id)
+    return dataset_images.find_image(trainer.settings, directory, dataset, sha256)
 
 
 def submit_training(

@@ -36,8 +36,19 @@ class TrainerSettings(SharedSettings):
     trainer_port: int = Field(
         default=8000, ge=0, le=65535, description="Port of the trainer API; 0 picks a free one."
     )
+    predictor_port: int = Field(
+        default=8001, ge=0, le=65535, description="Port of the predictor; 0 picks a free one."
+    )
+    predictor_url: str | None = Field(
+        default=None,
+        description="Address of the predictor that the trainer's page tells; if unset, its own "
+        "host with the predictor's port.",
+    )
     max_upload_bytes: int = Field(
         default=8 * GIB, gt=0, description="Largest request body with an archive, in bytes."
+    )
+    max_upload_files: int = Field(
+        default=100_000, gt=0, description="Most files of a folder in one request."
     )
     max_dataset_bytes: int = Field(
         default=32 * GIB, gt=0, description="Largest dataset once unpacked, in bytes."

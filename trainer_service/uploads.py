@@ -17,6 +17,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
 
 from shared.errors import InvalidRequest, TooLarge, UnsupportedMedia
+from trainer_service.folder_archive import FolderArchive
 
 MAX_FIELDS = 100
 MAX_FIELD_BYTES = 64 * 1024
@@ -36,16 +37,26 @@ class UploadedFile(NamedTuple):
 
 @dataclass
 class Upload:
-    """What a form consists of."""
+    """What a form consists of; the files of a folder are one archive."""
 
     fields: dict[str, str] = field(default_factory=dict)
     files: list[UploadedFile] = field(default_factory=list)
 
 
-async def receive_upload(request: Request, directory: Path, max_bytes: int) -> Upload:
+class FolderField(NamedTuple):
+    """The field whose files make up a folder, each with its relative path for a file name."""
+
+    name: str
+    max_files: int
+
+
+async def receive_upload(
+    request: Request, directory: Path, max_bytes: int, folder: FolderField | None = None
+) -> Upload:
     """Receive a multipart/form-data body, writing its files to `directory` as they arrive.
 
-    The files get names of our own. If anything goes wrong those written so far are removed.
+    The files get names of our own, those of a folder are packed into a single zip. If anything
+    goes wrong those written so far are removed.
 
     Raises:
         UnsupportedMedia: the body is of another type.
@@ -54,7 +65,7 @@ async def receive_upload(request: Request, directory: Path, max_bytes: int) -> U
     """
     boundary = _boundary(request)
     _check_announced(request, max_bytes)
-    form = _Form(directory)
+    form = _Form(directory, folder)
     try:
         parser = MultipartParser(boundary, form.callbacks())
         async for chunk in _chunks(request, max_bytes):
@@ -115,9 +126,11 @@ async def _chunks(request: Request, max_bytes: int) -> AsyncIterator[bytes]:
 class _Form:
     """Collects the parts that the parser reports."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, folder: FolderField | None) -> None:
         self.upload = Upload()
         self._directory = directory
+        self._folder_field = folder
+        self._folder: FolderArchive | None = None
         self._headers: dict[bytes, bytes] = {}
         self._header = (bytearray(), bytearray())
         self._name = ""
@@ -140,10 +153,15 @@ class _Form:
     def finish(self) -> None:
         if not self._ended:
             raise InvalidRequest("The multipart/form-data body ends before its last boundary.")
+        if self._folder is not None:
+            self.upload.files.append(_packed(self._folder, self._folder_field))
 
     def discard(self) -> None:
         if self._file is not None:
             self._file.close()
+        if self._folder is not None:
+            self._folder.close()
+            self._folder.path.unlink(missing_ok=True)
         for file in self.upload.files:
             file.path.unlink(missing_ok=True)
 
@@ -163,10 +181,12 @@ class _Form:
         if kind != b"form-data" or b"name" not in options:
             raise InvalidRequest("Every part of the form needs a Content-Disposition with a name.")
         self._name = _text("The name of a part", options[b"name"])
-        if b"filename" in options:
-            self._begin_file(options[b"filename"])
-        else:
+        if b"filename" not in options:
             self._begin_field()
+        elif self._folder_field is not None and self._name == self._folder_field.name:
+            self._begin_folder_file(self._folder_field, options[b"filename"])
+        else:
+            self._begin_file(options[b"filename"])
 
     def _begin_field(self) -> None:
         if self._name in self.upload.fields:
@@ -178,9 +198,17 @@ class _Form:
     def _begin_file(self, name: bytes) -> None:
         if len(self.upload.files) == MAX_FILES:
             raise InvalidRequest(f"Expected at most {MAX_FILES} files.")
-        path = self._directory / f"upload-{secrets.token_hex(8)}"
+        path = self._new_path()
         self._file = path.open("xb")
         self.upload.files.append(UploadedFile(self._name, _base_name(name), path, 0))
+
+    def _begin_folder_file(self, folder: FolderField, name: bytes) -> None:
+        if self._folder is None:
+            self._folder = FolderArchive(self._new_path(), folder.max_files)
+        self._file = self._folder.begin(_text("The name of a file", name))
+
+    def _new_path(self) -> Path:
+        return self._directory / f"upload-{secrets.token_hex(8)}"
 
     def _on_part_data(self, data: bytes, start: int, end: int) -> None:
         if self._file is not None:
@@ -192,18 +220,30 @@ class _Form:
 
     def _on_part_end(self) -> None:
         if self._file is not None:
-            size = self._file.tell()
-            self._file.flush()
-            os.fsync(self._file.fileno())
-            self._file.close()
+            self._end_file(self._file)
             self._file = None
-            self.upload.files[-1] = self.upload.files[-1]._replace(bytes=size)
         elif self._value is not None:
             self.upload.fields[self._name] = _text(self._name, bytes(self._value))
             self._value = None
 
+    def _end_file(self, file: IO[bytes]) -> None:
+        if self._name != (self._folder_field and self._folder_field.name):
+            size = file.tell()
+            file.flush()
+            os.fsync(file.fileno())
+            self.upload.files[-1] = self.upload.files[-1]._replace(bytes=size)
+        file.close()
+
     def _on_end(self) -> None:
         self._ended = True
+
+
+def _packed(folder: FolderArchive, field: FolderField | None) -> UploadedFile:
+    folder.close()
+    with folder.path.open("rb") as file:
+        os.fsync(file.fileno())
+    size = folder.path.stat().st_size
+    return UploadedFile(field.name if field else "", folder.name, folder.path, size)
 
 
 def _text(what: str, data: bytes) -> str:

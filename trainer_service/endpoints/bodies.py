@@ -1,4 +1,4 @@
-"""Request bodies that are JSON, or a multipart form with an archive and the same fields."""
+"""Request bodies that are JSON, or a multipart form with images and the same fields."""
 
 import json
 import secrets
@@ -16,16 +16,17 @@ from pydantic import BaseModel, ValidationError
 
 from shared.errors import InvalidRequest, UnsupportedMedia
 from trainer_service.settings import TrainerSettings
-from trainer_service.uploads import receive_upload
+from trainer_service.uploads import FolderField, receive_upload
 
 ARCHIVE_FIELD = "archive"
+FOLDER_FIELD = "files"
 
 Model = TypeVar("Model", bound=BaseModel)
 
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """The fields of a request, and the archive that came with them."""
+    """The fields of a request, and the archive that came with them; a folder comes as one too."""
 
     fields: dict[str, Any]
     archive: Path | None = None
@@ -37,7 +38,8 @@ async def read_body(request: Request, settings: TrainerSettings) -> AsyncIterato
     """Yield the body; an archive lies in the store until the context ends, unless moved away.
 
     Raises:
-        InvalidRequest: the body is malformed or has files under another name than `archive`.
+        InvalidRequest: the body is malformed or has files under other names than `archive` and
+            `files`.
         TooLarge: it exceeds HEADSTART_MAX_UPLOAD_BYTES.
         UnsupportedMedia: it is neither JSON nor multipart.
     """
@@ -54,7 +56,7 @@ async def read_body(request: Request, settings: TrainerSettings) -> AsyncIterato
     else:
         raise UnsupportedMedia(
             "Content-Type: expected application/json, or multipart/form-data with the file field "
-            f"{ARCHIVE_FIELD!r}. Received: {kind or 'none'}"
+            f"{ARCHIVE_FIELD!r} or {FOLDER_FIELD!r}. Received: {kind or 'none'}"
         )
 
 
@@ -67,15 +69,18 @@ def parse(kind: type[Model], fields: dict[str, Any]) -> Model:
 
 
 async def _multipart(request: Request, settings: TrainerSettings, directory: Path) -> Body:
-    upload = await receive_upload(request, directory, settings.max_upload_bytes)
-    others = sorted({file.field for file in upload.files} - {ARCHIVE_FIELD})
+    folder = FolderField(FOLDER_FIELD, settings.max_upload_files)
+    upload = await receive_upload(request, directory, settings.max_upload_bytes, folder)
+    others = sorted({file.field for file in upload.files} - {ARCHIVE_FIELD, FOLDER_FIELD})
     if others:
         raise InvalidRequest(
-            f"expected the file in the field {ARCHIVE_FIELD!r}. Received: {', '.join(others)}"
+            f"expected an archive in the field {ARCHIVE_FIELD!r}, or a folder's files in "
+            f"{FOLDER_FIELD!r}. Received: {', '.join(others)}"
         )
     if len(upload.files) > 1:
         raise InvalidRequest(
-            f"{ARCHIVE_FIELD}: expected one archive. Received: {len(upload.files)} files"
+            f"expected one {ARCHIVE_FIELD!r}, or the {FOLDER_FIELD!r} of a folder. Received: "
+            f"{len(upload.files)} of them"
         )
     fields = {name: _form_value(value) for name, value in upload.fields.items()}
     if not upload.files:

@@ -1,15 +1,27 @@
 """Routes below `/v1/datasets`."""
 
-from fastapi import APIRouter, Request, Response
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import FileResponse
 
 from shared.errors import InvalidRequest
 from shared.problems import responses
 from trainer_service import service
-from trainer_service.endpoints.bodies import ARCHIVE_FIELD, parse, read_body
+from trainer_service.dataset_images import DatasetImagePage, ImageQuery
+from trainer_service.endpoints.bodies import ARCHIVE_FIELD, FOLDER_FIELD, parse, read_body
 from trainer_service.endpoints.dependencies import CurrentTrainer
 from trainer_service.endpoints.openapi import body_of
 from trainer_service.schemas import DatasetPath, DatasetRecord
+
+#: Opened by itself, a picture can neither run nor load anything, whatever its bytes say.
+IMAGE_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; sandbox",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "private, max-age=86400",
+}
 
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
 
@@ -23,8 +35,10 @@ router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
 async def submit_dataset(
     request: Request, response: Response, trainer: CurrentTrainer
 ) -> DatasetRecord:
-    """Submit an archive (multipart field `archive`), or name a path below the datasets directory.
+    """Submit an archive (multipart field `archive`), a folder (`files`), or name a path.
 
+    The files of a folder come each with its relative path for a file name; a path is one below the
+    datasets directory of the trainer's machine.
     The images are read by a worker; follow `Location` until `state` is `ready` or `failed`.
     """
     async with read_body(request, trainer.settings) as body:
@@ -33,7 +47,7 @@ async def submit_dataset(
             record = await run_in_threadpool(service.submit_dataset, trainer, None, path)
         elif body.fields:
             raise InvalidRequest(
-                f"expected nothing beside the file {ARCHIVE_FIELD!r}. "
+                f"expected nothing beside {ARCHIVE_FIELD!r} or {FOLDER_FIELD!r}. "
                 f"Received: {', '.join(sorted(body.fields))}"
             )
         else:
@@ -54,3 +68,28 @@ def list_datasets(trainer: CurrentTrainer) -> list[DatasetRecord]:
 def get_dataset(dataset_id: str, trainer: CurrentTrainer) -> DatasetRecord:
     """Tell a dataset's labels, counts, and the verdict on every image that was rejected."""
     return trainer.stores.datasets.get(dataset_id)
+
+
+@router.get("/{dataset_id}/images", responses=responses(404, 409, 422))
+def list_images(
+    dataset_id: str,
+    trainer: CurrentTrainer,
+    query: Annotated[ImageQuery, Query()],
+) -> DatasetImagePage:
+    """List the images of a dataset in the order of their names, a page at a time."""
+    return service.list_images(trainer, dataset_id, query)
+
+
+@router.get(
+    "/{dataset_id}/images/{sha256}",
+    responses={200: {"content": {"image/*": {}}}, **responses(404, 409, 422)},
+    response_class=FileResponse,
+)
+def get_image(
+    dataset_id: str,
+    sha256: Annotated[str, Path(pattern="^[0-9a-f]{64}$")],
+    trainer: CurrentTrainer,
+) -> FileResponse:
+    """Answer a used image of a dataset: its bytes as they were sent."""
+    path, media_type = service.get_image(trainer, dataset_id, sha256)
+    return FileResponse(path, media_type=media_type, headers=IMAGE_HEADERS)

@@ -4,14 +4,20 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from trainer_service.endpoints.bodies import ARCHIVE_FIELD
+from trainer_service.endpoints.bodies import ARCHIVE_FIELD, FOLDER_FIELD
 
 
 def body_of(kind: type[BaseModel]) -> dict[str, Any]:
-    """Return the `openapi_extra` of a route that takes `kind` as JSON, or with an archive."""
+    """Return the `openapi_extra` of a route that takes `kind` as JSON, or with images."""
     schema = _inlined(kind.model_json_schema())
     archive = {"type": "string", "format": "binary", "description": "zip, tar or tar.gz"}
-    form = {**schema, "properties": {ARCHIVE_FIELD: archive, **schema["properties"]}}
+    folder = {
+        "type": "array",
+        "items": {"type": "string", "format": "binary"},
+        "description": "a folder's files instead, each with its relative path for a file name",
+    }
+    images = {ARCHIVE_FIELD: archive, FOLDER_FIELD: folder}
+    form = {**schema, "properties": {**images, **schema["properties"]}}
     content = {"application/json": {"schema": schema}, "multipart/form-data": {"schema": form}}
     return {"requestBody": {"required": True, "content": content}}
 

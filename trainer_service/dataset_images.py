@@ -1,0 +1,107 @@
+"""The images of a dataset that was read, for people to look at."""
+
+import mmap
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+from pydantic import BaseModel, Field
+
+from shared.errors import Conflict, NotFound
+from trainer_service.dataset.records import RECORDS_FILE, ImageRecord, Split, Verdict, image_path
+from trainer_service.datasets import locate
+from trainer_service.schemas import DatasetRecord, DatasetState
+from trainer_service.settings import TrainerSettings
+
+
+class ImageQuery(BaseModel):
+    """Which images to list."""
+
+    label: str | None = Field(default=None, description="Only those of this label.")
+    verdict: Verdict | None = Field(default=None, description="Only those of this verdict.")
+    limit: int = Field(default=100, ge=1, le=1000, description="Most images of a page.")
+    after: int = Field(default=0, ge=0, description="`after` of the page before.")
+
+
+class DatasetImage(BaseModel):
+    """An image of a dataset; `sha256` is what its bytes are asked for with, if it is used."""
+
+    name: str
+    label: str
+    split: Split | None
+    sha256: str
+    width: int
+    height: int
+    format: str
+    bytes: int
+    verdict: Verdict
+    detail: str
+
+
+class DatasetImagePage(BaseModel):
+    """Images after a cursor."""
+
+    images: list[DatasetImage]
+    after: int | None = Field(description="The cursor to ask with next; null at the end.")
+
+
+def list_images(directory: Path, query: ImageQuery) -> DatasetImagePage:
+    """Return a page of the images in a dataset's directory, in the order of their names."""
+    images: list[DatasetImage] = []
+    for position, record in _records(directory, query.after):
+        if query.label not in {None, record.label} or query.verdict not in {None, record.verdict}:
+            continue
+        if len(images) == query.limit:
+            return DatasetImagePage(images=images, after=position)
+        images.append(DatasetImage.model_validate(record, from_attributes=True))
+    return DatasetImagePage(images=images, after=None)
+
+
+def find_image(
+    settings: TrainerSettings, directory: Path, dataset: DatasetRecord, sha256: str
+) -> tuple[Path, str]:
+    """Return where the bytes of a used image lie, and their media type.
+
+    Raises:
+        NotFound: the dataset uses no such image, or its file is gone.
+    """
+    record = _find(directory / RECORDS_FILE, sha256)
+    if record is None:
+        raise NotFound(f"Dataset {dataset.id!r} uses no image {sha256!r}.")
+    folder = locate(settings, dataset.source) if dataset.in_place else None
+    path = image_path(directory, record, folder).resolve()
+    if not path.is_relative_to((folder or directory).resolve()) or not path.is_file():
+        raise NotFound(f"The file of {record.name!r} is gone.")
+    return path, f"image/{record.format.lower()}"
+
+
+def require_read(dataset: DatasetRecord) -> None:
+    """Check that a dataset's images are known.
+
+    Raises:
+        Conflict: it was not read, or can't be.
+    """
+    if dataset.state != DatasetState.READY:
+        raise Conflict(
+            f"The images of dataset {dataset.id!r} are not known: it is {dataset.state}."
+        )
+
+
+def _records(directory: Path, after: int) -> Iterator[tuple[int, ImageRecord]]:
+    with (directory / RECORDS_FILE).open("rb") as file:
+        for position, line in enumerate(islice(file, after, None), start=after):
+            yield position, ImageRecord.model_validate_json(line)
+
+
+def _find(records: Path, sha256: str) -> ImageRecord | None:
+    """Look for an image without parsing the records of all others."""
+    wanted = f'"sha256":"{sha256}"'.encode()
+    with records.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as lines:
+        found = lines.find(wanted)
+        while found >= 0:
+            start, end = lines.rfind(b"\n", 0, found) + 1, lines.find(b"\n", found)
+            record = ImageRecord.model_validate_json(lines[start:end])
+            if record.verdict == "used" and record.sha256 == sha256:
+                return record
+            found = lines.find(wanted, end)
+    return None
