@@ -22,6 +22,7 @@ from trainer_service.settings import TrainerSettings
 START_SECONDS = 60
 STOP_SECONDS = 10
 LAST_LINES = 5
+WORKER = "trainer_service.worker"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,13 +72,20 @@ def running_services(
         api = stack.enter_context(_python("trainer_service", environment, logs / "trainer.log"))
         for number in range(workers):
             log = logs / f"worker{number + 1 if workers > 1 else ''}.log"
-            stack.enter_context(_python("trainer_service.worker", environment, log))
+            stack.enter_context(_python(WORKER, environment, log))
         serving = stack.enter_context(
             _python("predictor_service", environment, logs / "predictor.log")
         )
         _wait_for(f"{services.trainer}/readyz", api, logs / "trainer.log")
         _wait_for(f"{services.predictor}/healthz", serving, logs / "predictor.log")
         yield services
+
+
+@contextmanager
+def running_worker(trainer: TrainerSettings, log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Start one more worker, which is also the leader of its process group, and stop it."""
+    with _python(WORKER, {**os.environ, **_environment(trainer)}, log) as process:
+        yield process
 
 
 def _environment(settings: SharedSettings) -> dict[str, str]:
@@ -104,8 +112,9 @@ def _require_free_port(host: str, port: int, setting: str) -> None:
 
 
 @contextmanager
-def redis_server(directory: Path, logs: Path) -> Iterator[str]:
-    port = free_port()
+def redis_server(directory: Path, logs: Path, port: int | None = None) -> Iterator[str]:
+    """Start a Redis that keeps nothing on disk, yield its URL, and stop it."""
+    port = port or free_port()
     data = directory / "redis"
     data.mkdir(parents=True, exist_ok=True)
     options = {"port": port, "bind": "127.0.0.1", "dir": data, "save": ""}

@@ -6,6 +6,8 @@ is not done again, and what another process works on is left to it. A step that 
 worker or Redis may, is submitted again by `sweep`.
 """
 
+import logging
+
 from shared.architectures import find_architecture
 from trainer_service import reading, weights
 from trainer_service.bottleneck import ShardImage
@@ -22,6 +24,8 @@ from trainer_service.publish import publish
 from trainer_service.schemas import CacheUse, DatasetRecord, State, TrainingRecord
 from trainer_service.shards import Shards
 from trainer_service.worker_context import Worker
+
+log = logging.getLogger(__name__)
 
 
 def prepare(worker: Worker, training_id: str) -> None:
@@ -50,7 +54,7 @@ def extract_shard(worker: Worker, training_id: str, number: int) -> None:
             return
         if not shards.finished(number):
             require_survivable(held)
-            _compute_shard(worker, record, shards, number)
+            _compute_shard(worker, record, shards, number, held)
     if shards.complete():
         _submit_next(worker, training_id)
 
@@ -125,7 +129,10 @@ def _located(worker: Worker, dataset: DatasetRecord, images: list[ImageRecord]) 
     return [ShardImage(sha256=image.sha256, path=str(path_of(image))) for image in images]
 
 
-def _compute_shard(worker: Worker, record: TrainingRecord, shards: Shards, number: int) -> None:
+def _compute_shard(
+    worker: Worker, record: TrainingRecord, shards: Shards, number: int, held: Lease
+) -> None:
+    log.info("computing shard %d of training %s", number, record.id)
     architecture = find_architecture(record.architecture)
     resolved = weights.resolve(architecture, worker.settings)
     watch = CancellationWatch(worker.stores.trainings, record.id)
@@ -141,6 +148,7 @@ def _compute_shard(worker: Worker, record: TrainingRecord, shards: Shards, numbe
         feature_store(worker.settings, architecture, resolved).write(
             images, features, result.seconds
         )
+    held.require()
     shards.finish(number, result)
     ticker(len(images) + len(result.rejected), last=True)
 

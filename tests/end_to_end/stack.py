@@ -1,18 +1,21 @@
 """Headstart as a user has it: Redis, trainer, workers and predictor as processes of their own."""
 
 import io
+import os
+import signal
+import subprocess
 import zipfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import httpx
 
 from launcher.digits import write_digits
 from launcher.follow import wait_until
-from launcher.services import free_port, running_services
+from launcher.services import free_port, redis_server, running_services, running_worker
 from predictor_service.settings import PredictorSettings
 from trainer_service.settings import TrainerSettings
 
@@ -66,6 +69,69 @@ class Stack:
         assert answer.status_code == 200, answer.text
         predictions: list[Record] = answer.json()["predictions"]
         return predictions
+
+
+class Workers:
+    """Workers that come and go; each is a process group of its own with its own log."""
+
+    def __init__(self, settings: TrainerSettings, logs: Path) -> None:
+        self._settings = settings
+        self._logs = logs
+        self._stack = ExitStack()
+        self._started: list[subprocess.Popen[bytes]] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def start(self) -> subprocess.Popen[bytes]:
+        log = self._logs / f"worker-{len(self._started)}.log"
+        process = self._stack.enter_context(running_worker(self._settings, log))
+        self._started.append(process)
+        return process
+
+    def one(self) -> subprocess.Popen[bytes]:
+        """Return a worker that runs; if there is none, start it."""
+        running = [process for process in self._started if process.poll() is None]
+        return running[0] if running else self.start()
+
+    def kill(self) -> None:
+        for process in self._started:
+            if process.poll() is None:
+                send_to_group(process, signal.SIGKILL)
+
+    def log(self) -> str:
+        """Return what all of them have logged."""
+        files = sorted(self._logs.glob("worker-*.log"))
+        return "".join(file.read_text(errors="replace") for file in files)
+
+
+class RestartableRedis:
+    """A Redis that keeps its port, and nothing else, over a restart."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._port = free_port()
+        self._stack = ExitStack()
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self._port}/0"
+
+    def start(self) -> None:
+        self._stack.enter_context(redis_server(self._directory, self._directory, self._port))
+
+    def stop(self) -> None:
+        self._stack.close()
+
+
+def send_to_group(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    """Send a signal to a process and to all its children, as the loss of their host does."""
+    os.killpg(process.pid, number)
+    if number == signal.SIGKILL:
+        process.wait()
 
 
 @contextmanager

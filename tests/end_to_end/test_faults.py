@@ -1,0 +1,229 @@
+"""Nothing finished is lost: workers are killed and frozen, Redis is emptied and restarted."""
+
+import json
+import os
+import random
+import shutil
+import signal
+import time
+
+import pytest
+
+from tests.end_to_end.stack import (
+    RestartableRedis,
+    Workers,
+    digits,
+    running_stack,
+    send_to_group,
+    zipped,
+)
+from trainer_service.event_log import connect
+from trainer_service.schemas import State
+
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
+
+ARCHITECTURE = "efficientnet_lite0"
+LEASE_SECONDS = 6
+#: What is promised after a worker or Redis is back.
+RECOVERY_SECONDS = 60
+END_SECONDS = 120
+ORDER = list(State)
+SHARDS = 8
+#: By hand: more of them, each with other moments.
+ROUNDS = int(os.environ.get("HEADSTART_TEST_ROUNDS", "1"))
+
+
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory):
+    return tmp_path_factory.mktemp("faults")
+
+
+@pytest.fixture(scope="module")
+def redis(directory):
+    server = RestartableRedis(directory)
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def stack(directory, redis):
+    with running_stack(
+        directory, workers=0, redis_url=redis.url, lease_seconds=LEASE_SECONDS
+    ) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def workers(stack):
+    with Workers(stack.settings, stack.logs) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def archive(directory):
+    return zipped(digits(directory, "012", 80))
+
+
+@pytest.fixture(scope="module")
+def undisturbed(stack, workers, archive):
+    """What the training ends with when nothing happens to it."""
+    workers.one()
+    return stack.train(archive, model="undisturbed", architecture=ARCHITECTURE)
+
+
+@pytest.fixture
+def submit(stack, archive, undisturbed):
+    """Submit the same training again, to be computed from the pictures on."""
+
+    def submit(model):
+        shutil.rmtree(stack.settings.store / "features", ignore_errors=True)
+        return stack.submit(archive, model=model, architecture=ARCHITECTURE)
+
+    return submit
+
+
+@pytest.fixture
+def succeeded(stack, undisturbed):
+    """Wait for a training's end and require that it is that of the undisturbed one."""
+
+    def succeeded(record):
+        ended = stack.ended(record, seconds=END_SECONDS)
+        assert ended["state"] == "succeeded", ended
+        assert ended["metrics"] == undisturbed["metrics"]
+        assert ended["dataset"]["split"] == undisturbed["dataset"]["split"]
+        versions = stack.trainer.get(f"/v1/models/{record['model']}").json()["versions"]
+        assert [version["training_id"] for version in versions] == [record["id"]]
+        return ended
+
+    return succeeded
+
+
+def state_of(stack, record):
+    return stack.trainer.get(f"/v1/trainings/{record['id']}").json()["state"]
+
+
+def wait_until_it_works(stack, worker, record, phase):
+    """Wait until the training has got as far as the phase and this worker works on it."""
+    deadline = time.monotonic() + RECOVERY_SECONDS
+    while ORDER.index(state_of(stack, record)) < ORDER.index(phase) or not any(
+        os.getpgid(holder) == worker.pid for holder in holders(stack, record)
+    ):
+        assert time.monotonic() < deadline, f"nobody works on {phase}"
+        time.sleep(0.01)
+
+
+def holders(stack, record):
+    """Return the processes that hold a lease of the training, or died holding one."""
+    found = []
+    directory = stack.settings.store / "trainings" / record["id"]
+    for file in (directory / ".lease", *directory.glob("shards/*.lease")):
+        try:
+            pid = json.loads(file.read_bytes())["pid"]
+            os.kill(pid, 0)
+        except (FileNotFoundError, ValueError, ProcessLookupError):
+            continue
+        found.append(pid)
+    return found
+
+
+def shards_computed(workers, record):
+    return [
+        int(line.split("computing shard ")[1].split()[0])
+        for line in workers.log().splitlines()
+        if line.endswith(f"of training {record['id']}")
+    ]
+
+
+def test_redis_emptied_while_trainings_run_and_wait(
+    stack, workers, submit, succeeded, archive, redis
+):
+    worker = workers.one()
+    running = submit("running")
+    waiting = [
+        stack.submit(archive, model=f"waiting{number}", architecture=ARCHITECTURE)
+        for number in range(2)
+    ]
+    dataset = stack.trainer.post("/v1/datasets", files={"archive": ("a.zip", archive)})
+    wait_until_it_works(stack, worker, running, "bottleneck")
+    connect(redis.url).flushall()
+
+    ended = [succeeded(record) for record in (running, *waiting)]
+    prepared = [record["transitions"][1]["at"] for record in ended]
+    assert prepared == sorted(prepared)
+    assert sorted(shards_computed(workers, running)) == list(range(SHARDS))
+    assert stack.trainer.get(dataset.headers["location"]).json()["state"] == "ready"
+    log = workers.log()
+    assert all(log.count(f"training.prepare:{record['id']} was lost") <= 1 for record in waiting)
+
+
+def test_redis_away_for_a_while(stack, workers, submit, succeeded, archive, redis):
+    stack.served("undisturbed", 1)
+    worker = workers.one()
+    record = submit("away")
+    wait_until_it_works(stack, worker, record, "bottleneck")
+    redis.stop()
+    try:
+        until = time.monotonic() + 5
+        while time.monotonic() < until:
+            answers_without_redis(stack, record, archive)
+    finally:
+        redis.start()
+
+    succeeded(record)
+    assert sorted(shards_computed(workers, record)) == list(range(SHARDS))
+    stack.submit(archive, model="afterwards", architecture=ARCHITECTURE)
+
+
+def answers_without_redis(stack, record, archive):
+    started = time.monotonic()
+    for path in (f"/v1/trainings/{record['id']}", "/v1/trainings", "/v1/models", "/healthz"):
+        assert stack.trainer.get(path).status_code == 200
+    assert stack.predictor.get("/v1/models/undisturbed").status_code == 200
+    assert time.monotonic() - started < 1
+
+    known = stack.trainer.get("/v1/trainings").json()
+    files = {"archive": ("pictures.zip", archive)}
+    refused = stack.trainer.post("/v1/trainings", data={"architecture": ARCHITECTURE}, files=files)
+    assert refused.status_code == stack.trainer.get("/readyz").status_code == 503
+    assert refused.headers["content-type"] == "application/problem+json"
+    assert "Redis" in refused.json()["detail"]
+    assert len(stack.trainer.get("/v1/trainings").json()) == len(known)
+
+
+def test_another_worker_takes_over_from_a_host_that_is_silent(stack, workers, submit, succeeded):
+    """A frozen worker keeps its locks and connections, like a host behind a broken network."""
+    silent = workers.one()
+    record = submit("silent")
+    wait_until_it_works(stack, silent, record, "bottleneck")
+    send_to_group(silent, signal.SIGSTOP)
+    try:
+        workers.start()
+        ended = succeeded(record)
+    finally:
+        send_to_group(silent, signal.SIGCONT)
+
+    time.sleep(3)
+    assert succeeded(record) == ended
+    assert len(shards_computed(workers, record)) <= SHARDS + 1
+
+
+@pytest.mark.parametrize("number", range(ROUNDS))
+def test_a_killed_worker_costs_a_shard_at_most(stack, workers, submit, succeeded, number):
+    moments = random.Random(number)
+    record = submit(f"killed{number}")
+    workers.kill()
+    killed_in = []
+    for phase in ("preparing", "bottleneck", "bottleneck", "head", "publishing"):
+        worker = workers.start()
+        wait_until_it_works(stack, worker, record, phase)
+        time.sleep(moments.uniform(0, 0.5))
+        send_to_group(worker, signal.SIGKILL)
+        killed_in.append(state_of(stack, record))
+    workers.start()
+
+    ended = succeeded(record)
+    assert ended["cache"]["computed"] == 240, killed_in
+    computed = shards_computed(workers, record)
+    assert set(computed) == set(range(SHARDS))
+    assert len(computed) - SHARDS <= killed_in.count("bottleneck"), killed_in
