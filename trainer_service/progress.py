@@ -72,12 +72,15 @@ class ProgressBoard:
         with self._locked(training_id) as file:
             self._store(file, Counts(phase=phase, total=total, started_at=now), now, tell=True)
 
-    def advance(self, training_id: str, done: int, part: str = "0") -> None:
-        """Say how much of a part is done in all."""
+    def advance(
+        self, training_id: str, done: int, part: str = "0", total: int | None = None
+    ) -> None:
+        """Say how much of a part is done in all, and of how much if that is known better now."""
         with self._locked(training_id) as file:
             counts = _load(file)
             if counts is not None:
                 now = time.time()
+                counts.total = counts.total if total is None else total
                 counts.advance(part, done, now)
                 self._store(file, counts, now, tell=counts.due(now))
 
@@ -117,11 +120,11 @@ class Ticker:
         self._part = part
         self._next = 0.0
 
-    def __call__(self, done: int, *, last: bool = False) -> None:
+    def __call__(self, done: int, *, last: bool = False, total: int | None = None) -> None:
         now = time.monotonic()
         if last or now >= self._next:
             self._next = now + REPORT_INTERVAL
-            self._board.advance(self._training_id, done, self._part)
+            self._board.advance(self._training_id, done, self._part, total)
 
 
 class EpochReport:

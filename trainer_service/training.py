@@ -119,7 +119,7 @@ def _read_dataset(worker: Worker, record: TrainingRecord) -> DatasetRecord:
         if done == 0:
             worker.board.start(record.id, State.PREPARING, total)
         watch()
-        ticker(done, last=done == total)
+        ticker(done, last=done == total, total=total)
 
     return reading.read(worker.stores.datasets, worker.settings, record.dataset.id, progress)
 

@@ -35,6 +35,15 @@ def test_parts_add_up_and_repeating_one_changes_nothing(board):
     assert (progress.phase, progress.done, progress.total) == ("bottleneck", 15, 100)
 
 
+def test_a_total_that_was_an_estimate_can_be_corrected(board):
+    board.start(ID, State.PREPARING, 1)
+    board.advance(ID, 40, total=50)
+    board.advance(ID, 45)
+
+    progress = board.read(ID, State.PREPARING)
+    assert (progress.done, progress.total) == (45, 50)
+
+
 def test_speed_counts_from_the_first_report_and_gives_the_time_left(board):
     board.start(ID, State.BOTTLENECK, 100)
     board.advance(ID, 20)
