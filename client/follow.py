@@ -1,0 +1,48 @@
+"""Follows a training by its events."""
+
+import time
+from collections.abc import Iterator
+
+import httpx
+from httpx_sse import connect_sse
+
+from client.service import Record, Service
+
+#: How long a trainer may be away, as while it restarts, and be asked again.
+PATIENCE_SECONDS = 30.0
+RETRY_SECONDS = 0.5
+
+
+def events_of(trainer: Service, training_id: str) -> Iterator[Record]:
+    """Yield each event of a training once and in order, up to its result.
+
+    Raises:
+        Unreachable: the trainer has been away for too long.
+        ClientError: there is no such training.
+    """
+    last, heard = 0, time.monotonic()
+    while True:
+        try:
+            for event in _stream(trainer, training_id, last):
+                last, heard = event["id"], time.monotonic()
+                yield event
+                if event["type"] == "result":
+                    return
+        except httpx.TransportError:
+            if time.monotonic() - heard > PATIENCE_SECONDS:
+                with trainer.errors_in_words():
+                    raise
+        time.sleep(RETRY_SECONDS)
+
+
+def _stream(trainer: Service, training_id: str, last: int) -> Iterator[Record]:
+    headers = {"Last-Event-ID": str(last)}
+    url = f"/v1/trainings/{training_id}/events"
+    with connect_sse(trainer.http, "GET", url, headers=headers) as source:
+        if source.response.is_error:
+            source.response.read()
+        trainer.require_success(source.response)
+        for message in source.iter_sse():
+            # A heartbeat is a comment, which httpx-sse takes for an event without data.
+            if message.data:
+                yield message.json()

@@ -1,0 +1,52 @@
+"""Sends pictures to the predictor."""
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from client.errors import ClientError
+from client.service import Record, Service
+
+#: The predictor's own limit is 64 files in a request.
+FILES_PER_REQUEST = 32
+
+
+def predict(
+    predictor: Service, pictures: Sequence[Path], model: str | None, top: int
+) -> list[Record]:
+    """Return, for each picture, what the model says or under `error` why it says nothing.
+
+    Raises:
+        ClientError: there is no such model.
+        Unreachable: the predictor does not answer.
+    """
+    predictions: list[Record] = []
+    for start in range(0, len(pictures), FILES_PER_REQUEST):
+        part = pictures[start : start + FILES_PER_REQUEST]
+        predictions += _predict(predictor, part, {"model": model, "top": top})
+    return [
+        {**prediction, "file": str(picture)}
+        for picture, prediction in zip(pictures, predictions, strict=True)
+    ]
+
+
+def _predict(
+    predictor: Service, pictures: Sequence[Path], parameters: dict[str, Any]
+) -> list[Record]:
+    given = {name: value for name, value in parameters.items() if value is not None}
+    with ExitStack() as stack:
+        files = [
+            ("file", (picture.name, stack.enter_context(picture.open("rb"))))
+            for picture in pictures
+        ]
+        try:
+            answer = predictor.post("/v1/predict", params=given, files=files)
+        except ClientError as error:
+            problems = error.problem.get("errors", [])
+            # If no picture of a request can be used, the request itself is answered with an error.
+            if len(problems) != len(pictures) or problems[0]["field"] in given:
+                raise
+            return [{"error": {"detail": problem["detail"]}} for problem in problems]
+    predictions: list[Record] = answer["predictions"]
+    return predictions

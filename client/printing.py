@@ -1,0 +1,124 @@
+"""Prints what the services answer."""
+
+import shlex
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from client.service import Record
+
+#: So many rejected files are named; the record has them all.
+NAMED_FILES = 10
+
+
+def print_result(record: Record, console: Console) -> None:
+    """Print what a training that succeeded has come to."""
+    dataset, cache, metrics = record["dataset"], record["cache"], record["metrics"]
+    console.print(
+        f"{dataset['images']} images, {len(dataset['labels'])} labels, "
+        f"{len(dataset['rejected'])} rejected; {cache['computed']} through the backbone, "
+        f"{cache['reused']} reused ({cache['seconds_saved']:.1f} s saved)",
+        soft_wrap=True,
+    )
+    for image in dataset["rejected"][:NAMED_FILES]:
+        line = f"  {image['name']}: {image['verdict']}. {image['detail']}"
+        console.print(escape(line), soft_wrap=True)
+    console.print(_labels(metrics["test"]["per_class"]))
+    console.print(
+        f"Test accuracy {metrics['test']['accuracy']:.4f} on {metrics['test']['images']} images, "
+        f"published as {record['model']} version {record['version']}.",
+        soft_wrap=True,
+    )
+
+
+def curl_line(predictor: str, model: str, picture: Path | None) -> str:
+    """Return a command that predicts a picture with the model."""
+    url = f"{predictor}/v1/predict?model={quote(model)}"
+    path = str(picture.absolute()) if picture else "picture.jpg"
+    if any(character in path for character in ',;"\\'):
+        # Such names curl takes in quotes only.
+        path = '"' + path.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    return f"curl -F {shlex.quote(f'file=@{path}')} {shlex.quote(url)}"
+
+
+def print_predictions(predictions: list[Record], console: Console) -> None:
+    table = Table("picture", "label", "probability", "next")
+    for prediction in predictions:
+        table.add_row(*_prediction(prediction))
+    console.print(table)
+
+
+def print_models(models: list[Record], serving: dict[str, int | None], console: Console) -> None:
+    """Print the newest version of each model, and which one the predictor serves."""
+    columns = ("model", "version", "served", "architecture", "labels", "accuracy", "created")
+    table = Table(*columns, box=SIMPLE_HEAD)
+    for model in models:
+        newest = model["versions"][0]
+        pinned = " (pinned)" if model["pinned"] else ""
+        table.add_row(
+            escape(model["name"]),
+            str(newest["version"]),
+            f"{serving.get(model['name']) or '-'}{pinned}",
+            newest["architecture"],
+            str(len(newest["labels"])),
+            _accuracy(newest["metrics"]),
+            _time(newest["created_at"]),
+        )
+    console.print(table)
+
+
+def print_trainings(trainings: list[Record], console: Console) -> None:
+    table = Table("training", "model", "architecture", "state", "accuracy", box=SIMPLE_HEAD)
+    table.columns[0].no_wrap = True
+    for record in trainings:
+        version = f" {record['version']}" if record["version"] else ""
+        table.add_row(
+            record["id"],
+            escape(record["model"]) + version,
+            record["architecture"],
+            _state(record),
+            _accuracy(record["metrics"]),
+        )
+    console.print(table)
+
+
+def _labels(per_class: dict[str, Any]) -> Table:
+    table = Table("label", "precision", "recall", "F1", "test images")
+    for label, values in per_class.items():
+        scores = (f"{values[name]:.3f}" for name in ("precision", "recall", "f1"))
+        table.add_row(escape(label), *scores, str(values["support"]))
+    return table
+
+
+def _prediction(prediction: Record) -> list[str]:
+    picture = escape(prediction["file"])
+    if "error" in prediction:
+        return [picture, f"[red]{escape(prediction['error']['detail'])}[/]", "", ""]
+    others = (f"{item['label']} {item['probability']:.3f}" for item in prediction["top"][1:])
+    return [
+        picture,
+        escape(prediction["label"]),
+        f"{prediction['probability']:.3f}",
+        escape(", ".join(others)),
+    ]
+
+
+def _state(record: Record) -> str:
+    progress = record["progress"]
+    if not progress or not progress["total"]:
+        return str(record["state"])
+    return f"{record['state']} {progress['done'] / progress['total']:.0%}"
+
+
+def _accuracy(metrics: Record) -> str:
+    return f"{metrics['test']['accuracy']:.4f}" if "test" in metrics else "-"
+
+
+def _time(text: str) -> str:
+    return f"{datetime.fromisoformat(text).astimezone():%Y-%m-%d %H:%M}"

@@ -1,0 +1,116 @@
+"""Talks to one of the services, and says what went wrong in a sentence."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+
+from client.errors import ClientError, Unreachable
+
+#: Heartbeats come every 15 seconds; whoever is silent for longer is gone.
+TIMEOUT = httpx.Timeout(60, connect=5)
+
+Record = dict[str, Any]
+
+
+class Service:
+    """A connection to the trainer or the predictor.
+
+    Args:
+        name: what messages call it.
+        url: where it answers.
+        setting: the environment variable that says so.
+    """
+
+    def __init__(self, name: str, url: str, setting: str) -> None:
+        self.name = name
+        self.url = url.rstrip("/")
+        self._setting = setting
+        self.http = httpx.Client(base_url=self.url, timeout=TIMEOUT)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.http.close()
+
+    def get(self, path: str, **options: Any) -> Any:
+        return self.request("GET", path, **options)
+
+    def post(self, path: str, **options: Any) -> Any:
+        return self.request("POST", path, **options)
+
+    def request(self, method: str, path: str, **options: Any) -> Any:
+        """Send a request and return the JSON of its answer.
+
+        Raises:
+            Unreachable: no answer came.
+            ClientError: the answer is an error, or none that this service would give.
+        """
+        with self.errors_in_words():
+            answer = self.http.request(method, path, **options)
+            self.require_success(answer)
+            try:
+                return answer.json()
+            except ValueError:
+                raise self._stranger() from None
+
+    def list(self, path: str) -> list[Record]:
+        """Return the records that a path lists."""
+        records = self.get(path)
+        if not isinstance(records, list):
+            raise self._stranger()
+        return records
+
+    def require_success(self, answer: httpx.Response) -> None:
+        """Raise what an answer says is wrong."""
+        if answer.is_success:
+            return
+        try:
+            problem = answer.json()
+            detail = str(problem["detail"])
+        except (ValueError, KeyError, TypeError):
+            raise self._stranger() from None
+        if detail == answer.reason_phrase:  # it knows no such path
+            raise self._stranger()
+        raise ClientError(detail, problem)
+
+    @contextmanager
+    def errors_in_words(self) -> Iterator[None]:
+        try:
+            yield
+        except (httpx.UnsupportedProtocol, httpx.InvalidURL):
+            raise ClientError(
+                f"{self._setting}: expected an address like http://127.0.0.1:8000. "
+                f"Received: {self.url!r}"
+            ) from None
+        except httpx.RemoteProtocolError:
+            raise self._stranger() from None
+        except httpx.TransportError as error:
+            reason = str(error) or type(error).__name__
+            raise Unreachable(
+                f"The {self.name} at {self.url} can't be reached: {reason}. {self._advice()}"
+            ) from None
+
+    def _stranger(self) -> ClientError:
+        return ClientError(
+            f"What answers at {self.url} is not Headstart's {self.name}. {self._advice()}"
+        )
+
+    def _advice(self) -> str:
+        return f"{self._setting} says where it is."
+
+
+def trainer_at(url: str) -> Service:
+    return Service("trainer", url, "HEADSTART_TRAINER_URL")
+
+
+def predictor_at(url: str) -> Service:
+    return Service("predictor", url, "HEADSTART_PREDICTOR_URL")

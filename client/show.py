@@ -1,0 +1,157 @@
+"""Shows the events of a training: live bars on a terminal, lines elsewhere."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.filesize import decimal
+from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TransferSpeedColumn,
+)
+
+from client.service import Record
+
+#: Without a terminal there is a line at most this often.
+LINE_SECONDS = 2.0
+ENDS = {"succeeded", "failed", "cancelled"}
+
+Show = Callable[[Record], None]
+
+
+@contextmanager
+def shown(console: Console) -> Iterator[Show]:
+    """Yield what each event of a training is to be passed to."""
+    if not console.is_terminal:
+        yield Lines(console)
+        return
+    with Progress(
+        TextColumn("{task.description:<11}"),
+        BarColumn(bar_width=20),
+        TextColumn("{task.fields[counts]:>11}"),
+        TextColumn("{task.fields[news]}"),
+        console=console,
+    ) as bars:
+        yield Bars(bars)
+
+
+@contextmanager
+def upload_shown(console: Console, name: str, length: int) -> Iterator[Callable[[int], None]]:
+    """Yield what the number of bytes sent is to be passed to, each time that some are."""
+    if not console.is_terminal:
+        console.print(escape(f"uploading {name}, {decimal(length)}"), highlight=False)
+        yield lambda _: None
+        return
+    with Progress(
+        TextColumn("{task.description:<11}"),
+        BarColumn(bar_width=20),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        console=console,
+    ) as bars:
+        task = bars.add_task("uploading", total=length)
+        yield lambda sent: bars.advance(task, sent)
+
+
+class Bars:
+    """One bar for every phase that the training has entered."""
+
+    def __init__(self, bars: Progress) -> None:
+        self._bars = bars
+        self._tasks: dict[str, TaskID] = {}
+
+    def __call__(self, event: Record) -> None:
+        match event["type"]:
+            case "state":
+                self._leave(event)
+                self._enter(event["state"])
+            case "progress":
+                self._update(event["phase"], event["done"], event["total"])
+                # The head's bar tells of its epochs instead.
+                if event["phase"] != "head":
+                    self._tell(event["phase"], speed(event))
+            case "epoch":
+                self._update("head", event["epoch"], event["epochs"])
+                self._tell("head", losses(event))
+            case "warning":
+                self._bars.console.print(f"[yellow]Warning:[/] {escape(event['detail'])}")
+
+    def _enter(self, state: str) -> None:
+        if state not in ENDS and state not in self._tasks:
+            self._tasks[state] = self._bars.add_task(state, total=None, counts="", news="")
+
+    def _leave(self, event: Record) -> None:
+        if event["previous"] in self._tasks:
+            task = self._tasks[event["previous"]]
+            done = self._bars.tasks[task].completed or 1
+            self._bars.update(task, total=done, completed=done)
+            took = f"{event['previous_seconds']:.1f} s"
+            # What the head has come to is worth keeping in sight.
+            kept = self._bars.tasks[task].fields["news"] if event["previous"] == "head" else ""
+            self._tell(event["previous"], f"{took}  {kept}".rstrip())
+
+    def _update(self, phase: str, done: int, total: int) -> None:
+        self._enter(phase)
+        counts = f"{done}/{total}"
+        self._bars.update(self._tasks[phase], completed=done, total=total, counts=counts)
+
+    def _tell(self, phase: str, news: str) -> None:
+        self._bars.update(self._tasks[phase], news=news)
+
+
+class Lines:
+    """A line when a phase is entered or left, and now and then in between."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._reached = ""
+        self._shown = 0.0
+
+    def __call__(self, event: Record) -> None:
+        match event["type"]:
+            case "state":
+                self._change(event)
+            case "progress" if event["phase"] != "head":
+                counts = f"{event['done']}/{event['total']}"
+                self._tell(event["phase"], f"{counts} {speed(event)}", counts)
+            case "epoch":
+                news = f"{event['epoch']}/{event['epochs']} {losses(event)}"
+                self._tell("head", news, news)
+            case "warning":
+                self._print(f"warning: {event['detail']}")
+
+    def _change(self, event: Record) -> None:
+        if event["previous"]:
+            self._line(event["previous"], f"{self._reached} took {event['previous_seconds']:.1f} s")
+        self._reached, self._shown = "", time.monotonic()
+        self._line(event["state"], "")
+
+    def _tell(self, phase: str, news: str, reached: str) -> None:
+        self._reached = reached
+        if time.monotonic() - self._shown >= LINE_SECONDS:
+            self._shown = time.monotonic()
+            self._line(phase, news)
+
+    def _line(self, phase: str, news: str) -> None:
+        self._print(f"{phase:<11} {' '.join(news.split())}".rstrip())
+
+    def _print(self, line: str) -> None:
+        self._console.print(escape(line), highlight=False, soft_wrap=True)
+
+
+def speed(progress: Record) -> str:
+    if not progress["per_second"]:
+        return ""
+    unit = "epochs/s" if progress["phase"] == "head" else "images/s"
+    return f"{progress['per_second']:.0f} {unit}, ETA {progress['eta_seconds']:.0f} s"
+
+
+def losses(epoch: Record) -> str:
+    values = ((name, epoch[name]) for name in ("val_loss", "val_accuracy"))
+    return " ".join(f"{name} {value:.3f}" for name, value in values if value is not None)
