@@ -6,7 +6,6 @@ and the file server keeps its lock, or it hangs.
 """
 
 import fcntl
-import json
 import logging
 import os
 import socket
@@ -16,6 +15,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
+
+from pydantic import BaseModel, ValidationError
 
 from shared.errors import HeadstartError
 from shared.files import atomic_write
@@ -35,6 +36,14 @@ class LeaseLost(Exception):
 
 class WorkersDied(HeadstartError):
     title = "Workers died"
+
+
+class Holder(BaseModel):
+    """What a lease says of who holds it, for those who look after a fault."""
+
+    host: str
+    pid: int
+    deaths: int
 
 
 class Lease:
@@ -165,11 +174,12 @@ def _sign(file: IO[str]) -> int:
     """Write who holds the lease and return how many died holding it: they left their names."""
     file.seek(0)
     try:
-        deaths = int(json.loads(file.read())["deaths"]) + 1
-    except (ValueError, KeyError):
+        deaths = Holder.model_validate_json(file.read()).deaths + 1
+    except ValidationError:
         deaths = 0
     file.truncate(0)
-    json.dump({"host": socket.gethostname(), "pid": os.getpid(), "deaths": deaths}, file)
+    holder = Holder(host=socket.gethostname(), pid=os.getpid(), deaths=deaths)
+    file.write(holder.model_dump_json())
     file.flush()
     return deaths
 

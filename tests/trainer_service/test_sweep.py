@@ -1,0 +1,233 @@
+"""The sweep, on a real Redis: what got lost is found, and what is not lost is left alone."""
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from shared.errors import Unavailable
+from trainer_service.bottleneck import ShardImage, ShardResult
+from trainer_service.celery_app import QUEUE, create_celery
+from trainer_service.event_log import connect
+from trainer_service.lease import lease
+from trainer_service.queue import QueueView, TaskQueue, WorkerQueue
+from trainer_service.schemas import (
+    DatasetRecord,
+    DatasetState,
+    State,
+    TrainingDataset,
+    TrainingRecord,
+    TrainingRequest,
+    Transition,
+)
+from trainer_service.settings import TrainerSettings
+from trainer_service.shards import Shards
+from trainer_service.steps import PREPARE, Step
+from trainer_service.stores import Stores
+from trainer_service.sweep import Sweep
+
+pytestmark = pytest.mark.integration
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+LEASE_SECONDS = 20
+NOWHERE = "redis://127.0.0.1:1/0"
+RESULT = ShardResult(computed=1, seconds=1.0, rejected={})
+
+
+class Trainer:
+    """A store, a queue and a sweep with a clock of its own."""
+
+    def __init__(self, store, redis_url):
+        settings = TrainerSettings(store=store, redis_url=redis_url)
+        self.stores = Stores.open(settings)
+        self.redis = connect(redis_url)
+        self.redis.flushall()
+        self.queue = TaskQueue(create_celery(settings))
+        self.now = 0.0
+        self.sweep = self.another_sweep()
+
+    def another_sweep(self, client=None):
+        view = QueueView(client or self.redis)
+        return Sweep(self.stores, view, self.queue, LEASE_SECONDS, clock=lambda: self.now)
+
+    def queued(self):
+        """Return the ids on the queue in the order in which workers will get them."""
+        messages = self.redis.lrange(QUEUE, 0, -1)
+        return [json.loads(message)["headers"]["id"] for message in reversed(messages)]
+
+    def pass_time(self, sweeps=2):
+        """Sweep as often as a worker does in so many intervals; return what was submitted."""
+        submitted = []
+        for _ in range(sweeps):
+            # Redis has its own clock, which does not wait for ours.
+            self.redis.delete("headstart:sweep")
+            submitted += [step.id for step in self.sweep()]
+            self.now += self.sweep.interval
+        return submitted
+
+    def training(self, number, state=State.QUEUED):
+        at = START + timedelta(seconds=number)
+        record = TrainingRecord(
+            # Ids of one second are in no order.
+            id=f"20260101-000000-{(number * 7919) % 2**24:06x}",
+            created_at=at,
+            model="m",
+            architecture="efficientnet_lite0",
+            state=state,
+            dataset=TrainingDataset(id="20260101-000000-aaaaaa"),
+            transitions=[Transition(state=state, at=at)],
+            request=TrainingRequest(),
+        )
+        self.stores.trainings.create(record)
+        return record.id
+
+    def planned(self, number):
+        """Make a training in its bottleneck phase, with three shards."""
+        training_id = self.training(number, State.BOTTLENECK)
+        shards = Shards(self.stores.trainings.directory(training_id))
+        shards.plan([ShardImage(sha256=f"{image}", path=f"/{image}") for image in range(96)])
+        assert shards.count() == 3
+        return training_id, shards
+
+    def dataset(self, state, *, submitted):
+        record = DatasetRecord(
+            id=f"20260101-000000-{len(list(self.stores.datasets.files())):06x}",
+            created_at=START,
+            state=state,
+            source="a.zip",
+            path=False,
+            submitted=submitted,
+        )
+        self.stores.datasets.create(record)
+        return record.id
+
+
+@pytest.fixture
+def trainer(tmp_path, redis_url):
+    return Trainer(tmp_path, redis_url)
+
+
+def test_forty_trainings_that_wait_are_left_alone(trainer):
+    ids = [trainer.training(number) for number in range(40)]
+    for training_id in ids:
+        trainer.queue.prepare(training_id)
+
+    assert trainer.pass_time(sweeps=20) == []
+    assert trainer.queued() == [f"{PREPARE}:{training_id}" for training_id in ids]
+
+
+def test_what_an_emptied_redis_lost_is_submitted_once_and_in_order(trainer):
+    ids = [trainer.training(number) for number in range(40)]
+    for training_id in ids:
+        trainer.queue.prepare(training_id)
+    trainer.redis.flushall()
+    expected = [f"{PREPARE}:{training_id}" for training_id in ids]
+
+    assert trainer.pass_time(sweeps=20) == expected
+    assert trainer.queued() == expected
+
+
+def test_a_step_that_was_only_just_fetched_is_not_lost(trainer):
+    training_id = trainer.training(0)
+    assert trainer.sweep() == []
+    trainer.now += trainer.sweep.interval * 0.9
+    assert trainer.sweep() == []
+    with trainer.stores.trainings.lease(training_id):
+        assert trainer.pass_time(sweeps=3) == []
+    assert trainer.pass_time() == [f"{PREPARE}:{training_id}"]
+
+
+def test_only_shards_that_nobody_has_or_computes_are_lost(trainer):
+    training_id, shards = trainer.planned(0)
+    shards.finish(0, RESULT)
+    with lease(shards.lease_file(1)):
+        assert trainer.pass_time() == [f"training.extract_shard:{training_id}:2"]
+
+
+def test_a_training_with_all_its_shards_is_finished(trainer):
+    training_id, shards = trainer.planned(0)
+    for number in range(3):
+        shards.finish(number, RESULT)
+
+    assert trainer.pass_time() == [f"training.finish:{training_id}"]
+
+
+@pytest.mark.parametrize("state", [State.HEAD, State.EVALUATING, State.PUBLISHING])
+def test_a_training_whose_worker_died_later_is_finished(trainer, state):
+    training_id, shards = trainer.planned(0)
+    for number in range(3):
+        shards.finish(number, RESULT)
+    trainer.stores.trainings.update(training_id, lambda record: record.enter(state))
+
+    assert trainer.pass_time() == [f"training.finish:{training_id}"]
+
+
+def test_a_training_whose_plan_was_not_entered_is_prepared_again(trainer):
+    training_id, _ = trainer.planned(0)
+    trainer.training(0, State.PREPARING)  # the same record, in the state before
+
+    assert trainer.pass_time() == [f"{PREPARE}:{training_id}"]
+
+
+@pytest.mark.parametrize("state", [state for state in State if state.ended])
+def test_what_has_ended_is_left_alone(trainer, state):
+    trainer.training(0, state)
+    assert trainer.pass_time(sweeps=10) == []
+
+
+def test_a_training_that_ends_is_left_alone_from_then_on(trainer):
+    training_id = trainer.training(0)
+    assert len(trainer.pass_time()) == 1
+    trainer.redis.flushall()
+    trainer.stores.trainings.update(training_id, lambda record: record.enter(State.CANCELLED))
+    assert trainer.pass_time(sweeps=10) == []
+
+
+def test_datasets_that_were_submitted_by_themselves_are_read(trainer):
+    queued = trainer.dataset(DatasetState.QUEUED, submitted=True)
+    reading = trainer.dataset(DatasetState.READING, submitted=True)
+    held = trainer.dataset(DatasetState.READING, submitted=True)
+    trainer.dataset(DatasetState.READY, submitted=True)
+    trainer.dataset(DatasetState.FAILED, submitted=True)
+    trainer.dataset(DatasetState.QUEUED, submitted=False)
+
+    with trainer.stores.datasets.lease(held):
+        assert set(trainer.pass_time()) == {f"dataset.read:{queued}", f"dataset.read:{reading}"}
+
+
+def test_two_workers_that_sweep_at_once_submit_once(trainer):
+    ids = {f"{PREPARE}:{trainer.training(number)}" for number in range(5)}
+    other = trainer.another_sweep()
+    for sweep in (trainer.sweep, other):
+        sweep()
+    trainer.now += trainer.sweep.interval
+    submitted = [step.id for sweep in (trainer.sweep, other) for step in sweep()]
+
+    assert sorted(submitted) == sorted(ids)
+    assert sorted(trainer.queued()) == sorted(ids)
+
+
+def test_while_redis_is_away_nothing_is_lost_and_nothing_raised(trainer):
+    trainer.training(0)
+    sweep = trainer.another_sweep(connect(NOWHERE))
+    for _ in range(3):
+        assert sweep() == []
+        trainer.now += sweep.interval
+    assert len(trainer.pass_time()) == 1
+
+
+def test_a_step_that_cannot_be_submitted_fails_a_request_but_not_a_training(tmp_path):
+    app = create_celery(TrainerSettings(store=tmp_path, redis_url=NOWHERE))
+    step = Step(PREPARE, ("20260101-000000-aaaaaa",))
+
+    with pytest.raises(Unavailable, match="Redis"):
+        TaskQueue(app).submit([step])
+    WorkerQueue(app).submit([step])
+
+
+def test_the_view_shows_what_celery_has_queued(trainer):
+    view = QueueView(trainer.redis)
+    assert view.steps() == set()
+    steps = [Step("training.extract_shard", ("20260101-000000-aaaaaa", 3)), Step("x", ())]
+    trainer.queue.submit(steps)
+    assert view.steps() == {"training.extract_shard:20260101-000000-aaaaaa:3", "x"}
