@@ -8,6 +8,7 @@ from types import FrameType
 
 from pydantic import ValidationError
 
+from client.errors import ClientError
 from launcher.demo import demo
 from launcher.errors import LaunchError
 from launcher.services import running_services
@@ -26,7 +27,7 @@ def main() -> int:
             demo(trainer, predictor, directory, arguments.data, arguments.architecture)
         else:
             _up(trainer, predictor, directory)
-    except LaunchError as error:
+    except (LaunchError, ClientError) as error:
         sys.stderr.write(f"{error}\n")
         return 1
     except ValidationError as error:

@@ -4,6 +4,7 @@ import io
 import os
 import signal
 import subprocess
+import time
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -14,7 +15,6 @@ from typing import Any, Self
 import httpx
 
 from launcher.digits import write_digits
-from launcher.follow import wait_until
 from launcher.services import free_port, redis_server, running_services, running_worker
 from predictor_service.settings import PredictorSettings
 from trainer_service.settings import TrainerSettings
@@ -61,7 +61,10 @@ class Stack:
             answer = self.predictor.get(url)
             return answer.is_success and answer.json()["version"] == version
 
-        assert wait_until(is_served, 30), self.predictor.get(url).text
+        deadline = time.monotonic() + 30
+        while not is_served():
+            assert time.monotonic() < deadline, self.predictor.get(url).text
+            time.sleep(0.1)
 
     def predict(self, model: str, pictures: Mapping[str, bytes]) -> list[Record]:
         files = [("file", item) for item in pictures.items()]
