@@ -27,7 +27,8 @@ class Upload:
         self.bytes = length
         self.sample = sample
         self.sent: Callable[[int], None] = lambda _: None
-        self._chunks = chunks
+        # An empty piece would be taken for the end.
+        self._chunks = filter(None, chunks)
 
     def read(self, _: int = -1) -> bytes:
         """Return the next piece, which is empty at the end: this is all that httpx asks of a file.

@@ -1,0 +1,115 @@
+"""What the commands take and send."""
+
+import inspect
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from client.app import app, train_command
+from client.printing import curl_line
+from client.training import model_name
+from trainer_service.schemas import EarlyStopping, SplitFractions, TrainingRequest
+
+NESTED = {
+    "early_stopping": (EarlyStopping, {"metric": "early_stopping"}),
+    "split": (SplitFractions, {}),
+}
+
+
+def run(*arguments):
+    return CliRunner().invoke(app, list(arguments), prog_name="headstart")
+
+
+def test_every_field_of_a_training_is_an_option():
+    options = set(inspect.signature(train_command).parameters)
+    wanted = set(TrainingRequest.model_fields) - set(NESTED)
+    for kind, renamed in NESTED.values():
+        wanted |= {renamed.get(name, name) for name in kind.model_fields}
+    assert wanted <= options
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["train"],
+        ["train", "{tmp}", "--dataset", "pets"],
+        ["train", "{tmp}/nowhere"],
+        ["train", "{tmp}", "--epochs", "many"],
+        ["train", "{tmp}", "--early-stopping", "off", "--patience", "3"],
+        ["predict"],
+        ["predict", "{tmp}/nowhere.jpg"],
+        ["predict", "{tmp}"],
+        ["cancel"],
+        ["fly"],
+    ],
+)
+def test_wrong_usage_ends_with_2(tmp_path, arguments):
+    done = run(*(argument.format(tmp=tmp_path) for argument in arguments))
+
+    assert done.exit_code == 2
+    assert "Usage" in done.output
+    assert "Traceback" not in done.output
+
+
+@pytest.mark.parametrize("command", [["models"], ["trainings"], ["cancel", "1"], ["train", "."]])
+def test_a_service_that_does_not_answer_ends_with_3_and_says_where_it_was_sought(command):
+    done = run(*command, "--trainer", "http://127.0.0.1:1")
+
+    assert done.exit_code == 3
+    assert done.stderr.startswith("The trainer at http://127.0.0.1:1 can't be reached: ")
+    assert done.stderr.count("\n") == 1
+
+
+def test_an_address_that_is_none_is_said_so():
+    done = run("models", "--trainer", "localhost:8000")
+
+    assert done.exit_code == 1
+    assert "Received: 'localhost:8000'" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "model"),
+    [("pets", "pets"), ("my pets!", "my-pets"), ("pets.v2.tar.gz", "pets"), ("猫", "default")],
+)
+def test_a_model_is_named_like_its_images(tmp_path, name, model):
+    assert model_name(tmp_path / name) == model
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+@pytest.mark.parametrize("name", ["cat.jpg", "my cat's.jpg", 'a,b;"c".jpg'])
+def test_the_curl_line_survives_any_file_name(tmp_path, name):
+    picture = tmp_path / name
+    picture.write_bytes(b"picture")
+    line = curl_line("http://127.0.0.1:8001", "pets", picture)
+    # curl itself shows what it would send: the file is read before a connection is made.
+    command, *options = shlex.split(line)
+    done = subprocess.run(
+        [
+            command,
+            "--silent",
+            "--show-error",
+            "--connect-timeout",
+            "1",
+            *options[:-1],
+            "http://127.0.0.1:1",
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert options[-1] == "http://127.0.0.1:8001/v1/predict?model=pets"
+    assert done.returncode == 7, done.stderr  # the connection failed, not the reading
+
+
+def test_it_starts_as_a_module_without_importing_what_services_need():
+    code = "import sys, client.app; print({'tensorflow', 'fastapi', 'numpy'} & set(sys.modules))"
+    root = Path(__file__).parents[2]
+    done = subprocess.check_output([sys.executable, "-c", code], cwd=root, text=True)
+
+    assert done.strip() == "set()"
