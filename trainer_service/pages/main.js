@@ -1,0 +1,18 @@
+import { start } from "./lib/router.js";
+import { compare } from "./views/compare.js";
+import { dataset } from "./views/dataset.js";
+import { models } from "./views/models.js";
+import { pictures } from "./views/pictures.js";
+import { training } from "./views/training.js";
+import { trainings } from "./views/trainings.js";
+
+const root = document.getElementById("main");
+document.getElementById("skip").addEventListener("click", () => root.focus());
+// A file that misses the drop zone must not replace the page.
+for (const type of ["dragover", "drop"]) window.addEventListener(type, (event) => event.preventDefault());
+
+start(root, { "": pictures, datasets: dataset, trainings: trainingOrAll, models, compare });
+
+function trainingOrAll(context) {
+  return context.parts.length ? training(context) : trainings(context);
+}

@@ -1,0 +1,84 @@
+/* The trainer's HTTP API. Paths are relative, so that the page works wherever a proxy puts it. */
+
+/** What the API, or the network, answered instead: `message` is meant for people. */
+export class ApiError extends Error {
+  constructor(message, status = 0, errors = []) {
+    super(message);
+    this.status = status;
+    this.errors = errors;
+  }
+}
+
+const UNREACHABLE = "The trainer can't be reached. Is it still running?";
+
+export function get(path, signal) {
+  return call(path, { signal, headers: { Accept: "application/json" } });
+}
+
+export function post(path, body = {}) {
+  return call(path, json("POST", body));
+}
+
+export function put(path, body) {
+  return call(path, json("PUT", body));
+}
+
+/**
+ * Post a form and tell how much of it is sent.
+ *
+ * `fetch` does not tell, hence XMLHttpRequest. `onProgress` gets the bytes sent and in all.
+ */
+export function upload(path, form, onProgress, signal) {
+  return new Promise((resolve, reject) => {
+    const request = new XMLHttpRequest();
+    request.open("POST", path);
+    request.upload.addEventListener("progress", (event) => onProgress(event.loaded, event.total));
+    request.addEventListener("load", () => {
+      const body = parsed(request.responseText);
+      if (request.status < 300) resolve(body);
+      else reject(problem(request.status, body));
+    });
+    request.addEventListener("error", () => reject(new ApiError("The upload was interrupted. " + UNREACHABLE)));
+    request.addEventListener("abort", () => reject(new DOMException("cancelled", "AbortError")));
+    signal?.addEventListener("abort", () => request.abort());
+    request.send(form);
+  });
+}
+
+export function imageUrl(datasetId, sha256) {
+  return `v1/datasets/${datasetId}/images/${sha256}`;
+}
+
+function json(method, body) {
+  return {
+    method,
+    body: JSON.stringify(body),
+    headers: { "Content-Type": "application/json", Accept: "application/json" },
+  };
+}
+
+async function call(path, options) {
+  let response;
+  try {
+    response = await fetch(path, options);
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new ApiError(UNREACHABLE);
+  }
+  const body = parsed(await response.text());
+  if (!response.ok) throw problem(response.status, body);
+  return body;
+}
+
+function problem(status, body) {
+  const message = body?.detail ?? `The trainer answered with status ${status}.`;
+  return new ApiError(message, status, body?.errors ?? []);
+}
+
+function parsed(text) {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,40 @@
+/* Numbers and times as people read them. */
+
+const UNITS = ["B", "kB", "MB", "GB", "TB"];
+const whole = new Intl.NumberFormat("en");
+const dates = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
+
+export const count = (value) => whole.format(value);
+
+export const plural = (value, one, many = `${one}s`) => `${count(value)} ${value === 1 ? one : many}`;
+
+/** A share from 0 to 1 as a percentage; 100 % only if it is all. */
+export function percent(value, digits = 1) {
+  if (value === null || value === undefined) return "–";
+  const shown = (value * 100).toFixed(digits);
+  return value < 1 && Number(shown) === 100 ? `> ${(100 - 10 ** -digits).toFixed(digits)} %` : `${shown} %`;
+}
+
+export const decimal = (value, digits = 3) => (value === null || value === undefined ? "–" : value.toFixed(digits));
+
+export function duration(seconds) {
+  if (seconds === null || seconds === undefined) return "–";
+  if (seconds < 10) return `${seconds.toFixed(1)} s`;
+  if (seconds < 60) return `${Math.round(seconds)} s`;
+  const minutes = Math.floor(seconds / 60);
+  if (minutes < 60) return `${minutes} min ${Math.round(seconds % 60)} s`;
+  return `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
+}
+
+export function bytes(value) {
+  const unit = value < 1 ? 0 : Math.min(Math.floor(Math.log10(value) / 3), UNITS.length - 1);
+  return `${(value / 1000 ** unit).toFixed(unit ? 1 : 0)} ${UNITS[unit]}`;
+}
+
+export const when = (iso) => dates.format(new Date(iso));
+
+/** `learning_rate` as "Learning rate". */
+export function words(name) {
+  const text = name.replaceAll("_", " ");
+  return text[0].toUpperCase() + text.slice(1);
+}

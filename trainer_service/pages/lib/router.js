@@ -1,0 +1,79 @@
+/* Which view is shown: the location's hash says it, so that reload, back and links work. */
+
+import { h, put } from "./dom.js";
+
+/** The hash of a view: `link("trainings", id)`, with what else it should show. */
+export function link(...parts) {
+  const query = typeof parts.at(-1) === "object" ? parts.pop() : {};
+  const text = new URLSearchParams(query).toString();
+  return `#/${parts.map(encodeURIComponent).join("/")}${text ? `?${text}` : ""}`;
+}
+
+/** Go to a view. */
+export const go = (...parts) => (location.hash = link(...parts));
+
+/**
+ * Show views as the hash asks for them, from now on.
+ *
+ * A view is an async function of `{root, parts, query, signal}`; the signal ends with it. It may
+ * return a function that is called with the query when nothing but that changes.
+ */
+export function start(root, views) {
+  let leave = new AbortController();
+  let shown = null;
+  let update = null;
+
+  async function show(first) {
+    const { path, parts, query } = read();
+    if (path === shown) return update?.(query);
+    leave.abort();
+    leave = new AbortController();
+    [shown, update] = [path, null];
+    markCurrent(path);
+    put(root);
+    if (!first) focusTop(root);
+    const { signal } = leave;
+    try {
+      const view = views[parts[0] ?? ""];
+      if (!view) throw new Error("There is no such page.");
+      const result = await view({ root, parts: parts.slice(1), query, signal });
+      if (!signal.aborted) update = result;
+    } catch (error) {
+      if (!signal.aborted) root.append(problem(error));
+    }
+  }
+
+  window.addEventListener("hashchange", () => show(false));
+  show(true);
+}
+
+/** What went wrong, in words. */
+export const problem = (error) => h("p", { class: "problem", role: "alert" }, error.message);
+
+function read() {
+  const [path, query = ""] = location.hash.replace(/^#\/?/, "").split("?");
+  const parts = path.split("/").filter(Boolean).map(decoded);
+  return { path, parts, query: Object.fromEntries(new URLSearchParams(query)) };
+}
+
+function decoded(part) {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
+  }
+}
+
+function markCurrent(path) {
+  const top = path.split("/")[0];
+  for (const anchor of document.querySelectorAll("header.page nav a")) {
+    const here = anchor.getAttribute("href") === `#/${top === "datasets" ? "" : top}`;
+    if (here) anchor.setAttribute("aria-current", "page");
+    else anchor.removeAttribute("aria-current");
+  }
+}
+
+function focusTop(root) {
+  root.focus({ preventScroll: true });
+  window.scrollTo(0, 0);
+}

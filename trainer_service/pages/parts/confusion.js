@@ -1,0 +1,83 @@
+/* The confusion matrix: a table of buttons, dark where there are many. */
+
+import { h } from "../lib/dom.js";
+import { plural } from "../lib/format.js";
+
+const MOVES = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
+
+/**
+ * A row for each true label, a column for each predicted one: `{element, select(truth, predicted)}`.
+ *
+ * One cell is reached by the tab key, the others from there by the arrow keys. `onChoose` gets the
+ * true and the predicted label of a cell.
+ */
+export function confusion(labels, matrix, onChoose) {
+  const cells = matrix.map((row, truth) => row.map((number, predicted) => cell(labels, matrix, truth, predicted)));
+  const table = h(
+    "table",
+    { class: "confusion" },
+    h("caption", {}, "Rows: what the pictures are. Columns: what they were taken for. Choose a cell to see its pictures."),
+    h("thead", {}, h("tr", {}, h("td", {}), labels.map((label) => h("th", { scope: "col" }, h("span", { title: label }, label))))),
+    h("tbody", {}, labels.map((label, truth) =>
+      h("tr", {}, h("th", { scope: "row", title: label }, label), cells[truth].map((button) => h("td", {}, button))))),
+  );
+  makeReachable(cells, 0, 0);
+  table.addEventListener("click", (event) => {
+    const at = position(cells, event.target.closest("button"));
+    if (at) onChoose(labels[at[0]], labels[at[1]]);
+  });
+  table.addEventListener("keydown", (event) => move(event, cells));
+
+  return {
+    element: h("div", { class: "scroll" }, table),
+    select(truth, predicted) {
+      for (const button of cells.flat()) button.setAttribute("aria-pressed", "false");
+      const [row, column] = [labels.indexOf(truth), labels.indexOf(predicted)];
+      if (row < 0 || column < 0) return;
+      cells[row][column].setAttribute("aria-pressed", "true");
+      makeReachable(cells, row, column);
+    },
+  };
+}
+
+function cell(labels, matrix, truth, predicted) {
+  const number = matrix[truth][predicted];
+  const share = number / Math.max(1, matrix[truth].reduce((sum, value) => sum + value, 0));
+  const kind = number === 0 ? "none" : truth === predicted ? "right" : "wrong";
+  return h(
+    "button",
+    {
+      type: "button",
+      class: `cell ${kind}${share > 0.5 ? " strong" : ""}`,
+      tabindex: -1,
+      "aria-pressed": "false",
+      "aria-label": `${plural(number, "picture")} of ${labels[truth]} taken for ${labels[predicted]}`,
+      vars: { "--share": (number && 0.15 + 0.85 * share).toFixed(3) },
+    },
+    number === 0 ? "·" : String(number),
+  );
+}
+
+function makeReachable(cells, row, column) {
+  for (const button of cells.flat()) button.tabIndex = -1;
+  cells[row][column].tabIndex = 0;
+}
+
+function move(event, cells) {
+  const step = MOVES[event.key];
+  const at = position(cells, document.activeElement);
+  if (!step || !at) return;
+  event.preventDefault();
+  const [row, column] = [at[0] + step[0], at[1] + step[1]];
+  if (!cells[row]?.[column]) return;
+  makeReachable(cells, row, column);
+  cells[row][column].focus();
+}
+
+function position(cells, button) {
+  for (const [row, buttons] of cells.entries()) {
+    const column = buttons.indexOf(button);
+    if (column >= 0) return [row, column];
+  }
+  return null;
+}

@@ -1,0 +1,52 @@
+/* Loss and accuracy of training and validation, drawn as epochs come in. */
+
+import { h } from "../lib/dom.js";
+import { decimal, percent } from "../lib/format.js";
+import { chart } from "./curves.js";
+
+const NAMES = ["loss", "val_loss", "accuracy", "val_accuracy"];
+
+/** `{element, add(epoch event), showHistory(rows)}`; hidden as long as there is no epoch. */
+export function curves() {
+  const [loss, accuracy] = [chart("Loss", decimal), chart("Accuracy", (value) => percent(value))];
+  const element = h("section", { class: "card", "aria-label": "Curves" },
+    h("h2", {}, "Head"), h("div", { class: "columns" }, loss.element, accuracy.element));
+  let values = fresh();
+  let waiting = false;
+
+  const draw = () => {
+    waiting = false;
+    element.hidden = values.loss.length === 0;
+    loss.draw(pair(values.loss, values.val_loss));
+    accuracy.draw(pair(values.accuracy, values.val_accuracy));
+  };
+  const drawSoon = () => {
+    if (!waiting) requestAnimationFrame(draw);
+    waiting = true;
+  };
+  return {
+    element,
+    add(event) {
+      // A phase that begins anew after a crash tells its epochs anew.
+      for (const name of NAMES) {
+        values[name].length = Math.min(values[name].length, event.epoch - 1);
+        values[name].push(event[name]);
+      }
+      drawSoon();
+    },
+    showHistory(rows) {
+      values = fresh();
+      for (const row of rows) for (const name of NAMES) values[name].push(row[name] ?? null);
+      drawSoon();
+    },
+  };
+}
+
+const fresh = () => Object.fromEntries(NAMES.map((name) => [name, []]));
+
+function pair(train, validation) {
+  return [
+    { name: "training", color: 2, dashed: true, values: train },
+    { name: "validation", color: 1, dashed: false, values: validation },
+  ];
+}

@@ -1,0 +1,70 @@
+/* Where a training stands: its phases in a row, and how far the present one is. */
+
+import { h, put } from "../lib/dom.js";
+import { count, duration, words } from "../lib/format.js";
+
+const PHASES = {
+  queued: "waits for a worker",
+  preparing: "reads the pictures",
+  bottleneck: "computes features",
+  head: "trains the head",
+  evaluating: "asks test pictures",
+  publishing: "exports the model",
+};
+const ENDS = { succeeded: "good", failed: "bad", cancelled: "warn" };
+
+/** A state as a coloured word. */
+export const stateTag = (state) => h("span", { class: `tag ${ENDS[state] ?? ""}` }, words(state));
+
+/** The phases: `{element, show(transitions)}`, transitions as the record has them. */
+export function phases() {
+  const element = h("ol", { class: "phases", "aria-label": "Phases" });
+  return {
+    element,
+    show(transitions) {
+      const last = transitions.at(-1);
+      put(element, Object.entries(PHASES).map(([name, what]) =>
+        phase(name, what, transitions.findLast(({ state }) => state === name), last)));
+    },
+  };
+}
+
+function phase(name, what, entered, last) {
+  const current = last.state === name;
+  const kind = current ? "current" : entered ? "done" : "ahead";
+  const time = entered && !current ? duration(entered.seconds) : what;
+  return h(
+    "li",
+    { class: kind, "aria-current": current ? "step" : null },
+    h("strong", {}, words(name)),
+    h("span", { class: "muted" }, time),
+  );
+}
+
+/** How far the present phase is: `{element, show(progress)}`. */
+export function progressBar() {
+  const bar = h("progress", { "aria-label": "Progress of the phase" });
+  const text = h("p", { class: "muted" });
+  const element = h("div", {}, bar, text);
+  return {
+    element,
+    show(progress) {
+      if (!progress?.total) {
+        bar.removeAttribute("value");
+        put(text, progress ? "Nothing to do here." : " ");
+        return;
+      }
+      bar.max = progress.total;
+      bar.value = progress.done;
+      put(text, described(progress));
+    },
+  };
+}
+
+function described({ phase: name, done, total, per_second: speed, eta_seconds: left }) {
+  const what = name === "head" ? "epochs" : "images";
+  const parts = [`${count(done)} of ${count(total)} ${what}`];
+  if (speed) parts.push(`${speed < 10 ? speed.toFixed(1) : count(Math.round(speed))} ${what}/s`);
+  if (left && done < total) parts.push(`${duration(left)} left`);
+  return parts.join(" · ");
+}

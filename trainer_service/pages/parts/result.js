@@ -1,0 +1,135 @@
+/* The evaluation of a training that succeeded. */
+
+import { get, imageUrl } from "../lib/api.js";
+import { announce, h, put } from "../lib/dom.js";
+import { duration, plural, words } from "../lib/format.js";
+import { go, link } from "../lib/router.js";
+import { confusion } from "./confusion.js";
+import { answered, pictures } from "./figures.js";
+import { perLabel } from "./metrics.js";
+
+const MISTAKES = 12;
+const RANDOM = 10;
+const PAGE = 60;
+
+/** Fill `root` and return the function that shows the cell that a query names. */
+export async function result(root, record, report, signal) {
+  const about = await get("v1/about", signal);
+  const matrix = matrixCard(record, report);
+  put(root,
+    h("div", { class: "columns" }, matrix.element, labelCard(report)),
+    matrix.pictures,
+    mistakesCard(record, report),
+    randomCard(record, report),
+    h("div", { class: "columns" }, callCard(record, report, about), factsCard(record)));
+  announce("The evaluation is there.");
+  return matrix.show;
+}
+
+function labelCard({ metrics }) {
+  return h("section", { class: "card" }, h("h2", {}, "Labels"), perLabel(metrics.test));
+}
+
+function matrixCard({ id, dataset }, { labels, metrics, test }) {
+  const choose = (truth, predicted) => go("trainings", id, { truth, predicted });
+  const table = confusion(labels, metrics.test.confusion_matrix, choose);
+  const shown = h("section", { class: "card", "aria-live": "polite", "aria-label": "Pictures of the chosen cell" });
+  shown.hidden = true;
+  return {
+    element: h("section", { class: "card" }, h("h2", {}, "Confusion"), table.element),
+    pictures: shown,
+    show({ truth, predicted }) {
+      table.select(truth, predicted);
+      shown.hidden = truth === undefined;
+      if (shown.hidden) return;
+      const rows = test.filter((row) => row.label === truth && row.predicted === predicted);
+      put(shown,
+        h("div", { class: "row between" },
+          h("h2", {}, h("span", { class: "name" }, truth), " taken for ", h("span", { class: "name" }, predicted), `: ${plural(rows.length, "picture")}`),
+          h("a", { class: "button", href: link("trainings", id) }, "Close")),
+        paged(rows, dataset.id));
+    },
+  };
+}
+
+function paged(rows, datasetId) {
+  const grid = pictures(rows.slice(0, PAGE).map((row) => answered(datasetId, row)));
+  if (rows.length <= PAGE) return grid;
+  const more = h("button", { type: "button", onclick: () => {
+    grid.append(...rows.slice(PAGE).map((row) => answered(datasetId, row)));
+    more.remove();
+  } }, `Show all ${rows.length}`);
+  return [grid, more];
+}
+
+function mistakesCard({ dataset }, { test }) {
+  const wrong = test.filter((row) => row.label !== row.predicted).sort((a, b) => b.probability - a.probability);
+  return h("section", { class: "card" }, h("h2", {}, "Most confident mistakes"),
+    wrong.length ? pictures(wrong.slice(0, MISTAKES).map((row) => answered(dataset.id, row))) : h("p", { class: "good" }, "None: every test picture was answered right."));
+}
+
+function randomCard({ dataset }, { test }) {
+  const grid = h("div", {});
+  const draw = () => put(grid, pictures(sample(test, RANDOM).map((row) => answered(dataset.id, row))));
+  draw();
+  return h("section", { class: "card" },
+    h("div", { class: "row between" }, h("h2", {}, "Test pictures at random"), test.length > RANDOM ? h("button", { type: "button", onclick: draw }, "Ten others") : null),
+    grid);
+}
+
+function sample(rows, number) {
+  const left = [...rows];
+  const drawn = [];
+  while (left.length && drawn.length < number) drawn.push(...left.splice(Math.floor(Math.random() * left.length), 1));
+  return drawn;
+}
+
+function callCard({ model, dataset }, { test }, about) {
+  const address = about.predictor_url ?? `${location.protocol}//${location.hostname}:${about.predictor_port}`;
+  const predict = `${address.replace(/\/$/, "")}/v1/predict?model=${model}`;
+  const picture = new URL(imageUrl(dataset.id, test[0].sha256), document.baseURI.split("#")[0]);
+  return h("section", { class: "card stack" }, h("h2", {}, "Use it"),
+    h("p", {}, "The predictor serves it a few seconds after it is published. Ask it with a picture of yours:"),
+    copyable(`curl -F file=@picture.jpg '${predict}'`, "own"),
+    h("p", {}, "or with one of the test pictures:"),
+    copyable(`curl -s '${picture}' | curl -F file=@- '${predict}'`, "test"));
+}
+
+function copyable(text, name) {
+  const button = h("button", { type: "button", "aria-label": "Copy the line" }, "Copy");
+  button.addEventListener("click", async () => {
+    try {
+      await navigator.clipboard.writeText(text);
+      put(button, "Copied");
+    } catch {
+      // Browsers allow it on https and on localhost only.
+      getSelection().selectAllChildren(line);
+      put(button, "Selected");
+    }
+  });
+  const line = h("pre", { tabindex: 0, "data-line": name, "aria-label": "Command line" }, text);
+  return h("div", { class: "copyable" }, line, button);
+}
+
+function factsCard({ id, cache, dataset, transitions, request, version }) {
+  const seconds = transitions.reduce((sum, transition) => sum + (transition.seconds ?? 0), 0);
+  const { split } = dataset;
+  const facts = [
+    ["Took", duration(seconds)],
+    ["Features", cacheUse(cache)],
+    ["Split", `${split.train} training, ${split.validation} validation, ${split.test} test`],
+    ["Version", String(version)],
+  ];
+  return h("section", { class: "card" }, h("h2", {}, "Facts"), definitions(facts),
+    h("details", {}, h("summary", {}, "Settings"), definitions(Object.entries(request).filter(([, value]) => value !== null).map(([name, value]) =>
+      [words(name), typeof value === "object" ? Object.entries(value).map(([key, one]) => `${key} ${one}`).join(", ") : String(value)]))),
+    h("p", { class: "after" }, h("a", { class: "button", href: `v1/trainings/${id}/report` }, "Report")));
+}
+
+function cacheUse(cache) {
+  if (!cache) return "–";
+  if (!cache.reused) return `computed for ${plural(cache.computed, "picture")}`;
+  return `reused for ${plural(cache.reused, "picture")}, which saved ${duration(cache.seconds_saved)}; computed for ${cache.computed}`;
+}
+
+const definitions = (pairs) => h("dl", {}, pairs.map(([name, value]) => [h("dt", {}, name), h("dd", { class: "name" }, value)]));

@@ -1,0 +1,27 @@
+/* What about the data the user may want to change. */
+
+import { h, put } from "../lib/dom.js";
+
+/** `{element, add(warning event), showRecord(record)}`. */
+export function warningList() {
+  const element = h("ul", { class: "warnings" });
+  const shown = new Map();
+  const show = (code, ...content) => {
+    shown.set(code, h("li", {}, content));
+    put(element, [...shown.values()]);
+  };
+  const rejected = (images, detail) =>
+    show("rejected_images", h("details", {}, h("summary", { class: "warn" }, detail),
+      h("ul", {}, images.map((image) => h("li", { class: "name" }, `${image.name}: ${image.verdict}${image.detail ? `, ${image.detail}` : ""}`)))));
+  return {
+    element,
+    add(event) {
+      if (event.code === "rejected_images") rejected(event.images, event.detail);
+      else show(event.code, h("span", { class: "warn" }, event.detail));
+    },
+    showRecord({ dataset }) {
+      const number = dataset.rejected.length;
+      if (number) rejected(dataset.rejected, `${number} ${number === 1 ? "file was" : "files were"} rejected.`);
+    },
+  };
+}

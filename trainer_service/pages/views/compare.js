@@ -1,0 +1,63 @@
+/* Several trainings in one picture. */
+
+import { get } from "../lib/api.js";
+import { h } from "../lib/dom.js";
+import { count, decimal, duration, percent, plural, words } from "../lib/format.js";
+import { link } from "../lib/router.js";
+import { history } from "../lib/follow.js";
+import { chart } from "../parts/curves.js";
+import { macroF1 } from "../parts/metrics.js";
+import { stateTag } from "../parts/phases.js";
+
+const MOST = 8;
+
+export async function compare({ root, parts: [list = ""], signal }) {
+  document.title = "Compare · Headstart";
+  const ids = list.split(",").filter(Boolean);
+  const card = h("section", { class: "card" }, h("h2", {}, `Compare ${plural(Math.min(ids.length, MOST), "training")}`));
+  root.append(card);
+  if (ids.length < 2) return card.append(h("p", {}, "Choose at least two ", h("a", { href: "#/trainings" }, "trainings"), "."));
+  if (ids.length > MOST) card.append(h("p", { class: "warn" }, `The first ${MOST} of ${ids.length} are shown.`));
+  const all = await Promise.all(ids.slice(0, MOST).map((id, index) => load(id, index, signal)));
+  const [loss, accuracy] = [chart("Validation loss", decimal), chart("Validation accuracy", (value) => percent(value))];
+  card.append(h("div", { class: "columns" }, loss.element, accuracy.element), table(all));
+  loss.draw(all.map((one) => line(one, "val_loss")));
+  accuracy.draw(all.map((one) => line(one, "val_accuracy")));
+}
+
+async function load(id, index, signal) {
+  const record = await get(`v1/trainings/${encodeURIComponent(id)}`, signal);
+  const epochs = record.state === "succeeded"
+    ? (await get(`v1/trainings/${record.id}/report`, signal)).history
+    : (await history(record.id, signal)).filter(({ type }) => type === "epoch");
+  return { record, epochs, color: index + 1, name: `${index + 1} ${record.model}${record.version ? ` ${record.version}` : ""}` };
+}
+
+const line = ({ name, color, epochs }, field) => ({ name, color, dashed: color > MOST / 2, values: epochs.map((epoch) => epoch[field] ?? null) });
+
+function table(all) {
+  const rows = [
+    ["State", ({ record }) => stateTag(record.state)],
+    ["Test accuracy", ({ record }) => percent(record.metrics.test?.accuracy)],
+    ["Test loss", ({ record }) => decimal(record.metrics.test?.loss)],
+    ["Macro F1", ({ record }) => percent(macroF1(record.metrics.test))],
+    ["Architecture", ({ record }) => record.architecture],
+    ["Pictures", ({ record }) => (record.dataset.images === null ? "–" : count(record.dataset.images))],
+    ["Epochs", ({ epochs }) => count(epochs.length)],
+    ["Took", ({ record }) => duration(record.transitions.reduce((sum, { seconds }) => sum + (seconds ?? 0), 0))],
+    ...differing(all),
+  ];
+  return h("div", { class: "scroll" }, h("table", {},
+    h("thead", {}, h("tr", {}, h("td", {}), all.map(({ name, record, color }) =>
+      h("th", { scope: "col" }, h("span", { class: `dot series-${color}`, "aria-hidden": "true" }), h("a", { href: link("trainings", record.id) }, name))))),
+    h("tbody", {}, rows.map(([name, value]) => h("tr", {}, h("th", { scope: "row" }, name), all.map((one) => h("td", {}, value(one))))))));
+}
+
+/** The settings in which the trainings differ, as rows. */
+function differing(all) {
+  const names = Object.keys(all[0].record.request).filter((name) => !["model", "architecture", "dataset"].includes(name));
+  const text = (value) => (value !== null && typeof value === "object" ? Object.entries(value).map(([key, one]) => `${key} ${one}`).join(", ") : String(value));
+  return names
+    .filter((name) => new Set(all.map(({ record }) => text(record.request[name]))).size > 1)
+    .map((name) => [words(name), ({ record }) => text(record.request[name])]);
+}

@@ -1,0 +1,140 @@
+/* The second step: what is in the pictures, and how to train on them. */
+
+import { get, post } from "../lib/api.js";
+import { announce, h, put } from "../lib/dom.js";
+import { count, percent, plural, words } from "../lib/format.js";
+import { go, link, problem } from "../lib/router.js";
+import { architectures, measuredSpeeds } from "../parts/architectures.js";
+import { figure, pictures } from "../parts/figures.js";
+import { settings, trainingSchema } from "../parts/settings.js";
+
+const LOOK_MILLISECONDS = 700;
+const PATIENCE = 15;
+const THUMBNAILS = 6;
+const LABELS = 12;
+const REJECTED = 50;
+const IMBALANCE = 3;
+
+export async function dataset({ root, parts: [id], signal }) {
+  document.title = "New training · Headstart";
+  const card = h("section", { class: "card", "aria-labelledby": "pictures" });
+  const form = h("section", { class: "card", "aria-labelledby": "how" });
+  root.append(card, form);
+  form.hidden = true;
+  const record = await read(id, card, signal);
+  if (record.state === "failed") return put(card, heading(record), problem(new Error(record.error.detail)), other());
+  announce(`${plural(record.images, "picture")} with ${plural(Object.keys(record.labels).length, "label")} can be trained on.`);
+  put(card, heading(record), summary(record), labels(record, signal), rejected(record), other());
+  form.hidden = false;
+  put(form, ...(await trainingForm(record, signal)));
+}
+
+/** Wait until a worker has read the dataset, and say so. */
+async function read(id, card, signal) {
+  for (let looks = 0; ; looks++) {
+    const record = await get(`v1/datasets/${encodeURIComponent(id)}`, signal);
+    if (["ready", "failed"].includes(record.state)) return record;
+    const waiting = looks > PATIENCE && record.state === "queued";
+    put(card, heading(record), h("progress", { "aria-label": "Reading" }),
+      h("p", { class: "muted" }, waiting ? "Waiting for a worker: is one running, or are all busy?" : "The pictures are being read …"));
+    await new Promise((resolve) => setTimeout(resolve, LOOK_MILLISECONDS));
+  }
+}
+
+const heading = ({ source }) => h("h2", { id: "pictures" }, "Pictures: ", h("span", { class: "name" }, source));
+const other = () => h("p", { class: "after" }, h("a", { href: "#/" }, "Choose other pictures"));
+
+const LAYOUTS = { folders: "folders", prefix: "file names", csv: "a CSV file" };
+
+function summary({ images, labels: counts, layout, has_split: split, ignored, rejected: bad }) {
+  const facts = [
+    `${plural(images, "picture")} with ${plural(Object.keys(counts).length, "label")}, read from ${LAYOUTS[layout] ?? layout}.`,
+    split ? "They bring their own split into training, validation and test." : null,
+    ignored ? `${plural(ignored, "file")} that ${ignored === 1 ? "is no picture was" : "are no pictures were"} ignored.` : null,
+    bad.length ? null : "Not one was rejected.",
+  ];
+  const sizes = Object.values(counts);
+  const uneven = Math.max(...sizes) >= IMBALANCE * Math.min(...sizes);
+  return [
+    h("p", {}, facts.filter(Boolean).join(" ")),
+    uneven ? h("p", { class: "warn" }, "The labels differ much in size; class weights “balanced”, among the settings below, gives each the same say.") : null,
+  ];
+}
+
+function labels(record, signal) {
+  const all = Object.entries(record.labels).sort(([, a], [, b]) => b - a);
+  const most = all[0][1];
+  const list = h("div", { class: "labels" });
+  const show = (some) => list.append(...some.map(([label, number]) => oneLabel(record.id, label, number, number / most, signal)));
+  const more = h("button", { type: "button", onclick: () => { show(all.slice(LABELS)); more.remove(); } }, `Show all ${all.length} labels`);
+  show(all.slice(0, LABELS));
+  return [list, all.length > LABELS ? more : null];
+}
+
+function oneLabel(id, label, number, share, signal) {
+  const thumbnails = h("div", { class: "strip" });
+  const query = new URLSearchParams({ label, verdict: "used", limit: THUMBNAILS });
+  get(`v1/datasets/${id}/images?${query}`, signal)
+    .then(({ images }) => put(thumbnails, images.map((image) => figure(id, image.sha256, image.name))))
+    .catch((error) => signal.aborted || put(thumbnails, problem(error)));
+  return h("div", { class: "label", role: "group", "aria-label": label },
+    h("div", { class: "row between" }, h("h3", {}, label), h("span", { class: "number" }, count(number))),
+    h("div", { class: "bar", "aria-hidden": "true" }, h("span", { vars: { "--share": share } })),
+    thumbnails);
+}
+
+function rejected({ rejected: files }) {
+  if (!files.length) return null;
+  const verdicts = Map.groupBy ? Map.groupBy(files, ({ verdict }) => verdict) : new Map([["rejected", files]]);
+  const counts = [...verdicts].map(([verdict, some]) => `${some.length} ${verdict}`).join(", ");
+  const body = h("tbody", {}, files.slice(0, REJECTED).map(rejectedRow));
+  const more = h("button", { type: "button", onclick: () => { put(body, files.map(rejectedRow)); more.remove(); } }, `Show all ${files.length}`);
+  return h("details", { open: files.length <= 10, class: "after" },
+    h("summary", {}, h("span", { class: "warn" }, `${plural(files.length, "file")} will not be used: ${counts}`)),
+    h("div", { class: "scroll" }, h("table", {},
+      h("thead", {}, h("tr", {}, ["File", "Verdict", "Why"].map((name) => h("th", { scope: "col" }, name)))), body)),
+    files.length > REJECTED ? more : null);
+}
+
+const rejectedRow = ({ name, verdict, detail }) =>
+  h("tr", {}, h("td", { class: "name" }, name), h("td", {}, verdict), h("td", { class: "name" }, detail));
+
+async function trainingForm(record, signal) {
+  const [document, rows, trainings] = await Promise.all(
+    ["openapi.json", "v1/architectures", "v1/trainings"].map((path) => get(path, signal)));
+  const schema = trainingSchema(document);
+  const more = settings(schema);
+  const name = h("input", { id: "model", name: "model", value: nameFrom(record.source), autocomplete: "off", "aria-describedby": "model-hint" });
+  const faults = h("div", {});
+  const start = h("button", { class: "primary" }, "Start training");
+  const folded = h("details", {}, h("summary", {}, "Other settings"), more.element);
+  const form = h("form", { novalidate: true, class: "stack" },
+    h("label", { for: "model" }, "Model name", name,
+      h("span", { class: "muted hint", id: "model-hint" }, "A name that exists gets a new version. Letters, digits, - and _.")),
+    architectures(rows, schema.properties.architecture.default, measuredSpeeds(trainings)),
+    folded, faults, h("div", {}, start));
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    const architecture = form.elements.architecture.value;
+    const body = { dataset: record.id, model: name.value, ...(architecture && { architecture }), ...more.values() };
+    start.disabled = true;
+    try {
+      go("trainings", (await post("v1/trainings", body)).id);
+    } catch (error) {
+      const elsewhere = more.complain(error.errors ?? []);
+      folded.open ||= elsewhere.length < (error.errors ?? []).length;
+      put(faults, problem(error));
+    } finally {
+      start.disabled = false;
+    }
+  });
+  return [h("h2", { id: "how" }, "Training"), form];
+}
+
+/** A model name out of that of an archive or folder. */
+function nameFrom(source) {
+  const last = source.split(/[\\/]/).filter(Boolean).at(-1) ?? "";
+  const stem = last.replace(/\.(zip|tar|tgz|tar\.gz|gz)$/i, "");
+  const clean = stem.replace(/[^A-Za-z0-9_-]+/g, "-").replace(/^[-_]+|-+$/g, "").slice(0, 63);
+  return clean || "default";
+}

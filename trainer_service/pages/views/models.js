@@ -1,0 +1,57 @@
+/* All models, the versions of each side by side. */
+
+import { get, put as send } from "../lib/api.js";
+import { announce, h, put } from "../lib/dom.js";
+import { percent, when } from "../lib/format.js";
+import { link, problem } from "../lib/router.js";
+import { macroF1 } from "../parts/metrics.js";
+
+export async function models({ root, signal }) {
+  document.title = "Models · Headstart";
+  const all = await get("v1/models", signal);
+  if (all.length) return root.append(...all.map(card));
+  return root.append(h("section", { class: "card" }, h("h2", {}, "Models"), h("p", { class: "muted" }, "None is published yet.")));
+}
+
+function card(model) {
+  const section = h("section", { class: "card", "aria-label": `Model ${model.name}` });
+  const show = (current) => put(section, ...content(current, pin));
+  const pin = async (version) => {
+    try {
+      const changed = await send(`v1/models/${encodeURIComponent(model.name)}/pin`, { version });
+      show(changed);
+      announce(version ? `Version ${version} of ${model.name} is pinned.` : `${model.name} follows its newest version.`);
+      section.querySelector(`[data-version="${version ?? changed.versions[0].version}"] button`)?.focus();
+    } catch (error) {
+      section.append(problem(error));
+    }
+  };
+  show(model);
+  return section;
+}
+
+function content({ name, pinned, versions }, pin) {
+  const served = pinned ?? versions[0].version;
+  const ids = versions.map((version) => version.training_id).join(",");
+  return [
+    h("div", { class: "row between" }, h("h2", { class: "name" }, name),
+      versions.length > 1 ? h("a", { class: "button", href: link("compare", ids) }, "Compare versions") : null),
+    h("p", { class: "muted" }, pinned ? `Pinned: the predictor stays with version ${pinned}.` : "The predictor serves the newest version."),
+    h("div", { class: "scroll" }, h("table", {},
+      h("thead", {}, h("tr", {}, ["Version", "Accuracy", "Macro F1", "Architecture", "Labels", "Published", ""].map((title) =>
+        h("th", { scope: "col", class: ["Architecture", "Labels", "Macro F1"].includes(title) ? "wide" : null }, title)))),
+      h("tbody", {}, versions.map((version) => row(version, served, pinned, pin))))),
+  ];
+}
+
+function row({ version, architecture, labels, metrics, training_id: training, created_at: created }, served, pinned, pin) {
+  const isPinned = version === pinned;
+  return h("tr", { "data-version": version },
+    h("td", {}, h("a", { href: link("trainings", training) }, `Version ${version}`), " ", version === served ? h("span", { class: "tag good" }, "served") : null),
+    h("td", { class: "number" }, percent(metrics.test?.accuracy)),
+    h("td", { class: "wide number" }, percent(macroF1(metrics.test))),
+    h("td", { class: "wide" }, architecture),
+    h("td", { class: "wide number", title: labels.join(", ") }, labels.length),
+    h("td", { class: "muted" }, when(created)),
+    h("td", {}, h("button", { type: "button", onclick: () => pin(isPinned ? null : version), "aria-label": `${isPinned ? "Un-pin" : "Pin"} version ${version}` }, isPinned ? "Un-pin" : "Pin")));
+}

@@ -1,0 +1,115 @@
+/* The first step of a training: which pictures. */
+
+import { get, post, upload } from "../lib/api.js";
+import { announce, h, put } from "../lib/dom.js";
+import { chosen, dropped, formOf, refusal } from "../lib/files.js";
+import { bytes, percent, plural, when } from "../lib/format.js";
+import { go, link, problem } from "../lib/router.js";
+
+const SHOWN = 6;
+
+export async function pictures({ root, signal }) {
+  document.title = "New training · Headstart";
+  const limits = get("v1/about", signal);
+  const known = h("section", { class: "card", "aria-label": "Pictures already there" });
+  root.append(dropCard(limits, signal), known);
+  put(known, ...(await knownDatasets(signal)));
+  if ((await limits).paths) root.append(pathCard());
+}
+
+function dropCard(limits, signal) {
+  const status = h("div", {});
+  const send = async (reading) => {
+    try {
+      const files = await reading;
+      const fault = refusal(files, await limits);
+      if (fault) throw new Error(fault);
+      const record = await sendFiles(files, status, signal);
+      go("datasets", record.id);
+    } catch (error) {
+      if (!signal.aborted) put(status, problem(error));
+    }
+  };
+  const zone = h("div", { class: "drop" },
+    h("p", {}, h("strong", {}, "Drop labelled pictures here:"), " a folder, or a zip, tar or tar.gz archive."),
+    h("div", { class: "row center" },
+      picker("Choose an archive", "archive", { accept: ".zip,.tar,.gz,.tgz" }, send),
+      picker("Choose a folder", "folder", { webkitdirectory: true }, send)),
+    h("p", { class: "muted hint" }, "What they show is read from folders (cat/1.jpg), file names (cat.1.jpg) or a CSV file."));
+  makeDroppable(zone, send);
+  return h("section", { class: "card", "aria-labelledby": "new" }, h("h2", { id: "new" }, "Train a model on your pictures"), zone, status);
+}
+
+function picker(text, id, attributes, send) {
+  const input = h("input", { type: "file", id, class: "visually-hidden", tabindex: -1, "aria-label": text, ...attributes });
+  input.addEventListener("change", () => {
+    // A copy: clearing the input, so that the same choice counts again, empties its list too.
+    const files = chosen(input);
+    input.value = "";
+    if (files.length) send(files);
+  });
+  return h("span", {}, h("button", { type: "button", class: "primary", onclick: () => input.click() }, text), input);
+}
+
+function makeDroppable(zone, send) {
+  const mark = (over) => (event) => {
+    event.preventDefault();
+    zone.classList.toggle("over", over);
+  };
+  zone.addEventListener("dragover", mark(true));
+  zone.addEventListener("dragleave", mark(false));
+  zone.addEventListener("drop", (event) => {
+    mark(false)(event);
+    send(dropped(event.dataTransfer));
+  });
+}
+
+async function sendFiles(files, status, signal) {
+  const stop = new AbortController();
+  signal.addEventListener("abort", () => stop.abort());
+  const bar = h("progress", { max: 1, value: 0, "aria-label": "Upload" });
+  const text = h("p", { class: "muted" }, `Sending ${plural(files.length, "file")} …`);
+  put(status, h("div", { class: "row" }, h("div", { class: "grow" }, bar, text), h("button", { type: "button", onclick: () => stop.abort() }, "Stop")));
+  announce("The upload has begun.");
+  try {
+    return await upload("v1/datasets", formOf(files), (sent, total) => {
+      bar.value = sent / total;
+      put(text, `Sending ${plural(files.length, "file")}: ${bytes(sent)} of ${bytes(total)}, ${percent(sent / total, 0)}`);
+    }, stop.signal);
+  } catch (error) {
+    if (error.name !== "AbortError") throw error;
+    throw new Error("The upload was stopped; nothing was kept.");
+  }
+}
+
+async function knownDatasets(signal) {
+  const records = (await get("v1/datasets", signal)).filter(({ state }) => state !== "failed");
+  const list = h("ul", { class: "list" }, records.slice(0, SHOWN).map(knownDataset));
+  const more = h("button", { type: "button", onclick: () => { put(list, records.map(knownDataset)); more.remove(); } }, `Show all ${records.length}`);
+  if (!records.length) return [h("h2", {}, "Pictures already there"), h("p", { class: "muted" }, "None yet.")];
+  return [h("h2", {}, "Pictures already there"), list, records.length > SHOWN ? more : null];
+}
+
+function knownDataset({ id, source, created_at: created, state, images, labels }) {
+  const what = state === "ready" ? `${plural(images, "picture")}, ${plural(Object.keys(labels).length, "label")}` : state;
+  return h("li", {}, h("a", { href: link("datasets", id) }, source), h("span", { class: "muted" }, ` ${what} · ${when(created)}`));
+}
+
+function pathCard() {
+  const input = h("input", { id: "path", autocomplete: "off", placeholder: "pets" });
+  const status = h("div", {});
+  const submit = async (event) => {
+    event.preventDefault();
+    try {
+      go("datasets", (await post("v1/datasets", { path: input.value })).id);
+    } catch (error) {
+      put(status, problem(error));
+    }
+  };
+  return h("section", { class: "card" }, h("details", {},
+    h("summary", {}, "A folder or archive on the trainer's machine"),
+    h("form", { class: "row", novalidate: true, onsubmit: submit },
+      h("label", { for: "path", class: "grow" }, "Path below the datasets directory", input),
+      h("button", {}, "Read it")),
+    status));
+}

@@ -1,0 +1,122 @@
+/* One training: live while it runs, its evaluation when it is done. */
+
+import { get, post } from "../lib/api.js";
+import { announce, h, put } from "../lib/dom.js";
+import { follow, history } from "../lib/follow.js";
+import { percent, when, words } from "../lib/format.js";
+import { link, problem } from "../lib/router.js";
+import { curves } from "../parts/history.js";
+import { phases, progressBar, stateTag } from "../parts/phases.js";
+import { result } from "../parts/result.js";
+import { warningList } from "../parts/warnings.js";
+
+const ENDED = ["succeeded", "failed", "cancelled"];
+
+export async function training({ root, parts: [id], query, signal }) {
+  const path = `v1/trainings/${encodeURIComponent(id)}`;
+  const record = await get(path, signal);
+  document.title = `${record.model} · Headstart`;
+  const page = layout(root, path);
+  let select = null;
+  let latest = query;
+
+  const finish = async () => {
+    const ended = await get(path, signal);
+    page.showRecord(ended);
+    if (ended.state !== "succeeded") return;
+    const report = await get(`${path}/report`, signal);
+    page.curves.showHistory(report.history);
+    select = await result(page.results, ended, report, signal);
+    select(latest);
+  };
+  page.showRecord(record);
+  if (ENDED.includes(record.state)) {
+    if (record.state !== "succeeded") for (const event of await history(id, signal)) page.showEvent(event);
+    await finish();
+  } else {
+    follow(id, (event) => {
+      page.showEvent(event);
+      if (event.type === "result") finish().catch((error) => signal.aborted || root.append(problem(error)));
+    }, page.showConnection, signal);
+  }
+  return (changed) => {
+    latest = changed;
+    select?.(changed);
+  };
+}
+
+/** The parts of the page, and what brings them up to date. */
+function layout(root, path) {
+  const [head, steps, bar, warnings, fault, connection] = [h("div", {}), phases(), progressBar(), warningList(), h("div", {}), h("p", { class: "warn", role: "status" })];
+  const history = curves();
+  const results = h("div", { class: "stack" });
+  const transitions = [];
+  const cancel = cancelButton(path, fault);
+  connection.hidden = true;
+  history.element.hidden = true;
+  root.append(
+    h("section", { class: "card stack", "aria-labelledby": "training" },
+      h("div", { class: "row between" }, head, cancel), steps.element, bar.element, connection, fault, warnings.element),
+    history.element,
+    results,
+  );
+
+  const enter = (list) => {
+    const { state } = list.at(-1);
+    steps.show(list);
+    const ended = ENDED.includes(state);
+    bar.element.hidden = ended;
+    cancel.hidden = ended;
+  };
+  return {
+    curves: history,
+    results,
+    showRecord(record) {
+      put(head, heading(record));
+      enter(record.transitions);
+      bar.show(record.progress);
+      warnings.showRecord(record);
+      if (record.error) put(fault, problem(new Error(record.error.detail)));
+    },
+    showEvent(event) {
+      if (event.type === "state") {
+        if (transitions.length) transitions.at(-1).seconds = event.previous_seconds;
+        transitions.push({ state: event.state, seconds: null });
+        enter(transitions);
+        put(head.querySelector(".state"), stateTag(event.state));
+        bar.show(null);
+        announce(`${words(event.state)}.`);
+      } else if (event.type === "progress") bar.show(event);
+      else if (event.type === "epoch") history.add(event);
+      else if (event.type === "warning") warnings.add(event);
+    },
+    showConnection(connected) {
+      connection.hidden = connected;
+      put(connection, connected ? "" : "The trainer does not answer; trying again …");
+    },
+  };
+}
+
+function heading({ id, model, version, architecture, state, dataset, created_at: created, metrics }) {
+  const accuracy = metrics.test?.accuracy;
+  return [
+    h("h2", { id: "training" }, h("span", { class: "name" }, version ? `${model}, version ${version}` : model), " ", h("span", { class: "state" }, stateTag(state))),
+    h("p", { class: "muted" }, `${architecture} · `, h("a", { href: link("datasets", dataset.id) }, "pictures"), ` · ${when(created)} · `, h("code", {}, id)),
+    accuracy === undefined ? null : h("p", { class: "headline" }, h("strong", {}, percent(accuracy)), " of ", String(metrics.test.images), " test pictures right"),
+  ];
+}
+
+function cancelButton(path, fault) {
+  const button = h("button", { type: "button", onclick: cancel }, "Cancel");
+  async function cancel() {
+    button.disabled = true;
+    try {
+      await post(`${path}/cancel`);
+      put(button, "Cancelling …");
+    } catch (error) {
+      button.disabled = false;
+      put(fault, problem(error));
+    }
+  }
+  return button;
+}

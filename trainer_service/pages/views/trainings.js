@@ -1,0 +1,71 @@
+/* All trainings, to look at or to compare. */
+
+import { get } from "../lib/api.js";
+import { h, put } from "../lib/dom.js";
+import { count, duration, percent, when } from "../lib/format.js";
+import { go, link } from "../lib/router.js";
+import { stateTag } from "../parts/phases.js";
+
+const LOOK_MILLISECONDS = 2000;
+const HEADS = ["Compare", "Model", "State", "Accuracy", "Architecture", "Pictures", "Took", "Started"];
+const NARROW = new Set(["Architecture", "Pictures", "Took"]);
+const ENDED = ["succeeded", "failed", "cancelled"];
+
+export async function trainings({ root, signal }) {
+  document.title = "Trainings · Headstart";
+  const chosen = new Set();
+  const compare = h("button", { type: "button", class: "primary", disabled: true, onclick: () => go("compare", [...chosen].join(",")) }, "Compare");
+  const toggle = (id, on) => {
+    if (on) chosen.add(id);
+    else chosen.delete(id);
+    compare.disabled = chosen.size < 2;
+    put(compare, chosen.size < 2 ? "Compare" : `Compare ${chosen.size}`);
+  };
+  const body = h("tbody", {});
+  const table = h("div", { class: "scroll" }, h("table", {}, h("thead", {}, h("tr", {}, HEADS.map(head))), body));
+  const status = h("div", {});
+  root.append(h("section", { class: "card" },
+    h("div", { class: "row between" }, h("h2", {}, "Trainings"), compare), status, table));
+  for (;;) {
+    const records = await get("v1/trainings", signal);
+    if (!records.length) return put(status, h("p", { class: "muted" }, "None yet. ", h("a", { href: "#/" }, "Start the first one.")));
+    update(body, records, chosen, toggle);
+    if (records.every(({ state }) => ENDED.includes(state))) return undefined;
+    await new Promise((resolve) => setTimeout(resolve, LOOK_MILLISECONDS));
+    if (signal.aborted) return undefined;
+  }
+}
+
+const head = (name) => h("th", { scope: "col", class: NARROW.has(name) ? "wide" : null }, name);
+
+/** Show the records, leaving rows that have not changed as they are: focus stays in them. */
+function update(body, records, chosen, toggle) {
+  const known = new Map([...body.rows].map((row) => [row.dataset.id, row]));
+  records.forEach((record, index) => {
+    const old = known.get(record.id);
+    const key = JSON.stringify([record.state, record.progress]);
+    if (old?.dataset.key === key && body.rows[index] === old) return;
+    const row = rowOf(record, key, chosen, toggle);
+    if (old) old.replaceWith(row);
+    else body.insertBefore(row, body.rows[index] ?? null);
+  });
+}
+
+function rowOf(record, key, chosen, toggle) {
+  const { id, model, version, architecture, state, dataset, metrics, transitions, created_at: created, progress } = record;
+  const seconds = transitions.reduce((sum, transition) => sum + (transition.seconds ?? 0), 0);
+  const box = h("input", {
+    type: "checkbox", checked: chosen.has(id), "aria-label": `Compare ${model}, ${when(created)}`,
+    onchange: (event) => toggle(id, event.target.checked),
+  });
+  const share = progress?.total ? ` ${percent(progress.done / progress.total, 0)}` : "";
+  return h("tr", { "data-id": id, "data-key": key },
+    h("td", {}, h("label", { class: "target" }, box)),
+    h("td", {}, h("a", { href: link("trainings", id), class: "name" }, version ? `${model} ${version}` : model)),
+    h("td", {}, stateTag(state), share),
+    h("td", { class: "number" }, percent(metrics.test?.accuracy)),
+    h("td", { class: "wide" }, architecture),
+    h("td", { class: "wide number" }, dataset.images === null ? "–" : count(dataset.images)),
+    h("td", { class: "wide number" }, ENDED.includes(state) ? duration(seconds) : "–"),
+    h("td", { class: "muted" }, when(created)));
+}
