@@ -4,10 +4,14 @@ import fcntl
 import hashlib
 import os
 import secrets
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
+
+PATIENCE_SECONDS = 10.0
+LOOK_SECONDS = 0.002
 
 
 @contextmanager
@@ -37,6 +41,45 @@ def locked(path: Path) -> Iterator[None]:
     with path.open("a") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+@contextmanager
+def locked_briefly(path: Path, patience: float = PATIENCE_SECONDS) -> Iterator[None]:
+    """Hold the lock file `path` for work of milliseconds.
+
+    Who keeps it for `patience` seconds hangs, or was on a host that has vanished and whose lock
+    the file server still keeps; then it is taken from them, so that nobody waits for ever.
+    """
+    last, since = (0, 0), time.monotonic()
+    while True:
+        with path.open("a") as file:
+            if try_lock(file) and is_current(file, path):
+                os.utime(file.fileno())
+                yield
+                return
+            status, now = os.fstat(file.fileno()), time.monotonic()
+            holding = (status.st_ino, status.st_mtime_ns)
+            if holding != last:
+                last, since = holding, now
+            elif now - since >= patience and is_current(file, path):
+                path.unlink(missing_ok=True)
+        time.sleep(LOOK_SECONDS)
+
+
+def try_lock(file: IO[Any], kind: int = fcntl.LOCK_EX) -> bool:
+    try:
+        fcntl.flock(file, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def is_current(file: IO[Any], path: Path) -> bool:
+    """Tell whether the open file is still the one that lies at `path`."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def sync_directory(path: Path) -> None:

@@ -18,7 +18,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from shared.files import locked, sync_directory
+from shared.files import locked_briefly, sync_directory
 from trainer_service.events import Event, ResultEvent, event_adapter, identity, told_by
 from trainer_service.schemas import TrainingRecord
 
@@ -110,7 +110,10 @@ class EventLog:
 
     def _append(self, training_id: str, choose: Callable[[], Sequence[Event]]) -> None:
         directory = self.directory(training_id)
-        with locked(directory / ".events.lock"), (directory / EVENTS_FILE).open("a+b") as file:
+        with (
+            locked_briefly(directory / ".events.lock"),
+            (directory / EVENTS_FILE).open("a+b") as file,
+        ):
             last, end = _last_event(file)
             # What a crash left of an event is no event.
             file.truncate(end)

@@ -19,7 +19,7 @@ from typing import IO
 from pydantic import BaseModel, ValidationError
 
 from shared.errors import HeadstartError
-from shared.files import atomic_write
+from shared.files import atomic_write, is_current, try_lock
 
 BEAT_SECONDS = 1.0
 MAX_DEATHS = 10
@@ -60,14 +60,14 @@ class Lease:
 
     def require(self) -> None:
         """Raise LeaseLost if the lease was taken over, as from a process that hung for long."""
-        if not _is_current(self._file, self._path):
+        if not is_current(self._file, self._path):
             raise LeaseLost(f"{self._path} was taken over.")
 
     def beat(self) -> None:
         os.utime(self._file.fileno())
 
     def release(self) -> None:
-        if _is_current(self._file, self._path):
+        if is_current(self._file, self._path):
             self._path.unlink(missing_ok=True)
 
 
@@ -120,7 +120,7 @@ class LeaseWatch:
             self._last.pop(path, None)
             return False
         with file:
-            if _try_lock(file, fcntl.LOCK_SH) or not self._beats(path, file):
+            if try_lock(file, fcntl.LOCK_SH) or not self._beats(path, file):
                 self._last.pop(path, None)
                 return False
         return True
@@ -135,7 +135,7 @@ class LeaseWatch:
         last, since = self._last.get(path, (None, now))
         if beat != last:
             self._last[path] = (beat, now)
-        elif now - since >= self._seconds and _is_current(file, path):
+        elif now - since >= self._seconds and is_current(file, path):
             holder = file.read()
             log.warning("%s has not moved for %.0f s: %s", path, now - since, holder)
             # A new file, that nobody has locked.
@@ -147,27 +147,11 @@ class LeaseWatch:
 def _lock(path: Path) -> IO[str] | None:
     for _ in range(TRIES):
         file = path.open("a+")
-        if _try_lock(file, fcntl.LOCK_EX) and _is_current(file, path):
+        if try_lock(file) and is_current(file, path):
             return file
         file.close()
         time.sleep(TRY_SECONDS)
     return None
-
-
-def _try_lock(file: IO[str], kind: int) -> bool:
-    try:
-        fcntl.flock(file, kind | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-def _is_current(file: IO[str], path: Path) -> bool:
-    """Tell whether the open file is still the one that lies at `path`."""
-    try:
-        return os.path.samestat(os.fstat(file.fileno()), path.stat())
-    except FileNotFoundError:
-        return False
 
 
 def _sign(file: IO[str]) -> int:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, Field, ValidationError
 
-from shared.files import locked
+from shared.files import locked_briefly
 from trainer_service.event_log import EventLog
 from trainer_service.events import EpochEvent, ProgressEvent
 from trainer_service.schemas import Progress, State
@@ -107,7 +107,7 @@ class ProgressBoard:
     @contextmanager
     def _locked(self, training_id: str) -> Iterator[Path]:
         file = self._file(training_id)
-        with locked(file.with_name(".progress.lock")):
+        with locked_briefly(file.with_name(".progress.lock")):
             yield file
 
 

@@ -1,15 +1,14 @@
 """Records that lie in the store as JSON and are changed by one process at a time."""
 
-import fcntl
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from shared.errors import HeadstartError
-from shared.files import atomic_write
+from shared.files import atomic_write, locked_briefly
 from shared.identifiers import is_id
 from trainer_service.lease import Lease, lease
 from trainer_service.schemas import BaseRecord
@@ -66,8 +65,7 @@ class RecordStore(Generic[Record]):
 
     def update(self, record_id: str, change: Callable[[Record], None]) -> Record:
         """Apply `change` to the record and write it, alone; nothing is written if it raises."""
-        with self._lock_file(record_id) as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+        with locked_briefly(self._require(record_id) / ".record.lock"):
             record = self.get(record_id)
             change(record)
             self._write(record)
@@ -101,9 +99,6 @@ class RecordStore(Generic[Record]):
         if not directory.is_dir():
             raise self._not_found(record_id)
         return directory
-
-    def _lock_file(self, record_id: str) -> IO[str]:
-        return (self._require(record_id) / ".record.lock").open("a")
 
     def _write(self, record: Record) -> None:
         file = self.directory(record.id) / "record.json"

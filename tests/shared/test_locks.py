@@ -1,0 +1,75 @@
+"""Brief locks between real processes."""
+
+import multiprocessing
+import os
+import signal
+import threading
+import time
+
+import pytest
+
+from shared.files import locked_briefly
+
+SPAWN = multiprocessing.get_context("spawn")
+
+
+def _hold(path, held):
+    with locked_briefly(path):
+        held.put(True)
+        time.sleep(60)
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / ".lock"
+
+
+@pytest.fixture
+def holder(path):
+    held = SPAWN.Queue()
+    process = SPAWN.Process(target=_hold, args=(path, held))
+    process.start()
+    assert held.get(timeout=60) is True
+    yield process
+    process.kill()
+    process.join(60)
+
+
+def seconds_to_get(path, patience):
+    started = time.monotonic()
+    with locked_briefly(path, patience):
+        return time.monotonic() - started
+
+
+def test_a_killed_holder_is_followed_at_once(path, holder):
+    holder.kill()
+    assert seconds_to_get(path, patience=60) < 5
+
+
+def test_a_frozen_holder_is_waited_for_and_then_followed(path, holder):
+    os.kill(holder.pid, signal.SIGSTOP)
+    assert 0.5 <= seconds_to_get(path, patience=0.5) < 5
+    assert seconds_to_get(path, patience=60) < 5
+
+
+def test_however_many_want_it_one_has_it(path):
+    inside, most, turns = [], [], []
+
+    def work():
+        for _ in range(30):
+            # Those who wait longer than that see that it goes from hand to hand.
+            with locked_briefly(path, patience=0.2):
+                inside.append(1)
+                most.append(len(inside))
+                time.sleep(0.002)
+                inside.pop()
+            turns.append(1)
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert len(turns) == 240
+    assert max(most) == 1
