@@ -6,10 +6,12 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from shared.errors import Unavailable
+from trainer_service import training
 from trainer_service.bottleneck import ShardImage, ShardResult
 from trainer_service.celery_app import QUEUE, create_celery
 from trainer_service.event_log import connect
-from trainer_service.lease import lease
+from trainer_service.lease import MAX_DEATHS, Holder, lease
+from trainer_service.progress import ProgressBoard
 from trainer_service.queue import QueueView, TaskQueue, WorkerQueue
 from trainer_service.schemas import (
     DatasetRecord,
@@ -25,6 +27,7 @@ from trainer_service.shards import Shards
 from trainer_service.steps import PREPARE, Step
 from trainer_service.stores import Stores
 from trainer_service.sweep import Sweep
+from trainer_service.worker_context import Worker
 
 pytestmark = pytest.mark.integration
 
@@ -223,6 +226,23 @@ def test_a_step_that_cannot_be_submitted_fails_a_request_but_not_a_training(tmp_
     with pytest.raises(Unavailable, match="Redis"):
         TaskQueue(app).submit([step])
     WorkerQueue(app).submit([step])
+
+
+def test_a_training_that_kills_every_worker_fails_in_words(trainer, tmp_path, redis_url):
+    training_id = trainer.training(0)
+    trainer.stores.trainings.lease_file(training_id).write_text(
+        Holder(host="h", pid=1, deaths=MAX_DEATHS - 1).model_dump_json()
+    )
+    settings = TrainerSettings(store=tmp_path, redis_url=redis_url)
+    stores = trainer.stores
+    training.prepare(
+        Worker(settings, stores, ProgressBoard(stores.events), trainer.queue), training_id
+    )
+
+    record = stores.trainings.get(training_id)
+    assert (record.state, record.error.type) == (State.FAILED, "WorkersDied")
+    assert f"{MAX_DEATHS} worker processes died" in record.error.detail
+    assert trainer.pass_time() == []
 
 
 def test_the_view_shows_what_celery_has_queued(trainer):
