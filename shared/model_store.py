@@ -11,7 +11,7 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -26,6 +26,7 @@ SAVED_MODEL = "."
 OPENVINO_MODEL = "openvino/model.xml"
 KERAS_MODEL = "model.keras"
 REPORT_FILE = "report/evaluation.json"
+REPORT_PAGE = "report/index.html"
 
 _VERSION = re.compile(r"0|[1-9][0-9]{0,17}")
 
@@ -105,7 +106,12 @@ class ModelStore:
         finally:
             shutil.rmtree(directory, ignore_errors=True)
 
-    def publish(self, staging: Path, manifest: Manifest) -> int:
+    def publish(
+        self,
+        staging: Path,
+        manifest: Manifest,
+        complete: Callable[[Manifest], None] = lambda _: None,
+    ) -> int:
         """Make a staged directory the next version of `manifest.model` and return its number.
 
         A training publishes once: if one of the versions already carries the manifest's
@@ -114,6 +120,8 @@ class ModelStore:
         Args:
             staging: a directory from `stage`, complete but for its manifest.
             manifest: its `version` and `files` are filled in here.
+            complete: called once the version is known, with the manifest as it will be; it may
+                add files to the directory.
         """
         model = self.root / manifest.model
         files = _describe(staging)
@@ -122,6 +130,8 @@ class ModelStore:
                 return existing
             version = max(self._integers(model), default=0) + 1
             final = manifest.model_copy(update={"version": version, "files": files})
+            complete(final)
+            final = final.model_copy(update={"files": _describe(staging, known=files)})
             (staging / MANIFEST_FILE).write_text(final.model_dump_json(indent=2))
             sync_tree(staging)
             staging.rename(model / str(version))
@@ -206,16 +216,15 @@ def verify(directory: Path) -> Manifest:
     return manifest
 
 
-def _describe(directory: Path) -> list[FileEntry]:
-    return [
-        FileEntry(
-            path=path.relative_to(directory).as_posix(),
-            bytes=path.stat().st_size,
-            sha256=sha256_file(path),
-        )
-        for path in sorted(directory.rglob("*"))
-        if path.is_file()
-    ]
+def _describe(directory: Path, known: Iterable[FileEntry] = ()) -> list[FileEntry]:
+    entries = {entry.path: entry for entry in known}
+    files = (path for path in sorted(directory.rglob("*")) if path.is_file())
+    names = ((path, path.relative_to(directory).as_posix()) for path in files)
+    return [entries.get(name) or _entry(path, name) for path, name in names]
+
+
+def _entry(path: Path, name: str) -> FileEntry:
+    return FileEntry(path=name, bytes=path.stat().st_size, sha256=sha256_file(path))
 
 
 def _visible_files(directory: Path) -> set[str]:

@@ -3,6 +3,7 @@
 import json
 import platform
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from trainer_service.backbones import backbone_ir, cached_backbone
 from trainer_service.export import export_version
 from trainer_service.extractors import BACKBONES
 from trainer_service.fitting import Fitted
+from trainer_service.report.write import write_report
 from trainer_service.schemas import State, TrainingRecord
 from trainer_service.weights import Weights
 from trainer_service.worker_context import Worker
@@ -43,7 +45,7 @@ def publish(worker: Worker, record: TrainingRecord, fitted: Fitted) -> int:
         ExportMismatch: the exported graph does not answer as the trained head did.
     """
     trainings, models = worker.stores.trainings, worker.stores.models
-    trainings.update(record.id, lambda current: current.enter(State.PUBLISHING))
+    record = trainings.update(record.id, lambda current: current.enter(State.PUBLISHING))
     architecture = find_architecture(record.architecture)
     resolved = weights.resolve(architecture, worker.settings)
     with models.stage(record.model) as staging:
@@ -51,8 +53,12 @@ def publish(worker: Worker, record: TrainingRecord, fitted: Fitted) -> int:
         backbone = cached_backbone(architecture, resolved)
         export_version(backbone, fitted.head.model, staging, backbone_ir=ir)
         _write_golden(worker, record, fitted, architecture, staging)
-        _write_report(record, fitted, staging)
-        return models.publish(staging, _manifest(worker, record, fitted, architecture, resolved))
+        _write_evaluation(record, fitted, staging)
+        return models.publish(
+            staging,
+            _manifest(worker, record, fitted, architecture, resolved),
+            complete=partial(write_report, worker, record, fitted, staging),
+        )
 
 
 def _write_golden(
@@ -107,7 +113,7 @@ def _check_export(exported: np.ndarray[Any, Any], trained: np.ndarray[Any, Any])
         )
 
 
-def _write_report(record: TrainingRecord, fitted: Fitted, to: Path) -> None:
+def _write_evaluation(record: TrainingRecord, fitted: Fitted, to: Path) -> None:
     (to / REPORT_FILE).parent.mkdir()
     report = {
         "split": record.dataset.split,

@@ -1,0 +1,126 @@
+"""Curves over epochs as SVG."""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from trainer_service.report.markup import Markup, tag
+
+WIDTH, HEIGHT = 440, 260
+LEFT, RIGHT, TOP, BOTTOM = 56, 12, 12, 40
+TICKS = 5
+#: More points than a line has pixels show nothing more.
+MAX_POINTS = 400
+
+
+class Series(NamedTuple):
+    """A line; `style` is its CSS class, `values` has one value an epoch, NaN for a gap."""
+
+    name: str
+    style: str
+    values: Sequence[float]
+
+
+class _Plane(NamedTuple):
+    epochs: int
+    ticks: list[float]
+
+    def x(self, epoch: float) -> float:
+        share = (epoch - 1) / (self.epochs - 1) if self.epochs > 1 else 0.5
+        return LEFT + share * (WIDTH - LEFT - RIGHT)
+
+    def y(self, value: float) -> float:
+        share = (value - self.ticks[0]) / (self.ticks[-1] - self.ticks[0])
+        return TOP + (1 - share) * (HEIGHT - TOP - BOTTOM)
+
+
+def curves(
+    title: str, series: Sequence[Series], kept: int, text_of: Callable[[float], str]
+) -> Markup:
+    """Return a figure with a line for each series.
+
+    Args:
+        title: what the values are.
+        series: of equal length, one value an epoch.
+        kept: the epoch, from 1, whose weights the model has; it is marked.
+        text_of: writes a value.
+    """
+    values = [value for line in series for value in line.values if math.isfinite(value)]
+    plane = _Plane(
+        len(series[0].values), nice_ticks(min(values, default=0), max(values, default=1))
+    )
+    label = f"{title} over {plane.epochs} epochs: " + ", ".join(
+        f"{line.name} {text_of(line.values[kept - 1])} in epoch {kept}" for line in series
+    )
+    drawing = tag(
+        "svg",
+        _axes(plane, text_of),
+        _kept_mark(plane, kept),
+        [_line(line, plane) for line in series],
+        viewBox=f"0 0 {WIDTH} {HEIGHT}",
+        role="img",
+        aria_label=label,
+        class_="chart",
+    )
+    entries = [_entry(line, kept, text_of) for line in series]
+    return tag("figure", tag("figcaption", title), drawing, tag("ul", entries, class_="legend"))
+
+
+def nice_ticks(low: float, high: float) -> list[float]:
+    """Return round numbers at equal distances that take in everything from `low` to `high`."""
+    if high <= low:
+        low, high = low - 0.1 * (abs(low) or 1), high + 0.1 * (abs(high) or 1)
+    rough = (high - low) / TICKS
+    power = 10.0 ** math.floor(math.log10(rough))
+    step = next(size * power for size in (1, 2, 5, 10) if size * power >= rough * (1 - 1e-9))
+    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+    return [round(number * step, 12) for number in range(first, last + 1)]
+
+
+def _axes(plane: _Plane, text_of: Callable[[float], str]) -> list[Markup]:
+    rows = [
+        tag("line", x1=LEFT, x2=WIDTH - RIGHT, y1=plane.y(tick), y2=plane.y(tick), class_="grid")
+        for tick in plane.ticks
+    ]
+    names = [
+        tag("text", text_of(tick), x=LEFT - 6, y=plane.y(tick) + 4, text_anchor="end")
+        for tick in plane.ticks
+    ]
+    return [*rows, *names, *_epoch_names(plane)]
+
+
+def _epoch_names(plane: _Plane) -> list[Markup]:
+    whole = {int(tick) for tick in nice_ticks(1, plane.epochs) if tick == int(tick)}
+    shown = sorted({1} | {epoch for epoch in whole if 1 < epoch <= plane.epochs})
+    marks = [
+        tag("text", epoch, x=plane.x(epoch), y=HEIGHT - 22, text_anchor="middle") for epoch in shown
+    ]
+    return [*marks, tag("text", "epoch", x=WIDTH - RIGHT, y=HEIGHT - 5, text_anchor="end")]
+
+
+def _kept_mark(plane: _Plane, kept: int) -> Markup:
+    x = plane.x(kept)
+    title = tag("title", f"epoch {kept}: the weights of the model")
+    return tag("line", title, x1=x, x2=x, y1=TOP, y2=HEIGHT - BOTTOM, class_="kept")
+
+
+def _line(series: Series, plane: _Plane) -> list[Markup]:
+    stride = max(1, math.ceil(plane.epochs / MAX_POINTS))
+    path, pen_down = [], False
+    for index in sorted({*range(0, plane.epochs, stride), plane.epochs - 1}):
+        value = series.values[index]
+        if math.isfinite(value):
+            path.append(f"{'L' if pen_down else 'M'}{plane.x(index + 1):.1f} {plane.y(value):.1f}")
+        pen_down = math.isfinite(value)
+    drawn = [tag("path", d="".join(path), class_=f"line {series.style}")]
+    if plane.epochs == 1 and path:
+        y = plane.y(series.values[0])
+        drawn.append(tag("circle", cx=plane.x(1), cy=y, r=4, class_=f"dot {series.style}"))
+    return drawn
+
+
+def _entry(series: Series, kept: int, text_of: Callable[[float], str]) -> Markup:
+    sample = tag("path", d="M1 6H23", class_=f"line {series.style}")
+    swatch = tag("svg", sample, width=24, height=12, aria_hidden="true")
+    value = tag("strong", text_of(series.values[kept - 1]))
+    return tag("li", swatch, tag("span", series.name, " ", value))

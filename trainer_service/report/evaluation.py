@@ -1,0 +1,157 @@
+"""The sections of a report that tell how good the model is."""
+
+from collections.abc import Sequence
+
+from trainer_service.report.confusion import confusion, most_frequent
+from trainer_service.report.curves import Series, curves
+from trainer_service.report.facts import Answer, Facts, kept_epoch
+from trainer_service.report.markup import Markup, tag
+from trainer_service.report.numbers import confidence_interval, percent
+from trainer_service.report.parts import card, fact_list, table
+
+SHOWN_CONFUSIONS = 10
+#: Pictures up to this side are enlarged without smoothing.
+SMALL_PICTURE = 64
+
+_TRAINING, _VALIDATION = "series-2 dashed", "series-1"
+
+
+def result(facts: Facts) -> Markup:
+    """Return accuracy with its uncertainty, and what to compare it with."""
+    test = facts.manifest.metrics["test"]
+    low, high = confidence_interval(test["accuracy"], test["images"])
+    supports = {label: row["support"] for label, row in test["per_class"].items()}
+    common = max(supports, key=lambda label: supports[label])
+    return card(
+        "Result",
+        tag(
+            "p",
+            tag("strong", percent(test["accuracy"])),
+            " of the test images right",
+            class_="headline",
+        ),
+        tag(
+            "p",
+            f"{test['images']} images that training never saw; with so many, the accuracy on "
+            f"others like them is between {percent(low)} and {percent(high)} (95 % confidence). "
+            "Always answering ",
+            tag("strong", common),
+            f" would be right for {percent(supports[common] / test['images'])}.",
+        ),
+        fact_list(
+            ("Test loss", f"{test['loss']:.4f}"),
+            ("Validation accuracy", percent(facts.manifest.metrics["validation"]["accuracy"])),
+            ("Validation loss", f"{facts.manifest.metrics['validation']['loss']:.4f}"),
+        ),
+    )
+
+
+def per_label(facts: Facts) -> Markup:
+    """Return the metrics of each label as a table."""
+    images = facts.manifest.dataset.labels
+    rows = [
+        (
+            label,
+            *(percent(row[name]) for name in ("precision", "recall", "f1")),
+            int(row["support"]),
+            images.get(label, 0),
+        )
+        for label, row in facts.manifest.metrics["test"]["per_class"].items()
+    ]
+    names = ("Label", "Precision", "Recall", "F1", "Test images", "All images")
+    return card("Per label", table(names, rows))
+
+
+def confusion_matrix(facts: Facts) -> Markup:
+    """Return the matrix as a picture, and its most frequent confusions in words."""
+    labels, matrix = facts.manifest.labels, facts.manifest.metrics["test"]["confusion_matrix"]
+    worst = most_frequent(labels, matrix, SHOWN_CONFUSIONS)
+    return card(
+        "Confusion matrix",
+        tag("div", confusion(labels, matrix), class_="scroll", tabindex="0", role="group"),
+        tag("h3", "Most frequent confusions") if worst else tag("p", "Nothing was confused."),
+        table(("Is", "Taken for", "Test images"), worst) if worst else None,
+    )
+
+
+def training_curves(facts: Facts) -> Markup:
+    """Return loss and accuracy over the epochs."""
+    kept = kept_epoch(facts.history, facts.record.request.early_stopping)
+    pair = (("training", "", _TRAINING), ("validation", "val_", _VALIDATION))
+    loss, accuracy = (
+        [
+            Series(
+                name, style, [logs.get(f"{prefix}{metric}", float("nan")) for logs in facts.history]
+            )
+            for name, prefix, style in pair
+        ]
+        for metric in ("loss", "accuracy")
+    )
+    return card(
+        "Curves",
+        tag(
+            "div",
+            curves("Loss", loss, kept, lambda value: f"{value:.4g}"),
+            curves("Accuracy", accuracy, kept, percent),
+            class_="columns",
+        ),
+        tag(
+            "p",
+            f"{len(facts.history)} epochs of at most {facts.record.request.epochs}; the model has "
+            f"the weights of epoch {kept}, the dashed upright line. Training values come from "
+            "images seen with dropout, so they may lie below those of validation.",
+            class_="muted",
+        ),
+    )
+
+
+def mistakes(facts: Facts) -> Markup:
+    wrong = round(
+        facts.manifest.metrics["test"]["images"] * (1 - facts.manifest.metrics["test"]["accuracy"])
+    )
+    if not wrong:
+        return card("Most confident mistakes", tag("p", "No test image was taken for another."))
+    note = f"{len(facts.mistakes)} of {wrong}: here the model was surest and wrong."
+    return card(
+        "Most confident mistakes", tag("p", note, class_="muted"), _pictures(facts.mistakes)
+    )
+
+
+def samples(facts: Facts) -> Markup:
+    note = f"{len(facts.samples)} of them, drawn at random."
+    return card("Test images", tag("p", note, class_="muted"), _pictures(facts.samples))
+
+
+def _pictures(chosen: Sequence[Answer]) -> Markup:
+    return tag("div", [_figure(answer) for answer in chosen], class_="pictures")
+
+
+def _figure(answer: Answer) -> Markup:
+    mark, style = ("✓ ", "good") if answer.right else ("✗ ", "bad")
+    caption = tag(
+        "figcaption",
+        tag(
+            "span",
+            mark,
+            tag("strong", answer.predicted),
+            f" {percent(answer.probability)}",
+            class_=style,
+        ),
+        None if answer.right else (tag("br"), "is ", tag("strong", answer.label)),
+    )
+    return tag("figure", _picture(answer), caption, title=answer.name)
+
+
+def _picture(answer: Answer) -> Markup:
+    picture = answer.picture
+    if picture is None:
+        return tag("p", "The picture could not be read again.", class_="muted")
+    small = max(picture.width, picture.height) <= SMALL_PICTURE
+    return tag(
+        "img",
+        src=picture.url,
+        alt=answer.name,
+        width=picture.width,
+        height=picture.height,
+        class_="pixelated" if small else None,
+    )

@@ -1,0 +1,40 @@
+"""Numbers as people read them, and what little statistics a report needs."""
+
+import math
+
+#: Two-sided 95 % of the normal distribution.
+_Z = 1.959964
+
+
+def percent(share: float) -> str:
+    """Return a share as a percentage; 100 % only if it is all, 0 % only if it is nothing."""
+    shown = f"{share * 100:.1f}"
+    if shown == "100.0" and share < 1:
+        return "> 99.9 %"
+    if shown == "0.0" and share > 0:
+        return "< 0.1 %"
+    return f"{shown} %"
+
+
+def seconds(value: float) -> str:
+    if value < 60:  # noqa: PLR2004 - a minute
+        return f"{value:.1f} s"
+    return f"{int(value // 60)} min {int(value % 60)} s"
+
+
+def size(count: int) -> str:
+    """Return a number of bytes in the unit that suits it."""
+    value = float(count)
+    for unit in ("B", "kB", "MB"):
+        if value < 1000:  # noqa: PLR2004 - SI
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1000
+    return f"{value:.1f} GB"
+
+
+def confidence_interval(share: float, n: int) -> tuple[float, float]:
+    """Return Wilson's 95 % interval of a share seen in `n` trials, n > 0."""
+    centre = share + _Z**2 / (2 * n)
+    reach = _Z * math.sqrt(share * (1 - share) / n + _Z**2 / (4 * n * n))
+    scale = 1 + _Z**2 / n
+    return max(0.0, (centre - reach) / scale), min(1.0, (centre + reach) / scale)

@@ -1,0 +1,151 @@
+"""The sections of a report that tell what the model is, what it is made of and how it is used."""
+
+import json
+from collections import Counter
+from itertools import pairwise
+
+from shared.architectures import CATALOGUE
+from trainer_service.report.facts import Facts
+from trainer_service.report.markup import Markup, tag
+from trainer_service.report.numbers import seconds, size
+from trainer_service.report.parts import card, details, fact_list, table
+
+SHOWN_REJECTED = 20
+
+
+def how_to_call(facts: Facts) -> Markup:
+    url = f"{facts.predictor}/v1/predict?model={facts.manifest.model}"
+    return card(
+        "How to call it",
+        tag("pre", tag("code", f"curl -F file=@picture.jpg '{url}'")),
+        tag(
+            "p",
+            "The answer names model, version, label, probability and the likeliest labels. Send "
+            "files as they are: decoding, resizing and normalising belong to the model. The files "
+            "beside this report also load without the predictor: ",
+            tag("code", "saved_model.pb"),
+            " in TensorFlow Serving, ",
+            tag("code", "openvino/"),
+            " in OpenVINO, ",
+            tag("code", "model.keras"),
+            " in Keras.",
+        ),
+    )
+
+
+def limits(facts: Facts) -> Markup:
+    """Return what a model of this kind can't do: the part of a card that saves trouble."""
+    labels = len(facts.manifest.labels)
+    warnings = (
+        (
+            f"It answers with one of its {labels} labels for any picture, also for one that shows none "
+            "of them."
+        ),
+        (
+            "It was tested on images of the same collection as those it learnt from. From other "
+            "cameras, places or times, expect less, and measure it."
+        ),
+        (
+            "Its probabilities are those of a softmax and were not calibrated: 90 % says more than "
+            "60 %, but not that nine in ten are right."
+        ),
+        "What the collection has too little of, it knows too little of: see the images per label.",
+    )
+    return card("What to expect of it", tag("ul", [tag("li", warning) for warning in warnings]))
+
+
+def data(facts: Facts) -> Markup:
+    """Return where the images come from, how they were split, and which were refused."""
+    dataset, training = facts.dataset, facts.record.dataset
+    how = (
+        "as the dataset brings it"
+        if dataset.has_split
+        else "by the hash of each image, label by label; copies of an image stay on one side"
+    )
+    parts = ", ".join(f"{count} {name}" for name, count in training.split.items())
+    return card(
+        "Dataset",
+        fact_list(
+            ("Source", dataset.source),
+            ("Images", training.images),
+            ("Labels", f"{len(training.labels)}, from {_layout(dataset.layout)}"),
+            ("Split", f"{parts}; {how}"),
+            ("Rejected", len(training.rejected)),
+            ("Files of other kinds", dataset.ignored),
+            ("Id", dataset.id),
+            ("Digest", facts.manifest.dataset.digest),
+        ),
+        _rejected(facts),
+    )
+
+
+def training(facts: Facts) -> Markup:
+    """Return architecture, weights, settings, seed, and how long what took."""
+    manifest, architecture = facts.manifest, CATALOGUE.get(facts.manifest.architecture)
+    parameters = f", {architecture.parameters:,} parameters" if architecture else ""
+    settings = manifest.training.items()
+    cache = facts.record.cache
+    reused = f"{cache.reused} reused, {cache.computed} computed" if cache else "unknown"
+    return card(
+        "Training",
+        fact_list(
+            ("Architecture", f"{manifest.architecture}{parameters}"),
+            ("Input", f"{manifest.input.width} by {manifest.input.height} pixels, RGB"),
+            ("Weights", manifest.weights.source),
+            ("Bottleneck features", reused),
+            ("Seed", manifest.seed),
+            ("Training", manifest.training_id),
+            ("Published", f"{manifest.created_at:%Y-%m-%d %H:%M} UTC"),
+        ),
+        details("Settings", fact_list(*((name, _plain(value)) for name, value in settings))),
+        details("Time per phase", fact_list(*_phases(facts))),
+        details("Library versions", fact_list(*manifest.libraries.items())),
+    )
+
+
+def hashes(facts: Facts) -> Markup:
+    """Return what proves that the files are those that were published."""
+    rows = [(entry.path, size(entry.bytes), entry.sha256) for entry in facts.manifest.files]
+    return card(
+        "Hashes",
+        fact_list(
+            ("Weights (SHA-256)", facts.manifest.weights.sha256),
+            ("Dataset (digest)", facts.manifest.dataset.digest),
+        ),
+        details("Files (SHA-256)", table(("File", "Size", "SHA-256"), rows)),
+        tag(
+            "p", "The manifest.json of the version has the hash of this report too.", class_="muted"
+        ),
+    )
+
+
+def _rejected(facts: Facts) -> Markup | None:
+    rejected = facts.record.dataset.rejected
+    if not rejected:
+        return None
+    verdicts = Counter(image.verdict for image in rejected).most_common()
+    rows = [(image.name, image.verdict, image.detail) for image in rejected[:SHOWN_REJECTED]]
+    counts = ", ".join(f"{count} {verdict}" for verdict, count in verdicts)
+    more = len(rejected) - len(rows)
+    return details(
+        f"Rejected: {counts}",
+        table(("File", "Verdict", "Why"), rows),
+        tag("p", f"… and {more} more.", class_="muted") if more else None,
+    )
+
+
+def _phases(facts: Facts) -> list[tuple[str, str]]:
+    steps = facts.record.transitions
+    return [
+        (before.state.value, seconds((after.at - before.at).total_seconds()))
+        for before, after in pairwise(steps)
+    ]
+
+
+def _layout(layout: str | None) -> str:
+    names = {"folders": "folder names", "prefix": "file names", "csv": "a CSV table"}
+    return names.get(layout or "", "the dataset")
+
+
+def _plain(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
