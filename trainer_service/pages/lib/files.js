@@ -10,6 +10,7 @@ export function chosen(input) {
 /** The files of a drop, those of folders too. Call it inside of the event: later they are gone. */
 export async function dropped(transfer) {
   const entries = [...transfer.items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
+  if (!entries.length) return [...transfer.files].map((file) => ({ file, path: file.name }));
   const found = [];
   for (const entry of entries) await collect(entry, found);
   return found;

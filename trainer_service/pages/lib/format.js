@@ -1,5 +1,7 @@
 /* Numbers and times as people read them. */
 
+/** Keeps a number and its unit on one line. */
+const NARROW = "\u00a0";
 const UNITS = ["B", "kB", "MB", "GB", "TB"];
 const whole = new Intl.NumberFormat("en");
 const dates = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
@@ -12,15 +14,15 @@ export const plural = (value, one, many = `${one}s`) => `${count(value)} ${value
 export function percent(value, digits = 1) {
   if (value === null || value === undefined) return "–";
   const shown = (value * 100).toFixed(digits);
-  return value < 1 && Number(shown) === 100 ? `> ${(100 - 10 ** -digits).toFixed(digits)} %` : `${shown} %`;
+  return value < 1 && Number(shown) === 100 ? `>${(100 - 10 ** -digits).toFixed(digits)}${NARROW}%` : `${shown}${NARROW}%`;
 }
 
 export const decimal = (value, digits = 3) => (value === null || value === undefined ? "–" : value.toFixed(digits));
 
 export function duration(seconds) {
   if (seconds === null || seconds === undefined) return "–";
-  if (seconds < 10) return `${seconds.toFixed(1)} s`;
-  if (seconds < 60) return `${Math.round(seconds)} s`;
+  if (seconds < 10) return `${seconds.toFixed(1)}${NARROW}s`;
+  if (seconds < 60) return `${Math.round(seconds)}${NARROW}s`;
   const minutes = Math.floor(seconds / 60);
   if (minutes < 60) return `${minutes} min ${Math.round(seconds % 60)} s`;
   return `${Math.floor(minutes / 60)} h ${minutes % 60} min`;

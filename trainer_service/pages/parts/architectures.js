@@ -7,13 +7,18 @@ import { count } from "../lib/format.js";
 export function architectures(rows, preferred, speeds) {
   const available = rows.filter((row) => row.available);
   const checked = available.find((row) => row.id === preferred) ?? available[0];
-  const sorted = [...available, ...rows.filter((row) => !row.available)];
+  const missing = rows.filter((row) => !row.available);
   return h(
     "fieldset",
-    { class: "choices" },
+    {},
     h("legend", {}, "Architecture"),
     checked ? null : h("p", { class: "problem" }, "None is available: see each one's reason."),
-    sorted.map((row) => choice(row, row === checked, speeds.get(row.id))),
+    h("div", { class: "choices" }, available.map((row) => choice(row, row === checked, speeds.get(row.id)))),
+    missing.length
+      ? h("details", { open: !checked },
+          h("summary", {}, `Not available here: ${missing.map(({ id }) => id).join(", ")}`),
+          h("div", { class: "choices" }, missing.map((row) => choice(row, false))))
+      : null,
   );
 }
 
@@ -44,6 +49,6 @@ function choice(row, checked, speed) {
       disabled: !row.available, "aria-describedby": row.available ? null : why,
     }),
     h("span", {}, h("strong", {}, row.id), h("span", { class: "muted" }, facts.join(" · ")),
-      row.available ? null : h("span", { class: "warn", id: why }, `Not available. ${row.detail}`)),
+      row.available ? null : h("span", { class: "warn", id: why }, `Not available: ${row.detail}`)),
   );
 }

@@ -3,6 +3,8 @@
 import { h } from "../lib/dom.js";
 import { plural } from "../lib/format.js";
 
+const HINT = "Rows: what the pictures are. Columns: what they were taken for. Choose a cell to see its pictures.";
+const ROOMY = 5;
 const MOVES = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
 
 /**
@@ -15,8 +17,7 @@ export function confusion(labels, matrix, onChoose) {
   const cells = matrix.map((row, truth) => row.map((number, predicted) => cell(labels, matrix, truth, predicted)));
   const table = h(
     "table",
-    { class: "confusion" },
-    h("caption", {}, "Rows: what the pictures are. Columns: what they were taken for. Choose a cell to see its pictures."),
+    { class: labels.length <= ROOMY ? "confusion roomy" : "confusion", "aria-describedby": "confusion-hint" },
     h("thead", {}, h("tr", {}, h("td", {}), labels.map((label) => h("th", { scope: "col" }, h("span", { title: label }, label))))),
     h("tbody", {}, labels.map((label, truth) =>
       h("tr", {}, h("th", { scope: "row", title: label }, label), cells[truth].map((button) => h("td", {}, button))))),
@@ -29,7 +30,7 @@ export function confusion(labels, matrix, onChoose) {
   table.addEventListener("keydown", (event) => move(event, cells));
 
   return {
-    element: h("div", { class: "scroll" }, table),
+    element: h("div", {}, h("div", { class: "scroll" }, table), h("p", { class: "muted hint after", id: "confusion-hint" }, HINT)),
     select(truth, predicted) {
       for (const button of cells.flat()) button.setAttribute("aria-pressed", "false");
       const [row, column] = [labels.indexOf(truth), labels.indexOf(predicted)];

@@ -3,15 +3,15 @@
 import { h, put, svg } from "../lib/dom.js";
 
 const HEIGHT = 240;
-const MARGIN = { top: 12, right: 12, bottom: 34, left: 46 };
+const MARGIN = { top: 12, right: 12, bottom: 34, left: 58 };
 const TICKS = 5;
 
 /**
  * A chart over epochs: `{element, draw(series)}`.
  *
- * A series is `{name, color, dashed, values}`: color from 1, values by epoch, null for a gap.
+ * `high` is the largest value that there can be. A series is `{name, color, dashed, values}`: color from 1, values by epoch, null for a gap.
  */
-export function chart(title, format) {
+export function chart(title, format, { high = Infinity } = {}) {
   const area = svg("svg", { role: "img", height: HEIGHT, class: "chart" });
   const legend = h("ul", { class: "legend" });
   const element = h("figure", { class: "curves" }, h("figcaption", {}, title), area, legend);
@@ -20,14 +20,14 @@ export function chart(title, format) {
 
   const redraw = () => {
     const width = Math.max(element.clientWidth, 200);
-    const plane = planeOf(series, width);
+    const plane = planeOf(series, width, high);
     area.setAttribute("viewBox", `0 0 ${width} ${HEIGHT}`);
     area.setAttribute("aria-label", described(title, series, format));
     put(area, axes(plane, format), series.map((line) => curve(line, plane)), marker(series, plane, pointed));
     put(legend, series.map((line) => entry(line, pointed, format)));
   };
   const point = (event) => {
-    const plane = planeOf(series, Math.max(element.clientWidth, 200));
+    const plane = planeOf(series, Math.max(element.clientWidth, 200), high);
     const offset = event.clientX - area.getBoundingClientRect().left;
     const epoch = Math.round(plane.epochAt(offset));
     pointed = epoch >= 1 && epoch <= plane.last ? epoch : null;
@@ -49,10 +49,10 @@ export function chart(title, format) {
   };
 }
 
-function planeOf(series, width) {
+function planeOf(series, width, most) {
   const values = series.flatMap((line) => line.values).filter((value) => value !== null);
   const last = Math.max(1, ...series.map((line) => line.values.length));
-  const ticks = niceTicks(Math.min(...values), Math.max(...values));
+  const ticks = niceTicks(Math.min(...values), Math.max(...values)).filter((tick) => tick <= most + 1e-9);
   const [low, high] = [ticks[0], ticks.at(-1)];
   const [inner, tall] = [width - MARGIN.left - MARGIN.right, HEIGHT - MARGIN.top - MARGIN.bottom];
   const span = Math.max(1, last - 1);

@@ -8,7 +8,7 @@ const NAMES = ["loss", "val_loss", "accuracy", "val_accuracy"];
 
 /** `{element, add(epoch event), showHistory(rows)}`; hidden as long as there is no epoch. */
 export function curves() {
-  const [loss, accuracy] = [chart("Loss", decimal), chart("Accuracy", (value) => percent(value))];
+  const [loss, accuracy] = [chart("Loss", decimal), chart("Accuracy", (value) => percent(value), { high: 1 })];
   const element = h("section", { class: "card", "aria-label": "Curves" },
     h("h2", {}, "Head"), h("div", { class: "columns" }, loss.element, accuracy.element));
   let values = fresh();

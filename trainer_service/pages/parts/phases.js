@@ -8,7 +8,7 @@ const PHASES = {
   preparing: "reads the pictures",
   bottleneck: "computes features",
   head: "trains the head",
-  evaluating: "asks test pictures",
+  evaluating: "answers test pictures",
   publishing: "exports the model",
 };
 const ENDS = { succeeded: "good", failed: "bad", cancelled: "warn" };

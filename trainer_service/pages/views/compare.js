@@ -19,7 +19,7 @@ export async function compare({ root, parts: [list = ""], signal }) {
   if (ids.length < 2) return card.append(h("p", {}, "Choose at least two ", h("a", { href: "#/trainings" }, "trainings"), "."));
   if (ids.length > MOST) card.append(h("p", { class: "warn" }, `The first ${MOST} of ${ids.length} are shown.`));
   const all = await Promise.all(ids.slice(0, MOST).map((id, index) => load(id, index, signal)));
-  const [loss, accuracy] = [chart("Validation loss", decimal), chart("Validation accuracy", (value) => percent(value))];
+  const [loss, accuracy] = [chart("Validation loss", decimal), chart("Validation accuracy", (value) => percent(value), { high: 1 })];
   card.append(h("div", { class: "columns" }, loss.element, accuracy.element), table(all));
   loss.draw(all.map((one) => line(one, "val_loss")));
   accuracy.draw(all.map((one) => line(one, "val_accuracy")));

@@ -6,6 +6,10 @@ import { percent, when } from "../lib/format.js";
 import { link, problem } from "../lib/router.js";
 import { macroF1 } from "../parts/metrics.js";
 
+const HEADS = {
+  Version: "", Accuracy: "number", "Macro F1": "wide number", Architecture: "wide", Labels: "wide number", Published: "", "": "",
+};
+
 export async function models({ root, signal }) {
   document.title = "Models · Headstart";
   const all = await get("v1/models", signal);
@@ -38,8 +42,8 @@ function content({ name, pinned, versions }, pin) {
       versions.length > 1 ? h("a", { class: "button", href: link("compare", ids) }, "Compare versions") : null),
     h("p", { class: "muted" }, pinned ? `Pinned: the predictor stays with version ${pinned}.` : "The predictor serves the newest version."),
     h("div", { class: "scroll" }, h("table", {},
-      h("thead", {}, h("tr", {}, ["Version", "Accuracy", "Macro F1", "Architecture", "Labels", "Published", ""].map((title) =>
-        h("th", { scope: "col", class: ["Architecture", "Labels", "Macro F1"].includes(title) ? "wide" : null }, title)))),
+      h("thead", {}, h("tr", {}, Object.keys(HEADS).map((title) =>
+        h("th", { scope: "col", class: HEADS[title] }, title)))),
       h("tbody", {}, versions.map((version) => row(version, served, pinned, pin))))),
   ];
 }

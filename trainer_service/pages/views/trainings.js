@@ -7,8 +7,9 @@ import { go, link } from "../lib/router.js";
 import { stateTag } from "../parts/phases.js";
 
 const LOOK_MILLISECONDS = 2000;
-const HEADS = ["Compare", "Model", "State", "Accuracy", "Architecture", "Pictures", "Took", "Started"];
-const NARROW = new Set(["Architecture", "Pictures", "Took"]);
+const HEADS = {
+  Compare: "", Model: "", State: "", Accuracy: "number", Architecture: "wide", Pictures: "wide number", Took: "wide number", Started: "",
+};
 const ENDED = ["succeeded", "failed", "cancelled"];
 
 export async function trainings({ root, signal }) {
@@ -22,7 +23,7 @@ export async function trainings({ root, signal }) {
     put(compare, chosen.size < 2 ? "Compare" : `Compare ${chosen.size}`);
   };
   const body = h("tbody", {});
-  const table = h("div", { class: "scroll" }, h("table", {}, h("thead", {}, h("tr", {}, HEADS.map(head))), body));
+  const table = h("div", { class: "scroll" }, h("table", {}, h("thead", {}, h("tr", {}, Object.keys(HEADS).map(head))), body));
   const status = h("div", {});
   root.append(h("section", { class: "card" },
     h("div", { class: "row between" }, h("h2", {}, "Trainings"), compare), status, table));
@@ -36,7 +37,7 @@ export async function trainings({ root, signal }) {
   }
 }
 
-const head = (name) => h("th", { scope: "col", class: NARROW.has(name) ? "wide" : null }, name);
+const head = (name) => h("th", { scope: "col", class: HEADS[name] }, name);
 
 /** Show the records, leaving rows that have not changed as they are: focus stays in them. */
 function update(body, records, chosen, toggle) {

@@ -1,0 +1,69 @@
+"""The system's Chromium for tests of the pages; they are skipped where there is none."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+OPTIONS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+
+
+@contextmanager
+def running_browser() -> Iterator[Browser]:
+    """Yield a browser with a fresh profile.
+
+    Not pytest-playwright's fixture: that one keeps an event loop until the session ends, and
+    asyncio.run in the tests of other modules would find it running.
+    """
+    executable = next(filter(None, map(shutil.which, NAMES)), None)
+    if executable is None:
+        pytest.skip(f"there is no Chromium: none of {', '.join(NAMES)} is installed")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=executable, args=list(OPTIONS))
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+@contextmanager
+def watched_page(
+    browser: Browser, base_url: str, refusals: int = 0, **options: Any
+) -> Iterator[Page]:
+    """Yield a page of its own, and require at the end that its console has no errors.
+
+    Args:
+        browser: from `running_browser`.
+        base_url: where relative addresses lead.
+        refusals: how many requests the service is to refuse; the browser logs each as an error.
+        options: of the browser's context, e.g. `viewport`.
+    """
+    context = browser.new_context(base_url=base_url, **options)
+    page = context.new_page()
+    faults: list[str] = []
+    refused: list[str] = []
+
+    def listen(message: ConsoleMessage) -> None:
+        if message.type in {"error", "warning"}:
+            is_refusal = "status of 4" in message.text
+            (refused if is_refusal else faults).append(f"{message.text} {message.location}")
+
+    page.on("console", listen)
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    try:
+        yield page
+    finally:
+        context.close()
+    assert faults == []
+    assert len(refused) == refusals, refused
