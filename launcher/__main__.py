@@ -11,18 +11,18 @@ from pydantic import ValidationError
 from client.errors import ClientError
 from launcher.demo import demo
 from launcher.errors import LaunchError
-from launcher.services import running_services
+from launcher.services import running_services, wait_for_the_first_to_end
 from predictor_service.settings import PredictorSettings
 from trainer_service.settings import TrainerSettings
 
 
 def main() -> int:
     arguments = _parser().parse_args()
-    signal.signal(signal.SIGTERM, _interrupt)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
     try:
         trainer, predictor = TrainerSettings(), PredictorSettings()
-        # The store lies in var/ unless the environment says otherwise; logs are beside it.
-        directory = trainer.store.absolute().parent
+        directory = _directory(trainer)
         if arguments.command == "demo":
             demo(trainer, predictor, directory, arguments.data, arguments.architecture)
         else:
@@ -43,12 +43,19 @@ def main() -> int:
 def _up(trainer: TrainerSettings, predictor: PredictorSettings, directory: Path) -> None:
     if trainer.datasets is None:
         trainer = trainer.model_copy(update={"datasets": Path("datasets").absolute()})
+    print("Starting Redis, trainer, worker and predictor ...", flush=True)
     with running_services(trainer, predictor, directory) as services:
         print(f"trainer    {services.trainer}/docs")
         print(f"predictor  {services.predictor}/docs")
         print(f"logs       {services.logs}")
         print("Ctrl-C stops all of it.", flush=True)
-        signal.pause()
+        wait_for_the_first_to_end(services)
+
+
+def _directory(trainer: TrainerSettings) -> Path:
+    """Return where logs and Redis' files go: beside the store in var/, else inside of it."""
+    store = trainer.store.absolute()
+    return store if "store" in trainer.model_fields_set else store.parent
 
 
 def _parser() -> argparse.ArgumentParser:

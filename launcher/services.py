@@ -1,5 +1,6 @@
 """The four processes of a local Headstart: Redis, trainer API, worker and predictor."""
 
+import errno
 import os
 import shutil
 import signal
@@ -9,7 +10,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
@@ -19,9 +20,10 @@ from predictor_service.settings import PredictorSettings
 from shared.settings import SharedSettings
 from trainer_service.settings import TrainerSettings
 
-START_SECONDS = 60
+START_SECONDS = 30
 STOP_SECONDS = 10
 LAST_LINES = 5
+WATCH_SECONDS = 0.5
 WORKER = "trainer_service.worker"
 
 
@@ -32,6 +34,7 @@ class Services:
     trainer: str
     predictor: str
     logs: Path
+    processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
 
 @contextmanager
@@ -58,8 +61,12 @@ def running_services(
         (predictor.predictor_port, "HEADSTART_PREDICTOR_PORT"),
     ):
         _require_free_port(trainer.host, port, setting)
-    logs = directory / "logs"
-    logs.mkdir(parents=True, exist_ok=True)
+    if trainer.trainer_port == predictor.predictor_port:
+        raise LaunchError(
+            "HEADSTART_TRAINER_PORT and HEADSTART_PREDICTOR_PORT must differ. "
+            f"Received: {trainer.trainer_port} for both."
+        )
+    logs = _log_directory(trainer.store, directory)
     environment = {**os.environ, **_environment(trainer), **_environment(predictor)}
     services = Services(
         trainer=f"http://{trainer.host}:{trainer.trainer_port}",
@@ -69,16 +76,49 @@ def running_services(
     with ExitStack() as stack:
         if "redis_url" not in trainer.model_fields_set:
             environment["HEADSTART_REDIS_URL"] = stack.enter_context(redis_server(directory, logs))
-        api = stack.enter_context(_python("trainer_service", environment, logs / "trainer.log"))
-        for number in range(workers):
-            log = logs / f"worker{number + 1 if workers > 1 else ''}.log"
-            stack.enter_context(_python(WORKER, environment, log))
-        serving = stack.enter_context(
-            _python("predictor_service", environment, logs / "predictor.log")
-        )
-        _wait_for(f"{services.trainer}/readyz", api, logs / "trainer.log")
-        _wait_for(f"{services.predictor}/healthz", serving, logs / "predictor.log")
+        modules = {"trainer": "trainer_service"}
+        modules |= {
+            f"worker{number + 1 if workers > 1 else ''}": WORKER for number in range(workers)
+        }
+        modules |= {"predictor": "predictor_service"}
+        for name, module in modules.items():
+            process = _python(module, environment, logs / f"{name}.log")
+            services.processes[name] = stack.enter_context(process)
+        for name, url in (
+            ("trainer", f"{services.trainer}/readyz"),
+            ("predictor", f"{services.predictor}/healthz"),
+        ):
+            _wait_for(url, services.processes[name], logs / f"{name}.log")
         yield services
+
+
+def wait_for_the_first_to_end(services: Services) -> None:
+    """Wait as long as every process runs.
+
+    Raises:
+        LaunchError: one has ended, which none does by itself.
+    """
+    while True:
+        for name, process in services.processes.items():
+            if process.poll() is not None:
+                raise LaunchError(
+                    f"The {name} has ended (exit status {process.returncode}), so everything is "
+                    f"stopped; see {services.logs / name}.log."
+                )
+        time.sleep(WATCH_SECONDS)
+
+
+def _log_directory(store: Path, directory: Path) -> Path:
+    logs = directory / "logs"
+    try:
+        for path in (store, logs):
+            path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise LaunchError(
+            f"HEADSTART_STORE: expected a directory that can be written: {error.strerror}. "
+            f"Received: {str(store)!r}"
+        ) from None
+    return logs
 
 
 @contextmanager
@@ -104,10 +144,14 @@ def _require_free_port(host: str, port: int, setting: str) -> None:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
-        except OSError:
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                raise LaunchError(
+                    f"Port {port} is in use: stop what listens there, or choose another, e.g. "
+                    f"{setting}={port + 100}."
+                ) from None
             raise LaunchError(
-                f"Port {port} is in use: stop what listens there, or choose another, e.g. "
-                f"{setting}={port + 100}."
+                f"HEADSTART_HOST, {setting}: can't listen on {host}:{port}: {error.strerror}."
             ) from None
 
 
@@ -182,15 +226,18 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
 
 def _wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
     deadline = time.monotonic() + START_SECONDS
+    answer = "no answer"
     while time.monotonic() < deadline:
         _require_alive(process, log)
         try:
-            if httpx.get(url, timeout=2).is_success:
+            response = httpx.get(url, timeout=5)
+            if response.is_success:
                 return
+            answer = response.text
         except httpx.TransportError:
             pass
         time.sleep(0.1)
-    raise LaunchError(f"{url} did not answer within {START_SECONDS} s; see {log}.")
+    raise LaunchError(f"{url} was not ready within {START_SECONDS} s: {answer}; see {log}.")
 
 
 def _wait_for_port(port: int, process: subprocess.Popen[bytes], log: Path) -> None:

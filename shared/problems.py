@@ -80,8 +80,12 @@ def _problem_schema() -> dict[str, Any]:
 
 
 def _field_problem(error: Mapping[str, Any]) -> FieldProblem:
-    location = [str(part) for part in error["loc"] if part not in {"body", "query", "path"}]
+    location = [str(part) for part in error["loc"]]
+    if location and location[0] in {"body", "query", "path"} and len(location) > 1:
+        location = location[1:]
     detail = error["msg"].removeprefix("Value error, ")
+    if error["type"] == "extra_forbidden":
+        detail = "there is no such field"
     if error["type"] not in {"missing", "extra_forbidden"} and not isinstance(
         error.get("input"), dict | list
     ):

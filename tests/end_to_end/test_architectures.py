@@ -1,7 +1,6 @@
 """Every architecture builds, extracts, trains, exports, publishes and serves, on both engines."""
 
 import asyncio
-import io
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
@@ -12,8 +11,8 @@ from PIL import Image
 from predictor_service.loading import VersionLoader
 from predictor_service.settings import PredictorSettings
 from shared.architectures import CATALOGUE
-from shared.engines import OpenVINOEngine, TensorFlowEngine
-from shared.model_store import KERAS_MODEL, OPENVINO_MODEL, ModelStore
+from shared.images import ImageLimits, decode
+from shared.model_store import KERAS_MODEL, ModelStore
 from tests.inline_worker import train_inline
 from tests.random_weights import random_pixels, random_weights
 from trainer_service.backbones import bottleneck_engine
@@ -24,23 +23,28 @@ pytestmark = [pytest.mark.slow, pytest.mark.integration]
 #: Largest difference between two ways to compute the same probability in float32.
 TOLERANCE = 2e-4
 
+LIMITS = ImageLimits(1 << 20, 1 << 20)
+
 #: Pictures of each label; the smallest number that leaves one for validation and for the test.
 EACH = 4
 
 
 @pytest.fixture(scope="module")
 def datasets(tmp_path_factory):
-    """Pictures of three labels, a colour each under noise, in a folder named `colours`."""
+    """Pictures of three labels: coarse blocks of all colours, one channel of them bright.
+
+    They differ strongly, so that features differ by more than what rounding makes of them: random
+    networks answer fine noise alike, and a head would then learn to tell the roundings apart.
+    """
     directory = tmp_path_factory.mktemp("datasets")
     (directory / "colours").mkdir()
     random = np.random.default_rng(0)
     for channel, label in enumerate(("red", "green", "blue")):
         for number in range(EACH):
-            pixels = random.integers(0, 256, (40, 40, 3), dtype=np.uint8)
-            pixels[..., channel] |= 0xC0
-            buffer = io.BytesIO()
-            Image.fromarray(pixels).save(buffer, "PNG")
-            (directory / "colours" / f"{label}.{number}.png").write_bytes(buffer.getvalue())
+            blocks = random.integers(0, 256, (6, 6, 3), dtype=np.uint8)
+            blocks[..., channel] |= 0xC0
+            picture = Image.fromarray(blocks).resize((300, 300), Image.Resampling.NEAREST)
+            picture.save(directory / "colours" / f"{label}.{number}.png")
     return directory
 
 
@@ -92,33 +96,26 @@ def test_both_engines_compute_the_same_features(case):
     assert np.abs(answers[0] - answers[1]).max() < 0.01 * spread
 
 
-def test_every_format_of_the_version_gives_the_same_probabilities(case):
+def test_keras_and_the_predictor_on_both_engines_answer_alike(case, datasets):
+    """`model.keras`, the OpenVINO model and the SavedModel, the latter two as they are served."""
     import keras
 
-    model = keras.saving.load_model(case.version / KERAS_MODEL, safe_mode=True)
-    expected = np.asarray(model(case.pixels, training=False))
+    files = [file.read_bytes() for file in sorted((datasets / "colours").iterdir())]
     size = case.architecture.input_size
+    pixels = np.stack([decode(data, size, size, LIMITS) for data in files])
+    model = keras.saving.load_model(case.version / KERAS_MODEL, safe_mode=True)
+    expected = np.asarray(model(pixels, training=False))
 
     assert model.input_shape == (None, size, size, 3)
-    assert np.ptp(expected, axis=0).max() > 0.01, "else the comparison would say nothing"
-    for engine in (
-        OpenVINOEngine(case.version / OPENVINO_MODEL, precision="f32"),
-        TensorFlowEngine.from_saved_model(case.version),
-    ):
-        np.testing.assert_allclose(engine.infer(case.pixels), expected, atol=TOLERANCE)
-
-
-def test_the_predictor_serves_it_on_both_engines_alike(case, datasets):
-    pictures = [file.read_bytes() for file in sorted((datasets / "colours").iterdir())]
-    answers = [served(case, engine, pictures) for engine in ("openvino", "tensorflow")]
-
-    np.testing.assert_allclose(answers[0], answers[1], atol=TOLERANCE)
-    np.testing.assert_allclose(np.sum(answers[0], axis=1), 1, atol=1e-3)
+    assert np.ptp(expected, axis=0).max() > 0.1, "else the comparison would say nothing"
+    for engine in ("openvino", "tensorflow"):
+        np.testing.assert_allclose(served(case, engine, files), expected, atol=TOLERANCE)
 
 
 def served(case, engine, pictures):
     """Load the version as the predictor does, golden images and all, and classify pictures."""
-    settings = PredictorSettings(store=case.settings.store, engine=engine)
+    # Tens of pictures at once would only warm more of the engine.
+    settings = PredictorSettings(store=case.settings.store, engine=engine, max_batch=2)
 
     async def predict():
         with ThreadPoolExecutor(2) as pool:

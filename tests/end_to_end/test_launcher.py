@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 
 from launcher.digits import write_digits
@@ -116,6 +117,46 @@ def test_a_wrong_setting_is_one_sentence(environment):
     assert done.returncode == 1
     assert re.search(r"^HEADSTART_ENGINE: .*Received: 'warp'", done.stderr)
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"HEADSTART_HOST": "192.0.2.1"}, r"^HEADSTART_HOST, HEADSTART_TRAINER_PORT: can't listen"),
+        ({"HEADSTART_STORE": "/dev/null/store"}, r"^HEADSTART_STORE: expected a directory"),
+        ({"HEADSTART_PREDICTOR_PORT": "{trainer}"}, r"must differ"),
+        ({"HEADSTART_REDIS_URL": "redis://127.0.0.1:1/0"}, r"not ready.*Redis can't be reached"),
+    ],
+)
+def test_settings_that_cannot_work_are_one_sentence(environment, settings, sentence):
+    trainer = environment["HEADSTART_TRAINER_PORT"]
+    filled = {name: value.format(trainer=trainer) for name, value in settings.items()}
+    done = launch({**environment, **filled}, "up", timeout=60)
+
+    assert done.returncode == 1
+    assert re.search(sentence, done.stderr), done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_up_ends_with_what_ended_when_a_service_dies(environment, tmp_path):
+    command = [sys.executable, "-m", "launcher", "up"]
+    with subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        for line in process.stdout:
+            if "Ctrl-C" in line:
+                break
+        children = psutil.Process(process.pid).children()
+        [predictor] = [child for child in children if "predictor_service" in child.cmdline()]
+        predictor.kill()
+        assert process.wait(30) == 1
+        assert "The predictor has ended" in process.stderr.read()
+    assert nothing_listens(environment)
 
 
 def test_up_runs_until_it_is_told_to_stop(environment):

@@ -205,6 +205,16 @@ def test_a_file_in_another_field_is_refused(call):
     assert "'archive'" in answer.json()["detail"]
 
 
+def test_an_archive_that_is_text_is_told_how_to_send_a_file(call):
+    answer = call("POST", "/v1/trainings", files={"archive": (None, "pets.zip")})
+    assert answer.status_code == 422
+    assert "-F archive=@FILE" in answer.json()["detail"]
+
+
+def test_a_field_named_path_keeps_its_name(call):
+    assert field_of(call("POST", "/v1/datasets", json={"path": 5})) == "path"
+
+
 @pytest.mark.parametrize("body", [b"{", b"[1]", b'"text"', b"[" * 100_000])
 def test_a_body_that_is_no_json_object_is_refused(call, body):
     answer = call(

@@ -82,6 +82,11 @@ async def _multipart(request: Request, settings: TrainerSettings, directory: Pat
             f"expected one {ARCHIVE_FIELD!r}, or the {FOLDER_FIELD!r} of a folder. Received: "
             f"{len(upload.files)} of them"
         )
+    if ARCHIVE_FIELD in upload.fields:
+        raise InvalidRequest(
+            f"{ARCHIVE_FIELD}: expected a file; with curl that is -F {ARCHIVE_FIELD}=@FILE. "
+            f"Received: the text {upload.fields[ARCHIVE_FIELD][:100]!r}"
+        )
     fields = {name: _form_value(value) for name, value in upload.fields.items()}
     if not upload.files:
         return Body(fields)
