@@ -181,7 +181,8 @@ def answers_without_redis(stack, record, archive):
     for path in (f"/v1/trainings/{record['id']}", "/v1/trainings", "/v1/models", "/healthz"):
         assert stack.trainer.get(path).status_code == 200
     assert stack.predictor.get("/v1/models/undisturbed").status_code == 200
-    assert time.monotonic() - started < 1
+    # Two seconds for each of five would be a wait for Redis.
+    assert time.monotonic() - started < 5
 
     known = stack.trainer.get("/v1/trainings").json()
     files = {"archive": ("pictures.zip", archive)}
