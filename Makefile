@@ -26,7 +26,11 @@ format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# Both install everything the services need; .dev adds what tests and checks need.
+# BENCH_DATA names a folder of photographs to measure with.
+bench: $(VENV)/.bench
+	$(BIN)/python -m benchmarks
+
+# Each installs everything the services need; .dev adds what tests and checks need.
 $(VENV)/.local: requirements/local.txt
 	@$(MAKE) --no-print-directory install REQUIREMENTS=$<
 	@touch $@
@@ -34,6 +38,10 @@ $(VENV)/.local: requirements/local.txt
 $(VENV)/.dev: requirements/dev.txt
 	@$(MAKE) --no-print-directory install REQUIREMENTS=$<
 	@touch $@ $(VENV)/.local
+
+$(VENV)/.bench: requirements/bench.txt
+	@$(MAKE) --no-print-directory install REQUIREMENTS=$<
+	@touch $@ $(VENV)/.dev $(VENV)/.local
 
 .PHONY: install
 install:
@@ -48,6 +56,7 @@ COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gene
 # New pins for everything; what pip installs is exactly what stands there.
 lock:
 	$(COMPILE) --upgrade -o requirements/dev.txt --extra trainer --extra worker --extra predictor --extra client --extra local --extra dev
+	$(COMPILE) -c requirements/dev.txt -o requirements/bench.txt --extra trainer --extra worker --extra predictor --extra client --extra local --extra dev --extra bench
 	$(COMPILE) -c requirements/dev.txt -o requirements/local.txt --extra trainer --extra worker --extra predictor --extra client --extra local
 	$(COMPILE) -c requirements/dev.txt -o requirements/trainer.txt --extra trainer
 	$(COMPILE) -c requirements/dev.txt -o requirements/worker.txt --extra worker
