@@ -68,7 +68,8 @@ def trained(chromium, stack, archive):
         expect(zero).to_contain_text("40", timeout=SECONDS)
         expect(page.get_by_role("heading", name=EVIL)).to_be_visible()
         expect(zero.get_by_role("img")).to_have_count(6)
-        page.wait_for_function("[...document.images].every((image) => image.naturalWidth > 0)")
+        for thumbnail in zero.get_by_role("img").all():
+            expect(thumbnail).to_have_js_property("naturalWidth", 8)
         rejected = page.get_by_role("row", name="zero/broken.png")
         expect(rejected).to_contain_text("truncated")
 
