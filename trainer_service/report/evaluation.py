@@ -7,7 +7,7 @@ from trainer_service.report.curves import Series, curves
 from trainer_service.report.facts import Answer, Facts, kept_epoch
 from trainer_service.report.markup import Markup, tag
 from trainer_service.report.numbers import confidence_interval, percent
-from trainer_service.report.parts import card, fact_list, table
+from trainer_service.report.parts import card, fact_list, scroll, table
 
 SHOWN_CONFUSIONS = 10
 #: Pictures up to this side are enlarged without smoothing.
@@ -59,7 +59,7 @@ def per_label(facts: Facts) -> Markup:
         for label, row in facts.manifest.metrics["test"]["per_class"].items()
     ]
     names = ("Label", "Precision", "Recall", "F1", "Test images", "All images")
-    return card("Per label", table(names, rows))
+    return card("Per label", table("Metrics per label", names, rows, text=1))
 
 
 def confusion_matrix(facts: Facts) -> Markup:
@@ -68,10 +68,14 @@ def confusion_matrix(facts: Facts) -> Markup:
     worst = most_frequent(labels, matrix, SHOWN_CONFUSIONS)
     return card(
         "Confusion matrix",
-        tag("div", confusion(labels, matrix), class_="scroll", tabindex="0", role="group"),
-        tag("h3", "Most frequent confusions") if worst else tag("p", "Nothing was confused."),
-        table(("Is", "Taken for", "Test images"), worst) if worst else None,
+        scroll("Confusion matrix", confusion(labels, matrix)),
+        _confusions(worst) if worst else tag("p", "Nothing was confused."),
     )
+
+
+def _confusions(worst: Sequence[tuple[str, str, int]]) -> tuple[Markup, Markup]:
+    title, names = "Most frequent confusions", ("Is", "Taken for", "Test images")
+    return tag("h3", title), table(title, names, worst, text=2)
 
 
 def training_curves(facts: Facts) -> Markup:

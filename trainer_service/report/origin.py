@@ -38,8 +38,8 @@ def limits(facts: Facts) -> Markup:
     labels = len(facts.manifest.labels)
     warnings = (
         (
-            f"It answers with one of its {labels} labels for any picture, also for one that shows none "
-            "of them."
+            f"It answers with one of its {labels} labels for any picture, also for one that "
+            "shows none of them."
         ),
         (
             "It was tested on images of the same collection as those it learnt from. From other "
@@ -73,7 +73,6 @@ def data(facts: Facts) -> Markup:
             ("Rejected", len(training.rejected)),
             ("Files of other kinds", dataset.ignored),
             ("Id", dataset.id),
-            ("Digest", facts.manifest.dataset.digest),
         ),
         _rejected(facts),
     )
@@ -105,14 +104,14 @@ def training(facts: Facts) -> Markup:
 
 def hashes(facts: Facts) -> Markup:
     """Return what proves that the files are those that were published."""
-    rows = [(entry.path, size(entry.bytes), entry.sha256) for entry in facts.manifest.files]
+    rows = [(entry.path, entry.sha256, size(entry.bytes)) for entry in facts.manifest.files]
     return card(
         "Hashes",
         fact_list(
             ("Weights (SHA-256)", facts.manifest.weights.sha256),
             ("Dataset (digest)", facts.manifest.dataset.digest),
         ),
-        details("Files (SHA-256)", table(("File", "Size", "SHA-256"), rows)),
+        details("Files (SHA-256)", table("Files", ("File", "SHA-256", "Size"), rows, text=2)),
         tag(
             "p", "The manifest.json of the version has the hash of this report too.", class_="muted"
         ),
@@ -129,7 +128,7 @@ def _rejected(facts: Facts) -> Markup | None:
     more = len(rejected) - len(rows)
     return details(
         f"Rejected: {counts}",
-        table(("File", "Verdict", "Why"), rows),
+        table("Rejected", ("File", "Verdict", "Why"), rows, text=3),
         tag("p", f"… and {more} more.", class_="muted") if more else None,
     )
 

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
@@ -9,6 +10,9 @@ import shared
 from trainer_service.report import evaluation, origin
 from trainer_service.report.facts import Facts
 from trainer_service.report.markup import Markup, join, raw, tag
+
+#: With more labels than these, tables and matrix need the whole width.
+FEW_LABELS = 12
 
 _COMMON = Path(shared.__file__).parent / "web" / "base.css"
 _OWN = Path(__file__).with_name("report.css")
@@ -28,23 +32,24 @@ def render(facts: Facts) -> str:
     )
     made = f"{manifest.architecture}, published {manifest.created_at:%Y-%m-%d %H:%M} UTC"
     header = tag("header", tag("h1", title), tag("span", made, class_="muted"), class_="page")
-    body = tag("body", header, tag("main", [section(facts) for section in _SECTIONS]))
+    body = tag("body", header, tag("main", _sections(facts)))
     return f"<!doctype html>\n{tag('html', head, body, lang='en')}\n"
 
 
-_SECTIONS = (
-    evaluation.result,
-    origin.how_to_call,
-    evaluation.per_label,
-    evaluation.confusion_matrix,
-    evaluation.training_curves,
-    evaluation.mistakes,
-    evaluation.samples,
-    origin.limits,
-    origin.data,
-    origin.training,
-    origin.hashes,
-)
+def _sections(facts: Facts) -> Iterable[Markup]:
+    labels = (evaluation.per_label(facts), evaluation.confusion_matrix(facts))
+    yield _beside(evaluation.result(facts), origin.how_to_call(facts))
+    yield _beside(*labels) if len(facts.manifest.labels) <= FEW_LABELS else join(labels)
+    yield evaluation.training_curves(facts)
+    yield evaluation.mistakes(facts)
+    yield evaluation.samples(facts)
+    yield origin.limits(facts)
+    yield _beside(origin.data(facts), origin.training(facts))
+    yield origin.hashes(facts)
+
+
+def _beside(*cards: Markup) -> Markup:
+    return tag("div", cards, class_="columns")
 
 
 @cache

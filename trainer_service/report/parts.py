@@ -17,18 +17,30 @@ def fact_list(*pairs: tuple[str, Child]) -> Markup:
     return tag("dl", [(tag("dt", name), tag("dd", value)) for name, value in pairs])
 
 
-def table(names: Sequence[str], rows: Iterable[Sequence[Child]]) -> Markup:
-    """Return a table whose first column, and other text, is left, and whose numbers are right."""
-    body = [
-        tag("tr", [_data_cell(index, value) for index, value in enumerate(row)]) for row in rows
+def table(title: str, names: Sequence[str], rows: Iterable[Sequence[Child]], text: int) -> Markup:
+    """Return a table.
+
+    Args:
+        title: what it is, for those who do not see it.
+        names: of the columns.
+        rows: their cells; the first one of each names the row.
+        text: how many columns are text; the others are numbers.
+    """
+    styles = [None if index < text else "number" for index in range(len(names))]
+    head = [
+        tag("th", name, scope="col", class_=style)
+        for name, style in zip(names, styles, strict=True)
     ]
-    head = tag("tr", [tag("th", name, scope="col") for name in names])
-    table = tag("table", tag("thead", head), tag("tbody", body))
-    return tag("div", table, class_="scroll", tabindex="0", role="group")
+    body = [tag("tr", _cells(row, styles)) for row in rows]
+    return scroll(title, tag("table", tag("thead", tag("tr", head)), tag("tbody", body)))
 
 
-def _data_cell(index: int, value: Child) -> Markup:
-    if index == 0:
-        return tag("th", value, scope="row")
-    number = isinstance(value, int) or (isinstance(value, str) and value.endswith((" %", "B")))
-    return tag("td", value, class_="number" if number else None)
+def scroll(title: str, child: Markup) -> Markup:
+    """Return a region that scrolls by itself, also by the keyboard, where the page is narrow."""
+    return tag("div", child, class_="scroll", tabindex="0", role="region", aria_label=title)
+
+
+def _cells(row: Sequence[Child], styles: Sequence[str | None]) -> Iterable[Markup]:
+    yield tag("th", row[0], scope="row")
+    for value, style in zip(row[1:], styles[1:], strict=True):
+        yield tag("td", value, class_=style)
