@@ -14,6 +14,7 @@ from trainer_service.endpoints import (
     events,
     health,
     models,
+    reports,
     trainings,
 )
 from trainer_service.event_streams import EventStreams
@@ -42,7 +43,7 @@ def create_app(settings: TrainerSettings) -> FastAPI:
         EventStreams(stores.events, settings.redis_url),
     )
     add_problem_handlers(app)
-    for module in (trainings, events, datasets, models, architectures, about, health):
+    for module in (trainings, reports, events, datasets, models, architectures, about, health):
         app.include_router(module.router)
     add_pages(app, PAGES)
     return app

@@ -9,7 +9,7 @@ from pathlib import Path
 from shared.architectures import CATALOGUE, find_architecture
 from shared.errors import Conflict, InvalidRequest, TrainingEnded
 from shared.identifiers import is_id, new_id
-from shared.model_store import REPORT_FILE
+from shared.model_store import REPORT_FILE, REPORT_PAGE
 from trainer_service import dataset_images, datasets, weights
 from trainer_service.dataset_images import DatasetImagePage, ImageQuery
 from trainer_service.event_streams import EventStreams
@@ -154,10 +154,17 @@ def get_report(trainer: Trainer, training_id: str) -> Path:
     Raises:
         Conflict: the training has published nothing.
     """
-    record = trainer.stores.trainings.get(training_id)
-    if record.version is None:
-        raise Conflict(f"Training {training_id!r} has no report: it is {record.state}.")
-    return trainer.stores.models.directory(record.model, record.version) / REPORT_FILE
+    return _published(trainer, training_id) / REPORT_FILE
+
+
+def get_report_page(trainer: Trainer, training_id: str) -> Path | None:
+    """Return the report for people; None if the version was published before there were any.
+
+    Raises:
+        Conflict: the training has published nothing.
+    """
+    page = _published(trainer, training_id) / REPORT_PAGE
+    return page if page.is_file() else None
 
 
 def cancel_training(trainer: Trainer, training_id: str) -> TrainingRecord:
@@ -228,6 +235,13 @@ def get_model(trainer: Trainer, name: str) -> ModelStatus:
 def pin_model(trainer: Trainer, name: str, version: int | None) -> ModelStatus:
     trainer.stores.models.pin(name, version)
     return get_model(trainer, name)
+
+
+def _published(trainer: Trainer, training_id: str) -> Path:
+    record = trainer.stores.trainings.get(training_id)
+    if record.version is None:
+        raise Conflict(f"Training {training_id!r} has no report: it is {record.state}.")
+    return trainer.stores.models.directory(record.model, record.version)
 
 
 def _dataset_of(

@@ -4,7 +4,6 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
-from fastapi.responses import FileResponse
 
 from shared.errors import InvalidRequest
 from shared.problems import responses
@@ -52,12 +51,6 @@ async def get_training(
 ) -> TrainingRecord:
     """Tell where a training stands; with `wait`, answer when it has ended or the time is up."""
     return await service.wait_for_training(trainer, training_id, wait)
-
-
-@router.get("/{training_id}/report", responses=responses(404, 409))
-def get_report(training_id: str, trainer: CurrentTrainer) -> FileResponse:
-    """Answer the evaluation: metrics, history, and every test image with its prediction."""
-    return FileResponse(service.get_report(trainer, training_id), media_type="application/json")
 
 
 @router.post("/{training_id}/cancel", status_code=202, responses=responses(404, 409))
