@@ -66,8 +66,9 @@ function decoded(part) {
 
 function markCurrent(path) {
   const top = path.split("/")[0];
+  const page = { datasets: "", compare: "trainings" }[top] ?? top;
   for (const anchor of document.querySelectorAll("header.page nav a")) {
-    const here = anchor.getAttribute("href") === `#/${top === "datasets" ? "" : top}`;
+    const here = anchor.getAttribute("href") === `#/${page}`;
     if (here) anchor.setAttribute("aria-current", "page");
     else anchor.removeAttribute("aria-current");
   }

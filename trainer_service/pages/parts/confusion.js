@@ -4,7 +4,8 @@ import { h } from "../lib/dom.js";
 import { plural } from "../lib/format.js";
 
 const HINT = "Rows: what the pictures are. Columns: what they were taken for. Choose a cell to see its pictures.";
-const ROOMY = 5;
+/** Up to so many labels the matrix fits beside something else. */
+export const ROOMY = 5;
 const MOVES = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
 
 /**

@@ -12,9 +12,9 @@ export function macroF1(test) {
 /** Precision, recall and F1 of each label as a table. */
 export function perLabel(test) {
   return h("div", { class: "scroll" }, h("table", {},
-    h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "Label"), ["Precision", "Recall", "F1", "Pictures"].map((name) => h("th", { scope: "col", class: "number" }, name)))),
+    h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "Label"), ["Precision", "Recall", "F1", "Pictures"].map((name) => h("th", { scope: "col", class: name === "Pictures" ? "wide number" : "number" }, name)))),
     h("tbody", {}, Object.entries(test.per_class).map(([label, { precision, recall, f1, support }]) =>
       h("tr", {}, h("th", { scope: "row", class: "name" }, label),
         [precision, recall, f1].map((value) => h("td", { class: "number" }, percent(value))),
-        h("td", { class: "number" }, count(support)))))));
+        h("td", { class: "wide number" }, count(support)))))));
 }

@@ -4,7 +4,7 @@ import { get, imageUrl } from "../lib/api.js";
 import { announce, h, put } from "../lib/dom.js";
 import { duration, plural, words } from "../lib/format.js";
 import { go, link } from "../lib/router.js";
-import { confusion } from "./confusion.js";
+import { ROOMY, confusion } from "./confusion.js";
 import { answered, pictures } from "./figures.js";
 import { perLabel } from "./metrics.js";
 
@@ -16,9 +16,11 @@ const PAGE = 60;
 export async function result(root, record, report, signal) {
   const about = await get("v1/about", signal);
   const matrix = matrixCard(record, report);
+  const first = report.labels.length <= ROOMY
+    ? [h("div", { class: "columns" }, matrix.element, labelCard(report)), matrix.pictures]
+    : [matrix.element, matrix.pictures, labelCard(report)];
   put(root,
-    h("div", { class: "columns" }, matrix.element, labelCard(report)),
-    matrix.pictures,
+    first,
     mistakesCard(record, report),
     randomCard(record, report),
     h("div", { class: "columns" }, callCard(record, report, about), factsCard(record)));
@@ -48,6 +50,7 @@ function matrixCard({ id, dataset }, { labels, metrics, test }) {
           h("h2", {}, h("span", { class: "name" }, truth), " taken for ", h("span", { class: "name" }, predicted), `: ${plural(rows.length, "picture")}`),
           h("a", { class: "button", href: link("trainings", id) }, "Close")),
         paged(rows, dataset.id));
+      shown.scrollIntoView({ block: "nearest" });
     },
   };
 }

@@ -13,9 +13,11 @@ export function trainingSchema(document) {
 /** `{element, values(), complain(errors)}`: values are those that differ from their defaults. */
 export function settings(schema) {
   const names = Object.keys(schema.properties).filter((name) => !ELSEWHERE.has(name));
-  const fields = names.map((name) => [name, fieldOf(name, schema.properties[name])]);
+  const isSingle = (name) => "type" in schema.properties[name] && schema.properties[name].type !== "object";
+  const sorted = [...names.filter(isSingle), ...names.filter((name) => !isSingle(name))];
+  const fields = sorted.map((name) => [name, fieldOf(name, schema.properties[name])]);
   return {
-    element: h("div", { class: "columns" }, fields.map(([, field]) => field.element)),
+    element: h("div", { class: "columns settings" }, fields.map(([, field]) => field.element)),
     values() {
       const changed = fields.map(([name, field]) => [name, field.value()]);
       return Object.fromEntries(changed.filter(([, value]) => value !== undefined));
@@ -66,7 +68,7 @@ function group(path, schema, ...first) {
   const fields = Object.entries(schema.properties).map(([name, property]) => [name, single(`${path}.${name}`, property)]);
   const fault = h("span", { class: "bad" });
   return {
-    element: h("fieldset", {}, h("legend", {}, words(path)), h("p", { class: "muted hint" }, schema.description), first,
+    element: h("fieldset", {}, h("legend", {}, words(path)), h("p", { class: "muted hint" }, schema.description?.replaceAll("`", "")), first,
       fields.map(([, field]) => field.element), fault),
     value() {
       const changed = fields.map(([name, field]) => [name, field.value()]).filter(([, value]) => value !== undefined);

@@ -43,7 +43,7 @@ function table(all) {
     ["Macro F1", ({ record }) => percent(macroF1(record.metrics.test))],
     ["Architecture", ({ record }) => record.architecture],
     ["Pictures", ({ record }) => (record.dataset.images === null ? "–" : count(record.dataset.images))],
-    ["Epochs", ({ epochs }) => count(epochs.length)],
+    ["Epochs trained", ({ epochs }) => count(epochs.length)],
     ["Took", ({ record }) => duration(record.transitions.reduce((sum, { seconds }) => sum + (seconds ?? 0), 0))],
     ...differing(all),
   ];

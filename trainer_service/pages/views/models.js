@@ -41,7 +41,7 @@ function content({ name, pinned, versions }, pin) {
     h("div", { class: "row between" }, h("h2", { class: "name" }, name),
       versions.length > 1 ? h("a", { class: "button", href: link("compare", ids) }, "Compare versions") : null),
     h("p", { class: "muted" }, pinned ? `Pinned: the predictor stays with version ${pinned}.` : "The predictor serves the newest version."),
-    h("div", { class: "scroll" }, h("table", {},
+    h("div", { class: "scroll" }, h("table", { class: "records" },
       h("thead", {}, h("tr", {}, Object.keys(HEADS).map((title) =>
         h("th", { scope: "col", class: HEADS[title] }, title)))),
       h("tbody", {}, versions.map((version) => row(version, served, pinned, pin))))),
@@ -52,7 +52,7 @@ function row({ version, architecture, labels, metrics, training_id: training, cr
   const isPinned = version === pinned;
   return h("tr", { "data-version": version },
     h("td", {}, h("a", { href: link("trainings", training) }, `Version ${version}`), " ", version === served ? h("span", { class: "tag good" }, "served") : null),
-    h("td", { class: "number" }, percent(metrics.test?.accuracy)),
+    h("td", { class: "number", "data-head": "Accuracy" }, percent(metrics.test?.accuracy)),
     h("td", { class: "wide number" }, percent(macroF1(metrics.test))),
     h("td", { class: "wide" }, architecture),
     h("td", { class: "wide number", title: labels.join(", ") }, labels.length),

@@ -6,6 +6,7 @@ import { count, duration, percent, when } from "../lib/format.js";
 import { go, link } from "../lib/router.js";
 import { stateTag } from "../parts/phases.js";
 
+const FEW = "Choose two to compare";
 const LOOK_MILLISECONDS = 2000;
 const HEADS = {
   Compare: "", Model: "", State: "", Accuracy: "number", Architecture: "wide", Pictures: "wide number", Took: "wide number", Started: "",
@@ -15,15 +16,15 @@ const ENDED = ["succeeded", "failed", "cancelled"];
 export async function trainings({ root, signal }) {
   document.title = "Trainings · Headstart";
   const chosen = new Set();
-  const compare = h("button", { type: "button", class: "primary", disabled: true, onclick: () => go("compare", [...chosen].join(",")) }, "Compare");
+  const compare = h("button", { type: "button", class: "primary", disabled: true, onclick: () => go("compare", [...chosen].join(",")) }, FEW);
   const toggle = (id, on) => {
     if (on) chosen.add(id);
     else chosen.delete(id);
     compare.disabled = chosen.size < 2;
-    put(compare, chosen.size < 2 ? "Compare" : `Compare ${chosen.size}`);
+    put(compare, chosen.size < 2 ? FEW : `Compare ${chosen.size}`);
   };
   const body = h("tbody", {});
-  const table = h("div", { class: "scroll" }, h("table", {}, h("thead", {}, h("tr", {}, Object.keys(HEADS).map(head))), body));
+  const table = h("div", { class: "scroll" }, h("table", { class: "records" }, h("thead", {}, h("tr", {}, Object.keys(HEADS).map(head))), body));
   const status = h("div", {});
   root.append(h("section", { class: "card" },
     h("div", { class: "row between" }, h("h2", {}, "Trainings"), compare), status, table));
@@ -64,7 +65,7 @@ function rowOf(record, key, chosen, toggle) {
     h("td", {}, h("label", { class: "target" }, box)),
     h("td", {}, h("a", { href: link("trainings", id), class: "name" }, version ? `${model} ${version}` : model)),
     h("td", {}, stateTag(state), share),
-    h("td", { class: "number" }, percent(metrics.test?.accuracy)),
+    h("td", { class: "number", "data-head": "Accuracy" }, percent(metrics.test?.accuracy)),
     h("td", { class: "wide" }, architecture),
     h("td", { class: "wide number" }, dataset.images === null ? "–" : count(dataset.images)),
     h("td", { class: "wide number" }, ENDED.includes(state) ? duration(seconds) : "–"),
