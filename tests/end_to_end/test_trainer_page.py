@@ -270,6 +270,7 @@ def test_a_training_is_cancelled(open_page, stack, directory):
         expect(page.get_by_role("button", name="Cancel")).to_be_hidden()
         page.reload()
         expect(page.locator(".state")).to_have_text("Cancelled")
+        expect(page.locator(".phases .stopped")).to_have_count(1)
         expect(page.get_by_role("heading", name="Confusion")).to_have_count(0)
 
 

@@ -23,15 +23,15 @@ export function phases() {
     element,
     show(transitions) {
       const last = transitions.at(-1);
+      const stopped = ["failed", "cancelled"].includes(last.state) ? transitions.at(-2)?.state : null;
       put(element, Object.entries(PHASES).map(([name, what]) =>
-        phase(name, what, transitions.findLast(({ state }) => state === name), last)));
+        phase(name, what, transitions.findLast(({ state }) => state === name), last.state === name, stopped === name)));
     },
   };
 }
 
-function phase(name, what, entered, last) {
-  const current = last.state === name;
-  const kind = current ? "current" : entered ? "done" : "ahead";
+function phase(name, what, entered, current, stopped) {
+  const kind = current ? "current" : stopped ? "stopped" : entered ? "done" : "ahead";
   const time = entered && !current ? duration(entered.seconds) : what;
   return h(
     "li",
