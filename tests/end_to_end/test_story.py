@@ -221,6 +221,7 @@ def test_a_published_version_is_complete(first, stack):
         "openvino/model.bin",
         "golden/golden.json",
         "report/evaluation.json",
+        "report/index.html",
     }
     assert manifest["labels"] == ["0", "1", "2"]
     assert manifest["training_id"] == first["id"]
