@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 from fastapi import FastAPI
 
@@ -16,9 +17,12 @@ from predictor_service.loading import VersionLoader
 from predictor_service.served import Models
 from predictor_service.settings import PredictorSettings
 from shared.model_store import ModelStore
+from shared.pages import add_pages
 from shared.problems import add_problem_handlers
 
 log = logging.getLogger(__name__)
+
+PAGES = Path(__file__).parent / "pages"
 
 
 def create_app(settings: PredictorSettings | None = None) -> FastAPI:
@@ -33,6 +37,7 @@ def create_app(settings: PredictorSettings | None = None) -> FastAPI:
     app.state.models = Models()
     app.include_router(router)
     add_problem_handlers(app)
+    add_pages(app, PAGES)
     return app
 
 

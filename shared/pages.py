@@ -18,7 +18,6 @@ PAGE_HEADERS = {
         "connect-src 'self'; media-src 'self' blob:; form-action 'none'; base-uri 'none'; "
         "frame-ancestors 'none'"
     ),
-    "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",

@@ -20,8 +20,8 @@ OPTIONS = (
 
 
 @contextmanager
-def running_browser() -> Iterator[Browser]:
-    """Yield a browser with a fresh profile.
+def running_browser(*options: str) -> Iterator[Browser]:
+    """Yield a browser with a fresh profile; `options` are more of Chromium's own.
 
     Not pytest-playwright's fixture: that one keeps an event loop until the session ends, and
     asyncio.run in the tests of other modules would find it running.
@@ -30,7 +30,7 @@ def running_browser() -> Iterator[Browser]:
     if executable is None:
         pytest.skip(f"there is no Chromium: none of {', '.join(NAMES)} is installed")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable, args=list(OPTIONS))
+        browser = playwright.chromium.launch(executable_path=executable, args=[*OPTIONS, *options])
         try:
             yield browser
         finally:

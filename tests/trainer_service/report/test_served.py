@@ -152,6 +152,7 @@ def chromium():
         yield running
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("from_disk", [True, False])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_it_opens_from_disk_and_from_the_trainer(

@@ -1,0 +1,38 @@
+/* Looks at what is served, again and again, for as long as anyone looks at the page. */
+
+import { models } from "./api.js";
+
+const EAGER = 2000;
+const CALM = 5000;
+
+/**
+ * Call `onModels` with the models, or `onFault` with what went wrong, at every look.
+ *
+ * While something is about to come, a look follows sooner. Returns the function that looks now.
+ */
+export function watch(onModels, onFault) {
+  let timer = null;
+  let looking = false;
+
+  const look = async () => {
+    clearTimeout(timer);
+    if (looking) return;
+    looking = true;
+    let pause = EAGER;
+    try {
+      const found = await models();
+      onModels(found);
+      if (found.some((model) => model.version !== null) && found.every((model) => model.loading === null)) pause = CALM;
+    } catch (error) {
+      onFault(error);
+    }
+    looking = false;
+    if (!document.hidden) timer = setTimeout(look, pause);
+  };
+  document.addEventListener("visibilitychange", () => {
+    if (document.hidden) clearTimeout(timer);
+    else look();
+  });
+  look();
+  return look;
+}

@@ -1,0 +1,54 @@
+/* Where pictures come in: dropped, chosen or pasted. */
+
+import { h } from "../../web/dom.js";
+import { dropped } from "../../web/dropped.js";
+
+/**
+ * Fill `element`; `onPictures` gets `[{file, name}]`.
+ *
+ * `extra` is put beside the button that chooses files. Drops count anywhere on the page: a picture
+ * that misses the field would replace the page.
+ */
+export function intake(element, onPictures, extra) {
+  const input = h("input", { type: "file", id: "files", multiple: true, accept: "image/*", class: "visually-hidden", tabindex: -1, "aria-hidden": "true" });
+  const choose = h("button", { type: "button", class: "primary", onclick: () => input.click() }, "Choose pictures");
+  const fault = h("p", { class: "problem", role: "alert", hidden: true });
+  const field = h(
+    "div",
+    { class: "drop" },
+    h("p", {}, h("strong", {}, "Drop pictures here")),
+    h("div", { class: "row" }, choose, extra),
+    h("p", { class: "muted small" }, "or paste one with Ctrl+V. Each is sent as it is, never shrunk."),
+    input,
+  );
+  const take = (pictures, otherwise) => {
+    fault.hidden = pictures.length > 0;
+    fault.textContent = pictures.length ? "" : otherwise;
+    if (pictures.length) onPictures(pictures);
+  };
+
+  input.addEventListener("change", () => {
+    if (input.files.length) take([...input.files].map(named), "");
+    input.value = "";
+  });
+  document.addEventListener("dragover", (event) => {
+    event.preventDefault();
+    field.classList.add("over");
+  });
+  document.addEventListener("dragleave", (event) => {
+    if (!event.relatedTarget) field.classList.remove("over");
+  });
+  document.addEventListener("drop", async (event) => {
+    event.preventDefault();
+    field.classList.remove("over");
+    const found = await dropped(event.dataTransfer);
+    take(found.map(({ file, path }) => ({ file, name: path })), "There was no file in that. A picture on another page has to be saved first.");
+  });
+  document.addEventListener("paste", (event) => {
+    if (event.target.closest?.("input, select, textarea")) return;
+    take([...event.clipboardData.files].map(named), "The clipboard holds no picture.");
+  });
+  element.append(field, fault);
+}
+
+const named = (file) => ({ file, name: file.name || "Pasted picture" });
