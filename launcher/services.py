@@ -14,10 +14,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
+import redis
 
 from launcher.errors import LaunchError
 from predictor_service.settings import PredictorSettings
 from shared.settings import SharedSettings
+from trainer_service.event_log import connect
 from trainer_service.settings import TrainerSettings
 
 START_SECONDS = 30
@@ -74,7 +76,9 @@ def running_services(
         logs=logs,
     )
     with ExitStack() as stack:
-        if "redis_url" not in trainer.model_fields_set:
+        if "redis_url" in trainer.model_fields_set:
+            _require_redis(trainer.redis_url)
+        else:
             environment["HEADSTART_REDIS_URL"] = stack.enter_context(redis_server(directory, logs))
         modules = {"trainer": "trainer_service"}
         modules |= {
@@ -168,6 +172,16 @@ def redis_server(directory: Path, logs: Path, port: int | None = None) -> Iterat
     with _process(command, dict(os.environ), logs / "redis.log") as process:
         _wait_for_port(port, process, logs / "redis.log")
         yield f"redis://127.0.0.1:{port}/0"
+
+
+def _require_redis(url: str) -> None:
+    try:
+        connect(url).ping()
+    except (redis.RedisError, ValueError) as error:
+        raise LaunchError(
+            f"HEADSTART_REDIS_URL: Redis can't be reached: {error} Unset it to have one started. "
+            f"Received: {url!r}"
+        ) from None
 
 
 def _redis_executable() -> str:
