@@ -54,5 +54,4 @@ def test_vgg16_on_a_fifth_of_them(stack, photographs):
 
     stack.served("vgg", record["version"])
     assert record["architecture"] == "vgg16"
-    # Of so few test pictures each is 2 %. All 1,399 photographs, which take minutes, gave 0.971.
-    assert record["metrics"]["test"]["accuracy"] >= 0.93
+    assert record["metrics"]["test"]["accuracy"] >= 0.95
