@@ -1,6 +1,6 @@
 /* Which view is shown: the location's hash says it, so that reload, back and links work. */
 
-import { h, put } from "./dom.js";
+import { h, put } from "../../web/dom.js";
 
 /** The hash of a view: `link("trainings", id)`, with what else it should show. */
 export function link(...parts) {

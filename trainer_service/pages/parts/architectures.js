@@ -1,6 +1,6 @@
 /* The choice of an architecture. */
 
-import { h } from "../lib/dom.js";
+import { h } from "../../web/dom.js";
 import { count } from "../lib/format.js";
 
 /** Radio buttons named `architecture`; those that can't be had are there, and say why. */

@@ -1,6 +1,6 @@
 /* The confusion matrix: a table of buttons, dark where there are many. */
 
-import { h } from "../lib/dom.js";
+import { h } from "../../web/dom.js";
 import { plural } from "../lib/format.js";
 
 const HINT = "Rows: what the pictures are. Columns: what they were taken for. Choose a cell to see its pictures.";

@@ -1,6 +1,6 @@
 /* Line charts in plain SVG, drawn at the size they have on the screen. */
 
-import { h, put, svg } from "../lib/dom.js";
+import { h, put, svg } from "../../web/dom.js";
 
 const HEIGHT = 240;
 const MARGIN = { top: 12, right: 12, bottom: 34, left: 58 };

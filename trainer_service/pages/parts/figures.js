@@ -1,7 +1,7 @@
 /* Pictures with words below them. */
 
 import { imageUrl } from "../lib/api.js";
-import { h } from "../lib/dom.js";
+import { h } from "../../web/dom.js";
 import { percent } from "../lib/format.js";
 
 const SMALL = 64;

@@ -1,6 +1,6 @@
 /* Loss and accuracy of training and validation, drawn as epochs come in. */
 
-import { h } from "../lib/dom.js";
+import { h } from "../../web/dom.js";
 import { decimal, percent } from "../lib/format.js";
 import { chart } from "./curves.js";
 

@@ -1,6 +1,6 @@
 /* Numbers of an evaluation. */
 
-import { h } from "../lib/dom.js";
+import { h } from "../../web/dom.js";
 import { count, percent } from "../lib/format.js";
 
 /** The mean of the labels' F1, or null without an evaluation. */

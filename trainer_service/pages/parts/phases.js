@@ -1,6 +1,6 @@
 /* Where a training stands: its phases in a row, and how far the present one is. */
 
-import { h, put } from "../lib/dom.js";
+import { h, put } from "../../web/dom.js";
 import { count, duration, words } from "../lib/format.js";
 
 const PHASES = {

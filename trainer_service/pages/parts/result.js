@@ -1,7 +1,7 @@
 /* The evaluation of a training that succeeded. */
 
 import { get, imageUrl } from "../lib/api.js";
-import { announce, h, put } from "../lib/dom.js";
+import { announce, h, put } from "../../web/dom.js";
 import { duration, plural, words } from "../lib/format.js";
 import { go, link } from "../lib/router.js";
 import { ROOMY, confusion } from "./confusion.js";

@@ -1,6 +1,6 @@
 /* The settings of a training as a form, made from the schema in the API's own description. */
 
-import { h, put } from "../lib/dom.js";
+import { h, put } from "../../web/dom.js";
 import { words } from "../lib/format.js";
 
 const ELSEWHERE = new Set(["model", "architecture", "dataset"]);

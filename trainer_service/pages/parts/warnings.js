@@ -1,6 +1,6 @@
 /* What about the data the user may want to change. */
 
-import { h, put } from "../lib/dom.js";
+import { h, put } from "../../web/dom.js";
 
 /** `{element, add(warning event), showRecord(record)}`. */
 export function warningList() {

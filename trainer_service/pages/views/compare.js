@@ -1,7 +1,7 @@
 /* Several trainings in one picture. */
 
 import { get } from "../lib/api.js";
-import { h } from "../lib/dom.js";
+import { h } from "../../web/dom.js";
 import { count, decimal, duration, percent, plural, words } from "../lib/format.js";
 import { link } from "../lib/router.js";
 import { history } from "../lib/follow.js";

@@ -1,7 +1,7 @@
 /* The second step: what is in the pictures, and how to train on them. */
 
 import { get, post } from "../lib/api.js";
-import { announce, h, put } from "../lib/dom.js";
+import { announce, h, put } from "../../web/dom.js";
 import { count, percent, plural, words } from "../lib/format.js";
 import { go, link, problem } from "../lib/router.js";
 import { architectures, measuredSpeeds } from "../parts/architectures.js";

@@ -1,7 +1,7 @@
 /* All models, the versions of each side by side. */
 
 import { get, put as send } from "../lib/api.js";
-import { announce, h, put } from "../lib/dom.js";
+import { announce, h, put } from "../../web/dom.js";
 import { percent, when } from "../lib/format.js";
 import { link, problem } from "../lib/router.js";
 import { macroF1 } from "../parts/metrics.js";

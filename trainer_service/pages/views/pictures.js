@@ -1,7 +1,7 @@
 /* The first step of a training: which pictures. */
 
 import { get, post, upload } from "../lib/api.js";
-import { announce, h, put } from "../lib/dom.js";
+import { announce, h, put } from "../../web/dom.js";
 import { chosen, dropped, formOf, refusal } from "../lib/files.js";
 import { bytes, percent, plural, when } from "../lib/format.js";
 import { go, link, problem } from "../lib/router.js";

@@ -1,7 +1,7 @@
 /* One training: live while it runs, its evaluation when it is done. */
 
 import { get, post } from "../lib/api.js";
-import { announce, h, put } from "../lib/dom.js";
+import { announce, h, put } from "../../web/dom.js";
 import { follow, history } from "../lib/follow.js";
 import { percent, when, words } from "../lib/format.js";
 import { link, problem } from "../lib/router.js";

@@ -1,7 +1,7 @@
 /* All trainings, to look at or to compare. */
 
 import { get } from "../lib/api.js";
-import { h, put } from "../lib/dom.js";
+import { h, put } from "../../web/dom.js";
 import { count, duration, percent, when } from "../lib/format.js";
 import { go, link } from "../lib/router.js";
 import { stateTag } from "../parts/phases.js";
