@@ -58,16 +58,7 @@ def running_services(
     predictor = predictor.model_copy(
         update={"predictor_port": predictor.predictor_port or free_port()}
     )
-    for port, setting in (
-        (trainer.trainer_port, "HEADSTART_TRAINER_PORT"),
-        (predictor.predictor_port, "HEADSTART_PREDICTOR_PORT"),
-    ):
-        _require_free_port(trainer.host, port, setting)
-    if trainer.trainer_port == predictor.predictor_port:
-        raise LaunchError(
-            "HEADSTART_TRAINER_PORT and HEADSTART_PREDICTOR_PORT must differ. "
-            f"Received: {trainer.trainer_port} for both."
-        )
+    _require_ports(trainer, predictor)
     logs = _log_directory(trainer.store, directory)
     environment = {**os.environ, **_environment(trainer), **_environment(predictor)}
     services = Services(
@@ -130,6 +121,19 @@ def running_worker(trainer: TrainerSettings, log: Path) -> Iterator[subprocess.P
     """Start one more worker, which is also the leader of its process group, and stop it."""
     with _python(WORKER, {**os.environ, **_environment(trainer)}, log) as process:
         yield process
+
+
+def _require_ports(trainer: TrainerSettings, predictor: PredictorSettings) -> None:
+    for port, setting in (
+        (trainer.trainer_port, "HEADSTART_TRAINER_PORT"),
+        (predictor.predictor_port, "HEADSTART_PREDICTOR_PORT"),
+    ):
+        _require_free_port(trainer.host, port, setting)
+    if trainer.trainer_port == predictor.predictor_port:
+        raise LaunchError(
+            "HEADSTART_TRAINER_PORT and HEADSTART_PREDICTOR_PORT must differ. "
+            f"Received: {trainer.trainer_port} for both."
+        )
 
 
 def _environment(settings: SharedSettings) -> dict[str, str]:
