@@ -16,8 +16,9 @@ from benchmarks.peers import keras_guide
 from benchmarks.rows import Row
 from benchmarks.weights import weights_for
 from shared.architectures import Architecture, find_architecture
+from shared.engines import Engine, select_engine
 from shared.images import ImageLimits, decode
-from trainer_service.backbones import bottleneck_engine
+from trainer_service.backbones import bottleneck_engine, bottleneck_precision
 from trainer_service.bottleneck import Extractor, ShardImage
 from trainer_service.extractors import BATCH_SIZES
 from trainer_service.weights import Weights
@@ -58,15 +59,20 @@ def _measure(directory: Path, name: str, files: list[Path], rounds: int) -> list
     ]
 
 
+def _engine(architecture: Architecture, weights: Weights, cache: Path) -> Engine:
+    precision = bottleneck_precision(select_engine("auto"))
+    return bottleneck_engine(architecture, weights, "auto", precision, cache, THREADS)
+
+
 def _convert(architecture: Architecture, weights: Weights, cache: Path) -> None:
-    bottleneck_engine(architecture, weights, "auto", cache, THREADS)
+    _engine(architecture, weights, cache)
 
 
 def headstart(
     files: list[Path], architecture: Architecture, weights: Weights, cache: Path
 ) -> float:
     """Return images/s of the bottleneck phase: reading, hashing, decoding, computing."""
-    engine = bottleneck_engine(architecture, weights, "auto", cache, THREADS)
+    engine = _engine(architecture, weights, cache)
     extractor = Extractor(
         engine, architecture.input_size, BATCH_SIZES[engine.name], THREADS, LIMITS
     )
@@ -91,7 +97,7 @@ def limit(files: list[Path], architecture: Architecture, weights: Weights, cache
     with ThreadPoolExecutor(THREADS) as pool:
         decoded = list(pool.map(lambda image: decode(image, size, size, LIMITS), data))
     decoding = (time.perf_counter() - started) / len(data)
-    engine = bottleneck_engine(architecture, weights, "auto", cache, THREADS)
+    engine = _engine(architecture, weights, cache)
     batch = np.stack(decoded[: BATCH_SIZES[engine.name]])
     engine.infer(batch)
     batches = max(2, len(files) // len(batch))

@@ -1,6 +1,7 @@
 """Loads a published version and proves that it answers as it did when it was trained."""
 
 import asyncio
+import logging
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from functools import partial
@@ -12,7 +13,13 @@ import numpy as np
 from predictor_service.batching import Answer, Batcher, Probabilities, batch_sizes
 from predictor_service.served import ServedVersion
 from predictor_service.settings import PredictorSettings
-from shared.engines import Engine, load_version_engine
+from shared.engines import (
+    Engine,
+    Precision,
+    load_version_engine,
+    select_engine,
+    serving_precisions,
+)
 from shared.errors import VersionCorrupt
 from shared.images import ImageLimits, decode
 from shared.manifest import GOLDEN_FILE, GoldenImage, Manifest
@@ -22,9 +29,12 @@ from shared.model_store import read_golden, verify
 SUM_TOLERANCE = 0.02
 
 
+log = logging.getLogger(__name__)
+
+
 class _Opened(NamedTuple):
+    directory: Path
     manifest: Manifest
-    engine: Engine
     golden: list[tuple[GoldenImage, bytes]]
 
 
@@ -41,38 +51,59 @@ class VersionLoader:
         self._limits = ImageLimits(settings.max_image_bytes, settings.max_image_pixels)
 
     async def load(self, directory: Path) -> ServedVersion:
-        """Verify, load, warm and try a version.
+        """Verify, load, warm and try a version, in the fastest precision that answers right.
 
         Raises:
             VersionCorrupt: its files or its answers are not those that were published.
             Exception: whatever the engine raises on a network that it can't load.
         """
-        opened = await asyncio.to_thread(self._open, directory)
-        batcher = self._batcher(opened)
+        opened = await asyncio.to_thread(_open, directory)
+        engine = select_engine(self._settings.engine)
+        *reduced, full = serving_precisions(engine, self._settings.precision)
+        for precision in reduced:
+            try:
+                return await self._try(opened, precision)
+            except VersionCorrupt as error:
+                model, version = opened.manifest.model, opened.manifest.version
+                log.warning("model=%s version=%d not in %s: %s", model, version, precision, error)
+        return await self._try(opened, full)
+
+    async def _try(self, opened: _Opened, precision: Precision) -> ServedVersion:
+        engine = await asyncio.to_thread(self._engine, opened, precision)
+        batcher = self._batcher(engine, opened.manifest)
         answers = await batcher.predict([data for _, data in opened.golden])
         for (image, _), answer in zip(opened.golden, answers, strict=True):
-            _compare(image, answer, opened.manifest)
-        return ServedVersion(opened.manifest, opened.engine, batcher, datetime.now(UTC))
+            _compare(image, answer, opened.manifest, precision)
+        return ServedVersion(opened.manifest, engine, batcher, datetime.now(UTC))
 
-    def _open(self, directory: Path) -> _Opened:
-        manifest = verify(directory)
-        golden = [
-            (image, (directory / GOLDEN_FILE).with_name(image.file).read_bytes())
-            for image in read_golden(directory, manifest)
-        ]
-        engine = load_version_engine(directory, self._settings.engine, self._settings.threads)
-        warm(engine, manifest, self._settings.max_batch)
-        return _Opened(manifest, engine, golden)
+    def _engine(self, opened: _Opened, precision: Precision) -> Engine:
+        engine = load_version_engine(
+            opened.directory,
+            select_engine(self._settings.engine),
+            precision,
+            self._settings.threads,
+        )
+        warm(engine, opened.manifest, self._settings.max_batch)
+        return engine
 
-    def _batcher(self, opened: _Opened) -> Batcher:
-        size = opened.manifest.input
+    def _batcher(self, engine: Engine, manifest: Manifest) -> Batcher:
+        size = manifest.input
         return Batcher(
-            opened.engine.infer,
+            engine.infer,
             partial(decode, height=size.height, width=size.width, limits=self._limits),
             self._pool,
             max_batch=self._settings.max_batch,
             max_queue=self._settings.max_queue,
         )
+
+
+def _open(directory: Path) -> _Opened:
+    manifest = verify(directory)
+    golden = [
+        (image, (directory / GOLDEN_FILE).with_name(image.file).read_bytes())
+        for image in read_golden(directory, manifest)
+    ]
+    return _Opened(directory, manifest, golden)
 
 
 def warm(engine: Engine, manifest: Manifest, max_batch: int) -> None:
@@ -100,10 +131,10 @@ def _check_output(output: Probabilities, images: int, manifest: Manifest) -> Non
         )
 
 
-def _compare(image: GoldenImage, answer: Answer, manifest: Manifest) -> None:
+def _compare(image: GoldenImage, answer: Answer, manifest: Manifest, precision: Precision) -> None:
     if isinstance(answer, Exception):
         raise VersionCorrupt(f"Golden image {image.file} can't be predicted: {answer}") from answer
-    difference = float(np.abs(answer - np.array(image.probabilities)).max())
+    difference = float(np.abs(answer - np.array(image.expected(precision))).max())
     if not difference <= manifest.golden_tolerance:
         raise VersionCorrupt(
             f"Golden image {image.file} is answered otherwise than when it was trained: a "

@@ -47,6 +47,7 @@ class Manifest(_Record):
 
     Attributes:
         labels: in the order of the graph's outputs.
+        precision: what the bottleneck features and the metrics were computed in.
         golden_tolerance: the largest absolute difference from the recorded probabilities with
             which a golden image still counts as answered right.
         files: every file of the version except the manifest itself.
@@ -59,6 +60,7 @@ class Manifest(_Record):
     architecture: str
     input: InputSpec
     preprocessing_version: int
+    precision: str = "f32"
     metrics: dict[str, Any]
     dataset: DatasetInfo
     weights: WeightsInfo
@@ -72,11 +74,21 @@ class Manifest(_Record):
 
 
 class GoldenImage(_Record):
-    """A test image and the probabilities, one per label, that the trainer got for it."""
+    """A test image and the probabilities, one per label, that the trainer got for it.
+
+    Attributes:
+        probabilities: computed in float32.
+        reduced: computed in a lower precision, by its name; none where the trainer used none.
+    """
 
     file: str
     label: str
     probabilities: list[float]
+    reduced: dict[str, list[float]] = Field(default_factory=dict)
+
+    def expected(self, precision: str) -> list[float]:
+        """Return what an engine of that precision should answer, as near as is known."""
+        return self.reduced.get(precision, self.probabilities)
 
 
 GOLDEN_FILE = "golden/golden.json"

@@ -188,7 +188,9 @@ def read_golden(directory: Path, manifest: Manifest) -> list[GoldenImage]:
     for image in golden:
         if Path(image.file).name != image.file:
             raise VersionCorrupt(f"{GOLDEN_FILE} names a file outside of golden/.")
-        if len(image.probabilities) != len(manifest.labels) or image.label not in manifest.labels:
+        answers = [image.probabilities, *image.reduced.values()]
+        fit = all(len(answer) == len(manifest.labels) for answer in answers)
+        if not fit or image.label not in manifest.labels:
             raise VersionCorrupt(f"{GOLDEN_FILE}: {image.file} does not fit the labels.")
     return golden
 

@@ -7,6 +7,7 @@ from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 EngineChoice = Literal["auto", "openvino", "tensorflow"]
+PrecisionChoice = Literal["auto", "f32"]
 
 
 class SharedSettings(BaseSettings):
@@ -22,6 +23,10 @@ class SharedSettings(BaseSettings):
     engine: EngineChoice = Field(
         default="auto",
         description="auto: tensorflow where there is a GPU, openvino elsewhere.",
+    )
+    precision: PrecisionChoice = Field(
+        default="auto",
+        description="auto: bfloat16 or float16 where the hardware is fast at it; f32: never.",
     )
     threads: int = Field(
         default=0, ge=0, description="CPU threads for decoding and inference; 0 means all cores."

@@ -27,7 +27,7 @@ from shared.engines.openvino_runtime import load_openvino
 from shared.engines.tensorflow_engine import load_tensorflow
 from shared.errors import WeightsUnavailable
 from shared.files import sync_tree
-from shared.settings import EngineChoice
+from shared.settings import EngineChoice, PrecisionChoice
 from trainer_service.tracing import trace
 from trainer_service.weights import Weights
 
@@ -72,10 +72,11 @@ def cached_backbone(architecture: Architecture, weights: Weights) -> Any:
 
 
 @lru_cache(maxsize=2)
-def bottleneck_engine(
+def bottleneck_engine(  # noqa: PLR0913, PLR0917 - together they are the key of the cache
     architecture: Architecture,
     weights: Weights,
     choice: EngineChoice,
+    precision: Precision,
     cache_directory: Path,
     threads: int = 0,
 ) -> Engine:
@@ -85,21 +86,25 @@ def bottleneck_engine(
         architecture: a row of the catalogue.
         weights: its pre-trained weights.
         choice: the setting `engine`.
+        precision: what to compute in; float32 where this machine is not fast at it.
         cache_directory: where converted backbones are kept between processes.
         threads: CPU threads; 0 means all cores.
     """
     if select_engine(choice) == "openvino":
         model = backbone_ir(architecture, weights, cache_directory)
-        return OpenVINOEngine(model, threads=threads, hint="throughput")
+        native: Precision = precision if precision == cpu_precision() else "f32"
+        return OpenVINOEngine(model, precision=native, threads=threads, hint="throughput")
     load_tensorflow(threads)
-    if bottleneck_precision("tensorflow") == "mixed":
+    if precision == "mixed" and can_use_gpu():
         half = build_backbone(architecture, weights, dtype_policy="mixed_float16")
         return TensorFlowEngine.from_keras(half, precision="mixed")
     return TensorFlowEngine.from_keras(cached_backbone(architecture, weights))
 
 
-def bottleneck_precision(engine: EngineName) -> Precision:
-    """Return what `bottleneck_engine` computes in on this machine."""
+def bottleneck_precision(engine: EngineName, choice: PrecisionChoice = "auto") -> Precision:
+    """Return what this machine computes bottleneck features in, if it has the choice."""
+    if choice == "f32":
+        return "f32"
     if engine == "openvino":
         return cpu_precision()
     return "mixed" if can_use_gpu() else "f32"
@@ -135,15 +140,14 @@ def save_ir(model: Any, path: Path) -> None:
     load_openvino().save_model(model, path, compress_to_fp16=False)
 
 
-def feature_space(architecture: Architecture, weights: Weights, engine: Engine | EngineName) -> str:
+def feature_space(architecture: Architecture, weights: Weights, precision: Precision) -> str:
     """Return the key under which features may be shared: equal keys mean comparable features.
 
     Args:
         architecture: a row of the catalogue.
         weights: its pre-trained weights.
-        engine: what computes them, or the name of what would compute them on this machine.
+        precision: what they are computed in.
     """
-    precision = bottleneck_precision(engine) if isinstance(engine, str) else engine.precision
     return (
         architecture.id
         + "-"

@@ -1,8 +1,8 @@
 """Which backbone, engine and feature store a training's bottleneck phase uses here."""
 
 from shared.architectures import Architecture
-from shared.engines import select_engine
-from trainer_service.backbones import bottleneck_engine, feature_space
+from shared.engines import Precision, select_engine
+from trainer_service.backbones import bottleneck_engine, bottleneck_precision, feature_space
 from trainer_service.bottleneck import Extractor
 from trainer_service.features import FeatureStore
 from trainer_service.settings import TrainerSettings
@@ -15,20 +15,27 @@ BACKBONES = "backbones"
 BATCH_SIZES = {"openvino": 16, "tensorflow": 64}
 
 
+def planned_precision(settings: TrainerSettings) -> Precision:
+    """Return what a training that this machine prepares computes its features in."""
+    return bottleneck_precision(select_engine(settings.engine), settings.precision)
+
+
 def feature_store(
-    settings: TrainerSettings, architecture: Architecture, weights: Weights
+    settings: TrainerSettings, architecture: Architecture, weights: Weights, precision: Precision
 ) -> FeatureStore:
-    """Return where the features that this machine computes with the backbone are kept."""
-    engine = select_engine(settings.engine)
-    return FeatureStore(settings.store, feature_space(architecture, weights, engine))
+    """Return where the features of the backbone are kept that are computed in a precision."""
+    return FeatureStore(settings.store, feature_space(architecture, weights, precision))
 
 
-def extractor_for(worker: Worker, architecture: Architecture, weights: Weights) -> Extractor:
+def extractor_for(
+    worker: Worker, architecture: Architecture, weights: Weights, precision: Precision
+) -> Extractor:
     """Return the extractor for a backbone; the backbone itself stays loaded in this process."""
     engine = bottleneck_engine(
         architecture,
         weights,
         worker.settings.engine,
+        precision,
         worker.settings.store / BACKBONES,
         worker.threads,
     )

@@ -8,13 +8,14 @@ import numpy as np
 import numpy.typing as npt
 
 from shared.architectures import find_architecture
+from shared.engines import Precision
 from trainer_service import reading, weights
 from trainer_service.cancellation import CancellationWatch
 from trainer_service.dataset.records import ImageRecord
 from trainer_service.dataset.splits import SplitFractions, assign_splits
 from trainer_service.evaluate import Probabilities, Truth, accuracy_and_loss, evaluate
 from trainer_service.extractors import feature_store
-from trainer_service.features import Features
+from trainer_service.features import Features, FeatureStore
 from trainer_service.head import HeadData, TrainedHead, train_head
 from trainer_service.progress import EpochReport, Ticker
 from trainer_service.schemas import CacheUse, RejectedImage, State, TrainingRecord
@@ -30,6 +31,7 @@ class Fitted:
 
     Attributes:
         labels: in the order of the head's outputs.
+        precision: what the features were computed in, and so all answers here.
         test_images: the images of the test split.
         test_truth: int64 (n,), index of the right label of each of them.
         test_probabilities: float32 (n, len(labels)), what the head answered.
@@ -37,6 +39,7 @@ class Fitted:
 
     head: TrainedHead
     labels: list[str]
+    precision: Precision
     metrics: dict[str, Any]
     test_images: list[ImageRecord]
     test_truth: Truth
@@ -53,21 +56,21 @@ def fit(worker: Worker, record: TrainingRecord) -> Fitted:
     splits = split(record, images)
     labels = sorted({image.label for image in images})
     _enter_head(worker, record, splits)
+    precision = Shards(worker.stores.trainings.directory(record.id)).precision()
+    store = _feature_store(worker, record, precision)
     data = {
-        name: _head_data(worker, record, part, labels)
-        for name, part in splits.items()
-        if name != "test"
+        name: _head_data(store, part, labels) for name, part in splits.items() if name != "test"
     }
     head = _train(worker, record, data, labels)
     worker.stores.trainings.update(record.id, lambda current: current.enter(State.EVALUATING))
-    test = _head_data(worker, record, splits["test"], labels)
+    test = _head_data(store, splits["test"], labels)
     validation_probabilities = _predict(head, data["validation"].features)
     test_probabilities = _predict(head, test.features)
     metrics = {
         "validation": accuracy_and_loss(validation_probabilities, data["validation"].truth),
         "test": evaluate(test_probabilities, test.truth, labels),
     }
-    return Fitted(head, labels, metrics, splits["test"], test.truth, test_probabilities)
+    return Fitted(head, labels, precision, metrics, splits["test"], test.truth, test_probabilities)
 
 
 def _extracted_images(worker: Worker, record: TrainingRecord) -> list[ImageRecord]:
@@ -126,12 +129,13 @@ def _enter_head(
     worker.board.start(record.id, State.HEAD, record.request.epochs)
 
 
-def _head_data(
-    worker: Worker, record: TrainingRecord, images: list[ImageRecord], labels: list[str]
-) -> HeadData:
+def _feature_store(worker: Worker, record: TrainingRecord, precision: Precision) -> FeatureStore:
     architecture = find_architecture(record.architecture)
     resolved = weights.resolve(architecture, worker.settings)
-    store = feature_store(worker.settings, architecture, resolved)
+    return feature_store(worker.settings, architecture, resolved, precision)
+
+
+def _head_data(store: FeatureStore, images: list[ImageRecord], labels: list[str]) -> HeadData:
     index = {label: position for position, label in enumerate(labels)}
     truth = np.array([index[image.label] for image in images], np.int64)
     return HeadData(store.read([image.sha256 for image in images]), truth)

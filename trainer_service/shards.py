@@ -1,6 +1,6 @@
 """The shards of one training, on disk: what to compute, and what became of it.
 
-    trainings/<id>/shards/plan.json          how many there are, written last
+    trainings/<id>/shards/plan.json          how many there are, their precision; written last
     trainings/<id>/shards/<n>.json           images of shard n
     trainings/<id>/shards/<n>.result.json    its ShardResult, once its features are stored
     trainings/<id>/shards/<n>.lease          while a worker computes it
@@ -8,31 +8,39 @@
 Files tell which shards are done, so no counter can be lost, or counted twice when a task repeats.
 """
 
-import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from pydantic import TypeAdapter
+from pydantic import BaseModel, TypeAdapter
 
+from shared.engines.engine import Precision
 from shared.files import atomic_write
 from trainer_service.bottleneck import ShardImage, ShardResult, plan_shards
 
 _images = TypeAdapter(list[ShardImage])
 
 
+class Plan(BaseModel):
+    """How many shards there are, and what their features are computed in by every worker."""
+
+    shards: int
+    precision: Precision
+
+
 class Shards:
     def __init__(self, training_directory: Path) -> None:
         self._directory = training_directory / "shards"
 
-    def plan(self, images: Sequence[ShardImage]) -> int:
+    def plan(self, images: Sequence[ShardImage], precision: Precision) -> int:
         """Cut the images into shards, forgetting any earlier plan, and return how many."""
         self.clear()
         self._directory.mkdir()
         shards = plan_shards(images)
         for number, shard in enumerate(shards):
             atomic_write(self._directory / f"{number}.json", _images.dump_json(shard))
-        atomic_write(self._directory / "plan.json", json.dumps({"shards": len(shards)}).encode())
+        plan = Plan(shards=len(shards), precision=precision)
+        atomic_write(self._directory / "plan.json", plan.model_dump_json().encode())
         return len(shards)
 
     def images(self, number: int) -> list[ShardImage]:
@@ -47,10 +55,13 @@ class Shards:
     def count(self) -> int | None:
         """Return how many shards there are, or None if that was not planned yet."""
         try:
-            plan = json.loads((self._directory / "plan.json").read_bytes())
+            return self._plan().shards
         except FileNotFoundError:
             return None
-        return int(plan["shards"])
+
+    def precision(self) -> Precision:
+        """Return what the features of a planned training are computed in."""
+        return self._plan().precision
 
     def unfinished(self) -> list[int]:
         return [number for number in range(self.count() or 0) if not self.finished(number)]
@@ -68,6 +79,9 @@ class Shards:
 
     def clear(self) -> None:
         shutil.rmtree(self._directory, ignore_errors=True)
+
+    def _plan(self) -> Plan:
+        return Plan.model_validate_json((self._directory / "plan.json").read_bytes())
 
     def _result_file(self, number: int) -> Path:
         return self._directory / f"{number}.result.json"

@@ -13,7 +13,7 @@ from trainer_service import reading, weights
 from trainer_service.bottleneck import ShardImage
 from trainer_service.cancellation import CancellationWatch
 from trainer_service.dataset.records import ImageRecord
-from trainer_service.extractors import extractor_for, feature_store
+from trainer_service.extractors import extractor_for, feature_store, planned_precision
 from trainer_service.features import Row
 from trainer_service.fitting import fit, split
 from trainer_service.lease import Lease, lease, require_survivable
@@ -88,11 +88,12 @@ def _prepare(worker: Worker, training_id: str, held: Lease) -> None:
     resolved = weights.resolve(architecture, worker.settings)
     images = reading.used_images(worker.stores.datasets, dataset.id)
     split(record, images)  # refuses too small a dataset before anything is computed
-    known = feature_store(worker.settings, architecture, resolved).locate()
+    precision = planned_precision(worker.settings)
+    known = feature_store(worker.settings, architecture, resolved, precision).locate()
     missing = [image for image in images if image.sha256 not in known]
     reused = [known[image.sha256] for image in images if image.sha256 in known]
     held.require()  # a new plan would undo what whoever has taken over has done since
-    Shards(trainings.directory(training_id)).plan(_located(worker, dataset, missing))
+    Shards(trainings.directory(training_id)).plan(_located(worker, dataset, missing), precision)
 
     def fill(current: TrainingRecord) -> None:
         current.dataset.images = dataset.images
@@ -142,12 +143,12 @@ def _compute_shard(
         watch()
         ticker(done)
 
-    extractor = extractor_for(worker, architecture, resolved)
+    precision = shards.precision()
+    extractor = extractor_for(worker, architecture, resolved, precision)
     images, features, result = extractor.extract(shards.images(number), advance)
     if images:
-        feature_store(worker.settings, architecture, resolved).write(
-            images, features, result.seconds
-        )
+        features_of = feature_store(worker.settings, architecture, resolved, precision)
+        features_of.write(images, features, result.seconds)
     held.require()
     shards.finish(number, result)
     ticker(len(images) + len(result.rejected), last=True)

@@ -3,7 +3,12 @@
 from shared.engines.cpu import cpu_precision
 from shared.engines.engine import Engine, EngineName, Outputs, Pixels, Precision
 from shared.engines.openvino_engine import OpenVINOEngine
-from shared.engines.selection import can_use_gpu, load_version_engine, select_engine
+from shared.engines.selection import (
+    can_use_gpu,
+    load_version_engine,
+    select_engine,
+    serving_precisions,
+)
 from shared.engines.tensorflow_engine import TensorFlowEngine
 
 __all__ = [
@@ -18,4 +23,5 @@ __all__ = [
     "cpu_precision",
     "load_version_engine",
     "select_engine",
+    "serving_precisions",
 ]

@@ -5,12 +5,13 @@ from importlib.metadata import PackageNotFoundError, distribution
 from importlib.util import find_spec
 from pathlib import Path
 
-from shared.engines.engine import Engine, EngineName
+from shared.engines.cpu import cpu_precision
+from shared.engines.engine import Engine, EngineName, Precision
 from shared.engines.openvino_engine import OpenVINOEngine
 from shared.engines.tensorflow_engine import TensorFlowEngine
 from shared.errors import InvalidRequest
 from shared.model_store import OPENVINO_MODEL, SAVED_MODEL
-from shared.settings import EngineChoice
+from shared.settings import EngineChoice, PrecisionChoice
 
 _GPU_FILES = ("/dev/nvidia[0-9]*", "/proc/driver/nvidia/gpus/*")
 
@@ -35,19 +36,31 @@ def select_engine(choice: EngineChoice) -> EngineName:
     return choice
 
 
+def serving_precisions(engine: EngineName, choice: PrecisionChoice = "auto") -> list[Precision]:
+    """Return what a published version can be run in on this machine, the fastest first.
+
+    Args:
+        engine: what runs it.
+        choice: the setting `precision`.
+    """
+    fastest: Precision = cpu_precision() if engine == "openvino" and choice == "auto" else "f32"
+    return ["f32"] if fastest == "f32" else [fastest, "f32"]
+
+
 def load_version_engine(
-    version_directory: Path, choice: EngineChoice = "auto", threads: int = 0
+    version_directory: Path, engine: EngineName, precision: Precision, threads: int = 0
 ) -> Engine:
     """Load a published version: pixels in, probabilities out.
 
     Args:
         version_directory: `models/<name>/<version>` of the store.
-        choice: the setting `engine`.
+        engine: what `select_engine` chose.
+        precision: one of `serving_precisions`.
         threads: CPU threads; 0 means all cores.
     """
-    if select_engine(choice) == "tensorflow":
+    if engine == "tensorflow":
         return TensorFlowEngine.from_saved_model(version_directory / SAVED_MODEL, threads=threads)
-    return OpenVINOEngine(version_directory / OPENVINO_MODEL, threads=threads)
+    return OpenVINOEngine(version_directory / OPENVINO_MODEL, precision=precision, threads=threads)
 
 
 def can_use_gpu() -> bool:

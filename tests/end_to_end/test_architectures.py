@@ -60,6 +60,7 @@ def case(request, tmp_path_factory, datasets, redis_url):
         datasets=datasets,
         redis_url=redis_url,
         engine="openvino",
+        precision="f32",
     )
     record = train_inline(
         settings, architecture=architecture.id, dataset={"path": "colours"}, epochs=5
@@ -85,7 +86,7 @@ def test_the_record_names_what_was_done(case):
 def test_both_engines_compute_the_same_features(case):
     answers = [
         bottleneck_engine(
-            case.architecture, case.weights, engine, case.settings.store / "backbones", 2
+            case.architecture, case.weights, engine, "f32", case.settings.store / "backbones", 2
         ).infer(case.pixels)
         for engine in ("openvino", "tensorflow")
     ]
@@ -115,7 +116,9 @@ def test_keras_and_the_predictor_on_both_engines_answer_alike(case, datasets):
 def served(case, engine, pictures):
     """Load the version as the predictor does, golden images and all, and classify pictures."""
     # Tens of pictures at once would only warm more of the engine.
-    settings = PredictorSettings(store=case.settings.store, engine=engine, max_batch=2)
+    settings = PredictorSettings(
+        store=case.settings.store, engine=engine, precision="f32", max_batch=2
+    )
 
     async def predict():
         with ThreadPoolExecutor(2) as pool:

@@ -231,10 +231,10 @@ def test_a_followed_training_is_cancelled_from_elsewhere(headstart, directory, t
 
 
 def test_interrupted_it_lets_the_training_go_on(headstart, stack, pets):
-    following = headstart.start("train", pets, "--architecture", ARCHITECTURE, "--epochs", 20)
+    slow = ("--epochs", 300, "--early-stopping", "off")
+    following = headstart.start("train", pets, "--architecture", ARCHITECTURE, *slow)
     assert following.stdout.readline().startswith("uploading")
     assert following.stdout.readline().startswith("queued")
-    time.sleep(0.2)
     following.send_signal(signal.SIGINT)
     _, err = following.communicate(timeout=20)
     training_id = re.search(r"headstart cancel ([\w-]+)", err)[1]

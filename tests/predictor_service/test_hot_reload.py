@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from predictor_service import loading
 from predictor_service.hot_reload import HotReload, StoreVanished, wanted
 from predictor_service.loading import VersionLoader
 from predictor_service.served import Model, Models, ServedVersion
@@ -193,6 +194,34 @@ def test_a_version_that_answers_wrongly_is_quarantined(store, follow, change, re
         await predictor.poll()
         assert predictor.model().version == 1
         assert reason in predictor.reasons()[2]
+
+    follow(scenario)
+
+
+@pytest.mark.parametrize(
+    ("shift", "precision"),
+    [(0.0, "bf16"), (0.04, "bf16"), (0.06, "f32")],
+    ids=["alike", "tolerable", "too far"],
+)
+def test_a_lower_precision_serves_only_if_it_answers_as_it_did_for_the_trainer(
+    store, follow, monkeypatch, shift, precision
+):
+    """On every machine: what is asked of the CPU here is only that it can be told to try."""
+    monkeypatch.setattr(loading, "serving_precisions", lambda *_: ["bf16", "f32"])
+
+    def record_bf16(staging: Path) -> None:
+        path = staging / GOLDEN_FILE
+        golden = json.loads(path.read_text())
+        for image in golden:
+            image["reduced"] = {"bf16": [value - shift for value in image["probabilities"]]}
+        path.write_text(json.dumps(golden))
+
+    publish_tiny_model(store, change=record_bf16)
+
+    async def scenario(predictor: Predictor) -> None:
+        await predictor.poll()
+        assert predictor.model().info().precision == precision
+        assert predictor.reasons() == {}
 
     follow(scenario)
 
@@ -384,8 +413,6 @@ def test_a_store_that_vanishes_takes_nothing_down_and_may_return(store, follow, 
 def test_a_slow_load_delays_nobody(store, follow, monkeypatch):
     """The event loop goes on turning while a network is loaded."""
     import time
-
-    from predictor_service import loading
 
     load = loading.load_version_engine
 

@@ -15,6 +15,7 @@ from shared.engines import (
     load_version_engine,
     select_engine,
     selection,
+    serving_precisions,
 )
 from shared.engines.cpu import precision_of
 from shared.engines.selection import has_nvidia_gpu
@@ -171,7 +172,7 @@ def test_the_engines_agree(engine, tensorflow_engine):
 
 
 def test_a_version_is_loaded_with_openvino(version_directory):
-    engine = load_version_engine(version_directory, "openvino", threads=1)
+    engine = load_version_engine(version_directory, "openvino", "f32", threads=1)
 
     assert engine.name == "openvino"
     assert engine.infer(pictures(GREEN)).argmax() == 1
@@ -188,6 +189,23 @@ def test_a_version_is_loaded_with_openvino(version_directory):
 )
 def test_precision_follows_the_cpu(flags, expected):
     assert precision_of(flags) == expected
+
+
+@pytest.mark.parametrize(
+    ("engine", "choice", "cpu", "expected"),
+    [
+        ("openvino", "auto", "bf16", ["bf16", "f32"]),
+        ("openvino", "auto", "f32", ["f32"]),
+        ("openvino", "f32", "bf16", ["f32"]),
+        ("tensorflow", "auto", "bf16", ["f32"]),
+    ],
+)
+def test_versions_are_served_in_the_fastest_precision_first(
+    monkeypatch, engine, choice, cpu, expected
+):
+    monkeypatch.setattr(selection, "cpu_precision", lambda: cpu)
+
+    assert serving_precisions(engine, choice) == expected
 
 
 @pytest.mark.parametrize("file", ["dev/nvidia0", "proc/driver/nvidia/gpus/0000:01:00.0"])
@@ -238,7 +256,7 @@ def refuse(*arguments, **options): raise AssertionError(f"network: {{arguments}}
 socket.socket.connect = socket.getaddrinfo = socket.create_connection = refuse
 from pathlib import Path
 from shared.engines import load_version_engine
-load_version_engine(Path({str(version_directory)!r}), "openvino")
+load_version_engine(Path({str(version_directory)!r}), "openvino", "f32")
 import openvino
 assert openvino.tools.ovc.telemetry.__class__.__module__.endswith("telemetry_stub")
 print({{"tensorflow", "keras"}} & set(sys.modules))

@@ -221,6 +221,7 @@ def edit_golden(directory: Path, **fields: object) -> None:
         (lambda d: edit_golden(d, file="../../pin.json"), "outside of golden/"),
         (lambda d: edit_golden(d, label="purple"), "red.png does not fit the labels"),
         (lambda d: edit_golden(d, probabilities=[1.0]), "red.png does not fit the labels"),
+        (lambda d: edit_golden(d, reduced={"bf16": [1.0]}), "red.png does not fit the labels"),
     ],
 )
 def test_golden_images_must_fit_the_manifest(models, damage, reason):

@@ -16,6 +16,7 @@ from trainer_service import backbones
 from trainer_service.backbones import (
     backbone_ir,
     bottleneck_engine,
+    bottleneck_precision,
     build_backbone,
     cached_backbone,
     feature_space,
@@ -62,11 +63,12 @@ def test_the_engine_computes_what_the_backbone_computes(weights, cache, choice):
     pixels = random_pixels(MOBILENET, 3)
     expected = np.asarray(cached_backbone(MOBILENET, weights)(pixels, training=False))
 
-    engine = bottleneck_engine(MOBILENET, weights, choice, cache)
+    precision = bottleneck_precision(choice)
+    engine = bottleneck_engine(MOBILENET, weights, choice, precision, cache)
 
     # bf16 where the CPU has it: eight bits of mantissa.
     tolerance = {"f32": 1e-3, "bf16": 0.1, "mixed": 0.02}[engine.precision]
-    assert engine.name == choice
+    assert (engine.name, engine.precision) == (choice, precision)
     np.testing.assert_allclose(engine.infer(pixels), expected, atol=tolerance * expected.max())
 
 
@@ -82,7 +84,7 @@ from trainer_service.backbones import bottleneck_engine
 from trainer_service.weights import Weights
 weights = Weights("x", Path({str(weights.path)!r}), {weights.sha256!r})
 engine = bottleneck_engine(find_architecture("mobilenet_v2"), weights, "openvino",
-                           Path({str(cache)!r}), 0)
+                           "f32", Path({str(cache)!r}), 0)
 print(engine.name, {{"tensorflow", "keras"}} & set(sys.modules))
 """
     answer = subprocess.run(
@@ -201,23 +203,38 @@ def test_mixed_precision_leaves_variables_in_float32(weights):
 def test_feature_spaces_differ_by_what_changes_features(tmp_path, monkeypatch):
     one, other = (Weights("x", tmp_path / "x", digit * 64) for digit in "01")
     spaces = {
-        feature_space(MOBILENET, one, "openvino"),
-        feature_space(MOBILENET, other, "openvino"),
-        feature_space(VGG, one, "openvino"),
+        feature_space(MOBILENET, one, "f32"),
+        feature_space(MOBILENET, one, "bf16"),
+        feature_space(MOBILENET, other, "f32"),
+        feature_space(VGG, one, "f32"),
     }
     monkeypatch.setattr(backbones, "PREPROCESSING_VERSION", 1_000)
-    spaces.add(feature_space(MOBILENET, one, "openvino"))
-    monkeypatch.setattr(backbones, "cpu_precision", lambda: "another")
-    spaces.add(feature_space(MOBILENET, one, "openvino"))
+    spaces.add(feature_space(MOBILENET, one, "f32"))
 
     assert len(spaces) == 5
-    assert feature_space(MOBILENET, one, "openvino") in spaces
+    assert feature_space(MOBILENET, one, "f32") in spaces
 
 
 def test_a_feature_space_is_not_bound_to_where_the_weights_lie(tmp_path):
     here, there = (Weights(name, tmp_path / name, "0" * 64) for name in ("here", "there"))
 
-    assert feature_space(VGG, here, "openvino") == feature_space(VGG, there, "openvino")
+    assert feature_space(VGG, here, "f32") == feature_space(VGG, there, "f32")
+
+
+@pytest.mark.parametrize("engine", ["openvino", "tensorflow"])
+def test_float32_is_what_the_setting_asks_for(engine):
+    assert bottleneck_precision(engine, "f32") == "f32"
+
+
+@pytest.mark.slow
+def test_what_the_cpu_is_not_fast_at_is_computed_in_float32(weights, cache, monkeypatch):
+    """Another worker may have planned it; emulating it would take many times as long."""
+    monkeypatch.setattr(backbones, "cpu_precision", lambda: "f32")
+    bottleneck_engine.cache_clear()
+
+    engine = bottleneck_engine(MOBILENET, weights, "openvino", "bf16", cache)
+
+    assert engine.precision == "f32"
 
 
 @pytest.mark.slow

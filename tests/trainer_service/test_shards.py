@@ -12,7 +12,7 @@ def images(count):
 
 def test_a_plan_is_complete_when_every_shard_has_its_result(tmp_path):
     shards = Shards(tmp_path)
-    assert shards.plan(images(40)) == 2
+    assert shards.plan(images(40), "f32") == 2
     assert not shards.complete()
 
     shards.finish(0, RESULT)
@@ -25,13 +25,13 @@ def test_a_plan_is_complete_when_every_shard_has_its_result(tmp_path):
 
 def test_every_image_is_in_one_shard(tmp_path):
     shards = Shards(tmp_path)
-    count = shards.plan(images(100))
+    count = shards.plan(images(100), "f32")
     assert [image for number in range(count) for image in shards.images(number)] == images(100)
 
 
 def test_nothing_to_compute_is_complete_at_once(tmp_path):
     shards = Shards(tmp_path)
-    assert shards.plan([]) == 0
+    assert shards.plan([], "f32") == 0
     assert shards.complete()
 
 
@@ -39,9 +39,14 @@ def test_without_a_plan_nothing_is_complete(tmp_path):
     assert not Shards(tmp_path).complete()
 
 
+def test_the_plan_says_what_every_worker_computes_in(tmp_path):
+    Shards(tmp_path).plan(images(1), "bf16")
+    assert Shards(tmp_path).precision() == "bf16"
+
+
 def test_a_new_plan_forgets_the_results_of_the_old_one(tmp_path):
     shards = Shards(tmp_path)
-    shards.plan(images(1))
+    shards.plan(images(1), "f32")
     shards.finish(0, RESULT)
-    shards.plan(images(1))
+    shards.plan(images(1), "f32")
     assert not shards.complete()

@@ -88,7 +88,7 @@ class Trainer:
         """Make a training in its bottleneck phase, with three shards."""
         training_id = self.training(number, State.BOTTLENECK)
         shards = Shards(self.stores.trainings.directory(training_id))
-        shards.plan([ShardImage(sha256=f"{image}", path=f"/{image}") for image in range(96)])
+        shards.plan([ShardImage(sha256=f"{image}", path=f"/{image}") for image in range(96)], "f32")
         assert shards.count() == 3
         return training_id, shards
 

@@ -1,0 +1,65 @@
+"""Workers of different processors work on one training, and others serve what they publish."""
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from launcher.digits import write_digits
+from predictor_service import loading
+from predictor_service.loading import VersionLoader
+from predictor_service.settings import PredictorSettings
+from shared.engines import cpu_precision
+from shared.model_store import ModelStore, read_golden
+from tests.inline_worker import train_inline
+from trainer_service import training
+from trainer_service.settings import TrainerSettings
+
+pytestmark = [pytest.mark.slow, pytest.mark.integration]
+
+EACH = 8
+
+
+@pytest.fixture(scope="module")
+def datasets(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("datasets")
+    files = sorted(write_digits(directory / "digits").iterdir())
+    (directory / "few").mkdir()
+    for label in "014":
+        for file in [file for file in files if file.name.startswith(label)][:EACH]:
+            file.rename(directory / "few" / file.name)
+    return directory
+
+
+@pytest.mark.parametrize("planned", ["bf16", "f32"])
+def test_every_worker_works_on_what_the_first_has_planned(
+    planned, datasets, tmp_path, redis_url, monkeypatch
+):
+    """One of the two is what this machine would not have planned."""
+    monkeypatch.setattr(training, "planned_precision", lambda _: planned)
+    settings = TrainerSettings(store=tmp_path, datasets=datasets, redis_url=redis_url)
+
+    record = train_inline(
+        settings, architecture="efficientnet_lite0", dataset={"path": "few"}, epochs=5
+    )
+
+    assert record.state == "succeeded", record.error
+    directory = ModelStore(tmp_path).directory("default", 1)
+    manifest = ModelStore(tmp_path).manifest("default", 1)
+    assert manifest.precision == planned
+    native = {cpu_precision()} - {"f32"}
+    assert all(set(image.reduced) == native for image in read_golden(directory, manifest))
+    for precisions in (["f32"], ["bf16", "f32"]):
+        monkeypatch.setattr(loading, "serving_precisions", lambda *_, p=precisions: p)
+        assert served(directory, tmp_path).manifest.version == 1
+
+
+def served(directory, store):
+    """Load the version as a predictor does, golden images and all."""
+
+    async def load():
+        with ThreadPoolExecutor(2) as pool:
+            settings = PredictorSettings(store=store, max_batch=1)
+            return await VersionLoader(settings, pool).load(directory)
+
+    return asyncio.run(load())
