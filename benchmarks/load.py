@@ -7,6 +7,8 @@ from collections import Counter
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+BOUNDARY = "a-boundary-that-is-in-no-picture"
+
 
 @dataclass(frozen=True, slots=True)
 class Load:
@@ -19,7 +21,10 @@ class Load:
 
 
 def run_load(url: str, bodies: list[bytes], connections: int, seconds: float) -> Load:
-    """Post the bodies in turns, each connection one request after the other."""
+    """Post the pictures in turns, each connection one request after the other.
+
+    They go as forms with a field `file`, which is what all of the servers understand.
+    """
     return asyncio.run(_run(url, bodies, connections, seconds))
 
 
@@ -54,10 +59,18 @@ async def _run(url: str, bodies: list[bytes], connections: int, seconds: float) 
     )
 
 
-def _request(host: str, path: str, body: bytes) -> bytes:
+def _request(host: str, path: str, picture: bytes) -> bytes:
+    body = (
+        (
+            f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="file"; filename="1.jpg"\r\n'
+            "Content-Type: image/jpeg\r\n\r\n"
+        ).encode()
+        + picture
+        + f"\r\n--{BOUNDARY}--\r\n".encode()
+    )
     head = (
-        f"POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Type: image/jpeg\r\n"
-        f"Content-Length: {len(body)}\r\n\r\n"
+        f"POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Length: {len(body)}\r\n"
+        f"Content-Type: multipart/form-data; boundary={BOUNDARY}\r\n\r\n"
     )
     return head.encode() + body
 

@@ -9,7 +9,7 @@ import sys
 import keras
 import numpy as np
 import uvicorn
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, UploadFile
 from PIL import Image
 
 app = FastAPI()
@@ -17,8 +17,8 @@ model = keras.saving.load_model(sys.argv[1]) if len(sys.argv) > 1 else None
 
 
 @app.post("/v1/predict")
-async def predict(request: Request) -> dict[str, list[float]]:
-    image = Image.open(io.BytesIO(await request.body())).convert("RGB").resize((224, 224))
+async def predict(file: UploadFile) -> dict[str, list[float]]:
+    image = Image.open(io.BytesIO(await file.read())).convert("RGB").resize((224, 224))
     probabilities = model.predict(np.asarray(image)[np.newaxis], verbose=0)
     return {"probabilities": probabilities[0].tolist()}
 

@@ -23,8 +23,8 @@ class Api(litserve.LitAPI):  # type: ignore[misc]  # untyped
         del device
         self.engine = OpenVINOEngine(Path(sys.argv[1]))
 
-    async def decode_request(self, request: Request) -> Any:
-        return decode(await request.body(), 224, 224, LIMITS)
+    def decode_request(self, request: Request) -> Any:
+        return decode(request["file"].file.read(), 224, 224, LIMITS)
 
     def batch(self, inputs: list[Any]) -> Any:
         return np.stack(inputs)
