@@ -57,6 +57,15 @@ PredictorUrl = Annotated[
     str,
     typer.Option("--predictor", envvar="HEADSTART_PREDICTOR_URL", help="Address of the predictor."),
 ]
+ApiKey = Annotated[
+    str | None,
+    typer.Option(
+        "--api-key",
+        envvar="HEADSTART_API_KEY",
+        show_envvar=True,
+        help="Opens the services, if they ask for a key; the variable is the safer way.",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
 
 TRAINER = "http://127.0.0.1:8000"
@@ -106,6 +115,7 @@ def train_command(  # noqa: PLR0913 - each is an option
     as_json: AsJson = False,
     trainer_url: TrainerUrl = TRAINER,
     predictor_url: PredictorUrl = PREDICTOR,
+    api_key: ApiKey = None,
 ) -> None:
     """Upload a folder or archive of labelled images, train on it, and show the result."""
     if (source is None) == (dataset is None):
@@ -131,20 +141,20 @@ def train_command(  # noqa: PLR0913 - each is an option
     console = _console(quiet=as_json)
     with _errors_in_words(as_json=as_json):
         upload = open_upload(source) if source else None
-        record = _submit(trainer_url, dataset, upload, fields, console)
+        record = _submit(trainer_url, api_key, dataset, upload, fields, console)
         if not detach:
-            record = _follow(trainer_url, record, console)
+            record = _follow(trainer_url, api_key, record, console)
     if as_json:
         _print_json(record)
     elif detach:
         console.print(f"Training {record['id']} is {record['state']}.", highlight=False)
     else:
         sample = upload.sample if upload else None
-        _print_outcome(predictor_url, record, sample, console)
+        _print_outcome(predictor_url, api_key, record, sample, console)
 
 
 @app.command("predict")
-def predict_command(
+def predict_command(  # noqa: PLR0913 - each is an option
     *,
     pictures: Annotated[list[Path], typer.Argument(exists=True, dir_okay=False, readable=True)],
     model: Annotated[
@@ -153,9 +163,10 @@ def predict_command(
     top: Annotated[int, typer.Option(min=1, max=100, help="How many labels to name.")] = 3,
     as_json: AsJson = False,
     predictor_url: PredictorUrl = PREDICTOR,
+    api_key: ApiKey = None,
 ) -> None:
     """Classify pictures; exits with 1 if there is one that can't be."""
-    with _errors_in_words(as_json=as_json), predictor_at(predictor_url) as predictor:
+    with _errors_in_words(as_json=as_json), predictor_at(predictor_url, api_key) as predictor:
         predictions = predict(predictor, pictures, model, top)
     if as_json:
         _print_json({"predictions": predictions})
@@ -171,20 +182,23 @@ def models_command(
     as_json: AsJson = False,
     trainer_url: TrainerUrl = TRAINER,
     predictor_url: PredictorUrl = PREDICTOR,
+    api_key: ApiKey = None,
 ) -> None:
     """List the models: their newest version, and which one is served."""
-    with _errors_in_words(as_json=as_json), trainer_at(trainer_url) as trainer:
+    with _errors_in_words(as_json=as_json), trainer_at(trainer_url, api_key) as trainer:
         models = trainer.list("/v1/models")
     if as_json:
         _print_json(models)
     else:
-        print_models(models, _serving(predictor_url), _console())
+        print_models(models, _serving(predictor_url, api_key), _console())
 
 
 @app.command("trainings")
-def trainings_command(*, as_json: AsJson = False, trainer_url: TrainerUrl = TRAINER) -> None:
+def trainings_command(
+    *, as_json: AsJson = False, trainer_url: TrainerUrl = TRAINER, api_key: ApiKey = None
+) -> None:
     """List all trainings, the newest first."""
-    with _errors_in_words(as_json=as_json), trainer_at(trainer_url) as trainer:
+    with _errors_in_words(as_json=as_json), trainer_at(trainer_url, api_key) as trainer:
         trainings = trainer.list("/v1/trainings")
     if as_json:
         _print_json(trainings)
@@ -198,9 +212,10 @@ def cancel_command(
     training_id: Annotated[str, typer.Argument(metavar="ID")],
     as_json: AsJson = False,
     trainer_url: TrainerUrl = TRAINER,
+    api_key: ApiKey = None,
 ) -> None:
     """Cancel a training; what was computed for it is kept."""
-    with _errors_in_words(as_json=as_json), trainer_at(trainer_url) as trainer:
+    with _errors_in_words(as_json=as_json), trainer_at(trainer_url, api_key) as trainer:
         record = trainer.post(f"/v1/trainings/{training_id}/cancel")
     if as_json:
         _print_json(record)
@@ -214,41 +229,48 @@ def _console(*, quiet: bool = False) -> Console:
     return Console(quiet=quiet, width=wide)
 
 
-def _submit(
-    url: str, dataset: str | None, upload: Upload | None, fields: Fields, console: Console
+def _submit(  # noqa: PLR0913, PLR0917 - where, with what, and what
+    url: str,
+    api_key: str | None,
+    dataset: str | None,
+    upload: Upload | None,
+    fields: Fields,
+    console: Console,
 ) -> Record:
-    with trainer_at(url) as trainer:
+    with trainer_at(url, api_key) as trainer:
         if upload is not None:
             return submit_upload(trainer, upload, fields, console)
         return submit_dataset(trainer, dataset or "", fields)
 
 
-def _follow(url: str, record: Record, console: Console) -> Record:
+def _follow(url: str, api_key: str | None, record: Record, console: Console) -> Record:
     try:
-        with trainer_at(url) as trainer:
+        with trainer_at(url, api_key) as trainer:
             return follow(trainer, record["id"], console)
     except KeyboardInterrupt:
         typer.echo(f"It goes on; `headstart cancel {record['id']}` would end it.", err=True)
         raise
 
 
-def _print_outcome(url: str, record: Record, sample: Path | None, console: Console) -> None:
+def _print_outcome(
+    url: str, api_key: str | None, record: Record, sample: Path | None, console: Console
+) -> None:
     print_result(record, console)
     try:
-        with predictor_at(url) as predictor:
+        with predictor_at(url, api_key) as predictor:
             ready = served(predictor, record, SERVED_SECONDS)
         note = "Try it:" if ready else f"The predictor at {url} serves another version. Once not:"
     except ClientError as error:
         note = f"{error} Once it answers:"
     console.print(note, highlight=False)
     # A line of its own, unbroken, to be copied.
-    typer.echo(curl_line(url, record["model"], sample))
+    typer.echo(curl_line(url, record["model"], sample, with_key=bool(api_key)))
 
 
-def _serving(url: str) -> dict[str, int | None]:
+def _serving(url: str, api_key: str | None) -> dict[str, int | None]:
     """Return the version of each model that the predictor serves, if it can be asked."""
     try:
-        with predictor_at(url) as predictor:
+        with predictor_at(url, api_key) as predictor:
             models = predictor.get("/v1/models")["models"]
     except ClientError as error:
         typer.echo(str(error), err=True)

@@ -37,14 +37,15 @@ def print_result(record: Record, console: Console) -> None:
     )
 
 
-def curl_line(predictor: str, model: str, picture: Path | None) -> str:
-    """Return a command that predicts a picture with the model."""
+def curl_line(predictor: str, model: str, picture: Path | None, *, with_key: bool = False) -> str:
+    """Return a command that predicts a picture with the model; a key is named, never printed."""
     url = f"{predictor}/v1/predict?model={quote(model)}"
     path = str(picture.absolute()) if picture else "picture.jpg"
     if any(character in path for character in ',;"\\'):
         # Such names curl takes in quotes only.
         path = '"' + path.replace("\\", "\\\\").replace('"', '\\"') + '"'
-    return f"curl -F {shlex.quote(f'file=@{path}')} {shlex.quote(url)}"
+    key = '-H "Authorization: Bearer $HEADSTART_API_KEY" ' if with_key else ""
+    return f"curl {key}-F {shlex.quote(f'file=@{path}')} {shlex.quote(url)}"
 
 
 def print_predictions(predictions: list[Record], console: Console) -> None:

@@ -12,6 +12,9 @@ from client.errors import ClientError, Unreachable
 #: Heartbeats come every 15 seconds; whoever is silent for longer is gone.
 TIMEOUT = httpx.Timeout(60, connect=5)
 
+#: Said when a key is missing or wrong.
+ADVICE = "set HEADSTART_API_KEY, or give --api-key, to one that is valid."
+
 Record = dict[str, Any]
 
 
@@ -22,13 +25,15 @@ class Service:
         name: what messages call it.
         url: where it answers.
         setting: the environment variable that says so.
+        api_key: opens it, if it asks for one.
     """
 
-    def __init__(self, name: str, url: str, setting: str) -> None:
+    def __init__(self, name: str, url: str, setting: str, api_key: str | None = None) -> None:
         self.name = name
         self.url = url.rstrip("/")
         self._setting = setting
-        self.http = httpx.Client(base_url=self.url, timeout=TIMEOUT)
+        headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+        self.http = httpx.Client(base_url=self.url, timeout=TIMEOUT, headers=headers)
 
     def __enter__(self) -> Self:
         return self
@@ -80,6 +85,8 @@ class Service:
             raise self._stranger() from None
         if detail == answer.reason_phrase:  # it knows no such path
             raise self._stranger()
+        if answer.status_code == httpx.codes.UNAUTHORIZED:
+            detail = f"The {self.name} at {self.url} asks for an API key: {ADVICE}"
         raise ClientError(detail, problem)
 
     @contextmanager
@@ -108,9 +115,9 @@ class Service:
         return f"{self._setting} says where it is."
 
 
-def trainer_at(url: str) -> Service:
-    return Service("trainer", url, "HEADSTART_TRAINER_URL")
+def trainer_at(url: str, api_key: str | None = None) -> Service:
+    return Service("trainer", url, "HEADSTART_TRAINER_URL", api_key)
 
 
-def predictor_at(url: str) -> Service:
-    return Service("predictor", url, "HEADSTART_PREDICTOR_URL")
+def predictor_at(url: str, api_key: str | None = None) -> Service:
+    return Service("predictor", url, "HEADSTART_PREDICTOR_URL", api_key)

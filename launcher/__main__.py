@@ -13,6 +13,7 @@ from launcher.demo import demo
 from launcher.errors import LaunchError
 from launcher.services import running_services, wait_for_the_first_to_end
 from predictor_service.settings import PredictorSettings
+from shared.serving import describe, fail
 from trainer_service.settings import TrainerSettings
 
 
@@ -31,10 +32,7 @@ def main() -> int:
         sys.stderr.write(f"{error}\n")
         return 1
     except ValidationError as error:
-        fault = error.errors()[0]
-        name = "_".join(map(str, fault["loc"])).upper()
-        sys.stderr.write(f"HEADSTART_{name}: {fault['msg']}. Received: {fault['input']!r}.\n")
-        return 1
+        return fail(describe(error.errors()[0]))
     except KeyboardInterrupt:
         return 130
     return 0

@@ -65,7 +65,7 @@ def _source(directory: Path, data: Path | None) -> Path:
 def _train(services: Services, source: Path, architecture: str, console: Console) -> Record:
     fields = {"model": model_name(source), "architecture": architecture}
     console.print(f"Training {fields['model']!r} with {architecture} on {source}")
-    with trainer_at(services.trainer) as trainer:
+    with trainer_at(services.trainer, services.api_key) as trainer:
         submitted = submit_dataset(trainer, source.name, fields)
         record = follow(trainer, submitted["id"], console)
     print_result(record, console)
@@ -73,7 +73,7 @@ def _train(services: Services, source: Path, architecture: str, console: Console
 
 
 def _wait_until_served(services: Services, record: Record) -> None:
-    with predictor_at(services.predictor) as predictor:
+    with predictor_at(services.predictor, services.api_key) as predictor:
         if not served(predictor, record):
             raise LaunchError(
                 f"The predictor did not load version {record['version']} of {record['model']}; "
@@ -84,11 +84,11 @@ def _wait_until_served(services: Services, record: Record) -> None:
 def _classify(
     services: Services, trainer: TrainerSettings, record: Record, console: Console
 ) -> None:
-    with trainer_at(services.trainer) as service:
+    with trainer_at(services.trainer, services.api_key) as service:
         report = service.get(f"/v1/trainings/{record['id']}/report")
     images = random.Random(0).sample(report["test"], min(SHOWN, len(report["test"])))
     path_of = _path_finder(trainer, record)
-    with predictor_at(services.predictor) as predictor:
+    with predictor_at(services.predictor, services.api_key) as predictor:
         predictions = predict(predictor, list(map(path_of, images)), record["model"], top=1)
     table = Table("picture", "truth", "prediction", "probability")
     for image, prediction in zip(images, predictions, strict=True):

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import httpx
 import redis
+from pydantic import SecretStr
 
 from launcher.errors import LaunchError
 from predictor_service.settings import PredictorSettings
@@ -31,11 +32,12 @@ WORKER = "trainer_service.worker"
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """Where the running services answer, and where they log."""
+    """Where the running services answer, a key for them if they have any, and where they log."""
 
     trainer: str
     predictor: str
     logs: Path
+    api_key: str | None = field(default=None, repr=False)
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
 
@@ -65,6 +67,7 @@ def running_services(
         trainer=f"http://{trainer.host}:{trainer.trainer_port}",
         predictor=f"http://{trainer.host}:{predictor.predictor_port}",
         logs=logs,
+        api_key=next(iter(trainer.read_api_keys()), None),
     )
     with ExitStack() as stack:
         if "redis_url" in trainer.model_fields_set:
@@ -141,10 +144,16 @@ def _environment(settings: SharedSettings) -> dict[str, str]:
     names = settings.model_fields_set | {"store"} | ({"weights"} & set(type(settings).model_fields))
     values = {name: getattr(settings, name) for name in names}
     return {
-        f"HEADSTART_{name.upper()}": str(value.absolute() if isinstance(value, Path) else value)
+        f"HEADSTART_{name.upper()}": _text(value)
         for name, value in values.items()
         if value is not None
     }
+
+
+def _text(value: object) -> str:
+    if isinstance(value, SecretStr):
+        return value.get_secret_value()
+    return str(value.absolute() if isinstance(value, Path) else value)
 
 
 def _require_free_port(host: str, port: int, setting: str) -> None:

@@ -16,6 +16,7 @@ from predictor_service.hot_reload import HotReload
 from predictor_service.loading import VersionLoader
 from predictor_service.served import Models
 from predictor_service.settings import PredictorSettings
+from shared.guard import add_guard
 from shared.model_store import ModelStore
 from shared.pages import add_pages
 from shared.problems import add_problem_handlers
@@ -38,6 +39,7 @@ def create_app(settings: PredictorSettings | None = None) -> FastAPI:
     app.include_router(router)
     add_problem_handlers(app)
     add_pages(app, PAGES)
+    add_guard(app, app.state.settings, streamed=("/v1/predict",))
     return app
 
 

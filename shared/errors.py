@@ -1,6 +1,7 @@
 """The errors that a user can meet.
 
 HeadstartError
+├── Unauthorized             401   no API key, or a wrong one
 ├── NotFound                 404   DatasetNotFound, TrainingNotFound, ModelNotFound, VersionNotFound
 ├── Conflict                 409   TrainingEnded
 ├── InvalidRequest           422   a field's value is wrong in a way only the service can know
@@ -28,6 +29,11 @@ class HeadstartError(Exception):
     @property
     def detail(self) -> str:
         return str(self)
+
+
+class Unauthorized(HeadstartError):
+    status = 401
+    title = "Unauthorized"
 
 
 class NotFound(HeadstartError):

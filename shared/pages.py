@@ -18,9 +18,6 @@ PAGE_HEADERS = {
         "connect-src 'self'; media-src 'self' blob:; form-action 'none'; base-uri 'none'; "
         "frame-ancestors 'none'"
     ),
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
     # Asked for each time, and answered 304: after an update nobody sees half of the old page.
     "Cache-Control": "no-cache",
 }

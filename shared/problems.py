@@ -11,9 +11,14 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
-from shared.errors import HeadstartError, Unavailable
+from shared.errors import HeadstartError, Unauthorized, Unavailable
+from shared.security_headers import SECURITY_HEADERS
 
 log = logging.getLogger(__name__)
+
+
+#: What an answer of 401 must tell (RFC 9110, 11.6.1).
+CHALLENGE = {"WWW-Authenticate": 'Bearer realm="headstart"'}
 
 
 class FieldProblem(BaseModel):
@@ -95,7 +100,11 @@ def _field_problem(error: Mapping[str, Any]) -> FieldProblem:
 
 async def _on_headstart_error(_: Request, error: Exception) -> ProblemResponse:
     assert isinstance(error, HeadstartError)  # noqa: S101 - registered for this class only
-    headers = {"Retry-After": str(error.retry_after)} if isinstance(error, Unavailable) else None
+    headers = {}
+    if isinstance(error, Unavailable):
+        headers["Retry-After"] = str(error.retry_after)
+    if isinstance(error, Unauthorized):
+        headers |= CHALLENGE
     return problem_response(error.status, error.title, error.detail, headers=headers)
 
 
@@ -114,4 +123,6 @@ async def _on_http_exception(_: Request, error: Exception) -> ProblemResponse:
 
 async def _on_unexpected_error(request: Request, error: Exception) -> ProblemResponse:
     log.error("%s %s failed", request.method, request.url.path, exc_info=error)
-    return problem_response(500, "Internal error", "Something went wrong here; the log says what.")
+    detail = "Something went wrong here; the log says what."
+    # Nothing that is added to the app sees this answer, so it brings its headers itself.
+    return problem_response(500, "Internal error", detail, headers=SECURITY_HEADERS)

@@ -1,5 +1,6 @@
 """How both HTTP services start: one listening socket, one-line logs, one sentence on failure."""
 
+import ipaddress
 import logging
 import signal
 import socket
@@ -33,7 +34,7 @@ def serve(kind: type[Settings], port_field: str, create_app: Callable[[Settings]
     try:
         settings = kind()
     except ValidationError as error:
-        return fail("; ".join(_describe(fault) for fault in error.errors()))
+        return fail("; ".join(describe(fault) for fault in error.errors()))
     port = getattr(settings, port_field)
     try:
         listener = listen(settings.host, port)
@@ -43,6 +44,7 @@ def serve(kind: type[Settings], port_field: str, create_app: Callable[[Settings]
         reason = (error.strerror or str(error)).partition(" (")[0]
         return fail(f"Can't listen on {where}: {reason}. Set {setting} to a free port.")
     configure_logging(settings.log_level)
+    warn_if_open(settings)
     config = uvicorn.Config(
         create_app(settings),
         log_config=None,
@@ -87,6 +89,27 @@ def fail(sentence: str) -> int:
     return 1
 
 
-def _describe(fault: ErrorDetails) -> str:
+def warn_if_open(settings: SharedSettings) -> None:
+    """Say it if the service is open to everybody who reaches this machine."""
+    if not settings.read_api_keys() and not is_loopback(settings.host):
+        log.warning(
+            "Listening on %s without API keys: whoever reaches the port may use this service. "
+            "Set HEADSTART_API_KEYS or HEADSTART_API_KEYS_FILE.",
+            settings.host,
+        )
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether only this machine reaches what listens on `host`."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def describe(fault: ErrorDetails) -> str:
+    """Say which setting was wrong, what was expected, and what came, unless that is a secret."""
+    if not fault["loc"]:  # of several settings: the message names them
+        return fault["msg"].removeprefix("Value error, ")
     name = "HEADSTART_" + "_".join(map(str, fault["loc"])).upper()
     return f"{name}: {fault['msg']}. Received: {fault['input']!r}."

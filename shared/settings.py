@@ -1,10 +1,13 @@
 """Settings that both services read from the environment."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+#: What can be guessed is no key. (16 characters of base64 have 96 bits.)
+MIN_KEY_LENGTH = 16
 
 EngineChoice = Literal["auto", "openvino", "tensorflow"]
 PrecisionChoice = Literal["auto", "f32"]
@@ -20,6 +23,17 @@ class SharedSettings(BaseSettings):
         description="Directory of the store, shared by trainer, workers and predictor.",
     )
     host: str = Field(default="127.0.0.1", description="Address that the HTTP services bind to.")
+    api_keys: SecretStr | None = Field(
+        default=None,
+        description="Keys, separated by commas, any one of which opens both services; without "
+        "them everybody may.",
+    )
+    api_keys_file: Path | None = Field(
+        default=None, description="File with more such keys, one a line."
+    )
+    max_json_bytes: int = Field(
+        default=2**20, gt=0, description="Largest request body without files, in bytes."
+    )
     engine: EngineChoice = Field(
         default="auto",
         description="auto: tensorflow where there is a GPU, openvino elsewhere.",
@@ -43,3 +57,46 @@ class SharedSettings(BaseSettings):
     shutdown_seconds: int = Field(
         default=8, gt=0, description="Seconds that requests in flight get to finish at shutdown."
     )
+
+    @model_validator(mode="after")
+    def _check_keys(self) -> Self:
+        """Refuse at the start what would leave the service open, or shut, by mistake."""
+        self.read_api_keys()
+        return self
+
+    def read_api_keys(self) -> tuple[str, ...]:
+        """Return the API keys, from the environment and from the file.
+
+        Raises:
+            ValueError: a key is too short or no plain text, or the file is missing or empty.
+        """
+        listed = self.api_keys.get_secret_value().split(",") if self.api_keys else []
+        found = _keys("HEADSTART_API_KEYS", listed)
+        if self.api_keys_file is not None:
+            found += _keys("HEADSTART_API_KEYS_FILE", _lines(self.api_keys_file))
+        return found
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        lines = path.read_text().splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not text"
+        raise ValueError(
+            f"HEADSTART_API_KEYS_FILE: expected a file with one key a line: {reason}. "
+            f"Received: {str(path)!r}"
+        ) from None
+    if not any(line.strip() for line in lines):
+        raise ValueError(f"HEADSTART_API_KEYS_FILE: there is no key in {str(path)!r}.")
+    return lines
+
+
+def _keys(setting: str, listed: list[str]) -> tuple[str, ...]:
+    keys = tuple(key.strip() for key in listed if key.strip())
+    for key in keys:
+        if len(key) < MIN_KEY_LENGTH or not (key.isascii() and key.isprintable()) or " " in key:
+            raise ValueError(
+                f"{setting}: expected keys of at least {MIN_KEY_LENGTH} letters, digits and signs "
+                f"without spaces. Received: one of {len(key)} characters"
+            )
+    return keys

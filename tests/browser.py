@@ -39,14 +39,15 @@ def running_browser(*options: str) -> Iterator[Browser]:
 
 @contextmanager
 def watched_page(
-    browser: Browser, base_url: str, refusals: int = 0, **options: Any
+    browser: Browser, base_url: str, refusals: int | None = 0, **options: Any
 ) -> Iterator[Page]:
     """Yield a page of its own, and require at the end that its console has no errors.
 
     Args:
         browser: from `running_browser`.
         base_url: where relative addresses lead.
-        refusals: how many requests the service is to refuse; the browser logs each as an error.
+        refusals: how many requests the service is to refuse, None if any number; the browser
+            logs each as an error.
         options: of the browser's context, e.g. `viewport`.
     """
     context = browser.new_context(base_url=base_url, **options)
@@ -66,4 +67,4 @@ def watched_page(
     finally:
         context.close()
     assert faults == []
-    assert len(refused) == refusals, refused
+    assert refusals in {None, len(refused)}, refused

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from fastapi import FastAPI
 
+from shared.guard import add_guard
 from shared.pages import add_pages
 from shared.problems import add_problem_handlers
 from trainer_service.celery_app import create_celery
@@ -26,6 +27,9 @@ from trainer_service.stores import Stores
 
 PAGES = Path(__file__).parent / "pages"
 
+#: Where images are uploaded.
+STREAMED = ("/v1/trainings", "/v1/datasets")
+
 
 def create_app(settings: TrainerSettings) -> FastAPI:
     settings.store.mkdir(parents=True, exist_ok=True)
@@ -46,4 +50,5 @@ def create_app(settings: TrainerSettings) -> FastAPI:
     for module in (trainings, reports, events, datasets, models, architectures, about, health):
         app.include_router(module.router)
     add_pages(app, PAGES)
+    add_guard(app, settings, streamed=STREAMED)
     return app

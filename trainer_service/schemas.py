@@ -244,6 +244,7 @@ class About(_Part):
         max_upload_bytes: largest request with images.
         max_upload_files: most files of a folder in one request.
         paths: whether datasets may be named by a path below the datasets directory.
+        keys: whether requests need an API key.
     """
 
     predictor_url: str | None
@@ -251,3 +252,4 @@ class About(_Part):
     max_upload_bytes: int
     max_upload_files: int
     paths: bool
+    keys: bool

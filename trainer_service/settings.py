@@ -1,8 +1,10 @@
 """Settings of the trainer API and its workers."""
 
 from pathlib import Path
+from typing import Self
+from urllib.parse import quote, urlsplit, urlunsplit
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from shared.settings import SharedSettings
 
@@ -27,6 +29,9 @@ class TrainerSettings(SharedSettings):
     )
     redis_url: str = Field(
         default="redis://127.0.0.1:6379/0", description="Redis: the queue and live progress."
+    )
+    redis_password_file: Path | None = Field(
+        default=None, description="File with the password of Redis, which then is not in its URL."
     )
     lease_seconds: float = Field(
         default=20.0,
@@ -56,3 +61,23 @@ class TrainerSettings(SharedSettings):
     max_dataset_files: int = Field(
         default=1_000_000, gt=0, description="Most files that one archive or folder may hold."
     )
+
+    @model_validator(mode="after")
+    def _fill_in_the_password(self) -> Self:
+        if self.redis_password_file is not None:
+            self.redis_url = _with_password(self.redis_url, self.redis_password_file)
+        return self
+
+
+def _with_password(url: str, file: Path) -> str:
+    try:
+        password = file.read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not text"
+        raise ValueError(
+            f"HEADSTART_REDIS_PASSWORD_FILE: expected a file with a password: {reason}. "
+            f"Received: {str(file)!r}"
+        ) from None
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2]
+    return urlunsplit(parts._replace(netloc=f":{quote(password, safe='')}@{host}"))

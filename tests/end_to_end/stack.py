@@ -150,10 +150,11 @@ def running_stack(directory: Path, workers: int = 1, **settings: Any) -> Iterato
         }
     )
     predictor = PredictorSettings(predictor_port=free_port(), poll_seconds=0.3, **common)
+    key = {"X-API-Key": trainer.read_api_keys()[0]} if trainer.read_api_keys() else {}
     with (
         running_services(trainer, predictor, directory, workers=workers) as services,
-        httpx.Client(base_url=services.trainer, timeout=300) as trainer_client,
-        httpx.Client(base_url=services.predictor, timeout=60) as predictor_client,
+        httpx.Client(base_url=services.trainer, timeout=300, headers=key) as trainer_client,
+        httpx.Client(base_url=services.predictor, timeout=60, headers=key) as predictor_client,
     ):
         yield Stack(trainer_client, predictor_client, trainer, services.logs)
 

@@ -78,6 +78,15 @@ def test_every_service_is_hardened_restarted_and_watched(service):
     assert "healthcheck:" in lines
 
 
+def test_redis_has_a_password_that_trainer_and_worker_know():
+    redis, trainer = service_of(read(BASE), "redis"), service_of(read(BASE), "trainer")
+
+    assert "requirepass $$(cat password)" in redis
+    assert "queue-secret:/run/queue:ro" in trainer
+    assert "HEADSTART_REDIS_PASSWORD_FILE: /run/queue/password" in read(BASE)
+    assert "queue" not in service_of(read(BASE), "predictor")
+
+
 def test_images_are_made_of_files_that_exist_and_reach_the_build():
     copied = re.findall(r"^COPY (?!--from)(\S+) ", read(DOCKERFILE), re.MULTILINE)
     allowed = [line[1:] for line in read(".dockerignore").splitlines() if line.startswith("!")]
@@ -247,6 +256,13 @@ class TestContainers:
         assert [(m["Destination"], m["RW"]) for m in predictor["Mounts"]] == [
             ("/data/store", False)
         ]
+
+    def test_redis_asks_for_a_password_that_the_predictor_cannot_have(self, stack):
+        asked = stack.compose("exec", "-T", "redis", "redis-cli", "ping")
+        code = "import os, sys; sys.exit(os.path.exists('/run/queue'))"
+
+        assert "NOAUTH" in asked
+        stack.compose("exec", "-T", "predictor", "python", "-c", code)
 
     def test_only_the_two_http_ports_are_published(self, stack):
         published = {

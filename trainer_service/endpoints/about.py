@@ -18,4 +18,5 @@ def about(trainer: CurrentTrainer) -> About:
         max_upload_bytes=settings.max_upload_bytes,
         max_upload_files=settings.max_upload_files,
         paths=settings.datasets is not None,
+        keys=bool(settings.read_api_keys()),
     )

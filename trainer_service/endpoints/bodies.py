@@ -13,8 +13,9 @@ from fastapi import Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ValidationError
+from starlette.requests import ClientDisconnect
 
-from shared.errors import InvalidRequest, UnsupportedMedia
+from shared.errors import InvalidRequest, TooLarge, UnsupportedMedia
 from trainer_service.settings import TrainerSettings
 from trainer_service.uploads import FolderField, receive_upload
 
@@ -40,12 +41,12 @@ async def read_body(request: Request, settings: TrainerSettings) -> AsyncIterato
     Raises:
         InvalidRequest: the body is malformed or has files under other names than `archive` and
             `files`.
-        TooLarge: it exceeds HEADSTART_MAX_UPLOAD_BYTES.
+        TooLarge: it exceeds HEADSTART_MAX_UPLOAD_BYTES, or HEADSTART_MAX_JSON_BYTES.
         UnsupportedMedia: it is neither JSON nor multipart.
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == "application/json":
-        yield Body(_json_object(await request.body()))
+        yield Body(_json_object(await _bounded(request, settings.max_json_bytes)))
     elif kind == "multipart/form-data":
         directory = settings.store / "uploads" / secrets.token_hex(8)
         directory.mkdir(parents=True)
@@ -101,6 +102,18 @@ def _form_value(text: str) -> Any:
         return json.loads(text)
     except ValueError:
         return text
+
+
+async def _bounded(request: Request, limit: int) -> bytes:
+    body = bytearray()
+    try:
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > limit:
+                raise TooLarge(f"HEADSTART_MAX_JSON_BYTES allows a body of {limit} bytes.")
+    except ClientDisconnect:
+        raise InvalidRequest("The connection was closed before the body had ended.") from None
+    return bytes(body)
 
 
 def _json_object(body: bytes) -> dict[str, Any]:

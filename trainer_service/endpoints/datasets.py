@@ -18,8 +18,6 @@ from trainer_service.schemas import DatasetPath, DatasetRecord
 #: Opened by itself, a picture can neither run nor load anything, whatever its bytes say.
 IMAGE_HEADERS = {
     "Content-Security-Policy": "default-src 'none'; sandbox",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "X-Content-Type-Options": "nosniff",
     "Cache-Control": "private, max-age=86400",
 }
 

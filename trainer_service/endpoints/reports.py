@@ -22,10 +22,8 @@ REPORT_HEADERS = {
         "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; "
         "form-action 'none'; frame-ancestors 'none'; sandbox"
     ),
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Referrer-Policy": "no-referrer",
 }
-COMMON_HEADERS = {"Vary": "Accept", "X-Content-Type-Options": "nosniff"}
+COMMON_HEADERS = {"Vary": "Accept"}
 
 _ANSWER = {
     "description": "The evaluation as JSON, or the report for people as HTML.",

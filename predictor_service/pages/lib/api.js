@@ -1,5 +1,7 @@
 /* The predictor's HTTP API. Paths are relative, so that the page works wherever a proxy puts it. */
 
+import { authorized } from "../../web/session.js";
+
 const TOP = 5;
 const RETRIES = 8;
 const UNREACHABLE = "The predictor can't be reached. Is it still running?";
@@ -30,7 +32,7 @@ export async function predict(picture, model) {
 async function call(path, options) {
   let response;
   try {
-    response = await fetch(path, options);
+    response = await authorized(path, options);
   } catch {
     throw new Error(UNREACHABLE);
   }

@@ -1,5 +1,7 @@
 /* The trainer's HTTP API. Paths are relative, so that the page works wherever a proxy puts it. */
 
+import { authorized, signIn } from "../../web/session.js";
+
 /** What the API, or the network, answered instead: `message` is meant for people. */
 export class ApiError extends Error {
   constructor(message, status = 0, errors = []) {
@@ -36,6 +38,7 @@ export function upload(path, form, onProgress, signal) {
     request.addEventListener("load", () => {
       const body = parsed(request.responseText);
       if (request.status < 300) resolve(body);
+      else if (request.status === 401) signIn().then(() => upload(path, form, onProgress, signal)).then(resolve, reject);
       else reject(problem(request.status, body));
     });
     request.addEventListener("error", () => reject(new ApiError("The upload was interrupted. " + UNREACHABLE)));
@@ -60,7 +63,7 @@ function json(method, body) {
 async function call(path, options) {
   let response;
   try {
-    response = await fetch(path, options);
+    response = await authorized(path, options);
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new ApiError(UNREACHABLE);

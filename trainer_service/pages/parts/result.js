@@ -90,12 +90,13 @@ function sample(rows, number) {
 function callCard({ model, dataset }, { test }, about) {
   const address = about.predictor_url ?? `${location.protocol}//${location.hostname}:${about.predictor_port}`;
   const predict = `${address.replace(/\/$/, "")}/v1/predict?model=${model}`;
+  const key = about.keys ? ` -H "Authorization: Bearer $HEADSTART_API_KEY"` : "";
   const picture = new URL(imageUrl(dataset.id, test[0].sha256), document.baseURI.split("#")[0]);
   return h("section", { class: "card stack" }, h("h2", {}, "Use it"),
     h("p", {}, "The predictor serves it a few seconds after it is published. Ask it with a picture of yours:"),
-    copyable(`curl -F file=@picture.jpg '${predict}'`, "own"),
+    copyable(`curl${key} -F file=@picture.jpg '${predict}'`, "own"),
     h("p", {}, "or with one of the test pictures:"),
-    copyable(`curl -s '${picture}' | curl -F file=@- '${predict}'`, "test"));
+    copyable(`curl${key} -s '${picture}' | curl${key} -F file=@- '${predict}'`, "test"));
 }
 
 function copyable(text, name) {

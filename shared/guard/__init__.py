@@ -1,0 +1,33 @@
+"""What stands before both HTTP services: who may ask, from where, how much, and safe headers."""
+
+from collections.abc import Collection
+
+from fastapi import FastAPI
+
+from shared.guard.access import Access
+from shared.guard.body_limit import BodyLimit
+from shared.guard.document import describe_access
+from shared.guard.keys import ApiKeys
+from shared.guard.origin import SameOrigin
+from shared.guard.session import router
+from shared.security_headers import SecurityHeaders
+from shared.settings import SharedSettings
+
+
+def add_guard(app: FastAPI, settings: SharedSettings, streamed: Collection[str]) -> None:
+    """Put the guard before `app`, and the routes by which browsers sign in into it.
+
+    Args:
+        app: a service with all its routes.
+        settings: the keys, and the largest body of a request.
+        streamed: paths whose routes read their bodies piece by piece and have limits of their own.
+    """
+    keys = ApiKeys.of(settings)
+    app.state.api_keys = keys
+    app.include_router(router)
+    describe_access(app)
+    # The one that is added last is met first.
+    app.add_middleware(BodyLimit, max_bytes=settings.max_json_bytes, streamed=streamed)
+    app.add_middleware(Access, keys=keys)
+    app.add_middleware(SameOrigin)
+    app.add_middleware(SecurityHeaders)
