@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 DATA ?=
 ARCHITECTURE ?=
 
-.PHONY: demo up test lint format bench lock clean
+.PHONY: demo up test lint format bench screenshots lock clean
 
 demo: $(VENV)/.local
 	@$(BIN)/python -m launcher demo $(if $(DATA),--data "$(DATA)") $(if $(ARCHITECTURE),--architecture "$(ARCHITECTURE)")
@@ -29,6 +29,10 @@ format: $(VENV)/.dev
 # BENCH_DATA names a folder of photographs to measure with.
 bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks
+
+# Every page in every state, by a real Chromium, in var/screenshots; and the README's pictures.
+screenshots: $(VENV)/.dev
+	@$(BIN)/python -m tests.screenshots
 
 # Each installs everything the services need; .dev adds what tests and checks need.
 $(VENV)/.local: requirements/local.txt

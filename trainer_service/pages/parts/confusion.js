@@ -4,8 +4,8 @@ import { h } from "../../web/dom.js";
 import { plural } from "../lib/format.js";
 
 const HINT = "Rows: what the pictures are. Columns: what they were taken for. Choose a cell to see its pictures.";
-/** Up to so many labels the matrix fits beside something else. */
-export const ROOMY = 5;
+/** Up to so many labels the cells are large and the labels above them lie. */
+const ROOMY = 4;
 const MOVES = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
 
 /**
@@ -19,7 +19,7 @@ export function confusion(labels, matrix, onChoose) {
   const table = h(
     "table",
     { class: labels.length <= ROOMY ? "confusion roomy" : "confusion", "aria-describedby": "confusion-hint" },
-    h("thead", {}, h("tr", {}, h("td", {}), labels.map((label) => h("th", { scope: "col" }, h("span", { title: label }, label))))),
+    h("thead", {}, h("tr", {}, h("td", {}), labels.map((label) => h("th", { scope: "col", title: label }, h("span", {}, label))))),
     h("tbody", {}, labels.map((label, truth) =>
       h("tr", {}, h("th", { scope: "row", title: label }, label), cells[truth].map((button) => h("td", {}, button))))),
   );

@@ -9,7 +9,7 @@ const TICKS = 5;
 /**
  * A chart over epochs: `{element, draw(series)}`.
  *
- * `high` is the largest value that there can be. A series is `{name, color, dashed, values}`: color from 1, values by epoch, null for a gap.
+ * `format` makes a text of a value, with so many digits if it is told how many; `high` is the largest value that there can be. A series is `{name, color, dashed, values}`: color from 1, values by epoch, null for a gap.
  */
 export function chart(title, format, { high = Infinity } = {}) {
   const area = svg("svg", { role: "img", height: HEIGHT, class: "chart" });
@@ -79,9 +79,11 @@ export function niceTicks(low, high) {
 }
 
 function axes(plane, format) {
+  // As many digits as tell two ticks apart.
+  const digits = [0, 1, 2, 3].find((some) => new Set(plane.ticks.map((tick) => format(tick, some))).size === plane.ticks.length);
   const lines = plane.ticks.map((tick) => [
     svg("line", { class: "grid", x1: MARGIN.left, x2: plane.width - MARGIN.right, y1: plane.y(tick), y2: plane.y(tick) }),
-    svg("text", { x: MARGIN.left - 6, y: plane.y(tick) + 4, "text-anchor": "end" }, format(tick)),
+    svg("text", { x: MARGIN.left - 6, y: plane.y(tick) + 4, "text-anchor": "end" }, format(tick, digits)),
   ]);
   const epochs = niceTicks(1, plane.last).filter((epoch) => Number.isInteger(epoch) && epoch > 1 && epoch <= plane.last);
   const marks = [1, ...epochs].map((epoch) =>

@@ -23,7 +23,7 @@ export function answered(datasetId, row) {
     datasetId,
     row.sha256,
     row.image,
-    h("span", { class: right ? "good" : "bad" }, right ? "✓ " : "✗ ", h("strong", {}, row.predicted), ` ${percent(row.probability)}`),
-    right ? null : h("span", { class: "muted" }, " is ", h("strong", {}, row.label)),
+    h("span", { class: right ? "good" : "bad" }, right ? "✓ " : "✗ ", h("strong", {}, row.predicted), " ", h("span", { class: "whole" }, percent(row.probability))),
+    right ? null : h("span", { class: "muted truth" }, "is ", h("strong", {}, row.label)),
   );
 }

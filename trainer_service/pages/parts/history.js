@@ -8,9 +8,9 @@ const NAMES = ["loss", "val_loss", "accuracy", "val_accuracy"];
 
 /** `{element, add(epoch event), showHistory(rows)}`; hidden as long as there is no epoch. */
 export function curves() {
-  const [loss, accuracy] = [chart("Loss", decimal), chart("Accuracy", (value) => percent(value), { high: 1 })];
+  const [loss, accuracy] = [chart("Loss", decimal), chart("Accuracy", percent, { high: 1 })];
   const element = h("section", { class: "card", "aria-label": "Curves" },
-    h("h2", {}, "Head"), h("div", { class: "columns" }, loss.element, accuracy.element));
+    h("h2", {}, "Curves"), h("div", { class: "columns" }, loss.element, accuracy.element));
   let values = fresh();
   let waiting = false;
 

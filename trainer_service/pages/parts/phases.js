@@ -41,14 +41,19 @@ function phase(name, what, entered, current, stopped) {
   );
 }
 
-/** How far the present phase is: `{element, show(progress)}`. */
+/** How far the present phase is: `{element, show(progress), epoch(event)}`; epochs come more often than progress. */
 export function progressBar() {
   const bar = h("progress", { "aria-label": "Progress of the phase" });
   const text = h("p", { class: "muted" });
   const element = h("div", {}, bar, text);
+  let latest = null;
   return {
     element,
+    epoch({ epoch, epochs }) {
+      this.show({ phase: "head", per_second: latest?.phase === "head" ? latest.per_second : null, done: epoch, total: epochs });
+    },
     show(progress) {
+      latest = progress;
       if (!progress?.total) {
         bar.removeAttribute("value");
         put(text, progress ? "Nothing to do here." : " ");

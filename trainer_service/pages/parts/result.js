@@ -4,10 +4,12 @@ import { get, imageUrl } from "../lib/api.js";
 import { announce, h, put } from "../../web/dom.js";
 import { duration, plural, words } from "../lib/format.js";
 import { go, link } from "../lib/router.js";
-import { ROOMY, confusion } from "./confusion.js";
+import { confusion } from "./confusion.js";
 import { answered, pictures } from "./figures.js";
 import { perLabel } from "./metrics.js";
 
+/** Up to so many labels the matrix fits beside the table of the labels. */
+const FEW = 10;
 const MISTAKES = 12;
 const RANDOM = 10;
 const PAGE = 60;
@@ -16,11 +18,8 @@ const PAGE = 60;
 export async function result(root, record, report, signal) {
   const about = await get("v1/about", signal);
   const matrix = matrixCard(record, report);
-  const first = report.labels.length <= ROOMY
-    ? [h("div", { class: "columns" }, matrix.element, labelCard(report)), matrix.pictures]
-    : [matrix.element, matrix.pictures, labelCard(report)];
   put(root,
-    first,
+    h("div", { class: report.labels.length <= FEW ? "columns halves" : "stack" }, matrix.element, matrix.pictures, labelCard(report)),
     mistakesCard(record, report),
     randomCard(record, report),
     h("div", { class: "columns" }, callCard(record, report, about), factsCard(record)));
@@ -35,7 +34,7 @@ function labelCard({ metrics }) {
 function matrixCard({ id, dataset }, { labels, metrics, test }) {
   const choose = (truth, predicted) => go("trainings", id, { truth, predicted });
   const table = confusion(labels, metrics.test.confusion_matrix, choose);
-  const shown = h("section", { class: "card", "aria-live": "polite", "aria-label": "Pictures of the chosen cell" });
+  const shown = h("section", { class: "card chosen", "aria-live": "polite", "aria-label": "Pictures of the chosen cell" });
   shown.hidden = true;
   return {
     element: h("section", { class: "card" }, h("h2", {}, "Confusion"), table.element),
@@ -89,14 +88,16 @@ function sample(rows, number) {
 
 function callCard({ model, dataset }, { test }, about) {
   const address = about.predictor_url ?? `${location.protocol}//${location.hostname}:${about.predictor_port}`;
-  const predict = `${address.replace(/\/$/, "")}/v1/predict?model=${model}`;
+  const base = address.replace(/\/$/, "");
+  const predict = `${base}/v1/predict?model=${model}`;
   const key = about.keys ? ` -H "Authorization: Bearer $HEADSTART_API_KEY"` : "";
   const picture = new URL(imageUrl(dataset.id, test[0].sha256), document.baseURI.split("#")[0]);
   return h("section", { class: "card stack" }, h("h2", {}, "Use it"),
     h("p", {}, "The predictor serves it a few seconds after it is published. Ask it with a picture of yours:"),
     copyable(`curl${key} -F file=@picture.jpg '${predict}'`, "own"),
     h("p", {}, "or with one of the test pictures:"),
-    copyable(`curl${key} -s '${picture}' | curl${key} -F file=@- '${predict}'`, "test"));
+    copyable(`curl${key} -s '${picture}' | curl${key} -F file=@- '${predict}'`, "test"),
+    h("p", {}, "Or in the browser: ", h("a", { href: `${base}/?model=${model}` }, "the predictor's page"), "."));
 }
 
 function copyable(text, name) {

@@ -19,7 +19,7 @@ export async function compare({ root, parts: [list = ""], signal }) {
   if (ids.length < 2) return card.append(h("p", {}, "Choose at least two ", h("a", { href: "#/trainings" }, "trainings"), "."));
   if (ids.length > MOST) card.append(h("p", { class: "warn" }, `The first ${MOST} of ${ids.length} are shown.`));
   const all = await Promise.all(ids.slice(0, MOST).map((id, index) => load(id, index, signal)));
-  const [loss, accuracy] = [chart("Validation loss", decimal), chart("Validation accuracy", (value) => percent(value), { high: 1 })];
+  const [loss, accuracy] = [chart("Validation loss", decimal), chart("Validation accuracy", percent, { high: 1 })];
   card.append(h("div", { class: "columns" }, loss.element, accuracy.element), table(all));
   loss.draw(all.map((one) => line(one, "val_loss")));
   accuracy.draw(all.map((one) => line(one, "val_accuracy")));
@@ -30,7 +30,7 @@ async function load(id, index, signal) {
   const epochs = record.state === "succeeded"
     ? (await get(`v1/trainings/${record.id}/report`, signal)).history
     : (await history(record.id, signal)).filter(({ type }) => type === "epoch");
-  return { record, epochs, color: index + 1, name: `${index + 1} ${record.model}${record.version ? ` ${record.version}` : ""}` };
+  return { record, epochs, color: index + 1, name: `${index + 1}: ${record.model}${record.version ? `, version ${record.version}` : ""}` };
 }
 
 const line = ({ name, color, epochs }, field) => ({ name, color, dashed: color > MOST / 2, values: epochs.map((epoch) => epoch[field] ?? null) });
@@ -47,7 +47,7 @@ function table(all) {
     ["Took", ({ record }) => duration(record.transitions.reduce((sum, { seconds }) => sum + (seconds ?? 0), 0))],
     ...differing(all),
   ];
-  return h("div", { class: "scroll" }, h("table", {},
+  return h("div", { class: "scroll" }, h("table", { class: "compared" },
     h("thead", {}, h("tr", {}, h("td", {}), all.map(({ name, record, color }) =>
       h("th", { scope: "col" }, h("span", { class: `dot series-${color}`, "aria-hidden": "true" }), h("a", { href: link("trainings", record.id) }, name))))),
     h("tbody", {}, rows.map(([name, value]) => h("tr", {}, h("th", { scope: "row" }, name), all.map((one) => h("td", {}, value(one))))))));

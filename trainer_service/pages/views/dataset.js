@@ -91,20 +91,20 @@ function rejected({ rejected: files }) {
   const more = h("button", { type: "button", onclick: () => { put(body, files.map(rejectedRow)); more.remove(); } }, `Show all ${files.length}`);
   return h("details", { open: files.length <= 10, class: "after" },
     h("summary", {}, h("span", { class: "warn" }, `${plural(files.length, "file")} will not be used: ${counts}`)),
-    h("div", { class: "scroll" }, h("table", {},
+    h("div", { class: "scroll" }, h("table", { class: "records" },
       h("thead", {}, h("tr", {}, ["File", "Verdict", "Why"].map((name) => h("th", { scope: "col" }, name)))), body)),
     files.length > REJECTED ? more : null);
 }
 
 const rejectedRow = ({ name, verdict, detail }) =>
-  h("tr", {}, h("td", { class: "name" }, name), h("td", {}, verdict), h("td", { class: "name" }, detail));
+  h("tr", {}, h("td", { class: "name file" }, name), h("td", {}, verdict), h("td", { class: "name muted" }, detail));
 
 async function trainingForm(record, signal) {
   const [document, rows, trainings] = await Promise.all(
     ["openapi.json", "v1/architectures", "v1/trainings"].map((path) => get(path, signal)));
   const schema = trainingSchema(document);
   const more = settings(schema);
-  const name = h("input", { id: "model", name: "model", value: nameFrom(record.source), autocomplete: "off", "aria-describedby": "model-hint" });
+  const name = h("input", { id: "model", name: "model", class: "short", value: nameFrom(record.source), autocomplete: "off", "aria-describedby": "model-hint" });
   const faults = h("div", {});
   const start = h("button", { class: "primary" }, "Start training");
   const folded = h("details", {}, h("summary", {}, "Other settings"), more.element);

@@ -57,5 +57,5 @@ function row({ version, architecture, labels, metrics, training_id: training, cr
     h("td", { class: "wide" }, architecture),
     h("td", { class: "wide number", title: labels.join(", ") }, labels.length),
     h("td", { class: "muted" }, when(created)),
-    h("td", {}, h("button", { type: "button", onclick: () => pin(isPinned ? null : version), "aria-label": `${isPinned ? "Un-pin" : "Pin"} version ${version}` }, isPinned ? "Un-pin" : "Pin")));
+    h("td", { class: "last" }, h("button", { type: "button", onclick: () => pin(isPinned ? null : version), "aria-label": `${isPinned ? "Un-pin" : "Pin"} version ${version}` }, isPinned ? "Un-pin" : "Pin")));
 }

@@ -37,7 +37,7 @@ function dropCard(limits, signal) {
       picker("Choose a folder", "folder", { webkitdirectory: true }, send)),
     h("p", { class: "muted hint" }, "What they show is read from folders (cat/1.jpg), file names (cat.1.jpg) or a CSV file."));
   makeDroppable(zone, send);
-  return h("section", { class: "card", "aria-labelledby": "new" }, h("h2", { id: "new" }, "Train a model on your pictures"), zone, status);
+  return h("section", { class: "card stack", "aria-labelledby": "new" }, h("h2", { id: "new" }, "Train a model on your pictures"), zone, status);
 }
 
 function picker(text, id, attributes, send) {

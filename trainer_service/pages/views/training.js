@@ -87,7 +87,10 @@ function layout(root, path) {
         bar.show(null);
         announce(`${words(event.state)}.`);
       } else if (event.type === "progress") bar.show(event);
-      else if (event.type === "epoch") history.add(event);
+      else if (event.type === "epoch") {
+        history.add(event);
+        bar.epoch(event);
+      }
       else if (event.type === "warning") warnings.add(event);
     },
     showConnection(connected) {
