@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -35,6 +36,18 @@ def running_browser(*options: str) -> Iterator[Browser]:
             yield browser
         finally:
             browser.close()
+
+
+def drop_from_disk(page: Page, selector: str, *paths: Path) -> None:
+    """Drop files and folders on an element as a file manager does, folders with all in them."""
+    box = page.locator(selector).bounding_box()
+    assert box is not None
+    where = {"x": box["x"] + box["width"] / 2, "y": box["y"] + box["height"] / 2}
+    data = {"items": [], "files": [str(path) for path in paths], "dragOperationsMask": 1}
+    session = page.context.new_cdp_session(page)
+    for kind in ("dragEnter", "dragOver", "drop"):
+        session.send("Input.dispatchDragEvent", {"type": kind, "data": data, **where})
+    session.detach()
 
 
 @contextmanager

@@ -8,7 +8,7 @@ import subprocess
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser import running_browser, watched_page
+from tests.browser import drop_from_disk, running_browser, watched_page
 from tests.end_to_end.stack import digits, running_stack, zipped
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
@@ -189,39 +189,41 @@ def test_versions_stand_side_by_side_and_are_pinned_and_unpinned(open_page, stac
         assert stack.trainer.get("/v1/models/figures").json()["pinned"] is None
 
 
-def test_a_folder_is_uploaded_with_its_paths(open_page, stack, directory):
+@pytest.fixture(scope="module")
+def folder(directory):
+    """A folder of two labels, deep inside of it and more than a browser lists at once."""
     root = directory / "numerals"
-    for name, data in digits(directory, "34", 5).items():
+    for name, data in digits(directory, "34", 110).items():
         file = root / "deep" / f"label {name[0]}" / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(data)
     (root / "notes.txt").write_text("not a picture")
+    return root
+
+
+@pytest.mark.parametrize("way", ["chosen", "dropped"])
+def test_a_folder_is_uploaded_with_its_paths(open_page, stack, folder, way):
     with open_page() as page:
         page.goto("/")
-        page.set_input_files("#folder", root)
+        if way == "chosen":
+            page.set_input_files("#folder", folder)
+        else:
+            drop_from_disk(page, ".drop", folder)
         expect(page.get_by_role("heading", name="Pictures: numerals")).to_be_visible()
-        expect(page.get_by_role("group", name="label 4")).to_contain_text("5")
+        expect(page.get_by_role("group", name="label 4")).to_contain_text("110")
         expect(page.get_by_text("1 file that is no picture was ignored")).to_be_visible()
         dataset_id = page.url.rpartition("/")[2]
-    assert stack.trainer.get(f"/v1/datasets/{dataset_id}").json()["labels"] == {
-        "label 3": 5,
-        "label 4": 5,
-    }
+    dataset = stack.trainer.get(f"/v1/datasets/{dataset_id}").json()
+    assert dataset["labels"] == {"label 3": 110, "label 4": 110}
+    [image] = stack.trainer.get(f"/v1/datasets/{dataset_id}/images?limit=1").json()["images"]
+    assert image["name"].startswith("numerals/deep/label 3/3.")
 
 
 def test_an_archive_is_dropped(open_page, archive):
     with open_page() as page:
         page.goto("/")
-        transfer = page.evaluate_handle(
-            """(bytes) => {
-                const transfer = new DataTransfer();
-                transfer.items.add(new File([new Uint8Array(bytes)], "dropped.zip"));
-                return transfer;
-            }""",
-            list(archive.read_bytes()),
-        )
-        page.dispatch_event(".drop", "drop", {"dataTransfer": transfer})
-        expect(page.get_by_role("heading", name="Pictures: dropped.zip")).to_be_visible()
+        drop_from_disk(page, ".drop", archive)
+        expect(page.get_by_role("heading", name="Pictures: figures.zip")).to_be_visible()
         expect(page.get_by_role("group", name="zero")).to_contain_text("40")
 
 

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import expect
 
 from shared.manifest import GOLDEN_FILE
-from tests.browser import running_browser, watched_page
+from tests.browser import drop_from_disk, running_browser, watched_page
 from tests.predictor_process import running_predictor
 from tests.tiny_model import LABELS, picture, publish_tiny_model
 
@@ -151,22 +151,15 @@ def test_a_picture_is_pasted(open_page, still_predictor):
         expect(page.get_by_role("alert")).to_have_text("The clipboard holds no picture.")
 
 
-@pytest.mark.parametrize("where", [".drop", "body"])
-def test_pictures_are_dropped_anywhere(open_page, still_predictor, where):
+@pytest.mark.parametrize("where", [".drop", "header.page"])
+def test_pictures_and_folders_are_dropped_anywhere(open_page, still_predictor, tmp_path, where):
+    (tmp_path / "holiday").mkdir()
+    for name in ("a.png", "holiday/b.png"):
+        (tmp_path / name).write_bytes(picture("green"))
     with open_page(still_predictor) as page:
-        transfer = page.evaluate_handle(
-            """(bytes) => {
-              const transfer = new DataTransfer();
-              for (const name of ["a.png", "b.png"]) {
-                transfer.items.add(new File([new Uint8Array(bytes)], name));
-              }
-              return transfer;
-            }""",
-            list(picture("green")),
-        )
-        page.dispatch_event(where, "drop", {"dataTransfer": transfer})
+        drop_from_disk(page, where, tmp_path / "a.png", tmp_path / "holiday")
 
-        for name in ("a.png", "b.png"):
+        for name in ("a.png", "holiday/b.png"):
             expect(result(page, name).get_by_role("listitem").first).to_contain_text("green")
 
 

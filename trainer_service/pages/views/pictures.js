@@ -2,7 +2,8 @@
 
 import { get, post, upload } from "../lib/api.js";
 import { announce, h, put } from "../../web/dom.js";
-import { chosen, dropped, formOf, refusal } from "../lib/files.js";
+import { dropped } from "../../web/dropped.js";
+import { chosen, formOf, refusal } from "../lib/files.js";
 import { bytes, percent, plural, when } from "../lib/format.js";
 import { go, link, problem } from "../lib/router.js";
 
