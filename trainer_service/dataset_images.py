@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 
 from shared.errors import Conflict, NotFound
 from trainer_service.dataset.records import RECORDS_FILE, ImageRecord, Split, Verdict, image_path
+from trainer_service.dataset.thumbnail_store import THUMBNAILS_FILE, find_thumbnail, fits
 from trainer_service.datasets import locate
 from trainer_service.schemas import DatasetRecord, DatasetState
 from trainer_service.settings import TrainerSettings
@@ -73,6 +74,24 @@ def find_image(
     if not path.is_relative_to((folder or directory).resolve()) or not path.is_file():
         raise NotFound(f"The file of {record.name!r} is gone.")
     return path, f"image/{record.format.lower()}"
+
+
+def find_small(
+    settings: TrainerSettings, directory: Path, dataset: DatasetRecord, sha256: str
+) -> tuple[bytes, str]:
+    """Return the thumbnail of an image, or the image itself if it is small, and its media type.
+
+    Raises:
+        NotFound: the dataset uses no such image, or has no thumbnail of it.
+    """
+    small = find_thumbnail(directory / THUMBNAILS_FILE, sha256)
+    if small is not None:
+        return small
+    path, media_type = find_image(settings, directory, dataset, sha256)
+    record = _find(directory / RECORDS_FILE, sha256)
+    if record is None or not fits(path.stat().st_size, record.width, record.height):
+        raise NotFound(f"Dataset {dataset.id!r} has no thumbnail of image {sha256!r}.")
+    return path.read_bytes(), media_type
 
 
 def require_read(dataset: DatasetRecord) -> None:

@@ -84,7 +84,9 @@ def _read(
         settings.max_dataset_files,
         ImageLimits(settings.max_image_bytes, settings.max_image_pixels),
     )
-    summary = read_dataset(source, directory, limits, progress, settings.threads)
+    summary = read_dataset(
+        source, directory, limits, progress, threads=settings.threads, name=record.source
+    )
 
     def fill(ready: DatasetRecord) -> None:
         ready.state = DatasetState.READY

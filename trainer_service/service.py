@@ -90,6 +90,19 @@ def get_image(trainer: Trainer, dataset_id: str, sha256: str) -> tuple[Path, str
     return dataset_images.find_image(trainer.settings, directory, dataset, sha256)
 
 
+def get_thumbnail(trainer: Trainer, dataset_id: str, sha256: str) -> tuple[bytes, str]:
+    """Return the bytes of a small copy of a used image, and their media type.
+
+    Raises:
+        Conflict: the dataset was not read yet.
+        NotFound: it uses no such image, or has no small copy of it.
+    """
+    dataset = trainer.stores.datasets.get(dataset_id)
+    dataset_images.require_read(dataset)
+    directory = trainer.stores.datasets.directory(dataset_id)
+    return dataset_images.find_small(trainer.settings, directory, dataset, sha256)
+
+
 def submit_training(
     trainer: Trainer, request: TrainingRequest, upload: Path | None, name: str
 ) -> TrainingRecord:

@@ -70,6 +70,7 @@ def trained(chromium, stack, archive):
         expect(zero.get_by_role("img")).to_have_count(6)
         for thumbnail in zero.get_by_role("img").all():
             expect(thumbnail).to_have_js_property("naturalWidth", 8)
+            expect(thumbnail).to_have_attribute("src", re.compile("/thumbnail$"))
         rejected = page.get_by_role("row", name="zero/broken.png")
         expect(rejected).to_contain_text("truncated")
 

@@ -15,6 +15,7 @@ from trainer_service import dataset_images
 from trainer_service.app import PAGES, create_app
 from trainer_service.dataset.reader import read_dataset
 from trainer_service.dataset.records import DatasetLimits
+from trainer_service.dataset.thumbnail_store import THUMBNAILS_FILE
 from trainer_service.dataset_images import ImageQuery
 from trainer_service.schemas import DatasetState
 from trainer_service.settings import TrainerSettings
@@ -23,9 +24,10 @@ from trainer_service.uploads import FolderField, receive_upload
 
 LIMITS = DatasetLimits(1 << 30, 1000, ImageLimits(1 << 20, 1 << 20))
 EVIL = "<img src=x onerror=alert(1)>"
+LARGE = picture((0, 100, 200)) + bytes(50_000)
 TREE = {
     "pets/cat/1.png": picture("red"),
-    "pets/cat/2.png": picture((200, 100, 0)),
+    "pets/cat/2.png": LARGE,
     f"pets/{EVIL}/1.png": picture("blue"),
     f"pets/{EVIL}/copy.png": picture("blue"),
     "pets/cat/broken.png": b"\x89PNG\r\n\x1a\nno",
@@ -175,9 +177,40 @@ def test_a_used_image_is_answered_as_it_was_sent_and_can_do_nothing(dataset):
     assert "sandbox" in answer.headers["content-security-policy"]
 
 
+def test_small_copies_are_answered_for_good_and_a_small_picture_is_its_own(dataset):
+    app, dataset_id = dataset
+    for data in (LARGE, picture("blue")):
+        sha256 = hashlib.sha256(data).hexdigest()
+        answer = ask(app, "GET", f"/v1/datasets/{dataset_id}/images/{sha256}/thumbnail")
+        assert answer.status_code == 200
+        assert len(answer.content) < 20_000
+        assert answer.headers["content-type"] == "image/png"
+        assert "immutable" in answer.headers["cache-control"]
+        assert "sandbox" in answer.headers["content-security-policy"]
+        assert (answer.content == data) == (len(data) < 20_000)
+
+
+def test_a_dataset_read_before_there_were_thumbnails_has_those_of_small_pictures(dataset, tmp_path):
+    app, dataset_id = dataset
+    [file] = tmp_path.rglob(THUMBNAILS_FILE)
+    file.unlink()
+    statuses = [
+        ask(
+            app,
+            "GET",
+            f"/v1/datasets/{dataset_id}/images/{hashlib.sha256(data).hexdigest()}/thumbnail",
+        ).status_code
+        for data in (LARGE, picture("blue"))
+    ]
+
+    assert statuses == [404, 200]
+
+
 @pytest.mark.parametrize(
     ("path", "status"),
     [
+        (f"images/{'0' * 64}/thumbnail", 404),
+        ("images/record.json/thumbnail", 422),
         (f"images/{hashlib.sha256(TREE['pets/cat/broken.png']).hexdigest()}", 404),
         (f"images/{'0' * 64}", 404),
         ("images/..%2Frecord.json", 404),

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import cast
+from typing import NamedTuple, cast
 
 from shared.errors import InvalidDataset, InvalidImage
 from shared.files import sync_directory
@@ -31,7 +31,9 @@ from trainer_service.dataset.records import (
     Verdict,
     save_images,
 )
-from trainer_service.dataset.sources import Entry, iterate
+from trainer_service.dataset.sources import Entry, Source, iterate
+from trainer_service.dataset.thumbnail_store import THUMBNAILS_FILE, ThumbnailWriter, fits
+from trainer_service.dataset.thumbnails import Thumbnail, thumbnail
 from trainer_service.dataset.verdicts import Note, settle
 
 Progress = Callable[[int, int], None]
@@ -49,17 +51,19 @@ _SYNC_THREADS = 16
 _SHOWN = 3
 
 
-def read_dataset(
+def read_dataset(  # noqa: PLR0913 - two have a default
     source: Path,
     directory: Path,
     limits: DatasetLimits,
     progress: Progress,
+    *,
     threads: int = 0,
+    name: str = "",
 ) -> DatasetSummary:
     """Read all images of a source, settle which are used, and write `<directory>/images.jsonl`.
 
     The used images of an archive are stored below `<directory>/images`; those of a folder are
-    left where they are.
+    left where they are. Thumbnails of large ones are kept in `<directory>/thumbnails`.
 
     Args:
         source: a zip, tar or tar.gz archive, told by its content, or a folder.
@@ -68,17 +72,19 @@ def read_dataset(
         progress: called with the files done and, for tar an estimate, of how many; if it raises,
             what was written is removed.
         threads: how many check images; 0 means one for each core.
+        name: what errors call the source; by default its file's name.
 
     Raises:
         InvalidDataset: the source is broken, or has no images, or fewer than two labels.
         TooLarge: the source is beyond the limits.
     """
     directory.mkdir(parents=True, exist_ok=True)
+    called = Source(source, name or source.name)
     with _afresh(directory):
-        found = _scan(source, directory, limits, progress, threads or os.cpu_count() or 1)
+        found = _scan(called, directory, limits, progress, threads or os.cpu_count() or 1)
         labelling = find_labels([note.name for note in found.notes], found.tables)
         records = settle(found.notes, labelling.images)
-        _check_usable(records, source)
+        _check_usable(records, called.name)
         if not source.is_dir():
             _remove_unused(directory, found.notes, records)
             _sync(directory / "images")
@@ -100,6 +106,7 @@ def _afresh(directory: Path) -> Iterator[None]:
 
 def _clear(directory: Path) -> None:
     (directory / RECORDS_FILE).unlink(missing_ok=True)
+    (directory / THUMBNAILS_FILE).unlink(missing_ok=True)
     shutil.rmtree(directory / "images", ignore_errors=True)
 
 
@@ -119,12 +126,12 @@ class _Found:
 
 
 def _scan(
-    source: Path, directory: Path, limits: DatasetLimits, progress: Progress, threads: int
+    source: Source, directory: Path, limits: DatasetLimits, progress: Progress, threads: int
 ) -> _Found:
-    store = None if source.is_dir() else directory / "images"
+    store = None if source.path.is_dir() else directory / "images"
     found = _Found()
-    with _pool(threads) as pool:
-        pending = _Pending(pool, threads, found.notes)
+    with ThumbnailWriter(directory / THUMBNAILS_FILE) as thumbnails, _pool(threads) as pool:
+        pending = _Pending(pool, threads, found.notes, thumbnails)
         done = 0
         for step in iterate(source, limits):
             progress(step.done, step.total)
@@ -148,17 +155,29 @@ def _pool(threads: int) -> Iterator[ThreadPoolExecutor]:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
+class _Inspected(NamedTuple):
+    note: Note
+    thumbnail: Thumbnail | None = None
+
+
 class _Pending:
     """The images that are being checked, few enough to be held in memory, in their order."""
 
-    def __init__(self, pool: ThreadPoolExecutor, threads: int, notes: list[Note]) -> None:
+    def __init__(
+        self,
+        pool: ThreadPoolExecutor,
+        threads: int,
+        notes: list[Note],
+        thumbnails: ThumbnailWriter,
+    ) -> None:
         self._pool = pool
         self._most = 4 * threads
         self._notes = notes
-        self._futures: deque[tuple[Future[Note], int]] = deque()
+        self._thumbnails = thumbnails
+        self._futures: deque[tuple[Future[_Inspected], int]] = deque()
         self._bytes = 0
 
-    def submit(self, inspect: Callable[[], Note], size: int) -> None:
+    def submit(self, inspect: Callable[[], _Inspected], size: int) -> None:
         self._futures.append((self._pool.submit(inspect), size))
         self._bytes += size
         while len(self._futures) > self._most or self._bytes > _LOOK_AHEAD_BYTES:
@@ -171,7 +190,10 @@ class _Pending:
     def _collect(self) -> None:
         future, size = self._futures.popleft()
         self._bytes -= size
-        self._notes.append(future.result())
+        note, small = future.result()
+        self._notes.append(note)
+        if small is not None:
+            self._thumbnails.add(note.sha256, small)
 
 
 def _take(
@@ -230,17 +252,20 @@ def _refused(entry: Entry, verdict: Verdict, detail: str) -> Note:
     return Note(entry.name, entry.path, entry.size, verdict=verdict, detail=detail)
 
 
-def _inspect(name: str, path: str, data: bytes, limits: ImageLimits, store: Path | None) -> Note:
+def _inspect(
+    name: str, path: str, data: bytes, limits: ImageLimits, store: Path | None
+) -> _Inspected:
     """Hash, check and store an image; runs in a thread of the pool."""
     sha256 = hashlib.sha256(data).hexdigest()
     try:
         info = check(data, limits)
     except InvalidImage as error:
         verdict = cast(Verdict, error.verdict)
-        return Note(name, path, len(data), sha256, verdict=verdict, detail=error.detail)
+        return _Inspected(Note(name, path, len(data), sha256, verdict=verdict, detail=error.detail))
     if store is not None:
         path = _store(store, sha256, data)
-    return Note(name, path, len(data), sha256, *info)
+    small = None if fits(len(data), info.width, info.height) else thumbnail(data, info, limits)
+    return _Inspected(Note(name, path, len(data), sha256, *info), small)
 
 
 def _store(store: Path, sha256: str, data: bytes) -> str:
@@ -268,17 +293,17 @@ def _sync(images: Path) -> None:
     sync_directory(images)
 
 
-def _check_usable(records: list[ImageRecord], source: Path) -> None:
+def _check_usable(records: list[ImageRecord], name: str) -> None:
     labels = Counter(record.label for record in records if record.verdict == "used")
     if not labels:
         examples = "; ".join(f"{r.name}: {r.detail}" for r in records[:_SHOWN])
         raise InvalidDataset(
-            f"None of the {len(records)} images in {source.name!r} can be used. E.g. {examples}"
+            f"None of the {len(records)} images in {name!r} can be used. E.g. {examples}"
         )
     if len(labels) == 1:
         [(label, count)] = labels.items()
         raise InvalidDataset(
-            f"A classifier needs at least two labels. Found in {source.name!r}: one label, "
+            f"A classifier needs at least two labels. Found in {name!r}: one label, "
             f"{label!r}, with {count} usable images. {UNDERSTOOD}"
         )
 

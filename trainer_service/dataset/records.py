@@ -2,6 +2,7 @@
 
 <directory>/images.jsonl            an `ImageRecord` a line, in the order of their names
 <directory>/images/<sha[:2]>/<sha>  the used images of an archive; a folder's stay where they are
+<directory>/thumbnails              small copies of the large ones; see `thumbnail_store`
 """
 
 from collections.abc import Iterable, Iterator

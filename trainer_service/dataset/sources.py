@@ -41,6 +41,13 @@ _OTHER_ARCHIVES = {
 }
 
 
+class Source(NamedTuple):
+    """An archive or a folder, and what errors call it."""
+
+    path: Path
+    name: str
+
+
 class Entry(NamedTuple):
     """A regular file of a source.
 
@@ -64,7 +71,7 @@ class Step(NamedTuple):
     entry: Entry | None
 
 
-def iterate(source: Path, limits: DatasetLimits) -> Iterator[Step]:
+def iterate(source: Source, limits: DatasetLimits) -> Iterator[Step]:
     """Yield every file of an archive or a folder.
 
     `total` is an estimate for tar archives, whose number of files is known only at their end.
@@ -73,11 +80,12 @@ def iterate(source: Path, limits: DatasetLimits) -> Iterator[Step]:
         InvalidDataset: it is none, or is broken.
         TooLarge: there are more files or bytes in it than the limits allow.
     """
-    if source.is_dir():
-        return _iterate_folder(source, limits)
-    if not source.is_file():
-        raise InvalidDataset(f"{EXPECTED}. Received: {source.name!r}, which does not exist")
-    return _translate(source.name, _archive_reader(source)(source, limits))
+    path, name = source
+    if path.is_dir():
+        return _iterate_folder(path, limits)
+    if not path.is_file():
+        raise InvalidDataset(f"{EXPECTED}. Received: {name!r}, which does not exist")
+    return _translate(name, _archive_reader(source)(path, limits))
 
 
 def clean_name(name: str) -> str:
@@ -101,14 +109,14 @@ def too_many_bytes(limits: DatasetLimits) -> TooLarge:
     )
 
 
-def _archive_reader(source: Path) -> Callable[[Path, DatasetLimits], Iterator[Step]]:
-    with source.open("rb") as file:
+def _archive_reader(source: Source) -> Callable[[Path, DatasetLimits], Iterator[Step]]:
+    with source.path.open("rb") as file:
         head = file.read(1024)
     if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
         return _iterate_zip
     if head.startswith(b"\x1f\x8b"):
         return _iterate_tar_gz
-    if tarfile.is_tarfile(source):
+    if tarfile.is_tarfile(source.path):
         return _iterate_tar
     raise InvalidDataset(f"{EXPECTED}. Received: {source.name!r}, {_describe(head)}")
 

@@ -15,10 +15,13 @@ from trainer_service.endpoints.dependencies import CurrentTrainer
 from trainer_service.endpoints.openapi import body_of
 from trainer_service.schemas import DatasetPath, DatasetRecord
 
+Sha256 = Annotated[str, Path(pattern="^[0-9a-f]{64}$")]
+
 #: Opened by itself, a picture can neither run nor load anything, whatever its bytes say.
 IMAGE_HEADERS = {
     "Content-Security-Policy": "default-src 'none'; sandbox",
-    "Cache-Control": "private, max-age=86400",
+    # The address holds the hash: what it names never changes.
+    "Cache-Control": "private, max-age=31536000, immutable",
 }
 
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
@@ -85,9 +88,20 @@ def list_images(
 )
 def get_image(
     dataset_id: str,
-    sha256: Annotated[str, Path(pattern="^[0-9a-f]{64}$")],
+    sha256: Sha256,
     trainer: CurrentTrainer,
 ) -> FileResponse:
     """Answer a used image of a dataset: its bytes as they were sent."""
     path, media_type = service.get_image(trainer, dataset_id, sha256)
     return FileResponse(path, media_type=media_type, headers=IMAGE_HEADERS)
+
+
+@router.get(
+    "/{dataset_id}/images/{sha256}/thumbnail",
+    responses={200: {"content": {"image/*": {}}}, **responses(404, 409, 422)},
+    response_class=Response,
+)
+def get_thumbnail(dataset_id: str, sha256: Sha256, trainer: CurrentTrainer) -> Response:
+    """Answer a small copy of a used image: some kilobytes, 160 pixels or so at most."""
+    data, media_type = service.get_thumbnail(trainer, dataset_id, sha256)
+    return Response(data, media_type=media_type, headers=IMAGE_HEADERS)

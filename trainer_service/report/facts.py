@@ -10,7 +10,7 @@ import numpy as np
 from shared.manifest import Manifest
 from trainer_service.dataset.records import ImageRecord
 from trainer_service.fitting import Fitted
-from trainer_service.report.thumbnails import Thumbnail
+from trainer_service.report.thumbnails import Embedded
 from trainer_service.schemas import DatasetRecord, EarlyStopping, TrainingRecord
 
 MISTAKES = 12
@@ -24,7 +24,7 @@ class Answer(NamedTuple):
     label: str
     predicted: str
     probability: float
-    picture: Thumbnail | None
+    picture: Embedded | None
 
     @property
     def right(self) -> bool:
@@ -70,7 +70,7 @@ def choose_samples(fitted: Fitted, seed: int) -> list[int]:
 
 
 def answers(
-    fitted: Fitted, chosen: Sequence[int], picture_of: Callable[[ImageRecord], Thumbnail | None]
+    fitted: Fitted, chosen: Sequence[int], picture_of: Callable[[ImageRecord], Embedded | None]
 ) -> list[Answer]:
     """Return the answers at some positions of the test images."""
     predicted = fitted.test_probabilities.argmax(axis=1)

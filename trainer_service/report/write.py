@@ -10,7 +10,7 @@ from trainer_service.dataset.records import ImageRecord
 from trainer_service.fitting import Fitted
 from trainer_service.report.facts import Facts, answers, choose_mistakes, choose_samples
 from trainer_service.report.page import render
-from trainer_service.report.thumbnails import Thumbnail, thumbnail
+from trainer_service.report.thumbnails import Embedded, embedded
 from trainer_service.schemas import TrainingRecord
 from trainer_service.settings import TrainerSettings
 from trainer_service.worker_context import Worker
@@ -23,8 +23,8 @@ def write_report(
     dataset = worker.stores.datasets.get(record.dataset.id)
     path_of = reading.path_finder(worker.stores.datasets, worker.settings, dataset)
 
-    def picture_of(image: ImageRecord) -> Thumbnail | None:
-        return thumbnail(path_of(image), worker.image_limits)
+    def picture_of(image: ImageRecord) -> Embedded | None:
+        return embedded(path_of(image), worker.image_limits)
 
     gather = partial(answers, fitted, picture_of=picture_of)
     facts = Facts(

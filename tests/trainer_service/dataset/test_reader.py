@@ -65,7 +65,8 @@ def test_images_are_read_from_every_source(write, read, tmp_path):
 def test_a_folder_is_not_copied(read, tmp_path):
     read(write_folder(tmp_path / "pets", PETS))
 
-    assert [path.name for path in (tmp_path / "dataset").iterdir()] == ["images.jsonl"]
+    names = {path.name for path in (tmp_path / "dataset").iterdir()}
+    assert names == {"images.jsonl", "thumbnails"}
 
 
 def test_an_archive_is_stored_by_hash_alone(read, tmp_path):

@@ -13,7 +13,7 @@ from tests.tiny_model import picture
 from trainer_service.dataset.records import ImageRecord
 from trainer_service.evaluate import accuracy_and_loss, evaluate
 from trainer_service.report.facts import Facts, answers, choose_mistakes, choose_samples
-from trainer_service.report.thumbnails import thumbnail
+from trainer_service.report.thumbnails import embedded
 from trainer_service.schemas import (
     CacheUse,
     DatasetRecord,
@@ -66,7 +66,7 @@ def facts(directory: Path, labels=("cat", "dog", "owl"), **request) -> Facts:
     file.write_bytes(picture("green", 300))
 
     def picture_of(image):
-        return thumbnail(file, LIMITS)
+        return embedded(file, LIMITS)
 
     return Facts(
         manifest=_manifest(result, record),

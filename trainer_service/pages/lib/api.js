@@ -48,6 +48,11 @@ export function upload(path, form, onProgress, signal) {
   });
 }
 
+/** A small copy of a picture: a few kilobytes. */
+export function thumbnailUrl(datasetId, sha256) {
+  return `${imageUrl(datasetId, sha256)}/thumbnail`;
+}
+
 export function imageUrl(datasetId, sha256) {
   return `v1/datasets/${datasetId}/images/${sha256}`;
 }

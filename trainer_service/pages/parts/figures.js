@@ -1,6 +1,6 @@
 /* Pictures with words below them. */
 
-import { imageUrl } from "../lib/api.js";
+import { imageUrl, thumbnailUrl } from "../lib/api.js";
 import { h } from "../../web/dom.js";
 import { percent } from "../lib/format.js";
 
@@ -9,21 +9,21 @@ const SMALL = 64;
 /** A grid of figures. */
 export const pictures = (figures) => h("div", { class: "pictures" }, figures);
 
-/** A picture of a dataset with its caption, which is what it is described by as well. */
-export function figure(datasetId, sha256, name, ...caption) {
-  const image = h("img", { src: imageUrl(datasetId, sha256), alt: name, title: name, loading: "lazy", decoding: "async" });
+/** A picture of a dataset, small. */
+export function small(datasetId, sha256, name) {
+  const image = h("img", { src: thumbnailUrl(datasetId, sha256), alt: name, title: name, loading: "lazy", decoding: "async" });
   image.addEventListener("load", () => image.classList.toggle("pixelated", image.naturalWidth <= SMALL));
-  return h("figure", {}, image, caption.length ? h("figcaption", {}, caption) : null);
+  // A dataset that was read by an older version has no small copies.
+  image.addEventListener("error", () => (image.src = imageUrl(datasetId, sha256)), { once: true });
+  return image;
 }
 
-/** A test picture: what it is, and what it was taken for with which probability. */
+/** A test picture, which leads to the whole one: what it is, and what it was taken for with which probability. */
 export function answered(datasetId, row) {
   const right = row.label === row.predicted;
-  return figure(
-    datasetId,
-    row.sha256,
-    row.image,
-    h("span", { class: right ? "good" : "bad" }, right ? "✓ " : "✗ ", h("strong", {}, row.predicted), " ", h("span", { class: "whole" }, percent(row.probability))),
-    right ? null : h("span", { class: "muted truth" }, "is ", h("strong", {}, row.label)),
-  );
+  return h("figure", {},
+    h("a", { href: imageUrl(datasetId, row.sha256), target: "_blank" }, small(datasetId, row.sha256, row.image)),
+    h("figcaption", {},
+      h("span", { class: right ? "good" : "bad" }, right ? "✓ " : "✗ ", h("strong", {}, row.predicted), " ", h("span", { class: "whole" }, percent(row.probability))),
+      right ? null : h("span", { class: "muted truth" }, "is ", h("strong", {}, row.label))));
 }

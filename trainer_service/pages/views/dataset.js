@@ -5,7 +5,7 @@ import { announce, h, put } from "../../web/dom.js";
 import { count, percent, plural, words } from "../lib/format.js";
 import { go, link, problem } from "../lib/router.js";
 import { architectures, measuredSpeeds } from "../parts/architectures.js";
-import { figure, pictures } from "../parts/figures.js";
+import { small } from "../parts/figures.js";
 import { settings, trainingSchema } from "../parts/settings.js";
 
 const LOOK_MILLISECONDS = 700;
@@ -75,7 +75,7 @@ function oneLabel(id, label, number, share, signal) {
   const thumbnails = h("div", { class: "strip" });
   const query = new URLSearchParams({ label, verdict: "used", limit: THUMBNAILS });
   get(`v1/datasets/${id}/images?${query}`, signal)
-    .then(({ images }) => put(thumbnails, images.map((image) => figure(id, image.sha256, image.name))))
+    .then(({ images }) => put(thumbnails, images.map((image) => small(id, image.sha256, image.name))))
     .catch((error) => signal.aborted || put(thumbnails, problem(error)));
   return h("div", { class: "label", role: "group", "aria-label": label },
     h("div", { class: "row between" }, h("h3", {}, label), h("span", { class: "number" }, count(number))),
