@@ -59,7 +59,9 @@ class VersionLoader:
         """
         opened = await asyncio.to_thread(_open, directory)
         engine = select_engine(self._settings.engine)
-        *reduced, full = serving_precisions(engine, self._settings.precision)
+        *reduced, full = serving_precisions(
+            engine, self._settings.precision, quantized=opened.manifest.quantized
+        )
         for precision in reduced:
             try:
                 return await self._try(opened, precision)

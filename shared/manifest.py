@@ -42,12 +42,32 @@ class WeightsInfo(_Record):
     sha256: str
 
 
+class Quantization(_Record):
+    """Whether an INT8 graph is part of the version, and what decided it.
+
+    Attributes:
+        accepted: it is there and is served where OpenVINO serves.
+        detail: why, in words.
+        accuracy: of the INT8 graph on the validation images.
+        reference_accuracy: of the trained head on the same images.
+        speedup: images/s of the INT8 graph over those of the fastest other precision, measured
+            by the worker.
+    """
+
+    accepted: bool
+    detail: str
+    accuracy: float
+    reference_accuracy: float
+    speedup: float
+
+
 class Manifest(_Record):
     """Everything that is known of one version of a model.
 
     Attributes:
         labels: in the order of the graph's outputs.
         precision: what the bottleneck features and the metrics were computed in.
+        quantization: None unless INT8 was asked for.
         golden_tolerance: the largest absolute difference from the recorded probabilities with
             which a golden image still counts as answered right.
         files: every file of the version except the manifest itself.
@@ -61,6 +81,7 @@ class Manifest(_Record):
     input: InputSpec
     preprocessing_version: int
     precision: str = "f32"
+    quantization: Quantization | None = None
     metrics: dict[str, Any]
     dataset: DatasetInfo
     weights: WeightsInfo
@@ -71,6 +92,10 @@ class Manifest(_Record):
     golden_tolerance: float = Field(default=0.05, gt=0, lt=1)
     created_at: datetime
     files: list[FileEntry] = Field(default_factory=list)
+
+    @property
+    def quantized(self) -> bool:
+        return self.quantization is not None and self.quantization.accepted
 
 
 class GoldenImage(_Record):

@@ -24,6 +24,7 @@ from shared.manifest import GOLDEN_FILE, MANIFEST_FILE, FileEntry, GoldenImage, 
 
 SAVED_MODEL = "."
 OPENVINO_MODEL = "openvino/model.xml"
+OPENVINO_INT8_MODEL = "openvino/int8.xml"
 KERAS_MODEL = "model.keras"
 REPORT_FILE = "report/evaluation.json"
 REPORT_PAGE = "report/index.html"

@@ -58,10 +58,10 @@ class EpochEvent(_Event):
 
 
 class WarningEvent(_Event):
-    """Something about the data that the user may want to change; the training goes on."""
+    """Something that the user may want to change or know; the training goes on."""
 
     type: Literal["warning"] = "warning"
-    code: Literal["rejected_images", "class_imbalance"]
+    code: Literal["rejected_images", "class_imbalance", "int8_refused"]
     detail: str
     images: list[RejectedImage] = Field(default_factory=list)
     labels: dict[str, int] = Field(default_factory=dict)
@@ -146,6 +146,8 @@ def _warnings(record: TrainingRecord) -> list[WarningEvent]:
         )
     if record.request.class_weights == "none" and (detail := _imbalance(dataset.labels)):
         warnings.append(WarningEvent(code="class_imbalance", detail=detail, labels=dataset.labels))
+    if record.quantization is not None and not record.quantization.accepted:
+        warnings.append(WarningEvent(code="int8_refused", detail=record.quantization.detail))
     return warnings
 
 

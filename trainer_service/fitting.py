@@ -32,7 +32,8 @@ class Fitted:
     Attributes:
         labels: in the order of the head's outputs.
         precision: what the features were computed in, and so all answers here.
-        test_images: the images of the test split.
+        splits: the images of train, validation and test.
+        validation_truth: int64 (n,), index of the right label of each validation image.
         test_truth: int64 (n,), index of the right label of each of them.
         test_probabilities: float32 (n, len(labels)), what the head answered.
     """
@@ -41,9 +42,14 @@ class Fitted:
     labels: list[str]
     precision: Precision
     metrics: dict[str, Any]
-    test_images: list[ImageRecord]
+    splits: dict[str, list[ImageRecord]]
+    validation_truth: Truth
     test_truth: Truth
     test_probabilities: Probabilities
+
+    @property
+    def test_images(self) -> list[ImageRecord]:
+        return self.splits["test"]
 
 
 def fit(worker: Worker, record: TrainingRecord) -> Fitted:
@@ -70,7 +76,16 @@ def fit(worker: Worker, record: TrainingRecord) -> Fitted:
         "validation": accuracy_and_loss(validation_probabilities, data["validation"].truth),
         "test": evaluate(test_probabilities, test.truth, labels),
     }
-    return Fitted(head, labels, precision, metrics, splits["test"], test.truth, test_probabilities)
+    return Fitted(
+        head,
+        labels,
+        precision,
+        metrics,
+        splits,
+        data["validation"].truth,
+        test.truth,
+        test_probabilities,
+    )
 
 
 def _extracted_images(worker: Worker, record: TrainingRecord) -> list[ImageRecord]:

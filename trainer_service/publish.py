@@ -14,14 +14,23 @@ from shared.architectures import PREPROCESSING_VERSION, Architecture, find_archi
 from shared.engines import Pixels, Precision, load_version_engine, select_engine, serving_precisions
 from shared.errors import HeadstartError
 from shared.images import decode
-from shared.manifest import GOLDEN_FILE, DatasetInfo, GoldenImage, InputSpec, Manifest, WeightsInfo
-from shared.model_store import REPORT_FILE
+from shared.manifest import (
+    GOLDEN_FILE,
+    DatasetInfo,
+    GoldenImage,
+    InputSpec,
+    Manifest,
+    Quantization,
+    WeightsInfo,
+)
+from shared.model_store import OPENVINO_INT8_MODEL, REPORT_FILE
 from trainer_service import reading, weights
 from trainer_service.backbones import backbone_ir, cached_backbone
 from trainer_service.evaluate import Probabilities
 from trainer_service.export import export_version
 from trainer_service.extractors import BACKBONES
 from trainer_service.fitting import Fitted
+from trainer_service.quantization import quantize_version
 from trainer_service.report.write import write_report
 from trainer_service.schemas import State, TrainingRecord
 from trainer_service.weights import Weights
@@ -53,13 +62,23 @@ def publish(worker: Worker, record: TrainingRecord, fitted: Fitted) -> int:
         ir = backbone_ir(architecture, resolved, worker.settings.store / BACKBONES)
         backbone = cached_backbone(architecture, resolved)
         export_version(backbone, fitted.head.model, staging, backbone_ir=ir)
+        quantization = _quantization(worker, record, fitted, staging)
         _write_golden(worker, record, fitted, architecture, staging)
         _write_evaluation(record, fitted, staging)
+        manifest = _manifest(worker, record, fitted, architecture, resolved)
         return models.publish(
             staging,
-            _manifest(worker, record, fitted, architecture, resolved),
+            manifest.model_copy(update={"quantization": quantization}),
             complete=partial(write_report, worker, record, fitted, staging),
         )
+
+
+def _quantization(
+    worker: Worker, record: TrainingRecord, fitted: Fitted, staging: Path
+) -> Quantization | None:
+    if record.request.precision != "int8":
+        return None
+    return quantize_version(worker, record, fitted, staging)
 
 
 def _write_golden(
@@ -94,10 +113,14 @@ def _write_golden(
 def _answers(worker: Worker, version: Path, pixels: Pixels) -> dict[Precision, Probabilities]:
     """Return what the exported graph answers in every precision that this machine serves."""
     engine = select_engine(worker.settings.engine)
-    return {
+    answers: dict[Precision, Probabilities] = {
         precision: load_version_engine(version, engine, precision, worker.threads).infer(pixels)
         for precision in serving_precisions(engine, worker.settings.precision)
     }
+    if (version / OPENVINO_INT8_MODEL).exists():
+        int8 = load_version_engine(version, "openvino", "int8", worker.threads)
+        answers["int8"] = int8.infer(pixels)
+    return answers
 
 
 def _choose_golden(fitted: Fitted) -> list[int]:

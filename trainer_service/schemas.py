@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from shared.architectures import DEFAULT_ARCHITECTURE
 from shared.errors import TrainingEnded
 from shared.identifiers import ModelName
+from shared.manifest import Quantization
 
 
 class State(StrEnum):
@@ -78,6 +79,10 @@ class TrainingRequest(_Request):
     hidden_units: int = Field(default=0, ge=0, le=16_384, description="0: no hidden layer.")
     early_stopping: EarlyStopping | Literal["off"] = Field(default_factory=EarlyStopping)
     class_weights: Literal["none", "balanced"] = "none"
+    precision: Literal["auto", "int8"] = Field(
+        default="auto",
+        description="int8: add a quantized graph, if it is faster and as accurate.",
+    )
     split: SplitFractions = Field(default_factory=SplitFractions)
     seed: int = Field(default=0, ge=0, lt=2**31)
 
@@ -149,6 +154,7 @@ class TrainingRecord(BaseRecord):
     transitions: list[Transition]
     cache: CacheUse | None = None
     metrics: dict[str, Any] = Field(default_factory=dict)
+    quantization: Quantization | None = None
     error: ErrorInfo | None = None
     cancel_requested: bool = False
     request: TrainingRequest

@@ -161,11 +161,12 @@ def _finish(worker: Worker, record: TrainingRecord, held: Lease) -> None:
         fitted = fit(worker, record)
         held.require()
         version = publish(worker, trainings.get(record.id), fitted)
-    metrics = models.manifest(record.model, version).metrics
+    manifest = models.manifest(record.model, version)
 
     def succeed(current: TrainingRecord) -> None:
         current.version = version
-        current.metrics = metrics
+        current.metrics = manifest.metrics
+        current.quantization = manifest.quantization
         current.enter(State.SUCCEEDED)
 
     trainings.update(record.id, succeed)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 EngineName = Literal["openvino", "tensorflow"]
-Precision = Literal["bf16", "f32", "mixed"]
+Precision = Literal["int8", "bf16", "f32", "mixed"]
 Pixels = NDArray[np.uint8]
 Outputs = NDArray[np.float32]
 

@@ -31,7 +31,8 @@ class OpenVINOEngine:
 
     Args:
         model: path of the `.xml`, or an `openvino.Model`.
-        precision: "bf16" or "f32"; None takes what the CPU computes fastest.
+        precision: "bf16" or "f32"; None takes what the CPU computes fastest. "int8" is for a
+            graph that was quantized: what it leaves in float32 is computed in it.
         threads: CPU threads; 0 means all cores.
         hint: "latency" gives every core to one batch; "throughput" computes several batches
             side by side, which scales further on many cores.
@@ -77,7 +78,7 @@ def _compile(model: Path | Any, precision: Precision, threads: int, hint: str) -
     core = load_openvino().Core()
     config: dict[str, Any] = {
         "PERFORMANCE_HINT": hint.upper(),
-        "INFERENCE_PRECISION_HINT": precision,
+        "INFERENCE_PRECISION_HINT": "f32" if precision == "int8" else precision,
     }
     if threads:
         config["INFERENCE_NUM_THREADS"] = threads

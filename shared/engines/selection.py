@@ -10,7 +10,7 @@ from shared.engines.engine import Engine, EngineName, Precision
 from shared.engines.openvino_engine import OpenVINOEngine
 from shared.engines.tensorflow_engine import TensorFlowEngine
 from shared.errors import InvalidRequest
-from shared.model_store import OPENVINO_MODEL, SAVED_MODEL
+from shared.model_store import OPENVINO_INT8_MODEL, OPENVINO_MODEL, SAVED_MODEL
 from shared.settings import EngineChoice, PrecisionChoice
 
 _GPU_FILES = ("/dev/nvidia[0-9]*", "/proc/driver/nvidia/gpus/*")
@@ -36,15 +36,20 @@ def select_engine(choice: EngineChoice) -> EngineName:
     return choice
 
 
-def serving_precisions(engine: EngineName, choice: PrecisionChoice = "auto") -> list[Precision]:
+def serving_precisions(
+    engine: EngineName, choice: PrecisionChoice = "auto", *, quantized: bool = False
+) -> list[Precision]:
     """Return what a published version can be run in on this machine, the fastest first.
 
     Args:
         engine: what runs it.
         choice: the setting `precision`.
+        quantized: whether the version has an INT8 graph.
     """
-    fastest: Precision = cpu_precision() if engine == "openvino" and choice == "auto" else "f32"
-    return ["f32"] if fastest == "f32" else [fastest, "f32"]
+    if engine != "openvino" or choice == "f32":
+        return ["f32"]
+    native: list[Precision] = ["f32"] if cpu_precision() == "f32" else [cpu_precision(), "f32"]
+    return ["int8", *native] if quantized else native
 
 
 def load_version_engine(
@@ -60,7 +65,8 @@ def load_version_engine(
     """
     if engine == "tensorflow":
         return TensorFlowEngine.from_saved_model(version_directory / SAVED_MODEL, threads=threads)
-    return OpenVINOEngine(version_directory / OPENVINO_MODEL, precision=precision, threads=threads)
+    graph = OPENVINO_INT8_MODEL if precision == "int8" else OPENVINO_MODEL
+    return OpenVINOEngine(version_directory / graph, precision=precision, threads=threads)
 
 
 def can_use_gpu() -> bool:
