@@ -27,7 +27,7 @@ format: $(VENV)/.dev
 	$(BIN)/ruff format .
 
 # BENCH_DATA names a folder of photographs to measure with.
-bench: $(VENV)/.bench
+bench: $(VENV)/.bench $(VENV)/.bentoml
 	$(BIN)/python -m benchmarks
 
 # Every page in every state, by a real Chromium, in var/screenshots; and the README's pictures.
@@ -46,6 +46,11 @@ $(VENV)/.dev: requirements/dev.txt
 $(VENV)/.bench: requirements/bench.txt
 	@$(MAKE) --no-print-directory install REQUIREMENTS=$<
 	@touch $@ $(VENV)/.dev $(VENV)/.local
+
+# BentoML's pins exclude TensorFlow's: it is measured from an environment of its own.
+$(VENV)/.bentoml: requirements/bentoml.txt $(VENV)/.bench
+	@$(MAKE) --no-print-directory install REQUIREMENTS=$< VENV=$(VENV)/bentoml
+	@touch $@
 
 .PHONY: install
 install:
@@ -66,6 +71,7 @@ lock:
 	$(COMPILE) -c requirements/dev.txt -o requirements/worker.txt --extra worker
 	$(COMPILE) -c requirements/dev.txt -o requirements/predictor.txt --extra predictor
 	$(COMPILE) -c requirements/dev.txt -o requirements/gpu.txt --extra gpu
+	$(COMPILE) -o requirements/bentoml.txt --extra bentoml
 
 clean:
 	rm -rf $(VENV) var .pytest_cache .mypy_cache .ruff_cache

@@ -4,10 +4,27 @@ import asyncio
 import statistics
 import time
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 BOUNDARY = "a-boundary-that-is-in-no-picture"
+OK = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One answered request; times in seconds of `time.perf_counter`."""
+
+    status: int
+    head: str
+    body: bytes
+    started: float
+    ended: float
+
+    @property
+    def milliseconds(self) -> float:
+        return 1000 * (self.ended - self.started)
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,42 +38,53 @@ class Load:
 
 
 def run_load(url: str, bodies: list[bytes], connections: int, seconds: float) -> Load:
-    """Post the pictures in turns, each connection one request after the other.
+    """Post the pictures in turns, each connection one request after the other."""
+    return summary(collect(url, bodies, connections, seconds), seconds)
 
-    They go as forms with a field `file`, which is what all of the servers understand.
+
+def collect(url: str, bodies: list[bytes], connections: int, seconds: float) -> list[Answer]:
+    """Do the same, and return every answer.
+
+    Pictures go as forms with a field `file`, which is what all of the servers understand.
     """
-    return asyncio.run(_run(url, bodies, connections, seconds))
+    return asyncio.run(_collect(url, bodies, connections, seconds))
 
 
-async def _run(url: str, bodies: list[bytes], connections: int, seconds: float) -> Load:
+def summary(answers: Iterable[Answer], seconds: float) -> Load:
+    """Return the rate and the latencies of the answers of so many seconds."""
+    answers = list(answers)
+    statuses = Counter(answer.status for answer in answers)
+    latencies = [answer.milliseconds for answer in answers if answer.status == OK]
+    if not latencies:
+        return Load(0, 0, 0, dict(statuses))
+    p50, p99 = percentiles(latencies)
+    return Load(len(latencies) / seconds, p50, p99, dict(statuses))
+
+
+def percentiles(values: list[float]) -> tuple[float, float]:
+    """Return the median and the 99th percentile."""
+    cuts = statistics.quantiles(values, n=100) if len(values) > 1 else values * 99
+    return statistics.median(values), cuts[98]
+
+
+async def _collect(url: str, bodies: list[bytes], connections: int, seconds: float) -> list[Answer]:
     parts = urlsplit(url)
     path = f"{parts.path}?{parts.query}" if parts.query else parts.path
     requests = [_request(parts.netloc, path, body) for body in bodies]
-    statuses: Counter[int] = Counter()
-    latencies: list[float] = []
+    answers: list[Answer] = []
     end = time.perf_counter() + seconds
 
     async def client(number: int) -> None:
         reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
         while (started := time.perf_counter()) < end:
             writer.write(requests[number % len(requests)])
-            status = await _answer(reader)
-            statuses[status] += 1
-            if status == 200:  # noqa: PLR2004
-                latencies.append(time.perf_counter() - started)
+            status, head, body = await _answer(reader)
+            answers.append(Answer(status, head, body, started, time.perf_counter()))
             number += connections
         writer.close()
 
     await asyncio.gather(*(client(number) for number in range(connections)))
-    if not latencies:
-        return Load(0, 0, 0, dict(statuses))
-    cuts = statistics.quantiles(latencies, n=100) if len(latencies) > 1 else latencies * 99
-    return Load(
-        len(latencies) / seconds,
-        1000 * statistics.median(latencies),
-        1000 * cuts[98],
-        dict(statuses),
-    )
+    return answers
 
 
 def _request(host: str, path: str, picture: bytes) -> bytes:
@@ -75,9 +103,8 @@ def _request(host: str, path: str, picture: bytes) -> bytes:
     return head.encode() + body
 
 
-async def _answer(reader: asyncio.StreamReader) -> int:
-    head = await reader.readuntil(b"\r\n\r\n")
-    lines = head.decode("latin-1").lower().split("\r\n")
+async def _answer(reader: asyncio.StreamReader) -> tuple[int, str, bytes]:
+    head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
+    lines = head.split("\r\n")
     length = next(int(line[15:]) for line in lines if line.startswith("content-length:"))
-    await reader.readexactly(length)
-    return int(lines[0].split()[1])
+    return int(lines[0].split()[1]), head, await reader.readexactly(length)

@@ -15,6 +15,8 @@ import psutil
 from launcher.services import free_port
 
 START_SECONDS = 120
+#: `make bench` puts it there.
+BENTOML = Path(sys.prefix) / "bentoml" / "bin" / "python"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +55,32 @@ def peer(module: str, model: Path) -> Iterator[Server]:
         yield server
 
 
+def has_bentoml() -> bool:
+    return BENTOML.exists()
+
+
+@contextmanager
+def bentoml(model: Path) -> Iterator[Server]:
+    """Serve with BentoML, which has an environment of its own: its pins exclude TensorFlow's."""
+    port = str(free_port())
+    service = ["bentoml", "serve", "benchmarks.peers.bentoml_openvino:Classifier"]
+    environment = {"BENCH_MODEL": str(model), "BENTOML_DO_NOT_TRACK": "True"}
+    arguments = [*service, "--host", "127.0.0.1", "--port", port]
+    with _server(arguments, port, "/readyz", environment, python=BENTOML) as server:
+        yield server
+
+
 @contextmanager
 def _server(
-    arguments: list[str], port: str, probe: str, environment: dict[str, str]
+    arguments: list[str],
+    port: str,
+    probe: str,
+    environment: dict[str, str],
+    python: Path = Path(sys.executable),
 ) -> Iterator[Server]:
     started = time.perf_counter()
     process = subprocess.Popen(
-        [sys.executable, "-m", *arguments],
+        [str(python), "-m", *arguments],
         env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", **environment},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

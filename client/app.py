@@ -108,6 +108,9 @@ def train_command(  # noqa: PLR0913 - each is an option
         float | None, typer.Option(help="What early stopping takes for an improvement.")
     ] = None,
     class_weights: Annotated[str | None, typer.Option(help="none or balanced.")] = None,
+    precision: Annotated[
+        str | None, typer.Option(help="auto, or int8 to add a quantized graph if that pays.")
+    ] = None,
     validation: Annotated[float | None, typer.Option(help="Share of images held out.")] = None,
     test: Annotated[float | None, typer.Option(help="Share of images for the test.")] = None,
     seed: Annotated[int | None, typer.Option()] = None,
@@ -135,6 +138,7 @@ def train_command(  # noqa: PLR0913 - each is an option
         hidden_units=hidden_units,
         early_stopping="off" if early_stopping == "off" else stopping,
         class_weights=class_weights,
+        precision=precision,
         split=given(validation=validation, test=test),
         seed=seed,
     )

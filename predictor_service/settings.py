@@ -12,7 +12,7 @@ class PredictorSettings(SharedSettings):
     poll_seconds: float = Field(
         default=1.0, gt=0, description="Seconds between two looks at the model store."
     )
-    max_batch: int = Field(default=16, gt=0, description="Most images in one forward pass.")
+    max_batch: int = Field(default=8, gt=0, description="Most images in one forward pass.")
     max_queue: int = Field(
         default=256, gt=0, description="Most images that may wait; beyond it requests get 503."
     )

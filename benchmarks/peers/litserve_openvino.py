@@ -15,7 +15,7 @@ from shared.engines import OpenVINOEngine
 from shared.images import ImageLimits, decode
 
 LIMITS = ImageLimits(1 << 26, 1 << 27)
-MAX_BATCH = 16
+MAX_BATCH = 8
 
 
 class Api(litserve.LitAPI):  # type: ignore[misc]  # untyped

@@ -1,0 +1,29 @@
+"""BentoML with Headstart's own engine, decoder and batch size: what differs is the server.
+
+`python -m bentoml serve benchmarks.peers.bentoml_openvino:Classifier`, the model in `BENCH_MODEL`
+"""
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import bentoml
+import numpy as np
+
+from shared.engines import OpenVINOEngine
+from shared.images import ImageLimits, decode
+
+LIMITS = ImageLimits(1 << 26, 1 << 27)
+MAX_BATCH = 8
+
+
+@bentoml.service(workers=1, logging={"access": {"enabled": False}})
+class Classifier:
+    def __init__(self) -> None:
+        self.engine = OpenVINOEngine(Path(os.environ["BENCH_MODEL"]))
+        self.pool = ThreadPoolExecutor(os.cpu_count())
+
+    @bentoml.api(batchable=True, max_batch_size=MAX_BATCH, max_latency_ms=1000, route="/v1/predict")
+    def predict(self, file: list[Path]) -> list[list[float]]:
+        pixels = self.pool.map(lambda path: decode(path.read_bytes(), 224, 224, LIMITS), file)
+        return self.engine.infer(np.stack(list(pixels))).tolist()
