@@ -1,4 +1,4 @@
-"""`python -m benchmarks [bottleneck head predictor] [--quick]`."""
+"""`python -m benchmarks [bottleneck head training predictor overload swaps] [--quick]`."""
 
 import argparse
 import json
@@ -7,11 +7,18 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from benchmarks import bottleneck, head, predictor
+from benchmarks import bottleneck, head, overload, predictor, swaps, training
 from benchmarks.images import benchmark_images
 from benchmarks.rows import Row, as_json, as_table
 
-SUITE = {"bottleneck": bottleneck.run, "head": head.run, "predictor": predictor.run}
+SUITE = {
+    "bottleneck": bottleneck.run,
+    "head": head.run,
+    "training": training.run,
+    "predictor": predictor.run,
+    "overload": overload.run,
+    "swaps": swaps.run,
+}
 DIRECTORY = Path("var/bench")
 PAGE = Path("docs/benchmarks.md")
 LIBRARIES = ["keras", "tensorflow-cpu", "openvino", "numpy", "fastapi", "uvicorn"]

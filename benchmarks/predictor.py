@@ -1,12 +1,16 @@
-"""The predictor: requests/s, latency and memory beside FastAPI with Keras and beside LitServe."""
+"""The predictor: requests/s, latency, memory and start beside what people would use instead."""
 
 import shutil
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
+
+import numpy as np
 
 from benchmarks import servers
 from benchmarks.images import benchmark_images
@@ -15,18 +19,39 @@ from benchmarks.load import Load, run_load
 from benchmarks.rows import Row
 from benchmarks.weights import weights_for
 from shared.architectures import find_architecture
+from shared.engines import load_version_engine, serving_precisions
+from shared.images import ImageLimits, decode
 from shared.model_store import KERAS_MODEL, OPENVINO_MODEL, ModelStore
 from tests.inline_worker import train_inline
 from trainer_service.settings import TrainerSettings
 
 ARCHITECTURE = "mobilenet_v2"
+LIMITS = ImageLimits(1 << 26, 1 << 27)
 TRAINED_ON = 90
 BODIES = 64
 CONNECTIONS = [1, 8, 64, 256]
 SECONDS = 6.0
 ROUNDS = 3
+HEADSTART = "Headstart"
 
-Measured = dict[int, list[Load]]
+Start = Callable[[], AbstractContextManager[servers.Server]]
+
+
+@dataclass(slots=True)
+class Side:
+    """A server and what was measured of it."""
+
+    name: str
+    start: Start
+    loads: dict[int, list[Load]] = field(default_factory=dict)
+    megabytes: list[float] = field(default_factory=list)
+    starts: list[float] = field(default_factory=list)
+
+    def rate(self, connections: int) -> float:
+        return median(load.requests_per_second for load in self.loads[connections])
+
+    def percentile(self, connections: int, which: str) -> float:
+        return median(getattr(load, which) for load in self.loads[connections])
 
 
 def run(directory: Path, *, quick: bool = False) -> list[Row]:
@@ -36,20 +61,19 @@ def run(directory: Path, *, quick: bool = False) -> list[Row]:
     bodies = [file.read_bytes() for file in files[:BODIES]]
     connections, seconds, rounds = ([8], 1.0, 1) if quick else (CONNECTIONS, SECONDS, ROUNDS)
     sides = _sides(version)
-    loads: dict[str, Measured] = {name: {count: [] for count in connections} for name in sides}
-    memory: dict[str, float] = {}
-    starts: dict[str, float] = {}
+    floors = []
     for _ in range(rounds):
-        for name, start in sides.items():
-            with start() as server:
-                run_load(server.url, bodies, 8, seconds / 2)
-                for count in connections:
-                    loads[name][count].append(run_load(server.url, bodies, count, seconds))
-                memory[name] = server.resident_megabytes()
-                starts[name] = server.started_in
-    rows = [row for count in connections for row in _rows(loads, count)]
-    rows += [Row("predictor", "memory", name, value, "MB") for name, value in memory.items()]
-    return rows + [Row("predictor", "start", name, value, "s") for name, value in starts.items()]
+        floors.append(isolated(in_process, version, bodies))
+        for side in sides:
+            _measure(side, bodies, connections, seconds)
+    ours, *peers = sides
+    rows = [row for count in connections for row in _rate_rows(ours, peers, count)]
+    rows += _latency_rows(ours, connections[0], median(floors))
+    rows += _steadiness_rows(ours, connections)
+    rows += [Row("predictor", "memory", side.name, median(side.megabytes), "MB") for side in sides]
+    return rows + [
+        Row("predictor", "start to ready", side.name, median(side.starts), "s") for side in sides
+    ]
 
 
 def published_version(directory: Path, files: list[Path]) -> Path:
@@ -74,34 +98,91 @@ def published_version(directory: Path, files: list[Path]) -> Path:
     return models.directory("bench", models.versions("bench")[-1])
 
 
-def _sides(version: Path) -> dict[str, Callable[[], AbstractContextManager[servers.Server]]]:
-    sides: dict[str, Callable[[], AbstractContextManager[servers.Server]]] = {
-        "Headstart": partial(servers.headstart, version.parents[2]),
-        "FastAPI + model.predict": partial(servers.peer, "fastapi_keras", version / KERAS_MODEL),
-    }
+def in_process(version: Path, bodies: list[bytes]) -> float:
+    """Return the milliseconds that decoding and computing one image take, without a server."""
+    engine = load_version_engine(version, "openvino", serving_precisions("openvino")[0])
+    size = find_architecture(ARCHITECTURE).input_size
+    milliseconds = []
+    for body in bodies * 4:
+        started = time.perf_counter()
+        engine.infer(decode(body, size, size, LIMITS)[np.newaxis])
+        milliseconds.append(1000 * (time.perf_counter() - started))
+    return median(milliseconds[len(bodies) :])
+
+
+def _sides(version: Path) -> list[Side]:
+    sides = [
+        Side(HEADSTART, partial(servers.headstart, version.parents[2])),
+        Side(
+            "FastAPI + model.predict", partial(servers.peer, "fastapi_keras", version / KERAS_MODEL)
+        ),
+    ]
+    model = version / OPENVINO_MODEL
     if find_spec("litserve"):
-        sides["LitServe, same engine"] = partial(
-            servers.peer, "litserve_openvino", version / OPENVINO_MODEL
-        )
+        litserve = partial(servers.peer, "litserve_openvino", model)
+        sides.append(Side("LitServe, same engine", litserve))
+    if servers.has_bentoml():
+        sides.append(Side("BentoML, same engine", partial(servers.bentoml, model)))
     return sides
 
 
-def _rows(loads: dict[str, Measured], connections: int) -> list[Row]:
-    case = f"{connections} connection{'s' if connections > 1 else ''}"
-    rates = {
-        name: median(load.requests_per_second for load in measured[connections])
-        for name, measured in loads.items()
-    }
+def _measure(side: Side, bodies: list[bytes], connections: list[int], seconds: float) -> None:
+    with side.start() as server:
+        run_load(server.url, bodies, 8, seconds / 2)
+        for count in connections:
+            side.loads.setdefault(count, []).append(run_load(server.url, bodies, count, seconds))
+        side.megabytes.append(server.resident_megabytes())
+        side.starts.append(server.started_in)
+
+
+def _rate_rows(ours: Side, peers: list[Side], connections: int) -> list[Row]:
+    case = _case(connections)
     rows = []
-    for name, measured in loads.items():
-        rounds = measured[connections]
-        p50, p99 = (median(getattr(load, field) for load in rounds) for field in ("p50", "p99"))
-        statuses: dict[int, int] = {}
-        for load in rounds:
-            for status, count in load.statuses.items():
-                statuses[status] = statuses.get(status, 0) + count
-        note = f"p50 {p50:.1f} ms, p99 {p99:.1f} ms, {statuses}"
-        ratio = rates["Headstart"] / rates[name] if name != "Headstart" else None
-        against = "Headstart over it" if ratio else ""
-        rows.append(Row("predictor", case, name, rates[name], "requests/s", ratio, against, note))
+    for side in [ours, *peers]:
+        rate = side.rate(connections)
+        ratio = ours.rate(connections) / rate if side is not ours and rate else None
+        rows.append(
+            Row(
+                "predictor",
+                case,
+                side.name,
+                rate,
+                "requests/s",
+                ratio,
+                "Headstart over it" if ratio else "",
+                _note(side, connections),
+            )
+        )
     return rows
+
+
+def _note(side: Side, connections: int) -> str:
+    statuses: dict[int, int] = {}
+    for load in side.loads[connections]:
+        for status, count in load.statuses.items():
+            statuses[status] = statuses.get(status, 0) + count
+    p50, p99 = (side.percentile(connections, which) for which in ("p50", "p99"))
+    return f"p50 {p50:.1f} ms, p99 {p99:.1f} ms, {statuses}"
+
+
+def _latency_rows(ours: Side, connections: int, floor: float) -> list[Row]:
+    case = f"p50 at {_case(connections)}"
+    p50 = ours.percentile(connections, "p50")
+    return [
+        Row("predictor", case, "decode + forward in process", floor, "ms"),
+        Row("predictor", case, ours.name, p50, "ms", p50 / floor, "decode + forward"),
+    ]
+
+
+def _steadiness_rows(ours: Side, connections: list[int]) -> list[Row]:
+    """Compare the rate at the most connections with the rate at eight."""
+    most = connections[-1]
+    ratio = ours.rate(most) / ours.rate(8)
+    case = f"{most} connections over 8"
+    return [
+        Row("predictor", case, ours.name, ours.rate(most), "requests/s", ratio, "8 connections")
+    ]
+
+
+def _case(connections: int) -> str:
+    return f"{connections} connection{'s' if connections > 1 else ''}"

@@ -1,0 +1,143 @@
+"""Hot swaps under load: twenty publishes in a row while eight connections ask."""
+
+import json
+import shutil
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+
+from benchmarks import servers
+from benchmarks.images import benchmark_images
+from benchmarks.isolation import isolated
+from benchmarks.load import OK, Answer, collect, summary
+from benchmarks.predictor import BODIES, published_version
+from benchmarks.rows import Row
+from shared.identifiers import new_id
+from shared.manifest import MANIFEST_FILE
+from shared.model_store import ModelStore, read_manifest
+
+CONNECTIONS = 8
+PUBLISHES = 20
+STEADY_SECONDS = 15.0
+SERVED_SECONDS = 60
+
+
+@dataclass(slots=True)
+class Publishing:
+    """When each version was put into the store, and when the predictor said that it serves it."""
+
+    published: dict[int, float] = field(default_factory=dict)
+    served: dict[int, float] = field(default_factory=dict)
+
+
+def run(directory: Path, *, quick: bool = False) -> list[Row]:
+    """Measure latency and memory before, during and after the swaps; every answer is checked.
+
+    Raises:
+        RuntimeError: a request failed, or was answered by a version that was not served then.
+    """
+    files, _ = benchmark_images(directory)
+    version = isolated(published_version, directory, files)
+    bodies = [file.read_bytes() for file in files[:BODIES]]
+    store = directory / "swaps"
+    shutil.rmtree(store, ignore_errors=True)
+    publish_copy(version, store)
+    publishes, seconds = (2, 1.0) if quick else (PUBLISHES, STEADY_SECONDS)
+    with servers.headstart(store) as server:
+        collect(server.url, bodies, CONNECTIONS, seconds / 3)
+        steady = collect(server.url, bodies, CONNECTIONS, seconds)
+        before = server.resident_megabytes()
+        swapping, publishing = _swap(
+            server, bodies, lambda: publish_copy(version, store), publishes
+        )
+        collect(server.url, bodies, CONNECTIONS, seconds / 3)
+        after = server.resident_megabytes()
+    check([*steady, *swapping], publishing)
+    return _rows(steady, swapping, seconds, publishing, (before, after))
+
+
+def publish_copy(version: Path, store: Path) -> int:
+    """Publish the files of a version once more, as another training's, and return its number."""
+    models = ModelStore(store)
+    manifest = read_manifest(version).model_copy(update={"training_id": new_id()})
+    with models.stage(manifest.model) as staging:
+        ignored = shutil.ignore_patterns(MANIFEST_FILE)
+        shutil.copytree(version, staging, dirs_exist_ok=True, ignore=ignored)
+        return models.publish(staging, manifest)
+
+
+def check(answers: list[Answer], publishing: Publishing) -> None:
+    """Require that every answer is good, of the version served when it was asked or a newer one.
+
+    Raises:
+        RuntimeError: one is not.
+    """
+    for answer in answers:
+        if answer.status != OK:
+            raise RuntimeError(f"a request was answered {answer.status}: {answer.body!r}")
+        version = json.loads(answer.body)["predictions"][0]["version"]
+        oldest = max((v for v, at in publishing.served.items() if at < answer.started), default=1)
+        newest = max((v for v, at in publishing.published.items() if at < answer.ended), default=1)
+        if not oldest <= version <= newest:
+            raise RuntimeError(f"version {version} answered, not one of {oldest} to {newest}")
+
+
+def _swap(
+    server: servers.Server, bodies: list[bytes], publish: Callable[[], int], publishes: int
+) -> tuple[list[Answer], Publishing]:
+    publishing = Publishing()
+    answers: list[Answer] = []
+    done = threading.Event()
+
+    def load() -> None:
+        while not done.is_set():
+            answers.extend(collect(server.url, bodies, CONNECTIONS, 1.0))
+
+    thread = threading.Thread(target=load)
+    thread.start()
+    try:
+        models = server.url.replace("/predict", "/models/bench")
+        for _ in range(publishes):
+            begun = time.perf_counter()
+            version = publish()
+            publishing.published[version] = begun
+            _wait_until_served(models, version)
+            publishing.served[version] = time.perf_counter()
+    finally:
+        done.set()
+        thread.join()
+    return answers, publishing
+
+
+def _wait_until_served(url: str, version: int) -> None:
+    deadline = time.perf_counter() + SERVED_SECONDS
+    while httpx.get(url).json()["version"] != version:
+        if time.perf_counter() > deadline:
+            raise RuntimeError(f"version {version} was not served in {SERVED_SECONDS} s")
+        time.sleep(0.05)
+
+
+def _rows(
+    steady: list[Answer],
+    swapping: list[Answer],
+    seconds: float,
+    publishing: Publishing,
+    megabytes: tuple[float, float],
+) -> list[Row]:
+    calm = summary(steady, seconds)
+    span = max(publishing.served.values()) - min(publishing.published.values())
+    busy = summary(swapping, span)
+    case = f"{len(publishing.served)} publishes, {CONNECTIONS} connections"
+    before, after = megabytes
+    note = f"{busy.statuses}, each of a version that was served then"
+    return [
+        Row("swaps", "steady", "p99", calm.p99, "ms"),
+        Row("swaps", case, "p99", busy.p99, "ms", busy.p99 / calm.p99, "steady", note),
+        Row("swaps", case, "publish to served", span / len(publishing.served), "s"),
+        Row("swaps", "before", "memory", before, "MB"),
+        Row("swaps", "after", "memory", after, "MB", after / before, "before"),
+    ]

@@ -1,0 +1,189 @@
+"""Whole trainings on a real stack: cost per image, cached features, first progress, memory."""
+
+import io
+import shutil
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+from PIL import Image
+
+from benchmarks.images import benchmark_images
+from benchmarks.isolation import isolated
+from benchmarks.rows import Row
+from benchmarks.weights import weights_for
+from shared.architectures import find_architecture
+from tests.end_to_end.stack import Record, Stack, running_stack
+
+ARCHITECTURE = "mobilenet_v2"
+#: The article's small and large sets.
+SMALL, LARGE = 1_399, 23_262
+LABELS = ("a", "b")
+SAMPLE_SECONDS = 0.2
+
+
+def run(directory: Path, *, quick: bool = False) -> list[Row]:
+    """Train on the small and on the large set, and on the large one again from its features."""
+    files, _ = benchmark_images(directory)
+    counts = (60, 180) if quick else (SMALL, LARGE)
+    datasets = directory / "sets"
+    for count in counts:
+        _write_set(files, datasets / str(count), count)
+    weights = isolated(weights_for, find_architecture(ARCHITECTURE), directory)
+    home = directory / "stack"
+    shutil.rmtree(home, ignore_errors=True)
+    home.mkdir()
+    with running_stack(home, datasets=datasets, weights=weights.path.parent) as stack:
+        _train(stack, "warm", dataset={"path": str(counts[0])}, seed=1)
+        shutil.rmtree(home / "store" / "features")
+        (small, small_peak), (large, large_peak) = [
+            _peak_of(stack, str(count), {"path": str(count)}) for count in counts
+        ]
+        again = _train(stack, "again", dataset=large["dataset"]["id"])
+        first = _seconds_to_progress(stack, small["dataset"]["id"])
+    return [
+        *_cost_rows(small, large),
+        Row("training", f"{counts[0]} images", "peak memory of the worker", small_peak, "MB"),
+        Row(
+            "training",
+            f"{counts[1]} images",
+            "peak memory of the worker",
+            large_peak,
+            "MB",
+            large_peak / small_peak,
+            f"{counts[0]} images",
+        ),
+        Row(
+            "training",
+            f"{counts[1]} images, features stored",
+            "submitted to published",
+            _total_seconds(again),
+            "s",
+            note=_phases(again),
+        ),
+        Row("training", "warm worker", "submitted to first progress", first, "s"),
+    ]
+
+
+def _train(stack: Stack, model: str, **fields: object) -> Record:
+    record = stack.ended(
+        stack.submit(model=model, architecture=ARCHITECTURE, **fields), seconds=300
+    )
+    while record["state"] not in {"succeeded", "failed", "cancelled"}:
+        record = stack.ended(record, seconds=300)
+    if record["state"] != "succeeded":
+        raise RuntimeError(record["error"])
+    return record
+
+
+def _peak_of(stack: Stack, model: str, dataset: dict[str, str]) -> tuple[Record, float]:
+    with _peak_megabytes() as peak:
+        record = _train(stack, model, dataset=dataset)
+    return record, peak[0]
+
+
+@contextmanager
+def _peak_megabytes() -> Iterator[list[float]]:
+    """Watch the memory of the worker's processes, shared pages once each."""
+    peak = [0.0]
+    ended = threading.Event()
+    workers = [
+        process
+        for process in psutil.Process().children(recursive=True)
+        if "trainer_service.worker" in process.cmdline()
+    ]
+
+    def watch() -> None:
+        while not ended.wait(SAMPLE_SECONDS):
+            total = sum(process.memory_full_info().pss for process in workers)
+            peak[0] = max(peak[0], total / 2**20)
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield peak
+    finally:
+        ended.set()
+        thread.join()
+
+
+def _seconds_to_progress(stack: Stack, dataset: str) -> float:
+    """Return the seconds from a submission to the first event of progress."""
+    started = time.perf_counter()
+    record = stack.submit(model="first", architecture=ARCHITECTURE, dataset=dataset, seed=2)
+    url = f"/v1/trainings/{record['id']}/events"
+    while True:
+        page = stack.trainer.get(url, headers={"Accept": "application/json"}).json()
+        if any(event["type"] == "progress" for event in page["events"]):
+            return time.perf_counter() - started
+        time.sleep(0.01)
+
+
+def _cost_rows(small: Record, large: Record) -> list[Row]:
+    costs = [
+        1000 * _phase(record, "bottleneck") / record["cache"]["computed"]
+        for record in (small, large)
+    ]
+    cases = [f"{record['dataset']['images']} images" for record in (small, large)]
+    return [
+        Row("training", cases[0], "bottleneck per image", costs[0], "ms"),
+        Row(
+            "training",
+            cases[1],
+            "bottleneck per image",
+            costs[1],
+            "ms",
+            costs[1] / costs[0],
+            cases[0],
+            _phases(large),
+        ),
+    ]
+
+
+def _phase(record: Record, state: str) -> float:
+    return next(t["seconds"] for t in record["transitions"] if t["state"] == state)
+
+
+def _phases(record: Record) -> str:
+    ended = [t for t in record["transitions"] if t["seconds"]]
+    return ", ".join(f"{t['state']} {t['seconds']:.1f} s" for t in ended)
+
+
+def _total_seconds(record: Record) -> float:
+    return sum(t["seconds"] or 0 for t in record["transitions"])
+
+
+def _write_set(files: list[Path], directory: Path, count: int) -> None:
+    """Write `count` different pictures: the files, and then the files compressed otherwise."""
+    if len(list(directory.glob("*/*"))) == count:
+        return
+    shutil.rmtree(directory, ignore_errors=True)
+    for label in LABELS:
+        (directory / label).mkdir(parents=True)
+    with ProcessPoolExecutor() as pool:
+        jobs = [
+            pool.submit(_write, files[number % len(files)], directory, number, len(files))
+            for number in range(count)
+        ]
+        for job in jobs:
+            job.result()
+
+
+def _write(source: Path, directory: Path, number: int, files: int) -> None:
+    # What the file is called decides, so that the trainings have something to learn.
+    label = LABELS[source.name.startswith(("dog", "1"))]
+    target = directory / label / f"{number}.jpg"
+    variant = number // files
+    if variant == 0:
+        shutil.copy(source, target)
+        return
+    buffer = io.BytesIO()
+    with Image.open(source) as image:
+        # Shifted by pixels: recompressing alone might give the same bytes twice.
+        moved = image.convert("RGB").crop((variant, 0, image.width, image.height))
+        moved.save(buffer, "JPEG", quality=90)
+    target.write_bytes(buffer.getvalue())
