@@ -8,8 +8,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+#: A client that is refused tries again ten times as soon as Retry-After tells it to.
+PAUSE_SECONDS = 0.1
 BOUNDARY = "a-boundary-that-is-in-no-picture"
-OK = 200
+OK, UNAVAILABLE = 200, 503
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,8 @@ async def _collect(url: str, bodies: list[bytes], connections: int, seconds: flo
             status, head, body = await _answer(reader)
             answers.append(Answer(status, head, body, started, time.perf_counter()))
             number += connections
+            if status == UNAVAILABLE:
+                await asyncio.sleep(PAUSE_SECONDS)
         writer.close()
 
     await asyncio.gather(*(client(number) for number in range(connections)))

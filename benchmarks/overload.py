@@ -5,14 +5,13 @@ from pathlib import Path
 from benchmarks import servers
 from benchmarks.images import benchmark_images
 from benchmarks.isolation import isolated
-from benchmarks.load import OK, Answer, collect, percentiles, summary
+from benchmarks.load import OK, UNAVAILABLE, Answer, collect, percentiles, summary
 from benchmarks.predictor import BODIES, published_version
 from benchmarks.rows import Row
 
 QUEUE = 32
 CONNECTIONS = 256
 SECONDS = 10.0
-UNAVAILABLE = 503
 
 
 def run(directory: Path, *, quick: bool = False) -> list[Row]:
