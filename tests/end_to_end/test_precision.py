@@ -50,7 +50,7 @@ def test_every_worker_works_on_what_the_first_has_planned(
     native = {cpu_precision()} - {"f32"}
     assert all(set(image.reduced) == native for image in read_golden(directory, manifest))
     for precisions in (["f32"], ["bf16", "f32"]):
-        monkeypatch.setattr(loading, "serving_precisions", lambda *_, p=precisions: p)
+        monkeypatch.setattr(loading, "serving_precisions", lambda *_, p=precisions, **__: p)
         assert served(directory, tmp_path).manifest.version == 1
 
 

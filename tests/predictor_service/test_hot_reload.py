@@ -207,7 +207,7 @@ def test_a_lower_precision_serves_only_if_it_answers_as_it_did_for_the_trainer(
     store, follow, monkeypatch, shift, precision
 ):
     """On every machine: what is asked of the CPU here is only that it can be told to try."""
-    monkeypatch.setattr(loading, "serving_precisions", lambda *_: ["bf16", "f32"])
+    monkeypatch.setattr(loading, "serving_precisions", lambda *_, **__: ["bf16", "f32"])
 
     def record_bf16(staging: Path) -> None:
         path = staging / GOLDEN_FILE
