@@ -7,4 +7,4 @@ from predictor_service.settings import PredictorSettings
 from shared.serving import serve
 
 if __name__ == "__main__":
-    sys.exit(serve(PredictorSettings, "predictor_port", create_app))
+    sys.exit(serve("predictor", PredictorSettings, create_app))

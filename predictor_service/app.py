@@ -1,7 +1,6 @@
 """The predictor as an ASGI application."""
 
 import asyncio
-import logging
 import os
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,11 +16,13 @@ from predictor_service.loading import VersionLoader
 from predictor_service.served import Models
 from predictor_service.settings import PredictorSettings
 from shared.guard import add_guard
+from shared.logs import get_logger
 from shared.model_store import ModelStore
 from shared.pages import add_pages
 from shared.problems import add_problem_handlers
+from shared.requests import Requests
 
-log = logging.getLogger(__name__)
+log = get_logger(__name__)
 
 PAGES = Path(__file__).parent / "pages"
 
@@ -40,6 +41,7 @@ def create_app(settings: PredictorSettings | None = None) -> FastAPI:
     add_problem_handlers(app)
     add_pages(app, PAGES)
     add_guard(app, app.state.settings, streamed=("/v1/predict",))
+    app.add_middleware(Requests)
     return app
 
 
@@ -51,7 +53,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     store = ModelStore(settings.store)
     reload = HotReload(store, app.state.models, loader, settings.poll_seconds)
     task = asyncio.create_task(reload.run(), name="hot reload")
-    log.info("watching %s every %g s", store.root, settings.poll_seconds)
+    log.info("watching", store=str(store.root), seconds=settings.poll_seconds)
     try:
         yield
     finally:

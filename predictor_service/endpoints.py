@@ -13,6 +13,7 @@ from predictor_service.served import Models, ServedVersion
 from predictor_service.settings import PredictorSettings
 from predictor_service.uploads import Upload, read_uploads
 from shared.errors import HeadstartError, InvalidImage, TooLarge
+from shared.logs import bind
 from shared.problems import FieldProblem, problem_response, responses
 
 router = APIRouter()
@@ -74,6 +75,7 @@ async def predict(
     models.served(model).batcher.check_room()
     uploads = await read_uploads(request, settings)
     served = models.served(model)  # the newest by now: reading the body took its time
+    bind(model=served.manifest.model, version=served.manifest.version)
     readable = [upload.data for upload in uploads if isinstance(upload.data, bytes)]
     results = _merge(uploads, await served.batcher.predict(readable))
     errors = [result for result in results if isinstance(result, HeadstartError)]

@@ -1,7 +1,6 @@
 """Keeps what is served in step with what is published."""
 
 import asyncio
-import logging
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -11,10 +10,11 @@ from typing import NamedTuple, Protocol
 from predictor_service.schemas import Quarantine
 from predictor_service.served import Model, Models, ServedVersion
 from shared.errors import HeadstartError
+from shared.logs import bound, get_logger
 from shared.manifest import MANIFEST_FILE
 from shared.model_store import ModelStore
 
-log = logging.getLogger(__name__)
+log = get_logger(__name__)
 
 #: After so many seconds a version that the machine, not its files, failed is looked at again.
 RETRY_SECONDS = 30.0
@@ -80,7 +80,7 @@ class HotReload:
         store_is_expected = bool(self._models.all())
         listings = await asyncio.to_thread(self._look, store_is_expected=store_is_expected)
         for model in self._models.keep_only({listing.name for listing in listings}):
-            log.info("unloaded model=%s: it is no longer in the store", model.name)
+            log.info("unloaded: it is no longer in the store", model=model.name)
         for listing in listings:
             model = self._models.ensure(listing.name)
             model.versions, model.pinned = listing.versions, listing.pinned
@@ -100,8 +100,9 @@ class HotReload:
         await self._reconsider(model)
         replaced = await self._is_replaced(model)
         for version in wanted(model, served_is_replaced=replaced):
-            if await self._load(model, version):
-                break
+            with bound(model=model.name, version=version):
+                if await self._load(model, version):
+                    break
         model.notice = _notice(model)
 
     async def _reconsider(self, model: Model) -> None:
@@ -134,8 +135,7 @@ class HotReload:
             model.loading = None
         model.served = served
         self._manifests[model.name] = _only(before, MANIFEST_FILE)
-        seconds = time.monotonic() - started
-        log.info("loaded model=%s version=%d in %.2f s", model.name, version, seconds)
+        log.info("loaded", seconds=round(time.monotonic() - started, 3))
         return True
 
     async def _refuse(
@@ -143,7 +143,7 @@ class HotReload:
     ) -> None:
         directory = self._directory(model, version)
         if await asyncio.to_thread(fingerprint, directory) != before:
-            log.warning("model=%s version=%d changed while it was loaded", model.name, version)
+            log.warning("changed while it was loaded")
             return
         transient = isinstance(error, OSError | MemoryError)
         retry_at = time.monotonic() + RETRY_SECONDS if transient else float("inf")
@@ -152,7 +152,7 @@ class HotReload:
         model.quarantined[version] = Quarantine(
             version=version, reason=reason, at=datetime.now(UTC)
         )
-        log.error("quarantined model=%s version=%d: %s", model.name, version, reason)
+        log.error("quarantined", reason=reason)
 
     def _directory(self, model: Model, version: int) -> Path:
         return self._store.root / model.name / str(version)
@@ -161,7 +161,7 @@ class HotReload:
         """Log a failing poll once, not every second for as long as it fails."""
         complaint = _describe(error)
         if complaint != self._complaint:
-            log.error("can't read the model store, trying again: %s", complaint)
+            log.error("can't read the model store, trying again", reason=complaint)
         self._complaint = complaint
 
 

@@ -1,7 +1,6 @@
 """Loads a published version and proves that it answers as it did when it was trained."""
 
 import asyncio
-import logging
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from functools import partial
@@ -22,6 +21,7 @@ from shared.engines import (
 )
 from shared.errors import VersionCorrupt
 from shared.images import ImageLimits, decode
+from shared.logs import get_logger
 from shared.manifest import GOLDEN_FILE, GoldenImage, Manifest
 from shared.model_store import read_golden, verify
 
@@ -29,7 +29,7 @@ from shared.model_store import read_golden, verify
 SUM_TOLERANCE = 0.02
 
 
-log = logging.getLogger(__name__)
+log = get_logger(__name__)
 
 
 class _Opened(NamedTuple):
@@ -66,8 +66,7 @@ class VersionLoader:
             try:
                 return await self._try(opened, precision)
             except VersionCorrupt as error:
-                model, version = opened.manifest.model, opened.manifest.version
-                log.warning("model=%s version=%d not in %s: %s", model, version, precision, error)
+                log.warning("not served in this precision", precision=precision, reason=str(error))
         return await self._try(opened, full)
 
     async def _try(self, opened: _Opened, precision: Precision) -> ServedVersion:

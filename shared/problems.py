@@ -1,6 +1,5 @@
 """Answers every error as RFC 9457 problem+json; the only place where errors meet FastAPI."""
 
-import logging
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
@@ -10,11 +9,12 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shared.errors import HeadstartError, Unauthorized, Unavailable
-from shared.security_headers import SECURITY_HEADERS
+from shared.logs import get_logger, request_id
 
-log = logging.getLogger(__name__)
+log = get_logger(__name__)
 
 
 #: What an answer of 401 must tell (RFC 9110, 11.6.1).
@@ -36,6 +36,7 @@ class Problem(BaseModel):
     status: int
     detail: str
     errors: list[FieldProblem] = Field(default_factory=list)
+    request_id: str | None = Field(default=None, description="What the log calls the request.")
 
 
 class ProblemResponse(JSONResponse):
@@ -49,7 +50,9 @@ def problem_response(
     errors: list[FieldProblem] | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> ProblemResponse:
-    problem = Problem(title=title, status=status, detail=detail, errors=errors or [])
+    problem = Problem(
+        title=title, status=status, detail=detail, errors=errors or [], request_id=request_id()
+    )
     body = problem.model_dump(exclude_defaults=True)
     return ProblemResponse({"type": problem.type, **body}, status, dict(headers or {}))
 
@@ -63,7 +66,34 @@ def add_problem_handlers(app: FastAPI) -> None:
     app.add_exception_handler(HeadstartError, _on_headstart_error)
     app.add_exception_handler(RequestValidationError, _on_validation_error)
     app.add_exception_handler(HTTPException, _on_http_exception)
-    app.add_exception_handler(Exception, _on_unexpected_error)
+    app.add_middleware(UnexpectedErrors)
+
+
+class UnexpectedErrors:
+    """ASGI middleware, the innermost: logs what nobody has handled and answers 500.
+
+    Middleware around it sees an answer like any other. One that has begun can only be broken off.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        begun = False
+
+        async def watched_send(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, watched_send)
+        except Exception:
+            if begun or scope["type"] != "http":
+                raise
+            log.exception("failed", method=scope["method"], path=scope["path"])
+            detail = "Something went wrong here; the log says what."
+            await problem_response(500, "Internal error", detail)(scope, receive, send)
 
 
 def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -119,10 +149,3 @@ async def _on_http_exception(_: Request, error: Exception) -> ProblemResponse:
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class only
     title = HTTPStatus(error.status_code).phrase
     return problem_response(error.status_code, title, str(error.detail), headers=error.headers)
-
-
-async def _on_unexpected_error(request: Request, error: Exception) -> ProblemResponse:
-    log.error("%s %s failed", request.method, request.url.path, exc_info=error)
-    detail = "Something went wrong here; the log says what."
-    # Nothing that is added to the app sees this answer, so it brings its headers itself.
-    return problem_response(500, "Internal error", detail, headers=SECURITY_HEADERS)

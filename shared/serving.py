@@ -1,7 +1,6 @@
-"""How both HTTP services start: one listening socket, one-line logs, one sentence on failure."""
+"""How both HTTP services start: one listening socket, one sentence on failure."""
 
 import ipaddress
-import logging
 import signal
 import socket
 import sys
@@ -13,28 +12,27 @@ from fastapi import FastAPI
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from shared.logs import configure_logging, get_logger
 from shared.settings import SharedSettings
 
 Settings = TypeVar("Settings", bound=SharedSettings)
 
-LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
-QUIET_PATHS = ("/healthz", "/readyz")
-
-log = logging.getLogger(__name__)
+log = get_logger(__name__)
 
 
-def serve(kind: type[Settings], port_field: str, create_app: Callable[[Settings], FastAPI]) -> int:
+def serve(service: str, kind: type[Settings], create_app: Callable[[Settings], FastAPI]) -> int:
     """Read the settings, listen, and serve until a signal ends it; return the exit status.
 
     Args:
-        kind: the class of the service's settings.
-        port_field: which of its fields holds the port.
+        service: its name; the setting `<service>_port` holds its port.
+        kind: the class of its settings.
         create_app: makes the application.
     """
     try:
         settings = kind()
     except ValidationError as error:
         return fail("; ".join(describe(fault) for fault in error.errors()))
+    port_field = f"{service}_port"
     port = getattr(settings, port_field)
     try:
         listener = listen(settings.host, port)
@@ -43,15 +41,17 @@ def serve(kind: type[Settings], port_field: str, create_app: Callable[[Settings]
         setting = f"HEADSTART_{port_field.upper()}"
         reason = (error.strerror or str(error)).partition(" (")[0]
         return fail(f"Can't listen on {where}: {reason}. Set {setting} to a free port.")
-    configure_logging(settings.log_level)
+    configure_logging(service, settings.log_format, settings.log_level)
     warn_if_open(settings)
     config = uvicorn.Config(
         create_app(settings),
         log_config=None,
+        access_log=False,  # `Requests` writes one with fields.
         server_header=False,
         timeout_graceful_shutdown=settings.shutdown_seconds,
     )
-    log.info("listening on http://%s:%d", *listener.getsockname()[:2])
+    host, port = listener.getsockname()[:2]
+    log.info("listening", url=f"http://{host}:{port}")
     end_quietly_on_signals()
     uvicorn.Server(config).run(sockets=[listener])
     return 0
@@ -73,17 +73,6 @@ def end_quietly_on_signals() -> None:
         signal.signal(number, lambda *_: sys.exit(0))
 
 
-def configure_logging(level: str) -> None:
-    logging.basicConfig(level=level.upper(), format=LOG_FORMAT, force=True)
-    logging.getLogger("uvicorn.access").addFilter(is_worth_logging)
-
-
-def is_worth_logging(record: logging.LogRecord) -> bool:
-    """Tell whether a line of the access log is of a route that people, not probes, call."""
-    arguments = record.args if isinstance(record.args, tuple) else ()
-    return not (len(arguments) > 2 and arguments[2] in QUIET_PATHS)  # noqa: PLR2004
-
-
 def fail(sentence: str) -> int:
     sys.stderr.write(f"{sentence}\n")
     return 1
@@ -93,9 +82,9 @@ def warn_if_open(settings: SharedSettings) -> None:
     """Say it if the service is open to everybody who reaches this machine."""
     if not settings.read_api_keys() and not is_loopback(settings.host):
         log.warning(
-            "Listening on %s without API keys: whoever reaches the port may use this service. "
+            "no API keys: whoever reaches the port may use this service. "
             "Set HEADSTART_API_KEYS or HEADSTART_API_KEYS_FILE.",
-            settings.host,
+            host=settings.host,
         )
 
 

@@ -6,6 +6,8 @@ from typing import Literal, Self
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from shared.logs import LogFormat, LogLevel
+
 #: What can be guessed is no key. (16 characters of base64 have 96 bits.)
 MIN_KEY_LENGTH = 16
 
@@ -51,8 +53,9 @@ class SharedSettings(BaseSettings):
     max_image_pixels: int = Field(
         default=64_000_000, gt=0, description="Largest image that is decoded, in pixels."
     )
-    log_level: Literal["debug", "info", "warning", "error"] = Field(
-        default="info", description="Lowest level that is logged."
+    log_level: LogLevel = Field(default="info", description="Lowest level that is logged.")
+    log_format: LogFormat = Field(
+        default="console", description="Lines for people (console), or one JSON object each (json)."
     )
     shutdown_seconds: int = Field(
         default=8, gt=0, description="Seconds that requests in flight get to finish at shutdown."

@@ -89,7 +89,7 @@ class PredictorProcess:
 
     def _find_url(self) -> str | None:
         assert self.process.poll() is None, self.log
-        found = re.search(r"listening on (http://\S+)", self.log)
+        found = re.search(r"listening.* url=(http://\S+)", self.log)
         return found and found[1]
 
     def _is_alive(self) -> bool:

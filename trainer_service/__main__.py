@@ -7,4 +7,4 @@ from trainer_service.app import create_app
 from trainer_service.settings import TrainerSettings
 
 if __name__ == "__main__":
-    sys.exit(serve(TrainerSettings, "trainer_port", create_app))
+    sys.exit(serve("trainer", TrainerSettings, create_app))

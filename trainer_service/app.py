@@ -7,6 +7,7 @@ from fastapi import FastAPI
 from shared.guard import add_guard
 from shared.pages import add_pages
 from shared.problems import add_problem_handlers
+from shared.requests import Requests
 from trainer_service.celery_app import create_celery
 from trainer_service.endpoints import (
     about,
@@ -51,4 +52,5 @@ def create_app(settings: TrainerSettings) -> FastAPI:
         app.include_router(module.router)
     add_pages(app, PAGES)
     add_guard(app, settings, streamed=STREAMED)
+    app.add_middleware(Requests)
     return app

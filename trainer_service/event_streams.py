@@ -1,7 +1,6 @@
 """Follows the events of trainings as they happen, for any number of clients."""
 
 import asyncio
-import logging
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -13,6 +12,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
+from shared.logs import get_logger
 from trainer_service.event_log import FIELD, EventLog, stream_key
 from trainer_service.events import Event, ResultEvent, event_adapter
 
@@ -22,7 +22,7 @@ POLL_SECONDS = 0.5
 #: Events kept for the clients of a training; one that is slower reads them from the store.
 RECENT = 500
 
-log = logging.getLogger(__name__)
+log = get_logger(__name__)
 
 
 class EventStreams:
@@ -129,7 +129,7 @@ class _Tail:
             entries = answer[0][1] if answer else []
             return [event_adapter.validate_json(fields[FIELD]) for _, fields in entries]
         except (RedisError, OSError, ValueError, KeyError) as error:
-            log.debug("events of %s are read from the store: %s", self._training_id, error)
+            log.debug("events are read from the store", reason=str(error))
             await asyncio.sleep(POLL_SECONDS)
             return []
 

@@ -6,13 +6,13 @@ and the file server keeps its lock, or it hangs.
 """
 
 import fcntl
-import logging
 import os
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import copy_context
 from pathlib import Path
 from typing import IO
 
@@ -20,6 +20,7 @@ from pydantic import BaseModel, ValidationError
 
 from shared.errors import HeadstartError
 from shared.files import atomic_write, is_current, try_lock
+from shared.logs import get_logger
 
 BEAT_SECONDS = 1.0
 MAX_DEATHS = 10
@@ -27,7 +28,7 @@ MAX_DEATHS = 10
 TRIES = 5
 TRY_SECONDS = 0.02
 
-log = logging.getLogger(__name__)
+log = get_logger(__name__)
 
 
 class LeaseLost(Exception):
@@ -137,7 +138,9 @@ class LeaseWatch:
             self._last[path] = (beat, now)
         elif now - since >= self._seconds and is_current(file, path):
             holder = file.read()
-            log.warning("%s has not moved for %.0f s: %s", path, now - since, holder)
+            log.warning(
+                "a lease has not moved", lease=str(path), seconds=now - since, holder=holder
+            )
             # A new file, that nobody has locked.
             atomic_write(path, holder.encode())
             return False
@@ -171,7 +174,9 @@ def _sign(file: IO[str]) -> int:
 @contextmanager
 def _heartbeat(held: Lease) -> Iterator[None]:
     ended = threading.Event()
-    thread = threading.Thread(target=_beat, args=(held, ended), name="heartbeat", daemon=True)
+    thread = threading.Thread(
+        target=copy_context().run, args=(_beat, held, ended), name="heartbeat", daemon=True
+    )
     thread.start()
     try:
         yield

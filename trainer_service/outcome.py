@@ -1,15 +1,15 @@
 """Writes what ends a training early into its record."""
 
-import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from shared.errors import HeadstartError, TrainingCancelled
+from shared.logs import get_logger
 from trainer_service.lease import LeaseLost
 from trainer_service.record_store import RecordStore
 from trainer_service.schemas import ErrorInfo, State, TrainingRecord
 
-log = logging.getLogger(__name__)
+log = get_logger(__name__)
 
 
 @contextmanager
@@ -20,11 +20,11 @@ def recorded_outcome(trainings: RecordStore[TrainingRecord], training_id: str) -
     except TrainingCancelled:
         end(trainings, training_id, State.CANCELLED)
     except LeaseLost as lost:
-        log.warning("training %s is left to another worker: %s", training_id, lost)
+        log.warning("left to another worker", training_id=training_id, reason=str(lost))
     except HeadstartError as error:
         end(trainings, training_id, State.FAILED, error)
     except Exception as error:
-        log.exception("training %s failed", training_id)
+        log.exception("failed", training_id=training_id)
         end(trainings, training_id, State.FAILED, error)
 
 

@@ -1,7 +1,6 @@
 """Puts steps on the queue, and tells which are on it."""
 
 import json
-import logging
 from collections.abc import Iterable
 
 import redis
@@ -10,13 +9,14 @@ from kombu.exceptions import OperationalError
 from redis import RedisError
 
 from shared.errors import Unavailable
+from shared.logs import get_logger, request_id
 from trainer_service.celery_app import QUEUE
 from trainer_service.steps import PREPARE, READ_DATASET, Step
 
 #: A connection that was open when Redis restarted is found broken only by using it.
 RETRY = {"max_retries": 1, "interval_start": 0, "interval_step": 0}
 
-log = logging.getLogger(__name__)
+log = get_logger(__name__)
 
 
 class TaskQueue:
@@ -41,9 +41,15 @@ class TaskQueue:
             self._send(step)
 
     def _send(self, step: Step) -> None:
+        came_from = request_id()
         try:
             self._app.send_task(
-                step.task, args=step.arguments, task_id=step.id, retry=True, retry_policy=RETRY
+                step.task,
+                args=step.arguments,
+                task_id=step.id,
+                headers={"request_id": came_from} if came_from else {},
+                retry=True,
+                retry_policy=RETRY,
             )
         except (OperationalError, RedisError, OSError) as error:
             raise Unavailable(f"Redis, which holds the queue, can't be reached: {error}") from error
@@ -56,7 +62,7 @@ class WorkerQueue(TaskQueue):
         try:
             super().submit(steps)
         except Unavailable as error:
-            log.warning("the next step is submitted later: %s", error)
+            log.warning("the next step is submitted later", reason=str(error))
 
 
 class QueueView:

@@ -1,15 +1,19 @@
 """The parts of the store that the trainer API and its workers share."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
 from shared.errors import DatasetNotFound, TrainingNotFound
+from shared.logs import get_logger
 from shared.model_store import ModelStore
 from trainer_service.event_log import EventLog, connect
 from trainer_service.record_store import RecordStore
 from trainer_service.schemas import DatasetRecord, TrainingRecord
 from trainer_service.settings import TrainerSettings
+
+log = get_logger(__name__)
 
 
 class TrainingStore(RecordStore[TrainingRecord]):
@@ -18,6 +22,21 @@ class TrainingStore(RecordStore[TrainingRecord]):
     def __init__(self, root: Path, events: EventLog) -> None:
         super().__init__(root, TrainingRecord, TrainingNotFound)
         self._events = events
+
+    def update(self, record_id: str, change: Callable[[TrainingRecord], None]) -> TrainingRecord:
+        known = 0
+
+        def watched(record: TrainingRecord) -> None:
+            nonlocal known
+            known = len(record.transitions)
+            change(record)
+
+        record = super().update(record_id, watched)
+        reason = {"reason": record.error.detail} if record.error else {}
+        for transition in record.transitions[known:]:
+            state = transition.state
+            log.info("entered", training_id=record.id, model=record.model, state=state, **reason)
+        return record
 
     def _write(self, record: TrainingRecord) -> None:
         super()._write(record)

@@ -5,7 +5,6 @@ the queue. A step that is none of these for a while was lost: with the worker th
 with a Redis that was emptied, or because Redis was away when it was to be submitted.
 """
 
-import logging
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +12,7 @@ from pathlib import Path
 from redis import RedisError
 
 from shared.errors import NotFound, Unavailable
+from shared.logs import get_logger
 from trainer_service.lease import LeaseWatch
 from trainer_service.next_steps import next_steps
 from trainer_service.queue import QueueView, TaskQueue
@@ -25,7 +25,7 @@ from trainer_service.stores import Stores
 #: A sweep every so many parts of the lease, and a step is lost when it is missing for as long.
 SWEEPS_PER_LEASE = 4
 
-log = logging.getLogger(__name__)
+log = get_logger(__name__)
 
 
 class Sweep:
@@ -67,10 +67,12 @@ class Sweep:
             lost = [step for step in lost if step.id not in queued]
             self._queue.submit(lost)
         except (RedisError, Unavailable) as error:
-            log.warning("lost steps are looked for later: Redis can't be reached: %s", error)
+            log.warning(
+                "lost steps are looked for later: Redis can't be reached", reason=str(error)
+            )
             return []
         for step in lost:
-            log.warning("%s was lost and is submitted again", step.id)
+            log.warning("lost and submitted again", step=step.id)
             del self._missing_since[step.id]
         return lost
 

@@ -1,15 +1,15 @@
 """Celery tasks: doorways to the plain functions of `training` and `datasets`."""
 
-import logging
 import threading
 from functools import cache
 from typing import Any
 
 from celery import Celery
-from celery.signals import worker_process_init
+from celery.signals import task_postrun, task_prerun, worker_process_init
 
 from shared.errors import HeadstartError
-from trainer_service import reading, training
+from shared.logs import get_logger
+from trainer_service import reading, task_log, training
 from trainer_service.celery_app import create_celery
 from trainer_service.progress import ProgressBoard
 from trainer_service.queue import WorkerQueue
@@ -19,11 +19,13 @@ from trainer_service.stores import Stores
 from trainer_service.sweep_step import SweepStep
 from trainer_service.worker_context import Worker
 
-log = logging.getLogger(__name__)
+log = get_logger(__name__)
 
 settings = TrainerSettings()
 app: Celery = create_celery(settings)
 app.steps["consumer"].add(SweepStep)
+task_prerun.connect(task_log.begin)
+task_postrun.connect(task_log.end)
 
 
 @cache
@@ -38,14 +40,14 @@ def preload(**_: Any) -> None:
     """Import what every training needs, once per process and beside its first task."""
     import numpy as np
 
-    log.info("loading Keras beside the first task (NumPy %s)", np.__version__)
+    log.info("loading Keras beside the first task", numpy=np.__version__)
     threading.Thread(target=_import_keras, name="preload", daemon=True).start()
 
 
 def _import_keras() -> None:
     import keras
 
-    log.info("Keras %s is loaded", keras.__version__)
+    log.info("Keras is loaded", keras=keras.__version__)
 
 
 @app.task(name=PREPARE)  # type: ignore[untyped-decorator]
@@ -74,4 +76,4 @@ def read_dataset(dataset_id: str) -> None:
             lambda *_: None,
         )
     except HeadstartError as error:
-        log.info("dataset %s was refused: %s", dataset_id, error)
+        log.info("refused", reason=str(error))

@@ -6,9 +6,8 @@ is not done again, and what another process works on is left to it. A step that 
 worker or Redis may, is submitted again by `sweep`.
 """
 
-import logging
-
 from shared.architectures import find_architecture
+from shared.logs import bind, get_logger
 from trainer_service import reading, weights
 from trainer_service.bottleneck import ShardImage
 from trainer_service.cancellation import CancellationWatch
@@ -25,7 +24,7 @@ from trainer_service.schemas import CacheUse, DatasetRecord, State, TrainingReco
 from trainer_service.shards import Shards
 from trainer_service.worker_context import Worker
 
-log = logging.getLogger(__name__)
+log = get_logger(__name__)
 
 
 def prepare(worker: Worker, training_id: str) -> None:
@@ -33,6 +32,7 @@ def prepare(worker: Worker, training_id: str) -> None:
     trainings = worker.stores.trainings
     with trainings.lease(training_id) as held:
         record = trainings.get(training_id)
+        bind(training_id=training_id, model=record.model)
         shards = Shards(trainings.directory(training_id))
         if held is None or record.state.ended or not needs_plan(record, shards):
             return
@@ -46,6 +46,7 @@ def extract_shard(worker: Worker, training_id: str, number: int) -> None:
     """Compute the features of one shard; whichever completes the set submits `finish`."""
     trainings = worker.stores.trainings
     record = trainings.get(training_id)
+    bind(training_id=training_id, model=record.model)
     shards = Shards(trainings.directory(training_id))
     if record.state != State.BOTTLENECK or shards.count() is None:
         return
@@ -64,6 +65,7 @@ def finish(worker: Worker, training_id: str) -> None:
     trainings = worker.stores.trainings
     with trainings.lease(training_id) as held:
         record = trainings.get(training_id)
+        bind(training_id=training_id, model=record.model)
         shards = Shards(trainings.directory(training_id))
         if held is None or record.state.ended or not shards.complete():
             return
@@ -133,7 +135,7 @@ def _located(worker: Worker, dataset: DatasetRecord, images: list[ImageRecord]) 
 def _compute_shard(
     worker: Worker, record: TrainingRecord, shards: Shards, number: int, held: Lease
 ) -> None:
-    log.info("computing shard %d of training %s", number, record.id)
+    log.info("computing shard", shard=number)
     architecture = find_architecture(record.architecture)
     resolved = weights.resolve(architecture, worker.settings)
     watch = CancellationWatch(worker.stores.trainings, record.id)
@@ -161,6 +163,7 @@ def _finish(worker: Worker, record: TrainingRecord, held: Lease) -> None:
         fitted = fit(worker, record)
         held.require()
         version = publish(worker, trainings.get(record.id), fitted)
+    bind(version=version)
     manifest = models.manifest(record.model, version)
 
     def succeed(current: TrainingRecord) -> None:

@@ -1,9 +1,12 @@
 """`python -m trainer_service.worker`: a worker process; start as many as there are machines."""
 
-import logging
 import os
 import sys
 
+from celery.signals import setup_logging
+
+from shared.logs import configure_logging
+from trainer_service.native_output import capture_native_output
 from trainer_service.settings import TrainerSettings
 
 
@@ -11,14 +14,15 @@ def main() -> None:
     settings = TrainerSettings()
     # TensorFlow's own log is of no use to who waits for a training.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    logging.basicConfig(
-        level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
-    logging.getLogger("absl").setLevel(logging.ERROR)
+    capture_native_output()
+    configure_logging("worker", settings.log_format, settings.log_level)
+    # Whoever listens to this signal has set up logging; Celery leaves it alone then.
+    setup_logging.connect(_keep_ours)
     from trainer_service.tasks import app
 
     app.worker_main(
         [
+            "--quiet",  # no banner: it is no line of the log
             "worker",
             # One child process holds the backbone; if it dies its parent starts another.
             "--pool=prefork",
@@ -29,6 +33,10 @@ def main() -> None:
             *sys.argv[1:],
         ]
     )
+
+
+def _keep_ours(**_: object) -> None:
+    pass
 
 
 if __name__ == "__main__":

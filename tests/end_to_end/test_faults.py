@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import time
@@ -129,9 +130,9 @@ def holders(stack, record):
 
 def shards_computed(workers, record):
     return [
-        int(line.split("computing shard ")[1].split()[0])
+        int(re.search(r"shard=(\d+)", line)[1])
         for line in workers.log().splitlines()
-        if line.endswith(f"of training {record['id']}")
+        if "computing shard" in line and f"training_id={record['id']}" in line
     ]
 
 
@@ -152,7 +153,7 @@ def test_redis_emptied_while_trainings_wait_and_while_they_run(
     assert sorted(shards_computed(workers, first)) == list(range(SHARDS))
     assert stack.trainer.get(dataset.headers["location"]).json()["state"] == "ready"
     log = workers.log()
-    lost = [f"training.prepare:{record['id']} was lost" for record in (first, second)]
+    lost = [f"step=training.prepare:{record['id']}" for record in (first, second)]
     assert log.count(lost[0]) == 1
     assert 1 <= log.count(lost[1]) <= 2
 

@@ -23,7 +23,7 @@ def directory(tmp_path_factory):
 def stack(directory):
     datasets = directory / "datasets"
     datasets.mkdir()
-    with running_stack(directory, workers=2, datasets=datasets) as running:
+    with running_stack(directory, workers=2, datasets=datasets, log_format="json") as running:
         yield running
 
 
@@ -77,7 +77,31 @@ def test_the_record_lies_in_the_store_as_it_is_answered(first, stack):
 
 def test_two_workers_shared_the_shards(first, stack):
     logs = [(stack.logs / f"worker{number}.log").read_text() for number in (1, 2)]
-    assert all("Task training.extract_shard" in log for log in logs)
+    assert all("computing shard" in log for log in logs)
+
+
+def test_its_lines_in_every_log_name_it_and_the_request_it_came_from(first, stack):
+    lines = {
+        name: [json.loads(line) for line in (stack.logs / f"{name}.log").read_text().splitlines()]
+        for name in ("trainer", "worker1", "worker2", "predictor")
+    }
+    for name, logged in lines.items():
+        assert {line["service"] for line in logged} == {name.rstrip("12")}
+    [posted] = [
+        line
+        for line in lines["trainer"]
+        if line.get("method") == "POST" and line.get("training_id") == first["id"]
+    ]
+    done = [
+        line
+        for line in lines["worker1"] + lines["worker2"]
+        if line.get("training_id") == first["id"]
+    ]
+    assert {line["request_id"] for line in done} == {posted["request_id"]}
+    assert {line["model"] for line in done} == {posted["model"]} == {"digits"}
+    assert [line["state"] for line in done if line["event"] == "entered"] == ENDED[1:]
+    [published] = [line for line in done if line.get("state") == "succeeded"]
+    assert published["version"] == 1
 
 
 def test_the_predictor_serves_it_by_itself(first, stack, pictures):

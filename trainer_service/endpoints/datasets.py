@@ -7,6 +7,7 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import FileResponse
 
 from shared.errors import InvalidRequest
+from shared.logs import bind
 from shared.problems import responses
 from trainer_service import service
 from trainer_service.dataset_images import DatasetImagePage, ImageQuery
@@ -55,6 +56,7 @@ async def submit_dataset(
             record = await run_in_threadpool(
                 service.submit_dataset, trainer, body.archive, body.archive_name
             )
+    bind(dataset_id=record.id)
     response.headers["Location"] = f"/v1/datasets/{record.id}"
     return record
 

@@ -4,10 +4,16 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from shared.logs import bind
 from trainer_service.service import Trainer
 
+#: Parameters of paths, and what the log calls them.
+LOGGED = {"training_id": "training_id", "dataset_id": "dataset_id", "name": "model"}
 
-def _trainer(request: Request) -> Trainer:
+
+async def _trainer(request: Request) -> Trainer:
+    # In a thread, as where FastAPI runs plain functions, nothing would stay bound.
+    bind(**{LOGGED[name]: value for name, value in request.path_params.items() if name in LOGGED})
     trainer: Trainer = request.app.state.trainer
     return trainer
 

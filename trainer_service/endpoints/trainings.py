@@ -6,6 +6,7 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
 from shared.errors import InvalidRequest
+from shared.logs import bind
 from shared.problems import responses
 from trainer_service import service
 from trainer_service.endpoints.bodies import parse, read_body
@@ -33,6 +34,7 @@ async def submit_training(
         record = await run_in_threadpool(
             service.submit_training, trainer, training, body.archive, body.archive_name
         )
+    bind(training_id=record.id, model=record.model)
     response.headers["Location"] = f"/v1/trainings/{record.id}"
     return record
 

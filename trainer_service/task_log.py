@@ -1,0 +1,29 @@
+"""What each line that a task logs is about, and a line when it has ended."""
+
+import time
+from typing import Any
+
+from structlog.contextvars import clear_contextvars
+
+from shared.logs import bind, get_logger
+from trainer_service.steps import READ_DATASET
+
+log = get_logger(__name__)
+
+#: When the task of this process began; a process runs one at a time.
+_started = time.monotonic()
+
+
+def begin(task: Any, args: tuple[Any, ...], **_: Any) -> None:
+    """Bind the task, its training or dataset, and the request that it comes from, if it does."""
+    global _started  # noqa: PLW0603 - Celery's signals share nothing else
+    _started = time.monotonic()
+    clear_contextvars()
+    about = "dataset_id" if task.name == READ_DATASET else "training_id"
+    bind(**(task.request.headers or {}), **{about: args[0]}, task=task.name)
+    log.debug("task started")
+
+
+def end(state: str, **_: Any) -> None:
+    log.info("task ended", state=state, seconds=round(time.monotonic() - _started, 3))
+    clear_contextvars()
