@@ -51,11 +51,15 @@ class Labelled(NamedTuple):
 
 
 class Labelling(NamedTuple):
-    """How the labels were found, and the label of every image, in the order of the names."""
+    """How the labels were found, and the label of every image, in the order of the names.
+
+    `missing` are the rows of a CSV that name no image.
+    """
 
     layout: Layout
     has_split: bool
     images: list[Labelled]
+    missing: Sequence[Row] = ()
 
 
 def find_labels(names: Sequence[str], tables: Mapping[str, bytes]) -> Labelling:
@@ -172,7 +176,7 @@ def _from_tables(paths: Sequence[PurePosixPath], tables: Mapping[str, bytes]) ->
             rows += [
                 row if row.split else row._replace(split=split) for row in read_rows(name, data)
             ]
-    matched = match_rows([str(path) for path in paths], rows) if rows else {}
+    matched, missing = match_rows([str(path) for path in paths], rows)
     if not matched:
         return None
     images = [Labelled("", None)] * len(paths)
@@ -181,7 +185,7 @@ def _from_tables(paths: Sequence[PurePosixPath], tables: Mapping[str, bytes]) ->
     in_folders = _split_of_folders(paths)
     if not any(image.split for image in images) and in_folders is not None:
         images = [Labelled(i.label, s) for i, s in zip(images, in_folders, strict=True)]
-    return Labelling("csv", any(image.split for image in images), images)
+    return Labelling("csv", any(image.split for image in images), images, missing)
 
 
 def _split_of_folders(paths: Sequence[PurePosixPath]) -> list[Split | None] | None:

@@ -10,7 +10,7 @@ import os
 import shutil
 import threading
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -32,6 +32,7 @@ from trainer_service.dataset.records import (
     save_images,
 )
 from trainer_service.dataset.sources import Entry, Source, iterate
+from trainer_service.dataset.tables import Row
 from trainer_service.dataset.thumbnail_store import THUMBNAILS_FILE, ThumbnailWriter, fits
 from trainer_service.dataset.thumbnails import Thumbnail, thumbnail
 from trainer_service.dataset.verdicts import Note, settle
@@ -49,6 +50,7 @@ _MAX_TABLE_BYTES = 64 << 20
 _LOOK_AHEAD_BYTES = 64 << 20
 _SYNC_THREADS = 16
 _SHOWN = 3
+_NAMED_MISSING = 100
 
 
 def read_dataset(  # noqa: PLR0913 - two have a default
@@ -90,7 +92,9 @@ def read_dataset(  # noqa: PLR0913 - two have a default
             _sync(directory / "images")
         save_images(directory, records)
         tables = 0 if labelling.layout == "csv" else len(found.tables)
-        return _summarise(records, labelling, found.ignored + tables)
+        summary = _summarise(records, labelling, found.ignored + tables)
+        summary.rejected += [*found.links, *_missing(labelling.missing)]
+        return summary
 
 
 @contextmanager
@@ -116,6 +120,7 @@ class _Found:
 
     notes: list[Note] = field(default_factory=list)
     tables: dict[str, bytes] = field(default_factory=dict)
+    links: list[RejectedImage] = field(default_factory=list)
     ignored: int = 0
     examples: list[str] = field(default_factory=list)
 
@@ -204,6 +209,9 @@ def _take(
     suffix = path.suffix.lower()
     if not path.parts or any(p.startswith(".") or p == "__MACOSX" for p in path.parts):
         found.ignore(entry.name)
+    elif entry.link and suffix in IMAGE_SUFFIXES | {""}:
+        link = RejectedImage(name=entry.name, label="", verdict="link", detail=entry.problem)
+        found.links.append(link)
     elif suffix in _TABLE_SUFFIXES:
         _take_table(entry, found)
     elif suffix in IMAGE_SUFFIXES and entry.open is None:
@@ -329,6 +337,16 @@ def _summarise(records: list[ImageRecord], labelling: Labelling, ignored: int) -
         has_split=labelling.has_split,
         digest=_digest(used),
     )
+
+
+def _missing(rows: Sequence[Row]) -> Iterator[RejectedImage]:
+    """Name the files that a CSV names and that are not there, many of them by their number."""
+    for row in rows[:_NAMED_MISSING]:
+        detail = f"{row.table} names it, and there is no such image"
+        yield RejectedImage(name=row.file, label=row.label, verdict="missing", detail=detail)
+    if len(rows) > _NAMED_MISSING:
+        detail = f"names {len(rows) - _NAMED_MISSING} more files that are not there"
+        yield RejectedImage(name=rows[-1].table, label="", verdict="missing", detail=detail)
 
 
 def _digest(used: list[ImageRecord]) -> str:

@@ -28,6 +28,8 @@ Verdict = Literal[
     "duplicate",
     "same picture under two labels",
     "unlabelled",
+    "link",
+    "missing",
 ]
 
 
@@ -64,7 +66,7 @@ class ImageRecord(BaseModel):
 
 
 class RejectedImage(BaseModel):
-    """An image that is not used, and why."""
+    """An image that is not used, or that there should be and is not, and why."""
 
     name: str
     label: str

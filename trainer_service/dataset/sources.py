@@ -1,7 +1,7 @@
 """Reads the files of untrusted archives and folders, one after the other, without unpacking them.
 
-A name in an archive is only data here: nothing is ever written under it. Links and devices are
-not followed; of a folder, a link to a file inside the same folder is read as that file.
+A name in an archive is only data here: nothing is ever written under it. Devices are skipped, and
+links are not followed but told; of a folder, a link to a file inside of it is read as that file.
 """
 
 import gzip
@@ -20,6 +20,7 @@ from shared.errors import InvalidDataset, TooLarge
 from shared.images import sniff
 from trainer_service.dataset.records import DatasetLimits
 
+IN_ARCHIVE = "a link, not a file of its own"
 EXPECTED = "Expected a zip, tar or tar.gz archive, or a folder"
 
 # The extended headers of one tar member may take this much, far more than any real one does.
@@ -52,8 +53,8 @@ class Entry(NamedTuple):
     """A regular file of a source.
 
     `name` is a clean relative path for people and labels, `path` the true one below a folder.
-    `open` works until the next entry is asked for; None if the file can't be read, and `problem`
-    says why.
+    `open` works until the next entry is asked for; None if the file can't be read, or is a `link`
+    that is not followed, and `problem` says why.
     """
 
     name: str
@@ -61,10 +62,11 @@ class Entry(NamedTuple):
     size: int
     open: Callable[[], AbstractContextManager[IO[bytes]]] | None
     problem: str = ""
+    link: bool = False
 
 
 class Step(NamedTuple):
-    """How far a source has been read, and the file found there; None for a link or a device."""
+    """How far a source has been read, and the file found there; None for a device."""
 
     done: int
     total: int
@@ -172,25 +174,39 @@ class _Tally:
 def _iterate_folder(folder: Path, limits: DatasetLimits) -> Iterator[Step]:
     tally = _Tally(limits)
     found = []
-    for path in _walk(folder):
-        size = path.stat().st_size
+    for path, problem in _walk(folder):
+        size = 0 if problem else path.stat().st_size
         tally.add(size)
-        found.append((path.relative_to(folder).as_posix(), size))
+        found.append((path.relative_to(folder).as_posix(), size, problem))
     found.sort()
-    for done, (name, size) in enumerate(found):
-        yield Step(done, len(found), _folder_entry(folder, name, size))
+    for done, (name, size, problem) in enumerate(found):
+        entry = _link(name, problem) if problem else _folder_entry(folder, name, size)
+        yield Step(done, len(found), entry)
 
 
-def _walk(folder: Path) -> Iterator[Path]:
-    """Yield the regular files below a folder; links only where they stay inside it."""
+def _walk(folder: Path) -> Iterator[tuple[Path, str]]:
+    """Yield the regular files below a folder; of links that are not followed, say why."""
     root = folder.resolve()
-    for directory, _, names in os.walk(folder):
-        for name in names:
+    for directory, folders, names in os.walk(folder):
+        for name in [*folders, *names]:
             path = Path(directory, name)
-            if path.is_symlink() and not path.resolve().is_relative_to(root):
-                continue
-            if path.is_file():
-                yield path
+            problem = _unfollowed(path, root) if path.is_symlink() else ""
+            if problem or path.is_file():
+                yield path, problem
+
+
+def _unfollowed(link: Path, root: Path) -> str:
+    """Return why a link is not followed, nothing if it is: it leads to a file below the root."""
+    target = Path(os.path.realpath(link))
+    if not target.is_relative_to(root):
+        return "a link that leads out of the folder"
+    if target.is_dir():
+        return "a link to another folder"
+    return "" if target.exists() else "a link that leads nowhere"
+
+
+def _link(name: str, problem: str) -> Entry:
+    return Entry(clean_name(name), "", 0, None, problem, link=True)
 
 
 def _folder_entry(folder: Path, name: str, size: int) -> Entry:
@@ -209,8 +225,7 @@ def _iterate_zip(source: Path, limits: DatasetLimits) -> Iterator[Step]:
         for member in members:
             tally.add(member.file_size)
         for done, member in enumerate(members):
-            entry = _zip_entry(archive, member) if _is_regular(member) else None
-            yield Step(done, len(members), entry)
+            yield Step(done, len(members), _zip_entry(archive, member))
 
 
 def _check_central_directory(source: Path, limits: DatasetLimits) -> None:
@@ -227,12 +242,12 @@ def _check_central_directory(source: Path, limits: DatasetLimits) -> None:
         raise too_many_files(limits)
 
 
-def _is_regular(member: zipfile.ZipInfo) -> bool:
+def _zip_entry(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Entry | None:
     kind = stat.S_IFMT(member.external_attr >> 16)
-    return not member.is_dir() and kind in {0, stat.S_IFREG}
-
-
-def _zip_entry(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Entry:
+    if kind == stat.S_IFLNK:
+        return _link(member.filename, IN_ARCHIVE)
+    if member.is_dir() or kind not in {0, stat.S_IFREG}:
+        return None
     name = clean_name(member.filename)
     if member.flag_bits & 1:
         return Entry(name, "", member.file_size, None, "it is encrypted in the archive")
@@ -285,6 +300,8 @@ def _next_member(archive: tarfile.TarFile, stream: "_Metered") -> tarfile.TarInf
 def _tar_entry(
     archive: tarfile.TarFile, member: tarfile.TarInfo, stream: "_Metered"
 ) -> Entry | None:
+    if member.issym() or member.islnk():
+        return _link(member.name, IN_ARCHIVE)
     if not member.isreg() or member.issparse():
         return None
 

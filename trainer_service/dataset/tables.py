@@ -41,12 +41,26 @@ _TWO = 2
 
 
 class Row(NamedTuple):
-    """A line of a CSV: a file as it is named there, its label and its split."""
+    """A line of a CSV: a file as it is named there, its label and its split.
+
+    `header` tells that it may be no more than the names of the columns, in words that are unknown.
+    """
 
     file: str
     label: str
     split: Split | None
     table: str
+    header: bool = False
+
+
+class Matches(NamedTuple):
+    """The row of each image that has one, by its position; and the rows that name none.
+
+    Those of tables that name no image at all are of no interest.
+    """
+
+    rows: dict[int, Row]
+    missing: list[Row]
 
 
 def read_rows(name: str, data: bytes) -> list[Row]:
@@ -60,31 +74,36 @@ def read_rows(name: str, data: bytes) -> list[Row]:
     if file is not None and label is not None:
         return _rows(name, lines[1:], (file, label, _column(header, SPLIT_COLUMNS)))
     if len(header) == _TWO:
-        return _rows(name, lines, (0, 1, None))
+        columns = (0, 1, None)
+        first = [row._replace(header=True) for row in _rows(name, lines[:1], columns)]
+        return first + _rows(name, lines[1:], columns)
     return []
 
 
-def match_rows(names: Sequence[str], rows: Iterable[Row]) -> dict[int, Row]:
+def match_rows(names: Sequence[str], rows: Iterable[Row]) -> Matches:
     """Find the image that each row names.
 
     A row names an image if its path is the end of the image's or the other way round, with or
-    without the image's suffix, and in any case. Rows that name no image are left out.
+    without the image's suffix, and in any case.
 
     Raises:
         InvalidDataset: a row names several images, or an image has two labels.
     """
     ends, wholes = _index(names)
     matched: dict[int, Row] = {}
+    missing: list[Row] = []
     for row in rows:
         index = _find(row, names, ends, wholes)
         if index is None:
+            missing += [] if row.header else [row]
             continue
         known = matched.setdefault(index, row)
         if (known.label, known.split) != (row.label, row.split):
             raise InvalidDataset(
                 f"{row.table} says two things of {names[index]!r}: {_said(known)} and {_said(row)}"
             )
-    return matched
+    used = {row.table for row in matched.values()}
+    return Matches(matched, [row for row in missing if row.table in used])
 
 
 def _said(row: Row) -> str:

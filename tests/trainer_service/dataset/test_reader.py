@@ -194,6 +194,28 @@ def test_images_that_a_csv_does_not_name_are_unlabelled(write, read):
     assert records["images/8.png"].verdict == "unlabelled"
 
 
+def test_files_that_a_csv_names_and_that_are_not_there_are_told(write, read):
+    rows = [f"{name},{'ab'[name % 2]}" for name in range(8)]
+    gone = [f"gone-{number}.png,a" for number in range(105)]
+    tables = {
+        "labels.csv": "\n".join(["picture,animal", *rows, *gone]).encode(),
+        "colours.csv": b"98,red\n99,blue\n",
+    }
+
+    summary, records = read(write({**tables, **{f"{i}.png": picture(i) for i in range(8)}}))
+
+    assert summary.images == len(records) == 8
+    first, *_, last = summary.rejected
+    assert first.model_dump() == {
+        "name": "gone-0.png",
+        "label": "a",
+        "verdict": "missing",
+        "detail": "labels.csv names it, and there is no such image",
+    }
+    assert len(summary.rejected) == 101
+    assert (last.name, last.detail) == ("labels.csv", "names 5 more files that are not there")
+
+
 def test_the_same_source_gives_the_same_records(write, read):
     source = write(PETS)
 

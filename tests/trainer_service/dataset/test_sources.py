@@ -126,6 +126,42 @@ def test_links_in_a_folder_are_followed_only_inside_of_it(read, tmp_path):
     assert records["cat.101.png"].verdict == "duplicate"
 
 
+def test_links_that_are_not_followed_are_told(tmp_path, limits):
+    folder = write_folder(tmp_path / "pets", PETS)
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "secret.png").write_bytes(picture(999))
+    for name, target in {
+        "cat.100.png": tmp_path / "secret.png",
+        "cat.101.png": folder / "nowhere.png",
+        "cat.102.png": "cat.102.png",
+        "birds": tmp_path / "outside",
+        "loop": folder,
+        "notes.txt": tmp_path / "secret.png",
+    }.items():
+        (folder / name).symlink_to(target)
+    tar = tmp_path / "pets.tar"
+    with tarfile.open(tar, "w") as archive:
+        archive.add(folder, "pets")
+
+    def told(source):
+        summary = read_dataset(source, tmp_path / "dataset", limits, lambda done, total: None)
+        return summary.ignored, [tuple(image.model_dump().values()) for image in summary.rejected]
+
+    assert told(folder) == (
+        1,
+        [
+            ("birds", "", "link", "a link that leads out of the folder"),
+            ("cat.100.png", "", "link", "a link that leads out of the folder"),
+            ("cat.101.png", "", "link", "a link that leads nowhere"),
+            ("cat.102.png", "", "link", "a link that leads nowhere"),
+            ("loop", "", "link", "a link to another folder"),
+        ],
+    )
+    ignored, links = told(tar)
+    assert (ignored, len(links)) == (1, 5)
+    assert links[0][2:] == ("link", "a link, not a file of its own")
+
+
 def test_a_file_of_a_folder_that_is_not_utf_8_is_reported(read, tmp_path):
     folder = write_folder(tmp_path / "pets", PETS)
     try:
