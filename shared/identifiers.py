@@ -5,11 +5,7 @@ import secrets
 from datetime import UTC, datetime
 from typing import Annotated
 
-from pydantic import StringConstraints
-
-ModelName = Annotated[
-    str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$", max_length=63)
-]
+from pydantic import AfterValidator, WithJsonSchema
 
 _ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{6}")
 _MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
@@ -26,3 +22,18 @@ def is_id(text: str) -> bool:
 
 def is_model_name(text: str) -> bool:
     return _MODEL_NAME.fullmatch(text) is not None
+
+
+def _require_model_name(text: str) -> str:
+    if not is_model_name(text):
+        raise ValueError(
+            "Input should be 1 to 63 letters, digits, - and _, the first a letter or a digit"
+        )
+    return text
+
+
+ModelName = Annotated[
+    str,
+    AfterValidator(_require_model_name),
+    WithJsonSchema({"type": "string", "pattern": f"^{_MODEL_NAME.pattern}$"}),
+]

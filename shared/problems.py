@@ -114,13 +114,20 @@ def _problem_schema() -> dict[str, Any]:
     return schema
 
 
+_WORDS = {
+    "extra_forbidden": "there is no such field",
+    "model_type": "Input should be an object",
+    "model_attributes_type": "Input should be an object",
+}
+
+
 def _field_problem(error: Mapping[str, Any]) -> FieldProblem:
     location = [str(part) for part in error["loc"]]
     if location and location[0] in {"body", "query", "path"} and len(location) > 1:
         location = location[1:]
-    detail = error["msg"].removeprefix("Value error, ")
-    if error["type"] == "extra_forbidden":
-        detail = "there is no such field"
+    # The tags of unions are no part of what the client sent.
+    location = [part for part in location if not part.startswith("(")]
+    detail = _WORDS.get(error["type"], error["msg"].removeprefix("Value error, "))
     if error["type"] not in {"missing", "extra_forbidden"} and not isinstance(
         error.get("input"), dict | list
     ):

@@ -2,9 +2,9 @@
 
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
 from shared.architectures import DEFAULT_ARCHITECTURE
 from shared.errors import TrainingEnded
@@ -61,12 +61,38 @@ class EarlyStopping(_Request):
     patience: int = Field(default=8, ge=1, le=1000)
 
 
+def _kind_of(value: object) -> str | None:
+    """Return the tag of what a value is meant as, or None if it is of no kind that is known."""
+    if value is None:
+        return "(none)"
+    if isinstance(value, dict | EarlyStopping | DatasetPath):
+        return "(object)"
+    return "(text)" if isinstance(value, str) else None
+
+
+def _expected(what: str) -> Discriminator:
+    return Discriminator(_kind_of, custom_error_type="kind", custom_error_message=what)
+
+
+# Tags in brackets, which errors leave out: whoever reads these knows nothing of the union.
+_Stopping = Annotated[
+    Annotated[EarlyStopping, Tag("(object)")] | Annotated[Literal["off"], Tag("(text)")],
+    _expected("Input should be 'off', or an object with metric, min_delta or patience"),
+]
+_Dataset = Annotated[
+    Annotated[str, Tag("(text)")]
+    | Annotated[DatasetPath, Tag("(object)")]
+    | Annotated[None, Tag("(none)")],
+    _expected("Input should be the id of a dataset, or an object with a path"),
+]
+
+
 class TrainingRequest(_Request):
     """One training; every field but the images has a default that does."""
 
     model: ModelName = Field(default="default", description="Name of the model to publish.")
     architecture: str = Field(default=DEFAULT_ARCHITECTURE, max_length=64)
-    dataset: str | DatasetPath | None = Field(
+    dataset: _Dataset = Field(
         default=None,
         description="Id of a dataset, or {'path': …} below the trainer's datasets directory.",
     )
@@ -77,7 +103,7 @@ class TrainingRequest(_Request):
     optimizer: Literal["adam", "adamw", "sgd", "rmsprop"] = "adam"
     dropout: float = Field(default=0.2, ge=0, lt=1)
     hidden_units: int = Field(default=0, ge=0, le=16_384, description="0: no hidden layer.")
-    early_stopping: EarlyStopping | Literal["off"] = Field(default_factory=EarlyStopping)
+    early_stopping: _Stopping = Field(default_factory=EarlyStopping)
     class_weights: Literal["none", "balanced"] = "none"
     precision: Literal["auto", "int8"] = Field(
         default="auto",

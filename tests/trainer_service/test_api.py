@@ -134,10 +134,46 @@ def test_a_wrong_field_is_named(call, field, value):
     [
         ({"split": {"validation": 0.6, "test": 0.6}}, "split"),
         ({"split": {"validation": 2}}, "split.validation"),
+        ({"early_stopping": {"patience": 0}}, "early_stopping.patience"),
+        ({"dataset": {"path": 5}}, "dataset.path"),
     ],
 )
 def test_a_wrong_field_of_a_field_is_named(call, fields, named):
     assert field_of(post(call, **fields)) == named
+
+
+@pytest.mark.parametrize(
+    ("fields", "detail"),
+    [
+        (
+            {"early_stopping": 3},
+            (
+                "early_stopping: Input should be 'off', or an object with metric, min_delta or "
+                "patience. Received: 3"
+            ),
+        ),
+        ({"early_stopping": "on"}, "early_stopping: Input should be 'off'. Received: 'on'"),
+        (
+            {"early_stopping": {"metric": "loss"}},
+            "early_stopping.metric: Input should be 'val_loss' or 'val_accuracy'. Received: 'loss'",
+        ),
+        (
+            {"dataset": 5},
+            "dataset: Input should be the id of a dataset, or an object with a path. Received: 5",
+        ),
+        ({"dataset": {"path": "pets", "at": 1}}, "dataset.at: there is no such field"),
+        ({"split": "half"}, "split: Input should be an object. Received: 'half'"),
+        (
+            {"model": "my model"},
+            (
+                "model: Input should be 1 to 63 letters, digits, - and _, the first a letter or a "
+                "digit. Received: 'my model'"
+            ),
+        ),
+    ],
+)
+def test_what_was_expected_and_what_came_is_said_in_words(call, fields, detail):
+    assert post(call, **fields).json()["detail"] == detail
 
 
 @pytest.mark.parametrize(

@@ -36,8 +36,8 @@ export function settings(schema) {
 }
 
 function fieldOf(path, schema) {
-  const object = schema.anyOf?.find(({ type }) => type === "object");
-  if (object) return optionalGroup(path, object, schema.anyOf.find((other) => "const" in other)?.const);
+  const object = schema.oneOf?.find(({ type }) => type === "object");
+  if (object) return optionalGroup(path, object, schema.oneOf.find((other) => "const" in other)?.const);
   if (schema.type === "object") return group(path, schema);
   return single(path, schema);
 }
