@@ -29,7 +29,7 @@ def add_pages(app: FastAPI, directory: Path) -> None:
     The page names them relatively, so that it works behind a proxy that puts it elsewhere.
     """
 
-    @app.get("/", include_in_schema=False)
+    @app.api_route("/", methods=["GET", "HEAD"], include_in_schema=False)
     def page() -> FileResponse:
         return FileResponse(directory / "index.html", headers=PAGE_HEADERS)
 

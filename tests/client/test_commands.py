@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from client.app import app, train_command
+from client.app import app
 from client.printing import curl_line
+from client.train import train_command
 from client.training import model_name
 from trainer_service.schemas import EarlyStopping, SplitFractions, TrainingRequest
 

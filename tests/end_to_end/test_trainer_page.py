@@ -234,7 +234,9 @@ def test_a_file_that_is_no_archive_is_refused_in_words(open_page, directory):
     with open_page() as page:
         page.goto("/")
         page.set_input_files("#archive", file)
-        expect(page.get_by_role("alert")).to_contain_text("Expected a zip, tar or tar.gz archive")
+        expect(page.get_by_role("alert")).to_contain_text(
+            "Expected a zip, tar or tar.gz archive, or a folder. Received: 'letter.zip'"
+        )
 
 
 def test_a_wrong_setting_is_refused_in_words_where_it_stands(open_page, trained):

@@ -257,11 +257,12 @@ def test_a_link_that_leads_out_of_the_folder_since_it_was_read_is_not_followed(t
     assert answer.status_code == 404
 
 
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
 @pytest.mark.parametrize("path", ["/", "/web/base.css", "/pages/main.js"])
-def test_the_page_and_its_files_let_nothing_foreign_in(path):
+def test_the_page_and_its_files_let_nothing_foreign_in(path, method):
     app = FastAPI()
     add_pages(app, PAGES)
-    answer = ask(app, "GET", path)
+    answer = ask(app, method, path)
 
     assert answer.status_code == 200
     policy = answer.headers["content-security-policy"]

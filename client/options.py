@@ -1,0 +1,70 @@
+"""The options of the commands, as typer reads them from annotations."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+TRAINER = "http://127.0.0.1:8000"
+PREDICTOR = "http://127.0.0.1:8001"
+
+TrainerUrl = Annotated[
+    str, typer.Option("--trainer", envvar="HEADSTART_TRAINER_URL", help="Address of the trainer.")
+]
+PredictorUrl = Annotated[
+    str,
+    typer.Option("--predictor", envvar="HEADSTART_PREDICTOR_URL", help="Address of the predictor."),
+]
+ApiKey = Annotated[
+    str | None,
+    typer.Option(
+        "--api-key",
+        envvar="HEADSTART_API_KEY",
+        show_envvar=True,
+        help="Opens the services, if they ask for a key; the variable is the safer way.",
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
+Detach = Annotated[bool, typer.Option("--detach", help="Submit, and do not follow.")]
+
+Source = Annotated[
+    Path | None, typer.Argument(exists=True, help="Folder or archive of labelled images to upload.")
+]
+Dataset = Annotated[
+    str | None,
+    typer.Option(help="Instead: a dataset's id, or a path below the trainer's datasets."),
+]
+PublishedModel = Annotated[
+    str | None, typer.Option(help="Model to publish; by default named like the images.")
+]
+Architecture = Annotated[str | None, typer.Option(help="The backbone to train on.")]
+Epochs = Annotated[int | None, typer.Option(help="Most epochs of the head.")]
+BatchSize = Annotated[int | None, typer.Option(help="Images in one step.")]
+LearningRate = Annotated[float | None, typer.Option(help="At the beginning.")]
+LearningRateSchedule = Annotated[
+    str | None, typer.Option(help="constant, exponential, polynomial or cosine.")
+]
+Optimizer = Annotated[str | None, typer.Option(help="adam, adamw, sgd or rmsprop.")]
+Dropout = Annotated[float | None, typer.Option(help="Share of features left out at random.")]
+HiddenUnits = Annotated[int | None, typer.Option(help="Size of a hidden layer; 0 is none.")]
+EarlyStopping = Annotated[
+    str | None, typer.Option(help="What it looks at: val_loss or val_accuracy; or off.")
+]
+Patience = Annotated[
+    int | None, typer.Option(help="Epochs without improvement before early stopping.")
+]
+MinDelta = Annotated[
+    float | None, typer.Option(help="What early stopping takes for an improvement.")
+]
+ClassWeights = Annotated[str | None, typer.Option(help="none or balanced.")]
+Precision = Annotated[
+    str | None, typer.Option(help="auto, or int8 to add a quantized graph if that pays.")
+]
+Validation = Annotated[float | None, typer.Option(help="Share of images held out.")]
+Test = Annotated[float | None, typer.Option(help="Share of images for the test.")]
+Seed = Annotated[int | None, typer.Option(help="The same seed gives the same training.")]
+
+Pictures = Annotated[list[Path], typer.Argument(exists=True, dir_okay=False, readable=True)]
+ServedModel = Annotated[str | None, typer.Option(help="May be left out while only one is served.")]
+Top = Annotated[int, typer.Option(min=1, max=100, help="How many labels to name.")]
+TrainingId = Annotated[str, typer.Argument(metavar="ID")]

@@ -1,0 +1,133 @@
+"""The command that trains."""
+
+from pathlib import Path
+
+import typer
+from rich.console import Console
+
+from client import options
+from client.errors import ClientError
+from client.options import PREDICTOR, TRAINER
+from client.printing import curl_line, print_result
+from client.service import Record, predictor_at, trainer_at
+from client.terminal import errors_in_words, open_console, print_json
+from client.training import (
+    Fields,
+    follow,
+    given,
+    model_name,
+    served,
+    submit_dataset,
+    submit_upload,
+)
+from client.uploads import Upload, open_upload
+
+#: The predictor looks for new versions every second and then loads them.
+SERVED_SECONDS = 15
+
+
+def train_command(  # noqa: PLR0913 - each is an option
+    *,
+    source: options.Source = None,
+    dataset: options.Dataset = None,
+    model: options.PublishedModel = None,
+    architecture: options.Architecture = None,
+    epochs: options.Epochs = None,
+    batch_size: options.BatchSize = None,
+    learning_rate: options.LearningRate = None,
+    learning_rate_schedule: options.LearningRateSchedule = None,
+    optimizer: options.Optimizer = None,
+    dropout: options.Dropout = None,
+    hidden_units: options.HiddenUnits = None,
+    early_stopping: options.EarlyStopping = None,
+    patience: options.Patience = None,
+    min_delta: options.MinDelta = None,
+    class_weights: options.ClassWeights = None,
+    precision: options.Precision = None,
+    validation: options.Validation = None,
+    test: options.Test = None,
+    seed: options.Seed = None,
+    detach: options.Detach = False,
+    as_json: options.AsJson = False,
+    trainer_url: options.TrainerUrl = TRAINER,
+    predictor_url: options.PredictorUrl = PREDICTOR,
+    api_key: options.ApiKey = None,
+) -> None:
+    """Upload a folder or archive of labelled images, train on it, and show the result."""
+    if (source is None) == (dataset is None):
+        raise typer.BadParameter("expected either a folder or archive, or --dataset.")
+    fields = given(
+        model=model or (model_name(source) if source else None),
+        architecture=architecture,
+        epochs=epochs,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        learning_rate_schedule=learning_rate_schedule,
+        optimizer=optimizer,
+        dropout=dropout,
+        hidden_units=hidden_units,
+        early_stopping=_stopping(early_stopping, patience, min_delta),
+        class_weights=class_weights,
+        precision=precision,
+        split=given(validation=validation, test=test),
+        seed=seed,
+    )
+    console = open_console(quiet=as_json)
+    with errors_in_words(as_json=as_json):
+        upload = open_upload(source) if source else None
+        record = _submit(trainer_url, api_key, dataset, upload, fields, console)
+        if not detach:
+            record = _follow(trainer_url, api_key, record, console)
+    if as_json:
+        print_json(record)
+    elif detach:
+        console.print(f"Training {record['id']} is {record['state']}.", highlight=False)
+    else:
+        sample = upload.sample if upload else None
+        _print_outcome(predictor_url, api_key, record, sample, console)
+
+
+def _stopping(metric: str | None, patience: int | None, min_delta: float | None) -> Fields | str:
+    if metric != "off":
+        return given(metric=metric, patience=patience, min_delta=min_delta)
+    if patience is not None or min_delta is not None:
+        raise typer.BadParameter("--patience and --min-delta mean nothing with it off.")
+    return metric
+
+
+def _submit(  # noqa: PLR0913, PLR0917 - where, with what, and what
+    url: str,
+    api_key: str | None,
+    dataset: str | None,
+    upload: Upload | None,
+    fields: Fields,
+    console: Console,
+) -> Record:
+    with trainer_at(url, api_key) as trainer:
+        if upload is not None:
+            return submit_upload(trainer, upload, fields, console)
+        return submit_dataset(trainer, dataset or "", fields)
+
+
+def _follow(url: str, api_key: str | None, record: Record, console: Console) -> Record:
+    try:
+        with trainer_at(url, api_key) as trainer:
+            return follow(trainer, record["id"], console)
+    except KeyboardInterrupt:
+        typer.echo(f"It goes on; `headstart cancel {record['id']}` would end it.", err=True)
+        raise
+
+
+def _print_outcome(
+    url: str, api_key: str | None, record: Record, sample: Path | None, console: Console
+) -> None:
+    print_result(record, console)
+    try:
+        with predictor_at(url, api_key) as predictor:
+            ready = served(predictor, record, SERVED_SECONDS)
+        note = "Try it:" if ready else f"The predictor at {url} serves another version. Once not:"
+    except ClientError as error:
+        note = f"{error} Once it answers:"
+    console.print(note, highlight=False)
+    # A line of its own, unbroken, to be copied.
+    typer.echo(curl_line(url, record["model"], sample, with_key=bool(api_key)))
