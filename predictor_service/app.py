@@ -40,7 +40,7 @@ def create_app(settings: PredictorSettings | None = None) -> FastAPI:
     app.include_router(router)
     add_problem_handlers(app)
     add_pages(app, PAGES)
-    add_guard(app, app.state.settings, streamed=("/v1/predict",))
+    add_guard(app, app.state.settings, streamed=("/v1/predict",), at_once="max_requests")
     app.add_middleware(Requests)
     return app
 

@@ -17,6 +17,9 @@ class PredictorSettings(SharedSettings):
         default=256, gt=0, description="Most images that may wait; beyond it requests get 503."
     )
     max_files: int = Field(default=64, gt=0, description="Most files in one predict request.")
+    max_requests: int = Field(
+        default=256, gt=0, description="Most predict requests at once; beyond it they get 503."
+    )
     max_request_bytes: int = Field(
         default=256 * 2**20, gt=0, description="Largest predict request, in bytes."
     )

@@ -51,6 +51,6 @@ def create_app(settings: TrainerSettings) -> FastAPI:
     for module in (trainings, reports, events, datasets, models, architectures, about, health):
         app.include_router(module.router)
     add_pages(app, PAGES)
-    add_guard(app, settings, streamed=STREAMED)
+    add_guard(app, settings, streamed=STREAMED, at_once="max_uploads")
     app.add_middleware(Requests)
     return app

@@ -16,6 +16,7 @@ from trainer_service.event_streams import EventStreams
 from trainer_service.events import EventPage, ResultEvent
 from trainer_service.progress import ProgressBoard
 from trainer_service.queue import TaskQueue
+from trainer_service.room import require_room_for_dataset, require_room_for_training
 from trainer_service.schemas import (
     ArchitectureStatus,
     DatasetPath,
@@ -51,9 +52,10 @@ def submit_dataset(trainer: Trainer, upload: Path | None, name: str) -> DatasetR
 
     Raises:
         InvalidRequest: the path is none that the trainer reads.
-        Unavailable: Redis is away; nothing was made.
+        Unavailable: Redis is away, or too many wait; nothing was made.
     """
     stores, settings = trainer.stores, trainer.settings
+    require_room_for_dataset(stores, settings.max_open_jobs)
     if upload is None:
         record = datasets.create_from_path(stores.datasets, settings, name, submitted=True)
     else:
@@ -111,8 +113,9 @@ def submit_training(
     Raises:
         InvalidRequest: the architecture or the dataset can't be used.
         WeightsUnavailable: the architecture's weights can't be had.
-        Unavailable: Redis is away; nothing was made.
+        Unavailable: Redis is away, or too many wait; nothing was made.
     """
+    require_room_for_training(trainer.stores, trainer.settings.max_open_jobs)
     architecture = find_architecture(request.architecture)
     weights.require_weights(architecture, trainer.settings)
     dataset, made = _dataset_of(trainer, request, upload, name)

@@ -55,6 +55,14 @@ class TrainerSettings(SharedSettings):
     max_upload_files: int = Field(
         default=100_000, gt=0, description="Most files of a folder in one request."
     )
+    max_uploads: int = Field(
+        default=32, gt=0, description="Most uploads at once; beyond it they get 503."
+    )
+    max_open_jobs: int = Field(
+        default=1000,
+        gt=0,
+        description="Most trainings, and most datasets, that wait or run; beyond it they get 503.",
+    )
     max_dataset_bytes: int = Field(
         default=32 * GIB, gt=0, description="Largest dataset once unpacked, in bytes."
     )

@@ -5,6 +5,7 @@ from collections.abc import Collection
 from fastapi import FastAPI
 
 from shared.guard.access import Access
+from shared.guard.at_once import AtOnce
 from shared.guard.body_limit import BodyLimit
 from shared.guard.document import describe_access
 from shared.guard.keys import ApiKeys
@@ -14,13 +15,16 @@ from shared.security_headers import SecurityHeaders
 from shared.settings import SharedSettings
 
 
-def add_guard(app: FastAPI, settings: SharedSettings, streamed: Collection[str]) -> None:
+def add_guard(
+    app: FastAPI, settings: SharedSettings, *, streamed: Collection[str], at_once: str
+) -> None:
     """Put the guard before `app`, and the routes by which browsers sign in into it.
 
     Args:
         app: a service with all its routes.
         settings: the keys, and the largest body of a request.
         streamed: paths whose routes read their bodies piece by piece and have limits of their own.
+        at_once: the setting that says how many such bodies are received at once.
     """
     keys = ApiKeys.of(settings)
     app.state.api_keys = keys
@@ -28,6 +32,12 @@ def add_guard(app: FastAPI, settings: SharedSettings, streamed: Collection[str])
     describe_access(app)
     # The one that is added last is met first.
     app.add_middleware(BodyLimit, max_bytes=settings.max_json_bytes, streamed=streamed)
+    app.add_middleware(
+        AtOnce,
+        most=getattr(settings, at_once),
+        setting=f"HEADSTART_{at_once.upper()}",
+        paths=streamed,
+    )
     app.add_middleware(Access, keys=keys)
     app.add_middleware(SameOrigin)
     app.add_middleware(SecurityHeaders)

@@ -346,3 +346,26 @@ def test_the_trainer_api_imports_no_tensorflow_no_numpy_and_no_image_library():
     )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert shown.stdout.strip() == "[]"
+
+
+class TestOpenJobs:
+    @pytest.fixture
+    def call(self, settings):
+        return caller(settings.model_copy(update={"max_open_jobs": 2}))
+
+    def test_a_training_beyond_the_limit_is_refused_until_one_has_ended(self, call):
+        first, _ = post(call), post(call)
+        refused = post(call)
+        call("POST", f"/v1/trainings/{first.json()['id']}/cancel")
+
+        assert refused.status_code == 503
+        assert refused.headers["retry-after"] == "60"
+        assert "HEADSTART_MAX_OPEN_JOBS allows 2 trainings" in refused.json()["detail"]
+        assert post(call).status_code == 202
+
+    def test_a_dataset_beyond_the_limit_is_refused(self, call, settings):
+        answers = [call("POST", "/v1/datasets", files=archive()) for _ in range(3)]
+
+        assert [answer.status_code for answer in answers] == [202, 202, 503]
+        assert "HEADSTART_MAX_OPEN_JOBS allows 2 datasets" in answers[-1].json()["detail"]
+        assert not list((settings.store / "uploads").iterdir())

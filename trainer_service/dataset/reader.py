@@ -12,7 +12,7 @@ import threading
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -21,7 +21,7 @@ from typing import NamedTuple, cast
 from shared.errors import InvalidDataset, InvalidImage
 from shared.files import sync_directory
 from shared.images import ImageLimits, check, sniff, too_many_bytes
-from trainer_service.dataset.labels import UNDERSTOOD, Labelling, find_labels
+from trainer_service.dataset.labels import UNDERSTOOD, Labelled, Labelling, find_labels
 from trainer_service.dataset.records import (
     RECORDS_FILE,
     DatasetLimits,
@@ -84,7 +84,7 @@ def read_dataset(  # noqa: PLR0913 - two have a default
     called = Source(source, name or source.name)
     with _afresh(directory):
         found = _scan(called, directory, limits, progress, threads or os.cpu_count() or 1)
-        labelling = find_labels([note.name for note in found.notes], found.tables)
+        labelling = _label(found.notes, found.tables)
         records = settle(found.notes, labelling.images)
         _check_usable(records, called.name)
         if not source.is_dir():
@@ -95,6 +95,23 @@ def read_dataset(  # noqa: PLR0913 - two have a default
         summary = _summarise(records, labelling, found.ignored + tables)
         summary.rejected += [*found.links, *_missing(labelling.missing)]
         return summary
+
+
+def _label(notes: list[Note], tables: dict[str, bytes]) -> Labelling:
+    """Label the images, whatever the names of those that are refused anyway look like."""
+    names = [note.name for note in notes]
+    usable = [index for index, note in enumerate(notes) if note.verdict == "used"]
+    if len(usable) in {0, len(notes)}:
+        return find_labels(names, tables)
+    labelling = find_labels([names[index] for index in usable], tables)
+    with suppress(InvalidDataset):
+        of_all = find_labels(names, tables)
+        if [of_all.images[index] for index in usable] == labelling.images:
+            return of_all
+    images = [Labelled("", None)] * len(notes)
+    for index, labelled in zip(usable, labelling.images, strict=True):
+        images[index] = labelled
+    return labelling._replace(images=images)
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """Reads the files of untrusted archives and folders, one after the other, without unpacking them.
 
-A name in an archive is only data here: nothing is ever written under it. Devices are skipped, and
+A name in an archive is only data here: nothing is ever written under it. Devices and
 links are not followed but told; of a folder, a link to a file inside of it is read as that file.
 """
 
@@ -21,12 +21,20 @@ from shared.images import sniff
 from trainer_service.dataset.records import DatasetLimits
 
 IN_ARCHIVE = "a link, not a file of its own"
+NO_FILE = "it is a device, a pipe or another thing that is no plain file"
 EXPECTED = "Expected a zip, tar or tar.gz archive, or a folder"
 
 # The extended headers of one tar member may take this much, far more than any real one does.
 _MAX_TAR_HEADER = 1 << 20
 # Of the central directory of a zip, per file: 46 bytes, its name, and a few extra fields.
 _MAX_ZIP_HEADER = 512
+_ZIP_HEADER = struct.Struct("<4s24x3H12x")
+_LOCAL_HEADER_BYTES = 30
+_ZIP64_RECORDS_BYTES = 56 + 20
+
+# A million pictures with names of a megabyte each pack well, and unpack to a terabyte.
+MAX_NAME = 1024
+_SHOWN_NAME = 100
 
 # Fewer system calls mean fewer times that the reading thread has to wait for the GIL.
 _BUFFER = 1 << 20
@@ -66,7 +74,7 @@ class Entry(NamedTuple):
 
 
 class Step(NamedTuple):
-    """How far a source has been read, and the file found there; None for a device."""
+    """How far a source has been read, and the file found there; None for a directory."""
 
     done: int
     total: int
@@ -206,7 +214,7 @@ def _unfollowed(link: Path, root: Path) -> str:
 
 
 def _link(name: str, problem: str) -> Entry:
-    return Entry(clean_name(name), "", 0, None, problem, link=True)
+    return Entry(clean_name(_shown(name)), "", 0, None, problem, link=True)
 
 
 def _folder_entry(folder: Path, name: str, size: int) -> Entry:
@@ -218,43 +226,85 @@ def _folder_entry(folder: Path, name: str, size: int) -> Entry:
 
 
 def _iterate_zip(source: Path, limits: DatasetLimits) -> Iterator[Step]:
-    _check_central_directory(source, limits)
-    with source.open("rb", _BUFFER) as raw, zipfile.ZipFile(raw) as archive:
-        members = archive.infolist()
-        tally = _Tally(limits)
-        for member in members:
-            tally.add(member.file_size)
-        for done, member in enumerate(members):
-            yield Step(done, len(members), _zip_entry(archive, member))
+    with source.open("rb", _BUFFER) as raw:
+        _check_central_directory(raw, limits)
+        with zipfile.ZipFile(raw) as archive:
+            members = archive.infolist()
+            tally = _Tally(limits)
+            for member in members:
+                tally.add(member.file_size)
+            _check_overlaps(members)
+            for done, member in enumerate(members):
+                yield Step(done, len(members), _zip_entry(archive, member))
 
 
-def _check_central_directory(source: Path, limits: DatasetLimits) -> None:
-    """Refuse a list of files that would not fit into memory, before it is read."""
-    with source.open("rb") as file:
-        file.seek(max(0, source.stat().st_size - (1 << 16) - 128))
-        tail = file.read()
-    record = tail.rfind(b"PK\x05\x06")
-    zip64 = tail.rfind(b"PK\x06\x06", 0, max(record, 0))
-    size = int.from_bytes(tail[record + 12 : record + 16], "little") if record >= 0 else 0
-    if zip64 >= 0:
-        size = max(size % 0xFFFFFFFF, int.from_bytes(tail[zip64 + 40 : zip64 + 48], "little"))
+def _check_central_directory(file: IO[bytes], limits: DatasetLimits) -> None:
+    """Refuse a list of files that would not fit into memory, before zipfile reads all of it."""
+    # zipfile's own function, so that both look at the same list whatever else is in the file.
+    end = zipfile._EndRecData(file)  # type: ignore[attr-defined] # noqa: SLF001
+    if end is None:
+        raise zipfile.BadZipFile("it has no list of its files")
+    size, position = end[5], end[9] - end[5]
+    if end[0] == b"PK\x06\x06":
+        position -= _ZIP64_RECORDS_BYTES
     if size > _MAX_ZIP_HEADER * max(limits.max_files, 1024):
         raise too_many_files(limits)
+    file.seek(max(position, 0))
+    files = 0
+    while size >= _ZIP_HEADER.size:
+        _, *lengths = _ZIP_HEADER.unpack(file.read(_ZIP_HEADER.size))
+        files += 1
+        if files > limits.max_files:
+            raise too_many_files(limits)
+        file.seek(sum(lengths), os.SEEK_CUR)
+        size -= _ZIP_HEADER.size + sum(lengths)
+
+
+def _check_overlaps(members: list[zipfile.ZipInfo]) -> None:
+    """Refuse a zip whose files share their bytes, by which kilobytes unpack to terabytes."""
+    end = 0
+    for member in sorted(members, key=lambda member: member.header_offset):
+        if member.header_offset < end:
+            raise zipfile.BadZipFile(f"files in it overlap, e.g. {_shown(member.filename)!r}")
+        end = member.header_offset + _LOCAL_HEADER_BYTES + member.compress_size
 
 
 def _zip_entry(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Entry | None:
     kind = stat.S_IFMT(member.external_attr >> 16)
+    name, size = member.filename, member.file_size
     if kind == stat.S_IFLNK:
-        return _link(member.filename, IN_ARCHIVE)
-    if member.is_dir() or kind not in {0, stat.S_IFREG}:
+        return _link(name, IN_ARCHIVE)
+    if member.is_dir() or kind == stat.S_IFDIR:
         return None
-    name = clean_name(member.filename)
+    if kind not in {0, stat.S_IFREG}:
+        return _entry(name, "", size, None, NO_FILE)
     if member.flag_bits & 1:
-        return Entry(name, "", member.file_size, None, "it is encrypted in the archive")
+        return _entry(name, "", size, None, "it is encrypted in the archive")
     if member.compress_type not in _ZIP_METHODS:
         method = f"compression method {member.compress_type} of the archive is not supported"
-        return Entry(name, "", member.file_size, None, method)
-    return Entry(name, "", member.file_size, lambda: archive.open(member))
+        return _entry(name, "", size, None, method)
+    return _entry(name, "", size, lambda: archive.open(member))
+
+
+def _entry(
+    name: str,
+    path: str,
+    size: int,
+    opener: Callable[[], AbstractContextManager[IO[bytes]]] | None,
+    problem: str = "",
+) -> Entry:
+    if len(name) > MAX_NAME:
+        problem = f"its name has {len(name)} characters, {MAX_NAME} are the most"
+        return Entry(clean_name(_shown(name)), "", size, None, problem)
+    return Entry(clean_name(name), path, size, opener, problem)
+
+
+def _shown(name: str) -> str:
+    """Return a name, or if it is long its beginning and its suffix."""
+    if len(name) <= _SHOWN_NAME:
+        return name
+    suffix = os.path.splitext(name)[1][:8]  # noqa: PTH122 - this is no path
+    return f"{name[:_SHOWN_NAME]}…{suffix}"
 
 
 def _iterate_tar(source: Path, limits: DatasetLimits) -> Iterator[Step]:
@@ -302,14 +352,16 @@ def _tar_entry(
 ) -> Entry | None:
     if member.issym() or member.islnk():
         return _link(member.name, IN_ARCHIVE)
-    if not member.isreg() or member.issparse():
+    if member.isdir():
         return None
+    if not member.isreg() or member.issparse():
+        return _entry(member.name, "", member.size, None, NO_FILE)
 
     def extract() -> AbstractContextManager[IO[bytes]]:
         stream.allow(member.size)
         return cast(IO[bytes], archive.extractfile(member))
 
-    return Entry(clean_name(member.name), "", member.size, extract)
+    return _entry(member.name, "", member.size, extract)
 
 
 class _Metered:

@@ -21,7 +21,11 @@ class Note(BaseModel):
     text: str = ""
 
 
-def create_app(settings: SharedSettings) -> FastAPI:
+class Settings(SharedSettings):
+    max_uploads: int = 2
+
+
+def create_app(settings: Settings) -> FastAPI:
     """A service with a route of each kind."""
     app = FastAPI()
     add_problem_handlers(app)
@@ -45,7 +49,7 @@ def create_app(settings: SharedSettings) -> FastAPI:
         return sum([len(chunk) async for chunk in request.stream()])
 
     add_pages(app, COMMON)
-    add_guard(app, settings, streamed=("/v1/stream",))
+    add_guard(app, settings, streamed=("/v1/stream",), at_once="max_uploads")
     return app
 
 
@@ -54,7 +58,7 @@ def call_with() -> Callable[..., Call]:
     """Return a function that makes a service of settings and returns how to call it."""
 
     def made(**settings: Any) -> Call:
-        app = create_app(SharedSettings(**settings))
+        app = create_app(Settings(**settings))
 
         def call(method: str, path: str, **options: Any) -> httpx.Response:
             async def send() -> httpx.Response:

@@ -1,0 +1,174 @@
+"""Archives that mean harm, each written in a second or two."""
+
+import gzip
+import io
+import struct
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Iterable
+from pathlib import Path
+
+ZEROS = 10 << 30
+_MEGABYTE = bytes(1 << 20)
+
+
+def zip_of(path: Path, files: dict[str, bytes]) -> None:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+
+
+def packed_zeros(size: int = ZEROS) -> bytes:
+    """Return megabytes of zeros, deflated: a flushed block can be repeated as it is."""
+    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
+    block = packer.compress(_MEGABYTE) + packer.flush(zlib.Z_FULL_FLUSH)
+    return block * (size // len(_MEGABYTE)) + packer.flush()
+
+
+def local_header(name: bytes, packed: int, size: int, crc: int = 0, method: int = 8) -> bytes:
+    fields = (20, 0, method, 0, 0x21, crc, packed, size, len(name), 0)
+    return b"PK\x03\x04" + struct.pack("<5H3L2H", *fields) + name
+
+
+def directory_entry(
+    name: bytes, packed: int, size: int, offset: int, crc: int = 0, method: int = 8
+) -> bytes:
+    fields = (20, 20, 0, method, 0, 0x21, crc, packed, size, len(name), 0, 0, 0, 0, 0, offset)
+    return b"PK\x01\x02" + struct.pack("<6H3L5H2L", *fields) + name
+
+
+def end_of_zip(files: int, size: int, offset: int) -> bytes:
+    fields = (0, 0, min(files, 0xFFFF), min(files, 0xFFFF), size, offset, 0)
+    return b"PK\x05\x06" + struct.pack("<4H2LH", *fields)
+
+
+def write_zip(path: Path, data: bytes, entries: Iterable[bytes]) -> None:
+    """Write a zip of the bytes of its files and the entries of its directory."""
+    listed = list(entries)
+    directory = b"".join(listed)
+    path.write_bytes(data + directory + end_of_zip(len(listed), len(directory), len(data)))
+
+
+def ten_gigabytes_in_a_zip(path: Path) -> None:
+    """One picture of 10 GB of zeros, in 10 MB; so large a file needs the fields of zip64."""
+    packed, name = packed_zeros(), b"cat.1.png"
+    wide = struct.pack("<2H2Q", 1, 16, ZEROS, len(packed))
+    whole = 0xFFFFFFFF
+    local = local_header(name, whole, whole)[: -len(name) - 2] + struct.pack("<H", 20) + name + wide
+    entry = directory_entry(name, whole, whole, 0)
+    entry = entry[:30] + struct.pack("<H", 20) + entry[32:] + wide
+    write_zip(path, local + packed, [entry])
+
+
+def lying_zip(path: Path) -> None:
+    """Pictures that claim a kilobyte and unpack to a gigabyte."""
+    packed, data, entries = packed_zeros(1 << 30), b"", []
+    for number in range(3):
+        name = b"cat.%d.png" % number
+        entries.append(directory_entry(name, len(packed), 1000, len(data)))
+        data += local_header(name, len(packed), 1000) + packed
+    write_zip(path, data, entries)
+
+
+def overlapping_zip(path: Path, files: int = 2000, kernel: int = 20 << 20) -> None:
+    """Fifield's: each file quotes the header of the next one and then is that one."""
+    inner = packed_zeros(kernel)
+    names = [b"cat.%d.png" % number for number in range(files)]
+    data, size = inner, kernel
+    headers, sizes = [], []
+    for name in reversed(names):
+        header = local_header(name, len(data), size)
+        headers.append(header)
+        sizes.append((len(data), size))
+        quote = b"\0" + struct.pack("<2H", len(header), len(header) ^ 0xFFFF)
+        data, size = quote + header + data, size + len(header)
+    whole = data[5:]  # the first file's header is quoted by none
+    offsets, offset = [], 0
+    for header in reversed(headers):
+        offsets.append(offset)
+        offset += len(header) + 5
+    listed = zip(names, reversed(sizes), offsets, strict=True)
+    write_zip(path, whole, [directory_entry(n, p, s, o) for n, (p, s), o in listed])
+
+
+def one_file_listed_often(path: Path, files: int = 5000) -> None:
+    """The older kind of overlap: all entries are the same file."""
+    packed, name = packed_zeros(20 << 20), b"cat.1.png"
+    entry = directory_entry(name, len(packed), 20 << 20, 0)
+    write_zip(path, local_header(name, len(packed), 20 << 20) + packed, [entry] * files)
+
+
+def nested_zip(path: Path, pictures: dict[str, bytes], depth: int = 6) -> None:
+    """Ten archives in each of ten, and so on."""
+    inner = zipped({f"cat.{number}.png": _MEGABYTE for number in range(10)})
+    for _ in range(depth):
+        inner = zipped({f"{number}.zip": inner for number in range(10)})
+    zip_of(path, {**pictures, "inner.zip": inner, "cat.100.png": inner})
+
+
+def zipped(files: dict[str, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    return buffer.getvalue()
+
+
+def zip_of_many(path: Path, files: int) -> None:
+    """A million files and more that are empty, in 60 bytes each."""
+    data = local_header(b"1.png", 0, 0, method=0)
+    entries = (directory_entry(b"%x.png" % n, 0, 0, 0, method=0) for n in range(files))
+    write_zip(path, data, entries)
+
+
+def tar_of_many(path: Path, files: int) -> None:
+    """As many in a tar, which packs to next to nothing."""
+    block = tarfile.TarInfo("cat.1.png").tobuf()
+    with gzip.open(path, "wb", compresslevel=1) as file:
+        for _ in range(0, files, 2000):
+            file.write(block * 2000)
+        file.write(bytes(1024))
+
+
+def ten_gigabytes_in_a_tar(path: Path) -> None:
+    member = tarfile.TarInfo("cat.1.png")
+    member.size = ZEROS
+    write_gzip(path, member.tobuf(), packed_zeros())
+
+
+def zeros_behind_a_tar(path: Path, pictures: dict[str, bytes]) -> None:
+    """A tar.gz that has ended, and goes on with 10 GB of zeros."""
+    write_gzip(path, tarred(pictures), packed_zeros())
+
+
+def tarred(files: dict[str, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for name, data in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            archive.addfile(member, io.BytesIO(data))
+    return buffer.getvalue()
+
+
+def write_gzip(path: Path, data: bytes, packed: bytes) -> None:
+    """Write a gzip of `data` and then of what `packed` unpacks to; its checksum is wrong."""
+    packer = zlib.compressobj(6, zlib.DEFLATED, -15)
+    head = packer.compress(data) + packer.flush(zlib.Z_FULL_FLUSH)
+    path.write_bytes(b"\x1f\x8b\x08" + bytes(5) + b"\0\x03" + head + packed + bytes(8))
+
+
+def names_of_a_megabyte(path: Path, pictures: dict[str, bytes], files: int = 300) -> None:
+    """Each picture under a name that is longer than the picture, by far."""
+    with tarfile.open(path, "w:gz", format=tarfile.PAX_FORMAT) as archive:
+        for name, data in pictures.items():
+            add(archive, name, data)
+        for number in range(files):
+            add(archive, f"cat/{'x' * (1_000_000)}.{number:03}.png", b"\x89PNG")
+
+
+def add(archive: tarfile.TarFile, name: str, data: bytes) -> None:
+    member = tarfile.TarInfo(name)
+    member.size = len(data)
+    archive.addfile(member, io.BytesIO(data))

@@ -1,0 +1,202 @@
+"""Archives that mean harm: refused or skipped with a reason, in bounded memory, disk and time."""
+
+import json
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from tests import hostile_archives as hostile
+from trainer_service.dataset.records import load_images
+
+from .conftest import picture
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="it measures with /proc")
+
+ROOT = Path(__file__).parents[3]
+PETS = {f"{'cat' if i < 3 else 'dog'}.{i}.png": picture(i) for i in range(6)}
+
+MEGABYTE = 1 << 20
+#: Beyond what the interpreter and its modules take.
+MEMORY = 32 * MEGABYTE
+SECONDS = 60
+
+#: Reads an archive with the limits of the settings, in a process of its own.
+READ = """
+    import json, resource, sys, time
+    from pathlib import Path
+    from shared.errors import HeadstartError
+    from shared.images import ImageLimits
+    from trainer_service.dataset.reader import read_dataset
+    from trainer_service.dataset.records import DatasetLimits
+
+    source, directory, most_bytes, most_files, memory = sys.argv[1:]
+    limits = DatasetLimits(int(most_bytes), int(most_files), ImageLimits(32 << 20, 64_000_000))
+
+    def memory_of(field):
+        status = Path("/proc/self/status").read_text()
+        return int(status.partition(field)[2].split()[0]) * 1024
+
+    # One that is not bounded meets this wall rather than the end of the machine's memory.
+    resource.setrlimit(resource.RLIMIT_AS, (memory_of("VmSize:") + 16 * int(memory), -1))
+    before = memory_of("VmHWM:")
+    begun, error = time.monotonic(), None
+    try:
+        read_dataset(Path(source), Path(directory), limits, lambda done, total: None, threads=2)
+    except HeadstartError as caught:
+        error = f"{type(caught).__name__}: {caught}"
+    print(json.dumps({
+        "error": error,
+        "seconds": time.monotonic() - begun,
+        "memory": memory_of("VmHWM:") - before,
+    }))
+"""
+
+
+@pytest.fixture
+def read(tmp_path):
+    """Return a function that reads an archive: the error in words, and the records by name."""
+
+    def read(name, write, *arguments, max_bytes=32 << 30, max_files=1_000_000, disk=MEGABYTE):
+        source, directory = tmp_path / name, tmp_path / "dataset"
+        write(source, *arguments)
+        command = [sys.executable, "-c", textwrap.dedent(READ), source, directory]
+        command += [max_bytes, max_files, MEMORY]
+        ended = subprocess.run(
+            [str(part) for part in command],
+            cwd=ROOT,
+            env=os.environ | {"MALLOC_ARENA_MAX": "2"},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=SECONDS * 4,
+        )
+        assert ended.returncode == 0, ended.stderr
+        seen = json.loads(ended.stdout)
+        written = sum(path.stat().st_size for path in directory.rglob("*") if path.is_file())
+        print(f"{write.__name__}: {seen}, {written} bytes written")  # noqa: T201 - for -s
+
+        assert seen["memory"] < MEMORY
+        assert seen["seconds"] < SECONDS
+        assert written < disk
+        records = [] if seen["error"] else load_images(directory)
+        return seen["error"] or "", {record.name: record for record in records}
+
+    return read
+
+
+def used(records):
+    return {name for name, record in records.items() if record.verdict == "used"}
+
+
+def test_ten_gigabytes_of_zeros_in_a_zip(read):
+    error, _ = read("a.zip", hostile.ten_gigabytes_in_a_zip)
+
+    assert "cat.1.png: 10737418240 bytes; HEADSTART_MAX_IMAGE_BYTES allows" in error
+
+
+def test_ten_gigabytes_of_zeros_in_a_tar(read):
+    error, _ = read("a.tgz", hostile.ten_gigabytes_in_a_tar, max_bytes=8 << 30)
+
+    assert error.startswith("TooLarge: The dataset is larger, unpacked, than HEADSTART_MAX_DATASET")
+
+
+def test_zeros_behind_the_end_of_a_tar(read):
+    error, _ = read("a.tgz", hostile.zeros_behind_a_tar, PETS, max_bytes=256 * MEGABYTE)
+
+    assert error.startswith("TooLarge: The dataset is larger, unpacked, than HEADSTART_MAX_DATASET")
+
+
+def test_sizes_that_are_lies(read):
+    error, _ = read("a.zip", hostile.lying_zip)
+
+    assert error.startswith("InvalidDataset: None of the 3 images")
+    assert "CRC" in error
+
+
+@pytest.mark.parametrize("write", [hostile.overlapping_zip, hostile.one_file_listed_often])
+def test_overlapping_files(read, write):
+    error, _ = read("a.zip", write, max_bytes=1 << 50)
+
+    assert error.startswith("InvalidDataset: The archive 'a.zip' is broken: files in it overlap")
+
+
+def test_archives_in_archives_in_archives(read):
+    error, records = read("a.zip", hostile.nested_zip, PETS)
+
+    assert error == ""
+    assert used(records) == set(PETS)
+    assert "not an image" in records["cat.100.png"].detail
+    assert "inner.zip" not in records
+
+
+def test_more_than_a_million_files_in_a_zip(read):
+    error, _ = read("a.zip", hostile.zip_of_many, 1_000_001)
+
+    assert error.startswith("TooLarge: The dataset has more files than HEADSTART_MAX_DATASET_FILES")
+
+
+def test_more_files_than_allowed_in_a_tar(read):
+    """A tar tells its files only as they come; each costs some microseconds, and no memory."""
+    error, _ = read("a.tgz", hostile.tar_of_many, 1_000_000, max_files=20_000)
+
+    assert error.startswith("TooLarge: The dataset has more files than HEADSTART_MAX_DATASET_FILES")
+
+
+def test_names_of_a_megabyte(read):
+    error, records = read("a.tgz", hostile.names_of_a_megabyte, PETS)
+
+    assert error == ""
+    assert used(records) == set(PETS)
+    [refused] = {(len(r.name), r.verdict, r.detail) for n, r in records.items() if n not in PETS}
+    assert refused == (105, "unreadable", "its name has 1000012 characters, 1024 are the most")
+
+
+@pytest.mark.parametrize(
+    ("name", "shown", "verdict"),
+    [
+        ("cat.7.png\0.exe", "cat.7.png", "used"),  # a zip's name ends at NUL
+        ("cat.\n7.png", "cat.\ufffd7.png", "used"),
+        ("cat.\u202egnp.7.png", "cat.\ufffdgnp.7.png", "used"),
+        ("cat.\u200f7.png", "cat.\ufffd7.png", "used"),
+        ("cat." + "x" * 4096 + ".png", "cat." + "x" * 96 + "….png", "unreadable"),
+        ("../" * 50 + "cat.7.png", "cat.7.png", "used"),
+    ],
+)
+def test_names_that_mean_harm(read, name, shown, verdict):
+    placeholder = name.replace("\0", "\1")
+
+    def write(path):
+        # zipfile itself would end the name there.
+        whole = hostile.zipped({**PETS, placeholder: picture(999)})
+        path.write_bytes(whole.replace(placeholder.encode(), name.encode()))
+
+    error, records = read("a.zip", write)
+
+    assert error == ""
+    assert used(records) >= set(PETS)
+    assert set(records) - set(PETS) == {shown}
+    assert records[shown].verdict == verdict
+
+
+def test_a_tar_in_a_zip_is_told_of(read):
+    error, _ = read("a.zip", hostile.zip_of, {"pets.tar": hostile.tarred(PETS)})
+
+    assert error.startswith(
+        "InvalidDataset: No images found in 'a.zip': 1 files seen, e.g. pets.ta"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [("pets.zip", hostile.tarred(PETS)), ("pets.png", hostile.zipped(PETS)), ("x", None)],
+)
+def test_a_wrong_name_for_an_archive_does_not_matter(read, name, data):
+    data = data or hostile.zipped(PETS)
+    error, records = read(name, Path.write_bytes, data)
+
+    assert error == ""
+    assert used(records) == set(PETS)
