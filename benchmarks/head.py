@@ -92,5 +92,6 @@ def _data(images: int) -> tuple[HeadData, HeadData]:
     )
 
 
-def _ignore(_: int, __: dict[str, float]) -> None:
-    """Take no notice of progress."""
+def _ignore(_: int, __: dict[str, float]) -> bool:
+    """Take no notice of progress, and never stop."""
+    return False

@@ -21,7 +21,7 @@ from client.options import (
 )
 from client.prediction import predict
 from client.printing import print_models, print_predictions, print_trainings
-from client.service import predictor_at, trainer_at
+from client.service import Record, predictor_at, trainer_at
 from client.terminal import errors_in_words, open_console, print_json
 from client.train import train_command
 
@@ -99,10 +99,28 @@ def cancel_command(
     """Cancel a training; what was computed for it is kept."""
     with errors_in_words(as_json=as_json), trainer_at(trainer_url, api_key) as trainer:
         record = trainer.post(f"/v1/trainings/{training_id}/cancel")
+    _say(record, "is being cancelled", as_json=as_json)
+
+
+@app.command("stop")
+def stop_command(
+    *,
+    training_id: TrainingId,
+    as_json: AsJson = False,
+    trainer_url: TrainerUrl = TRAINER,
+    api_key: ApiKey = None,
+) -> None:
+    """End a training's head phase now, and publish the best head so far."""
+    with errors_in_words(as_json=as_json), trainer_at(trainer_url, api_key) as trainer:
+        record = trainer.post(f"/v1/trainings/{training_id}/stop")
+    _say(record, "stops and publishes the best so far", as_json=as_json)
+
+
+def _say(record: Record, said: str, *, as_json: bool) -> None:
     if as_json:
         print_json(record)
     else:
-        typer.echo(f"Training {training_id} is being cancelled.")
+        typer.echo(f"Training {record['id']} {said}.")
 
 
 def _serving(url: str, api_key: str | None) -> dict[str, int | None]:

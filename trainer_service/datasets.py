@@ -12,9 +12,11 @@ from trainer_service.settings import TrainerSettings
 UPLOAD_FILE = "upload"
 
 
-def new_dataset(source: str, *, path: bool, submitted: bool) -> DatasetRecord:
+def new_dataset(
+    source: str, *, path: bool, submitted: bool, dataset_id: str | None = None
+) -> DatasetRecord:
     return DatasetRecord(
-        id=new_id(),
+        id=dataset_id or new_id(),
         state=DatasetState.QUEUED,
         source=source,
         path=path,
@@ -24,7 +26,12 @@ def new_dataset(source: str, *, path: bool, submitted: bool) -> DatasetRecord:
 
 
 def create_from_upload(
-    datasets: RecordStore[DatasetRecord], upload: Path, name: str, *, submitted: bool = False
+    datasets: RecordStore[DatasetRecord],
+    upload: Path,
+    name: str,
+    *,
+    submitted: bool = False,
+    dataset_id: str | None = None,
 ) -> DatasetRecord:
     """Make a dataset of an uploaded archive; `upload` is moved into it.
 
@@ -33,10 +40,12 @@ def create_from_upload(
         upload: the archive.
         name: what the user calls it.
         submitted: whether it is to be read by itself, not only when a training needs it.
+        dataset_id: its id, if that is not to be a new one.
     """
-    record = new_dataset(Path(name).name or "archive", path=False, submitted=submitted)
+    source = Path(name).name or "archive"
+    record = new_dataset(source, path=False, submitted=submitted, dataset_id=dataset_id)
     directory = datasets.directory(record.id)
-    directory.mkdir(parents=True)
+    directory.mkdir(parents=True, exist_ok=True)
     upload.rename(directory / UPLOAD_FILE)
     datasets.create(record)
     return record
@@ -48,6 +57,7 @@ def create_from_path(
     path: str,
     *,
     submitted: bool = False,
+    dataset_id: str | None = None,
 ) -> DatasetRecord:
     """Make a dataset of a folder or archive below the datasets directory.
 
@@ -55,7 +65,7 @@ def create_from_path(
         InvalidRequest: there is no such directory, or the path leads out of it or nowhere.
     """
     locate(settings, path)
-    record = new_dataset(path, path=True, submitted=submitted)
+    record = new_dataset(path, path=True, submitted=submitted, dataset_id=dataset_id)
     datasets.create(record)
     return record
 

@@ -19,6 +19,7 @@ PROBE_SECONDS = 60.0
 SLOWEST_BYTES_PER_SECOND = 8 * 1024
 #: Length of that window, in timeouts.
 STALL_TIMEOUTS = 5
+WATCH_SECONDS = 0.5
 
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _HEAD_REFUSED = (405, 501)
@@ -69,7 +70,13 @@ def cached_probe(url: str, timeout: float) -> str | None:
     return problem
 
 
-def download(url: str, target: Path, expected_hash: str | None, timeout: float) -> None:
+def download(
+    url: str,
+    target: Path,
+    expected_hash: str | None,
+    timeout: float,
+    watch: Callable[[], None] = lambda: None,
+) -> None:
     """Download a weights file; `target` is either complete and checked, or not there.
 
     Args:
@@ -78,13 +85,16 @@ def download(url: str, target: Path, expected_hash: str | None, timeout: float) 
         expected_hash: hex MD5 or SHA-256 of the file, or None if there is none to check.
         timeout: seconds until the host has to answer; a download that then stalls is given up
             on after five times as long.
+        watch: called again and again meanwhile; what it raises ends the download.
 
     Raises:
         DownloadFailed: it could not be downloaded, or is not the file that was expected.
     """
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        _in_time(lambda progress: _fetch(url, target, expected_hash, timeout, progress), timeout)
+        _in_time(
+            lambda progress: _fetch(url, target, expected_hash, timeout, progress), timeout, watch
+        )
     except OSError as error:
         raise DownloadFailed(f"{target} can't be written ({error.strerror or error})") from error
 
@@ -125,7 +135,9 @@ class _Progress:
         self.error: Exception | None = None
 
 
-def _in_time(transfer: Callable[[_Progress], None], timeout: float) -> None:
+def _in_time(
+    transfer: Callable[[_Progress], None], timeout: float, watch: Callable[[], None] = lambda: None
+) -> None:
     """Run `transfer` in a thread of its own and leave it behind when it takes too long.
 
     No time limit of the socket layer covers a name server that never answers, or a host that
@@ -134,7 +146,7 @@ def _in_time(transfer: Callable[[_Progress], None], timeout: float) -> None:
     progress = _Progress()
     threading.Thread(target=_run, args=(transfer, progress), daemon=True).start()
     try:
-        _watch(progress, timeout)
+        _watch(progress, timeout, watch)
     finally:
         progress.abandoned.set()
     if progress.error is not None:
@@ -157,15 +169,18 @@ def _run(transfer: Callable[[_Progress], None], progress: _Progress) -> None:
         progress.ended.set()
 
 
-def _watch(progress: _Progress, timeout: float) -> None:
+def _watch(progress: _Progress, timeout: float, watch: Callable[[], None]) -> None:
     if not progress.answered.wait(timeout):
         raise _Unreachable(f"no answer within {timeout:g} seconds")
     window = STALL_TIMEOUTS * timeout
-    received = 0
-    while not progress.ended.wait(window):
+    received, since = 0, time.monotonic()
+    while not progress.ended.wait(min(window, WATCH_SECONDS)):
+        watch()
+        if time.monotonic() - since < window:
+            continue
         if progress.received - received < SLOWEST_BYTES_PER_SECOND * window:
             raise DownloadFailed(f"the download stalled after {progress.received:,} bytes")
-        received = progress.received
+        received, since = progress.received, time.monotonic()
 
 
 def _open(url: str, method: str, timeout: float) -> HTTPResponse:

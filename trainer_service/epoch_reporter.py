@@ -11,10 +11,11 @@ class EpochReporter(keras.callbacks.Callback):  # type: ignore[misc]  # Keras is
     """Collects the logs of each epoch and passes them on.
 
     Args:
-        on_epoch: called with the epoch's number, from 1, and its logs; what it raises ends the fit.
+        on_epoch: called with the epoch's number, from 1, and its logs; true stops the fit, and what
+            it raises ends it.
     """
 
-    def __init__(self, on_epoch: Callable[[int, dict[str, float]], None]) -> None:
+    def __init__(self, on_epoch: Callable[[int, dict[str, float]], bool]) -> None:
         super().__init__()
         self._on_epoch = on_epoch
         self.history: list[dict[str, float]] = []
@@ -26,6 +27,6 @@ class EpochReporter(keras.callbacks.Callback):  # type: ignore[misc]  # Keras is
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         values = dict(logs or {})
         self.history.append(values)
-        self._on_epoch(epoch + 1, values)
-        if not math.isfinite(values["loss"]):
+        stop = self._on_epoch(epoch + 1, values)
+        if stop or not math.isfinite(values["loss"]):
             self.model.stop_training = True

@@ -52,10 +52,11 @@ class Fitted:
         return self.splits["test"]
 
 
-def fit(worker: Worker, record: TrainingRecord) -> Fitted:
+def fit(worker: Worker, record: TrainingRecord, watch: CancellationWatch) -> Fitted:
     """Split the images, train the head and evaluate it; the test images are not seen before.
 
     Raises:
+        TrainingCancelled: it was cancelled meanwhile.
         InvalidDataset: a label has too few usable images for the split.
     """
     images = _extracted_images(worker, record)
@@ -63,11 +64,11 @@ def fit(worker: Worker, record: TrainingRecord) -> Fitted:
     labels = sorted({image.label for image in images})
     _enter_head(worker, record, splits)
     precision = Shards(worker.stores.trainings.directory(record.id)).precision()
-    store = _feature_store(worker, record, precision)
+    store = _feature_store(worker, record, precision, watch)
     data = {
         name: _head_data(store, part, labels) for name, part in splits.items() if name != "test"
     }
-    head = _train(worker, record, data, labels)
+    head = _train(worker, record, data, labels, watch)
     worker.stores.trainings.update(record.id, lambda current: current.enter(State.EVALUATING))
     test = _head_data(store, splits["test"], labels)
     validation_probabilities = _predict(head, data["validation"].features)
@@ -144,9 +145,11 @@ def _enter_head(
     worker.board.start(record.id, State.HEAD, record.request.epochs)
 
 
-def _feature_store(worker: Worker, record: TrainingRecord, precision: Precision) -> FeatureStore:
+def _feature_store(
+    worker: Worker, record: TrainingRecord, precision: Precision, watch: CancellationWatch
+) -> FeatureStore:
     architecture = find_architecture(record.architecture)
-    resolved = weights.resolve(architecture, worker.settings)
+    resolved = weights.resolve(architecture, worker.settings, watch)
     return feature_store(worker.settings, architecture, resolved, precision)
 
 
@@ -157,16 +160,20 @@ def _head_data(store: FeatureStore, images: list[ImageRecord], labels: list[str]
 
 
 def _train(
-    worker: Worker, record: TrainingRecord, data: dict[str, HeadData], labels: list[str]
+    worker: Worker,
+    record: TrainingRecord,
+    data: dict[str, HeadData],
+    labels: list[str],
+    watch: CancellationWatch,
 ) -> TrainedHead:
-    watch = CancellationWatch(worker.stores.trainings, record.id)
     ticker = Ticker(worker.board, record.id)
     report = EpochReport(worker.stores.events, record.id, record.request.epochs)
 
-    def on_epoch(epoch: int, logs: dict[str, float]) -> None:
+    def on_epoch(epoch: int, logs: dict[str, float]) -> bool:
         watch()
         report(epoch, logs)
         ticker(epoch, last=epoch == record.request.epochs)
+        return watch.stop_after is not None and epoch >= watch.stop_after
 
     try:
         return train_head(data["train"], data["validation"], labels, record.request, on_epoch)

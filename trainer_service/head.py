@@ -46,7 +46,7 @@ def train_head(
     validation: HeadData,
     labels: Sequence[str],
     request: TrainingRequest,
-    on_epoch: Callable[[int, dict[str, float]], None],
+    on_epoch: Callable[[int, dict[str, float]], bool],
 ) -> TrainedHead:
     """Train a head; the same seed and features give the same head.
 
@@ -55,8 +55,8 @@ def train_head(
         validation: what early stopping looks at; never learnt from.
         labels: in the order of the outputs.
         request: epochs, batch size, optimizer and so on.
-        on_epoch: called after each epoch with its number, from 1, and its logs; what it raises
-            ends the training.
+        on_epoch: called after each epoch with its number, from 1, and its logs; whether to stop
+            here, with the weights of the best epoch so far. What it raises ends the training.
 
     Raises:
         InvalidRequest: the loss ceased to be a number.
@@ -73,13 +73,17 @@ def train_head(
     model.compile(_optimizer(request, steps))
     loop = EpochLoop(model, train, validation, weights, request)
     reporter = EpochReporter(on_epoch)
-    callbacks = keras.callbacks.CallbackList([reporter, *_early_stopping(request)], model=model)
+    best = _best_epoch(request)
+    callbacks = keras.callbacks.CallbackList([best, reporter], model=model)
     model.stop_training = False
     callbacks.on_train_begin()
     for epoch in range(request.epochs):
         callbacks.on_epoch_end(epoch, loop.run())
         if model.stop_training:
             break
+    # Without early stopping the last epoch counts, unless it never came to that.
+    stopped = len(reporter.history) < request.epochs
+    best.restore_best_weights = stopped or request.early_stopping != "off"
     callbacks.on_train_end()
     if not np.isfinite(reporter.history[-1]["loss"]):
         raise InvalidRequest(
@@ -127,20 +131,19 @@ def class_weights(truth: Truth, labels: int, request: TrainingRequest) -> Featur
     return (len(truth) / (labels * np.maximum(counts, 1))).astype(np.float32)
 
 
-def _early_stopping(request: TrainingRequest) -> list[Any]:
+def _best_epoch(request: TrainingRequest) -> Any:
+    """Return the callback that remembers the best epoch, and unless that is off stops there."""
     import keras
 
-    if not isinstance(request.early_stopping, EarlyStopping):
-        return []
-    return [
-        keras.callbacks.EarlyStopping(
-            monitor=request.early_stopping.metric,
-            mode="min" if request.early_stopping.metric == "val_loss" else "max",
-            min_delta=request.early_stopping.min_delta,
-            patience=request.early_stopping.patience,
-            restore_best_weights=True,
-        )
-    ]
+    chosen = request.early_stopping
+    stopping = EarlyStopping() if chosen == "off" else chosen
+    return keras.callbacks.EarlyStopping(
+        monitor=stopping.metric,
+        mode="min" if stopping.metric == "val_loss" else "max",
+        min_delta=stopping.min_delta,
+        patience=request.epochs if chosen == "off" else stopping.patience,
+        restore_best_weights=True,
+    )
 
 
 def _optimizer(request: TrainingRequest, steps_per_epoch: int) -> Any:

@@ -74,7 +74,10 @@ class Lease:
 
 @contextmanager
 def lease(path: Path) -> Iterator[Lease | None]:
-    """Hold the lease `path` while the body runs; yield None if another process holds it."""
+    """Hold the lease `path` while the body runs.
+
+    Yields None if another process holds it, or if what it is about has been removed.
+    """
     file = _lock(path)
     if file is None:
         yield None
@@ -149,7 +152,10 @@ class LeaseWatch:
 
 def _lock(path: Path) -> IO[str] | None:
     for _ in range(TRIES):
-        file = path.open("a+")
+        try:
+            file = path.open("a+")
+        except FileNotFoundError:
+            return None
         if try_lock(file) and is_current(file, path):
             return file
         file.close()

@@ -6,14 +6,14 @@ from contextlib import contextmanager
 from shared.errors import HeadstartError, TrainingCancelled
 from shared.logs import get_logger
 from trainer_service.lease import LeaseLost
-from trainer_service.record_store import RecordStore
 from trainer_service.schemas import ErrorInfo, State, TrainingRecord
+from trainer_service.stores import TrainingStore
 
 log = get_logger(__name__)
 
 
 @contextmanager
-def recorded_outcome(trainings: RecordStore[TrainingRecord], training_id: str) -> Iterator[None]:
+def recorded_outcome(trainings: TrainingStore, training_id: str) -> Iterator[None]:
     """Turn an exception of the body into the training's end: cancelled, or failed with words."""
     try:
         yield
@@ -29,12 +29,12 @@ def recorded_outcome(trainings: RecordStore[TrainingRecord], training_id: str) -
 
 
 def end(
-    trainings: RecordStore[TrainingRecord],
+    trainings: TrainingStore,
     training_id: str,
     state: State,
     error: Exception | None = None,
-) -> None:
-    """Move a training to one of its ends, unless it has ended already."""
+) -> TrainingRecord:
+    """Move a training to one of its ends, unless it has ended already, and return its record."""
 
     def change(record: TrainingRecord) -> None:
         if record.state.ended:
@@ -43,7 +43,7 @@ def end(
         if error is not None:
             record.error = ErrorInfo(type=type(error).__name__, detail=in_words(error))
 
-    trainings.update(training_id, change)
+    return trainings.update(training_id, change)
 
 
 def in_words(error: Exception) -> str:

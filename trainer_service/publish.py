@@ -3,7 +3,6 @@
 import json
 import platform
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,7 @@ from shared.manifest import (
 from shared.model_store import OPENVINO_INT8_MODEL, REPORT_FILE
 from trainer_service import reading, weights
 from trainer_service.backbones import backbone_ir, cached_backbone
+from trainer_service.cancellation import CancellationWatch
 from trainer_service.evaluate import Probabilities
 from trainer_service.export import export_version
 from trainer_service.extractors import BACKBONES
@@ -48,29 +48,37 @@ class ExportMismatch(HeadstartError):
     title = "Export mismatch"
 
 
-def publish(worker: Worker, record: TrainingRecord, fitted: Fitted) -> int:
+def publish(
+    worker: Worker, record: TrainingRecord, fitted: Fitted, watch: CancellationWatch
+) -> int:
     """Export backbone and head as the model's next version and return its number.
 
     Raises:
+        TrainingCancelled: it was cancelled meanwhile; there is no version.
         ExportMismatch: the exported graph does not answer as the trained head did.
     """
     trainings, models = worker.stores.trainings, worker.stores.models
     record = trainings.update(record.id, lambda current: current.enter(State.PUBLISHING))
     architecture = find_architecture(record.architecture)
-    resolved = weights.resolve(architecture, worker.settings)
+    resolved = weights.resolve(architecture, worker.settings, watch)
     with models.stage(record.model) as staging:
         ir = backbone_ir(architecture, resolved, worker.settings.store / BACKBONES)
         backbone = cached_backbone(architecture, resolved)
+        watch()
         export_version(backbone, fitted.head.model, staging, backbone_ir=ir)
+        watch()
         quantization = _quantization(worker, record, fitted, staging)
+        watch()
         _write_golden(worker, record, fitted, architecture, staging)
         _write_evaluation(record, fitted, staging)
+
+        def complete(manifest: Manifest) -> None:
+            write_report(worker, record, fitted, staging, manifest)
+            watch.look()
+
         manifest = _manifest(worker, record, fitted, architecture, resolved)
-        return models.publish(
-            staging,
-            manifest.model_copy(update={"quantization": quantization}),
-            complete=partial(write_report, worker, record, fitted, staging),
-        )
+        manifest = manifest.model_copy(update={"quantization": quantization})
+        return models.publish(staging, manifest, complete)
 
 
 def _quantization(

@@ -43,7 +43,8 @@ def read(
     datasets: RecordStore[DatasetRecord],
     settings: TrainerSettings,
     dataset_id: str,
-    progress: Callable[[int, int], None],
+    progress: Callable[[int, int], None] = lambda *_: None,
+    waiting: Callable[[], None] = lambda: None,
 ) -> DatasetRecord:
     """Read a dataset unless that was done before; when two ask at once, the second waits.
 
@@ -52,11 +53,12 @@ def read(
         settings: the datasets directory and the caps.
         dataset_id: which to read.
         progress: called with images done and images in all; what it raises ends the reading.
+        waiting: called again and again while another process reads it; what it raises ends that.
 
     Raises:
         InvalidDataset, TooLarge: nothing can be trained on it; the record says the same.
     """
-    with datasets.lease_in_turn(dataset_id) as held:
+    with datasets.lease_in_turn(dataset_id, waiting) as held:
         record = datasets.get(dataset_id)
         if record.state == DatasetState.READY:
             return record

@@ -31,7 +31,7 @@ class RecordStore(Generic[Record]):
         self, root: Path, kind: type[Record], not_found: Callable[[str], HeadstartError]
     ) -> None:
         self.root = root
-        self._kind: type[Record] = kind
+        self.kind: type[Record] = kind
         self._not_found = not_found
 
     def directory(self, record_id: str) -> Path:
@@ -48,7 +48,7 @@ class RecordStore(Generic[Record]):
     def get(self, record_id: str) -> Record:
         file = self.directory(record_id) / "record.json"
         try:
-            return self._kind.model_validate_json(file.read_bytes())
+            return self.kind.model_validate_json(file.read_bytes())
         except FileNotFoundError:
             raise self._not_found(record_id) from None
 
@@ -85,13 +85,17 @@ class RecordStore(Generic[Record]):
             yield held
 
     @contextmanager
-    def lease_in_turn(self, record_id: str) -> Iterator[Lease]:
-        """Yield the right to work on the record alone, as soon as no other process has it."""
+    def lease_in_turn(self, record_id: str, waiting: Callable[[], None]) -> Iterator[Lease]:
+        """Yield the right to work on the record alone, as soon as no other process has it.
+
+        `waiting` is called again and again until then; what it raises ends the waiting.
+        """
         while True:
             with self.lease(record_id) as held:
                 if held is not None:
                     yield held
                     return
+            waiting()
             time.sleep(WAIT_SECONDS)
 
     def _require(self, record_id: str) -> Path:

@@ -169,7 +169,12 @@ class ErrorInfo(_Part):
 
 
 class TrainingRecord(BaseRecord):
-    """One training, as the trainer answers it and as it lies in the store."""
+    """One training, as the trainer answers it and as it lies in the store.
+
+    Attributes:
+        stop_after: the epoch that the head was at when it was asked to stop and to publish the
+            best so far; a head trained again after a fault stops there, too.
+    """
 
     model: str
     architecture: str
@@ -183,6 +188,7 @@ class TrainingRecord(BaseRecord):
     quantization: Quantization | None = None
     error: ErrorInfo | None = None
     cancel_requested: bool = False
+    stop_after: int | None = None
     request: TrainingRequest
 
     def enter(self, state: State) -> None:

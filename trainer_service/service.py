@@ -14,6 +14,8 @@ from trainer_service import dataset_images, datasets, weights
 from trainer_service.dataset_images import DatasetImagePage, ImageQuery
 from trainer_service.event_streams import EventStreams
 from trainer_service.events import EventPage, ResultEvent
+from trainer_service.idempotency import fingerprint
+from trainer_service.outcome import end
 from trainer_service.progress import ProgressBoard
 from trainer_service.queue import TaskQueue
 from trainer_service.room import require_room_for_dataset, require_room_for_training
@@ -47,19 +49,44 @@ class Trainer:
     streams: EventStreams
 
 
-def submit_dataset(trainer: Trainer, upload: Path | None, name: str) -> DatasetRecord:
+def submit_dataset(
+    trainer: Trainer, upload: Path | None, name: str, key: str | None = None
+) -> DatasetRecord:
     """Make a dataset of an upload, or of a path below the datasets directory, and queue it.
 
+    Args:
+        trainer: where.
+        upload: the archive, if one was uploaded.
+        name: what it is called, or the path.
+        key: what the client calls this request; the same again makes nothing new.
+
     Raises:
-        InvalidRequest: the path is none that the trainer reads.
+        InvalidRequest: the path is none that the trainer reads, or the key was another request's.
         Unavailable: Redis is away, or too many wait; nothing was made.
     """
+
+    def make(dataset_id: str) -> DatasetRecord:
+        return _make_dataset(trainer, upload, name, dataset_id)
+
+    if key is None:
+        return make(new_id())
+    content = fingerprint(name, upload)
+    return trainer.stores.keys.once(key, content, trainer.stores.datasets, make)
+
+
+def _make_dataset(
+    trainer: Trainer, upload: Path | None, name: str, dataset_id: str
+) -> DatasetRecord:
     stores, settings = trainer.stores, trainer.settings
     require_room_for_dataset(stores, settings.max_open_jobs)
     if upload is None:
-        record = datasets.create_from_path(stores.datasets, settings, name, submitted=True)
+        record = datasets.create_from_path(
+            stores.datasets, settings, name, submitted=True, dataset_id=dataset_id
+        )
     else:
-        record = datasets.create_from_upload(stores.datasets, upload, name, submitted=True)
+        record = datasets.create_from_upload(
+            stores.datasets, upload, name, submitted=True, dataset_id=dataset_id
+        )
     try:
         trainer.queue.read_dataset(record.id)
     except Exception:
@@ -106,20 +133,45 @@ def get_thumbnail(trainer: Trainer, dataset_id: str, sha256: str) -> tuple[bytes
 
 
 def submit_training(
-    trainer: Trainer, request: TrainingRequest, upload: Path | None, name: str
+    trainer: Trainer,
+    request: TrainingRequest,
+    upload: Path | None,
+    name: str,
+    key: str | None = None,
 ) -> TrainingRecord:
     """Queue a training of an upload or of the dataset that the request names.
 
+    Args:
+        trainer: where.
+        request: what to train.
+        upload: the archive, if one was uploaded.
+        name: what it is called.
+        key: what the client calls this request; the same again makes nothing new.
+
     Raises:
-        InvalidRequest: the architecture or the dataset can't be used.
+        InvalidRequest: the architecture or the dataset can't be used, or the key was another
+            request's.
         WeightsUnavailable: the architecture's weights can't be had.
         Unavailable: Redis is away, or too many wait; nothing was made.
     """
+
+    def make(training_id: str) -> TrainingRecord:
+        return _make_training(trainer, request, upload, name, training_id)
+
+    if key is None:
+        return make(new_id())
+    content = fingerprint(request.model_dump_json(), upload)
+    return trainer.stores.keys.once(key, content, trainer.stores.trainings, make)
+
+
+def _make_training(
+    trainer: Trainer, request: TrainingRequest, upload: Path | None, name: str, training_id: str
+) -> TrainingRecord:
     require_room_for_training(trainer.stores, trainer.settings.max_open_jobs)
     architecture = find_architecture(request.architecture)
     weights.require_weights(architecture, trainer.settings)
     dataset, made = _dataset_of(trainer, request, upload, name)
-    record = _new_training(request, architecture.id, dataset)
+    record = _new_training(training_id, request, architecture.id, dataset)
     trainer.stores.trainings.create(record)
     try:
         trainer.queue.prepare(record.id)
@@ -189,15 +241,42 @@ def cancel_training(trainer: Trainer, training_id: str) -> TrainingRecord:
     Raises:
         TrainingEnded: there is nothing left to cancel.
     """
+    trainings, models = trainer.stores.trainings, trainer.stores.models
 
     def cancel(record: TrainingRecord) -> None:
         if record.state.ended:
             raise TrainingEnded(training_id, record.state)
         record.cancel_requested = True
-        if record.state in {State.QUEUED, State.BOTTLENECK}:
-            record.enter(State.CANCELLED)
 
-    return trainer.stores.trainings.update(training_id, cancel)
+    record = trainings.update(training_id, cancel)
+    with trainings.lease(training_id) as held:
+        # Whoever holds the lease sees to it. What a dead worker has published is there to stay.
+        if held is None or models.published_by(record.model, training_id) is not None:
+            return record
+        return end(trainings, training_id, State.CANCELLED)
+
+
+def stop_training(trainer: Trainer, training_id: str) -> TrainingRecord:
+    """Ask a head to stop after this epoch; the best so far is evaluated and published.
+
+    Raises:
+        TrainingEnded: there is nothing left to stop.
+        Conflict: there is no head yet that could be published.
+    """
+
+    def stop(record: TrainingRecord) -> None:
+        if record.state.ended:
+            raise TrainingEnded(training_id, record.state)
+        if record.state in {State.QUEUED, State.PREPARING, State.BOTTLENECK}:
+            raise Conflict(
+                f"Training {training_id!r} has nothing to publish yet: it is {record.state}. "
+                "It can be cancelled."
+            )
+        if record.stop_after is None:
+            head = trainer.board.read(training_id, State.HEAD)
+            record.stop_after = max(1, head.done if head else 0)
+
+    return trainer.stores.trainings.update(training_id, stop)
 
 
 def list_architectures(trainer: Trainer) -> list[ArchitectureStatus]:
@@ -291,11 +370,11 @@ def _existing(trainer: Trainer, dataset_id: str) -> DatasetRecord:
 
 
 def _new_training(
-    request: TrainingRequest, architecture: str, dataset: DatasetRecord
+    training_id: str, request: TrainingRequest, architecture: str, dataset: DatasetRecord
 ) -> TrainingRecord:
     now = datetime.now(UTC)
     return TrainingRecord(
-        id=new_id(),
+        id=training_id,
         model=request.model,
         architecture=architecture,
         state=State.QUEUED,

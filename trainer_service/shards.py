@@ -17,6 +17,7 @@ from pydantic import BaseModel, TypeAdapter
 from shared.engines.engine import Precision
 from shared.files import atomic_write
 from trainer_service.bottleneck import ShardImage, ShardResult, plan_shards
+from trainer_service.stores import SHARDS
 
 _images = TypeAdapter(list[ShardImage])
 
@@ -30,7 +31,7 @@ class Plan(BaseModel):
 
 class Shards:
     def __init__(self, training_directory: Path) -> None:
-        self._directory = training_directory / "shards"
+        self._directory = training_directory / SHARDS
 
     def plan(self, images: Sequence[ShardImage], precision: Precision) -> int:
         """Cut the images into shards, forgetting any earlier plan, and return how many."""

@@ -1,5 +1,6 @@
 """The parts of the store that the trainer API and its workers share."""
 
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,11 +10,15 @@ from shared.errors import DatasetNotFound, TrainingNotFound
 from shared.logs import get_logger
 from shared.model_store import ModelStore
 from trainer_service.event_log import EventLog, connect
+from trainer_service.idempotency import IdempotencyKeys
 from trainer_service.record_store import RecordStore
 from trainer_service.schemas import DatasetRecord, TrainingRecord
 from trainer_service.settings import TrainerSettings
 
 log = get_logger(__name__)
+
+#: What only a training that has not ended needs, in its directory.
+SHARDS = "shards"
 
 
 class TrainingStore(RecordStore[TrainingRecord]):
@@ -41,6 +46,8 @@ class TrainingStore(RecordStore[TrainingRecord]):
     def _write(self, record: TrainingRecord) -> None:
         super()._write(record)
         self._events.tell(record)
+        if record.state.ended:
+            shutil.rmtree(self.directory(record.id) / SHARDS, ignore_errors=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +56,7 @@ class Stores:
     trainings: TrainingStore
     events: EventLog
     models: ModelStore
+    keys: IdempotencyKeys
 
     @classmethod
     def open(cls, settings: TrainerSettings) -> Self:
@@ -59,4 +67,5 @@ class Stores:
             TrainingStore(trainings, events),
             events,
             ModelStore(settings.store),
+            IdempotencyKeys(settings.store / "idempotency"),
         )

@@ -69,11 +69,6 @@ def finish(training_id: str) -> None:
 def read_dataset(dataset_id: str) -> None:
     context = worker()
     try:
-        reading.read(
-            context.stores.datasets,
-            context.settings,
-            dataset_id,
-            lambda *_: None,
-        )
+        reading.read(context.stores.datasets, context.settings, dataset_id)
     except HeadstartError as error:
         log.info("refused", reason=str(error))

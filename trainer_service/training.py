@@ -84,10 +84,12 @@ def _submit_next(worker: Worker, training_id: str) -> None:
 
 def _prepare(worker: Worker, training_id: str, held: Lease) -> None:
     trainings = worker.stores.trainings
+    watch = CancellationWatch(trainings, training_id)
+    watch()
     record = trainings.update(training_id, lambda record: record.enter(State.PREPARING))
-    dataset = _read_dataset(worker, record)
+    dataset = _read_dataset(worker, record, watch)
     architecture = find_architecture(record.architecture)
-    resolved = weights.resolve(architecture, worker.settings)
+    resolved = weights.resolve(architecture, worker.settings, watch)
     images = reading.used_images(worker.stores.datasets, dataset.id)
     split(record, images)  # refuses too small a dataset before anything is computed
     precision = planned_precision(worker.settings)
@@ -114,8 +116,9 @@ def _cache_use(reused: list[Row]) -> CacheUse:
     return CacheUse(reused=len(reused), computed=0, seconds_saved=saved)
 
 
-def _read_dataset(worker: Worker, record: TrainingRecord) -> DatasetRecord:
-    watch = CancellationWatch(worker.stores.trainings, record.id)
+def _read_dataset(
+    worker: Worker, record: TrainingRecord, watch: CancellationWatch
+) -> DatasetRecord:
     ticker = Ticker(worker.board, record.id)
 
     def progress(done: int, total: int) -> None:
@@ -124,7 +127,8 @@ def _read_dataset(worker: Worker, record: TrainingRecord) -> DatasetRecord:
         watch()
         ticker(done, last=done == total, total=total)
 
-    return reading.read(worker.stores.datasets, worker.settings, record.dataset.id, progress)
+    datasets = worker.stores.datasets
+    return reading.read(datasets, worker.settings, record.dataset.id, progress, waiting=watch)
 
 
 def _located(worker: Worker, dataset: DatasetRecord, images: list[ImageRecord]) -> list[ShardImage]:
@@ -137,8 +141,8 @@ def _compute_shard(
 ) -> None:
     log.info("computing shard", shard=number)
     architecture = find_architecture(record.architecture)
-    resolved = weights.resolve(architecture, worker.settings)
     watch = CancellationWatch(worker.stores.trainings, record.id)
+    resolved = weights.resolve(architecture, worker.settings, watch)
     ticker = Ticker(worker.board, record.id, part=str(number))
 
     def advance(done: int) -> None:
@@ -160,9 +164,11 @@ def _finish(worker: Worker, record: TrainingRecord, held: Lease) -> None:
     models, trainings = worker.stores.models, worker.stores.trainings
     version = models.published_by(record.model, record.id)
     if version is None:
-        fitted = fit(worker, record)
+        watch = CancellationWatch(trainings, record.id)
+        watch()
+        fitted = fit(worker, record, watch)
         held.require()
-        version = publish(worker, trainings.get(record.id), fitted)
+        version = publish(worker, trainings.get(record.id), fitted, watch)
     bind(version=version)
     manifest = models.manifest(record.model, version)
 
@@ -173,4 +179,3 @@ def _finish(worker: Worker, record: TrainingRecord, held: Lease) -> None:
         current.enter(State.SUCCEEDED)
 
     trainings.update(record.id, succeed)
-    Shards(trainings.directory(record.id)).clear()

@@ -4,6 +4,7 @@ In this order: `<weights>/<id>.weights.h5`, an installed Python package, a file 
 earlier, Keras' own download from `weights_url`.
 """
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -93,8 +94,17 @@ def require_weights(architecture: Architecture, settings: "TrainerSettings") -> 
     return found
 
 
-def resolve(architecture: Architecture, settings: "TrainerSettings") -> Weights:
+def resolve(
+    architecture: Architecture,
+    settings: "TrainerSettings",
+    watch: Callable[[], None] = lambda: None,
+) -> Weights:
     """Return the weights, downloaded if need be.
+
+    Args:
+        architecture: whose.
+        settings: where they are looked for.
+        watch: called again and again during a download; what it raises ends that.
 
     Raises:
         WeightsUnavailable: they can't be had; the message says what was tried and what is
@@ -109,7 +119,7 @@ def resolve(architecture: Architecture, settings: "TrainerSettings") -> Weights:
         raise _unavailable(architecture, settings, _tried(architecture, settings, None))
     target = _download_path(architecture, settings)
     try:
-        download(url, target, architecture.download_hash, settings.weights_timeout)
+        download(url, target, architecture.download_hash, settings.weights_timeout, watch)
     except DownloadFailed as error:
         tried = _tried(architecture, settings, str(error))
         raise _unavailable(architecture, settings, tried) from error

@@ -46,6 +46,7 @@ def test_every_field_of_a_training_is_an_option():
         ["predict", "{tmp}/nowhere.jpg"],
         ["predict", "{tmp}"],
         ["cancel"],
+        ["stop"],
         ["fly"],
     ],
 )
@@ -57,7 +58,9 @@ def test_wrong_usage_ends_with_2(tmp_path, arguments):
     assert "Traceback" not in done.output
 
 
-@pytest.mark.parametrize("command", [["models"], ["trainings"], ["cancel", "1"], ["train", "."]])
+@pytest.mark.parametrize(
+    "command", [["models"], ["trainings"], ["cancel", "1"], ["stop", "1"], ["train", "."]]
+)
 def test_a_service_that_does_not_answer_ends_with_3_and_says_where_it_was_sought(command):
     done = run(*command, "--trainer", "http://127.0.0.1:1")
 

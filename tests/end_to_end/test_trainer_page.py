@@ -279,6 +279,19 @@ def test_a_training_is_cancelled(open_page, stack, directory):
         expect(page.get_by_role("heading", name="Confusion")).to_have_count(0)
 
 
+def test_a_training_is_stopped_and_its_best_is_published(open_page, stack, trained):
+    endless = {"epochs": 10_000, "early_stopping": "off"}
+    record = stack.submit(
+        model="stopped", architecture=ARCHITECTURE, dataset=trained["dataset"]["id"], **endless
+    )
+    with open_page() as page:
+        page.goto(f"/#/trainings/{record['id']}")
+        page.get_by_role("button", name="Stop and publish").click(timeout=SECONDS)
+        expect(page.get_by_role("heading", name="Confusion")).to_be_visible(timeout=SECONDS)
+        expect(page.get_by_role("button", name="Stop")).to_be_hidden()
+    assert stack.ended(record)["version"] == 1
+
+
 def test_the_keyboard_leads_to_everything_on_the_first_page(open_page):
     with open_page() as page:
         page.goto("/")

@@ -15,6 +15,7 @@ import httpx
 import pytest
 
 from shared.model_store import ModelStore
+from tests.predictor_process import wait_for
 from tests.tiny_model import picture, publish_tiny_model
 
 REPOSITORY = Path(__file__).parents[2]
@@ -213,6 +214,7 @@ def test_probes_do_not_fill_the_log(store, start_predictor):
     predictor.predict(picture("red"))
     predictor.http.get("/v1/models")
 
-    assert "method=GET path=/v1/models" in predictor.log
+    # The line is written once the answer is sent.
+    wait_for(lambda: "method=GET path=/v1/models" in predictor.log, "the line of the request")
     assert "healthz" not in predictor.log
     assert "readyz" not in predictor.log

@@ -20,7 +20,7 @@ def data(images, seed=0, scale=1.0):
     return HeadData((features * scale).astype(np.float32), truth)
 
 
-def train(request, images=90, on_epoch=lambda epoch, logs: None, scale=1.0):
+def train(request, images=90, on_epoch=lambda epoch, logs: False, scale=1.0):
     validation = data(60, seed=1, scale=scale)
     return train_head(data(images, scale=scale), validation, LABELS, request, on_epoch)
 
@@ -94,11 +94,27 @@ def test_without_early_stopping_every_epoch_is_run_and_reported():
     seen = []
     head = train(
         TrainingRequest(epochs=12, early_stopping="off"),
-        on_epoch=lambda epoch, logs: seen.append((epoch, logs)),
+        on_epoch=lambda epoch, logs: seen.append((epoch, logs)) or False,
     )
     assert [epoch for epoch, _ in seen] == list(range(1, 13))
     assert [logs for _, logs in seen] == head.history
     assert set(head.history[0]) == {"loss", "accuracy", "val_loss", "val_accuracy", "learning_rate"}
+
+
+@pytest.mark.parametrize("early_stopping", ["off", EarlyStopping(patience=50)])
+def test_stopped_it_has_the_weights_of_the_best_epoch_so_far(early_stopping):
+    """Where labels are wrong, a head that grows surer of itself grows worse."""
+    request = TrainingRequest(epochs=40, learning_rate=0.3, early_stopping=early_stopping)
+    validation = data(60, seed=1)
+    validation.truth[::4] = 0
+    head = train_head(data(90), validation, LABELS, request, lambda epoch, logs: epoch == 12)
+    probabilities = np.asarray(head.model(validation.features), np.float64)
+    loss = -np.log(np.clip(probabilities[np.arange(60), validation.truth], 1e-7, 1)).mean()
+
+    losses = [epoch["val_loss"] for epoch in head.history]
+    assert len(losses) == 12
+    assert losses[-1] > min(losses)
+    assert loss == pytest.approx(min(losses), rel=1e-3)
 
 
 def test_what_the_epoch_callback_raises_ends_the_training():
@@ -115,7 +131,7 @@ def test_a_loss_that_is_no_number_is_named_as_such():
 
     with pytest.raises(InvalidRequest, match=r"no longer a number.*learning_rate.*Received: 0\.5"):
         train_head(
-            broken, broken, LABELS, TrainingRequest(learning_rate=0.5), lambda epoch, logs: None
+            broken, broken, LABELS, TrainingRequest(learning_rate=0.5), lambda epoch, logs: False
         )
 
 
@@ -138,7 +154,7 @@ def test_balanced_class_weights_raise_the_recall_of_a_rare_label():
     recalls = []
     for weights in ("none", "balanced"):
         request = TrainingRequest(class_weights=weights, epochs=30, learning_rate=0.01)
-        head = train_head(both, both, ["a", "b"], request, lambda epoch, logs: None)
+        head = train_head(both, both, ["a", "b"], request, lambda epoch, logs: False)
         predicted = np.asarray(head.model(features)).argmax(axis=1)
         recalls.append(predicted[truth == 1].mean())
     assert recalls[1] > recalls[0] + 0.1

@@ -12,7 +12,7 @@ from shared.problems import responses
 from trainer_service import service
 from trainer_service.dataset_images import DatasetImagePage, ImageQuery
 from trainer_service.endpoints.bodies import ARCHIVE_FIELD, FOLDER_FIELD, parse, read_body
-from trainer_service.endpoints.dependencies import CurrentTrainer
+from trainer_service.endpoints.dependencies import CurrentTrainer, IdempotencyKey
 from trainer_service.endpoints.openapi import body_of
 from trainer_service.schemas import DatasetPath, DatasetRecord
 
@@ -31,11 +31,14 @@ router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
 @router.post(
     "",
     status_code=202,
-    responses=responses(413, 415, 422, 503),
+    responses=responses(409, 413, 415, 422, 503),
     openapi_extra=body_of(DatasetPath),
 )
 async def submit_dataset(
-    request: Request, response: Response, trainer: CurrentTrainer
+    request: Request,
+    response: Response,
+    trainer: CurrentTrainer,
+    idempotency_key: IdempotencyKey = None,
 ) -> DatasetRecord:
     """Submit an archive (multipart field `archive`), a folder (`files`), or name a path.
 
@@ -46,7 +49,9 @@ async def submit_dataset(
     async with read_body(request, trainer.settings) as body:
         if body.archive is None:
             path = parse(DatasetPath, body.fields).path
-            record = await run_in_threadpool(service.submit_dataset, trainer, None, path)
+            record = await run_in_threadpool(
+                service.submit_dataset, trainer, None, path, idempotency_key
+            )
         elif body.fields:
             raise InvalidRequest(
                 f"expected nothing beside {ARCHIVE_FIELD!r} or {FOLDER_FIELD!r}. "
@@ -54,7 +59,11 @@ async def submit_dataset(
             )
         else:
             record = await run_in_threadpool(
-                service.submit_dataset, trainer, body.archive, body.archive_name
+                service.submit_dataset,
+                trainer,
+                body.archive,
+                body.archive_name,
+                idempotency_key,
             )
     bind(dataset_id=record.id)
     response.headers["Location"] = f"/v1/datasets/{record.id}"

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import Depends, Request
+from fastapi import Depends, Header, Request
 
 from shared.logs import bind
 from trainer_service.service import Trainer
@@ -19,3 +19,14 @@ async def _trainer(request: Request) -> Trainer:
 
 
 CurrentTrainer = Annotated[Trainer, Depends(_trainer)]
+
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        min_length=1,
+        max_length=255,
+        pattern="^[ -~]*$",
+        description="Any text, a new one for each thing to be made. The same request with the "
+        "same key makes nothing new and gets the same answer, so it can be sent again.",
+    ),
+]

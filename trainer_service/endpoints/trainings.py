@@ -10,7 +10,7 @@ from shared.logs import bind
 from shared.problems import responses
 from trainer_service import service
 from trainer_service.endpoints.bodies import parse, read_body
-from trainer_service.endpoints.dependencies import CurrentTrainer
+from trainer_service.endpoints.dependencies import CurrentTrainer, IdempotencyKey
 from trainer_service.endpoints.openapi import body_of
 from trainer_service.schemas import TrainingRecord, TrainingRequest
 
@@ -20,11 +20,14 @@ router = APIRouter(prefix="/v1/trainings", tags=["trainings"])
 @router.post(
     "",
     status_code=202,
-    responses=responses(404, 413, 415, 422, 503),
+    responses=responses(404, 409, 413, 415, 422, 503),
     openapi_extra=body_of(TrainingRequest),
 )
 async def submit_training(
-    request: Request, response: Response, trainer: CurrentTrainer
+    request: Request,
+    response: Response,
+    trainer: CurrentTrainer,
+    idempotency_key: IdempotencyKey = None,
 ) -> TrainingRecord:
     """Submit a training: JSON naming a dataset, or multipart with the archive itself."""
     async with read_body(request, trainer.settings) as body:
@@ -32,7 +35,12 @@ async def submit_training(
         if body.archive is not None and training.dataset is not None:
             raise InvalidRequest("dataset: expected either a dataset or an archive. Received: both")
         record = await run_in_threadpool(
-            service.submit_training, trainer, training, body.archive, body.archive_name
+            service.submit_training,
+            trainer,
+            training,
+            body.archive,
+            body.archive_name,
+            idempotency_key,
         )
     bind(training_id=record.id, model=record.model)
     response.headers["Location"] = f"/v1/trainings/{record.id}"
@@ -59,3 +67,9 @@ async def get_training(
 def cancel_training(training_id: str, trainer: CurrentTrainer) -> TrainingRecord:
     """Cancel a training; features that were computed are kept."""
     return service.cancel_training(trainer, training_id)
+
+
+@router.post("/{training_id}/stop", status_code=202, responses=responses(404, 409))
+def stop_training(training_id: str, trainer: CurrentTrainer) -> TrainingRecord:
+    """End the head phase now; the best head so far is evaluated and published."""
+    return service.stop_training(trainer, training_id)

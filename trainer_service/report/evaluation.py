@@ -80,7 +80,7 @@ def _confusions(worst: Sequence[tuple[str, str, int]]) -> tuple[Markup, Markup]:
 
 def training_curves(facts: Facts) -> Markup:
     """Return loss and accuracy over the epochs."""
-    kept = kept_epoch(facts.history, facts.record.request.early_stopping)
+    kept = kept_epoch(facts.history, facts.record.request)
     pair = (("training", "", _TRAINING), ("validation", "val_", _VALIDATION))
     loss, accuracy = (
         [

@@ -11,7 +11,12 @@ from shared.manifest import Manifest
 from trainer_service.dataset.records import ImageRecord
 from trainer_service.fitting import Fitted
 from trainer_service.report.thumbnails import Embedded
-from trainer_service.schemas import DatasetRecord, EarlyStopping, TrainingRecord
+from trainer_service.schemas import (
+    DatasetRecord,
+    EarlyStopping,
+    TrainingRecord,
+    TrainingRequest,
+)
 
 MISTAKES = 12
 SAMPLES = 10
@@ -86,10 +91,15 @@ def answers(
     ]
 
 
-def kept_epoch(history: Sequence[dict[str, float]], stopping: EarlyStopping | str) -> int:
-    """Return the epoch, from 1, whose weights the model has: the last, or early stopping's best."""
-    if not isinstance(stopping, EarlyStopping):
+def kept_epoch(history: Sequence[dict[str, float]], request: TrainingRequest) -> int:
+    """Return the epoch, from 1, whose weights the model has.
+
+    The best; without early stopping the last, unless the training was asked to stop before it.
+    """
+    chosen = request.early_stopping
+    if chosen == "off" and len(history) == request.epochs:
         return len(history)
+    stopping = EarlyStopping() if chosen == "off" else chosen
     sign = -1 if stopping.metric == "val_loss" else 1
     kept, best = 1, sign * history[0][stopping.metric]
     for epoch, logs in enumerate(history, start=1):

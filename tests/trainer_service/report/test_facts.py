@@ -11,7 +11,7 @@ from trainer_service.report.facts import (
     choose_samples,
     kept_epoch,
 )
-from trainer_service.schemas import EarlyStopping
+from trainer_service.schemas import EarlyStopping, TrainingRequest
 
 LABELS = tuple(f"label {number}" for number in range(20))
 
@@ -55,16 +55,22 @@ def test_the_kept_epoch_is_the_one_keras_restores(losses, min_delta, kept):
     history = [{"val_loss": loss} for loss in losses]
     stopping = EarlyStopping(metric="val_loss", min_delta=min_delta)
 
-    assert kept_epoch(history, stopping) == kept == _restored_by_keras(losses, min_delta)
+    request = TrainingRequest(early_stopping=stopping)
+    assert kept_epoch(history, request) == kept == _restored_by_keras(losses, min_delta)
 
 
 def test_without_early_stopping_the_last_epoch_is_kept():
-    assert kept_epoch([{"val_loss": 1.0}, {"val_loss": 2.0}], "off") == 2
+    history = [{"val_loss": 1.0}, {"val_loss": 2.0}]
+
+    assert kept_epoch(history, TrainingRequest(epochs=2, early_stopping="off")) == 2
+    assert kept_epoch(history, TrainingRequest(epochs=3, early_stopping="off")) == 1
 
 
 def test_of_accuracy_the_highest_is_kept():
     history = [{"val_accuracy": value} for value in (0.5, 0.9, 0.8)]
-    assert kept_epoch(history, EarlyStopping(metric="val_accuracy")) == 2
+    request = TrainingRequest(early_stopping=EarlyStopping(metric="val_accuracy"))
+
+    assert kept_epoch(history, request) == 2
 
 
 def _restored_by_keras(losses, min_delta):

@@ -51,12 +51,13 @@ function layout(root, path) {
   const history = curves();
   const results = h("div", { class: "stack" });
   const transitions = [];
-  const cancel = cancelButton(path, fault);
+  const cancel = askButton(`${path}/cancel`, fault, "Cancel", "Cancelling …");
+  const stop = askButton(`${path}/stop`, fault, "Stop and publish", "Stopping …");
   connection.hidden = true;
   history.element.hidden = true;
   root.append(
     h("section", { class: "card stack", "aria-labelledby": "training" },
-      h("div", { class: "row between" }, head, cancel), steps.element, bar.element, connection, fault, warnings.element),
+      h("div", { class: "row between" }, head, h("div", { class: "row" }, stop, cancel)), steps.element, bar.element, connection, fault, warnings.element),
     history.element,
     results,
   );
@@ -67,6 +68,8 @@ function layout(root, path) {
     const ended = ENDED.includes(state);
     bar.element.hidden = ended;
     cancel.hidden = ended;
+    // Before the head there is nothing to publish, and after it the best is being published.
+    stop.hidden = state !== "head";
   };
   return {
     curves: history,
@@ -109,13 +112,14 @@ function heading({ id, model, version, architecture, state, dataset, created_at:
   ];
 }
 
-function cancelButton(path, fault) {
-  const button = h("button", { type: "button", onclick: cancel }, "Cancel");
-  async function cancel() {
+/** A button that asks the trainer to end the training in one way or another. */
+function askButton(path, fault, label, meanwhile) {
+  const button = h("button", { type: "button", onclick: ask }, label);
+  async function ask() {
     button.disabled = true;
     try {
-      await post(`${path}/cancel`);
-      put(button, "Cancelling …");
+      await post(path);
+      put(button, meanwhile);
     } catch (error) {
       button.disabled = false;
       put(fault, problem(error));
