@@ -56,7 +56,7 @@ class ModelStore:
         Raises:
             ModelNotFound: the model has no version.
         """
-        versions = self._integers(self.root / name) if is_model_name(name) else []
+        versions = self._integers(self._model(name))
         if not versions:
             raise ModelNotFound(name, self.names())
         return versions
@@ -72,13 +72,23 @@ class ModelStore:
             raise VersionNotFound(name, version, versions)
         return self.root / name / str(version)
 
+    def _model(self, name: str) -> Path:
+        """Return the directory of a model; what is no model's name never becomes a path.
+
+        Raises:
+            ModelNotFound: the name is none.
+        """
+        if not is_model_name(name):
+            raise ModelNotFound(name, self.names())
+        return self.root / name
+
     def manifest(self, name: str, version: int) -> Manifest:
         return read_manifest(self.directory(name, version))
 
     def pinned(self, name: str) -> int | None:
         """Return the version that the model is pinned to, if any."""
         try:
-            version = json.loads((self.root / name / "pin.json").read_bytes())["version"]
+            version = json.loads((self._model(name) / "pin.json").read_bytes())["version"]
         except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError):
             return None
         return version if isinstance(version, int) else None
@@ -89,7 +99,7 @@ class ModelStore:
         Raises:
             ModelNotFound, VersionNotFound: there is no such version.
         """
-        file = self.root / name / "pin.json"
+        file = self._model(name) / "pin.json"
         if version is None:
             self.versions(name)
             file.unlink(missing_ok=True)
@@ -100,7 +110,7 @@ class ModelStore:
     @contextmanager
     def stage(self, name: str) -> Iterator[Path]:
         """Yield an empty directory for a version in the making; what is left of it is removed."""
-        directory = self.root / name / f".staging-{secrets.token_hex(6)}"
+        directory = self._model(name) / f".staging-{secrets.token_hex(6)}"
         directory.mkdir(parents=True)
         try:
             yield directory
@@ -124,7 +134,7 @@ class ModelStore:
             complete: called once the version is known, with the manifest as it will be; it may
                 add files to the directory.
         """
-        model = self.root / manifest.model
+        model = self._model(manifest.model)
         files = _describe(staging)
         with locked(model / ".lock"):
             if (existing := self.published_by(manifest.model, manifest.training_id)) is not None:
@@ -141,9 +151,9 @@ class ModelStore:
 
     def published_by(self, name: str, training_id: str) -> int | None:
         """Return the version that a training has published, if it has."""
-        for version in reversed(self._integers(self.root / name)):
+        for version in reversed(self._integers(self._model(name))):
             try:
-                manifest = read_manifest(self.root / name / str(version))
+                manifest = read_manifest(self._model(name) / str(version))
             except VersionCorrupt:
                 continue
             if manifest.training_id == training_id:

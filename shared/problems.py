@@ -17,6 +17,8 @@ from shared.logs import get_logger, request_id
 log = get_logger(__name__)
 
 
+PROBLEM_TYPE = "application/problem+json"
+
 #: What an answer of 401 must tell (RFC 9110, 11.6.1).
 CHALLENGE = {"WWW-Authenticate": 'Bearer realm="headstart"'}
 
@@ -40,7 +42,7 @@ class Problem(BaseModel):
 
 
 class ProblemResponse(JSONResponse):
-    media_type = "application/problem+json"
+    media_type = PROBLEM_TYPE
 
 
 def problem_response(
@@ -101,7 +103,7 @@ def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {
         status: {
             "description": HTTPStatus(status).phrase,
-            "content": {"application/problem+json": {"schema": _problem_schema()}},
+            "content": {PROBLEM_TYPE: {"schema": _problem_schema()}},
         }
         for status in statuses
     }

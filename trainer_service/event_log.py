@@ -18,7 +18,9 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from shared.errors import TrainingNotFound
 from shared.files import locked_briefly, sync_directory
+from shared.identifiers import is_id
 from trainer_service.events import Event, ResultEvent, event_adapter, identity, told_by
 from trainer_service.schemas import TrainingRecord
 
@@ -63,6 +65,8 @@ class EventLog:
         self._told: dict[str, list[Any]] = {}
 
     def directory(self, training_id: str) -> Path:
+        if not is_id(training_id):
+            raise TrainingNotFound(training_id)
         return self._trainings / training_id
 
     def ping(self) -> None:

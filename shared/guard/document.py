@@ -6,7 +6,7 @@ from fastapi import FastAPI
 
 from shared.guard.access import SESSION_COOKIE, is_open
 from shared.guard.origin import SAFE_METHODS
-from shared.problems import responses
+from shared.problems import PROBLEM_TYPE, responses
 
 SCHEMES = {
     "bearer": {"type": "http", "scheme": "bearer"},
@@ -40,5 +40,12 @@ def _describe(operation: dict[str, Any], path: str, method: str) -> None:
         statuses.append(401)
     if method.upper() not in SAFE_METHODS:
         statuses += [403, 413]
+    if "requestBody" in operation:
+        statuses.append(400)  # not even text
+    described = operation["responses"].get("422", {})
+    if described and PROBLEM_TYPE not in described["content"]:
+        # FastAPI's description of an answer that shared.problems gives otherwise.
+        del operation["responses"]["422"]
+        statuses.append(422)
     for status, response in responses(*statuses).items():
         operation["responses"].setdefault(str(status), response)
