@@ -25,6 +25,7 @@ class Architecture:
             exported graph.
         feature_size: length of its bottleneck features (global average pooling).
         parameters: number of weights, without the top.
+        multiply_adds: of the convolutions and dense layers, for one image.
         download: path below `HEADSTART_WEIGHTS_URL` of Keras' own no-top file, or None.
         download_hash: hex MD5 or SHA-256 of that file, whichever Keras states, or None if none.
     """
@@ -35,6 +36,7 @@ class Architecture:
     preprocessing: Preprocessing
     feature_size: int
     parameters: int
+    multiply_adds: int
     download: str | None
     download_hash: str | None
 
@@ -47,6 +49,7 @@ _ROWS = (
         preprocessing="unit_range",
         feature_size=1280,
         parameters=2_257_984,
+        multiply_adds=299_494_272,
         download="keras-applications/mobilenet_v2/"
         "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224_no_top.h5",
         download_hash=None,
@@ -58,6 +61,7 @@ _ROWS = (
         preprocessing="caffe",
         feature_size=512,
         parameters=14_714_688,
+        multiply_adds=15_346_630_656,
         download="keras-applications/vgg16/vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5",
         download_hash="6d6bbae143d832006294945121d1f1fc",
     ),
@@ -68,6 +72,7 @@ _ROWS = (
         preprocessing="unit_range",
         feature_size=2048,
         parameters=21_802_784,
+        multiply_adds=5_711_168_096,
         download="keras-applications/inception_v3/"
         "inception_v3_weights_tf_dim_ordering_tf_kernels_notop.h5",
         download_hash="bcbd6486424b2319ff4ef7d526e38f63",
@@ -79,6 +84,7 @@ _ROWS = (
         preprocessing="unit_range",
         feature_size=2048,
         parameters=23_564_800,
+        multiply_adds=3_480_207_360,
         download="keras-applications/resnet/resnet50v2_weights_tf_dim_ordering_tf_kernels_notop.h5",
         download_hash="fac2f116257151a9d068a22e544a4917",
     ),
@@ -89,6 +95,7 @@ _ROWS = (
         preprocessing="unit_range",
         feature_size=2048,
         parameters=42_626_560,
+        multiply_adds=7_192_428_544,
         download="keras-applications/resnet/"
         "resnet101v2_weights_tf_dim_ordering_tf_kernels_notop.h5",
         download_hash="c0ed64b8031c3730f411d2eb4eea35b5",
@@ -100,6 +107,7 @@ _ROWS = (
         preprocessing="efficientnet_lite",
         feature_size=1280,
         parameters=3_413_024,
+        multiply_adds=383_907_552,
         download=None,
         download_hash=None,
     ),
@@ -110,6 +118,7 @@ _ROWS = (
         preprocessing="identity",
         feature_size=1280,
         parameters=5_919_312,
+        multiply_adds=716_806_176,
         download="keras-applications/efficientnet_v2/efficientnetv2-b0_notop.h5",
         download_hash="893217f2bb855e2983157299931e43ff",
     ),
@@ -120,6 +129,7 @@ _ROWS = (
         preprocessing="identity",
         feature_size=960,
         parameters=2_996_352,
+        multiply_adds=214_080_960,
         download="keras-applications/mobilenet_v3/"
         "weights_mobilenet_v3_large_224_1.0_float_no_top_v2.h5",
         download_hash="07fb09a5933dd0c8eaafa16978110389",
@@ -131,6 +141,7 @@ _ROWS = (
         preprocessing="identity",
         feature_size=768,
         parameters=27_820_128,
+        multiply_adds=4_454_763_264,
         download="keras-applications/convnext/convnext_tiny_notop.h5",
         download_hash="d547c096cabd03329d7be5562c5e14798aa39ed24b474157cef5e85ab9e49ef1",
     ),

@@ -249,6 +249,7 @@ class ArchitectureStatus(_Part):
     input_size: int
     feature_size: int
     parameters: int
+    multiply_adds: int
     available: bool
     source: str | None
     detail: str

@@ -290,6 +290,7 @@ def list_architectures(trainer: Trainer) -> list[ArchitectureStatus]:
                 input_size=architecture.input_size,
                 feature_size=architecture.feature_size,
                 parameters=architecture.parameters,
+                multiply_adds=architecture.multiply_adds,
                 available=found.available,
                 source=found.source,
                 detail=found.detail,

@@ -4,11 +4,12 @@ import json
 import re
 import shutil
 import subprocess
+from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser import drop_from_disk, running_browser, watched_page
+from tests.browser import drop_from_disk, faint_texts, running_browser, watched_page
 from tests.end_to_end.stack import digits, running_stack, zipped
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
@@ -116,6 +117,21 @@ def test_the_result_is_told(open_page, trained):
         recall = trained["metrics"]["test"]["per_class"][EVIL]["recall"]
         expect(row).to_contain_text(f"{recall:.1%}".replace("%", "\u00a0%"))
         assert page.title() == "figures · Headstart"
+
+
+def test_the_mistakes_are_the_most_confident_ones(open_page, stack, trained):
+    report = stack.trainer.get(f"/v1/trainings/{trained['id']}/report").json()
+    wrong = [row for row in report["test"] if row["label"] != row["predicted"]]
+    wrong.sort(key=lambda row: -row["probability"])
+    with open_page() as page:
+        page.goto(f"/#/trainings/{trained['id']}")
+        card = page.locator("section.card", has_text="Most confident mistakes")
+        expect(card).to_be_visible()
+        captions = card.locator("figcaption").all_inner_texts()
+
+    for caption, row in zip(captions, wrong[:12], strict=True):
+        assert row["predicted"] in caption
+        assert f"is {row['label']}" in caption
 
 
 def test_a_cell_of_the_confusion_matrix_is_chosen_by_keyboard_and_kept_in_the_address(
@@ -264,12 +280,15 @@ def test_an_unknown_training_is_not_found_in_words(open_page):
 
 def test_a_training_is_cancelled(open_page, stack, directory):
     file = directory / "many.zip"
-    file.write_bytes(zipped(digits(directory, "3456789", 60)))
+    file.write_bytes(zipped(digits(directory, "3456789", 170)))
     with open_page() as page:
         page.goto("/")
         page.set_input_files("#archive", file)
         page.get_by_role("radio", name=ARCHITECTURE).check(timeout=SECONDS)
         page.get_by_role("button", name="Start training").click()
+        expect(page.get_by_text(re.compile(r"of [\d,]+ images · [\d.]+ images/s"))).to_be_visible(
+            timeout=SECONDS
+        )
         page.get_by_role("button", name="Cancel").click()
         expect(page.locator(".state")).to_have_text("Cancelled", timeout=SECONDS)
         expect(page.get_by_role("button", name="Cancel")).to_be_hidden()
@@ -290,6 +309,41 @@ def test_a_training_is_stopped_and_its_best_is_published(open_page, stack, train
         expect(page.get_by_role("heading", name="Confusion")).to_be_visible(timeout=SECONDS)
         expect(page.get_by_role("button", name="Stop")).to_be_hidden()
     assert stack.ended(record)["version"] == 1
+
+
+def test_a_training_is_started_and_cancelled_by_keyboard_alone(open_page, trained):
+    """From pictures that the trainer has to a training that ends, by Tab, Enter and Space."""
+    with open_page() as page:
+        page.goto("/")
+        expect(page.get_by_role("link", name="figures.zip").first).to_be_visible()
+        press(page, page.get_by_role("link", name="figures.zip").first, "Enter")
+        expect(page.get_by_role("button", name="Start training")).to_be_visible()
+        choice = page.locator("label.choice", has_text=ARCHITECTURE)
+        expect(choice).to_contain_text("images/s here so far")
+        expect(choice).to_contain_text("3.4 M parameters · 0.4 G multiply-adds")
+        press(page, page.get_by_text("Other settings"), "Enter")
+        tab_to(page, page.get_by_label("Epochs"))
+        page.keyboard.type("10000")
+        press(page, page.get_by_label("On", exact=True), "Space")
+        press(page, page.get_by_role("button", name="Start training"), "Enter")
+        expect(page.locator(".state")).to_have_text("Head", timeout=SECONDS)
+        press(page, page.get_by_role("button", name="Cancel"), "Enter")
+        expect(page.locator(".state")).to_have_text("Cancelled", timeout=SECONDS)
+
+
+def press(page, target, key):
+    """Reach something by the tab key, where it must be seen to have the focus, and press a key."""
+    tab_to(page, target)
+    assert target.evaluate("element => getComputedStyle(element).outlineStyle") == "solid"
+    page.keyboard.press(key)
+
+
+def tab_to(page, target):
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        if target.evaluate("element => element === document.activeElement"):
+            return
+    raise AssertionError(f"{target} can't be reached by the tab key")
 
 
 def test_the_keyboard_leads_to_everything_on_the_first_page(open_page):
@@ -313,7 +367,10 @@ def test_the_keyboard_leads_to_everything_on_the_first_page(open_page):
         ]
 
 
-def test_nothing_scrolls_sideways_on_a_phone(open_page, trained, again):
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_view_fits_a_phone_and_can_be_read_and_asks_nobody_else(
+    open_page, stack, trained, again, scheme
+):
     ids = (trained["id"], again["id"])
     views = {
         "": "Pictures already there",
@@ -323,10 +380,14 @@ def test_nothing_scrolls_sideways_on_a_phone(open_page, trained, again):
         "models": "figures",
         f"compare/{','.join(ids)}": "Compare 2 trainings",
     }
-    with open_page(viewport={"width": 360, "height": 740}) as page:
+    hosts = set()
+    with open_page(viewport={"width": 360, "height": 740}, color_scheme=scheme) as page:
+        page.on("request", lambda request: hosts.add(urlsplit(request.url).netloc))
         for part, heading in views.items():
             page.goto(f"/#/{part}")
             expect(page.get_by_role("heading", name=heading, exact=True)).to_be_visible()
             expect(page.locator("main table, main form, .list").first).to_be_attached()
             page.evaluate("document.querySelectorAll('details').forEach((d) => { d.open = true; })")
             assert page.evaluate("document.documentElement.scrollWidth") <= 360, part
+            assert faint_texts(page) == [], part
+    assert hosts == {stack.trainer.base_url.netloc.decode()}

@@ -78,7 +78,7 @@ def _training(studio: Studio, page: Page, stack: Stack, archive: Path) -> Record
     studio.shoot(page, "dataset-settings")
     page.get_by_label("Epochs").fill("400")
     page.get_by_label("Batch size").fill("32")
-    page.locator("#setting-learning_rate").fill("0.0003")
+    page.get_by_label("Learning rate", exact=True).fill("0.0003")
     page.get_by_label("On", exact=True).uncheck()
     page.get_by_role("button", name="Start training").click()
     page.wait_for_url("**/#/trainings/*")

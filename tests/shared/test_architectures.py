@@ -1,5 +1,6 @@
 """The catalogue, its names, and its agreement with the Keras that is installed."""
 
+import math
 import subprocess
 import sys
 from typing import Any
@@ -8,6 +9,7 @@ import pytest
 
 from shared.architectures import ALIASES, CATALOGUE, DEFAULT_ARCHITECTURE, find_architecture
 from shared.errors import InvalidRequest
+from trainer_service.backbones import build_backbone
 
 
 @pytest.mark.parametrize("name", CATALOGUE)
@@ -61,6 +63,30 @@ def test_the_catalogue_imports_neither_tensorflow_nor_openvino():
     )
 
     assert answer.stdout.strip() == "set()"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("architecture", CATALOGUE.values(), ids=CATALOGUE)
+def test_sizes_are_those_of_the_network(architecture):
+    import keras
+
+    network = build_backbone(architecture, None)
+
+    assert network.input_shape == (None, architecture.input_size, architecture.input_size, 3)
+    assert network.output_shape == (None, architecture.feature_size)
+    assert network.count_params() == architecture.parameters
+    assert multiply_adds(network, keras) == architecture.multiply_adds
+
+
+def multiply_adds(network, keras):
+    """Count those of every layer that has a kernel: each position of its output applies it once."""
+    count = 0
+    for layer in network.layers:
+        if isinstance(layer, keras.Model):
+            count += multiply_adds(layer, keras)
+        elif hasattr(layer, "kernel"):
+            count += math.prod(layer.output.shape[1:-1]) * math.prod(layer.kernel.shape)
+    return count
 
 
 @pytest.mark.slow

@@ -11,8 +11,6 @@ NUMBER_CELL, NAME_CELL = 24, 12
 SIDE = 640
 NAME_LENGTH = 16
 LETTER = 7.5
-#: From this opacity on the colour below a number asks for a light one.
-STRONG = 0.6
 
 
 class _Grid(NamedTuple):
@@ -112,7 +110,7 @@ def _cell(grid: _Grid, row: int, counts: Sequence[int]) -> list[Markup]:
             "g",
             tag("title", f"{count} of {grid.labels[row]} taken for {grid.labels[column]}"),
             _square(grid, row, column, count / total),
-            _number(grid, row, column, count, count / total),
+            _number(grid, row, column, count),
         )
         for column, count in enumerate(counts)
         if count
@@ -128,11 +126,11 @@ def _square(grid: _Grid, row: int, column: int, share: float) -> Markup:
         width=grid.cell - 2 * gap,
         height=grid.cell - 2 * gap,
         class_="right" if row == column else "wrong",
-        fill_opacity=_strength(share),
+        fill_opacity=round(0.2 + 0.8 * share, 3),
     )
 
 
-def _number(grid: _Grid, row: int, column: int, count: int, share: float) -> Markup | None:
+def _number(grid: _Grid, row: int, column: int, count: int) -> Markup | None:
     if grid.cell < NUMBER_CELL:
         return None
     return tag(
@@ -140,12 +138,8 @@ def _number(grid: _Grid, row: int, column: int, count: int, share: float) -> Mar
         count,
         x=grid.left + (column + 0.5) * grid.cell,
         y=grid.top + (row + 0.5) * grid.cell + 4,
-        class_="count strong" if _strength(share) > STRONG else "count",
+        class_="count",
     )
-
-
-def _strength(share: float) -> float:
-    return round(0.2 + 0.8 * share, 3)
 
 
 def _short(label: str) -> str:

@@ -38,6 +38,7 @@ function choice(row, checked, speed) {
   const facts = [
     `${row.input_size} × ${row.input_size} pixels`,
     `${(row.parameters / 1e6).toFixed(1)} M parameters`,
+    `${(row.multiply_adds / 1e9).toFixed(1)} G multiply-adds a picture`,
     speed ? `${count(Math.round(speed))} images/s here so far` : null,
   ].filter(Boolean);
   const why = `why-${row.id}`;

@@ -50,7 +50,7 @@ function cell(labels, matrix, truth, predicted) {
     "button",
     {
       type: "button",
-      class: `cell ${kind}${share > 0.5 ? " strong" : ""}`,
+      class: `cell ${kind}`,
       tabindex: -1,
       "aria-pressed": "false",
       "aria-label": `${plural(number, "picture")} of ${labels[truth]} taken for ${labels[predicted]}`,

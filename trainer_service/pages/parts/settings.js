@@ -48,10 +48,11 @@ function single(path, schema) {
   const control = schema.enum
     ? h("select", { id, name: path }, schema.enum.map((value) => h("option", { value, selected: value === schema.default }, value)))
     : h("input", { id, name: path, inputmode: "decimal", autocomplete: "off", value: String(schema.default ?? "") });
-  control.setAttribute("aria-describedby", fault.id);
+  control.setAttribute("aria-describedby", `${id}-hint ${fault.id}`);
   const hint = [schema.description, `Default: ${schema.default}`].filter(Boolean).join(" ");
   return {
-    element: h("label", { for: id }, words(path.split(".").at(-1)), control, h("span", { class: "muted hint" }, hint), fault),
+    element: h("div", { class: "field" }, h("label", { for: id }, words(path.split(".").at(-1))), control,
+      h("span", { class: "muted hint", id: `${id}-hint` }, hint), fault),
     value() {
       const text = control.value.trim();
       if (text === "" || text === String(schema.default)) return undefined;

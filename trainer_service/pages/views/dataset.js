@@ -109,7 +109,7 @@ async function trainingForm(record, signal) {
   const start = h("button", { class: "primary" }, "Start training");
   const folded = h("details", {}, h("summary", {}, "Other settings"), more.element);
   const form = h("form", { novalidate: true, class: "stack" },
-    h("label", { for: "model" }, "Model name", name,
+    h("div", { class: "field" }, h("label", { for: "model" }, "Model name"), name,
       h("span", { class: "muted hint", id: "model-hint" }, "A name that exists gets a new version. Letters, digits, - and _.")),
     architectures(rows, schema.properties.architecture.default, measuredSpeeds(trainings)),
     folded, faults, h("div", {}, start));
