@@ -9,14 +9,18 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from fastapi import FastAPI
+from prometheus_client import CollectorRegistry
 
 from predictor_service.endpoints import router
 from predictor_service.hot_reload import HotReload
 from predictor_service.loading import VersionLoader
+from predictor_service.metrics import PredictorMetrics
+from predictor_service.models_collector import ModelsCollector
 from predictor_service.served import Models
 from predictor_service.settings import PredictorSettings
 from shared.guard import add_guard
 from shared.logs import get_logger
+from shared.metrics import HttpMetrics, add_metrics
 from shared.model_store import ModelStore
 from shared.pages import add_pages
 from shared.problems import add_problem_handlers
@@ -37,11 +41,15 @@ def create_app(settings: PredictorSettings | None = None) -> FastAPI:
     )
     app.state.settings = settings or PredictorSettings()
     app.state.models = Models()
+    registry = CollectorRegistry()
+    registry.register(ModelsCollector(app.state.models))
+    app.state.metrics = PredictorMetrics(registry)
     app.include_router(router)
     add_problem_handlers(app)
     add_pages(app, PAGES)
+    add_metrics(app, registry, blocking=False)
     add_guard(app, app.state.settings, streamed=("/v1/predict",), at_once="max_requests")
-    app.add_middleware(Requests)
+    app.add_middleware(Requests, metrics=HttpMetrics(registry))
     return app
 
 
@@ -49,9 +57,11 @@ def create_app(settings: PredictorSettings | None = None) -> FastAPI:
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     settings: PredictorSettings = app.state.settings
     pool = ThreadPoolExecutor(pool_size(settings.threads), thread_name_prefix="predict")
-    loader = VersionLoader(settings, pool)
+    metrics: PredictorMetrics = app.state.metrics
+    loader = VersionLoader(settings, pool, metrics.batches)
     store = ModelStore(settings.store)
-    reload = HotReload(store, app.state.models, loader, settings.poll_seconds)
+    models: Models = app.state.models
+    reload = HotReload(store, models, loader, settings.poll_seconds, metrics.reload)
     task = asyncio.create_task(reload.run(), name="hot reload")
     log.info("watching", store=str(store.root), seconds=settings.poll_seconds)
     try:

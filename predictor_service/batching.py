@@ -5,10 +5,12 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from time import perf_counter
 
 import numpy as np
 from numpy.typing import NDArray
 
+from predictor_service.metrics import BatchMetrics
 from shared.errors import Unavailable
 
 Pixels = NDArray[np.uint8]
@@ -20,6 +22,8 @@ Answer = Probabilities | Exception
 class _Image:
     data: bytes
     answer: "asyncio.Future[Answer]"
+    arrived: float
+    decoded_in: float = 0.0
     pixels: Pixels = field(init=False)
 
 
@@ -37,9 +41,10 @@ class Batcher:
         decode: bytes of an image file to uint8 (height, width, 3); called by many threads.
         pool: at least two threads, or nothing gathers while the engine computes.
         max_queue: images that may be inside at once.
+        metrics: are told of every image and batch.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - two functions, where they run, and limits by name
         self,
         infer: Callable[[Pixels], Probabilities],
         decode: Callable[[bytes], Pixels],
@@ -47,17 +52,24 @@ class Batcher:
         *,
         max_batch: int,
         max_queue: int,
+        metrics: BatchMetrics | None = None,
     ) -> None:
         self._infer = infer
         self._decode = decode
         self._pool = pool
         self._sizes = batch_sizes(max_batch)
         self._max_queue = max_queue
+        self._metrics = metrics or BatchMetrics()
         self._loop = asyncio.get_running_loop()
         self._inside = 0
         self._lock = threading.Lock()
         self._waiting: list[_Image] = []
         self._computing = False
+
+    @property
+    def inside(self) -> int:
+        """Return how many images wait or are worked on."""
+        return self._inside
 
     def check_room(self, images: int = 1) -> None:
         """Refuse images for which there is no room; an idle batcher takes any number.
@@ -66,6 +78,7 @@ class Batcher:
             Unavailable: with them more than `max_queue` images would be inside.
         """
         if self._inside and self._inside + images > self._max_queue:
+            self._metrics.full.inc()
             raise Unavailable(
                 f"The queue is full: HEADSTART_MAX_QUEUE allows {self._max_queue} images, "
                 f"{self._inside} are waiting. Try again in a second."
@@ -79,14 +92,20 @@ class Batcher:
         """
         self.check_room(len(files))
         self._inside += len(files)
-        images = [_Image(data, self._loop.create_future()) for data in files]
+        arrived = perf_counter()
+        images = [_Image(data, self._loop.create_future(), arrived) for data in files]
         for image in images:
             self._pool.submit(self._work, image)
-        return [await image.answer for image in images]
+        answers = [await image.answer for image in images]
+        self._metrics.total.observe(perf_counter() - arrived)
+        return answers
 
     def _work(self, image: _Image) -> None:
+        started = perf_counter()
         try:
             image.pixels = self._decode(image.data)
+            image.decoded_in = perf_counter() - started
+            self._metrics.decode.observe(image.decoded_in)
         except Exception as error:  # noqa: BLE001 - handed to whoever waits for this image
             self._answer([image], [error])
             return
@@ -107,10 +126,16 @@ class Batcher:
         return batch
 
     def _compute(self, batch: list[_Image]) -> Sequence[Answer]:
+        started = perf_counter()
+        for image in batch:
+            self._metrics.queue.observe(started - image.arrived - image.decoded_in)
         try:
-            return list(self._infer(_stack([image.pixels for image in batch])))
+            answers = list(self._infer(_stack([image.pixels for image in batch])))
         except Exception as error:  # noqa: BLE001 - handed to whoever waits for this batch
             return [error] * len(batch)
+        self._metrics.forward.observe(perf_counter() - started)
+        self._metrics.batch.observe(len(batch))
+        return answers
 
     def _answer(self, images: list[_Image], answers: Sequence[Answer]) -> None:
         self._loop.call_soon_threadsafe(self._deliver, images, answers)

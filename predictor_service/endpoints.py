@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import JSONResponse, Response
 
 from predictor_service.batching import Answer, Probabilities
+from predictor_service.metrics import PredictorMetrics
 from predictor_service.schemas import Health, ModelInfo, ModelList, PredictResponse
 from predictor_service.served import Models, ServedVersion
 from predictor_service.settings import PredictorSettings
@@ -79,6 +80,7 @@ async def predict(
     readable = [upload.data for upload in uploads if isinstance(upload.data, bytes)]
     results = _merge(uploads, await served.batcher.predict(readable))
     errors = [result for result in results if isinstance(result, HeadstartError)]
+    _count(request.app.state.metrics, served.manifest.model, len(uploads) - len(errors), errors)
     if len(errors) == len(uploads):
         return _nothing_predicted(uploads, errors)
     pairs = zip(uploads, results, strict=True)
@@ -112,6 +114,15 @@ async def readyz(models: ModelsOf) -> Response:
     if missing:
         return problem_response(503, "Not ready", " ".join(missing), headers={"Retry-After": "1"})
     return JSONResponse({"status": "ready"})
+
+
+def _count(
+    metrics: PredictorMetrics, model: str, classified: int, errors: Sequence[HeadstartError]
+) -> None:
+    metrics.predictions.labels(model).inc(classified)
+    for error in errors:
+        reason = error.verdict if isinstance(error, InvalidImage) else error.title.lower()
+        metrics.refused.labels(reason).inc()
 
 
 def _merge(uploads: list[Upload], answers: Sequence[Answer]) -> list[Result]:

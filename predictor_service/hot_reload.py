@@ -7,9 +7,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
+from predictor_service.metrics import ReloadMetrics
 from predictor_service.schemas import Quarantine
 from predictor_service.served import Model, Models, ServedVersion
-from shared.errors import HeadstartError
+from shared.errors import HeadstartError, VersionCorrupt
 from shared.logs import bound, get_logger
 from shared.manifest import MANIFEST_FILE
 from shared.model_store import ModelStore
@@ -51,12 +52,18 @@ class HotReload:
     """
 
     def __init__(
-        self, store: ModelStore, models: Models, loader: Loader, poll_seconds: float
+        self,
+        store: ModelStore,
+        models: Models,
+        loader: Loader,
+        poll_seconds: float,
+        metrics: ReloadMetrics | None = None,
     ) -> None:
         self._store = store
         self._models = models
         self._loader = loader
         self._poll_seconds = poll_seconds
+        self._metrics = metrics or ReloadMetrics()
         self._refusals: dict[Path, _Refusal] = {}
         self._manifests: dict[str, Fingerprint] = {}
         self._complaint = ""
@@ -135,7 +142,10 @@ class HotReload:
             model.loading = None
         model.served = served
         self._manifests[model.name] = _only(before, MANIFEST_FILE)
-        log.info("loaded", seconds=round(time.monotonic() - started, 3))
+        seconds = time.monotonic() - started
+        self._metrics.swaps.labels(model.name).inc()
+        self._metrics.load.observe(seconds)
+        log.info("loaded", seconds=round(seconds, 3))
         return True
 
     async def _refuse(
@@ -152,6 +162,7 @@ class HotReload:
         model.quarantined[version] = Quarantine(
             version=version, reason=reason, at=datetime.now(UTC)
         )
+        self._metrics.quarantines.labels(_kind(error)).inc()
         log.error("quarantined", reason=reason)
 
     def _directory(self, model: Model, version: int) -> Path:
@@ -205,6 +216,13 @@ def _only(entries: Fingerprint, *names: str) -> Fingerprint:
 def _describe(error: Exception) -> str:
     first_line = (str(error).strip() or "no message").splitlines()[0]
     return f"{type(error).__name__}: {first_line}"
+
+
+def _kind(error: Exception) -> str:
+    """Return what was wrong with a version, in one of the few words that metrics know."""
+    if isinstance(error, VersionCorrupt):
+        return error.fault
+    return "machine" if isinstance(error, OSError | MemoryError) else "engine"
 
 
 def _notice(model: Model) -> str | None:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from predictor_service.batching import Answer, Batcher, Probabilities, batch_sizes
+from predictor_service.metrics import BatchMetrics
 from predictor_service.served import ServedVersion
 from predictor_service.settings import PredictorSettings
 from shared.engines import (
@@ -45,9 +46,15 @@ class VersionLoader:
     the golden images take the same way as everyone's: `pool`, a batcher, the engine.
     """
 
-    def __init__(self, settings: PredictorSettings, pool: ThreadPoolExecutor) -> None:
+    def __init__(
+        self,
+        settings: PredictorSettings,
+        pool: ThreadPoolExecutor,
+        metrics: BatchMetrics | None = None,
+    ) -> None:
         self._settings = settings
         self._pool = pool
+        self._metrics = metrics
         self._limits = ImageLimits(settings.max_image_bytes, settings.max_image_pixels)
 
     async def load(self, directory: Path) -> ServedVersion:
@@ -95,6 +102,7 @@ class VersionLoader:
             self._pool,
             max_batch=self._settings.max_batch,
             max_queue=self._settings.max_queue,
+            metrics=self._metrics,
         )
 
 
@@ -123,21 +131,25 @@ def _check_output(output: Probabilities, images: int, manifest: Manifest) -> Non
     if output.shape != expected:
         raise VersionCorrupt(
             f"The network should answer with shape {expected}: {images} images, "
-            f"{expected[1]} labels. Received: {output.shape}."
+            f"{expected[1]} labels. Received: {output.shape}.",
+            "answers",
         )
     sums = output.sum(axis=1)
     if not np.allclose(sums, 1, atol=SUM_TOLERANCE) or output.min() < 0:
         raise VersionCorrupt(
-            f"The network's probabilities should add up to 1. Received: {sums[0]}."
+            f"The network's probabilities should add up to 1. Received: {sums[0]}.", "answers"
         )
 
 
 def _compare(image: GoldenImage, answer: Answer, manifest: Manifest, precision: Precision) -> None:
     if isinstance(answer, Exception):
-        raise VersionCorrupt(f"Golden image {image.file} can't be predicted: {answer}") from answer
+        raise VersionCorrupt(
+            f"Golden image {image.file} can't be predicted: {answer}", "answers"
+        ) from answer
     difference = float(np.abs(answer - np.array(image.expected(precision))).max())
     if not difference <= manifest.golden_tolerance:
         raise VersionCorrupt(
             f"Golden image {image.file} is answered otherwise than when it was trained: a "
-            f"probability is off by {difference:.3g}, allowed is {manifest.golden_tolerance:g}."
+            f"probability is off by {difference:.3g}, allowed is {manifest.golden_tolerance:g}.",
+            "answers",
         )

@@ -17,7 +17,7 @@ HeadstartError
 Each carries the HTTP status it is answered with; `shared.problems` turns it into problem+json.
 """
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 
 class HeadstartError(Exception):
@@ -117,7 +117,13 @@ class Unavailable(HeadstartError):
 
 
 class VersionCorrupt(HeadstartError):
+    """`fault`: whether its files are wrong, or what it answers."""
+
     title = "Corrupt version"
+
+    def __init__(self, detail: str, fault: Literal["files", "answers"] = "files") -> None:
+        super().__init__(detail)
+        self.fault = fault
 
 
 class TrainingCancelled(HeadstartError):

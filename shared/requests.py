@@ -1,4 +1,4 @@
-"""What every HTTP request gets: an id, and a line in the log."""
+"""What every HTTP request gets: an id, a line in the log, and to be counted."""
 
 import re
 import secrets
@@ -8,13 +8,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.contextvars import clear_contextvars
 
 from shared.logs import bind, get_logger
+from shared.metrics import METRICS_PATH, HttpMetrics
 
 #: An id that a client or a proxy has chosen is kept if it looks like one.
 REQUEST_ID = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._:/+=@-]{0,127}")
 HEADER = b"x-request-id"
 
 #: Probes call these all the time; their lines are for debugging.
-PROBED = frozenset({"/healthz", "/readyz", "/metrics"})
+PROBED = frozenset({"/healthz", "/readyz", METRICS_PATH})
 LONGEST_PATH = 500
 
 log = get_logger(__name__)
@@ -26,8 +27,9 @@ class Requests:
     The line bears what the routes have bound, such as the model that has answered.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, metrics: HttpMetrics) -> None:
         self._app = app
+        self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -49,7 +51,9 @@ class Requests:
         try:
             await self._app(scope, receive, send_with_id)
         finally:
-            _log_answer(scope, status, perf_counter() - started)
+            seconds = perf_counter() - started
+            self._metrics.observe(scope, status, seconds)
+            _log_answer(scope, status, seconds)
 
 
 def _request_id(scope: Scope) -> bytes:

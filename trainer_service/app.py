@@ -3,8 +3,10 @@
 from pathlib import Path
 
 from fastapi import FastAPI
+from prometheus_client import CollectorRegistry
 
 from shared.guard import add_guard
+from shared.metrics import HttpMetrics, add_metrics
 from shared.pages import add_pages
 from shared.problems import add_problem_handlers
 from shared.requests import Requests
@@ -19,12 +21,15 @@ from trainer_service.endpoints import (
     reports,
     trainings,
 )
+from trainer_service.event_log import connect
 from trainer_service.event_streams import EventStreams
+from trainer_service.metrics import TrainerCollector
 from trainer_service.progress import ProgressBoard
-from trainer_service.queue import TaskQueue
+from trainer_service.queue import QueueView, TaskQueue
 from trainer_service.service import Trainer
 from trainer_service.settings import TrainerSettings
 from trainer_service.stores import Stores
+from trainer_service.work_metrics import WORK
 
 PAGES = Path(__file__).parent / "pages"
 
@@ -47,10 +52,15 @@ def create_app(settings: TrainerSettings) -> FastAPI:
         TaskQueue(create_celery(settings)),
         EventStreams(stores.events, settings.redis_url),
     )
+    app.state.view = QueueView(connect(settings.redis_url))
     add_problem_handlers(app)
     for module in (trainings, reports, events, datasets, models, architectures, about, health):
         app.include_router(module.router)
     add_pages(app, PAGES)
+    registry = CollectorRegistry()
+    registry.register(TrainerCollector(stores, app.state.view, app.state.trainer.streams))
+    registry.register(WORK)
+    add_metrics(app, registry, blocking=True)
     add_guard(app, settings, streamed=STREAMED, at_once="max_uploads")
-    app.add_middleware(Requests)
+    app.add_middleware(Requests, metrics=HttpMetrics(registry))
     return app

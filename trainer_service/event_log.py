@@ -69,10 +69,6 @@ class EventLog:
             raise TrainingNotFound(training_id)
         return self._trainings / training_id
 
-    def ping(self) -> None:
-        """Raise what keeps Redis from answering."""
-        self._client.ping()
-
     def append(self, training_id: str, events: Sequence[Event]) -> None:
         """Give the events their ids and add them; after a training's result nothing is added."""
         self._append(training_id, lambda: events)

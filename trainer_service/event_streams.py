@@ -55,6 +55,11 @@ class EventStreams:
                     await changed.wait()
                     tail.require_reading()
 
+    @property
+    def followers(self) -> int:
+        """Return how many clients follow a training."""
+        return sum(tail.followers for tail in list(self._tails.values()))
+
     @contextmanager
     def _tail(self, training_id: str) -> Iterator["_Tail"]:
         tail = self._tails.get(training_id)

@@ -19,6 +19,7 @@ from shared.architectures import Architecture, find_architecture
 from shared.engines import Engine, Pixels, load_version_engine, serving_precisions
 from shared.engines.openvino_runtime import load_openvino
 from shared.images import decode
+from shared.logs import get_logger
 from shared.manifest import Quantization
 from shared.model_store import OPENVINO_INT8_MODEL, OPENVINO_MODEL
 from trainer_service import reading
@@ -40,7 +41,7 @@ LARGEST_LOSS = 0.003
 TIMED_BATCH = 8
 TIMED_ROUNDS = 7
 
-log = logging.getLogger(__name__)
+log = get_logger(__name__)
 
 
 def quantize_version(
@@ -69,7 +70,7 @@ def quantize_version(
         reference_accuracy=fitted.metrics["validation"]["accuracy"],
         speedup=speedup(engine, reference, pixels[:TIMED_BATCH]),
     )
-    log.info("int8 for training %s: %s", record.id, quantization.detail)
+    log.info("tried int8", detail=quantization.detail)
     if not quantization.accepted:
         for file in (int8, int8.with_suffix(".bin")):
             file.unlink()

@@ -16,6 +16,9 @@ from trainer_service.steps import PREPARE, READ_DATASET, Step
 #: A connection that was open when Redis restarted is found broken only by using it.
 RETRY = {"max_retries": 1, "interval_start": 0, "interval_step": 0}
 
+#: With the name of a worker, for as long as it lives.
+WORKER_KEY = "headstart:worker:"
+
 log = get_logger(__name__)
 
 
@@ -79,6 +82,31 @@ class QueueView:
         """
         messages = self._client.lrange(QUEUE, 0, -1)
         return {json.loads(message)["headers"]["id"] for message in messages}
+
+    def length(self) -> int:
+        """Return how many steps no worker has fetched yet.
+
+        Raises:
+            RedisError: Redis is away.
+        """
+        return self._client.llen(QUEUE)
+
+    def sign_in(self, worker: str, seconds: float) -> None:
+        """Say that a worker lives; unless it says so again, that holds for so many seconds.
+
+        Raises:
+            RedisError: Redis is away.
+        """
+        self._client.set(f"{WORKER_KEY}{worker}", 1, px=max(1, round(seconds * 1000)))
+
+    def workers(self) -> list[str]:
+        """Return the workers that live.
+
+        Raises:
+            RedisError: Redis is away.
+        """
+        keys = self._client.scan_iter(f"{WORKER_KEY}*", count=1000)
+        return sorted(key.removeprefix(WORKER_KEY) for key in keys)
 
     def claim(self, seconds: float) -> bool:
         """Tell whether this process is the first to ask in so many seconds.

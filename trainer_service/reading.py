@@ -12,6 +12,7 @@ from trainer_service.lease import WorkersDied, require_survivable
 from trainer_service.record_store import RecordStore
 from trainer_service.schemas import DatasetRecord, DatasetState, ErrorInfo, RejectedImage
 from trainer_service.settings import TrainerSettings
+from trainer_service.work_metrics import IMAGES_REJECTED
 
 
 def source_of(
@@ -102,6 +103,8 @@ def _read(
         ready.in_place = source.is_dir()
 
     ready = datasets.update(record.id, fill)
+    for image in summary.rejected:
+        IMAGES_REJECTED.labels(image.verdict).inc()
     if not record.path:
         source.unlink()
     return ready

@@ -38,6 +38,12 @@ class TrainerSettings(SharedSettings):
         ge=4,
         description="Seconds without a sign of life after which others take a worker's work over.",
     )
+    worker_metrics_port: int | None = Field(
+        default=None,
+        ge=1,
+        le=65535,
+        description="Port of a worker's metrics, on HEADSTART_HOST; none if unset.",
+    )
     trainer_port: int = Field(
         default=8000, ge=0, le=65535, description="Port of the trainer API; 0 picks a free one."
     )

@@ -14,6 +14,7 @@ from trainer_service.idempotency import IdempotencyKeys
 from trainer_service.record_store import RecordStore
 from trainer_service.schemas import DatasetRecord, TrainingRecord
 from trainer_service.settings import TrainerSettings
+from trainer_service.work_metrics import ENDED, PHASE_SECONDS
 
 log = get_logger(__name__)
 
@@ -41,6 +42,10 @@ class TrainingStore(RecordStore[TrainingRecord]):
         for transition in record.transitions[known:]:
             state = transition.state
             log.info("entered", training_id=record.id, model=record.model, state=state, **reason)
+            if state.ended:
+                ENDED.labels(state).inc()
+        for left in record.transitions[known - 1 : -1]:
+            PHASE_SECONDS.labels(left.state).observe(left.seconds or 0)
         return record
 
     def _write(self, record: TrainingRecord) -> None:

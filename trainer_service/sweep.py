@@ -21,6 +21,7 @@ from trainer_service.schemas import DatasetRecord, DatasetState, TrainingRecord
 from trainer_service.shards import Shards
 from trainer_service.steps import EXTRACT_SHARD, READ_DATASET, Step
 from trainer_service.stores import Stores
+from trainer_service.work_metrics import STEPS_LOST
 
 #: A sweep every so many parts of the lease, and a step is lost when it is missing for as long.
 SWEEPS_PER_LEASE = 4
@@ -74,6 +75,7 @@ class Sweep:
         for step in lost:
             log.warning("lost and submitted again", step=step.id)
             del self._missing_since[step.id]
+        STEPS_LOST.inc(len(lost))
         return lost
 
     def _lost(self, idle: list[Step]) -> list[Step]:

@@ -1,14 +1,21 @@
-"""Runs the sweep in every worker: in its parent process, beside the tasks."""
+"""Runs the sweep in every worker, in its parent process, and says that the worker lives."""
 
+import os
+import socket
+from contextlib import suppress
 from typing import Any
 
 from celery import bootsteps
+from redis import RedisError
 
 from trainer_service.event_log import connect
 from trainer_service.queue import QueueView, TaskQueue
 from trainer_service.settings import TrainerSettings
 from trainer_service.stores import Stores
 from trainer_service.sweep import Sweep
+
+#: This process among all workers of all hosts.
+WORKER = f"{socket.gethostname()}:{os.getpid()}"
 
 
 class SweepStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery is untyped
@@ -18,17 +25,24 @@ class SweepStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery is unt
 
     def __init__(self, consumer: Any, **_: Any) -> None:
         settings = TrainerSettings()
+        self._view = QueueView(connect(settings.redis_url))
+        self._lease_seconds = settings.lease_seconds
         self._sweep = Sweep(
             Stores.open(settings),
-            QueueView(connect(settings.redis_url)),
+            self._view,
             TaskQueue(consumer.app),
             settings.lease_seconds,
         )
         self._timer: Any = None
 
     def start(self, consumer: Any) -> None:
+        self._turn()
+        self._timer = consumer.timer.call_repeatedly(self._sweep.interval, self._turn)
+
+    def _turn(self) -> None:
+        with suppress(RedisError, OSError):
+            self._view.sign_in(WORKER, self._lease_seconds)
         self._sweep()
-        self._timer = consumer.timer.call_repeatedly(self._sweep.interval, self._sweep)
 
     def stop(self, _: Any) -> None:
         if self._timer is not None:

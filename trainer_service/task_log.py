@@ -7,6 +7,7 @@ from structlog.contextvars import clear_contextvars
 
 from shared.logs import bind, get_logger
 from trainer_service.steps import READ_DATASET
+from trainer_service.work_metrics import TASK_SECONDS
 
 log = get_logger(__name__)
 
@@ -24,6 +25,8 @@ def begin(task: Any, args: tuple[Any, ...], **_: Any) -> None:
     log.debug("task started")
 
 
-def end(state: str, **_: Any) -> None:
-    log.info("task ended", state=state, seconds=round(time.monotonic() - _started, 3))
+def end(task: Any, state: str, **_: Any) -> None:
+    seconds = time.monotonic() - _started
+    TASK_SECONDS.labels(task.name).observe(seconds)
+    log.info("task ended", state=state, seconds=round(seconds, 3))
     clear_contextvars()

@@ -22,6 +22,7 @@ from trainer_service.progress import Ticker
 from trainer_service.publish import publish
 from trainer_service.schemas import CacheUse, DatasetRecord, State, TrainingRecord
 from trainer_service.shards import Shards
+from trainer_service.work_metrics import COMPUTE_SECONDS, FEATURES
 from trainer_service.worker_context import Worker
 
 log = get_logger(__name__)
@@ -108,6 +109,7 @@ def _prepare(worker: Worker, training_id: str, held: Lease) -> None:
         current.enter(State.BOTTLENECK)
 
     trainings.update(training_id, fill)
+    FEATURES.labels("reused").inc(len(reused))
     worker.board.start(training_id, State.BOTTLENECK, len(missing))
 
 
@@ -157,6 +159,8 @@ def _compute_shard(
         features_of.write(images, features, result.seconds)
     held.require()
     shards.finish(number, result)
+    FEATURES.labels("computed").inc(len(images))
+    COMPUTE_SECONDS.inc(result.seconds)
     ticker(len(images) + len(result.rejected), last=True)
 
 

@@ -8,6 +8,7 @@ from celery.signals import setup_logging
 from shared.logs import configure_logging
 from trainer_service.native_output import capture_native_output
 from trainer_service.settings import TrainerSettings
+from trainer_service.worker_metrics import keep_counts_in_files, serve_metrics
 
 
 def main() -> None:
@@ -18,6 +19,12 @@ def main() -> None:
     configure_logging("worker", settings.log_format, settings.log_level)
     # Whoever listens to this signal has set up logging; Celery leaves it alone then.
     setup_logging.connect(_keep_ours)
+    if settings.worker_metrics_port is not None:
+        keep_counts_in_files()
+        try:
+            serve_metrics(settings.host, settings.worker_metrics_port)
+        except OSError as error:
+            sys.exit(f"HEADSTART_WORKER_METRICS_PORT: can't listen: {error.strerror}.")
     from trainer_service.tasks import app
 
     app.worker_main(

@@ -8,9 +8,11 @@ import httpx
 import pytest
 from fastapi import FastAPI
 from fastapi.responses import StreamingResponse
+from prometheus_client import CollectorRegistry
 
 from shared.errors import NotFound
 from shared.logs import bind, get_logger
+from shared.metrics import HttpMetrics
 from shared.problems import add_problem_handlers
 from shared.requests import Requests
 
@@ -20,7 +22,7 @@ log = get_logger(__name__)
 def create_app() -> FastAPI:
     app = FastAPI()
     add_problem_handlers(app)
-    app.add_middleware(Requests)
+    app.add_middleware(Requests, metrics=HttpMetrics(CollectorRegistry()))
 
     @app.get("/pets/{name}")
     async def pets(name: str) -> str:

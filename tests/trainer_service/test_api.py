@@ -327,7 +327,7 @@ def test_without_redis_nothing_is_accepted_and_nothing_left_behind(settings):
 
 
 def test_with_redis_it_is_ready(call):
-    assert call("GET", "/readyz").json() == {"status": "ok", "problems": []}
+    assert call("GET", "/readyz").json() == {"status": "ok", "problems": [], "workers": []}
 
 
 def test_the_openapi_document_describes_both_kinds_of_body(call):

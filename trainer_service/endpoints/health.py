@@ -3,7 +3,7 @@
 import os
 
 import redis
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
 from trainer_service.endpoints.dependencies import CurrentTrainer
@@ -19,19 +19,22 @@ def healthz() -> dict[str, str]:
 
 
 @router.get("/readyz", responses={503: {"description": "Names what is not ready"}})
-def readyz(trainer: CurrentTrainer) -> JSONResponse:
-    """Tell whether trainings can be accepted, and if not, why not."""
-    problems = [problem for problem in (_redis(trainer), _store(trainer)) if problem]
-    status = "ok" if not problems else "not ready"
-    return JSONResponse({"status": status, "problems": problems}, 200 if not problems else 503)
+def readyz(request: Request, trainer: CurrentTrainer) -> JSONResponse:
+    """Tell whether trainings can be accepted, and if not, why not; and which workers live.
 
-
-def _redis(trainer: Trainer) -> str | None:
+    Without a worker they are accepted, too: they wait for one.
+    """
+    workers: list[str] = []
+    problems = []
     try:
-        trainer.stores.events.ping()
+        workers = request.app.state.view.workers()
     except (redis.RedisError, OSError) as error:
-        return f"Redis can't be reached: {error}"
-    return None
+        problems.append(f"Redis can't be reached: {error}")
+    if problem := _store(trainer):
+        problems.append(problem)
+    status = "not ready" if problems else "ok"
+    body = {"status": status, "problems": problems, "workers": workers}
+    return JSONResponse(body, 503 if problems else 200)
 
 
 def _store(trainer: Trainer) -> str | None:
