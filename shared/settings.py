@@ -57,6 +57,11 @@ class SharedSettings(BaseSettings):
     log_format: LogFormat = Field(
         default="console", description="Lines for people (console), or one JSON object each (json)."
     )
+    silence_seconds: float = Field(
+        default=30,
+        gt=0,
+        description="Seconds a client may be silent in the middle of its request; then it gets 408.",
+    )
     shutdown_seconds: int = Field(
         default=8, gt=0, description="Seconds that requests in flight get to finish at shutdown."
     )

@@ -10,6 +10,7 @@ from shared.guard.body_limit import BodyLimit
 from shared.guard.document import describe_access
 from shared.guard.keys import ApiKeys
 from shared.guard.origin import SameOrigin
+from shared.guard.patience import Patience
 from shared.guard.session import router
 from shared.security_headers import SecurityHeaders
 from shared.settings import SharedSettings
@@ -31,6 +32,7 @@ def add_guard(
     app.include_router(router)
     describe_access(app)
     # The one that is added last is met first.
+    app.add_middleware(Patience, seconds=settings.silence_seconds)
     app.add_middleware(BodyLimit, max_bytes=settings.max_json_bytes, streamed=streamed)
     app.add_middleware(
         AtOnce,
