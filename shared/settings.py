@@ -60,7 +60,7 @@ class SharedSettings(BaseSettings):
     silence_seconds: float = Field(
         default=30,
         gt=0,
-        description="Seconds a client may be silent in the middle of its request; then it gets 408.",
+        description="Seconds a client may be silent within a request; then it gets 408.",
     )
     shutdown_seconds: int = Field(
         default=8, gt=0, description="Seconds that requests in flight get to finish at shutdown."
