@@ -4,8 +4,9 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 DATA ?=
 ARCHITECTURE ?=
+FUZZ_SECONDS ?= 300
 
-.PHONY: demo up test lint format bench screenshots lock clean
+.PHONY: demo up test lint fuzz format bench screenshots lock clean
 
 demo: $(VENV)/.local
 	@$(BIN)/python -m launcher demo $(if $(DATA),--data "$(DATA)") $(if $(ARCHITECTURE),--architecture "$(ARCHITECTURE)")
@@ -21,6 +22,10 @@ lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# FUZZ_SECONDS each for the image decoder and for the archive reader; finds lie in var/fuzz.
+fuzz: $(VENV)/.fuzz
+	$(BIN)/python -m tests.fuzz.run $(FUZZ_SECONDS)
 
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
@@ -42,6 +47,10 @@ $(VENV)/.local: requirements/local.txt
 $(VENV)/.dev: requirements/dev.txt
 	@$(MAKE) --no-print-directory install REQUIREMENTS=$<
 	@touch $@ $(VENV)/.local
+
+$(VENV)/.fuzz: requirements/fuzz.txt
+	@$(MAKE) --no-print-directory install REQUIREMENTS=$<
+	@touch $@ $(VENV)/.dev $(VENV)/.local
 
 $(VENV)/.bench: requirements/bench.txt
 	@$(MAKE) --no-print-directory install REQUIREMENTS=$<
@@ -66,6 +75,7 @@ COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gene
 lock:
 	$(COMPILE) --upgrade -o requirements/dev.txt --extra trainer --extra worker --extra predictor --extra client --extra local --extra dev
 	$(COMPILE) -c requirements/dev.txt -o requirements/bench.txt --extra trainer --extra worker --extra predictor --extra client --extra local --extra dev --extra bench
+	$(COMPILE) -c requirements/dev.txt -o requirements/fuzz.txt --extra trainer --extra worker --extra predictor --extra client --extra local --extra dev --extra fuzz
 	$(COMPILE) -c requirements/dev.txt -o requirements/local.txt --extra trainer --extra worker --extra predictor --extra client --extra local
 	$(COMPILE) -c requirements/dev.txt -o requirements/trainer.txt --extra trainer
 	$(COMPILE) -c requirements/dev.txt -o requirements/worker.txt --extra worker
