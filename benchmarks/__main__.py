@@ -1,4 +1,4 @@
-"""`python -m benchmarks [bottleneck head training predictor overload swaps] [--quick]`."""
+"""`python -m benchmarks [NAME ...] [--quick]`: all but gpu, if none is named."""
 
 import argparse
 import json
@@ -7,11 +7,12 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from benchmarks import bottleneck, head, overload, predictor, swaps, training
+from benchmarks import bottleneck, costs, gpu, head, overload, predictor, swaps, training
 from benchmarks.images import benchmark_images
 from benchmarks.rows import Row, as_json, as_table
 
 SUITE = {
+    "costs": costs.run,
     "bottleneck": bottleneck.run,
     "head": head.run,
     "training": training.run,
@@ -19,6 +20,8 @@ SUITE = {
     "overload": overload.run,
     "swaps": swaps.run,
 }
+#: Measured only when it is named.
+NAMED = {"gpu": gpu.run}
 DIRECTORY = Path("var/bench")
 PAGE = Path("docs/benchmarks.md")
 LIBRARIES = ["keras", "tensorflow-cpu", "openvino", "numpy", "fastapi", "uvicorn"]
@@ -31,16 +34,18 @@ def main() -> None:
     rows: dict[str, list[Row]] = {}
     for name in arguments.benchmarks or SUITE:
         print(f"{name} ...", flush=True)
-        rows[name] = SUITE[name](directory, quick=arguments.quick)
+        rows[name] = (SUITE | NAMED)[name](directory, quick=arguments.quick)
         print(as_table(rows[name]), flush=True)
-    if not arguments.quick:
+    if not arguments.quick and not arguments.benchmarks:
         PAGE.write_text(_page(rows, benchmark_images(directory)[1]))
         print(f"written to {PAGE}")
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("benchmarks", nargs="*", choices=[*SUITE, []], help="all, if none is named")
+    parser.add_argument(
+        "benchmarks", nargs="*", choices=[*SUITE, *NAMED, []], help="all but gpu, if none is named"
+    )
     parser.add_argument("--quick", action="store_true", help="only show that it works")
     return parser
 
