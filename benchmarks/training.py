@@ -5,9 +5,7 @@ import random
 import shutil
 import threading
 import time
-from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -42,23 +40,14 @@ def run(directory: Path, *, quick: bool = False) -> list[Row]:
     with running_stack(home, datasets=datasets, weights=weights.path.parent) as stack:
         _train(stack, "warm", dataset={"path": str(counts[0])}, seed=1)
         shutil.rmtree(home / "store" / "features")
-        (small, small_peak), (large, large_peak) = [
-            _peak_of(stack, str(count), {"path": str(count)}) for count in counts
+        (small, small_peaks), (large, large_peaks) = [
+            _watched(stack, str(count), {"path": str(count)}) for count in counts
         ]
         again = _train(stack, "again", dataset=large["dataset"]["id"])
         first = _seconds_to_progress(stack, small["dataset"]["id"])
     return [
         *_cost_rows(small, large),
-        Row("training", f"{counts[0]} images", "peak memory of the worker", small_peak, "MB"),
-        Row(
-            "training",
-            f"{counts[1]} images",
-            "peak memory of the worker",
-            large_peak,
-            "MB",
-            large_peak / small_peak,
-            f"{counts[0]} images",
-        ),
+        *_memory_rows(small_peaks, large_peaks, counts),
         Row(
             "training",
             f"{counts[1]} images, features stored",
@@ -82,32 +71,27 @@ def _train(stack: Stack, model: str, **fields: object) -> Record:
     return record
 
 
-def _peak_of(stack: Stack, model: str, dataset: dict[str, str]) -> tuple[Record, float]:
-    with _peak_megabytes() as peak:
-        record = _train(stack, model, dataset=dataset)
-    return record, peak[0]
-
-
-@contextmanager
-def _peak_megabytes() -> Iterator[list[float]]:
-    """Watch the memory of the worker's processes, shared pages once each."""
-    peak = [0.0]
-    ended = threading.Event()
+def _watched(stack: Stack, model: str, dataset: dict[str, str]) -> tuple[Record, dict[str, float]]:
+    """Train, and return with the record the worker's peak memory in each phase, in MB."""
     workers = [
         process
         for process in psutil.Process().children(recursive=True)
         if "trainer_service.worker" in process.cmdline()
     ]
+    peaks: dict[str, float] = {}
+    ended = threading.Event()
 
     def watch() -> None:
         while not ended.wait(SAMPLE_SECONDS):
-            total = sum(process.memory_full_info().pss for process in workers)
-            peak[0] = max(peak[0], total / 2**20)
+            running = stack.trainer.get("/v1/trainings", params={"limit": 1}).json()
+            # Shared pages count once.
+            total = sum(process.memory_full_info().pss for process in workers) / 2**20
+            peaks[running[0]["state"]] = max(peaks.get(running[0]["state"], 0), total)
 
     thread = threading.Thread(target=watch)
     thread.start()
     try:
-        yield peak
+        return _train(stack, model, dataset=dataset), peaks
     finally:
         ended.set()
         thread.join()
@@ -123,6 +107,28 @@ def _seconds_to_progress(stack: Stack, dataset: str) -> float:
         if any(event["type"] == "progress" for event in page["events"]):
             return time.perf_counter() - started
         time.sleep(0.01)
+
+
+def _memory_rows(
+    small: dict[str, float], large: dict[str, float], counts: tuple[int, int]
+) -> list[Row]:
+    rows = []
+    for phase in ("bottleneck", "head"):
+        if phase in small and phase in large:
+            what = f"peak memory of the worker, {phase}"
+            rows += [
+                Row("training", f"{counts[0]} images", what, small[phase], "MB"),
+                Row(
+                    "training",
+                    f"{counts[1]} images",
+                    what,
+                    large[phase],
+                    "MB",
+                    large[phase] / small[phase],
+                    f"{counts[0]} images",
+                ),
+            ]
+    return rows
 
 
 def _cost_rows(small: Record, large: Record) -> list[Row]:

@@ -16,6 +16,9 @@ Truth = npt.NDArray[np.int64]
 #: Features that do not vary at all must not be divided by zero.
 SMALLEST_VARIANCE = 1e-12
 
+#: Rows of features that are looked at together, in float64.
+ROWS_AT_ONCE = 1024
+
 #: Share of the learning rate that the decaying schedules end at.
 FINAL_LEARNING_RATE = 0.01
 
@@ -103,7 +106,7 @@ def build_head(features: Features, labels: int, request: TrainingRequest) -> Any
     import keras
 
     mean = features.mean(axis=0, dtype=np.float64)
-    variance = float(features.var(axis=0, dtype=np.float64).mean())
+    variance = _variance(features, mean)
     layers: list[Any] = [
         keras.Input((features.shape[1],), name="features"),
         keras.layers.Normalization(
@@ -118,6 +121,15 @@ def build_head(features: Features, labels: int, request: TrainingRequest) -> Any
         ]
     layers.append(keras.layers.Dense(labels, activation="softmax", name="probabilities"))
     return keras.Sequential(layers, name="head")
+
+
+def _variance(features: Features, mean: npt.NDArray[np.float64]) -> float:
+    """Return the average variance of the features; in parts, so that memory hardly grows."""
+    parts = range(0, len(features), ROWS_AT_ONCE)
+    squares = sum(
+        float(np.square(features[start : start + ROWS_AT_ONCE] - mean).sum()) for start in parts
+    )
+    return squares / features.size
 
 
 def class_weights(truth: Truth, labels: int, request: TrainingRequest) -> Features:
