@@ -22,6 +22,15 @@ def test_every_benchmark_runs_and_prints_its_ratios(tmp_path):
         timeout=400,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    for subject in ("Keras guides", "the machine's limit", "as fast as fit", "requests/s"):
+    for subject in (
+        "HTTP and batching",
+        "Keras guides",
+        "the machine's limit",
+        "as fast as fit",
+        "features stored",
+        "requests/s",
+        "refused with 503",
+        "of a version that was served then",
+    ):
         assert subject in done.stdout
     assert "200:" in done.stdout
