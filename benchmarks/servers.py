@@ -14,6 +14,7 @@ import psutil
 
 from launcher.services import free_port
 
+ROOT = Path(__file__).parents[1]
 START_SECONDS = 120
 #: `make bench` puts it there.
 BENTOML = Path(sys.prefix) / "bentoml" / "bin" / "python"
@@ -65,7 +66,7 @@ def bentoml(model: Path) -> Iterator[Server]:
     port = str(free_port())
     service = ["bentoml", "serve", "benchmarks.peers.bentoml_openvino:Classifier"]
     environment = {"BENCH_MODEL": str(model), "BENTOML_DO_NOT_TRACK": "True"}
-    arguments = [*service, "--host", "127.0.0.1", "--port", port]
+    arguments = [*service, "--working-dir", str(ROOT), "--host", "127.0.0.1", "--port", port]
     with _server(arguments, port, "/readyz", environment, python=BENTOML) as server:
         yield server
 
@@ -90,7 +91,8 @@ def _server(
         _wait(f"{base}{probe}", process)
         yield Server(f"{base}/v1/predict", process, time.perf_counter() - started)
     finally:
-        family = psutil.Process(process.pid).children(recursive=True)
+        running = process.poll() is None
+        family = psutil.Process(process.pid).children(recursive=True) if running else []
         process.terminate()
         try:
             process.wait(15)
