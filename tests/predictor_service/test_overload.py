@@ -136,9 +136,11 @@ def test_overload_is_refused_in_time_and_leaves_nothing_behind(store, start_pred
     assert outcome.broken == 0
     assert {status for status in outcome.statuses if status >= 500} == {503}
     assert outcome.statuses[200] > 0
-    # Who gets in waits for no more than the queue before it, at the speed that is left.
-    accepted_rate = len(outcome.latencies) / SECONDS
-    assert statistics.quantiles(outcome.latencies, n=100)[98] < 1 + 3 * MAX_QUEUE / accepted_rate
+    # Who gets in waits for no more than the queue before it; without its bound these would grow
+    # with the length of the round.
+    cuts = statistics.quantiles(outcome.latencies, n=100)
+    assert cuts[49] < 2
+    assert cuts[98] < 5
     assert memory.growth() < 60
     assert predictor.process.poll() is None
 
