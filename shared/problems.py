@@ -118,6 +118,9 @@ def _problem_schema() -> dict[str, Any]:
 
 _WORDS = {
     "extra_forbidden": "there is no such field",
+    "int_parsing": "Input should be a whole number",
+    "int_from_float": "Input should be a whole number",
+    "float_parsing": "Input should be a number",
     "model_type": "Input should be an object",
     "model_attributes_type": "Input should be an object",
 }

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import expect
 
 from shared.manifest import GOLDEN_FILE
-from tests.browser import drop_from_disk, running_browser, watched_page
+from tests.browser import drop_from_disk, faint_texts, running_browser, watched_page
 from tests.predictor_process import running_predictor
 from tests.tiny_model import LABELS, picture, publish_tiny_model
 
@@ -230,6 +230,7 @@ def test_a_phone_s_width_is_enough(open_page, still_predictor, scheme):
         expect(page.get_by_role("article").get_by_role("listitem")).to_have_count(3)
 
         assert page.evaluate("document.documentElement.scrollWidth") == 360
+        assert faint_texts(page) == []
 
 
 def test_a_hidden_page_does_not_ask(open_page, still_predictor):

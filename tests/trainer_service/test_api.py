@@ -162,6 +162,9 @@ def test_a_wrong_field_of_a_field_is_named(call, fields, named):
             "dataset: Input should be the id of a dataset, or an object with a path. Received: 5",
         ),
         ({"dataset": {"path": "pets", "at": 1}}, "dataset.at: there is no such field"),
+        ({"epochs": "many"}, "epochs: Input should be a whole number. Received: 'many'"),
+        ({"epochs": 1.5}, "epochs: Input should be a whole number. Received: 1.5"),
+        ({"dropout": "some"}, "dropout: Input should be a number. Received: 'some'"),
         ({"split": "half"}, "split: Input should be an object. Received: 'half'"),
         (
             {"model": "my model"},

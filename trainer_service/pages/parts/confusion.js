@@ -54,7 +54,7 @@ function cell(labels, matrix, truth, predicted) {
       tabindex: -1,
       "aria-pressed": "false",
       "aria-label": `${plural(number, "picture")} of ${labels[truth]} taken for ${labels[predicted]}`,
-      vars: { "--share": (number && 0.15 + 0.85 * share).toFixed(3) },
+      vars: { "--share": (number && 0.3 + 0.7 * share).toFixed(3) },
     },
     number === 0 ? "·" : String(number),
   );
