@@ -10,6 +10,7 @@ HeadstartError
 ├── InvalidImage             422   bytes that are no usable picture
 ├── TooLarge                 413   a limit of the settings was exceeded
 ├── UnsupportedMedia         415
+├── StorageFull              507   the disk of the store is full
 ├── Unavailable              503   Redis away, no model yet, queue full
 ├── VersionCorrupt                 a published version that must not be served
 └── TrainingCancelled              ends the phases of a cancelled training
@@ -100,6 +101,14 @@ class InvalidImage(HeadstartError):
 class TooLarge(HeadstartError):
     status = 413
     title = "Too large"
+
+
+class StorageFull(HeadstartError):
+    status = 507
+    title = "Storage full"
+
+    def __init__(self) -> None:
+        super().__init__("There is no space left on the disk of the store.")
 
 
 class UnsupportedMedia(HeadstartError):

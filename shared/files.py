@@ -1,9 +1,11 @@
 """Files that are either complete or absent."""
 
+import errno
 import fcntl
 import hashlib
 import os
 import secrets
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,6 +14,8 @@ from typing import IO, Any
 
 PATIENCE_SECONDS = 10.0
 LOOK_SECONDS = 0.002
+#: With so little free, writing has filled the disk: libraries write what fits before they fail.
+NOTHING_LEFT_BYTES = 1 << 20
 
 
 @contextmanager
@@ -36,11 +40,62 @@ def atomic_write(path: Path, data: bytes) -> None:
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold the lock file `path` alone among all processes; the lock dies with its holder."""
-    with path.open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+def working_directory(path: Path) -> Iterator[Path]:
+    """Make a directory for work in progress, and remove what is left of it at the end.
+
+    It is locked meanwhile, so that `remove_if_abandoned` knows that of a process that was killed.
+    """
+    path.mkdir(parents=True)
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH)
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+        os.close(descriptor)
+
+
+def remove_if_abandoned(path: Path, seconds: float) -> bool:
+    """Remove a working directory whose process is gone, and tell whether that was so.
+
+    Args:
+        path: the directory.
+        seconds: how old it has to be: between its making and its locking lies an instant.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if time.time() - os.fstat(descriptor).st_mtime < seconds:
+            return False
+        shutil.rmtree(path, ignore_errors=True)
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(descriptor)
+    return True
+
+
+def is_disk_full(error: BaseException) -> bool:
+    return isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}
+
+
+@contextmanager
+def full_disk_named(directory: Path, needed: int = NOTHING_LEFT_BYTES) -> Iterator[None]:
+    """Turn what libraries raise when the disk of `directory` is full into what the system says.
+
+    Args:
+        directory: where they write.
+        needed: with fewer bytes free than that, whatever is raised is put down to the disk.
+    """
+    try:
         yield
+    except Exception as error:
+        if is_disk_full(error) or shutil.disk_usage(directory).free > needed:
+            raise
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(directory)) from error
 
 
 @contextmanager

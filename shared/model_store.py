@@ -10,7 +10,6 @@ import json
 import os
 import re
 import secrets
-import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +17,14 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from shared.errors import ModelNotFound, VersionCorrupt, VersionNotFound
-from shared.files import atomic_write, locked, sha256_file, sync_directory, sync_tree
+from shared.files import (
+    atomic_write,
+    locked_briefly,
+    sha256_file,
+    sync_directory,
+    sync_tree,
+    working_directory,
+)
 from shared.identifiers import is_model_name
 from shared.manifest import GOLDEN_FILE, MANIFEST_FILE, FileEntry, GoldenImage, Manifest
 
@@ -28,6 +34,10 @@ OPENVINO_INT8_MODEL = "openvino/int8.xml"
 KERAS_MODEL = "model.keras"
 REPORT_FILE = "report/evaluation.json"
 REPORT_PAGE = "report/index.html"
+
+STAGING = ".staging-"
+#: Numbering a version and renaming it takes well under a second; who takes so long hangs.
+PUBLISHING_SECONDS = 60.0
 
 _VERSION = re.compile(r"0|[1-9][0-9]{0,17}")
 
@@ -110,12 +120,8 @@ class ModelStore:
     @contextmanager
     def stage(self, name: str) -> Iterator[Path]:
         """Yield an empty directory for a version in the making; what is left of it is removed."""
-        directory = self._model(name) / f".staging-{secrets.token_hex(6)}"
-        directory.mkdir(parents=True)
-        try:
+        with working_directory(self._model(name) / f"{STAGING}{secrets.token_hex(6)}") as directory:
             yield directory
-        finally:
-            shutil.rmtree(directory, ignore_errors=True)
 
     def publish(
         self,
@@ -136,7 +142,8 @@ class ModelStore:
         """
         model = self._model(manifest.model)
         files = _describe(staging)
-        with locked(model / ".lock"):
+        sync_tree(staging)  # the most of it, before others have to wait
+        with locked_briefly(model / ".lock", PUBLISHING_SECONDS):
             if (existing := self.published_by(manifest.model, manifest.training_id)) is not None:
                 return existing
             version = max(self._integers(model), default=0) + 1

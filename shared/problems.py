@@ -11,7 +11,8 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from shared.errors import HeadstartError, Unauthorized, Unavailable
+from shared.errors import HeadstartError, StorageFull, Unauthorized, Unavailable
+from shared.files import is_disk_full
 from shared.logs import get_logger, request_id
 
 log = get_logger(__name__)
@@ -90,12 +91,19 @@ class UnexpectedErrors:
 
         try:
             await self._app(scope, receive, watched_send)
-        except Exception:
+        except Exception as error:
             if begun or scope["type"] != "http":
                 raise
             log.exception("failed", method=scope["method"], path=scope["path"])
-            detail = "Something went wrong here; the log says what."
-            await problem_response(500, "Internal error", detail)(scope, receive, send)
+            await _unexpected(error)(scope, receive, send)
+
+
+def _unexpected(error: Exception) -> ProblemResponse:
+    if is_disk_full(error):
+        full = StorageFull()
+        return problem_response(full.status, full.title, full.detail)
+    detail = "Something went wrong here; the log says what."
+    return problem_response(500, "Internal error", detail)
 
 
 def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:

@@ -26,7 +26,7 @@ from shared.engines import (
 from shared.engines.openvino_runtime import load_openvino
 from shared.engines.tensorflow_engine import load_tensorflow
 from shared.errors import WeightsUnavailable
-from shared.files import sync_tree
+from shared.files import full_disk_named, sync_tree
 from shared.settings import EngineChoice, PrecisionChoice
 from trainer_service.tracing import trace
 from trainer_service.weights import Weights
@@ -137,7 +137,14 @@ def convert(model: Any) -> Any:
 
 def save_ir(model: Any, path: Path) -> None:
     """Write an `openvino.Model` as `path` (XML) and its weights beside it, in float32."""
-    load_openvino().save_model(model, path, compress_to_fp16=False)
+    # OpenVINO removes what did not fit before it raises.
+    with full_disk_named(path.parent, _bytes_of_weights(model)):
+        load_openvino().save_model(model, path, compress_to_fp16=False)
+
+
+def _bytes_of_weights(model: Any) -> int:
+    constants = (node for node in model.get_ops() if node.get_type_name() == "Constant")
+    return sum(constant.get_byte_size() for constant in constants)
 
 
 def feature_space(architecture: Architecture, weights: Weights, precision: Precision) -> str:

@@ -46,8 +46,12 @@ def create_from_upload(
     record = new_dataset(source, path=False, submitted=submitted, dataset_id=dataset_id)
     directory = datasets.directory(record.id)
     directory.mkdir(parents=True, exist_ok=True)
-    upload.rename(directory / UPLOAD_FILE)
-    datasets.create(record)
+    try:
+        upload.rename(directory / UPLOAD_FILE)
+        datasets.create(record)
+    except OSError:
+        datasets.delete(record.id)
+        raise
     return record
 
 

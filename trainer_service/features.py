@@ -16,9 +16,20 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from shared.errors import HeadstartError
 from shared.files import atomic_write, atomic_writer
 
 Features = npt.NDArray[np.float32]
+
+
+class FeaturesGone(HeadstartError):
+    title = "Features gone"
+
+    def __init__(self, images: int) -> None:
+        super().__init__(
+            f"The features of {images} images were removed while the training ran. Submitted "
+            "again, it computes them anew."
+        )
 
 
 class Row(NamedTuple):
@@ -56,7 +67,11 @@ class FeatureStore:
         self._directory.mkdir(parents=True, exist_ok=True)
         shard = hashlib.sha256("".join(images).encode()).hexdigest()[:32]
         with atomic_writer(self._directory / f"{shard}.npy") as file:
-            np.save(file, features)
+            # Like np.save, which on a full disk says neither that it is full nor which file it was.
+            np.lib.format.write_array_header_1_0(
+                file, np.lib.format.header_data_from_array_1_0(features)
+            )
+            file.write(np.ascontiguousarray(features).data)
         index = json.dumps({"images": list(images), "seconds": seconds})
         atomic_write(self._directory / f"{shard}.json", index.encode())
 
@@ -64,16 +79,21 @@ class FeatureStore:
         """Return the features of the images, in their order: float32 (n, feature_size).
 
         Raises:
-            KeyError: an image has no features here.
+            FeaturesGone: an image has no features here.
         """
         rows = self.locate()
+        if gone := sum(sha256 not in rows for sha256 in images):
+            raise FeaturesGone(gone)
         places: dict[str, list[tuple[int, int]]] = {}
         for position, sha256 in enumerate(images):
             row = rows[sha256]
             places.setdefault(row.shard, []).append((position, row.position))
         features: Features | None = None
         for shard, pairs in places.items():
-            stored = np.load(self._directory / f"{shard}.npy", mmap_mode="r")
+            try:
+                stored = np.load(self._directory / f"{shard}.npy", mmap_mode="r")
+            except FileNotFoundError:
+                raise FeaturesGone(len(pairs)) from None
             if features is None:
                 features = np.empty((len(images), stored.shape[1]), np.float32)
             positions, indices = np.array(pairs).T

@@ -12,6 +12,7 @@ from pydantic import TypeAdapter
 from shared.architectures import PREPROCESSING_VERSION, Architecture, find_architecture
 from shared.engines import Pixels, Precision, load_version_engine, select_engine, serving_precisions
 from shared.errors import HeadstartError
+from shared.files import full_disk_named
 from shared.images import decode
 from shared.manifest import (
     GOLDEN_FILE,
@@ -65,11 +66,12 @@ def publish(
         ir = backbone_ir(architecture, resolved, worker.settings.store / BACKBONES)
         backbone = cached_backbone(architecture, resolved)
         watch()
-        export_version(backbone, fitted.head.model, staging, backbone_ir=ir)
-        watch()
-        quantization = _quantization(worker, record, fitted, staging)
-        watch()
-        _write_golden(worker, record, fitted, architecture, staging)
+        with full_disk_named(staging):
+            export_version(backbone, fitted.head.model, staging, backbone_ir=ir)
+            watch()
+            quantization = _quantization(worker, record, fitted, staging)
+            watch()
+            _write_golden(worker, record, fitted, architecture, staging)
         _write_evaluation(record, fitted, staging)
 
         def complete(manifest: Manifest) -> None:

@@ -9,6 +9,7 @@ from trainer_service.dataset.reader import read_dataset
 from trainer_service.dataset.records import DatasetLimits, ImageRecord, image_path, load_images
 from trainer_service.datasets import UPLOAD_FILE, locate
 from trainer_service.lease import WorkersDied, require_survivable
+from trainer_service.outcome import in_words
 from trainer_service.record_store import RecordStore
 from trainer_service.schemas import DatasetRecord, DatasetState, ErrorInfo, RejectedImage
 from trainer_service.settings import TrainerSettings
@@ -58,12 +59,13 @@ def read(
 
     Raises:
         InvalidDataset, TooLarge: nothing can be trained on it; the record says the same.
+        OSError: it could not be read now, as on a full disk; it is read anew when it is asked for.
     """
     with datasets.lease_in_turn(dataset_id, waiting) as held:
         record = datasets.get(dataset_id)
         if record.state == DatasetState.READY:
             return record
-        if record.state == DatasetState.FAILED and record.error is not None:
+        if record.error is not None and not record.error.transient:
             raise InvalidDataset(record.error.detail)
         datasets.update(dataset_id, _set_reading)
         try:
@@ -112,19 +114,20 @@ def _read(
 
 def _set_reading(record: DatasetRecord) -> None:
     record.state = DatasetState.READING
+    record.error = None
 
 
 def _record_failure(
     datasets: RecordStore[DatasetRecord], dataset_id: str, error: Exception
 ) -> None:
     permanent = isinstance(error, InvalidDataset | TooLarge | WorkersDied)
+    transient = isinstance(error, OSError)
 
     def fail(record: DatasetRecord) -> None:
-        # What is not the data's own fault (a cancelled training, a full disk) can be tried again.
-        record.state = DatasetState.FAILED if permanent else DatasetState.QUEUED
-        record.error = (
-            ErrorInfo(type=type(error).__name__, detail=str(error)) if permanent else None
-        )
-        record.submitted &= not isinstance(error, OSError)
+        # A cancelled training is no fault of the dataset's.
+        record.state = DatasetState.FAILED if permanent or transient else DatasetState.QUEUED
+        if permanent or transient:
+            detail = in_words(error)
+            record.error = ErrorInfo(type=type(error).__name__, detail=detail, transient=transient)
 
     datasets.update(dataset_id, fail)

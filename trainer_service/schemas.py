@@ -164,8 +164,11 @@ class CacheUse(_Part):
 
 
 class ErrorInfo(_Part):
+    """What went wrong; `transient` if it was the machine, so that it can be tried again."""
+
     type: str
     detail: str
+    transient: bool = False
 
 
 class TrainingRecord(BaseRecord):

@@ -23,7 +23,6 @@ from trainer_service.schemas import (
     ArchitectureStatus,
     DatasetPath,
     DatasetRecord,
-    DatasetState,
     ModelStatus,
     State,
     TrainingDataset,
@@ -172,8 +171,8 @@ def _make_training(
     weights.require_weights(architecture, trainer.settings)
     dataset, made = _dataset_of(trainer, request, upload, name)
     record = _new_training(training_id, request, architecture.id, dataset)
-    trainer.stores.trainings.create(record)
     try:
+        trainer.stores.trainings.create(record)
         trainer.queue.prepare(record.id)
     except Exception:
         trainer.stores.trainings.delete(record.id)
@@ -365,7 +364,7 @@ def _from_path(trainer: Trainer, path: str) -> DatasetRecord:
 
 def _existing(trainer: Trainer, dataset_id: str) -> DatasetRecord:
     record = trainer.stores.datasets.get(dataset_id)
-    if record.state == DatasetState.FAILED and record.error is not None:
+    if record.error is not None and not record.error.transient:
         raise InvalidRequest(f"dataset: {dataset_id} can't be trained on: {record.error.detail}")
     return record
 

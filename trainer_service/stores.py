@@ -20,6 +20,8 @@ log = get_logger(__name__)
 
 #: What only a training that has not ended needs, in its directory.
 SHARDS = "shards"
+#: Where the files of requests lie until they become datasets, a directory for each request.
+UPLOADS = "uploads"
 
 
 class TrainingStore(RecordStore[TrainingRecord]):

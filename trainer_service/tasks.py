@@ -70,5 +70,5 @@ def read_dataset(dataset_id: str) -> None:
     context = worker()
     try:
         reading.read(context.stores.datasets, context.settings, dataset_id)
-    except HeadstartError as error:
+    except (HeadstartError, OSError) as error:
         log.info("refused", reason=str(error))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from trainer_service.features import FeatureStore
+from trainer_service.features import FeaturesGone, FeatureStore
 
 
 def rows(*values):
@@ -42,7 +42,7 @@ def test_a_shard_without_its_index_does_not_exist(features, tmp_path):
         index.unlink()
 
     assert features.locate() == {}
-    with pytest.raises(KeyError):
+    with pytest.raises(FeaturesGone):
         features.read(["a"])
 
 

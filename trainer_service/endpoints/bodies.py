@@ -16,7 +16,9 @@ from pydantic import BaseModel, ValidationError
 from starlette.requests import ClientDisconnect
 
 from shared.errors import InvalidRequest, TooLarge, UnsupportedMedia
+from shared.files import working_directory
 from trainer_service.settings import TrainerSettings
+from trainer_service.stores import UPLOADS
 from trainer_service.uploads import FolderField, receive_upload
 
 ARCHIVE_FIELD = "archive"
@@ -48,12 +50,11 @@ async def read_body(request: Request, settings: TrainerSettings) -> AsyncIterato
     if kind == "application/json":
         yield Body(_json_object(await _bounded(request, settings.max_json_bytes)))
     elif kind == "multipart/form-data":
-        directory = settings.store / "uploads" / secrets.token_hex(8)
-        directory.mkdir(parents=True)
-        try:
-            yield await _multipart(request, settings, directory)
-        finally:
-            await run_in_threadpool(shutil.rmtree, directory, ignore_errors=True)
+        with working_directory(settings.store / UPLOADS / secrets.token_hex(8)) as directory:
+            try:
+                yield await _multipart(request, settings, directory)
+            finally:
+                await run_in_threadpool(shutil.rmtree, directory, ignore_errors=True)
     else:
         raise UnsupportedMedia(
             "Content-Type: expected application/json, or multipart/form-data with the file field "

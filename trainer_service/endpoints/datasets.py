@@ -31,7 +31,7 @@ router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
 @router.post(
     "",
     status_code=202,
-    responses=responses(409, 413, 415, 422, 503),
+    responses=responses(409, 413, 415, 422, 503, 507),
     openapi_extra=body_of(DatasetPath),
 )
 async def submit_dataset(

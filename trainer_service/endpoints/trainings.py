@@ -20,7 +20,7 @@ router = APIRouter(prefix="/v1/trainings", tags=["trainings"])
 @router.post(
     "",
     status_code=202,
-    responses=responses(404, 409, 413, 415, 422, 503),
+    responses=responses(404, 409, 413, 415, 422, 503, 507),
     openapi_extra=body_of(TrainingRequest),
 )
 async def submit_training(
