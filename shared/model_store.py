@@ -16,7 +16,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from shared.errors import ModelNotFound, VersionCorrupt, VersionNotFound
+from shared.errors import Conflict, ModelNotFound, VersionCorrupt, VersionNotFound
 from shared.files import (
     atomic_write,
     locked_briefly,
@@ -36,6 +36,8 @@ REPORT_FILE = "report/evaluation.json"
 REPORT_PAGE = "report/index.html"
 
 STAGING = ".staging-"
+REMOVED = ".removed-"
+HIGHEST_FILE = ".highest"
 #: Numbering a version and renaming it takes well under a second; who takes so long hangs.
 PUBLISHING_SECONDS = 60.0
 
@@ -146,7 +148,7 @@ class ModelStore:
         with locked_briefly(model / ".lock", PUBLISHING_SECONDS):
             if (existing := self.published_by(manifest.model, manifest.training_id)) is not None:
                 return existing
-            version = max(self._integers(model), default=0) + 1
+            version = max([self._highest_removed(model), *self._integers(model)]) + 1
             final = manifest.model_copy(update={"version": version, "files": files})
             complete(final)
             final = final.model_copy(update={"files": _describe(staging, known=files)})
@@ -155,6 +157,27 @@ class ModelStore:
             staging.rename(model / str(version))
             sync_directory(model)
         return version
+
+    def remove(self, name: str, version: int) -> None:
+        """Remove a version; its number is not given out again.
+
+        Raises:
+            ModelNotFound, VersionNotFound: there is no such version.
+            Conflict: it is what is to be served: the pinned version, or else the newest.
+        """
+        model, versions, pinned = self.root / name, self.versions(name), self.pinned(name)
+        directory = self.directory(name, version)
+        if version == pinned:
+            raise Conflict(f"Version {version} of model {name!r} is pinned: un-pin it first.")
+        if pinned is None and version == versions[-1]:
+            raise Conflict(
+                f"Version {version} of model {name!r} is the newest, and so the one that is "
+                "served: pin another one first."
+            )
+        with working_directory(model / f"{REMOVED}{secrets.token_hex(6)}") as removed:
+            highest = max(versions[-1], self._highest_removed(model))
+            atomic_write(model / HIGHEST_FILE, str(highest).encode())
+            directory.rename(removed / str(version))
 
     def published_by(self, name: str, training_id: str) -> int | None:
         """Return the version that a training has published, if it has."""
@@ -166,6 +189,14 @@ class ModelStore:
             if manifest.training_id == training_id:
                 return version
         return None
+
+    @staticmethod
+    def _highest_removed(model: Path) -> int:
+        """Return the highest number that a version had when one was removed, 0 if none was."""
+        try:
+            return int((model / HIGHEST_FILE).read_text())
+        except (FileNotFoundError, ValueError):
+            return 0
 
     @staticmethod
     def _integers(directory: Path) -> list[int]:

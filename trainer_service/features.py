@@ -9,7 +9,9 @@ an image is known by the SHA-256 of its bytes, so any dataset that holds the ima
 
 import hashlib
 import json
-from collections.abc import Sequence
+import os
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -55,6 +57,12 @@ class FeatureStore:
             for index, sha256 in enumerate(shard["images"]):
                 rows[sha256] = Row(file.stem, index, seconds)
         return rows
+
+    def use(self, shards: Iterable[str]) -> None:
+        """Note that shards are used: what is used least is removed first."""
+        for shard in shards:
+            with suppress(FileNotFoundError):
+                os.utime(self._directory / f"{shard}.json")
 
     def write(self, images: Sequence[str], features: Features, seconds: float) -> None:
         """Store one shard; writing the same images again replaces it.

@@ -18,6 +18,7 @@ from trainer_service.idempotency import fingerprint
 from trainer_service.outcome import end
 from trainer_service.progress import ProgressBoard
 from trainer_service.queue import TaskQueue
+from trainer_service.retention import users_of
 from trainer_service.room import require_room_for_dataset, require_room_for_training
 from trainer_service.schemas import (
     ArchitectureStatus,
@@ -278,6 +279,34 @@ def stop_training(trainer: Trainer, training_id: str) -> TrainingRecord:
     return trainer.stores.trainings.update(training_id, stop)
 
 
+def delete_training(trainer: Trainer, training_id: str) -> None:
+    """Remove a training that has ended; the version that it has published stays.
+
+    Raises:
+        Conflict: it has not ended.
+    """
+    record = trainer.stores.trainings.get(training_id)
+    if not record.state.ended:
+        raise Conflict(f"Training {training_id!r} is {record.state}: cancel it first.")
+    trainer.stores.trainings.delete(training_id)
+
+
+def delete_dataset(trainer: Trainer, dataset_id: str) -> None:
+    """Remove a dataset and its images.
+
+    Raises:
+        Conflict: it is being read, or a training on it has not ended.
+    """
+    datasets_ = trainer.stores.datasets
+    users = users_of(trainer.stores, datasets_.get(dataset_id))
+    if users:
+        raise Conflict(f"Dataset {dataset_id!r} is in use: training {users[0]!r} has not ended.")
+    with datasets_.lease(dataset_id) as held:
+        if held is None:
+            raise Conflict(f"Dataset {dataset_id!r} is being read.")
+        datasets_.delete(dataset_id)
+
+
 def list_architectures(trainer: Trainer) -> list[ArchitectureStatus]:
     """Return every row of the catalogue with whether its weights can be had now."""
     statuses = []
@@ -330,6 +359,16 @@ def get_model(trainer: Trainer, name: str) -> ModelStatus:
 def pin_model(trainer: Trainer, name: str, version: int | None) -> ModelStatus:
     trainer.stores.models.pin(name, version)
     return get_model(trainer, name)
+
+
+def delete_version(trainer: Trainer, name: str, version: int) -> None:
+    """Remove a version that is not the one to be served.
+
+    Raises:
+        ModelNotFound, VersionNotFound: there is none of that name or number.
+        Conflict: it is pinned, or no version is and it is the newest.
+    """
+    trainer.stores.models.remove(name, version)
 
 
 def _published(trainer: Trainer, training_id: str) -> Path:

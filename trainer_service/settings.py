@@ -72,6 +72,23 @@ class TrainerSettings(SharedSettings):
     max_dataset_bytes: int = Field(
         default=32 * GIB, gt=0, description="Largest dataset once unpacked, in bytes."
     )
+    keep_versions: int = Field(
+        default=0, ge=0, description="Newest sound versions of each model that are kept; 0: all."
+    )
+    keep_trainings_days: float = Field(
+        default=0, ge=0, description="Days after its end that a training is kept; 0: always."
+    )
+    keep_datasets_days: float = Field(
+        default=0,
+        ge=0,
+        description="Days that a dataset is kept that no kept training was on; 0: always.",
+    )
+    keep_features_days: float = Field(
+        default=90, ge=0, description="Days that features are kept unused; 0: always."
+    )
+    keep_features_bytes: int = Field(
+        default=0, ge=0, description="Most bytes of features that are kept; 0: no limit."
+    )
     max_dataset_files: int = Field(
         default=1_000_000, gt=0, description="Most files that one archive or folder may hold."
     )

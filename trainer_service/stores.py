@@ -54,7 +54,11 @@ class TrainingStore(RecordStore[TrainingRecord]):
         super()._write(record)
         self._events.tell(record)
         if record.state.ended:
-            shutil.rmtree(self.directory(record.id) / SHARDS, ignore_errors=True)
+            self.clear(record.id)
+
+    def clear(self, training_id: str) -> None:
+        """Remove what only a training that has not ended needs."""
+        shutil.rmtree(self.directory(training_id) / SHARDS, ignore_errors=True)
 
 
 @dataclass(frozen=True, slots=True)

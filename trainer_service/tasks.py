@@ -13,6 +13,7 @@ from trainer_service import reading, task_log, training
 from trainer_service.celery_app import create_celery
 from trainer_service.progress import ProgressBoard
 from trainer_service.queue import WorkerQueue
+from trainer_service.retention_step import RetentionStep
 from trainer_service.settings import TrainerSettings
 from trainer_service.steps import EXTRACT_SHARD, FINISH, PREPARE, READ_DATASET
 from trainer_service.stores import Stores
@@ -23,7 +24,7 @@ log = get_logger(__name__)
 
 settings = TrainerSettings()
 app: Celery = create_celery(settings)
-app.steps["consumer"].add(SweepStep)
+app.steps["consumer"].update({SweepStep, RetentionStep})
 task_prerun.connect(task_log.begin)
 task_postrun.connect(task_log.end)
 

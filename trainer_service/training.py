@@ -94,9 +94,11 @@ def _prepare(worker: Worker, training_id: str, held: Lease) -> None:
     images = reading.used_images(worker.stores.datasets, dataset.id)
     split(record, images)  # refuses too small a dataset before anything is computed
     precision = planned_precision(worker.settings)
-    known = feature_store(worker.settings, architecture, resolved, precision).locate()
+    features = feature_store(worker.settings, architecture, resolved, precision)
+    known = features.locate()
     missing = [image for image in images if image.sha256 not in known]
     reused = [known[image.sha256] for image in images if image.sha256 in known]
+    features.use({row.shard for row in reused})
     held.require()  # a new plan would undo what whoever has taken over has done since
     Shards(trainings.directory(training_id)).plan(_located(worker, dataset, missing), precision)
 

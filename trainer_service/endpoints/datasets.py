@@ -76,6 +76,12 @@ def list_datasets(trainer: CurrentTrainer) -> list[DatasetRecord]:
     return trainer.stores.datasets.list()
 
 
+@router.delete("/{dataset_id}", status_code=204, responses=responses(404, 409))
+def delete_dataset(dataset_id: str, trainer: CurrentTrainer) -> None:
+    """Remove a dataset that no training needs any more, and its images."""
+    service.delete_dataset(trainer, dataset_id)
+
+
 @router.get("/{dataset_id}", responses=responses(404))
 def get_dataset(dataset_id: str, trainer: CurrentTrainer) -> DatasetRecord:
     """Tell a dataset's labels, counts, and the verdict on every image that was rejected."""

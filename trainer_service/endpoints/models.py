@@ -22,6 +22,12 @@ def get_model(name: str, trainer: CurrentTrainer) -> ModelStatus:
     return service.get_model(trainer, name)
 
 
+@router.delete("/{name}/versions/{version}", status_code=204, responses=responses(404, 409, 422))
+def delete_version(name: str, version: int, trainer: CurrentTrainer) -> None:
+    """Remove a version that is not the one to be served: that is the pinned, or else the newest."""
+    service.delete_version(trainer, name, version)
+
+
 @router.put("/{name}/pin", responses=responses(404, 422))
 def pin_model(name: str, pin: PinRequest, trainer: CurrentTrainer) -> ModelStatus:
     """Pin a model to one version, or with null let the predictor follow the newest again."""

@@ -73,3 +73,9 @@ def cancel_training(training_id: str, trainer: CurrentTrainer) -> TrainingRecord
 def stop_training(training_id: str, trainer: CurrentTrainer) -> TrainingRecord:
     """End the head phase now; the best head so far is evaluated and published."""
     return service.stop_training(trainer, training_id)
+
+
+@router.delete("/{training_id}", status_code=204, responses=responses(404, 409))
+def delete_training(training_id: str, trainer: CurrentTrainer) -> None:
+    """Remove a training that has ended; the version that it has published stays."""
+    service.delete_training(trainer, training_id)

@@ -1,0 +1,238 @@
+"""What is removed by itself and what on request; and above all what is not."""
+
+import os
+import time
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pytest
+
+from shared.files import working_directory
+from shared.identifiers import new_id
+from shared.model_store import ModelStore
+from tests.tiny_model import publish_tiny_model
+from tests.trainer_service.test_api import call, post, settings
+from trainer_service.features import FeatureStore
+from trainer_service.retention import DAY, Retention
+from trainer_service.schemas import (
+    DatasetRecord,
+    DatasetState,
+    State,
+    TrainingDataset,
+    TrainingRecord,
+    TrainingRequest,
+    Transition,
+)
+from trainer_service.stores import Stores
+
+__all__ = ["call", "settings"]
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+def stores(settings):
+    return Stores.open(settings)
+
+
+@pytest.fixture
+def retain(stores, settings):
+    """Run the retention with some settings, so many days from now."""
+
+    def retain(days=0.0, **kept):
+        now = time.time() + days * DAY
+        return Retention(stores, settings.model_copy(update=kept), lambda: now)()
+
+    return retain
+
+
+def a_training(stores, state=State.SUCCEEDED, dataset="20260101-000000-aaaaaa", days=0.0):
+    at = datetime.now(UTC) - timedelta(days=days)
+    record = TrainingRecord(
+        id=new_id(),
+        created_at=at,
+        model="colours",
+        architecture="efficientnet_lite0",
+        state=state,
+        dataset=TrainingDataset(id=dataset),
+        transitions=[Transition(state=state, at=at)],
+        request=TrainingRequest(),
+    )
+    stores.trainings.create(record)
+    return record.id
+
+
+def a_dataset(stores, state=DatasetState.READY, days=0.0):
+    at = datetime.now(UTC) - timedelta(days=days)
+    record = DatasetRecord(id=new_id(), created_at=at, state=state, source="a.zip", path=False)
+    stores.datasets.create(record)
+    return record.id
+
+
+def flip_a_byte(settings, version):
+    file = settings.store / f"models/colours/{version}/openvino/model.bin"
+    file.write_bytes(b"\0" + file.read_bytes()[1:])
+
+
+def test_by_default_nothing_finished_goes(stores, settings, retain):
+    for _ in range(3):
+        publish_tiny_model(settings.store)
+    a_training(stores, days=1000, dataset=a_dataset(stores, days=1000))
+    a_dataset(stores, days=1000)
+
+    assert retain() == []
+
+
+def test_the_newest_versions_are_kept_and_the_pinned_one(stores, settings, retain):
+    for _ in range(6):
+        publish_tiny_model(settings.store)
+    stores.models.pin("colours", 2)
+
+    assert retain(keep_versions=2) == [f"models/colours/{version}" for version in (4, 3, 1)]
+    assert stores.models.versions("colours") == [2, 5, 6]
+    assert retain(keep_versions=2) == []
+
+
+def test_a_damaged_version_does_not_count_as_one_that_is_kept(stores, settings, retain):
+    """With 3 in quarantine the predictor serves 2."""
+    for _ in range(3):
+        publish_tiny_model(settings.store)
+    flip_a_byte(settings, 3)
+
+    retain(keep_versions=1)
+    assert stores.models.versions("colours") == [2, 3]
+
+
+def test_numbers_of_removed_versions_are_not_given_out_again(call, settings):
+    for _ in range(3):
+        publish_tiny_model(settings.store)
+    models = ModelStore(settings.store)
+    path = "/v1/models/colours/versions"
+    assert call("DELETE", f"{path}/3").status_code == 409
+    models.pin("colours", 1)
+    assert call("DELETE", f"{path}/1").status_code == 409
+    assert call("DELETE", f"{path}/3").status_code == 204
+    assert call("DELETE", f"{path}/3").status_code == 404
+
+    assert models.versions("colours") == [1, 2]
+    assert publish_tiny_model(settings.store) == 4
+    assert list(settings.store.glob("models/colours/.removed-*")) == []
+
+
+def test_trainings_go_so_many_days_after_their_end(stores, retain):
+    old, young = a_training(stores, days=8), a_training(stores, days=6)
+    running = a_training(stores, State.HEAD, days=100)
+
+    assert retain(keep_trainings_days=7) == [f"trainings/{old}"]
+    assert {record.id for record in stores.trainings.list()} == {young, running}
+
+
+def test_datasets_go_when_no_training_that_is_kept_was_on_them(stores, retain):
+    used, unused, young = a_dataset(stores, days=8), a_dataset(stores, days=8), a_dataset(stores)
+    waiting = a_dataset(stores, DatasetState.QUEUED, days=8)
+    a_training(stores, dataset=used)
+
+    assert retain(keep_datasets_days=7) == [f"datasets/{unused}"]
+    assert {record.id for record in stores.datasets.list()} == {used, young, waiting}
+
+
+def features(settings, *images):
+    store = FeatureStore(settings.store, "space")
+    for image in images:
+        store.write([image], np.ones((1, 256), np.float32), 1.0)
+    return store
+
+
+def test_features_go_that_were_not_used_for_long(settings, retain):
+    store = features(settings, "a", "b")
+    for index in settings.store.glob("features/*/*.json"):
+        os.utime(index, (0, 0))
+    store.use([store.locate()["b"].shard])
+
+    assert len(retain(keep_features_days=30)) == 1
+    assert set(store.locate()) == {"b"}
+    assert store.read(["b"]).shape == (1, 256)
+    assert retain(keep_features_days=0) == []
+
+
+def test_of_too_many_features_those_go_that_were_used_longest_ago(settings, retain):
+    store = features(settings, "a", "b", "c")
+    for age, image in enumerate("cab"):
+        shard = store.locate()[image].shard
+        os.utime(settings.store / f"features/space/{shard}.json", (1e9 - age, 1e9 - age))
+
+    retain(keep_features_bytes=2500, keep_features_days=0)
+    assert set(store.locate()) == {"a", "c"}
+    assert len(list(settings.store.glob("features/space/*.npy"))) == 2
+
+
+def test_while_a_training_is_under_way_features_stay(stores, settings, retain):
+    store = features(settings, "a")
+    training = a_training(stores, State.BOTTLENECK)
+    assert retain(days=1000, keep_features_bytes=1) == []
+    stores.trainings.update(training, lambda record: record.enter(State.CANCELLED))
+
+    assert len(retain(days=1000)) == 1
+    assert store.locate() == {}
+
+
+def test_what_killed_processes_left_goes_and_what_living_ones_hold_stays(stores, settings, retain):
+    store = settings.store
+    ended, running = a_training(stores), a_training(stores, State.BOTTLENECK)
+    for training in (ended, running):
+        (stores.trainings.directory(training) / "shards").mkdir()
+    publish_tiny_model(store)
+    left = [store / "uploads/left", store / "models/colours/.staging-left"]
+    files = [store / "features/space/.x.npy.0000.tmp", store / f"trainings/{ended}/.record.0.tmp"]
+    for path in left:
+        path.mkdir(parents=True)
+        (path / "half").write_bytes(b"half")
+    for path in files:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"half")
+
+    with working_directory(store / "uploads/held") as held:
+        assert retain() == [f"trainings/{ended}/shards"]  # too young to be told apart
+        for path in (*left, *files, held):
+            os.utime(path, (0, 0))
+        removed = retain()
+        assert held.is_dir()
+
+    assert sorted(removed) == sorted(str(path.relative_to(store)) for path in (*left, *files))
+    assert (stores.trainings.directory(running) / "shards").is_dir()
+    assert stores.models.versions("colours") == [1]
+
+
+def test_keys_are_forgotten_after_a_week(call, retain, settings):
+    call(
+        "POST",
+        "/v1/datasets",
+        json={"path": "pets"},
+        headers={"Idempotency-Key": "1"},
+    )
+    assert retain(days=6) == []
+    [key] = retain(days=8)
+    assert key.startswith("idempotency/")
+
+
+def test_a_training_is_removed_once_it_has_ended(call, stores):
+    location = post(call).headers["location"]
+    assert call("DELETE", location).status_code == 409
+    call("POST", f"{location}/cancel")
+
+    assert call("DELETE", location).status_code == 204
+    assert call("GET", location).status_code == 404
+    assert call("DELETE", location).status_code == 404
+
+
+def test_a_dataset_is_removed_once_nothing_needs_it(call, stores):
+    training = post(call)
+    dataset = training.json()["dataset"]["id"]
+    path = f"/v1/datasets/{dataset}"
+    assert training.json()["id"] in call("DELETE", path).json()["detail"]
+    call("POST", f"{training.headers['location']}/cancel")
+    with stores.datasets.lease(dataset):
+        assert "being read" in call("DELETE", path).json()["detail"]
+
+    assert call("DELETE", path).status_code == 204
+    assert call("GET", path).status_code == 404

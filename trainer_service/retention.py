@@ -1,0 +1,172 @@
+"""What is removed by itself, and when: docs/retention.md is the policy in words.
+
+What processes left behind that were killed goes always; finished things only as far as the
+settings say. Nothing that is in use is touched.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from itertools import chain
+from pathlib import Path
+
+from shared.errors import HeadstartError, VersionCorrupt
+from shared.files import remove_if_abandoned
+from shared.logs import get_logger
+from shared.model_store import ModelStore, verify
+from trainer_service.schemas import DatasetRecord, DatasetState, TrainingRecord
+from trainer_service.settings import TrainerSettings
+from trainer_service.stores import SHARDS, UPLOADS, Stores
+
+DAY = 86_400.0
+#: Old enough that no process is still writing it: single files take seconds.
+TEMPORARY_SECONDS = 3600.0
+#: Between the making of a working directory and its locking lies an instant.
+WORKING_SECONDS = 60.0
+KEYS_DAYS = 7.0
+
+TEMPORARY = ("features/*/.*.tmp", "*/*/.*.tmp", "*/.*.tmp", "datasets/*/images/*/.*.tmp")
+WORKING = (f"{UPLOADS}/*", "models/*/.staging-*", "models/*/.removed-*")
+
+log = get_logger(__name__)
+
+
+class Retention:
+    """Removes what the settings say; run it now and then.
+
+    Args:
+        stores: what is looked through.
+        settings: what is kept.
+        clock: seconds since 1970.
+    """
+
+    def __init__(
+        self, stores: Stores, settings: TrainerSettings, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._stores = stores
+        self._settings = settings
+        self._clock = clock
+
+    def __call__(self) -> list[str]:
+        """Remove what is due and return what that was, as paths in the store."""
+        removed = []
+        for path in chain(
+            self._leavings(), self._versions(), self._trainings(), self._datasets(),
+            self._features(),
+        ):  # fmt: skip
+            name = path.relative_to(self._settings.store).as_posix()
+            log.info("removed", path=name)
+            removed.append(name)
+        return removed
+
+    def _leavings(self) -> Iterator[Path]:
+        """Remove what processes left that were killed, and keys that nobody repeats any more."""
+        store = self._settings.store
+        for pattern in WORKING:
+            yield from (p for p in store.glob(pattern) if remove_if_abandoned(p, WORKING_SECONDS))
+        for pattern in TEMPORARY:
+            yield from self._unlink_older(store.glob(pattern), TEMPORARY_SECONDS)
+        yield from self._unlink_older(self._stores.keys.root.glob("*.json"), KEYS_DAYS * DAY)
+        for shards in store.glob(f"trainings/*/{SHARDS}"):
+            if self._has_ended(shards.parent.name):
+                self._stores.trainings.clear(shards.parent.name)
+                yield shards
+
+    def _versions(self) -> Iterator[Path]:
+        models, keep = self._stores.models, self._settings.keep_versions
+        for name in models.names() if keep else []:
+            for version in superfluous_versions(models, name, keep):
+                yield models.directory(name, version)
+                models.remove(name, version)
+
+    def _trainings(self) -> Iterator[Path]:
+        days, trainings = self._settings.keep_trainings_days, self._stores.trainings
+        for record in trainings.list() if days else []:
+            if record.state.ended and self._age(record.transitions[-1].at.timestamp()) > days * DAY:
+                yield trainings.directory(record.id)
+                trainings.delete(record.id)
+
+    def _datasets(self) -> Iterator[Path]:
+        days, datasets = self._settings.keep_datasets_days, self._stores.datasets
+        used = {record.dataset.id for record in self._stores.trainings.list()} if days else set()
+        for record in datasets.list() if days else []:
+            read = record.state in {DatasetState.READY, DatasetState.FAILED}
+            old = self._age(record.created_at.timestamp()) > days * DAY
+            if record.id not in used and read and old:
+                yield datasets.directory(record.id)
+                datasets.delete(record.id)
+
+    def _features(self) -> Iterator[Path]:
+        """Remove the features that were used longest ago, unless a training is under way."""
+        days, most = self._settings.keep_features_days, self._settings.keep_features_bytes
+        if not (days or most) or self._open_trainings():
+            return
+        indices = [(file.stat().st_mtime, file) for file in self._feature_indices()]
+        kept = 0
+        for used_at, index in sorted(indices, reverse=True):
+            data = index.with_suffix(".npy")
+            kept += data.stat().st_size if data.exists() else 0
+            if (days and self._age(used_at) > days * DAY) or (most and kept > most):
+                # The index first: what has none does not exist.
+                index.unlink(missing_ok=True)
+                data.unlink(missing_ok=True)
+                yield data
+
+    def _feature_indices(self) -> Iterator[Path]:
+        return self._settings.store.glob("features/*/*.json")
+
+    def _unlink_older(self, files: Iterator[Path], seconds: float) -> Iterator[Path]:
+        for file in files:
+            try:
+                if file.is_file() and self._age(file.stat().st_mtime) > seconds:
+                    file.unlink()
+                    yield file
+            except FileNotFoundError:
+                continue
+
+    def _age(self, since: float) -> float:
+        return self._clock() - since
+
+    def _has_ended(self, training_id: str) -> bool:
+        try:
+            return self._stores.trainings.get(training_id).state.ended
+        except HeadstartError:
+            return False
+
+    def _open_trainings(self) -> list[TrainingRecord]:
+        return [record for record in self._stores.trainings.list() if not record.state.ended]
+
+
+def superfluous_versions(models: ModelStore, name: str, keep: int) -> list[int]:
+    """Return the versions that are older than the newest `keep`, but for the pinned one.
+
+    Only versions count whose files are all as they were published: the predictor serves an older
+    one where the newest are damaged.
+    """
+    sound = 0
+    superfluous = []
+    versions = models.versions(name)
+    if len(versions) <= keep:
+        return []
+    for version in reversed(versions):
+        if sound >= keep:
+            superfluous.append(version)
+        elif _is_sound(models.directory(name, version)):
+            sound += 1
+    return [version for version in superfluous if version != models.pinned(name)]
+
+
+def users_of(stores: Stores, dataset: DatasetRecord) -> list[str]:
+    """Return the ids of the trainings that have not ended and train on a dataset."""
+    return [
+        record.id
+        for record in stores.trainings.list()
+        if not record.state.ended and record.dataset.id == dataset.id
+    ]
+
+
+def _is_sound(directory: Path) -> bool:
+    try:
+        verify(directory)
+    except (VersionCorrupt, OSError):
+        return False
+    return True

@@ -1,0 +1,51 @@
+"""Runs the retention in every worker, in its parent process."""
+
+import threading
+from typing import Any
+
+from celery import bootsteps
+
+from shared.errors import HeadstartError
+from shared.logs import get_logger
+from trainer_service.lease import lease
+from trainer_service.retention import Retention
+from trainer_service.settings import TrainerSettings
+from trainer_service.stores import Stores
+
+INTERVAL = 600.0
+
+log = get_logger(__name__)
+
+
+class RetentionStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery is untyped
+    """Removes what is due when the worker starts, and then every ten minutes."""
+
+    requires = ("celery.worker.consumer.tasks:Tasks",)
+
+    def __init__(self, *_: Any, **__: Any) -> None:
+        settings = TrainerSettings()
+        self._retention = Retention(Stores.open(settings), settings)
+        self._lease = settings.store / ".retention.lease"
+        self._timer: Any = None
+
+    def start(self, consumer: Any) -> None:
+        self._begin()
+        self._timer = consumer.timer.call_repeatedly(INTERVAL, self._begin)
+
+    def stop(self, _: Any) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _begin(self) -> None:
+        """Do it beside the worker's own loop, which must not wait for disks."""
+        threading.Thread(target=self._run, name="retention", daemon=True).start()
+
+    def _run(self) -> None:
+        with lease(self._lease) as held:
+            if held is None:  # another worker is at it
+                return
+            try:
+                self._retention()
+            except (HeadstartError, OSError):
+                log.exception("what is due is removed later")
