@@ -8,17 +8,21 @@ import threading
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Self
 
 import httpx
 import pytest
 
+from launcher.services import free_port
 from shared.model_store import ModelStore
-from tests.predictor_process import wait_for
+from shared.settings import SharedSettings
+from tests.predictor_process import running_predictor, wait_for
 from tests.tiny_model import picture, publish_tiny_model
 
 REPOSITORY = Path(__file__).parents[2]
+PNG = {"Content-Type": "image/png"}
 
 
 def run_main(**environment: str) -> subprocess.CompletedProcess[str]:
@@ -205,6 +209,73 @@ def test_what_was_accepted_is_answered_before_the_process_ends(store, start_pred
         assert predictor.terminate() == 0
 
     assert [p["label"] for p in answer.result().json()["predictions"]] == ["red"] * 16
+
+
+class Callers:
+    """Clients with a connection for each picture, that go on while nobody answers."""
+
+    def __init__(self, url: str, clients: int = 4) -> None:
+        self.statuses: Counter[int] = Counter()
+        self.refused = 0
+        self.broken: list[Exception] = []
+        self._url = url
+        self._stop = threading.Event()
+        self._lock = threading.Lock()
+        self._threads = [threading.Thread(target=self._send) for _ in range(clients)]
+
+    def __enter__(self) -> Self:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _send(self) -> None:
+        data = picture("red", size=600)
+        anew = httpx.Limits(max_keepalive_connections=0)
+        with httpx.Client(base_url=self._url, limits=anew, headers=PNG, timeout=30) as client:
+            while not self._stop.is_set():
+                self._send_one(client, data)
+
+    def _send_one(self, client: httpx.Client, data: bytes) -> None:
+        try:
+            answer = client.post("/v1/predict", content=data)
+            with self._lock:
+                self.statuses[answer.status_code] += 1
+        except httpx.ConnectError:
+            self.refused += 1
+            time.sleep(0.1)
+        except httpx.TransportError as error:
+            self.broken.append(error)
+
+
+def test_restarted_under_load_it_answers_all_that_it_has_accepted(store, tmp_path):
+    publish_tiny_model(store)
+    port = free_port()
+    with ExitStack() as stack, Callers(f"http://127.0.0.1:{port}") as callers:
+        for number in range(2):
+            predictor = stack.enter_context(
+                running_predictor(store, tmp_path / f"{number}.log", predictor_port=port)
+            )
+            known = callers.statuses[200]
+            wait_for(lambda before=known: callers.statuses[200] > before + 50, "answers")
+            started = time.monotonic()
+            assert predictor.terminate() == 0
+            assert time.monotonic() - started < SharedSettings().shutdown_seconds + 2
+
+    logged = sum(
+        line.count("path=/v1/predict status=200")
+        for number in range(2)
+        for line in (tmp_path / f"{number}.log").read_text().splitlines()
+    )
+    assert set(callers.statuses) <= {200, 503}
+    assert callers.statuses[200] == logged
+    assert callers.refused > 0
+    # What was still in the backlog when the socket closed was not accepted by anyone.
+    assert len(callers.broken) <= 2 * 4
 
 
 def test_probes_do_not_fill_the_log(store, start_predictor):
