@@ -191,7 +191,7 @@ def test_a_silent_host_is_given_up_on(tmp_path):
         with pytest.raises(WeightsUnavailable, match=r"no answer within 0\.4 seconds"):
             weights.resolve(MOBILENET, settings)
         # Once for the download, once for the list of what else is available.
-        assert time.monotonic() - started < 3 * TIMEOUT + 1
+        assert time.monotonic() - started < 3 * TIMEOUT + 8
 
 
 def test_a_name_server_that_hangs_is_given_up_on(tmp_path, monkeypatch):
