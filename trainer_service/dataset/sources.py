@@ -274,7 +274,7 @@ def _zip_entry(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Entry | Non
     name, size = member.filename, member.file_size
     if kind == stat.S_IFLNK:
         return _link(name, IN_ARCHIVE)
-    if member.is_dir() or kind == stat.S_IFDIR:
+    if name.endswith("/") or kind == stat.S_IFDIR:
         return None
     if kind not in {0, stat.S_IFREG}:
         return _entry(name, "", size, None, NO_FILE)

@@ -182,6 +182,19 @@ def test_names_that_mean_harm(read, name, shown, verdict):
     assert records[shown].verdict == verdict
 
 
+def test_a_file_without_a_name_is_ignored(read):
+    """NUL ends a name in a zip; Python 3.11 fails to tell whether such a file is a directory."""
+
+    def write(path):
+        whole = hostile.zipped({**PETS, "\1cat.7.png": picture(999)})
+        path.write_bytes(whole.replace(b"\1cat.7.png", b"\0cat.7.png"))
+
+    error, records = read("a.zip", write)
+
+    assert error == ""
+    assert set(records) == set(PETS)
+
+
 def test_a_tar_in_a_zip_is_told_of(read):
     error, _ = read("a.zip", hostile.zip_of, {"pets.tar": hostile.tarred(PETS)})
 
