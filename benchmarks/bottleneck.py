@@ -25,7 +25,7 @@ from trainer_service.weights import Weights
 
 #: Images per architecture: enough for some ten seconds of each side.
 IMAGES = {"mobilenet_v2": 1400, "resnet50_v2": 300, "vgg16": 120}
-ROUNDS = 3
+ROUNDS = 2
 LIMITS = ImageLimits(1 << 26, 1 << 27)
 THREADS = os.cpu_count() or 1
 

@@ -30,8 +30,8 @@ LIMITS = ImageLimits(1 << 26, 1 << 27)
 TRAINED_ON = 90
 BODIES = 64
 CONNECTIONS = [1, 8, 64, 256]
-SECONDS = 6.0
-ROUNDS = 3
+SECONDS = 5.0
+ROUNDS = 2
 HEADSTART = "Headstart"
 
 Start = Callable[[], AbstractContextManager[servers.Server]]

@@ -1,11 +1,16 @@
 """Loads a published version and proves that it answers as it did when it was trained."""
 
 import asyncio
+import os
+import sys
+import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
@@ -28,7 +33,9 @@ from shared.model_store import read_golden, verify
 
 #: How far from 1 a row of probabilities may add up to; bf16 keeps eight bits.
 SUM_TOLERANCE = 0.02
+BACKGROUND_NICENESS = 15
 
+T = TypeVar("T")
 
 log = get_logger(__name__)
 
@@ -43,7 +50,8 @@ class VersionLoader:
     """Turns a version's directory into something that can be served.
 
     Hashing, loading and warming take place in a thread of their own, one version at a time, and
-    the golden images take the same way as everyone's: `pool`, a batcher, the engine.
+    the golden images take the same way as everyone's: `pool`, a batcher, the engine. Once
+    something is served that thread has a lower priority, as requests come first.
     """
 
     def __init__(
@@ -56,6 +64,10 @@ class VersionLoader:
         self._pool = pool
         self._metrics = metrics
         self._limits = ImageLimits(settings.max_image_bytes, settings.max_image_pixels)
+        # What raised its own nice value may not lower it again: that needs a thread for good.
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="load")
+        self._background = ThreadPoolExecutor(1, "load", initializer=_give_way)
+        self._serves = False
 
     async def load(self, directory: Path) -> ServedVersion:
         """Verify, load, warm and try a version, in the fastest precision that answers right.
@@ -64,7 +76,7 @@ class VersionLoader:
             VersionCorrupt: its files or its answers are not those that were published.
             Exception: whatever the engine raises on a network that it can't load.
         """
-        opened = await asyncio.to_thread(_open, directory)
+        opened = await self._in_thread(partial(_open, directory))
         engine = select_engine(self._settings.engine)
         *reduced, full = serving_precisions(
             engine, self._settings.precision, quantized=opened.manifest.quantized
@@ -77,12 +89,18 @@ class VersionLoader:
         return await self._try(opened, full)
 
     async def _try(self, opened: _Opened, precision: Precision) -> ServedVersion:
-        engine = await asyncio.to_thread(self._engine, opened, precision)
+        engine = await self._in_thread(partial(self._engine, opened, precision))
         batcher = self._batcher(engine, opened.manifest)
         answers = await batcher.predict([data for _, data in opened.golden])
         for (image, _), answer in zip(opened.golden, answers, strict=True):
             _compare(image, answer, opened.manifest, precision)
+        self._serves = True
         return ServedVersion(opened.manifest, engine, batcher, datetime.now(UTC))
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        context = copy_context()  # what is bound to the log
+        thread = self._background if self._serves else self._thread
+        return await asyncio.get_running_loop().run_in_executor(thread, context.run, work)
 
     def _engine(self, opened: _Opened, precision: Precision) -> Engine:
         engine = load_version_engine(
@@ -104,6 +122,12 @@ class VersionLoader:
             max_queue=self._settings.max_queue,
             metrics=self._metrics,
         )
+
+
+def _give_way() -> None:
+    """Lower the priority of this thread; only Linux has one for each."""
+    if sys.platform == "linux":
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), BACKGROUND_NICENESS)
 
 
 def _open(directory: Path) -> _Opened:
