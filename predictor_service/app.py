@@ -18,6 +18,7 @@ from predictor_service.metrics import PredictorMetrics
 from predictor_service.models_collector import ModelsCollector
 from predictor_service.served import Models
 from predictor_service.settings import PredictorSettings
+from shared.docs import add_docs
 from shared.guard import add_guard
 from shared.logs import get_logger
 from shared.metrics import HttpMetrics, add_metrics
@@ -37,6 +38,8 @@ def create_app(settings: PredictorSettings | None = None) -> FastAPI:
         title="Headstart predictor",
         summary="Classifies images with the models that the trainer publishes.",
         version=_version(),
+        docs_url=None,
+        redoc_url=None,
         lifespan=_lifespan,
     )
     app.state.settings = settings or PredictorSettings()
@@ -46,6 +49,7 @@ def create_app(settings: PredictorSettings | None = None) -> FastAPI:
     app.state.metrics = PredictorMetrics(registry)
     app.include_router(router)
     add_problem_handlers(app)
+    add_docs(app)  # before the pages: they take all that is below /web
     add_pages(app, PAGES)
     add_metrics(app, registry, blocking=False)
     add_guard(app, app.state.settings, streamed=("/v1/predict",), at_once="max_requests")

@@ -33,11 +33,11 @@ def add_pages(app: FastAPI, directory: Path) -> None:
     def page() -> FileResponse:
         return FileResponse(directory / "index.html", headers=PAGE_HEADERS)
 
-    app.mount("/pages", _Files(directory=directory))
-    app.mount("/web", _Files(directory=COMMON))
+    app.mount("/pages", PageFiles(directory=directory))
+    app.mount("/web", PageFiles(directory=COMMON))
 
 
-class _Files(StaticFiles):
+class PageFiles(StaticFiles):
     def file_response(
         self,
         full_path: str | PathLike[str],

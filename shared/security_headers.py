@@ -15,16 +15,6 @@ SECURITY_HEADERS = {
     "Cache-Control": "no-store",
 }
 
-#: FastAPI's pages of the API load Swagger UI and ReDoc from their CDN, and start them in the page.
-DOCS_PATHS = frozenset({"/docs", "/redoc", "/docs/oauth2-redirect"})
-DOCS_POLICY = (
-    "default-src 'none'; script-src 'unsafe-inline' https://cdn.jsdelivr.net; "
-    "style-src 'unsafe-inline' https://cdn.jsdelivr.net https://fonts.googleapis.com; "
-    "font-src https://fonts.gstatic.com; img-src 'self' data: https://fastapi.tiangolo.com "
-    "https://cdn.redoc.ly; connect-src 'self'; worker-src blob:; base-uri 'none'; "
-    "form-action 'none'; frame-ancestors 'none'"
-)
-
 
 class SecurityHeaders:
     """Adds what an answer lacks of `SECURITY_HEADERS`."""
@@ -39,8 +29,6 @@ class SecurityHeaders:
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                if scope["path"] in DOCS_PATHS:
-                    headers.setdefault("Content-Security-Policy", DOCS_POLICY)
                 for name, value in SECURITY_HEADERS.items():
                     headers.setdefault(name, value)
             await send(message)

@@ -5,6 +5,7 @@ from pathlib import Path
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
+from shared.docs import add_docs
 from shared.guard import add_guard
 from shared.metrics import HttpMetrics, add_metrics
 from shared.pages import add_pages
@@ -43,6 +44,8 @@ def create_app(settings: TrainerSettings) -> FastAPI:
         title="Headstart trainer",
         description="Trains image classifiers on bottleneck features and publishes them.",
         version="0.1.0",
+        docs_url=None,
+        redoc_url=None,
     )
     stores = Stores.open(settings)
     app.state.trainer = Trainer(
@@ -56,6 +59,7 @@ def create_app(settings: TrainerSettings) -> FastAPI:
     add_problem_handlers(app)
     for module in (trainings, reports, events, datasets, models, architectures, about, health):
         app.include_router(module.router)
+    add_docs(app)  # before the pages: they take all that is below /web
     add_pages(app, PAGES)
     registry = CollectorRegistry()
     registry.register(TrainerCollector(stores, app.state.view, app.state.trainer.streams))

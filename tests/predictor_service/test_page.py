@@ -343,3 +343,9 @@ def test_the_page_comes_with_headers_that_let_nothing_foreign_in(still_predictor
         assert "default-src 'none'" in policy
         assert "unsafe" not in policy
         assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+def test_the_page_of_the_api_comes_from_the_service_itself(open_page, still_predictor):
+    with open_page(still_predictor, "/docs") as page:
+        page.get_by_text("Classify images").click(timeout=SECONDS)
+        expect(page.get_by_role("button", name="Try it out")).to_be_visible(timeout=SECONDS)
