@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
+from tests.predictor_process import wait_for
 from tests.tiny_model import LABELS, expected_probabilities, picture, publish_tiny_model
 
 PROBLEM = "application/problem+json"
@@ -286,8 +287,11 @@ def test_before_any_model_everything_says_so(store, start_predictor):
     store.mkdir()
     predictor = start_predictor()
 
-    body = problem(predictor.predict(picture("red")), 503)
-    assert body["detail"].startswith("No model has been published yet: ")
+    def says_that_there_is_none():
+        detail = problem(predictor.predict(picture("red")), 503)["detail"]
+        return detail.startswith("No model has been published yet: ")
+
+    wait_for(says_that_there_is_none, "the first look at the store")
     assert problem(predictor.predict(picture("red"), model="pets"), 503)
     assert (
         "No model has been published yet" in problem(predictor.http.get("/readyz"), 503)["detail"]
