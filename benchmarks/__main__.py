@@ -10,6 +10,7 @@ from pathlib import Path
 from benchmarks import bottleneck, costs, gpu, head, overload, predictor, swaps, training
 from benchmarks.images import benchmark_images
 from benchmarks.rows import Row, as_json, as_table
+from benchmarks.servers import bentoml_version
 
 SUITE = {
     "costs": costs.run,
@@ -24,7 +25,7 @@ SUITE = {
 NAMED = {"gpu": gpu.run}
 DIRECTORY = Path("var/bench")
 PAGE = Path("docs/benchmarks.md")
-LIBRARIES = ["keras", "tensorflow-cpu", "openvino", "numpy", "fastapi", "uvicorn"]
+LIBRARIES = ["keras", "tensorflow-cpu", "openvino", "numpy", "fastapi", "uvicorn", "litserve"]
 
 
 def main() -> None:
@@ -56,6 +57,7 @@ def _page(rows: dict[str, list[Row]], images: str) -> str:
         "system": platform.platform(),
         "python": platform.python_version(),
         **{library: version(library) for library in LIBRARIES},
+        "bentoml": bentoml_version(),
     }
     parts = [
         "# Benchmarks",

@@ -121,7 +121,7 @@ def _sides(version: Path) -> list[Side]:
     if find_spec("litserve"):
         litserve = partial(servers.peer, "litserve_openvino", model)
         sides.append(Side("LitServe, same engine", litserve))
-    if servers.has_bentoml():
+    if servers.bentoml_version():
         sides.append(Side("BentoML, same engine", partial(servers.bentoml, model)))
     return sides
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.metadata import distributions
 from pathlib import Path
 
 import httpx
@@ -56,8 +57,10 @@ def peer(module: str, model: Path) -> Iterator[Server]:
         yield server
 
 
-def has_bentoml() -> bool:
-    return BENTOML.exists()
+def bentoml_version() -> str | None:
+    """Return the version in BentoML's environment; None: there is none."""
+    paths = [str(path) for path in BENTOML.parents[1].glob("lib/*/site-packages")]
+    return next((found.version for found in distributions(name="bentoml", path=paths)), None)
 
 
 @contextmanager
