@@ -124,7 +124,7 @@ class Extractor:
     def _read(self, image: ShardImage) -> Pixels:
         try:
             data = Path(image.path).read_bytes()
-        except OSError as error:
+        except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
             raise InvalidImage("unreadable", f"The file can't be read: {error.strerror}.") from None
         if hashlib.sha256(data).hexdigest() != image.sha256:
             raise InvalidImage("unreadable", "The file has changed since the dataset was read.")

@@ -8,7 +8,7 @@ from shared.images import ImageLimits
 from trainer_service.dataset.reader import read_dataset
 from trainer_service.dataset.records import DatasetLimits, ImageRecord, image_path, load_images
 from trainer_service.datasets import UPLOAD_FILE, locate
-from trainer_service.lease import WorkersDied, require_survivable
+from trainer_service.lease import Lease, WorkersDied, require_survivable
 from trainer_service.outcome import in_words
 from trainer_service.record_store import RecordStore
 from trainer_service.schemas import DatasetRecord, DatasetState, ErrorInfo, RejectedImage
@@ -60,6 +60,7 @@ def read(
     Raises:
         InvalidDataset, TooLarge: nothing can be trained on it; the record says the same.
         OSError: it could not be read now, as on a full disk; it is read anew when it is asked for.
+        LeaseLost: another process has taken over, and may have finished.
     """
     with datasets.lease_in_turn(dataset_id, waiting) as held:
         record = datasets.get(dataset_id)
@@ -70,8 +71,9 @@ def read(
         datasets.update(dataset_id, _set_reading)
         try:
             require_survivable(held)
-            return _read(datasets, settings, record, progress)
+            return _read(datasets, settings, record, progress, held)
         except (HeadstartError, OSError) as error:
+            held.require()
             _record_failure(datasets, dataset_id, error)
             raise
 
@@ -81,6 +83,7 @@ def _read(
     settings: TrainerSettings,
     record: DatasetRecord,
     progress: Callable[[int, int], None],
+    held: Lease,
 ) -> DatasetRecord:
     directory = datasets.directory(record.id)
     source = source_of(datasets, settings, record)
@@ -89,9 +92,15 @@ def _read(
         settings.max_dataset_files,
         ImageLimits(settings.max_image_bytes, settings.max_image_pixels),
     )
+
+    def advance(done: int, total: int) -> None:
+        held.require()
+        progress(done, total)
+
     summary = read_dataset(
-        source, directory, limits, progress, threads=settings.threads, name=record.source
+        source, directory, limits, advance, threads=settings.threads, name=record.source
     )
+    held.require()
 
     def fill(ready: DatasetRecord) -> None:
         ready.state = DatasetState.READY
@@ -108,7 +117,7 @@ def _read(
     for image in summary.rejected:
         IMAGES_REJECTED.labels(image.verdict).inc()
     if not record.path:
-        source.unlink()
+        source.unlink(missing_ok=True)
     return ready
 
 

@@ -3,11 +3,11 @@
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from shared.errors import HeadstartError
+from shared.errors import HeadstartError, NotFound
 from shared.files import atomic_write, locked_briefly
 from shared.identifiers import is_id
 from trainer_service.lease import Lease, lease
@@ -53,8 +53,12 @@ class RecordStore(Generic[Record]):
             raise self._not_found(record_id) from None
 
     def list(self) -> list[Record]:
-        """Return all records, newest first."""
-        return [self.get(file.parent.name) for file in self.files()]
+        """Return all records, newest first; one that is deleted meanwhile is left out."""
+        records = []
+        for file in self.files():
+            with suppress(NotFound):
+                records.append(self.get(file.parent.name))
+        return records
 
     def files(self) -> Sequence[Path]:
         """Return where the records lie, newest first."""

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from pydantic import ValidationError
 from redis import RedisError
 
 from shared.errors import NotFound, Unavailable
@@ -90,7 +91,9 @@ class Sweep:
         """Yield the next steps that nobody works on, those of the oldest training first."""
         datasets, trainings = self._stores.datasets, self._stores.trainings
         for dataset in self._open(datasets, _dataset_ended):
-            if dataset.submitted and not self._watch.held(datasets.lease_file(dataset.id)):
+            # Looked at in any case: looking is what breaks the lease of a holder that is gone.
+            held = self._watch.held(datasets.lease_file(dataset.id))
+            if dataset.submitted and not held:
                 yield Step(READ_DATASET, (dataset.id,))
         for training in self._open(trainings, lambda record: record.state.ended):
             yield from self._idle_steps_of(training)
@@ -118,6 +121,9 @@ class Sweep:
                     continue
                 record = records.get(file.parent.name)
             except (FileNotFoundError, NotFound):
+                continue
+            except ValidationError as error:
+                log.warning("a record can't be read", file=str(file), reason=str(error))
                 continue
             if ended(record):
                 self._ended[file] = written

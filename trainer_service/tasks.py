@@ -11,6 +11,7 @@ from shared.errors import HeadstartError
 from shared.logs import get_logger
 from trainer_service import reading, task_log, training
 from trainer_service.celery_app import create_celery
+from trainer_service.lease import LeaseLost
 from trainer_service.progress import ProgressBoard
 from trainer_service.queue import WorkerQueue
 from trainer_service.retention_step import RetentionStep
@@ -71,5 +72,7 @@ def read_dataset(dataset_id: str) -> None:
     context = worker()
     try:
         reading.read(context.stores.datasets, context.settings, dataset_id)
+    except LeaseLost as lost:
+        log.warning("left to another worker", reason=str(lost))
     except (HeadstartError, OSError) as error:
         log.info("refused", reason=str(error))

@@ -45,6 +45,14 @@ def test_the_newest_comes_first(records):
     assert [record.id for record in records.list()] == ["20270101-000000-aaaaaa", ID]
 
 
+def test_a_record_that_is_deleted_while_all_are_listed_is_left_out(records, monkeypatch):
+    records.create(make("20270101-000000-aaaaaa"))
+    files = records.files()
+    records.delete(ID)
+    monkeypatch.setattr(records, "files", lambda: files)
+    assert [record.id for record in records.list()] == ["20270101-000000-aaaaaa"]
+
+
 def test_nothing_is_written_when_the_change_raises(records):
     def change(record):
         record.images = 5

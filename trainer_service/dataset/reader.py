@@ -36,6 +36,7 @@ from trainer_service.dataset.tables import Row
 from trainer_service.dataset.thumbnail_store import THUMBNAILS_FILE, ThumbnailWriter, fits
 from trainer_service.dataset.thumbnails import Thumbnail, thumbnail
 from trainer_service.dataset.verdicts import Note, settle
+from trainer_service.lease import LeaseLost
 
 Progress = Callable[[int, int], None]
 
@@ -120,6 +121,8 @@ def _afresh(directory: Path) -> Iterator[None]:
     _clear(directory)
     try:
         yield
+    except LeaseLost:
+        raise  # what lies there is by now another's
     except BaseException:
         _clear(directory)
         raise
