@@ -21,7 +21,7 @@ class ImageQuery(BaseModel):
     label: str | None = Field(default=None, description="Only those of this label.")
     verdict: Verdict | None = Field(default=None, description="Only those of this verdict.")
     limit: int = Field(default=100, ge=1, le=1000, description="Most images of a page.")
-    after: int = Field(default=0, ge=0, description="`after` of the page before.")
+    after: int = Field(default=0, ge=0, le=2**53, description="`after` of the page before.")
 
 
 class DatasetImage(BaseModel):

@@ -2,12 +2,13 @@
 
 import asyncio
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from shared.architectures import CATALOGUE, find_architecture
-from shared.errors import Conflict, InvalidRequest, TrainingEnded
+from shared.errors import Conflict, InvalidRequest, NotFound, TrainingEnded, VersionCorrupt
 from shared.identifiers import is_id, new_id
 from shared.model_store import REPORT_FILE, REPORT_PAGE
 from trainer_service import dataset_images, datasets, weights
@@ -328,7 +329,11 @@ def list_architectures(trainer: Trainer) -> list[ArchitectureStatus]:
 
 
 def list_models(trainer: Trainer) -> list[ModelStatus]:
-    return [get_model(trainer, name) for name in trainer.stores.models.names()]
+    models = []
+    for name in trainer.stores.models.names():
+        with suppress(NotFound):  # its last version is removed meanwhile
+            models.append(get_model(trainer, name))
+    return models
 
 
 def get_model(trainer: Trainer, name: str) -> ModelStatus:
@@ -338,7 +343,11 @@ def get_model(trainer: Trainer, name: str) -> ModelStatus:
         ModelNotFound: there is none of that name.
     """
     models = trainer.stores.models
-    manifests = [models.manifest(name, version) for version in reversed(models.versions(name))]
+    manifests = []
+    for version in reversed(models.versions(name)):
+        # One that is damaged, or is removed meanwhile, takes nothing from the others.
+        with suppress(VersionCorrupt, NotFound):
+            manifests.append(models.manifest(name, version))
     return ModelStatus(
         name=name,
         pinned=models.pinned(name),

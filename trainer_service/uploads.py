@@ -70,7 +70,7 @@ async def receive_upload(
         parser = MultipartParser(boundary, form.callbacks())
         async for chunk in _chunks(request, max_bytes):
             await run_in_threadpool(parser.write, chunk)
-        form.finish()
+        await run_in_threadpool(form.finish)  # writes a folder to the disk
     except FormParserError as error:
         form.discard()
         raise InvalidRequest(f"Malformed multipart/form-data: {error}") from error

@@ -314,6 +314,36 @@ def test_models_are_listed_pinned_and_unpinned(call, settings):
     assert field_of(call("PUT", "/v1/models/colours/pin", json={})) == "version"
 
 
+def test_a_damaged_version_hides_none_of_the_others(call, settings):
+    for contrast in (0.05, 0.06):
+        publish_tiny_model(settings.store, contrast=contrast)
+    (ModelStore(settings.store).directory("colours", 1) / "manifest.json").write_text("{}")
+
+    for answer in (
+        call("GET", "/v1/models").json()[0],
+        call("GET", "/v1/models/colours").json(),
+        call("PUT", "/v1/models/colours/pin", json={"version": 2}).json(),
+    ):
+        assert [version["version"] for version in answer["versions"]] == [2]
+
+
+def test_a_field_that_is_nested_without_end_is_refused(call):
+    nested = '{"a":' * 12_000
+    fields = {"early_stopping": nested, "dataset": "20260101-000000-aaaaaa"}
+    answer = call("POST", "/v1/trainings", files={name: (None, v) for name, v in fields.items()})
+    assert answer.status_code == 422
+
+
+@pytest.mark.parametrize("cursor", [2**53 + 1, 2**63 - 1, 2**70])
+def test_a_cursor_beyond_all_numbers_is_refused(call, cursor):
+    record = post(call).json()
+    for path in (
+        f"/v1/trainings/{record['id']}/events",
+        f"/v1/datasets/{record['dataset']['id']}/images",
+    ):
+        assert call("GET", path, params={"after": cursor}).status_code == 422
+
+
 def test_without_redis_nothing_is_accepted_and_nothing_left_behind(settings):
     call = caller(settings.model_copy(update={"redis_url": "redis://127.0.0.1:1/0"}))
     answer = post(call)

@@ -17,10 +17,14 @@ from trainer_service.service import Trainer
 
 HEARTBEAT_SECONDS = 15
 MAX_LIMIT = 10_000
+#: JSON's readers agree on integers up to here.
+MAX_CURSOR = 2**53
 
 
 class EventQuery(BaseModel):
-    after: int = Field(default=0, ge=0, description="Id of the last event that is known.")
+    after: int = Field(
+        default=0, ge=0, le=MAX_CURSOR, description="Id of the last event that is known."
+    )
     limit: int = Field(default=1000, ge=1, le=MAX_LIMIT, description="Most events of a page.")
 
 
@@ -51,7 +55,8 @@ async def get_events(
     trainer: CurrentTrainer,
     query: Annotated[EventQuery, Query()],
     last_event_id: Annotated[
-        int | None, Header(ge=0, description="Overrides `after`: browsers send it to resume.")
+        int | None,
+        Header(ge=0, le=MAX_CURSOR, description="Overrides `after`: browsers send it to resume."),
     ] = None,
     accept: Annotated[str, Header(include_in_schema=False)] = "",
 ) -> Response:
