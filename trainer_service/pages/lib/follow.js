@@ -4,23 +4,54 @@ import { get } from "./api.js";
 
 const TYPES = ["state", "progress", "epoch", "warning", "result"];
 const PAGE = 10000;
+const RETRY_MILLISECONDS = 3000;
 
 /**
  * Call `onEvent` with each event as it happens; those of the past come first.
  *
- * The browser resumes by itself after an interruption; `onConnection(false)` tells of one.
+ * It goes on by itself after an interruption; `onConnection(false)` tells of one.
  */
 export function follow(id, onEvent, onConnection, signal) {
-  const source = new EventSource(`v1/trainings/${id}/events`);
-  for (const type of TYPES) {
-    source.addEventListener(type, (message) => {
-      if (type === "result") source.close();
-      onEvent(JSON.parse(message.data));
+  let source;
+  let timer;
+  let last = 0;
+
+  function open() {
+    source = new EventSource(`v1/trainings/${id}/events?after=${last}`);
+    for (const type of TYPES) {
+      source.addEventListener(type, (message) => {
+        if (type === "result") source.close();
+        last = Number(message.lastEventId);
+        onEvent(JSON.parse(message.data));
+      });
+    }
+    source.addEventListener("open", () => onConnection(true));
+    source.addEventListener("error", () => {
+      onConnection(false);
+      // A browser gives up on what is no stream: a proxy's 502, or a session that has ended.
+      if (source.readyState === EventSource.CLOSED) later();
     });
   }
-  source.addEventListener("open", () => onConnection(true));
-  source.addEventListener("error", () => onConnection(source.readyState === EventSource.CLOSED));
-  signal.addEventListener("abort", () => source.close());
+
+  function later() {
+    timer = setTimeout(reopen, RETRY_MILLISECONDS);
+  }
+
+  async function reopen() {
+    try {
+      await get(`v1/trainings/${id}`, signal); // asks for the key, if that is what is missing
+    } catch (error) {
+      if (!signal.aborted && error.status !== 404) later();
+      return;
+    }
+    open();
+  }
+
+  signal.addEventListener("abort", () => {
+    clearTimeout(timer);
+    source.close();
+  });
+  open();
 }
 
 /** All events that there are. */
