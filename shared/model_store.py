@@ -111,13 +111,15 @@ class ModelStore:
         Raises:
             ModelNotFound, VersionNotFound: there is no such version.
         """
-        file = self._model(name) / "pin.json"
-        if version is None:
-            self.versions(name)
-            file.unlink(missing_ok=True)
-        else:
-            self.directory(name, version)
-            atomic_write(file, json.dumps({"version": version}).encode())
+        self.versions(name)
+        model = self._model(name)
+        file = model / "pin.json"
+        with locked_briefly(model / ".lock", PUBLISHING_SECONDS):
+            if version is None:
+                file.unlink(missing_ok=True)
+            else:
+                self.directory(name, version)
+                atomic_write(file, json.dumps({"version": version}).encode())
 
     @contextmanager
     def stage(self, name: str) -> Iterator[Path]:
@@ -165,19 +167,28 @@ class ModelStore:
             ModelNotFound, VersionNotFound: there is no such version.
             Conflict: it is what is to be served: the pinned version, or else the newest.
         """
-        model, versions, pinned = self.root / name, self.versions(name), self.pinned(name)
-        directory = self.directory(name, version)
+        self.versions(name)
+        model = self._model(name)
+        with (
+            working_directory(model / f"{REMOVED}{secrets.token_hex(6)}") as removed,
+            locked_briefly(model / ".lock", PUBLISHING_SECONDS),
+        ):
+            versions, directory = self.versions(name), self.directory(name, version)
+            self._require_not_served(name, version, versions)
+            highest = max(versions[-1], self._highest_removed(model))
+            atomic_write(model / HIGHEST_FILE, str(highest).encode())
+            directory.rename(removed / str(version))
+
+    def _require_not_served(self, name: str, version: int, versions: list[int]) -> None:
+        pinned = self.pinned(name)
         if version == pinned:
             raise Conflict(f"Version {version} of model {name!r} is pinned: un-pin it first.")
-        if pinned is None and version == versions[-1]:
+        # A pin to a version that is gone pins nothing.
+        if pinned not in versions and version == versions[-1]:
             raise Conflict(
                 f"Version {version} of model {name!r} is the newest, and so the one that is "
                 "served: pin another one first."
             )
-        with working_directory(model / f"{REMOVED}{secrets.token_hex(6)}") as removed:
-            highest = max(versions[-1], self._highest_removed(model))
-            atomic_write(model / HIGHEST_FILE, str(highest).encode())
-            directory.rename(removed / str(version))
 
     def published_by(self, name: str, training_id: str) -> int | None:
         """Return the version that a training has published, if it has."""

@@ -91,9 +91,18 @@ class Retention:
         for record in datasets.list() if days else []:
             read = record.state in {DatasetState.READY, DatasetState.FAILED}
             old = self._age(record.created_at.timestamp()) > days * DAY
-            if record.id not in used and read and old:
+            if record.id not in used and read and old and self._delete_unused(record.id):
                 yield datasets.directory(record.id)
-                datasets.delete(record.id)
+
+    def _delete_unused(self, dataset_id: str) -> bool:
+        """Remove a dataset unless it is being read, or a training has come to use it meanwhile."""
+        with self._stores.datasets.lease(dataset_id) as held:
+            trainings = self._stores.trainings.list()
+            unused = all(training.dataset.id != dataset_id for training in trainings)
+            if held is None or not unused:
+                return False
+            self._stores.datasets.delete(dataset_id)
+        return True
 
     def _features(self) -> Iterator[Path]:
         """Remove the features that were used longest ago, unless a training is under way."""
@@ -105,7 +114,9 @@ class Retention:
         for used_at, index in sorted(indices, reverse=True):
             data = index.with_suffix(".npy")
             kept += data.stat().st_size if data.exists() else 0
-            if (days and self._age(used_at) > days * DAY) or (most and kept > most):
+            due = (days and self._age(used_at) > days * DAY) or (most and kept > most)
+            # Looked at again: a training may have come to use them since.
+            if due and index.exists() and index.stat().st_mtime == used_at:
                 # The index first: what has none does not exist.
                 index.unlink(missing_ok=True)
                 data.unlink(missing_ok=True)

@@ -299,10 +299,13 @@ def delete_dataset(trainer: Trainer, dataset_id: str) -> None:
         Conflict: it is being read, or a training on it has not ended.
     """
     datasets_ = trainer.stores.datasets
-    users = users_of(trainer.stores, datasets_.get(dataset_id))
-    if users:
-        raise Conflict(f"Dataset {dataset_id!r} is in use: training {users[0]!r} has not ended.")
+    dataset = datasets_.get(dataset_id)
     with datasets_.lease(dataset_id) as held:
+        # First what uses it: a training is what reads it, most often.
+        if users := users_of(trainer.stores, dataset):
+            raise Conflict(
+                f"Dataset {dataset_id!r} is in use: training {users[0]!r} has not ended."
+            )
         if held is None:
             raise Conflict(f"Dataset {dataset_id!r} is being read.")
         datasets_.delete(dataset_id)

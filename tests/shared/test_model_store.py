@@ -1,14 +1,15 @@
 import json
 import os
+import shutil
 import threading
 from pathlib import Path
 
 import pytest
 
-from shared.errors import ModelNotFound, VersionCorrupt, VersionNotFound
+from shared.errors import Conflict, ModelNotFound, VersionCorrupt, VersionNotFound
 from shared.manifest import GOLDEN_FILE, MANIFEST_FILE
 from shared.model_store import ModelStore, read_golden, read_manifest, verify
-from tests.tiny_model import tiny_manifest, write_golden
+from tests.tiny_model import publish_tiny_model, tiny_manifest, write_golden
 
 
 @pytest.fixture
@@ -231,3 +232,16 @@ def test_golden_images_must_fit_the_manifest(models, damage, reason):
 
     with pytest.raises(VersionCorrupt, match=reason):
         read_golden(directory, read_manifest(directory))
+
+
+def test_a_pin_to_a_version_that_is_gone_does_not_open_the_newest_to_removal(tmp_path):
+    models = ModelStore(tmp_path)
+    for contrast in (0.05, 0.06):
+        publish_tiny_model(tmp_path, contrast=contrast)
+    models.pin("colours", 1)
+    shutil.rmtree(models.directory("colours", 1))
+
+    with pytest.raises(Conflict, match="is the newest"):
+        models.remove("colours", 2)
+
+    assert models.versions("colours") == [2]

@@ -136,6 +136,21 @@ def test_datasets_go_when_no_training_that_is_kept_was_on_them(stores, retain):
     assert {record.id for record in stores.datasets.list()} == {used, young, waiting}
 
 
+def test_a_dataset_that_a_training_comes_to_use_while_others_are_removed_stays(
+    stores, retain, monkeypatch
+):
+    first, second = a_dataset(stores, days=8), a_dataset(stores, days=8)
+    delete = stores.datasets.delete
+
+    def delete_and_submit(dataset):
+        delete(dataset)
+        a_training(stores, dataset=first if dataset == second else second)
+
+    monkeypatch.setattr(stores.datasets, "delete", delete_and_submit)
+    assert len(retain(keep_datasets_days=7)) == 1
+    assert len(stores.datasets.list()) == 1
+
+
 def features(settings, *images):
     store = FeatureStore(settings.store, "space")
     for image in images:
