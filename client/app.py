@@ -21,7 +21,7 @@ from client.options import (
 )
 from client.prediction import predict
 from client.printing import print_models, print_predictions, print_trainings
-from client.service import Record, predictor_at, trainer_at
+from client.service import Service, predictor_at, trainer_at
 from client.terminal import errors_in_words, open_console, print_json
 from client.train import train_command
 
@@ -98,8 +98,7 @@ def cancel_command(
 ) -> None:
     """Cancel a training; what was computed for it is kept."""
     with errors_in_words(as_json=as_json), trainer_at(trainer_url, api_key) as trainer:
-        record = trainer.post(f"/v1/trainings/{training_id}/cancel")
-    _say(record, "is being cancelled", as_json=as_json)
+        _ask(trainer, training_id, "cancel", "is being cancelled", as_json=as_json)
 
 
 @app.command("stop")
@@ -111,12 +110,14 @@ def stop_command(
     api_key: ApiKey = None,
 ) -> None:
     """End a training's head phase now, and publish the best head so far."""
+    said = "stops and publishes the best so far"
     with errors_in_words(as_json=as_json), trainer_at(trainer_url, api_key) as trainer:
-        record = trainer.post(f"/v1/trainings/{training_id}/stop")
-    _say(record, "stops and publishes the best so far", as_json=as_json)
+        _ask(trainer, training_id, "stop", said, as_json=as_json)
 
 
-def _say(record: Record, said: str, *, as_json: bool) -> None:
+def _ask(trainer: Service, training_id: str, what: str, said: str, *, as_json: bool) -> None:
+    """Post to a training what it is to do, and say that it does."""
+    record = trainer.post(f"/v1/trainings/{training_id}/{what}")
     if as_json:
         print_json(record)
     else:

@@ -65,7 +65,6 @@ class VersionLoader:
         self._metrics = metrics
         self._limits = ImageLimits(settings.max_image_bytes, settings.max_image_pixels)
         # What raised its own nice value may not lower it again: that needs a thread for good.
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="load")
         self._background = ThreadPoolExecutor(1, "load", initializer=_give_way)
         self._serves = False
 
@@ -98,9 +97,10 @@ class VersionLoader:
         return ServedVersion(opened.manifest, engine, batcher, datetime.now(UTC))
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
-        context = copy_context()  # what is bound to the log
-        thread = self._background if self._serves else self._thread
-        return await asyncio.get_running_loop().run_in_executor(thread, context.run, work)
+        if not self._serves:
+            return await asyncio.to_thread(work)
+        context = copy_context()  # what is bound to the log; `to_thread` takes it along by itself
+        return await asyncio.get_running_loop().run_in_executor(self._background, context.run, work)
 
     def _engine(self, opened: _Opened, precision: Precision) -> Engine:
         engine = load_version_engine(

@@ -20,7 +20,6 @@ from shared.manifest import (
     GoldenImage,
     InputSpec,
     Manifest,
-    Quantization,
     WeightsInfo,
 )
 from shared.model_store import OPENVINO_INT8_MODEL, REPORT_FILE
@@ -69,7 +68,9 @@ def publish(
         with full_disk_named(staging):
             export_version(backbone, fitted.head.model, staging, backbone_ir=ir)
             watch()
-            quantization = _quantization(worker, record, fitted, staging)
+            quantization = None
+            if record.request.precision == "int8":
+                quantization = quantize_version(worker, record, fitted, staging, watch)
             watch()
             _write_golden(worker, record, fitted, architecture, staging)
         _write_evaluation(record, fitted, staging)
@@ -81,14 +82,6 @@ def publish(
         manifest = _manifest(worker, record, fitted, architecture, resolved)
         manifest = manifest.model_copy(update={"quantization": quantization})
         return models.publish(staging, manifest, complete)
-
-
-def _quantization(
-    worker: Worker, record: TrainingRecord, fitted: Fitted, staging: Path
-) -> Quantization | None:
-    if record.request.precision != "int8":
-        return None
-    return quantize_version(worker, record, fitted, staging)
 
 
 def _write_golden(

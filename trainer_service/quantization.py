@@ -25,7 +25,6 @@ from shared.model_store import OPENVINO_INT8_MODEL, OPENVINO_MODEL
 from trainer_service import reading
 from trainer_service.backbones import save_ir
 from trainer_service.bottleneck import Extractor, ShardImage
-from trainer_service.cancellation import CancellationWatch
 from trainer_service.dataset.records import ImageRecord
 from trainer_service.extractors import BATCH_SIZES
 from trainer_service.fitting import Fitted
@@ -45,7 +44,11 @@ log = get_logger(__name__)
 
 
 def quantize_version(
-    worker: Worker, record: TrainingRecord, fitted: Fitted, version: Path
+    worker: Worker,
+    record: TrainingRecord,
+    fitted: Fitted,
+    version: Path,
+    watch: Callable[[], None],
 ) -> Quantization:
     """Add an INT8 graph to a version in the making, unless it is too slow or too inaccurate.
 
@@ -54,11 +57,11 @@ def quantize_version(
         record: the training.
         fitted: the head; calibration takes training images, the check the validation images.
         version: the directory, with its OpenVINO model.
+        watch: called between images; what it raises ends it.
     """
     architecture = find_architecture(record.architecture)
     dataset = worker.stores.datasets.get(record.dataset.id)
     path_of = reading.path_finder(worker.stores.datasets, worker.settings, dataset)
-    watch = CancellationWatch(worker.stores.trainings, record.id)
     pixels = _calibration_pixels(worker, fitted, architecture, path_of)
     int8 = version / OPENVINO_INT8_MODEL
     quantize(version / OPENVINO_MODEL, int8, pixels, watch)
