@@ -1,6 +1,5 @@
 """The bottleneck phase: images/s beside the Keras guides' way, and beside the machine's limit."""
 
-import hashlib
 import os
 import shutil
 import time
@@ -10,23 +9,23 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.images import benchmark_images
+from benchmarks.alike import LIMITS
+from benchmarks.images import benchmark_images, shard_images
 from benchmarks.isolation import alternated, isolated
 from benchmarks.peers import keras_guide
 from benchmarks.rows import Row
 from benchmarks.weights import weights_for
 from shared.architectures import Architecture, find_architecture
 from shared.engines import Engine, select_engine
-from shared.images import ImageLimits, decode
+from shared.images import decode
 from trainer_service.backbones import bottleneck_engine, bottleneck_precision
-from trainer_service.bottleneck import Extractor, ShardImage
+from trainer_service.bottleneck import Extractor
 from trainer_service.extractors import BATCH_SIZES
 from trainer_service.weights import Weights
 
 #: Images per architecture: enough for some ten seconds of each side.
 IMAGES = {"mobilenet_v2": 1400, "resnet50_v2": 300, "vgg16": 120}
 ROUNDS = 2
-LIMITS = ImageLimits(1 << 26, 1 << 27)
 THREADS = os.cpu_count() or 1
 
 
@@ -76,10 +75,7 @@ def headstart(
     extractor = Extractor(
         engine, architecture.input_size, BATCH_SIZES[engine.name], THREADS, LIMITS
     )
-    images = [
-        ShardImage(sha256=hashlib.sha256(file.read_bytes()).hexdigest(), path=str(file))
-        for file in files
-    ]
+    images = shard_images(files)
     extractor.extract(images[:32], _ignore)
     started = time.perf_counter()
     used, _, _ = extractor.extract(images, _ignore)

@@ -11,10 +11,11 @@ import simplejpeg
 from PIL import Image
 
 from benchmarks import servers
+from benchmarks.alike import LIMITS
 from benchmarks.images import benchmark_images
 from benchmarks.isolation import isolated
 from benchmarks.load import run_load
-from benchmarks.predictor import ARCHITECTURE, BODIES, LIMITS, published_version
+from benchmarks.predictor import ARCHITECTURE, BODIES, published_version
 from benchmarks.rows import Row
 from shared.architectures import find_architecture
 from shared.engines import load_version_engine, serving_precisions

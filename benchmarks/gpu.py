@@ -3,7 +3,6 @@
 `python -m benchmarks gpu`. Without a GPU, TensorFlow's CPU build is measured, and the rows say so.
 """
 
-import hashlib
 import os
 import shutil
 import subprocess
@@ -17,20 +16,20 @@ from statistics import mean
 
 import numpy as np
 
-from benchmarks.images import benchmark_images
+from benchmarks.alike import LIMITS
+from benchmarks.images import benchmark_images, shard_images
 from benchmarks.isolation import isolated
 from benchmarks.rows import Row
 from benchmarks.weights import weights_for
 from shared.architectures import Architecture, find_architecture
 from shared.engines import Engine, can_use_gpu
-from shared.images import ImageLimits, decode
+from shared.images import decode
 from trainer_service.backbones import bottleneck_engine, bottleneck_precision
-from trainer_service.bottleneck import Extractor, ShardImage
+from trainer_service.bottleneck import Extractor
 from trainer_service.weights import Weights
 
 ARCHITECTURES = ["mobilenet_v2", "resnet50_v2", "vgg16"]
 BATCHES = [32, 64, 128]
-LIMITS = ImageLimits(1 << 26, 1 << 27)
 SAMPLE_MILLISECONDS = 100
 THREADS = os.cpu_count() or 1
 
@@ -68,10 +67,7 @@ def measure(
     engine = bottleneck_engine(architecture, weights, "tensorflow", precision, cache, THREADS)
     size = architecture.input_size
     extractor = Extractor(engine, size, batch, THREADS, LIMITS)
-    images = [
-        ShardImage(sha256=hashlib.sha256(file.read_bytes()).hexdigest(), path=str(file))
-        for file in files
-    ]
+    images = shard_images(files)
     extractor.extract(images[: 2 * batch], lambda _: None)
     with _busy() as busy:
         started = time.perf_counter()

@@ -1,11 +1,13 @@
 """The pictures that are measured with."""
 
+import hashlib
 import os
 from pathlib import Path
 
 from PIL import Image
 
 from launcher.digits import write_digits
+from trainer_service.bottleneck import ShardImage
 
 #: As large as the photographs of the article's data, on average.
 SIZE = (500, 375)
@@ -25,6 +27,14 @@ def benchmark_images(directory: Path) -> tuple[list[Path], str]:
         return files, f"{len(files)} JPEG files of BENCH_DATA"
     files = _enlarged_digits(directory)
     return files, f"{len(files)} digits enlarged to {SIZE[0]} x {SIZE[1]}: BENCH_DATA is not set"
+
+
+def shard_images(files: list[Path]) -> list[ShardImage]:
+    """Return the files as the bottleneck phase is given them."""
+    return [
+        ShardImage(sha256=hashlib.sha256(file.read_bytes()).hexdigest(), path=str(file))
+        for file in files
+    ]
 
 
 def _enlarged_digits(directory: Path) -> list[Path]:

@@ -13,6 +13,7 @@ from statistics import median
 import numpy as np
 
 from benchmarks import servers
+from benchmarks.alike import LIMITS
 from benchmarks.images import benchmark_images
 from benchmarks.isolation import isolated
 from benchmarks.load import Load, run_load
@@ -20,13 +21,12 @@ from benchmarks.rows import Row
 from benchmarks.weights import weights_for
 from shared.architectures import find_architecture
 from shared.engines import load_version_engine, serving_precisions
-from shared.images import ImageLimits, decode
+from shared.images import decode
 from shared.model_store import KERAS_MODEL, OPENVINO_MODEL, ModelStore
 from tests.inline_worker import train_inline
 from trainer_service.settings import TrainerSettings
 
 ARCHITECTURE = "mobilenet_v2"
-LIMITS = ImageLimits(1 << 26, 1 << 27)
 TRAINED_ON = 90
 BODIES = 64
 CONNECTIONS = [1, 8, 64, 256]

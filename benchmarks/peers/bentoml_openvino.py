@@ -10,11 +10,9 @@ from pathlib import Path
 import bentoml
 import numpy as np
 
+from benchmarks.alike import LIMITS, MAX_BATCH
 from shared.engines import OpenVINOEngine
-from shared.images import ImageLimits, decode
-
-LIMITS = ImageLimits(1 << 26, 1 << 27)
-MAX_BATCH = 8
+from shared.images import decode
 
 
 @bentoml.service(workers=1, logging={"access": {"enabled": False}})

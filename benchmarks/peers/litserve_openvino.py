@@ -11,11 +11,9 @@ import litserve
 import numpy as np
 from fastapi import Request
 
+from benchmarks.alike import LIMITS, MAX_BATCH
 from shared.engines import OpenVINOEngine
-from shared.images import ImageLimits, decode
-
-LIMITS = ImageLimits(1 << 26, 1 << 27)
-MAX_BATCH = 8
+from shared.images import decode
 
 
 class Api(litserve.LitAPI):  # type: ignore[misc]  # untyped
