@@ -24,8 +24,11 @@ def recorded_outcome(trainings: TrainingStore, training_id: str) -> Iterator[Non
     except HeadstartError as error:
         end(trainings, training_id, State.FAILED, error)
     except Exception as error:
-        log.exception("failed", training_id=training_id)
-        end(trainings, training_id, State.FAILED, error)
+        record = end(trainings, training_id, State.FAILED, error)
+        if record.state == State.FAILED:
+            log.exception("failed", training_id=training_id)
+        else:  # cancelled while its worker was at it, and its files removed
+            log.info("ended meanwhile", training_id=training_id, reason=str(error))
 
 
 def end(

@@ -58,14 +58,12 @@ class RecordStore(Generic[Record]):
         for file in self.files():
             with suppress(NotFound):
                 records.append(self.get(file.parent.name))
-        return records
+        # Ids tell seconds only.
+        return sorted(records, key=lambda record: record.created_at, reverse=True)
 
     def files(self) -> Sequence[Path]:
-        """Return where the records lie, newest first."""
-        if not self.root.is_dir():
-            return []
-        found = (file for file in self.root.glob("*/record.json") if is_id(file.parent.name))
-        return sorted(found, reverse=True)
+        """Return where the records lie, in no order."""
+        return [file for file in self.root.glob("*/record.json") if is_id(file.parent.name)]
 
     def update(self, record_id: str, change: Callable[[Record], None]) -> Record:
         """Apply `change` to the record and write it, alone; nothing is written if it raises."""

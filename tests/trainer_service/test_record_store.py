@@ -45,6 +45,13 @@ def test_the_newest_comes_first(records):
     assert [record.id for record in records.list()] == ["20270101-000000-aaaaaa", ID]
 
 
+def test_the_newest_comes_first_within_a_second(records):
+    """Ids tell seconds, and are random beyond."""
+    for ending in "cba":
+        records.create(make(f"20280101-000000-{ending * 6}"))
+    assert [record.id[-1] for record in records.list()][:3] == ["a", "b", "c"]
+
+
 def test_a_record_that_is_deleted_while_all_are_listed_is_left_out(records, monkeypatch):
     records.create(make("20270101-000000-aaaaaa"))
     files = records.files()
