@@ -5,7 +5,6 @@ import os
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from fastapi import FastAPI
@@ -18,6 +17,7 @@ from predictor_service.metrics import PredictorMetrics
 from predictor_service.models_collector import ModelsCollector
 from predictor_service.served import Models
 from predictor_service.settings import PredictorSettings
+from shared import __version__
 from shared.docs import add_docs
 from shared.guard import add_guard
 from shared.logs import get_logger
@@ -37,7 +37,7 @@ def create_app(settings: PredictorSettings | None = None) -> FastAPI:
     app = FastAPI(
         title="Headstart predictor",
         summary="Classifies images with the models that the trainer publishes.",
-        version=_version(),
+        version=__version__,
         docs_url=None,
         redoc_url=None,
         lifespan=_lifespan,
@@ -80,10 +80,3 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 def pool_size(threads: int) -> int:
     """Return how many threads decode: two at least, for one of them waits for the engine."""
     return max(2, threads or os.cpu_count() or 2)
-
-
-def _version() -> str:
-    try:
-        return version("headstart")
-    except PackageNotFoundError:  # run from a checkout
-        return "0"

@@ -1,11 +1,13 @@
 """What the README promises exists, and what exists is in the README."""
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
 
 from predictor_service.settings import PredictorSettings
+from shared import __version__
 from shared.architectures import CATALOGUE
 from trainer_service.settings import TrainerSettings
 
@@ -41,3 +43,8 @@ def test_every_make_target_that_is_named_exists():
     makefile = (ROOT / "Makefile").read_text()
     named = set(re.findall(r"`?make ([a-z]+)", README))
     assert named <= set(re.findall(r"^([a-z]+):", makefile, re.MULTILINE))
+
+
+def test_the_services_say_the_version_of_the_package():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert __version__ == project["version"]

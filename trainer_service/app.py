@@ -5,6 +5,7 @@ from pathlib import Path
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
+from shared import __version__
 from shared.docs import add_docs
 from shared.guard import add_guard
 from shared.metrics import HttpMetrics, add_metrics
@@ -43,7 +44,7 @@ def create_app(settings: TrainerSettings) -> FastAPI:
     app = FastAPI(
         title="Headstart trainer",
         description="Trains image classifiers on bottleneck features and publishes them.",
-        version="0.1.0",
+        version=__version__,
         docs_url=None,
         redoc_url=None,
     )
