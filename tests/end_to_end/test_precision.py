@@ -5,12 +5,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from launcher.digits import write_digits
 from predictor_service import loading
 from predictor_service.loading import VersionLoader
 from predictor_service.settings import PredictorSettings
 from shared.engines import cpu_precision
 from shared.model_store import ModelStore, read_golden
+from tests.end_to_end.stack import digits
 from tests.inline_worker import train_inline
 from trainer_service import training
 from trainer_service.settings import TrainerSettings
@@ -23,11 +23,9 @@ EACH = 8
 @pytest.fixture(scope="module")
 def datasets(tmp_path_factory):
     directory = tmp_path_factory.mktemp("datasets")
-    files = sorted(write_digits(directory / "digits").iterdir())
     (directory / "few").mkdir()
-    for label in "014":
-        for file in [file for file in files if file.name.startswith(label)][:EACH]:
-            file.rename(directory / "few" / file.name)
+    for name, data in digits(directory, "014", EACH).items():
+        (directory / "few" / name).write_bytes(data)
     return directory
 
 

@@ -80,12 +80,10 @@ def test_importing_the_predictor_imports_no_engine_and_no_training_library():
     assert ended.stdout == "[]\n"
 
 
-class Load:
-    """Clients that send pictures until told to stop, and remember every answer."""
+class Clients:
+    """Threads that each `_send` until told to stop."""
 
     def __init__(self, url: str, clients: int = 4) -> None:
-        self.versions: Counter[int] = Counter()
-        self.failures: list[Any] = []
         self._url = url
         self._stop = threading.Event()
         self._threads = [threading.Thread(target=self._send) for _ in range(clients)]
@@ -99,6 +97,18 @@ class Load:
         self._stop.set()
         for thread in self._threads:
             thread.join()
+
+    def _send(self) -> None:
+        raise NotImplementedError
+
+
+class Load(Clients):
+    """Clients that send pictures, and remember every answer."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
+        self.versions: Counter[int] = Counter()
+        self.failures: list[Any] = []
 
     def _send(self) -> None:
         with httpx.Client(base_url=self._url, timeout=30) as client:
@@ -211,27 +221,15 @@ def test_what_was_accepted_is_answered_before_the_process_ends(store, start_pred
     assert [p["label"] for p in answer.result().json()["predictions"]] == ["red"] * 16
 
 
-class Callers:
+class Callers(Clients):
     """Clients with a connection for each picture, that go on while nobody answers."""
 
-    def __init__(self, url: str, clients: int = 4) -> None:
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
         self.statuses: Counter[int] = Counter()
         self.refused = 0
         self.broken: list[Exception] = []
-        self._url = url
-        self._stop = threading.Event()
         self._lock = threading.Lock()
-        self._threads = [threading.Thread(target=self._send) for _ in range(clients)]
-
-    def __enter__(self) -> Self:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
 
     def _send(self) -> None:
         data = picture("red", size=600)

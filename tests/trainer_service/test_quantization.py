@@ -7,12 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from launcher.digits import write_digits
 from predictor_service.loading import VersionLoader
 from predictor_service.settings import PredictorSettings
 from shared.engines import OpenVINOEngine, cpu_precision, serving_precisions
 from shared.engines.openvino_runtime import load_openvino
 from shared.model_store import OPENVINO_INT8_MODEL, ModelStore, read_golden
+from tests.end_to_end.stack import digits
 from tests.inline_worker import train_inline
 from trainer_service import quantization
 from trainer_service.quantization import judge, quantize, speedup
@@ -106,20 +106,18 @@ def test_speed_is_how_many_times_as_fast():
 
 
 @pytest.fixture(scope="module")
-def digits(tmp_path_factory):
+def datasets(tmp_path_factory):
     directory = tmp_path_factory.mktemp("datasets")
-    files = sorted(write_digits(directory / "digits").iterdir())
     (directory / "few").mkdir()
-    for label in "01":
-        for file in [file for file in files if file.name.startswith(label)][:EACH]:
-            file.rename(directory / "few" / file.name)
+    for name, data in digits(directory, "01", EACH).items():
+        (directory / "few" / name).write_bytes(data)
     return directory
 
 
 @pytest.fixture
-def train(digits, tmp_path, redis_url):
+def train(datasets, tmp_path, redis_url):
     def train(**request):
-        settings = TrainerSettings(store=tmp_path, datasets=digits, redis_url=redis_url)
+        settings = TrainerSettings(store=tmp_path, datasets=datasets, redis_url=redis_url)
         record = train_inline(
             settings,
             architecture="efficientnet_lite0",
