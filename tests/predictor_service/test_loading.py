@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import platform
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -10,6 +11,7 @@ import pytest
 
 from predictor_service import loading
 from predictor_service.loading import BACKGROUND_NICENESS, VersionLoader
+from predictor_service.memory import LEAST_ARENAS
 from predictor_service.settings import PredictorSettings
 from shared.model_store import ModelStore
 from tests.tiny_model import publish_tiny_model
@@ -42,16 +44,32 @@ def test_the_first_version_loads_at_once_and_later_ones_give_way(tmp_path, monke
     assert os.getpriority(os.PRIO_PROCESS, 0) == before
 
 
-@linux
-def test_glibc_is_told_to_keep_few_arenas():
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-c",
-            "from predictor_service.memory import limit_arenas; print(limit_arenas())",
-        ],
-        check=True,
-        capture_output=True,
-        text=True,
-    )
-    assert done.stdout.strip() == "True"
+ARENAS = """
+import ctypes, sys, threading
+from predictor_service.memory import limit_arenas
+
+libc = ctypes.CDLL(None)
+libc.malloc.restype = libc.fopen.restype = ctypes.c_void_p
+libc.malloc_info.argtypes, libc.fclose.argtypes = [ctypes.c_int, ctypes.c_void_p], [ctypes.c_void_p]
+limit_arenas()
+together = threading.Barrier(64)
+
+def allocate():
+    together.wait()
+    libc.malloc(1000)
+    together.wait()
+
+threads = [threading.Thread(target=allocate) for _ in range(64)]
+[thread.start() for thread in threads]
+[thread.join() for thread in threads]
+file = libc.fopen(sys.argv[1].encode(), b"w")
+libc.malloc_info(0, file)
+libc.fclose(file)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc has arenas to limit")
+def test_many_threads_have_an_arena_per_core(tmp_path):
+    subprocess.run([sys.executable, "-c", ARENAS, tmp_path / "info"], check=True, timeout=60)
+    arenas = (tmp_path / "info").read_text().count("<heap nr=")
+    assert 1 <= arenas <= max(LEAST_ARENAS, os.cpu_count())

@@ -20,7 +20,7 @@ from shared.engines import (
 from shared.engines.cpu import precision_of
 from shared.engines.selection import has_nvidia_gpu
 from shared.errors import InvalidRequest
-from shared.model_store import OPENVINO_MODEL
+from shared.model_store import OPENVINO_INT8_MODEL, OPENVINO_MODEL
 from tests.tiny_model import LABELS, SIZE, save_network
 
 BOTH = ["engine", pytest.param("tensorflow_engine", marks=pytest.mark.slow)]
@@ -206,6 +206,20 @@ def test_versions_are_served_in_the_fastest_precision_first(
     monkeypatch.setattr(selection, "cpu_precision", lambda: cpu)
 
     assert serving_precisions(engine, choice) == expected
+
+
+def test_int8_takes_the_graph_that_was_quantized(tmp_path):
+    save_network(tmp_path / OPENVINO_MODEL)
+    save_network(tmp_path / OPENVINO_INT8_MODEL, contrast=0.001)
+    pixels = np.zeros((1, SIZE, SIZE, 3), np.uint8)
+    pixels[..., 0] = 255
+
+    exact, quantized = (
+        load_version_engine(tmp_path, "openvino", precision).infer(pixels)[0, 0]
+        for precision in ("f32", "int8")
+    )
+    assert exact > 0.99
+    assert quantized < 0.5
 
 
 @pytest.mark.parametrize("file", ["dev/nvidia0", "proc/driver/nvidia/gpus/0000:01:00.0"])

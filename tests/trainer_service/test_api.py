@@ -341,7 +341,8 @@ def test_a_cursor_beyond_all_numbers_is_refused(call, cursor):
         f"/v1/trainings/{record['id']}/events",
         f"/v1/datasets/{record['dataset']['id']}/images",
     ):
-        assert call("GET", path, params={"after": cursor}).status_code == 422
+        json = {"Accept": "application/json"}
+        assert call("GET", path, params={"after": cursor}, headers=json).status_code == 422
 
 
 def test_without_redis_nothing_is_accepted_and_nothing_left_behind(settings):

@@ -1,6 +1,9 @@
 """The bottleneck phase, with a real OpenVINO network that answers the mean colour."""
 
+import errno
 import hashlib
+import os
+from pathlib import Path
 
 import numpy as np
 import openvino as ov
@@ -50,6 +53,15 @@ def test_features_are_in_the_order_of_the_images(extractor, images):
     assert features.shape == (10, 3)
     assert features.argmax(axis=1).tolist() == [number % 3 for number in range(10)]
     assert (result.computed, result.rejected) == (10, {})
+
+
+def test_a_fault_of_the_disk_is_no_fault_of_the_image(extractor, images, monkeypatch):
+    def fail(_):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(Path, "read_bytes", fail)
+    with pytest.raises(OSError, match="Input/output error"):
+        extractor.extract(images, lambda done: None)
 
 
 def test_an_image_that_is_gone_changed_or_damaged_is_rejected_and_the_others_go_on(

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from shared.errors import InvalidRequest, TrainingCancelled
-from trainer_service.head import HeadData, class_weights, train_head
+from trainer_service.head import HeadData, build_head, class_weights, train_head
 from trainer_service.schemas import EarlyStopping, TrainingRequest
 
 pytestmark = pytest.mark.slow
@@ -28,6 +28,13 @@ def train(request, images=90, on_epoch=lambda epoch, logs: False, scale=1.0):
 def accuracy(head, scale=1.0):
     test = data(60, seed=2, scale=scale)
     return (np.asarray(head.model(test.features)).argmax(axis=1) == test.truth).mean()
+
+
+def test_the_scale_is_the_average_variance_of_all_features():
+    features = np.random.default_rng(0).normal(3, [1, 2, 5], (2500, 3)).astype(np.float32)
+    scale = build_head(features, 3, TrainingRequest()).get_layer("scale")
+    np.testing.assert_allclose(scale.variance, features.var(axis=0).mean(), rtol=1e-5)
+    np.testing.assert_allclose(scale.mean, [features.mean(axis=0)], rtol=1e-5)
 
 
 @pytest.mark.parametrize("scale", [1e-3, 1.0, 1e4])

@@ -39,12 +39,11 @@ def uploaded(datasets):
 @pytest.mark.integration
 @pytest.mark.parametrize("error", [None, OSError("stale"), InvalidDataset("odd")])
 def test_a_reader_that_has_lost_its_lease_leaves_all_as_it_is(datasets, settings, uploaded, error):
-    read_by_another = False
+    steps = []
 
-    def progress(_: int, __: int) -> None:
-        nonlocal read_by_another
-        if not read_by_another:
-            read_by_another = True
+    def progress(done: int, _: int) -> None:
+        steps.append(done)
+        if len(steps) == 1:
             datasets.lease_file(uploaded).unlink()
             reading.read(datasets, settings, uploaded)
             if error is not None:
@@ -53,6 +52,7 @@ def test_a_reader_that_has_lost_its_lease_leaves_all_as_it_is(datasets, settings
     with pytest.raises(LeaseLost):
         reading.read(datasets, settings, uploaded, progress)
 
+    assert steps == [0]  # it ends at the next step, not with the last one
     assert datasets.get(uploaded).state == DatasetState.READY
     assert datasets.get(uploaded).images == 20
     if error is None:

@@ -181,6 +181,23 @@ def test_of_too_many_features_those_go_that_were_used_longest_ago(settings, reta
     assert len(list(settings.store.glob("features/space/*.npy"))) == 2
 
 
+def test_features_that_come_to_be_used_while_others_are_removed_stay(stores, settings):
+    store = features(settings, "a", "b")
+    for index in settings.store.glob("features/*/*.json"):
+        os.utime(index, (0, 0))
+    looks = []
+
+    def clock():
+        looks.append(1)
+        if len(looks) == 2:
+            store.use(row.shard for row in store.locate().values())
+        return time.time()
+
+    kept = settings.model_copy(update={"keep_features_days": 30})
+    assert len(list(Retention(stores, kept, clock)._features())) == 1
+    assert len(store.locate()) == 1
+
+
 def test_while_a_training_is_under_way_features_stay(stores, settings, retain):
     store = features(settings, "a")
     training = a_training(stores, State.BOTTLENECK)

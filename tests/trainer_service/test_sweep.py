@@ -251,3 +251,24 @@ def test_the_view_shows_what_celery_has_queued(trainer):
     steps = [Step("training.extract_shard", ("20260101-000000-aaaaaa", 3)), Step("x", ())]
     trainer.queue.submit(steps)
     assert view.steps() == {"training.extract_shard:20260101-000000-aaaaaa:3", "x"}
+
+
+def test_the_lease_of_a_dataset_is_looked_at_whoever_has_submitted_it(trainer, monkeypatch):
+    """Looking is what breaks the lease of a holder that is gone."""
+    datasets = {trainer.dataset(DatasetState.READING, submitted=given) for given in (True, False)}
+    looked_at = set()
+
+    def held(path):
+        looked_at.add(path.parent.name)
+        return True
+
+    monkeypatch.setattr(trainer.sweep._watch, "held", held)
+    trainer.pass_time()
+    assert datasets <= looked_at
+
+
+def test_a_record_that_can_not_be_read_keeps_no_other_from_being_swept(trainer):
+    broken, lost = trainer.training(0), trainer.training(1)
+    (trainer.stores.trainings.directory(broken) / "record.json").write_text('{"state": "new"}')
+
+    assert trainer.pass_time() == [f"{PREPARE}:{lost}"]

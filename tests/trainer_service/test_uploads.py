@@ -12,6 +12,7 @@ import uvicorn
 from fastapi import FastAPI, Request
 
 from shared.problems import add_problem_handlers
+from trainer_service import uploads
 from trainer_service.uploads import MAX_FIELD_BYTES, MAX_FIELDS, MAX_FILES, receive_upload
 
 MAX_BYTES = 200_000_000
@@ -212,3 +213,16 @@ def _wait_until(condition):
     while not condition():
         assert time.monotonic() < deadline, "nothing happened within 10 s"
         time.sleep(0.01)
+
+
+def test_a_folder_is_written_to_the_disk_beside_the_event_loop(url, monkeypatch):
+    threads = []
+
+    def finish(form):
+        threads.append(threading.current_thread())
+        return finish_form(form)
+
+    finish_form = uploads._Form.finish
+    monkeypatch.setattr(uploads._Form, "finish", finish)
+    assert _post(url, _body(('name="f"; filename="x"', b"data"))).status_code == 200
+    assert [thread.name.startswith("AnyIO worker") for thread in threads] == [True]
