@@ -100,7 +100,7 @@ def until_the_connection_ends(url, last):
 @pytest.fixture(scope="module")
 def followed(stack, trainer, directory):
     """A training followed on one connection, and on another that loses its trainer twice."""
-    pictures = digits(directory, "012345", 50) | {"0.broken.png": b"\x89PNG\r\n\x1a\nno"}
+    pictures = digits(directory, "012345", 150) | {"0.broken.png": b"\x89PNG\r\n\x1a\nno"}
     pictures |= digits(directory, "6", 10)
     record = stack.submit(zipped(pictures), model="events", architecture=ARCHITECTURE)
     path = f"/v1/trainings/{record['id']}/events"
@@ -154,8 +154,8 @@ def test_the_bottleneck_phase_tells_images_speed_and_time_left(followed):
     done = [event["done"] for event in progress]
 
     assert done == sorted(done)
-    assert (done[0], done[-1]) == (0, 310)
-    assert {event["total"] for event in progress} == {310}
+    assert (done[0], done[-1]) == (0, 910)
+    assert {event["total"] for event in progress} == {910}
     assert any(event["per_second"] > 0 and event["eta_seconds"] > 0 for event in progress[2:-1])
 
 
