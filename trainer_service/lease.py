@@ -7,6 +7,7 @@ and the file server keeps its lock, or it hangs.
 
 import fcntl
 import os
+import random
 import socket
 import threading
 import time
@@ -24,8 +25,8 @@ from shared.logs import get_logger
 
 BEAT_SECONDS = 1.0
 MAX_DEATHS = 10
-#: Looking at a lease locks it for an instant; whoever wants to hold it tries again.
-TRIES = 5
+#: Looking at a lease shares its lock for an instant; whoever wants to hold it tries again.
+PATIENCE_SECONDS = 10.0
 TRY_SECONDS = 0.02
 
 log = get_logger(__name__)
@@ -151,15 +152,21 @@ class LeaseWatch:
 
 
 def _lock(path: Path) -> IO[str] | None:
-    for _ in range(TRIES):
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < deadline:
         try:
             file = path.open("a+")
         except FileNotFoundError:
             return None
-        if try_lock(file) and is_current(file, path):
-            return file
+        if try_lock(file):
+            if is_current(file, path):
+                return file
+        elif not try_lock(file, fcntl.LOCK_SH):
+            file.close()
+            return None
         file.close()
-        time.sleep(TRY_SECONDS)
+        # By chance, so as not to keep step with whoever looks.
+        time.sleep(random.uniform(0, TRY_SECONDS))
     return None
 
 
