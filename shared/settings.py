@@ -1,5 +1,6 @@
 """Settings that both services read from the environment."""
 
+import re
 from pathlib import Path
 from typing import Literal, Self
 
@@ -10,6 +11,8 @@ from shared.logs import LogFormat, LogLevel
 
 #: What can be guessed is no key. (16 characters of base64 have 96 bits.)
 MIN_KEY_LENGTH = 16
+
+HOST_NAME = re.compile(r"\*|(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*")
 
 EngineChoice = Literal["auto", "openvino", "tensorflow"]
 PrecisionChoice = Literal["auto", "f32"]
@@ -25,6 +28,12 @@ class SharedSettings(BaseSettings):
         description="Directory of the store, shared by trainer, workers and predictor.",
     )
     host: str = Field(default="127.0.0.1", description="Address that the HTTP services bind to.")
+    allowed_hosts: str | None = Field(
+        default=None,
+        description="Names under which the HTTP services answer besides addresses, names without "
+        "a dot, and local ones, separated by commas: `a.example`, `*.example`, or `*` for all, "
+        "which is the default where keys are set.",
+    )
     api_keys: SecretStr | None = Field(
         default=None,
         description="Keys, separated by commas, any one of which opens both services; without "
@@ -67,9 +76,10 @@ class SharedSettings(BaseSettings):
     )
 
     @model_validator(mode="after")
-    def _check_keys(self) -> Self:
+    def _check_access(self) -> Self:
         """Refuse at the start what would leave the service open, or shut, by mistake."""
         self.read_api_keys()
+        self.read_allowed_hosts()
         return self
 
     def read_api_keys(self) -> tuple[str, ...]:
@@ -83,6 +93,22 @@ class SharedSettings(BaseSettings):
         if self.api_keys_file is not None:
             found += _keys("HEADSTART_API_KEYS_FILE", _lines(self.api_keys_file))
         return found
+
+    def read_allowed_hosts(self) -> tuple[str, ...]:
+        """Return the listed names and `*.` patterns, in lower case.
+
+        Raises:
+            ValueError: one is no name.
+        """
+        listed = (self.allowed_hosts or "").split(",")
+        names = tuple(name.strip() for name in listed if name.strip())
+        for name in names:
+            if not HOST_NAME.fullmatch(name.lower()):
+                raise ValueError(
+                    "HEADSTART_ALLOWED_HOSTS: expected names such as headstart.example, *.example "
+                    f"or *, without scheme and port. Received: {name!r}"
+                )
+        return tuple(name.lower() for name in names)
 
 
 def _lines(path: Path) -> list[str]:

@@ -8,6 +8,7 @@ from shared.guard.access import Access
 from shared.guard.at_once import AtOnce
 from shared.guard.body_limit import BodyLimit
 from shared.guard.document import describe_access
+from shared.guard.hosts import OwnHosts
 from shared.guard.keys import ApiKeys
 from shared.guard.origin import SameOrigin
 from shared.guard.patience import Patience
@@ -41,5 +42,5 @@ def add_guard(
         paths=streamed,
     )
     app.add_middleware(Access, keys=keys)
-    app.add_middleware(SameOrigin)
+    app.add_middleware(SameOrigin, hosts=OwnHosts.of(settings))
     app.add_middleware(SecurityHeaders)

@@ -5,42 +5,67 @@ browser on it shows: a form needs nobody's leave to be sent. Browsers say where 
 from; programs, which say nothing, are no danger of this kind.
 """
 
+from collections.abc import Mapping
 from urllib.parse import urlsplit
 
-from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from shared.problems import problem_response
+from shared.guard.hosts import LONGEST, OwnHosts
+from shared.problems import ProblemResponse, problem_response
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
+#: Probes ask under any name, and what they are told is open to everybody.
+PROBED = frozenset({"/healthz", "/readyz"})
+
 
 class SameOrigin:
-    """Answers 403 to a request that changes something and was made by another origin's page."""
+    """Answers 421 to a request for a host that is not this service's own.
 
-    def __init__(self, app: ASGIApp) -> None:
+    And 403 to one that changes something and was made by another origin's page.
+    """
+
+    def __init__(self, app: ASGIApp, hosts: OwnHosts) -> None:
         self._app = app
+        self._hosts = hosts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["method"] in SAFE_METHODS:
-            return await self._app(scope, receive, send)
-        origin = foreign_origin(HTTPConnection(scope))
+        refusal = self._refusal(scope) if scope["type"] == "http" else None
+        await (refusal or self._app)(scope, receive, send)
+
+    def _refusal(self, scope: Scope) -> ProblemResponse | None:
+        headers = dict(scope["headers"])
+        host = headers.get(b"host")  # every browser sends it
+        if host is not None and not self._hosts.accept(host) and scope["path"] not in PROBED:
+            return _misdirected(host.decode("latin-1"))
+        if scope["method"] in SAFE_METHODS:
+            return None
+        origin = foreign_origin(headers)
         if origin is None:
-            return await self._app(scope, receive, send)
+            return None
         detail = f"Pages of other origins may not use this service. Received: {origin!r}"
-        return await problem_response(403, "Forbidden", detail)(scope, receive, send)
+        return problem_response(403, "Forbidden", detail)
 
 
-def foreign_origin(request: HTTPConnection) -> str | None:
+def _misdirected(host: str) -> ProblemResponse:
+    detail = (
+        "Expected the address of this service, a local name, or one that HEADSTART_ALLOWED_HOSTS "
+        f"lists. Received: {host[:LONGEST]!r}"
+    )
+    return problem_response(421, "Misdirected Request", detail)
+
+
+def foreign_origin(headers: Mapping[bytes, bytes]) -> str | None:
     """Return the other origin that a browser says has made the request, or None."""
-    origin = request.headers.get("origin")
-    site = request.headers.get("sec-fetch-site")
+    origin = headers.get(b"origin")
+    site = headers.get(b"sec-fetch-site")
     if site is not None:  # only on https and localhost, but right behind every proxy too
-        return None if site in {"same-origin", "none"} else origin or site
+        return None if site in {b"same-origin", b"none"} else (origin or site).decode("latin-1")
     if origin is None:
         return None
+    text = origin.decode("latin-1")
     try:
-        host = urlsplit(origin).netloc
+        host = urlsplit(text).netloc
     except ValueError:
-        return origin
-    return None if host and host == request.headers.get("host") else origin
+        return text
+    return None if host and host.encode("latin-1") == headers.get(b"host") else text

@@ -17,6 +17,7 @@ pytestmark = pytest.mark.integration
 
 EVIL = "<img src=x onerror=document.title='evil'>"
 OTHER_HOST = "predictor.test"
+REBOUND_HOST = "evil.example"
 #: A look at the models follows after five seconds at most.
 SECONDS = 15_000
 
@@ -24,7 +25,8 @@ SECONDS = 15_000
 @pytest.fixture(scope="module")
 def chromium():
     camera = "--use-fake-device-for-media-stream"
-    with running_browser(camera, f"--host-resolver-rules=MAP {OTHER_HOST} 127.0.0.1") as running:
+    names = ", ".join(f"MAP {name} 127.0.0.1" for name in (OTHER_HOST, REBOUND_HOST))
+    with running_browser(camera, f"--host-resolver-rules={names}") as running:
         yield running
 
 
@@ -33,7 +35,8 @@ def still_predictor(tmp_path_factory):
     """A predictor with one model, whose first label is a trap; nothing changes in it."""
     directory = tmp_path_factory.mktemp("page")
     publish_evil(directory / "store")
-    with running_predictor(directory / "store", directory / "log") as predictor:
+    settings = {"allowed_hosts": OTHER_HOST}
+    with running_predictor(directory / "store", directory / "log", **settings) as predictor:
         predictor.wait_until_ready()
         yield predictor
 
@@ -191,6 +194,16 @@ def test_over_plain_http_the_page_says_why_there_is_no_camera(chromium, still_pr
         photo = {"name": "photo.png", "mimeType": "image/png", "buffer": picture("blue")}
         page.get_by_label("Take a photo").set_input_files(photo)
         expect(result(page, "photo.png").get_by_role("listitem").first).to_contain_text("blue")
+
+
+def test_a_name_that_was_made_to_lead_here_reads_nothing(chromium, still_predictor):
+    url = still_predictor.url.replace("127.0.0.1", REBOUND_HOST)
+    with watched_page(chromium, url, refusals=1) as page:
+        answer = page.goto("/v1/models")
+        problem = answer.json()
+
+    assert answer.status == 421
+    assert REBOUND_HOST in problem["detail"]
 
 
 def test_keyboard_alone_is_enough(open_page, still_predictor, tmp_path):
