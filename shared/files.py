@@ -39,45 +39,6 @@ def atomic_write(path: Path, data: bytes) -> None:
         file.write(data)
 
 
-@contextmanager
-def working_directory(path: Path) -> Iterator[Path]:
-    """Make a directory for work in progress, and remove what is left of it at the end.
-
-    It is locked meanwhile, so that `remove_if_abandoned` knows that of a process that was killed.
-    """
-    path.mkdir(parents=True)
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH)
-        yield path
-    finally:
-        shutil.rmtree(path, ignore_errors=True)
-        os.close(descriptor)
-
-
-def remove_if_abandoned(path: Path, seconds: float) -> bool:
-    """Remove a working directory whose process is gone, and tell whether that was so.
-
-    Args:
-        path: the directory.
-        seconds: how old it has to be: between its making and its locking lies an instant.
-    """
-    try:
-        descriptor = os.open(path, os.O_RDONLY)
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if time.time() - os.fstat(descriptor).st_mtime < seconds:
-            return False
-        shutil.rmtree(path, ignore_errors=True)
-    except BlockingIOError:
-        return False
-    finally:
-        os.close(descriptor)
-    return True
-
-
 def is_disk_full(error: BaseException) -> bool:
     return isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}
 

@@ -23,10 +23,10 @@ from shared.files import (
     sha256_file,
     sync_directory,
     sync_tree,
-    working_directory,
 )
 from shared.identifiers import is_model_name
 from shared.manifest import GOLDEN_FILE, MANIFEST_FILE, FileEntry, GoldenImage, Manifest
+from shared.work_in_progress import working_directory
 
 SAVED_MODEL = "."
 OPENVINO_MODEL = "openvino/model.xml"

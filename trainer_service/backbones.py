@@ -2,8 +2,7 @@
 
 import hashlib
 import json
-import shutil
-import tempfile
+import secrets
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,7 +26,9 @@ from shared.engines.openvino_runtime import load_openvino
 from shared.engines.tensorflow_engine import load_tensorflow
 from shared.errors import WeightsUnavailable
 from shared.files import full_disk_named, sync_tree
+from shared.model_store import STAGING
 from shared.settings import EngineChoice, PrecisionChoice
+from shared.work_in_progress import working_directory
 from trainer_service.tracing import trace
 from trainer_service.weights import Weights
 
@@ -118,15 +119,11 @@ def backbone_ir(architecture: Architecture, weights: Weights, cache_directory: P
     """
     target = cache_directory / f"{architecture.id}-{_ir_digest(architecture, weights)}"
     if not (target / _IR_FILE).is_file():
-        cache_directory.mkdir(parents=True, exist_ok=True)
-        staging = Path(tempfile.mkdtemp(prefix=".staging-", dir=cache_directory))
-        try:
+        with working_directory(cache_directory / f"{STAGING}{secrets.token_hex(6)}") as staging:
             model = convert(cached_backbone(architecture, weights))
             save_ir(model, staging / _IR_FILE)
             sync_tree(staging)
             _move(staging, target)
-        finally:
-            shutil.rmtree(staging, ignore_errors=True)
     return target / _IR_FILE
 
 

@@ -6,11 +6,9 @@ from trainer_service.backbones import bottleneck_engine, bottleneck_precision, f
 from trainer_service.bottleneck import Extractor
 from trainer_service.features import FeatureStore
 from trainer_service.settings import TrainerSettings
+from trainer_service.stores import BACKBONES
 from trainer_service.weights import Weights
 from trainer_service.worker_context import Worker
-
-#: Converted backbones, in the store: a later worker process need not convert them again.
-BACKBONES = "backbones"
 
 BATCH_SIZES = {"openvino": 16, "tensorflow": 64}
 

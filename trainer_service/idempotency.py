@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from shared.errors import Conflict, InvalidRequest, NotFound
 from shared.files import atomic_write, sha256_file
 from shared.identifiers import new_id
-from trainer_service.lease import lease
+from shared.lease import lease
 from trainer_service.record_store import Record, RecordStore
 
 

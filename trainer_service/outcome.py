@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from shared.errors import HeadstartError, TrainingCancelled
+from shared.lease import LeaseLost
 from shared.logs import get_logger
-from trainer_service.lease import LeaseLost
 from trainer_service.schemas import ErrorInfo, State, TrainingRecord
 from trainer_service.stores import TrainingStore
 

@@ -28,11 +28,11 @@ from trainer_service.backbones import backbone_ir, cached_backbone
 from trainer_service.cancellation import CancellationWatch
 from trainer_service.evaluate import Probabilities
 from trainer_service.export import export_version
-from trainer_service.extractors import BACKBONES
 from trainer_service.fitting import Fitted
 from trainer_service.quantization import quantize_version
 from trainer_service.report.write import write_report
 from trainer_service.schemas import State, TrainingRecord
+from trainer_service.stores import BACKBONES
 from trainer_service.weights import Weights
 from trainer_service.worker_context import Worker
 

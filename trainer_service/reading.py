@@ -5,10 +5,10 @@ from pathlib import Path
 
 from shared.errors import HeadstartError, InvalidDataset, TooLarge
 from shared.images import ImageLimits
+from shared.lease import Lease, WorkersDied, require_survivable
 from trainer_service.dataset.reader import read_dataset
 from trainer_service.dataset.records import DatasetLimits, ImageRecord, image_path, load_images
 from trainer_service.datasets import UPLOAD_FILE, locate
-from trainer_service.lease import Lease, WorkersDied, require_survivable
 from trainer_service.outcome import in_words
 from trainer_service.record_store import RecordStore
 from trainer_service.schemas import DatasetRecord, DatasetState, ErrorInfo, RejectedImage

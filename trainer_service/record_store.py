@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 from shared.errors import HeadstartError, NotFound
 from shared.files import atomic_write, locked_briefly
 from shared.identifiers import is_id
-from trainer_service.lease import Lease, lease
+from shared.lease import Lease, lease
 from trainer_service.schemas import BaseRecord
 
 WAIT_SECONDS = 0.1

@@ -10,28 +10,32 @@ from itertools import chain
 from pathlib import Path
 
 from shared.errors import HeadstartError, VersionCorrupt
-from shared.files import remove_if_abandoned
+from shared.lease import LeaseWatch
 from shared.logs import get_logger
-from shared.model_store import ModelStore, verify
+from shared.model_store import REMOVED, STAGING, ModelStore, verify
+from shared.work_in_progress import directory_of, remove_if_abandoned
 from trainer_service.schemas import DatasetRecord, DatasetState, TrainingRecord
 from trainer_service.settings import TrainerSettings
-from trainer_service.stores import SHARDS, UPLOADS, Stores
+from trainer_service.stores import BACKBONES, SHARDS, UPLOADS, Stores
 
 DAY = 86_400.0
 #: Old enough that no process is still writing it: single files take seconds.
 TEMPORARY_SECONDS = 3600.0
-#: Between the making of a working directory and its locking lies an instant.
-WORKING_SECONDS = 60.0
 KEYS_DAYS = 7.0
 
 TEMPORARY = ("features/*/.*.tmp", "*/*/.*.tmp", "*/.*.tmp", "datasets/*/images/*/.*.tmp")
-WORKING = (f"{UPLOADS}/*", "models/*/.staging-*", "models/*/.removed-*")
+WORKING = (
+    f"{UPLOADS}/*",
+    f"models/*/{STAGING}*",
+    f"models/*/{REMOVED}*",
+    f"{BACKBONES}/{STAGING}*",
+)
 
 log = get_logger(__name__)
 
 
 class Retention:
-    """Removes what the settings say; run it now and then.
+    """Removes what the settings say; keep it, and run it now and then.
 
     Args:
         stores: what is looked through.
@@ -45,6 +49,7 @@ class Retention:
         self._stores = stores
         self._settings = settings
         self._clock = clock
+        self._watch = LeaseWatch(settings.lease_seconds)
 
     def __call__(self) -> list[str]:
         """Remove what is due and return what that was, as paths in the store."""
@@ -62,7 +67,9 @@ class Retention:
         """Remove what processes left that were killed, and keys that nobody repeats any more."""
         store = self._settings.store
         for pattern in WORKING:
-            yield from (p for p in store.glob(pattern) if remove_if_abandoned(p, WORKING_SECONDS))
+            directories = {directory_of(path) for path in store.glob(pattern)}
+            yield from (path for path in directories if remove_if_abandoned(path, self._watch))
+        self._watch.prune()
         for pattern in TEMPORARY:
             yield from self._unlink_older(store.glob(pattern), TEMPORARY_SECONDS)
         yield from self._unlink_older(self._stores.keys.root.glob("*.json"), KEYS_DAYS * DAY)

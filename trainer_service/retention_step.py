@@ -6,8 +6,8 @@ from typing import Any
 from celery import bootsteps
 
 from shared.errors import HeadstartError
+from shared.lease import lease
 from shared.logs import get_logger
-from trainer_service.lease import lease
 from trainer_service.retention import Retention
 from trainer_service.settings import TrainerSettings
 from trainer_service.stores import Stores

@@ -22,6 +22,8 @@ log = get_logger(__name__)
 SHARDS = "shards"
 #: Where the files of requests lie until they become datasets, a directory for each request.
 UPLOADS = "uploads"
+#: Converted backbones: a later worker process need not convert them again.
+BACKBONES = "backbones"
 
 
 class TrainingStore(RecordStore[TrainingRecord]):

@@ -13,8 +13,8 @@ from pydantic import ValidationError
 from redis import RedisError
 
 from shared.errors import NotFound, Unavailable
+from shared.lease import LeaseWatch
 from shared.logs import get_logger
-from trainer_service.lease import LeaseWatch
 from trainer_service.next_steps import next_steps
 from trainer_service.queue import QueueView, TaskQueue
 from trainer_service.record_store import Record, RecordStore

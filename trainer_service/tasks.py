@@ -8,10 +8,10 @@ from celery import Celery
 from celery.signals import task_postrun, task_prerun, worker_process_init
 
 from shared.errors import HeadstartError
+from shared.lease import LeaseLost
 from shared.logs import get_logger
 from trainer_service import reading, task_log, training
 from trainer_service.celery_app import create_celery
-from trainer_service.lease import LeaseLost
 from trainer_service.progress import ProgressBoard
 from trainer_service.queue import WorkerQueue
 from trainer_service.retention_step import RetentionStep

@@ -7,6 +7,7 @@ worker or Redis may, is submitted again by `sweep`.
 """
 
 from shared.architectures import find_architecture
+from shared.lease import Lease, lease, require_survivable
 from shared.logs import bind, get_logger
 from trainer_service import reading, weights
 from trainer_service.bottleneck import ShardImage
@@ -15,7 +16,6 @@ from trainer_service.dataset.records import ImageRecord
 from trainer_service.extractors import extractor_for, feature_store, planned_precision
 from trainer_service.features import Row
 from trainer_service.fitting import fit, split
-from trainer_service.lease import Lease, lease, require_survivable
 from trainer_service.next_steps import needs_plan, next_steps
 from trainer_service.outcome import recorded_outcome
 from trainer_service.progress import Ticker

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from shared.files import remove_if_abandoned
+from shared.lease import LeaseWatch
 from shared.model_store import ModelStore, verify
+from shared.work_in_progress import directory_of, remove_if_abandoned
 
 ROOT = Path(__file__).parents[2]
 TRAINING = "20260101-000000-abcdef"
@@ -104,8 +105,8 @@ def test_what_is_left_is_removed_and_publishing_again_makes_one_version(stores):
     source += f"print(json.dumps([publish(Path(s), {TRAINING!r}) for s in sys.argv[1:]]))"
     command = [sys.executable, "-c", source, *map(str, stores)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    left = [path for store in stores for path in store.glob("models/pets/.staging-*")]
-    removed = [path for path in left if remove_if_abandoned(path, 0)]
+    left = {directory_of(path) for s in stores for path in s.glob("models/pets/.staging-*")}
+    removed = {path for path in left if remove_if_abandoned(path, LeaseWatch(20))}
 
     assert json.loads(done.stdout) == [2] * len(stores)
     assert left
@@ -115,9 +116,10 @@ def test_what_is_left_is_removed_and_publishing_again_makes_one_version(stores):
         assert models.versions("pets") == [1, 2]
         assert models.published_by("pets", TRAINING) == 2
         assert list(store.glob("models/pets/.staging-*")) == []
+        assert list(store.glob("models/pets/*/*.lease")) == []
 
 
 def test_a_version_in_the_making_is_not_taken_for_abandoned(tmp_path):
     with ModelStore(tmp_path).stage("pets") as staging:
-        assert not remove_if_abandoned(staging, 0)
+        assert not remove_if_abandoned(staging, LeaseWatch(20))
         assert staging.is_dir()

@@ -6,10 +6,10 @@ import json
 import httpx
 import pytest
 
+from shared.lease import lease
 from tests.trainer_service.test_api import ARCHITECTURE, archive, call, caller, settings
 from trainer_service.app import create_app
 from trainer_service.event_log import connect
-from trainer_service.lease import lease
 
 __all__ = ["call", "settings"]
 

@@ -5,10 +5,10 @@ import zipfile
 import pytest
 
 from shared.errors import InvalidDataset
+from shared.lease import LeaseLost
 from tests.tiny_model import picture
 from trainer_service import reading
 from trainer_service.datasets import UPLOAD_FILE, new_dataset
-from trainer_service.lease import LeaseLost
 from trainer_service.schemas import DatasetState
 from trainer_service.settings import TrainerSettings
 from trainer_service.stores import Stores

@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
-from shared.files import working_directory
 from shared.identifiers import new_id
 from shared.model_store import ModelStore
+from shared.work_in_progress import working_directory
 from tests.tiny_model import publish_tiny_model
 from tests.trainer_service.test_api import call, post, settings
 from trainer_service.features import FeatureStore
@@ -214,7 +214,8 @@ def test_what_killed_processes_left_goes_and_what_living_ones_hold_stays(stores,
     for training in (ended, running):
         (stores.trainings.directory(training) / "shards").mkdir()
     publish_tiny_model(store)
-    left = [store / "uploads/left", store / "models/colours/.staging-left"]
+    working = ("uploads/left", "models/colours/.staging-left", "backbones/.staging-left")
+    left = [store / name for name in working]
     files = [store / "features/space/.x.npy.0000.tmp", store / f"trainings/{ended}/.record.0.tmp"]
     for path in left:
         path.mkdir(parents=True)
@@ -224,13 +225,13 @@ def test_what_killed_processes_left_goes_and_what_living_ones_hold_stays(stores,
         path.write_bytes(b"half")
 
     with working_directory(store / "uploads/held") as held:
-        assert retain() == [f"trainings/{ended}/shards"]  # too young to be told apart
-        for path in (*left, *files, held):
+        assert set(retain()) == {*working, f"trainings/{ended}/shards"}
+        for path in (*files, held):  # so young that they may still be written
             os.utime(path, (0, 0))
         removed = retain()
         assert held.is_dir()
 
-    assert sorted(removed) == sorted(str(path.relative_to(store)) for path in (*left, *files))
+    assert sorted(removed) == sorted(str(path.relative_to(store)) for path in files)
     assert (stores.trainings.directory(running) / "shards").is_dir()
     assert stores.models.versions("colours") == [1]
 

@@ -6,11 +6,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from shared.errors import Unavailable
+from shared.lease import MAX_DEATHS, Holder, lease
 from trainer_service import training
 from trainer_service.bottleneck import ShardImage, ShardResult
 from trainer_service.celery_app import QUEUE, create_celery
 from trainer_service.event_log import connect
-from trainer_service.lease import MAX_DEATHS, Holder, lease
 from trainer_service.progress import ProgressBoard
 from trainer_service.queue import QueueView, TaskQueue, WorkerQueue
 from trainer_service.schemas import (

@@ -21,6 +21,7 @@ from typing import NamedTuple, cast
 from shared.errors import InvalidDataset, InvalidImage
 from shared.files import sync_directory
 from shared.images import ImageLimits, check, sniff, too_many_bytes
+from shared.lease import LeaseLost
 from trainer_service.dataset.labels import UNDERSTOOD, Labelled, Labelling, find_labels
 from trainer_service.dataset.records import (
     RECORDS_FILE,
@@ -36,7 +37,6 @@ from trainer_service.dataset.tables import Row
 from trainer_service.dataset.thumbnail_store import THUMBNAILS_FILE, ThumbnailWriter, fits
 from trainer_service.dataset.thumbnails import Thumbnail, thumbnail
 from trainer_service.dataset.verdicts import Note, settle
-from trainer_service.lease import LeaseLost
 
 Progress = Callable[[int, int], None]
 

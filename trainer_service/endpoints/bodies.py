@@ -16,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 from starlette.requests import ClientDisconnect
 
 from shared.errors import InvalidRequest, TooLarge, UnsupportedMedia
-from shared.files import working_directory
+from shared.work_in_progress import working_directory
 from trainer_service.settings import TrainerSettings
 from trainer_service.stores import UPLOADS
 from trainer_service.uploads import FolderField, receive_upload

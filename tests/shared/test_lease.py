@@ -2,13 +2,14 @@
 
 import multiprocessing
 import os
+import resource
 import signal
 import threading
 import time
 
 import pytest
 
-from trainer_service.lease import (
+from shared.lease import (
     MAX_DEATHS,
     LeaseLost,
     LeaseWatch,
@@ -156,3 +157,20 @@ def test_looking_takes_it_from_nobody(path):
 
 def test_what_nobody_has_ever_held_is_free(path):
     assert not LeaseWatch(seconds=20).held(path)
+
+
+def _work_on_a_full_disk(path, outcome):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+    with lease(path) as mine:
+        outcome.put(mine is not None and path.exists())
+    outcome.put(not path.exists())
+
+
+def test_a_full_disk_takes_nobody_a_lease(path):
+    outcome = SPAWN.Queue()
+    process = SPAWN.Process(target=_work_on_a_full_disk, args=(path, outcome))
+    process.start()
+    assert outcome.get(timeout=60)
+    assert outcome.get(timeout=60)
+    process.join(60)
+    assert process.exitcode == 0

@@ -12,7 +12,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import copy_context
 from pathlib import Path
 from typing import IO
@@ -55,10 +55,26 @@ class Lease:
         deaths: how many holders before this one died holding it.
     """
 
-    def __init__(self, path: Path, file: IO[str], deaths: int) -> None:
-        self.deaths = deaths
+    def __init__(self, path: Path, file: IO[str]) -> None:
+        self.deaths = 0
         self._path = path
         self._file = file
+
+    def sign(self) -> None:
+        """Write who holds it, if the disk has room, and count who died holding it.
+
+        Those left their names.
+        """
+        self._file.seek(0)
+        with suppress(ValidationError):
+            self.deaths = Holder.model_validate_json(self._file.read()).deaths + 1
+        self._file.truncate(0)
+        holder = Holder(host=socket.gethostname(), pid=os.getpid(), deaths=self.deaths)
+        try:
+            # Not through the file's buffer, which would try again to write it when it is closed.
+            os.write(self._file.fileno(), holder.model_dump_json().encode())
+        except OSError as error:
+            log.warning("a lease could not be signed", lease=str(self._path), reason=str(error))
 
     def require(self) -> None:
         """Raise LeaseLost if the lease was taken over, as from a process that hung for long."""
@@ -84,12 +100,13 @@ def lease(path: Path) -> Iterator[Lease | None]:
         yield None
         return
     with file:
-        held = Lease(path, file, _sign(file))
-        with _heartbeat(held):
-            try:
+        held = Lease(path, file)
+        try:
+            held.sign()
+            with _heartbeat(held):
                 yield held
-            finally:
-                held.release()
+        finally:
+            held.release()
 
 
 def require_survivable(held: Lease) -> None:
@@ -168,20 +185,6 @@ def _lock(path: Path) -> IO[str] | None:
         # By chance, so as not to keep step with whoever looks.
         time.sleep(random.uniform(0, TRY_SECONDS))
     return None
-
-
-def _sign(file: IO[str]) -> int:
-    """Write who holds the lease and return how many died holding it: they left their names."""
-    file.seek(0)
-    try:
-        deaths = Holder.model_validate_json(file.read()).deaths + 1
-    except ValidationError:
-        deaths = 0
-    file.truncate(0)
-    holder = Holder(host=socket.gethostname(), pid=os.getpid(), deaths=deaths)
-    file.write(holder.model_dump_json())
-    file.flush()
-    return deaths
 
 
 @contextmanager

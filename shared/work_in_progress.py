@@ -1,0 +1,65 @@
+"""Directories for work in progress. What a process leaves behind that is gone can be told by that.
+
+<name>/          the work; whoever finishes it renames it, or what is in it
+<name>.lease     held for as long as it is worked on
+"""
+
+import errno
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from shared.lease import LeaseWatch, lease
+
+LEASE = ".lease"
+#: Renamed before it is removed: whoever wakes up late can't finish half of it.
+GONE = ".gone"
+
+
+@contextmanager
+def working_directory(path: Path) -> Iterator[Path]:
+    """Make a directory for work in progress, and remove what is left of it at the end.
+
+    Raises:
+        FileExistsError: it is there already.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with lease(_lease_file(path)) as held:
+        if held is None:
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
+        path.mkdir()
+        try:
+            yield path
+        finally:
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def directory_of(path: Path) -> Path:
+    """Return the working directory that a path is, or is the lease of."""
+    return path.with_suffix("") if path.suffix == LEASE else path
+
+
+def remove_if_abandoned(path: Path, watch: LeaseWatch) -> bool:
+    """Remove a working directory and its lease if its process is gone; tell whether that was so.
+
+    Args:
+        path: the directory.
+        watch: tells whose process is gone. One whose host has vanished it has to see twice.
+    """
+    file = _lease_file(path)
+    if not (path.is_dir() or file.exists()) or watch.held(file):
+        return False
+    with lease(file) as held:
+        if held is None:
+            return False
+        gone = path.with_name(f"{path.name}{GONE}")
+        with suppress(FileNotFoundError):
+            path.rename(gone)
+        shutil.rmtree(gone, ignore_errors=True)
+    return True
+
+
+def _lease_file(path: Path) -> Path:
+    return path.with_name(f"{path.name}{LEASE}")
