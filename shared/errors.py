@@ -13,12 +13,15 @@ HeadstartError
 ├── StorageFull              507   the disk of the store is full
 ├── Unavailable              503   Redis away, no model yet, queue full
 ├── VersionCorrupt                 a published version that must not be served
+├── RecordCorrupt            500   a record in the store that says nothing that can be understood
 └── TrainingCancelled              ends the phases of a cancelled training
 
 Each carries the HTTP status it is answered with; `shared.problems` turns it into problem+json.
 """
 
 from typing import ClassVar, Literal
+
+from pydantic import ValidationError
 
 
 class HeadstartError(Exception):
@@ -135,6 +138,17 @@ class VersionCorrupt(HeadstartError):
         self.fault = fault
 
 
+class RecordCorrupt(HeadstartError):
+    title = "Corrupt record"
+
+
 class TrainingCancelled(HeadstartError):
     status = 409
     title = "Training cancelled"
+
+
+def first_fault(error: ValidationError) -> str:
+    """Return where a document differs first from what was expected, and how."""
+    first = error.errors()[0]
+    where = ".".join(map(str, first["loc"])) or "the document"
+    return f"{where}: {first['msg']}"

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from shared.errors import Conflict, ModelNotFound, VersionCorrupt, VersionNotFound
+from shared.errors import Conflict, ModelNotFound, VersionCorrupt, VersionNotFound, first_fault
 from shared.files import (
     atomic_write,
     locked_briefly,
@@ -228,9 +228,7 @@ def read_manifest(directory: Path) -> Manifest:
     except FileNotFoundError:
         raise VersionCorrupt(f"{MANIFEST_FILE} is missing.") from None
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the document"
-        raise VersionCorrupt(f"{MANIFEST_FILE}: {where}: {first['msg']}.") from None
+        raise VersionCorrupt(f"{MANIFEST_FILE}: {first_fault(error)}.") from None
 
 
 def read_golden(directory: Path, manifest: Manifest) -> list[GoldenImage]:

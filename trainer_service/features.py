@@ -52,7 +52,10 @@ class FeatureStore:
         """Return where the features of each known image lie, by the image's SHA-256."""
         rows: dict[str, Row] = {}
         for file in self._directory.glob("*.json"):
-            shard = json.loads(file.read_bytes())
+            try:
+                shard = json.loads(file.read_bytes())
+            except FileNotFoundError:
+                continue  # removed meanwhile
             seconds = shard["seconds"] / max(1, len(shard["images"]))
             for index, sha256 in enumerate(shard["images"]):
                 rows[sha256] = Row(file.stem, index, seconds)

@@ -7,15 +7,21 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from shared.errors import HeadstartError, NotFound
+from pydantic import ValidationError
+
+from shared.errors import HeadstartError, NotFound, RecordCorrupt, first_fault
 from shared.files import atomic_write, locked_briefly
 from shared.identifiers import is_id
 from shared.lease import Lease, lease
+from shared.logs import get_logger
 from trainer_service.schemas import BaseRecord
 
+RECORD_FILE = "record.json"
 WAIT_SECONDS = 0.1
 
 Record = TypeVar("Record", bound=BaseRecord)
+
+log = get_logger(__name__)
 
 
 class RecordStore(Generic[Record]):
@@ -33,6 +39,7 @@ class RecordStore(Generic[Record]):
         self.root = root
         self.kind: type[Record] = kind
         self._not_found = not_found
+        self._warned: dict[Path, int] = {}
 
     def directory(self, record_id: str) -> Path:
         if not is_id(record_id):
@@ -46,24 +53,43 @@ class RecordStore(Generic[Record]):
         return directory
 
     def get(self, record_id: str) -> Record:
-        file = self.directory(record_id) / "record.json"
+        """Return a record.
+
+        Raises:
+            NotFound: there is none with that id.
+            RecordCorrupt: its file is truncated, or not what a record looks like.
+        """
+        file = self.directory(record_id) / RECORD_FILE
         try:
             return self.kind.model_validate_json(file.read_bytes())
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             raise self._not_found(record_id) from None
+        except ValidationError as error:
+            name = file.relative_to(self.root.parent)
+            raise RecordCorrupt(f"{name} can't be read: {first_fault(error)}.") from None
+
+    def read(self, file: Path) -> Record | None:
+        """Return the record in one of `files`, or None if it is deleted meanwhile or corrupt.
+
+        A corrupt one is warned of, once for each time that it was written.
+        """
+        try:
+            return self.get(file.parent.name)
+        except NotFound:
+            return None
+        except RecordCorrupt as corrupt:
+            self._warn(file, corrupt)
+            return None
 
     def list(self) -> list[Record]:
-        """Return all records, newest first; one that is deleted meanwhile is left out."""
-        records = []
-        for file in self.files():
-            with suppress(NotFound):
-                records.append(self.get(file.parent.name))
+        """Return all records, newest first, but for those that `read` leaves out."""
+        records = filter(None, map(self.read, self.files()))
         # Ids tell seconds only.
         return sorted(records, key=lambda record: record.created_at, reverse=True)
 
     def files(self) -> Sequence[Path]:
         """Return where the records lie, in no order."""
-        return [file for file in self.root.glob("*/record.json") if is_id(file.parent.name)]
+        return [file for file in self.root.glob(f"*/{RECORD_FILE}") if is_id(file.parent.name)]
 
     def update(self, record_id: str, change: Callable[[Record], None]) -> Record:
         """Apply `change` to the record and write it, alone; nothing is written if it raises."""
@@ -100,6 +126,13 @@ class RecordStore(Generic[Record]):
             waiting()
             time.sleep(WAIT_SECONDS)
 
+    def _warn(self, file: Path, corrupt: RecordCorrupt) -> None:
+        with suppress(FileNotFoundError):
+            written = file.stat().st_mtime_ns
+            if self._warned.get(file) != written:
+                self._warned[file] = written
+                log.warning("a record is left out", file=str(file), reason=corrupt.detail)
+
     def _require(self, record_id: str) -> Path:
         directory = self.directory(record_id)
         if not directory.is_dir():
@@ -107,5 +140,5 @@ class RecordStore(Generic[Record]):
         return directory
 
     def _write(self, record: Record) -> None:
-        file = self.directory(record.id) / "record.json"
+        file = self.directory(record.id) / RECORD_FILE
         atomic_write(file, record.model_dump_json(indent=2).encode())

@@ -5,16 +5,17 @@ settings say. Nothing that is in use is touched.
 """
 
 import time
-from collections.abc import Callable, Iterator
-from itertools import chain
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from shared.errors import HeadstartError, VersionCorrupt
+from shared.errors import VersionCorrupt
 from shared.lease import LeaseWatch
 from shared.logs import get_logger
 from shared.model_store import REMOVED, STAGING, ModelStore, verify
 from shared.work_in_progress import directory_of, remove_if_abandoned
-from trainer_service.schemas import DatasetRecord, DatasetState, TrainingRecord
+from trainer_service.datasets import UPLOAD_FILE
+from trainer_service.record_store import RECORD_FILE
+from trainer_service.schemas import DatasetRecord, DatasetState
 from trainer_service.settings import TrainerSettings
 from trainer_service.stores import BACKBONES, SHARDS, UPLOADS, Stores
 
@@ -52,45 +53,70 @@ class Retention:
         self._watch = LeaseWatch(settings.lease_seconds)
 
     def __call__(self) -> list[str]:
-        """Remove what is due and return what that was, as paths in the store."""
-        removed = []
-        for path in chain(
-            self._leavings(), self._versions(), self._trainings(), self._datasets(),
-            self._features(),
+        """Remove what is due and return what that was, as paths in the store.
+
+        What can't be removed of one kind keeps nothing of the others.
+        """
+        removed: list[str] = []
+        for due in (
+            self._working, self._temporary, self._keys, self._uploads, self._shards,
+            self._half_features, self._features, self._versions, self._trainings, self._datasets,
         ):  # fmt: skip
-            name = path.relative_to(self._settings.store).as_posix()
-            log.info("removed", path=name)
-            removed.append(name)
+            try:
+                for path in due():
+                    name = path.relative_to(self._settings.store).as_posix()
+                    log.info("removed", path=name)
+                    removed.append(name)
+            except Exception:
+                log.exception("the rest of what is due is removed later", kind=due.__name__[1:])
         return removed
 
-    def _leavings(self) -> Iterator[Path]:
-        """Remove what processes left that were killed, and keys that nobody repeats any more."""
-        store = self._settings.store
+    def _working(self) -> Iterator[Path]:
+        """Remove the work in progress of processes that are gone."""
         for pattern in WORKING:
-            directories = {directory_of(path) for path in store.glob(pattern)}
+            directories = {directory_of(path) for path in self._settings.store.glob(pattern)}
             yield from (path for path in directories if remove_if_abandoned(path, self._watch))
         self._watch.prune()
+
+    def _temporary(self) -> Iterator[Path]:
         for pattern in TEMPORARY:
-            yield from self._unlink_older(store.glob(pattern), TEMPORARY_SECONDS)
-        yield from self._unlink_older(self._stores.keys.root.glob("*.json"), KEYS_DAYS * DAY)
-        for shards in store.glob(f"trainings/*/{SHARDS}"):
-            if self._has_ended(shards.parent.name):
-                self._stores.trainings.clear(shards.parent.name)
+            yield from self._unlink_older(self._settings.store.glob(pattern), TEMPORARY_SECONDS)
+
+    def _keys(self) -> Iterator[Path]:
+        """Remove the keys that nobody repeats any more."""
+        yield from self._unlink_older(self._stores.keys.root.glob("*"), KEYS_DAYS * DAY)
+
+    def _uploads(self) -> Iterator[Path]:
+        """Remove the archives whose reader was killed after it had read them."""
+        datasets = self._stores.datasets
+        for file in datasets.root.glob(f"*/{UPLOAD_FILE}"):
+            record = datasets.read(file.with_name(RECORD_FILE))
+            if record is not None and record.state == DatasetState.READY:
+                file.unlink(missing_ok=True)
+                yield file
+
+    def _shards(self) -> Iterator[Path]:
+        trainings = self._stores.trainings
+        for shards in trainings.root.glob(f"*/{SHARDS}"):
+            record = trainings.read(shards.with_name(RECORD_FILE))
+            if record is not None and record.state.ended:
+                trainings.clear(record.id)
                 yield shards
 
     def _versions(self) -> Iterator[Path]:
         models, keep = self._stores.models, self._settings.keep_versions
         for name in models.names() if keep else []:
             for version in superfluous_versions(models, name, keep):
-                yield models.directory(name, version)
+                directory = models.directory(name, version)
                 models.remove(name, version)
+                yield directory
 
     def _trainings(self) -> Iterator[Path]:
         days, trainings = self._settings.keep_trainings_days, self._stores.trainings
         for record in trainings.list() if days else []:
             if record.state.ended and self._age(record.transitions[-1].at.timestamp()) > days * DAY:
-                yield trainings.directory(record.id)
                 trainings.delete(record.id)
+                yield trainings.directory(record.id)
 
     def _datasets(self) -> Iterator[Path]:
         days, datasets = self._settings.keep_datasets_days, self._stores.datasets
@@ -114,9 +140,12 @@ class Retention:
     def _features(self) -> Iterator[Path]:
         """Remove the features that were used longest ago, unless a training is under way."""
         days, most = self._settings.keep_features_days, self._settings.keep_features_bytes
-        if not (days or most) or self._open_trainings():
+        trainings = self._stores.trainings.list() if days or most else []
+        if not (days or most) or any(not record.state.ended for record in trainings):
             return
-        indices = [(file.stat().st_mtime, file) for file in self._feature_indices()]
+        indices = [
+            (file.stat().st_mtime, file) for file in self._settings.store.glob("features/*/*.json")
+        ]
         kept = 0
         for used_at, index in sorted(indices, reverse=True):
             data = index.with_suffix(".npy")
@@ -129,10 +158,13 @@ class Retention:
                 data.unlink(missing_ok=True)
                 yield data
 
-    def _feature_indices(self) -> Iterator[Path]:
-        return self._settings.store.glob("features/*/*.json")
+    def _half_features(self) -> Iterator[Path]:
+        """Remove features without an index, which is written last: their process was killed."""
+        files = self._settings.store.glob("features/*/*.npy")
+        half = (file for file in files if not file.with_suffix(".json").exists())
+        yield from self._unlink_older(half, TEMPORARY_SECONDS)
 
-    def _unlink_older(self, files: Iterator[Path], seconds: float) -> Iterator[Path]:
+    def _unlink_older(self, files: Iterable[Path], seconds: float) -> Iterator[Path]:
         for file in files:
             try:
                 if file.is_file() and self._age(file.stat().st_mtime) > seconds:
@@ -143,15 +175,6 @@ class Retention:
 
     def _age(self, since: float) -> float:
         return self._clock() - since
-
-    def _has_ended(self, training_id: str) -> bool:
-        try:
-            return self._stores.trainings.get(training_id).state.ended
-        except HeadstartError:
-            return False
-
-    def _open_trainings(self) -> list[TrainingRecord]:
-        return [record for record in self._stores.trainings.list() if not record.state.ended]
 
 
 def superfluous_versions(models: ModelStore, name: str, keep: int) -> list[int]:

@@ -6,7 +6,7 @@ from typing import Any
 from celery import bootsteps
 
 from shared.errors import HeadstartError
-from shared.lease import lease
+from shared.lease import LeaseWatch, lease
 from shared.logs import get_logger
 from trainer_service.retention import Retention
 from trainer_service.settings import TrainerSettings
@@ -26,6 +26,7 @@ class RetentionStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery is
         settings = TrainerSettings()
         self._retention = Retention(Stores.open(settings), settings)
         self._lease = settings.store / ".retention.lease"
+        self._watch = LeaseWatch(settings.lease_seconds)
         self._timer: Any = None
 
     def start(self, consumer: Any) -> None:
@@ -42,6 +43,8 @@ class RetentionStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery is
         threading.Thread(target=self._run, name="retention", daemon=True).start()
 
     def _run(self) -> None:
+        # Looking is what takes it from a worker whose host has vanished.
+        self._watch.held(self._lease)
         with lease(self._lease) as held:
             if held is None:  # another worker is at it
                 return

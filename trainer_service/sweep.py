@@ -9,10 +9,9 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from pydantic import ValidationError
 from redis import RedisError
 
-from shared.errors import NotFound, Unavailable
+from shared.errors import Unavailable
 from shared.lease import LeaseWatch
 from shared.logs import get_logger
 from trainer_service.next_steps import next_steps
@@ -117,13 +116,9 @@ class Sweep:
         for file in records.files():
             try:
                 written = file.stat().st_mtime_ns
-                if self._ended.get(file) == written:
-                    continue
-                record = records.get(file.parent.name)
-            except (FileNotFoundError, NotFound):
+            except FileNotFoundError:
                 continue
-            except ValidationError as error:
-                log.warning("a record can't be read", file=str(file), reason=str(error))
+            if self._ended.get(file) == written or (record := records.read(file)) is None:
                 continue
             if ended(record):
                 self._ended[file] = written

@@ -9,18 +9,9 @@ import pytest
 
 from shared.lease import LeaseWatch
 from shared.work_in_progress import remove_if_abandoned, working_directory
+from tests.shared.test_lease import Clock
 
 SPAWN = multiprocessing.get_context("spawn")
-
-
-class Clock:
-    """Seconds that pass when the test says so."""
-
-    def __init__(self):
-        self.now = 0.0
-
-    def __call__(self):
-        return self.now
 
 
 def _work(path, made, end, outcome):

@@ -50,3 +50,11 @@ def test_spaces_do_not_share_features(features, tmp_path):
     features.write(["a"], rows(1), seconds=1.0)
 
     assert FeatureStore(tmp_path, "another").locate() == {}
+
+
+def test_a_shard_that_is_removed_while_they_are_located_is_left_out(features, tmp_path):
+    features.write(["a"], rows(1), seconds=1.0)
+    # Listed, and gone when it is opened.
+    (tmp_path / "features/space/gone.json").symlink_to(tmp_path / "nothing")
+
+    assert set(features.locate()) == {"a"}

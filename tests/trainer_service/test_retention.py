@@ -1,19 +1,25 @@
 """What is removed by itself and what on request; and above all what is not."""
 
+import errno
 import os
+import signal
 import time
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
+from structlog.testing import capture_logs
 
 from shared.identifiers import new_id
+from shared.lease import LeaseWatch
 from shared.model_store import ModelStore
 from shared.work_in_progress import working_directory
+from tests.shared.test_lease import Clock, Holder
 from tests.tiny_model import publish_tiny_model
 from tests.trainer_service.test_api import call, post, settings
 from trainer_service.features import FeatureStore
 from trainer_service.retention import DAY, Retention
+from trainer_service.retention_step import RetentionStep
 from trainer_service.schemas import (
     DatasetRecord,
     DatasetState,
@@ -234,6 +240,92 @@ def test_what_killed_processes_left_goes_and_what_living_ones_hold_stays(stores,
     assert sorted(removed) == sorted(str(path.relative_to(store)) for path in files)
     assert (stores.trainings.directory(running) / "shards").is_dir()
     assert stores.models.versions("colours") == [1]
+
+
+def test_an_archive_goes_whose_reader_was_killed_after_it_had_read_it(stores, retain):
+    states = (DatasetState.READY, DatasetState.QUEUED, DatasetState.READING, DatasetState.FAILED)
+    read, *others = [a_dataset(stores, state) for state in states]
+    uploads = [stores.datasets.directory(dataset) / "upload" for dataset in (read, *others)]
+    for upload in uploads:
+        upload.write_bytes(b"archive")
+
+    assert retain() == [f"datasets/{read}/upload"]
+    assert [upload.exists() for upload in uploads] == [False, True, True, True]
+
+
+def test_features_without_an_index_go_once_nobody_can_be_writing_them(settings, retain):
+    store = features(settings, "a", "b")
+    half = settings.store / f"features/space/{store.locate()['b'].shard}.npy"
+    half.with_suffix(".json").unlink()
+    assert retain() == []
+    os.utime(half, (0, 0))
+
+    assert retain() == [f"features/space/{half.name}"]
+    assert store.read(["a"]).shape == (1, 256)
+
+
+def test_what_can_not_be_removed_keeps_nothing_else(stores, settings, retain, monkeypatch):
+    """A directory that may not be read ends its own kind of things only."""
+    for _ in range(2):
+        publish_tiny_model(settings.store)
+    a_training(stores, days=8)
+
+    def fail(*_):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(stores.models, "remove", fail)
+    with capture_logs() as logs:
+        removed = retain(keep_versions=1, keep_trainings_days=7)
+
+    assert len(removed) == 1
+    assert removed[0].startswith("trainings/")
+    assert stores.models.versions("colours") == [1, 2]
+    assert [line["path"] for line in logs if line["event"] == "removed"] == removed
+    assert [line["kind"] for line in logs if line["log_level"] == "error"] == ["versions"]
+
+
+@pytest.mark.parametrize("content", ["", '{"id": "2026', '{"state": "new"}', "[]", "\xff"])
+def test_a_record_that_can_not_be_read_keeps_nothing_else(stores, retain, call, content):
+    broken = [
+        stores.trainings.directory(a_training(stores, days=8)) / "record.json",
+        stores.datasets.directory(a_dataset(stores, days=8)) / "record.json",
+    ]
+    for file in broken:
+        file.write_text(content, "latin-1")
+        (file.parent / "shards").mkdir()
+        (file.parent / "upload").write_bytes(b"")
+    training, dataset = a_training(stores, days=8), a_dataset(stores, days=8)
+
+    with capture_logs() as logs:
+        removed = retain(keep_trainings_days=7, keep_datasets_days=7)
+    assert removed == [f"trainings/{training}", f"datasets/{dataset}"]
+    warned = [line["file"] for line in logs if line["log_level"] == "warning"]
+    assert sorted(warned) == sorted(map(str, broken))
+    assert [call("GET", f"/v1/{kind}").json() for kind in ("trainings", "datasets")] == [[], []]
+    answer = call("GET", f"/v1/trainings/{broken[0].parent.name}")
+    assert answer.status_code == 500
+    assert f"{broken[0].parent.name}/record.json can't be read" in answer.json()["detail"]
+
+
+def test_a_worker_whose_host_vanished_in_it_is_followed(settings, monkeypatch):
+    left = settings.store / "uploads/left"
+    left.mkdir(parents=True)
+    monkeypatch.setenv("HEADSTART_STORE", str(settings.store))
+    monkeypatch.setenv("HEADSTART_REDIS_URL", settings.redis_url)
+    clock = Clock()
+    step = RetentionStep(None)
+    step._watch = LeaseWatch(20, clock)
+    holder = Holder(settings.store / ".retention.lease")
+    try:
+        holder.send(signal.SIGSTOP)
+        step._run()
+        assert left.exists()
+        clock.now = 20
+        step._run()
+        assert not left.exists()
+    finally:
+        holder.process.kill()
+        holder.process.join(60)
 
 
 def test_keys_are_forgotten_after_a_week(call, retain, settings):
