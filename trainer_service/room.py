@@ -1,34 +1,51 @@
 """How many trainings and datasets may wait or run at the same time."""
 
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+
 from shared.errors import Unavailable
-from trainer_service.schemas import DatasetState
+from shared.files import locked_briefly
+from trainer_service.record_store import Record, RecordStore
+from trainer_service.schemas import DatasetRecord, DatasetState, TrainingRecord
 from trainer_service.stores import Stores
 
 RETRY_SECONDS = 60
 
 
-def require_room_for_training(stores: Stores, most: int) -> None:
-    """Refuse a training if as many as may be have not ended.
+def room_for_training(stores: Stores, most: int) -> AbstractContextManager[None]:
+    """Let a training be made within the block, if fewer than `most` have not ended.
 
-    Requests at the very same moment may exceed it by their number.
+    Nobody else makes one meanwhile.
 
     Raises:
-        Unavailable: they have not.
+        Unavailable: as many have not.
     """
-    _require("trainings", sum(not record.state.ended for record in stores.trainings.list()), most)
+    return _room(stores.trainings, _is_open, "trainings", most)
 
 
-def require_room_for_dataset(stores: Stores, most: int) -> None:
-    """Refuse a dataset likewise; those of trainings are counted with the trainings."""
-    states = {DatasetState.QUEUED, DatasetState.READING}
-    waiting = sum(record.submitted and record.state in states for record in stores.datasets.list())
-    _require("datasets", waiting, most)
+def room_for_dataset(stores: Stores, most: int) -> AbstractContextManager[None]:
+    """Let a dataset be made likewise; those of trainings are counted with the trainings."""
+    return _room(stores.datasets, _waits_by_itself, "datasets", most)
 
 
-def _require(what: str, waiting: int, most: int) -> None:
-    if waiting >= most:
-        raise Unavailable(
-            f"HEADSTART_MAX_OPEN_JOBS allows {most} {what} that wait or run. Wait for one to "
-            "end, or cancel it.",
-            retry_after=RETRY_SECONDS,
-        )
+def _is_open(record: TrainingRecord) -> bool:
+    return not record.state.ended
+
+
+def _waits_by_itself(record: DatasetRecord) -> bool:
+    return record.submitted and record.state in {DatasetState.QUEUED, DatasetState.READING}
+
+
+@contextmanager
+def _room(
+    records: RecordStore[Record], counts: Callable[[Record], bool], what: str, most: int
+) -> Iterator[None]:
+    records.root.mkdir(parents=True, exist_ok=True)
+    with locked_briefly(records.root / ".room.lock"):
+        if sum(map(counts, records.list())) >= most:
+            raise Unavailable(
+                f"HEADSTART_MAX_OPEN_JOBS allows {most} {what} that wait or run. Wait for one to "
+                "end, or cancel it.",
+                retry_after=RETRY_SECONDS,
+            )
+        yield

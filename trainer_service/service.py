@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,7 +20,7 @@ from trainer_service.outcome import end
 from trainer_service.progress import ProgressBoard
 from trainer_service.queue import TaskQueue
 from trainer_service.retention import users_of
-from trainer_service.room import require_room_for_dataset, require_room_for_training
+from trainer_service.room import room_for_dataset, room_for_training
 from trainer_service.schemas import (
     ArchitectureStatus,
     DatasetPath,
@@ -79,15 +79,15 @@ def _make_dataset(
     trainer: Trainer, upload: Path | None, name: str, dataset_id: str
 ) -> DatasetRecord:
     stores, settings = trainer.stores, trainer.settings
-    require_room_for_dataset(stores, settings.max_open_jobs)
-    if upload is None:
-        record = datasets.create_from_path(
-            stores.datasets, settings, name, submitted=True, dataset_id=dataset_id
-        )
-    else:
-        record = datasets.create_from_upload(
-            stores.datasets, upload, name, submitted=True, dataset_id=dataset_id
-        )
+    with room_for_dataset(stores, settings.max_open_jobs):
+        if upload is None:
+            record = datasets.create_from_path(
+                stores.datasets, settings, name, submitted=True, dataset_id=dataset_id
+            )
+        else:
+            record = datasets.create_from_upload(
+                stores.datasets, upload, name, submitted=True, dataset_id=dataset_id
+            )
     try:
         trainer.queue.read_dataset(record.id)
     except Exception:
@@ -168,19 +168,19 @@ def submit_training(
 def _make_training(
     trainer: Trainer, request: TrainingRequest, upload: Path | None, name: str, training_id: str
 ) -> TrainingRecord:
-    require_room_for_training(trainer.stores, trainer.settings.max_open_jobs)
     architecture = find_architecture(request.architecture)
     weights.require_weights(architecture, trainer.settings)
-    dataset, made = _dataset_of(trainer, request, upload, name)
-    record = _new_training(training_id, request, architecture.id, dataset)
-    try:
-        trainer.stores.trainings.create(record)
+    stores = trainer.stores
+    with ExitStack() as undo:
+        with room_for_training(stores, trainer.settings.max_open_jobs):
+            dataset, made = _dataset_of(trainer, request, upload, name)
+            if made:
+                undo.callback(stores.datasets.delete, dataset.id)
+            record = _new_training(training_id, request, architecture.id, dataset)
+            undo.callback(stores.trainings.delete, record.id)
+            stores.trainings.create(record)
         trainer.queue.prepare(record.id)
-    except Exception:
-        trainer.stores.trainings.delete(record.id)
-        if made:
-            trainer.stores.datasets.delete(dataset.id)
-        raise
+        undo.pop_all()
     return record
 
 

@@ -1,9 +1,11 @@
 """The trainer API over HTTP, on a real Redis; no worker runs, so trainings stay queued."""
 
+import asyncio
 import io
 import subprocess
 import sys
 import zipfile
+from collections import Counter
 
 import httpx
 import pytest
@@ -49,8 +51,6 @@ def caller(settings):
             return await client.request(method, path, **options)
 
     def run(method, path, **options):
-        import asyncio
-
         return asyncio.run(call(method, path, **options))
 
     return run
@@ -403,3 +403,26 @@ class TestOpenJobs:
         assert [answer.status_code for answer in answers] == [202, 202, 503]
         assert "HEADSTART_MAX_OPEN_JOBS allows 2 datasets" in answers[-1].json()["detail"]
         assert not list((settings.store / "uploads").iterdir())
+
+    @pytest.mark.parametrize("route", ["trainings", "datasets"])
+    def test_not_even_at_the_same_moment_are_there_more(self, settings, route):
+        """Two APIs on one store, sixteen requests to each."""
+        limited = settings.model_copy(update={"max_open_jobs": 5})
+        apps = [create_app(limited), create_app(limited)]
+        body = {"architecture": ARCHITECTURE, "dataset": {"path": "pets"}}
+        options = {"json": body} if route == "trainings" else {"files": archive()}
+
+        async def send(app):
+            transport = httpx.ASGITransport(app)
+            async with httpx.AsyncClient(transport=transport, base_url="http://trainer") as client:
+                return await client.post(f"/v1/{route}", timeout=60, **options)
+
+        async def send_all():
+            return await asyncio.gather(*(send(app) for app in apps * 16))
+
+        statuses = Counter(answer.status_code for answer in asyncio.run(send_all()))
+
+        assert statuses == {202: 5, 503: 27}
+        assert len(list((settings.store / route).glob("*/record.json"))) == 5
+        assert len(list((settings.store / "datasets").glob("*/"))) == 5
+        assert not list((settings.store / "uploads").glob("*"))
