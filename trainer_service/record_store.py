@@ -1,9 +1,10 @@
 """Records that lie in the store as JSON and are changed by one process at a time."""
 
+import secrets
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -14,6 +15,7 @@ from shared.files import atomic_write, locked_briefly
 from shared.identifiers import is_id
 from shared.lease import Lease, lease
 from shared.logs import get_logger
+from shared.model_store import REMOVED
 from trainer_service.schemas import BaseRecord
 
 RECORD_FILE = "record.json"
@@ -93,14 +95,33 @@ class RecordStore(Generic[Record]):
 
     def update(self, record_id: str, change: Callable[[Record], None]) -> Record:
         """Apply `change` to the record and write it, alone; nothing is written if it raises."""
-        with locked_briefly(self._require(record_id) / ".record.lock"):
+        with self.alone(record_id):
             record = self.get(record_id)
             change(record)
             self._write(record)
         return record
 
+    @contextmanager
+    def alone(self, record_id: str) -> Iterator[None]:
+        """Keep others from changing the record for some milliseconds, and from coming to use it.
+
+        Raises:
+            NotFound: there is none with that id, or no more once others have let go of it.
+        """
+        lock = locked_briefly(self._require(record_id) / ".record.lock")
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(lock)
+            except FileNotFoundError:
+                raise self._not_found(record_id) from None
+            yield
+
     def delete(self, record_id: str) -> None:
-        shutil.rmtree(self.directory(record_id), ignore_errors=True)
+        """Remove all there is of a record, at once for all who look for it."""
+        removed = self.root / f"{REMOVED}{secrets.token_hex(6)}"
+        with suppress(FileNotFoundError):
+            self.directory(record_id).rename(removed)
+            shutil.rmtree(removed, ignore_errors=True)
 
     def lease_file(self, record_id: str) -> Path:
         return self.directory(record_id) / ".lease"

@@ -30,6 +30,8 @@ WORKING = (
     f"models/*/{STAGING}*",
     f"models/*/{REMOVED}*",
     f"{BACKBONES}/{STAGING}*",
+    f"datasets/{REMOVED}*",
+    f"trainings/{REMOVED}*",
 )
 
 log = get_logger(__name__)
@@ -122,19 +124,24 @@ class Retention:
         days, datasets = self._settings.keep_datasets_days, self._stores.datasets
         used = {record.dataset.id for record in self._stores.trainings.list()} if days else set()
         for record in datasets.list() if days else []:
-            read = record.state in {DatasetState.READY, DatasetState.FAILED}
+            # Only what was submitted by itself is read without a training on it.
+            awaited = record.submitted and record.state in {
+                DatasetState.QUEUED,
+                DatasetState.READING,
+            }
             old = self._age(record.created_at.timestamp()) > days * DAY
-            if record.id not in used and read and old and self._delete_unused(record.id):
+            if record.id not in used and not awaited and old and self._delete_unused(record.id):
                 yield datasets.directory(record.id)
 
     def _delete_unused(self, dataset_id: str) -> bool:
         """Remove a dataset unless it is being read, or a training has come to use it meanwhile."""
-        with self._stores.datasets.lease(dataset_id) as held:
+        datasets = self._stores.datasets
+        with datasets.lease(dataset_id) as held, datasets.alone(dataset_id):
             trainings = self._stores.trainings.list()
             unused = all(training.dataset.id != dataset_id for training in trainings)
             if held is None or not unused:
                 return False
-            self._stores.datasets.delete(dataset_id)
+            datasets.delete(dataset_id)
         return True
 
     def _features(self) -> Iterator[Path]:

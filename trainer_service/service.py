@@ -173,12 +173,14 @@ def _make_training(
     stores = trainer.stores
     with ExitStack() as undo:
         with room_for_training(stores, trainer.settings.max_open_jobs):
-            dataset, made = _dataset_of(trainer, request, upload, name)
+            dataset, made = _dataset_of(trainer, request, upload, name, training_id)
             if made:
                 undo.callback(stores.datasets.delete, dataset.id)
             record = _new_training(training_id, request, architecture.id, dataset)
             undo.callback(stores.trainings.delete, record.id)
-            stores.trainings.create(record)
+            # Whoever removes the dataset looks, alone, for trainings on it.
+            with stores.datasets.alone(dataset.id):
+                stores.trainings.create(record)
         trainer.queue.prepare(record.id)
         undo.pop_all()
     return record
@@ -300,7 +302,7 @@ def delete_dataset(trainer: Trainer, dataset_id: str) -> None:
     """
     datasets_ = trainer.stores.datasets
     dataset = datasets_.get(dataset_id)
-    with datasets_.lease(dataset_id) as held:
+    with datasets_.lease(dataset_id) as held, datasets_.alone(dataset_id):
         # First what uses it: a training is what reads it, most often.
         if users := users_of(trainer.stores, dataset):
             raise Conflict(
@@ -391,26 +393,28 @@ def _published(trainer: Trainer, training_id: str) -> Path:
 
 
 def _dataset_of(
-    trainer: Trainer, request: TrainingRequest, upload: Path | None, name: str
+    trainer: Trainer, request: TrainingRequest, upload: Path | None, name: str, training_id: str
 ) -> tuple[DatasetRecord, bool]:
-    """Return the dataset to train on, and whether it was made for this request."""
-    stores = trainer.stores
+    """Return the dataset to train on, and whether it was made for this request.
+
+    What is made has the training's id: a repeated request, whose process was killed before it
+    had made the training, finds it.
+    """
+    records, wanted = trainer.stores.datasets, request.dataset
+    if isinstance(wanted, str) and is_id(wanted):
+        return _existing(trainer, wanted), False
+    with suppress(NotFound):
+        return records.get(training_id), True
     if upload is not None:
-        return datasets.create_from_upload(stores.datasets, upload, name), True
-    if isinstance(request.dataset, DatasetPath):
-        return _from_path(trainer, request.dataset.path), True
-    if request.dataset is None:
+        return datasets.create_from_upload(records, upload, name, dataset_id=training_id), True
+    if wanted is None:
         raise InvalidRequest(
             "dataset: expected the id of a dataset, {'path': …} below the datasets directory, or "
             "an uploaded file in the multipart field 'archive'. Received: nothing"
         )
-    if is_id(request.dataset):
-        return _existing(trainer, request.dataset), False
-    return _from_path(trainer, request.dataset), True
-
-
-def _from_path(trainer: Trainer, path: str) -> DatasetRecord:
-    return datasets.create_from_path(trainer.stores.datasets, trainer.settings, path)
+    path = wanted.path if isinstance(wanted, DatasetPath) else wanted
+    made = datasets.create_from_path(records, trainer.settings, path, dataset_id=training_id)
+    return made, True
 
 
 def _existing(trainer: Trainer, dataset_id: str) -> DatasetRecord:

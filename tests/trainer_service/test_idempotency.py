@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import shutil
 
 import httpx
 import pytest
@@ -105,6 +106,22 @@ def test_a_request_whose_process_was_killed_is_finished(call, settings, made):
 
     assert post(call).json()["id"] == post(call).json()["id"] == id_
     assert len(call("GET", "/v1/trainings").json()) == 1
+
+
+def test_a_request_that_was_killed_between_its_dataset_and_its_training_makes_no_second_dataset(
+    call, settings
+):
+    answer = upload(call, "trainings", archive())
+    file = only_use(settings)
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"answer": None}))
+    shutil.rmtree(settings.store / "trainings")
+    again = upload(call, "trainings", archive())
+
+    assert again.status_code == 202
+    assert again.json()["id"] == answer.json()["id"]
+    [dataset] = call("GET", "/v1/datasets").json()
+    assert again.json()["dataset"]["id"] == dataset["id"] == answer.json()["dataset"]["id"]
+    assert (settings.store / "datasets" / dataset["id"] / "upload").is_file()
 
 
 def test_at_the_same_time_one_is_made_and_the_others_are_told_to_wait(settings):

@@ -3,6 +3,7 @@
 import errno
 import os
 import signal
+import threading
 import time
 from datetime import UTC, datetime, timedelta
 
@@ -16,8 +17,9 @@ from shared.model_store import ModelStore
 from shared.work_in_progress import working_directory
 from tests.shared.test_lease import Clock, Holder
 from tests.tiny_model import publish_tiny_model
-from tests.trainer_service.test_api import call, post, settings
+from tests.trainer_service.test_api import call, caller, post, settings
 from trainer_service.features import FeatureStore
+from trainer_service.record_store import RecordStore
 from trainer_service.retention import DAY, Retention
 from trainer_service.retention_step import RetentionStep
 from trainer_service.schemas import (
@@ -68,9 +70,11 @@ def a_training(stores, state=State.SUCCEEDED, dataset="20260101-000000-aaaaaa", 
     return record.id
 
 
-def a_dataset(stores, state=DatasetState.READY, days=0.0):
+def a_dataset(stores, state=DatasetState.READY, days=0.0, *, submitted=False):
     at = datetime.now(UTC) - timedelta(days=days)
-    record = DatasetRecord(id=new_id(), created_at=at, state=state, source="a.zip", path=False)
+    record = DatasetRecord(
+        id=new_id(), created_at=at, state=state, source="a.zip", path=False, submitted=submitted
+    )
     stores.datasets.create(record)
     return record.id
 
@@ -135,11 +139,23 @@ def test_trainings_go_so_many_days_after_their_end(stores, retain):
 
 def test_datasets_go_when_no_training_that_is_kept_was_on_them(stores, retain):
     used, unused, young = a_dataset(stores, days=8), a_dataset(stores, days=8), a_dataset(stores)
-    waiting = a_dataset(stores, DatasetState.QUEUED, days=8)
+    waiting = a_dataset(stores, DatasetState.QUEUED, days=8, submitted=True)
     a_training(stores, dataset=used)
 
     assert retain(keep_datasets_days=7) == [f"datasets/{unused}"]
     assert {record.id for record in stores.datasets.list()} == {used, young, waiting}
+
+
+@pytest.mark.parametrize("state", [DatasetState.QUEUED, DatasetState.READING])
+def test_a_dataset_that_nobody_will_read_any_more_goes_like_others(stores, retain, state):
+    """Its training was cancelled before it had read it."""
+    cancelled, queued = a_dataset(stores, state, days=8), a_dataset(stores, state, days=8)
+    training = a_training(stores, State.CANCELLED, dataset=cancelled, days=8)
+    a_training(stores, State.QUEUED, dataset=queued, days=8)
+
+    assert retain(keep_datasets_days=7) == []
+    removed = [f"trainings/{training}", f"datasets/{cancelled}"]
+    assert retain(keep_datasets_days=7, keep_trainings_days=7) == removed
 
 
 def test_a_dataset_that_a_training_comes_to_use_while_others_are_removed_stays(
@@ -361,3 +377,44 @@ def test_a_dataset_is_removed_once_nothing_needs_it(call, stores):
 
     assert call("DELETE", path).status_code == 204
     assert call("GET", path).status_code == 404
+
+
+@pytest.mark.parametrize("by", ["request", "retention"])
+def test_no_training_comes_to_use_a_dataset_while_it_is_removed(
+    call, settings, stores, retain, monkeypatch, by
+):
+    dataset, delete = a_dataset(stores, days=8), RecordStore.delete
+    answers = []
+
+    def submit():
+        answers.append(post(caller(settings), dataset=dataset))
+
+    submitting = threading.Thread(target=submit)
+
+    def delete_later(self, record_id):
+        if record_id == dataset:
+            submitting.start()
+            submitting.join(0.5)  # time enough, if nothing keeps it
+        delete(self, record_id)
+
+    monkeypatch.setattr(RecordStore, "delete", delete_later)
+    if by == "request":
+        assert call("DELETE", f"/v1/datasets/{dataset}").status_code == 204
+    else:
+        assert retain(keep_datasets_days=7) == [f"datasets/{dataset}"]
+    submitting.join()
+
+    assert answers[0].status_code == 404
+    assert dataset in answers[0].json()["detail"]
+    assert stores.trainings.list() == []
+    assert list(stores.datasets.root.iterdir()) == []
+
+
+def test_what_a_deletion_left_that_was_killed_goes(stores, settings, retain):
+    dataset = a_dataset(stores)
+    directory = stores.datasets.directory(dataset)
+    directory.rename(stores.datasets.root / ".removed-left")
+
+    assert stores.datasets.list() == []
+    assert retain() == ["datasets/.removed-left"]
+    assert list(stores.datasets.root.iterdir()) == []
