@@ -1,6 +1,7 @@
 """A trained classifier in every format that a version holds."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -30,16 +31,32 @@ def export_version(
         backbone_ir: the same backbone as an OpenVINO model, if there is one: that saves
             converting it again.
     """
-    import keras
-
-    model = keras.Model(backbone.input, head(backbone.output), name=backbone.name)
-    model.save(directory / KERAS_MODEL)
-    graph = _export_saved_model(model, directory / SAVED_MODEL)
+    with _joined(backbone, head) as model:
+        model.save(directory / KERAS_MODEL)
+        graph = _export_saved_model(model, directory / SAVED_MODEL)
     if backbone_ir is None:
         network = load_openvino().convert_model(graph)
     else:
         network = _graft(backbone_ir, convert(head))
     _export_openvino(network, directory / OPENVINO_MODEL)
+
+
+@contextmanager
+def _joined(backbone: Any, head: Any) -> Iterator[Any]:
+    """Yield both as one `keras.Model`; afterwards the backbone, which is cached, forgets the head.
+
+    Keras notes with the last layer what was put after it, and so would keep every head ever trained
+    on the backbone in memory.
+    """
+    import keras
+
+    last = backbone.output._keras_history.operation  # noqa: SLF001 - Keras has no other way
+    followers = last._outbound_nodes  # noqa: SLF001
+    known = len(followers)
+    try:
+        yield keras.Model(backbone.input, head(backbone.output), name=backbone.name)
+    finally:
+        del followers[known:]
 
 
 def _export_saved_model(model: Any, directory: Path) -> Any:

@@ -1,8 +1,10 @@
 """What the exported formats promise beside their probabilities."""
 
+import gc
 import io
 import subprocess
 import sys
+import weakref
 from types import SimpleNamespace
 
 import numpy as np
@@ -67,6 +69,17 @@ def test_a_backbone_without_a_cached_model_is_converted(exported):
     engine = OpenVINOEngine(exported.directory / OPENVINO_MODEL, precision="f32")
 
     np.testing.assert_allclose(engine.infer(exported.pixels), exported.probabilities, atol=1e-4)
+
+
+def test_the_cached_backbone_does_not_keep_the_heads_that_were_exported_with_it(exported, tmp_path):
+    ir = backbone_ir(MOBILENET, exported.weights, tmp_path / "cache")
+    head = hidden_head()
+    export_version(exported.backbone, head, tmp_path, backbone_ir=ir)
+    kept = weakref.ref(head)
+    del head
+    gc.collect()
+
+    assert kept() is None
 
 
 def test_a_cached_backbone_gives_the_same_network(exported, tmp_path):
