@@ -12,6 +12,7 @@ from fastapi import FastAPI
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from shared.draining import DrainingServer, Gate
 from shared.logs import configure_logging, get_logger
 from shared.settings import SharedSettings
 
@@ -43,17 +44,18 @@ def serve(service: str, kind: type[Settings], create_app: Callable[[Settings], F
         return fail(f"Can't listen on {where}: {reason}. Set {setting} to a free port.")
     configure_logging(service, settings.log_format, settings.log_level)
     warn_if_open(settings)
+    gate = Gate(create_app(settings))
     config = uvicorn.Config(
-        create_app(settings),
+        gate,
+        interface="asgi3",
         log_config=None,
         access_log=False,  # `Requests` writes one with fields.
         server_header=False,
-        timeout_graceful_shutdown=settings.shutdown_seconds,
     )
     host, port = listener.getsockname()[:2]
     log.info("listening", url=f"http://{host}:{port}")
     end_quietly_on_signals()
-    uvicorn.Server(config).run(sockets=[listener])
+    DrainingServer(config, gate, settings.shutdown_seconds).run(sockets=[listener])
     return 0
 
 

@@ -46,9 +46,13 @@ class PredictorProcess:
                 stdout=output,
                 stderr=subprocess.STDOUT,
             )
-        self.url = wait_for(self._find_url, "the predictor's address")
-        self.http = httpx.Client(base_url=self.url, timeout=30)
-        wait_for(self._is_alive, "the predictor to answer")
+        try:
+            self.url = wait_for(self._find_url, "the predictor's address")
+            self.http = httpx.Client(base_url=self.url, timeout=30)
+            wait_for(self._is_alive, "the predictor to answer")
+        except BaseException:
+            self.process.kill()
+            raise
 
     @property
     def log(self) -> str:

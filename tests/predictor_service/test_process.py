@@ -1,6 +1,9 @@
 """The predictor as a process among others: start, swaps under load, overload, shutdown."""
 
+import json
 import os
+import re
+import signal
 import socket
 import subprocess
 import sys
@@ -8,7 +11,8 @@ import threading
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
+from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
 from typing import Any, Self
 
@@ -18,11 +22,12 @@ import pytest
 from launcher.services import free_port
 from shared.model_store import ModelStore
 from shared.settings import SharedSettings
-from tests.predictor_process import running_predictor, wait_for
+from tests.predictor_process import PredictorProcess, running_predictor, wait_for
 from tests.tiny_model import picture, publish_tiny_model
 
 REPOSITORY = Path(__file__).parents[2]
 PNG = {"Content-Type": "image/png"}
+PICTURE = picture("red")
 
 
 def run_main(**environment: str) -> subprocess.CompletedProcess[str]:
@@ -215,10 +220,80 @@ def test_what_was_accepted_is_answered_before_the_process_ends(store, start_pred
 
     with ThreadPoolExecutor(1) as client:
         answer = client.submit(httpx.post, f"{predictor.url}/v1/predict", files=files, timeout=30)
-        time.sleep(0.4)
+        wait_for(lambda: waiting(predictor) > 0, "the pictures to be accepted")
         assert predictor.terminate() == 0
 
     assert [p["label"] for p in answer.result().json()["predictions"]] == ["red"] * 16
+
+
+def waiting(predictor: PredictorProcess) -> float:
+    """Return how many pictures wait or are worked on."""
+    line = r"^headstart_queue_images\{.*\} (.*)$"
+    return sum(map(float, re.findall(line, predictor.http.get("/metrics").text, re.MULTILINE)))
+
+
+def test_while_it_ends_open_connections_are_told_and_new_ones_refused(store, start_predictor):
+    publish_tiny_model(store)
+    predictor = start_predictor(shutdown_seconds=30)
+    predictor.wait_until_ready()
+    host, port = predictor.url.removeprefix("http://").split(":")
+    half, rest = PICTURE[:50], PICTURE[50:]
+    with (
+        closing(HTTPConnection(host, int(port), timeout=30)) as begun,
+        closing(HTTPConnection(host, int(port), timeout=30)) as idle,
+    ):
+        begin(begun, half)
+        assert ask(idle, "/healthz").status == 200
+        predictor.process.send_signal(signal.SIGTERM)
+        wait_for(lambda: is_refused(host, int(port)), "new connections to be refused")
+        told = ask(idle, "/readyz")
+        begun.send(rest)
+        answer = begun.getresponse()
+        answered = json.loads(answer.read())
+
+    assert told.status == 503
+    assert (told.headers["Connection"], told.headers["Retry-After"]) == ("close", "1")
+    assert told.headers["Content-Type"] == "application/problem+json"
+    assert told.headers["X-Content-Type-Options"] == "nosniff"
+    assert answer.status == 200
+    assert answered["predictions"][0]["label"] == "red"
+    assert predictor.process.wait(timeout=30) == 0
+
+
+def begin(connection: HTTPConnection, half: bytes) -> None:
+    """Send the beginning of a request for `PICTURE`."""
+    connection.putrequest("POST", "/v1/predict")
+    connection.putheader("Content-Type", "image/png")
+    connection.putheader("Content-Length", str(len(PICTURE)))
+    connection.endheaders(half)
+
+
+def ask(connection: HTTPConnection, path: str) -> HTTPResponse:
+    connection.request("GET", path)
+    answer = connection.getresponse()
+    answer.read()
+    return answer
+
+
+def is_refused(host: str, port: int) -> bool:
+    try:
+        socket.create_connection((host, port), timeout=5).close()
+    except ConnectionRefusedError:
+        return True
+    return False
+
+
+def test_who_does_not_finish_is_waited_for_as_long_as_the_grace_period(store, start_predictor):
+    publish_tiny_model(store)
+    predictor = start_predictor(shutdown_seconds=1, silence_seconds=3600)
+    predictor.wait_until_ready()
+    host, port = predictor.url.removeprefix("http://").split(":")
+    with closing(HTTPConnection(host, int(port), timeout=30)) as begun:
+        begin(begun, PICTURE[:50])
+        predictor.http.get("/healthz")  # which comes after what has begun
+        started = time.monotonic()
+        assert predictor.terminate() == 0
+        assert time.monotonic() - started >= 1
 
 
 class Callers(Clients):
