@@ -1,5 +1,6 @@
 /* The predictor's page: pictures in, probabilities out. */
 
+import { offerSignOut } from "../web/session.js";
 import { predict } from "./lib/api.js";
 import { queue } from "./lib/queue.js";
 import { watch } from "./lib/watch.js";
@@ -20,6 +21,7 @@ const panel = modelPanel(part("model"), () => {
 const { button, element } = camera(addPictures);
 intake(part("intake"), addPictures, button);
 part("intake").append(element);
+offerSignOut(document.querySelector("header nav"));
 const look = watch(panel.show, panel.fail);
 
 function addPictures(pictures) {

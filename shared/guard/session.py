@@ -15,10 +15,21 @@ from shared.problems import responses
 router = APIRouter(tags=["session"])
 
 
+class Session(BaseModel):
+    signed_in: bool = Field(description="Whether the request came with a session that is valid.")
+
+
 class SignIn(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     key: SecretStr = Field(max_length=1024)
+
+
+@router.get(SESSION_PATH)
+def get_session(request: Request) -> Session:
+    """Tell a page, which can't see its cookie, whether there is something to sign out of."""
+    keys: ApiKeys = request.app.state.api_keys
+    return Session(signed_in=keys.accept_session(request.cookies.get(SESSION_COOKIE, "")))
 
 
 @router.post(SESSION_PATH, status_code=204, responses=responses(401, 422))

@@ -1,11 +1,12 @@
-/* Signing in: asks for the API key once, and the service answers with a cookie for it. */
+/* Signing in and out: asks for the API key once, and the service answers with a cookie for it. */
 
-import { h } from "./dom.js";
+import { h, put } from "./dom.js";
 
 const PATH = "v1/session";
 const UNAUTHORIZED = 401;
 
 let asking = null;
+const leave = h("button", { type: "button", hidden: true, onclick: signOut }, "Sign out");
 
 /** As `fetch`, but where a key is needed ask for it and try again. */
 export async function authorized(path, options) {
@@ -14,6 +15,13 @@ export async function authorized(path, options) {
     if (response.status !== UNAUTHORIZED) return response;
     await signIn();
   }
+}
+
+/** Have a button in `place` that ends the session, while there is one. */
+export async function offerSignOut(place) {
+  place.append(leave);
+  const response = await fetch(PATH);
+  if (response.ok) leave.hidden = !(await response.json()).signed_in;
 }
 
 /** Ask until a key is accepted; whoever comes meanwhile waits for the same answer. */
@@ -43,6 +51,7 @@ function ask() {
       refusal.hidden = problem === null;
       if (problem !== null) return field.select();
       dialog.remove();
+      leave.hidden = false;
       resolve();
     });
   });
@@ -58,4 +67,11 @@ async function send(key) {
   } catch {
     return "The service can't be reached. Is it still running?";
   }
+}
+
+/** End the session, and begin anew, so that nothing it has shown is left. */
+async function signOut() {
+  const response = await fetch(PATH, { method: "DELETE" }).catch(() => null);
+  if (response?.ok) location.reload();
+  else put(leave, "Not signed out: try again");
 }

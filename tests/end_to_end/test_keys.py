@@ -86,6 +86,24 @@ def test_the_pages_ask_for_the_key_once_and_then_work(stack, submitted, pictures
         expect(card.get_by_role("listitem")).to_have_count(2, timeout=15_000)
 
 
+@pytest.mark.parametrize("service", ["trainer", "predictor"])
+def test_whoever_signs_out_sees_nothing_more(stack, service):
+    url = str(getattr(stack, service).base_url)
+    with running_browser() as chromium, watched_page(chromium, url, refusals=None) as page:
+        page.goto("/")
+        expect(page.get_by_role("heading", name="API key")).to_be_visible()
+        leave = page.get_by_role("button", name="Sign out")
+        expect(leave).to_have_count(0)
+        sign_in(page, KEY)
+        expect(leave).to_be_visible()
+        page.reload()
+        leave.click()
+
+        expect(page.get_by_role("heading", name="API key")).to_be_visible()
+        expect(leave).to_have_count(0)
+        assert page.context.cookies() == []
+
+
 def test_an_upload_from_the_page_asks_for_the_key(stack, pictures):
     url = str(stack.trainer.base_url)
     with running_browser() as chromium, watched_page(chromium, url, refusals=None) as page:

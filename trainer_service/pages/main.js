@@ -1,3 +1,4 @@
+import { offerSignOut } from "../web/session.js";
 import { start } from "./lib/router.js";
 import { compare } from "./views/compare.js";
 import { dataset } from "./views/dataset.js";
@@ -11,6 +12,7 @@ document.getElementById("skip").addEventListener("click", () => root.focus());
 // A file that misses the drop zone must not replace the page.
 for (const type of ["dragover", "drop"]) window.addEventListener(type, (event) => event.preventDefault());
 
+offerSignOut(document.querySelector("header nav"));
 start(root, { "": pictures, datasets: dataset, trainings: trainingOrAll, models, compare });
 
 function trainingOrAll(context) {

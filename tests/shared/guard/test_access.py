@@ -167,3 +167,12 @@ class TestSession:
 
         assert answer.status_code == 204
         assert f'{SESSION_COOKIE}="";' in answer.headers["set-cookie"]
+
+    def test_a_page_can_tell_whether_there_is_one(self, call, open_call):
+        cookie = {"Cookie": f"{SESSION_COOKIE}={session_of(call)}"}
+        forged = {"Cookie": f"{SESSION_COOKIE}=9{session_of(call)}"}
+
+        assert call("GET", "/v1/session", headers=cookie).json() == {"signed_in": True}
+        for service, headers in ((call, {}), (call, forged), (open_call, cookie)):
+            answer = service("GET", "/v1/session", headers=headers)
+            assert answer.json() == {"signed_in": False}
