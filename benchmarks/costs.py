@@ -74,10 +74,13 @@ def forward(version: Path, precision: str, batch: int, rounds: int) -> float:
 
 
 def serving(store: Path, connections: list[int], seconds: float) -> list[Row]:
-    """Return what a request costs apart from decoding and computing: with a tiny network."""
+    """Return what a request costs apart from decoding and computing: with a tiny network.
+
+    On one thread: OpenVINO's second one would spend more on waiting for work than a request takes.
+    """
     body = picture("red", kind="JPEG")
     rows = []
-    with servers.headstart(store) as server:
+    with servers.headstart(store, HEADSTART_THREADS="1") as server:
         process = psutil.Process(server.process.pid)
         for count in connections:
             before = sum(process.cpu_times()[:2])

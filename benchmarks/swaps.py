@@ -1,10 +1,10 @@
 """Hot swaps under load: twenty publishes in a row while eight connections ask."""
 
 import json
+import multiprocessing
 import shutil
-import threading
 import time
-from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -51,9 +51,7 @@ def run(directory: Path, *, quick: bool = False) -> list[Row]:
         collect(server.url, bodies, CONNECTIONS, seconds / 3)
         steady = collect(server.url, bodies, CONNECTIONS, seconds)
         before = server.resident_megabytes()
-        swapping, publishing = _swap(
-            server, bodies, lambda: publish_copy(version, store), publishes
-        )
+        swapping, publishing = _swap(server, bodies, version, store, publishes)
         collect(server.url, bodies, CONNECTIONS, seconds / 3)
         after = server.resident_megabytes()
     check([*steady, *swapping], publishing)
@@ -87,35 +85,39 @@ def check(answers: list[Answer], publishing: Publishing) -> None:
 
 
 def _swap(
-    server: servers.Server, bodies: list[bytes], publish: Callable[[], int], publishes: int
+    server: servers.Server, bodies: list[bytes], version: Path, store: Path, publishes: int
 ) -> tuple[list[Answer], Publishing]:
-    publishing = Publishing()
+    """Publish from another process, as a trainer does: here it would hold up the load."""
     answers: list[Answer] = []
-    done = threading.Event()
-
-    def load() -> None:
-        while not done.is_set():
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=context) as pool:
+        publishing = pool.submit(publish_in_turn, version, store, server.url, publishes)
+        while not publishing.done():
             answers.extend(collect(server.url, bodies, CONNECTIONS, 1.0))
+        return answers, publishing.result()
 
-    thread = threading.Thread(target=load)
-    thread.start()
-    try:
-        models = server.url.replace("/predict", "/models/bench")
+
+def publish_in_turn(version: Path, store: Path, url: str, publishes: int) -> Publishing:
+    """Publish copies of a version, each once the one before it is served.
+
+    Raises:
+        RuntimeError: one was not served.
+    """
+    publishing = Publishing()
+    models = url.replace("/predict", "/models/bench")
+    with httpx.Client() as client:
         for _ in range(publishes):
             begun = time.perf_counter()
-            version = publish()
-            publishing.published[version] = begun
-            _wait_until_served(models, version)
-            publishing.served[version] = time.perf_counter()
-    finally:
-        done.set()
-        thread.join()
-    return answers, publishing
+            number = publish_copy(version, store)
+            publishing.published[number] = begun
+            _wait_until_served(client, models, number)
+            publishing.served[number] = time.perf_counter()
+    return publishing
 
 
-def _wait_until_served(url: str, version: int) -> None:
+def _wait_until_served(client: httpx.Client, url: str, version: int) -> None:
     deadline = time.perf_counter() + SERVED_SECONDS
-    while httpx.get(url).json()["version"] != version:
+    while client.get(url).json()["version"] != version:
         if time.perf_counter() > deadline:
             raise RuntimeError(f"version {version} was not served in {SERVED_SECONDS} s")
         time.sleep(0.05)
@@ -129,8 +131,9 @@ def _rows(
     megabytes: tuple[float, float],
 ) -> list[Row]:
     calm = summary(steady, seconds)
-    span = max(publishing.served.values()) - min(publishing.published.values())
-    busy = summary(swapping, span)
+    begun, ended = min(publishing.published.values()), max(publishing.served.values())
+    span = ended - begun
+    busy = summary([a for a in swapping if a.ended > begun and a.started < ended], span)
     case = f"{len(publishing.served)} publishes, {CONNECTIONS} connections"
     before, after = megabytes
     note = f"{busy.statuses}, each of a version that was served then"

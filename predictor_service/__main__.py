@@ -3,10 +3,11 @@
 import sys
 
 from predictor_service.app import create_app
-from predictor_service.memory import limit_arenas
+from predictor_service.memory import keep_for_good, steady_malloc
 from predictor_service.settings import PredictorSettings
 from shared.serving import serve
 
 if __name__ == "__main__":
-    limit_arenas()
+    steady_malloc()
+    keep_for_good()
     sys.exit(serve("predictor", PredictorSettings, create_app))

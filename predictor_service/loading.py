@@ -4,6 +4,7 @@ import asyncio
 import os
 import sys
 import threading
+import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
@@ -14,7 +15,8 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 
-from predictor_service.batching import Answer, Batcher, Probabilities, batch_sizes
+from predictor_service.batching import Answer, Batcher, Pixels, Probabilities, batch_sizes
+from predictor_service.memory import return_freed_memory
 from predictor_service.metrics import BatchMetrics
 from predictor_service.served import ServedVersion
 from predictor_service.settings import PredictorSettings
@@ -90,8 +92,8 @@ class VersionLoader:
     async def _try(self, opened: _Opened, precision: Precision) -> ServedVersion:
         engine = await self._in_thread(partial(self._engine, opened, precision))
         batcher = self._batcher(engine, opened.manifest)
-        answers = await batcher.predict([data for _, data in opened.golden])
-        for (image, _), answer in zip(opened.golden, answers, strict=True):
+        for image, data in opened.golden:  # one by one, to let requests in between
+            (answer,) = await batcher.predict([data])
             _compare(image, answer, opened.manifest, precision)
         self._serves = True
         return ServedVersion(opened.manifest, engine, batcher, datetime.now(UTC))
@@ -114,14 +116,36 @@ class VersionLoader:
 
     def _batcher(self, engine: Engine, manifest: Manifest) -> Batcher:
         size = manifest.input
-        return Batcher(
-            engine.infer,
+        held = [engine]
+
+        def infer(pixels: Pixels) -> Probabilities:
+            return held[0].infer(pixels)
+
+        batcher = Batcher(
+            infer,
             partial(decode, height=size.height, width=size.width, limits=self._limits),
             self._pool,
             max_batch=self._settings.max_batch,
             max_queue=self._settings.max_queue,
             metrics=self._metrics,
         )
+        free = partial(self._free_in_background, asyncio.get_running_loop(), held)
+        weakref.finalize(batcher, free).atexit = False
+        return batcher
+
+    def _free_in_background(self, loop: asyncio.AbstractEventLoop, held: list[Engine]) -> None:
+        """Let go of an engine in the other thread, once nobody holds its batcher any more.
+
+        That takes longer than an answer, and whoever had it last would be held up: hence through
+        the event loop, which has let go of the version by the time it comes to this.
+        """
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(self._background.submit, _free, held)
+
+
+def _free(held: list[Engine]) -> None:
+    held.clear()
+    return_freed_memory()
 
 
 def _give_way() -> None:

@@ -5,6 +5,7 @@ import os
 import platform
 import subprocess
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -14,7 +15,7 @@ from predictor_service.loading import BACKGROUND_NICENESS, VersionLoader
 from predictor_service.memory import LEAST_ARENAS
 from predictor_service.settings import PredictorSettings
 from shared.model_store import ModelStore
-from tests.tiny_model import publish_tiny_model
+from tests.tiny_model import picture, publish_tiny_model
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has a priority per thread")
 
@@ -44,14 +45,57 @@ def test_the_first_version_loads_at_once_and_later_ones_give_way(tmp_path, monke
     assert os.getpriority(os.PRIO_PROCESS, 0) == before
 
 
+class Witnessed:
+    """An engine that tells which thread frees it."""
+
+    def __init__(self, engine, freed_in):
+        self.engine = engine
+        self.freed_in = freed_in
+
+    def __getattr__(self, name):
+        return getattr(self.engine, name)
+
+    def infer(self, pixels):
+        return self.engine.infer(pixels)
+
+    def __del__(self):
+        self.freed_in.append(threading.current_thread().name)
+
+
+def test_an_engine_is_freed_where_it_holds_up_nobody(tmp_path, monkeypatch):
+    freed_in = []
+    load = loading.load_version_engine
+    monkeypatch.setattr(
+        loading,
+        "load_version_engine",
+        lambda *arguments, **named: Witnessed(load(*arguments, **named), freed_in),
+    )
+    publish_tiny_model(tmp_path)
+    directory = ModelStore(tmp_path).directory("colours", 1)
+
+    async def load_and_drop():
+        with ThreadPoolExecutor(2) as pool:
+            loader = VersionLoader(PredictorSettings(store=tmp_path, precision="f32"), pool)
+            served = await loader.load(directory)
+            await served.batcher.predict([picture("red")])
+            assert not freed_in
+            del served
+            async with asyncio.timeout(60):
+                while not freed_in:  # noqa: ASYNC110 - what is awaited happens in a thread
+                    await asyncio.sleep(0.01)
+
+    asyncio.run(load_and_drop())
+    assert [name.rpartition("_")[0] for name in freed_in] == ["load"]
+
+
 ARENAS = """
 import ctypes, sys, threading
-from predictor_service.memory import limit_arenas
+from predictor_service.memory import steady_malloc
 
 libc = ctypes.CDLL(None)
 libc.malloc.restype = libc.fopen.restype = ctypes.c_void_p
 libc.malloc_info.argtypes, libc.fclose.argtypes = [ctypes.c_int, ctypes.c_void_p], [ctypes.c_void_p]
-limit_arenas()
+assert steady_malloc()
 together = threading.Barrier(64)
 
 def allocate():
