@@ -57,12 +57,13 @@ def quantize_version(
         record: the training.
         fitted: the head; calibration takes training images, the check the validation images.
         version: the directory, with its OpenVINO model.
-        watch: called between images; what it raises ends it.
+        watch: called between images and between batches; what it raises ends it. NNCF's own work
+            before and after its images, seconds of it, can't be ended.
     """
     architecture = find_architecture(record.architecture)
     dataset = worker.stores.datasets.get(record.dataset.id)
     path_of = reading.path_finder(worker.stores.datasets, worker.settings, dataset)
-    pixels = _calibration_pixels(worker, fitted, architecture, path_of)
+    pixels = _calibration_pixels(worker, fitted, architecture, path_of, watch)
     int8 = version / OPENVINO_INT8_MODEL
     quantize(version / OPENVINO_MODEL, int8, pixels, watch)
     engine = load_version_engine(version, "openvino", "int8", worker.threads)
@@ -71,7 +72,7 @@ def quantize_version(
     quantization = judge(
         accuracy=_accuracy(worker, fitted, architecture, engine, path_of, watch),
         reference_accuracy=fitted.metrics["validation"]["accuracy"],
-        speedup=speedup(engine, reference, pixels[:TIMED_BATCH]),
+        speedup=speedup(engine, reference, pixels[:TIMED_BATCH], watch),
     )
     log.info("tried int8", detail=quantization.detail)
     if not quantization.accepted:
@@ -127,13 +128,18 @@ def judge(*, accuracy: float, reference_accuracy: float, speedup: float) -> Quan
     )
 
 
-def speedup(engine: Engine, reference: Engine, pixels: Pixels) -> float:
-    """Return how many times as fast an engine is, both timed in turns on one batch."""
+def speedup(engine: Engine, reference: Engine, pixels: Pixels, watch: Callable[[], None]) -> float:
+    """Return how many times as fast an engine is, both timed in turns on one batch.
+
+    `watch` is called before each turn; what it raises ends the timing.
+    """
     seconds: dict[Engine, list[float]] = {engine: [], reference: []}
     for side in seconds:
+        watch()
         side.infer(pixels)
     for _ in range(TIMED_ROUNDS):
         for side, measured in seconds.items():
+            watch()
             started = time.perf_counter()
             side.infer(pixels)
             measured.append(time.perf_counter() - started)
@@ -145,14 +151,17 @@ def _calibration_pixels(
     fitted: Fitted,
     architecture: Architecture,
     path_of: Callable[[ImageRecord], Path],
+    watch: Callable[[], None],
 ) -> Pixels:
     # Images are in the order of their hashes: evenly spaced ones are a random sample.
     images = fitted.splits["train"]
     chosen = images[:: -(-len(images) // CALIBRATION_IMAGES)]
     size = architecture.input_size
-    return np.stack(
-        [decode(path_of(image).read_bytes(), size, size, worker.image_limits) for image in chosen]
-    )
+    pixels = np.empty((len(chosen), size, size, 3), np.uint8)
+    for index, image in enumerate(chosen):
+        watch()
+        pixels[index] = decode(path_of(image).read_bytes(), size, size, worker.image_limits)
+    return pixels
 
 
 def _accuracy(  # noqa: PLR0913, PLR0917

@@ -11,6 +11,7 @@ from predictor_service.loading import VersionLoader
 from predictor_service.settings import PredictorSettings
 from shared.engines import OpenVINOEngine, cpu_precision, serving_precisions
 from shared.engines.openvino_runtime import load_openvino
+from shared.errors import TrainingCancelled
 from shared.model_store import OPENVINO_INT8_MODEL, ModelStore, read_golden
 from tests.end_to_end.stack import digits
 from tests.inline_worker import train_inline
@@ -94,15 +95,35 @@ def test_calibration_can_be_ended(convolution, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+class Slow:
+    """An engine that takes so many seconds for a batch."""
+
+    def __init__(self, seconds):
+        self.seconds = seconds
+        self.batches = 0
+
+    def infer(self, pixels):
+        time.sleep(self.seconds)
+        self.batches += 1
+
+
+BATCH = np.zeros((1, 8, 8, 3), np.uint8)
+
+
 def test_speed_is_how_many_times_as_fast():
-    class Slow:
-        def __init__(self, seconds):
-            self.seconds = seconds
+    assert 2 < speedup(Slow(0.01), Slow(0.03), BATCH, lambda: None) < 3.1
 
-        def infer(self, pixels):
-            time.sleep(self.seconds)
 
-    assert 2 < speedup(Slow(0.01), Slow(0.03), np.zeros((1, 8, 8, 3), np.uint8)) < 3.1
+def test_timing_can_be_ended_between_batches():
+    engine, reference = Slow(0), Slow(0)
+
+    def end():
+        if reference.batches == 2:
+            raise TrainingCancelled
+
+    with pytest.raises(TrainingCancelled):
+        speedup(engine, reference, BATCH, end)
+    assert (engine.batches, reference.batches) == (2, 2)
 
 
 @pytest.fixture(scope="module")
