@@ -264,6 +264,16 @@ class TestContainers:
         assert "NOAUTH" in asked
         stack.compose("exec", "-T", "predictor", "python", "-c", code)
 
+    def test_services_answer_under_their_names_but_not_under_a_strangers(self, stack):
+        code = (
+            "from urllib.request import urlopen; urlopen('http://predictor:8001/v1/models'); "
+            "urlopen('http://trainer:8000/v1/models')"
+        )
+        stack.compose("exec", "-T", "trainer", "python", "-c", code)
+        for url in (stack.trainer, stack.predictor):
+            answer = httpx.get(f"{url}/v1/models", headers={"Host": "evil.example"}, timeout=10)
+            assert answer.status_code == 421
+
     def test_only_the_two_http_ports_are_published(self, stack):
         published = {
             f"http://{binding['HostIp']}:{binding['HostPort']}"
