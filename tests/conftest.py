@@ -7,6 +7,7 @@ import hypothesis
 import pytest
 
 from launcher.services import redis_server
+from tests.memory import let_networks_go
 
 # How long an example takes says more of the machine than of the code.
 hypothesis.settings.register_profile("any machine", deadline=None)
@@ -19,6 +20,12 @@ def redis_url(tmp_path_factory):
     directory = tmp_path_factory.mktemp("redis")
     with redis_server(directory, directory) as url:
         yield url
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _networks_go_with_the_module():
+    yield
+    let_networks_go()
 
 
 @pytest.fixture(scope="session")

@@ -61,7 +61,7 @@ def features_of(architecture, pixels):
 @pytest.mark.parametrize("choice", ["openvino", "tensorflow"])
 def test_the_engine_computes_what_the_backbone_computes(weights, cache, choice):
     pixels = random_pixels(MOBILENET, 3)
-    expected = np.asarray(cached_backbone(MOBILENET, weights)(pixels, training=False))
+    expected = cached_backbone(MOBILENET, weights).predict(pixels, verbose=0)
 
     precision = bottleneck_precision(choice)
     engine = bottleneck_engine(MOBILENET, weights, choice, precision, cache)

@@ -40,7 +40,7 @@ def exported(tmp_path_factory):
         head=head,
         directory=directory,
         pixels=pixels,
-        probabilities=np.asarray(head(backbone(pixels, training=False), training=False)),
+        probabilities=head.predict(backbone.predict(pixels, verbose=0), verbose=0),
     )
 
 
