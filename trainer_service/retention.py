@@ -85,7 +85,9 @@ class Retention:
             yield from self._unlink_older(self._settings.store.glob(pattern), TEMPORARY_SECONDS)
 
     def _keys(self) -> Iterator[Path]:
-        """Remove the keys that nobody repeats any more."""
+        """Remove the keys that nobody repeats any more, and free those of hosts that vanished."""
+        for file in self._stores.keys.root.glob("*.lease"):
+            self._watch.held(file)
         yield from self._unlink_older(self._stores.keys.root.glob("*"), KEYS_DAYS * DAY)
 
     def _uploads(self) -> Iterator[Path]:

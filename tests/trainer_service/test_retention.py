@@ -12,7 +12,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from shared.identifiers import new_id
-from shared.lease import LeaseWatch
+from shared.lease import LeaseWatch, lease
 from shared.model_store import ModelStore
 from shared.work_in_progress import working_directory
 from tests.shared.test_lease import Clock, Holder
@@ -354,6 +354,24 @@ def test_keys_are_forgotten_after_a_week(call, retain, settings):
     assert retain(days=6) == []
     [key] = retain(days=8)
     assert key.startswith("idempotency/")
+
+
+def test_a_key_that_a_vanished_host_holds_can_be_used_again(stores, settings):
+    clock = Clock()
+    retention = Retention(stores, settings)
+    retention._watch = LeaseWatch(20, clock)
+    stores.keys.root.mkdir(parents=True)
+    file = stores.keys.root / "1.lease"
+    holder = Holder(file)
+    try:
+        holder.send(signal.SIGSTOP)
+        for clock.now, free in ((0, False), (20, True)):
+            assert retention() == []
+            with lease(file) as mine:
+                assert (mine is not None) == free
+    finally:
+        holder.process.kill()
+        holder.process.join(60)
 
 
 def test_a_training_is_removed_once_it_has_ended(call, stores):
