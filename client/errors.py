@@ -1,6 +1,7 @@
 """What ends a command early, in a sentence.
 
 ClientError          1   the service refused what was asked, or the training failed
+├── Unavailable      1   the service can't do it now, as while it ends
 └── Unreachable      3   no answer came
 
 Usage errors are typer's, with exit code 2.
@@ -17,6 +18,10 @@ class ClientError(Exception):
     def __init__(self, detail: str, problem: dict[str, Any] | None = None) -> None:
         super().__init__(detail)
         self.problem = problem or {"detail": detail}
+
+
+class Unavailable(ClientError):
+    pass
 
 
 class Unreachable(ClientError):

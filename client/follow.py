@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import httpx
 from httpx_sse import connect_sse
 
+from client.errors import Unavailable
 from client.service import Record, Service
 
 #: How long a trainer may be away, as while it restarts, and be asked again.
@@ -18,6 +19,7 @@ def events_of(trainer: Service, training_id: str) -> Iterator[Record]:
 
     Raises:
         Unreachable: the trainer has been away for too long.
+        Unavailable: it has said that for too long.
         ClientError: there is no such training.
     """
     last, heard = 0, time.monotonic()
@@ -28,7 +30,7 @@ def events_of(trainer: Service, training_id: str) -> Iterator[Record]:
                 yield event
                 if event["type"] == "result":
                     return
-        except httpx.TransportError:
+        except (httpx.TransportError, Unavailable):
             if time.monotonic() - heard > PATIENCE_SECONDS:
                 with trainer.errors_in_words():
                     raise

@@ -7,7 +7,7 @@ from typing import Any, Self
 
 import httpx
 
-from client.errors import ClientError, Unreachable
+from client.errors import ClientError, Unavailable, Unreachable
 
 #: Heartbeats come every 15 seconds; whoever is silent for longer is gone.
 TIMEOUT = httpx.Timeout(60, connect=5)
@@ -87,7 +87,8 @@ class Service:
             raise self._stranger()
         if answer.status_code == httpx.codes.UNAUTHORIZED:
             detail = f"The {self.name} at {self.url} asks for an API key: {ADVICE}"
-        raise ClientError(detail, problem)
+        away = answer.status_code == httpx.codes.SERVICE_UNAVAILABLE
+        raise (Unavailable if away else ClientError)(detail, problem)
 
     @contextmanager
     def errors_in_words(self) -> Iterator[None]:

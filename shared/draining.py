@@ -7,6 +7,7 @@ from collections.abc import Awaitable
 from contextlib import suppress
 
 import uvicorn
+from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from shared.errors import Unavailable
@@ -15,6 +16,7 @@ from shared.security_headers import SecurityHeaders
 
 LOOK_SECONDS = 0.02
 RETRY_SECONDS = 1
+_SHUT = "headstart.shut"
 
 
 class Gate:
@@ -23,13 +25,25 @@ class Gate:
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
         self._current = app
+        self._shut = asyncio.Event()
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        app = self._current if scope["type"] == "http" else self._app
-        return app(scope, receive, send)
+        if scope["type"] != "http":
+            return self._app(scope, receive, send)
+        scope[_SHUT] = self._shut
+        return self._current(scope, receive, send)
 
     def shut(self) -> None:
         self._current = SecurityHeaders(_send_away)
+        self._shut.set()
+
+
+async def pause(request: Request, seconds: float) -> bool:
+    """Sleep, and return whether the service goes on; if it ends, at once."""
+    shut: asyncio.Event = request.scope.get(_SHUT) or asyncio.Event()
+    with suppress(TimeoutError):
+        await asyncio.wait_for(shut.wait(), seconds)
+    return not shut.is_set()
 
 
 async def _send_away(scope: Scope, receive: Receive, send: Send) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -194,14 +195,27 @@ def list_trainings(trainer: Trainer) -> list[TrainingRecord]:
     return [_with_progress(trainer, record) for record in trainer.stores.trainings.list()]
 
 
-async def wait_for_training(trainer: Trainer, training_id: str, seconds: float) -> TrainingRecord:
-    """Return the record as soon as the training has ended, or after `seconds`."""
+async def wait_for_training(
+    trainer: Trainer,
+    training_id: str,
+    seconds: float,
+    pause: Callable[[float], Awaitable[bool]],
+) -> TrainingRecord:
+    """Return the record as soon as the training has ended, or after `seconds`.
+
+    Args:
+        trainer: where.
+        training_id: which.
+        seconds: the longest to wait.
+        pause: sleeps that long, and returns whether to go on waiting.
+    """
     deadline = time.monotonic() + seconds
+    waiting = True
     while True:
         record = await asyncio.to_thread(get_training, trainer, training_id)
-        if record.state.ended or time.monotonic() >= deadline:
+        if record.state.ended or not waiting or time.monotonic() >= deadline:
             return record
-        await asyncio.sleep(LOOK_INTERVAL)
+        waiting = await pause(LOOK_INTERVAL)
 
 
 def get_events(trainer: Trainer, training_id: str, after: int, limit: int) -> EventPage:

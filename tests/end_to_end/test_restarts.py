@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
@@ -139,6 +140,28 @@ def test_asked_to_end_it_answers_the_upload_that_it_has_begun(api, archive):
     trainings = api.http.get("/v1/trainings").json()
     assert [record["id"] for record in trainings] == [upload.answer.json()["id"]]
     api.http.post(f"/v1/trainings/{trainings[0]['id']}/cancel")
+
+
+def test_asked_to_end_it_lets_nobody_wait_for_what_takes_longer(api, archive):
+    files = {"archive": ("a.zip", archive)}
+    form = {"architecture": ARCHITECTURE}
+    url = f"/v1/trainings/{api.http.post('/v1/trainings', data=form, files=files).json()['id']}"
+
+    def follow(at, **parameters):
+        return httpx.get(f"{api.url}{at}", params=parameters, timeout=60)
+
+    with ThreadPoolExecutor(2) as pool:
+        waiting = pool.submit(follow, url, wait=300)
+        following = pool.submit(follow, f"{url}/events")
+        wait_for(
+            lambda: "headstart_event_streams 1.0" in api.http.get("/metrics").text, "the stream"
+        )
+        assert api.end(signal.SIGTERM) == 0
+
+        assert waiting.result().json()["state"] == "queued"
+        assert '"queued"' in following.result().text
+    api.start()
+    api.http.post(f"{url}/cancel")
 
 
 def test_killed_in_the_middle_of_an_upload_nothing_was_made_and_sent_again_it_is(

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Header, Query, Response
 from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, Field
 from sse_starlette import EventSourceResponse, ServerSentEvent
+from starlette.types import Message, Receive, Scope, Send
 
 from shared.problems import responses
 from trainer_service import service
@@ -77,7 +78,23 @@ async def get_events(
     page = await run_in_threadpool(service.get_events, trainer, training_id, cursor, 1)
     if page.ended and not page.events:
         return Response(status_code=204)
-    return EventSourceResponse(_messages(trainer, training_id, cursor), ping=HEARTBEAT_SECONDS)
+    return _Stream(_messages(trainer, training_id, cursor), ping=HEARTBEAT_SECONDS)
+
+
+class _Stream(EventSourceResponse):
+    """Ends in order when the service does: else client and log would take it for a fault."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        complete = False
+
+        async def watched_send(message: Message) -> None:
+            nonlocal complete
+            complete = message["type"] == "http.response.body" and not message.get("more_body")
+            await send(message)
+
+        await super().__call__(scope, receive, watched_send)
+        if not complete:
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 async def _messages(

@@ -1,10 +1,12 @@
 """Routes below `/v1/trainings`."""
 
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
+from shared.draining import pause
 from shared.errors import InvalidRequest
 from shared.logs import bind
 from shared.problems import responses
@@ -57,10 +59,14 @@ def list_trainings(trainer: CurrentTrainer) -> list[TrainingRecord]:
 async def get_training(
     training_id: str,
     trainer: CurrentTrainer,
+    request: Request,
     wait: Annotated[float, Query(ge=0, le=300, description="Seconds to wait for its end.")] = 0,
 ) -> TrainingRecord:
-    """Tell where a training stands; with `wait`, answer when it has ended or the time is up."""
-    return await service.wait_for_training(trainer, training_id, wait)
+    """Tell where a training stands; with `wait`, answer when it has ended or the time is up.
+
+    Sooner if this service ends.
+    """
+    return await service.wait_for_training(trainer, training_id, wait, partial(pause, request))
 
 
 @router.post("/{training_id}/cancel", status_code=202, responses=responses(404, 409))

@@ -1,0 +1,63 @@
+"""The command follows a training across a restart of the trainer."""
+
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import pytest
+
+from client import follow
+from client.errors import Unavailable
+from client.follow import events_of
+from client.service import trainer_at
+
+ENDING = json.dumps({"title": "Unavailable", "detail": "This process ends."}).encode()
+RESULT = b'id: 1\nevent: result\ndata: {"id": 1, "type": "result"}\n\n'
+
+
+@pytest.fixture
+def trainer():
+    """A trainer that answers with what the test puts into `answers`, then with the last of it."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            answers = self.server.answers
+            status, kind, body = answers.pop(0) if len(answers) > 1 else answers[0]
+            self.send_response(status)
+            self.send_header("Content-Type", kind)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_):
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield server
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def events(server):
+    with trainer_at(f"http://127.0.0.1:{server.server_port}") as service:
+        return list(events_of(service, "1"))
+
+
+def test_a_trainer_that_ends_is_asked_again(trainer):
+    trainer.answers = [
+        (503, "application/problem+json", ENDING),
+        (200, "text/event-stream", b""),
+        (200, "text/event-stream", RESULT),
+    ]
+    assert events(trainer) == [{"id": 1, "type": "result"}]
+
+
+def test_one_that_says_so_for_too_long_is_given_up(trainer, monkeypatch):
+    monkeypatch.setattr(follow, "PATIENCE_SECONDS", 0.1)
+    trainer.answers = [(503, "application/problem+json", ENDING)]
+    with pytest.raises(Unavailable, match="This process ends"):
+        events(trainer)
