@@ -7,12 +7,14 @@
 import errno
 import os
 import shutil
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from shared.lease import LeaseWatch, lease
 
+TRIES, TRY_SECONDS = 50, 0.1
 LEASE = ".lease"
 #: Renamed before it is removed: whoever wakes up late can't finish half of it.
 GONE = ".gone"
@@ -26,8 +28,13 @@ def working_directory(path: Path) -> Iterator[Path]:
         FileExistsError: it is there already.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with lease(_lease_file(path)) as held:
-        if held is None:
+    with ExitStack() as stack:
+        for _ in range(TRIES):
+            if stack.enter_context(lease(_lease_file(path))) is not None:
+                break
+            # Whoever looks for what was left takes it for an instant.
+            time.sleep(TRY_SECONDS)
+        else:
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
         path.mkdir()
         try:

@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from shared.errors import Conflict, InvalidRequest, NotFound
+from shared.errors import Conflict, InvalidRequest, NotFound, Unavailable
 from shared.files import atomic_write, sha256_file
 from shared.identifiers import new_id
 from shared.lease import lease
@@ -68,7 +68,8 @@ class IdempotencyKeys:
             key: as the client sent it.
             content: the request's fingerprint.
             records: where what is made lies.
-            make: makes it under the id that it gets; if it raises, the key is as good as new.
+            make: makes it under the id that it gets; if it raises, the key is as good as new,
+                unless it was `Unavailable`.
 
         Raises:
             KeyReused: the key came with another content before.
@@ -87,6 +88,8 @@ class IdempotencyKeys:
             _save(file, use)
             try:
                 record = _existing(records, use.id) or make(use.id)
+            except Unavailable:
+                raise  # the same request is to come again, and finds what was made before
             except BaseException:
                 file.unlink(missing_ok=True)
                 raise

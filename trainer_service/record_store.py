@@ -89,6 +89,18 @@ class RecordStore(Generic[Record]):
         # Ids tell seconds only.
         return sorted(records, key=lambda record: record.created_at, reverse=True)
 
+    def every(self) -> Sequence[Record]:
+        """Return all records, in no order, for whoever must not overlook one.
+
+        Raises:
+            RecordCorrupt: one can't be read.
+        """
+        records = []
+        for file in self.files():
+            with suppress(NotFound):  # deleted meanwhile
+                records.append(self.get(file.parent.name))
+        return records
+
     def files(self) -> Sequence[Path]:
         """Return where the records lie, in no order."""
         return [file for file in self.root.glob(f"*/{RECORD_FILE}") if is_id(file.parent.name)]

@@ -6,9 +6,11 @@ settings say. Nothing that is in use is touched.
 
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from shared.errors import VersionCorrupt
+from shared.identifiers import is_id
 from shared.lease import LeaseWatch
 from shared.logs import get_logger
 from shared.model_store import REMOVED, STAGING, ModelStore, verify
@@ -57,11 +59,11 @@ class Retention:
     def __call__(self) -> list[str]:
         """Remove what is due and return what that was, as paths in the store.
 
-        What can't be removed of one kind keeps nothing of the others.
+        What can't be removed keeps nothing else.
         """
         removed: list[str] = []
         for due in (
-            self._working, self._temporary, self._keys, self._uploads, self._shards,
+            self._working, self._temporary, self._keys, self._halves, self._uploads, self._shards,
             self._half_features, self._features, self._versions, self._trainings, self._datasets,
         ):  # fmt: skip
             try:
@@ -95,36 +97,51 @@ class Retention:
         datasets = self._stores.datasets
         for file in datasets.root.glob(f"*/{UPLOAD_FILE}"):
             record = datasets.read(file.with_name(RECORD_FILE))
-            if record is not None and record.state == DatasetState.READY:
-                file.unlink(missing_ok=True)
-                yield file
+            if record is not None and _needs_no_upload(record):
+                with self._attempt(file):
+                    file.unlink(missing_ok=True)
+                    yield file
+
+    def _halves(self) -> Iterator[Path]:
+        """Remove what was to become a dataset or a training, if its record was never written."""
+        for records in (self._stores.datasets, self._stores.trainings):
+            for directory in records.root.glob("*"):
+                half = is_id(directory.name) and not (directory / RECORD_FILE).exists()
+                if half and self._age(directory.stat().st_mtime) > TEMPORARY_SECONDS:
+                    with self._attempt(directory):
+                        records.delete(directory.name)
+                        yield directory
 
     def _shards(self) -> Iterator[Path]:
         trainings = self._stores.trainings
         for shards in trainings.root.glob(f"*/{SHARDS}"):
             record = trainings.read(shards.with_name(RECORD_FILE))
             if record is not None and record.state.ended:
-                trainings.clear(record.id)
-                yield shards
+                with self._attempt(shards):
+                    trainings.clear(record.id)
+                    yield shards
 
     def _versions(self) -> Iterator[Path]:
         models, keep = self._stores.models, self._settings.keep_versions
         for name in models.names() if keep else []:
             for version in superfluous_versions(models, name, keep):
                 directory = models.directory(name, version)
-                models.remove(name, version)
-                yield directory
+                with self._attempt(directory):
+                    models.remove(name, version)
+                    yield directory
 
     def _trainings(self) -> Iterator[Path]:
         days, trainings = self._settings.keep_trainings_days, self._stores.trainings
         for record in trainings.list() if days else []:
             if record.state.ended and self._age(record.transitions[-1].at.timestamp()) > days * DAY:
-                trainings.delete(record.id)
-                yield trainings.directory(record.id)
+                directory = trainings.directory(record.id)
+                with self._attempt(directory):
+                    trainings.delete(record.id)
+                    yield directory
 
     def _datasets(self) -> Iterator[Path]:
         days, datasets = self._settings.keep_datasets_days, self._stores.datasets
-        used = {record.dataset.id for record in self._stores.trainings.list()} if days else set()
+        used = {record.dataset.id for record in self._stores.trainings.every()} if days else set()
         for record in datasets.list() if days else []:
             # Only what was submitted by itself is read without a training on it.
             awaited = record.submitted and record.state in {
@@ -132,24 +149,16 @@ class Retention:
                 DatasetState.READING,
             }
             old = self._age(record.created_at.timestamp()) > days * DAY
-            if record.id not in used and not awaited and old and self._delete_unused(record.id):
-                yield datasets.directory(record.id)
-
-    def _delete_unused(self, dataset_id: str) -> bool:
-        """Remove a dataset unless it is being read, or a training has come to use it meanwhile."""
-        datasets = self._stores.datasets
-        with datasets.lease(dataset_id) as held, datasets.alone(dataset_id):
-            trainings = self._stores.trainings.list()
-            unused = all(training.dataset.id != dataset_id for training in trainings)
-            if held is None or not unused:
-                return False
-            datasets.delete(dataset_id)
-        return True
+            if record.id not in used and not awaited and old:
+                directory = datasets.directory(record.id)
+                with self._attempt(directory):
+                    if delete_unused(self._stores, record.id):
+                        yield directory
 
     def _features(self) -> Iterator[Path]:
         """Remove the features that were used longest ago, unless a training is under way."""
         days, most = self._settings.keep_features_days, self._settings.keep_features_bytes
-        trainings = self._stores.trainings.list() if days or most else []
+        trainings = self._stores.trainings.every() if days or most else []
         if not (days or most) or any(not record.state.ended for record in trainings):
             return
         indices = [
@@ -162,10 +171,11 @@ class Retention:
             due = (days and self._age(used_at) > days * DAY) or (most and kept > most)
             # Looked at again: a training may have come to use them since.
             if due and index.exists() and index.stat().st_mtime == used_at:
-                # The index first: what has none does not exist.
-                index.unlink(missing_ok=True)
-                data.unlink(missing_ok=True)
-                yield data
+                with self._attempt(data):
+                    # The index first: what has none does not exist.
+                    index.unlink(missing_ok=True)
+                    data.unlink(missing_ok=True)
+                    yield data
 
     def _half_features(self) -> Iterator[Path]:
         """Remove features without an index, which is written last: their process was killed."""
@@ -184,6 +194,14 @@ class Retention:
 
     def _age(self, since: float) -> float:
         return self._clock() - since
+
+    @contextmanager
+    def _attempt(self, path: Path) -> Iterator[None]:
+        """Log what keeps `path` from being removed, and go on to the next."""
+        try:
+            yield
+        except Exception:
+            log.exception("not removed", path=str(path))
 
 
 def superfluous_versions(models: ModelStore, name: str, keep: int) -> list[int]:
@@ -205,13 +223,39 @@ def superfluous_versions(models: ModelStore, name: str, keep: int) -> list[int]:
     return [version for version in superfluous if version != models.pinned(name)]
 
 
+def delete_unused(stores: Stores, dataset_id: str) -> bool:
+    """Remove a dataset unless it is being read or a training is on it; tell whether it was.
+
+    Raises:
+        NotFound: it has been removed meanwhile.
+        RecordCorrupt: a training's record can't be read, so that nobody knows.
+    """
+    datasets = stores.datasets
+    with datasets.lease(dataset_id) as held, datasets.alone(dataset_id):
+        used = any(training.dataset.id == dataset_id for training in stores.trainings.every())
+        if held is None or used:
+            return False
+        datasets.delete(dataset_id)
+    return True
+
+
 def users_of(stores: Stores, dataset: DatasetRecord) -> list[str]:
-    """Return the ids of the trainings that have not ended and train on a dataset."""
+    """Return the ids of the trainings that have not ended and train on a dataset.
+
+    Raises:
+        RecordCorrupt: a training's record can't be read, so that nobody knows.
+    """
     return [
         record.id
-        for record in stores.trainings.list()
+        for record in stores.trainings.every()
         if not record.state.ended and record.dataset.id == dataset.id
     ]
+
+
+def _needs_no_upload(record: DatasetRecord) -> bool:
+    """Tell whether a dataset's archive is read for good; a transient failure is tried again."""
+    for_good = record.error is not None and not record.error.transient
+    return record.state == DatasetState.READY or (record.state == DatasetState.FAILED and for_good)
 
 
 def _is_sound(directory: Path) -> bool:

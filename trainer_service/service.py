@@ -9,7 +9,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from shared.architectures import CATALOGUE, find_architecture
-from shared.errors import Conflict, InvalidRequest, NotFound, TrainingEnded, VersionCorrupt
+from shared.errors import (
+    Conflict,
+    HeadstartError,
+    InvalidRequest,
+    NotFound,
+    TrainingEnded,
+    VersionCorrupt,
+)
 from shared.identifiers import is_id, new_id
 from shared.model_store import REPORT_FILE, REPORT_PAGE
 from trainer_service import dataset_images, datasets, weights
@@ -20,7 +27,7 @@ from trainer_service.idempotency import fingerprint
 from trainer_service.outcome import end
 from trainer_service.progress import ProgressBoard
 from trainer_service.queue import TaskQueue
-from trainer_service.retention import users_of
+from trainer_service.retention import delete_unused, users_of
 from trainer_service.room import room_for_dataset, room_for_training
 from trainer_service.schemas import (
     ArchitectureStatus,
@@ -176,7 +183,7 @@ def _make_training(
         with room_for_training(stores, trainer.settings.max_open_jobs):
             dataset, made = _dataset_of(trainer, request, upload, name, training_id)
             if made:
-                undo.callback(stores.datasets.delete, dataset.id)
+                undo.callback(_undo_dataset, stores, dataset.id)
             record = _new_training(training_id, request, architecture.id, dataset)
             undo.callback(stores.trainings.delete, record.id)
             # Whoever removes the dataset looks, alone, for trainings on it.
@@ -185,6 +192,12 @@ def _make_training(
         trainer.queue.prepare(record.id)
         undo.pop_all()
     return record
+
+
+def _undo_dataset(stores: Stores, dataset_id: str) -> None:
+    """Remove what was made for a training that could not be; others may be on it by now."""
+    with suppress(HeadstartError):
+        delete_unused(stores, dataset_id)
 
 
 def get_training(trainer: Trainer, training_id: str) -> TrainingRecord:

@@ -4,10 +4,12 @@ import fcntl
 import multiprocessing
 import os
 import signal
+from concurrent.futures import ThreadPoolExecutor, wait
 
 import pytest
 
-from shared.lease import LeaseWatch
+from shared import work_in_progress
+from shared.lease import LeaseWatch, lease
 from shared.work_in_progress import remove_if_abandoned, working_directory
 from tests.shared.test_lease import Clock
 
@@ -108,6 +110,27 @@ def test_a_directory_without_a_lease_and_a_lease_without_a_directory_are_removed
     for left in (path, lone):
         assert remove_if_abandoned(left, LeaseWatch(20))
     assert list(path.parent.iterdir()) == []
+
+
+def test_whoever_looks_while_it_is_made_is_waited_for(path):
+    path.parent.mkdir(parents=True)
+    with ThreadPoolExecutor(1) as pool:
+        with lease(path.with_name(f"{path.name}.lease")) as looking:
+            assert looking is not None
+            making = pool.submit(_make, path)
+            assert wait([making], 0.2).not_done
+        assert making.result(60) == path
+
+
+def test_one_that_is_there_is_not_made_again(path, monkeypatch):
+    monkeypatch.setattr(work_in_progress, "TRIES", 2)
+    with working_directory(path), pytest.raises(FileExistsError):
+        _make(path)
+
+
+def _make(path):
+    with working_directory(path) as directory:
+        return directory
 
 
 def test_a_file_that_is_no_working_directory_stays(path):

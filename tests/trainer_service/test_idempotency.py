@@ -124,6 +124,23 @@ def test_a_request_that_was_killed_between_its_dataset_and_its_training_makes_no
     assert (settings.store / "datasets" / dataset["id"] / "upload").is_file()
 
 
+def test_while_it_can_not_be_finished_its_dataset_stays_and_no_second_is_made(call, settings):
+    """Others may have come to use the dataset of a request that was killed in the middle."""
+    dataset = upload(call, "trainings", archive()).json()["dataset"]["id"]
+    file = only_use(settings)
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"answer": None}))
+    shutil.rmtree(settings.store / "trainings")
+    other = post(call, headers={}, dataset=dataset)
+    assert other.status_code == 202
+
+    for hindered in ({"redis_url": NOWHERE}, {"max_open_jobs": 1}):
+        again = upload(caller(settings.model_copy(update=hindered)), "trainings", archive())
+        assert again.status_code == 503
+        assert call("GET", f"/v1/datasets/{dataset}").status_code == 200
+    assert upload(call, "trainings", archive()).json()["dataset"]["id"] == dataset
+    assert len(call("GET", "/v1/datasets").json()) == 1
+
+
 def test_at_the_same_time_one_is_made_and_the_others_are_told_to_wait(settings):
     transport = httpx.ASGITransport(create_app(settings))
     body = {"architecture": ARCHITECTURE, "dataset": {"path": "pets"}}

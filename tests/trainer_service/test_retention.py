@@ -281,27 +281,56 @@ def test_features_without_an_index_go_once_nobody_can_be_writing_them(settings, 
 
 
 def test_what_can_not_be_removed_keeps_nothing_else(stores, settings, retain, monkeypatch):
-    """A directory that may not be read ends its own kind of things only."""
-    for _ in range(2):
+    """Neither of its own kind nor of others."""
+    for _ in range(3):
         publish_tiny_model(settings.store)
-    a_training(stores, days=8)
+    training = a_training(stores, days=8)
+    remove = stores.models.remove
 
-    def fail(*_):
-        raise OSError(errno.EIO, "Input/output error")
+    def fail_once(name, version):
+        if version == 2:  # which is met first
+            raise OSError(errno.EIO, "Input/output error")
+        remove(name, version)
 
-    monkeypatch.setattr(stores.models, "remove", fail)
+    monkeypatch.setattr(stores.models, "remove", fail_once)
     with capture_logs() as logs:
         removed = retain(keep_versions=1, keep_trainings_days=7)
 
-    assert len(removed) == 1
-    assert removed[0].startswith("trainings/")
-    assert stores.models.versions("colours") == [1, 2]
+    assert removed == ["models/colours/1", f"trainings/{training}"]
+    assert stores.models.versions("colours") == [2, 3]
     assert [line["path"] for line in logs if line["event"] == "removed"] == removed
-    assert [line["kind"] for line in logs if line["log_level"] == "error"] == ["versions"]
+    [error] = [line for line in logs if line["log_level"] == "error"]
+    assert error["path"].endswith("models/colours/2")
+
+
+def test_what_can_not_be_looked_through_keeps_nothing_of_other_kinds(stores, retain, monkeypatch):
+    training = a_training(stores, days=8)
+
+    def fail(*_):
+        raise RuntimeError("who knows")
+
+    monkeypatch.setattr(stores.models, "names", fail)
+    assert retain(keep_versions=1, keep_trainings_days=7) == [f"trainings/{training}"]
+
+
+def test_what_was_never_given_a_record_goes(stores, retain):
+    left = [stores.datasets.directory(new_id()), stores.trainings.directory(new_id())]
+    for directory in left:
+        directory.mkdir(parents=True)
+        (directory / "upload").write_bytes(b"half of it")
+    a_dataset(stores)
+    assert retain() == []
+    for directory in left:
+        os.utime(directory, (0, 0))
+
+    assert retain() == [f"{directory.parent.name}/{directory.name}" for directory in left]
+    assert len(stores.datasets.list()) == 1
 
 
 @pytest.mark.parametrize("content", ["", '{"id": "2026', '{"state": "new"}', "[]", "\xff"])
-def test_a_record_that_can_not_be_read_keeps_nothing_else(stores, retain, call, content):
+def test_a_record_that_can_not_be_read_keeps_only_what_it_may_need(
+    stores, settings, retain, call, content
+):
     broken = [
         stores.trainings.directory(a_training(stores, days=8)) / "record.json",
         stores.datasets.directory(a_dataset(stores, days=8)) / "record.json",
@@ -312,15 +341,23 @@ def test_a_record_that_can_not_be_read_keeps_nothing_else(stores, retain, call, 
         (file.parent / "upload").write_bytes(b"")
     training, dataset = a_training(stores, days=8), a_dataset(stores, days=8)
 
+    limits = {"keep_trainings_days": 7, "keep_datasets_days": 7, "keep_features_bytes": 1}
+    features(settings, "a")
     with capture_logs() as logs:
-        removed = retain(keep_trainings_days=7, keep_datasets_days=7)
-    assert removed == [f"trainings/{training}", f"datasets/{dataset}"]
+        removed = retain(**limits)
+    assert removed == [f"trainings/{training}"]  # what else may be in use, nobody knows
+    answer = call("DELETE", f"/v1/datasets/{dataset}")
+    assert answer.status_code == 500
+    assert f"{broken[0].parent.name}/record.json can't be read" in answer.json()["detail"]
     warned = [line["file"] for line in logs if line["log_level"] == "warning"]
     assert sorted(warned) == sorted(map(str, broken))
-    assert [call("GET", f"/v1/{kind}").json() for kind in ("trainings", "datasets")] == [[], []]
+    assert call("GET", "/v1/trainings").json() == []
+    assert [record["id"] for record in call("GET", "/v1/datasets").json()] == [dataset]
     answer = call("GET", f"/v1/trainings/{broken[0].parent.name}")
     assert answer.status_code == 500
     assert f"{broken[0].parent.name}/record.json can't be read" in answer.json()["detail"]
+    broken[0].unlink()
+    assert {path.partition("/")[0] for path in retain(**limits)} == {"datasets", "features"}
 
 
 def test_a_worker_whose_host_vanished_in_it_is_followed(settings, monkeypatch):

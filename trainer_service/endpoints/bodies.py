@@ -2,9 +2,8 @@
 
 import json
 import secrets
-import shutil
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -50,11 +49,13 @@ async def read_body(request: Request, settings: TrainerSettings) -> AsyncIterato
     if kind == "application/json":
         yield Body(_json_object(await _bounded(request, settings.max_json_bytes)))
     elif kind == "multipart/form-data":
-        with working_directory(settings.store / UPLOADS / secrets.token_hex(8)) as directory:
-            try:
-                yield await _multipart(request, settings, directory)
-            finally:
-                await run_in_threadpool(shutil.rmtree, directory, ignore_errors=True)
+        work = working_directory(settings.store / UPLOADS / secrets.token_hex(8))
+        stack = ExitStack()  # entered and left in threads: the store may be slow
+        directory = await run_in_threadpool(stack.enter_context, work)
+        try:
+            yield await _multipart(request, settings, directory)
+        finally:
+            await run_in_threadpool(stack.close)
     else:
         raise UnsupportedMedia(
             "Content-Type: expected application/json, or multipart/form-data with the file field "
