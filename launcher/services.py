@@ -73,7 +73,8 @@ def running_services(
         if "redis_url" in trainer.model_fields_set:
             _require_redis(trainer.redis_url)
         else:
-            environment["HEADSTART_REDIS_URL"] = stack.enter_context(redis_server(directory, logs))
+            url, services.processes["redis"] = stack.enter_context(_redis(directory, logs))
+            environment["HEADSTART_REDIS_URL"] = url
         modules = {"trainer": "trainer_service"}
         modules |= {
             f"worker{number + 1 if workers > 1 else ''}": WORKER for number in range(workers)
@@ -175,6 +176,14 @@ def _require_free_port(host: str, port: int, setting: str) -> None:
 @contextmanager
 def redis_server(directory: Path, logs: Path, port: int | None = None) -> Iterator[str]:
     """Start a Redis that keeps nothing on disk, yield its URL, and stop it."""
+    with _redis(directory, logs, port) as (url, _):
+        yield url
+
+
+@contextmanager
+def _redis(
+    directory: Path, logs: Path, port: int | None = None
+) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     port = port or free_port()
     data = directory / "redis"
     data.mkdir(parents=True, exist_ok=True)
@@ -184,7 +193,7 @@ def redis_server(directory: Path, logs: Path, port: int | None = None) -> Iterat
         command += [f"--{name}", str(value)]
     with _process(command, dict(os.environ), logs / "redis.log") as process:
         _wait_for_port(port, process, logs / "redis.log")
-        yield f"redis://127.0.0.1:{port}/0"
+        yield f"redis://127.0.0.1:{port}/0", process
 
 
 def _require_redis(url: str) -> None:

@@ -68,6 +68,8 @@ class VersionLoader:
         self._limits = ImageLimits(settings.max_image_bytes, settings.max_image_pixels)
         # What raised its own nice value may not lower it again: that needs a thread for good.
         self._background = ThreadPoolExecutor(1, "load", initializer=_give_way)
+        # Nor is that the place to free what was replaced: it would hold the GIL and not be run.
+        self._freeing = ThreadPoolExecutor(1, "free")
         self._serves = False
 
     async def load(self, directory: Path) -> ServedVersion:
@@ -129,18 +131,18 @@ class VersionLoader:
             max_queue=self._settings.max_queue,
             metrics=self._metrics,
         )
-        free = partial(self._free_in_background, asyncio.get_running_loop(), held)
+        free = partial(self._free_elsewhere, asyncio.get_running_loop(), held)
         weakref.finalize(batcher, free).atexit = False
         return batcher
 
-    def _free_in_background(self, loop: asyncio.AbstractEventLoop, held: list[Engine]) -> None:
-        """Let go of an engine in the other thread, once nobody holds its batcher any more.
+    def _free_elsewhere(self, loop: asyncio.AbstractEventLoop, held: list[Engine]) -> None:
+        """Let go of an engine in a thread, once nobody holds its batcher any more.
 
         That takes longer than an answer, and whoever had it last would be held up: hence through
         the event loop, which has let go of the version by the time it comes to this.
         """
         if not loop.is_closed():
-            loop.call_soon_threadsafe(self._background.submit, _free, held)
+            loop.call_soon_threadsafe(self._freeing.submit, _free, held)
 
 
 def _free(held: list[Engine]) -> None:

@@ -3,47 +3,60 @@
 import asyncio
 import math
 import socket
-from collections.abc import Awaitable
 from contextlib import suppress
 
 import uvicorn
-from starlette.requests import Request
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shared.errors import Unavailable
 from shared.problems import problem_response
-from shared.security_headers import SecurityHeaders
 
 LOOK_SECONDS = 0.02
 RETRY_SECONDS = 1
-_SHUT = "headstart.shut"
 
 
 class Gate:
-    """ASGI application: `app` until it is shut, then 503 to every request that begins."""
+    """Whether a service takes requests; once shut, it stays so."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-        self._current = app
+    def __init__(self) -> None:
         self._shut = asyncio.Event()
 
-    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        if scope["type"] != "http":
-            return self._app(scope, receive, send)
-        scope[_SHUT] = self._shut
-        return self._current(scope, receive, send)
+    def is_shut(self) -> bool:
+        return self._shut.is_set()
 
     def shut(self) -> None:
-        self._current = SecurityHeaders(_send_away)
         self._shut.set()
 
+    async def pause(self, seconds: float) -> bool:
+        """Sleep, at most until it is shut, and return whether it is still open."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._shut.wait(), seconds)
+        return not self.is_shut()
 
-async def pause(request: Request, seconds: float) -> bool:
-    """Sleep, and return whether the service goes on; if it ends, at once."""
-    shut: asyncio.Event = request.scope.get(_SHUT) or asyncio.Event()
-    with suppress(TimeoutError):
-        await asyncio.wait_for(shut.wait(), seconds)
-    return not shut.is_set()
+
+class Drain:
+    """ASGI middleware: 503 to what begins once the gate is shut, or is not answered in time."""
+
+    def __init__(self, app: ASGIApp, gate: Gate) -> None:
+        self._app = app
+        self._gate = gate
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._gate.is_shut():
+            return await _send_away(scope, receive, send)
+        begun = False
+
+        async def watched_send(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, watched_send)
+        except asyncio.CancelledError:  # the time is over
+            if begun or not self._gate.is_shut():
+                raise
+            await _send_away(scope, receive, send)
 
 
 async def _send_away(scope: Scope, receive: Receive, send: Send) -> None:

@@ -1,6 +1,8 @@
 """How both HTTP services start: one listening socket, one sentence on failure."""
 
 import ipaddress
+import logging
+import os
 import signal
 import socket
 import sys
@@ -12,7 +14,7 @@ from fastapi import FastAPI
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from shared.draining import DrainingServer, Gate
+from shared.draining import DrainingServer
 from shared.logs import configure_logging, get_logger
 from shared.settings import SharedSettings
 
@@ -44,10 +46,9 @@ def serve(service: str, kind: type[Settings], create_app: Callable[[Settings], F
         return fail(f"Can't listen on {where}: {reason}. Set {setting} to a free port.")
     configure_logging(service, settings.log_format, settings.log_level)
     warn_if_open(settings)
-    gate = Gate(create_app(settings))
+    app = create_app(settings)
     config = uvicorn.Config(
-        gate,
-        interface="asgi3",
+        app,
         log_config=None,
         access_log=False,  # `Requests` writes one with fields.
         server_header=False,
@@ -55,7 +56,7 @@ def serve(service: str, kind: type[Settings], create_app: Callable[[Settings], F
     host, port = listener.getsockname()[:2]
     log.info("listening", url=f"http://{host}:{port}")
     end_quietly_on_signals()
-    DrainingServer(config, gate, settings.shutdown_seconds).run(sockets=[listener])
+    DrainingServer(config, app.state.gate, settings.shutdown_seconds).run(sockets=[listener])
     return 0
 
 
@@ -70,9 +71,17 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def end_quietly_on_signals() -> None:
-    """Let a signal end the process with exit code 0; uvicorn raises it again when it is done."""
+    """Let a signal end the process with exit code 0; uvicorn raises it again when it is done.
+
+    Threads that still work, as at loading a model, would be waited for at a usual exit.
+    """
+
+    def end(*_: object) -> None:
+        logging.shutdown()
+        os._exit(0)
+
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: sys.exit(0))
+        signal.signal(number, end)
 
 
 def fail(sentence: str) -> int:

@@ -14,7 +14,8 @@ GIB = 2**30
 class TrainerSettings(SharedSettings):
     datasets: Path | None = Field(
         default=None,
-        description="Directory below which a dataset may be named by its path; none if unset.",
+        description="Directory below which a dataset may be named by its path; "
+        "`datasets` with `make up`, else none if unset.",
     )
     weights: Path = Field(
         default=Path("var/weights"),

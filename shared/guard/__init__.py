@@ -4,6 +4,7 @@ from collections.abc import Collection
 
 from fastapi import FastAPI
 
+from shared.draining import Drain, Gate
 from shared.guard.access import Access
 from shared.guard.at_once import AtOnce
 from shared.guard.body_limit import BodyLimit
@@ -43,4 +44,6 @@ def add_guard(
     )
     app.add_middleware(Access, keys=keys)
     app.add_middleware(SameOrigin, hosts=OwnHosts.of(settings))
+    app.state.gate = Gate()
+    app.add_middleware(Drain, gate=app.state.gate)
     app.add_middleware(SecurityHeaders)

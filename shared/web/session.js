@@ -69,7 +69,7 @@ async function send(key) {
   }
 }
 
-/** End the session, and begin anew, so that nothing it has shown is left. */
+/** End the session, and begin anew, so that the page shows nothing more. */
 async function signOut() {
   const response = await fetch(PATH, { method: "DELETE" }).catch(() => null);
   if (response?.ok) location.reload();

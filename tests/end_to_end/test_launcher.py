@@ -141,7 +141,10 @@ def test_settings_that_cannot_work_are_one_sentence(environment, settings, sente
     assert "Traceback" not in done.stderr
 
 
-def test_up_ends_with_what_ended_when_a_service_dies(environment, tmp_path):
+@pytest.mark.parametrize(
+    ("name", "program"), [("predictor", "predictor_service"), ("redis", "redis-server")]
+)
+def test_up_ends_with_what_ended_when_a_process_dies(environment, name, program):
     command = [sys.executable, "-m", "launcher", "up"]
     with subprocess.Popen(
         command,
@@ -155,10 +158,10 @@ def test_up_ends_with_what_ended_when_a_service_dies(environment, tmp_path):
             if "Ctrl-C" in line:
                 break
         children = psutil.Process(process.pid).children()
-        [predictor] = [child for child in children if "predictor_service" in child.cmdline()]
-        predictor.kill()
+        [child] = [child for child in children if program in " ".join(child.cmdline())]
+        child.kill()
         assert process.wait(30) == 1
-        assert "The predictor has ended" in process.stderr.read()
+        assert f"The {name} has ended" in process.stderr.read()
     assert nothing_listens(environment)
 
 

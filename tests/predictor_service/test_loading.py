@@ -85,7 +85,7 @@ def test_an_engine_is_freed_where_it_holds_up_nobody(tmp_path, monkeypatch):
                     await asyncio.sleep(0.01)
 
     asyncio.run(load_and_drop())
-    assert [name.rpartition("_")[0] for name in freed_in] == ["load"]
+    assert [name.rpartition("_")[0] for name in freed_in] == ["free"]
 
 
 ARENAS = """

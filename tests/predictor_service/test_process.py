@@ -255,6 +255,7 @@ def test_while_it_ends_open_connections_are_told_and_new_ones_refused(store, sta
     assert (told.headers["Connection"], told.headers["Retry-After"]) == ("close", "1")
     assert told.headers["Content-Type"] == "application/problem+json"
     assert told.headers["X-Content-Type-Options"] == "nosniff"
+    assert told.headers["X-Request-ID"]
     assert answer.status == 200
     assert answered["predictions"][0]["label"] == "red"
     assert predictor.process.wait(timeout=30) == 0
@@ -294,6 +295,38 @@ def test_who_does_not_finish_is_waited_for_as_long_as_the_grace_period(store, st
         started = time.monotonic()
         assert predictor.terminate() == 0
         assert time.monotonic() - started >= 1
+        answer = begun.getresponse()
+        assert (answer.status, answer.headers["Retry-After"]) == (503, "1")
+        assert json.loads(answer.read())["detail"].startswith("This process ends.")
+
+
+SLOW = """
+import runpy, sys, time
+from predictor_service import loading
+def load(*_):
+    print("loading", flush=True)
+    time.sleep(600)
+loading.load_version_engine = load
+sys.argv = ["predictor_service"]
+runpy.run_module("predictor_service", run_name="__main__")
+"""
+
+
+def test_it_ends_while_a_version_is_loaded(store):
+    publish_tiny_model(store)
+    environment = os.environ | {
+        "HEADSTART_STORE": str(store),
+        "HEADSTART_PREDICTOR_PORT": str(free_port()),
+    }
+    with subprocess.Popen(
+        [sys.executable, "-c", SLOW], env=environment, stdout=subprocess.PIPE
+    ) as process:
+        try:
+            assert process.stdout.readline() == b"loading\n"
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(60) == 0
+        finally:
+            process.kill()
 
 
 class Callers(Clients):

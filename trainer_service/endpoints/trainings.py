@@ -1,12 +1,10 @@
 """Routes below `/v1/trainings`."""
 
-from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
-from shared.draining import pause
 from shared.errors import InvalidRequest
 from shared.logs import bind
 from shared.problems import responses
@@ -66,7 +64,7 @@ async def get_training(
 
     Sooner if this service ends.
     """
-    return await service.wait_for_training(trainer, training_id, wait, partial(pause, request))
+    return await service.wait_for_training(trainer, training_id, wait, request.app.state.gate.pause)
 
 
 @router.post("/{training_id}/cancel", status_code=202, responses=responses(404, 409))
