@@ -3,6 +3,7 @@
 import asyncio
 import os
 import platform
+import re
 import subprocess
 import sys
 import threading
@@ -94,6 +95,7 @@ from predictor_service.memory import steady_malloc
 
 libc = ctypes.CDLL(None)
 libc.malloc.restype = libc.fopen.restype = ctypes.c_void_p
+libc.free.argtypes = [ctypes.c_void_p]
 libc.malloc_info.argtypes, libc.fclose.argtypes = [ctypes.c_int, ctypes.c_void_p], [ctypes.c_void_p]
 assert steady_malloc()
 together = threading.Barrier(64)
@@ -106,6 +108,8 @@ def allocate():
 threads = [threading.Thread(target=allocate) for _ in range(64)]
 [thread.start() for thread in threads]
 [thread.join() for thread in threads]
+libc.free(libc.malloc(8 << 20))
+libc.malloc(8 << 20)
 file = libc.fopen(sys.argv[1].encode(), b"w")
 libc.malloc_info(0, file)
 libc.fclose(file)
@@ -113,7 +117,10 @@ libc.fclose(file)
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc has arenas to limit")
-def test_many_threads_have_an_arena_per_core(tmp_path):
+def test_many_threads_have_an_arena_per_core_and_large_blocks_go_back(tmp_path):
+    """By itself glibc keeps the second of two large blocks in an arena once the first is freed."""
     subprocess.run([sys.executable, "-c", ARENAS, tmp_path / "info"], check=True, timeout=60)
-    arenas = (tmp_path / "info").read_text().count("<heap nr=")
+    info = (tmp_path / "info").read_text()
+    arenas = info.count("<heap nr=")
     assert 1 <= arenas <= max(LEAST_ARENAS, os.cpu_count())
+    assert int(re.search(r'"mmap" count="\d+" size="(\d+)"', info)[1]) >= 8 << 20
