@@ -6,10 +6,11 @@ import socket
 from contextlib import suppress
 
 import uvicorn
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from shared.errors import Unavailable
 from shared.problems import problem_response
+from shared.sending import Sending
 
 LOOK_SECONDS = 0.02
 RETRY_SECONDS = 1
@@ -44,17 +45,11 @@ class Drain:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self._gate.is_shut():
             return await _send_away(scope, receive, send)
-        begun = False
-
-        async def watched_send(message: Message) -> None:
-            nonlocal begun
-            begun = True
-            await send(message)
-
+        sending = Sending(send)
         try:
-            await self._app(scope, receive, watched_send)
+            await self._app(scope, receive, sending)
         except asyncio.CancelledError:  # the time is over
-            if begun or not self._gate.is_shut():
+            if sending.begun or not self._gate.is_shut():
                 raise
             await _send_away(scope, receive, send)
 

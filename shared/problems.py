@@ -9,11 +9,12 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from shared.errors import HeadstartError, StorageFull, Unauthorized, Unavailable
 from shared.files import is_disk_full
 from shared.logs import get_logger, request_id
+from shared.sending import Sending
 
 log = get_logger(__name__)
 
@@ -82,17 +83,11 @@ class UnexpectedErrors:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        begun = False
-
-        async def watched_send(message: Message) -> None:
-            nonlocal begun
-            begun = True
-            await send(message)
-
+        sending = Sending(send)
         try:
-            await self._app(scope, receive, watched_send)
+            await self._app(scope, receive, sending)
         except Exception as error:
-            if begun or scope["type"] != "http":
+            if sending.begun or scope["type"] != "http":
                 raise
             log.exception("failed", method=scope["method"], path=scope["path"])
             await _unexpected(error)(scope, receive, send)

@@ -14,8 +14,10 @@ from shared.metrics import METRICS_PATH, HttpMetrics
 REQUEST_ID = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._:/+=@-]{0,127}")
 HEADER = b"x-request-id"
 
+#: Told to everybody, under any name: those who watch over a service have no key.
+HEALTH = frozenset({"/healthz", "/readyz"})
 #: Probes call these all the time; their lines are for debugging.
-PROBED = frozenset({"/healthz", "/readyz", METRICS_PATH})
+PROBED = HEALTH | {METRICS_PATH}
 LONGEST_PATH = 500
 
 log = get_logger(__name__)

@@ -6,13 +6,13 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from shared.errors import Unauthorized
 from shared.guard.keys import ApiKeys
 from shared.problems import CHALLENGE, problem_response
+from shared.requests import HEALTH
 
 SESSION_PATH = "/v1/session"
 SESSION_COOKIE = "headstart_session"
 
-#: Health for those who watch over the service; the page's own files, which hold no data; and the
-#: route where a browser hands in its key.
-OPEN_PATHS = frozenset({"/healthz", "/readyz", "/", SESSION_PATH})
+#: Health; the page's own files, which hold no data; and the route where a browser hands in its key.
+OPEN_PATHS = HEALTH | {"/", SESSION_PATH}
 OPEN_PREFIXES = ("/pages/", "/web/")
 
 

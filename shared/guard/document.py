@@ -5,8 +5,9 @@ from typing import Any
 from fastapi import FastAPI
 
 from shared.guard.access import SESSION_COOKIE, is_open
-from shared.guard.origin import PROBED, SAFE_METHODS
+from shared.guard.origin import SAFE_METHODS
 from shared.problems import PROBLEM_TYPE, responses
+from shared.requests import HEALTH
 
 SCHEMES = {
     "bearer": {"type": "http", "scheme": "bearer"},
@@ -38,7 +39,7 @@ def _describe(operation: dict[str, Any], path: str, method: str) -> None:
     if not is_open(path):
         operation["security"] = SECURITY
         statuses.append(401)
-    if path not in PROBED:
+    if path not in HEALTH:
         statuses.append(421)
     if method.upper() not in SAFE_METHODS:
         statuses += [403, 413]

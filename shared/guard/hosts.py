@@ -28,7 +28,7 @@ class OwnHosts:
 
     def __init__(self, bound: str, allowed: Collection[str]) -> None:
         self._any = "*" in allowed
-        self._names = {bound.lower(), *allowed}
+        self._names = {bound.lower().removesuffix("."), *allowed}
         self._endings = (*RESERVED, *(name[1:] for name in allowed if name.startswith("*.")))
         # Clients use few hosts, and ask for each again and again.
         self.accept = lru_cache(MOST_REMEMBERED)(self._accept)

@@ -12,11 +12,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from shared.guard.hosts import LONGEST, OwnHosts
 from shared.problems import ProblemResponse, problem_response
+from shared.requests import HEALTH
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-
-#: Probes ask under any name, and what they are told is open to everybody.
-PROBED = frozenset({"/healthz", "/readyz"})
 
 
 class SameOrigin:
@@ -36,7 +34,7 @@ class SameOrigin:
     def _refusal(self, scope: Scope) -> ProblemResponse | None:
         headers = dict(scope["headers"])
         host = headers.get(b"host")  # every browser sends it
-        if host is not None and not self._hosts.accept(host) and scope["path"] not in PROBED:
+        if host is not None and not self._hosts.accept(host) and scope["path"] not in HEALTH:
             return _misdirected(host.decode("latin-1"))
         if scope["method"] in SAFE_METHODS:
             return None

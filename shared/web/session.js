@@ -20,8 +20,8 @@ export async function authorized(path, options) {
 /** Have a button in `place` that ends the session, while there is one. */
 export async function offerSignOut(place) {
   place.append(leave);
-  const response = await fetch(PATH);
-  if (response.ok) leave.hidden = !(await response.json()).signed_in;
+  const response = await fetch(PATH).catch(() => null);
+  if (response?.ok) leave.hidden = !(await response.json()).signed_in;
 }
 
 /** Ask until a key is accepted; whoever comes meanwhile waits for the same answer. */

@@ -8,9 +8,10 @@ from fastapi import APIRouter, Header, Query, Response
 from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, Field
 from sse_starlette import EventSourceResponse, ServerSentEvent
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from shared.problems import responses
+from shared.sending import Sending
 from trainer_service import service
 from trainer_service.endpoints.dependencies import CurrentTrainer
 from trainer_service.events import Event, EventPage
@@ -85,15 +86,9 @@ class _Stream(EventSourceResponse):
     """Ends in order when the service does: else client and log would take it for a fault."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        complete = False
-
-        async def watched_send(message: Message) -> None:
-            nonlocal complete
-            complete = message["type"] == "http.response.body" and not message.get("more_body")
-            await send(message)
-
-        await super().__call__(scope, receive, watched_send)
-        if not complete:
+        sending = Sending(send)
+        await super().__call__(scope, receive, sending)
+        if sending.begun and not sending.complete:
             await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 

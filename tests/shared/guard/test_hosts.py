@@ -56,6 +56,12 @@ def test_other_names_are_refused(open_call, host):
     assert status(open_call, host) == 421
 
 
+def test_what_it_listens_on_is_its_own_however_it_is_written():
+    hosts = OwnHosts("Studio.Example.", ())
+    assert hosts.accept(b"studio.example:8001")
+    assert hosts.accept(b"STUDIO.example.")
+
+
 @pytest.mark.parametrize("path", ["/", "/v1/things", "/web/base.css", "/docs", "/openapi.json"])
 def test_pages_and_data_alike(open_call, path):
     answer = open_call("GET", path, headers={"Host": "evil.example:8001"})
