@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from tests.end_to_end.stack import digits, running_stack
-from tests.predictor_process import wait_for
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
@@ -231,7 +230,7 @@ def test_a_followed_training_is_cancelled_from_elsewhere(headstart, directory, t
 
 
 def test_interrupted_it_lets_the_training_go_on(headstart, stack, pets):
-    slow = ("--epochs", 10_000, "--early-stopping", "off")
+    slow = ("--epochs", 300, "--early-stopping", "off")
     following = headstart.start("train", pets, "--architecture", ARCHITECTURE, *slow)
     assert following.stdout.readline().startswith("uploading")
     assert following.stdout.readline().startswith("queued")
@@ -240,9 +239,6 @@ def test_interrupted_it_lets_the_training_go_on(headstart, stack, pets):
     training_id = re.search(r"headstart cancel ([\w-]+)", err)[1]
 
     assert following.returncode == 130
-    url = f"/v1/trainings/{training_id}"
-    wait_for(lambda: stack.trainer.get(url).json()["state"] == "head", "it to go on")
-    assert headstart("stop", training_id).returncode == 0
     assert stack.ended({"id": training_id})["state"] == "succeeded"
 
 
