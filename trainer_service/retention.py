@@ -7,6 +7,7 @@ settings say. Nothing that is in use is touched.
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from glob import glob
 from pathlib import Path
 
 from shared.errors import VersionCorrupt
@@ -78,13 +79,13 @@ class Retention:
     def _working(self) -> Iterator[Path]:
         """Remove the work in progress of processes that are gone."""
         for pattern in WORKING:
-            directories = {directory_of(path) for path in self._settings.store.glob(pattern)}
+            directories = {directory_of(path) for path in self._find(pattern)}
             yield from (path for path in directories if remove_if_abandoned(path, self._watch))
         self._watch.prune()
 
     def _temporary(self) -> Iterator[Path]:
         for pattern in TEMPORARY:
-            yield from self._unlink_older(self._settings.store.glob(pattern), TEMPORARY_SECONDS)
+            yield from self._unlink_older(self._find(pattern), TEMPORARY_SECONDS)
 
     def _keys(self) -> Iterator[Path]:
         """Remove the keys that nobody repeats any more, and free those of hosts that vanished."""
@@ -161,9 +162,7 @@ class Retention:
         trainings = self._stores.trainings.every() if days or most else []
         if not (days or most) or any(not record.state.ended for record in trainings):
             return
-        indices = [
-            (file.stat().st_mtime, file) for file in self._settings.store.glob("features/*/*.json")
-        ]
+        indices = [(file.stat().st_mtime, file) for file in self._find("features/*/*.json")]
         kept = 0
         for used_at, index in sorted(indices, reverse=True):
             data = index.with_suffix(".npy")
@@ -179,7 +178,7 @@ class Retention:
 
     def _half_features(self) -> Iterator[Path]:
         """Remove features without an index, which is written last: their process was killed."""
-        files = self._settings.store.glob("features/*/*.npy")
+        files = self._find("features/*/*.npy")
         half = (file for file in files if not file.with_suffix(".json").exists())
         yield from self._unlink_older(half, TEMPORARY_SECONDS)
 
@@ -191,6 +190,12 @@ class Retention:
                     yield file
             except FileNotFoundError:
                 continue
+
+    def _find(self, pattern: str) -> list[Path]:
+        """Return what matches in the store, but for what vanishes meanwhile."""
+        store = self._settings.store
+        found = glob(pattern, root_dir=store, include_hidden=True)  # noqa: PTH207 - that one raises
+        return [store / name for name in found]
 
     def _age(self, since: float) -> float:
         return self._clock() - since

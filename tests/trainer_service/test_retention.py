@@ -313,6 +313,26 @@ def test_what_can_not_be_looked_through_keeps_nothing_of_other_kinds(stores, ret
     assert retain(keep_versions=1, keep_trainings_days=7) == [f"trainings/{training}"]
 
 
+def test_what_others_remove_at_the_same_time_is_no_fault(settings, retain):
+    ended = threading.Event()
+
+    def work():
+        while not ended.is_set():
+            with working_directory(settings.store / "uploads/1"):
+                pass
+
+    working = threading.Thread(target=work)
+    working.start()
+    try:
+        with capture_logs() as logs:
+            for _ in range(200):
+                retain()
+    finally:
+        ended.set()
+        working.join()
+    assert [line for line in logs if line["log_level"] == "error"] == []
+
+
 def test_what_was_never_given_a_record_goes(stores, retain):
     left = [stores.datasets.directory(new_id()), stores.trainings.directory(new_id())]
     for directory in left:
