@@ -39,6 +39,29 @@ def atomic_write(path: Path, data: bytes) -> None:
         file.write(data)
 
 
+#: What the system says of a file itself. Any other error says something of the machine right now.
+_FAULTS_OF_A_FILE = frozenset(
+    {
+        errno.ENOENT,
+        errno.ENOTDIR,
+        errno.EISDIR,
+        errno.EACCES,
+        errno.EPERM,
+        errno.ELOOP,
+        errno.ENAMETOOLONG,
+    }
+)
+
+
+def is_fault_of_the_file(error: OSError) -> bool:
+    """Tell whether an error is a verdict on a file, which trying again does not change.
+
+    A share that answers ESTALE, a disk that answers EIO, and a process that has run out of
+    descriptors or memory say nothing of the file: it may be sound, and readable a moment later.
+    """
+    return error.errno in _FAULTS_OF_A_FILE
+
+
 def is_disk_full(error: BaseException) -> bool:
     return isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}
 
