@@ -1,0 +1,125 @@
+"""A store that an earlier release has made goes on being read.
+
+`testdata/store-2026-11.zip` holds what Headstart wrote in November 2026: a dataset of small
+pictures, trainings of every outcome, their events, features, the key of a request, and a model
+with two versions of which the first is pinned. The networks in it are those of `tiny_model`.
+"""
+
+import asyncio
+import json
+import zipfile
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.inline_worker import InlineQueue
+from tests.predictor_process import running_predictor
+from tests.tiny_model import picture
+from trainer_service import training
+from trainer_service.app import create_app
+from trainer_service.progress import ProgressBoard
+from trainer_service.settings import TrainerSettings
+from trainer_service.stores import Stores
+from trainer_service.worker_context import Worker
+
+ARCHIVE = Path(__file__).parent / "testdata" / "store-2026-11.zip"
+NOWHERE = "http://127.0.0.1:1"
+
+
+@pytest.fixture
+def store(tmp_path):
+    directory = tmp_path / "store"
+    with zipfile.ZipFile(ARCHIVE) as archive:
+        archive.extractall(directory)
+    return directory
+
+
+@pytest.fixture
+def ids(store):
+    """The ids of the trainings, by their state."""
+    return json.loads((store / "ids.json").read_text())
+
+
+@pytest.fixture
+def settings(store):
+    return TrainerSettings(store=store, redis_url="redis://127.0.0.1:1/0", weights_url=NOWHERE)
+
+
+@pytest.fixture
+def get(settings):
+    """Ask the trainer API for a path and return the answer."""
+    transport = httpx.ASGITransport(create_app(settings))
+
+    async def ask(path):
+        async with httpx.AsyncClient(transport=transport, base_url="http://trainer") as client:
+            return await client.get(path, headers={"Accept": "application/json"})
+
+    return lambda path: asyncio.run(ask(path))
+
+
+def test_every_training_is_listed_in_its_state(get, ids):
+    for state, training_id in ids.items():
+        record = get(f"/v1/trainings/{training_id}").json()
+
+        assert record["state"] == state
+
+
+def test_a_training_tells_what_it_was_made_of_and_how_good_it_is(get, ids):
+    record = get(f"/v1/trainings/{ids['succeeded']}").json()
+
+    assert record["dataset"]["labels"] == {"blue": 6, "green": 7, "red": 7}
+    assert record["metrics"]["test"]["accuracy"] == 1.0
+    assert record["version"] == 1
+
+
+def test_the_events_of_a_training_are_whole(get, ids):
+    page = get(f"/v1/trainings/{ids['succeeded']}/events").json()
+
+    assert page["ended"]
+    assert [event["id"] for event in page["events"]] == list(range(1, len(page["events"]) + 1))
+
+
+def test_the_reports_are_there(get, ids):
+    assert get(f"/v1/trainings/{ids['succeeded']}/report").json()["history"]
+    assert "<html" in get(f"/v1/trainings/{ids['succeeded']}/report?format=html").text
+
+
+def test_a_dataset_shows_its_images_and_what_was_rejected(get, ids):
+    dataset = f"/v1/datasets/{ids['succeeded']}"
+    images = get(f"{dataset}/images").json()["images"]
+    rejected = [image for image in images if image["verdict"] != "used"]
+    used = next(image for image in images if image["verdict"] == "used")
+
+    assert get(dataset).json()["images"] == 20
+    assert [image["name"] for image in rejected] == ["red/broken.jpg"]
+    assert get(f"{dataset}/images/{used['sha256']}/thumbnail").status_code == 200
+
+
+def test_a_model_lists_its_versions_and_its_pin(get):
+    model = get("/v1/models/colours").json()
+
+    assert model["pinned"] == 1
+    assert [version["version"] for version in model["versions"]] == [2, 1]
+
+
+@pytest.mark.integration
+def test_the_pinned_version_is_served(store, tmp_path):
+    with running_predictor(store, tmp_path / "log") as predictor:
+        predictor.wait_until_ready()
+        [prediction] = predictor.predict(picture("green")).json()["predictions"]
+
+    assert prediction["version"] == 1
+    assert prediction["label"] == "green"
+
+
+@pytest.mark.slow
+def test_a_training_that_was_queued_is_trained(settings, ids):
+    stores, queue = Stores.open(settings), InlineQueue()
+    worker = Worker(settings, stores, ProgressBoard(stores.events), queue)
+    training.prepare(worker, ids["queued"])
+    queue.run(worker)
+
+    record = stores.trainings.get(ids["queued"])
+    assert record.state == "succeeded", record.error
+    assert record.dataset.images == 20
