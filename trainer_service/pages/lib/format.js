@@ -22,10 +22,11 @@ export const decimal = (value, digits = 3) => (value === null || value === undef
 
 export function duration(seconds) {
   if (seconds === null || seconds === undefined) return "–";
-  if (seconds < 10) return `${seconds.toFixed(1)}${NARROW}s`;
-  if (seconds < 60) return `${Math.round(seconds)}${NARROW}s`;
-  const minutes = Math.floor(seconds / 60);
-  if (minutes < 60) return `${minutes} min ${Math.round(seconds % 60)} s`;
+  if (seconds < 9.95) return `${seconds.toFixed(1)}${NARROW}s`;
+  const rounded = Math.round(seconds);
+  if (rounded < 60) return `${rounded}${NARROW}s`;
+  const minutes = Math.floor(rounded / 60);
+  if (minutes < 60) return `${minutes} min ${rounded % 60} s`;
   return `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
 }
 

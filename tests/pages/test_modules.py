@@ -1,0 +1,34 @@
+"""The modules of the pages that need no browser, under node's own test runner."""
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+TESTS = Path(__file__).parent
+
+
+@pytest.mark.parametrize("service", ["trainer_service", "predictor_service"])
+def test_modules(service, tmp_path):
+    node = shutil.which("node")
+    if node is None:
+        pytest.skip("node is not installed")
+    # As they are served; a browser takes them for modules by their tag, node by package.json.
+    shutil.copytree(ROOT / service / "pages", tmp_path / "page/app")
+    shutil.copytree(ROOT / "shared/web", tmp_path / "page/web")
+    shutil.copytree(TESTS / service, tmp_path / "tests")
+    (tmp_path / "package.json").write_text(json.dumps({"type": "module"}))
+
+    run = subprocess.run(
+        [node, "--test", *sorted(map(str, (tmp_path / "tests").glob("*.test.js")))],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+    assert run.returncode == 0, run.stdout + run.stderr
