@@ -101,9 +101,8 @@ def test_a_result_has_the_metrics_that_are_numbers(trainings, log, record):
 def test_rejected_files_and_imbalance_are_warned_of_once(trainings, log, record):
     def fill(current):
         current.dataset.labels = {"cat": 90, "dog": 30}
-        current.dataset.rejected = [
-            RejectedImage(name=f"{number}.png", verdict="truncated") for number in range(30)
-        ]
+        images = [RejectedImage(name=f"{n}.png", verdict="truncated") for n in range(30)]
+        current.dataset.reject(images, {"truncated": 30})
 
     trainings.update(record.id, fill)
     trainings.update(record.id, fill)
