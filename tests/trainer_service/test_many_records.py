@@ -1,22 +1,35 @@
 """Many records, and large ones: what is read, what is kept in memory, what is answered."""
 
 import json
+import zipfile
 from datetime import UTC, datetime, timedelta
 from itertools import count
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from shared.errors import DatasetNotFound, InvalidRequest, TrainingCancelled
 from shared.identifiers import new_id
+from tests.tiny_model import picture
 from tests.trainer_service.test_api import call, post, settings
 from tests.trainer_service.test_event_log import log, new_record, trainings
-from trainer_service import record_store, schemas
+from trainer_service import reading, record_store, schemas
+from trainer_service.bottleneck import ShardImage, ShardResult
 from trainer_service.cancellation import CancellationWatch
-from trainer_service.dataset.records import RejectedImage, save_rejected
+from trainer_service.dataset.records import (
+    ImageRecord,
+    RejectedImage,
+    save_images,
+    save_rejected,
+)
+from trainer_service.dataset_images import RejectedQuery, list_rejected
+from trainer_service.datasets import UPLOAD_FILE, new_dataset
 from trainer_service.evaluate import evaluate
+from trainer_service.fitting import _extracted_images
 from trainer_service.record_store import RecordStore
 from trainer_service.schemas import DatasetRecord, DatasetState, State, Transition, told
+from trainer_service.shards import Shards
 from trainer_service.stores import Stores
 
 __all__ = ["call", "log", "settings", "trainings"]
@@ -264,3 +277,61 @@ def test_a_damaged_wish_can_be_made_again(trainings, content):
     trainings.ask(record.id, lambda current: setattr(current, "cancel_requested", True))
     with pytest.raises(TrainingCancelled):
         watch.look()
+
+
+@pytest.mark.integration
+def test_copies_under_long_names_make_a_small_record(settings):
+    datasets = Stores.open(settings).datasets
+    dataset = new_dataset("copies.zip", path=False, submitted=True)
+    directory = datasets.create(dataset)
+    with zipfile.ZipFile(directory / UPLOAD_FILE, "w") as archive:
+        for label, colour in (("cat", "red"), ("dog", "blue")):
+            for number in range(300):
+                name = f"{label}/{number:03}{'x' * 240}/{'y' * 250}/{'z' * 250}/{'w' * 200}.png"
+                archive.writestr(name, picture(colour))
+    record = reading.read(datasets, settings, dataset.id)
+
+    assert (record.images, record.rejected_count) == (2, 598)
+    assert record.verdicts == {"duplicate": 598}
+    assert (directory / "record.json").stat().st_size < 20_000
+    page = list_rejected(directory, RejectedQuery(limit=1000))
+    assert (len(page.rejected), page.after) == (598, None)
+    assert len(page.rejected[0].name) > 940
+
+
+@pytest.mark.integration
+def test_what_a_training_finds_bad_itself_comes_first_however_often_it_is_noted(settings):
+    stores = Stores.open(settings)
+    images = [image(number) for number in range(4)]
+    named = [schemas.RejectedImage(name=f"{n}.txt", verdict="link") for n in range(50)]
+    dataset = make(stores.datasets)
+    save_images(stores.datasets.directory(dataset), images)
+    stores.datasets.update(dataset, lambda record: record.reject(named, {"link": 50}))
+    record = new_record()
+    record.dataset.id = dataset
+    shards = Shards(stores.trainings.create(record))
+    shards.plan([ShardImage(sha256=each.sha256, path="x") for each in images], "f32")
+    shards.finish(0, ShardResult(computed=3, seconds=1, rejected={images[2].sha256: "cut off"}))
+    for _ in range(2):
+        good = _extracted_images(SimpleNamespace(stores=stores), record)
+
+    found = stores.trainings.get(record.id).dataset
+    assert len(good) == found.images == 3
+    assert [bad.name for bad in found.rejected] == ["2.png", *(f"{n}.txt" for n in range(19))]
+    assert (found.rejected_count, found.verdicts) == (51, {"link": 50, "unreadable": 1})
+
+
+def image(number):
+    return ImageRecord(
+        name=f"{number}.png",
+        label="cat",
+        split=None,
+        sha256=f"{number:064x}",
+        width=1,
+        height=1,
+        format="PNG",
+        bytes=1,
+        verdict="used",
+        detail="",
+        file=f"images/{number}",
+    )
