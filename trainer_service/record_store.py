@@ -264,9 +264,9 @@ class RecordStore(Generic[Record]):
         atomic_write(file, record.model_dump_json(indent=2).encode())
 
 
-def _order(brief: Brief) -> tuple[datetime, str]:
-    # Ids tell seconds only.
-    return brief.created_at, brief.id
+def _order(brief: Brief) -> tuple[int, str]:
+    # Ids tell seconds only, and comparing numbers is cheaper than comparing times.
+    return (brief.created_at - _EPOCH) // timedelta(microseconds=1), brief.id
 
 
 def _in_order(briefs: Sequence[Brief]) -> list[Brief]:
@@ -275,14 +275,14 @@ def _in_order(briefs: Sequence[Brief]) -> list[Brief]:
 
 def _cursor(brief: Brief) -> str:
     """Return what tells a brief's place also once its record is deleted."""
-    return f"{(brief.created_at - _EPOCH) // timedelta(microseconds=1)}-{brief.id}"
+    microseconds, record_id = _order(brief)
+    return f"{microseconds}-{record_id}"
 
 
-def _position(cursor: str) -> tuple[datetime, str]:
+def _position(cursor: str) -> tuple[int, str]:
     match = _CURSOR.fullmatch(cursor)
-    with suppress(OverflowError):
-        if match is not None:
-            return _EPOCH + timedelta(microseconds=int(match[1])), match[2]
-    raise InvalidRequest(
-        f"after: expected what the header Link of the page before has. Received: {cursor!r}"
-    )
+    if match is None:
+        raise InvalidRequest(
+            f"after: expected what the header Link of the page before has. Received: {cursor!r}"
+        )
+    return int(match[1]), match[2]

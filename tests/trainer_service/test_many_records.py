@@ -126,7 +126,7 @@ def test_pages_have_every_record_once_whatever_is_removed_and_made_meanwhile(rec
     assert seen == ids[::-1]
 
 
-@pytest.mark.parametrize("cursor", ["", "x", "1-2", "9" * 18 + "-20260101-000000-aaaaaa"])
+@pytest.mark.parametrize("cursor", ["", "x", "1-2", "-20260101-000000-aaaaaa", "9" * 40])
 def test_a_cursor_that_is_none_is_refused(records, cursor):
     with pytest.raises(InvalidRequest, match="after: expected what the header Link"):
         records.page(3, cursor)
