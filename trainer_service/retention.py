@@ -96,7 +96,7 @@ class Retention:
     def _uploads(self) -> Iterator[Path]:
         """Remove the archives whose reader was killed after it had read them."""
         datasets = self._stores.datasets
-        for file in datasets.root.glob(f"*/{UPLOAD_FILE}"):
+        for file in self._find(f"datasets/*/{UPLOAD_FILE}"):
             record = datasets.read(file.with_name(RECORD_FILE))
             if record is not None and _needs_no_upload(record):
                 with self._attempt(file):
@@ -115,7 +115,7 @@ class Retention:
 
     def _shards(self) -> Iterator[Path]:
         trainings = self._stores.trainings
-        for shards in trainings.root.glob(f"*/{SHARDS}"):
+        for shards in self._find(f"trainings/*/{SHARDS}"):
             record = trainings.read(shards.with_name(RECORD_FILE))
             if record is not None and record.state.ended:
                 with self._attempt(shards):
