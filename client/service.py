@@ -79,7 +79,10 @@ class Service:
         if not isinstance(page, list):
             raise self._stranger()
         following = answer.links.get("next", {}).get("url")
-        return page, str(answer.url.join(following)) if following else None
+        if following is None:
+            return page, None
+        # Of the same service, whatever it says: the key is sent along.
+        return page, str(answer.url.copy_with(query=httpx.URL(following).query))
 
     def _json_of(self, answer: httpx.Response) -> Any:
         self.require_success(answer)

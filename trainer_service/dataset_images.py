@@ -21,6 +21,7 @@ from trainer_service.datasets import locate
 from trainer_service.record_store import RECORD_FILE
 from trainer_service.schemas import DatasetRecord, DatasetState, RejectedImage
 from trainer_service.settings import TrainerSettings
+from trainer_service.small_files import stays
 
 
 class ImageQuery(BaseModel):
@@ -86,13 +87,16 @@ def list_rejected(directory: Path, query: RejectedQuery) -> RejectedPage:
     Raises:
         RecordCorrupt: the list is damaged there.
     """
-    end = query.after + query.limit
-    lines = list(islice(_rejected(directory), query.after, end + 1))
+    end, name = query.after + query.limit, f"datasets/{directory.name}/{REJECTED_FILE}"
     try:
+        lines = list(islice(_rejected(directory), query.after, end + 1))
         rejected = [RejectedImage.model_validate_json(line) for line in lines[: query.limit]]
     except ValidationError as error:
-        name = f"datasets/{directory.name}/{REJECTED_FILE}"
         raise RecordCorrupt(f"{name} can't be read: {first_fault(error)}.") from None
+    except OSError as error:
+        if not stays(error):
+            raise
+        raise RecordCorrupt(f"{name} can't be read: {error.strerror}.") from None
     return RejectedPage(rejected=rejected, after=end if len(lines) > query.limit else None)
 
 

@@ -58,7 +58,7 @@ class RecordStore(Generic[Record]):
         self.root = root
         self.kind: type[Record] = kind
         self._not_found = not_found
-        self._index = RecordIndex(root, RECORD_FILE, lambda file: self._load(file).brief())
+        self._index = RecordIndex(root, RECORD_FILE, self._load_brief)
         self._warned: dict[str, str] = {}
 
     def directory(self, record_id: str) -> Path:
@@ -243,6 +243,16 @@ class RecordStore(Generic[Record]):
         if record.id != file.parent.name:
             raise RecordCorrupt(f"{name} can't be read: it is the record of {record.id!r}.")
         return record
+
+    def _load_brief(self, file: Path) -> Brief:
+        """Return a record in short, once it is sure that lists can show it."""
+        brief = self._load(file).brief()
+        try:
+            self._listed(brief)
+        except ValidationError as error:  # JSON has no word for infinity
+            name = file.relative_to(self.root.parent)
+            raise RecordCorrupt(f"{name} can't be read: {first_fault(error)}.") from None
+        return brief
 
     def _listed(self, brief: Brief) -> Record:
         return self.kind.model_validate_json(brief.listed)

@@ -25,7 +25,7 @@ from shared.manifest import Quantization
 
 #: A record names at most so many rejected files; `GET /v1/datasets/{id}/rejected` has them all.
 NAMED_REJECTED = 20
-#: With more labels, what there is of each of them is not part of a record's answer.
+#: With more labels, lists tell nothing of each, and an evaluation of each is the report's alone.
 FEW_LABELS = 64
 _LONGEST_NAME = 200
 _LONGEST_DETAIL = 300
@@ -344,7 +344,9 @@ def told(metrics: dict[str, Any]) -> dict[str, Any]:
 
     Without what there is for each label, and for each two, if there are many: that is the report's.
     """
-    many = len(metrics.get("test", {}).get("per_class", ())) > FEW_LABELS
+    test = metrics.get("test")
+    labels = test.get("per_class") if isinstance(test, dict) else None
+    many = isinstance(labels, dict) and len(labels) > FEW_LABELS
     return numbers(metrics) if many else metrics
 
 

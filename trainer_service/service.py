@@ -234,8 +234,10 @@ def list_trainings(
     Raises:
         InvalidRequest: the cursor is none.
     """
-    records, following = trainer.stores.trainings.page(limit, after)
-    return [_completed(trainer, record) for record in records], following
+    trainings = trainer.stores.trainings
+    records, following = trainings.page(limit, after)
+    complete = [_completed(trainer, trainings.with_asked(record)) for record in records]
+    return complete, following
 
 
 async def wait_for_training(

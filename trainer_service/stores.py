@@ -58,7 +58,11 @@ class TrainingStore(RecordStore[TrainingRecord]):
 
     def get(self, record_id: str) -> TrainingRecord:
         """Return a record, and in it what is asked of the training."""
-        record, asked = super().get(record_id), self.asked(record_id)
+        return self.with_asked(super().get(record_id))
+
+    def with_asked(self, record: TrainingRecord) -> TrainingRecord:
+        """Fill in what is asked of a training."""
+        asked = self.asked(record.id)
         record.cancel_requested = record.cancel_requested or asked.cancel
         record.stop_after = record.stop_after or asked.stop_after
         return record

@@ -221,10 +221,13 @@ def test_rejected_files_come_in_pages(call, settings, before):
 def test_a_damaged_list_of_rejected_files_is_told_in_words(call, settings):
     stores = Stores.open(settings)
     dataset = make(stores.datasets)
-    (stores.datasets.directory(dataset) / "rejected.jsonl").write_text("{\n")
-    answer = call("GET", f"/v1/datasets/{dataset}/rejected")
-    assert answer.status_code == 500
-    assert f"datasets/{dataset}/rejected.jsonl can't be read" in answer.json()["detail"]
+    file = stores.datasets.directory(dataset) / "rejected.jsonl"
+    for damage in (lambda: file.write_text("{\n"), file.unlink, file.mkdir):
+        damage()
+        answer = call("GET", f"/v1/datasets/{dataset}/rejected")
+        if file.exists():
+            assert answer.status_code == 500
+            assert f"datasets/{dataset}/rejected.jsonl can't be read" in answer.json()["detail"]
 
 
 @pytest.mark.integration
@@ -237,6 +240,7 @@ def test_what_is_asked_of_a_training_lies_beside_its_record(call, settings):
         assert call("POST", f"/v1/trainings/{training}/cancel").json()["cancel_requested"] is True
         assert file.read_bytes() == written
         assert call("GET", f"/v1/trainings/{training}").json()["cancel_requested"] is True
+        assert call("GET", "/v1/trainings").json()[0]["cancel_requested"] is True
 
 
 def test_a_watch_reads_a_record_only_when_it_has_changed(trainings, reads):

@@ -11,9 +11,12 @@ from structlog.testing import capture_logs
 from shared.errors import DatasetNotFound, NotFound, RecordCorrupt, Unavailable
 from shared.identifiers import new_id
 from tests.trainer_service.test_api import call, post, settings
+from tests.trainer_service.test_event_log import new_record
 from trainer_service import record_store
+from trainer_service.event_log import EventLog, connect
 from trainer_service.record_store import RecordStore
-from trainer_service.schemas import DatasetRecord, DatasetState
+from trainer_service.schemas import CacheUse, DatasetRecord, DatasetState
+from trainer_service.stores import TrainingStore
 
 __all__ = ["call", "settings"]
 
@@ -168,3 +171,28 @@ def test_one_that_is_worked_on_is_not_removed_under_the_worker(call, settings):
         assert answer.status_code == 409
         assert "is being worked on" in answer.json()["detail"]
     assert call("DELETE", f"/v1/trainings/{record['id']}").status_code == 204
+
+
+def test_a_record_that_no_list_could_show_is_one_of_them(tmp_path):
+    """With infinity for a number, which JSON answers as null."""
+    log = EventLog(tmp_path, connect("redis://127.0.0.1:1/0"))
+    trainings = TrainingStore(tmp_path, log)
+    record = new_record()
+    record.cache = CacheUse(reused=1, computed=1, seconds_saved=1)
+    trainings.create(record)
+    file = trainings.directory(record.id) / "record.json"
+    file.write_text(file.read_text().replace('"seconds_saved": 1.0', '"seconds_saved": 1e999'))
+    assert trainings.list() == []
+    with pytest.raises(RecordCorrupt, match=record.id):
+        trainings.every()
+
+
+@pytest.mark.parametrize("metrics", [{"test": 5}, {"test": None}, {"test": {"per_class": 7}}])
+@pytest.mark.integration
+def test_metrics_that_are_none_of_ours_are_answered_as_they_are(call, settings, metrics):
+    training = post(call).json()["id"]
+    file = settings.store / "trainings" / training / "record.json"
+    record = json.loads(file.read_text()) | {"metrics": metrics, "state": "succeeded"}
+    file.write_text(json.dumps(record))
+    assert call("GET", f"/v1/trainings/{training}").json()["metrics"] == metrics
+    assert call("GET", "/v1/trainings").status_code == 200
