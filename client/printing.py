@@ -13,7 +13,7 @@ from rich.table import Table
 
 from client.service import Record
 
-#: So many rejected files are named; the record has them all.
+#: So many rejected files are named; `GET /v1/datasets/{id}/rejected` has them all.
 NAMED_FILES = 10
 
 
@@ -21,15 +21,16 @@ def print_result(record: Record, console: Console) -> None:
     """Print what a training that succeeded has come to."""
     dataset, cache, metrics = record["dataset"], record["cache"], record["metrics"]
     console.print(
-        f"{dataset['images']} images, {len(dataset['labels'])} labels, "
-        f"{len(dataset['rejected'])} rejected; {cache['computed']} through the backbone, "
+        f"{dataset['images']} images, {dataset['label_count']} labels, "
+        f"{dataset['rejected_count']} rejected; {cache['computed']} through the backbone, "
         f"{cache['reused']} reused ({cache['seconds_saved']:.1f} s saved)",
         soft_wrap=True,
     )
     for image in dataset["rejected"][:NAMED_FILES]:
         line = f"  {image['name']}: {image['verdict']}. {image['detail']}"
         console.print(escape(line), soft_wrap=True)
-    console.print(_labels(metrics["test"]["per_class"]))
+    if "per_class" in metrics["test"]:  # which with many labels is in the report alone
+        console.print(_labels(metrics["test"]["per_class"]))
     console.print(
         f"Test accuracy {metrics['test']['accuracy']:.4f} on {metrics['test']['images']} images, "
         f"published as {record['model']} version {record['version']}.",

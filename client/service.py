@@ -1,6 +1,6 @@
 """Talks to one of the services, and says what went wrong in a sentence."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self
@@ -60,19 +60,36 @@ class Service:
             ClientError: the answer is an error, or none that this service would give.
         """
         with self.errors_in_words():
-            answer = self.http.request(method, path, **options)
-            self.require_success(answer)
-            try:
-                return answer.json()
-            except ValueError:
-                raise self._stranger() from None
+            return self._json_of(self.http.request(method, path, **options))
 
     def list(self, path: str) -> list[Record]:
-        """Return the records that a path lists."""
-        records = self.get(path)
-        if not isinstance(records, list):
-            raise self._stranger()
+        """Return the records that a path lists, page after page."""
+        records: list[Record] = []
+        url: str | None = path
+        while url is not None:
+            page, url = self._page(url)
+            records += page
         return records
+
+    def _page(self, url: str) -> tuple[Sequence[Record], str | None]:
+        """Return the records of a page, and where the next one is, if there is one."""
+        with self.errors_in_words():
+            answer = self.http.request("GET", url)
+            page = self._json_of(answer)
+        if not isinstance(page, list):
+            raise self._stranger()
+        following = answer.links.get("next", {}).get("url")
+        if following is None:
+            return page, None
+        # Of the same service, whatever it says: the key is sent along.
+        return page, str(answer.url.copy_with(query=httpx.URL(following).query))
+
+    def _json_of(self, answer: httpx.Response) -> Any:
+        self.require_success(answer)
+        try:
+            return answer.json()
+        except ValueError:
+            raise self._stranger() from None
 
     def require_success(self, answer: httpx.Response) -> None:
         """Raise what an answer says is wrong."""

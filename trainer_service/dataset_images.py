@@ -5,14 +5,23 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, ValidationError
 
-from shared.errors import Conflict, NotFound
-from trainer_service.dataset.records import RECORDS_FILE, ImageRecord, Split, Verdict, image_path
+from shared.errors import Conflict, NotFound, RecordCorrupt, first_fault
+from trainer_service.dataset.records import (
+    RECORDS_FILE,
+    REJECTED_FILE,
+    ImageRecord,
+    Split,
+    Verdict,
+    image_path,
+)
 from trainer_service.dataset.thumbnail_store import THUMBNAILS_FILE, find_thumbnail, fits
 from trainer_service.datasets import locate
-from trainer_service.schemas import DatasetRecord, DatasetState
+from trainer_service.record_store import RECORD_FILE
+from trainer_service.schemas import DatasetRecord, DatasetState, RejectedImage
 from trainer_service.settings import TrainerSettings
+from trainer_service.small_files import stays
 
 
 class ImageQuery(BaseModel):
@@ -39,6 +48,20 @@ class DatasetImage(BaseModel):
     detail: str
 
 
+class RejectedQuery(BaseModel):
+    """Which rejected files to list."""
+
+    limit: int = Field(default=100, ge=1, le=1000, description="Most files of a page.")
+    after: int = Field(default=0, ge=0, le=2**53, description="`after` of the page before.")
+
+
+class RejectedPage(BaseModel):
+    """Rejected files after a cursor."""
+
+    rejected: list[RejectedImage]
+    after: int | None = Field(description="The cursor to ask with next; null at the end.")
+
+
 class DatasetImagePage(BaseModel):
     """Images after a cursor."""
 
@@ -56,6 +79,25 @@ def list_images(directory: Path, query: ImageQuery) -> DatasetImagePage:
             return DatasetImagePage(images=images, after=position)
         images.append(DatasetImage.model_validate(record, from_attributes=True))
     return DatasetImagePage(images=images, after=None)
+
+
+def list_rejected(directory: Path, query: RejectedQuery) -> RejectedPage:
+    """Return a page of what was rejected as a dataset was read.
+
+    Raises:
+        RecordCorrupt: the list is damaged there.
+    """
+    end, name = query.after + query.limit, f"datasets/{directory.name}/{REJECTED_FILE}"
+    try:
+        lines = list(islice(_rejected(directory), query.after, end + 1))
+        rejected = [RejectedImage.model_validate_json(line) for line in lines[: query.limit]]
+    except ValidationError as error:
+        raise RecordCorrupt(f"{name} can't be read: {first_fault(error)}.") from None
+    except OSError as error:
+        if not stays(error):
+            raise
+        raise RecordCorrupt(f"{name} can't be read: {error.strerror}.") from None
+    return RejectedPage(rejected=rejected, after=end if len(lines) > query.limit else None)
 
 
 def find_image(
@@ -110,6 +152,21 @@ def _records(directory: Path, after: int) -> Iterator[tuple[int, ImageRecord]]:
     with (directory / RECORDS_FILE).open("rb") as file:
         for position, line in enumerate(islice(file, after, None), start=after):
             yield position, ImageRecord.model_validate_json(line)
+
+
+class _RecordOfBefore(BaseModel):
+    """A record that has every rejected file itself."""
+
+    rejected: list[RejectedImage] = Field(default_factory=list)
+
+
+def _rejected(directory: Path) -> Iterator[bytes]:
+    try:
+        with (directory / REJECTED_FILE).open("rb") as file:
+            yield from file
+    except FileNotFoundError:
+        record = _RecordOfBefore.model_validate_json((directory / RECORD_FILE).read_bytes())
+        yield from (image.model_dump_json().encode() for image in record.rejected)
 
 
 def _find(records: Path, sha256: str) -> ImageRecord | None:

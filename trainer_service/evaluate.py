@@ -1,6 +1,7 @@
 """Metrics of a classifier on held-out images, from its probabilities."""
 
 from collections.abc import Sequence
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -20,14 +21,17 @@ def evaluate(probabilities: Probabilities, truth: Truth, labels: Sequence[str]) 
 
     Returns:
         `accuracy` and `loss` (mean cross-entropy, natural logarithm) in [0, 1] and [0, ∞);
+        `macro_f1`: the mean of the labels' F1;
         `per_class`: for each label precision, recall, f1 (0 where undefined) and support;
         `confusion_matrix`: counts, a row per true label and a column per predicted one.
     """
     matrix = confusion_matrix(probabilities.argmax(axis=1), truth, len(labels))
+    classes = per_class(matrix, labels)
     return {
         "images": len(truth),
         **accuracy_and_loss(probabilities, truth),
-        "per_class": per_class(matrix, labels),
+        "macro_f1": round(fmean(row["f1"] for row in classes.values()), 6),
+        "per_class": classes,
         "confusion_matrix": matrix.tolist(),
     }
 

@@ -3,26 +3,33 @@
     trainings/<id>/events.jsonl              an event a line; line n holds the event with the id n
     headstart:training:<id>:events           the latest of them as a Redis stream, under ids n-0
 
+A line that is damaged is left out; the others keep their ids, which are the numbers of their lines.
+
 The store is the truth. An event is durable before it is announced, so nobody ever saw one that a
 crash could take back; a reader who misses one on Redis finds it in the store.
 """
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 import redis
+from pydantic import ValidationError
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from shared.errors import TrainingNotFound
+from shared.errors import RecordCorrupt, TrainingNotFound
 from shared.files import locked_briefly, sync_directory
 from shared.identifiers import is_id
+from shared.logs import get_logger
 from trainer_service.events import Event, ResultEvent, event_adapter, identity, told_by
 from trainer_service.schemas import TrainingRecord
+from trainer_service.small_files import stays
 
 EVENTS_FILE = "events.jsonl"
 FIELD = "event"
@@ -33,6 +40,10 @@ EXPIRY_SECONDS = 86_400
 RETRY_SECONDS = 5.0
 
 _TAIL_BYTES = 16_384
+#: So many trainings are remembered whose events are all told.
+_REMEMBERED = 1000
+
+log = get_logger(__name__)
 
 
 def connect(url: str) -> redis.Redis:
@@ -63,6 +74,7 @@ class EventLog:
         self._client = client
         self._silent_until = 0.0
         self._told: dict[str, list[Any]] = {}
+        self._warned = ""
 
     def directory(self, training_id: str) -> Path:
         if not is_id(training_id):
@@ -88,39 +100,70 @@ class EventLog:
             return [event for event in told if identity(event) not in known]
 
         self._append(record.id, untold)
+        if len(self._told) >= _REMEMBERED:
+            self._told.clear()
         self._told[record.id] = identities
 
     def read(self, training_id: str, after: int = 0, limit: int | None = None) -> list[Event]:
-        """Return at most `limit` of the events whose ids are greater than `after`."""
-        try:
-            with (self.directory(training_id) / EVENTS_FILE).open("rb") as file:
-                lines = islice(file, after, None if limit is None else after + limit)
-                # A line without its end is still being written.
-                return [event_adapter.validate_json(line) for line in lines if line[-1:] == b"\n"]
-        except FileNotFoundError:
-            return []
+        """Return at most `limit` of the events whose ids are greater than `after`.
+
+        Raises:
+            RecordCorrupt: they can't be read.
+        """
+        with self._in_words(training_id):
+            try:
+                with (self.directory(training_id) / EVENTS_FILE).open("rb") as file:
+                    return list(islice(_events(file, after), limit))
+            except FileNotFoundError:
+                return []
 
     def last(self, training_id: str) -> Event | None:
-        """Return the latest event, if there is any."""
-        try:
-            with (self.directory(training_id) / EVENTS_FILE).open("rb") as file:
-                return _last_event(file)[0]
-        except FileNotFoundError:
-            return None
+        """Return the latest event, if there is any.
+
+        Raises:
+            RecordCorrupt: they can't be read.
+        """
+        with self._in_words(training_id):
+            try:
+                with (self.directory(training_id) / EVENTS_FILE).open("rb") as file:
+                    return _end(file).event
+            except FileNotFoundError:
+                return None
 
     def _append(self, training_id: str, choose: Callable[[], Sequence[Event]]) -> None:
         directory = self.directory(training_id)
-        with (
-            locked_briefly(directory / ".events.lock"),
-            (directory / EVENTS_FILE).open("a+b") as file,
-        ):
-            last, end = _last_event(file)
-            # What a crash left of an event is no event.
-            file.truncate(end)
-            if isinstance(last, ResultEvent):
-                return
-            if events := choose():
-                self._announce(training_id, _write(file, events, last.id if last else 0))
+        try:
+            with (
+                locked_briefly(directory / ".events.lock"),
+                (directory / EVENTS_FILE).open("a+b") as file,
+            ):
+                end = _end(file)
+                # What a crash left of an event is no event.
+                file.truncate(end.offset)
+                if isinstance(end.event, ResultEvent):
+                    return
+                if events := choose():
+                    self._announce(training_id, _write(file, events, end.lines))
+        except OSError as error:
+            if not stays(error):
+                raise
+            self._warn(training_id, error)
+
+    def _warn(self, training_id: str, error: OSError) -> None:
+        """Say once that a training goes on without telling of itself."""
+        if self._warned != training_id:
+            self._warned = training_id
+            log.warning("events are not kept", training_id=training_id, reason=str(error))
+
+    @contextmanager
+    def _in_words(self, training_id: str) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            if not stays(error):
+                raise
+            name = f"trainings/{training_id}/{EVENTS_FILE}"
+            raise RecordCorrupt(f"{name} can't be read: {error.strerror}.") from None
 
     def _announce(self, training_id: str, events: Sequence[Event]) -> None:
         if time.monotonic() < self._silent_until:
@@ -151,8 +194,44 @@ def _write(file: IO[bytes], events: Sequence[Event], last_id: int) -> list[Event
     return numbered
 
 
-def _last_event(file: IO[bytes]) -> tuple[Event | None, int]:
-    """Return the last whole event and the offset of its end."""
+class _End(NamedTuple):
+    """The last event that is sound, how many lines there are, and the offset of their end."""
+
+    event: Event | None
+    lines: int
+    offset: int
+
+
+def _events(file: IO[bytes], after: int = 0) -> Iterator[Event]:
+    for number, line in enumerate(islice(file, after, None), start=after + 1):
+        event = _event(line)
+        if event is not None:
+            # Whatever the line says: who asks for what comes after an id counts lines.
+            yield event if event.id == number else event.model_copy(update={"id": number})
+
+
+def _event(line: bytes) -> Event | None:
+    """Return the event of a line, or None if it is damaged or has no end: it is being written."""
+    try:
+        return event_adapter.validate_json(line) if line.endswith(b"\n") else None
+    except ValidationError:
+        return None
+
+
+def _end(file: IO[bytes]) -> _End:
+    """Find the end of a log; all of it is read only if its last line is damaged."""
+    line, offset = _last_line(file)
+    event = _event(line)
+    if event is not None or not line:
+        return _End(event, event.id if event else 0, offset)
+    file.seek(0)
+    lines = sum(line.endswith(b"\n") for line in file)
+    file.seek(0)
+    return _End(next(iter(deque(_events(file), maxlen=1)), None), lines, offset)
+
+
+def _last_line(file: IO[bytes]) -> tuple[bytes, int]:
+    """Return the last whole line and the offset of its end."""
     size, length = file.seek(0, os.SEEK_END), _TAIL_BYTES
     while True:
         start = max(0, size - length)
@@ -161,7 +240,5 @@ def _last_event(file: IO[bytes]) -> tuple[Event | None, int]:
         end = tail.rfind(b"\n") + 1
         begin = tail.rfind(b"\n", 0, max(0, end - 1)) + 1
         if start == 0 or begin > 0:
-            break
+            return tail[begin:end], start + end
         length *= 4
-    event = event_adapter.validate_json(tail[begin:end]) if end else None
-    return event, start + end

@@ -1,6 +1,5 @@
 """What happens in a training, as events: their types, and those that a record tells by itself."""
 
-from collections import Counter
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
@@ -13,12 +12,11 @@ from trainer_service.schemas import (
     RejectedImage,
     State,
     TrainingRecord,
+    numbers,
 )
 
 #: The largest label may have this many times the images of the smallest without a warning.
 IMBALANCE = 3.0
-#: A warning names at most so many rejected images; the record has them all.
-NAMED_IMAGES = 20
 
 
 class _Event(BaseModel):
@@ -135,13 +133,13 @@ def _warnings(record: TrainingRecord) -> list[WarningEvent]:
     dataset = record.dataset
     warnings = []
     if dataset.rejected:
-        verdicts = Counter(image.verdict for image in dataset.rejected)
-        counts = ", ".join(f"{count} {verdict}" for verdict, count in verdicts.most_common())
+        verdicts = sorted(dataset.verdicts.items(), key=lambda item: -item[1])
+        counts = ", ".join(f"{count} {verdict}" for verdict, count in verdicts)
         warnings.append(
             WarningEvent(
                 code="rejected_images",
-                detail=f"{len(dataset.rejected)} files were rejected: {counts}.",
-                images=dataset.rejected[:NAMED_IMAGES],
+                detail=f"{dataset.rejected_count} files were rejected: {counts}.",
+                images=dataset.rejected,
             )
         )
     if record.request.class_weights == "none" and (detail := _imbalance(dataset.labels)):
@@ -168,10 +166,7 @@ def _result(record: TrainingRecord) -> ResultEvent:
         state=record.state,
         model=record.model,
         version=record.version,
-        metrics={
-            part: {name: value for name, value in values.items() if isinstance(value, int | float)}
-            for part, values in record.metrics.items()
-        },
+        metrics=numbers(record.metrics),
         cache=record.cache,
         error=record.error,
     )

@@ -96,7 +96,8 @@ def _extracted_images(worker: Worker, record: TrainingRecord) -> list[ImageRecor
     for result in Shards(directory).results():
         rejected |= result.rejected
     images = reading.used_images(worker.stores.datasets, record.dataset.id)
-    verdicts = [
+    dataset = worker.stores.datasets.get(record.dataset.id)
+    own = [
         RejectedImage(
             name=image.name,
             label=image.label,
@@ -109,10 +110,12 @@ def _extracted_images(worker: Worker, record: TrainingRecord) -> list[ImageRecor
     good = [image for image in images if image.sha256 not in rejected]
 
     def note(current: TrainingRecord) -> None:
-        known = {image.name for image in current.dataset.rejected}
-        current.dataset.rejected += [verdict for verdict in verdicts if verdict.name not in known]
+        verdicts = Counter(dataset.verdicts)
+        verdicts.update(image.verdict for image in own)
+        current.dataset.reject([*own, *dataset.rejected], dict(verdicts))
         current.dataset.images = len(good)
-        current.dataset.labels = dict(sorted(Counter(image.label for image in good).items()))
+        labels = Counter(image.label for image in good)
+        current.dataset.count_labels(dict(sorted(labels.items())))
         cache = current.cache or CacheUse(reused=0, computed=0, seconds_saved=0)
         current.cache = cache.model_copy(update={"computed": len(good) - cache.reused})
 

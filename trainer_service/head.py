@@ -16,6 +16,9 @@ Truth = npt.NDArray[np.int64]
 #: Features that do not vary at all must not be divided by zero.
 SMALLEST_VARIANCE = 1e-12
 
+#: No metric ever improves by so much; Keras takes no number that float32 has not.
+LARGEST_DELTA = 1e30
+
 #: Rows of features that are looked at together, in float64.
 ROWS_AT_ONCE = 1024
 
@@ -152,7 +155,7 @@ def _best_epoch(request: TrainingRequest) -> Any:
     return keras.callbacks.EarlyStopping(
         monitor=stopping.metric,
         mode="min" if stopping.metric == "val_loss" else "max",
-        min_delta=stopping.min_delta,
+        min_delta=min(stopping.min_delta, LARGEST_DELTA),
         patience=request.epochs if chosen == "off" else stopping.patience,
         restore_best_weights=True,
     )

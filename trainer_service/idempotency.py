@@ -9,15 +9,21 @@ between is finished, not repeated, when it comes again.
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel
+from pydantic import AfterValidator, BaseModel, ValidationError
 
-from shared.errors import Conflict, InvalidRequest, NotFound, Unavailable
+from shared.errors import Conflict, InvalidRequest, NotFound, Unavailable, first_fault
 from shared.files import atomic_write, sha256_file
-from shared.identifiers import new_id
+from shared.identifiers import is_id, new_id
 from shared.lease import lease
+from shared.logs import get_logger
 from trainer_service.record_store import Record, RecordStore
+from trainer_service.small_files import read_small, stays
+
+MOST_BYTES = 2**24
+
+log = get_logger(__name__)
 
 
 class KeyReused(InvalidRequest):
@@ -26,6 +32,20 @@ class KeyReused(InvalidRequest):
             "Idempotency-Key: expected a new key for a request of another content. "
             f"Received: the one that has led to {made}"
         )
+
+
+class KeyUnreadable(Conflict):
+    def __init__(self) -> None:
+        super().__init__(
+            "Idempotency-Key: what the request with this key has led to can't be read any more. "
+            "Look whether it was made; if not, send the request with a new key."
+        )
+
+
+def _require_id(text: str) -> str:
+    if not is_id(text):
+        raise ValueError("Input should be an id")
+    return text
 
 
 class KeyUse(BaseModel):
@@ -38,7 +58,7 @@ class KeyUse(BaseModel):
     """
 
     fingerprint: str
-    id: str
+    id: Annotated[str, AfterValidator(_require_id)]
     answer: dict[str, Any] | None = None
 
 
@@ -73,6 +93,7 @@ class IdempotencyKeys:
 
         Raises:
             KeyReused: the key came with another content before.
+            KeyUnreadable: what is known of the key is damaged.
             Conflict: another request with this key is being answered now.
         """
         self.root.mkdir(parents=True, exist_ok=True)
@@ -84,7 +105,7 @@ class IdempotencyKeys:
             if use.fingerprint != content:
                 raise KeyReused(use.id)
             if use.answer is not None:
-                return records.kind.model_validate(use.answer)
+                return _answer(records, use.answer, file)
             _save(file, use)
             try:
                 record = _existing(records, use.id) or make(use.id)
@@ -107,11 +128,29 @@ def _existing(records: RecordStore[Record], record_id: str) -> Record | None:
         return None
 
 
+def _answer(records: RecordStore[Record], answer: dict[str, Any], file: Path) -> Record:
+    try:
+        return records.kind.model_validate(answer)
+    except ValidationError as error:
+        raise _unreadable(file, first_fault(error)) from None
+
+
 def _load(file: Path) -> KeyUse | None:
     try:
-        return KeyUse.model_validate_json(file.read_bytes())
+        return KeyUse.model_validate_json(read_small(file, MOST_BYTES))
     except FileNotFoundError:
         return None
+    except ValidationError as error:
+        raise _unreadable(file, first_fault(error)) from None
+    except OSError as error:
+        if not stays(error):
+            raise
+        raise _unreadable(file, str(error)) from None
+
+
+def _unreadable(file: Path, reason: str) -> KeyUnreadable:
+    log.warning("the use of a key can't be read", file=str(file), reason=reason)
+    return KeyUnreadable()
 
 
 def _save(file: Path, use: KeyUse) -> None:

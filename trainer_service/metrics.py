@@ -1,57 +1,35 @@
 """What the trainer tells of the store, the queue and the workers at each scrape."""
 
 from collections import Counter
-from collections.abc import Iterator
-from pathlib import Path
-from threading import Lock
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 from redis import RedisError
 
-from shared.errors import HeadstartError
 from trainer_service.event_streams import EventStreams
 from trainer_service.queue import QueueView
-from trainer_service.record_store import RecordStore
-from trainer_service.schemas import DatasetState, State
+from trainer_service.schemas import Brief, DatasetState, State
 from trainer_service.stores import Stores
-
-
-class States:
-    """Counts records by state; a record is read again only when it has changed."""
-
-    def __init__(self, records: RecordStore[Any]) -> None:
-        self._records = records
-        self._known: dict[Path, tuple[int, str]] = {}
-        self._lock = Lock()
-
-    def count(self) -> Counter[str]:
-        with self._lock:
-            found = {}
-            for file in self._records.files():
-                try:
-                    written = file.stat().st_mtime_ns
-                    known = self._known.get(file)
-                    if known is None or known[0] != written:
-                        known = written, str(self._records.get(file.parent.name).state)
-                    found[file] = known
-                except (OSError, HeadstartError):  # deleted meanwhile
-                    continue
-            self._known = found
-            return Counter(state for _, state in found.values())
 
 
 class TrainerCollector(Collector):
     def __init__(self, stores: Stores, view: QueueView, streams: EventStreams) -> None:
-        self._trainings = States(stores.trainings)
-        self._datasets = States(stores.datasets)
+        self._stores = stores
         self._view = view
         self._streams = streams
 
     def collect(self) -> Iterator[Metric]:
-        yield _by_state("trainings", "Trainings", self._trainings.count(), list(State))
-        yield _by_state("datasets", "Datasets", self._datasets.count(), list(DatasetState))
+        unreadable = GaugeMetricFamily(
+            "headstart_unreadable_records", "Records that can't be read.", labels=["kind"]
+        )
+        briefs, faults = self._stores.trainings.look()
+        yield _by_state("trainings", "Trainings", briefs, list(State))
+        unreadable.add_metric(["trainings"], len(faults))
+        briefs, faults = self._stores.datasets.look()
+        yield _by_state("datasets", "Datasets", briefs, list(DatasetState))
+        unreadable.add_metric(["datasets"], len(faults))
+        yield unreadable
         streams = self._streams.followers
         yield GaugeMetricFamily("headstart_event_streams", "Clients that follow events.", streams)
         try:
@@ -65,8 +43,9 @@ class TrainerCollector(Collector):
 
 
 def _by_state(
-    noun: str, words: str, counts: Counter[str], states: list[State] | list[DatasetState]
+    noun: str, words: str, briefs: Sequence[Brief], states: list[State] | list[DatasetState]
 ) -> Metric:
+    counts = Counter(brief.state for brief in briefs)
     family = GaugeMetricFamily(f"headstart_{noun}", f"{words} in the store.", labels=["state"])
     for state in states:
         family.add_metric([state], counts[state])

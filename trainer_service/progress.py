@@ -8,12 +8,14 @@ from pathlib import Path
 
 from pydantic import BaseModel, Field, ValidationError
 
-from shared.files import locked_briefly
+from shared.files import is_fault_of_the_file, locked_briefly
 from trainer_service.event_log import EventLog
 from trainer_service.events import EpochEvent, ProgressEvent
 from trainer_service.schemas import Progress, State
+from trainer_service.small_files import read_small
 
 REPORT_INTERVAL = 0.2
+MOST_BYTES = 2**24
 #: Seconds between two progress events; a phase that takes long reports at longer intervals.
 EVENT_INTERVAL = 0.5
 LONGEST_EVENT_INTERVAL = 5.0
@@ -33,7 +35,7 @@ class Counts(BaseModel):
 
     def advance(self, part: str, done: int, now: float) -> None:
         self.done[part] = done
-        if self.first_at is None:
+        if self.first_at is None or now < self.first_at:  # or the clock was set back since
             # Speed counts from the first report on: what came before it was loading.
             self.first_at, self.first_done = now, done
 
@@ -52,7 +54,9 @@ class Counts(BaseModel):
         """Tell whether it is time for an event."""
         interval = (now - self.started_at) / EVENTS_PER_PHASE
         interval = min(LONGEST_EVENT_INTERVAL, max(EVENT_INTERVAL, interval))
-        return now - self.told_at >= interval or sum(self.done.values()) >= self.total
+        waited = now - self.told_at
+        # Less than nothing if the clock was set back.
+        return not 0 <= waited < interval or sum(self.done.values()) >= self.total
 
     def _rate(self, done: int, now: float) -> float | None:
         if self.first_at is None or done <= self.first_done or now <= self.first_at:
@@ -152,6 +156,11 @@ class EpochReport:
 
 def _load(file: Path) -> Counts | None:
     try:
-        return Counts.model_validate_json(file.read_bytes())
-    except (FileNotFoundError, ValidationError):
+        return Counts.model_validate_json(read_small(file, MOST_BYTES))
+    except ValidationError:
         return None
+    except OSError as error:
+        # How far a training is stands in nobody's way.
+        if is_fault_of_the_file(error):
+            return None
+        raise

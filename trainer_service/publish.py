@@ -31,7 +31,7 @@ from trainer_service.export import export_version
 from trainer_service.fitting import Fitted
 from trainer_service.quantization import quantize_version
 from trainer_service.report.write import write_report
-from trainer_service.schemas import State, TrainingRecord
+from trainer_service.schemas import State, TrainingRecord, told
 from trainer_service.stores import BACKBONES
 from trainer_service.weights import Weights
 from trainer_service.worker_context import Worker
@@ -195,7 +195,7 @@ def _manifest(
         input=InputSpec(height=architecture.input_size, width=architecture.input_size),
         preprocessing_version=PREPROCESSING_VERSION,
         precision=fitted.precision,
-        metrics=fitted.metrics,
+        metrics=told(fitted.metrics),
         dataset=DatasetInfo(
             id=dataset.id,
             digest=dataset.digest or "",

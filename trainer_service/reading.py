@@ -1,5 +1,6 @@
 """How a worker reads datasets and finds their images again."""
 
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,11 +8,23 @@ from shared.errors import HeadstartError, InvalidDataset, TooLarge
 from shared.images import ImageLimits
 from shared.lease import Lease, WorkersDied, require_survivable
 from trainer_service.dataset.reader import read_dataset
-from trainer_service.dataset.records import DatasetLimits, ImageRecord, image_path, load_images
+from trainer_service.dataset.records import (
+    DatasetLimits,
+    ImageRecord,
+    image_path,
+    load_images,
+    save_rejected,
+)
 from trainer_service.datasets import UPLOAD_FILE, locate
 from trainer_service.outcome import in_words
 from trainer_service.record_store import RecordStore
-from trainer_service.schemas import DatasetRecord, DatasetState, ErrorInfo, RejectedImage
+from trainer_service.schemas import (
+    NAMED_REJECTED,
+    DatasetRecord,
+    DatasetState,
+    ErrorInfo,
+    RejectedImage,
+)
 from trainer_service.settings import TrainerSettings
 from trainer_service.work_metrics import IMAGES_REJECTED
 
@@ -101,12 +114,14 @@ def _read(
         source, directory, limits, advance, threads=settings.threads, name=record.source
     )
     held.require()
+    save_rejected(directory, summary.rejected)
 
     def fill(ready: DatasetRecord) -> None:
         ready.state = DatasetState.READY
         ready.images = summary.images
-        ready.labels = summary.labels
-        ready.rejected = [RejectedImage(**image.model_dump()) for image in summary.rejected]
+        ready.count_labels(summary.labels)
+        named = [RejectedImage(**image.model_dump()) for image in summary.rejected[:NAMED_REJECTED]]
+        ready.reject(named, dict(Counter(image.verdict for image in summary.rejected)))
         ready.ignored = summary.ignored
         ready.layout = summary.layout
         ready.has_split = summary.has_split

@@ -96,7 +96,7 @@ class Retention:
     def _uploads(self) -> Iterator[Path]:
         """Remove the archives whose reader was killed after it had read them."""
         datasets = self._stores.datasets
-        for file in datasets.root.glob(f"*/{UPLOAD_FILE}"):
+        for file in self._find(f"datasets/*/{UPLOAD_FILE}"):
             record = datasets.read(file.with_name(RECORD_FILE))
             if record is not None and _needs_no_upload(record):
                 with self._attempt(file):
@@ -107,15 +107,15 @@ class Retention:
         """Remove what was to become a dataset or a training, if its record was never written."""
         for records in (self._stores.datasets, self._stores.trainings):
             for directory in records.root.glob("*"):
-                half = is_id(directory.name) and not (directory / RECORD_FILE).exists()
-                if half and self._age(directory.stat().st_mtime) > TEMPORARY_SECONDS:
-                    with self._attempt(directory):
+                with self._attempt(directory):
+                    half = is_id(directory.name) and not (directory / RECORD_FILE).exists()
+                    if half and self._age(directory.stat().st_mtime) > TEMPORARY_SECONDS:
                         records.delete(directory.name)
                         yield directory
 
     def _shards(self) -> Iterator[Path]:
         trainings = self._stores.trainings
-        for shards in trainings.root.glob(f"*/{SHARDS}"):
+        for shards in self._find(f"trainings/*/{SHARDS}"):
             record = trainings.read(shards.with_name(RECORD_FILE))
             if record is not None and record.state.ended:
                 with self._attempt(shards):
@@ -142,7 +142,7 @@ class Retention:
 
     def _datasets(self) -> Iterator[Path]:
         days, datasets = self._settings.keep_datasets_days, self._stores.datasets
-        used = {record.dataset.id for record in self._stores.trainings.every()} if days else set()
+        used = {brief.dataset for brief in self._stores.trainings.every()} if days else set()
         for record in datasets.list() if days else []:
             # Only what was submitted by itself is read without a training on it.
             awaited = record.submitted and record.state in {
@@ -160,7 +160,7 @@ class Retention:
         """Remove the features that were used longest ago, unless a training is under way."""
         days, most = self._settings.keep_features_days, self._settings.keep_features_bytes
         trainings = self._stores.trainings.every() if days or most else []
-        if not (days or most) or any(not record.state.ended for record in trainings):
+        if not (days or most) or any(brief.waits for brief in trainings):
             return
         indices = [(file.stat().st_mtime, file) for file in self._find("features/*/*.json")]
         kept = 0
@@ -237,24 +237,21 @@ def delete_unused(stores: Stores, dataset_id: str) -> bool:
     """
     datasets = stores.datasets
     with datasets.lease(dataset_id) as held, datasets.alone(dataset_id):
-        used = any(training.dataset.id == dataset_id for training in stores.trainings.every())
+        used = any(brief.dataset == dataset_id for brief in stores.trainings.every())
         if held is None or used:
             return False
         datasets.delete(dataset_id)
     return True
 
 
-def users_of(stores: Stores, dataset: DatasetRecord) -> list[str]:
+def users_of(stores: Stores, dataset_id: str) -> list[str]:
     """Return the ids of the trainings that have not ended and train on a dataset.
 
     Raises:
         RecordCorrupt: a training's record can't be read, so that nobody knows.
     """
-    return [
-        record.id
-        for record in stores.trainings.every()
-        if not record.state.ended and record.dataset.id == dataset.id
-    ]
+    briefs = stores.trainings.every()
+    return [brief.id for brief in briefs if brief.waits and brief.dataset == dataset_id]
 
 
 def _needs_no_upload(record: DatasetRecord) -> bool:

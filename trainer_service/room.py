@@ -1,12 +1,11 @@
 """How many trainings and datasets may wait or run at the same time."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 
 from shared.errors import Unavailable
 from shared.files import locked_briefly
 from trainer_service.record_store import Record, RecordStore
-from trainer_service.schemas import DatasetRecord, DatasetState, TrainingRecord
 from trainer_service.stores import Stores
 
 RETRY_SECONDS = 60
@@ -20,29 +19,19 @@ def room_for_training(stores: Stores, most: int) -> AbstractContextManager[None]
     Raises:
         Unavailable: as many have not.
     """
-    return _room(stores.trainings, _is_open, "trainings", most)
+    return _room(stores.trainings, "trainings", most)
 
 
 def room_for_dataset(stores: Stores, most: int) -> AbstractContextManager[None]:
     """Let a dataset be made likewise; those of trainings are counted with the trainings."""
-    return _room(stores.datasets, _waits_by_itself, "datasets", most)
-
-
-def _is_open(record: TrainingRecord) -> bool:
-    return not record.state.ended
-
-
-def _waits_by_itself(record: DatasetRecord) -> bool:
-    return record.submitted and record.state in {DatasetState.QUEUED, DatasetState.READING}
+    return _room(stores.datasets, "datasets", most)
 
 
 @contextmanager
-def _room(
-    records: RecordStore[Record], counts: Callable[[Record], bool], what: str, most: int
-) -> Iterator[None]:
+def _room(records: RecordStore[Record], what: str, most: int) -> Iterator[None]:
     records.root.mkdir(parents=True, exist_ok=True)
     with locked_briefly(records.root / ".room.lock"):
-        if sum(map(counts, records.list())) >= most:
+        if sum(brief.waits for brief in records.briefs()) >= most:
             raise Unavailable(
                 f"HEADSTART_MAX_OPEN_JOBS allows {most} {what} that wait or run. Wait for one to "
                 "end, or cancel it.",

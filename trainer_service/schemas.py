@@ -1,15 +1,43 @@
 """What the trainer is asked and what it answers."""
 
+from collections import Counter
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Annotated, Any, Literal, Self
+from functools import partial
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    model_validator,
+)
 
 from shared.architectures import DEFAULT_ARCHITECTURE
 from shared.errors import TrainingEnded
 from shared.identifiers import ModelName
 from shared.manifest import Quantization
+
+#: A record names at most so many rejected files; `GET /v1/datasets/{id}/rejected` has them all.
+NAMED_REJECTED = 20
+#: With more labels, lists tell nothing of each, and an evaluation of each is the report's alone.
+FEW_LABELS = 64
+_LONGEST_NAME = 200
+_LONGEST_DETAIL = 300
+_LONGEST_ERROR = 4000
+
+
+def shortened(text: str, most: int) -> str:
+    """Return at most `most` characters of a text: its beginning and its end."""
+    if len(text) <= most:
+        return text
+    half = (most - 1) // 2
+    return f"{text[:half]}…{text[-half:]}"
 
 
 class State(StrEnum):
@@ -117,18 +145,40 @@ class _Part(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
 
+class Brief(NamedTuple):
+    """What is kept in memory of a record.
+
+    Attributes:
+        state: where it stands.
+        waits: whether it counts as one that waits or runs.
+        dataset: the id of the dataset that it is about.
+        listed: what lists answer, as JSON: a few kilobytes at most.
+    """
+
+    id: str
+    created_at: datetime
+    state: str
+    waits: bool
+    dataset: str
+    listed: bytes
+
+
 class BaseRecord(_Part):
     """What lies in the store under an id of its own."""
 
     id: str
-    created_at: datetime
+    created_at: AwareDatetime
+
+    def brief(self) -> Brief:
+        """Return what is kept in memory of it."""
+        raise NotImplementedError
 
 
 class Transition(_Part):
     """A state and when it was entered; `seconds` is how long it lasted, null while it does."""
 
     state: State
-    at: datetime
+    at: AwareDatetime
     seconds: float | None = None
 
 
@@ -146,13 +196,66 @@ class RejectedImage(_Part):
     verdict: str
     detail: str = ""
 
+    def shortened(self) -> Self:
+        """Return it with names that fit into a record."""
+        short = {
+            "name": shortened(self.name, _LONGEST_NAME),
+            "label": self.label and shortened(self.label, _LONGEST_NAME),
+            "detail": shortened(self.detail, _LONGEST_DETAIL),
+        }
+        return self.model_copy(update=short)
 
-class TrainingDataset(_Part):
-    id: str
+
+class Found(_Part):
+    """What was found in a dataset, in numbers, and the first few of the files that are not used.
+
+    Attributes:
+        labels: the images of each label; none in lists if there are more than 64 labels.
+        label_count: how many labels there are.
+        rejected: 20 at most, and none in lists.
+        rejected_count: how many were rejected.
+        verdicts: how many of them for which reason.
+    """
+
     images: int | None = None
     labels: dict[str, int] = Field(default_factory=dict)
-    split: dict[str, int] = Field(default_factory=dict)
+    label_count: int = 0
     rejected: list[RejectedImage] = Field(default_factory=list)
+    rejected_count: int = 0
+    verdicts: dict[str, int] = Field(default_factory=dict)
+
+    def count_labels(self, labels: dict[str, int]) -> None:
+        self.labels, self.label_count = labels, len(labels)
+
+    def reject(self, images: Sequence[RejectedImage], verdicts: dict[str, int]) -> None:
+        """Note what was rejected.
+
+        Args:
+            images: the first of them, or all.
+            verdicts: how many there are of each verdict.
+        """
+        self.rejected = [image.shortened() for image in images[:NAMED_REJECTED]]
+        self.rejected_count = sum(verdicts.values())
+        self.verdicts = verdicts
+
+    def in_lists(self) -> Self:
+        """Return what lists show."""
+        few = self.label_count <= FEW_LABELS
+        return self.model_copy(update={"rejected": [], "labels": self.labels if few else {}})
+
+    @model_validator(mode="after")
+    def _of_before(self) -> Self:
+        """Count what records of before told by name only."""
+        if self.labels and not self.label_count:
+            self.label_count = len(self.labels)
+        if self.rejected and not self.rejected_count:
+            self.reject(self.rejected, dict(Counter(image.verdict for image in self.rejected)))
+        return self
+
+
+class TrainingDataset(Found):
+    id: str
+    split: dict[str, int] = Field(default_factory=dict)
 
 
 class CacheUse(_Part):
@@ -167,14 +270,24 @@ class ErrorInfo(_Part):
     """What went wrong; `transient` if it was the machine, so that it can be tried again."""
 
     type: str
-    detail: str
+    detail: Annotated[str, AfterValidator(partial(shortened, most=_LONGEST_ERROR))]
     transient: bool = False
+
+
+class Asked(_Part):
+    """What somebody has asked of a training that has not ended; see `TrainingRecord`."""
+
+    cancel: bool = False
+    stop_after: int | None = None
 
 
 class TrainingRecord(BaseRecord):
     """One training, as the trainer answers it and as it lies in the store.
 
     Attributes:
+        metrics: numbers; those of each label and the confusion matrix are in the report, and with
+            few labels in the answer of this training alone, too.
+        report: where that is answered, once there is one.
         stop_after: the epoch that the head was at when it was asked to stop and to publish the
             best so far; a head trained again after a fault stops there, too.
     """
@@ -185,9 +298,10 @@ class TrainingRecord(BaseRecord):
     version: int | None = None
     dataset: TrainingDataset
     progress: Progress | None = None
-    transitions: list[Transition]
+    transitions: list[Transition] = Field(min_length=1)
     cache: CacheUse | None = None
     metrics: dict[str, Any] = Field(default_factory=dict)
+    report: str | None = None
     quantization: Quantization | None = None
     error: ErrorInfo | None = None
     cancel_requested: bool = False
@@ -206,11 +320,43 @@ class TrainingRecord(BaseRecord):
             raise TrainingEnded(self.id, self.state)
         now = datetime.now(UTC)
         last = self.transitions[-1]
-        last.seconds = round((now - last.at).total_seconds(), 3)
+        # The clock of the machine may have been set back since.
+        last.seconds = round(max(0.0, (now - last.at).total_seconds()), 3)
         seconds = 0.0 if state.ended else None
         self.transitions.append(Transition(state=state, at=now, seconds=seconds))
         self.state = state
         self.progress = None
+
+    def in_lists(self) -> Self:
+        """Return what lists show."""
+        short = {"metrics": numbers(self.metrics), "dataset": self.dataset.in_lists()}
+        return self.model_copy(update=short)
+
+    def brief(self) -> Brief:
+        """Return what is kept in memory of it."""
+        listed = self.in_lists().model_dump_json().encode()
+        waits = not self.state.ended
+        return Brief(self.id, self.created_at, self.state, waits, self.dataset.id, listed)
+
+
+def told(metrics: dict[str, Any]) -> dict[str, Any]:
+    """Return an evaluation as it is told with a training or a version.
+
+    Without what there is for each label, and for each two, if there are many: that is the report's.
+    """
+    test = metrics.get("test")
+    labels = test.get("per_class") if isinstance(test, dict) else None
+    many = isinstance(labels, dict) and len(labels) > FEW_LABELS
+    return numbers(metrics) if many else metrics
+
+
+def numbers(metrics: dict[str, Any]) -> dict[str, dict[str, int | float]]:
+    """Return of each part of an evaluation what is a number, as the accuracy is."""
+    return {
+        part: {name: value for name, value in values.items() if isinstance(value, int | float)}
+        for part, values in metrics.items()
+        if isinstance(values, dict)
+    }
 
 
 class DatasetState(StrEnum):
@@ -220,7 +366,7 @@ class DatasetState(StrEnum):
     FAILED = "failed"
 
 
-class DatasetRecord(BaseRecord):
+class DatasetRecord(Found, BaseRecord):
     """A set of labelled images.
 
     Attributes:
@@ -235,14 +381,17 @@ class DatasetRecord(BaseRecord):
     path: bool
     in_place: bool = False
     submitted: bool = False
-    images: int | None = None
-    labels: dict[str, int] = Field(default_factory=dict)
-    rejected: list[RejectedImage] = Field(default_factory=list)
     ignored: int = 0
     layout: str | None = None
     has_split: bool = False
     digest: str | None = None
     error: ErrorInfo | None = None
+
+    def brief(self) -> Brief:
+        """Return what is kept in memory of it."""
+        listed = self.in_lists().model_dump_json().encode()
+        waits = self.submitted and self.state in {DatasetState.QUEUED, DatasetState.READING}
+        return Brief(self.id, self.created_at, self.state, waits, self.id, listed)
 
 
 class ArchitectureStatus(_Part):

@@ -14,13 +14,20 @@ from shared.errors import (
     HeadstartError,
     InvalidRequest,
     NotFound,
+    RecordCorrupt,
     TrainingEnded,
+    Unavailable,
     VersionCorrupt,
 )
 from shared.identifiers import is_id, new_id
 from shared.model_store import REPORT_FILE, REPORT_PAGE
 from trainer_service import dataset_images, datasets, weights
-from trainer_service.dataset_images import DatasetImagePage, ImageQuery
+from trainer_service.dataset_images import (
+    DatasetImagePage,
+    ImageQuery,
+    RejectedPage,
+    RejectedQuery,
+)
 from trainer_service.event_streams import EventStreams
 from trainer_service.events import EventPage, ResultEvent
 from trainer_service.idempotency import fingerprint
@@ -115,6 +122,17 @@ def list_images(trainer: Trainer, dataset_id: str, query: ImageQuery) -> Dataset
     return dataset_images.list_images(directory, query)
 
 
+def list_rejected(trainer: Trainer, dataset_id: str, query: RejectedQuery) -> RejectedPage:
+    """Return a page of the files of a dataset that are not used.
+
+    Raises:
+        Conflict: the dataset was not read yet.
+    """
+    dataset_images.require_read(trainer.stores.datasets.get(dataset_id))
+    directory = trainer.stores.datasets.directory(dataset_id)
+    return dataset_images.list_rejected(directory, query)
+
+
 def get_image(trainer: Trainer, dataset_id: str, sha256: str) -> tuple[Path, str]:
     """Return where the bytes of a used image lie, and their media type.
 
@@ -201,11 +219,25 @@ def _undo_dataset(stores: Stores, dataset_id: str) -> None:
 
 
 def get_training(trainer: Trainer, training_id: str) -> TrainingRecord:
-    return _with_progress(trainer, trainer.stores.trainings.get(training_id))
+    """Return a training; with few labels its whole evaluation, else the numbers of it."""
+    record = trainer.stores.trainings.get(training_id)
+    if record.state == State.SUCCEEDED:
+        record.metrics = trainer.stores.trainings.evaluation(record)
+    return _completed(trainer, record)
 
 
-def list_trainings(trainer: Trainer) -> list[TrainingRecord]:
-    return [_with_progress(trainer, record) for record in trainer.stores.trainings.list()]
+def list_trainings(
+    trainer: Trainer, limit: int, after: str | None
+) -> tuple[list[TrainingRecord], str | None]:
+    """Return some trainings, the newest first, and the cursor of the next ones, None at the end.
+
+    Raises:
+        InvalidRequest: the cursor is none.
+    """
+    trainings = trainer.stores.trainings
+    records, following = trainings.page(limit, after)
+    complete = [_completed(trainer, trainings.with_asked(record)) for record in records]
+    return complete, following
 
 
 async def wait_for_training(
@@ -278,7 +310,7 @@ def cancel_training(trainer: Trainer, training_id: str) -> TrainingRecord:
             raise TrainingEnded(training_id, record.state)
         record.cancel_requested = True
 
-    record = trainings.update(training_id, cancel)
+    record = trainings.ask(training_id, cancel)
     with trainings.lease(training_id) as held:
         # Whoever holds the lease sees to it. What a dead worker has published is there to stay.
         if held is None or models.published_by(record.model, training_id) is not None:
@@ -306,19 +338,24 @@ def stop_training(trainer: Trainer, training_id: str) -> TrainingRecord:
             head = trainer.board.read(training_id, State.HEAD)
             record.stop_after = max(1, head.done if head else 0)
 
-    return trainer.stores.trainings.update(training_id, stop)
+    return trainer.stores.trainings.ask(training_id, stop)
 
 
 def delete_training(trainer: Trainer, training_id: str) -> None:
     """Remove a training that has ended; the version that it has published stays.
 
     Raises:
-        Conflict: it has not ended.
+        Conflict: it has not ended, or nobody can tell and a process works on it.
     """
-    record = trainer.stores.trainings.get(training_id)
+    trainings = trainer.stores.trainings
+    try:
+        record = trainings.get(training_id)
+    except (RecordCorrupt, Unavailable):
+        trainings.delete_unreadable(training_id)
+        return
     if not record.state.ended:
         raise Conflict(f"Training {training_id!r} is {record.state}: cancel it first.")
-    trainer.stores.trainings.delete(training_id)
+    trainings.delete(training_id)
 
 
 def delete_dataset(trainer: Trainer, dataset_id: str) -> None:
@@ -328,16 +365,30 @@ def delete_dataset(trainer: Trainer, dataset_id: str) -> None:
         Conflict: it is being read, or a training on it has not ended.
     """
     datasets_ = trainer.stores.datasets
-    dataset = datasets_.get(dataset_id)
+    try:
+        datasets_.get(dataset_id)
+    except (RecordCorrupt, Unavailable):
+        _require_unused(trainer, dataset_id)
+        datasets_.delete_unreadable(dataset_id)
+        return
     with datasets_.lease(dataset_id) as held, datasets_.alone(dataset_id):
         # First what uses it: a training is what reads it, most often.
-        if users := users_of(trainer.stores, dataset):
-            raise Conflict(
-                f"Dataset {dataset_id!r} is in use: training {users[0]!r} has not ended."
-            )
+        _require_unused(trainer, dataset_id)
         if held is None:
             raise Conflict(f"Dataset {dataset_id!r} is being read.")
         datasets_.delete(dataset_id)
+
+
+def _require_unused(trainer: Trainer, dataset_id: str) -> None:
+    try:
+        users = users_of(trainer.stores, dataset_id)
+    except RecordCorrupt as corrupt:
+        raise Conflict(
+            f"Nobody knows whether dataset {dataset_id!r} is in use: {corrupt.detail} "
+            "Mend that training's record, or remove it with DELETE /v1/trainings/{id}."
+        ) from None
+    if users:
+        raise Conflict(f"Dataset {dataset_id!r} is in use: training {users[0]!r} has not ended.")
 
 
 def list_architectures(trainer: Trainer) -> list[ArchitectureStatus]:
@@ -467,7 +518,10 @@ def _new_training(
     )
 
 
-def _with_progress(trainer: Trainer, record: TrainingRecord) -> TrainingRecord:
+def _completed(trainer: Trainer, record: TrainingRecord) -> TrainingRecord:
+    """Fill in what is not in the record itself."""
+    if record.version is not None:
+        record.report = f"/v1/trainings/{record.id}/report"
     if not record.state.ended:
         record.progress = trainer.board.read(record.id, record.state)
     return record

@@ -20,7 +20,7 @@ from trainer_service.next_steps import needs_plan, next_steps
 from trainer_service.outcome import recorded_outcome
 from trainer_service.progress import Ticker
 from trainer_service.publish import publish
-from trainer_service.schemas import CacheUse, DatasetRecord, State, TrainingRecord
+from trainer_service.schemas import CacheUse, DatasetRecord, State, TrainingRecord, numbers
 from trainer_service.shards import Shards
 from trainer_service.work_metrics import COMPUTE_SECONDS, FEATURES
 from trainer_service.worker_context import Worker
@@ -104,8 +104,8 @@ def _prepare(worker: Worker, training_id: str, held: Lease) -> None:
 
     def fill(current: TrainingRecord) -> None:
         current.dataset.images = dataset.images
-        current.dataset.labels = dataset.labels
-        current.dataset.rejected = dataset.rejected
+        current.dataset.count_labels(dataset.labels)
+        current.dataset.reject(dataset.rejected, dataset.verdicts)
         # Prepared again after a crash, what this training itself computed is not "reused".
         current.cache = current.cache or _cache_use(reused)
         current.enter(State.BOTTLENECK)
@@ -177,10 +177,11 @@ def _finish(worker: Worker, record: TrainingRecord, held: Lease) -> None:
         version = publish(worker, trainings.get(record.id), fitted, watch)
     bind(version=version)
     manifest = models.manifest(record.model, version)
+    trainings.keep_evaluation(record.id, manifest.metrics)
 
     def succeed(current: TrainingRecord) -> None:
         current.version = version
-        current.metrics = manifest.metrics
+        current.metrics = numbers(manifest.metrics)
         current.quantization = manifest.quantization
         current.enter(State.SUCCEEDED)
 

@@ -2,10 +2,12 @@
 
 import json
 import multiprocessing
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
+from structlog.testing import capture_logs
 
+from shared.errors import RecordCorrupt
 from shared.identifiers import new_id
 from trainer_service.event_log import EVENTS_FILE, FIELD, EventLog, connect, stream_key
 from trainer_service.events import ProgressEvent
@@ -101,9 +103,8 @@ def test_a_result_has_the_metrics_that_are_numbers(trainings, log, record):
 def test_rejected_files_and_imbalance_are_warned_of_once(trainings, log, record):
     def fill(current):
         current.dataset.labels = {"cat": 90, "dog": 30}
-        current.dataset.rejected = [
-            RejectedImage(name=f"{number}.png", verdict="truncated") for number in range(30)
-        ]
+        images = [RejectedImage(name=f"{n}.png", verdict="truncated") for n in range(30)]
+        current.dataset.reject(images, {"truncated": 30})
 
     trainings.update(record.id, fill)
     trainings.update(record.id, fill)
@@ -163,6 +164,84 @@ def test_an_event_longer_than_what_is_read_at_once_is_the_last_one(trainings, lo
     assert log.last(record.id).labels == labels
     log.append(record.id, [progress(1)])
     assert log.last(record.id).id == 3
+
+
+DAMAGED = [
+    b"\n",
+    b"\0" * 60 + b"\n",
+    b'{"id":3,"type":"epo\n',
+    b"[" * 5000 + b"\n",
+    b"\xff{}\n",
+    b"{}\n",
+]
+
+
+@pytest.mark.parametrize("line", DAMAGED)
+@pytest.mark.parametrize("damaged", [2, 5], ids=["in the middle", "at the end"])
+def test_a_damaged_line_is_left_out_and_the_others_keep_their_ids(log, record, line, damaged):
+    log.append(record.id, [progress(done) for done in range(4)])
+    file = log.directory(record.id) / EVENTS_FILE
+    lines = file.read_bytes().splitlines(keepends=True)
+    lines[damaged - 1] = line
+    file.write_bytes(b"".join(lines))
+    sound = [number for number in range(1, 6) if number != damaged]
+
+    assert [event.id for event in log.read(record.id)] == sound
+    assert [event.id for event in log.read(record.id, damaged - 1, 1)] == sound[damaged - 1 :][:1]
+    assert log.last(record.id).id == sound[-1]
+    log.append(record.id, [progress(9)])
+    assert [event.id for event in log.read(record.id)] == [*sound, 6]
+
+
+def test_a_damaged_result_is_told_again(trainings, log, record):
+    trainings.update(record.id, lambda current: current.enter(State.FAILED))
+    file = log.directory(record.id) / EVENTS_FILE
+    lines = file.read_bytes().splitlines(keepends=True)
+    file.write_bytes(b"".join([*lines[:-1], b"{\n"]))
+    EventLog(log.directory(record.id).parent, connect(NOWHERE)).tell(trainings.get(record.id))
+    assert told(log, record)[-1] == (4, "result")
+
+
+def test_lines_that_were_removed_leave_no_reader_in_a_circle(log, record):
+    """Whoever asks for what comes after an id must not get an older one."""
+    log.append(record.id, [progress(done) for done in range(4)])
+    file = log.directory(record.id) / EVENTS_FILE
+    file.write_bytes(b"".join(file.read_bytes().splitlines(keepends=True)[2:]))
+    assert [event.id for event in log.read(record.id)] == [1, 2, 3]
+    assert [event.id for event in log.read(record.id, 2)] == [3]
+
+
+def test_without_a_log_that_can_be_opened_a_training_goes_on(trainings, log, record):
+    file = log.directory(record.id) / EVENTS_FILE
+    file.unlink()
+    file.mkdir()
+    with capture_logs() as logs:
+        for state in (State.PREPARING, State.BOTTLENECK):
+            trainings.update(record.id, lambda current, to=state: current.enter(to))
+    assert trainings.get(record.id).state == State.BOTTLENECK
+    assert len([line for line in logs if line["event"] == "events are not kept"]) == 1
+    for look in (log.read, log.last):
+        with pytest.raises(RecordCorrupt, match=f"{record.id}/events.jsonl can't be read"):
+            look(record.id)
+
+
+def test_what_is_remembered_of_trainings_does_not_grow_for_ever(log, record, monkeypatch):
+    monkeypatch.setattr("trainer_service.event_log._REMEMBERED", 3)
+    for _ in range(10):
+        other = new_record()
+        log.directory(other.id).mkdir()
+        log.tell(other)
+        assert len(log._told) <= 3
+
+
+def test_a_clock_that_was_set_back_makes_no_time_negative(trainings, log, record):
+    def to_the_future(current):
+        current.transitions[-1].at += timedelta(hours=1)
+
+    trainings.update(record.id, to_the_future)
+    updated = trainings.update(record.id, lambda current: current.enter(State.PREPARING))
+    assert updated.transitions[0].seconds == 0
+    assert log.last(record.id).previous_seconds == 0
 
 
 def _append(directory, training_id):

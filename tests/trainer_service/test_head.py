@@ -97,6 +97,13 @@ def test_early_stopping_ends_and_restores_the_best_weights():
     assert (predicted == validation.truth).mean() == pytest.approx(best)
 
 
+@pytest.mark.parametrize("metric", ["val_loss", "val_accuracy"])
+def test_an_improvement_that_no_epoch_can_bring_ends_it_when_patience_does(metric):
+    """Keras takes no number that float32 has not."""
+    stopping = EarlyStopping(metric=metric, min_delta=1e308, patience=2)
+    assert len(train(TrainingRequest(epochs=9, early_stopping=stopping)).history) == 3
+
+
 def test_without_early_stopping_every_epoch_is_run_and_reported():
     seen = []
     head = train(

@@ -164,6 +164,40 @@ def test_while_another_request_with_the_key_is_answered_it_is_told_so(call, sett
     assert "being answered now" in answer.json()["detail"]
 
 
+def damage_answer(file):
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"answer": {"id": "x"}}))
+
+
+def damage_id(file):
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"answer": None, "id": "../x"}))
+
+
+def make_directory(file):
+    file.unlink()
+    file.mkdir()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda file: file.write_text(""),
+        lambda file: file.write_text("[" * 5000),
+        damage_answer,
+        damage_id,
+        make_directory,
+    ],
+)
+def test_a_key_whose_file_is_damaged_is_told_in_words_and_makes_nothing(call, settings, damage):
+    made = post(call).json()["id"]
+    damage(only_use(settings))
+    answer = post(call)
+
+    assert answer.status_code == 409
+    assert "send the request with a new key" in answer.json()["detail"]
+    assert [record["id"] for record in call("GET", "/v1/trainings").json()] == [made]
+    assert post(call, headers={"Idempotency-Key": "new"}).status_code == 202
+
+
 @pytest.mark.parametrize("key", ["", "x" * 256, "tab\tbed"])
 def test_a_key_that_is_none_is_refused(call, key):
     answer = post(call, headers={"Idempotency-Key": key})

@@ -1,6 +1,7 @@
 """Live progress, in the store and as events."""
 
 import time
+from functools import partial
 
 import pytest
 
@@ -101,6 +102,30 @@ def test_a_phase_that_takes_long_tells_at_longer_intervals():
         waited = next(tenth for tenth in range(100) if counts.due(start + tenth / 10))
         intervals.append(waited / 10)
     assert intervals == [0.5, 1.6, 5.0]
+
+
+def test_a_clock_that_was_set_back_neither_silences_nor_hides_progress(board, events, monkeypatch):
+    board.start(ID, State.BOTTLENECK, 100)
+    board.advance(ID, 20)
+    an_hour_ago = time.time() - 3600
+    for waited, done in ((0, 40), (2, 60)):
+        monkeypatch.setattr(time, "time", partial(float, an_hour_ago + waited))
+        board.advance(ID, done)
+
+    assert [event.done for event in events.read(ID)][-2:] == [40, 60]
+    progress = board.read(ID, State.BOTTLENECK)
+    assert (progress.per_second, progress.eta_seconds) == (10, 4)
+
+
+def test_progress_that_can_not_be_read_is_none(board, events):
+    board.start(ID, State.HEAD, 50)
+    file = events.directory(ID) / "progress.json"
+    file.write_text("[" * 5000)
+    assert board.read(ID, State.HEAD) is None
+    file.unlink()
+    file.mkdir()
+    assert board.read(ID, State.HEAD) is None
+    board.advance(ID, 1)
 
 
 def test_every_epoch_is_told_once_and_what_is_no_number_as_null(events):

@@ -6,6 +6,7 @@ import signal
 import threading
 import time
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import numpy as np
 import pytest
@@ -367,7 +368,7 @@ def test_a_record_that_can_not_be_read_keeps_only_what_it_may_need(
         removed = retain(**limits)
     assert removed == [f"trainings/{training}"]  # what else may be in use, nobody knows
     answer = call("DELETE", f"/v1/datasets/{dataset}")
-    assert answer.status_code == 500
+    assert answer.status_code == 409
     assert f"{broken[0].parent.name}/record.json can't be read" in answer.json()["detail"]
     warned = [line["file"] for line in logs if line["log_level"] == "warning"]
     assert sorted(warned) == sorted(map(str, broken))
@@ -378,6 +379,22 @@ def test_a_record_that_can_not_be_read_keeps_only_what_it_may_need(
     assert f"{broken[0].parent.name}/record.json can't be read" in answer.json()["detail"]
     broken[0].unlink()
     assert {path.partition("/")[0] for path in retain(**limits)} == {"datasets", "features"}
+
+
+def test_a_record_that_can_not_be_opened_keeps_nothing_of_others(stores, retain):
+    for number, records in enumerate((stores.trainings, stores.datasets) * 2):
+        made = a_training(stores) if records is stores.trainings else a_dataset(stores)
+        file = records.directory(made) / "record.json"
+        file.unlink()
+        (file.mkdir if number < 2 else partial(os.mkfifo, file))()
+        os.utime(file.parent, (0, 0))
+    left = stores.datasets.directory(new_id())
+    left.mkdir()
+    os.utime(left, (0, 0))
+    training = a_training(stores, days=8)
+
+    removed = retain(keep_trainings_days=7, keep_datasets_days=7)
+    assert removed == [f"datasets/{left.name}", f"trainings/{training}"]
 
 
 def test_a_worker_whose_host_vanished_in_it_is_followed(settings, monkeypatch):

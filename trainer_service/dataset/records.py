@@ -1,6 +1,7 @@
 """What a dataset is once it has been read: one record per image, and their summary.
 
 <directory>/images.jsonl            an `ImageRecord` a line, in the order of their names
+<directory>/rejected.jsonl          a `RejectedImage` a line, of those and of what is no image
 <directory>/images/<sha[:2]>/<sha>  the used images of an archive; a folder's stay where they are
 <directory>/thumbnails              small copies of the large ones; see `thumbnail_store`
 """
@@ -17,6 +18,7 @@ if TYPE_CHECKING:  # The trainer API knows these records, and has neither numpy 
     from shared.images import ImageLimits
 
 RECORDS_FILE = "images.jsonl"
+REJECTED_FILE = "rejected.jsonl"
 
 Split = Literal["train", "validation", "test"]
 Layout = Literal["folders", "prefix", "csv"]
@@ -90,6 +92,12 @@ def save_images(directory: Path, records: Iterable[ImageRecord]) -> None:
     with atomic_writer(directory / RECORDS_FILE) as file:
         for record in records:
             file.write(record.model_dump_json().encode() + b"\n")
+
+
+def save_rejected(directory: Path, rejected: Iterable[RejectedImage]) -> None:
+    with atomic_writer(directory / REJECTED_FILE) as file:
+        for image in rejected:
+            file.write(image.model_dump_json().encode() + b"\n")
 
 
 def load_images(directory: Path) -> list[ImageRecord]:

@@ -10,10 +10,16 @@ from shared.errors import InvalidRequest
 from shared.logs import bind
 from shared.problems import responses
 from trainer_service import service
-from trainer_service.dataset_images import DatasetImagePage, ImageQuery
+from trainer_service.dataset_images import (
+    DatasetImagePage,
+    ImageQuery,
+    RejectedPage,
+    RejectedQuery,
+)
 from trainer_service.endpoints.bodies import ARCHIVE_FIELD, FOLDER_FIELD, parse, read_body
 from trainer_service.endpoints.dependencies import CurrentTrainer, IdempotencyKey
 from trainer_service.endpoints.openapi import body_of
+from trainer_service.endpoints.pages import PageQuery, link_next
 from trainer_service.schemas import DatasetPath, DatasetRecord
 
 Sha256 = Annotated[str, Path(pattern="^[0-9a-f]{64}$")]
@@ -70,10 +76,17 @@ async def submit_dataset(
     return record
 
 
-@router.get("")
-def list_datasets(trainer: CurrentTrainer) -> list[DatasetRecord]:
-    """List all datasets, the newest first."""
-    return trainer.stores.datasets.list()
+@router.get("", responses=responses(422))
+def list_datasets(
+    trainer: CurrentTrainer, response: Response, query: Annotated[PageQuery, Query()]
+) -> list[DatasetRecord]:
+    """List datasets, the newest first; the header `Link` names the next page, if there is one.
+
+    Of labels, their images only if there are 64 or fewer; no file names.
+    """
+    records, after = trainer.stores.datasets.page(query.limit, query.after)
+    link_next(response, query, after)
+    return list(records)
 
 
 @router.delete("/{dataset_id}", status_code=204, responses=responses(404, 409))
@@ -84,7 +97,7 @@ def delete_dataset(dataset_id: str, trainer: CurrentTrainer) -> None:
 
 @router.get("/{dataset_id}", responses=responses(404))
 def get_dataset(dataset_id: str, trainer: CurrentTrainer) -> DatasetRecord:
-    """Tell a dataset's labels, counts, and the verdict on every image that was rejected."""
+    """Tell a dataset's labels, counts, and the first few of the files that were rejected."""
     return trainer.stores.datasets.get(dataset_id)
 
 
@@ -96,6 +109,16 @@ def list_images(
 ) -> DatasetImagePage:
     """List the images of a dataset in the order of their names, a page at a time."""
     return service.list_images(trainer, dataset_id, query)
+
+
+@router.get("/{dataset_id}/rejected", responses=responses(404, 409, 422))
+def list_rejected(
+    dataset_id: str,
+    trainer: CurrentTrainer,
+    query: Annotated[RejectedQuery, Query()],
+) -> RejectedPage:
+    """List the files of a dataset that are not used, and why, a page at a time."""
+    return service.list_rejected(trainer, dataset_id, query)
 
 
 @router.get(

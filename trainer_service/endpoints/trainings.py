@@ -12,6 +12,7 @@ from trainer_service import service
 from trainer_service.endpoints.bodies import parse, read_body
 from trainer_service.endpoints.dependencies import CurrentTrainer, IdempotencyKey
 from trainer_service.endpoints.openapi import body_of
+from trainer_service.endpoints.pages import PageQuery, link_next
 from trainer_service.schemas import TrainingRecord, TrainingRequest
 
 router = APIRouter(prefix="/v1/trainings", tags=["trainings"])
@@ -47,10 +48,17 @@ async def submit_training(
     return record
 
 
-@router.get("")
-def list_trainings(trainer: CurrentTrainer) -> list[TrainingRecord]:
-    """List all trainings, the newest first."""
-    return service.list_trainings(trainer)
+@router.get("", responses=responses(422))
+def list_trainings(
+    trainer: CurrentTrainer, response: Response, query: Annotated[PageQuery, Query()]
+) -> list[TrainingRecord]:
+    """List trainings, the newest first; the header `Link` names the next page, if there is one.
+
+    Of metrics, numbers only; of labels, their images only if there are 64 or fewer; no file names.
+    """
+    records, after = service.list_trainings(trainer, query.limit, query.after)
+    link_next(response, query, after)
+    return records
 
 
 @router.get("/{training_id}", responses=responses(404, 422))

@@ -18,7 +18,7 @@ _TRAINING, _VALIDATION = "series-2 dashed", "series-1"
 
 def result(facts: Facts) -> Markup:
     """Return accuracy with its uncertainty, and what to compare it with."""
-    test = facts.manifest.metrics["test"]
+    test = facts.metrics["test"]
     low, high = confidence_interval(test["accuracy"], test["images"])
     supports = {label: row["support"] for label, row in test["per_class"].items()}
     common = max(supports, key=lambda label: supports[label])
@@ -40,8 +40,8 @@ def result(facts: Facts) -> Markup:
         ),
         fact_list(
             ("Test loss", f"{test['loss']:.4f}"),
-            ("Validation accuracy", percent(facts.manifest.metrics["validation"]["accuracy"])),
-            ("Validation loss", f"{facts.manifest.metrics['validation']['loss']:.4f}"),
+            ("Validation accuracy", percent(facts.metrics["validation"]["accuracy"])),
+            ("Validation loss", f"{facts.metrics['validation']['loss']:.4f}"),
         ),
     )
 
@@ -56,7 +56,7 @@ def per_label(facts: Facts) -> Markup:
             int(row["support"]),
             images.get(label, 0),
         )
-        for label, row in facts.manifest.metrics["test"]["per_class"].items()
+        for label, row in facts.metrics["test"]["per_class"].items()
     ]
     names = ("Label", "Precision", "Recall", "F1", "Test images", "All images")
     return card("Per label", table("Metrics per label", names, rows, text=1))
@@ -64,7 +64,7 @@ def per_label(facts: Facts) -> Markup:
 
 def confusion_matrix(facts: Facts) -> Markup:
     """Return the matrix as a picture, and its most frequent confusions in words."""
-    labels, matrix = facts.manifest.labels, facts.manifest.metrics["test"]["confusion_matrix"]
+    labels, matrix = facts.manifest.labels, facts.metrics["test"]["confusion_matrix"]
     worst = most_frequent(labels, matrix, SHOWN_CONFUSIONS)
     return card(
         "Confusion matrix",
@@ -110,9 +110,7 @@ def training_curves(facts: Facts) -> Markup:
 
 
 def mistakes(facts: Facts) -> Markup:
-    wrong = round(
-        facts.manifest.metrics["test"]["images"] * (1 - facts.manifest.metrics["test"]["accuracy"])
-    )
+    wrong = round(facts.metrics["test"]["images"] * (1 - facts.metrics["test"]["accuracy"]))
     if not wrong:
         return card("Most confident mistakes", tag("p", "No test image was taken for another."))
     note = f"{len(facts.mistakes)} of {wrong}: here the model was surest and wrong."

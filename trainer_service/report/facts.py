@@ -3,7 +3,7 @@
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -42,6 +42,7 @@ class Facts:
 
     Attributes:
         manifest: of the version, complete but for the files of the report itself.
+        metrics: the whole evaluation; with many labels a manifest has its numbers alone.
         record: of the training, as it publishes.
         dataset: what was trained on.
         history: what Keras logged, an entry an epoch.
@@ -51,6 +52,7 @@ class Facts:
     """
 
     manifest: Manifest
+    metrics: dict[str, Any]
     record: TrainingRecord
     dataset: DatasetRecord
     history: Sequence[dict[str, float]]

@@ -1,7 +1,6 @@
 """The sections of a report that tell what the model is, what it is made of and how it is used."""
 
 import json
-from collections import Counter
 from itertools import pairwise
 
 from shared.architectures import CATALOGUE
@@ -9,8 +8,6 @@ from trainer_service.report.facts import Facts
 from trainer_service.report.markup import Markup, tag
 from trainer_service.report.numbers import seconds, size
 from trainer_service.report.parts import card, details, fact_list, table
-
-SHOWN_REJECTED = 20
 
 
 def how_to_call(facts: Facts) -> Markup:
@@ -70,7 +67,7 @@ def data(facts: Facts) -> Markup:
             ("Images", training.images),
             ("Labels", f"{len(training.labels)}, from {_layout(dataset.layout)}"),
             ("Split", f"{parts}; {how}"),
-            ("Rejected", len(training.rejected)),
+            ("Rejected", training.rejected_count),
             ("Files of other kinds", dataset.ignored),
             ("Id", dataset.id),
         ),
@@ -119,13 +116,13 @@ def hashes(facts: Facts) -> Markup:
 
 
 def _rejected(facts: Facts) -> Markup | None:
-    rejected = facts.record.dataset.rejected
-    if not rejected:
+    dataset = facts.record.dataset
+    if not dataset.rejected:
         return None
-    verdicts = Counter(image.verdict for image in rejected).most_common()
-    rows = [(image.name, image.verdict, image.detail) for image in rejected[:SHOWN_REJECTED]]
+    verdicts = sorted(dataset.verdicts.items(), key=lambda item: -item[1])
+    rows = [(image.name, image.verdict, image.detail) for image in dataset.rejected]
     counts = ", ".join(f"{count} {verdict}" for verdict, count in verdicts)
-    more = len(rejected) - len(rows)
+    more = dataset.rejected_count - len(rows)
     return details(
         f"Rejected: {counts}",
         table("Rejected", ("File", "Verdict", "Why"), rows, text=3),
@@ -136,7 +133,7 @@ def _rejected(facts: Facts) -> Markup | None:
 def _phases(facts: Facts) -> list[tuple[str, str]]:
     steps = facts.record.transitions
     return [
-        (before.state.value, seconds((after.at - before.at).total_seconds()))
+        (before.state.value, seconds(max(0.0, (after.at - before.at).total_seconds())))
         for before, after in pairwise(steps)
     ]
 

@@ -29,6 +29,7 @@ def write_report(
     gather = partial(answers, fitted, picture_of=picture_of)
     facts = Facts(
         manifest=manifest,
+        metrics=fitted.metrics,
         record=record,
         dataset=dataset,
         history=fitted.head.history,

@@ -70,6 +70,7 @@ def facts(directory: Path, labels=("cat", "dog", "owl"), **request) -> Facts:
 
     return Facts(
         manifest=_manifest(result, record),
+        metrics=result.metrics,
         record=record,
         dataset=_dataset(record),
         history=result.head.history,

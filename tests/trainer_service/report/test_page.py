@@ -103,7 +103,7 @@ def test_markup_in_a_label_or_a_file_name_is_text(tmp_path):
 
 def test_without_a_mistake_or_a_rejected_file_it_says_so(tmp_path):
     told = facts(tmp_path)
-    told.record.dataset.rejected.clear()
+    told.record.dataset.reject([], {})
     test = told.manifest.metrics["test"]
     test |= {"accuracy": 1.0, "confusion_matrix": [[8, 0, 0], [0, 8, 0], [0, 0, 8]]}
     report = Reader(render(told))

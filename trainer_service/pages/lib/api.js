@@ -17,6 +17,18 @@ export function get(path, signal) {
   return call(path, { signal, headers: { Accept: "application/json" } });
 }
 
+/** The records that a path lists, at most `most` of them if there are more than fit into a page. */
+export async function list(path, signal, most = Infinity) {
+  const records = [];
+  for (let url = path; url && records.length < most; ) {
+    const answer = await send(url, { signal, headers: { Accept: "application/json" } });
+    records.push(...answer.body);
+    const next = /<([^>]*)>; rel="next"/.exec(answer.headers.get("Link") ?? "");
+    url = next && path + next[1];
+  }
+  return records;
+}
+
 export function post(path, body = {}) {
   return call(path, json("POST", body));
 }
@@ -66,6 +78,10 @@ function json(method, body) {
 }
 
 async function call(path, options) {
+  return (await send(path, options)).body;
+}
+
+async function send(path, options) {
   let response;
   try {
     response = await authorized(path, options);
@@ -75,7 +91,7 @@ async function call(path, options) {
   }
   const body = parsed(await response.text());
   if (!response.ok) throw problem(response.status, body);
-  return body;
+  return { body, headers: response.headers };
 }
 
 function problem(status, body) {

@@ -3,8 +3,9 @@
 import { h } from "../../web/dom.js";
 import { count, percent } from "../lib/format.js";
 
-/** The mean of the labels' F1, or null without an evaluation. */
+/** The mean of the labels' F1, or null without an evaluation. Evaluations of before do not tell it. */
 export function macroF1(test) {
+  if (test?.macro_f1 !== undefined) return test.macro_f1;
   const all = Object.values(test?.per_class ?? {});
   return all.length ? all.reduce((sum, { f1 }) => sum + f1, 0) / all.length : null;
 }

@@ -10,9 +10,10 @@ export function warningList() {
     shown.set(code, h("li", {}, content));
     put(element, [...shown.values()]);
   };
-  const rejected = (images, detail) =>
+  const rejected = (images, detail, more = 0) =>
     show("rejected_images", h("details", {}, h("summary", { class: "warn" }, detail),
-      h("ul", {}, images.map((image) => h("li", { class: "name" }, `${image.name}: ${image.verdict}${image.detail ? `, ${image.detail}` : ""}`)))));
+      h("ul", {}, images.map((image) => h("li", { class: "name" }, `${image.name}: ${image.verdict}${image.detail ? `, ${image.detail}` : ""}`)),
+        more ? h("li", {}, `… and ${more} more`) : null)));
   return {
     element,
     add(event) {
@@ -20,8 +21,8 @@ export function warningList() {
       else show(event.code, h("span", { class: "warn" }, event.detail));
     },
     showRecord({ dataset }) {
-      const number = dataset.rejected.length;
-      if (number) rejected(dataset.rejected, `${number} ${number === 1 ? "file was" : "files were"} rejected.`);
+      const number = dataset.rejected_count;
+      if (number) rejected(dataset.rejected, `${number} ${number === 1 ? "file was" : "files were"} rejected.`, number - dataset.rejected.length);
     },
   };
 }

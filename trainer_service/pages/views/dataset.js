@@ -12,7 +12,7 @@ const LOOK_MILLISECONDS = 700;
 const PATIENCE = 15;
 const THUMBNAILS = 6;
 const LABELS = 12;
-const REJECTED = 50;
+const REJECTED = 1000;
 const IMBALANCE = 3;
 
 export async function dataset({ root, parts: [id], signal }) {
@@ -24,7 +24,7 @@ export async function dataset({ root, parts: [id], signal }) {
   const record = await read(id, card, signal);
   if (record.state === "failed") return put(card, heading(record), problem(new Error(record.error.detail)), other());
   announce(`${plural(record.images, "picture")} with ${plural(Object.keys(record.labels).length, "label")} can be trained on.`);
-  put(card, heading(record), summary(record), labels(record, signal), rejected(record), other());
+  put(card, heading(record), summary(record), labels(record, signal), rejected(record, signal), other());
   form.hidden = false;
   put(form, ...(await trainingForm(record, signal)));
 }
@@ -46,12 +46,12 @@ const other = () => h("p", { class: "after" }, h("a", { href: "#/" }, "Choose ot
 
 const LAYOUTS = { folders: "folders", prefix: "file names", csv: "a CSV file" };
 
-function summary({ images, labels: counts, layout, has_split: split, ignored, rejected: bad }) {
+function summary({ images, labels: counts, layout, has_split: split, ignored, rejected_count: bad }) {
   const facts = [
     `${plural(images, "picture")} with ${plural(Object.keys(counts).length, "label")}, read from ${LAYOUTS[layout] ?? layout}.`,
     split ? "They bring their own split into training, validation and test." : null,
     ignored ? `${plural(ignored, "file")} that ${ignored === 1 ? "is no picture was" : "are no pictures were"} ignored.` : null,
-    bad.length ? null : "Not one was rejected.",
+    bad ? null : "Not one was rejected.",
   ];
   const sizes = Object.values(counts);
   const uneven = Math.max(...sizes) >= IMBALANCE * Math.min(...sizes);
@@ -83,17 +83,24 @@ function oneLabel(id, label, number, share, signal) {
     thumbnails);
 }
 
-function rejected({ rejected: files }) {
-  if (!files.length) return null;
-  const verdicts = Map.groupBy ? Map.groupBy(files, ({ verdict }) => verdict) : new Map([["rejected", files]]);
-  const counts = [...verdicts].map(([verdict, some]) => `${some.length} ${verdict}`).join(", ");
-  const body = h("tbody", {}, files.slice(0, REJECTED).map(rejectedRow));
-  const more = h("button", { type: "button", onclick: () => { put(body, files.map(rejectedRow)); more.remove(); } }, `Show all ${files.length}`);
-  return h("details", { open: files.length <= 10, class: "after" },
-    h("summary", {}, h("span", { class: "warn" }, `${plural(files.length, "file")} will not be used: ${counts}`)),
+function rejected({ id, rejected: files, rejected_count: number, verdicts }, signal) {
+  if (!number) return null;
+  const counts = Object.entries(verdicts).map(([verdict, some]) => `${some} ${verdict}`).join(", ");
+  const body = h("tbody", {}, files.map(rejectedRow));
+  let after = files.length;
+  const show = async () => {
+    const page = await get(`v1/datasets/${id}/rejected?limit=${REJECTED}&after=${after}`, signal);
+    body.append(...page.rejected.map(rejectedRow));
+    after = page.after;
+    if (after === null) more.remove();
+  };
+  const more = h("button", { type: "button", onclick: () => show().catch((error) => signal.aborted || more.replaceWith(problem(error))) },
+    number - files.length > REJECTED ? `Show ${REJECTED} more` : `Show all ${number}`);
+  return h("details", { open: number <= 10, class: "after" },
+    h("summary", {}, h("span", { class: "warn" }, `${plural(number, "file")} will not be used: ${counts}`)),
     h("div", { class: "scroll" }, h("table", { class: "records" },
       h("thead", {}, h("tr", {}, ["File", "Verdict", "Why"].map((name) => h("th", { scope: "col" }, name)))), body)),
-    files.length > REJECTED ? more : null);
+    number > files.length ? more : null);
 }
 
 const rejectedRow = ({ name, verdict, detail }) =>

@@ -1,6 +1,6 @@
 /* The first step of a training: which pictures. */
 
-import { get, post, upload } from "../lib/api.js";
+import { get, list as listed, post, upload } from "../lib/api.js";
 import { announce, h, put } from "../../web/dom.js";
 import { dropped } from "../../web/dropped.js";
 import { chosen, formOf, refusal } from "../lib/files.js";
@@ -8,6 +8,7 @@ import { bytes, percent, plural, when } from "../lib/format.js";
 import { go, link, problem } from "../lib/router.js";
 
 const SHOWN = 6;
+const PAGE = 100;
 
 export async function pictures({ root, signal }) {
   document.title = "New training · Headstart";
@@ -84,15 +85,21 @@ async function sendFiles(files, status, signal) {
 }
 
 async function knownDatasets(signal) {
-  const records = (await get("v1/datasets", signal)).filter(({ state }) => state !== "failed");
+  const known = async (most) => (await listed("v1/datasets", signal, most)).filter(({ state }) => state !== "failed");
+  const records = await known(PAGE);
   const list = h("ul", { class: "list" }, records.slice(0, SHOWN).map(knownDataset));
-  const more = h("button", { type: "button", onclick: () => { put(list, records.map(knownDataset)); more.remove(); } }, `Show all ${records.length}`);
+  const more = h("button", { type: "button", onclick: () => showAll().catch((error) => signal.aborted || more.replaceWith(problem(error))) },
+    records.length < PAGE ? `Show all ${records.length}` : "Show all");
+  const showAll = async () => {
+    put(list, (await known()).map(knownDataset));
+    more.remove();
+  };
   if (!records.length) return [h("h2", {}, "Pictures already there"), h("p", { class: "muted" }, "None yet.")];
   return [h("h2", {}, "Pictures already there"), list, records.length > SHOWN ? more : null];
 }
 
-function knownDataset({ id, source, created_at: created, state, images, labels }) {
-  const what = state === "ready" ? `${plural(images, "picture")}, ${plural(Object.keys(labels).length, "label")}` : state;
+function knownDataset({ id, source, created_at: created, state, images, label_count: labels }) {
+  const what = state === "ready" ? `${plural(images, "picture")}, ${plural(labels, "label")}` : state;
   return h("li", {}, h("a", { href: link("datasets", id) }, source), h("span", { class: "muted" }, ` ${what} · ${when(created)}`));
 }
 

@@ -1,13 +1,14 @@
 /* All trainings, to look at or to compare. */
 
-import { get } from "../lib/api.js";
+import { list } from "../lib/api.js";
 import { h, put } from "../../web/dom.js";
 import { count, duration, percent, when } from "../lib/format.js";
-import { go, link } from "../lib/router.js";
+import { go, link, problem } from "../lib/router.js";
 import { stateTag } from "../parts/phases.js";
 
 const FEW = "Choose two to compare";
 const LOOK_MILLISECONDS = 2000;
+const PAGE = 100;
 const HEADS = {
   Compare: "", Model: "", State: "", Accuracy: "number", Architecture: "wide", Pictures: "wide number", Took: "wide number", Started: "",
 };
@@ -26,12 +27,22 @@ export async function trainings({ root, signal }) {
   const body = h("tbody", {});
   const table = h("div", { class: "scroll" }, h("table", { class: "records" }, h("thead", {}, h("tr", {}, Object.keys(HEADS).map(head))), body));
   const status = h("div", {});
-  root.append(h("section", { class: "card" },
-    h("div", { class: "row between" }, h("h2", {}, "Trainings"), compare), status, table));
-  for (;;) {
-    const records = await get("v1/trainings", signal);
-    if (!records.length) return put(status, h("p", { class: "muted" }, "None yet. ", h("a", { href: "#/" }, "Start the first one.")));
+  let most = PAGE;
+  const load = async () => {
+    const records = await list("v1/trainings", signal, most);
+    older.hidden = records.length < most;
     update(body, records, chosen, toggle);
+    return records;
+  };
+  const older = h("button", { type: "button", hidden: true, onclick: () => {
+    most += PAGE;
+    load().catch((error) => signal.aborted || put(status, problem(error)));
+  } }, "Show older ones");
+  root.append(h("section", { class: "card" },
+    h("div", { class: "row between" }, h("h2", {}, "Trainings"), compare), status, table, older));
+  for (;;) {
+    const records = await load();
+    if (!records.length) return put(status, h("p", { class: "muted" }, "None yet. ", h("a", { href: "#/" }, "Start the first one.")));
     if (records.every(({ state }) => ENDED.includes(state))) return undefined;
     await new Promise((resolve) => setTimeout(resolve, LOOK_MILLISECONDS));
     if (signal.aborted) return undefined;
