@@ -5,8 +5,11 @@ the queue. A step that is none of these for a while was lost: with the worker th
 with a Redis that was emptied, or because Redis was away when it was to be submitted.
 """
 
+import os
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from operator import itemgetter
 from pathlib import Path
 
 from redis import RedisError
@@ -15,6 +18,7 @@ from shared.errors import Unavailable
 from shared.lease import LeaseWatch
 from shared.logs import get_logger
 from trainer_service.next_steps import next_steps
+from trainer_service.outcome import in_words
 from trainer_service.queue import QueueView, TaskQueue
 from trainer_service.record_store import Record, RecordStore
 from trainer_service.schemas import DatasetRecord, DatasetState, TrainingRecord
@@ -31,6 +35,8 @@ log = get_logger(__name__)
 
 class Sweep:
     """One look at everything; keep it, as what is lost shows by being missing twice.
+
+    What can't be looked at is left out and logged, once for each reason, and keeps nothing else.
 
     Args:
         stores: the records and their leases.
@@ -54,8 +60,9 @@ class Sweep:
         self._queue = queue
         self._clock = clock
         self._watch = LeaseWatch(lease_seconds, clock)
-        self._ended: dict[Path, int] = {}
+        self._ended: dict[Path, dict[Path, int]] = {}
         self._missing_since: dict[str, float] = {}
+        self._left_out: dict[Path, str] = {}
 
     def __call__(self) -> list[Step]:
         """Submit what is lost and return it, oldest first; while Redis is away that is nothing."""
@@ -90,13 +97,28 @@ class Sweep:
         """Yield the next steps that nobody works on, those of the oldest training first."""
         datasets, trainings = self._stores.datasets, self._stores.trainings
         for dataset in self._open(datasets, _dataset_ended):
-            # Looked at in any case: looking is what breaks the lease of a holder that is gone.
-            held = self._watch.held(datasets.lease_file(dataset.id))
-            if dataset.submitted and not held:
-                yield Step(READ_DATASET, (dataset.id,))
+            with self._alone(datasets.directory(dataset.id)):
+                # Looked at in any case: looking is what breaks the lease of a holder that is gone.
+                held = self._watch.held(datasets.lease_file(dataset.id))
+                if dataset.submitted and not held:
+                    yield Step(READ_DATASET, (dataset.id,))
         for training in self._open(trainings, lambda record: record.state.ended):
-            yield from self._idle_steps_of(training)
+            with self._alone(trainings.directory(training.id)):
+                yield from self._idle_steps_of(training)
         self._watch.prune()
+        for directory in [left for left in self._left_out if not os.path.lexists(left)]:
+            del self._left_out[directory]
+
+    @contextmanager
+    def _alone(self, directory: Path) -> Iterator[None]:
+        """Keep what is wrong with one record from all others."""
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001 - whatever it is, the others are swept
+            reason = in_words(error)
+            if self._left_out.get(directory) != reason:
+                self._left_out[directory] = reason
+                log.warning("left out of the sweep", directory=str(directory), reason=reason)
 
     def _idle_steps_of(self, training: TrainingRecord) -> Iterator[Step]:
         trainings = self._stores.trainings
@@ -112,19 +134,20 @@ class Sweep:
 
     def _open(self, records: RecordStore[Record], ended: Callable[[Record], bool]) -> list[Record]:
         """Return the records that have not ended, oldest first; those that have are read once."""
-        found = []
-        for file in records.files():
-            try:
+        found, files = [], records.files()
+        known = self._ended.setdefault(records.root, {})
+        for gone in known.keys() - set(files):
+            del known[gone]
+        for file in files:
+            with self._alone(file.parent), suppress(FileNotFoundError):
                 written = file.stat().st_mtime_ns
-            except FileNotFoundError:
-                continue
-            if self._ended.get(file) == written or (record := records.read(file)) is None:
-                continue
-            if ended(record):
-                self._ended[file] = written
-            else:
-                found.append(record)
-        return sorted(found, key=lambda record: record.created_at)
+                if known.get(file) == written or (record := records.read(file)) is None:
+                    continue
+                if ended(record):
+                    known[file] = written
+                else:
+                    found.append((record.created_at.timestamp(), record))
+        return [record for _, record in sorted(found, key=itemgetter(0))]
 
 
 def _dataset_ended(record: DatasetRecord) -> bool:

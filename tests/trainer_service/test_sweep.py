@@ -1,12 +1,16 @@
 """The sweep, on a real Redis: what got lost is found, and what is not lost is left alone."""
 
 import json
+import os
+import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from structlog.testing import capture_logs
 
 from shared.errors import Unavailable
 from shared.lease import MAX_DEATHS, Holder, lease
+from tests.trainer_service.test_api import caller
 from trainer_service import training
 from trainer_service.bottleneck import ShardImage, ShardResult
 from trainer_service.celery_app import QUEUE, create_celery
@@ -265,6 +269,120 @@ def test_the_lease_of_a_dataset_is_looked_at_whoever_has_submitted_it(trainer, m
     monkeypatch.setattr(trainer.sweep._watch, "held", held)
     trainer.pass_time()
     assert datasets <= looked_at
+
+
+def _replaced(content):
+    def damage(file):
+        file.write_bytes(content)
+
+    return damage
+
+
+def _a_directory(file):
+    file.unlink(missing_ok=True)
+    file.mkdir()
+
+
+def _closed(file):
+    file.touch()
+    file.chmod(0)
+
+
+DAMAGES = [_replaced(b"\xff"), _replaced(b"[" * 100_000), _a_directory, _closed]
+PLANS = [_replaced(b'{"shards": -1, "precision": "f32"}'), _replaced(b'{"shards": 1e15}')]
+
+
+def skip_as_root(damage):
+    if damage is _closed and os.geteuid() == 0:
+        pytest.skip("root reads everything")
+
+
+@pytest.mark.parametrize("damage", DAMAGES + PLANS)
+@pytest.mark.parametrize("state", [State.BOTTLENECK, State.HEAD])
+def test_a_plan_that_can_not_be_read_is_made_again(trainer, damage, state):
+    skip_as_root(damage)
+    damaged, shards = trainer.planned(0)
+    trainer.stores.trainings.update(damaged, lambda record: record.enter(state))
+    lost = trainer.training(1)
+    damage(trainer.stores.trainings.directory(damaged) / "shards" / "plan.json")
+
+    assert trainer.pass_time() == [f"{PREPARE}:{damaged}", f"{PREPARE}:{lost}"]
+    shards.plan([], "f32")
+    assert shards.complete()
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_lease_that_can_not_be_read_keeps_no_other_from_being_swept(trainer, damage):
+    """What can't be opened may be somebody's, and is replaced once it has not moved for long."""
+    skip_as_root(damage)
+    damaged, lost = trainer.training(0), trainer.training(1)
+    damage(trainer.stores.trainings.lease_file(damaged))
+
+    first = trainer.pass_time(sweeps=3)
+    assert f"{PREPARE}:{lost}" in first
+    assert sorted(first + trainer.pass_time(sweeps=5)) == sorted(
+        f"{PREPARE}:{training_id}" for training_id in (damaged, lost)
+    )
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("kind", ["trainings", "datasets"])
+def test_a_file_of_a_record_that_can_not_be_read_keeps_no_other_from_being_swept(
+    trainer, damage, kind
+):
+    skip_as_root(damage)
+    lost = trainer.training(1)
+    broken = getattr(trainer.stores, kind).directory("20260101-000000-abcdef")
+    broken.mkdir(parents=True)
+    damage(broken / "record.json")
+
+    assert trainer.pass_time() == [f"{PREPARE}:{lost}"]
+
+
+def test_what_can_not_be_looked_at_is_told_once_and_again_when_it_changes(trainer, monkeypatch):
+    lost = trainer.training(1)
+    watched = trainer.sweep._watch.held
+    broken = trainer.training(0)
+    errors = ["stale"] * 3 + ["away"] * 3
+
+    def held(path):
+        if path.parent.name == broken and errors:
+            raise OSError(errors.pop())
+        return watched(path)
+
+    monkeypatch.setattr(trainer.sweep._watch, "held", held)
+    with capture_logs() as logs:
+        assert trainer.pass_time(sweeps=6) == [f"{PREPARE}:{lost}"]
+    assert trainer.pass_time() == [f"{PREPARE}:{broken}"]
+    told = [line["reason"] for line in logs if line["event"] == "left out of the sweep"]
+    assert told == ["OSError: away", "OSError: stale"]
+
+
+def test_records_with_and_without_a_time_zone_are_swept(trainer):
+    ids = [trainer.training(number) for number in range(2)]
+    file = trainer.stores.trainings.directory(ids[0]) / "record.json"
+    file.write_text(re.sub(r'("created_at": ".*?)Z"', r'\1"', file.read_text()))
+
+    assert len(trainer.pass_time()) == 2
+
+
+def test_what_has_a_broken_plan_or_lease_can_be_cancelled_and_deleted(tmp_path, redis_url):
+    trainer = Trainer(tmp_path, redis_url)
+    planned, _ = trainer.planned(0)
+    _a_directory(trainer.stores.trainings.directory(planned) / "shards" / "plan.json")
+    leased = trainer.training(1)
+    _a_directory(trainer.stores.trainings.lease_file(leased))
+    dataset = trainer.dataset(DatasetState.QUEUED, submitted=True)
+    _a_directory(trainer.stores.datasets.lease_file(dataset))
+    call = caller(TrainerSettings(store=tmp_path, redis_url=redis_url))
+
+    assert call("POST", f"/v1/trainings/{planned}/cancel").json()["state"] == "cancelled"
+    assert call("POST", f"/v1/trainings/{leased}/cancel").json()["state"] == "queued"
+    assert call("DELETE", f"/v1/datasets/{dataset}").status_code == 409
+    trainer.pass_time(sweeps=6)
+    assert call("POST", f"/v1/trainings/{leased}/cancel").json()["state"] == "cancelled"
+    for path in (f"trainings/{planned}", f"trainings/{leased}", f"datasets/{dataset}"):
+        assert call("DELETE", f"/v1/{path}").status_code == 204
 
 
 def test_a_record_that_can_not_be_read_keeps_no_other_from_being_swept(trainer):
