@@ -1,11 +1,15 @@
 """The queue: Celery on Redis, JSON only, results in the store instead of a backend."""
 
 from celery import Celery
+from kombu.transport import TRANSPORT_ALIASES
 
 from trainer_service.settings import TrainerSettings
 
 QUEUE = "trainings"
 VISIBILITY_SECONDS = 30 * 86_400
+
+for scheme in ("redis", "rediss"):
+    TRANSPORT_ALIASES[scheme] = "trainer_service.transport:Transport"
 
 
 def create_celery(settings: TrainerSettings) -> Celery:
@@ -23,6 +27,11 @@ def create_celery(settings: TrainerSettings) -> Celery:
         worker_proc_alive_timeout=120,
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
+        # Not only a Redis that is away: one that refuses may take writes again, too.
+        broker_channel_error_retry=True,
+        worker_consumer="trainer_service.consumer:PatientConsumer",
+        # Nobody commands workers from afar; so nothing that is published can disturb them.
+        worker_enable_remote_control=False,
         broker_transport_options={
             "socket_connect_timeout": 3,
             "socket_timeout": 5,

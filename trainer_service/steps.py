@@ -6,6 +6,7 @@ PREPARE = "training.prepare"
 EXTRACT_SHARD = "training.extract_shard"
 FINISH = "training.finish"
 READ_DATASET = "dataset.read"
+TASKS = (PREPARE, EXTRACT_SHARD, FINISH, READ_DATASET)
 
 
 class Step(NamedTuple):

@@ -19,7 +19,7 @@ from shared.lease import LeaseWatch
 from shared.logs import get_logger
 from trainer_service.next_steps import next_steps
 from trainer_service.outcome import in_words
-from trainer_service.queue import QueueView, TaskQueue
+from trainer_service.queue import QueueView, TaskQueue, trouble
 from trainer_service.record_store import Record, RecordStore
 from trainer_service.schemas import DatasetRecord, DatasetState, TrainingRecord
 from trainer_service.shards import Shards
@@ -63,6 +63,7 @@ class Sweep:
         self._ended: dict[Path, dict[Path, int]] = {}
         self._missing_since: dict[str, float] = {}
         self._left_out: dict[Path, str] = {}
+        self._told: str | None = None
 
     def __call__(self) -> list[Step]:
         """Submit what is lost and return it, oldest first; while Redis is away that is nothing."""
@@ -75,15 +76,20 @@ class Sweep:
             lost = [step for step in lost if step.id not in queued]
             self._queue.submit(lost)
         except (RedisError, Unavailable) as error:
-            log.warning(
-                "lost steps are looked for later: Redis can't be reached", reason=str(error)
-            )
+            self._tell(trouble(error) if isinstance(error, RedisError) else error.detail)
             return []
+        self._told = None
         for step in lost:
             log.warning("lost and submitted again", step=step.id)
             del self._missing_since[step.id]
         STEPS_LOST.inc(len(lost))
         return lost
+
+    def _tell(self, reason: str) -> None:
+        """Log what keeps lost steps from being submitted, once until it is over."""
+        if self._told != reason:
+            log.warning("lost steps are submitted later", reason=reason)
+        self._told = reason
 
     def _lost(self, idle: list[Step]) -> list[Step]:
         """Return the steps that have been neither worked on nor queued for an interval."""

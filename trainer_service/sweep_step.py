@@ -45,7 +45,7 @@ class SweepStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery is unt
         self._timer = consumer.timer.call_repeatedly(self._sweep.interval, self._turn)
 
     def _turn(self) -> None:
-        with suppress(RedisError, OSError):
+        with suppress(RedisError, OSError):  # then the consumer has it, too, and says so
             self._view.sign_in(WORKER, self._lease_seconds)
         try:
             self._sweep()
