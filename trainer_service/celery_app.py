@@ -2,10 +2,14 @@
 
 from celery import Celery
 from kombu.transport import TRANSPORT_ALIASES
+from kombu.transport.redis import Channel
 
 from trainer_service.settings import TrainerSettings
+from trainer_service.steps import PRIORITIES
 
 QUEUE = "trainings"
+#: The lists in Redis that Celery's transport makes of the queue, one for each priority.
+QUEUE_KEYS = tuple(f"{QUEUE}{Channel.sep}{level}" if level else QUEUE for level in PRIORITIES)
 VISIBILITY_SECONDS = 30 * 86_400
 
 for scheme in ("redis", "rediss"):
@@ -38,6 +42,7 @@ def create_celery(settings: TrainerSettings) -> Celery:
             # What is taken from a worker that has gone is found by the sweep; the transport's own
             # timeout would only hand out long tasks twice.
             "visibility_timeout": VISIBILITY_SECONDS,
+            "priority_steps": list(PRIORITIES),
         },
         worker_send_task_events=False,
         worker_hijack_root_logger=False,

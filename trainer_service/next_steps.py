@@ -1,13 +1,21 @@
-"""Which steps of a training come next; its record and its shards alone tell."""
+"""Which steps of a training come next; its record, its dataset and its shards alone tell."""
 
-from trainer_service.schemas import State, TrainingRecord
+from trainer_service.schemas import DatasetRecord, DatasetState, State, TrainingRecord
 from trainer_service.shards import Shards
-from trainer_service.steps import EXTRACT_SHARD, FINISH, PREPARE, Step
+from trainer_service.steps import EXTRACT_SHARD, FINISH, PREPARE, READ_DATASET, Step
 
 
-def next_steps(record: TrainingRecord, shards: Shards) -> list[Step]:
-    """Return what has to be done next for a training that has not ended."""
+def next_steps(record: TrainingRecord, shards: Shards, *, waits: bool = False) -> list[Step]:
+    """Return what has to be done next for a training that has not ended.
+
+    Args:
+        record: the training.
+        shards: its shards.
+        waits: whether it waits for its dataset, which is not read yet.
+    """
     if needs_plan(record, shards):
+        if waits:
+            return [Step(READ_DATASET, (record.dataset.id,))]
         return [Step(PREPARE, (record.id,))]
     unfinished = shards.unfinished()
     if unfinished:
@@ -18,3 +26,8 @@ def next_steps(record: TrainingRecord, shards: Shards) -> list[Step]:
 def needs_plan(record: TrainingRecord, shards: Shards) -> bool:
     """Tell whether it is yet to be found out which shards there are."""
     return record.state in {State.QUEUED, State.PREPARING} or shards.count() is None
+
+
+def must_be_read(dataset: DatasetRecord) -> bool:
+    """Tell whether a dataset is yet to be read; one that failed is read anew when that is asked."""
+    return dataset.state in {DatasetState.QUEUED, DatasetState.READING}

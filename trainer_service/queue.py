@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable
+from itertools import chain
 
 import redis
 from celery import Celery
@@ -11,7 +12,7 @@ from redis.exceptions import ResponseError
 
 from shared.errors import Unavailable
 from shared.logs import get_logger, request_id
-from trainer_service.celery_app import QUEUE
+from trainer_service.celery_app import QUEUE_KEYS
 from trainer_service.steps import PREPARE, READ_DATASET, Step
 
 #: A connection that was open when Redis restarted is found broken only by using it.
@@ -63,6 +64,7 @@ class TaskQueue:
                 step.task,
                 args=step.arguments,
                 task_id=step.id,
+                priority=step.priority,
                 headers={"request_id": came_from} if came_from else {},
                 retry=True,
                 retry_policy=RETRY,
@@ -82,7 +84,7 @@ class WorkerQueue(TaskQueue):
 
 
 class QueueView:
-    """What lies on the queue, as Celery's Redis transport keeps it: a list of JSON messages."""
+    """What lies on the queue, as Celery's Redis transport keeps it: lists of JSON messages."""
 
     def __init__(self, client: redis.Redis) -> None:
         self._client = client
@@ -93,7 +95,10 @@ class QueueView:
         Raises:
             RedisError: Redis is away.
         """
-        messages = self._client.lrange(QUEUE, 0, -1)
+        with self._client.pipeline() as pipeline:
+            for key in QUEUE_KEYS:
+                pipeline.lrange(key, 0, -1)
+            messages = chain.from_iterable(pipeline.execute())
         return set(filter(None, map(_step_id, messages)))
 
     def length(self) -> int:
@@ -102,7 +107,7 @@ class QueueView:
         Raises:
             RedisError: Redis is away.
         """
-        return self._client.llen(QUEUE)
+        return sum(self._client.llen(key) for key in QUEUE_KEYS)
 
     def unreadable(self) -> int:
         """Return how many of the lines that were set aside are kept.

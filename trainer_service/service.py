@@ -33,6 +33,7 @@ from trainer_service.schemas import (
     ArchitectureStatus,
     DatasetPath,
     DatasetRecord,
+    DatasetState,
     ModelStatus,
     State,
     TrainingDataset,
@@ -446,9 +447,16 @@ def _dataset_of(
 
 def _existing(trainer: Trainer, dataset_id: str) -> DatasetRecord:
     record = trainer.stores.datasets.get(dataset_id)
-    if record.error is not None and not record.error.transient:
+    if record.error is None:
+        return record
+    if not record.error.transient:
         raise InvalidRequest(f"dataset: {dataset_id} can't be trained on: {record.error.detail}")
-    return record
+    return trainer.stores.datasets.update(dataset_id, _read_anew)
+
+
+def _read_anew(record: DatasetRecord) -> None:
+    if record.state == DatasetState.FAILED:
+        record.state, record.error = DatasetState.QUEUED, None
 
 
 def _new_training(

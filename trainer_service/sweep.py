@@ -7,7 +7,7 @@ with a Redis that was emptied, or because Redis was away when it was to be submi
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager, suppress
 from operator import itemgetter
 from pathlib import Path
@@ -17,14 +17,15 @@ from redis import RedisError
 from shared.errors import Unavailable
 from shared.lease import LeaseWatch
 from shared.logs import get_logger
-from trainer_service.next_steps import next_steps
+from trainer_service.next_steps import must_be_read, next_steps
 from trainer_service.outcome import in_words
 from trainer_service.queue import QueueView, TaskQueue, trouble
 from trainer_service.record_store import Record, RecordStore
-from trainer_service.schemas import DatasetRecord, DatasetState, TrainingRecord
+from trainer_service.schemas import TrainingRecord
 from trainer_service.shards import Shards
 from trainer_service.steps import EXTRACT_SHARD, READ_DATASET, Step
 from trainer_service.stores import Stores
+from trainer_service.waiting import WaitingTrainings
 from trainer_service.work_metrics import STEPS_LOST
 
 #: A sweep every so many parts of the lease, and a step is lost when it is missing for as long.
@@ -68,7 +69,7 @@ class Sweep:
     def __call__(self) -> list[Step]:
         """Submit what is lost and return it, oldest first; while Redis is away that is nothing."""
         try:
-            lost = self._lost(list(self._idle_steps()))
+            lost = self._lost(list(dict.fromkeys(self._idle_steps())))
             if not lost or not self._view.claim(self.interval):
                 return []
             # Another process may have swept since.
@@ -102,15 +103,16 @@ class Sweep:
     def _idle_steps(self) -> Iterator[Step]:
         """Yield the next steps that nobody works on, those of the oldest training first."""
         datasets, trainings = self._stores.datasets, self._stores.trainings
-        for dataset in self._open(datasets, _dataset_ended):
+        held: dict[str, bool] = {}
+        for dataset in self._open(datasets, lambda record: not must_be_read(record)):
             with self._alone(datasets.directory(dataset.id)):
                 # Looked at in any case: looking is what breaks the lease of a holder that is gone.
-                held = self._watch.held(datasets.lease_file(dataset.id))
-                if dataset.submitted and not held:
+                held[dataset.id] = self._watch.held(datasets.lease_file(dataset.id))
+                if dataset.submitted and not held[dataset.id]:
                     yield Step(READ_DATASET, (dataset.id,))
         for training in self._open(trainings, lambda record: record.state.ended):
             with self._alone(trainings.directory(training.id)):
-                yield from self._idle_steps_of(training)
+                yield from self._idle_steps_of(training, held)
         self._watch.prune()
         for directory in [left for left in self._left_out if not os.path.lexists(left)]:
             del self._left_out[directory]
@@ -126,17 +128,30 @@ class Sweep:
                 self._left_out[directory] = reason
                 log.warning("left out of the sweep", directory=str(directory), reason=reason)
 
-    def _idle_steps_of(self, training: TrainingRecord) -> Iterator[Step]:
+    def _idle_steps_of(self, training: TrainingRecord, held: dict[str, bool]) -> Iterator[Step]:
+        """Yield those of a training.
+
+        Args:
+            training: which.
+            held: the datasets that are not read yet, with whether somebody reads them.
+        """
         trainings = self._stores.trainings
         shards = Shards(trainings.directory(training.id))
         if self._watch.held(trainings.lease_file(training.id)):
             return
-        for step in next_steps(training, shards):
+        for step in next_steps(training, shards, waits=self._waits(training, held)):
+            if step.task == READ_DATASET and held[training.dataset.id]:
+                continue
             if step.task == EXTRACT_SHARD:
                 number = int(step.arguments[1])
                 if self._watch.held(shards.lease_file(number)):
                     continue
             yield step
+
+    def _waits(self, training: TrainingRecord, unread: Container[str]) -> bool:
+        if training.dataset.id not in unread:
+            return False
+        return training.id in WaitingTrainings(self._stores.datasets.directory(training.dataset.id))
 
     def _open(self, records: RecordStore[Record], ended: Callable[[Record], bool]) -> list[Record]:
         """Return the records that have not ended, oldest first; those that have are read once."""
@@ -154,7 +169,3 @@ class Sweep:
                 else:
                     found.append((record.created_at.timestamp(), record))
         return [record for _, record in sorted(found, key=itemgetter(0))]
-
-
-def _dataset_ended(record: DatasetRecord) -> bool:
-    return record.state in {DatasetState.READY, DatasetState.FAILED}

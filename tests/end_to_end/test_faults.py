@@ -118,7 +118,8 @@ def holders(stack, record):
     """Return the processes that hold a lease of the training, or died holding one."""
     found = []
     directory = stack.settings.store / "trainings" / record["id"]
-    for file in (directory / ".lease", *directory.glob("shards/*.lease")):
+    dataset = stack.settings.store / "datasets" / record["dataset"]["id"]
+    for file in (dataset / ".lease", directory / ".lease", *directory.glob("shards/*.lease")):
         try:
             pid = json.loads(file.read_bytes())["pid"]
             os.kill(pid, 0)

@@ -13,7 +13,7 @@ from shared.lease import MAX_DEATHS, Holder, lease
 from tests.trainer_service.test_api import caller
 from trainer_service import training
 from trainer_service.bottleneck import ShardImage, ShardResult
-from trainer_service.celery_app import QUEUE, create_celery
+from trainer_service.celery_app import QUEUE_KEYS, create_celery
 from trainer_service.event_log import connect
 from trainer_service.progress import ProgressBoard
 from trainer_service.queue import QueueView, TaskQueue, WorkerQueue
@@ -28,9 +28,10 @@ from trainer_service.schemas import (
 )
 from trainer_service.settings import TrainerSettings
 from trainer_service.shards import Shards
-from trainer_service.steps import PREPARE, Step
+from trainer_service.steps import EXTRACT_SHARD, FINISH, PREPARE, READ_DATASET, Step
 from trainer_service.stores import Stores
 from trainer_service.sweep import Sweep
+from trainer_service.waiting import WaitingTrainings
 from trainer_service.worker_context import Worker
 
 pytestmark = pytest.mark.integration
@@ -59,8 +60,8 @@ class Trainer:
 
     def queued(self):
         """Return the ids on the queue in the order in which workers will get them."""
-        messages = self.redis.lrange(QUEUE, 0, -1)
-        return [json.loads(message)["headers"]["id"] for message in reversed(messages)]
+        lists = [reversed(self.redis.lrange(key, 0, -1)) for key in QUEUE_KEYS]
+        return [json.loads(message)["headers"]["id"] for messages in lists for message in messages]
 
     def pass_time(self, sweeps=2):
         """Sweep as often as a worker does in so many intervals; return what was submitted."""
@@ -72,7 +73,7 @@ class Trainer:
             self.now += self.sweep.interval
         return submitted
 
-    def training(self, number, state=State.QUEUED):
+    def training(self, number, state=State.QUEUED, dataset="20260101-000000-aaaaaa"):
         at = START + timedelta(seconds=number)
         record = TrainingRecord(
             # Ids of one second are in no order.
@@ -81,7 +82,7 @@ class Trainer:
             model="m",
             architecture="efficientnet_lite0",
             state=state,
-            dataset=TrainingDataset(id="20260101-000000-aaaaaa"),
+            dataset=TrainingDataset(id=dataset),
             transitions=[Transition(state=state, at=at)],
             request=TrainingRequest(),
         )
@@ -202,6 +203,31 @@ def test_datasets_that_were_submitted_by_themselves_are_read(trainer):
         assert set(trainer.pass_time()) == {f"dataset.read:{queued}", f"dataset.read:{reading}"}
 
 
+def test_a_dataset_that_trainings_wait_for_is_read_once(trainer):
+    dataset = trainer.dataset(DatasetState.QUEUED, submitted=False)
+    waiting = WaitingTrainings(trainer.stores.datasets.directory(dataset))
+    for number in range(2):
+        waiting.add(trainer.training(number, dataset=dataset))
+    later = trainer.training(2, dataset=dataset)
+    read = f"{READ_DATASET}:{dataset}"
+
+    assert trainer.pass_time(sweeps=20) == [read, f"{PREPARE}:{later}"]
+    trainer.redis.flushall()
+    with trainer.stores.datasets.lease(dataset):
+        assert trainer.pass_time() == [f"{PREPARE}:{later}"]
+    assert trainer.pass_time() == [read]
+
+
+def test_trainings_that_nobody_told_of_their_dataset_are_prepared(trainer):
+    dataset = trainer.dataset(DatasetState.READY, submitted=False)
+    waiting = WaitingTrainings(trainer.stores.datasets.directory(dataset))
+    ids = [trainer.training(number, dataset=dataset) for number in range(2)]
+    for training_id in ids:
+        waiting.add(training_id)
+
+    assert trainer.pass_time() == [f"{PREPARE}:{training_id}" for training_id in ids]
+
+
 def test_two_workers_that_sweep_at_once_submit_once(trainer):
     ids = {f"{PREPARE}:{trainer.training(number)}" for number in range(5)}
     other = trainer.another_sweep()
@@ -255,6 +281,31 @@ def test_the_view_shows_what_celery_has_queued(trainer):
     steps = [Step("training.extract_shard", ("20260101-000000-aaaaaa", 3)), Step("x", ())]
     trainer.queue.submit(steps)
     assert view.steps() == {"training.extract_shard:20260101-000000-aaaaaa:3", "x"}
+    assert view.length() == 2
+    for line in ("no json", "[]", '{"headers": 1}', "[" * 100_000, b"\xff"):
+        trainer.redis.lpush(QUEUE_KEYS[0], line)
+    assert view.steps() == {"training.extract_shard:20260101-000000-aaaaaa:3", "x"}
+
+
+def test_short_steps_are_taken_before_shards_and_of_equals_the_oldest(trainer, redis_url, tmp_path):
+    app = create_celery(TrainerSettings(store=tmp_path, redis_url=redis_url))
+    shards = [Step(EXTRACT_SHARD, ("20260101-000000-aaaaaa", number)) for number in range(3)]
+    trainer.queue.submit(shards[:1])
+    # As it lies there from a version without priorities.
+    old = trainer.redis.rpop(QUEUE_KEYS[1])
+    trainer.redis.lpush(QUEUE_KEYS[0], old)
+    trainer.queue.submit(shards[1:])
+    short = [Step(task, ("20260101-000000-bbbbbb",)) for task in (READ_DATASET, FINISH, PREPARE)]
+    trainer.queue.submit(short)
+
+    taken = []
+    with app.connection_for_read() as connection:
+        consumer = app.amqp.TaskConsumer(connection)
+        consumer.on_message = lambda message: taken.append(message.headers["id"])
+        with consumer:
+            while len(taken) < len(shards + short):
+                connection.drain_events(timeout=10)
+    assert taken == [step.id for step in (*shards[:1], *short, *shards[1:])]
 
 
 def test_the_lease_of_a_dataset_is_looked_at_whoever_has_submitted_it(trainer, monkeypatch):
