@@ -107,7 +107,10 @@ class QueueView:
         Raises:
             RedisError: Redis is away.
         """
-        return sum(self._client.llen(key) for key in QUEUE_KEYS)
+        with self._client.pipeline() as pipeline:
+            for key in QUEUE_KEYS:
+                pipeline.llen(key)
+            return sum(pipeline.execute())
 
     def unreadable(self) -> int:
         """Return how many of the lines that were set aside are kept.

@@ -9,8 +9,11 @@ READ_DATASET = "dataset.read"
 TASKS = (PREPARE, EXTRACT_SHARD, FINISH, READ_DATASET)
 
 
-#: Of what waits, the steps of the first of these are taken first; within one, the oldest.
-SHORT, LONG = PRIORITIES = (0, 1)
+#: Of what waits, the steps of the first of these are taken first; within one, the oldest. Celery's
+#: transport has ten.
+PRIORITIES = tuple(range(10))
+#: So many shards of each training have the same priority; the next ones have the next.
+SHARDS_IN_A_ROW = 8
 
 
 class Step(NamedTuple):
@@ -25,5 +28,7 @@ class Step(NamedTuple):
 
     @property
     def priority(self) -> int:
-        """A training may have hundreds of shards; other steps don't wait for all of them."""
-        return LONG if self.task == EXTRACT_SHARD else SHORT
+        """A training may have hundreds of shards: no other waits for all of them."""
+        if self.task != EXTRACT_SHARD:
+            return PRIORITIES[0]
+        return min(1 + int(self.arguments[1]) // SHARDS_IN_A_ROW, PRIORITIES[-1])

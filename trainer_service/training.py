@@ -10,7 +10,7 @@ from shared.architectures import find_architecture
 from shared.lease import Lease, lease, require_survivable
 from shared.logs import bind, get_logger
 from trainer_service import reading, weights
-from trainer_service.bottleneck import ShardImage
+from trainer_service.bottleneck import ShardImage, ShardResult
 from trainer_service.cancellation import CancellationWatch
 from trainer_service.dataset.records import ImageRecord
 from trainer_service.extractors import extractor_for, feature_store, planned_precision
@@ -154,11 +154,17 @@ def _compute_shard(
         watch()
         ticker(done)
 
-    precision = shards.precision()
+    precision, planned = shards.precision(), shards.images(number)
+    features_of = feature_store(worker.settings, architecture, resolved, precision)
+    if features_of.holds([image.sha256 for image in planned]):
+        # Another training on the same images has computed them since this one was planned.
+        shards.finish(number, ShardResult(computed=0, seconds=0, rejected={}))
+        FEATURES.labels("reused").inc(len(planned))
+        ticker(len(planned), last=True)
+        return
     extractor = extractor_for(worker, architecture, resolved, precision)
-    images, features, result = extractor.extract(shards.images(number), advance)
+    images, features, result = extractor.extract(planned, advance)
     if images:
-        features_of = feature_store(worker.settings, architecture, resolved, precision)
         features_of.write(images, features, result.seconds)
     held.require()
     shards.finish(number, result)

@@ -3,6 +3,7 @@
 import zipfile
 from datetime import UTC, datetime
 
+import numpy as np
 import pytest
 
 from shared.errors import InvalidDataset
@@ -11,6 +12,7 @@ from shared.lease import MAX_DEATHS, Holder
 from tests.tiny_model import picture
 from tests.trainer_service.test_api import caller
 from trainer_service import reading, reading_step, training
+from trainer_service.bottleneck import ShardResult
 from trainer_service.datasets import UPLOAD_FILE, new_dataset
 from trainer_service.event_log import connect
 from trainer_service.progress import ProgressBoard
@@ -23,6 +25,7 @@ from trainer_service.schemas import (
     Transition,
 )
 from trainer_service.settings import TrainerSettings
+from trainer_service.shards import Shards
 from trainer_service.steps import PREPARE, READ_DATASET, Step
 from trainer_service.stores import Stores
 from trainer_service.waiting import WaitingTrainings
@@ -280,3 +283,33 @@ def test_a_dataset_that_is_no_more_fails_all_that_waited(scene, damage):
     scene.read()
     training.prepare(scene.worker, training_id)
     assert scene.state(training_id) == State.FAILED
+
+
+class Extractor:
+    """Computes nothing, and counts for how many images."""
+
+    def __init__(self):
+        self.images = 0
+
+    def extract(self, images, _):
+        self.images += len(images)
+        names = [image.sha256 for image in images]
+        result = ShardResult(computed=len(images), seconds=1, rejected={})
+        return names, np.zeros((len(images), 4), np.float32), result
+
+
+def test_what_another_training_has_computed_meanwhile_is_not_computed_again(scene, monkeypatch):
+    """Both were planned before anything was computed: short steps overtake shards."""
+    extractor = Extractor()
+    monkeypatch.setattr(training, "extractor_for", lambda *_: extractor)
+    trainings = [scene.one_that_waits(), scene.one_that_waits()]
+    scene.read()
+    for step in (training.prepare, lambda *about: training.extract_shard(*about, 0)):
+        for training_id in trainings:
+            step(scene.worker, training_id)
+
+    assert extractor.images == IMAGES
+    for training_id in trainings:
+        assert Shards(scene.stores.trainings.directory(training_id)).complete()
+        progress = scene.worker.board.read(training_id, State.BOTTLENECK)
+        assert (progress.done, progress.total) == (IMAGES, IMAGES)

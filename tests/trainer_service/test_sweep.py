@@ -287,25 +287,46 @@ def test_the_view_shows_what_celery_has_queued(trainer):
     assert view.steps() == {"training.extract_shard:20260101-000000-aaaaaa:3", "x"}
 
 
-def test_short_steps_are_taken_before_shards_and_of_equals_the_oldest(trainer, redis_url, tmp_path):
-    app = create_celery(TrainerSettings(store=tmp_path, redis_url=redis_url))
-    shards = [Step(EXTRACT_SHARD, ("20260101-000000-aaaaaa", number)) for number in range(3)]
-    trainer.queue.submit(shards[:1])
-    # As it lies there from a version without priorities.
-    old = trainer.redis.rpop(QUEUE_KEYS[1])
-    trainer.redis.lpush(QUEUE_KEYS[0], old)
-    trainer.queue.submit(shards[1:])
-    short = [Step(task, ("20260101-000000-bbbbbb",)) for task in (READ_DATASET, FINISH, PREPARE)]
-    trainer.queue.submit(short)
-
+def _taken(app, count):
+    """Return the ids of so many steps, as a worker fetches them."""
     taken = []
     with app.connection_for_read() as connection:
         consumer = app.amqp.TaskConsumer(connection)
         consumer.on_message = lambda message: taken.append(message.headers["id"])
         with consumer:
-            while len(taken) < len(shards + short):
+            while len(taken) < count:
                 connection.drain_events(timeout=10)
-    assert taken == [step.id for step in (*shards[:1], *short, *shards[1:])]
+    return taken
+
+
+def _shards(training_id, count):
+    return [Step(EXTRACT_SHARD, (training_id, number)) for number in range(count)]
+
+
+def test_short_steps_are_taken_before_shards_and_of_equals_the_oldest(trainer, redis_url, tmp_path):
+    app = create_celery(TrainerSettings(store=tmp_path, redis_url=redis_url))
+    large, small = (_shards(f"20260101-000000-{name * 6}", 3) for name in "ab")
+    trainer.queue.submit(large[:1])
+    # As it lies there from a version without priorities.
+    trainer.redis.lpush(QUEUE_KEYS[0], trainer.redis.rpop(QUEUE_KEYS[1]))
+    trainer.queue.submit(large[1:])
+    short = [Step(task, ("20260101-000000-bbbbbb",)) for task in (READ_DATASET, FINISH, PREPARE)]
+    trainer.queue.submit(short)
+    trainer.queue.submit(small)
+
+    expected = [step.id for step in (large[0], *short, *large[1:], *small)]
+    assert _taken(app, len(expected)) == expected
+
+
+def test_a_small_training_does_not_wait_for_all_shards_of_a_large_one(trainer, redis_url, tmp_path):
+    app = create_celery(TrainerSettings(store=tmp_path, redis_url=redis_url))
+    large, small = _shards("20260101-000000-aaaaaa", 391), _shards("20260101-000000-bbbbbb", 2)
+    trainer.queue.submit(large)
+    trainer.queue.submit(small)
+    assert QueueView(trainer.redis).length() == len(large + small)
+
+    expected = [step.id for step in (*large[:8], *small, *large[8:])]
+    assert _taken(app, len(expected)) == expected
 
 
 def test_the_lease_of_a_dataset_is_looked_at_whoever_has_submitted_it(trainer, monkeypatch):
