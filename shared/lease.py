@@ -6,6 +6,7 @@ and the file server keeps its lock, or it hangs.
 """
 
 import fcntl
+import io
 import os
 import random
 import secrets
@@ -149,7 +150,7 @@ class LeaseWatch:
             self._last.pop(path, None)
             return False
         except OSError as error:
-            if not is_fault_of_the_file(error):
+            if not _is_no_lease(error):
                 raise
             return self._unopened(path, error)
         with file:
@@ -170,7 +171,7 @@ class LeaseWatch:
             return True
         if path.is_dir():
             path.rename(path.with_name(f"{path.name}.unusable-{secrets.token_hex(4)}"))
-        self._replace(path, f"{type(error).__name__}: {error.strerror}")
+        self._replace(path, f"{type(error).__name__}: {error}")
         return False
 
     def _beats(self, path: Path, status: os.stat_result) -> bool:
@@ -188,6 +189,11 @@ class LeaseWatch:
         self._last.pop(path, None)
 
 
+def _is_no_lease(error: OSError) -> bool:
+    """Tell whether something else lies there, a pipe for one, and not only for now."""
+    return isinstance(error, io.UnsupportedOperation) or is_fault_of_the_file(error)
+
+
 def _lock(path: Path) -> IO[str] | None:
     deadline = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < deadline:
@@ -196,7 +202,7 @@ def _lock(path: Path) -> IO[str] | None:
         except FileNotFoundError:
             return None
         except OSError as error:
-            if is_fault_of_the_file(error) and os.path.lexists(path):
+            if _is_no_lease(error) and os.path.lexists(path):
                 return None
             raise
         if try_lock(file):

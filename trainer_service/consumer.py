@@ -1,7 +1,6 @@
 """Celery's consumer, which goes on trying whatever Redis says, at growing intervals."""
 
 import time
-from typing import Any
 
 from celery.worker.consumer import Consumer
 from celery.worker.state import maybe_shutdown
@@ -12,7 +11,7 @@ from trainer_service.work_metrics import QUEUE_ERRORS
 
 FIRST_SECONDS = 0.5
 LONGEST_SECONDS = 30.0
-#: Who has been connected for so long has done work meanwhile: the next trouble is a new one.
+#: After so long without trouble the next is a new one.
 WELL_SECONDS = 60.0
 LOOK_SECONDS = 0.2
 
@@ -26,14 +25,9 @@ class PatientConsumer(Consumer):  # type: ignore[misc]  # Celery is untyped
     it may be a replica, out of memory, or unable to save, would be asked without a pause.
     """
 
-    _connected_at = 0.0
+    _trouble_at = 0.0
     _pause = FIRST_SECONDS
     _told: str | None = None
-
-    def connect(self) -> Any:
-        connection = super().connect()
-        self._connected_at = time.monotonic()
-        return connection
 
     def on_ready(self) -> None:
         super().on_ready()
@@ -49,13 +43,14 @@ class PatientConsumer(Consumer):  # type: ignore[misc]  # Celery is untyped
 
     def _wait(self, exc: Exception) -> None:
         QUEUE_ERRORS.inc()
-        if time.monotonic() - self._connected_at > WELL_SECONDS:
+        if time.monotonic() - self._trouble_at > WELL_SECONDS:
             self._pause, self._told = FIRST_SECONDS, None
         if self._told != (reason := trouble(exc)):
             self._told = reason
             log.error("the queue can't be used: trying again and again", reason=reason)
         _sleep(self._pause)
         self._pause = min(LONGEST_SECONDS, self._pause * 2)
+        self._trouble_at = time.monotonic()
 
 
 def _sleep(seconds: float) -> None:

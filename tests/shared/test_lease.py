@@ -154,7 +154,7 @@ def _closed(path):
     path.touch(mode=0o000)
 
 
-@pytest.mark.parametrize("put", [_directory, _closed])
+@pytest.mark.parametrize("put", [_directory, _closed, os.mkfifo])
 def test_what_can_not_be_opened_counts_as_held_until_it_did_not_move_for_long(tmp_path, path, put):
     if put is _closed and os.geteuid() == 0:
         pytest.skip("root opens everything")
