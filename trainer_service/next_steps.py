@@ -1,6 +1,6 @@
 """Which steps of a training come next; its record, its dataset and its shards alone tell."""
 
-from trainer_service.schemas import DatasetRecord, DatasetState, State, TrainingRecord
+from trainer_service.schemas import State, TrainingRecord
 from trainer_service.shards import Shards
 from trainer_service.steps import EXTRACT_SHARD, FINISH, PREPARE, READ_DATASET, Step
 
@@ -26,8 +26,3 @@ def next_steps(record: TrainingRecord, shards: Shards, *, waits: bool = False) -
 def needs_plan(record: TrainingRecord, shards: Shards) -> bool:
     """Tell whether it is yet to be found out which shards there are."""
     return record.state in {State.QUEUED, State.PREPARING} or shards.count() is None
-
-
-def must_be_read(dataset: DatasetRecord) -> bool:
-    """Tell whether a dataset is yet to be read; one that failed is read anew when that is asked."""
-    return dataset.state in {DatasetState.QUEUED, DatasetState.READING}

@@ -1,20 +1,19 @@
 """How a worker reads datasets and finds their images again."""
 
-import math
 from collections.abc import Callable
 from pathlib import Path
 
 from shared.errors import InvalidDataset, TooLarge, TrainingCancelled
 from shared.images import ImageLimits
-from shared.lease import Lease, LeaseWatch, WorkersDied, require_survivable
+from shared.lease import Lease, WorkersDied, require_survivable
 from trainer_service.dataset.reader import read_dataset
 from trainer_service.dataset.records import DatasetLimits, ImageRecord, image_path, load_images
 from trainer_service.datasets import UPLOAD_FILE, locate
-from trainer_service.next_steps import must_be_read
 from trainer_service.outcome import in_words
 from trainer_service.record_store import RecordStore
 from trainer_service.schemas import DatasetRecord, DatasetState, ErrorInfo, RejectedImage
 from trainer_service.settings import TrainerSettings
+from trainer_service.waiting import must_be_read
 from trainer_service.work_metrics import IMAGES_REJECTED
 
 
@@ -79,10 +78,6 @@ def read(
             held.require()
             _record_failure(datasets, dataset_id, error)
             raise
-
-
-def is_being_read(datasets: RecordStore[DatasetRecord], dataset_id: str) -> bool:
-    return LeaseWatch(math.inf).held(datasets.lease_file(dataset_id))
 
 
 def _read(

@@ -6,12 +6,11 @@ from shared.errors import HeadstartError, NotFound, TrainingCancelled, TrainingE
 from shared.lease import LeaseLost
 from shared.logs import get_logger
 from trainer_service import reading
-from trainer_service.next_steps import must_be_read
 from trainer_service.outcome import end
 from trainer_service.progress import Ticker
 from trainer_service.schemas import DatasetRecord, State, TrainingRecord
 from trainer_service.steps import PREPARE, READ_DATASET, Step
-from trainer_service.waiting import WaitingTrainings
+from trainer_service.waiting import WaitingTrainings, must_be_read
 from trainer_service.worker_context import Worker
 
 #: Seconds between two looks at the trainings that wait.
@@ -23,6 +22,7 @@ log = get_logger(__name__)
 def read_dataset(worker: Worker, dataset_id: str) -> None:
     """Read a dataset unless another process is at it, and submit what waits for it."""
     audience = Audience(worker, dataset_id)
+    audience.begin()
     if _read(worker, dataset_id, audience):
         audience.submit()
 
@@ -63,8 +63,6 @@ def wait_for_dataset(worker: Worker, training: TrainingRecord) -> bool:
         waiting.discard(training.id)
         return False
     waiting.add(training.id)
-    if reading.is_being_read(datasets, dataset.id):
-        worker.stores.trainings.update(training.id, lambda record: record.enter(State.PREPARING))
     # Also while it is being read: it may be ready by now, and nobody have seen this one wait.
     worker.submit.submit([Step(READ_DATASET, (dataset.id,))])
     return True
@@ -90,6 +88,11 @@ class Audience:
         for ticker in self._tickers.values():
             ticker(done, last=done == total, total=total)
 
+    def begin(self) -> None:
+        """Tell all that wait that it is their turn."""
+        for training_id in self._open():
+            self._enter(training_id)
+
     def submit(self) -> None:
         """Submit the next step of all that wait, those first that have waited longest."""
         for training_id in self._open():
@@ -106,14 +109,19 @@ class Audience:
         self._tickers = {key: self._tickers[key] for key in there if key in self._tickers}
 
     def _join(self, training_id: str, total: int) -> None:
+        if self._enter(training_id):
+            self._worker.board.start(training_id, State.PREPARING, total)
+            self._tickers[training_id] = Ticker(self._worker.board, training_id)
+
+    def _enter(self, training_id: str) -> bool:
+        """Tell whether it is still there to be told."""
         try:
             self._worker.stores.trainings.update(
                 training_id, lambda record: record.enter(State.PREPARING)
             )
         except (TrainingEnded, NotFound):
-            return
-        self._worker.board.start(training_id, State.PREPARING, total)
-        self._tickers[training_id] = Ticker(self._worker.board, training_id)
+            return False
+        return True
 
     def _wanted(self) -> DatasetRecord:
         return self._worker.stores.datasets.get(self._dataset_id)

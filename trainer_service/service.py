@@ -44,6 +44,7 @@ from trainer_service.schemas import (
 )
 from trainer_service.settings import TrainerSettings
 from trainer_service.stores import Stores
+from trainer_service.waiting import WaitingTrainings, must_be_read
 
 LOOK_INTERVAL = 0.1
 
@@ -190,9 +191,18 @@ def _make_training(
             # Whoever removes the dataset looks, alone, for trainings on it.
             with stores.datasets.alone(dataset.id):
                 stores.trainings.create(record)
-        trainer.queue.prepare(record.id)
+        _submit(trainer, record, dataset)
         undo.pop_all()
     return record
+
+
+def _submit(trainer: Trainer, training: TrainingRecord, dataset: DatasetRecord) -> None:
+    """Queue what is to be done first; whoever reads a dataset queues what waits for it."""
+    if must_be_read(dataset):
+        WaitingTrainings(trainer.stores.datasets.directory(dataset.id)).add(training.id)
+        trainer.queue.read_dataset(dataset.id)
+    else:
+        trainer.queue.prepare(training.id)
 
 
 def _undo_dataset(stores: Stores, dataset_id: str) -> None:

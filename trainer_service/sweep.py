@@ -17,7 +17,7 @@ from redis import RedisError
 from shared.errors import Unavailable
 from shared.lease import LeaseWatch
 from shared.logs import get_logger
-from trainer_service.next_steps import must_be_read, next_steps
+from trainer_service.next_steps import next_steps
 from trainer_service.outcome import in_words
 from trainer_service.queue import QueueView, TaskQueue, trouble
 from trainer_service.record_store import Record, RecordStore
@@ -25,7 +25,7 @@ from trainer_service.schemas import TrainingRecord
 from trainer_service.shards import Shards
 from trainer_service.steps import EXTRACT_SHARD, READ_DATASET, Step
 from trainer_service.stores import Stores
-from trainer_service.waiting import WaitingTrainings
+from trainer_service.waiting import WaitingTrainings, must_be_read
 from trainer_service.work_metrics import STEPS_LOST
 
 #: A sweep every so many parts of the lease, and a step is lost when it is missing for as long.

@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from shared.identifiers import is_id
+from trainer_service.schemas import DatasetRecord, DatasetState
 
 WAITING = "waiting"
 
@@ -43,3 +44,8 @@ class WaitingTrainings:
 
     def __contains__(self, training_id: str) -> bool:
         return (self._directory / training_id).exists()
+
+
+def must_be_read(dataset: DatasetRecord) -> bool:
+    """Tell whether a dataset is yet to be read; one that failed is read anew when that is asked."""
+    return dataset.state in {DatasetState.QUEUED, DatasetState.READING}

@@ -1,5 +1,6 @@
 """Reading a dataset is a step of its own: for itself, and for all trainings that wait for it."""
 
+import json
 import zipfile
 from datetime import UTC, datetime
 
@@ -146,6 +147,20 @@ def test_a_training_waits_as_a_record_until_its_dataset_is_read(scene):
     assert len(scene.submitted) == 2
 
 
+def test_posted_trainings_have_their_datasets_read_in_that_order(scene, redis_url):
+    call = caller(scene.settings)
+    other = scene.a_dataset()
+    posted = []
+    for dataset in (scene.dataset, other, scene.dataset):
+        body = {"architecture": "efficientnet_lite0", "dataset": dataset}
+        posted.append(call("POST", "/v1/trainings", json=body).json()["id"])
+    assert scene.waiting() == [posted[0], posted[2]]
+
+    lines = connect(redis_url).lrange("trainings", 0, -1)
+    queued = [json.loads(line)["headers"]["id"] for line in reversed(lines)]
+    assert queued == list(map(read_step, (scene.dataset, other, scene.dataset)))
+
+
 def test_while_another_reads_the_dataset_no_worker_waits(scene):
     training_id = scene.a_training()
     with scene.stores.datasets.lease(scene.dataset):
@@ -160,15 +175,9 @@ def test_while_another_reads_the_dataset_no_worker_waits(scene):
 
 def test_a_training_that_comes_while_its_dataset_is_read_is_told_and_prepared(scene, while_read):
     first, later = scene.one_that_waits(), scene.a_training()
-    seen = []
-
-    def come():
-        training.prepare(scene.worker, later)
-        seen.append(scene.state(later))
-
-    while_read(come)
+    while_read(lambda: training.prepare(scene.worker, later))
     scene.read()
-    assert seen == [State.PREPARING]
+    assert scene.state(later) == State.PREPARING
     assert scene.progress(later).done == IMAGES
     steps = [read_step(scene.dataset), prepare_step(first), prepare_step(later)]
     assert scene.submitted == steps
