@@ -1,12 +1,15 @@
 """The step that reads a dataset, for itself and for all trainings that wait for it."""
 
 import time
+from collections.abc import Callable
+from functools import partial
+from operator import methodcaller
 
 from shared.errors import HeadstartError, NotFound, TrainingCancelled, TrainingEnded
 from shared.lease import LeaseLost
 from shared.logs import get_logger
 from trainer_service import reading
-from trainer_service.outcome import end
+from trainer_service.outcome import end, in_words
 from trainer_service.progress import Ticker
 from trainer_service.schemas import DatasetRecord, State, TrainingRecord
 from trainer_service.steps import PREPARE, READ_DATASET, Step
@@ -20,10 +23,13 @@ log = get_logger(__name__)
 
 
 def read_dataset(worker: Worker, dataset_id: str) -> None:
-    """Read a dataset unless another process is at it, and submit what waits for it."""
-    audience = Audience(worker, dataset_id)
-    audience.begin()
-    if _read(worker, dataset_id, audience):
+    """Read a dataset that is wanted, unless another process is at it, and submit what waits."""
+    try:
+        audience = Audience(worker, worker.stores.datasets.get(dataset_id))
+    except HeadstartError as error:  # the sweep has what waits prepared, which then says so
+        log.info("refused", reason=str(error))
+        return
+    if audience.begin() and _read(worker, dataset_id, audience):
         audience.submit()
 
 
@@ -46,8 +52,8 @@ def _read(worker: Worker, dataset_id: str, audience: "Audience") -> bool:
     try:
         # If even that could not be written down, the sweep has it tried again.
         return not must_be_read(datasets.get(dataset_id))
-    except HeadstartError:  # for the trainings to say
-        return True
+    except HeadstartError:
+        return False
 
 
 def wait_for_dataset(worker: Worker, training: TrainingRecord) -> bool:
@@ -71,27 +77,32 @@ def wait_for_dataset(worker: Worker, training: TrainingRecord) -> bool:
 class Audience:
     """Tells the trainings that wait for a dataset how far it is read; some come, and some go.
 
-    Calling it raises TrainingCancelled once all that there were have gone, if nobody else wants it.
+    Calling it raises TrainingCancelled once nobody wants the dataset any more. What is wrong with
+    one training is no fault of the dataset's, nor of the others.
     """
 
-    def __init__(self, worker: Worker, dataset_id: str) -> None:
+    def __init__(self, worker: Worker, dataset: DatasetRecord) -> None:
         self._worker = worker
-        self._waiting = WaitingTrainings(worker.stores.datasets.directory(dataset_id))
-        self._dataset_id = dataset_id
-        self._tickers: dict[str, Ticker] = {}
+        self._waiting = WaitingTrainings(worker.stores.datasets.directory(dataset.id))
+        self._submitted = dataset.submitted
+        self._tickers: dict[str, Ticker | None] = {}
         self._next = 0.0
 
     def __call__(self, done: int, total: int) -> None:
         if time.monotonic() >= self._next or done == total:
             self._look(total)
             self._next = time.monotonic() + LOOK_INTERVAL
-        for ticker in self._tickers.values():
-            ticker(done, last=done == total, total=total)
+        for training_id, ticker in list(self._tickers.items()):
+            if ticker is not None:
+                tick = partial(ticker, done, last=done == total, total=total)
+                self._tickers[training_id] = ticker if self._told(training_id, tick) else None
 
-    def begin(self) -> None:
-        """Tell all that wait that it is their turn."""
-        for training_id in self._open():
+    def begin(self) -> bool:
+        """Tell all that wait that it is their turn, and whether anybody wants the dataset."""
+        there = self._open()
+        for training_id in there:
             self._enter(training_id)
+        return bool(there) or self._submitted
 
     def submit(self) -> None:
         """Submit the next step of all that wait, those first that have waited longest."""
@@ -101,30 +112,34 @@ class Audience:
 
     def _look(self, total: int) -> None:
         there = self._open()
-        for training_id in there:
-            if training_id not in self._tickers:
-                self._join(training_id, total)
-        if self._tickers and not there and not self._wanted().submitted:
+        if not there and not self._submitted:
             raise TrainingCancelled("Every training that waited for the dataset was cancelled.")
-        self._tickers = {key: self._tickers[key] for key in there if key in self._tickers}
+        known = self._tickers
+        self._tickers = {
+            key: known[key] if key in known else self._join(key, total) for key in there
+        }
 
-    def _join(self, training_id: str, total: int) -> None:
-        if self._enter(training_id):
-            self._worker.board.start(training_id, State.PREPARING, total)
-            self._tickers[training_id] = Ticker(self._worker.board, training_id)
+    def _join(self, training_id: str, total: int) -> Ticker | None:
+        start = partial(self._worker.board.start, training_id, State.PREPARING, total)
+        if self._enter(training_id) and self._told(training_id, start):
+            return Ticker(self._worker.board, training_id)
+        return None
 
     def _enter(self, training_id: str) -> bool:
-        """Tell whether it is still there to be told."""
+        trainings = self._worker.stores.trainings
+        change = methodcaller("enter", State.PREPARING)
+        return self._told(training_id, partial(trainings.update, training_id, change))
+
+    def _told(self, training_id: str, tell: Callable[[], object]) -> bool:
+        """Tell a training something, and whether that could be done."""
         try:
-            self._worker.stores.trainings.update(
-                training_id, lambda record: record.enter(State.PREPARING)
-            )
+            tell()
         except (TrainingEnded, NotFound):
             return False
+        except Exception as error:  # noqa: BLE001 - it is that training's, and told when it goes on
+            log.warning("not told", training_id=training_id, reason=in_words(error))
+            return False
         return True
-
-    def _wanted(self) -> DatasetRecord:
-        return self._worker.stores.datasets.get(self._dataset_id)
 
     def _open(self) -> list[str]:
         """Return the trainings that still wait, and forget the others."""
@@ -144,4 +159,6 @@ class Audience:
                 record = end(trainings, training_id, State.CANCELLED)
         except HeadstartError:  # removed, or unreadable
             return False
+        except OSError:  # for itself to find out
+            return True
         return record.state in {State.QUEUED, State.PREPARING}

@@ -196,6 +196,27 @@ def test_a_reading_that_nobody_wants_any_more_ends(scene, while_read):
     assert scene.submitted == [prepare_step(later)]
 
 
+def test_a_dataset_whose_trainings_were_cancelled_in_the_queue_is_not_read(scene):
+    scene.cancel(scene.one_that_waits())
+    scene.read()
+
+    assert scene.stores.datasets.get(scene.dataset).state == DatasetState.QUEUED
+    assert scene.submitted == scene.waiting() == []
+
+
+@pytest.mark.parametrize("file", ["record.json", ".record.lock", ".progress.lock"])
+def test_what_is_wrong_with_one_training_keeps_no_other_from_its_dataset(scene, file):
+    broken, sound = scene.one_that_waits(), scene.one_that_waits()
+    damaged = scene.stores.trainings.directory(broken) / file
+    damaged.unlink(missing_ok=True)
+    damaged.mkdir()
+    scene.read()
+
+    assert scene.stores.datasets.get(scene.dataset).state == DatasetState.READY
+    assert prepare_step(sound) in scene.submitted
+    assert scene.progress(sound).done == IMAGES
+
+
 @pytest.mark.parametrize("wanted_by", ["itself", "another"])
 def test_a_reading_that_is_still_wanted_goes_on(scene, while_read, wanted_by):
     if wanted_by == "itself":
