@@ -6,8 +6,10 @@ and the file server keeps its lock, or it hangs.
 """
 
 import fcntl
+import io
 import os
 import random
+import secrets
 import socket
 import threading
 import time
@@ -20,7 +22,7 @@ from typing import IO
 from pydantic import BaseModel, ValidationError
 
 from shared.errors import HeadstartError
-from shared.files import atomic_write, is_current, try_lock
+from shared.files import atomic_write, is_current, is_fault_of_the_file, try_lock
 from shared.logs import get_logger
 
 BEAT_SECONDS = 1.0
@@ -28,6 +30,8 @@ MAX_DEATHS = 10
 #: Looking at a lease shares its lock for an instant; whoever wants to hold it tries again.
 PATIENCE_SECONDS = 10.0
 TRY_SECONDS = 0.02
+#: A lease is one short line; whatever else lies there is not read as a whole.
+MOST_CHARACTERS = 4096
 
 log = get_logger(__name__)
 
@@ -67,7 +71,7 @@ class Lease:
         """
         self._file.seek(0)
         with suppress(ValidationError):
-            self.deaths = Holder.model_validate_json(self._file.read()).deaths + 1
+            self.deaths = Holder.model_validate_json(self._file.read(MOST_CHARACTERS)).deaths + 1
         self._file.truncate(0)
         holder = Holder(host=socket.gethostname(), pid=os.getpid(), deaths=self.deaths)
         try:
@@ -93,7 +97,8 @@ class Lease:
 def lease(path: Path) -> Iterator[Lease | None]:
     """Hold the lease `path` while the body runs.
 
-    Yields None if another process holds it, or if what it is about has been removed.
+    Yields None if another process holds it, if what it is about has been removed, or if something
+    lies there that can't be opened: that counts as held until a `LeaseWatch` has replaced it.
     """
     file = _lock(path)
     if file is None:
@@ -135,46 +140,71 @@ class LeaseWatch:
         self._last: dict[Path, tuple[tuple[int, int], float]] = {}
 
     def held(self, path: Path) -> bool:
-        """Tell whether a living process holds the lease; one that hangs loses it by this."""
+        """Tell whether a living process holds the lease; one that hangs loses it by this.
+
+        So does one that can't be opened, as nobody can tell whose it is.
+        """
         try:
-            file = path.open("r+")
+            file = path.open("r+", errors="replace")
         except FileNotFoundError:
             self._last.pop(path, None)
             return False
+        except OSError as error:
+            if not _is_no_lease(error):
+                raise
+            return self._unopened(path, error)
         with file:
-            if try_lock(file, fcntl.LOCK_SH) or not self._beats(path, file):
+            if try_lock(file, fcntl.LOCK_SH):
                 self._last.pop(path, None)
                 return False
-        return True
+            if self._beats(path, os.fstat(file.fileno())) or not is_current(file, path):
+                return True
+            self._replace(path, file.read(MOST_CHARACTERS))
+        return False
 
     def prune(self) -> None:
         """Forget the leases that were released."""
-        self._last = {path: seen for path, seen in self._last.items() if path.exists()}
+        self._last = {path: seen for path, seen in self._last.items() if os.path.lexists(path)}
 
-    def _beats(self, path: Path, file: IO[str]) -> bool:
-        status, now = os.fstat(file.fileno()), self._clock()
-        beat = (status.st_ino, status.st_mtime_ns)
+    def _unopened(self, path: Path, error: OSError) -> bool:
+        if self._beats(path, path.stat(follow_symlinks=False)):
+            return True
+        if path.is_dir():
+            path.rename(path.with_name(f"{path.name}.unusable-{secrets.token_hex(4)}"))
+        self._replace(path, f"{type(error).__name__}: {error}")
+        return False
+
+    def _beats(self, path: Path, status: os.stat_result) -> bool:
+        """Tell whether a lease has moved within so many seconds, or was not watched for as long."""
+        now, beat = self._clock(), (status.st_ino, status.st_mtime_ns)
         last, since = self._last.get(path, (None, now))
         if beat != last:
             self._last[path] = (beat, now)
-        elif now - since >= self._seconds and is_current(file, path):
-            holder = file.read()
-            log.warning(
-                "a lease has not moved", lease=str(path), seconds=now - since, holder=holder
-            )
-            # A new file, that nobody has locked.
-            atomic_write(path, holder.encode())
-            return False
-        return True
+        return beat != last or now - since < self._seconds
+
+    def _replace(self, path: Path, holder: str) -> None:
+        """Put a new file there, which nobody has locked."""
+        log.warning("a lease has not moved", lease=str(path), seconds=self._seconds, holder=holder)
+        atomic_write(path, holder.encode())
+        self._last.pop(path, None)
+
+
+def _is_no_lease(error: OSError) -> bool:
+    """Tell whether something else lies there, a pipe for one, and not only for now."""
+    return isinstance(error, io.UnsupportedOperation) or is_fault_of_the_file(error)
 
 
 def _lock(path: Path) -> IO[str] | None:
     deadline = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < deadline:
         try:
-            file = path.open("a+")
+            file = path.open("a+", errors="replace")
         except FileNotFoundError:
             return None
+        except OSError as error:
+            if _is_no_lease(error) and os.path.lexists(path):
+                return None
+            raise
         if try_lock(file):
             if is_current(file, path):
                 return file

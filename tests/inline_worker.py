@@ -6,13 +6,13 @@ from functools import partial
 from typing import Any
 
 from shared.identifiers import new_id
-from trainer_service import service, training
+from trainer_service import reading_step, service, training
 from trainer_service.event_streams import EventStreams
 from trainer_service.progress import ProgressBoard
 from trainer_service.queue import TaskQueue
 from trainer_service.schemas import TrainingRecord, TrainingRequest
 from trainer_service.settings import TrainerSettings
-from trainer_service.steps import EXTRACT_SHARD, FINISH, PREPARE, Step
+from trainer_service.steps import EXTRACT_SHARD, FINISH, PREPARE, READ_DATASET, Step
 from trainer_service.stores import Stores
 from trainer_service.worker_context import Worker
 
@@ -28,6 +28,7 @@ class InlineQueue(TaskQueue):
             PREPARE: training.prepare,
             EXTRACT_SHARD: training.extract_shard,
             FINISH: training.finish,
+            READ_DATASET: reading_step.read_dataset,
         }
         self._steps.append(partial(_call, functions[step.task], step.arguments))
 

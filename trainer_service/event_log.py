@@ -54,6 +54,8 @@ def connect(url: str) -> redis.Redis:
         socket_timeout=2,
         retry=Retry(NoBackoff(), 0),
         decode_responses=True,
+        # Whatever somebody else has put there.
+        encoding_errors="replace",
     )
 
 

@@ -67,6 +67,12 @@ class FeatureStore:
             with suppress(FileNotFoundError):
                 os.utime(self._directory / f"{shard}.json")
 
+    def holds(self, images: Sequence[str]) -> bool:
+        """Tell whether these images were stored as one shard, and note that it is used."""
+        shard = _name(images)
+        self.use([shard])
+        return (self._directory / f"{shard}.json").exists()
+
     def write(self, images: Sequence[str], features: Features, seconds: float) -> None:
         """Store one shard; writing the same images again replaces it.
 
@@ -76,7 +82,7 @@ class FeatureStore:
             seconds: how long computing them took.
         """
         self._directory.mkdir(parents=True, exist_ok=True)
-        shard = hashlib.sha256("".join(images).encode()).hexdigest()[:32]
+        shard = _name(images)
         with atomic_writer(self._directory / f"{shard}.npy") as file:
             # Like np.save, which on a full disk says neither that it is full nor which file it was.
             np.lib.format.write_array_header_1_0(
@@ -110,3 +116,8 @@ class FeatureStore:
             positions, indices = np.array(pairs).T
             features[positions] = stored[indices]
         return np.empty((0, 0), np.float32) if features is None else features
+
+
+def _name(images: Sequence[str]) -> str:
+    """Return the name of the shard that holds the features of these images."""
+    return hashlib.sha256("".join(images).encode()).hexdigest()[:32]

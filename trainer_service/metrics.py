@@ -34,11 +34,15 @@ class TrainerCollector(Collector):
         yield GaugeMetricFamily("headstart_event_streams", "Clients that follow events.", streams)
         try:
             length, workers = self._view.length(), len(self._view.workers())
+            set_aside = self._view.unreadable()
         except (RedisError, OSError):
             yield GaugeMetricFamily("headstart_redis_up", "Whether Redis answers.", 0)
             return
         yield GaugeMetricFamily("headstart_redis_up", "Whether Redis answers.", 1)
         yield GaugeMetricFamily("headstart_queue_tasks", "Tasks that wait for a worker.", length)
+        yield GaugeMetricFamily(
+            "headstart_queue_set_aside", "Lines that were no tasks and are kept.", set_aside
+        )
         yield GaugeMetricFamily("headstart_workers", "Workers that live.", workers)
 
 

@@ -1,13 +1,21 @@
-"""Which steps of a training come next; its record and its shards alone tell."""
+"""Which steps of a training come next; its record, its dataset and its shards alone tell."""
 
 from trainer_service.schemas import State, TrainingRecord
 from trainer_service.shards import Shards
-from trainer_service.steps import EXTRACT_SHARD, FINISH, PREPARE, Step
+from trainer_service.steps import EXTRACT_SHARD, FINISH, PREPARE, READ_DATASET, Step
 
 
-def next_steps(record: TrainingRecord, shards: Shards) -> list[Step]:
-    """Return what has to be done next for a training that has not ended."""
+def next_steps(record: TrainingRecord, shards: Shards, *, waits: bool = False) -> list[Step]:
+    """Return what has to be done next for a training that has not ended.
+
+    Args:
+        record: the training.
+        shards: its shards.
+        waits: whether it waits for its dataset, which is not read yet.
+    """
     if needs_plan(record, shards):
+        if waits:
+            return [Step(READ_DATASET, (record.dataset.id,))]
         return [Step(PREPARE, (record.id,))]
     unfinished = shards.unfinished()
     if unfinished:

@@ -35,7 +35,7 @@ def end(
     trainings: TrainingStore,
     training_id: str,
     state: State,
-    error: Exception | None = None,
+    error: Exception | ErrorInfo | None = None,
 ) -> TrainingRecord:
     """Move a training to one of its ends, unless it has ended already, and return its record."""
 
@@ -43,8 +43,10 @@ def end(
         if record.state.ended:
             return
         record.enter(state)
-        if error is not None:
+        if isinstance(error, Exception):
             record.error = ErrorInfo(type=type(error).__name__, detail=in_words(error))
+        else:
+            record.error = error
 
     return trainings.update(training_id, change)
 

@@ -2,24 +2,38 @@
 
 import json
 from collections.abc import Iterable
+from itertools import chain
 
 import redis
 from celery import Celery
 from kombu.exceptions import OperationalError
 from redis import RedisError
+from redis.exceptions import ResponseError
 
 from shared.errors import Unavailable
 from shared.logs import get_logger, request_id
-from trainer_service.celery_app import QUEUE
+from trainer_service.celery_app import QUEUE_KEYS
 from trainer_service.steps import PREPARE, READ_DATASET, Step
 
 #: A connection that was open when Redis restarted is found broken only by using it.
 RETRY = {"max_retries": 1, "interval_start": 0, "interval_step": 0}
 
+#: A list with the lines of the queue that were no steps, the newest first.
+UNREADABLE = "headstart:unreadable"
+
 #: With the name of a worker, for as long as it lives.
 WORKER_KEY = "headstart:worker:"
 
 log = get_logger(__name__)
+
+
+def trouble(error: BaseException) -> str:
+    """Return what is wrong with Redis, in words."""
+    # Celery wraps what the client raises.
+    cause = error.__cause__ if isinstance(error, OperationalError) else None
+    if isinstance(cause or error, ResponseError):
+        return f"Redis refuses: {cause or error}"
+    return f"Redis can't be reached: {error}"
 
 
 class TaskQueue:
@@ -38,7 +52,7 @@ class TaskQueue:
         """Put the steps at the end of the queue.
 
         Raises:
-            Unavailable: Redis is away.
+            Unavailable: Redis is away, or refuses.
         """
         for step in steps:
             self._send(step)
@@ -50,12 +64,13 @@ class TaskQueue:
                 step.task,
                 args=step.arguments,
                 task_id=step.id,
+                priority=step.priority,
                 headers={"request_id": came_from} if came_from else {},
                 retry=True,
                 retry_policy=RETRY,
             )
         except (OperationalError, RedisError, OSError) as error:
-            raise Unavailable(f"Redis, which holds the queue, can't be reached: {error}") from error
+            raise Unavailable(f"Nothing can be queued. {trouble(error)}") from error
 
 
 class WorkerQueue(TaskQueue):
@@ -69,7 +84,7 @@ class WorkerQueue(TaskQueue):
 
 
 class QueueView:
-    """What lies on the queue, as Celery's Redis transport keeps it: a list of JSON messages."""
+    """What lies on the queue, as Celery's Redis transport keeps it: lists of JSON messages."""
 
     def __init__(self, client: redis.Redis) -> None:
         self._client = client
@@ -80,8 +95,11 @@ class QueueView:
         Raises:
             RedisError: Redis is away.
         """
-        messages = self._client.lrange(QUEUE, 0, -1)
-        return {json.loads(message)["headers"]["id"] for message in messages}
+        with self._client.pipeline() as pipeline:
+            for key in QUEUE_KEYS:
+                pipeline.lrange(key, 0, -1)
+            messages = chain.from_iterable(pipeline.execute())
+        return set(filter(None, map(_step_id, messages)))
 
     def length(self) -> int:
         """Return how many steps no worker has fetched yet.
@@ -89,7 +107,26 @@ class QueueView:
         Raises:
             RedisError: Redis is away.
         """
-        return self._client.llen(QUEUE)
+        with self._client.pipeline() as pipeline:
+            for key in QUEUE_KEYS:
+                pipeline.llen(key)
+            return sum(pipeline.execute())
+
+    def unreadable(self) -> int:
+        """Return how many of the lines that were set aside are kept.
+
+        Raises:
+            RedisError: Redis is away.
+        """
+        return self._client.llen(UNREADABLE)
+
+    def require_writes(self) -> None:
+        """Write something, as whoever queues a step has to.
+
+        Raises:
+            RedisError: Redis is away, or refuses: it is a replica, is full, or can't save.
+        """
+        self._client.set("headstart:probe", 1, px=1000)
 
     def sign_in(self, worker: str, seconds: float) -> None:
         """Say that a worker lives; unless it says so again, that holds for so many seconds.
@@ -116,3 +153,11 @@ class QueueView:
         """
         taken = self._client.set("headstart:sweep", 1, nx=True, px=max(1, round(seconds * 1000)))
         return bool(taken)
+
+
+def _step_id(message: str | bytes) -> str | None:
+    """Return the id of the step that a line of the queue is; None for one that is no step."""
+    try:
+        return str(json.loads(message)["headers"]["id"])
+    except (ValueError, TypeError, LookupError, RecursionError):
+        return None

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-from shared.errors import HeadstartError, InvalidDataset, TooLarge
+from shared.errors import InvalidDataset, TooLarge, TrainingCancelled
 from shared.images import ImageLimits
 from shared.lease import Lease, WorkersDied, require_survivable
 from trainer_service.dataset.reader import read_dataset
@@ -26,6 +26,7 @@ from trainer_service.schemas import (
     RejectedImage,
 )
 from trainer_service.settings import TrainerSettings
+from trainer_service.waiting import must_be_read
 from trainer_service.work_metrics import IMAGES_REJECTED
 
 
@@ -59,33 +60,34 @@ def read(
     settings: TrainerSettings,
     dataset_id: str,
     progress: Callable[[int, int], None] = lambda *_: None,
-    waiting: Callable[[], None] = lambda: None,
-) -> DatasetRecord:
-    """Read a dataset unless that was done before; when two ask at once, the second waits.
+) -> DatasetRecord | None:
+    """Read a dataset unless that was tried before, and return its record.
+
+    Returns None if another process is at it.
 
     Args:
         datasets: where the record lies.
         settings: the datasets directory and the caps.
         dataset_id: which to read.
         progress: called with images done and images in all; what it raises ends the reading.
-        waiting: called again and again while another process reads it; what it raises ends that.
 
     Raises:
         InvalidDataset, TooLarge: nothing can be trained on it; the record says the same.
-        OSError: it could not be read now, as on a full disk; it is read anew when it is asked for.
+        TrainingCancelled: `progress` raised it; the dataset is as it was.
+        Exception: it could not be read now, as on a full disk; the record says so.
         LeaseLost: another process has taken over, and may have finished.
     """
-    with datasets.lease_in_turn(dataset_id, waiting) as held:
+    with datasets.lease(dataset_id) as held:
+        if held is None:
+            return None
         record = datasets.get(dataset_id)
-        if record.state == DatasetState.READY:
+        if not must_be_read(record):
             return record
-        if record.error is not None and not record.error.transient:
-            raise InvalidDataset(record.error.detail)
         datasets.update(dataset_id, _set_reading)
         try:
             require_survivable(held)
             return _read(datasets, settings, record, progress, held)
-        except (HeadstartError, OSError) as error:
+        except Exception as error:
             held.require()
             _record_failure(datasets, dataset_id, error)
             raise
@@ -144,14 +146,14 @@ def _set_reading(record: DatasetRecord) -> None:
 def _record_failure(
     datasets: RecordStore[DatasetRecord], dataset_id: str, error: Exception
 ) -> None:
-    permanent = isinstance(error, InvalidDataset | TooLarge | WorkersDied)
-    transient = isinstance(error, OSError)
+    transient = not isinstance(error, InvalidDataset | TooLarge | WorkersDied)
 
     def fail(record: DatasetRecord) -> None:
-        # A cancelled training is no fault of the dataset's.
-        record.state = DatasetState.FAILED if permanent or transient else DatasetState.QUEUED
-        if permanent or transient:
-            detail = in_words(error)
-            record.error = ErrorInfo(type=type(error).__name__, detail=detail, transient=transient)
+        if isinstance(error, TrainingCancelled):  # which is no fault of the dataset's
+            record.state = DatasetState.QUEUED
+            return
+        record.state = DatasetState.FAILED
+        detail = in_words(error)
+        record.error = ErrorInfo(type=type(error).__name__, detail=detail, transient=transient)
 
     datasets.update(dataset_id, fail)

@@ -5,7 +5,6 @@ from typing import Any
 
 from celery import bootsteps
 
-from shared.errors import HeadstartError
 from shared.lease import LeaseWatch, lease
 from shared.logs import get_logger
 from trainer_service.retention import Retention
@@ -43,12 +42,11 @@ class RetentionStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery is
         threading.Thread(target=self._run, name="retention", daemon=True).start()
 
     def _run(self) -> None:
-        # Looking is what takes it from a worker whose host has vanished.
-        self._watch.held(self._lease)
-        with lease(self._lease) as held:
-            if held is None:  # another worker is at it
-                return
-            try:
-                self._retention()
-            except (HeadstartError, OSError):
-                log.exception("what is due is removed later")
+        try:
+            # Looking is what takes it from a worker whose host has vanished.
+            self._watch.held(self._lease)
+            with lease(self._lease) as held:
+                if held is not None:  # else another worker is at it
+                    self._retention()
+        except Exception:
+            log.exception("what is due is removed later")

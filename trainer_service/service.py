@@ -40,6 +40,7 @@ from trainer_service.schemas import (
     ArchitectureStatus,
     DatasetPath,
     DatasetRecord,
+    DatasetState,
     ModelStatus,
     State,
     TrainingDataset,
@@ -50,6 +51,7 @@ from trainer_service.schemas import (
 )
 from trainer_service.settings import TrainerSettings
 from trainer_service.stores import Stores
+from trainer_service.waiting import WaitingTrainings, must_be_read
 
 LOOK_INTERVAL = 0.1
 
@@ -207,9 +209,18 @@ def _make_training(
             # Whoever removes the dataset looks, alone, for trainings on it.
             with stores.datasets.alone(dataset.id):
                 stores.trainings.create(record)
-        trainer.queue.prepare(record.id)
+        _submit(trainer, record, dataset)
         undo.pop_all()
     return record
+
+
+def _submit(trainer: Trainer, training: TrainingRecord, dataset: DatasetRecord) -> None:
+    """Queue what is to be done first; whoever reads a dataset queues what waits for it."""
+    if must_be_read(dataset):
+        WaitingTrainings(trainer.stores.datasets.directory(dataset.id)).add(training.id)
+        trainer.queue.read_dataset(dataset.id)
+    else:
+        trainer.queue.prepare(training.id)
 
 
 def _undo_dataset(stores: Stores, dataset_id: str) -> None:
@@ -497,9 +508,16 @@ def _dataset_of(
 
 def _existing(trainer: Trainer, dataset_id: str) -> DatasetRecord:
     record = trainer.stores.datasets.get(dataset_id)
-    if record.error is not None and not record.error.transient:
+    if record.error is None:
+        return record
+    if not record.error.transient:
         raise InvalidRequest(f"dataset: {dataset_id} can't be trained on: {record.error.detail}")
-    return record
+    return trainer.stores.datasets.update(dataset_id, _read_anew)
+
+
+def _read_anew(record: DatasetRecord) -> None:
+    if record.state == DatasetState.FAILED:
+        record.state, record.error = DatasetState.QUEUED, None
 
 
 def _new_training(

@@ -12,12 +12,15 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from pydantic import BaseModel, TypeAdapter
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from shared.engines.engine import Precision
-from shared.files import atomic_write
+from shared.files import atomic_write, is_fault_of_the_file
 from trainer_service.bottleneck import ShardImage, ShardResult, plan_shards
 from trainer_service.stores import SHARDS
+
+#: More than any dataset has; a plan that says otherwise is damaged.
+MOST_SHARDS = 1_000_000
 
 _images = TypeAdapter(list[ShardImage])
 
@@ -25,7 +28,7 @@ _images = TypeAdapter(list[ShardImage])
 class Plan(BaseModel):
     """How many shards there are, and what their features are computed in by every worker."""
 
-    shards: int
+    shards: int = Field(ge=0, le=MOST_SHARDS)
     precision: Precision
 
 
@@ -54,11 +57,18 @@ class Shards:
         atomic_write(self._result_file(number), result.model_dump_json().encode())
 
     def count(self) -> int | None:
-        """Return how many shards there are, or None if that was not planned yet."""
+        """Return how many shards there are, or None if that is yet to be planned.
+
+        A plan that can't be read is none: it can be made again at any time.
+        """
         try:
             return self._plan().shards
-        except FileNotFoundError:
+        except ValidationError:
             return None
+        except OSError as error:
+            if is_fault_of_the_file(error):
+                return None
+            raise
 
     def precision(self) -> Precision:
         """Return what the features of a planned training are computed in."""

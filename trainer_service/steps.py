@@ -6,6 +6,14 @@ PREPARE = "training.prepare"
 EXTRACT_SHARD = "training.extract_shard"
 FINISH = "training.finish"
 READ_DATASET = "dataset.read"
+TASKS = (PREPARE, EXTRACT_SHARD, FINISH, READ_DATASET)
+
+
+#: Of what waits, the steps of the first of these are taken first; within one, the oldest. Celery's
+#: transport has ten.
+PRIORITIES = tuple(range(10))
+#: So many shards of each training have the same priority; the next ones have the next.
+SHARDS_IN_A_ROW = 8
 
 
 class Step(NamedTuple):
@@ -17,3 +25,10 @@ class Step(NamedTuple):
     @property
     def id(self) -> str:
         return ":".join(map(str, (self.task, *self.arguments)))
+
+    @property
+    def priority(self) -> int:
+        """A training may have hundreds of shards: no other waits for all of them."""
+        if self.task != EXTRACT_SHARD:
+            return PRIORITIES[0]
+        return min(1 + int(self.arguments[1]) // SHARDS_IN_A_ROW, PRIORITIES[-1])

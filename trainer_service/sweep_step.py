@@ -8,11 +8,15 @@ from typing import Any
 from celery import bootsteps
 from redis import RedisError
 
+from shared.logs import get_logger
 from trainer_service.event_log import connect
+from trainer_service.outcome import in_words
 from trainer_service.queue import QueueView, TaskQueue
 from trainer_service.settings import TrainerSettings
 from trainer_service.stores import Stores
 from trainer_service.sweep import Sweep
+
+log = get_logger(__name__)
 
 #: This process among all workers of all hosts.
 WORKER = f"{socket.gethostname()}:{os.getpid()}"
@@ -34,15 +38,24 @@ class SweepStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery is unt
             settings.lease_seconds,
         )
         self._timer: Any = None
+        self._trouble: str | None = None
 
     def start(self, consumer: Any) -> None:
         self._turn()
         self._timer = consumer.timer.call_repeatedly(self._sweep.interval, self._turn)
 
     def _turn(self) -> None:
-        with suppress(RedisError, OSError):
+        with suppress(RedisError, OSError):  # then the consumer has it, too, and says so
             self._view.sign_in(WORKER, self._lease_seconds)
-        self._sweep()
+        try:
+            self._sweep()
+        except Exception as error:
+            # A worker that can't sweep can still work.
+            if self._trouble != (reason := in_words(error)):
+                log.exception("lost steps are looked for later")
+            self._trouble = reason
+        else:
+            self._trouble = None
 
     def stop(self, _: Any) -> None:
         if self._timer is not None:

@@ -1,4 +1,4 @@
-"""Celery tasks: doorways to the plain functions of `training` and `datasets`."""
+"""Celery tasks: doorways to the plain functions of `training` and `reading_step`."""
 
 import threading
 from functools import cache
@@ -7,10 +7,8 @@ from typing import Any
 from celery import Celery
 from celery.signals import task_postrun, task_prerun, worker_process_init
 
-from shared.errors import HeadstartError
-from shared.lease import LeaseLost
 from shared.logs import get_logger
-from trainer_service import reading, task_log, training
+from trainer_service import reading_step, task_log, training
 from trainer_service.celery_app import create_celery
 from trainer_service.progress import ProgressBoard
 from trainer_service.queue import WorkerQueue
@@ -69,10 +67,4 @@ def finish(training_id: str) -> None:
 
 @app.task(name=READ_DATASET)  # type: ignore[untyped-decorator]
 def read_dataset(dataset_id: str) -> None:
-    context = worker()
-    try:
-        reading.read(context.stores.datasets, context.settings, dataset_id)
-    except LeaseLost as lost:
-        log.warning("left to another worker", reason=str(lost))
-    except (HeadstartError, OSError) as error:
-        log.info("refused", reason=str(error))
+    reading_step.read_dataset(worker(), dataset_id)

@@ -1,6 +1,6 @@
 """A training from its dataset to a published version: plain functions, no broker needed.
 
-`prepare` reads the dataset and plans the shards, `extract_shard` computes one of them, `finish`
+`prepare` plans the shards, once the dataset is read; `extract_shard` computes one of them, `finish`
 trains the head, evaluates and publishes. Each may be repeated at any time: what lies in the store
 is not done again, and what another process works on is left to it. A step that gets lost, as a
 worker or Redis may, is submitted again by `sweep`.
@@ -10,18 +10,20 @@ from shared.architectures import find_architecture
 from shared.lease import Lease, lease, require_survivable
 from shared.logs import bind, get_logger
 from trainer_service import reading, weights
-from trainer_service.bottleneck import ShardImage
+from trainer_service.bottleneck import ShardImage, ShardResult
 from trainer_service.cancellation import CancellationWatch
 from trainer_service.dataset.records import ImageRecord
 from trainer_service.extractors import extractor_for, feature_store, planned_precision
 from trainer_service.features import Row
 from trainer_service.fitting import fit, split
 from trainer_service.next_steps import needs_plan, next_steps
-from trainer_service.outcome import recorded_outcome
+from trainer_service.outcome import end, recorded_outcome
 from trainer_service.progress import Ticker
 from trainer_service.publish import publish
+from trainer_service.reading_step import wait_for_dataset
 from trainer_service.schemas import CacheUse, DatasetRecord, State, TrainingRecord, numbers
 from trainer_service.shards import Shards
+from trainer_service.stores import TrainingStore
 from trainer_service.work_metrics import COMPUTE_SECONDS, FEATURES
 from trainer_service.worker_context import Worker
 
@@ -29,7 +31,7 @@ log = get_logger(__name__)
 
 
 def prepare(worker: Worker, training_id: str) -> None:
-    """Read the dataset, find out which features are missing and submit their shards."""
+    """Find out which features are missing and submit their shards; wait for an unread dataset."""
     trainings = worker.stores.trainings
     with trainings.lease(training_id) as held:
         record = trainings.get(training_id)
@@ -37,10 +39,16 @@ def prepare(worker: Worker, training_id: str) -> None:
         shards = Shards(trainings.directory(training_id))
         if held is None or record.state.ended or not needs_plan(record, shards):
             return
+        waits = False
         with recorded_outcome(trainings, training_id):
             require_survivable(held)
-            _prepare(worker, training_id, held)
-    _submit_next(worker, training_id)
+            CancellationWatch(trainings, training_id).look()
+            waits = wait_for_dataset(worker, record)
+            if not waits:
+                _prepare(worker, training_id, held)
+    _end_if_cancelled(trainings, training_id)
+    if not waits:
+        _submit_next(worker, training_id)
 
 
 def extract_shard(worker: Worker, training_id: str, number: int) -> None:
@@ -75,6 +83,12 @@ def finish(worker: Worker, training_id: str) -> None:
             _finish(worker, record, held)
 
 
+def _end_if_cancelled(trainings: TrainingStore, training_id: str) -> None:
+    """See to a cancellation that came while the lease was held, and was left to its holder."""
+    with recorded_outcome(trainings, training_id):
+        CancellationWatch(trainings, training_id).look()
+
+
 def _submit_next(worker: Worker, training_id: str) -> None:
     """Submit what comes next; whoever takes it finds the lease of this step released."""
     trainings = worker.stores.trainings
@@ -86,9 +100,11 @@ def _submit_next(worker: Worker, training_id: str) -> None:
 def _prepare(worker: Worker, training_id: str, held: Lease) -> None:
     trainings = worker.stores.trainings
     watch = CancellationWatch(trainings, training_id)
-    watch()
     record = trainings.update(training_id, lambda record: record.enter(State.PREPARING))
-    dataset = _read_dataset(worker, record, watch)
+    dataset = worker.stores.datasets.get(record.dataset.id)
+    if dataset.error is not None:
+        end(trainings, training_id, State.FAILED, dataset.error)
+        return
     architecture = find_architecture(record.architecture)
     resolved = weights.resolve(architecture, worker.settings, watch)
     images = reading.used_images(worker.stores.datasets, dataset.id)
@@ -120,21 +136,6 @@ def _cache_use(reused: list[Row]) -> CacheUse:
     return CacheUse(reused=len(reused), computed=0, seconds_saved=saved)
 
 
-def _read_dataset(
-    worker: Worker, record: TrainingRecord, watch: CancellationWatch
-) -> DatasetRecord:
-    ticker = Ticker(worker.board, record.id)
-
-    def progress(done: int, total: int) -> None:
-        if done == 0:
-            worker.board.start(record.id, State.PREPARING, total)
-        watch()
-        ticker(done, last=done == total, total=total)
-
-    datasets = worker.stores.datasets
-    return reading.read(datasets, worker.settings, record.dataset.id, progress, waiting=watch)
-
-
 def _located(worker: Worker, dataset: DatasetRecord, images: list[ImageRecord]) -> list[ShardImage]:
     path_of = reading.path_finder(worker.stores.datasets, worker.settings, dataset)
     return [ShardImage(sha256=image.sha256, path=str(path_of(image))) for image in images]
@@ -153,11 +154,17 @@ def _compute_shard(
         watch()
         ticker(done)
 
-    precision = shards.precision()
+    precision, planned = shards.precision(), shards.images(number)
+    features_of = feature_store(worker.settings, architecture, resolved, precision)
+    if features_of.holds([image.sha256 for image in planned]):
+        # Another training on the same images has computed them since this one was planned.
+        shards.finish(number, ShardResult(computed=0, seconds=0, rejected={}))
+        FEATURES.labels("reused").inc(len(planned))
+        ticker(len(planned), last=True)
+        return
     extractor = extractor_for(worker, architecture, resolved, precision)
-    images, features, result = extractor.extract(shards.images(number), advance)
+    images, features, result = extractor.extract(planned, advance)
     if images:
-        features_of = feature_store(worker.settings, architecture, resolved, precision)
         features_of.write(images, features, result.seconds)
     held.require()
     shards.finish(number, result)

@@ -44,6 +44,16 @@ TASK_SECONDS = Histogram(
     buckets=DURATION_BUCKETS,
     registry=WORK,
 )
+QUEUE_UNREADABLE = Counter(
+    "headstart_queue_unreadable_total",
+    "Lines of the queue that are no tasks, and were set aside.",
+    registry=WORK,
+)
+QUEUE_ERRORS = Counter(
+    "headstart_queue_errors_total",
+    "Times that Redis refused what a worker has to write, or broke its connection.",
+    registry=WORK,
+)
 STEPS_LOST = Counter(
     "headstart_steps_lost_total", "Tasks that got lost and were submitted again.", registry=WORK
 )

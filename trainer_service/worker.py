@@ -2,8 +2,9 @@
 
 import os
 import sys
+from typing import Any
 
-from celery.signals import setup_logging
+from celery.signals import setup_logging, worker_init
 
 from shared.logs import configure_logging
 from trainer_service.native_output import capture_native_output
@@ -27,6 +28,8 @@ def main() -> None:
             sys.exit(f"HEADSTART_WORKER_METRICS_PORT: can't listen: {error.strerror}.")
     from trainer_service.tasks import app
 
+    started: list[Any] = []
+    worker_init.connect(lambda sender, **_: started.append(sender), weak=False)
     app.worker_main(
         [
             "--quiet",  # no banner: it is no line of the log
@@ -40,6 +43,8 @@ def main() -> None:
             *sys.argv[1:],
         ]
     )
+    # Celery's command keeps it to itself: a worker that broke would end as one that was asked to.
+    sys.exit(started[0].exitcode if started else 0)
 
 
 def _keep_ours(**_: object) -> None:

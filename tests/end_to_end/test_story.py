@@ -2,6 +2,7 @@
 
 import json
 import time
+from operator import itemgetter
 
 import pytest
 
@@ -94,7 +95,7 @@ def test_its_lines_in_every_log_name_it_and_the_request_it_came_from(first, stac
     ]
     done = [
         line
-        for line in lines["worker1"] + lines["worker2"]
+        for line in sorted(lines["worker1"] + lines["worker2"], key=itemgetter("timestamp"))
         if line.get("training_id") == first["id"]
     ]
     assert {line["request_id"] for line in done} == {posted["request_id"]}

@@ -136,6 +136,50 @@ def test_a_lease_that_was_being_written_is_a_lease(path, content):
         assert mine.deaths == 0
 
 
+@pytest.mark.parametrize("content", [b"\xff\xfe", b"x" * 1_000_000])
+def test_what_is_no_lease_at_all_is_one_that_nobody_holds(path, content):
+    path.write_bytes(content)
+    assert not LeaseWatch(seconds=20).held(path)
+    with lease(path) as mine:
+        assert mine.deaths == 0
+    assert not path.exists()
+
+
+def _directory(path):
+    path.mkdir()
+    (path / "kept").touch()
+
+
+def _closed(path):
+    path.touch(mode=0o000)
+
+
+@pytest.mark.parametrize("put", [_directory, _closed, os.mkfifo])
+def test_what_can_not_be_opened_counts_as_held_until_it_did_not_move_for_long(tmp_path, path, put):
+    if put is _closed and os.geteuid() == 0:
+        pytest.skip("root opens everything")
+    put(path)
+    clock = Clock()
+    watch = LeaseWatch(seconds=20, clock=clock)
+    assert watch.held(path)
+    with lease(path) as early:
+        assert early is None
+    clock.now = 19
+    assert watch.held(path)
+    clock.now = 20
+    assert not watch.held(path)
+
+    with lease(path) as mine:
+        assert mine.deaths == 0
+    assert len(list(tmp_path.rglob("kept"))) == (put is _directory)
+
+
+def test_where_no_lease_can_be_made_that_is_said(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(NotADirectoryError), lease(tmp_path / "file" / "work.lease"):
+        pass
+
+
 def test_looking_takes_it_from_nobody(path):
     ended = threading.Event()
 

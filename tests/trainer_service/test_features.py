@@ -28,6 +28,15 @@ def test_each_row_carries_its_share_of_the_seconds(features):
     assert features.locate()["b"].seconds == 2.0
 
 
+def test_a_shard_is_known_by_all_its_images(features):
+    assert not features.holds(["a", "b"])
+    features.write(["a", "b"], rows(1, 2), seconds=4.0)
+
+    assert features.holds(["a", "b"])
+    assert not features.holds(["a"])
+    assert not features.holds(["b", "a"])
+
+
 def test_writing_a_shard_again_replaces_it(features, tmp_path):
     features.write(["a", "b"], rows(1, 2), seconds=4.0)
     features.write(["a", "b"], rows(5, 6), seconds=4.0)

@@ -1,15 +1,19 @@
 """The sweep, on a real Redis: what got lost is found, and what is not lost is left alone."""
 
 import json
+import os
+import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from structlog.testing import capture_logs
 
 from shared.errors import Unavailable
 from shared.lease import MAX_DEATHS, Holder, lease
+from tests.trainer_service.test_api import caller
 from trainer_service import training
 from trainer_service.bottleneck import ShardImage, ShardResult
-from trainer_service.celery_app import QUEUE, create_celery
+from trainer_service.celery_app import QUEUE_KEYS, create_celery
 from trainer_service.event_log import connect
 from trainer_service.progress import ProgressBoard
 from trainer_service.queue import QueueView, TaskQueue, WorkerQueue
@@ -24,9 +28,10 @@ from trainer_service.schemas import (
 )
 from trainer_service.settings import TrainerSettings
 from trainer_service.shards import Shards
-from trainer_service.steps import PREPARE, Step
+from trainer_service.steps import EXTRACT_SHARD, FINISH, PREPARE, READ_DATASET, Step
 from trainer_service.stores import Stores
 from trainer_service.sweep import Sweep
+from trainer_service.waiting import WaitingTrainings
 from trainer_service.worker_context import Worker
 
 pytestmark = pytest.mark.integration
@@ -55,8 +60,8 @@ class Trainer:
 
     def queued(self):
         """Return the ids on the queue in the order in which workers will get them."""
-        messages = self.redis.lrange(QUEUE, 0, -1)
-        return [json.loads(message)["headers"]["id"] for message in reversed(messages)]
+        lists = [reversed(self.redis.lrange(key, 0, -1)) for key in QUEUE_KEYS]
+        return [json.loads(message)["headers"]["id"] for messages in lists for message in messages]
 
     def pass_time(self, sweeps=2):
         """Sweep as often as a worker does in so many intervals; return what was submitted."""
@@ -68,7 +73,7 @@ class Trainer:
             self.now += self.sweep.interval
         return submitted
 
-    def training(self, number, state=State.QUEUED):
+    def training(self, number, state=State.QUEUED, dataset="20260101-000000-aaaaaa"):
         at = START + timedelta(seconds=number)
         record = TrainingRecord(
             # Ids of one second are in no order.
@@ -77,7 +82,7 @@ class Trainer:
             model="m",
             architecture="efficientnet_lite0",
             state=state,
-            dataset=TrainingDataset(id="20260101-000000-aaaaaa"),
+            dataset=TrainingDataset(id=dataset),
             transitions=[Transition(state=state, at=at)],
             request=TrainingRequest(),
         )
@@ -198,6 +203,31 @@ def test_datasets_that_were_submitted_by_themselves_are_read(trainer):
         assert set(trainer.pass_time()) == {f"dataset.read:{queued}", f"dataset.read:{reading}"}
 
 
+def test_a_dataset_that_trainings_wait_for_is_read_once(trainer):
+    dataset = trainer.dataset(DatasetState.QUEUED, submitted=False)
+    waiting = WaitingTrainings(trainer.stores.datasets.directory(dataset))
+    for number in range(2):
+        waiting.add(trainer.training(number, dataset=dataset))
+    later = trainer.training(2, dataset=dataset)
+    read = f"{READ_DATASET}:{dataset}"
+
+    assert trainer.pass_time(sweeps=20) == [read, f"{PREPARE}:{later}"]
+    trainer.redis.flushall()
+    with trainer.stores.datasets.lease(dataset):
+        assert trainer.pass_time() == [f"{PREPARE}:{later}"]
+    assert trainer.pass_time() == [read]
+
+
+def test_trainings_that_nobody_told_of_their_dataset_are_prepared(trainer):
+    dataset = trainer.dataset(DatasetState.READY, submitted=False)
+    waiting = WaitingTrainings(trainer.stores.datasets.directory(dataset))
+    ids = [trainer.training(number, dataset=dataset) for number in range(2)]
+    for training_id in ids:
+        waiting.add(training_id)
+
+    assert trainer.pass_time() == [f"{PREPARE}:{training_id}" for training_id in ids]
+
+
 def test_two_workers_that_sweep_at_once_submit_once(trainer):
     ids = {f"{PREPARE}:{trainer.training(number)}" for number in range(5)}
     other = trainer.another_sweep()
@@ -251,6 +281,52 @@ def test_the_view_shows_what_celery_has_queued(trainer):
     steps = [Step("training.extract_shard", ("20260101-000000-aaaaaa", 3)), Step("x", ())]
     trainer.queue.submit(steps)
     assert view.steps() == {"training.extract_shard:20260101-000000-aaaaaa:3", "x"}
+    assert view.length() == 2
+    for line in ("no json", "[]", '{"headers": 1}', "[" * 100_000, b"\xff"):
+        trainer.redis.lpush(QUEUE_KEYS[0], line)
+    assert view.steps() == {"training.extract_shard:20260101-000000-aaaaaa:3", "x"}
+
+
+def _taken(app, count):
+    """Return the ids of so many steps, as a worker fetches them."""
+    taken = []
+    with app.connection_for_read() as connection:
+        consumer = app.amqp.TaskConsumer(connection)
+        consumer.on_message = lambda message: taken.append(message.headers["id"])
+        with consumer:
+            while len(taken) < count:
+                connection.drain_events(timeout=10)
+    return taken
+
+
+def _shards(training_id, count):
+    return [Step(EXTRACT_SHARD, (training_id, number)) for number in range(count)]
+
+
+def test_short_steps_are_taken_before_shards_and_of_equals_the_oldest(trainer, redis_url, tmp_path):
+    app = create_celery(TrainerSettings(store=tmp_path, redis_url=redis_url))
+    large, small = (_shards(f"20260101-000000-{name * 6}", 3) for name in "ab")
+    trainer.queue.submit(large[:1])
+    # As it lies there from a version without priorities.
+    trainer.redis.lpush(QUEUE_KEYS[0], trainer.redis.rpop(QUEUE_KEYS[1]))
+    trainer.queue.submit(large[1:])
+    short = [Step(task, ("20260101-000000-bbbbbb",)) for task in (READ_DATASET, FINISH, PREPARE)]
+    trainer.queue.submit(short)
+    trainer.queue.submit(small)
+
+    expected = [step.id for step in (large[0], *short, *large[1:], *small)]
+    assert _taken(app, len(expected)) == expected
+
+
+def test_a_small_training_does_not_wait_for_all_shards_of_a_large_one(trainer, redis_url, tmp_path):
+    app = create_celery(TrainerSettings(store=tmp_path, redis_url=redis_url))
+    large, small = _shards("20260101-000000-aaaaaa", 391), _shards("20260101-000000-bbbbbb", 2)
+    trainer.queue.submit(large)
+    trainer.queue.submit(small)
+    assert QueueView(trainer.redis).length() == len(large + small)
+
+    expected = [step.id for step in (*large[:8], *small, *large[8:])]
+    assert _taken(app, len(expected)) == expected
 
 
 def test_the_lease_of_a_dataset_is_looked_at_whoever_has_submitted_it(trainer, monkeypatch):
@@ -265,6 +341,120 @@ def test_the_lease_of_a_dataset_is_looked_at_whoever_has_submitted_it(trainer, m
     monkeypatch.setattr(trainer.sweep._watch, "held", held)
     trainer.pass_time()
     assert datasets <= looked_at
+
+
+def _replaced(content):
+    def damage(file):
+        file.write_bytes(content)
+
+    return damage
+
+
+def _a_directory(file):
+    file.unlink(missing_ok=True)
+    file.mkdir()
+
+
+def _closed(file):
+    file.touch()
+    file.chmod(0)
+
+
+DAMAGES = [_replaced(b"\xff"), _replaced(b"[" * 100_000), _a_directory, _closed]
+PLANS = [_replaced(b'{"shards": -1, "precision": "f32"}'), _replaced(b'{"shards": 1e15}')]
+
+
+def skip_as_root(damage):
+    if damage is _closed and os.geteuid() == 0:
+        pytest.skip("root reads everything")
+
+
+@pytest.mark.parametrize("damage", DAMAGES + PLANS)
+@pytest.mark.parametrize("state", [State.BOTTLENECK, State.HEAD])
+def test_a_plan_that_can_not_be_read_is_made_again(trainer, damage, state):
+    skip_as_root(damage)
+    damaged, shards = trainer.planned(0)
+    trainer.stores.trainings.update(damaged, lambda record: record.enter(state))
+    lost = trainer.training(1)
+    damage(trainer.stores.trainings.directory(damaged) / "shards" / "plan.json")
+
+    assert trainer.pass_time() == [f"{PREPARE}:{damaged}", f"{PREPARE}:{lost}"]
+    shards.plan([], "f32")
+    assert shards.complete()
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_lease_that_can_not_be_read_keeps_no_other_from_being_swept(trainer, damage):
+    """What can't be opened may be somebody's, and is replaced once it has not moved for long."""
+    skip_as_root(damage)
+    damaged, lost = trainer.training(0), trainer.training(1)
+    damage(trainer.stores.trainings.lease_file(damaged))
+
+    first = trainer.pass_time(sweeps=3)
+    assert f"{PREPARE}:{lost}" in first
+    assert sorted(first + trainer.pass_time(sweeps=5)) == sorted(
+        f"{PREPARE}:{training_id}" for training_id in (damaged, lost)
+    )
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("kind", ["trainings", "datasets"])
+def test_a_file_of_a_record_that_can_not_be_read_keeps_no_other_from_being_swept(
+    trainer, damage, kind
+):
+    skip_as_root(damage)
+    lost = trainer.training(1)
+    broken = getattr(trainer.stores, kind).directory("20260101-000000-abcdef")
+    broken.mkdir(parents=True)
+    damage(broken / "record.json")
+
+    assert trainer.pass_time() == [f"{PREPARE}:{lost}"]
+
+
+def test_what_can_not_be_looked_at_is_told_once_and_again_when_it_changes(trainer, monkeypatch):
+    lost = trainer.training(1)
+    watched = trainer.sweep._watch.held
+    broken = trainer.training(0)
+    errors = ["stale"] * 3 + ["away"] * 3
+
+    def held(path):
+        if path.parent.name == broken and errors:
+            raise OSError(errors.pop())
+        return watched(path)
+
+    monkeypatch.setattr(trainer.sweep._watch, "held", held)
+    with capture_logs() as logs:
+        assert trainer.pass_time(sweeps=6) == [f"{PREPARE}:{lost}"]
+    assert trainer.pass_time() == [f"{PREPARE}:{broken}"]
+    told = [line["reason"] for line in logs if line["event"] == "left out of the sweep"]
+    assert told == ["OSError: away", "OSError: stale"]
+
+
+def test_records_with_and_without_a_time_zone_are_swept(trainer):
+    ids = [trainer.training(number) for number in range(2)]
+    file = trainer.stores.trainings.directory(ids[0]) / "record.json"
+    file.write_text(re.sub(r'("created_at": ".*?)Z"', r'\1"', file.read_text()))
+
+    assert len(trainer.pass_time()) == 2
+
+
+def test_what_has_a_broken_plan_or_lease_can_be_cancelled_and_deleted(tmp_path, redis_url):
+    trainer = Trainer(tmp_path, redis_url)
+    planned, _ = trainer.planned(0)
+    _a_directory(trainer.stores.trainings.directory(planned) / "shards" / "plan.json")
+    leased = trainer.training(1)
+    _a_directory(trainer.stores.trainings.lease_file(leased))
+    dataset = trainer.dataset(DatasetState.QUEUED, submitted=True)
+    _a_directory(trainer.stores.datasets.lease_file(dataset))
+    call = caller(TrainerSettings(store=tmp_path, redis_url=redis_url))
+
+    assert call("POST", f"/v1/trainings/{planned}/cancel").json()["state"] == "cancelled"
+    assert call("POST", f"/v1/trainings/{leased}/cancel").json()["state"] == "queued"
+    assert call("DELETE", f"/v1/datasets/{dataset}").status_code == 409
+    trainer.pass_time(sweeps=6)
+    assert call("POST", f"/v1/trainings/{leased}/cancel").json()["state"] == "cancelled"
+    for path in (f"trainings/{planned}", f"trainings/{leased}", f"datasets/{dataset}"):
+        assert call("DELETE", f"/v1/{path}").status_code == 204
 
 
 def test_a_record_that_can_not_be_read_keeps_no_other_from_being_swept(trainer):

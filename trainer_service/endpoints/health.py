@@ -7,6 +7,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
 from trainer_service.endpoints.dependencies import CurrentTrainer
+from trainer_service.queue import trouble
 from trainer_service.service import Trainer
 
 router = APIRouter(tags=["health"])
@@ -28,8 +29,9 @@ def readyz(request: Request, trainer: CurrentTrainer) -> JSONResponse:
     problems = []
     try:
         workers = request.app.state.view.workers()
+        request.app.state.view.require_writes()
     except (redis.RedisError, OSError) as error:
-        problems.append(f"Redis can't be reached: {error}")
+        problems.append(trouble(error))
     if problem := _store(trainer):
         problems.append(problem)
     status = "not ready" if problems else "ok"
