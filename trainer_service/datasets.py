@@ -2,9 +2,12 @@
 
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import BinaryIO
 
 from shared.errors import InvalidRequest
+from shared.files import open_below
 from shared.identifiers import new_id
+from trainer_service.dataset.records import ImageRecord
 from trainer_service.record_store import RecordStore
 from trainer_service.schemas import DatasetRecord, DatasetState
 from trainer_service.settings import TrainerSettings
@@ -80,12 +83,7 @@ def locate(settings: TrainerSettings, path: str) -> Path:
     Raises:
         InvalidRequest: there is no such directory, or the path leads out of it or nowhere.
     """
-    if settings.datasets is None:
-        raise InvalidRequest(
-            "dataset.path: this trainer has no datasets directory: set HEADSTART_DATASETS, or "
-            f"upload an archive instead. Received: {path!r}"
-        )
-    root = settings.datasets.resolve()
+    root = root_of(settings, path)
     try:
         found = (root / path).resolve()
         exists = found.exists()
@@ -100,3 +98,39 @@ def locate(settings: TrainerSettings, path: str) -> Path:
             f"dataset.path: nothing lies there below the datasets directory. Received: {path!r}"
         )
     return found
+
+
+def root_of(settings: TrainerSettings, path: str) -> Path:
+    """Return the datasets directory, below which `path` is.
+
+    Raises:
+        InvalidRequest: there is none.
+    """
+    if settings.datasets is None:
+        raise InvalidRequest(
+            "dataset.path: this trainer has no datasets directory: set HEADSTART_DATASETS, or "
+            f"upload an archive instead. Received: {path!r}"
+        )
+    return settings.datasets.resolve()
+
+
+def open_image(
+    settings: TrainerSettings, directory: Path, dataset: DatasetRecord, image: ImageRecord
+) -> BinaryIO:
+    """Open the file of a used image, without following a link out of the dataset.
+
+    Args:
+        settings: where the datasets directory is.
+        directory: of the dataset, in the store.
+        dataset: which.
+        image: one of its used images.
+
+    Raises:
+        InvalidRequest: the folder of the dataset is gone.
+        OSError: the file can't be opened; `is_fault_of_the_file` tells whether that is its fault.
+    """
+    if not dataset.in_place:
+        return open_below(directory, image.file)
+    root = root_of(settings, dataset.source)
+    folder = locate(settings, dataset.source).relative_to(root)
+    return open_below(root, (folder / image.file).as_posix())

@@ -1,28 +1,27 @@
 """How a worker reads datasets and finds their images again."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
-from shared.errors import HeadstartError, InvalidDataset, TooLarge
+from shared.errors import InvalidDataset, TooLarge, TrainingCancelled
 from shared.images import ImageLimits
-from shared.lease import Lease, WorkersDied, require_survivable
+from shared.lease import LeaseLost, WorkersDied, require_survivable
+from trainer_service.dataset.patience import Patience, patiently
 from trainer_service.dataset.reader import read_dataset
-from trainer_service.dataset.records import DatasetLimits, ImageRecord, image_path, load_images
-from trainer_service.datasets import UPLOAD_FILE, locate
+from trainer_service.dataset.records import (
+    DatasetLimits,
+    DatasetSummary,
+    ImageRecord,
+    image_path,
+    load_images,
+)
+from trainer_service.datasets import UPLOAD_FILE, locate, root_of
 from trainer_service.outcome import in_words
 from trainer_service.record_store import RecordStore
 from trainer_service.schemas import DatasetRecord, DatasetState, ErrorInfo, RejectedImage
 from trainer_service.settings import TrainerSettings
 from trainer_service.work_metrics import IMAGES_REJECTED
-
-
-def source_of(
-    datasets: RecordStore[DatasetRecord], settings: TrainerSettings, record: DatasetRecord
-) -> Path:
-    """Return the archive or folder that a dataset is read from."""
-    if record.path:
-        return locate(settings, record.source)
-    return datasets.directory(record.id) / UPLOAD_FILE
 
 
 def used_images(datasets: RecordStore[DatasetRecord], dataset_id: str) -> list[ImageRecord]:
@@ -55,11 +54,13 @@ def read(
         settings: the datasets directory and the caps.
         dataset_id: which to read.
         progress: called with images done and images in all; what it raises ends the reading.
-        waiting: called again and again while another process reads it; what it raises ends that.
+        waiting: called again and again until it is read, by this or another process; what it
+            raises ends that, even if the reading itself hangs.
 
     Raises:
         InvalidDataset, TooLarge: nothing can be trained on it; the record says the same.
-        OSError: it could not be read now, as on a full disk; it is read anew when it is asked for.
+        Exception: it could not be read now, as on a full disk; it is read anew when it is asked
+            for, and the record says so.
         LeaseLost: another process has taken over, and may have finished.
     """
     with datasets.lease_in_turn(dataset_id, waiting) as held:
@@ -69,39 +70,59 @@ def read(
         if record.error is not None and not record.error.transient:
             raise InvalidDataset(record.error.detail)
         datasets.update(dataset_id, _set_reading)
+        patience = Patience()
+
+        def advance(done: int, total: int) -> None:
+            patience.check()
+            held.require()
+            progress(done, total)
+
+        directory = datasets.directory(dataset_id)
+        work = partial(_read, directory, settings, record, advance, patience)
         try:
             require_survivable(held)
-            return _read(datasets, settings, record, progress, held)
-        except (HeadstartError, OSError) as error:
+            summary = patiently(work, patience, waiting)
+            held.require()
+            return _fill(datasets, record, summary)
+        except LeaseLost:
+            raise
+        except Exception as error:
             held.require()
             _record_failure(datasets, dataset_id, error)
             raise
 
 
 def _read(
-    datasets: RecordStore[DatasetRecord],
+    directory: Path,
     settings: TrainerSettings,
     record: DatasetRecord,
-    progress: Callable[[int, int], None],
-    held: Lease,
-) -> DatasetRecord:
-    directory = datasets.directory(record.id)
-    source = source_of(datasets, settings, record)
+    advance: Callable[[int, int], None],
+    patience: Patience,
+) -> DatasetSummary:
     limits = DatasetLimits(
         settings.max_dataset_bytes,
         settings.max_dataset_files,
         ImageLimits(settings.max_image_bytes, settings.max_image_pixels),
     )
-
-    def advance(done: int, total: int) -> None:
-        held.require()
-        progress(done, total)
-
-    summary = read_dataset(
-        source, directory, limits, advance, threads=settings.threads, name=record.source
+    with patience.over(record.source):
+        source, root = directory / UPLOAD_FILE, directory
+        if record.path:
+            source, root = locate(settings, record.source), root_of(settings, record.source)
+    return read_dataset(
+        source,
+        directory,
+        limits,
+        advance,
+        threads=settings.threads,
+        name=record.source,
+        root=root,
+        patience=patience,
     )
-    held.require()
 
+
+def _fill(
+    datasets: RecordStore[DatasetRecord], record: DatasetRecord, summary: DatasetSummary
+) -> DatasetRecord:
     def fill(ready: DatasetRecord) -> None:
         ready.state = DatasetState.READY
         ready.images = summary.images
@@ -111,13 +132,13 @@ def _read(
         ready.layout = summary.layout
         ready.has_split = summary.has_split
         ready.digest = summary.digest
-        ready.in_place = source.is_dir()
+        ready.in_place = summary.in_place
 
     ready = datasets.update(record.id, fill)
     for image in summary.rejected:
         IMAGES_REJECTED.labels(image.verdict).inc()
     if not record.path:
-        source.unlink(missing_ok=True)
+        (datasets.directory(record.id) / UPLOAD_FILE).unlink(missing_ok=True)
     return ready
 
 
@@ -130,13 +151,14 @@ def _record_failure(
     datasets: RecordStore[DatasetRecord], dataset_id: str, error: Exception
 ) -> None:
     permanent = isinstance(error, InvalidDataset | TooLarge | WorkersDied)
-    transient = isinstance(error, OSError)
 
     def fail(record: DatasetRecord) -> None:
-        # A cancelled training is no fault of the dataset's.
-        record.state = DatasetState.FAILED if permanent or transient else DatasetState.QUEUED
-        if permanent or transient:
-            detail = in_words(error)
-            record.error = ErrorInfo(type=type(error).__name__, detail=detail, transient=transient)
+        if isinstance(error, TrainingCancelled):
+            record.state = DatasetState.QUEUED  # no fault of the dataset's
+            return
+        record.state = DatasetState.FAILED
+        record.error = ErrorInfo(
+            type=type(error).__name__, detail=in_words(error), transient=not permanent
+        )
 
     datasets.update(dataset_id, fail)

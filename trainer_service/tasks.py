@@ -76,3 +76,5 @@ def read_dataset(dataset_id: str) -> None:
         log.warning("left to another worker", reason=str(lost))
     except (HeadstartError, OSError) as error:
         log.info("refused", reason=str(error))
+    except Exception:
+        log.exception("a dataset could not be read", dataset_id=dataset_id)
