@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 from pydantic import BaseModel, Field
 
-from shared.errors import Conflict, NotFound
+from shared.errors import Conflict, NotFound, Unavailable
 from shared.files import is_fault_of_the_file
 from trainer_service import datasets
 from trainer_service.dataset.records import RECORDS_FILE, ImageRecord, Split, Verdict
@@ -73,6 +73,7 @@ def open_image(
 
     Raises:
         NotFound: the dataset uses no such image, or its file is gone.
+        Unavailable: it can't be read now.
     """
     record = _require(directory, dataset, sha256)
     return _open(settings, directory, dataset, record), _media_type(record)
@@ -85,6 +86,7 @@ def find_small(
 
     Raises:
         NotFound: the dataset uses no such image, or has no thumbnail of it.
+        Unavailable: it can't be read now.
     """
     small = find_thumbnail(directory / THUMBNAILS_FILE, sha256)
     if small is not None:
@@ -109,9 +111,9 @@ def _open(
     try:
         return datasets.open_image(settings, directory, dataset, record)
     except OSError as error:
-        if not is_fault_of_the_file(error):
-            raise
-        raise NotFound(f"The file of {record.name!r} is gone.") from error
+        if is_fault_of_the_file(error):
+            raise NotFound(f"The file of {record.name!r} is gone.") from error
+        raise Unavailable(f"{record.name!r} can't be read now: {error.strerror}.") from error
 
 
 def _media_type(record: ImageRecord) -> str:

@@ -4,8 +4,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
-from shared.errors import InvalidRequest
-from shared.files import open_below
+from shared.errors import InvalidRequest, Unavailable
+from shared.files import is_fault_of_the_file, open_below
 from shared.identifiers import new_id
 from trainer_service.dataset.records import ImageRecord
 from trainer_service.record_store import RecordStore
@@ -82,13 +82,18 @@ def locate(settings: TrainerSettings, path: str) -> Path:
 
     Raises:
         InvalidRequest: there is no such directory, or the path leads out of it or nowhere.
+        Unavailable: the system can't tell now.
     """
     root = root_of(settings, path)
     try:
         found = (root / path).resolve()
         exists = found.exists()
-    except (OSError, ValueError):
+    except ValueError:
         raise InvalidRequest(f"dataset.path: not a usable path. Received: {path!r}") from None
+    except OSError as error:
+        if is_fault_of_the_file(error):
+            raise InvalidRequest(f"dataset.path: {error.strerror}. Received: {path!r}") from None
+        raise Unavailable(f"{path!r} can't be looked at now: {error.strerror}.") from error
     if not found.is_relative_to(root):
         raise InvalidRequest(
             f"dataset.path: expected a path below the datasets directory. Received: {path!r}"

@@ -1,8 +1,10 @@
 """A folder is uploaded as its files, read as a dataset, and its pictures are shown again."""
 
+import errno
 import hashlib
 import os
 import zipfile
+from pathlib import Path
 
 import httpx
 import pytest
@@ -12,7 +14,7 @@ from shared.images import ImageLimits
 from shared.pages import add_pages
 from shared.problems import add_problem_handlers
 from tests.tiny_model import picture
-from trainer_service import dataset_images
+from trainer_service import dataset_images, datasets
 from trainer_service.app import PAGES, create_app
 from trainer_service.dataset.reader import read_dataset
 from trainer_service.dataset.records import DatasetLimits
@@ -318,6 +320,32 @@ def test_what_is_answered_of_an_image_is_what_was_opened(in_place, monkeypatch):
 
     assert answer.status_code == 206
     assert answer.content == picture("red")
+
+
+@pytest.mark.parametrize("what", ["", "/thumbnail"])
+def test_an_image_that_can_not_be_read_now_is_not_called_gone(in_place, monkeypatch, what):
+    _, app, address = in_place
+
+    def stale(*_):
+        raise OSError(errno.ESTALE, "Stale file handle")
+
+    monkeypatch.setattr(datasets, "open_below", stale)
+
+    answer = ask(app, "GET", address + what)
+
+    assert answer.status_code == 503
+    assert answer.json()["detail"] == "'cat/1.png' can't be read now: Stale file handle."
+
+
+def test_a_folder_that_can_not_be_looked_at_now_is_not_called_wrong(in_place, monkeypatch):
+    _, app, address = in_place
+
+    def stale(_):
+        raise OSError(errno.ESTALE, "Stale file handle")
+
+    monkeypatch.setattr(Path, "exists", stale)
+
+    assert ask(app, "GET", address).status_code == 503
 
 
 def test_a_store_of_thumbnails_that_is_damaged_is_none(in_place):

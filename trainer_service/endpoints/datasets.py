@@ -101,7 +101,7 @@ def list_images(
 
 @router.get(
     "/{dataset_id}/images/{sha256}",
-    responses={200: {"content": {"image/*": {}}}, **responses(404, 409, 422)},
+    responses={200: {"content": {"image/*": {}}}, **responses(404, 409, 422, 503)},
     response_class=FileResponse,
 )
 def get_image(
@@ -122,7 +122,7 @@ def get_image(
 
 @router.get(
     "/{dataset_id}/images/{sha256}/thumbnail",
-    responses={200: {"content": {"image/*": {}}}, **responses(404, 409, 422)},
+    responses={200: {"content": {"image/*": {}}}, **responses(404, 409, 422, 503)},
     response_class=Response,
 )
 def get_thumbnail(dataset_id: str, sha256: Sha256, trainer: CurrentTrainer) -> Response:
