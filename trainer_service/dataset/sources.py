@@ -214,6 +214,8 @@ def _iterate_archive(source: Source, limits: DatasetLimits, patience: Patience) 
         with io.BufferedReader(raw, _BUFFER) as buffered, _archive_judged(source.name, raw):
             archive = _Archive(buffered, raw, os.fstat(file.fileno()).st_size)
             yield from _archive_reader(archive, source.name)(archive, limits)
+            if raw.failed is not None:
+                raise raw.failed  # whatever the archive modules made of it
 
 
 class _Archive(NamedTuple):

@@ -45,7 +45,7 @@ def left(tmp_path):
 
 
 class _Failing(io.FileIO):
-    """A file of which some pieces are read, and then no more."""
+    """A file of which one piece can't be read for a moment."""
 
     def __init__(self, file, pieces, error):
         super().__init__(os.dup(file.fileno()), "rb")
@@ -55,14 +55,14 @@ class _Failing(io.FileIO):
 
     def readinto(self, buffer):
         self._pieces -= 1
-        if self._pieces < 0:
+        if self._pieces == -1:
             raise self._error
         return super().readinto(buffer)
 
 
 @pytest.fixture
 def fail(monkeypatch):
-    """Makes reading fail, after some pieces of the files whose names end so."""
+    """Makes reading fail once, after some pieces of the files whose names end so."""
 
     def fail(error, pieces=0, end=""):
         for name in ("open_file", "open_below"):
