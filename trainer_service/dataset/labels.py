@@ -206,10 +206,9 @@ def _rows(tables: Mapping[str, bytes], reader: TableReader) -> Iterator[Row]:
             yield row if row.split else row._replace(split=split)
 
 
-def lies_above(table: str, names: Sequence[str]) -> bool:
-    """Tell whether a table lies in a folder above all images, as one has to that labels them."""
-    paths = [PurePosixPath(name) for name in names]
-    return PurePosixPath(table).parent in _shared_folders(paths)
+def folders_above(names: Sequence[str]) -> set[PurePosixPath]:
+    """Return the folders that lie above all images, where tables have to lie that label them."""
+    return _shared_folders([PurePosixPath(name) for name in names])
 
 
 def _shared_folders(paths: Sequence[PurePosixPath]) -> set[PurePosixPath]:

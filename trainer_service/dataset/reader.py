@@ -28,7 +28,7 @@ from trainer_service.dataset.labels import (
     Labelled,
     Labelling,
     find_labels,
-    lies_above,
+    folders_above,
 )
 from trainer_service.dataset.patience import Patience, Stopped
 from trainer_service.dataset.records import (
@@ -44,6 +44,7 @@ from trainer_service.dataset.sources import (
     Damaged,
     Entry,
     Source,
+    changed,
     clean_name,
     is_hidden,
     iterate,
@@ -147,8 +148,9 @@ def _label(found: "_Found", most_lines: int) -> Labelling:
 
 
 def _refuse_large_tables(names: list[str], tables: list[str]) -> None:
+    above = folders_above(names) if tables else set()
     for table in tables:
-        if lies_above(table, names):
+        if PurePosixPath(table).parent in above:
             raise TooLarge(
                 f"{table} labels the images, and is too large for that: the tables of a dataset "
                 f"may have {_MAX_TABLE_BYTES} bytes in all. Leave out what labels no images"
@@ -182,6 +184,7 @@ class _Found:
 
     notes: list[Note] = field(default_factory=list)
     tables: dict[str, bytes] = field(default_factory=dict)
+    table_bytes: int = 0
     large_tables: list[str] = field(default_factory=list)
     told: list[RejectedImage] = field(default_factory=list)
     vanished: int = 0
@@ -256,11 +259,14 @@ class _Scan:
         if isinstance(data, bytes):
             inspect = partial(_inspect, entry.name, entry.path, data, limits, store)
             pending.submit(inspect, len(data))
-        elif is_named_so and data is not None:
+        elif data is None:
+            self._found.ignore(entry.name)
+        elif is_named_so:
             self._found.vanished += data.vanished
             self._found.notes.append(_refused(entry, "unreadable", str(data)))
-        else:
-            self._found.ignore(entry.name)
+        else:  # nobody knows whether it is an image
+            self._found.vanished += data.vanished
+            self._found.tell(entry.name, "unreadable", str(data))
 
 
 def _require_still(found: _Found, name: str) -> None:
@@ -321,12 +327,15 @@ class _Pending:
 
 
 def _take_table(entry: Entry, found: _Found) -> None:
-    left = _MAX_TABLE_BYTES - sum(map(len, found.tables.values()))
+    left = _MAX_TABLE_BYTES - found.table_bytes
     if entry.size > left and labels_images(_head(entry)):
         found.large_tables.append(entry.name)
     data = _read(entry, left, any_file=True)
     if isinstance(data, bytes):
         found.tables[entry.name] = data
+        found.table_bytes += len(data)
+    elif isinstance(data, Damaged) and data.vanished:
+        raise changed(entry.name)  # whatever it labels
     elif isinstance(data, Damaged) or entry.problem:
         found.tell(entry.name, "unreadable", entry.problem or str(data))
     else:

@@ -308,8 +308,10 @@ class _Item(NamedTuple):
 
 
 def _iterate_folder(source: Source, limits: DatasetLimits, patience: Patience) -> Iterator[Step]:
-    with open_folder(source.root, source.path) as top:
-        walk = _Walk(source, top, limits, patience)
+    with ExitStack() as stack:
+        with patience.over(source.name):
+            top = stack.enter_context(open_folder(source.root, source.path))
+            walk = _Walk(source, top, limits, patience)
         found = sorted(walk.items())
         for done, item in enumerate(found):
             yield Step(done, len(found), _folder_entry(top, item, patience))
@@ -346,7 +348,7 @@ class _Walk:
             if not is_fault_of_the_file(error):
                 raise
             if not isinstance(error, PermissionError):
-                raise _changed(folder or self._source.name) from error
+                raise changed(folder or self._source.name) from error
             if is_hidden(folder):
                 return []
             raise InvalidDataset(_describe_closed(folder or self._source.name)) from None
@@ -404,7 +406,7 @@ class _Walk:
 _LEADS_OUT = "a link that leads out of the folder"
 
 
-def _changed(name: str) -> OSError:
+def changed(name: str) -> OSError:
     return OSError(errno.ESTALE, "It changed while it was read", name)
 
 
@@ -466,7 +468,7 @@ def _open_listed(top: int, path: str) -> BinaryIO:
         try:
             opened = stack.enter_context(open_folder(top, folder))
         except OSError as error:
-            raise (_changed(folder) if is_fault_of_the_file(error) else error) from error
+            raise (changed(folder) if is_fault_of_the_file(error) else error) from error
         return open_file(opened, name)
 
 

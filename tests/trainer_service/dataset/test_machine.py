@@ -163,6 +163,14 @@ def test_a_file_that_vanishes_while_its_folder_is_read_is_told(tmp_path, read):
     assert records["cat/0.png"].detail == "No such file or directory"
 
 
+def test_a_table_that_vanishes_while_its_folder_is_read_ends_the_reading(tmp_path, read, left):
+    source = write_folder(tmp_path / "pets", {**PETS, "labels.csv": b"file,label\n"})
+
+    with pytest.raises(OSError, match=r"It changed while it was read: 'labels\.csv'"):
+        read(source, once((source / "labels.csv").unlink))
+    assert left() == []
+
+
 @pytest.mark.parametrize("name", ["cat", "."])
 def test_a_folder_that_vanishes_while_it_is_read_ends_the_reading(name, tmp_path, read, left):
     source = write_folder(tmp_path / "pets", PETS)
@@ -298,16 +306,18 @@ def test_a_closed_folder_that_holds_nothing_of_interest_is_passed_over(shared, l
 
 def test_files_that_may_not_be_read_are_told(shared, limits):
     table = b"file,label\ncat/0.png,x\n"
-    folder = write_folder(shared / "pets", {**PETS, "labels.csv": table})
+    files = {**PETS, "labels.csv": table, "cat/unnamed": picture(50)}
+    folder = write_folder(shared / "pets", files)
     read_dataset(folder, shared / "before", limits, _quiet)
-    for name in ("cat/0.png", "labels.csv"):
+    closed = ("cat/0.png", "cat/unnamed", "labels.csv")
+    for name in closed:
         (folder / name).chmod(0)
 
     with unprivileged():
         summary = read_dataset(folder, shared / "dataset", limits, _quiet)
 
     told = {image.name: (image.verdict, image.detail) for image in summary.rejected}
-    assert told == dict.fromkeys(("cat/0.png", "labels.csv"), ("unreadable", "Permission denied"))
+    assert told == dict.fromkeys(closed, ("unreadable", "Permission denied"))
 
 
 def test_links_to_folders_are_told_whatever_their_names_look_like(tmp_path, read):
