@@ -341,16 +341,16 @@ class _Walk:
                     self._tally.add(item.size)
                     yield item
 
-    def _listed(self, folder: str) -> list[_Item]:
+    def _listed(self, folder: str) -> Iterator[_Item]:
         try:
-            return list(self._list(folder))
+            yield from self._list(folder)
         except OSError as error:
             if not is_fault_of_the_file(error):
                 raise
+            if is_hidden(folder):
+                return
             if not isinstance(error, PermissionError):
                 raise changed(folder or self._source.name) from error
-            if is_hidden(folder):
-                return []
             raise InvalidDataset(_describe_closed(folder or self._source.name)) from None
 
     def _list(self, folder: str) -> Iterator[_Item]:

@@ -13,6 +13,7 @@ import pytest
 
 from shared.errors import InvalidDataset, TooLarge, TrainingCancelled
 from shared.images import ImageLimits
+from trainer_service.dataset import sources
 from trainer_service.dataset.labels import Labelled
 from trainer_service.dataset.reader import _Found, _take_table, read_dataset
 from trainer_service.dataset.records import DatasetLimits, image_path, load_images
@@ -281,6 +282,31 @@ def test_what_nothing_can_be_learnt_from_is_refused(write, read, tmp_path, files
 def test_too_many_files_are_refused(write, read):
     with pytest.raises(TooLarge, match=r"HEADSTART_MAX_DATASET_FILES allows.* at most 7"):
         read(write(PETS), max_files=7)
+
+
+def test_no_more_of_a_folder_is_listed_than_allowed(read, tmp_path, monkeypatch):
+    seen = []
+    kinds = sources._Walk._item
+
+    def count(*arguments):
+        seen.append(arguments)
+        return kinds(*arguments)
+
+    monkeypatch.setattr(sources._Walk, "_item", count)
+    source = write_folder(tmp_path / "pets", {f"{number}.png": b"" for number in range(50)})
+
+    with pytest.raises(TooLarge):
+        read(source, max_files=7)
+    assert len(seen) == 8
+
+
+def test_too_many_folders_are_refused(read, tmp_path):
+    source = write_folder(tmp_path / "pets", PETS)
+    for number in range(8):
+        (source / f"empty/{number}").mkdir(parents=True)
+
+    with pytest.raises(TooLarge, match="HEADSTART_MAX_DATASET_FILES"):
+        read(source, max_files=9)
 
 
 def test_too_many_bytes_are_refused(write, read):
