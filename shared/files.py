@@ -6,16 +6,19 @@ import hashlib
 import os
 import secrets
 import shutil
+import stat
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, BinaryIO
 
 PATIENCE_SECONDS = 10.0
 LOOK_SECONDS = 0.002
 #: With so little free, writing has filled the disk: libraries write what fits before they fail.
 NOTHING_LEFT_BYTES = 1 << 20
+
+_TO_FOLDER = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 
 
 @contextmanager
@@ -53,13 +56,84 @@ _FAULTS_OF_A_FILE = frozenset(
 )
 
 
+class NoPlainFile(OSError):
+    """What lies there is a folder, a device, a pipe or a socket: nothing to read bytes from."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(errno.ENXIO, "it is no plain file", name)
+
+
 def is_fault_of_the_file(error: OSError) -> bool:
     """Tell whether an error is a verdict on a file, which trying again does not change.
 
     A share that answers ESTALE, a disk that answers EIO, and a process that has run out of
     descriptors or memory say nothing of the file: it may be sound, and readable a moment later.
     """
-    return error.errno in _FAULTS_OF_A_FILE
+    return isinstance(error, NoPlainFile) or error.errno in _FAULTS_OF_A_FILE
+
+
+@contextmanager
+def open_folder(root: Path | int, name: str = "") -> Iterator[int]:
+    """Open a folder below `root`, without following a link, and yield its descriptor.
+
+    Args:
+        root: a folder that is trusted: links on the way to it are followed. Or its descriptor.
+        name: a relative path with forward slashes; empty for the root itself.
+
+    Raises:
+        OSError: it is not there, or no folder; a link on the way is none.
+    """
+    folder = os.dup(root) if isinstance(root, int) else os.open(root, _TO_FOLDER)
+    try:
+        for part in name.split("/") if name else []:
+            inner = os.open(_inside(part, name), _TO_FOLDER | os.O_NOFOLLOW, dir_fd=folder)
+            os.close(folder)
+            folder = inner
+        yield folder
+    finally:
+        os.close(folder)
+
+
+def open_file(folder: int, name: str) -> BinaryIO:
+    """Open a plain file that lies in an open folder; never a link, and never waiting for a pipe.
+
+    Raises:
+        NoPlainFile: it is anything else than a plain file.
+        OSError: it can't be opened.
+    """
+    status = os.stat(_inside(name, name), dir_fd=folder, follow_symlinks=False)
+    if not stat.S_ISREG(status.st_mode) and not stat.S_ISLNK(status.st_mode):
+        raise NoPlainFile(name)  # opening a device can have effects of its own
+    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+    file = open(os.open(name, flags, dir_fd=folder), "rb")  # noqa: SIM115, PTH123 - a descriptor
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise NoPlainFile(name)
+    return file
+
+
+def open_below(root: Path | int, name: str) -> BinaryIO:
+    """Open a plain file below `root` without following a link on the way from there.
+
+    Whatever others put in its place meanwhile: what is read is what was checked.
+
+    Args:
+        root: as for `open_folder`.
+        name: a relative path with forward slashes.
+
+    Raises:
+        NoPlainFile: a device, a pipe or another thing lies there.
+        OSError: as the system says; of a link, that it is one too many.
+    """
+    parent, _, last = name.rpartition("/")
+    with open_folder(root, parent) as folder:
+        return open_file(folder, last)
+
+
+def _inside(part: str, name: str) -> str:
+    if part in {"", ".", ".."} or "/" in part:
+        raise OSError(errno.ELOOP, "it leads out of its folder", name)
+    return part
 
 
 def is_disk_full(error: BaseException) -> bool:

@@ -19,6 +19,10 @@ def zip_of(path: Path, files: dict[str, bytes]) -> None:
             archive.writestr(name, data)
 
 
+def tar_gz_of(path: Path, files: dict[str, bytes]) -> None:
+    path.write_bytes(gzip.compress(tarred(files)))
+
+
 def packed_zeros(size: int = ZEROS) -> bytes:
     """Return megabytes of zeros, deflated: a flushed block can be repeated as it is."""
     packer = zlib.compressobj(9, zlib.DEFLATED, -15)

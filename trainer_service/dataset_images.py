@@ -1,23 +1,30 @@
 """The images of a dataset that was read, for people to look at."""
 
 import mmap
+import os
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
+from typing import BinaryIO
 
 from pydantic import BaseModel, Field, ValidationError
 
-from shared.errors import Conflict, NotFound, RecordCorrupt, first_fault
+from shared.errors import Conflict, NotFound, RecordCorrupt, Unavailable, first_fault
+from shared.files import is_fault_of_the_file
+from trainer_service import datasets
 from trainer_service.dataset.records import (
     RECORDS_FILE,
     REJECTED_FILE,
     ImageRecord,
     Split,
     Verdict,
-    image_path,
 )
-from trainer_service.dataset.thumbnail_store import THUMBNAILS_FILE, find_thumbnail, fits
-from trainer_service.datasets import locate
+from trainer_service.dataset.thumbnail_store import (
+    SMALL_BYTES,
+    THUMBNAILS_FILE,
+    find_thumbnail,
+    fits,
+)
 from trainer_service.record_store import RECORD_FILE
 from trainer_service.schemas import DatasetRecord, DatasetState, RejectedImage
 from trainer_service.settings import TrainerSettings
@@ -100,22 +107,17 @@ def list_rejected(directory: Path, query: RejectedQuery) -> RejectedPage:
     return RejectedPage(rejected=rejected, after=end if len(lines) > query.limit else None)
 
 
-def find_image(
+def open_image(
     settings: TrainerSettings, directory: Path, dataset: DatasetRecord, sha256: str
-) -> tuple[Path, str]:
-    """Return where the bytes of a used image lie, and their media type.
+) -> tuple[BinaryIO, str]:
+    """Open the file of a used image, and return its media type too.
 
     Raises:
         NotFound: the dataset uses no such image, or its file is gone.
+        Unavailable: it can't be read now.
     """
-    record = _find(directory / RECORDS_FILE, sha256)
-    if record is None:
-        raise NotFound(f"Dataset {dataset.id!r} uses no image {sha256!r}.")
-    folder = locate(settings, dataset.source) if dataset.in_place else None
-    path = image_path(directory, record, folder).resolve()
-    if not path.is_relative_to((folder or directory).resolve()) or not path.is_file():
-        raise NotFound(f"The file of {record.name!r} is gone.")
-    return path, f"image/{record.format.lower()}"
+    record = _require(directory, dataset, sha256)
+    return _open(settings, directory, dataset, record), _media_type(record)
 
 
 def find_small(
@@ -125,15 +127,38 @@ def find_small(
 
     Raises:
         NotFound: the dataset uses no such image, or has no thumbnail of it.
+        Unavailable: it can't be read now.
     """
     small = find_thumbnail(directory / THUMBNAILS_FILE, sha256)
     if small is not None:
         return small
-    path, media_type = find_image(settings, directory, dataset, sha256)
+    record = _require(directory, dataset, sha256)
+    with _open(settings, directory, dataset, record) as file:
+        if not fits(os.fstat(file.fileno()).st_size, record.width, record.height):
+            raise NotFound(f"Dataset {dataset.id!r} has no thumbnail of image {sha256!r}.")
+        return file.read(SMALL_BYTES), _media_type(record)
+
+
+def _require(directory: Path, dataset: DatasetRecord, sha256: str) -> ImageRecord:
     record = _find(directory / RECORDS_FILE, sha256)
-    if record is None or not fits(path.stat().st_size, record.width, record.height):
-        raise NotFound(f"Dataset {dataset.id!r} has no thumbnail of image {sha256!r}.")
-    return path.read_bytes(), media_type
+    if record is None:
+        raise NotFound(f"Dataset {dataset.id!r} uses no image {sha256!r}.")
+    return record
+
+
+def _open(
+    settings: TrainerSettings, directory: Path, dataset: DatasetRecord, record: ImageRecord
+) -> BinaryIO:
+    try:
+        return datasets.open_image(settings, directory, dataset, record)
+    except OSError as error:
+        if is_fault_of_the_file(error):
+            raise NotFound(f"The file of {record.name!r} is gone.") from error
+        raise Unavailable(f"{record.name!r} can't be read now: {error.strerror}.") from error
+
+
+def _media_type(record: ImageRecord) -> str:
+    return f"image/{record.format.lower()}"
 
 
 def require_read(dataset: DatasetRecord) -> None:

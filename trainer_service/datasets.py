@@ -2,9 +2,12 @@
 
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import BinaryIO
 
-from shared.errors import InvalidRequest
+from shared.errors import InvalidRequest, Unavailable
+from shared.files import is_fault_of_the_file, open_below
 from shared.identifiers import new_id
+from trainer_service.dataset.records import ImageRecord
 from trainer_service.record_store import RecordStore
 from trainer_service.schemas import DatasetRecord, DatasetState
 from trainer_service.settings import TrainerSettings
@@ -79,18 +82,18 @@ def locate(settings: TrainerSettings, path: str) -> Path:
 
     Raises:
         InvalidRequest: there is no such directory, or the path leads out of it or nowhere.
+        Unavailable: the system can't tell now.
     """
-    if settings.datasets is None:
-        raise InvalidRequest(
-            "dataset.path: this trainer has no datasets directory: set HEADSTART_DATASETS, or "
-            f"upload an archive instead. Received: {path!r}"
-        )
-    root = settings.datasets.resolve()
+    root = root_of(settings, path)
     try:
         found = (root / path).resolve()
         exists = found.exists()
-    except (OSError, ValueError):
+    except ValueError:
         raise InvalidRequest(f"dataset.path: not a usable path. Received: {path!r}") from None
+    except OSError as error:
+        if is_fault_of_the_file(error):
+            raise InvalidRequest(f"dataset.path: {error.strerror}. Received: {path!r}") from None
+        raise Unavailable(f"{path!r} can't be looked at now: {error.strerror}.") from error
     if not found.is_relative_to(root):
         raise InvalidRequest(
             f"dataset.path: expected a path below the datasets directory. Received: {path!r}"
@@ -100,3 +103,39 @@ def locate(settings: TrainerSettings, path: str) -> Path:
             f"dataset.path: nothing lies there below the datasets directory. Received: {path!r}"
         )
     return found
+
+
+def root_of(settings: TrainerSettings, path: str) -> Path:
+    """Return the datasets directory, below which `path` is.
+
+    Raises:
+        InvalidRequest: there is none.
+    """
+    if settings.datasets is None:
+        raise InvalidRequest(
+            "dataset.path: this trainer has no datasets directory: set HEADSTART_DATASETS, or "
+            f"upload an archive instead. Received: {path!r}"
+        )
+    return settings.datasets.resolve()
+
+
+def open_image(
+    settings: TrainerSettings, directory: Path, dataset: DatasetRecord, image: ImageRecord
+) -> BinaryIO:
+    """Open the file of a used image, without following a link out of the dataset.
+
+    Args:
+        settings: where the datasets directory is.
+        directory: of the dataset, in the store.
+        dataset: which.
+        image: one of its used images.
+
+    Raises:
+        InvalidRequest: the folder of the dataset is gone.
+        OSError: the file can't be opened; `is_fault_of_the_file` tells whether that is its fault.
+    """
+    if not dataset.in_place:
+        return open_below(directory, image.file)
+    root = root_of(settings, dataset.source)
+    folder = locate(settings, dataset.source).relative_to(root)
+    return open_below(root, (folder / image.file).as_posix())

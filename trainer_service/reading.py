@@ -2,20 +2,23 @@
 
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from shared.errors import InvalidDataset, TooLarge, TrainingCancelled
 from shared.images import ImageLimits
-from shared.lease import Lease, WorkersDied, require_survivable
+from shared.lease import LeaseLost, WorkersDied, require_survivable
+from trainer_service.dataset.patience import Patience, patiently
 from trainer_service.dataset.reader import read_dataset
 from trainer_service.dataset.records import (
     DatasetLimits,
+    DatasetSummary,
     ImageRecord,
     image_path,
     load_images,
     save_rejected,
 )
-from trainer_service.datasets import UPLOAD_FILE, locate
+from trainer_service.datasets import UPLOAD_FILE, locate, root_of
 from trainer_service.outcome import in_words
 from trainer_service.record_store import RecordStore
 from trainer_service.schemas import (
@@ -28,15 +31,6 @@ from trainer_service.schemas import (
 from trainer_service.settings import TrainerSettings
 from trainer_service.waiting import must_be_read
 from trainer_service.work_metrics import IMAGES_REJECTED
-
-
-def source_of(
-    datasets: RecordStore[DatasetRecord], settings: TrainerSettings, record: DatasetRecord
-) -> Path:
-    """Return the archive or folder that a dataset is read from."""
-    if record.path:
-        return locate(settings, record.source)
-    return datasets.directory(record.id) / UPLOAD_FILE
 
 
 def used_images(datasets: RecordStore[DatasetRecord], dataset_id: str) -> list[ImageRecord]:
@@ -60,6 +54,7 @@ def read(
     settings: TrainerSettings,
     dataset_id: str,
     progress: Callable[[int, int], None] = lambda *_: None,
+    waiting: Callable[[], None] = lambda: None,
 ) -> DatasetRecord | None:
     """Read a dataset unless that was tried before, and return its record.
 
@@ -70,10 +65,12 @@ def read(
         settings: the datasets directory and the caps.
         dataset_id: which to read.
         progress: called with images done and images in all; what it raises ends the reading.
+        waiting: called again and again until it is read; what it raises ends the reading, even
+            one that hangs.
 
     Raises:
         InvalidDataset, TooLarge: nothing can be trained on it; the record says the same.
-        TrainingCancelled: `progress` raised it; the dataset is as it was.
+        TrainingCancelled: `progress` or `waiting` raised it; the dataset is as it was.
         Exception: it could not be read now, as on a full disk; the record says so.
         LeaseLost: another process has taken over, and may have finished.
     """
@@ -84,9 +81,22 @@ def read(
         if not must_be_read(record):
             return record
         datasets.update(dataset_id, _set_reading)
+        patience = Patience()
+
+        def advance(done: int, total: int) -> None:
+            patience.check()
+            held.require()
+            progress(done, total)
+
+        directory = datasets.directory(dataset_id)
+        work = partial(_read, directory, settings, record, advance, patience)
         try:
             require_survivable(held)
-            return _read(datasets, settings, record, progress, held)
+            summary = patiently(work, patience, waiting)
+            held.require()
+            return _fill(datasets, record, summary)
+        except LeaseLost:
+            raise
         except Exception as error:
             held.require()
             _record_failure(datasets, dataset_id, error)
@@ -94,30 +104,39 @@ def read(
 
 
 def _read(
-    datasets: RecordStore[DatasetRecord],
+    directory: Path,
     settings: TrainerSettings,
     record: DatasetRecord,
-    progress: Callable[[int, int], None],
-    held: Lease,
-) -> DatasetRecord:
-    directory = datasets.directory(record.id)
-    source = source_of(datasets, settings, record)
+    advance: Callable[[int, int], None],
+    patience: Patience,
+) -> DatasetSummary:
     limits = DatasetLimits(
         settings.max_dataset_bytes,
         settings.max_dataset_files,
         ImageLimits(settings.max_image_bytes, settings.max_image_pixels),
     )
-
-    def advance(done: int, total: int) -> None:
-        held.require()
-        progress(done, total)
-
+    with patience.over(record.source):
+        source, root = directory / UPLOAD_FILE, directory
+        if record.path:
+            source, root = locate(settings, record.source), root_of(settings, record.source)
     summary = read_dataset(
-        source, directory, limits, advance, threads=settings.threads, name=record.source
+        source,
+        directory,
+        limits,
+        advance,
+        threads=settings.threads,
+        name=record.source,
+        root=root,
+        patience=patience,
     )
-    held.require()
+    patience.check()
     save_rejected(directory, summary.rejected)
+    return summary
 
+
+def _fill(
+    datasets: RecordStore[DatasetRecord], record: DatasetRecord, summary: DatasetSummary
+) -> DatasetRecord:
     def fill(ready: DatasetRecord) -> None:
         ready.state = DatasetState.READY
         ready.images = summary.images
@@ -128,13 +147,13 @@ def _read(
         ready.layout = summary.layout
         ready.has_split = summary.has_split
         ready.digest = summary.digest
-        ready.in_place = source.is_dir()
+        ready.in_place = summary.in_place
 
     ready = datasets.update(record.id, fill)
     for image in summary.rejected:
         IMAGES_REJECTED.labels(image.verdict).inc()
     if not record.path:
-        source.unlink(missing_ok=True)
+        (datasets.directory(record.id) / UPLOAD_FILE).unlink(missing_ok=True)
     return ready
 
 

@@ -37,8 +37,7 @@ def _read(worker: Worker, dataset_id: str, audience: "Audience") -> bool:
     """Tell whether something has come of it, if only that nobody wants it."""
     datasets = worker.stores.datasets
     try:
-        # None: whoever is at it submits what waits.
-        return reading.read(datasets, worker.settings, dataset_id, audience) is not None
+        record = reading.read(datasets, worker.settings, dataset_id, audience, audience.check)
     except TrainingCancelled as cancelled:
         log.info("left unread", reason=str(cancelled))
         return True
@@ -49,6 +48,8 @@ def _read(worker: Worker, dataset_id: str, audience: "Audience") -> bool:
         log.info("refused", reason=str(error))
     except Exception:
         log.exception("not read")
+    else:
+        return record is not None  # else whoever is at it submits what waits
     try:
         # If even that could not be written down, the sweep has it tried again.
         return not must_be_read(datasets.get(dataset_id))
@@ -77,8 +78,7 @@ def wait_for_dataset(worker: Worker, training: TrainingRecord) -> bool:
 class Audience:
     """Tells the trainings that wait for a dataset how far it is read; some come, and some go.
 
-    Calling it raises TrainingCancelled once nobody wants the dataset any more. What is wrong with
-    one training is no fault of the dataset's, nor of the others.
+    What is wrong with one training is no fault of the dataset's, nor of the others.
     """
 
     def __init__(self, worker: Worker, dataset: DatasetRecord) -> None:
@@ -97,6 +97,15 @@ class Audience:
                 tick = partial(ticker, done, last=done == total, total=total)
                 self._tickers[training_id] = ticker if self._told(training_id, tick) else None
 
+    def check(self) -> None:
+        """Look who waits; this may be called in another thread than all else.
+
+        Raises:
+            TrainingCancelled: nobody wants the dataset any more.
+        """
+        if not self._open() and not self._submitted:
+            raise TrainingCancelled("Every training that waited for the dataset was cancelled.")
+
     def begin(self) -> bool:
         """Tell all that wait that it is their turn, and whether anybody wants the dataset."""
         there = self._open()
@@ -111,12 +120,9 @@ class Audience:
             self._waiting.discard(training_id)
 
     def _look(self, total: int) -> None:
-        there = self._open()
-        if not there and not self._submitted:
-            raise TrainingCancelled("Every training that waited for the dataset was cancelled.")
         known = self._tickers
         self._tickers = {
-            key: known[key] if key in known else self._join(key, total) for key in there
+            key: known[key] if key in known else self._join(key, total) for key in self._open()
         }
 
     def _join(self, training_id: str, total: int) -> Ticker | None:

@@ -7,6 +7,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import BinaryIO
 
 from shared.architectures import CATALOGUE, find_architecture
 from shared.errors import (
@@ -135,8 +136,8 @@ def list_rejected(trainer: Trainer, dataset_id: str, query: RejectedQuery) -> Re
     return dataset_images.list_rejected(directory, query)
 
 
-def get_image(trainer: Trainer, dataset_id: str, sha256: str) -> tuple[Path, str]:
-    """Return where the bytes of a used image lie, and their media type.
+def get_image(trainer: Trainer, dataset_id: str, sha256: str) -> tuple[BinaryIO, str]:
+    """Return the open file of a used image, and its media type.
 
     Raises:
         Conflict: the dataset was not read yet.
@@ -145,7 +146,7 @@ def get_image(trainer: Trainer, dataset_id: str, sha256: str) -> tuple[Path, str
     dataset = trainer.stores.datasets.get(dataset_id)
     dataset_images.require_read(dataset)
     directory = trainer.stores.datasets.directory(dataset_id)
-    return dataset_images.find_image(trainer.settings, directory, dataset, sha256)
+    return dataset_images.open_image(trainer.settings, directory, dataset, sha256)
 
 
 def get_thumbnail(trainer: Trainer, dataset_id: str, sha256: str) -> tuple[bytes, str]:

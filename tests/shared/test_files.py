@@ -1,9 +1,11 @@
 import errno
 import os
+import socket
+from pathlib import Path
 
 import pytest
 
-from shared.files import is_fault_of_the_file
+from shared.files import NoPlainFile, is_fault_of_the_file, open_below, open_folder
 
 
 @pytest.mark.parametrize("code", ["ENOENT", "EISDIR", "EACCES", "ENOTDIR"])
@@ -18,3 +20,68 @@ def test_what_the_system_says_of_the_machine_is_none(code):
     number = getattr(errno, code)
 
     assert not is_fault_of_the_file(OSError(number, os.strerror(number)))
+
+
+@pytest.fixture
+def root(tmp_path):
+    """A folder `pets` with `cat/1.png`, beside a secret that it must not lead to."""
+    (tmp_path / "pets/cat").mkdir(parents=True)
+    (tmp_path / "pets/cat/1.png").write_bytes(b"cat")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/1.png").write_bytes(b"secret")
+    return tmp_path / "pets"
+
+
+def test_a_file_is_opened_below_a_folder(root):
+    (root.parent / "link").symlink_to(root)
+    with open_folder(root) as folder:
+        for start in (root, root.parent / "link", folder):
+            with open_below(start, "cat/1.png") as file:
+                assert file.read() == b"cat"
+
+
+@pytest.mark.parametrize("name", ["1.png", "dog/1.png", "dog/deep/1.png"])
+def test_no_link_is_followed_on_the_way_to_a_file(root, name):
+    (root / "1.png").symlink_to(root.parent / "out/1.png")
+    (root / "dog").symlink_to(root.parent / "out")
+    (root.parent / "out/deep").symlink_to(root.parent / "out")
+
+    with pytest.raises(OSError, match=r"symbolic|Not a directory") as caught:
+        open_below(root, name)
+    assert is_fault_of_the_file(caught.value)
+
+
+@pytest.mark.parametrize("name", ["../out/1.png", "cat/../../out/1.png", "", ".", "/etc/passwd"])
+def test_no_name_leads_out_of_a_folder(root, name):
+    with pytest.raises(OSError, match="leads out of its folder") as caught:
+        open_below(root, name)
+    assert is_fault_of_the_file(caught.value)
+
+
+def test_what_is_no_plain_file_is_not_opened_and_nothing_waits_for_it(root):
+    os.mkfifo(root / "pipe")
+    with socket.socket(socket.AF_UNIX) as unix:
+        unix.bind(str(root / "socket"))
+        for name in ("pipe", "socket", "cat"):
+            with pytest.raises(NoPlainFile, match="no plain file") as caught:
+                open_below(root, name)
+            assert is_fault_of_the_file(caught.value)
+
+
+def test_a_pipe_that_is_put_in_place_at_the_last_moment_is_told(root, monkeypatch):
+    os.mkfifo(root / "pipe")
+    plain = (root / "cat/1.png").stat()
+    monkeypatch.setattr(os, "stat", lambda *_, **__: plain)
+
+    with pytest.raises(NoPlainFile):
+        open_below(root, "pipe")
+
+
+def test_opening_leaves_no_descriptor_behind(root):
+    opened = Path("/proc/self/fd")
+    before = len(list(opened.iterdir()))
+    open_below(root, "cat/1.png").close()
+    for name in ("cat/2.png", "bird/1.png", "cat"):
+        with pytest.raises(OSError, match="Errno"):
+            open_below(root, name)
+    assert len(list(opened.iterdir())) == before

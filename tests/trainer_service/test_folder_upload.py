@@ -1,7 +1,10 @@
 """A folder is uploaded as its files, read as a dataset, and its pictures are shown again."""
 
+import errno
 import hashlib
+import os
 import zipfile
+from pathlib import Path
 
 import httpx
 import pytest
@@ -11,7 +14,7 @@ from shared.images import ImageLimits
 from shared.pages import add_pages
 from shared.problems import add_problem_handlers
 from tests.tiny_model import picture
-from trainer_service import dataset_images
+from trainer_service import dataset_images, datasets
 from trainer_service.app import PAGES, create_app
 from trainer_service.dataset.reader import read_dataset
 from trainer_service.dataset.records import DatasetLimits
@@ -237,7 +240,9 @@ def test_the_images_of_a_dataset_that_was_not_read_are_a_conflict(tmp_path):
     assert "it is queued" in answer.json()["detail"]
 
 
-def test_a_link_that_leads_out_of_the_folder_since_it_was_read_is_not_followed(tmp_path):
+@pytest.fixture
+def in_place(tmp_path):
+    """A folder that was read, the app that answers its images, and the address of one of them."""
     settings = TrainerSettings(
         store=tmp_path / "store", datasets=tmp_path / "datasets", redis_url="redis://127.0.0.1:1/0"
     )
@@ -248,13 +253,107 @@ def test_a_link_that_leads_out_of_the_folder_since_it_was_read_is_not_followed(t
     record = datasets_record(settings, source)
     directory = Stores.open(settings).datasets.directory(record.id)
     [cat] = dataset_images.list_images(directory, ImageQuery(label="cat")).images
-    (tmp_path / "secret").write_bytes(b"secret")
-    (source / "cat" / "1.png").unlink()
-    (source / "cat" / "1.png").symlink_to(tmp_path / "secret")
+    return source, create_app(settings), f"/v1/datasets/{record.id}/images/{cat.sha256}"
 
-    answer = ask(create_app(settings), "GET", f"/v1/datasets/{record.id}/images/{cat.sha256}")
 
-    assert answer.status_code == 404
+def _link_in_place_of_the_file(source, outside):
+    (source / "cat/1.png").unlink()
+    (source / "cat/1.png").symlink_to(outside / "1.png")
+
+
+def _link_in_place_of_its_folder(source, outside):
+    (source / "cat").rename(source / "away")
+    (source / "cat").symlink_to(outside)
+
+
+def _link_in_place_of_the_dataset(source, outside):
+    (outside / "cat").mkdir()
+    (outside / "1.png").rename(outside / "cat/1.png")
+    source.rename(source.with_name("away"))
+    source.symlink_to(outside)
+
+
+def _pipe_in_place_of_the_file(source, outside):
+    (source / "cat/1.png").unlink()
+    os.mkfifo(source / "cat/1.png")
+
+
+@pytest.mark.parametrize("what", ["", "/thumbnail"])
+@pytest.mark.parametrize(
+    ("swap", "status"),
+    [
+        (_link_in_place_of_the_file, 404),
+        (_link_in_place_of_its_folder, 404),
+        (_link_in_place_of_the_dataset, 422),
+        (_pipe_in_place_of_the_file, 404),
+    ],
+)
+def test_what_is_put_in_place_of_an_image_since_it_was_read_is_not_answered(
+    in_place, tmp_path, swap, status, what
+):
+    source, app, address = in_place
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "1.png").write_bytes(b"secret")
+    swap(source, outside)
+
+    answer = ask(app, "GET", address + what)
+
+    assert answer.status_code == status
+    assert b"secret" not in answer.content
+
+
+def test_what_is_answered_of_an_image_is_what_was_opened(in_place, monkeypatch):
+    """Between the look at a file and its answer anything may be put in its place."""
+    source, app, address = in_place
+    opener = dataset_images.open_image
+
+    def swapping(*arguments):
+        opened = opener(*arguments)
+        (source / "cat/1.png").unlink()
+        (source / "cat/1.png").symlink_to("/etc/passwd")
+        return opened
+
+    monkeypatch.setattr(dataset_images, "open_image", swapping)
+
+    answer = ask(app, "GET", address, headers={"Range": "bytes=0-99999"})
+
+    assert answer.status_code == 206
+    assert answer.content == picture("red")
+
+
+@pytest.mark.parametrize("what", ["", "/thumbnail"])
+def test_an_image_that_can_not_be_read_now_is_not_called_gone(in_place, monkeypatch, what):
+    _, app, address = in_place
+
+    def stale(*_):
+        raise OSError(errno.ESTALE, "Stale file handle")
+
+    monkeypatch.setattr(datasets, "open_below", stale)
+
+    answer = ask(app, "GET", address + what)
+
+    assert answer.status_code == 503
+    assert answer.json()["detail"] == "'cat/1.png' can't be read now: Stale file handle."
+
+
+def test_a_folder_that_can_not_be_looked_at_now_is_not_called_wrong(in_place, monkeypatch):
+    _, app, address = in_place
+
+    def stale(_):
+        raise OSError(errno.ESTALE, "Stale file handle")
+
+    monkeypatch.setattr(Path, "exists", stale)
+
+    assert ask(app, "GET", address).status_code == 503
+
+
+def test_a_store_of_thumbnails_that_is_damaged_is_none(in_place):
+    source, app, address = in_place
+    [store] = (source.parents[1] / "store").rglob(THUMBNAILS_FILE)
+    store.write_bytes(b"SQLite format 3\0" + bytes(range(256)) * 64)
+
+    assert ask(app, "GET", f"{address}/thumbnail").content == picture("red")
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])

@@ -22,19 +22,22 @@ their name), they are unlabelled and the rest goes on; more than that is refused
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import takewhile
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
 from shared.errors import InvalidDataset
 from trainer_service.dataset.records import Layout, Split
-from trainer_service.dataset.tables import SPLIT_NAMES, Row, match_rows, read_rows
+from trainer_service.dataset.tables import SPLIT_NAMES, Row, TableReader, match_rows
 
 UNDERSTOOD = (
     "Understood are: a folder per label (cat/1.jpg, dog/2.jpg), the label before the number in the "
     "file name (cat.1.jpg, dog_2.png), or a CSV with the columns file and label; each of them also "
     "below train/, validation/ and test/."
 )
+
+MOST_LINES = 1_000_000
 
 _TOLERATED = 0.1
 _SHOWN = 3
@@ -62,18 +65,22 @@ class Labelling(NamedTuple):
     missing: Sequence[Row] = ()
 
 
-def find_labels(names: Sequence[str], tables: Mapping[str, bytes]) -> Labelling:
+def find_labels(
+    names: Sequence[str], tables: Mapping[str, bytes], most_lines: int = MOST_LINES
+) -> Labelling:
     """Label the images of a dataset.
 
     Args:
         names: clean relative paths of all images.
         tables: the CSV files of the dataset, by their clean relative paths.
+        most_lines: so many may those that label images have together.
 
     Raises:
         InvalidDataset: none of the ways fits, or a CSV contradicts itself.
+        TooLarge: there are more lines than that.
     """
     paths = [PurePosixPath(name) for name in names]
-    from_csv = _from_tables(paths, tables)
+    from_csv = _from_tables(paths, tables, most_lines)
     if from_csv is not None and _unlabelled(from_csv) <= len(names) / 2:
         return from_csv
     try:
@@ -166,16 +173,15 @@ def _has_prefix(part: tuple[str, ...]) -> bool:
     return bool(prefix_label(part[-1]))
 
 
-def _from_tables(paths: Sequence[PurePosixPath], tables: Mapping[str, bytes]) -> Labelling | None:
+def _from_tables(
+    paths: Sequence[PurePosixPath], tables: Mapping[str, bytes], most_lines: int
+) -> Labelling | None:
     """Label by the CSV files that lie in a folder above all images, if they name any of these."""
-    above = _shared_folders(paths)
-    rows: list[Row] = []
-    for name, data in sorted(tables.items()):
-        if PurePosixPath(name).parent in above:
-            split = SPLIT_NAMES.get(PurePosixPath(name).stem.lower())
-            rows += [
-                row if row.split else row._replace(split=split) for row in read_rows(name, data)
-            ]
+    above = _shared_folders(paths) if tables else set()
+    counting = {n: data for n, data in sorted(tables.items()) if PurePosixPath(n).parent in above}
+    if not counting:
+        return None
+    rows = _rows(counting, TableReader(most_lines))
     matched, missing = match_rows([str(path) for path in paths], rows)
     if not matched:
         return None
@@ -193,8 +199,21 @@ def _split_of_folders(paths: Sequence[PurePosixPath]) -> list[Split | None] | No
     return _splits([path.parts[depth:] for path in paths])
 
 
+def _rows(tables: Mapping[str, bytes], reader: TableReader) -> Iterator[Row]:
+    for name, data in tables.items():
+        split = SPLIT_NAMES.get(PurePosixPath(name).stem.lower())
+        for row in reader.rows(name, data):
+            yield row if row.split else row._replace(split=split)
+
+
+def folders_above(names: Sequence[str]) -> set[PurePosixPath]:
+    """Return the folders that lie above all images, where tables have to lie that label them."""
+    return _shared_folders([PurePosixPath(name) for name in names])
+
+
 def _shared_folders(paths: Sequence[PurePosixPath]) -> set[PurePosixPath]:
-    shared = set(paths[0].parents)
-    for path in paths[1:]:
-        shared.intersection_update(path.parents)
-    return shared
+    folders = [path.parts[:-1] for path in paths]
+    # What the first and the last of them share, those between them share too.
+    pairs = zip(min(folders), max(folders), strict=False)
+    shared = [first for first, _ in takewhile(lambda pair: pair[0] == pair[1], pairs)]
+    return {PurePosixPath(*shared[:length]) for length in range(len(shared) + 1)}

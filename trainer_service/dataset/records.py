@@ -20,6 +20,11 @@ if TYPE_CHECKING:  # The trainer API knows these records, and has neither numpy 
 RECORDS_FILE = "images.jsonl"
 REJECTED_FILE = "rejected.jsonl"
 
+# A million pictures with names of a megabyte each pack well, and unpack to a terabyte.
+MAX_NAME = 1024
+#: In so many folders, one in the other, may an image lie.
+MAX_FOLDERS = 32
+
 Split = Literal["train", "validation", "test"]
 Layout = Literal["folders", "prefix", "csv"]
 Verdict = Literal[
@@ -77,7 +82,10 @@ class RejectedImage(BaseModel):
 
 
 class DatasetSummary(BaseModel):
-    """What was found; `images` and `labels` count the used ones, `ignored` files of no interest."""
+    """What was found; `images` and `labels` count the used ones, `ignored` files of no interest.
+
+    `in_place` tells that the images are left where they are, in a folder.
+    """
 
     images: int
     labels: dict[str, int]
@@ -86,6 +94,7 @@ class DatasetSummary(BaseModel):
     layout: Layout
     has_split: bool
     digest: str
+    in_place: bool
 
 
 def save_images(directory: Path, records: Iterable[ImageRecord]) -> None:

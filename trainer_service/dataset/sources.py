@@ -2,9 +2,15 @@
 
 A name in an archive is only data here: nothing is ever written under it. Devices and
 links are not followed but told; of a folder, a link to a file inside of it is read as that file.
+
+What is wrong with a file is a verdict on it, `Damaged`, or on its archive, InvalidDataset. What
+the system could not do just now, such as read from a disk that fails, says nothing of either and
+is raised as it is.
 """
 
+import errno
 import gzip
+import io
 import os
 import stat
 import struct
@@ -12,13 +18,18 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
-from pathlib import Path
-from typing import IO, NamedTuple, cast
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from pathlib import Path, PurePosixPath
+from typing import IO, TYPE_CHECKING, BinaryIO, NamedTuple, cast
 
 from shared.errors import InvalidDataset, TooLarge
+from shared.files import is_fault_of_the_file, open_below, open_file, open_folder
 from shared.images import sniff
-from trainer_service.dataset.records import DatasetLimits
+from trainer_service.dataset.patience import Patience
+from trainer_service.dataset.records import MAX_FOLDERS, MAX_NAME, DatasetLimits
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
 
 IN_ARCHIVE = "a link, not a file of its own"
 NO_FILE = "it is a device, a pipe or another thing that is no plain file"
@@ -32,13 +43,26 @@ _ZIP_HEADER = struct.Struct("<4s24x3H12x")
 _LOCAL_HEADER_BYTES = 30
 _ZIP64_RECORDS_BYTES = 56 + 20
 
-# A million pictures with names of a megabyte each pack well, and unpack to a terabyte.
-MAX_NAME = 1024
 _SHOWN_NAME = 100
 
 # Fewer system calls mean fewer times that the reading thread has to wait for the GIL.
 _BUFFER = 1 << 20
 _ESTIMATE_EVERY = 32
+
+# What the archive modules raise on what is broken. OSError is what bz2, gzip and a jump out of the
+# file raise; what the system raises while the archive is read is kept apart, by `_Raw`.
+_FORMAT_ERRORS = (
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    ArithmeticError,
+    EOFError,
+    NotImplementedError,
+    OSError,
+    RecursionError,
+    ValueError,
+)
 
 _ZIP_METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2}
 _OTHER_ARCHIVES = {
@@ -50,19 +74,55 @@ _OTHER_ARCHIVES = {
 }
 
 
-class Source(NamedTuple):
-    """An archive or a folder, and what errors call it."""
+class Damaged(Exception):
+    """A verdict on a file of a source; `vanished` if it was there when its folder was listed."""
 
-    path: Path
+    def __init__(self, detail: str, *, vanished: bool = False) -> None:
+        super().__init__(detail)
+        self.vanished = vanished
+
+
+class Source(NamedTuple):
+    """An archive or a folder.
+
+    `name` is what errors call it; from `root`, which is trusted, it is found without following
+    links under `path`, a relative one; empty for the root itself.
+    """
+
+    root: Path
+    path: str
     name: str
+    is_folder: bool
+
+    @classmethod
+    def find(cls, path: Path, name: str, root: Path) -> "Source":
+        """Look at what lies at `path`, below `root`.
+
+        Raises:
+            InvalidDataset: neither a file nor a folder lies there.
+            OSError: that can't be told now.
+        """
+        try:
+            mode = path.stat().st_mode
+        except OSError as error:
+            if not is_fault_of_the_file(error):
+                raise
+            missing = isinstance(error, FileNotFoundError)
+            reason = "which does not exist" if missing else f"{error.strerror}{_reader()}"
+            raise InvalidDataset(f"{EXPECTED}. Received: {name!r}, {reason}") from None
+        if not stat.S_ISDIR(mode) and not stat.S_ISREG(mode):
+            raise InvalidDataset(f"{EXPECTED}. Received: {name!r}; {NO_FILE}")
+        below = path.relative_to(root).as_posix()
+        return cls(root, "" if below == "." else below, name, stat.S_ISDIR(mode))
 
 
 class Entry(NamedTuple):
     """A regular file of a source.
 
     `name` is a clean relative path for people and labels, `path` the true one below a folder.
-    `open` works until the next entry is asked for; None if the file can't be read, or is a `link`
-    that is not followed, and `problem` says why.
+    `open` works until the next entry is asked for, and it and what is read raise Damaged; None if
+    the file can't be read, or is a `link` that is not followed, or a `folder` that is not read, and
+    `problem` says why.
     """
 
     name: str
@@ -71,6 +131,7 @@ class Entry(NamedTuple):
     open: Callable[[], AbstractContextManager[IO[bytes]]] | None
     problem: str = ""
     link: bool = False
+    folder: bool = False
 
 
 class Step(NamedTuple):
@@ -81,21 +142,19 @@ class Step(NamedTuple):
     entry: Entry | None
 
 
-def iterate(source: Source, limits: DatasetLimits) -> Iterator[Step]:
+def iterate(source: Source, limits: DatasetLimits, patience: Patience) -> Iterator[Step]:
     """Yield every file of an archive or a folder.
 
     `total` is an estimate for tar archives, whose number of files is known only at their end.
 
     Raises:
-        InvalidDataset: it is none, or is broken.
+        InvalidDataset: it is none, is broken, or has a folder that this user may not read.
         TooLarge: there are more files or bytes in it than the limits allow.
+        OSError: it can't be read now.
     """
-    path, name = source
-    if path.is_dir():
-        return _iterate_folder(path, limits)
-    if not path.is_file():
-        raise InvalidDataset(f"{EXPECTED}. Received: {name!r}, which does not exist")
-    return _translate(name, _archive_reader(source)(path, limits))
+    if source.is_folder:
+        return _iterate_folder(source, limits, patience)
+    return _iterate_archive(source, limits, patience)
 
 
 def clean_name(name: str) -> str:
@@ -119,16 +178,68 @@ def too_many_bytes(limits: DatasetLimits) -> TooLarge:
     )
 
 
-def _archive_reader(source: Source) -> Callable[[Path, DatasetLimits], Iterator[Step]]:
-    with source.path.open("rb") as file:
-        head = file.read(1024)
+class _Raw(io.RawIOBase):
+    """A file of which is read a piece at a time, and remembered if the system failed to."""
+
+    def __init__(self, file: IO[bytes], name: str, patience: Patience) -> None:
+        super().__init__()
+        self.failed: OSError | None = None
+        self._file = cast(io.BufferedReader, file).raw
+        self._name = name
+        self._patience = patience
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        return self._file.seek(offset, whence)
+
+    def readinto(self, buffer: "WriteableBuffer") -> int | None:
+        with self._patience.over(self._name):
+            try:
+                return self._file.readinto(memoryview(buffer)[:_BUFFER])
+            except OSError as error:
+                self.failed = OSError(error.errno, error.strerror, self._name)
+                raise self.failed from error
+
+
+def _iterate_archive(source: Source, limits: DatasetLimits, patience: Patience) -> Iterator[Step]:
+    with patience.over(source.name):
+        file = open_below(source.root, source.path)
+    with file:
+        raw = _Raw(file, source.name, patience)
+        with io.BufferedReader(raw, _BUFFER) as buffered, _archive_judged(source.name, raw):
+            archive = _Archive(buffered, raw, os.fstat(file.fileno()).st_size)
+            yield from _archive_reader(archive, source.name)(archive, limits)
+            if raw.failed is not None:
+                raise raw.failed  # whatever the archive modules made of it
+
+
+class _Archive(NamedTuple):
+    """An open archive and its size."""
+
+    file: "io.BufferedReader[_Raw]"
+    raw: _Raw
+    size: int
+
+
+def _archive_reader(
+    archive: _Archive, name: str
+) -> Callable[[_Archive, DatasetLimits], Iterator[Step]]:
+    head = archive.file.read(1024)
+    archive.file.seek(0)
     if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
         return _iterate_zip
     if head.startswith(b"\x1f\x8b"):
         return _iterate_tar_gz
-    if tarfile.is_tarfile(source.path):
+    is_tar = tarfile.is_tarfile(archive.file)
+    archive.file.seek(0)
+    if is_tar:
         return _iterate_tar
-    raise InvalidDataset(f"{EXPECTED}. Received: {source.name!r}, {_describe(head)}")
+    raise InvalidDataset(f"{EXPECTED}. Received: {name!r}, {_describe(head)}")
 
 
 def _describe(head: bytes) -> str:
@@ -142,24 +253,30 @@ def _describe(head: bytes) -> str:
     return "which is none of these"
 
 
-def _translate(name: str, steps: Iterator[Step]) -> Iterator[Step]:
+@contextmanager
+def _archive_judged(name: str, raw: _Raw) -> Iterator[None]:
     """Turn what the archive modules raise on broken archives into InvalidDataset."""
     try:
-        yield from steps
-    except (
-        tarfile.TarError,
-        zipfile.BadZipFile,
-        zlib.error,
-        struct.error,
-        ArithmeticError,
-        EOFError,
-        NotImplementedError,
-        OSError,
-        RecursionError,
-        ValueError,
-    ) as error:
+        yield
+    except _FORMAT_ERRORS as error:
+        if raw.failed is not None:
+            raise raw.failed from error
         reason = str(error) or type(error).__name__
         raise InvalidDataset(f"The archive {name!r} is broken: {reason}") from error
+
+
+@contextmanager
+def _member_judged(
+    opener: Callable[[], AbstractContextManager[IO[bytes]]], raw: _Raw
+) -> Iterator[IO[bytes]]:
+    """Turn what the archive modules raise on a broken file of an archive into Damaged."""
+    try:
+        with opener() as file:
+            yield file
+    except _FORMAT_ERRORS as error:
+        if raw.failed is not None:
+            raise raw.failed from error
+        raise Damaged(str(error) or type(error).__name__) from error
 
 
 class _Tally:
@@ -179,63 +296,192 @@ class _Tally:
             raise too_many_bytes(self.limits)
 
 
-def _iterate_folder(folder: Path, limits: DatasetLimits) -> Iterator[Step]:
-    tally = _Tally(limits)
-    found = []
-    for path, problem in _walk(folder):
-        size = 0 if problem else path.stat().st_size
-        tally.add(size)
-        found.append((path.relative_to(folder).as_posix(), size, problem))
-    found.sort()
-    for done, (name, size, problem) in enumerate(found):
-        entry = _link(name, problem) if problem else _folder_entry(folder, name, size)
-        yield Step(done, len(found), entry)
+class _Item(NamedTuple):
+    """What was found in a folder: its name below the root, and the file that it leads to."""
+
+    name: str
+    path: str = ""
+    size: int = 0
+    problem: str = ""
+    link: bool = False
+    folder: bool = False
 
 
-def _walk(folder: Path) -> Iterator[tuple[Path, str]]:
-    """Yield the regular files below a folder; of links that are not followed, say why."""
-    root = folder.resolve()
-    for directory, folders, names in os.walk(folder):
-        for name in [*folders, *names]:
-            path = Path(directory, name)
-            problem = _unfollowed(path, root) if path.is_symlink() else ""
-            if problem or path.is_file():
-                yield path, problem
+def _iterate_folder(source: Source, limits: DatasetLimits, patience: Patience) -> Iterator[Step]:
+    with ExitStack() as stack:
+        with patience.over(source.name):
+            top = stack.enter_context(open_folder(source.root, source.path))
+            walk = _Walk(source, top, limits, patience)
+        found = sorted(walk.items())
+        for done, item in enumerate(found):
+            yield Step(done, len(found), _folder_entry(top, item, patience))
 
 
-def _unfollowed(link: Path, root: Path) -> str:
-    """Return why a link is not followed, nothing if it is: it leads to a file below the root."""
-    target = Path(os.path.realpath(link))
-    if not target.is_relative_to(root):
-        return "a link that leads out of the folder"
-    if target.is_dir():
-        return "a link to another folder"
-    return "" if target.exists() else "a link that leads nowhere"
+class _Walk:
+    """Finds what lies below an open folder, without following links."""
+
+    def __init__(self, source: Source, top: int, limits: DatasetLimits, patience: Patience) -> None:
+        self._source = source
+        self._resolved = (source.root / source.path).resolve()
+        self._top = top
+        self._tally = _Tally(limits)
+        self._patience = patience
+
+    def items(self) -> Iterator[_Item]:
+        folders, seen = [""], 1
+        while folders:
+            folder = folders.pop()
+            for item in self._listed(folder):
+                if item.folder and not item.problem:
+                    folders.append(item.name)
+                    seen += 1
+                    if seen > self._tally.limits.max_files:
+                        raise too_many_files(self._tally.limits)
+                else:
+                    self._tally.add(item.size)
+                    yield item
+
+    def _listed(self, folder: str) -> Iterator[_Item]:
+        try:
+            yield from self._list(folder)
+        except OSError as error:
+            if not is_fault_of_the_file(error):
+                raise
+            if is_hidden(folder):
+                return
+            if not isinstance(error, PermissionError):
+                raise changed(folder or self._source.name) from error
+            raise InvalidDataset(_describe_closed(folder or self._source.name)) from None
+
+    def _list(self, folder: str) -> Iterator[_Item]:
+        with open_folder(self._top, folder) as opened, ExitStack() as stack:
+            # The descriptor that leads to a folder is none to list it with.
+            readable = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=opened)
+            stack.callback(os.close, readable)
+            entries = stack.enter_context(os.scandir(readable))
+            for entry in self._patience.each(folder or self._source.name, entries):
+                item = self._item(f"{folder}/{entry.name}" if folder else entry.name, entry)
+                if item is not None:
+                    yield item
+
+    def _item(self, name: str, entry: os.DirEntry[str]) -> _Item | None:
+        with self._patience.over(name):
+            try:
+                status = entry.stat(follow_symlinks=False)
+            except FileNotFoundError:
+                if is_hidden(name):
+                    return None
+                raise
+            mode = status.st_mode
+            if stat.S_ISLNK(mode):
+                return self._link(name)
+        if stat.S_ISDIR(mode):
+            folders = name.count("/") + 1
+            problem = _too_deep(folders) if folders > MAX_FOLDERS else ""
+            return _Item(name, problem=problem, folder=True)
+        if not stat.S_ISREG(mode):
+            return _Item(name, problem=NO_FILE)
+        return _Item(name, name, status.st_size)
+
+    def _link(self, name: str) -> _Item:
+        """Return the file below the root that a link leads to, or why it is not followed."""
+        target = Path(os.path.realpath(self._resolved / name))
+        inside = target.is_relative_to(self._resolved)
+        try:
+            status = target.stat()
+        except OSError as error:
+            if inside and not is_fault_of_the_file(error):
+                raise
+            problem = "a link that leads nowhere" if inside else _LEADS_OUT
+            return _Item(name, problem=problem, link=True)
+        is_folder = stat.S_ISDIR(status.st_mode)
+        if not inside or is_folder:
+            problem = "a link to another folder" if inside else _LEADS_OUT
+            return _Item(name, problem=problem, link=True, folder=is_folder)
+        if not stat.S_ISREG(status.st_mode):
+            return _Item(name, problem=NO_FILE)
+        return _Item(name, target.relative_to(self._resolved).as_posix(), status.st_size)
 
 
-def _link(name: str, problem: str) -> Entry:
-    return Entry(clean_name(_shown(name)), "", 0, None, problem, link=True)
+_LEADS_OUT = "a link that leads out of the folder"
 
 
-def _folder_entry(folder: Path, name: str, size: int) -> Entry:
+def changed(name: str) -> OSError:
+    return OSError(errno.ESTALE, "It changed while it was read", name)
+
+
+def _describe_closed(folder: str) -> str:
+    return (
+        f"The folder {clean_name(shown(folder))!r} can't be read: permission denied{_reader()}. "
+        "Without it the dataset would lack a part of its images. Expected a folder that this user "
+        "may list and enter; let it, or move the folder out of the dataset"
+    )
+
+
+def _reader() -> str:
+    return f" for the user with the id {os.geteuid()}, as which the worker runs"
+
+
+def is_hidden(name: str) -> bool:
+    """Tell whether a file is of no interest for its name, or that of one of its folders."""
+    parts = PurePosixPath(name).parts
+    return any(part.startswith(".") or part in _NO_INTEREST for part in parts)
+
+
+_NO_INTEREST = {"__MACOSX", "lost+found"}
+
+
+def _folder_entry(top: int, item: _Item, patience: Patience) -> Entry:
+    if item.problem:
+        name = clean_name(shown(item.name))
+        return Entry(name, "", item.size, None, item.problem, item.link, item.folder)
+    name = clean_name(item.name)
     try:
-        name.encode()
+        item.path.encode()
+        item.name.encode()
     except UnicodeEncodeError:
-        return Entry(clean_name(name), name, size, None, "its name is not valid UTF-8")
-    return Entry(clean_name(name), name, size, lambda: (folder / name).open("rb"))
+        return Entry(name, item.path, item.size, None, "its name is not valid UTF-8")
+    if len(name) > MAX_NAME:
+        return _entry(name, item.path, item.size, None)
+    return Entry(name, item.path, item.size, lambda: _open_judged(top, item.path, patience))
 
 
-def _iterate_zip(source: Path, limits: DatasetLimits) -> Iterator[Step]:
-    with source.open("rb", _BUFFER) as raw:
-        _check_central_directory(raw, limits)
-        with zipfile.ZipFile(raw) as archive:
-            members = archive.infolist()
-            tally = _Tally(limits)
-            for member in members:
-                tally.add(member.file_size)
-            _check_overlaps(members)
-            for done, member in enumerate(members):
-                yield Step(done, len(members), _zip_entry(archive, member))
+@contextmanager
+def _open_judged(top: int, path: str, patience: Patience) -> Iterator[IO[bytes]]:
+    """Open a file of a folder; turn what is wrong with it into Damaged."""
+    try:
+        with patience.over(path):
+            file = _open_listed(top, path)
+        with file, io.BufferedReader(_Raw(file, path, patience)) as buffered:
+            yield buffered
+    except OSError as error:
+        if not is_fault_of_the_file(error):
+            raise
+        vanished = isinstance(error, FileNotFoundError)
+        raise Damaged(error.strerror or str(error), vanished=vanished) from error
+
+
+def _open_listed(top: int, path: str) -> BinaryIO:
+    """Open a file whose folder was listed; that this is gone is no fault of the file."""
+    folder, _, name = path.rpartition("/")
+    with ExitStack() as stack:
+        try:
+            opened = stack.enter_context(open_folder(top, folder))
+        except OSError as error:
+            raise (changed(folder) if is_fault_of_the_file(error) else error) from error
+        return open_file(opened, name)
+
+
+def _iterate_zip(source: _Archive, limits: DatasetLimits) -> Iterator[Step]:
+    _check_central_directory(source.file, limits)
+    with zipfile.ZipFile(source.file) as archive:
+        members = archive.infolist()
+        tally = _Tally(limits)
+        for member in members:
+            tally.add(member.file_size)
+        _check_overlaps(members)
+        for done, member in enumerate(members):
+            yield Step(done, len(members), _zip_entry(archive, member, source.raw))
 
 
 def _check_central_directory(file: IO[bytes], limits: DatasetLimits) -> None:
@@ -265,15 +511,15 @@ def _check_overlaps(members: list[zipfile.ZipInfo]) -> None:
     end = 0
     for member in sorted(members, key=lambda member: member.header_offset):
         if member.header_offset < end:
-            raise zipfile.BadZipFile(f"files in it overlap, e.g. {_shown(member.filename)!r}")
+            raise zipfile.BadZipFile(f"files in it overlap, e.g. {shown(member.filename)!r}")
         end = member.header_offset + _LOCAL_HEADER_BYTES + member.compress_size
 
 
-def _zip_entry(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Entry | None:
+def _zip_entry(archive: zipfile.ZipFile, member: zipfile.ZipInfo, raw: _Raw) -> Entry | None:
     kind = stat.S_IFMT(member.external_attr >> 16)
     name, size = member.filename, member.file_size
     if kind == stat.S_IFLNK:
-        return _link(name, IN_ARCHIVE)
+        return _link(name)
     if name.endswith("/") or kind == stat.S_IFDIR:
         return None
     if kind not in {0, stat.S_IFREG}:
@@ -283,7 +529,11 @@ def _zip_entry(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Entry | Non
     if member.compress_type not in _ZIP_METHODS:
         method = f"compression method {member.compress_type} of the archive is not supported"
         return _entry(name, "", size, None, method)
-    return _entry(name, "", size, lambda: archive.open(member))
+    return _entry(name, "", size, lambda: _member_judged(lambda: archive.open(member), raw))
+
+
+def _link(name: str) -> Entry:
+    return Entry(clean_name(shown(name)), "", 0, None, IN_ARCHIVE, link=True)
 
 
 def _entry(
@@ -295,11 +545,18 @@ def _entry(
 ) -> Entry:
     if len(name) > MAX_NAME:
         problem = f"its name has {len(name)} characters, {MAX_NAME} are the most"
-        return Entry(clean_name(_shown(name)), "", size, None, problem)
-    return Entry(clean_name(name), path, size, opener, problem)
+        return Entry(clean_name(shown(name)), "", size, None, problem)
+    clean = clean_name(name)
+    if clean.count("/") > MAX_FOLDERS:
+        return Entry(clean_name(shown(name)), "", size, None, _too_deep(clean.count("/")))
+    return Entry(clean, path, size, opener, problem)
 
 
-def _shown(name: str) -> str:
+def _too_deep(folders: int) -> str:
+    return f"it lies in {folders} folders, one in the other; {MAX_FOLDERS} are the most"
+
+
+def shown(name: str) -> str:
     """Return a name, or if it is long its beginning and its suffix."""
     if len(name) <= _SHOWN_NAME:
         return name
@@ -307,15 +564,13 @@ def _shown(name: str) -> str:
     return f"{name[:_SHOWN_NAME]}…{suffix}"
 
 
-def _iterate_tar(source: Path, limits: DatasetLimits) -> Iterator[Step]:
-    with source.open("rb", _BUFFER) as raw:
-        yield from _iterate_members(raw, raw, source.stat().st_size, limits)
+def _iterate_tar(source: _Archive, limits: DatasetLimits) -> Iterator[Step]:
+    yield from _iterate_members(source.file, source, limits)
 
 
-def _iterate_tar_gz(source: Path, limits: DatasetLimits) -> Iterator[Step]:
-    size = source.stat().st_size
-    with source.open("rb", _BUFFER) as raw, gzip.GzipFile(fileobj=raw, mode="rb") as unpacked:
-        yield from _iterate_members(unpacked, raw, size, limits)
+def _iterate_tar_gz(source: _Archive, limits: DatasetLimits) -> Iterator[Step]:
+    with gzip.GzipFile(fileobj=source.file, mode="rb") as unpacked:
+        yield from _iterate_members(unpacked, source, limits)
         # The checksum of the whole stands at the end, behind what tarfile reads.
         while unpacked.read(_BUFFER):
             if unpacked.tell() > limits.max_bytes:
@@ -323,7 +578,7 @@ def _iterate_tar_gz(source: Path, limits: DatasetLimits) -> Iterator[Step]:
 
 
 def _iterate_members(
-    file: IO[bytes] | gzip.GzipFile, raw: IO[bytes], size: int, limits: DatasetLimits
+    file: IO[bytes] | gzip.GzipFile, source: _Archive, limits: DatasetLimits
 ) -> Iterator[Step]:
     stream = _Metered(file)
     tally = _Tally(limits)
@@ -332,9 +587,10 @@ def _iterate_members(
         while (member := _next_member(archive, stream)) is not None:
             tally.add(member.size)
             if tally.files % _ESTIMATE_EVERY == 0:
-                total = round(tally.files * size / max(raw.tell(), 1))
+                total = round(tally.files * source.size / max(source.file.tell(), 1))
             done = tally.files - 1
-            yield Step(done, max(total, tally.files), _tar_entry(archive, member, stream))
+            entry = _tar_entry(archive, member, stream, source.raw)
+            yield Step(done, max(total, tally.files), entry)
         # tarfile takes a damaged header, and a missing one, for the end of the archive.
         if stream.last.strip(b"\0") or not stream.last:
             raise tarfile.ReadError("it ends early, or a header in it is damaged")
@@ -348,10 +604,10 @@ def _next_member(archive: tarfile.TarFile, stream: "_Metered") -> tarfile.TarInf
 
 
 def _tar_entry(
-    archive: tarfile.TarFile, member: tarfile.TarInfo, stream: "_Metered"
+    archive: tarfile.TarFile, member: tarfile.TarInfo, stream: "_Metered", raw: _Raw
 ) -> Entry | None:
     if member.issym() or member.islnk():
-        return _link(member.name, IN_ARCHIVE)
+        return _link(member.name)
     if member.isdir():
         return None
     if not member.isreg() or member.issparse():
@@ -361,7 +617,7 @@ def _tar_entry(
         stream.allow(member.size)
         return cast(IO[bytes], archive.extractfile(member))
 
-    return _entry(member.name, "", member.size, extract)
+    return _entry(member.name, "", member.size, lambda: _member_judged(extract, raw))
 
 
 class _Metered:

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from trainer_service.dataset.labels import Labelled
 from trainer_service.dataset.records import ImageRecord, Verdict
@@ -60,8 +61,10 @@ def _verdicts_on_copies(
             copies[note.sha256].append(index)
     verdicts: list[tuple[int, tuple[Verdict, str]]] = []
     for indexes in copies.values():
-        if len({labels[index].label for index in indexes}) > 1:
-            verdicts += [(i, _contradiction(i, indexes, notes, labels)) for i in indexes]
+        said = {labels[index].label for index in indexes}
+        if len(said) > 1:
+            told = {label: _contradiction(label, indexes, notes, labels) for label in said}
+            verdicts += [(i, told[labels[i].label]) for i in indexes]
         else:
             kept, *others = sorted(indexes, key=lambda i: (_PREFERENCE[labels[i].split], i))
             verdicts += [(i, ("duplicate", f"duplicate of {notes[kept].name}")) for i in others]
@@ -69,15 +72,13 @@ def _verdicts_on_copies(
 
 
 def _contradiction(
-    index: int, copies: Sequence[int], notes: Sequence[Note], labels: Sequence[Labelled]
+    label: str, copies: Sequence[int], notes: Sequence[Note], labels: Sequence[Labelled]
 ) -> tuple[Verdict, str]:
-    others = [
-        f"{notes[i].name} ({labels[i].label})"
-        for i in copies
-        if labels[i].label != labels[index].label
-    ]
-    more = f" and {len(others) - _SHOWN} more" if len(others) > _SHOWN else ""
-    return "same picture under two labels", f"also {', '.join(others[:_SHOWN])}{more}"
+    """Return what is said of the copies under one label: a few of those under others."""
+    others = (f"{notes[i].name} ({labels[i].label})" for i in copies if labels[i].label != label)
+    shown = list(islice(others, _SHOWN))
+    more = " and more" if next(others, None) else ""
+    return "same picture under two labels", f"also {', '.join(shown)}{more}"
 
 
 def _record(note: Note, labelled: Labelled, verdict: Verdict, detail: str) -> ImageRecord:

@@ -5,6 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import FileResponse
+from starlette.background import BackgroundTask
 
 from shared.errors import InvalidRequest
 from shared.logs import bind
@@ -123,7 +124,7 @@ def list_rejected(
 
 @router.get(
     "/{dataset_id}/images/{sha256}",
-    responses={200: {"content": {"image/*": {}}}, **responses(404, 409, 422)},
+    responses={200: {"content": {"image/*": {}}}, **responses(404, 409, 422, 503)},
     response_class=FileResponse,
 )
 def get_image(
@@ -132,13 +133,19 @@ def get_image(
     trainer: CurrentTrainer,
 ) -> FileResponse:
     """Answer a used image of a dataset: its bytes as they were sent."""
-    path, media_type = service.get_image(trainer, dataset_id, sha256)
-    return FileResponse(path, media_type=media_type, headers=IMAGE_HEADERS)
+    file, media_type = service.get_image(trainer, dataset_id, sha256)
+    # What was opened is answered, whatever lies at its path by now.
+    return FileResponse(
+        f"/proc/self/fd/{file.fileno()}",
+        media_type=media_type,
+        headers=IMAGE_HEADERS,
+        background=BackgroundTask(file.close),
+    )
 
 
 @router.get(
     "/{dataset_id}/images/{sha256}/thumbnail",
-    responses={200: {"content": {"image/*": {}}}, **responses(404, 409, 422)},
+    responses={200: {"content": {"image/*": {}}}, **responses(404, 409, 422, 503)},
     response_class=Response,
 )
 def get_thumbnail(dataset_id: str, sha256: Sha256, trainer: CurrentTrainer) -> Response:

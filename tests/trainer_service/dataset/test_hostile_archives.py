@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import textwrap
@@ -60,11 +61,12 @@ READ = """
 def read(tmp_path):
     """Return a function that reads an archive: the error in words, and the records by name."""
 
-    def read(name, write, *arguments, max_bytes=32 << 30, max_files=1_000_000, disk=MEGABYTE):
+    def read(name, write, *arguments, memory=MEMORY, **limits):
+        max_bytes, max_files = limits.get("max_bytes", 32 << 30), limits.get("max_files", 1_000_000)
         source, directory = tmp_path / name, tmp_path / "dataset"
         write(source, *arguments)
         command = [sys.executable, "-c", textwrap.dedent(READ), source, directory]
-        command += [max_bytes, max_files, MEMORY]
+        command += [max_bytes, max_files, memory]
         ended = subprocess.run(
             [str(part) for part in command],
             cwd=ROOT,
@@ -79,9 +81,9 @@ def read(tmp_path):
         written = sum(path.stat().st_size for path in directory.rglob("*") if path.is_file())
         print(f"{write.__name__}: {seen}, {written} bytes written")  # noqa: T201 - for -s
 
-        assert seen["memory"] < MEMORY
+        assert seen["memory"] < memory
         assert seen["seconds"] < SECONDS
-        assert written < disk
+        assert written < MEGABYTE
         records = [] if seen["error"] else load_images(directory)
         return seen["error"] or "", {record.name: record for record in records}
 
@@ -201,6 +203,77 @@ def test_a_tar_in_a_zip_is_told_of(read):
     assert error.startswith(
         "InvalidDataset: No images found in 'a.zip': 1 files seen, e.g. pets.ta"
     )
+
+
+ROWS = "HEADSTART_MAX_DATASET_FILES allows 1000000. Leave it out if it labels no images"
+
+
+@pytest.mark.parametrize(
+    ("table", "refusal"),
+    [
+        (b"\n" * (63 << 20), f"TooLarge: labels.csv: the tables of a dataset .* {ROWS}"),
+        (b"a,b\n" * (2 << 20), f"TooLarge: labels.csv: the tables of a dataset .* {ROWS}"),
+        (b"file,label\n" + b"," * (40 << 20), "InvalidDataset: labels.csv is no CSV .*: a row has"),
+        (
+            b'file,label\na,"' + b"b\n" * (20 << 20),
+            "InvalidDataset: labels.csv is no CSV .*: a row",
+        ),
+        (
+            b'file,label\n"' + b'","\n' * (8 << 20),
+            "InvalidDataset: labels.csv is no CSV .*: a row",
+        ),
+        (b"file,label\n" + b"a/" * 60_000 + b",cat\n", ""),
+        (b"," * (40 << 20), ""),
+        (b"a" * (40 << 20), ""),
+        (b"epoch,loss,lr\n" + b"1,2,3\n" * (4 << 20), ""),
+        ("😀".encode() * (10 << 20), ""),
+    ],
+    ids=["newlines", "rows", "cells", "quote", "quotes", "path", "line", "word", "log", "wide"],
+)
+def test_tables_that_unpack_to_megabytes(read, table, refusal):
+    """A table is held as its bytes, twice while it is unpacked; its rows go by one by one."""
+    files = {"labels.csv": table, **PETS}
+    error, records = read("a.zip", hostile.zip_of, files, memory=2 * len(table) + MEMORY)
+
+    assert re.match(refusal, error)
+    assert refusal or used(records) == set(PETS)
+
+
+def test_many_rows_of_images_that_are_not_there(read):
+    rows = "".join(f"{number:06x},a\n" for number in range(200_000))
+    table = ("file,label\n" + rows + "cat.0,x\ncat.1,x\ncat.2,x\ndog.3,y\n").encode()
+    files = {"labels.csv": table, **PETS}
+
+    error, records = read("a.zip", hostile.zip_of, files, memory=3 * MEMORY)
+
+    assert error == ""
+    assert {record.label for record in records.values()} == {"x", "y", ""}
+
+
+@pytest.mark.parametrize("table", [b"", b"a/" * 300 + b"1.png,cat\n" * 20_000])
+def test_names_of_hundreds_of_folders(read, table):
+    files = {"a/" * 500 + f"{number}.png": b"\x89PNG" for number in range(3000)}
+    files |= {"labels.csv": table, **PETS}
+
+    error, records = read("a.tgz", hostile.tar_gz_of, files)
+
+    assert error == ""
+    assert used(records) == set(PETS)
+    [(verdict, detail)] = {(r.verdict, r.detail) for r in records.values() if r.name not in PETS}
+    assert verdict == "unreadable"
+    assert detail == "it lies in 500 folders, one in the other; 32 are the most"
+
+
+def test_many_images_with_one_end_and_a_table_of_all_its_ends(read):
+    """Nothing is kept of an image for each end of its path."""
+    folders = ["a"] * 31
+    files = {"/".join([str(n), *folders, "1.png"]): b"\x89PNG" for n in range(4000)}
+    ends = ["/".join([*folders[:depth], "1.png"]) for depth in range(32)]
+    table = "".join(f"{end},cat\n" for end in ends[1:]).encode()
+
+    error, _ = read("a.tgz", hostile.tar_gz_of, {"labels.csv": table, **files})
+
+    assert error.startswith("InvalidDataset: labels.csv names 'a/1.png', and several images are")
 
 
 @pytest.mark.parametrize(

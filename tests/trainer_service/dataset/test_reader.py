@@ -1,19 +1,25 @@
 """Whole datasets are read from real archives and folders, good and bad ones."""
 
 import hashlib
+import io
 import os
 import time
 import tracemalloc
 import zipfile
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
 from shared.errors import InvalidDataset, TooLarge, TrainingCancelled
 from shared.images import ImageLimits
-from trainer_service.dataset.reader import read_dataset
+from trainer_service.dataset import sources
+from trainer_service.dataset.labels import Labelled
+from trainer_service.dataset.reader import _Found, _take_table, read_dataset
 from trainer_service.dataset.records import DatasetLimits, image_path, load_images
+from trainer_service.dataset.sources import Entry
 from trainer_service.dataset.splits import assign_splits
+from trainer_service.dataset.verdicts import Note, settle
 
 from .conftest import picture, write_folder, write_tar, write_tar_gz, write_zip
 
@@ -278,6 +284,31 @@ def test_too_many_files_are_refused(write, read):
         read(write(PETS), max_files=7)
 
 
+def test_no_more_of_a_folder_is_listed_than_allowed(read, tmp_path, monkeypatch):
+    seen = []
+    kinds = sources._Walk._item
+
+    def count(*arguments):
+        seen.append(arguments)
+        return kinds(*arguments)
+
+    monkeypatch.setattr(sources._Walk, "_item", count)
+    source = write_folder(tmp_path / "pets", {f"{number}.png": b"" for number in range(50)})
+
+    with pytest.raises(TooLarge):
+        read(source, max_files=7)
+    assert len(seen) == 8
+
+
+def test_too_many_folders_are_refused(read, tmp_path):
+    source = write_folder(tmp_path / "pets", PETS)
+    for number in range(8):
+        (source / f"empty/{number}").mkdir(parents=True)
+
+    with pytest.raises(TooLarge, match="HEADSTART_MAX_DATASET_FILES"):
+        read(source, max_files=9)
+
+
 def test_too_many_bytes_are_refused(write, read):
     with pytest.raises(TooLarge, match="HEADSTART_MAX_DATASET_BYTES"):
         read(write(PETS), max_bytes=sum(map(len, PETS.values())) - 1)
@@ -297,6 +328,28 @@ def test_memory_stays_flat(tmp_path):
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 20_000_000
+
+
+def test_many_copies_of_a_picture_under_two_labels_cost_no_more_each():
+    notes = [Note(f"{number}.png", "", 1, sha256="same") for number in range(20_000)]
+    labels = [Labelled("cat" if number < 19_000 else "dog", None) for number in range(20_000)]
+    began = time.process_time()
+
+    records = settle(notes, labels)
+
+    assert time.process_time() - began < 5
+    assert records[0].detail == "also 19000.png (dog), 19001.png (dog), 19002.png (dog) and more"
+    assert records[-1].detail == "also 0.png (cat), 1.png (cat), 2.png (cat) and more"
+
+
+def test_many_tables_cost_no_more_each():
+    found = _Found()
+    began = time.process_time()
+
+    for number in range(50_000):
+        _take_table(Entry(f"{number}.csv", "", 0, lambda: nullcontext(io.BytesIO())), found)
+
+    assert time.process_time() - began < 5
 
 
 @pytest.mark.skipif(

@@ -123,12 +123,23 @@ def test_links_in_a_folder_are_followed_only_inside_of_it(read, tmp_path):
     (folder / "cat.101.png").symlink_to(folder / "cat.0.png")
     (folder / "cat.102.png").symlink_to(folder / "nowhere.png")
     (folder / "loop").symlink_to(folder)
-    os.mkfifo(folder / "cat.103.png")
 
     records = read(folder)
 
     assert set(records) == {*PETS, "cat.101.png"}
     assert records["cat.101.png"].verdict == "duplicate"
+
+
+def test_a_pipe_in_a_folder_is_told_and_nobody_waits_for_it(read, tmp_path):
+    folder = write_folder(tmp_path / "pets", PETS)
+    os.mkfifo(folder / "cat.103.png")
+    (folder / "cat.104.png").symlink_to("cat.103.png")
+
+    records = read(folder)
+
+    for name in ("cat.103.png", "cat.104.png"):
+        assert records[name].verdict == "unreadable"
+        assert "a device, a pipe" in records[name].detail
 
 
 def test_links_that_are_not_followed_are_told(tmp_path, limits):
