@@ -348,6 +348,19 @@ def test_a_folder_that_can_not_be_looked_at_now_is_not_called_wrong(in_place, mo
     assert ask(app, "GET", address).status_code == 503
 
 
+def test_no_answer_leaves_a_file_open(in_place):
+    _, app, address = in_place
+    opened = Path("/proc/self/fd")
+    answers = [ask(app, "GET", address, headers={"Range": "bytes=9999999-"})]
+    before = len(list(opened.iterdir()))
+
+    answers += [ask(app, "GET", address + what) for what in ("", "/thumbnail") * 4]
+    answers += [ask(app, "GET", address, headers={"Range": "bytes=9999999-"}) for _ in range(4)]
+
+    assert len(list(opened.iterdir())) <= before
+    assert {answer.status_code for answer in answers} == {200, 416}
+
+
 def test_a_store_of_thumbnails_that_is_damaged_is_none(in_place):
     source, app, address = in_place
     [store] = (source.parents[1] / "store").rglob(THUMBNAILS_FILE)

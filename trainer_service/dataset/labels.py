@@ -181,8 +181,9 @@ def _from_tables(
     counting = {n: data for n, data in sorted(tables.items()) if PurePosixPath(n).parent in above}
     if not counting:
         return None
-    rows = _rows(counting, TableReader(most_lines))
-    matched, missing = match_rows([str(path) for path in paths], rows)
+    reader = TableReader(most_lines)
+    matched, missing = match_rows([str(path) for path in paths], _rows(counting, reader))
+    reader.require_whole(matched.values())
     if not matched:
         return None
     images = [Labelled("", None)] * len(paths)

@@ -73,9 +73,13 @@ class TableReader:
 
     Args:
         most: so many lines.
+
+    Attributes:
+        broken: why a table without a header could be read only in part, by its name.
     """
 
     def __init__(self, most: int) -> None:
+        self.broken: dict[str, str] = {}
         self._most = most
         self._left = most
 
@@ -97,8 +101,15 @@ class TableReader:
                 yield from (row._replace(header=True) for row in _rows(name, [first], columns))
             yield from _rows(name, lines, columns)
         except csv.Error as error:
+            self.broken[name] = f"{name} is no CSV that can be read: {error}"
             if columns is not None and columns.named:
-                raise InvalidDataset(f"{name} is no CSV that can be read: {error}") from None
+                raise InvalidDataset(self.broken[name]) from None
+
+    def require_whole(self, rows: Iterable[Row]) -> None:
+        """Raise InvalidDataset if one of the rows is of a table that could be read only in part."""
+        for row in rows:
+            if row.table in self.broken:
+                raise InvalidDataset(self.broken[row.table])
 
     def _lines(self, name: str, data: bytes) -> Iterator[str]:
         """Yield the lines of a table, counting them, each with the end that it has."""

@@ -1,11 +1,12 @@
 """Routes below `/v1/datasets`."""
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, BinaryIO
 
 from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import FileResponse
-from starlette.background import BackgroundTask
+from starlette.types import Receive, Scope, Send
 
 from shared.errors import InvalidRequest
 from shared.logs import bind
@@ -31,6 +32,19 @@ IMAGE_HEADERS = {
     # The address holds the hash: what it names never changes.
     "Cache-Control": "private, max-age=31536000, immutable",
 }
+
+
+class OpenFileResponse(FileResponse):
+    """Answers a file that was opened, whatever lies at its path by now, and closes it."""
+
+    def __init__(self, file: BinaryIO, media_type: str, headers: Mapping[str, str]) -> None:
+        super().__init__(f"/proc/self/fd/{file.fileno()}", media_type=media_type, headers=headers)
+        self._file = file
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with self._file:
+            await super().__call__(scope, receive, send)
+
 
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
 
@@ -134,13 +148,7 @@ def get_image(
 ) -> FileResponse:
     """Answer a used image of a dataset: its bytes as they were sent."""
     file, media_type = service.get_image(trainer, dataset_id, sha256)
-    # What was opened is answered, whatever lies at its path by now.
-    return FileResponse(
-        f"/proc/self/fd/{file.fileno()}",
-        media_type=media_type,
-        headers=IMAGE_HEADERS,
-        background=BackgroundTask(file.close),
-    )
+    return OpenFileResponse(file, media_type=media_type, headers=IMAGE_HEADERS)
 
 
 @router.get(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from shared.errors import InvalidDataset
+from shared.errors import InvalidDataset, TooLarge
 from trainer_service.dataset.labels import find_labels, prefix_label
 
 
@@ -182,6 +182,37 @@ def test_a_csv_labels_within_the_folders_of_a_split():
 def test_a_csv_that_contradicts_itself_is_refused():
     with pytest.raises(InvalidDataset, match=r"labels\.csv says two things of 'images/1\.jpg'"):
         _find(IMAGES, labels="1.jpg,cat\n1.jpg,dog\n")
+
+
+@pytest.mark.parametrize("header", ["", "file,label\n"])
+def test_a_csv_that_breaks_off_in_the_middle_is_refused(header):
+    text = f'{header}1.jpg,cat\n2.jpg,dog\n"' + "x" * 200_000
+
+    with pytest.raises(InvalidDataset, match=r"labels\.csv is no CSV that can be read: a row has"):
+        _find(IMAGES, labels=text)
+
+
+def test_a_csv_about_something_else_that_breaks_off_is_left_alone():
+    names = ["cat/1.jpg", "dog/2.jpg"]
+
+    assert _find(names, log='a,b\n"' + "x" * 200_000)[0] == "folders"
+
+
+def test_more_lines_than_allowed_are_refused():
+    tables = {"labels.csv": b"1,cat\n2,dog\n", "more.csv": b"3,cat\n"}
+
+    assert find_labels(IMAGES, tables, 3).layout == "csv"
+    with pytest.raises(TooLarge, match=r"more\.csv: .* HEADSTART_MAX_DATASET_FILES allows 2"):
+        find_labels(IMAGES, tables, 2)
+
+
+def test_a_label_of_a_csv_that_is_too_long_is_refused():
+    with pytest.raises(InvalidDataset, match=r"the label of 'images/1\.jpg' is too long"):
+        _find(IMAGES, labels=f"file,label\n1,{'x' * 1025}\n2,dog\n3,cat\n")
+
+
+def test_old_and_odd_ends_of_lines_are_lines_too():
+    assert _find(IMAGES, labels="file,label\r1,cat\r2,dog\r3,cat")[0] == "csv"
 
 
 def test_a_csv_that_names_several_images_at_once_is_refused():
