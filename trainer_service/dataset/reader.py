@@ -358,10 +358,8 @@ def _read(entry: Entry, limit: int, *, any_file: bool) -> bytes | Damaged | None
         return None
     try:
         with entry.open() as file:
-            if any_file:
-                return file.read(limit)
             head = file.read(_HEAD)
-            return head + file.read(limit) if sniff(head) else None
+            return head + file.read(limit) if any_file or sniff(head) else None
     except Damaged as damaged:
         return damaged
 
