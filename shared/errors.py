@@ -3,7 +3,7 @@
 HeadstartError
 ├── Unauthorized             401   no API key, or a wrong one
 ├── NotFound                 404   DatasetNotFound, TrainingNotFound, ModelNotFound, VersionNotFound
-├── Conflict                 409   TrainingEnded
+├── Conflict                 409   TrainingEnded, PinUnreadable
 ├── InvalidRequest           422   a field's value is wrong in a way only the service can know
 │   ├── InvalidDataset             nothing can be trained on what was sent
 │   └── WeightsUnavailable         the architecture's pre-trained weights can't be had
@@ -14,6 +14,7 @@ HeadstartError
 ├── Unavailable              503   Redis away, no model yet, queue full
 ├── VersionCorrupt                 a published version that must not be served
 ├── RecordCorrupt            500   a record in the store that says nothing that can be understood
+├── ModelUnreadable          500   a model's directory can't be listed
 └── TrainingCancelled              ends the phases of a cancelled training
 
 Each carries the HTTP status it is answered with; `shared.problems` turns it into problem+json.
@@ -75,6 +76,14 @@ class Conflict(HeadstartError):
 class TrainingEnded(Conflict):
     def __init__(self, training_id: str, state: str) -> None:
         super().__init__(f"Training {training_id!r} has already ended: it is {state}.")
+
+
+class PinUnreadable(Conflict):
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(
+            f"Nobody knows whether model {name!r} is pinned: {reason.removesuffix('.')}. "
+            "Pin or un-pin it to write the file anew."
+        )
 
 
 class InvalidRequest(HeadstartError):
@@ -140,6 +149,13 @@ class VersionCorrupt(HeadstartError):
 
 class RecordCorrupt(HeadstartError):
     title = "Corrupt record"
+
+
+class ModelUnreadable(HeadstartError):
+    title = "Unreadable model"
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(f"The directory of model {name!r} can't be listed: {reason}.")
 
 
 class TrainingCancelled(HeadstartError):
