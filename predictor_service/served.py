@@ -28,7 +28,8 @@ class Model:
 
     Attributes:
         served: replaced as a whole by a swap, so that a request sees the old or the new one.
-        notice: what the store asks for and can't be done.
+        fault: what of it can't be read, in words.
+        notice: that, and what the store asks for and can't be done.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Model:
     served: ServedVersion | None = None
     loading: int | None = None
     quarantined: dict[int, Quarantine] = field(default_factory=dict)
+    fault: str | None = None
     notice: str | None = None
 
     @property
@@ -47,7 +49,7 @@ class Model:
         if self.loading is not None:
             return f"Model {self.name!r}: version {self.loading} is being loaded."
         if not self.quarantined:
-            return f"Model {self.name!r} has not been loaded yet."
+            return self.fault or f"Model {self.name!r} has not been loaded yet."
         reasons = "; ".join(f"version {q.version}: {q.reason}" for q in self.quarantined.values())
         return f"Model {self.name!r} has no version that can be served: {reasons}"
 
