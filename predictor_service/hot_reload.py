@@ -77,14 +77,13 @@ class HotReload:
         self._poll_seconds = poll_seconds
         self._metrics = metrics or ReloadMetrics()
         self._known: dict[str, _Known] = {}
-        self._complaint = ""
 
     async def run(self) -> None:
         """Poll until cancelled; a failing poll is logged and the next one tries again."""
         while True:
             try:
                 await self.poll()
-                self._complaint = ""
+                self._models.fault = None
             except Exception as error:  # noqa: BLE001 - the loop outlives whatever goes wrong
                 self._complain(error)
             await asyncio.sleep(self._poll_seconds)
@@ -105,12 +104,13 @@ class HotReload:
         self._models.scanned = True
 
     def _look(self, *, store_is_expected: bool) -> list[Look]:
-        if store_is_expected and not self._store.root.is_dir():
-            raise StoreVanished(f"The model store is gone: {self._store.root}.")
         looks = []
         for name in self._store.names():
             with suppress(ModelNotFound):  # it is removed meanwhile
                 looks.append(self._store.look(name))
+        # Last, as it may vanish meanwhile.
+        if store_is_expected and not self._store.root.is_dir():
+            raise StoreVanished(f"The model store is gone: {self._store.root}.")
         return looks
 
     def _drop_all_but(self, names: set[str]) -> None:
@@ -201,11 +201,11 @@ class HotReload:
         return self._store.root / model.name / str(version)
 
     def _complain(self, error: Exception) -> None:
-        """Log a failing poll once, not every second for as long as it fails."""
-        complaint = _describe(error)
-        if complaint != self._complaint:
-            log.error("can't read the model store, trying again", reason=complaint)
-        self._complaint = complaint
+        """Tell of a failing poll, in the log once, not every second for as long as it fails."""
+        fault = _describe(error)
+        if fault != self._models.fault:
+            log.error("can't read the model store, trying again", reason=fault)
+        self._models.fault = fault
 
 
 def wanted(model: Model, *, served_is_replaced: bool = False) -> list[int]:

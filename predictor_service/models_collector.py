@@ -41,4 +41,9 @@ class ModelsCollector(Collector):
                 version.add_metric([model.name], model.served.manifest.version)
                 loaded.add_metric([model.name], model.served.loaded_at.timestamp())
                 queue.add_metric([model.name], model.served.batcher.inside)
+        yield GaugeMetricFamily(
+            "headstart_model_store_unreadable",
+            "1 if the last look at the model store has failed.",
+            self._models.fault is not None,
+        )
         yield from (version, loaded, queue, quarantined, unreadable)

@@ -76,10 +76,12 @@ class Models:
 
     Attributes:
         scanned: whether the store has been read once and what could be loaded is loaded.
+        fault: why the last look at the store has failed, in words.
     """
 
     def __init__(self) -> None:
         self.scanned = False
+        self.fault: str | None = None
         self._models: dict[str, Model] = {}
 
     def all(self) -> list[Model]:
@@ -122,6 +124,8 @@ class Models:
         """Say what is not ready: nothing, once the store was read and a model is served."""
         if not self.scanned:
             loading = [m.why_not_served() for m in self.all() if m.served is None]
+            if self.fault is not None:
+                return [f"The model store can't be read: {self.fault}"]
             return loading or ["The model store has not been read yet."]
         if any(model.served for model in self.all()):
             return []

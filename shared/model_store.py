@@ -92,13 +92,11 @@ class ModelStore:
 
     def names(self) -> list[str]:
         """Return the names of the models that have a version, or can't be listed, sorted."""
-        if not self.root.is_dir():
+        try:
+            names = sorted(filter(is_model_name, os.listdir(self.root)))  # noqa: PTH208 - names
+        except FileNotFoundError:
             return []
-        return sorted(
-            path.name
-            for path in self.root.iterdir()
-            if is_model_name(path.name) and self._may_have_versions(path)
-        )
+        return [name for name in names if self._may_have_versions(self.root / name)]
 
     def look(self, name: str) -> Look:
         """Return what is known of a model; what can't be read takes nothing from the rest.

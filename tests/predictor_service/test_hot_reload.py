@@ -402,9 +402,13 @@ def test_a_store_that_vanishes_takes_nothing_down_and_may_return(store, follow, 
             await predictor.poll()
         await asyncio.sleep(0.3)
         assert predictor.model().version == 1
+        assert (
+            predictor.models.fault == f"StoreVanished: The model store is gone: {store / 'models'}."
+        )
         store.with_name("away").rename(store)
         publish_tiny_model(store)
         await until(lambda: predictor.model().version == 2)
+        await until(lambda: predictor.models.fault is None)
         task.cancel()
 
     follow(scenario)
@@ -619,6 +623,46 @@ def test_of_a_model_that_is_gone_nothing_is_kept(store, follow):
         publish_tiny_model(store)
         await predictor.poll()
         assert set(predictor._reload._known) == {"colours"}
+
+    follow(scenario)
+
+
+def test_a_store_that_vanishes_while_it_is_looked_at_takes_nothing_down(
+    store, settings, monkeypatch
+):
+    publish_tiny_model(store)
+
+    async def scenario() -> None:
+        predictor = Predictor(settings, pool)
+        await predictor.poll()
+        look = predictor.store.look
+
+        def vanish(name: str) -> Any:
+            store.rename(store.with_name("away"))
+            return look(name)
+
+        monkeypatch.setattr(predictor.store, "look", vanish)
+        with pytest.raises(StoreVanished):
+            await predictor.poll()
+        assert predictor.model().version == 1
+
+    with ThreadPoolExecutor(2) as pool:
+        asyncio.run(scenario())
+
+
+def test_a_store_that_can_not_be_read_from_the_start_says_why_it_is_not_ready(store, follow):
+    store.mkdir()
+    a_loop(store / "models")
+
+    async def scenario(predictor: Predictor) -> None:
+        task = asyncio.create_task(predictor.run())
+        await until(lambda: predictor.models.fault is not None)
+        (reason,) = predictor.models.not_ready()
+        assert reason.startswith("The model store can't be read: OSError")
+        (store / "models").unlink()
+        publish_tiny_model(store)
+        await until(lambda: not predictor.models.not_ready())
+        task.cancel()
 
     follow(scenario)
 

@@ -78,6 +78,7 @@ def test_swaps_and_quarantines_are_counted_by_reason(store, start_predictor):
         == 1
     )
     assert count("headstart_quarantined_versions", model="colours") == 1
+    assert count("headstart_model_store_unreadable") == 0
     assert count("headstart_model_unreadable", model="colours") == 0
     assert count("headstart_model_unreadable", model="astray") == 1
 
