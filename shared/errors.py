@@ -15,6 +15,7 @@ HeadstartError
 ├── VersionCorrupt                 a published version that must not be served
 ├── RecordCorrupt            500   a record in the store that says nothing that can be understood
 ├── ModelUnreadable          500   a model's directory can't be listed
+├── ModelUnwritable          500   a model can't be pinned, or a version of it removed
 └── TrainingCancelled              ends the phases of a cancelled training
 
 Each carries the HTTP status it is answered with; `shared.problems` turns it into problem+json.
@@ -156,6 +157,13 @@ class ModelUnreadable(HeadstartError):
 
     def __init__(self, name: str, reason: str) -> None:
         super().__init__(f"The directory of model {name!r} can't be listed: {reason}.")
+
+
+class ModelUnwritable(HeadstartError):
+    title = "Unwritable model"
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(f"Model {name!r} can't be changed: {reason}.")
 
 
 class TrainingCancelled(HeadstartError):

@@ -22,6 +22,7 @@ from shared.errors import (
     Conflict,
     ModelNotFound,
     ModelUnreadable,
+    ModelUnwritable,
     PinUnreadable,
     Unavailable,
     VersionCorrupt,
@@ -30,6 +31,7 @@ from shared.errors import (
 )
 from shared.files import (
     atomic_write,
+    is_disk_full,
     is_fault_of_the_file,
     locked_briefly,
     sha256_file,
@@ -177,11 +179,12 @@ class ModelStore:
 
         Raises:
             ModelNotFound, VersionNotFound: there is no such version.
+            ModelUnwritable: the machine does not let it.
         """
         self.versions(name)
         model = self._model(name)
         file = model / PIN_FILE
-        with locked_briefly(model / ".lock", PUBLISHING_SECONDS):
+        with _unwritable_named(name), locked_briefly(model / ".lock", PUBLISHING_SECONDS):
             if version is not None:
                 self.directory(name, version)
             if version is None or file.is_dir():
@@ -249,11 +252,13 @@ class ModelStore:
             ModelNotFound, VersionNotFound: there is no such version.
             Conflict: it is what is to be served: the pinned version, or else the newest sound one.
             Unavailable: the machine can't tell now what is to be served.
+            ModelUnwritable: the machine does not let it.
         """
         self.directory(name, version)
         model, pinned = self._model(name), self.pinned(name)
         served = self._served_instead(name, version, pinned)
         with (
+            _unwritable_named(name),
             working_directory(model / f"{REMOVED}{secrets.token_hex(6)}") as removed,
             locked_briefly(model / ".lock", PUBLISHING_SECONDS),
         ):
@@ -376,6 +381,20 @@ def _may_be_directory(entry: "os.DirEntry[str]") -> bool:
         return entry.is_dir()
     except OSError:  # whoever reads it is told what is wrong with it
         return True
+
+
+@contextmanager
+def _unwritable_named(name: str) -> Iterator[None]:
+    """Say of which model the machine does not let something be changed, and why."""
+    try:
+        yield
+    except OSError as error:
+        if is_disk_full(error):
+            raise
+        file = Path(error.filename or "").name
+        raise ModelUnwritable(
+            name, f"{file}: {reason(error)}" if file else reason(error)
+        ) from error
 
 
 def _clear(path: Path) -> None:

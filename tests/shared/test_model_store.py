@@ -12,6 +12,7 @@ from shared.errors import (
     Conflict,
     ModelNotFound,
     ModelUnreadable,
+    ModelUnwritable,
     PinUnreadable,
     Unavailable,
     VersionCorrupt,
@@ -442,6 +443,19 @@ def test_with_a_damaged_pinned_version_the_newest_sound_one_is_kept(models):
     with pytest.raises(Conflict, match="is the newest that is sound"):
         models.remove("pets", 3)
     models.remove("pets", 2)
+
+
+def test_what_can_not_be_changed_is_said(models):
+    for _ in range(2):
+        publish(models)
+    (models.root / "pets/.lock").unlink()
+    a_loop(models.root / "pets/.lock")
+
+    said = r"Model 'pets' can't be changed: \.lock: Too many levels of symbolic links\."
+    with pytest.raises(ModelUnwritable, match=said):
+        models.pin("pets", 1)
+    with pytest.raises(ModelUnwritable, match=said):
+        models.remove("pets", 1)
 
 
 def test_a_damaged_only_version_can_be_removed(models):
