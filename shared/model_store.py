@@ -53,7 +53,8 @@ STAGING = ".staging-"
 REMOVED = ".removed-"
 PIN_FILE = "pin.json"
 HIGHEST_FILE = ".highest"
-MOST_PIN_BYTES = 4096
+#: Of a pin, and of the note of removed numbers.
+MOST_NOTE_BYTES = 4096
 #: Numbering a version and renaming it takes well under a second; who takes so long hangs.
 PUBLISHING_SECONDS = 60.0
 
@@ -163,7 +164,7 @@ class ModelStore:
             PinUnreadable: there is a pin, but nobody can tell to which version.
         """
         try:
-            data = read_document(self._model(name) / PIN_FILE, MOST_PIN_BYTES)
+            data = read_document(self._model(name) / PIN_FILE, MOST_NOTE_BYTES)
             return _Pin.model_validate_json(data).version
         except (FileNotFoundError, NotADirectoryError):
             return None
@@ -228,11 +229,13 @@ class ModelStore:
         # The most of it, before others have to wait.
         files = _describe(staging)
         sync_tree(staging)
-        known = self._integers(model)
-        existing = _published_by(manifest.training_id, model, known)
+        before = set(self._integers(model))
+        existing = _published_by(manifest.training_id, model, before)
         with locked_briefly(model / ".lock", PUBLISHING_SECONDS):
-            since = sorted({*self._integers(model)} - {*known})
-            existing = existing or _published_by(manifest.training_id, model, since)
+            versions = self._integers(model)
+            if existing not in versions:
+                since = [version for version in versions if version not in before]
+                existing = _published_by(manifest.training_id, model, since)
             if existing is not None:
                 return existing
             version = self._next_number(model)
@@ -332,7 +335,7 @@ class ModelStore:
             Conflict: that is not what the file says.
         """
         try:
-            text = read_document(model / HIGHEST_FILE, MOST_PIN_BYTES).decode(errors="replace")
+            text = read_document(model / HIGHEST_FILE, MOST_NOTE_BYTES).decode(errors="replace")
         except (FileNotFoundError, NotADirectoryError):
             return 0
         except Unreadable as error:
@@ -404,8 +407,8 @@ def _clear(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _published_by(training_id: str, model: Path, versions: list[int]) -> int | None:
-    for version in reversed(versions):
+def _published_by(training_id: str, model: Path, versions: Iterable[int]) -> int | None:
+    for version in sorted(versions, reverse=True):
         directory = model / str(version)
         with suppress(VersionCorrupt):
             # Most are told by a look at the bytes, a tenth of the time of reading them as JSON.
