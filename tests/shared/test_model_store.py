@@ -79,6 +79,22 @@ def test_a_training_publishes_once(models):
     assert models.versions("pets") == [1, 2]
 
 
+def test_a_training_publishes_once_also_if_two_workers_do_it_at_once(models):
+    published: list[int] = []
+    one = "20260101-000000-abcdef"
+    threads = [
+        threading.Thread(target=lambda: published.append(publish(models, training_id=one)))
+        for _ in range(8)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert published == [1] * 8
+    assert models.versions("pets") == [1]
+
+
 def test_removing_an_older_version_renumbers_nothing(models):
     publish(models)
     publish(models)
