@@ -12,10 +12,10 @@ HeadstartError
 ├── UnsupportedMedia         415
 ├── StorageFull              507   the disk of the store is full
 ├── Unavailable              503   Redis away, no model yet, queue full
-├── VersionCorrupt                 a published version that must not be served
-├── RecordCorrupt            500   a record in the store that says nothing that can be understood
 ├── ModelUnreadable          500   a model's directory can't be listed
 ├── ModelUnwritable          500   a model can't be pinned, or a version of it removed
+├── VersionCorrupt                 a published version that must not be served
+├── RecordCorrupt            500   a record in the store that says nothing that can be understood
 └── TrainingCancelled              ends the phases of a cancelled training
 
 Each carries the HTTP status it is answered with; `shared.problems` turns it into problem+json.
@@ -138,20 +138,6 @@ class Unavailable(HeadstartError):
         self.retry_after = retry_after
 
 
-class VersionCorrupt(HeadstartError):
-    """`fault`: whether its files are wrong, or what it answers."""
-
-    title = "Corrupt version"
-
-    def __init__(self, detail: str, fault: Literal["files", "answers"] = "files") -> None:
-        super().__init__(detail)
-        self.fault = fault
-
-
-class RecordCorrupt(HeadstartError):
-    title = "Corrupt record"
-
-
 class ModelUnreadable(HeadstartError):
     title = "Unreadable model"
 
@@ -164,6 +150,20 @@ class ModelUnwritable(HeadstartError):
 
     def __init__(self, name: str, reason: str) -> None:
         super().__init__(f"Model {name!r} can't be changed: {reason}.")
+
+
+class VersionCorrupt(HeadstartError):
+    """`fault`: whether its files are wrong, or what it answers."""
+
+    title = "Corrupt version"
+
+    def __init__(self, detail: str, fault: Literal["files", "answers"] = "files") -> None:
+        super().__init__(detail)
+        self.fault = fault
+
+
+class RecordCorrupt(HeadstartError):
+    title = "Corrupt record"
 
 
 class TrainingCancelled(HeadstartError):
