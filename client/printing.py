@@ -57,22 +57,18 @@ def print_predictions(predictions: list[Record], console: Console) -> None:
 
 
 def print_models(models: list[Record], serving: dict[str, int | None], console: Console) -> None:
-    """Print the newest version of each model, and which one the predictor serves."""
+    """Print the newest version of each model, which one is served, and what can't be read."""
     columns = ("model", "version", "served", "architecture", "labels", "accuracy", "created")
     table = Table(*columns, box=SIMPLE_HEAD)
     for model in models:
-        newest = model["versions"][0]
         pinned = " (pinned)" if model["pinned"] else ""
-        table.add_row(
-            escape(model["name"]),
-            str(newest["version"]),
-            f"{serving.get(model['name']) or '-'}{pinned}",
-            newest["architecture"],
-            str(len(newest["labels"])),
-            _accuracy(newest["metrics"]),
-            _time(newest["created_at"]),
-        )
+        served = f"{serving.get(model['name']) or '-'}{pinned}"
+        version, *facts = _newest(model)
+        table.add_row(escape(model["name"]), version, served, *facts)
     console.print(table)
+    for model in models:
+        for fault in _faults(model):
+            console.print(escape(fault), style="red", highlight=False, soft_wrap=True)
 
 
 def print_trainings(trainings: list[Record], console: Console) -> None:
@@ -88,6 +84,29 @@ def print_trainings(trainings: list[Record], console: Console) -> None:
             _accuracy(record["metrics"]),
         )
     console.print(table)
+
+
+def _newest(model: Record) -> list[str]:
+    """Return what is known of a model's newest version whose manifest can be read."""
+    if not model["versions"]:
+        damaged = model.get("damaged", [])
+        return [str(damaged[0]["version"]), "damaged", *"---"] if damaged else [*"-----"]
+    newest = model["versions"][0]
+    return [
+        str(newest["version"]),
+        newest["architecture"],
+        str(len(newest["labels"])),
+        _accuracy(newest["metrics"]),
+        _time(newest["created_at"]),
+    ]
+
+
+def _faults(model: Record) -> list[str]:
+    faults = [
+        f"Version {version['version']} of {model['name']} is damaged: {version['reason']}"
+        for version in model.get("damaged", [])
+    ]
+    return [*faults, *filter(None, [model.get("notice")])]
 
 
 def _labels(per_class: dict[str, Any]) -> Table:

@@ -74,6 +74,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task
+        loader.close()
         pool.shutdown(wait=False, cancel_futures=True)
 
 

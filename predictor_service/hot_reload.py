@@ -1,8 +1,11 @@
 """Keeps what is served in step with what is published."""
 
 import asyncio
+import os
 import time
 from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -10,18 +13,20 @@ from typing import NamedTuple, Protocol
 from predictor_service.metrics import ReloadMetrics
 from predictor_service.schemas import Quarantine
 from predictor_service.served import Model, Models, ServedVersion
-from shared.errors import HeadstartError, VersionCorrupt
+from shared.errors import HeadstartError, ModelNotFound, VersionCorrupt
 from shared.logs import bound, get_logger
 from shared.manifest import MANIFEST_FILE
-from shared.model_store import ModelStore
+from shared.model_store import Look, ModelStore, by_preference
 
 log = get_logger(__name__)
 
 #: After so many seconds a version that the machine, not its files, failed is looked at again.
 RETRY_SECONDS = 30.0
 
-#: What every file below a directory looks like from outside: path, size, times of change.
-Fingerprint = frozenset[tuple[str, int, int, int]]
+#: What a file looks like from outside: path, size, times of change.
+_Entry = tuple[str, int, int, int]
+#: What all below a directory looks like.
+Fingerprint = frozenset[_Entry]
 
 
 class StoreVanished(HeadstartError):
@@ -37,10 +42,17 @@ class _Refusal(NamedTuple):
     retry_at: float
 
 
-class _Listing(NamedTuple):
-    name: str
-    versions: list[int]
-    pinned: int | None
+@dataclass(slots=True)
+class _Known:
+    """What was seen of a model's files.
+
+    Attributes:
+        manifest: that of the version that is served.
+        refusals: of the versions in quarantine.
+    """
+
+    manifest: Fingerprint = frozenset()
+    refusals: dict[int, _Refusal] = field(default_factory=dict)
 
 
 class HotReload:
@@ -64,16 +76,14 @@ class HotReload:
         self._loader = loader
         self._poll_seconds = poll_seconds
         self._metrics = metrics or ReloadMetrics()
-        self._refusals: dict[Path, _Refusal] = {}
-        self._manifests: dict[str, Fingerprint] = {}
-        self._complaint = ""
+        self._known: dict[str, _Known] = {}
 
     async def run(self) -> None:
         """Poll until cancelled; a failing poll is logged and the next one tries again."""
         while True:
             try:
                 await self.poll()
-                self._complaint = ""
+                self._models.fault = None
             except Exception as error:  # noqa: BLE001 - the loop outlives whatever goes wrong
                 self._complain(error)
             await asyncio.sleep(self._poll_seconds)
@@ -85,48 +95,70 @@ class HotReload:
             StoreVanished, OSError: the store can't be read; what is served stays.
         """
         store_is_expected = bool(self._models.all())
-        listings = await asyncio.to_thread(self._look, store_is_expected=store_is_expected)
-        for model in self._models.keep_only({listing.name for listing in listings}):
-            log.info("unloaded: it is no longer in the store", model=model.name)
-        for listing in listings:
-            model = self._models.ensure(listing.name)
-            model.versions, model.pinned = listing.versions, listing.pinned
-        for listing in listings:
-            await self._update(self._models.get(listing.name))
+        looks = await asyncio.to_thread(self._look, store_is_expected=store_is_expected)
+        self._drop_all_but({look.name for look in looks})
+        for look in looks:
+            _take(look, self._models.ensure(look.name))
+        for look in looks:
+            await self._update(self._models.get(look.name), look)
         self._models.scanned = True
 
-    def _look(self, *, store_is_expected: bool) -> list[_Listing]:
+    def _look(self, *, store_is_expected: bool) -> list[Look]:
+        looks = []
+        for name in self._store.names():
+            with suppress(ModelNotFound):  # it is removed meanwhile
+                looks.append(self._store.look(name))
+        # Last, as it may vanish meanwhile.
         if store_is_expected and not self._store.root.is_dir():
             raise StoreVanished(f"The model store is gone: {self._store.root}.")
-        return [
-            _Listing(name, self._store.versions(name), self._store.pinned(name))
-            for name in self._store.names()
-        ]
+        return looks
 
-    async def _update(self, model: Model) -> None:
+    def _drop_all_but(self, names: set[str]) -> None:
+        for model in self._models.keep_only(names):
+            self._known.pop(model.name, None)
+            log.info("unloaded: it is no longer in the store", model=model.name)
+
+    async def _update(self, model: Model, look: Look) -> None:
+        """Load what should be served by now; whatever goes wrong with it holds up no other model.
+
+        What is served stays while nobody knows what should be.
+        """
+        fault = look.fault
+        stays = fault is not None and model.version in model.versions
+        if look.versions is not None and not stays:
+            try:
+                await self._load_best(model)
+            except Exception as error:  # noqa: BLE001 - told, as what can't be read is
+                fault = _describe(error)
+        _tell(model, fault)
+
+    async def _load_best(self, model: Model) -> None:
         await self._reconsider(model)
         replaced = await self._is_replaced(model)
         for version in wanted(model, served_is_replaced=replaced):
             with bound(model=model.name, version=version):
                 if await self._load(model, version):
                     break
-        model.notice = _notice(model)
 
     async def _reconsider(self, model: Model) -> None:
-        for version in list(model.quarantined):
-            directory = self._directory(model, version)
-            refusal = self._refusals[directory]
-            changed = await asyncio.to_thread(fingerprint, directory) != refusal.fingerprint
-            if changed or time.monotonic() >= refusal.retry_at:
-                del model.quarantined[version], self._refusals[directory]
+        """Free what is gone or has changed, and what the machine has failed a while ago."""
+        refusals = self._known_of(model).refusals
+        for version, refusal in list(refusals.items()):
+            now = await asyncio.to_thread(fingerprint, self._directory(model, version))
+            gone = version not in model.versions
+            if gone or now != refusal.fingerprint or time.monotonic() >= refusal.retry_at:
+                del refusals[version], model.quarantined[version]
+
+    def _known_of(self, model: Model) -> _Known:
+        return self._known.setdefault(model.name, _Known())
 
     async def _is_replaced(self, model: Model) -> bool:
         """Tell whether the directory of the served version holds another manifest by now."""
         if model.version not in model.versions:
             return False
         directory = self._directory(model, model.version)
-        now = await asyncio.to_thread(fingerprint, directory, MANIFEST_FILE)
-        return now != self._manifests.get(model.name)
+        now = await asyncio.to_thread(_manifest_of, directory)
+        return now != self._known_of(model).manifest
 
     async def _load(self, model: Model, version: int) -> bool:
         directory = self._directory(model, version)
@@ -141,7 +173,7 @@ class HotReload:
         finally:
             model.loading = None
         model.served = served
-        self._manifests[model.name] = _only(before, MANIFEST_FILE)
+        self._known_of(model).manifest = _only(before, MANIFEST_FILE)
         seconds = time.monotonic() - started
         self._metrics.swaps.labels(model.name).inc()
         self._metrics.load.observe(seconds)
@@ -157,7 +189,7 @@ class HotReload:
             return
         transient = isinstance(error, OSError | MemoryError)
         retry_at = time.monotonic() + RETRY_SECONDS if transient else float("inf")
-        self._refusals[directory] = _Refusal(before, retry_at)
+        self._known_of(model).refusals[version] = _Refusal(before, retry_at)
         reason = str(error) if isinstance(error, HeadstartError) else _describe(error)
         model.quarantined[version] = Quarantine(
             version=version, reason=reason, at=datetime.now(UTC)
@@ -169,11 +201,11 @@ class HotReload:
         return self._store.root / model.name / str(version)
 
     def _complain(self, error: Exception) -> None:
-        """Log a failing poll once, not every second for as long as it fails."""
-        complaint = _describe(error)
-        if complaint != self._complaint:
-            log.error("can't read the model store, trying again", reason=complaint)
-        self._complaint = complaint
+        """Tell of a failing poll, in the log once, not every second for as long as it fails."""
+        fault = _describe(error)
+        if fault != self._models.fault:
+            log.error("can't read the model store, trying again", reason=fault)
+        self._models.fault = fault
 
 
 def wanted(model: Model, *, served_is_replaced: bool = False) -> list[int]:
@@ -184,29 +216,70 @@ def wanted(model: Model, *, served_is_replaced: bool = False) -> list[int]:
     """
     newest_first = [v for v in reversed(model.versions) if v not in model.quarantined]
     served = model.version
+    if served is None:
+        return by_preference(newest_first, model.pinned)
     if model.pinned is not None:
         pinned = [v for v in newest_first if v == model.pinned]
-        if served is None:
-            return pinned + [v for v in newest_first if v != model.pinned]
         return pinned if served != model.pinned or served_is_replaced else []
     if served not in model.versions:
         return newest_first
     return [v for v in newest_first if v > served or (v == served and served_is_replaced)]
 
 
-def fingerprint(directory: Path, pattern: str = "**/*") -> Fingerprint:
-    """Describe the files below a directory, without reading them; empty if there are none."""
-    return frozenset(_entries(directory, pattern))
+def _take(look: Look, model: Model) -> None:
+    """Note what was found; what could not be read stays as it was known."""
+    if look.versions is not None:
+        model.versions = look.versions
+        if look.fault is None:
+            model.pinned = look.pinned
 
 
-def _entries(directory: Path, pattern: str) -> Iterator[tuple[str, int, int, int]]:
-    for path in directory.glob(pattern):
-        try:
-            status = path.stat()
-        except FileNotFoundError:
-            continue
-        name = path.relative_to(directory).as_posix()
-        yield name, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+def _tell(model: Model, fault: str | None) -> None:
+    """Tell what can't be read in the model's notice, and in the log when that changes."""
+    if fault is not None and fault != model.fault:
+        log.error("can't read all of a model, what is served stays", model=model.name, reason=fault)
+    elif fault is None and model.fault is not None:
+        log.info("can read all of a model again", model=model.name)
+    model.fault = fault
+    model.notice = " ".join(filter(None, [fault, _notice(model)])) or None
+
+
+def fingerprint(directory: Path) -> Fingerprint:
+    """Describe the files below a directory, without reading them; empty if there are none.
+
+    What can't be looked at is described by the error that it gives.
+    """
+    return frozenset(_entries(directory))
+
+
+def _manifest_of(directory: Path) -> Fingerprint:
+    return frozenset(_entry(directory / MANIFEST_FILE, directory))
+
+
+def _entries(directory: Path) -> Iterator[_Entry]:
+    errors: list[OSError] = []
+    for parent, directories, files in os.walk(directory, onerror=errors.append):
+        for name in (*directories, *files):
+            yield from _entry(Path(parent, name), directory)
+    for error in errors:
+        if not isinstance(error, FileNotFoundError):
+            yield _fault(Path(error.filename), directory, error)
+
+
+def _entry(path: Path, directory: Path) -> Iterator[_Entry]:
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        yield _fault(path, directory, error)
+        return
+    name = path.relative_to(directory).as_posix()
+    yield name, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+
+def _fault(path: Path, directory: Path, error: OSError) -> _Entry:
+    return path.relative_to(directory).as_posix(), -(error.errno or 1), 0, 0
 
 
 def _only(entries: Fingerprint, *names: str) -> Fingerprint:

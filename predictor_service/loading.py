@@ -71,6 +71,13 @@ class VersionLoader:
         # Nor is that the place to free what was replaced: it would hold the GIL and not be run.
         self._freeing = ThreadPoolExecutor(1, "free")
         self._serves = False
+        self._closed = False
+
+    def close(self) -> None:
+        """Let the threads end; one that loads is not waited for."""
+        self._closed = True
+        for executor in (self._background, self._freeing):
+            executor.shutdown(wait=False, cancel_futures=True)
 
     async def load(self, directory: Path) -> ServedVersion:
         """Verify, load, warm and try a version, in the fastest precision that answers right.
@@ -142,7 +149,13 @@ class VersionLoader:
         the event loop, which has let go of the version by the time it comes to this.
         """
         if not loop.is_closed():
-            loop.call_soon_threadsafe(self._freeing.submit, _free, held)
+            loop.call_soon_threadsafe(self._free_in_thread, held)
+
+    def _free_in_thread(self, held: list[Engine]) -> None:
+        if self._closed:  # nobody is left to be held up
+            _free(held)
+        else:
+            self._freeing.submit(_free, held)
 
 
 def _free(held: list[Engine]) -> None:

@@ -29,10 +29,21 @@ class ModelsCollector(Collector):
         quarantined = GaugeMetricFamily(
             "headstart_quarantined_versions", "Versions refused as they are.", labels=["model"]
         )
+        unreadable = GaugeMetricFamily(
+            "headstart_model_unreadable",
+            "1 if the model's directory or its pin can't be read.",
+            labels=["model"],
+        )
         for model in self._models.all():
+            unreadable.add_metric([model.name], model.fault is not None)
             quarantined.add_metric([model.name], len(model.quarantined))
             if model.served:
                 version.add_metric([model.name], model.served.manifest.version)
                 loaded.add_metric([model.name], model.served.loaded_at.timestamp())
                 queue.add_metric([model.name], model.served.batcher.inside)
-        yield from (version, loaded, queue, quarantined)
+        yield GaugeMetricFamily(
+            "headstart_model_store_unreadable",
+            "1 if the last look at the model store has failed.",
+            self._models.fault is not None,
+        )
+        yield from (version, loaded, queue, quarantined, unreadable)

@@ -58,7 +58,9 @@ class ModelInfo(BaseModel):
     labels: list[str]
     loaded_at: datetime | None
     quarantined: list[Quarantine]
-    notice: str | None = Field(description="What the store asks for and can't be done, if so.")
+    notice: str | None = Field(
+        description="What of it can't be read, or what the store asks for and can't be done."
+    )
 
 
 class ModelList(BaseModel):

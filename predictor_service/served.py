@@ -28,7 +28,8 @@ class Model:
 
     Attributes:
         served: replaced as a whole by a swap, so that a request sees the old or the new one.
-        notice: what the store asks for and can't be done.
+        fault: what of it can't be read, in words.
+        notice: that, and what the store asks for and can't be done.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Model:
     served: ServedVersion | None = None
     loading: int | None = None
     quarantined: dict[int, Quarantine] = field(default_factory=dict)
+    fault: str | None = None
     notice: str | None = None
 
     @property
@@ -47,7 +49,7 @@ class Model:
         if self.loading is not None:
             return f"Model {self.name!r}: version {self.loading} is being loaded."
         if not self.quarantined:
-            return f"Model {self.name!r} has not been loaded yet."
+            return self.fault or f"Model {self.name!r} has not been loaded yet."
         reasons = "; ".join(f"version {q.version}: {q.reason}" for q in self.quarantined.values())
         return f"Model {self.name!r} has no version that can be served: {reasons}"
 
@@ -74,10 +76,12 @@ class Models:
 
     Attributes:
         scanned: whether the store has been read once and what could be loaded is loaded.
+        fault: why the last look at the store has failed, in words.
     """
 
     def __init__(self) -> None:
         self.scanned = False
+        self.fault: str | None = None
         self._models: dict[str, Model] = {}
 
     def all(self) -> list[Model]:
@@ -120,6 +124,8 @@ class Models:
         """Say what is not ready: nothing, once the store was read and a model is served."""
         if not self.scanned:
             loading = [m.why_not_served() for m in self.all() if m.served is None]
+            if self.fault is not None:
+                return [f"The model store can't be read: {self.fault}"]
             return loading or ["The model store has not been read yet."]
         if any(model.served for model in self.all()):
             return []

@@ -3,7 +3,7 @@
 HeadstartError
 ├── Unauthorized             401   no API key, or a wrong one
 ├── NotFound                 404   DatasetNotFound, TrainingNotFound, ModelNotFound, VersionNotFound
-├── Conflict                 409   TrainingEnded
+├── Conflict                 409   TrainingEnded, PinUnreadable
 ├── InvalidRequest           422   a field's value is wrong in a way only the service can know
 │   ├── InvalidDataset             nothing can be trained on what was sent
 │   └── WeightsUnavailable         the architecture's pre-trained weights can't be had
@@ -12,6 +12,8 @@ HeadstartError
 ├── UnsupportedMedia         415
 ├── StorageFull              507   the disk of the store is full
 ├── Unavailable              503   Redis away, no model yet, queue full
+├── ModelUnreadable          500   a model's directory can't be listed
+├── ModelUnwritable          500   a model can't be pinned, or a version of it removed
 ├── VersionCorrupt                 a published version that must not be served
 ├── RecordCorrupt            500   a record in the store that says nothing that can be understood
 └── TrainingCancelled              ends the phases of a cancelled training
@@ -77,6 +79,14 @@ class TrainingEnded(Conflict):
         super().__init__(f"Training {training_id!r} has already ended: it is {state}.")
 
 
+class PinUnreadable(Conflict):
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(
+            f"Nobody knows whether model {name!r} is pinned: {reason.removesuffix('.')}. "
+            "Pin or un-pin it to write the file anew."
+        )
+
+
 class InvalidRequest(HeadstartError):
     status = 422
     title = "Invalid request"
@@ -126,6 +136,20 @@ class Unavailable(HeadstartError):
     def __init__(self, detail: str, retry_after: int = 1) -> None:
         super().__init__(detail)
         self.retry_after = retry_after
+
+
+class ModelUnreadable(HeadstartError):
+    title = "Unreadable model"
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(f"The directory of model {name!r} can't be listed: {reason}.")
+
+
+class ModelUnwritable(HeadstartError):
+    title = "Unwritable model"
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(f"Model {name!r} can't be changed: {reason}.")
 
 
 class VersionCorrupt(HeadstartError):

@@ -6,19 +6,33 @@
 A directory with an integer for a name is complete: that is also TensorFlow Serving's rule.
 """
 
-import json
 import os
 import re
 import secrets
+import shutil
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from shared.errors import Conflict, ModelNotFound, VersionCorrupt, VersionNotFound, first_fault
+from shared.documents import Unreadable, read_document, reason
+from shared.errors import (
+    Conflict,
+    ModelNotFound,
+    ModelUnreadable,
+    ModelUnwritable,
+    PinUnreadable,
+    Unavailable,
+    VersionCorrupt,
+    VersionNotFound,
+    first_fault,
+)
 from shared.files import (
     atomic_write,
+    is_disk_full,
+    is_fault_of_the_file,
     locked_briefly,
     sha256_file,
     sync_directory,
@@ -37,13 +51,40 @@ REPORT_PAGE = "report/index.html"
 
 STAGING = ".staging-"
 REMOVED = ".removed-"
+PIN_FILE = "pin.json"
 HIGHEST_FILE = ".highest"
+#: Of a pin, and of the note of removed numbers.
+MOST_NOTE_BYTES = 4096
 #: Numbering a version and renaming it takes well under a second; who takes so long hangs.
 PUBLISHING_SECONDS = 60.0
 
-_VERSION = re.compile(r"0|[1-9][0-9]{0,17}")
+#: Browsers tell whole numbers of up to 15 digits from each other.
+_VERSION = re.compile(r"0|[1-9][0-9]{0,14}")
+HIGHEST_VERSION = 10**15 - 1
 
 _golden_images = TypeAdapter(list[GoldenImage])
+
+
+class _Pin(BaseModel):
+    model_config = ConfigDict(strict=True)
+
+    version: int = Field(ge=0)
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What one look at a model's directory found.
+
+    Attributes:
+        versions: oldest first; None if the directory can't be listed.
+        pinned: the version that the model is pinned to, if any is known.
+        fault: what could not be read, in words; None if all could.
+    """
+
+    name: str
+    versions: list[int] | None
+    pinned: int | None = None
+    fault: str | None = None
 
 
 class ModelStore:
@@ -53,20 +94,34 @@ class ModelStore:
         self.root = store / "models"
 
     def names(self) -> list[str]:
-        """Return the names of the models that have at least one version, sorted."""
-        if not self.root.is_dir():
+        """Return the names of the models that have a version, or can't be listed, sorted."""
+        try:
+            names = sorted(filter(is_model_name, os.listdir(self.root)))  # noqa: PTH208 - names
+        except FileNotFoundError:
             return []
-        return sorted(
-            path.name
-            for path in self.root.iterdir()
-            if is_model_name(path.name) and self._integers(path)
-        )
+        return [name for name in names if self._may_have_versions(self.root / name)]
+
+    def look(self, name: str) -> Look:
+        """Return what is known of a model; what can't be read takes nothing from the rest.
+
+        Raises:
+            ModelNotFound: the model has no version.
+        """
+        try:
+            versions = self.versions(name)
+        except ModelUnreadable as error:
+            return Look(name, None, fault=error.detail)
+        try:
+            return Look(name, versions, self.pinned(name))
+        except PinUnreadable as error:
+            return Look(name, versions, fault=error.detail)
 
     def versions(self, name: str) -> list[int]:
         """Return the published versions of a model, oldest first.
 
         Raises:
             ModelNotFound: the model has no version.
+            ModelUnreadable: its directory can't be listed.
         """
         versions = self._integers(self._model(name))
         if not versions:
@@ -78,11 +133,16 @@ class ModelStore:
 
         Raises:
             ModelNotFound, VersionNotFound: it does not exist.
+            ModelUnreadable: nobody knows whether it does.
         """
+        directory = self._model(name) / str(version)
+        with suppress(OSError):
+            if _VERSION.fullmatch(directory.name) and directory.is_dir():
+                return directory
         versions = self.versions(name)
         if version not in versions:
             raise VersionNotFound(name, version, versions)
-        return self.root / name / str(version)
+        return directory
 
     def _model(self, name: str) -> Path:
         """Return the directory of a model; what is no model's name never becomes a path.
@@ -98,33 +158,51 @@ class ModelStore:
         return read_manifest(self.directory(name, version))
 
     def pinned(self, name: str) -> int | None:
-        """Return the version that the model is pinned to, if any."""
+        """Return the version that the model is pinned to, if any.
+
+        Raises:
+            PinUnreadable: there is a pin, but nobody can tell to which version.
+        """
         try:
-            version = json.loads((self._model(name) / "pin.json").read_bytes())["version"]
-        except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError):
+            data = read_document(self._model(name) / PIN_FILE, MOST_NOTE_BYTES)
+            return _Pin.model_validate_json(data).version
+        except (FileNotFoundError, NotADirectoryError):
             return None
-        return version if isinstance(version, int) else None
+        except Unreadable as error:
+            raise PinUnreadable(name, error.detail) from error
+        except ValidationError as error:
+            raise PinUnreadable(name, f"{PIN_FILE}: {first_fault(error)}") from error
+        except OSError as error:
+            raise PinUnreadable(name, f"{PIN_FILE} can't be read: {reason(error)}") from error
 
     def pin(self, name: str, version: int | None) -> None:
         """Pin a model to one of its versions, or un-pin it with None.
 
         Raises:
             ModelNotFound, VersionNotFound: there is no such version.
+            ModelUnwritable: the machine does not let it.
         """
         self.versions(name)
         model = self._model(name)
-        file = model / "pin.json"
-        with locked_briefly(model / ".lock", PUBLISHING_SECONDS):
-            if version is None:
-                file.unlink(missing_ok=True)
-            else:
+        file = model / PIN_FILE
+        with _unwritable_named(name), locked_briefly(model / ".lock", PUBLISHING_SECONDS):
+            if version is not None:
                 self.directory(name, version)
-                atomic_write(file, json.dumps({"version": version}).encode())
+            if version is None or file.is_dir():
+                _clear(file)
+            if version is not None:
+                atomic_write(file, _Pin(version=version).model_dump_json().encode())
 
     @contextmanager
     def stage(self, name: str) -> Iterator[Path]:
-        """Yield an empty directory for a version in the making; what is left of it is removed."""
-        with working_directory(self._model(name) / f"{STAGING}{secrets.token_hex(6)}") as directory:
+        """Yield an empty directory for a version in the making; what is left of it is removed.
+
+        Raises:
+            Conflict: it could have no number.
+        """
+        model = self._model(name)
+        self._next_number(model)
+        with working_directory(model / f"{STAGING}{secrets.token_hex(6)}") as directory:
             yield directory
 
     def publish(
@@ -143,14 +221,24 @@ class ModelStore:
             manifest: its `version` and `files` are filled in here.
             complete: called once the version is known, with the manifest as it will be; it may
                 add files to the directory.
+
+        Raises:
+            Conflict: it can have no number.
         """
         model = self._model(manifest.model)
+        # The most of it, before others have to wait.
         files = _describe(staging)
-        sync_tree(staging)  # the most of it, before others have to wait
+        sync_tree(staging)
+        before = set(self._integers(model))
+        existing = _published_by(manifest.training_id, model, before)
         with locked_briefly(model / ".lock", PUBLISHING_SECONDS):
-            if (existing := self.published_by(manifest.model, manifest.training_id)) is not None:
+            versions = self._integers(model)
+            if existing not in versions:
+                since = [version for version in versions if version not in before]
+                existing = _published_by(manifest.training_id, model, since)
+            if existing is not None:
                 return existing
-            version = max([self._highest_removed(model), *self._integers(model)]) + 1
+            version = self._next_number(model)
             final = manifest.model_copy(update={"version": version, "files": files})
             complete(final)
             final = final.model_copy(update={"files": _describe(staging, known=files)})
@@ -165,70 +253,201 @@ class ModelStore:
 
         Raises:
             ModelNotFound, VersionNotFound: there is no such version.
-            Conflict: it is what is to be served: the pinned version, or else the newest.
+            Conflict: it is what is to be served: the pinned version, or else the newest sound one.
+            Unavailable: the machine can't tell now what is to be served.
+            ModelUnwritable: the machine does not let it.
         """
-        self.versions(name)
-        model = self._model(name)
+        self.directory(name, version)
+        model, pinned = self._model(name), self.pinned(name)
+        served = self._served_instead(name, version, pinned)
         with (
+            _unwritable_named(name),
             working_directory(model / f"{REMOVED}{secrets.token_hex(6)}") as removed,
             locked_briefly(model / ".lock", PUBLISHING_SECONDS),
         ):
             versions, directory = self.versions(name), self.directory(name, version)
-            self._require_not_served(name, version, versions)
+            if self.pinned(name) != pinned or served not in {None, *versions}:
+                raise Conflict(f"What is served of model {name!r} has just changed: ask again.")
             highest = max(versions[-1], self._highest_removed(model))
             atomic_write(model / HIGHEST_FILE, str(highest).encode())
-            directory.rename(removed / str(version))
+            try:
+                directory.rename(removed / str(version))
+            except PermissionError:  # as of a directory that may not be written
+                directory.chmod(0o700)
+                directory.rename(removed / str(version))
 
-    def _require_not_served(self, name: str, version: int, versions: list[int]) -> None:
-        pinned = self.pinned(name)
+    def _served_instead(self, name: str, version: int, pinned: int | None) -> int | None:
+        """Return which version is served without this one; None if it is damaged itself.
+
+        Raises:
+            Conflict: it is the one that is to be served.
+            Unavailable: the machine can't tell now.
+        """
         if version == pinned:
             raise Conflict(f"Version {version} of model {name!r} is pinned: un-pin it first.")
-        # A pin to a version that is gone pins nothing.
-        if pinned not in versions and version == versions[-1]:
-            raise Conflict(
-                f"Version {version} of model {name!r} is the newest, and so the one that is "
-                "served: pin another one first."
-            )
+        for candidate in by_preference(self.versions(name), pinned):
+            sound = self._is_sound(name, candidate)
+            if sound and candidate == version:
+                raise Conflict(
+                    f"Version {version} of model {name!r} is the newest that is sound, and so the "
+                    "one that is served: pin another one first."
+                )
+            if sound:
+                return candidate
+            if candidate == version:
+                break
+        return None
+
+    def _is_sound(self, name: str, version: int) -> bool:
+        try:
+            return is_sound(self._model(name) / str(version))
+        except OSError as error:
+            raise Unavailable(
+                f"Nobody can tell now what is served of model {name!r}: version {version} can't "
+                f"be read: {reason(error)}."
+            ) from error
 
     def published_by(self, name: str, training_id: str) -> int | None:
         """Return the version that a training has published, if it has."""
-        for version in reversed(self._integers(self._model(name))):
-            try:
-                manifest = read_manifest(self._model(name) / str(version))
-            except VersionCorrupt:
-                continue
-            if manifest.training_id == training_id:
-                return version
-        return None
+        model = self._model(name)
+        return _published_by(training_id, model, self._integers(model))
+
+    def _next_number(self, model: Path) -> int:
+        """Return the number of the model's next version.
+
+        Raises:
+            Conflict: there is no number left, or nobody knows which were given out.
+        """
+        taken = [int(entry.name) for entry in _scan(model) if _VERSION.fullmatch(entry.name)]
+        highest = max([self._highest_removed(model), *taken])
+        if highest >= HIGHEST_VERSION:
+            raise Conflict(
+                f"A version of model {model.name!r} should have a number of up to "
+                f"{HIGHEST_VERSION}. That number is taken: train under another model's name."
+            )
+        return highest + 1
 
     @staticmethod
     def _highest_removed(model: Path) -> int:
-        """Return the highest number that a version had when one was removed, 0 if none was."""
+        """Return the highest number that a version had when one was removed, 0 if none was.
+
+        Raises:
+            Conflict: that is not what the file says.
+        """
         try:
-            return int((model / HIGHEST_FILE).read_text())
-        except (FileNotFoundError, ValueError):
+            text = read_document(model / HIGHEST_FILE, MOST_NOTE_BYTES).decode(errors="replace")
+        except (FileNotFoundError, NotADirectoryError):
             return 0
+        except Unreadable as error:
+            raise Conflict(f"Model {model.name!r}: {error}") from error
+        if not _VERSION.fullmatch(text.strip()):
+            raise Conflict(
+                f"Model {model.name!r}: {HIGHEST_FILE} should hold the highest number that a "
+                f"removed version had. Received: {text[:50]!r}. Write it, or remove the file."
+            )
+        return int(text)
+
+    def _may_have_versions(self, directory: Path) -> bool:
+        try:
+            return bool(self._integers(directory))
+        except ModelUnreadable:
+            return True
 
     @staticmethod
     def _integers(directory: Path) -> list[int]:
-        if not directory.is_dir():
-            return []
-        names = (entry.name for entry in os.scandir(directory) if entry.is_dir())
-        return sorted(int(name) for name in names if _VERSION.fullmatch(name))
+        entries = (entry for entry in _scan(directory) if _VERSION.fullmatch(entry.name))
+        return sorted(int(entry.name) for entry in entries if _may_be_directory(entry))
+
+
+def by_preference(versions: Iterable[int], pinned: int | None) -> list[int]:
+    """Sort versions by which is to be served: the pinned one, then the newest."""
+    return sorted(versions, key=lambda version: (version == pinned, version), reverse=True)
+
+
+def _scan(model: Path) -> list["os.DirEntry[str]"]:
+    """Return what is in a model's directory, nothing if there is none.
+
+    Raises:
+        ModelUnreadable: it can't be listed.
+    """
+    try:
+        with os.scandir(model) as entries:
+            return list(entries)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise ModelUnreadable(model.name, reason(error)) from error
+
+
+def _may_be_directory(entry: "os.DirEntry[str]") -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # whoever reads it is told what is wrong with it
+        return True
+
+
+@contextmanager
+def _unwritable_named(name: str) -> Iterator[None]:
+    """Say of which model the machine does not let something be changed, and why."""
+    try:
+        yield
+    except OSError as error:
+        if is_disk_full(error):
+            raise
+        file = Path(error.filename or "").name
+        raise ModelUnwritable(
+            name, f"{file}: {reason(error)}" if file else reason(error)
+        ) from error
+
+
+def _clear(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _published_by(training_id: str, model: Path, versions: Iterable[int]) -> int | None:
+    for version in sorted(versions, reverse=True):
+        directory = model / str(version)
+        with suppress(VersionCorrupt):
+            # Most are told by a look at the bytes, a tenth of the time of reading them as JSON.
+            named = training_id.encode() in _read(directory, MANIFEST_FILE)
+            if named and read_manifest(directory).training_id == training_id:
+                return version
+    return None
+
+
+def _read(directory: Path, name: str) -> bytes:
+    """Return one of a version's small files.
+
+    Raises:
+        VersionCorrupt: it is missing, or none that can be read.
+        OSError: the machine can't read it now.
+    """
+    try:
+        return read_document(directory / name)
+    except (FileNotFoundError, NotADirectoryError):
+        raise VersionCorrupt(f"{name} is missing.") from None
+    except Unreadable as error:
+        raise VersionCorrupt(error.detail) from error
 
 
 def read_manifest(directory: Path) -> Manifest:
     """Read the manifest of a version.
 
     Raises:
-        VersionCorrupt: it is missing or does not say what a manifest says.
+        VersionCorrupt: it is missing, does not say what a manifest says, or is another version's.
+        OSError: the machine can't read it now.
     """
+    data = _read(directory, MANIFEST_FILE)
     try:
-        return Manifest.model_validate_json((directory / MANIFEST_FILE).read_bytes())
-    except FileNotFoundError:
-        raise VersionCorrupt(f"{MANIFEST_FILE} is missing.") from None
+        manifest = Manifest.model_validate_json(data)
     except ValidationError as error:
         raise VersionCorrupt(f"{MANIFEST_FILE}: {first_fault(error)}.") from None
+    if str(manifest.version) != directory.name or manifest.model != directory.parent.name:
+        raise VersionCorrupt(f"The manifest is that of {manifest.model} {manifest.version}.")
+    return manifest
 
 
 def read_golden(directory: Path, manifest: Manifest) -> list[GoldenImage]:
@@ -236,11 +455,12 @@ def read_golden(directory: Path, manifest: Manifest) -> list[GoldenImage]:
 
     Raises:
         VersionCorrupt: the list is missing, malformed, or does not fit the manifest's labels.
+        OSError: the machine can't read it now.
     """
     try:
-        golden = _golden_images.validate_json((directory / GOLDEN_FILE).read_bytes())
-    except (FileNotFoundError, ValidationError) as error:
-        raise VersionCorrupt(f"{GOLDEN_FILE} is missing or malformed.") from error
+        golden = _golden_images.validate_json(_read(directory, GOLDEN_FILE))
+    except ValidationError as error:
+        raise VersionCorrupt(f"{GOLDEN_FILE}: {first_fault(error)}.") from error
     if not golden:
         raise VersionCorrupt(f"{GOLDEN_FILE} lists no image.")
     for image in golden:
@@ -261,8 +481,6 @@ def verify(directory: Path) -> Manifest:
             not in the manifest.
     """
     manifest = read_manifest(directory)
-    if str(manifest.version) != directory.name or manifest.model != directory.parent.name:
-        raise VersionCorrupt(f"The manifest is that of {manifest.model} {manifest.version}.")
     if unlisted := sorted(_visible_files(directory) - {entry.path for entry in manifest.files}):
         raise VersionCorrupt(f"{unlisted[0]} is not in the manifest.")
     for entry in manifest.files:
@@ -274,6 +492,23 @@ def verify(directory: Path) -> Manifest:
         if path.stat().st_size != entry.bytes or sha256_file(path) != entry.sha256:
             raise VersionCorrupt(f"{entry.path} is not the file that was published.")
     return manifest
+
+
+def is_sound(directory: Path) -> bool:
+    """Tell whether a version is as it was published; its network is not asked.
+
+    Raises:
+        OSError: the machine can't read it now, so that nobody knows.
+    """
+    try:
+        read_golden(directory, verify(directory))
+    except VersionCorrupt:
+        return False
+    except OSError as error:
+        if not is_fault_of_the_file(error):
+            raise
+        return False
+    return True
 
 
 def _describe(directory: Path, known: Iterable[FileEntry] = ()) -> list[FileEntry]:

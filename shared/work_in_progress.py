@@ -7,6 +7,7 @@
 import errno
 import os
 import shutil
+import stat
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -40,7 +41,25 @@ def working_directory(path: Path) -> Iterator[Path]:
         try:
             yield path
         finally:
-            shutil.rmtree(path, ignore_errors=True)
+            remove_tree(path)
+
+
+def remove_tree(path: Path) -> None:
+    """Remove a directory as far as that goes, also what its owner took the permissions of."""
+    shutil.rmtree(path, ignore_errors=True)
+    if not path.exists():
+        return
+    _open_up(path)
+    for directory, names, _ in os.walk(path):
+        for name in names:
+            _open_up(Path(directory, name))
+    shutil.rmtree(path, ignore_errors=True)
+
+
+def _open_up(directory: Path) -> None:
+    with suppress(OSError):
+        if not directory.is_symlink():
+            directory.chmod(stat.S_IRWXU)
 
 
 def directory_of(path: Path) -> Path:
@@ -61,11 +80,11 @@ def remove_if_abandoned(path: Path, watch: LeaseWatch) -> bool:
     with lease(file) as held:
         if held is None:
             return False
-        gone = path.with_name(f"{path.name}{GONE}")
+        gone = path if path.suffix == GONE else path.with_name(f"{path.name}{GONE}")
         with suppress(FileNotFoundError):
             path.rename(gone)
-        shutil.rmtree(gone, ignore_errors=True)
-    return True
+        remove_tree(gone)
+        return not gone.exists()
 
 
 def _lease_file(path: Path) -> Path:

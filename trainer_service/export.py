@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from shared.engines.openvino_runtime import load_openvino
+from shared.engines.openvino_runtime import load_openvino, read_network
 from shared.model_store import KERAS_MODEL, OPENVINO_MODEL, SAVED_MODEL
 from trainer_service.backbones import convert, save_ir
 from trainer_service.tracing import large_variables, trace
@@ -104,7 +104,7 @@ def _decode(data: Any, height: int, width: int) -> Any:
 def _graft(backbone_ir: Path, head: Any) -> Any:
     """Return an `openvino.Model` of the backbone with the head in place of its output."""
     openvino = load_openvino()
-    backbone = openvino.Core().read_model(backbone_ir)
+    backbone = read_network(backbone_ir)
     features = backbone.output(0).get_node().input_value(0)
     for target in head.parameters[0].output(0).get_target_inputs():
         target.replace_source_output(features)

@@ -17,7 +17,7 @@ import numpy as np
 
 from shared.architectures import Architecture, find_architecture
 from shared.engines import Engine, Pixels, load_version_engine, serving_precisions
-from shared.engines.openvino_runtime import load_openvino
+from shared.engines.openvino_runtime import load_openvino, read_network
 from shared.images import decode
 from shared.logs import get_logger
 from shared.manifest import Quantization
@@ -98,7 +98,7 @@ def quantize(model: Path, to: Path, pixels: Pixels, watch: Callable[[], None]) -
         return image[np.newaxis]
 
     nncf.set_log_level(logging.ERROR)
-    network = load_openvino().Core().read_model(str(model))
+    network = read_network(model)
     with redirect_stdout(io.StringIO()):  # progress bars
         quantized = nncf.quantize(
             network,

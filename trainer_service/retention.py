@@ -10,11 +10,10 @@ from contextlib import contextmanager
 from glob import glob
 from pathlib import Path
 
-from shared.errors import VersionCorrupt
 from shared.identifiers import is_id
 from shared.lease import LeaseWatch
 from shared.logs import get_logger
-from shared.model_store import REMOVED, STAGING, ModelStore, verify
+from shared.model_store import REMOVED, STAGING, ModelStore, is_sound
 from shared.work_in_progress import directory_of, remove_if_abandoned
 from trainer_service.datasets import UPLOAD_FILE
 from trainer_service.record_store import RECORD_FILE
@@ -125,8 +124,11 @@ class Retention:
     def _versions(self) -> Iterator[Path]:
         models, keep = self._stores.models, self._settings.keep_versions
         for name in models.names() if keep else []:
-            for version in superfluous_versions(models, name, keep):
-                directory = models.directory(name, version)
+            superfluous: list[int] = []
+            with self._attempt(models.root / name):
+                superfluous = superfluous_versions(models, name, keep)
+            for version in superfluous:
+                directory = models.root / name / str(version)
                 with self._attempt(directory):
                     models.remove(name, version)
                     yield directory
@@ -214,6 +216,9 @@ def superfluous_versions(models: ModelStore, name: str, keep: int) -> list[int]:
 
     Only versions count whose files are all as they were published: the predictor serves an older
     one where the newest are damaged.
+
+    Raises:
+        PinUnreadable, OSError: nobody knows now which they are.
     """
     sound = 0
     superfluous = []
@@ -223,7 +228,7 @@ def superfluous_versions(models: ModelStore, name: str, keep: int) -> list[int]:
     for version in reversed(versions):
         if sound >= keep:
             superfluous.append(version)
-        elif _is_sound(models.directory(name, version)):
+        elif is_sound(models.directory(name, version)):
             sound += 1
     return [version for version in superfluous if version != models.pinned(name)]
 
@@ -258,11 +263,3 @@ def _needs_no_upload(record: DatasetRecord) -> bool:
     """Tell whether a dataset's archive is read for good; a transient failure is tried again."""
     for_good = record.error is not None and not record.error.transient
     return record.state == DatasetState.READY or (record.state == DatasetState.FAILED and for_good)
-
-
-def _is_sound(directory: Path) -> bool:
-    try:
-        verify(directory)
-    except (VersionCorrupt, OSError):
-        return False
-    return True

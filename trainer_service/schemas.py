@@ -416,10 +416,26 @@ class VersionStatus(_Part):
     created_at: datetime
 
 
+class DamagedVersion(_Part):
+    """A version whose manifest can't be read, and why."""
+
+    version: int
+    reason: str
+
+
 class ModelStatus(_Part):
+    """A model and its versions, the newest first.
+
+    Attributes:
+        damaged: the versions that are not among the others, as their manifests can't be read.
+        notice: what else of the model can't be read, in words.
+    """
+
     name: str
     pinned: int | None
     versions: list[VersionStatus]
+    damaged: list[DamagedVersion] = Field(default_factory=list)
+    notice: str | None = None
 
 
 class PinRequest(_Request):

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from shared.architectures import CATALOGUE, find_architecture
+from shared.documents import reason
 from shared.errors import (
     Conflict,
     HeadstartError,
@@ -21,6 +22,7 @@ from shared.errors import (
     VersionCorrupt,
 )
 from shared.identifiers import is_id, new_id
+from shared.manifest import Manifest
 from shared.model_store import REPORT_FILE, REPORT_PAGE
 from trainer_service import dataset_images, datasets, weights
 from trainer_service.dataset_images import (
@@ -39,6 +41,7 @@ from trainer_service.retention import delete_unused, users_of
 from trainer_service.room import room_for_dataset, room_for_training
 from trainer_service.schemas import (
     ArchitectureStatus,
+    DamagedVersion,
     DatasetPath,
     DatasetRecord,
     DatasetState,
@@ -432,31 +435,33 @@ def list_models(trainer: Trainer) -> list[ModelStatus]:
 
 
 def get_model(trainer: Trainer, name: str) -> ModelStatus:
-    """Return the versions of a model, newest first.
+    """Return the versions of a model, newest first, and what of it can't be read.
 
     Raises:
         ModelNotFound: there is none of that name.
     """
     models = trainer.stores.models
-    manifests = []
-    for version in reversed(models.versions(name)):
-        # One that is damaged, or is removed meanwhile, takes nothing from the others.
-        with suppress(VersionCorrupt, NotFound):
-            manifests.append(models.manifest(name, version))
-    return ModelStatus(
-        name=name,
-        pinned=models.pinned(name),
-        versions=[
-            VersionStatus(
-                version=manifest.version,
-                architecture=manifest.architecture,
-                labels=manifest.labels,
-                metrics=manifest.metrics,
-                training_id=manifest.training_id,
-                created_at=manifest.created_at,
-            )
-            for manifest in manifests
-        ],
+    look = models.look(name)
+    status = ModelStatus(name=name, pinned=look.pinned, versions=[], notice=look.fault)
+    for version in reversed(look.versions or []):
+        try:
+            with suppress(NotFound):  # it is removed meanwhile
+                status.versions.append(_version_status(models.manifest(name, version)))
+        except VersionCorrupt as error:
+            status.damaged.append(DamagedVersion(version=version, reason=error.detail))
+        except OSError as error:
+            status.damaged.append(DamagedVersion(version=version, reason=f"{reason(error)}."))
+    return status
+
+
+def _version_status(manifest: Manifest) -> VersionStatus:
+    return VersionStatus(
+        version=manifest.version,
+        architecture=manifest.architecture,
+        labels=manifest.labels,
+        metrics=manifest.metrics,
+        training_id=manifest.training_id,
+        created_at=manifest.created_at,
     )
 
 
@@ -470,7 +475,8 @@ def delete_version(trainer: Trainer, name: str, version: int) -> None:
 
     Raises:
         ModelNotFound, VersionNotFound: there is none of that name or number.
-        Conflict: it is pinned, or no version is and it is the newest.
+        Conflict: it is pinned, or no version is and it is the newest sound one.
+        Unavailable: the machine can't tell now what is to be served.
     """
     trainer.stores.models.remove(name, version)
 

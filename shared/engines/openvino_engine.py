@@ -17,7 +17,7 @@ from shared.engines.engine import (
     infer_in_chunks,
     infer_pipelined,
 )
-from shared.engines.openvino_runtime import load_openvino
+from shared.engines.openvino_runtime import load_openvino, read_network
 
 #: Images per forward pass at most: VGG16's activations for these take 0.5 GiB.
 CHUNK = 32
@@ -82,7 +82,7 @@ def _compile(model: Path | Any, precision: Precision, threads: int, hint: str) -
     }
     if threads:
         config["INFERENCE_NUM_THREADS"] = threads
-    source = core.read_model(str(model)) if isinstance(model, Path) else model
+    source = read_network(model) if isinstance(model, Path) else model
     return core.compile_model(source, "CPU", config)
 
 

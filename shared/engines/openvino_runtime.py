@@ -5,6 +5,7 @@ of its own where that package is missing. A None in `sys.modules` makes it missi
 """
 
 import sys
+from pathlib import Path
 from typing import Any
 
 sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
@@ -15,3 +16,14 @@ def load_openvino() -> Any:
     import openvino
 
     return openvino
+
+
+def read_network(path: Path) -> Any:
+    """Read an `openvino.Model` and its weights into memory.
+
+    OpenVINO would map the weights instead: whoever writes the file in place, as `cp` does, would
+    change what is answered, or end the process with SIGBUS (docs/decisions/0035).
+    """
+    core = load_openvino().Core()
+    core.set_property({"ENABLE_MMAP": False})
+    return core.read_model(str(path))

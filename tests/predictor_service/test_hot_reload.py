@@ -1,7 +1,9 @@
 """What is served follows what is published: real files, real networks, one poll at a time."""
 
 import asyncio
+import errno
 import json
+import os
 import shutil
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -400,14 +402,269 @@ def test_a_store_that_vanishes_takes_nothing_down_and_may_return(store, follow, 
             await predictor.poll()
         await asyncio.sleep(0.3)
         assert predictor.model().version == 1
+        assert (
+            predictor.models.fault == f"StoreVanished: The model store is gone: {store / 'models'}."
+        )
         store.with_name("away").rename(store)
         publish_tiny_model(store)
         await until(lambda: predictor.model().version == 2)
+        await until(lambda: predictor.models.fault is None)
         task.cancel()
 
     follow(scenario)
     complaints = [r for r in caplog.records if "can't read the model store" in r.message]
     assert len(complaints) == 1
+
+
+def a_loop(path: Path) -> None:
+    """Put there what not even root can list or open."""
+    path.symlink_to(path.name)
+
+
+def complaints(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [r.message for r in caplog.records if "can't read all of a model" in r.message]
+
+
+def test_a_model_that_cannot_be_listed_holds_up_no_other_and_is_told(store, follow, caplog):
+    publish_tiny_model(store)
+    publish_tiny_model(store, "astray")
+    directory(store, 1, "astray").parent.rename(store / "elsewhere")
+    a_loop(store / "models/astray")
+
+    async def scenario(predictor: Predictor) -> None:
+        await predictor.poll()
+        astray = predictor.model("astray")
+        assert predictor.models.not_ready() == []
+        assert predictor.model().version == 1
+        assert "can't be listed: Too many levels of symbolic links" in astray.notice
+        assert astray.why_not_served() == astray.notice
+        publish_tiny_model(store)
+        await predictor.poll()
+        assert predictor.model().version == 2
+        (store / "models/astray").unlink()
+        (store / "elsewhere").rename(store / "models/astray")
+        await predictor.poll()
+        assert (astray.version, astray.notice) == (1, None)
+
+    follow(scenario)
+    assert len(complaints(caplog)) == 1
+
+
+def test_what_is_served_of_a_model_that_cannot_be_listed_any_more_goes_on(store, follow):
+    publish_tiny_model(store)
+
+    async def scenario(predictor: Predictor) -> None:
+        await predictor.poll()
+        (store / "models/colours").rename(store / "elsewhere")
+        a_loop(store / "models/colours")
+        await predictor.poll()
+        assert (predictor.model().version, predictor.model().versions) == (1, [1])
+        assert "can't be listed" in predictor.model().notice
+
+    follow(scenario)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_model_whose_directory_is_of_another_mode_is_told(store, follow):
+    publish_tiny_model(store)
+    publish_tiny_model(store, "closed")
+    closed = store / "models/closed"
+    closed.chmod(0)
+
+    async def scenario(predictor: Predictor) -> None:
+        await predictor.poll()
+        assert predictor.model().version == 1
+        assert f"Permission denied (user id {os.geteuid()})" in predictor.model("closed").notice
+        closed.chmod(0o700)
+        directory(store, 1, "closed").chmod(0)
+        await predictor.poll()
+        assert list(predictor.model("closed").quarantined) == [1]
+        directory(store, 1, "closed").chmod(0o700)
+        await predictor.poll()
+        assert predictor.model("closed").version == 1
+
+    follow(scenario)
+
+
+def test_an_unreadable_pin_leaves_what_is_served_and_is_told(store, follow, caplog):
+    publish_tiny_model(store)
+    publish_tiny_model(store)
+    pin = store / "models/colours/pin.json"
+
+    async def scenario(predictor: Predictor) -> None:
+        predictor.store.pin("colours", 1)
+        await predictor.poll()
+        pin.write_text("[" * 4000)
+        publish_tiny_model(store)
+        publish_tiny_model(store, "others")
+        await predictor.poll()
+        await predictor.poll()
+        assert predictor.model("others").version == 1
+        assert (predictor.model().version, predictor.model().pinned) == (1, 1)
+        assert "Nobody knows whether model 'colours' is pinned" in predictor.model().notice
+        predictor.store.pin("colours", None)
+        await predictor.poll()
+        assert (predictor.model().version, predictor.model().notice) == (3, None)
+
+    follow(scenario)
+    assert len(complaints(caplog)) == 1
+
+
+def test_with_an_unreadable_pin_and_nothing_served_the_newest_is_taken(store, follow):
+    publish_tiny_model(store)
+    publish_tiny_model(store)
+    (store / "models/colours/pin.json").mkdir()
+
+    async def scenario(predictor: Predictor) -> None:
+        await predictor.poll()
+        assert predictor.model().version == 2
+        assert "Is a directory" in predictor.model().notice
+
+    follow(scenario)
+
+
+def test_a_version_that_cannot_be_looked_at_holds_up_no_other(store, follow):
+    publish_tiny_model(store)
+    publish_tiny_model(store, "others")
+    a_loop(directory(store, 2))
+
+    async def scenario(predictor: Predictor) -> None:
+        await predictor.poll()
+        assert predictor.model("others").version == 1
+        assert predictor.model().version == 1
+        assert "Too many levels of symbolic links" in predictor.reasons()[2]
+        assert predictor.models.not_ready() == []
+
+    follow(scenario)
+
+
+def test_what_the_disk_fails_at_looking_at_a_version_holds_up_no_other(store, follow, monkeypatch):
+    """Neither as it is first looked at, nor in quarantine."""
+    publish_tiny_model(store)
+    bad = directory(store, publish_tiny_model(store))
+    publish_tiny_model(store, "others")
+    scandir, stat = os.scandir, Path.stat
+
+    def fail(path: Any) -> None:
+        if bad in (Path(path), Path(path).parent):
+            raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
+
+    monkeypatch.setattr(os, "scandir", lambda path=".": fail(path) or scandir(path))
+    monkeypatch.setattr(Path, "stat", lambda path, **options: fail(path) or stat(path, **options))
+
+    async def scenario(predictor: Predictor) -> None:
+        for _ in range(3):
+            await predictor.poll()
+            assert predictor.model("others").version == 1
+            assert predictor.model().version == 1
+            assert "Input/output error" in predictor.reasons()[2]
+        assert predictor.loads == ["colours/2", "colours/1", "others/1"]
+
+    follow(scenario)
+
+
+def test_whatever_goes_wrong_with_a_model_holds_up_no_other(store, settings, monkeypatch):
+    publish_tiny_model(store)
+    publish_tiny_model(store, "others")
+
+    async def scenario() -> None:
+        predictor = Predictor(settings, pool)
+        load = predictor._reload._load
+
+        async def fail(model: Model, version: int) -> bool:
+            if model.name == "colours":
+                raise RuntimeError("Nobody has thought of this.")
+            return await load(model, version)
+
+        monkeypatch.setattr(predictor._reload, "_load", fail)
+        await predictor.poll()
+        assert predictor.model("others").version == 1
+        assert predictor.model().notice == "RuntimeError: Nobody has thought of this."
+        assert predictor.models.not_ready() == []
+
+    with ThreadPoolExecutor(2) as pool:
+        asyncio.run(scenario())
+
+
+def test_a_version_that_goes_before_it_is_loaded_is_in_quarantine_no_longer_than_a_look(
+    store, settings, monkeypatch
+):
+    publish_tiny_model(store)
+    publish_tiny_model(store)
+
+    async def scenario() -> None:
+        predictor = Predictor(settings, pool)
+        look = predictor.store.look
+
+        def look_and_remove(name: str) -> Any:
+            found = look(name)
+            shutil.rmtree(directory(store, 2), ignore_errors=True)
+            return found
+
+        monkeypatch.setattr(predictor.store, "look", look_and_remove)
+        await predictor.poll()
+        assert predictor.model().version == 1
+        await predictor.poll()
+        assert predictor.reasons() == {}
+
+    with ThreadPoolExecutor(2) as pool:
+        asyncio.run(scenario())
+
+
+def test_of_a_model_that_is_gone_nothing_is_kept(store, follow):
+    async def scenario(predictor: Predictor) -> None:
+        for number in range(3):
+            publish_tiny_model(store, f"model-{number}")
+            break_manifest(
+                directory(store, publish_tiny_model(store, f"model-{number}"), f"model-{number}")
+            )
+            await predictor.poll()
+            shutil.rmtree(store / f"models/model-{number}")
+        publish_tiny_model(store)
+        await predictor.poll()
+        assert set(predictor._reload._known) == {"colours"}
+
+    follow(scenario)
+
+
+def test_a_store_that_vanishes_while_it_is_looked_at_takes_nothing_down(
+    store, settings, monkeypatch
+):
+    publish_tiny_model(store)
+
+    async def scenario() -> None:
+        predictor = Predictor(settings, pool)
+        await predictor.poll()
+        look = predictor.store.look
+
+        def vanish(name: str) -> Any:
+            store.rename(store.with_name("away"))
+            return look(name)
+
+        monkeypatch.setattr(predictor.store, "look", vanish)
+        with pytest.raises(StoreVanished):
+            await predictor.poll()
+        assert predictor.model().version == 1
+
+    with ThreadPoolExecutor(2) as pool:
+        asyncio.run(scenario())
+
+
+def test_a_store_that_can_not_be_read_from_the_start_says_why_it_is_not_ready(store, follow):
+    store.mkdir()
+    a_loop(store / "models")
+
+    async def scenario(predictor: Predictor) -> None:
+        task = asyncio.create_task(predictor.run())
+        await until(lambda: predictor.models.fault is not None)
+        (reason,) = predictor.models.not_ready()
+        assert reason.startswith("The model store can't be read: OSError")
+        (store / "models").unlink()
+        publish_tiny_model(store)
+        await until(lambda: not predictor.models.not_ready())
+        task.cancel()
+
+    follow(scenario)
 
 
 def test_a_slow_load_delays_nobody(store, follow, monkeypatch):

@@ -1,6 +1,7 @@
 """Loading gives way to requests, and what it frees is not kept."""
 
 import asyncio
+import gc
 import os
 import platform
 import re
@@ -12,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from predictor_service import loading
+from predictor_service.app import create_app
 from predictor_service.loading import BACKGROUND_NICENESS, VersionLoader
 from predictor_service.memory import LEAST_ARENAS
 from predictor_service.settings import PredictorSettings
@@ -87,6 +89,30 @@ def test_an_engine_is_freed_where_it_holds_up_nobody(tmp_path, monkeypatch):
 
     asyncio.run(load_and_drop())
     assert [name.rpartition("_")[0] for name in freed_in] == ["free"]
+
+
+def test_the_threads_of_a_predictor_end_with_it(tmp_path):
+    before = set(threading.enumerate())
+    publish_tiny_model(tmp_path)
+    app = create_app(PredictorSettings(store=tmp_path, precision="f32", poll_seconds=0.05))
+
+    async def serve_until(version):
+        while not (models := app.state.models.all()) or models[0].version != version:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+    async def serve():
+        async with asyncio.timeout(60), app.router.lifespan_context(app):
+            await serve_until(1)
+            publish_tiny_model(tmp_path)
+            await serve_until(2)  # in a thread for it, and another one frees the first
+            gc.collect()
+            while "free_0" not in {thread.name for thread in threading.enumerate()}:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+
+    asyncio.run(serve())
+    for thread in set(threading.enumerate()) - before:
+        thread.join(10)
+    assert set(threading.enumerate()) <= before
 
 
 ARENAS = """

@@ -54,6 +54,7 @@ def test_predictions_are_counted_by_model_route_and_stage(store, start_predictor
 
 def test_swaps_and_quarantines_are_counted_by_reason(store, start_predictor):
     publish_tiny_model(store)
+    (store / "models/astray").symlink_to("astray")  # which nobody can list
     predictor = start_predictor()
     predictor.wait_for_version(1)
     loaded = measured(predictor, "headstart_last_load_timestamp_seconds", model="colours")
@@ -77,6 +78,9 @@ def test_swaps_and_quarantines_are_counted_by_reason(store, start_predictor):
         == 1
     )
     assert count("headstart_quarantined_versions", model="colours") == 1
+    assert count("headstart_model_store_unreadable") == 0
+    assert count("headstart_model_unreadable", model="colours") == 0
+    assert count("headstart_model_unreadable", model="astray") == 1
 
 
 def _forget_the_network(staging) -> None:

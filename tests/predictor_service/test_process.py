@@ -17,13 +17,15 @@ from pathlib import Path
 from typing import Any, Self
 
 import httpx
+import numpy as np
 import pytest
 
 from launcher.services import free_port
-from shared.model_store import ModelStore
+from shared.engines.openvino_runtime import load_openvino
+from shared.model_store import OPENVINO_MODEL, ModelStore
 from shared.settings import SharedSettings
 from tests.predictor_process import PredictorProcess, running_predictor, wait_for
-from tests.tiny_model import picture, publish_tiny_model
+from tests.tiny_model import CONTRAST, SIZE, picture, publish_tiny_model
 
 REPOSITORY = Path(__file__).parents[2]
 PNG = {"Content-Type": "image/png"}
@@ -167,6 +169,35 @@ def test_versions_come_and_go_under_load_without_a_failed_request(store, start_p
 
     assert load.failures == []
     assert set(load.versions) == {1, 2, 4}
+
+
+def save_table(staging: Path) -> None:
+    """Write the tiny network so that it looks up its logits, in a table of 1 MB, at each pass."""
+    ov = load_openvino()
+    from openvino import opset13 as ops
+
+    pixels = ops.parameter([-1, SIZE, SIZE, 3], np.uint8, name="pixels")
+    mean = ops.reduce_mean(ops.convert(pixels, np.float32), np.array([1, 2]), keep_dims=False)
+    table = np.repeat(np.arange(256, dtype=np.float32)[:, np.newaxis] * CONTRAST, 1024, axis=1)
+    rows = ops.gather(ops.constant(table), ops.convert(mean, np.int32), np.array(0))
+    logits = ops.reduce_mean(rows, np.array([2]), keep_dims=False)
+    network = ov.Model([ops.softmax(logits, 1)], [pixels], "large")
+    ov.save_model(network, staging / OPENVINO_MODEL, compress_to_fp16=False)
+
+
+def test_weights_that_are_written_in_place_change_nothing_that_is_served(store, start_predictor):
+    publish_tiny_model(store, change=save_table)
+    weights = store / "models/colours/1/openvino/model.bin"
+    predictor = start_predictor(precision="f32")
+    predictor.wait_until_ready()
+    before = predictor.predict(picture("red")).json()
+
+    size = weights.stat().st_size
+    os.truncate(weights, 0)  # as `cp` does before it writes
+    assert predictor.predict(picture("red")).json() == before
+    os.truncate(weights, size)
+    assert predictor.predict(picture("red")).json() == before
+    assert predictor.process.poll() is None
 
 
 def test_a_store_that_may_not_be_written_is_enough(store, start_predictor):

@@ -1,15 +1,35 @@
 import json
 import os
+import re
 import shutil
 import threading
 from pathlib import Path
 
 import pytest
 
-from shared.errors import Conflict, ModelNotFound, VersionCorrupt, VersionNotFound
+from shared import model_store
+from shared.errors import (
+    Conflict,
+    ModelNotFound,
+    ModelUnreadable,
+    ModelUnwritable,
+    PinUnreadable,
+    Unavailable,
+    VersionCorrupt,
+    VersionNotFound,
+)
 from shared.manifest import GOLDEN_FILE, MANIFEST_FILE
-from shared.model_store import ModelStore, read_golden, read_manifest, verify
-from tests.tiny_model import publish_tiny_model, tiny_manifest, write_golden
+from shared.model_store import (
+    HIGHEST_VERSION,
+    Look,
+    ModelStore,
+    _entry,
+    is_sound,
+    read_golden,
+    read_manifest,
+    verify,
+)
+from tests.tiny_model import tiny_manifest, write_golden
 
 
 @pytest.fixture
@@ -57,6 +77,22 @@ def test_a_training_publishes_once(models):
     assert publish(models) == 2
     assert publish(models, training_id="20260101-000000-abcdef") == 1
     assert models.versions("pets") == [1, 2]
+
+
+def test_a_training_publishes_once_also_if_two_workers_do_it_at_once(models):
+    published: list[int] = []
+    one = "20260101-000000-abcdef"
+    threads = [
+        threading.Thread(target=lambda: published.append(publish(models, training_id=one)))
+        for _ in range(8)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert published == [1] * 8
+    assert models.versions("pets") == [1]
 
 
 def test_removing_an_older_version_renumbers_nothing(models):
@@ -144,12 +180,144 @@ def test_only_a_published_version_can_be_pinned(models):
     assert models.pinned("pets") is None
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{}", '{"version": "1"}', "no json"])
-def test_a_meaningless_pin_pins_nothing(models, content):
+NOT_AS_ROOT = pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+MEANINGLESS = ["", "[]", "{}", '{"version": "1"}', '{"version": true}', "no json", "[" * 100_000]
+
+
+@pytest.mark.parametrize("content", MEANINGLESS, ids=range(len(MEANINGLESS)))
+def test_a_meaningless_pin_is_told_and_can_be_written_anew(models, content):
     publish(models)
     (models.root / "pets" / "pin.json").write_text(content)
 
+    with pytest.raises(PinUnreadable, match=r"whether model 'pets' is pinned: pin\.json"):
+        models.pinned("pets")
+    look = models.look("pets")
+    assert (look.versions, look.pinned) == ([1], None)
+    assert "pin.json" in look.fault
+    models.pin("pets", 1)
+    assert models.look("pets") == Look("pets", [1], 1)
+
+
+def a_folder(path: Path) -> None:
+    path.mkdir()
+    (path / "file").write_bytes(b"")
+
+
+def a_loop(path: Path) -> None:
+    path.symlink_to(path.name)
+
+
+def nested(path: Path) -> None:
+    path.write_text("[" * 4000)
+
+
+def endless(path: Path) -> None:
+    path.touch()
+    os.truncate(path, 1 << 40)
+
+
+def forbidden(path: Path) -> None:
+    path.write_text("{}")
+    path.chmod(0)
+
+
+#: What may lie where a small file should, and what is said of it.
+IN_ITS_PLACE = [
+    (a_folder, "Is a directory"),
+    (a_loop, "Too many levels of symbolic links"),
+    (os.mkfifo, "is not a regular file"),
+    (nested, "Invalid JSON: recursion limit exceeded"),
+    (endless, "should have at most"),
+    pytest.param(
+        forbidden,
+        "Permission denied (user id",
+        marks=NOT_AS_ROOT,
+    ),
+]
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize(("put", "said"), IN_ITS_PLACE)
+def test_whatever_lies_where_a_pin_should_is_told_and_can_be_replaced(models, put, said):
+    publish(models)
+    publish(models)
+    put(models.root / "pets" / "pin.json")
+
+    assert said in models.look("pets").fault
+    with pytest.raises(PinUnreadable):
+        models.remove("pets", 1)
+    models.pin("pets", 1)
+    assert models.pinned("pets") == 1
+    models.pin("pets", None)
     assert models.pinned("pets") is None
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize(("put", "said"), IN_ITS_PLACE)
+def test_whatever_lies_where_a_manifest_should_is_a_damaged_version(models, put, said):
+    publish(models)
+    manifest = models.directory("pets", publish(models)) / MANIFEST_FILE
+    manifest.unlink()
+    put(manifest)
+
+    with pytest.raises(VersionCorrupt, match=re.escape(said)):
+        models.manifest("pets", 2)
+    assert models.published_by("pets", "20260101-000000-abcdef") is None
+    assert publish(models) == 3
+    models.remove("pets", 2)
+    assert models.versions("pets") == [1, 3]
+
+
+@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="reading it fails on Linux only")
+def test_what_the_machine_cannot_read_now_is_no_verdict(models):
+    publish(models)
+    publish(models)
+    manifest = models.directory("pets", 2) / MANIFEST_FILE
+    manifest.unlink()
+    manifest.symlink_to("/proc/self/mem")  # any read of it is an input/output error
+
+    with pytest.raises(OSError, match="Input/output error"):
+        is_sound(models.directory("pets", 2))
+    for version in (1, 2):
+        with pytest.raises(Unavailable, match=r"version 2 can't be read: Input/output error"):
+            models.remove("pets", version)
+    (models.root / "pets/pin.json").symlink_to("/proc/self/mem")
+    assert "Input/output error" in models.look("pets").fault
+    assert models.versions("pets") == [1, 2]
+
+
+def test_a_model_that_cannot_be_listed_takes_nothing_from_the_others(models):
+    publish(models)
+    a_loop(models.root / "astray")
+
+    assert models.names() == ["astray", "pets"]
+    assert models.look("pets") == Look("pets", [1])
+    assert models.look("astray") == Look(
+        "astray",
+        None,
+        fault="The directory of model 'astray' can't be listed: Too many levels of symbolic links.",
+    )
+    with pytest.raises(ModelUnreadable):
+        models.directory("astray", 1)
+
+
+def test_a_version_that_cannot_be_looked_at_takes_nothing_from_the_others(models):
+    publish(models)
+    a_loop(models.root / "pets/2")
+
+    assert models.versions("pets") == [1, 2]
+    with pytest.raises(VersionCorrupt, match=r"manifest\.json can't be read: Too many levels"):
+        models.manifest("pets", 2)
+    assert publish(models) == 3
+
+
+def test_a_copy_of_a_version_under_another_number_is_damaged(models):
+    publish(models, training_id="20260101-000000-abcdef")
+    shutil.copytree(models.directory("pets", 1), models.root / "pets" / "2")
+
+    with pytest.raises(VersionCorrupt, match="The manifest is that of pets 1"):
+        models.manifest("pets", 2)
+    assert models.published_by("pets", "20260101-000000-abcdef") == 1
 
 
 def flip_a_byte(directory: Path) -> None:
@@ -216,8 +384,9 @@ def edit_golden(directory: Path, **fields: object) -> None:
 @pytest.mark.parametrize(
     ("damage", "reason"),
     [
-        (lambda d: (d / GOLDEN_FILE).unlink(), "missing or malformed"),
-        (lambda d: (d / GOLDEN_FILE).write_text("[{}]"), "missing or malformed"),
+        (lambda d: (d / GOLDEN_FILE).unlink(), "golden.json is missing"),
+        (lambda d: (d / GOLDEN_FILE).write_text("[{}]"), "golden.json: 0.file: Field required"),
+        (lambda d: (d / GOLDEN_FILE).write_text("[" * 9999), "recursion limit exceeded"),
         (lambda d: (d / GOLDEN_FILE).write_text("[]"), "lists no image"),
         (lambda d: edit_golden(d, file="../../pin.json"), "outside of golden/"),
         (lambda d: edit_golden(d, label="purple"), "red.png does not fit the labels"),
@@ -234,14 +403,131 @@ def test_golden_images_must_fit_the_manifest(models, damage, reason):
         read_golden(directory, read_manifest(directory))
 
 
-def test_a_pin_to_a_version_that_is_gone_does_not_open_the_newest_to_removal(tmp_path):
-    models = ModelStore(tmp_path)
-    for contrast in (0.05, 0.06):
-        publish_tiny_model(tmp_path, contrast=contrast)
-    models.pin("colours", 1)
-    shutil.rmtree(models.directory("colours", 1))
+def test_a_pin_to_a_version_that_is_gone_does_not_open_the_newest_to_removal(models):
+    publish(models)
+    publish(models)
+    models.pin("pets", 1)
+    shutil.rmtree(models.directory("pets", 1))
 
     with pytest.raises(Conflict, match="is the newest"):
-        models.remove("colours", 2)
+        models.remove("pets", 2)
 
-    assert models.versions("colours") == [2]
+    assert models.versions("pets") == [2]
+
+
+def spoil_golden(directory: Path) -> None:
+    """Damage that the hashes do not tell: it was published so."""
+    (directory / GOLDEN_FILE).write_text("[]")
+    files = [_entry(directory / entry.path, entry.path) for entry in read_manifest(directory).files]
+    edit_manifest(directory, files=[entry.model_dump() for entry in files])
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        flip_a_byte,
+        spoil_golden,
+        lambda d: (d / MANIFEST_FILE).unlink(),
+        pytest.param(lambda d: d.chmod(0), marks=NOT_AS_ROOT),
+        pytest.param(lambda d: (d / "openvino").chmod(0), marks=NOT_AS_ROOT),
+    ],
+    ids=["byte", "golden", "manifest", "mode", "inner mode"],
+)
+def test_of_damaged_newest_versions_the_sound_one_before_is_kept(models, damage):
+    """It is what a predictor that starts anew serves."""
+    for _ in range(4):
+        publish(models)
+    damage(models.directory("pets", 3))
+    flip_a_byte(models.directory("pets", 4))
+
+    with pytest.raises(Conflict, match=r"Version 2 .* is the newest that is sound"):
+        models.remove("pets", 2)
+    for version in (3, 1, 4):
+        models.remove("pets", version)
+    assert models.versions("pets") == [2]
+    assert [path.name for path in (models.root / "pets").glob(".removed-*")] == []
+
+
+def test_with_a_damaged_pinned_version_the_newest_sound_one_is_kept(models):
+    for _ in range(3):
+        publish(models)
+    models.pin("pets", 1)
+    flip_a_byte(models.directory("pets", 1))
+
+    with pytest.raises(Conflict, match="is pinned"):
+        models.remove("pets", 1)
+    with pytest.raises(Conflict, match="is the newest that is sound"):
+        models.remove("pets", 3)
+    models.remove("pets", 2)
+
+
+def test_what_can_not_be_changed_is_said(models):
+    for _ in range(2):
+        publish(models)
+    (models.root / "pets/.lock").unlink()
+    a_loop(models.root / "pets/.lock")
+
+    said = r"Model 'pets' can't be changed: \.lock: Too many levels of symbolic links\."
+    with pytest.raises(ModelUnwritable, match=said):
+        models.pin("pets", 1)
+    with pytest.raises(ModelUnwritable, match=said):
+        models.remove("pets", 1)
+
+
+def test_a_damaged_only_version_can_be_removed(models):
+    publish(models)
+    flip_a_byte(models.directory("pets", 1))
+
+    models.remove("pets", 1)
+    assert models.names() == []
+    assert publish(models) == 2
+
+
+def test_what_is_served_changes_while_a_version_is_removed(models, monkeypatch):
+    for _ in range(2):
+        publish(models)
+    models.pin("pets", 1)
+
+    def unpin_meanwhile(directory: Path) -> bool:
+        (models.root / "pets/pin.json").unlink()
+        return is_sound(directory)
+
+    monkeypatch.setattr(model_store, "is_sound", unpin_meanwhile)
+    with pytest.raises(Conflict, match="has just changed: ask again"):
+        models.remove("pets", 2)
+    assert models.versions("pets") == [1, 2]
+
+
+def test_a_number_that_leaves_no_room_for_another_is_no_version(models):
+    publish(models)
+    (models.root / "pets/999999999999999999").mkdir()
+
+    assert models.versions("pets") == [1]
+    assert publish(models) == 2
+
+
+def test_with_the_last_number_taken_nothing_more_is_made(models):
+    publish(models)
+    (models.root / f"pets/{HIGHEST_VERSION}").mkdir()
+
+    with pytest.raises(Conflict, match=f"a number of up to {HIGHEST_VERSION}. That number is t"):
+        publish(models)
+    left = [path.name for path in (models.root / "pets").iterdir()]
+    assert sorted(left) == [".lock", "1", str(HIGHEST_VERSION)]
+
+
+def test_a_number_that_a_file_has_is_not_given_out(models):
+    publish(models)
+    (models.root / "pets/2").write_text("")
+
+    assert publish(models) == 3
+
+
+@pytest.mark.parametrize("content", ["", "x", "-5", "9" * 10_000])
+def test_numbers_are_not_given_out_while_nobody_knows_which_were(models, content):
+    publish(models)
+    (models.root / "pets/.highest").write_text(content)
+
+    with pytest.raises(Conflict, match=r"\.highest should ho|\.highest should have at most"):
+        publish(models)
+    assert models.versions("pets") == [1]

@@ -112,6 +112,16 @@ def test_a_directory_without_a_lease_and_a_lease_without_a_directory_are_removed
     assert list(path.parent.iterdir()) == []
 
 
+def test_what_can_not_be_removed_is_not_told_as_removed_and_keeps_its_name(path, monkeypatch):
+    monkeypatch.setattr(work_in_progress, "remove_tree", lambda _: None)
+    path.mkdir(parents=True)
+
+    assert not remove_if_abandoned(path, LeaseWatch(20))
+    (left,) = path.parent.iterdir()
+    assert not remove_if_abandoned(left, LeaseWatch(20))
+    assert list(path.parent.iterdir()) == [left]
+
+
 def test_whoever_looks_while_it_is_made_is_waited_for(path):
     path.parent.mkdir(parents=True)
     with ThreadPoolExecutor(1) as pool:

@@ -2,6 +2,8 @@
 
 import asyncio
 import io
+import json
+import os
 import subprocess
 import sys
 import zipfile
@@ -326,6 +328,25 @@ def test_a_damaged_version_hides_none_of_the_others(call, settings):
         call("PUT", "/v1/models/colours/pin", json={"version": 2}).json(),
     ):
         assert [version["version"] for version in answer["versions"]] == [2]
+
+
+def test_a_model_is_listed_as_fast_as_it_has_versions(call, settings, monkeypatch):
+    """Each version is read by itself; looking through all of them for each took half a minute."""
+    model = settings.store / "models/colours"
+    publish_tiny_model(settings.store)
+    manifest = json.loads((model / "1/manifest.json").read_text())
+    for version in range(2, 101):
+        (model / str(version)).mkdir()
+        changed = json.dumps({**manifest, "version": version})
+        (model / str(version) / "manifest.json").write_text(changed)
+    looks = []
+    scandir = os.scandir
+    monkeypatch.setattr(os, "scandir", lambda path: looks.append(path) or scandir(path))
+
+    [listed] = call("GET", "/v1/models").json()
+
+    assert [version["version"] for version in listed["versions"]] == list(range(100, 0, -1))
+    assert len(looks) <= 3
 
 
 def test_a_field_that_is_nested_without_end_is_refused(call):

@@ -18,13 +18,15 @@ def list_models(trainer: CurrentTrainer) -> list[ModelStatus]:
 
 @router.get("/{name}", responses=responses(404))
 def get_model(name: str, trainer: CurrentTrainer) -> ModelStatus:
-    """Tell a model's versions, the newest first, and which one is pinned."""
+    """Tell a model's versions, the newest first, which one is pinned, and what can't be read."""
     return service.get_model(trainer, name)
 
 
-@router.delete("/{name}/versions/{version}", status_code=204, responses=responses(404, 409, 422))
+@router.delete(
+    "/{name}/versions/{version}", status_code=204, responses=responses(404, 409, 422, 503)
+)
 def delete_version(name: str, version: int, trainer: CurrentTrainer) -> None:
-    """Remove a version that is not the one to be served: that is the pinned, or else the newest."""
+    """Remove a version that is not to be served: that is the pinned, or the newest sound one."""
     service.delete_version(trainer, name, version)
 
 

@@ -25,7 +25,7 @@ function card(model) {
       const changed = await send(`v1/models/${encodeURIComponent(model.name)}/pin`, { version });
       show(changed);
       announce(version ? `Version ${version} of ${model.name} is pinned.` : `${model.name} follows its newest version.`);
-      section.querySelector(`[data-version="${version ?? changed.versions[0].version}"] button`)?.focus();
+      section.querySelector(`[data-version="${version ?? changed.versions[0]?.version}"] button`)?.focus();
     } catch (error) {
       section.append(problem(error));
     }
@@ -34,19 +34,22 @@ function card(model) {
   return section;
 }
 
-function content({ name, pinned, versions }, pin) {
-  const served = pinned ?? versions[0].version;
+function content({ name, pinned, versions, damaged, notice }, pin) {
+  const served = pinned ?? versions[0]?.version;
   const ids = versions.map((version) => version.training_id).join(",");
   return [
     h("div", { class: "row between" }, h("h2", { class: "name" }, name),
       versions.length > 1 ? h("a", { class: "button", href: link("compare", ids) }, "Compare versions") : null),
-    h("p", { class: "muted" }, pinned ? `Pinned: the predictor stays with version ${pinned}.` : "The predictor serves the newest version."),
-    h("div", { class: "scroll" }, h("table", { class: "records" },
-      h("thead", {}, h("tr", {}, Object.keys(HEADS).map((title) =>
-        h("th", { scope: "col", class: HEADS[title] }, title)))),
-      h("tbody", {}, versions.map((version) => row(version, served, pinned, pin))))),
+    served ? h("p", { class: "muted" }, pinned ? `Pinned: the predictor stays with version ${pinned}.` : "The predictor serves the newest version.") : null,
+    versions.length ? table(versions.map((version) => row(version, served, pinned, pin))) : null,
+    ...[notice, ...damaged.map(({ version, reason }) => `Version ${version} is damaged: ${reason}`)].filter(Boolean).map((text) => h("p", { class: "problem" }, text)),
   ];
 }
+
+const table = (rows) => h("div", { class: "scroll" }, h("table", { class: "records" },
+  h("thead", {}, h("tr", {}, Object.keys(HEADS).map((title) =>
+    h("th", { scope: "col", class: HEADS[title] }, title)))),
+  h("tbody", {}, rows)));
 
 function row({ version, architecture, labels, metrics, training_id: training, created_at: created }, served, pinned, pin) {
   const isPinned = version === pinned;
