@@ -3,12 +3,13 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from shared.errors import HeadstartError, InvalidDataset, TooLarge
+from shared.errors import HeadstartError, InvalidDataset, InvalidRequest, TooLarge
 from shared.images import ImageLimits
 from shared.lease import Lease, WorkersDied, require_survivable
 from trainer_service.dataset.reader import read_dataset
 from trainer_service.dataset.records import DatasetLimits, ImageRecord, image_path, load_images
 from trainer_service.datasets import UPLOAD_FILE, locate
+from trainer_service.image_files import ImageFiles, not_seen
 from trainer_service.outcome import in_words
 from trainer_service.record_store import RecordStore
 from trainer_service.schemas import DatasetRecord, DatasetState, ErrorInfo, RejectedImage
@@ -19,9 +20,13 @@ from trainer_service.work_metrics import IMAGES_REJECTED
 def source_of(
     datasets: RecordStore[DatasetRecord], settings: TrainerSettings, record: DatasetRecord
 ) -> Path:
-    """Return the archive or folder that a dataset is read from."""
+    """Return the archive or folder that a dataset is read from.
+
+    Raises:
+        NotSeenHere: this worker does not see it.
+    """
     if record.path:
-        return locate(settings, record.source)
+        return _located(settings, record)
     return datasets.directory(record.id) / UPLOAD_FILE
 
 
@@ -37,8 +42,23 @@ def path_finder(
 ) -> Callable[[ImageRecord], Path]:
     """Return the function that tells where an image of the dataset lies."""
     directory = datasets.directory(record.id)
-    folder = locate(settings, record.source) if record.in_place else None
+    folder = _located(settings, record) if record.in_place else None
     return lambda image: image_path(directory, image, folder)
+
+
+def image_files(
+    datasets: RecordStore[DatasetRecord], settings: TrainerSettings, record: DatasetRecord
+) -> ImageFiles:
+    """Return the files of a dataset's images, as this worker sees them.
+
+    Raises:
+        NotSeenHere: it does not see the folder that they lie in.
+    """
+    most = settings.max_image_bytes
+    if not record.in_place:
+        directory = datasets.directory(record.id)
+        return ImageFiles(directory, "HEADSTART_STORE", most, directory / "images")
+    return ImageFiles(_located(settings, record), "HEADSTART_DATASETS", most)
 
 
 def read(
@@ -76,6 +96,18 @@ def read(
             held.require()
             _record_failure(datasets, dataset_id, error)
             raise
+
+
+def _located(settings: TrainerSettings, record: DatasetRecord) -> Path:
+    """Return where a dataset lies that was named by its path, as this worker sees it."""
+    setting = "HEADSTART_DATASETS"
+    if settings.datasets is None:
+        raise not_seen(setting, Path(record.source), "nothing: it is not set on this worker")
+    try:
+        return locate(settings, record.source)
+    except InvalidRequest:
+        expected = settings.datasets / record.source
+        raise not_seen(setting, expected, "nothing lies there") from None
 
 
 def _read(

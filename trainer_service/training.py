@@ -6,13 +6,14 @@ is not done again, and what another process works on is left to it. A step that 
 worker or Redis may, is submitted again by `sweep`.
 """
 
+from functools import partial
+
 from shared.architectures import find_architecture
 from shared.lease import Lease, lease, require_survivable
 from shared.logs import bind, get_logger
 from trainer_service import reading, weights
 from trainer_service.bottleneck import ShardImage
 from trainer_service.cancellation import CancellationWatch
-from trainer_service.dataset.records import ImageRecord
 from trainer_service.extractors import extractor_for, feature_store, planned_precision
 from trainer_service.features import Row
 from trainer_service.fitting import fit, split
@@ -21,6 +22,7 @@ from trainer_service.outcome import recorded_outcome
 from trainer_service.progress import Ticker
 from trainer_service.publish import publish
 from trainer_service.schemas import CacheUse, DatasetRecord, State, TrainingRecord
+from trainer_service.setbacks import persevere
 from trainer_service.shards import Shards
 from trainer_service.work_metrics import COMPUTE_SECONDS, FEATURES
 from trainer_service.worker_context import Worker
@@ -39,8 +41,11 @@ def prepare(worker: Worker, training_id: str) -> None:
             return
         with recorded_outcome(trainings, training_id):
             require_survivable(held)
-            _prepare(worker, training_id, held)
-    _submit_next(worker, training_id)
+            watch = CancellationWatch(trainings, training_id)
+            work = partial(_prepare, worker, training_id, held, watch)
+            persevere(worker, training_id, watch, work)
+    if shards.count() is not None:  # else it is left to the next worker
+        _submit_next(worker, training_id)
 
 
 def extract_shard(worker: Worker, training_id: str, number: int) -> None:
@@ -56,7 +61,9 @@ def extract_shard(worker: Worker, training_id: str, number: int) -> None:
             return
         if not shards.finished(number):
             require_survivable(held)
-            _compute_shard(worker, record, shards, number, held)
+            watch = CancellationWatch(trainings, training_id)
+            work = partial(_compute_shard, worker, record, shards, number, held, watch)
+            persevere(worker, training_id, watch, work)
     if shards.complete():
         _submit_next(worker, training_id)
 
@@ -72,7 +79,8 @@ def finish(worker: Worker, training_id: str) -> None:
             return
         with recorded_outcome(trainings, training_id):
             require_survivable(held)
-            _finish(worker, record, held)
+            watch = CancellationWatch(trainings, training_id)
+            persevere(worker, training_id, watch, partial(_finish, worker, record, held, watch))
 
 
 def _submit_next(worker: Worker, training_id: str) -> None:
@@ -83,9 +91,8 @@ def _submit_next(worker: Worker, training_id: str) -> None:
         worker.submit.submit(next_steps(record, Shards(trainings.directory(training_id))))
 
 
-def _prepare(worker: Worker, training_id: str, held: Lease) -> None:
+def _prepare(worker: Worker, training_id: str, held: Lease, watch: CancellationWatch) -> None:
     trainings = worker.stores.trainings
-    watch = CancellationWatch(trainings, training_id)
     watch()
     record = trainings.update(training_id, lambda record: record.enter(State.PREPARING))
     dataset = _read_dataset(worker, record, watch)
@@ -100,7 +107,8 @@ def _prepare(worker: Worker, training_id: str, held: Lease) -> None:
     reused = [known[image.sha256] for image in images if image.sha256 in known]
     features.use({row.shard for row in reused})
     held.require()  # a new plan would undo what whoever has taken over has done since
-    Shards(trainings.directory(training_id)).plan(_located(worker, dataset, missing), precision)
+    shard_images = [ShardImage(sha256=image.sha256, path=image.file) for image in missing]
+    Shards(trainings.directory(training_id)).plan(shard_images, precision)
 
     def fill(current: TrainingRecord) -> None:
         current.dataset.images = dataset.images
@@ -135,17 +143,16 @@ def _read_dataset(
     return reading.read(datasets, worker.settings, record.dataset.id, progress, waiting=watch)
 
 
-def _located(worker: Worker, dataset: DatasetRecord, images: list[ImageRecord]) -> list[ShardImage]:
-    path_of = reading.path_finder(worker.stores.datasets, worker.settings, dataset)
-    return [ShardImage(sha256=image.sha256, path=str(path_of(image))) for image in images]
-
-
-def _compute_shard(
-    worker: Worker, record: TrainingRecord, shards: Shards, number: int, held: Lease
+def _compute_shard(  # noqa: PLR0913, PLR0917
+    worker: Worker,
+    record: TrainingRecord,
+    shards: Shards,
+    number: int,
+    held: Lease,
+    watch: CancellationWatch,
 ) -> None:
     log.info("computing shard", shard=number)
     architecture = find_architecture(record.architecture)
-    watch = CancellationWatch(worker.stores.trainings, record.id)
     resolved = weights.resolve(architecture, worker.settings, watch)
     ticker = Ticker(worker.board, record.id, part=str(number))
 
@@ -155,7 +162,10 @@ def _compute_shard(
 
     precision = shards.precision()
     extractor = extractor_for(worker, architecture, resolved, precision)
-    images, features, result = extractor.extract(shards.images(number), advance)
+    dataset = worker.stores.datasets.get(record.dataset.id)
+    files = reading.image_files(worker.stores.datasets, worker.settings, dataset)
+    images, features, result = extractor.extract(shards.images(number), files, advance)
+    shards.require_few_lost(number, result, record.dataset.images or 0)
     if images:
         features_of = feature_store(worker.settings, architecture, resolved, precision)
         features_of.write(images, features, result.seconds)
@@ -166,11 +176,10 @@ def _compute_shard(
     ticker(len(images) + len(result.rejected), last=True)
 
 
-def _finish(worker: Worker, record: TrainingRecord, held: Lease) -> None:
+def _finish(worker: Worker, record: TrainingRecord, held: Lease, watch: CancellationWatch) -> None:
     models, trainings = worker.stores.models, worker.stores.trainings
     version = models.published_by(record.model, record.id)
     if version is None:
-        watch = CancellationWatch(trainings, record.id)
         watch()
         fitted = fit(worker, record, watch)
         held.require()

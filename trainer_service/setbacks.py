@@ -1,0 +1,162 @@
+"""What is no fault of a training but of the machine, right now: tried again, by others as well.
+
+A worker tries a step a few times in place, with pauses. If that does not help it notes so beside
+the training's shards and lets go of the step; the sweep, which finds it idle, submits it again for
+whichever worker is next. The training fails only when every worker that runs has let go of its
+steps a few times.
+
+    trainings/<id>/shards/setbacks/<worker>.json    what a worker could not do, and how often
+"""
+
+import os
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from pydantic import BaseModel, Field, ValidationError
+from redis import RedisError
+
+from shared.errors import Setback, TransientFailure
+from shared.files import atomic_write, is_disk_full, is_fault_of_the_file
+from shared.logs import get_logger
+from trainer_service.event_log import connect
+from trainer_service.outcome import in_words
+from trainer_service.queue import QueueView
+from trainer_service.stores import SHARDS
+from trainer_service.worker_context import Worker
+
+#: Seconds before a step is tried again in place; then it is left to the next worker.
+PAUSES = (0.5, 1.0, 2.0)
+#: How often each worker lets go of steps of one training before that is given up.
+MOST_TRIES = 5
+
+LOOK_SECONDS = 0.1
+
+log = get_logger(__name__)
+
+
+class Note(BaseModel):
+    worker: str
+    tries: int = Field(ge=0)
+    reason: str
+
+
+class Setbacks:
+    """Who has let go of steps of one training, how often, and why."""
+
+    def __init__(self, training_directory: Path) -> None:
+        self._directory = training_directory / SHARDS / "setbacks"
+
+    def add(self, worker: str, reason: str) -> list[Note]:
+        """Note that a worker has let go of a step, and return what all have noted."""
+        tries = sum(note.tries for note in self.notes() if note.worker == worker)
+        note = Note(worker=worker, tries=tries + 1, reason=reason)
+        self._directory.mkdir(parents=True, exist_ok=True)
+        atomic_write(self._file(worker), note.model_dump_json().encode())
+        return self.notes()
+
+    def forget(self, worker: str) -> None:
+        self._file(worker).unlink(missing_ok=True)
+
+    def notes(self) -> list[Note]:
+        return [note for file in sorted(self._directory.glob("*.json")) for note in _read(file)]
+
+    def _file(self, worker: str) -> Path:
+        return self._directory / f"{worker}.json"
+
+
+def persevere(
+    worker: Worker, training_id: str, watch: Callable[[], None], work: Callable[[], None]
+) -> None:
+    """Do a step; what the machine does to it is waited out, or left to the next worker.
+
+    Args:
+        worker: who does it.
+        training_id: whose step it is.
+        watch: called again and again in the pauses; what it raises ends them.
+        work: the step, which may be done again from its beginning.
+
+    Raises:
+        TransientFailure: every worker that runs has had its tries.
+    """
+    setbacks = Setbacks(worker.stores.trainings.directory(training_id))
+    reason = _attempt(work)
+    for pause in PAUSES:
+        if reason is not None:
+            log.info("tried again", reason=reason, seconds=pause)
+            _wait(pause, watch)
+            reason = _attempt(work)
+    if reason is None:
+        setbacks.forget(this_worker())
+    else:
+        _let_go(worker, setbacks, reason)
+
+
+def _attempt(work: Callable[[], None]) -> str | None:
+    """Do the work, or return what the machine did to it."""
+    try:
+        work()
+    except Exception as error:
+        if is_setback(error):
+            return in_words(error)
+        raise
+    return None
+
+
+def is_setback(error: Exception) -> bool:
+    """Tell whether an error says something of the machine right now, not of what is worked on.
+
+    A full disk does, too, but stays full until somebody makes room.
+    """
+    if isinstance(error, OSError):
+        of_the_system = error.errno is not None
+        return of_the_system and not is_fault_of_the_file(error) and not is_disk_full(error)
+    return isinstance(error, Setback | MemoryError)
+
+
+def this_worker() -> str:
+    """Return the name that this process's worker has signed in with."""
+    # The parent process signs in, its child does the steps.
+    return f"{socket.gethostname()}:{os.getppid()}"
+
+
+def _let_go(worker: Worker, setbacks: Setbacks, reason: str) -> None:
+    """Leave the step to the next worker.
+
+    Raises:
+        TransientFailure: there is none that has not had its tries.
+    """
+    notes = setbacks.add(this_worker(), reason)
+    log.warning("left to the next worker", reason=reason)
+    tried = {note.worker for note in notes if note.tries >= MOST_TRIES}
+    if this_worker() not in tried or not tried.issuperset(_running(worker)):
+        return
+    said = "; ".join(f"{note.worker}: {note.reason.rstrip('.')}" for note in notes)
+    raise TransientFailure(
+        f"Every worker that runs has tried it {MOST_TRIES} times or more. What kept them: {said}. "
+        "Once that is mended, submit the training again."
+    )
+
+
+def _running(worker: Worker) -> list[str]:
+    """Return the workers that run; while Redis is away, one that has had no tries yet."""
+    try:
+        return QueueView(connect(worker.settings.redis_url)).workers()
+    except RedisError:
+        return ["unknown"]
+
+
+def _wait(seconds: float, watch: Callable[[], None]) -> None:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        watch()
+        time.sleep(LOOK_SECONDS)
+
+
+def _read(file: Path) -> list[Note]:
+    """Return the note in a file, or none if it is gone or can't be understood."""
+    try:
+        return [Note.model_validate_json(file.read_bytes())]
+    except (OSError, ValidationError):
+        return []
