@@ -102,7 +102,7 @@ def _prepare(worker: Worker, training_id: str, held: Lease, watch: CancellationW
     split(record, images)  # refuses too small a dataset before anything is computed
     precision = planned_precision(worker.settings)
     features = feature_store(worker.settings, architecture, resolved, precision)
-    known = features.locate()
+    known = features.locate(image.sha256 for image in images)
     missing = [image for image in images if image.sha256 not in known]
     reused = [known[image.sha256] for image in images if image.sha256 in known]
     features.use({row.shard for row in reused})
