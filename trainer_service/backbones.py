@@ -64,6 +64,7 @@ def build_backbone(
     Raises:
         WeightsUnavailable: the weights file is damaged or of another architecture.
     """
+    load_tensorflow()
     import keras
 
     size = architecture.input_size
@@ -102,7 +103,7 @@ def bottleneck_engine(  # noqa: PLR0913, PLR0917 - together they are the key of 
         threads: CPU threads; 0 means all cores.
     """
     if select_engine(choice) == "openvino":
-        model = backbone_ir(architecture, weights, cache_directory)
+        model = backbone_ir(architecture, weights, cache_directory, threads)
         native: Precision = precision if precision == cpu_precision() else "f32"
         return OpenVINOEngine(model, precision=native, threads=threads, hint="throughput")
     load_tensorflow(threads)
@@ -121,7 +122,9 @@ def bottleneck_precision(engine: EngineName, choice: PrecisionChoice = "auto") -
     return "mixed" if can_use_gpu() else "f32"
 
 
-def backbone_ir(architecture: Architecture, weights: Weights, cache_directory: Path) -> Path:
+def backbone_ir(
+    architecture: Architecture, weights: Weights, cache_directory: Path, threads: int = 0
+) -> Path:
     """Return the backbone as an OpenVINO model, from the cache where it has been converted.
 
     Only a conversion imports TensorFlow. The model takes uint8 pixels of shape (n, height, width,
@@ -132,6 +135,7 @@ def backbone_ir(architecture: Architecture, weights: Weights, cache_directory: P
     if not _is_sound(target):
         _remove_damaged(target)
         with working_directory(cache_directory / f"{STAGING}{secrets.token_hex(6)}") as staging:
+            load_tensorflow(threads)
             model = convert(cached_backbone(architecture, weights))
             save_ir(model, staging / _IR_FILE)
             (staging / _HASHES_FILE).write_bytes(_hashes.dump_json(_hash_files(staging)))

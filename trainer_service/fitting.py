@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from shared.architectures import find_architecture
 from shared.engines import Precision
+from shared.engines.tensorflow_engine import load_tensorflow
 from shared.errors import TransientFailure
 from trainer_service import reading, weights
 from trainer_service.bottleneck import ShardResult
@@ -194,6 +195,7 @@ def _train(
         ticker(epoch, last=epoch == record.request.epochs)
         return watch.stop_after is not None and epoch >= watch.stop_after
 
+    load_tensorflow(worker.threads)
     try:
         return train_head(data["train"], data["validation"], labels, record.request, on_epoch)
     finally:

@@ -130,6 +130,18 @@ def conversions(monkeypatch):
     return done
 
 
+def test_a_conversion_as_the_first_use_of_tensorflow_is_given_its_threads(
+    conversions, tmp_path, monkeypatch
+):
+    given = []
+    monkeypatch.setattr(backbones, "load_tensorflow", given.append)
+    weights = Weights("x", tmp_path / "x", "0" * 64)
+
+    backbone_ir(MOBILENET, weights, tmp_path / "cache", 3)
+
+    assert given == [3]
+
+
 def flip_a_bit(file):
     data = bytearray(file.read_bytes())
     data[-1] ^= 1
