@@ -1,9 +1,8 @@
 """What is no fault of a training but of the machine, right now: tried again, by others as well.
 
-A worker tries a step a few times in place, with pauses. If that does not help it notes so beside
-the training's shards and lets go of the step; the sweep, which finds it idle, submits it again for
-whichever worker is next. The training fails only when every worker that runs has let go of its
-steps a few times.
+A worker tries a step a few times in place, with pauses. If that does not help it notes so and lets
+go of the step; the sweep, which finds it idle, submits it again for whichever worker is next. The
+training fails only when every worker that runs has let go of its steps a few times.
 
     trainings/<id>/shards/setbacks/<worker>.json    what a worker could not do, and how often
 """
@@ -23,7 +22,6 @@ from shared.logs import get_logger
 from trainer_service.event_log import connect
 from trainer_service.outcome import in_words
 from trainer_service.queue import QueueView
-from trainer_service.stores import SHARDS
 from trainer_service.worker_context import Worker
 
 #: Seconds before a step is tried again in place; then it is left to the next worker.
@@ -43,10 +41,10 @@ class Note(BaseModel):
 
 
 class Setbacks:
-    """Who has let go of steps of one training, how often, and why."""
+    """Who has let go of steps of one piece of work, how often, and why; in a directory of it."""
 
-    def __init__(self, training_directory: Path) -> None:
-        self._directory = training_directory / SHARDS / "setbacks"
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory / "setbacks"
 
     def add(self, worker: str, reason: str) -> list[Note]:
         """Note that a worker has let go of a step, and return what all have noted."""
@@ -67,20 +65,20 @@ class Setbacks:
 
 
 def persevere(
-    worker: Worker, training_id: str, watch: Callable[[], None], work: Callable[[], None]
+    worker: Worker, directory: Path, watch: Callable[[], None], work: Callable[[], None]
 ) -> None:
     """Do a step; what the machine does to it is waited out, or left to the next worker.
 
     Args:
         worker: who does it.
-        training_id: whose step it is.
+        directory: where it is noted; it goes with what the step is about.
         watch: called again and again in the pauses; what it raises ends them.
         work: the step, which may be done again from its beginning.
 
     Raises:
         TransientFailure: every worker that runs has had its tries.
     """
-    setbacks = Setbacks(worker.stores.trainings.directory(training_id))
+    setbacks = Setbacks(directory)
     reason = _attempt(work)
     for pause in PAUSES:
         if reason is not None:
@@ -135,7 +133,7 @@ def _let_go(worker: Worker, setbacks: Setbacks, reason: str) -> None:
     said = "; ".join(f"{note.worker}: {note.reason.rstrip('.')}" for note in notes)
     raise TransientFailure(
         f"Every worker that runs has tried it {MOST_TRIES} times or more. What kept them: {said}. "
-        "Once that is mended, submit the training again."
+        "Once that is mended, submit it again."
     )
 
 

@@ -34,6 +34,10 @@ class Shards:
     def __init__(self, training_directory: Path) -> None:
         self._directory = training_directory / SHARDS
 
+    @property
+    def directory(self) -> Path:
+        return self._directory
+
     def plan(self, images: Sequence[ShardImage], precision: Precision) -> int:
         """Cut the images into shards, forgetting any earlier plan, and return how many."""
         self.clear()

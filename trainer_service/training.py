@@ -43,7 +43,7 @@ def prepare(worker: Worker, training_id: str) -> None:
             require_survivable(held)
             watch = CancellationWatch(trainings, training_id)
             work = partial(_prepare, worker, training_id, held, watch)
-            persevere(worker, training_id, watch, work)
+            persevere(worker, shards.directory, watch, work)
     if shards.count() is not None:  # else it is left to the next worker
         _submit_next(worker, training_id)
 
@@ -63,7 +63,7 @@ def extract_shard(worker: Worker, training_id: str, number: int) -> None:
             require_survivable(held)
             watch = CancellationWatch(trainings, training_id)
             work = partial(_compute_shard, worker, record, shards, number, held, watch)
-            persevere(worker, training_id, watch, work)
+            persevere(worker, shards.directory, watch, work)
     if shards.complete():
         _submit_next(worker, training_id)
 
@@ -80,7 +80,9 @@ def finish(worker: Worker, training_id: str) -> None:
         with recorded_outcome(trainings, training_id):
             require_survivable(held)
             watch = CancellationWatch(trainings, training_id)
-            persevere(worker, training_id, watch, partial(_finish, worker, record, held, watch))
+            persevere(
+                worker, shards.directory, watch, partial(_finish, worker, record, held, watch)
+            )
 
 
 def _submit_next(worker: Worker, training_id: str) -> None:

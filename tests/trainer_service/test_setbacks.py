@@ -153,9 +153,10 @@ def test_a_worker_that_does_not_see_the_images_leaves_them_to_others(extracting,
 
 def test_when_no_worker_sees_the_images_the_training_ends_and_says_who_saw_what(extracting):
     QueueView(extracting.redis).sign_in("elsewhere:1", 60)
-    directory = extracting.worker.stores.trainings.directory(extracting.id)
     for _ in range(MOST_TRIES):
-        Setbacks(directory).add("elsewhere:1", "HEADSTART_DATASETS: /data is not there.")
+        Setbacks(extracting.shards.directory).add(
+            "elsewhere:1", "HEADSTART_DATASETS: /data is not there."
+        )
     extracting.pets.rename(extracting.pets.with_name("away"))
 
     for _ in range(MOST_TRIES):
@@ -195,9 +196,9 @@ def test_the_machines_faults_are_tried_again_at_most_so_often(extracting, fault)
         raise fault
 
     for _ in range(MOST_TRIES - 1):
-        persevere(extracting.worker, extracting.id, lambda: None, work)
+        persevere(extracting.worker, extracting.shards.directory, lambda: None, work)
     with pytest.raises(TransientFailure, match=f"has tried it {MOST_TRIES} times"):
-        persevere(extracting.worker, extracting.id, lambda: None, work)
+        persevere(extracting.worker, extracting.shards.directory, lambda: None, work)
     assert len(tries) == MOST_TRIES * (1 + len(setbacks.PAUSES))
 
 
@@ -206,7 +207,7 @@ def test_what_succeeds_is_a_new_beginning(extracting):
         raise ESTALE
 
     for work in [fail] * (MOST_TRIES - 1) + [lambda: None] + [fail] * (MOST_TRIES - 1):
-        persevere(extracting.worker, extracting.id, lambda: None, work)
+        persevere(extracting.worker, extracting.shards.directory, lambda: None, work)
 
 
 @pytest.mark.parametrize(
@@ -227,7 +228,7 @@ def test_other_faults_are_not_tried_again(extracting, fault):
         raise fault
 
     with pytest.raises(type(fault)):
-        persevere(extracting.worker, extracting.id, lambda: None, work)
+        persevere(extracting.worker, extracting.shards.directory, lambda: None, work)
     assert len(tries) == 1
 
 
@@ -241,7 +242,7 @@ def test_a_pause_ends_when_the_training_is_cancelled(extracting, monkeypatch):
         raise TrainingCancelled("enough")
 
     with pytest.raises(TrainingCancelled):
-        persevere(extracting.worker, extracting.id, watch, fail)
+        persevere(extracting.worker, extracting.shards.directory, watch, fail)
 
 
 def test_while_redis_is_away_nobody_gives_up(extracting):
@@ -256,12 +257,12 @@ def test_while_redis_is_away_nobody_gives_up(extracting):
         raise ESTALE
 
     for _ in range(MOST_TRIES + 2):
-        persevere(worker, extracting.id, lambda: None, fail)
+        persevere(worker, extracting.shards.directory, lambda: None, fail)
 
 
 def test_a_damaged_note_counts_for_nothing(tmp_path):
     notes = Setbacks(tmp_path)
     notes.add("a:1", "odd")
-    (tmp_path / "shards/setbacks/b:1.json").write_bytes(b"\x00")
+    (tmp_path / "setbacks/b:1.json").write_bytes(b"\x00")
 
     assert [(note.worker, note.tries) for note in notes.add("a:1", "odd")] == [("a:1", 2)]
