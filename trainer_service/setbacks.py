@@ -1,8 +1,8 @@
 """What is no fault of a training but of the machine, right now: tried again, by others as well.
 
-A worker tries a step a few times in place, with pauses. If that does not help it notes so and lets
-go of the step; the sweep, which finds it idle, submits it again for whichever worker is next. The
-training fails only when every worker that runs has let go of its steps a few times.
+A worker tries a step a few times in place, with pauses. If that does not help it notes so, puts the
+step back on the queue and pauses itself, so that another takes it. The training fails only when
+every worker that runs has let go of its steps a few times.
 
     trainings/<id>/shards/setbacks/<worker>.json    what a worker could not do, and how often
 """
@@ -11,23 +11,28 @@ import os
 import socket
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from pydantic import BaseModel, Field, ValidationError
 from redis import RedisError
 
-from shared.errors import Setback, TransientFailure
+from shared.errors import HeadstartError, Setback, TransientFailure
 from shared.files import atomic_write, is_disk_full, is_fault_of_the_file
 from shared.logs import get_logger
 from trainer_service.event_log import connect
 from trainer_service.outcome import in_words
 from trainer_service.queue import QueueView
+from trainer_service.steps import Step
 from trainer_service.worker_context import Worker
 
-#: Seconds before a step is tried again in place; then it is left to the next worker.
+#: Seconds before a step is tried again in place; then it is handed over to the next worker.
 PAUSES = (0.5, 1.0, 2.0)
 #: How often each worker lets go of steps of one training before that is given up.
 MOST_TRIES = 5
+#: Seconds for which a worker leaves the queue to others once it has let go: twice as many each
+#: time, up to the last. Less than a worker that is to end is given.
+FIRST_PAUSE, LAST_PAUSE = 2.0, 8.0
 
 LOOK_SECONDS = 0.1
 
@@ -48,11 +53,14 @@ class Setbacks:
 
     def add(self, worker: str, reason: str) -> list[Note]:
         """Note that a worker has let go of a step, and return what all have noted."""
-        tries = sum(note.tries for note in self.notes() if note.worker == worker)
-        note = Note(worker=worker, tries=tries + 1, reason=reason)
+        note = Note(worker=worker, tries=self.tries(worker) + 1, reason=reason)
         self._directory.mkdir(parents=True, exist_ok=True)
         atomic_write(self._file(worker), note.model_dump_json().encode())
         return self.notes()
+
+    def tries(self, worker: str) -> int:
+        """Return how often a worker has let go since it has last done a step."""
+        return sum(note.tries for note in _read(self._file(worker)))
 
     def forget(self, worker: str) -> None:
         self._file(worker).unlink(missing_ok=True)
@@ -66,8 +74,10 @@ class Setbacks:
 
 def persevere(
     worker: Worker, directory: Path, watch: Callable[[], None], work: Callable[[], None]
-) -> None:
-    """Do a step; what the machine does to it is waited out, or left to the next worker.
+) -> bool:
+    """Do a step; what the machine does to it is waited out. Tell whether it was done.
+
+    If it was not, `hand_over` is called once what the step holds is let go of.
 
     Args:
         worker: who does it.
@@ -80,15 +90,32 @@ def persevere(
     """
     setbacks = Setbacks(directory)
     reason = _attempt(work)
-    for pause in PAUSES:
+    # Whoever has waited in vain before leaves it to others at once.
+    for pause in () if setbacks.tries(this_worker()) else PAUSES:
         if reason is not None:
             log.info("tried again", reason=reason, seconds=pause)
             _wait(pause, watch)
             reason = _attempt(work)
     if reason is None:
         setbacks.forget(this_worker())
-    else:
-        _let_go(worker, setbacks, reason)
+        return True
+    _let_go(worker, setbacks, reason)
+    return False
+
+
+def hand_over(worker: Worker, directory: Path, step: Step, watch: Callable[[], None]) -> None:
+    """Put a step back on the queue and pause, so that another worker takes it.
+
+    Args:
+        worker: who could not do it.
+        directory: where that is noted.
+        step: what nobody holds any more.
+        watch: called again and again; what it raises ends the pause.
+    """
+    tries = Setbacks(directory).tries(this_worker())
+    worker.submit.submit([step])
+    with suppress(HeadstartError):
+        _wait(min(LAST_PAUSE, FIRST_PAUSE * 2 ** max(0, tries - 1)), watch)
 
 
 def _attempt(work: Callable[[], None]) -> str | None:
@@ -126,7 +153,7 @@ def _let_go(worker: Worker, setbacks: Setbacks, reason: str) -> None:
         TransientFailure: there is none that has not had its tries.
     """
     notes = setbacks.add(this_worker(), reason)
-    log.warning("left to the next worker", reason=reason)
+    log.warning("handed over to the next worker", reason=reason)
     tried = {note.worker for note in notes if note.tries >= MOST_TRIES}
     if this_worker() not in tried or not tried.issuperset(_running(worker)):
         return

@@ -22,8 +22,9 @@ from trainer_service.outcome import recorded_outcome
 from trainer_service.progress import Ticker
 from trainer_service.publish import publish
 from trainer_service.schemas import CacheUse, DatasetRecord, State, TrainingRecord
-from trainer_service.setbacks import persevere
+from trainer_service.setbacks import hand_over, persevere
 from trainer_service.shards import Shards
+from trainer_service.steps import EXTRACT_SHARD, FINISH, PREPARE, Step
 from trainer_service.work_metrics import COMPUTE_SECONDS, FEATURES
 from trainer_service.worker_context import Worker
 
@@ -39,13 +40,16 @@ def prepare(worker: Worker, training_id: str) -> None:
         shards = Shards(trainings.directory(training_id))
         if held is None or record.state.ended or not needs_plan(record, shards):
             return
+        done = True
+        watch = CancellationWatch(trainings, training_id)
         with recorded_outcome(trainings, training_id):
             require_survivable(held)
-            watch = CancellationWatch(trainings, training_id)
             work = partial(_prepare, worker, training_id, held, watch)
-            persevere(worker, shards.directory, watch, work)
-    if shards.count() is not None:  # else it is left to the next worker
+            done = persevere(worker, shards.directory, watch, work)
+    if done:
         _submit_next(worker, training_id)
+    else:
+        hand_over(worker, shards.directory, Step(PREPARE, (training_id,)), watch)
 
 
 def extract_shard(worker: Worker, training_id: str, number: int) -> None:
@@ -56,15 +60,18 @@ def extract_shard(worker: Worker, training_id: str, number: int) -> None:
     shards = Shards(trainings.directory(training_id))
     if record.state != State.BOTTLENECK or shards.count() is None:
         return
+    done = True
+    watch = CancellationWatch(trainings, training_id)
     with lease(shards.lease_file(number)) as held, recorded_outcome(trainings, training_id):
         if held is None:
             return
         if not shards.finished(number):
             require_survivable(held)
-            watch = CancellationWatch(trainings, training_id)
             work = partial(_compute_shard, worker, record, shards, number, held, watch)
-            persevere(worker, shards.directory, watch, work)
-    if shards.complete():
+            done = persevere(worker, shards.directory, watch, work)
+    if not done:
+        hand_over(worker, shards.directory, Step(EXTRACT_SHARD, (training_id, number)), watch)
+    elif shards.complete():
         _submit_next(worker, training_id)
 
 
@@ -77,12 +84,14 @@ def finish(worker: Worker, training_id: str) -> None:
         shards = Shards(trainings.directory(training_id))
         if held is None or record.state.ended or not shards.complete():
             return
+        done = True
+        watch = CancellationWatch(trainings, training_id)
         with recorded_outcome(trainings, training_id):
             require_survivable(held)
-            watch = CancellationWatch(trainings, training_id)
-            persevere(
-                worker, shards.directory, watch, partial(_finish, worker, record, held, watch)
-            )
+            work = partial(_finish, worker, record, held, watch)
+            done = persevere(worker, shards.directory, watch, work)
+    if not done:
+        hand_over(worker, shards.directory, Step(FINISH, (training_id,)), watch)
 
 
 def _submit_next(worker: Worker, training_id: str) -> None:
@@ -154,6 +163,8 @@ def _compute_shard(  # noqa: PLR0913, PLR0917
     watch: CancellationWatch,
 ) -> None:
     log.info("computing shard", shard=number)
+    dataset = worker.stores.datasets.get(record.dataset.id)
+    files = reading.image_files(worker.stores.datasets, worker.settings, dataset)
     architecture = find_architecture(record.architecture)
     resolved = weights.resolve(architecture, worker.settings, watch)
     ticker = Ticker(worker.board, record.id, part=str(number))
@@ -164,8 +175,6 @@ def _compute_shard(  # noqa: PLR0913, PLR0917
 
     precision = shards.precision()
     extractor = extractor_for(worker, architecture, resolved, precision)
-    dataset = worker.stores.datasets.get(record.dataset.id)
-    files = reading.image_files(worker.stores.datasets, worker.settings, dataset)
     images, features, result = extractor.extract(shards.images(number), files, advance)
     shards.require_few_lost(number, result, record.dataset.images or 0)
     if images:
