@@ -27,6 +27,7 @@ from trainer_service.shards import Shards
 from trainer_service.worker_context import Worker
 
 PREDICT_BATCH = 4096
+_SHOWN = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,7 @@ def fit(worker: Worker, record: TrainingRecord, watch: CancellationWatch) -> Fit
     Raises:
         TrainingCancelled: it was cancelled meanwhile.
         InvalidDataset: a label has too few usable images for the split.
-        TransientFailure: more images were lost on the way than may be.
+        TransientFailure: more images were lost on the way than may be, or all of a label.
     """
     images = _extracted_images(worker, record)
     splits = split(record, images)
@@ -124,6 +125,7 @@ def _extracted_images(worker: Worker, record: TrainingRecord) -> list[ImageRecor
         current.cache = cache.model_copy(update={"computed": len(good) - cache.reused})
 
     worker.stores.trainings.update(record.id, note)
+    _require_labels(images, good)
     return good
 
 
@@ -138,6 +140,21 @@ def _require_few_lost(images: list[ImageRecord], results: list[ShardResult]) -> 
     example = f"{lost[0].name}: {reasons[lost[0].sha256]}" if lost else ""
     if words := too_many_lost(len(lost), len(images), example):
         raise TransientFailure(words)
+
+
+def _require_labels(images: list[ImageRecord], good: list[ImageRecord]) -> None:
+    """Check that no label was lost with its few images: a classifier without it is another one.
+
+    Raises:
+        TransientFailure: one was.
+    """
+    lost = sorted({image.label for image in images} - {image.label for image in good})
+    if lost:
+        shown = ", ".join(map(repr, lost[:_SHOWN]))
+        raise TransientFailure(
+            f"{len(lost)} labels have no image left, all having been rejected since the dataset "
+            f"was read: {shown}. The record says why."
+        )
 
 
 def split(record: TrainingRecord, images: list[ImageRecord]) -> dict[str, list[ImageRecord]]:

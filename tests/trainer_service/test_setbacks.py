@@ -14,6 +14,7 @@ from shared.images import ImageLimits
 from tests.extracting import IMAGES, Extracting
 from trainer_service import fitting, setbacks, training
 from trainer_service.bottleneck import Extractor, ShardResult
+from trainer_service.dataset.records import save_images
 from trainer_service.image_files import NotSeenHere
 from trainer_service.queue import QueueView
 from trainer_service.schemas import DatasetState, State
@@ -109,6 +110,16 @@ def test_what_was_lost_in_shards_at_once_is_counted_before_the_head_is_trained(e
         extracting.shards.finish(number, result)
 
     with pytest.raises(TransientFailure, match=r"7 of the 200 images .* cat/\d+\.png: gone"):
+        fitting._extracted_images(extracting.worker, extracting.record)
+
+
+def test_no_label_is_lost_with_its_few_images(extracting):
+    images = [*extracting.images[:-1], extracting.images[-1].model_copy(update={"label": "bird"})]
+    save_images(extracting.worker.stores.datasets.directory(extracting.dataset_id), images)
+    bird = images[-1].sha256
+    extracting.shards.finish(6, ShardResult(computed=7, seconds=1, rejected={bird: "gone"}))
+
+    with pytest.raises(TransientFailure, match=r"1 labels have no image left.*'bird'"):
         fitting._extracted_images(extracting.worker, extracting.record)
 
 
