@@ -152,8 +152,8 @@ def _require_labels(images: list[ImageRecord], good: list[ImageRecord]) -> None:
     if lost:
         shown = ", ".join(map(repr, lost[:_SHOWN]))
         raise TransientFailure(
-            f"{len(lost)} labels have no image left, all having been rejected since the dataset "
-            f"was read: {shown}. The record says why."
+            f"No image is left of {len(lost)} of the labels: {shown}. All were rejected since the "
+            "dataset was read; the record says why."
         )
 
 
