@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, Field, ValidationError
 
-from shared.errors import HeadstartError
+from shared.errors import HeadstartError, first_fault
 from shared.files import atomic_write, atomic_writer, is_fault_of_the_file, sha256_file
 from shared.logs import get_logger
 
@@ -87,8 +87,10 @@ class FeatureStore:
                 yield file.stem, _Index.model_validate_json(file.read_bytes())
             except FileNotFoundError:
                 continue  # removed meanwhile
-            except (OSError, ValidationError) as error:
+            except OSError as error:
                 self._discard(file.stem, error)
+            except ValidationError as error:
+                self._discard(file.stem, ValueError(first_fault(error)))
 
     def _is_sound(self, shard: str, index: _Index, wanted: set[str]) -> bool:
         """Tell whether a shard holds what is wanted, and what was written."""
