@@ -17,7 +17,7 @@ from statistics import mean
 import numpy as np
 
 from benchmarks.alike import LIMITS
-from benchmarks.images import benchmark_images, shard_images
+from benchmarks.images import FILES, benchmark_images, shard_images
 from benchmarks.isolation import isolated
 from benchmarks.rows import Row
 from benchmarks.weights import weights_for
@@ -68,10 +68,10 @@ def measure(
     size = architecture.input_size
     extractor = Extractor(engine, size, batch, THREADS, LIMITS)
     images = shard_images(files)
-    extractor.extract(images[: 2 * batch], lambda _: None)
+    extractor.extract(images[: 2 * batch], FILES, lambda _: None)
     with _busy() as busy:
         started = time.perf_counter()
-        used, _, _ = extractor.extract(images, lambda _: None)
+        used, _, _ = extractor.extract(images, FILES, lambda _: None)
         whole = len(used) / (time.perf_counter() - started)
     case = f"{architecture.id}, batch {batch}, {precision}"
     device = "GPU" if can_use_gpu() else "no GPU: TensorFlow on the CPU"

@@ -8,10 +8,13 @@ from PIL import Image
 
 from launcher.digits import write_digits
 from trainer_service.bottleneck import ShardImage
+from trainer_service.image_files import ImageFiles
 
 #: As large as the photographs of the article's data, on average.
 SIZE = (500, 375)
 ENLARGED = 1400
+#: Where the bottleneck phase reads them.
+FILES = ImageFiles(Path("/"), "BENCH_DATA", max_bytes=1 << 30)
 
 
 def benchmark_images(directory: Path) -> tuple[list[Path], str]:
@@ -32,7 +35,10 @@ def benchmark_images(directory: Path) -> tuple[list[Path], str]:
 def shard_images(files: list[Path]) -> list[ShardImage]:
     """Return the files as the bottleneck phase is given them."""
     return [
-        ShardImage(sha256=hashlib.sha256(file.read_bytes()).hexdigest(), path=str(file))
+        ShardImage(
+            sha256=hashlib.sha256(file.read_bytes()).hexdigest(),
+            path=file.absolute().relative_to("/").as_posix(),
+        )
         for file in files
     ]
 

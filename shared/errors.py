@@ -16,6 +16,8 @@ HeadstartError
 ├── ModelUnwritable          500   a model can't be pinned, or a version of it removed
 ├── VersionCorrupt                 a published version that must not be served
 ├── RecordCorrupt            500   a record in the store that says nothing that can be understood
+├── Setback                        what the machine does to a step of a training; it may pass
+├── TransientFailure               it did not pass: to be submitted again once that is mended
 └── TrainingCancelled              ends the phases of a cancelled training
 
 Each carries the HTTP status it is answered with; `shared.problems` turns it into problem+json.
@@ -164,6 +166,18 @@ class VersionCorrupt(HeadstartError):
 
 class RecordCorrupt(HeadstartError):
     title = "Corrupt record"
+
+
+class Setback(HeadstartError):
+    """Something is wrong with the machine, or with what this worker sees; it may pass."""
+
+    title = "Setback"
+
+
+class TransientFailure(HeadstartError):
+    """The machine was at fault for too long to go on; it is worth another try later."""
+
+    title = "Transient failure"
 
 
 class TrainingCancelled(HeadstartError):

@@ -71,14 +71,15 @@ def decode(data: bytes, height: int, width: int, limits: ImageLimits) -> NDArray
         Pixels of shape (height, width, 3), uint8, RGB; writable and contiguous.
 
     Raises:
-        InvalidImage: whatever the bytes are, nothing else is raised.
+        InvalidImage: whatever the bytes are.
+        MemoryError: the machine has too little memory now, which says nothing of the picture.
     """
     kind = _recognise(data, limits)
     try:
         image = _open_jpeg(data, height, width, limits) if kind == "JPEG" else None
         image = image or _open_upright(data, kind, limits, (width, height))
         return np.array(image.resize((width, height), Image.Resampling.BILINEAR))
-    except InvalidImage:
+    except (InvalidImage, MemoryError):
         raise
     except Exception as error:
         raise _explain(data, kind, error) from error
@@ -94,7 +95,7 @@ def check(data: bytes, limits: ImageLimits) -> ImageInfo:
     try:
         size = _check_jpeg(data, limits) if kind == "JPEG" else None
         return ImageInfo(kind.lower(), *(size or _check_with_pillow(data, kind, limits)))
-    except InvalidImage:
+    except (InvalidImage, MemoryError):
         raise
     except Exception as error:
         raise _explain(data, kind, error) from error

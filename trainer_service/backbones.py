@@ -3,13 +3,16 @@
 import hashlib
 import json
 import secrets
+import shutil
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
 
 from shared.architectures import PREPROCESSING_VERSION, Architecture, Preprocessing
 from shared.engines import (
@@ -25,7 +28,8 @@ from shared.engines import (
 from shared.engines.openvino_runtime import load_openvino
 from shared.engines.tensorflow_engine import load_tensorflow
 from shared.errors import WeightsUnavailable
-from shared.files import full_disk_named, sync_tree
+from shared.files import full_disk_named, is_fault_of_the_file, sha256_file, sync_tree
+from shared.logs import get_logger
 from shared.model_store import STAGING
 from shared.settings import EngineChoice, PrecisionChoice
 from shared.work_in_progress import working_directory
@@ -35,6 +39,12 @@ from trainer_service.weights import Weights
 _POLICY_LOCK = threading.Lock()
 _CAFFE_MEAN_RGB = (123.68, 116.779, 103.939)
 _IR_FILE = "model.xml"
+#: The SHA-256 of each file of a converted backbone, written with them.
+_HASHES_FILE = "sha256.json"
+
+_hashes = TypeAdapter(dict[str, str])
+
+log = get_logger(__name__)
 
 
 def build_backbone(
@@ -54,6 +64,7 @@ def build_backbone(
     Raises:
         WeightsUnavailable: the weights file is damaged or of another architecture.
     """
+    load_tensorflow()
     import keras
 
     size = architecture.input_size
@@ -92,7 +103,7 @@ def bottleneck_engine(  # noqa: PLR0913, PLR0917 - together they are the key of 
         threads: CPU threads; 0 means all cores.
     """
     if select_engine(choice) == "openvino":
-        model = backbone_ir(architecture, weights, cache_directory)
+        model = backbone_ir(architecture, weights, cache_directory, threads)
         native: Precision = precision if precision == cpu_precision() else "f32"
         return OpenVINOEngine(model, precision=native, threads=threads, hint="throughput")
     load_tensorflow(threads)
@@ -111,17 +122,23 @@ def bottleneck_precision(engine: EngineName, choice: PrecisionChoice = "auto") -
     return "mixed" if can_use_gpu() else "f32"
 
 
-def backbone_ir(architecture: Architecture, weights: Weights, cache_directory: Path) -> Path:
+def backbone_ir(
+    architecture: Architecture, weights: Weights, cache_directory: Path, threads: int = 0
+) -> Path:
     """Return the backbone as an OpenVINO model, from the cache where it has been converted.
 
     Only a conversion imports TensorFlow. The model takes uint8 pixels of shape (n, height, width,
-    3) and gives float32 features; its own weights are float32.
+    3) and gives float32 features; its own weights are float32. One whose files are not as they were
+    written is removed and converted again.
     """
     target = cache_directory / f"{architecture.id}-{_ir_digest(architecture, weights)}"
-    if not (target / _IR_FILE).is_file():
+    if not _is_sound(target):
+        _remove_damaged(target)
         with working_directory(cache_directory / f"{STAGING}{secrets.token_hex(6)}") as staging:
+            load_tensorflow(threads)
             model = convert(cached_backbone(architecture, weights))
             save_ir(model, staging / _IR_FILE)
+            (staging / _HASHES_FILE).write_bytes(_hashes.dump_json(_hash_files(staging)))
             sync_tree(staging)
             _move(staging, target)
     return target / _IR_FILE
@@ -178,12 +195,34 @@ def _digest(**parts: object) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
 
+def _is_sound(target: Path) -> bool:
+    """Tell whether a converted backbone is there, and its files are as they were written."""
+    try:
+        written = _hashes.validate_json((target / _HASHES_FILE).read_bytes())
+        return _IR_FILE in written and written == _hash_files(target)
+    except (OSError, ValidationError):
+        return False
+
+
+def _hash_files(directory: Path) -> dict[str, str]:
+    files = (directory / _IR_FILE, (directory / _IR_FILE).with_suffix(".bin"))
+    return {file.name: sha256_file(file) for file in files}
+
+
+def _remove_damaged(target: Path) -> None:
+    removed = target.with_name(f"{STAGING}{secrets.token_hex(6)}")
+    with suppress(FileNotFoundError):
+        target.rename(removed)
+        log.warning("a damaged backbone is converted again", path=str(target))
+        shutil.rmtree(removed, ignore_errors=True)
+
+
 def _move(staging: Path, target: Path) -> None:
     try:
         staging.rename(target)
     except OSError:
         # Another worker converted the same backbone meanwhile: its result is as good.
-        if not (target / _IR_FILE).is_file():
+        if not _is_sound(target):
             raise
 
 
@@ -222,10 +261,18 @@ def _load(network: Any, architecture: Architecture, weights: Weights) -> None:
         else:
             network.load_weights(weights.path)
     except Exception as error:  # Keras and h5py raise whatever they stumble over.
+        if _is_of_the_machine(error):
+            raise
         reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
         raise WeightsUnavailable(
             f"The weights file {weights.path} is damaged or not of {architecture.id}: {reason}"
         ) from error
+
+
+def _is_of_the_machine(error: Exception) -> bool:
+    if isinstance(error, OSError):
+        return error.errno is not None and not is_fault_of_the_file(error)
+    return isinstance(error, MemoryError)
 
 
 def _normalise(pixels: Any, preprocessing: Preprocessing) -> Any:

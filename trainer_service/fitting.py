@@ -9,7 +9,10 @@ import numpy.typing as npt
 
 from shared.architectures import find_architecture
 from shared.engines import Precision
+from shared.engines.tensorflow_engine import load_tensorflow
+from shared.errors import TransientFailure
 from trainer_service import reading, weights
+from trainer_service.bottleneck import ShardResult
 from trainer_service.cancellation import CancellationWatch
 from trainer_service.dataset.records import ImageRecord
 from trainer_service.dataset.splits import SplitFractions, assign_splits
@@ -17,12 +20,14 @@ from trainer_service.evaluate import Probabilities, Truth, accuracy_and_loss, ev
 from trainer_service.extractors import feature_store
 from trainer_service.features import Features, FeatureStore
 from trainer_service.head import HeadData, TrainedHead, train_head
+from trainer_service.image_files import too_many_lost
 from trainer_service.progress import EpochReport, Ticker
 from trainer_service.schemas import CacheUse, RejectedImage, State, TrainingRecord
 from trainer_service.shards import Shards
 from trainer_service.worker_context import Worker
 
 PREDICT_BATCH = 4096
+_SHOWN = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +63,7 @@ def fit(worker: Worker, record: TrainingRecord, watch: CancellationWatch) -> Fit
     Raises:
         TrainingCancelled: it was cancelled meanwhile.
         InvalidDataset: a label has too few usable images for the split.
+        TransientFailure: more images were lost on the way than may be, or all of a label.
     """
     images = _extracted_images(worker, record)
     splits = split(record, images)
@@ -92,11 +98,13 @@ def fit(worker: Worker, record: TrainingRecord, watch: CancellationWatch) -> Fit
 def _extracted_images(worker: Worker, record: TrainingRecord) -> list[ImageRecord]:
     """Return the images that have features; the others were found bad while decoding."""
     directory = worker.stores.trainings.directory(record.id)
+    results = Shards(directory).results()
     rejected: dict[str, str] = {}
-    for result in Shards(directory).results():
+    for result in results:
         rejected |= result.rejected
     images = reading.used_images(worker.stores.datasets, record.dataset.id)
     dataset = worker.stores.datasets.get(record.dataset.id)
+    _require_few_lost(images, results)
     own = [
         RejectedImage(
             name=image.name,
@@ -120,7 +128,36 @@ def _extracted_images(worker: Worker, record: TrainingRecord) -> list[ImageRecor
         current.cache = cache.model_copy(update={"computed": len(good) - cache.reused})
 
     worker.stores.trainings.update(record.id, note)
+    _require_labels(images, good)
     return good
+
+
+def _require_few_lost(images: list[ImageRecord], results: list[ShardResult]) -> None:
+    """Check that hardly any of the used images were lost on the way.
+
+    Raises:
+        TransientFailure: there are more than single ones.
+    """
+    reasons = {sha256: result.rejected[sha256] for result in results for sha256 in result.lost}
+    lost = [image for image in images if image.sha256 in reasons]
+    example = f"{lost[0].name}: {reasons[lost[0].sha256]}" if lost else ""
+    if words := too_many_lost(len(lost), len(images), example):
+        raise TransientFailure(words)
+
+
+def _require_labels(images: list[ImageRecord], good: list[ImageRecord]) -> None:
+    """Check that no label was lost with its few images: a classifier without it is another one.
+
+    Raises:
+        TransientFailure: one was.
+    """
+    lost = sorted({image.label for image in images} - {image.label for image in good})
+    if lost:
+        shown = ", ".join(map(repr, lost[:_SHOWN]))
+        raise TransientFailure(
+            f"No image is left of {len(lost)} of the labels: {shown}. All were rejected since the "
+            "dataset was read; the record says why."
+        )
 
 
 def split(record: TrainingRecord, images: list[ImageRecord]) -> dict[str, list[ImageRecord]]:
@@ -178,6 +215,7 @@ def _train(
         ticker(epoch, last=epoch == record.request.epochs)
         return watch.stop_after is not None and epoch >= watch.stop_after
 
+    load_tensorflow(worker.threads)
     try:
         return train_head(data["train"], data["validation"], labels, record.request, on_epoch)
     finally:

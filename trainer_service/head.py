@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from shared.engines.tensorflow_engine import load_tensorflow
 from shared.errors import InvalidRequest
 from trainer_service.features import Features
 from trainer_service.schemas import EarlyStopping, TrainingRequest
@@ -67,6 +68,7 @@ def train_head(
     Raises:
         InvalidRequest: the loss ceased to be a number.
     """
+    load_tensorflow()
     import keras
 
     from trainer_service.epoch_loop import EpochLoop

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from shared.errors import HeadstartError, TrainingCancelled
+from shared.errors import HeadstartError, TrainingCancelled, TransientFailure
 from shared.lease import LeaseLost
 from shared.logs import get_logger
 from trainer_service.schemas import ErrorInfo, State, TrainingRecord
@@ -44,7 +44,10 @@ def end(
             return
         record.enter(state)
         if isinstance(error, Exception):
-            record.error = ErrorInfo(type=type(error).__name__, detail=in_words(error))
+            transient = isinstance(error, OSError | MemoryError | TransientFailure)
+            record.error = ErrorInfo(
+                type=type(error).__name__, detail=in_words(error), transient=transient
+            )
         else:
             record.error = error
 

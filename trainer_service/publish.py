@@ -2,16 +2,17 @@
 
 import json
 import platform
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from pydantic import TypeAdapter
 
 from shared.architectures import PREPROCESSING_VERSION, Architecture, find_architecture
 from shared.engines import Pixels, Precision, load_version_engine, select_engine, serving_precisions
-from shared.errors import HeadstartError
+from shared.errors import HeadstartError, InvalidImage
 from shared.files import full_disk_named
 from shared.images import decode
 from shared.manifest import (
@@ -29,6 +30,7 @@ from trainer_service.cancellation import CancellationWatch
 from trainer_service.evaluate import Probabilities
 from trainer_service.export import export_version
 from trainer_service.fitting import Fitted
+from trainer_service.image_files import none_left
 from trainer_service.quantization import quantize_version
 from trainer_service.report.write import write_report
 from trainer_service.schemas import State, TrainingRecord, told
@@ -84,33 +86,58 @@ def publish(
         return models.publish(staging, manifest, complete)
 
 
+class _Golden(NamedTuple):
+    """A golden image: its place among the test images, its bytes and its pixels."""
+
+    position: int
+    data: bytes
+    pixels: Pixels
+
+
 def _write_golden(
     worker: Worker, record: TrainingRecord, fitted: Fitted, architecture: Architecture, to: Path
 ) -> None:
-    dataset = worker.stores.datasets.get(record.dataset.id)
-    path_of = reading.path_finder(worker.stores.datasets, worker.settings, dataset)
-    chosen = _choose_golden(fitted)
-    data = [path_of(fitted.test_images[index]).read_bytes() for index in chosen]
-    size = architecture.input_size
-    pixels = np.stack([decode(image, size, size, worker.image_limits) for image in data])
-    answers = _answers(worker, to, pixels)
-    _check_export(answers.get(fitted.precision, answers["f32"]), fitted.test_probabilities[chosen])
+    chosen = _read_golden(worker, record, fitted, architecture)
+    answers = _answers(worker, to, np.stack([image.pixels for image in chosen]))
+    trained = fitted.test_probabilities[[image.position for image in chosen]]
+    _check_export(answers.get(fitted.precision, answers["f32"]), trained)
     directory = (to / GOLDEN_FILE).parent
     directory.mkdir()
     golden = []
-    for number, (index, image) in enumerate(zip(chosen, data, strict=True)):
-        file = f"{number}.{fitted.test_images[index].format.lower()}"
-        (directory / file).write_bytes(image)
+    for number, image in enumerate(chosen):
+        shown = fitted.test_images[image.position]
+        file = f"{number}.{shown.format.lower()}"
+        (directory / file).write_bytes(image.data)
         own = {precision: answer[number].tolist() for precision, answer in answers.items()}
         golden.append(
-            GoldenImage(
-                file=file,
-                label=fitted.test_images[index].label,
-                probabilities=own.pop("f32"),
-                reduced=own,
-            )
+            GoldenImage(file=file, label=shown.label, probabilities=own.pop("f32"), reduced=own)
         )
     (to / GOLDEN_FILE).write_bytes(_golden_images.dump_json(golden, indent=2))
+
+
+def _read_golden(
+    worker: Worker, record: TrainingRecord, fitted: Fitted, architecture: Architecture
+) -> list[_Golden]:
+    """Return the golden images: the first candidates that are still there.
+
+    Raises:
+        NotSeenHere, ImagesLost: none is.
+    """
+    dataset = worker.stores.datasets.get(record.dataset.id)
+    files = reading.image_files(worker.stores.datasets, worker.settings, dataset)
+    size = architecture.input_size
+    found: list[_Golden] = []
+    for position in _candidates(fitted):
+        image = fitted.test_images[position]
+        with suppress(InvalidImage):  # gone meanwhile: the next one is taken
+            data = files.read(image.file, image.sha256)
+            pixels = decode(data, size, size, worker.image_limits)
+            found.append(_Golden(position, data, pixels))
+        if len(found) == GOLDEN_IMAGES:
+            break
+    if not found:
+        raise none_left(files, len(fitted.test_images))
+    return found
 
 
 def _answers(worker: Worker, version: Path, pixels: Pixels) -> dict[Precision, Probabilities]:
@@ -126,19 +153,18 @@ def _answers(worker: Worker, version: Path, pixels: Pixels) -> dict[Precision, P
     return answers
 
 
-def _choose_golden(fitted: Fitted) -> list[int]:
-    """Choose test images, a label after the other, so that as many labels as fit are seen."""
+def _candidates(fitted: Fitted) -> list[int]:
+    """Return the test images, a label after the other, so that as many as fit are golden."""
     by_label: dict[int, list[int]] = {}
     for index, label in enumerate(fitted.test_truth):
         by_label.setdefault(int(label), []).append(index)
     rounds = max(map(len, by_label.values()))
-    order = [
+    return [
         indices[turn]
         for turn in range(rounds)
         for indices in by_label.values()
         if turn < len(indices)
     ]
-    return order[:GOLDEN_IMAGES]
 
 
 def _check_export(exported: Probabilities, trained: Probabilities) -> None:

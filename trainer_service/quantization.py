@@ -9,7 +9,7 @@ import io
 import logging
 import time
 from collections.abc import Callable
-from contextlib import redirect_stdout
+from contextlib import redirect_stdout, suppress
 from pathlib import Path
 from statistics import median
 
@@ -18,6 +18,7 @@ import numpy as np
 from shared.architectures import Architecture, find_architecture
 from shared.engines import Engine, Pixels, load_version_engine, serving_precisions
 from shared.engines.openvino_runtime import load_openvino, read_network
+from shared.errors import InvalidImage
 from shared.images import decode
 from shared.logs import get_logger
 from shared.manifest import Quantization
@@ -25,9 +26,9 @@ from shared.model_store import OPENVINO_INT8_MODEL, OPENVINO_MODEL
 from trainer_service import reading
 from trainer_service.backbones import save_ir
 from trainer_service.bottleneck import Extractor, ShardImage
-from trainer_service.dataset.records import ImageRecord
 from trainer_service.extractors import BATCH_SIZES
 from trainer_service.fitting import Fitted
+from trainer_service.image_files import ImageFiles, none_left
 from trainer_service.schemas import TrainingRecord
 from trainer_service.worker_context import Worker
 
@@ -62,15 +63,15 @@ def quantize_version(
     """
     architecture = find_architecture(record.architecture)
     dataset = worker.stores.datasets.get(record.dataset.id)
-    path_of = reading.path_finder(worker.stores.datasets, worker.settings, dataset)
-    pixels = _calibration_pixels(worker, fitted, architecture, path_of, watch)
+    files = reading.image_files(worker.stores.datasets, worker.settings, dataset)
+    pixels = _calibration_pixels(worker, fitted, architecture, files, watch)
     int8 = version / OPENVINO_INT8_MODEL
     quantize(version / OPENVINO_MODEL, int8, pixels, watch)
     engine = load_version_engine(version, "openvino", "int8", worker.threads)
     native = serving_precisions("openvino", worker.settings.precision)[0]
     reference = load_version_engine(version, "openvino", native, worker.threads)
     quantization = judge(
-        accuracy=_accuracy(worker, fitted, architecture, engine, path_of, watch),
+        accuracy=_accuracy(worker, fitted, architecture, engine, files, watch),
         reference_accuracy=fitted.metrics["validation"]["accuracy"],
         speedup=speedup(engine, reference, pixels[:TIMED_BATCH], watch),
     )
@@ -150,18 +151,22 @@ def _calibration_pixels(
     worker: Worker,
     fitted: Fitted,
     architecture: Architecture,
-    path_of: Callable[[ImageRecord], Path],
+    files: ImageFiles,
     watch: Callable[[], None],
 ) -> Pixels:
     # Images are in the order of their hashes: evenly spaced ones are a random sample.
     images = fitted.splits["train"]
     chosen = images[:: -(-len(images) // CALIBRATION_IMAGES)]
     size = architecture.input_size
-    pixels = np.empty((len(chosen), size, size, 3), np.uint8)
-    for index, image in enumerate(chosen):
+    pixels = []
+    for image in chosen:
         watch()
-        pixels[index] = decode(path_of(image).read_bytes(), size, size, worker.image_limits)
-    return pixels
+        with suppress(InvalidImage):  # gone meanwhile; the others will do
+            data = files.read(image.file, image.sha256)
+            pixels.append(decode(data, size, size, worker.image_limits))
+    if not pixels:
+        raise none_left(files, len(chosen))
+    return np.stack(pixels)
 
 
 def _accuracy(  # noqa: PLR0913, PLR0917
@@ -169,7 +174,7 @@ def _accuracy(  # noqa: PLR0913, PLR0917
     fitted: Fitted,
     architecture: Architecture,
     engine: Engine,
-    path_of: Callable[[ImageRecord], Path],
+    files: ImageFiles,
     watch: Callable[[], None],
 ) -> float:
     """Return the share of the validation images that an engine answers right."""
@@ -181,8 +186,10 @@ def _accuracy(  # noqa: PLR0913, PLR0917
         worker.threads,
         worker.image_limits,
     )
-    shard = [ShardImage(sha256=image.sha256, path=str(path_of(image))) for image in images]
-    used, probabilities, _ = extractor.extract(shard, lambda _: watch())
+    shard = [ShardImage(sha256=image.sha256, path=image.file) for image in images]
+    used, probabilities, _ = extractor.extract(shard, files, lambda _: watch())
+    if not used:
+        raise none_left(files, len(images))
     truth = {
         image.sha256: label for image, label in zip(images, fitted.validation_truth, strict=True)
     }

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from shared.errors import InvalidDataset, TooLarge, TrainingCancelled
+from shared.errors import InvalidDataset, InvalidRequest, Setback, TooLarge, TrainingCancelled
 from shared.images import ImageLimits
 from shared.lease import LeaseLost, WorkersDied, require_survivable
 from trainer_service.dataset.patience import Patience, patiently
@@ -19,6 +19,7 @@ from trainer_service.dataset.records import (
     save_rejected,
 )
 from trainer_service.datasets import UPLOAD_FILE, locate, root_of
+from trainer_service.image_files import ImageFiles, not_seen
 from trainer_service.outcome import in_words
 from trainer_service.record_store import RecordStore
 from trainer_service.schemas import (
@@ -45,8 +46,23 @@ def path_finder(
 ) -> Callable[[ImageRecord], Path]:
     """Return the function that tells where an image of the dataset lies."""
     directory = datasets.directory(record.id)
-    folder = locate(settings, record.source) if record.in_place else None
+    folder = _located(settings, record) if record.in_place else None
     return lambda image: image_path(directory, image, folder)
+
+
+def image_files(
+    datasets: RecordStore[DatasetRecord], settings: TrainerSettings, record: DatasetRecord
+) -> ImageFiles:
+    """Return the files of a dataset's images, as this worker sees them.
+
+    Raises:
+        NotSeenHere: it does not see the folder that they lie in.
+    """
+    most = settings.max_image_bytes
+    if not record.in_place:
+        directory = datasets.directory(record.id)
+        return ImageFiles(directory, "HEADSTART_STORE", most, directory / "images")
+    return ImageFiles(_located(settings, record), "HEADSTART_DATASETS", most)
 
 
 def read(
@@ -65,12 +81,12 @@ def read(
         settings: the datasets directory and the caps.
         dataset_id: which to read.
         progress: called with images done and images in all; what it raises ends the reading.
-        waiting: called again and again until it is read; what it raises ends the reading, even
-            one that hangs.
+        waiting: called again and again until it is read; what it raises ends that, even if the
+            reading itself hangs.
 
     Raises:
         InvalidDataset, TooLarge: nothing can be trained on it; the record says the same.
-        TrainingCancelled: `progress` or `waiting` raised it; the dataset is as it was.
+        TrainingCancelled, Setback: the dataset is as it was.
         Exception: it could not be read now, as on a full disk; the record says so.
         LeaseLost: another process has taken over, and may have finished.
     """
@@ -99,8 +115,20 @@ def read(
             raise
         except Exception as error:
             held.require()
-            _record_failure(datasets, dataset_id, error)
+            record_failure(datasets, dataset_id, error)
             raise
+
+
+def _located(settings: TrainerSettings, record: DatasetRecord) -> Path:
+    """Return where a dataset lies that was named by its path, as this worker sees it."""
+    setting = "HEADSTART_DATASETS"
+    if settings.datasets is None:
+        raise not_seen(setting, Path(record.source), "nothing: it is not set on this worker")
+    try:
+        return locate(settings, record.source)
+    except InvalidRequest:
+        expected = settings.datasets / record.source
+        raise not_seen(setting, expected, "nothing lies there") from None
 
 
 def _read(
@@ -118,7 +146,7 @@ def _read(
     with patience.over(record.source):
         source, root = directory / UPLOAD_FILE, directory
         if record.path:
-            source, root = locate(settings, record.source), root_of(settings, record.source)
+            source, root = _located(settings, record), root_of(settings, record.source)
     summary = read_dataset(
         source,
         directory,
@@ -162,13 +190,11 @@ def _set_reading(record: DatasetRecord) -> None:
     record.error = None
 
 
-def _record_failure(
-    datasets: RecordStore[DatasetRecord], dataset_id: str, error: Exception
-) -> None:
+def record_failure(datasets: RecordStore[DatasetRecord], dataset_id: str, error: Exception) -> None:
     transient = not isinstance(error, InvalidDataset | TooLarge | WorkersDied)
 
     def fail(record: DatasetRecord) -> None:
-        if isinstance(error, TrainingCancelled):  # which is no fault of the dataset's
+        if isinstance(error, Setback | TrainingCancelled):  # which is no fault of the dataset's
             record.state = DatasetState.QUEUED
             return
         record.state = DatasetState.FAILED

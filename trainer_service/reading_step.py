@@ -5,13 +5,20 @@ from collections.abc import Callable
 from functools import partial
 from operator import methodcaller
 
-from shared.errors import HeadstartError, NotFound, TrainingCancelled, TrainingEnded
+from shared.errors import (
+    HeadstartError,
+    NotFound,
+    TrainingCancelled,
+    TrainingEnded,
+    TransientFailure,
+)
 from shared.lease import LeaseLost
 from shared.logs import get_logger
 from trainer_service import reading
 from trainer_service.outcome import end, in_words
 from trainer_service.progress import Ticker
 from trainer_service.schemas import DatasetRecord, State, TrainingRecord
+from trainer_service.setbacks import hand_over, persevere
 from trainer_service.steps import PREPARE, READ_DATASET, Step
 from trainer_service.waiting import WaitingTrainings, must_be_read
 from trainer_service.worker_context import Worker
@@ -36,8 +43,18 @@ def read_dataset(worker: Worker, dataset_id: str) -> None:
 def _read(worker: Worker, dataset_id: str, audience: "Audience") -> bool:
     """Tell whether something has come of it, if only that nobody wants it."""
     datasets = worker.stores.datasets
+    directory = datasets.directory(dataset_id)
+    found: list[DatasetRecord | None] = []
+
+    def read() -> None:
+        found.append(reading.read(datasets, worker.settings, dataset_id, audience, audience.check))
+
     try:
-        record = reading.read(datasets, worker.settings, dataset_id, audience, audience.check)
+        if not persevere(worker, directory, audience.check, read):
+            hand_over(worker, directory, Step(READ_DATASET, (dataset_id,)), audience.check)
+            return False
+    except TransientFailure as error:  # no worker sees it
+        reading.record_failure(datasets, dataset_id, error)
     except TrainingCancelled as cancelled:
         log.info("left unread", reason=str(cancelled))
         return True
@@ -49,7 +66,7 @@ def _read(worker: Worker, dataset_id: str, audience: "Audience") -> bool:
     except Exception:
         log.exception("not read")
     else:
-        return record is not None  # else whoever is at it submits what waits
+        return found[-1] is not None  # else whoever is at it submits what waits
     try:
         # If even that could not be written down, the sweep has it tried again.
         return not must_be_read(datasets.get(dataset_id))

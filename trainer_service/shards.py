@@ -17,6 +17,7 @@ from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 from shared.engines.engine import Precision
 from shared.files import atomic_write, is_fault_of_the_file
 from trainer_service.bottleneck import ShardImage, ShardResult, plan_shards
+from trainer_service.image_files import ImagesLost, too_many_lost
 from trainer_service.stores import SHARDS
 
 #: More than any dataset has; a plan that says otherwise is damaged.
@@ -36,6 +37,10 @@ class Shards:
     def __init__(self, training_directory: Path) -> None:
         self._directory = training_directory / SHARDS
 
+    @property
+    def directory(self) -> Path:
+        return self._directory
+
     def plan(self, images: Sequence[ShardImage], precision: Precision) -> int:
         """Cut the images into shards, forgetting any earlier plan, and return how many."""
         self.clear()
@@ -52,6 +57,20 @@ class Shards:
 
     def finished(self, number: int) -> bool:
         return self._result_file(number).exists()
+
+    def require_few_lost(self, number: int, result: ShardResult, used: int) -> None:
+        """Check that with this result no more of the used images are lost than may be.
+
+        Raises:
+            ImagesLost: there are more.
+        """
+        if not result.lost:
+            return
+        lost = len(result.lost) + sum(len(other.lost) for other in self.results())
+        first = next(image for image in self.images(number) if image.sha256 in result.lost)
+        example = f"{first.path}: {result.rejected[first.sha256]}"
+        if words := too_many_lost(lost, used, example):
+            raise ImagesLost(words)
 
     def finish(self, number: int, result: ShardResult) -> None:
         atomic_write(self._result_file(number), result.model_dump_json().encode())

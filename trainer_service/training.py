@@ -6,13 +6,14 @@ is not done again, and what another process works on is left to it. A step that 
 worker or Redis may, is submitted again by `sweep`.
 """
 
+from functools import partial
+
 from shared.architectures import find_architecture
 from shared.lease import Lease, lease, require_survivable
 from shared.logs import bind, get_logger
 from trainer_service import reading, weights
 from trainer_service.bottleneck import ShardImage, ShardResult
 from trainer_service.cancellation import CancellationWatch
-from trainer_service.dataset.records import ImageRecord
 from trainer_service.extractors import extractor_for, feature_store, planned_precision
 from trainer_service.features import Row
 from trainer_service.fitting import fit, split
@@ -21,8 +22,10 @@ from trainer_service.outcome import end, recorded_outcome
 from trainer_service.progress import Ticker
 from trainer_service.publish import publish
 from trainer_service.reading_step import wait_for_dataset
-from trainer_service.schemas import CacheUse, DatasetRecord, State, TrainingRecord, numbers
+from trainer_service.schemas import CacheUse, State, TrainingRecord, numbers
+from trainer_service.setbacks import hand_over, persevere
 from trainer_service.shards import Shards
+from trainer_service.steps import EXTRACT_SHARD, FINISH, PREPARE, Step
 from trainer_service.stores import TrainingStore
 from trainer_service.work_metrics import COMPUTE_SECONDS, FEATURES
 from trainer_service.worker_context import Worker
@@ -39,15 +42,19 @@ def prepare(worker: Worker, training_id: str) -> None:
         shards = Shards(trainings.directory(training_id))
         if held is None or record.state.ended or not needs_plan(record, shards):
             return
-        waits = False
+        waits, done = False, True
+        watch = CancellationWatch(trainings, training_id)
         with recorded_outcome(trainings, training_id):
             require_survivable(held)
-            CancellationWatch(trainings, training_id).look()
+            watch.look()
             waits = wait_for_dataset(worker, record)
             if not waits:
-                _prepare(worker, training_id, held)
+                work = partial(_prepare, worker, training_id, held, watch)
+                done = persevere(worker, shards.directory, watch, work)
     _end_if_cancelled(trainings, training_id)
-    if not waits:
+    if not done:
+        hand_over(worker, shards.directory, Step(PREPARE, (training_id,)), watch)
+    elif not waits:
         _submit_next(worker, training_id)
 
 
@@ -59,13 +66,18 @@ def extract_shard(worker: Worker, training_id: str, number: int) -> None:
     shards = Shards(trainings.directory(training_id))
     if record.state != State.BOTTLENECK or shards.count() is None:
         return
+    done = True
+    watch = CancellationWatch(trainings, training_id)
     with lease(shards.lease_file(number)) as held, recorded_outcome(trainings, training_id):
         if held is None:
             return
         if not shards.finished(number):
             require_survivable(held)
-            _compute_shard(worker, record, shards, number, held)
-    if shards.complete():
+            work = partial(_compute_shard, worker, record, shards, number, held, watch)
+            done = persevere(worker, shards.directory, watch, work)
+    if not done:
+        hand_over(worker, shards.directory, Step(EXTRACT_SHARD, (training_id, number)), watch)
+    elif shards.complete():
         _submit_next(worker, training_id)
 
 
@@ -78,9 +90,14 @@ def finish(worker: Worker, training_id: str) -> None:
         shards = Shards(trainings.directory(training_id))
         if held is None or record.state.ended or not shards.complete():
             return
+        done = True
+        watch = CancellationWatch(trainings, training_id)
         with recorded_outcome(trainings, training_id):
             require_survivable(held)
-            _finish(worker, record, held)
+            work = partial(_finish, worker, record, held, watch)
+            done = persevere(worker, shards.directory, watch, work)
+    if not done:
+        hand_over(worker, shards.directory, Step(FINISH, (training_id,)), watch)
 
 
 def _end_if_cancelled(trainings: TrainingStore, training_id: str) -> None:
@@ -97,9 +114,8 @@ def _submit_next(worker: Worker, training_id: str) -> None:
         worker.submit.submit(next_steps(record, Shards(trainings.directory(training_id))))
 
 
-def _prepare(worker: Worker, training_id: str, held: Lease) -> None:
+def _prepare(worker: Worker, training_id: str, held: Lease, watch: CancellationWatch) -> None:
     trainings = worker.stores.trainings
-    watch = CancellationWatch(trainings, training_id)
     record = trainings.update(training_id, lambda record: record.enter(State.PREPARING))
     dataset = worker.stores.datasets.get(record.dataset.id)
     if dataset.error is not None:
@@ -111,12 +127,13 @@ def _prepare(worker: Worker, training_id: str, held: Lease) -> None:
     split(record, images)  # refuses too small a dataset before anything is computed
     precision = planned_precision(worker.settings)
     features = feature_store(worker.settings, architecture, resolved, precision)
-    known = features.locate()
+    known = features.locate(image.sha256 for image in images)
     missing = [image for image in images if image.sha256 not in known]
     reused = [known[image.sha256] for image in images if image.sha256 in known]
     features.use({row.shard for row in reused})
     held.require()  # a new plan would undo what whoever has taken over has done since
-    Shards(trainings.directory(training_id)).plan(_located(worker, dataset, missing), precision)
+    shard_images = [ShardImage(sha256=image.sha256, path=image.file) for image in missing]
+    Shards(trainings.directory(training_id)).plan(shard_images, precision)
 
     def fill(current: TrainingRecord) -> None:
         current.dataset.images = dataset.images
@@ -136,17 +153,18 @@ def _cache_use(reused: list[Row]) -> CacheUse:
     return CacheUse(reused=len(reused), computed=0, seconds_saved=saved)
 
 
-def _located(worker: Worker, dataset: DatasetRecord, images: list[ImageRecord]) -> list[ShardImage]:
-    path_of = reading.path_finder(worker.stores.datasets, worker.settings, dataset)
-    return [ShardImage(sha256=image.sha256, path=str(path_of(image))) for image in images]
-
-
-def _compute_shard(
-    worker: Worker, record: TrainingRecord, shards: Shards, number: int, held: Lease
+def _compute_shard(  # noqa: PLR0913, PLR0917
+    worker: Worker,
+    record: TrainingRecord,
+    shards: Shards,
+    number: int,
+    held: Lease,
+    watch: CancellationWatch,
 ) -> None:
     log.info("computing shard", shard=number)
+    dataset = worker.stores.datasets.get(record.dataset.id)
+    files = reading.image_files(worker.stores.datasets, worker.settings, dataset)
     architecture = find_architecture(record.architecture)
-    watch = CancellationWatch(worker.stores.trainings, record.id)
     resolved = weights.resolve(architecture, worker.settings, watch)
     ticker = Ticker(worker.board, record.id, part=str(number))
 
@@ -163,7 +181,8 @@ def _compute_shard(
         ticker(len(planned), last=True)
         return
     extractor = extractor_for(worker, architecture, resolved, precision)
-    images, features, result = extractor.extract(planned, advance)
+    images, features, result = extractor.extract(planned, files, advance)
+    shards.require_few_lost(number, result, record.dataset.images or 0)
     if images:
         features_of.write(images, features, result.seconds)
     held.require()
@@ -173,18 +192,16 @@ def _compute_shard(
     ticker(len(images) + len(result.rejected), last=True)
 
 
-def _finish(worker: Worker, record: TrainingRecord, held: Lease) -> None:
+def _finish(worker: Worker, record: TrainingRecord, held: Lease, watch: CancellationWatch) -> None:
     models, trainings = worker.stores.models, worker.stores.trainings
     version = models.published_by(record.model, record.id)
     if version is None:
-        watch = CancellationWatch(trainings, record.id)
         watch()
         fitted = fit(worker, record, watch)
         held.require()
         version = publish(worker, trainings.get(record.id), fitted, watch)
     bind(version=version)
     manifest = models.manifest(record.model, version)
-    trainings.keep_evaluation(record.id, manifest.metrics)
 
     def succeed(current: TrainingRecord) -> None:
         current.version = version

@@ -87,8 +87,11 @@ class TensorFlowEngine:
 def load_tensorflow(threads: int = 0) -> Any:
     """Import and return TensorFlow, with GPU memory taken as needed rather than all at once.
 
+    Whatever computes with TensorFlow or Keras calls it first: what is set here is without effect
+    once something has been computed.
+
     Args:
-        threads: CPU threads; 0 means all cores. Without effect once TensorFlow has computed.
+        threads: CPU threads within and between operations; 0 leaves them to TensorFlow: all cores.
     """
     import tensorflow as tf
 
@@ -97,6 +100,7 @@ def load_tensorflow(threads: int = 0) -> Any:
             tf.config.experimental.set_memory_growth(gpu, enable=True)
         if threads:
             tf.config.threading.set_intra_op_parallelism_threads(threads)
+            tf.config.threading.set_inter_op_parallelism_threads(threads)
     except RuntimeError:
         pass  # TensorFlow is already running, with the settings that it began with.
     return tf

@@ -1,12 +1,16 @@
 """Backbones: their weights, their cache on disk, and their features of real pictures."""
 
+import errno
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
+import openvino as ov
 import pytest
+from openvino import opset13 as ops
 from PIL import Image
 
 from shared.architectures import CATALOGUE, find_architecture
@@ -108,6 +112,80 @@ def test_the_cache_holds_complete_models_only(weights, cache, monkeypatch, tmp_p
     with pytest.raises(OSError, match="No space left"):
         backbone_ir(MOBILENET, weights, tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture
+def conversions(monkeypatch):
+    """Convert to a tiny network instead; return a list that grows with every conversion."""
+    done = []
+
+    def convert(_):
+        done.append(1)
+        pixels = ops.parameter([-1, 8, 8, 3], np.uint8)
+        mean = ops.reduce_mean(ops.convert(pixels, np.float32), ops.constant([1, 2]))
+        return ov.Model([ops.multiply(mean, ops.constant(np.full(3, 2.0, np.float32)))], [pixels])
+
+    monkeypatch.setattr(backbones, "cached_backbone", lambda *_: None)
+    monkeypatch.setattr(backbones, "convert", convert)
+    return done
+
+
+def test_a_conversion_as_the_first_use_of_tensorflow_is_given_its_threads(
+    conversions, tmp_path, monkeypatch
+):
+    given = []
+    monkeypatch.setattr(backbones, "load_tensorflow", given.append)
+    weights = Weights("x", tmp_path / "x", "0" * 64)
+
+    backbone_ir(MOBILENET, weights, tmp_path / "cache", 3)
+
+    assert given == [3]
+
+
+def flip_a_bit(file):
+    data = bytearray(file.read_bytes())
+    data[-1] ^= 1
+    file.write_bytes(data)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda model: flip_a_bit(model.with_suffix(".bin")),
+        flip_a_bit,
+        lambda model: model.with_suffix(".bin").write_bytes(b""),
+        lambda model: model.with_suffix(".bin").unlink(),
+        lambda model: model.unlink(),
+        lambda model: model.with_name("sha256.json").unlink(),
+        lambda model: model.with_name("sha256.json").write_bytes(b"{"),
+        lambda model: model.with_name("sha256.json").write_bytes(b"{}"),
+        lambda model: shutil.rmtree(model.parent),
+    ],
+)
+def test_a_damaged_backbone_is_converted_again(conversions, tmp_path, damage):
+    weights = Weights("x", tmp_path / "x", "0" * 64)
+    cache = tmp_path / "cache"
+    model = backbone_ir(MOBILENET, weights, cache)
+    whole = model.with_suffix(".bin").read_bytes()
+    assert backbone_ir(MOBILENET, weights, cache) == model
+    assert len(conversions) == 1
+
+    damage(model)
+
+    assert backbone_ir(MOBILENET, weights, cache) == model
+    assert model.with_suffix(".bin").read_bytes() == whole
+    assert len(conversions) == 2
+    assert [path.name for path in cache.iterdir()] == [model.parent.name]
+
+
+@pytest.mark.parametrize("error", [MemoryError(), OSError(errno.EIO, "Input/output error")])
+def test_what_the_machine_does_while_weights_are_read_is_no_damage(error, tmp_path):
+    class Network:
+        def load_weights(self, _):
+            raise error
+
+    with pytest.raises(type(error)):
+        backbones._load(Network(), MOBILENET, Weights("x", tmp_path / "x.h5", "0" * 64))
 
 
 @pytest.mark.slow

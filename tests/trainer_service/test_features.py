@@ -1,8 +1,14 @@
 """The feature store, with real files."""
 
+import errno
+import json
+import os
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from trainer_service import features as features_module
 from trainer_service.features import FeaturesGone, FeatureStore
 
 
@@ -67,3 +73,107 @@ def test_a_shard_that_is_removed_while_they_are_located_is_left_out(features, tm
     (tmp_path / "features/space/gone.json").symlink_to(tmp_path / "nothing")
 
     assert set(features.locate()) == {"a"}
+
+
+@pytest.fixture
+def shards(features, tmp_path):
+    """Two shards; return the files of the one that holds "a"."""
+    features.write(["b"], rows(2), seconds=1.0)
+    others = set((tmp_path / "features/space").iterdir())
+    features.write(["a"], rows(1), seconds=1.0)
+    index, data = sorted(set((tmp_path / "features/space").iterdir()) - others)
+    assert (index.suffix, data.suffix) == (".json", ".npy")
+    return index, data
+
+
+def truncate(file):
+    file.write_bytes(file.read_bytes()[:-1])
+
+
+def flip_a_bit(file):
+    data = bytearray(file.read_bytes())
+    data[-1] ^= 1
+    file.write_bytes(data)
+
+
+DAMAGE = {
+    "truncated": truncate,
+    "flipped": flip_a_bit,
+    "empty": lambda file: file.write_bytes(b""),
+    "noise": lambda file: file.write_bytes(os.urandom(200)),
+    "a zip": lambda file: file.write_bytes(b"PK\x03\x04" + bytes(100)),
+    "of objects": lambda file: np.save(file, np.array([{}]), allow_pickle=True),
+    "flat": lambda file: np.save(file, np.zeros(2, np.float32)),
+    "of doubles": lambda file: np.save(file, np.zeros((1, 2))),
+    "without rows": lambda file: np.save(file, np.zeros((0, 2), np.float32)),
+    "gone": Path.unlink,
+}
+
+
+@pytest.mark.parametrize("hashed", [True, False])
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_damaged_features_are_missing_and_computed_again(features, shards, damage, hashed):
+    index, data = shards
+    if not hashed:
+        forget_hash(index)
+        if damage == "flipped":
+            pytest.skip("only a hash tells")
+    DAMAGE[damage](data)
+
+    assert set(features.locate(["a", "b"])) == {"b"}
+    assert not index.exists()
+    assert not data.exists()
+    features.write(["a"], rows(1), seconds=1.0)
+    np.testing.assert_array_equal(features.read(["a", "b"]), rows(1, 2))
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"[]", b'{"images": 3, "seconds": 1}', b'{"images": ["a"]}', b"\xff"]
+)
+def test_a_damaged_index_is_in_nobodys_way(features, shards, content):
+    shards[0].write_bytes(content)
+
+    assert set(features.locate(["b"])) == set(features.locate()) == {"b"}
+    np.testing.assert_array_equal(features.read(["b"]), rows(2))
+    assert not shards[0].exists()
+
+
+def test_what_can_only_not_be_read_now_is_kept(features, shards, monkeypatch):
+    def fail(_):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(features_module, "sha256_file", fail)
+
+    assert features.locate(["a", "b"]) == {}
+    assert all(file.exists() for file in shards)
+
+
+def test_features_without_a_hash_are_used(features, shards):
+    """Those that an earlier version of Headstart has stored."""
+    forget_hash(shards[0])
+
+    assert set(features.locate(["a", "b"])) == {"a", "b"}
+    np.testing.assert_array_equal(features.read(["a", "b"]), rows(1, 2))
+
+
+@pytest.mark.parametrize("damage", ["truncated", "noise", "without rows", "gone"])
+def test_features_that_are_damaged_once_the_training_runs_fail_it_once(features, shards, damage):
+    DAMAGE[damage](shards[1])
+
+    with pytest.raises(FeaturesGone, match="Submitted again"):
+        features.read(["a", "b"])
+    assert set(features.locate()) == {"b"}
+
+
+def test_features_of_another_length_are_damaged(features, tmp_path):
+    features.write(["a"], rows(1), seconds=1.0)
+    features.write(["b"], np.zeros((1, 7), np.float32), seconds=1.0)
+
+    with pytest.raises(FeaturesGone):
+        features.read(["a", "b"])
+
+
+def forget_hash(index):
+    content = json.loads(index.read_bytes())
+    del content["sha256"]
+    index.write_text(json.dumps(content))

@@ -1,5 +1,8 @@
 """Head training, with real Keras on small features."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -172,3 +175,51 @@ def test_balanced_class_weights_raise_the_recall_of_a_rare_label():
         predicted = np.asarray(head.model(features)).argmax(axis=1)
         recalls.append(predicted[truth == 1].mean())
     assert recalls[1] > recalls[0] + 0.1
+
+
+FIRST_USE = """
+import sys
+from types import SimpleNamespace
+from unittest.mock import MagicMock
+
+import numpy as np
+import keras  # as a worker imports it beforehand
+import tensorflow as tf
+from tensorflow.python.eager import context
+
+from trainer_service import fitting
+from trainer_service.head import HeadData
+from trainer_service.schemas import TrainingRequest
+
+grown = []
+list_devices = tf.config.list_physical_devices
+tf.config.list_physical_devices = lambda kind=None: [kind] if kind == "GPU" else list_devices(kind)
+
+
+def set_memory_growth(device, enable):
+    grown.append((device, enable, context.context()._context_handle is None))
+
+
+tf.config.experimental.set_memory_growth = set_memory_growth
+fitting.Ticker = fitting.EpochReport = MagicMock()
+part = HeadData(np.eye(3, 8, dtype=np.float32), np.arange(3))
+record = SimpleNamespace(id="x", request=TrainingRequest(epochs=1))
+data = {"train": part, "validation": part}
+watch = MagicMock(stop_after=None)
+fitting._train(MagicMock(threads=3), record, data, ["a", "b", "c"], watch)
+threading = tf.config.threading
+print(
+    grown[0],
+    threading.get_intra_op_parallelism_threads(),
+    threading.get_inter_op_parallelism_threads(),
+)
+"""
+
+
+def test_the_head_phase_as_the_first_use_of_tensorflow_is_given_its_threads_and_memory():
+    """And before anything has been computed, after which it would be without effect."""
+    answer = subprocess.run(
+        [sys.executable, "-c", FIRST_USE], check=False, capture_output=True, text=True
+    )
+
+    assert answer.stdout.strip() == "('GPU', True, True) 3 3", answer.stderr

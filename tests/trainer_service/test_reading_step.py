@@ -287,7 +287,7 @@ def test_what_could_not_even_be_written_down_is_left_to_the_sweep(scene, monkeyp
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(reading, "read_dataset", full)
-    monkeypatch.setattr(reading, "_record_failure", full)
+    monkeypatch.setattr(reading, "record_failure", full)
     scene.read()
     assert scene.submitted == []
     assert len(scene.waiting()) == 1
@@ -321,7 +321,7 @@ class Extractor:
     def __init__(self):
         self.images = 0
 
-    def extract(self, images, _):
+    def extract(self, images, *_):
         self.images += len(images)
         names = [image.sha256 for image in images]
         result = ShardResult(computed=len(images), seconds=1, rejected={})

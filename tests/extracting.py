@@ -1,0 +1,105 @@
+"""A training in its bottleneck phase, whose pictures lie in a folder."""
+
+import hashlib
+from datetime import UTC, datetime
+
+from tests.inline_worker import InlineQueue
+from tests.tiny_model import picture
+from trainer_service import reading, training
+from trainer_service.bottleneck import ShardImage
+from trainer_service.dataset.records import ImageRecord, save_images
+from trainer_service.event_log import connect
+from trainer_service.progress import ProgressBoard
+from trainer_service.schemas import (
+    DatasetRecord,
+    DatasetState,
+    State,
+    TrainingDataset,
+    TrainingRecord,
+    TrainingRequest,
+    Transition,
+)
+from trainer_service.settings import TrainerSettings
+from trainer_service.shards import Shards
+from trainer_service.stores import Stores
+from trainer_service.worker_context import Worker
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+IDS = "20260101-000000-aaaaaa", "20260101-000000-bbbbbb"
+IMAGES = 200
+
+
+class Extracting:
+    """A training of 200 pictures of a folder in its bottleneck phase: seven shards."""
+
+    def __init__(self, tmp_path, redis_url):
+        self.redis = connect(redis_url)
+        self.redis.flushall()
+        self.pets = tmp_path / "datasets/pets"
+        self.settings = TrainerSettings(
+            store=tmp_path / "store", datasets=tmp_path / "datasets", redis_url=redis_url
+        )
+        stores = Stores.open(self.settings)
+        board = ProgressBoard(stores.events)
+        self.worker = Worker(self.settings, stores, board, InlineQueue())
+        self.dataset_id, self.id = IDS
+        self.images = [self._image(number) for number in range(IMAGES)]
+        self._create(stores)
+        self.shards = Shards(stores.trainings.directory(self.id))
+        plan = [ShardImage(sha256=image.sha256, path=image.file) for image in self.images]
+        self.shards.plan(plan, "f32")
+
+    def _image(self, number):
+        label = ("cat", "dog")[number % 2]
+        file = self.pets / label / f"{number}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(picture((number, 255 - number, 0)))
+        name = file.relative_to(self.pets).as_posix()
+        return ImageRecord(
+            name=name,
+            file=name,
+            label=label,
+            split=None,
+            sha256=hashlib.sha256(file.read_bytes()).hexdigest(),
+            width=16,
+            height=16,
+            format="png",
+            bytes=file.stat().st_size,
+            verdict="used",
+            detail="",
+        )
+
+    def _create(self, stores):
+        ready = {"state": DatasetState.READY, "source": "pets", "path": True, "in_place": True}
+        stores.datasets.create(DatasetRecord(id=self.dataset_id, created_at=START, **ready))
+        save_images(stores.datasets.directory(self.dataset_id), self.images)
+        stores.trainings.create(
+            TrainingRecord(
+                id=self.id,
+                created_at=START,
+                model="m",
+                architecture="efficientnet_lite0",
+                state=State.BOTTLENECK,
+                dataset=TrainingDataset(id=self.dataset_id, images=IMAGES),
+                transitions=[Transition(state=State.BOTTLENECK, at=START)],
+                request=TrainingRequest(),
+            )
+        )
+
+    @property
+    def record(self):
+        return self.worker.stores.trainings.get(self.id)
+
+    def submitted(self):
+        return len(self.worker.submit._steps)
+
+    def files(self):
+        datasets = self.worker.stores.datasets
+        return reading.image_files(datasets, self.settings, datasets.get(self.dataset_id))
+
+    def extract(self):
+        for number in self.shards.unfinished():
+            training.extract_shard(self.worker, self.id, number)
+
+    def rejected(self):
+        return [sha256 for result in self.shards.results() for sha256 in result.rejected]

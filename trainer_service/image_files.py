@@ -1,0 +1,119 @@
+"""The pictures of a dataset, as this worker sees them."""
+
+import hashlib
+import os
+from pathlib import Path
+
+from shared.errors import InvalidImage, Setback
+from shared.files import is_fault_of_the_file, open_below
+
+#: Of so many used images one may be lost on the way, and in any case a single one.
+USED_PER_LOST = 100
+
+
+class NotSeenHere(Setback):
+    """A directory that other workers may see: nothing is known of what lies in it."""
+
+    title = "Not seen here"
+
+
+class ImagesLost(Setback):
+    """More images are lost than can be told as single ones: it is the folder's fault."""
+
+    title = "Images lost"
+
+
+class ImageLost(InvalidImage):
+    """The file of a used image is gone, or holds something else than when it was read."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__("unreadable", detail)
+
+
+class ImageFiles:
+    """The files of a dataset's used images.
+
+    Args:
+        root: what their names are relative to.
+        setting: the setting that tells this worker where the root lies.
+        max_bytes: the size of the largest image.
+        folder: the directory that has to be there, if that is not the root.
+    """
+
+    def __init__(
+        self, root: Path, setting: str, max_bytes: int, folder: Path | None = None
+    ) -> None:
+        self._root = root
+        self._setting = setting
+        self._max_bytes = max_bytes
+        self._folder = folder or root
+
+    def read(self, name: str, sha256: str) -> bytes:
+        """Return the bytes of an image.
+
+        Raises:
+            ImageLost: the file is gone, or others may not read it, or it has changed.
+            OSError: the machine can't read it now; that says nothing of the file.
+        """
+        try:
+            data = self._read(name)
+        except OSError as error:
+            if not is_fault_of_the_file(error):
+                raise
+            raise ImageLost(f"The file can't be read: {error.strerror}.") from None
+        if hashlib.sha256(data).hexdigest() != sha256:
+            raise ImageLost("The file has changed since the dataset was read.")
+        return data
+
+    def require(self) -> None:
+        """Check that the images' directory can be seen, so that a missing file says something.
+
+        Raises:
+            NotSeenHere: it can't.
+        """
+        try:
+            os.close(os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY))
+        except OSError as error:
+            raise not_seen(self._setting, self._folder, error.strerror) from None
+
+    def _read(self, name: str) -> bytes:
+        with open_below(self._root, name) as file:
+            too_large = os.fstat(file.fileno()).st_size > self._max_bytes
+            return b"" if too_large else file.read()
+
+
+def not_seen(setting: str, expected: Path, reason: str | None) -> NotSeenHere:
+    return NotSeenHere(
+        f"{setting}: this worker can't see the images of the dataset. Expected them in "
+        f"{str(expected)!r}. Received: {reason}"
+    )
+
+
+def too_many_lost(lost: int, used: int, example: str) -> str | None:
+    """Return, in words, that more of the used images are lost than may be; None if that is not so.
+
+    Args:
+        lost: how many are gone, or have changed, since the dataset was read.
+        used: how many were to be used.
+        example: one that is lost, and why.
+    """
+    most = max(1, used // USED_PER_LOST)
+    if lost <= most:
+        return None
+    return (
+        f"{lost} of the {used} images are gone, or have changed, since the dataset was read: "
+        f"expected at most {most}. E.g. {example}"
+    )
+
+
+def none_left(files: ImageFiles, wanted: int) -> Setback:
+    """Return what is raised when none of the images can be read that something needs.
+
+    Raises:
+        NotSeenHere: their folder can't be seen.
+    """
+    files.require()
+    return ImagesLost(
+        f"All {wanted} images that were to be read again are gone, or have changed, since the "
+        "dataset was read."
+    )
