@@ -110,8 +110,39 @@ def truncated(step: int = 64) -> Iterator[tuple[str, bytes]]:
             yield f"cut-{end}.{kind.lower()}", whole[:end]
 
 
-def png_of(width: int, height: int, data: bytes = b"") -> bytes:
-    header = struct.pack(">2I5B", width, height, 8, 2, 0, 0, 0)
+def large(side: int) -> Iterator[tuple[str, bytes]]:
+    """Yield small files of `side` x `side` pixels, each of which decoders make a lot of."""
+    size = (side, side)
+    yield "flat.jpg", saved(Image.new("RGB", size), "JPEG")
+    yield "progressive.jpg", saved(Image.new("RGB", size), "JPEG", progressive=True)
+    yield "cmyk.jpg", saved(Image.new("CMYK", size), "JPEG")
+    yield "palette.png", saved(Image.new("P", size), "PNG", transparency=0)
+    for name, depth, colours, channels in [
+        ("16-bit-grey.png", 16, 0, 1),
+        ("16-bit-alpha.png", 16, 6, 4),
+        ("8-bit.png", 8, 2, 3),
+        ("8-bit-grey-alpha.png", 8, 4, 2),
+    ]:
+        rows = zlib.compress(bytes((side * channels * depth // 8 + 1) * side), 1)
+        yield name, png_of(side, side, rows, depth=depth, colours=colours)
+    yield "flat.gif", saved(Image.new("P", size), "GIF")
+    for mode in ("F", "I", "I;16", "RGBA"):
+        yield f"{mode}.tif", saved(Image.new(mode, size), "TIFF", compression="tiff_adobe_deflate")
+    yield "flat.webp", saved(Image.new("RGBA", size), "WEBP", lossless=True, method=0)
+
+
+def scans(side: int, number: int) -> bytes:
+    """Return a progressive JPEG of black, most of whose scans say nothing."""
+    data = saved(Image.new("RGB", (side, side)), "JPEG", progressive=True)
+    last = data.rfind(b"\xff\xda")
+    more = number - data.count(b"\xff\xda")
+    return data[:-2] + data[last:-2] * more + data[-2:]
+
+
+def png_of(
+    width: int, height: int, data: bytes = b"", *, depth: int = 8, colours: int = 2
+) -> bytes:
+    header = struct.pack(">2I5B", width, height, depth, colours, 0, 0, 0)
     return MAGICS["png"] + chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
 
 
