@@ -61,8 +61,9 @@ def create_app(settings: PredictorSettings | None = None) -> FastAPI:
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     settings: PredictorSettings = app.state.settings
     pool = ThreadPoolExecutor(pool_size(settings.threads), thread_name_prefix="predict")
+    large_pool = ThreadPoolExecutor(pool_size(settings.threads), thread_name_prefix="large")
     metrics: PredictorMetrics = app.state.metrics
-    loader = VersionLoader(settings, pool, metrics.batches)
+    loader = VersionLoader(settings, pool, metrics.batches, large_pool)
     store = ModelStore(settings.store)
     models: Models = app.state.models
     reload = HotReload(store, models, loader, settings.poll_seconds, metrics.reload)
@@ -74,7 +75,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task
-        pool.shutdown(wait=False, cancel_futures=True)
+        for threads in (pool, large_pool):
+            threads.shutdown(wait=False, cancel_futures=True)
 
 
 def pool_size(threads: int) -> int:

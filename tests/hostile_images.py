@@ -3,7 +3,7 @@
 import io
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from PIL import Image, ImageCms
@@ -110,25 +110,32 @@ def truncated(step: int = 64) -> Iterator[tuple[str, bytes]]:
             yield f"cut-{end}.{kind.lower()}", whole[:end]
 
 
-def large(side: int) -> Iterator[tuple[str, bytes]]:
-    """Yield small files of `side` x `side` pixels, each of which decoders make a lot of."""
-    size = (side, side)
-    yield "flat.jpg", saved(Image.new("RGB", size), "JPEG")
-    yield "progressive.jpg", saved(Image.new("RGB", size), "JPEG", progressive=True)
-    yield "cmyk.jpg", saved(Image.new("CMYK", size), "JPEG")
-    yield "palette.png", saved(Image.new("P", size), "PNG", transparency=0)
-    for name, depth, colours, channels in [
-        ("16-bit-grey.png", 16, 0, 1),
-        ("16-bit-alpha.png", 16, 6, 4),
-        ("8-bit.png", 8, 2, 3),
-        ("8-bit-grey-alpha.png", 8, 4, 2),
-    ]:
-        rows = zlib.compress(bytes((side * channels * depth // 8 + 1) * side), 1)
-        yield name, png_of(side, side, rows, depth=depth, colours=colours)
-    yield "flat.gif", saved(Image.new("P", size), "GIF")
-    for mode in ("F", "I", "I;16", "RGBA"):
-        yield f"{mode}.tif", saved(Image.new(mode, size), "TIFF", compression="tiff_adobe_deflate")
-    yield "flat.webp", saved(Image.new("RGBA", size), "WEBP", lossless=True, method=0)
+def flat(mode: str, side: int, kind: str, **options: object) -> bytes:
+    return saved(Image.new(mode, (side, side)), kind, **options)
+
+
+def flat_png(side: int, depth: int, colours: int, channels: int) -> bytes:
+    rows = zlib.compress(bytes((side * channels * depth // 8 + 1) * side), 1)
+    return png_of(side, side, rows, depth=depth, colours=colours)
+
+
+#: Small files of `side` x `side` pixels, each of which decoders make a lot of.
+LARGE: dict[str, Callable[[int], bytes]] = {
+    "flat.jpg": lambda side: flat("RGB", side, "JPEG"),
+    "progressive.jpg": lambda side: flat("RGB", side, "JPEG", progressive=True),
+    "cmyk.jpg": lambda side: flat("CMYK", side, "JPEG"),
+    "palette.png": lambda side: flat("P", side, "PNG", transparency=0),
+    "16-bit-grey.png": lambda side: flat_png(side, 16, 0, 1),
+    "16-bit-alpha.png": lambda side: flat_png(side, 16, 6, 4),
+    "8-bit.png": lambda side: flat_png(side, 8, 2, 3),
+    "8-bit-grey-alpha.png": lambda side: flat_png(side, 8, 4, 2),
+    "flat.gif": lambda side: flat("P", side, "GIF"),
+    "float.tif": lambda side: flat("F", side, "TIFF", compression="tiff_adobe_deflate"),
+    "32-bit.tif": lambda side: flat("I", side, "TIFF", compression="tiff_adobe_deflate"),
+    "16-bit.tif": lambda side: flat("I;16", side, "TIFF", compression="tiff_adobe_deflate"),
+    "alpha.tif": lambda side: flat("RGBA", side, "TIFF", compression="tiff_adobe_deflate"),
+    "flat.webp": lambda side: flat("RGBA", side, "WEBP", lossless=True, method=0),
+}
 
 
 def scans(side: int, number: int) -> bytes:
