@@ -52,7 +52,13 @@ def create_app(settings: PredictorSettings | None = None) -> FastAPI:
     add_docs(app)  # before the pages: they take all that is below /web
     add_pages(app, PAGES)
     add_metrics(app, registry, blocking=False)
-    add_guard(app, app.state.settings, streamed=("/v1/predict",), at_once="max_requests")
+    add_guard(
+        app,
+        app.state.settings,
+        streamed=("/v1/predict",),
+        at_once="max_requests",
+        held_bytes=app.state.settings.held_bytes,
+    )
     app.add_middleware(Requests, metrics=HttpMetrics(registry))
     return app
 

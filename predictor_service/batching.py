@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from time import perf_counter
+from traceback import clear_frames
 from typing import Protocol
 
 import numpy as np
@@ -143,6 +144,7 @@ class Batcher:
             self._loop.call_soon_threadsafe(self._submit_large, image)
             return
         except Exception as error:  # noqa: BLE001 - handed to whoever waits for this image
+            _let_go_of_files(error)
             self._answer([image], [error])
             return
         with self._lock:
@@ -212,3 +214,11 @@ def batch_sizes(max_batch: int) -> list[int]:
 
 def _stack(images: list[Pixels]) -> Pixels:
     return images[0][np.newaxis] if len(images) == 1 else np.stack(images)
+
+
+def _let_go_of_files(error: BaseException) -> None:
+    """Clear the variables of what has failed: an error that is kept would keep the file, too."""
+    following: BaseException | None = error
+    while following is not None:
+        clear_frames(following.__traceback__)
+        following = following.__cause__ or following.__context__
