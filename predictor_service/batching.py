@@ -161,7 +161,6 @@ class Batcher:
 
     def _submit_large(self, image: _Image) -> None:
         if self._large >= self._max_large:
-            self._metrics.full.inc()
             detail = f"{self._large} large pictures are waiting. Try again in a few seconds."
             self._deliver([image], [Unavailable(detail, LARGE_RETRY_SECONDS)])
             return
