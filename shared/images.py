@@ -6,6 +6,7 @@ that it refuses, go through Pillow. Both release the GIL, so threads are enough 
 
 import io
 import math
+import os
 import struct
 import warnings
 from collections.abc import Callable, Iterator
@@ -21,7 +22,7 @@ from numpy.typing import NDArray
 from PIL import (
     Image,
     MpoImagePlugin,  # noqa: F401
-    TiffImagePlugin,  # noqa: F401
+    TiffImagePlugin,
     UnidentifiedImageError,
     WebPImagePlugin,  # noqa: F401
 )
@@ -59,9 +60,9 @@ _RESAMPLING = Image.Resampling.BILINEAR
 _BYTES_PER_PIXEL = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2, "I;16N": 2}
 #: Pointers to the rows, and the rows that a decoder compares.
 _LINE_BYTES = 16
-#: What the decoders hold of a whole picture: libwebp three of them, libtiff one strip and one
-#: that is turned.
-_DECODER_BYTES = {"WEBP": 12, "TIFF": 12}
+#: What decoders hold besides, for each pixel: libwebp of the picture, libtiff of a strip of it.
+_WEBP_BYTES, _TIFF_STRIP_BYTES = 12, 16
+_TIFF_ROWS_PER_STRIP = 278
 _OUT_OF_MEMORY = ("out of memory", "insufficient memory", "memory allocation failure")
 _MAGIC = {
     "JPEG": (b"\xff\xd8\xff",),
@@ -81,6 +82,9 @@ _JPEG_SEQUENTIAL, _JPEG_PROGRESSIVE = {0xC0, 0xC1, 0xC9}, {0xC2, 0xCA}
 
 # One for all threads of the process.
 _room = Room()
+
+# A TIFF may hold such a JPEG; libtiff alone would go over it a hundred times.
+os.environ.setdefault("LIBTIFF_JPEG_MAX_ALLOWED_SCAN_NUMBER", str(MAX_JPEG_PASSES))
 
 # The cap is the caller's and is checked before anything is decoded; Pillow's own only warns.
 Image.MAX_IMAGE_PIXELS = None
@@ -359,7 +363,7 @@ def _open_with_pillow(data: bytes, kind: str, turn: _Turn) -> Image.Image:
     if kind == "WebP":  # whose decoder takes memory as soon as it is opened
         width, height = _webp_size(data)
         _check_pixels(width, height, turn.limits)
-        turn.take(width * height * _bytes_per_pixel("WEBP", "RGBA"))
+        turn.take(width * height * (4 + _WEBP_BYTES))
     image = Image.open(io.BytesIO(data), formats=(kind.upper(),))
     _check_pixels(*image.size, turn.limits)
     if _ends_early(data, kind):
@@ -393,12 +397,20 @@ def _pillow_bytes(
     """Return what it takes to load an image and then to `_shrink` it."""
     if image.format in {"JPEG", "MPO"}:
         return _jpeg_bytes(data, image.size, size, limits)
-    pixel = _bytes_per_pixel(image.format or "", image.mode)
-    return image.width * image.height * pixel + _LINE_BYTES * (image.width + image.height)
+    held = image.width * image.height * _BYTES_PER_PIXEL.get(image.mode, 4)
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        held += _tiff_decoder_bytes(image)
+    return held + _LINE_BYTES * (image.width + image.height)
 
 
-def _bytes_per_pixel(file_format: str, mode: str) -> int:
-    return _BYTES_PER_PIXEL.get(mode, 4) + _DECODER_BYTES.get(file_format, 0)
+def _tiff_decoder_bytes(image: TiffImagePlugin.TiffImageFile) -> int:
+    rows = image.tag_v2.get(_TIFF_ROWS_PER_STRIP)
+    if not isinstance(rows, int) or not 0 < rows < image.height:
+        rows = image.height  # in tiles, or in one piece
+    if image.info.get("compression") == "raw":
+        rows = 0
+    copy = 0 if image.tag_v2.get(_ORIENTATION, 1) == 1 else 4 * image.height  # to be turned
+    return image.width * (rows * _TIFF_STRIP_BYTES + copy)
 
 
 def _webp_size(data: bytes) -> tuple[int, int]:

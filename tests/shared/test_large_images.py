@@ -109,16 +109,16 @@ def test_a_decoder_that_got_no_memory_is_understood(monkeypatch, words):
         decode(hostile.saved(hostile.photo(), "JPEG"), 8, 8, LIMITS)
 
 
-def with_exif(image, kind, orientation, **options):
+def orientation(number):
     exif = Image.Exif()
-    exif[0x0112] = orientation
-    return hostile.saved(image, kind, exif=exif, **options)
+    exif[0x0112] = number
+    return exif
 
 
 def pictures_of(image):
-    for orientation in range(1, 9):
-        yield with_exif(image, "PNG", orientation)
-    yield with_exif(image, "TIFF", 6)
+    for number in range(1, 9):
+        yield hostile.saved(image, "PNG", exif=orientation(number))
+    yield hostile.saved(image, "TIFF", exif=orientation(6))
     yield hostile.saved(image.convert("RGBA"), "WEBP", lossless=True)
     for mode in ("L", "LA", "P", "1"):
         yield hostile.saved(image.convert(mode), "PNG")
@@ -230,6 +230,18 @@ def test_large_pictures_are_told_from_small_ones_before_they_are_decoded():
     for name in ("progressive.jpg", "8-bit.png", "float.tif", "flat.webp"):
         with pytest.raises(LargePicture):
             decode(hostile.LARGE[name](SIDE), 8, 8, LIMITS, wait=False)
+
+
+def test_of_a_tiff_only_a_strip_is_held_twice(monkeypatch):
+    """Else scans would wait for one another that take no more than a PNG of that size."""
+    monkeypatch.setattr(images, "SMALL_BYTES", 6 * 500 * 500)
+    image = hostile.photo(0, (500, 500))
+
+    for small in ({}, {"compression": "tiff_lzw"}):
+        decode(hostile.saved(image, "TIFF", **small), 8, 8, LIMITS, wait=False)
+    for large in ({"exif": orientation(6)}, {"compression": "tiff_lzw", "strip_size": 1 << 30}):
+        with pytest.raises(LargePicture):
+            decode(hostile.saved(image, "TIFF", **large), 8, 8, LIMITS, wait=False)
 
 
 def test_large_pictures_are_decoded_as_far_as_there_is_room(monkeypatch):
