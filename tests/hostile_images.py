@@ -129,6 +129,9 @@ LARGE: dict[str, Callable[[int], bytes]] = {
     "16-bit-alpha.png": lambda side: flat_png(side, 16, 6, 4),
     "8-bit.png": lambda side: flat_png(side, 8, 2, 3),
     "8-bit-grey-alpha.png": lambda side: flat_png(side, 8, 4, 2),
+    "16-bit-row.png": lambda side: png_of(
+        side * side, 1, zlib.compress(bytes(2 * side * side + 1), 1), depth=16, colours=0
+    ),
     "flat.gif": lambda side: flat("P", side, "GIF"),
     "float.tif": lambda side: flat("F", side, "TIFF", compression="tiff_adobe_deflate"),
     "32-bit.tif": lambda side: flat("I", side, "TIFF", compression="tiff_adobe_deflate"),

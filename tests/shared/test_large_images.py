@@ -35,7 +35,7 @@ for name, data in pictures.items():
     taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     most = (16 if name == "flat.webp" else 5) * side * side + (32 << 20)
     soft = taken + (most if has_memory else 0)
-    for work in (lambda: decode(data, 224, 224, limits).shape, lambda: check(data, limits).width):
+    for work in (lambda: decode(data, 224, 224, limits).shape, lambda: check(data, limits).format):
         resource.setrlimit(resource.RLIMIT_AS, (soft, resource.RLIM_INFINITY))
         try:
             said = work()
@@ -69,7 +69,8 @@ def test_pictures_take_five_bytes_for_a_pixel_and_a_webp_sixteen():
     told = in_a_child(has_memory=True)
 
     assert len(told) == 2 * len(hostile.LARGE)
-    assert {line.split(": ")[1] for line in told} == {"(224, 224, 3)", "2000"}
+    formats = {"jpeg", "png", "gif", "tiff", "webp"}
+    assert {line.split(": ")[1] for line in told} == {"(224, 224, 3)", *formats}
 
 
 @linux
@@ -77,8 +78,8 @@ def test_a_machine_without_memory_says_nothing_of_a_picture():
     """A verdict would be for good: the picture would be left out of its dataset."""
     told = in_a_child(has_memory=False)
 
-    assert {line.split(": ")[1] for line in told} <= {"MemoryError", "(224, 224, 3)", "2000"}
-    assert sum(line.endswith("MemoryError") for line in told) > 10
+    assert not [line for line in told if "InvalidImage" in line]
+    assert sum(line.endswith("MemoryError") for line in told) > len(told) / 2
 
 
 @pytest.mark.parametrize(
@@ -193,6 +194,11 @@ def segment(marker, body):
     return b"\xff" + bytes([marker]) + (len(body) + 2).to_bytes(2, "big") + body
 
 
+def hidden_scan():
+    """Metadata with a scan where someone looks who takes its marker for a length."""
+    return segment(0xE5, bytes(0xFFE5 - 4) + b"\xff\xda\0\x08\x03" + bytes(20))
+
+
 SCANS = b"\xff\xda" * 7
 
 
@@ -205,6 +211,7 @@ SCANS = b"\xff\xda" * 7
         (hostile.scans(40, 30), 30),
         # Where the header is not in order, whatever may be a scan counts.
         (baseline()[:2] + b"\xff\x01" + segment(0xE5, SCANS) + baseline()[2:], 8),
+        (baseline()[:2] + b"\xff\x01" + hidden_scan() + SCANS, 8),
         (baseline()[:2] + b"\xff\xd0" + segment(0xE5, SCANS) + baseline()[2:], 8),
         (baseline()[:2] + b"\0" + segment(0xE5, SCANS) + baseline()[2:], 8),
         (baseline()[:2] + b"\xff\xff" + baseline()[2:], 1),

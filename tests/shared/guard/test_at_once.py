@@ -55,15 +55,21 @@ def test_a_client_that_is_too_slow_has_to_go_when_its_place_is_needed(monkeypatc
                     yield b"x"
                     await asyncio.sleep(0.01)
 
-            slow = asyncio.create_task(http.post("/v1/stream", content=trickle()))
+            async def post_slowly():
+                answer = await http.post("/v1/stream", content=trickle())
+                task = asyncio.current_task()
+                return answer, task and task.cancelling()
+
+            slow = asyncio.create_task(post_slowly())
             await asyncio.sleep(0.02)
             refused = await http.post("/v1/stream", content=b"too early")
             await asyncio.sleep(0.1)
             return refused, await http.post("/v1/stream", content=b"in time"), await slow
 
-    refused, served, slow = asyncio.run(story())
+    refused, served, (slow, cancelling) = asyncio.run(story())
 
     assert refused.status_code == 503
+    assert cancelling == 0
     assert (served.status_code, served.json()) == (200, 7)
     assert slow.status_code == 408
     assert slow.headers["connection"] == "close"
@@ -85,7 +91,9 @@ def test_bodies_for_which_there_is_no_memory_are_refused():
 
             held = asyncio.create_task(http.post("/v1/stream", content=pieces(2500)))
             await inside.wait()
-            announced = await http.post("/v1/stream", content=bytes(2000))
+            announced = await http.post(
+                "/v1/stream", content=never_read(), headers={"Content-Length": "2000"}
+            )
             end.set()
             taken = await held
             end.clear()
@@ -96,6 +104,10 @@ def test_bodies_for_which_there_is_no_memory_are_refused():
             small = await http.post("/v1/stream", content=bytes(1000))
             end.set()
             return announced, grown, small, taken, await held
+
+    async def never_read():
+        raise AssertionError
+        yield b""
 
     async def pieces_now(*sizes):
         for size in sizes:

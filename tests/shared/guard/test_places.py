@@ -80,6 +80,7 @@ def test_who_has_just_come_gets_some_time(clock):
 def test_who_waits_for_us_is_not_slow(clock):
     places = Places(1, None, clock)
     place = enter(places)
+    clock.now += 2 * SLOW_SECONDS
     places.receive(place, 1)
     clock.now += 100
 
