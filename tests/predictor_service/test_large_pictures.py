@@ -51,7 +51,7 @@ def counted(predictor: PredictorProcess, metric: str) -> float:
 def test_large_pictures_take_bounded_memory_and_hold_up_no_small_ones(predictor, pictures):
     before = most_memory(predictor)
     answers: list[httpx.Response] = []
-    files = [("file", (str(i), data)) for i, data in enumerate(3 * pictures)]
+    files = [("file", (str(i), data)) for i, data in enumerate(sorted(3 * pictures))]
     large = threading.Thread(
         target=lambda: answers.append(
             httpx.post(f"{predictor.url}/v1/predict", files=files, timeout=120)
