@@ -52,7 +52,13 @@ def create_app(settings: PredictorSettings | None = None) -> FastAPI:
     add_docs(app)  # before the pages: they take all that is below /web
     add_pages(app, PAGES)
     add_metrics(app, registry, blocking=False)
-    add_guard(app, app.state.settings, streamed=("/v1/predict",), at_once="max_requests")
+    add_guard(
+        app,
+        app.state.settings,
+        streamed=("/v1/predict",),
+        at_once="max_requests",
+        held_bytes=app.state.settings.held_bytes,
+    )
     app.add_middleware(Requests, metrics=HttpMetrics(registry))
     return app
 
@@ -61,8 +67,9 @@ def create_app(settings: PredictorSettings | None = None) -> FastAPI:
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     settings: PredictorSettings = app.state.settings
     pool = ThreadPoolExecutor(pool_size(settings.threads), thread_name_prefix="predict")
+    large_pool = ThreadPoolExecutor(pool_size(settings.threads), thread_name_prefix="large")
     metrics: PredictorMetrics = app.state.metrics
-    loader = VersionLoader(settings, pool, metrics.batches)
+    loader = VersionLoader(settings, pool, metrics.batches, large_pool)
     store = ModelStore(settings.store)
     models: Models = app.state.models
     reload = HotReload(store, models, loader, settings.poll_seconds, metrics.reload)
@@ -75,7 +82,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         with suppress(asyncio.CancelledError):
             await task
         loader.close()
-        pool.shutdown(wait=False, cancel_futures=True)
+        for threads in (pool, large_pool):
+            threads.shutdown(wait=False, cancel_futures=True)
 
 
 def pool_size(threads: int) -> int:

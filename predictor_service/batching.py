@@ -6,16 +6,30 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from time import perf_counter
+from traceback import clear_frames
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from predictor_service.metrics import BatchMetrics
 from shared.errors import Unavailable
+from shared.images import LargePicture
 
 Pixels = NDArray[np.uint8]
 Probabilities = NDArray[np.float32]
 Answer = Probabilities | Exception
+
+LARGE_RETRY_SECONDS = 5
+
+
+class Decode(Protocol):
+    """Bytes of an image file to uint8 (height, width, 3); called by many threads.
+
+    Raises LargePicture, unless it shall wait, of what is not to be decoded among the small ones.
+    """
+
+    def __call__(self, data: bytes, /, *, wait: bool) -> Pixels: ...
 
 
 @dataclass(slots=True, eq=False)
@@ -24,7 +38,13 @@ class _Image:
     answer: "asyncio.Future[Answer]"
     arrived: float
     decoded_in: float = 0.0
+    large: bool = False
     pixels: Pixels = field(init=False)
+
+    def forget(self) -> None:
+        """Let go of the file, and of the answer if there is none yet."""
+        self.answer.cancel()
+        self.data = b""
 
 
 class Batcher:
@@ -36,32 +56,41 @@ class Batcher:
     thread that decodes an image while the engine is idle computes, too, until nothing waits; so
     a single image costs two thread switches.
 
+    Large pictures are decoded by threads of their own, so that no other waits behind them.
+
     Args:
         infer: uint8 (n, height, width, 3) to float32 (n, labels); called by one thread at a time.
-        decode: bytes of an image file to uint8 (height, width, 3); called by many threads.
+        decode: called by many threads.
         pool: at least two threads, or nothing gathers while the engine computes.
-        max_queue: images that may be inside at once.
+        large_pool: the threads for large pictures; by default `pool`.
+        max_queue: images that may be inside at once, besides the large ones.
+        max_large: large ones that may be inside at once; by default as many.
         metrics: are told of every image and batch.
     """
 
     def __init__(  # noqa: PLR0913 - two functions, where they run, and limits by name
         self,
         infer: Callable[[Pixels], Probabilities],
-        decode: Callable[[bytes], Pixels],
+        decode: Decode,
         pool: ThreadPoolExecutor,
         *,
         max_batch: int,
         max_queue: int,
+        large_pool: ThreadPoolExecutor | None = None,
+        max_large: int | None = None,
         metrics: BatchMetrics | None = None,
     ) -> None:
         self._infer = infer
         self._decode = decode
         self._pool = pool
+        self._large_pool = large_pool or pool
         self._sizes = batch_sizes(max_batch)
         self._max_queue = max_queue
+        self._max_large = max_large or max_queue
         self._metrics = metrics or BatchMetrics()
         self._loop = asyncio.get_running_loop()
         self._inside = 0
+        self._large = 0
         self._lock = threading.Lock()
         self._waiting: list[_Image] = []
         self._computing = False
@@ -69,7 +98,7 @@ class Batcher:
     @property
     def inside(self) -> int:
         """Return how many images wait or are worked on."""
-        return self._inside
+        return self._inside + self._large
 
     def check_room(self, images: int = 1) -> None:
         """Refuse images for which there is no room; an idle batcher takes any number.
@@ -96,17 +125,26 @@ class Batcher:
         images = [_Image(data, self._loop.create_future(), arrived) for data in files]
         for image in images:
             self._pool.submit(self._work, image)
-        answers = [await image.answer for image in images]
+        try:
+            answers = [await image.answer for image in images]
+        finally:
+            for image in images:
+                image.forget()
         self._metrics.total.observe(perf_counter() - arrived)
         return answers
 
     def _work(self, image: _Image) -> None:
         started = perf_counter()
         try:
-            image.pixels = self._decode(image.data)
+            self._check_wanted(image)
+            image.pixels = self._decode(image.data, wait=image.large)
             image.decoded_in = perf_counter() - started
             self._metrics.decode.observe(image.decoded_in)
+        except LargePicture:
+            self._loop.call_soon_threadsafe(self._submit_large, image)
+            return
         except Exception as error:  # noqa: BLE001 - handed to whoever waits for this image
+            _let_go_of_files(error)
             self._answer([image], [error])
             return
         with self._lock:
@@ -116,6 +154,20 @@ class Batcher:
             self._computing = True
         while batch := self._next_batch():
             self._answer(batch, self._compute(batch))
+
+    def _check_wanted(self, image: _Image) -> None:
+        if image.answer.cancelled():
+            raise Unavailable("The client left.")
+
+    def _submit_large(self, image: _Image) -> None:
+        if self._large >= self._max_large:
+            detail = f"{self._large} large pictures are waiting. Try again in a few seconds."
+            self._deliver([image], [Unavailable(detail, LARGE_RETRY_SECONDS)])
+            return
+        self._inside -= 1
+        self._large += 1
+        image.large = True
+        self._large_pool.submit(self._work, image)
 
     def _next_batch(self) -> list[_Image]:
         with self._lock:
@@ -144,7 +196,10 @@ class Batcher:
         for image, answer in zip(images, answers, strict=True):
             if not image.answer.done():  # a client that left took its future along
                 image.answer.set_result(answer)
-        self._inside -= len(images)
+            if image.large:
+                self._large -= 1
+            else:
+                self._inside -= 1
 
 
 def batch_sizes(max_batch: int) -> list[int]:
@@ -158,3 +213,11 @@ def batch_sizes(max_batch: int) -> list[int]:
 
 def _stack(images: list[Pixels]) -> Pixels:
     return images[0][np.newaxis] if len(images) == 1 else np.stack(images)
+
+
+def _let_go_of_files(error: BaseException) -> None:
+    """Clear the variables of what has failed: an error that is kept would keep the file, too."""
+    following: BaseException | None = error
+    while following is not None:
+        clear_frames(following.__traceback__)
+        following = following.__cause__ or following.__context__

@@ -8,12 +8,13 @@ from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import JSONResponse, Response
 
 from predictor_service.batching import Answer, Probabilities
+from predictor_service.leaving import while_connected
 from predictor_service.metrics import PredictorMetrics
 from predictor_service.schemas import Health, ModelInfo, ModelList, PredictResponse
 from predictor_service.served import Models, ServedVersion
 from predictor_service.settings import PredictorSettings
 from predictor_service.uploads import Upload, read_uploads
-from shared.errors import HeadstartError, InvalidImage, TooLarge
+from shared.errors import HeadstartError, InvalidImage, TooLarge, Unavailable
 from shared.logs import bind
 from shared.problems import FieldProblem, problem_response, responses
 
@@ -78,7 +79,9 @@ async def predict(
     served = models.served(model)  # the newest by now: reading the body took its time
     bind(model=served.manifest.model, version=served.manifest.version)
     readable = [upload.data for upload in uploads if isinstance(upload.data, bytes)]
-    results = _merge(uploads, await served.batcher.predict(readable))
+    async with while_connected(request.receive):
+        answers = await served.batcher.predict(readable)
+    results = _merge(uploads, answers)
     errors = [result for result in results if isinstance(result, HeadstartError)]
     _count(request.app.state.metrics, served.manifest.model, len(uploads) - len(errors), errors)
     if len(errors) == len(uploads):
@@ -135,8 +138,12 @@ def _merge(uploads: list[Upload], answers: Sequence[Answer]) -> list[Result]:
 
 
 def _settled(answer: Answer) -> Result:
-    """Return an answer that concerns one file only; the engine's own failure is everyone's."""
-    if isinstance(answer, np.ndarray | HeadstartError):
+    """Return an answer that concerns one file only; what fails here is everyone's."""
+    if isinstance(answer, MemoryError):
+        raise Unavailable("There is no memory left to classify the images.") from answer
+    if isinstance(answer, np.ndarray):
+        return answer
+    if isinstance(answer, HeadstartError) and not isinstance(answer, Unavailable):
         return answer
     raise answer
 

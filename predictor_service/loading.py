@@ -36,6 +36,8 @@ from shared.model_store import read_golden, verify
 #: How far from 1 a row of probabilities may add up to; bf16 keeps eight bits.
 SUM_TOLERANCE = 0.02
 BACKGROUND_NICENESS = 15
+#: Of the places for images, so many times fewer are for large ones.
+LARGE_SHARE = 4
 
 T = TypeVar("T")
 
@@ -61,9 +63,11 @@ class VersionLoader:
         settings: PredictorSettings,
         pool: ThreadPoolExecutor,
         metrics: BatchMetrics | None = None,
+        large_pool: ThreadPoolExecutor | None = None,
     ) -> None:
         self._settings = settings
         self._pool = pool
+        self._large_pool = large_pool
         self._metrics = metrics
         self._limits = ImageLimits(settings.max_image_bytes, settings.max_image_pixels)
         # What raised its own nice value may not lower it again: that needs a thread for good.
@@ -136,6 +140,8 @@ class VersionLoader:
             self._pool,
             max_batch=self._settings.max_batch,
             max_queue=self._settings.max_queue,
+            large_pool=self._large_pool,
+            max_large=max(self._settings.max_files, self._settings.max_queue // LARGE_SHARE),
             metrics=self._metrics,
         )
         free = partial(self._free_elsewhere, asyncio.get_running_loop(), held)
@@ -205,6 +211,8 @@ def _check_output(output: Probabilities, images: int, manifest: Manifest) -> Non
 
 
 def _compare(image: GoldenImage, answer: Answer, manifest: Manifest, precision: Precision) -> None:
+    if isinstance(answer, OSError | MemoryError):
+        raise answer  # which says nothing of the version
     if isinstance(answer, Exception):
         raise VersionCorrupt(
             f"Golden image {image.file} can't be predicted: {answer}", "answers"

@@ -23,3 +23,13 @@ class PredictorSettings(SharedSettings):
     max_request_bytes: int = Field(
         default=256 * 2**20, gt=0, description="Largest predict request, in bytes."
     )
+    max_held_bytes: int = Field(
+        default=0,
+        ge=0,
+        description="Most bytes of all predict requests in memory at once; beyond it they get "
+        "503; 0: twice HEADSTART_MAX_REQUEST_BYTES.",
+    )
+
+    @property
+    def held_bytes(self) -> int:
+        return self.max_held_bytes or 2 * self.max_request_bytes

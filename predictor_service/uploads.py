@@ -1,5 +1,6 @@
 """Reads the images of a request into memory, each within its limit."""
 
+import io
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -43,9 +44,9 @@ async def read_uploads(request: Request, settings: PredictorSettings) -> list[Up
 
 
 async def _read_image(request: Request, limit: int) -> Upload:
-    body = bytearray()
-    await _read_body(request, limit, "HEADSTART_MAX_IMAGE_BYTES", body.extend)
-    return Upload(None, bytes(body))
+    body = io.BytesIO()
+    await _read_body(request, limit, "HEADSTART_MAX_IMAGE_BYTES", body.write)
+    return Upload(None, body.getvalue())
 
 
 async def _read_form(
@@ -99,7 +100,7 @@ class _Form:
         self._value = b""
         self._disposition = b""
         self._name: str | None = None
-        self._chunks: list[bytes] = []
+        self._file = io.BytesIO()  # which gives its bytes away without copying them
         self._size = 0
 
     def callbacks(self) -> dict[str, Callable[..., None]]:
@@ -125,7 +126,7 @@ class _Form:
         if len(self._uploads) == self._max_files:
             raise TooLarge(f"HEADSTART_MAX_FILES allows {self._max_files} files in one request.")
         self._disposition = b""
-        self._chunks, self._size = [], 0
+        self._file, self._size = io.BytesIO(), 0
 
     def _on_header_field(self, data: bytes, start: int, end: int) -> None:
         self._header += data[start:end]
@@ -149,16 +150,16 @@ class _Form:
     def _on_part_data(self, data: bytes, start: int, end: int) -> None:
         self._size += end - start
         if self._size <= self._max_bytes:
-            self._chunks.append(data[start:end])
+            self._file.write(memoryview(data)[start:end])
         else:
-            self._chunks.clear()
+            self._file = io.BytesIO()
 
     def _on_part_end(self) -> None:
         self._uploads.append(Upload(self._name, self._content()))
 
     def _content(self) -> bytes | HeadstartError:
         if self._size <= self._max_bytes:
-            return b"".join(self._chunks)
+            return self._file.getvalue()
         return TooLarge(
             f"HEADSTART_MAX_IMAGE_BYTES allows {self._max_bytes} bytes. Received: {self._size}."
         )

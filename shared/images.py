@@ -5,21 +5,43 @@ that it refuses, go through Pillow. Both release the GIL, so threads are enough 
 """
 
 import io
+import math
+import os
 import struct
 import warnings
-from typing import Literal, NamedTuple
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from typing import Literal, NamedTuple, Self
 
 import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+
+# Pillow would import these when it first needs them, and go without for good if that failed.
+from PIL import (
+    Image,
+    MpoImagePlugin,  # noqa: F401
+    TiffImagePlugin,
+    UnidentifiedImageError,
+    WebPImagePlugin,  # noqa: F401
+)
 
 from shared.errors import InvalidImage
+from shared.room import Room
 
 FORMATS = ("JPEG", "PNG", "WebP", "GIF", "BMP", "TIFF")
 
 # A progressive JPEG of a few megabytes can ask for a million passes over its pixels.
 MAX_JPEG_SCANS = 500
+#: Passes over as many pixels as a picture may have; encoders make 18 at most, of CMYK.
+MAX_JPEG_PASSES = 20
+
+#: What all pictures that are being decoded may take together, for each pixel that one may have.
+#: One WebP takes that much: twice in its decoder, once as bytes, once as Pillow's image.
+ROOM_BYTES_PER_PIXEL = 16
+#: What takes less is decoded at once. It is a PNG of 8 megapixels, or a WebP of 2.
+SMALL_BYTES = 32 << 20
 
 _ORIENTATION = 0x0112
 _TURNS = {
@@ -31,6 +53,17 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+#: The orientations whose upright rows, or columns, are stored last first.
+_ROWS_BACKWARDS, _COLUMNS_BACKWARDS = {3, 4, 7, 8}, {2, 3, 6, 7}
+_RESAMPLING = Image.Resampling.BILINEAR
+#: Of Pillow's images; of all other modes it is four.
+_BYTES_PER_PIXEL = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2, "I;16N": 2}
+#: Pointers to the rows, and the rows that a decoder compares.
+_LINE_BYTES = 16
+#: What decoders hold besides, for each pixel: libwebp of the picture, libtiff of a strip of it.
+_WEBP_BYTES, _TIFF_STRIP_BYTES = 12, 16
+_TIFF_ROWS_PER_STRIP = 278
+_OUT_OF_MEMORY = ("out of memory", "insufficient memory", "memory allocation failure")
 _MAGIC = {
     "JPEG": (b"\xff\xd8\xff",),
     "PNG": (b"\x89PNG\r\n\x1a\n",),
@@ -39,10 +72,27 @@ _MAGIC = {
 }
 _BMP_HEADERS = {12, 16, 40, 52, 56, 64, 108, 124}
 
+#: Pixels that are converted at once, where all of them would take several times the memory.
+BAND_PIXELS = 1 << 19
+#: From twice this length on a side is averaged down before it is resized.
+LONG_SIDE = 1 << 15
+
+_JPEG_TEM, _JPEG_SOS, _JPEG_FILL = 0x01, 0xDA, 0xFF
+_JPEG_SEQUENTIAL, _JPEG_PROGRESSIVE = {0xC0, 0xC1, 0xC9}, {0xC2, 0xCA}
+
+# One for all threads of the process.
+_room = Room()
+
+# A TIFF may hold such a JPEG; libtiff alone would go over it a hundred times.
+os.environ.setdefault("LIBTIFF_JPEG_MAX_ALLOWED_SCAN_NUMBER", str(MAX_JPEG_PASSES))
+
 # The cap is the caller's and is checked before anything is decoded; Pillow's own only warns.
 Image.MAX_IMAGE_PIXELS = None
 # What Pillow warns of is either refused here or harmless.
 warnings.filterwarnings("ignore", module=r"PIL\.")
+
+
+Conversion = Callable[[Image.Image], Image.Image]
 
 
 class ImageLimits(NamedTuple):
@@ -60,45 +110,53 @@ class ImageInfo(NamedTuple):
     height: int
 
 
-def decode(data: bytes, height: int, width: int, limits: ImageLimits) -> NDArray[np.uint8]:
+class LargePicture(Exception):
+    """Raised in place of waiting: a picture that takes its turn among the large ones."""
+
+
+def decode(
+    data: bytes, height: int, width: int, limits: ImageLimits, *, wait: bool = True
+) -> NDArray[np.uint8]:
     """Decode the bytes of a picture and resize it.
 
     EXIF orientation is applied, transparency is laid on white, 16-bit samples are scaled to 8,
     and of an animation the first frame is taken. The resize is antialiased and does not keep the
     aspect ratio.
 
+    Large pictures wait for one another until there is room for all that are being decoded.
+
+    Args:
+        data: the bytes of the file.
+        height: of the result.
+        width: of the result.
+        limits: the largest picture that is touched.
+        wait: whether to wait for room, or to raise LargePicture before a large one is decoded.
+
     Returns:
         Pixels of shape (height, width, 3), uint8, RGB; writable and contiguous.
 
     Raises:
-        InvalidImage: whatever the bytes are.
-        MemoryError: the machine has too little memory now, which says nothing of the picture.
+        InvalidImage: of the bytes, whatever they are, nothing else is raised.
+        LargePicture: see `wait`.
+        MemoryError, OSError: the machine can't decode anything now; that says nothing of them.
     """
     kind = _recognise(data, limits)
-    try:
-        image = _open_jpeg(data, height, width, limits) if kind == "JPEG" else None
-        image = image or _open_upright(data, kind, limits, (width, height))
-        return np.array(image.resize((width, height), Image.Resampling.BILINEAR))
-    except (InvalidImage, MemoryError):
-        raise
-    except Exception as error:
-        raise _explain(data, kind, error) from error
+    size = (width, height)
+    with _Turn(limits, wait=wait) as turn, _explained(data, kind, turn):
+        image = _decode_jpeg(data, size, turn) if kind == "JPEG" else None
+        return np.array(image or _decode_with_pillow(data, kind, size, turn))
 
 
 def check(data: bytes, limits: ImageLimits) -> ImageInfo:
     """Find out what a picture is and that all of it can be decoded, at the least cost.
 
     Raises:
-        InvalidImage: as `decode`.
+        InvalidImage, MemoryError, OSError: as `decode`.
     """
     kind = _recognise(data, limits)
-    try:
-        size = _check_jpeg(data, limits) if kind == "JPEG" else None
-        return ImageInfo(kind.lower(), *(size or _check_with_pillow(data, kind, limits)))
-    except (InvalidImage, MemoryError):
-        raise
-    except Exception as error:
-        raise _explain(data, kind, error) from error
+    with _Turn(limits) as turn, _explained(data, kind, turn):
+        size = _check_jpeg(data, turn) if kind == "JPEG" else None
+        return ImageInfo(kind.lower(), *(size or _check_with_pillow(data, kind, turn)))
 
 
 def sniff(head: bytes) -> str | None:
@@ -121,8 +179,6 @@ def _recognise(data: bytes, limits: ImageLimits) -> str:
     kind = sniff(data[:32])
     if kind is None:
         raise InvalidImage("unreadable", f"not an image in one of the formats {', '.join(FORMATS)}")
-    if kind == "JPEG" and data.count(b"\xff\xda") > MAX_JPEG_SCANS:
-        raise InvalidImage("unreadable", f"a JPEG with more than {MAX_JPEG_SCANS} scans")
     return kind
 
 
@@ -130,6 +186,37 @@ def too_many_bytes(size: int, limits: ImageLimits) -> InvalidImage:
     return InvalidImage(
         "too large", f"{size} bytes; HEADSTART_MAX_IMAGE_BYTES allows {limits.max_bytes}"
     )
+
+
+class _Turn:
+    """A picture's turn among the large ones: what it takes is bound, and given back at the end.
+
+    Attributes:
+        bytes: about what decoding takes, or would take in the same time; 0 while that is unknown.
+    """
+
+    def __init__(self, limits: ImageLimits, *, wait: bool = True) -> None:
+        self.limits = limits
+        self.bytes = 0
+        self._wait = wait
+        self._held = ExitStack()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._held.close()
+
+    def take(self, size: int) -> None:
+        """Wait for the turn of a picture that takes `size` bytes, unless it is small."""
+        if self.bytes:
+            return
+        if size > SMALL_BYTES:
+            if not self._wait:
+                raise LargePicture
+            capacity = self.limits.max_pixels * ROOM_BYTES_PER_PIXEL
+            self._held.enter_context(_room.taken(size, capacity))
+        self.bytes = size
 
 
 def _check_pixels(width: int, height: int, limits: ImageLimits) -> None:
@@ -140,40 +227,96 @@ def _check_pixels(width: int, height: int, limits: ImageLimits) -> None:
         )
 
 
-def _open_jpeg(data: bytes, height: int, width: int, limits: ImageLimits) -> Image.Image | None:
+def _decode_jpeg(data: bytes, size: tuple[int, int], turn: _Turn) -> Image.Image | None:
     """Decode at the smallest of libjpeg's scales that is not below the target; None: refused."""
-    size = _jpeg_size(data, limits)
-    if size is None:
+    stored = _jpeg_size(data, turn.limits)
+    if stored is None:
         return None
     orientation = _jpeg_orientation(data)
-    if _swaps_axes(orientation):
-        height, width = width, height
-    pixels = _turbo(data, min(height, size[0]), min(width, size[1]))
+    width, height = size[::-1] if _swaps_axes(orientation) else size
+    least = min(width, stored[0]), min(height, stored[1])
+    turn.take(_jpeg_bytes(data, stored, least, turn.limits))
+    pixels = _turbo(data, *least)
     if pixels is None:
         return None
-    return _transpose(Image.fromarray(pixels), orientation)
+    return _transpose(Image.fromarray(pixels), orientation).resize(size, _RESAMPLING)
 
 
-def _check_jpeg(data: bytes, limits: ImageLimits) -> tuple[int, int] | None:
+def _check_jpeg(data: bytes, turn: _Turn) -> tuple[int, int] | None:
     """Return the upright width and height; None: libjpeg-turbo refuses the file."""
-    size = _jpeg_size(data, limits)
-    if size is None or _turbo(data, 1, 1) is None:
+    size = _jpeg_size(data, turn.limits)
+    if size is None:
         return None
-    height, width = size
-    return (height, width) if _swaps_axes(_jpeg_orientation(data)) else (width, height)
+    turn.take(_jpeg_bytes(data, size, (1, 1), turn.limits))
+    if _turbo(data, 1, 1) is None:
+        return None
+    return size[::-1] if _swaps_axes(_jpeg_orientation(data)) else size
 
 
 def _jpeg_size(data: bytes, limits: ImageLimits) -> tuple[int, int] | None:
-    """Return height and width as stored; None where Pillow is to read the file."""
+    """Return width and height as stored; None where Pillow is to read the file."""
     try:
         height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
     except ValueError:
         return None
     _check_pixels(width, height, limits)
-    return (height, width) if colours in {"YCbCr", "RGB", "Gray"} else None
+    return (width, height) if colours in {"YCbCr", "RGB", "Gray"} else None
 
 
-def _turbo(data: bytes, min_height: int, min_width: int) -> NDArray[np.uint8] | None:
+def _jpeg_bytes(
+    data: bytes, size: tuple[int, int], least: tuple[int, int], limits: ImageLimits
+) -> int:
+    """Return what a JPEG takes that is scaled down to no less than `least`.
+
+    Raises:
+        InvalidImage: its scans go over more pixels than one picture may make us go over.
+    """
+    width, height = size
+    scans = _jpeg_scans(data)
+    if scans > MAX_JPEG_SCANS:
+        raise InvalidImage("unreadable", f"a JPEG with more than {MAX_JPEG_SCANS} scans")
+    if scans * width * height > MAX_JPEG_PASSES * limits.max_pixels:
+        raise InvalidImage(
+            "too large",
+            f"a JPEG with {scans} scans of {width} x {height} pixels; together they may have "
+            f"{MAX_JPEG_PASSES} times HEADSTART_MAX_IMAGE_PIXELS, which is {limits.max_pixels}",
+        )
+    eighths = max(1, *(math.ceil(8 * to / of) for to, of in zip(least, size, strict=True)))
+    scaled = width * height * min(eighths, 8) ** 2 // 64
+    # Pixels as they are decoded, as an image, and turned. Of what is coded a lot takes its time.
+    single = max(11 * scaled, 4 * len(data))
+    # All coefficients are kept where there is more than one scan.
+    return single if scans == 1 else 11 * scaled + width * height * max(8, scans)
+
+
+def _jpeg_scans(data: bytes) -> int:
+    """Return over how many scans the decoder goes; never less than it does."""
+    components, progressive = 0, False
+    for marker, position in _jpeg_markers(data):
+        if marker in _JPEG_SEQUENTIAL | _JPEG_PROGRESSIVE:
+            components, progressive = data[position + 9], marker in _JPEG_PROGRESSIVE
+        elif marker == _JPEG_SOS:
+            if not progressive and data[position + 4] >= components:
+                return 1  # whatever follows, the picture is complete
+            return data.count(b"\xff\xda", position)
+    return data.count(b"\xff\xda")
+
+
+def _jpeg_markers(data: bytes) -> Iterator[tuple[int, int]]:
+    """Yield the markers of the header and where they stand, as far as it is in order."""
+    position = 2
+    while position + 10 <= len(data):
+        fill, marker, length = struct.unpack_from(">BBH", data, position)
+        if fill != _JPEG_FILL or marker in {0, _JPEG_TEM} or 0xD0 <= marker <= 0xD8:  # noqa: PLR2004 - RST, SOI
+            return
+        if marker == _JPEG_FILL:
+            position += 1
+            continue
+        yield marker, position
+        position += 2 + length
+
+
+def _turbo(data: bytes, min_width: int, min_height: int) -> NDArray[np.uint8] | None:
     """Decode to RGB; None where Pillow is to decide: odd colour spaces, harmless extra bytes."""
     try:
         pixels: NDArray[np.uint8] = simplejpeg.decode_jpeg(
@@ -181,6 +324,7 @@ def _turbo(data: bytes, min_height: int, min_width: int) -> NDArray[np.uint8] | 
         )
     except ValueError as error:
         message = str(error)
+        _check_memory(message)
         if "Premature end of JPEG file" in message:
             raise InvalidImage("truncated", "the JPEG file ends early") from error
         if "premature end of data segment" in message or "bad Huffman code" in message:
@@ -199,6 +343,8 @@ def _jpeg_orientation(data: bytes) -> int:
 def _orientation(image: Image.Image) -> int:
     try:
         orientation = image.getexif().get(_ORIENTATION, 1)
+    except MemoryError:
+        raise
     except Exception:  # noqa: BLE001 - broken metadata is no reason to refuse the pixels
         return 1
     return orientation if orientation in range(1, 9) else 1
@@ -213,34 +359,137 @@ def _transpose(image: Image.Image, orientation: int) -> Image.Image:
     return image if method is None else image.transpose(method)
 
 
-def _open_with_pillow(data: bytes, kind: str, limits: ImageLimits) -> Image.Image:
+def _open_with_pillow(data: bytes, kind: str, turn: _Turn) -> Image.Image:
+    if kind == "WebP":  # whose decoder takes memory as soon as it is opened
+        width, height = _webp_size(data)
+        _check_pixels(width, height, turn.limits)
+        turn.take(width * height * (4 + _WEBP_BYTES))
     image = Image.open(io.BytesIO(data), formats=(kind.upper(),))
-    _check_pixels(*image.size, limits)
+    _check_pixels(*image.size, turn.limits)
     if _ends_early(data, kind):
         raise InvalidImage("truncated", f"the {kind} file ends early")
     return image
 
 
-def _check_with_pillow(data: bytes, kind: str, limits: ImageLimits) -> tuple[int, int]:
-    with _open_with_pillow(data, kind, limits) as image:
+def _check_with_pillow(data: bytes, kind: str, turn: _Turn) -> tuple[int, int]:
+    with _open_with_pillow(data, kind, turn) as image:
+        size = image.size
+        turn.take(_pillow_bytes(image, data, (1, 1), turn.limits))
+        image.draft(None, (1, 1))  # which changes the size of a JPEG
         image.load()
-        width, height = image.size
-        return (height, width) if _swaps_axes(_orientation(image)) else (width, height)
+        if kind == "TIFF":  # loading has turned it and dropped the tag
+            return image.size
+        return size[::-1] if _swaps_axes(_orientation(image)) else size
 
 
-def _open_upright(
-    data: bytes, kind: str, limits: ImageLimits, size: tuple[int, int]
-) -> Image.Image:
-    with _open_with_pillow(data, kind, limits) as image:
+def _decode_with_pillow(data: bytes, kind: str, size: tuple[int, int], turn: _Turn) -> Image.Image:
+    with _open_with_pillow(data, kind, turn) as image:
+        turn.take(_pillow_bytes(image, data, size, turn.limits))
         image.draft("RGB", (max(size), max(size)))
         image.load()
         # Only now: of a TIFF, loading has already turned the picture and dropped the tag.
-        return _transpose(_to_rgb(image), _orientation(image))
+        return _shrink(image, _orientation(image), size)
+
+
+def _pillow_bytes(
+    image: Image.Image, data: bytes, size: tuple[int, int], limits: ImageLimits
+) -> int:
+    """Return what it takes to load an image and then to `_shrink` it."""
+    if image.format in {"JPEG", "MPO"}:
+        return _jpeg_bytes(data, image.size, size, limits)
+    held = image.width * image.height * _BYTES_PER_PIXEL.get(image.mode, 4)
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        held += _tiff_decoder_bytes(image)
+    return held + _LINE_BYTES * (image.width + image.height)
+
+
+def _tiff_decoder_bytes(image: TiffImagePlugin.TiffImageFile) -> int:
+    rows = image.tag_v2.get(_TIFF_ROWS_PER_STRIP)
+    if not isinstance(rows, int) or not 0 < rows < image.height:
+        rows = image.height  # in tiles, or in one piece
+    if image.info.get("compression") == "raw":
+        rows = 0
+    copy = 0 if image.tag_v2.get(_ORIENTATION, 1) == 1 else 4 * image.height  # to be turned
+    return image.width * (rows * _TIFF_STRIP_BYTES + copy)
+
+
+def _webp_size(data: bytes) -> tuple[int, int]:
+    """Return width and height of the canvas, as the header of a WebP file tells them."""
+    if data[12:16] == b"VP8X":
+        return 1 + int.from_bytes(data[24:27], "little"), 1 + int.from_bytes(data[27:30], "little")
+    if data[12:16] == b"VP8L":
+        bits = int.from_bytes(data[21:25], "little")
+        return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
+    width, height = struct.unpack("<2H", data[26:30].ljust(4, b"\0"))
+    return width & 0x3FFF, height & 0x3FFF
+
+
+def _shrink(image: Image.Image, orientation: int, size: tuple[int, int]) -> Image.Image:
+    """Convert, turn and resize; of a large image piece by piece, so that there is no second one."""
+    to_rgb = _conversion(image)
+    if max(image.size) >= 2 * LONG_SIDE:
+        image, to_rgb = _averaged(image, to_rgb), _to_rgb
+    if image.width * image.height <= BAND_PIXELS:
+        return _transpose(to_rgb(image), orientation).resize(size, _RESAMPLING)
+    return _shrink_in_strips(image, to_rgb, orientation, size)
+
+
+def _shrink_in_strips(
+    image: Image.Image, to_rgb: Conversion, orientation: int, size: tuple[int, int]
+) -> Image.Image:
+    """Resize along one axis strip by strip, then along the other: as Pillow, to the last bit."""
+    swapped = _swaps_axes(orientation)
+    upright = image.size[::-1] if swapped else image.size
+    across, down = upright[0] - size[0], upright[1] - size[1]
+    by_rows = down <= max(0, 2 * across)  # the axis that Pillow begins with
+    length = upright[by_rows]
+    half = Image.new("RGB", (size[0], length) if by_rows else (length, size[1]))
+    backwards = orientation in (_ROWS_BACKWARDS if by_rows else _COLUMNS_BACKWARDS)
+    step = max(1, BAND_PIXELS // upright[not by_rows])
+    for start in range(0, length, step):
+        end = min(length, start + step)
+        first, last = (length - end, length - start) if backwards else (start, end)
+        rows, columns = (0, first, image.width, last), (first, 0, last, image.height)
+        box = rows if by_rows != swapped else columns
+        strip = _transpose(to_rgb(image.crop(box)), orientation)
+        narrow = (size[0], strip.height) if by_rows else (strip.width, size[1])
+        half.paste(strip.resize(narrow, _RESAMPLING), (0, start) if by_rows else (start, 0))
+    return half.resize(size, _RESAMPLING)
+
+
+def _averaged(image: Image.Image, to_rgb: Conversion) -> Image.Image:
+    """Make the sides shorter than twice LONG_SIDE by taking the means of neighbours."""
+    across, down = (max(1, side // LONG_SIDE) for side in image.size)
+    small = Image.new("RGB", (-(-image.width // across), -(-image.height // down)))
+    for box in _pieces(image.size, across, down):
+        piece = to_rgb(image.crop(box)).reduce((across, down))
+        small.paste(piece, (box[0] // across, box[1] // down))
+    return small
+
+
+def _pieces(
+    size: tuple[int, int], across: int = 1, down: int = 1
+) -> Iterator[tuple[int, int, int, int]]:
+    """Yield boxes that cover an image, their sides multiples of `across` and `down`."""
+    width = across * max(1, min(size[0], LONG_SIDE) // across)
+    height = down * max(1, BAND_PIXELS // width // down)
+    for top in range(0, size[1], height):
+        for left in range(0, size[0], width):
+            yield left, top, min(left + width, size[0]), min(top + height, size[1])
+
+
+def _conversion(image: Image.Image) -> Conversion:
+    """Return what turns the image, or a piece of it, into RGB."""
+    if image.mode.startswith("I;16"):
+        return partial(_samples_to_rgb, low=0.0, high=65535.0)
+    if image.mode in {"I", "F"}:
+        ranges = [_range(image.crop(box)) for box in _pieces(image.size)]
+        low, high = min(low for low, _ in ranges), max(high for _, high in ranges)
+        return partial(_samples_to_rgb, low=low, high=high)
+    return _to_rgb
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode in {"I", "F"} or image.mode.startswith("I;16"):
-        return _to_8_bits(image).convert("RGB")
     if not image.has_transparency_data:
         return image.convert("RGB")
     opaque = Image.new("RGBA", image.size, "white")
@@ -248,12 +497,20 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     return opaque.convert("RGB")
 
 
-def _to_8_bits(image: Image.Image) -> Image.Image:
+def _samples_to_rgb(image: Image.Image, low: float, high: float) -> Image.Image:
     """Scale 16-bit samples by 1/257; stretch 32-bit ones, which have no known range, over 0-255."""
-    samples = np.nan_to_num(np.asarray(image, np.float64), posinf=0.0, neginf=0.0)
-    low, high = (0.0, 65535.0) if image.mode.startswith("I;16") else (samples.min(), samples.max())
+    samples = _samples(image)
     scaled = (samples - low) * (255.0 / (high - low)) if high > low else samples * 0
-    return Image.fromarray(np.rint(scaled).astype(np.uint8))
+    return Image.fromarray(np.rint(scaled).astype(np.uint8)).convert("RGB")
+
+
+def _range(image: Image.Image) -> tuple[float, float]:
+    samples = _samples(image)
+    return float(samples.min()), float(samples.max())
+
+
+def _samples(image: Image.Image) -> NDArray[np.float64]:
+    return np.nan_to_num(np.asarray(image, np.float64), posinf=0.0, neginf=0.0)
 
 
 def _ends_early(data: bytes, kind: str) -> bool:
@@ -297,6 +554,29 @@ def _gif_header_size(data: bytes) -> int:
     flags = data[10] if len(data) > 10 else 0  # noqa: PLR2004 - where the palette's size stands
     palette = 3 * 2 ** ((flags & 7) + 1) if flags & 0x80 else 0
     return 13 + palette + 10
+
+
+@contextmanager
+def _explained(data: bytes, kind: str, turn: _Turn) -> Iterator[None]:
+    """Turn what a decoder says of the bytes into words, but not what the machine says of itself."""
+    try:
+        yield
+    except (InvalidImage, LargePicture, MemoryError, ImportError):
+        raise
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        _check_memory(str(error))
+        invalid = _explain(data, kind, error)
+        if invalid.verdict == "unreadable":
+            bytearray(turn.bytes)  # Not every decoder says that it got no memory.
+        raise invalid from error
+
+
+def _check_memory(message: str) -> None:
+    """Raise MemoryError if that is what a decoder says."""
+    if any(words in message.lower() for words in _OUT_OF_MEMORY):
+        raise MemoryError(message)
 
 
 def _explain(data: bytes, kind: str, error: Exception) -> InvalidImage:

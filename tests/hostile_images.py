@@ -3,7 +3,7 @@
 import io
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from PIL import Image, ImageCms
@@ -110,8 +110,49 @@ def truncated(step: int = 64) -> Iterator[tuple[str, bytes]]:
             yield f"cut-{end}.{kind.lower()}", whole[:end]
 
 
-def png_of(width: int, height: int, data: bytes = b"") -> bytes:
-    header = struct.pack(">2I5B", width, height, 8, 2, 0, 0, 0)
+def flat(mode: str, side: int, kind: str, **options: object) -> bytes:
+    return saved(Image.new(mode, (side, side)), kind, **options)
+
+
+def flat_png(side: int, depth: int, colours: int, channels: int) -> bytes:
+    rows = zlib.compress(bytes((side * channels * depth // 8 + 1) * side), 1)
+    return png_of(side, side, rows, depth=depth, colours=colours)
+
+
+#: Small files of `side` x `side` pixels, each of which decoders make a lot of.
+LARGE: dict[str, Callable[[int], bytes]] = {
+    "flat.jpg": lambda side: flat("RGB", side, "JPEG"),
+    "progressive.jpg": lambda side: flat("RGB", side, "JPEG", progressive=True),
+    "cmyk.jpg": lambda side: flat("CMYK", side, "JPEG"),
+    "palette.png": lambda side: flat("P", side, "PNG", transparency=0),
+    "16-bit-grey.png": lambda side: flat_png(side, 16, 0, 1),
+    "16-bit-alpha.png": lambda side: flat_png(side, 16, 6, 4),
+    "8-bit.png": lambda side: flat_png(side, 8, 2, 3),
+    "8-bit-grey-alpha.png": lambda side: flat_png(side, 8, 4, 2),
+    "16-bit-row.png": lambda side: png_of(
+        side * side, 1, zlib.compress(bytes(2 * side * side + 1), 1), depth=16, colours=0
+    ),
+    "flat.gif": lambda side: flat("P", side, "GIF"),
+    "float.tif": lambda side: flat("F", side, "TIFF", compression="tiff_adobe_deflate"),
+    "32-bit.tif": lambda side: flat("I", side, "TIFF", compression="tiff_adobe_deflate"),
+    "16-bit.tif": lambda side: flat("I;16", side, "TIFF", compression="tiff_adobe_deflate"),
+    "alpha.tif": lambda side: flat("RGBA", side, "TIFF", compression="tiff_adobe_deflate"),
+    "flat.webp": lambda side: flat("RGBA", side, "WEBP", lossless=True, method=0),
+}
+
+
+def scans(side: int, number: int) -> bytes:
+    """Return a progressive JPEG of black, most of whose scans say nothing."""
+    data = saved(Image.new("RGB", (side, side)), "JPEG", progressive=True)
+    last = data.rfind(b"\xff\xda")
+    more = number - data.count(b"\xff\xda")
+    return data[:-2] + data[last:-2] * more + data[-2:]
+
+
+def png_of(
+    width: int, height: int, data: bytes = b"", *, depth: int = 8, colours: int = 2
+) -> bytes:
+    header = struct.pack(">2I5B", width, height, depth, colours, 0, 0, 0)
     return MAGICS["png"] + chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
 
 

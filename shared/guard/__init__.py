@@ -19,7 +19,12 @@ from shared.settings import SharedSettings
 
 
 def add_guard(
-    app: FastAPI, settings: SharedSettings, *, streamed: Collection[str], at_once: str
+    app: FastAPI,
+    settings: SharedSettings,
+    *,
+    streamed: Collection[str],
+    at_once: str,
+    held_bytes: int | None = None,
 ) -> None:
     """Put the guard before `app`, and the routes by which browsers sign in into it.
 
@@ -28,6 +33,7 @@ def add_guard(
         settings: the keys, and the largest body of a request.
         streamed: paths whose routes read their bodies piece by piece and have limits of their own.
         at_once: the setting that says how many such bodies are received at once.
+        held_bytes: what HEADSTART_MAX_HELD_BYTES allows, of a service that keeps them in memory.
     """
     keys = ApiKeys.of(settings)
     app.state.api_keys = keys
@@ -41,6 +47,8 @@ def add_guard(
         most=getattr(settings, at_once),
         setting=f"HEADSTART_{at_once.upper()}",
         paths=streamed,
+        most_bytes=held_bytes,
+        bytes_setting="HEADSTART_MAX_HELD_BYTES",
     )
     app.add_middleware(Access, keys=keys)
     app.add_middleware(SameOrigin, hosts=OwnHosts.of(settings))

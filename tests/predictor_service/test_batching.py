@@ -11,9 +11,10 @@ import pytest
 
 from predictor_service.batching import Batcher, batch_sizes
 from shared.errors import InvalidImage, Unavailable
+from shared.images import LargePicture
 
 
-def decode(data: bytes) -> Any:
+def decode(data: bytes, *, wait: bool) -> Any:
     if data == b"bad":
         raise InvalidImage("unreadable", "not a picture")
     return np.full((2, 2, 3), int(data), np.uint8)
@@ -154,6 +155,105 @@ def test_a_client_that_leaves_frees_its_places():
         return await batcher.predict([b"2"] * 8)
 
     assert len(run(leave, network.infer)) == 8
+
+
+class Album:
+    """Decodes: what begins with L is large, and waits until the album is opened."""
+
+    def __init__(self) -> None:
+        self.decoded: list[bytes] = []
+        self.opened = threading.Event()
+
+    def decode(self, data: bytes, *, wait: bool) -> Any:
+        if data.startswith(b"L"):
+            if not wait:
+                raise LargePicture
+            assert self.opened.wait(10)
+        self.decoded.append(data)
+        return np.full((2, 2, 3), int(data[1:]), np.uint8)
+
+
+def run_with(album: Album, test: Callable[[Batcher], Any], **limits: int) -> Any:
+    async def main() -> Any:
+        batcher = Batcher(
+            Network().infer, album.decode, pool, max_batch=4, large_pool=large_pool, **limits
+        )
+        return await asyncio.wait_for(test(batcher), 20)
+
+    with ThreadPoolExecutor(2) as pool, ThreadPoolExecutor(2) as large_pool:
+        try:
+            return asyncio.run(main())
+        finally:
+            album.opened.set()
+
+
+def test_small_pictures_pass_the_large_ones_that_wait():
+    album = Album()
+
+    async def predict_behind_large_ones(batcher: Batcher) -> Any:
+        large = asyncio.create_task(batcher.predict([b"L%d" % i for i in range(8)]))
+        await until(lambda: batcher._large == 8)
+        small = await batcher.predict([b"S%d" % i for i in range(8)])  # all places are free
+        assert not large.done()
+        assert batcher.inside == 8
+        album.opened.set()
+        answers = small + await large
+        assert batcher.inside == 0
+        return answers
+
+    answers = run_with(album, predict_behind_large_ones, max_queue=8)
+
+    assert [float(answer[0]) for answer in answers] == [*range(8), *range(8)]
+
+
+def test_more_large_pictures_than_may_wait_are_refused():
+    album = Album()
+
+    async def overfill(batcher: Batcher) -> Any:
+        first = asyncio.create_task(batcher.predict([b"L1", b"L2"]))
+        await until(lambda: batcher._large == 2)
+        refused = await batcher.predict([b"L3", b"S4"])
+        album.opened.set()
+        await first
+        return refused, await batcher.predict([b"L5"])
+
+    (large, small), later = run_with(album, overfill, max_queue=8, max_large=2)
+
+    assert isinstance(large, Unavailable)
+    assert "2 large pictures are waiting" in str(large)
+    assert large.retry_after == 5
+    assert float(small[0]) == 4
+    assert float(later[0][0]) == 5
+
+
+def test_what_a_client_that_left_has_sent_is_not_decoded():
+    album = Album()
+
+    async def leave(batcher: Batcher) -> None:
+        gone = asyncio.create_task(batcher.predict([b"L%d" % i for i in range(8)]))
+        await until(lambda: batcher._large == 8)
+        gone.cancel()
+        await asyncio.wait([gone])
+        album.opened.set()
+        await until(lambda: batcher.inside == 0)
+
+    run_with(album, leave, max_queue=8)
+
+    assert len(album.decoded) <= 2  # those that had begun, one in each thread
+
+
+def test_want_of_memory_is_handed_on_as_what_it_is():
+    def decode(_: bytes, *, wait: bool) -> Any:
+        raise MemoryError
+
+    async def predict(pool: ThreadPoolExecutor) -> Any:
+        batcher = Batcher(Network().infer, decode, pool, max_batch=4, max_queue=8)
+        return await batcher.predict([b"1"])
+
+    with ThreadPoolExecutor(2) as pool:
+        (answer,) = asyncio.run(predict(pool))
+
+    assert isinstance(answer, MemoryError)
 
 
 def test_no_files_are_no_answers():

@@ -25,7 +25,7 @@ class Settings(SharedSettings):
     max_uploads: int = 2
 
 
-def create_app(settings: Settings) -> FastAPI:
+def create_app(settings: Settings, **guard: Any) -> FastAPI:
     """A service with a route of each kind."""
     app = FastAPI()
     add_problem_handlers(app)
@@ -49,7 +49,7 @@ def create_app(settings: Settings) -> FastAPI:
         return sum([len(chunk) async for chunk in request.stream()])
 
     add_pages(app, COMMON)
-    add_guard(app, settings, streamed=("/v1/stream",), at_once="max_uploads")
+    add_guard(app, settings, streamed=("/v1/stream",), at_once="max_uploads", **guard)
     return app
 
 
