@@ -8,6 +8,7 @@ from contextlib import suppress
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from shared.connections import Lobby
 from shared.errors import Unavailable
 from shared.problems import problem_response
 from shared.sending import Sending
@@ -67,10 +68,15 @@ class DrainingServer(uvicorn.Server):
     New ones are refused: nothing was sent on them, so proxies go elsewhere without asking.
     """
 
-    def __init__(self, config: uvicorn.Config, gate: Gate, seconds: int) -> None:
+    def __init__(self, config: uvicorn.Config, gate: Gate, lobby: Lobby, seconds: int) -> None:
         super().__init__(config)
         self._gate = gate
+        self._lobby = lobby
         self._seconds = seconds
+
+    async def on_tick(self, counter: int) -> bool:
+        self._lobby.tidy()
+        return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         for listener in (*self.servers, *(sockets or ())):
