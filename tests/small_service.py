@@ -52,7 +52,7 @@ def create_app(settings: Settings) -> FastAPI:
         return PlainTextResponse(PIECE * pieces)
 
     @app.get("/v1/files")
-    async def files(number: int) -> PlainTextResponse:
+    def files(number: int) -> PlainTextResponse:
         with ExitStack() as stack:
             for _ in range(number):
                 stack.enter_context(Path(__file__).open())
