@@ -29,11 +29,8 @@ class Gate:
     def shut(self) -> None:
         self._shut.set()
 
-    async def pause(self, seconds: float) -> bool:
-        """Sleep, at most until it is shut, and return whether it is still open."""
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._shut.wait(), seconds)
-        return not self.is_shut()
+    async def wait_until_shut(self) -> None:
+        await self._shut.wait()
 
 
 class Drain:

@@ -22,7 +22,6 @@ from shared.settings import SharedSettings
 from tests.predictor_process import wait_for
 
 REPOSITORY = Path(__file__).parents[1]
-COMMAND = (sys.executable, "-m", "tests.small_service")
 PIECE = b"x" * 65_536
 
 
@@ -77,7 +76,7 @@ async def _pieces(number: int) -> AsyncIterator[bytes]:
         yield PIECE
 
 
-class SmallService:
+class Service:
     def __init__(self, process: subprocess.Popen[bytes], log: Path) -> None:
         self.process = process
         self._log = log
@@ -112,13 +111,16 @@ class SmallService:
 
 
 @contextmanager
-def running_service(log: Path, files: int | None = None, **settings: Any) -> Iterator[SmallService]:
-    """Run the service; `files` is how many it may have open at once."""
+def running_service(
+    log: Path, module: str = "tests.small_service", files: int | None = None, **settings: Any
+) -> Iterator[Service]:
+    """Run the small service, or another; `files` is how many it may have open at once."""
+    command = (sys.executable, "-m", module)
     environment = os.environ | {f"HEADSTART_{k.upper()}": str(v) for k, v in settings.items()}
     with (
         log.open("wb") as output,
         subprocess.Popen(
-            ["sh", "-c", f'ulimit -n {files or "$(ulimit -n)"}; exec "$@"', "sh", *COMMAND],
+            ["sh", "-c", f'ulimit -n {files or "$(ulimit -n)"}; exec "$@"', "sh", *command],
             cwd=REPOSITORY,
             env=environment,
             stdout=output,
@@ -126,7 +128,7 @@ def running_service(log: Path, files: int | None = None, **settings: Any) -> Ite
         ) as process,
     ):
         try:
-            yield SmallService(process, log)
+            yield Service(process, log)
         finally:
             process.kill()
 

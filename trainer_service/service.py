@@ -1,12 +1,12 @@
 """What the trainer API does: plain functions behind the routes."""
 
 import asyncio
-import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from shared.architectures import CATALOGUE, find_architecture
 from shared.errors import (
@@ -21,6 +21,7 @@ from shared.identifiers import is_id, new_id
 from shared.model_store import REPORT_FILE, REPORT_PAGE
 from trainer_service import dataset_images, datasets, weights
 from trainer_service.dataset_images import DatasetImagePage, ImageQuery
+from trainer_service.endings import Endings, first
 from trainer_service.event_streams import EventStreams
 from trainer_service.events import EventPage, ResultEvent
 from trainer_service.idempotency import fingerprint
@@ -44,8 +45,6 @@ from trainer_service.schemas import (
 from trainer_service.settings import TrainerSettings
 from trainer_service.stores import Stores
 
-LOOK_INTERVAL = 0.1
-
 
 @dataclass(frozen=True, slots=True)
 class Trainer:
@@ -56,6 +55,7 @@ class Trainer:
     board: ProgressBoard
     queue: TaskQueue
     streams: EventStreams
+    endings: Endings
 
 
 def submit_dataset(
@@ -212,7 +212,7 @@ async def wait_for_training(
     trainer: Trainer,
     training_id: str,
     seconds: float,
-    pause: Callable[[float], Awaitable[bool]],
+    *reasons: Callable[[], Coroutine[Any, Any, None]],
 ) -> TrainingRecord:
     """Return the record as soon as the training has ended, or after `seconds`.
 
@@ -220,15 +220,13 @@ async def wait_for_training(
         trainer: where.
         training_id: which.
         seconds: the longest to wait.
-        pause: sleeps that long, and returns whether to go on waiting.
+        reasons: each waits for something else that ends the waiting; what it raises is raised.
     """
-    deadline = time.monotonic() + seconds
-    waiting = True
-    while True:
-        record = await asyncio.to_thread(get_training, trainer, training_id)
-        if record.state.ended or not waiting or time.monotonic() >= deadline:
-            return record
-        waiting = await pause(LOOK_INTERVAL)
+    record = await asyncio.to_thread(get_training, trainer, training_id)
+    if record.state.ended or not seconds:
+        return record
+    await first(seconds, trainer.endings.wait(training_id), *(reason() for reason in reasons))
+    return await asyncio.to_thread(get_training, trainer, training_id)
 
 
 def get_events(trainer: Trainer, training_id: str, after: int, limit: int) -> EventPage:
