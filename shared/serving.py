@@ -15,6 +15,7 @@ from fastapi import FastAPI
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from shared.addresses import base_url
 from shared.connections import Connection, Lobby
 from shared.draining import DrainingServer
 from shared.logs import configure_logging, get_logger
@@ -43,7 +44,7 @@ def serve(service: str, kind: type[Settings], create_app: Callable[[Settings], F
     try:
         listener = listen(settings.host, port)
     except OSError as error:
-        where = f"{in_url(settings.host)}:{port}"
+        where = base_url(settings.host, port).removeprefix("http://")
         setting = f"HEADSTART_{port_field.upper()}"
         reason = (error.strerror or str(error)).partition(" (")[0]
         return fail(f"Can't listen on {where}: {reason}. Set {setting} to a free port.")
@@ -59,16 +60,11 @@ def serve(service: str, kind: type[Settings], create_app: Callable[[Settings], F
         server_header=False,
     )
     host, port = listener.getsockname()[:2]
-    log.info("listening", url=f"http://{in_url(host)}:{port}")
+    log.info("listening", url=base_url(host, port))
     end_quietly_on_signals()
     server = DrainingServer(config, app.state.gate, lobby, settings.shutdown_seconds)
     server.run(sockets=[listener])
     return 0
-
-
-def in_url(host: str) -> str:
-    """Return an address as URLs have it: those of IPv6 in brackets."""
-    return f"[{host}]" if ":" in host else host
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import psutil
 from fastapi import FastAPI, Request
@@ -80,8 +81,8 @@ class Service:
     def __init__(self, process: subprocess.Popen[bytes], log: Path) -> None:
         self.process = process
         self._log = log
-        found = wait_for(self._address, "the service's address")
-        self.address = found[1], int(found[2])
+        parts = urlsplit(wait_for(self._url, "the service's address"))
+        self.address = str(parts.hostname), int(parts.port or 0)
         wait_for(lambda: self.ask(b"/healthz").startswith(b"HTTP/1.1 200"), "an answer")
 
     @property
@@ -105,9 +106,10 @@ class Service:
     def connections(self) -> int:
         return len(psutil.Process(self.process.pid).net_connections("tcp")) - 1
 
-    def _address(self) -> re.Match[str] | None:
+    def _url(self) -> str | None:
         assert self.process.poll() is None, self.log
-        return re.search(r"listening.* url=http://\[?([^\s\]]+?)\]?:(\d+)", self.log)
+        found = re.search(r"listening.* url=(http://\S+)", self.log)
+        return found and found[1]
 
 
 @contextmanager

@@ -275,6 +275,26 @@ def read_all_of(service):
             return b""
 
 
+def has_ipv6():
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        return False
+    return True
+
+
+@pytest.mark.skipif(not has_ipv6(), reason="this machine has no ::1")
+def test_an_address_of_ipv6_is_listened_on_told_and_answered(tmp_path):
+    with running_service(tmp_path / "log", host="::1") as service:
+        host, port = service.address
+        assert (host, f"url=http://[::1]:{port} " in service.log) == ("::1", True)
+        for name, status in ((b"[::1]:1", b"200"), (b"[::1]", b"200"), (b"a.example", b"421")):
+            lines = [b"GET /v1/headers HTTP/1.1", b"Host: " + name, b"Connection: close"]
+            with service.connect() as connection:
+                connection.sendall(b"\r\n".join(lines) + b"\r\n\r\n")
+                assert read_all(connection).startswith(b"HTTP/1.1 " + status)
+
+
 class Transport(asyncio.Transport):
     def __init__(self):
         super().__init__()
