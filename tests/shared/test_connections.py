@@ -173,8 +173,14 @@ def test_a_client_that_reads_slowly_is_told_from_one_that_does_not_read():
             await until(lambda: connection.unread_for(next(clock)) != 0)
             before = connection.unread_for(next(clock))
             assert connection.unread_for(next(clock)) == before + 10
-            client.recv(MIB, socket.MSG_WAITALL)
-            await until(lambda: connection.unread_for(next(clock)) == 0)
+            waiting = connection.transport.get_write_buffer_size()
+
+            def is_seen_to_read():
+                client.recv(65_536)
+                return connection.unread_for(next(clock)) == 0
+
+            await until(is_seen_to_read)
+            assert connection.transport.get_write_buffer_size() == waiting
 
     asyncio.Runner(loop_factory=uvloop.new_event_loop).run(story())
 
