@@ -51,7 +51,10 @@ def serve(service: str, kind: type[Settings], create_app: Callable[[Settings], F
     configure_logging(service, settings.log_format, settings.log_level)
     warn_if_open(settings)
     app = create_app(settings)
-    lobby = Lobby(room_for_connections(settings.max_connections), settings.silence_seconds)
+    connections = room_for_connections(settings.max_connections)
+    if connections < settings.max_connections:
+        log.warning("few files may be open, so few connections; see ulimit -n", most=connections)
+    lobby = Lobby(connections, settings.silence_seconds)
     config = uvicorn.Config(
         app,
         http=partial(Connection, lobby),  # type: ignore[arg-type] # uvicorn does but call it

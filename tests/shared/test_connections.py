@@ -257,6 +257,7 @@ def test_more_idle_clients_than_there_are_files_keep_nobody_out(narrow):
 
     assert all(answer.endswith(b"opened") for answer in answers)
     assert "Too many open files" not in narrow.log
+    assert "few connections; see ulimit -n" in narrow.log
 
 
 def test_if_every_connection_is_in_use_a_new_one_is_told_so(narrow):
