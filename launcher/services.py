@@ -19,6 +19,7 @@ from pydantic import SecretStr
 
 from launcher.errors import LaunchError
 from predictor_service.settings import PredictorSettings
+from shared.addresses import base_url
 from shared.settings import SharedSettings
 from trainer_service.event_log import connect
 from trainer_service.settings import TrainerSettings
@@ -64,8 +65,8 @@ def running_services(
     logs = _log_directory(trainer.store, directory)
     environment = {**os.environ, **_environment(trainer), **_environment(predictor)}
     services = Services(
-        trainer=f"http://{trainer.host}:{trainer.trainer_port}",
-        predictor=f"http://{trainer.host}:{predictor.predictor_port}",
+        trainer=base_url(trainer.host, trainer.trainer_port),
+        predictor=base_url(trainer.host, predictor.predictor_port),
         logs=logs,
         api_key=next(iter(trainer.read_api_keys()), None),
     )
@@ -158,7 +159,8 @@ def _text(value: object) -> str:
 
 
 def _require_free_port(host: str, port: int, setting: str) -> None:
-    with socket.socket() as probe:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))

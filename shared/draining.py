@@ -8,6 +8,7 @@ from contextlib import suppress
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from shared.connections import Lobby
 from shared.errors import Unavailable
 from shared.problems import problem_response
 from shared.sending import Sending
@@ -28,11 +29,8 @@ class Gate:
     def shut(self) -> None:
         self._shut.set()
 
-    async def pause(self, seconds: float) -> bool:
-        """Sleep, at most until it is shut, and return whether it is still open."""
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._shut.wait(), seconds)
-        return not self.is_shut()
+    async def wait_until_shut(self) -> None:
+        await self._shut.wait()
 
 
 class Drain:
@@ -67,10 +65,15 @@ class DrainingServer(uvicorn.Server):
     New ones are refused: nothing was sent on them, so proxies go elsewhere without asking.
     """
 
-    def __init__(self, config: uvicorn.Config, gate: Gate, seconds: int) -> None:
+    def __init__(self, config: uvicorn.Config, gate: Gate, lobby: Lobby, seconds: int) -> None:
         super().__init__(config)
         self._gate = gate
+        self._lobby = lobby
         self._seconds = seconds
+
+    async def on_tick(self, counter: int) -> bool:
+        self._lobby.tidy()
+        return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         for listener in (*self.servers, *(sockets or ())):

@@ -1,7 +1,8 @@
 """What both HTTP services count, and the route where Prometheus reads it."""
 
+from anyio import CapacityLimiter
+from anyio.to_thread import run_sync
 from fastapi import FastAPI, Response
-from fastapi.concurrency import run_in_threadpool
 from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from starlette.types import Scope
@@ -48,12 +49,13 @@ def route_of(scope: Scope) -> str:
 def add_metrics(app: FastAPI, registry: CollectorRegistry, *, blocking: bool) -> None:
     """Answer `GET /metrics`; in a thread if collecting is `blocking`, else in the event loop's."""
     ProcessCollector(registry=registry)
+    own_thread = CapacityLimiter(1)
     app.state.registry = registry
 
     @app.get(METRICS_PATH, include_in_schema=False)
     async def metrics() -> Response:
         if blocking:
-            text = await run_in_threadpool(generate_latest, registry)
+            text = await run_sync(generate_latest, registry, limiter=own_thread)
         else:
             text = generate_latest(registry)
         return Response(text, media_type=CONTENT_TYPE_LATEST)

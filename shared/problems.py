@@ -9,6 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from shared.errors import HeadstartError, StorageFull, Unauthorized, Unavailable
@@ -86,6 +87,8 @@ class UnexpectedErrors:
         sending = Sending(send)
         try:
             await self._app(scope, receive, sending)
+        except ClientDisconnect:  # nobody waits for an answer
+            return
         except Exception as error:
             if sending.begun or scope["type"] != "http":
                 raise

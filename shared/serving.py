@@ -7,6 +7,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable
+from functools import partial
 from typing import TypeVar
 
 import uvicorn
@@ -14,8 +15,11 @@ from fastapi import FastAPI
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from shared.addresses import base_url
+from shared.connections import Connection, Lobby
 from shared.draining import DrainingServer
 from shared.logs import configure_logging, get_logger
+from shared.open_files import room_for_connections
 from shared.settings import SharedSettings
 
 Settings = TypeVar("Settings", bound=SharedSettings)
@@ -40,23 +44,29 @@ def serve(service: str, kind: type[Settings], create_app: Callable[[Settings], F
     try:
         listener = listen(settings.host, port)
     except OSError as error:
-        where = f"{settings.host}:{port}"
+        where = base_url(settings.host, port).removeprefix("http://")
         setting = f"HEADSTART_{port_field.upper()}"
         reason = (error.strerror or str(error)).partition(" (")[0]
         return fail(f"Can't listen on {where}: {reason}. Set {setting} to a free port.")
     configure_logging(service, settings.log_format, settings.log_level)
     warn_if_open(settings)
     app = create_app(settings)
+    connections = room_for_connections(settings.max_connections)
+    if connections < settings.max_connections:
+        log.warning("few files may be open, so few connections; see ulimit -n", most=connections)
+    lobby = Lobby(connections, settings.silence_seconds)
     config = uvicorn.Config(
         app,
+        http=partial(Connection, lobby),  # type: ignore[arg-type] # uvicorn does but call it
         log_config=None,
         access_log=False,  # `Requests` writes one with fields.
         server_header=False,
     )
     host, port = listener.getsockname()[:2]
-    log.info("listening", url=f"http://{host}:{port}")
+    log.info("listening", url=base_url(host, port))
     end_quietly_on_signals()
-    DrainingServer(config, app.state.gate, settings.shutdown_seconds).run(sockets=[listener])
+    server = DrainingServer(config, app.state.gate, lobby, settings.shutdown_seconds)
+    server.run(sockets=[listener])
     return 0
 
 

@@ -66,10 +66,17 @@ class SharedSettings(BaseSettings):
     log_format: LogFormat = Field(
         default="console", description="Lines for people (console), or one JSON object each (json)."
     )
+    max_connections: int = Field(
+        default=1024,
+        gt=0,
+        description="Most connections to each HTTP service; for a new one the longest idle is "
+        "closed, and if none is idle it gets 503. Fewer where the process may open too few files.",
+    )
     silence_seconds: float = Field(
         default=30,
         gt=0,
-        description="Seconds a client may be silent within a request; then it gets 408.",
+        description="Seconds a client may be silent within a request, take for its headers, or "
+        "read nothing of its answer; then it gets 408, or is let go.",
     )
     shutdown_seconds: int = Field(
         default=8, gt=0, description="Seconds that requests in flight get to finish at shutdown."

@@ -7,6 +7,7 @@ from typing import Any
 
 from shared.identifiers import new_id
 from trainer_service import reading_step, service, training
+from trainer_service.endings import Endings
 from trainer_service.event_streams import EventStreams
 from trainer_service.progress import ProgressBoard
 from trainer_service.queue import TaskQueue
@@ -46,7 +47,8 @@ def train_inline(settings: TrainerSettings, **fields: Any) -> TrainingRecord:
     queue, stores = InlineQueue(), Stores.open(settings)
     board = ProgressBoard(stores.events)
     streams = EventStreams(stores.events, settings.redis_url)
-    trainer = service.Trainer(settings, stores, board, queue, streams)
+    endings = Endings(stores.trainings)
+    trainer = service.Trainer(settings, stores, board, queue, streams, endings)
     record = service.submit_training(trainer, TrainingRequest(**fields), None, new_id())
     queue.run(Worker(settings, stores, board, queue))
     return stores.trainings.get(record.id)

@@ -13,6 +13,7 @@ from shared.pages import add_pages
 from shared.problems import add_problem_handlers
 from shared.requests import Requests
 from trainer_service.celery_app import create_celery
+from trainer_service.endings import Endings
 from trainer_service.endpoints import (
     about,
     architectures,
@@ -23,11 +24,13 @@ from trainer_service.endpoints import (
     reports,
     trainings,
 )
+from trainer_service.endpoints.threads import Threads
 from trainer_service.event_log import connect
 from trainer_service.event_streams import EventStreams
 from trainer_service.metrics import TrainerCollector
 from trainer_service.progress import ProgressBoard
-from trainer_service.queue import QueueView, TaskQueue
+from trainer_service.prompt_queue import PromptQueue
+from trainer_service.queue import QueueView
 from trainer_service.service import Trainer
 from trainer_service.settings import TrainerSettings
 from trainer_service.stores import Stores
@@ -53,9 +56,11 @@ def create_app(settings: TrainerSettings) -> FastAPI:
         settings,
         stores,
         ProgressBoard(stores.events),
-        TaskQueue(create_celery(settings)),
+        PromptQueue(create_celery(settings)),
         EventStreams(stores.events, settings.redis_url),
+        Endings(stores.trainings),
     )
+    app.state.threads = Threads()
     app.state.view = QueueView(connect(settings.redis_url))
     add_problem_handlers(app)
     for module in (trainings, reports, events, datasets, models, architectures, about, health):

@@ -52,8 +52,8 @@ class EventStreams:
                 if not events:
                     if tail.ended:
                         return
+                    tail.require_reading()  # else nothing would ever change
                     await changed.wait()
-                    tail.require_reading()
 
     @property
     def followers(self) -> int:
@@ -63,7 +63,7 @@ class EventStreams:
     @contextmanager
     def _tail(self, training_id: str) -> Iterator["_Tail"]:
         tail = self._tails.get(training_id)
-        if tail is None:
+        if tail is None or tail.has_failed:  # those who follow that one may not have noticed yet
             tail = _Tail(self._events, self._redis_url, training_id)
             self._tails[training_id] = tail
         tail.followers += 1
@@ -73,7 +73,8 @@ class EventStreams:
             tail.followers -= 1
             if tail.followers == 0:
                 tail.task.cancel()
-                del self._tails[training_id]
+                if self._tails.get(training_id) is tail:
+                    del self._tails[training_id]
 
 
 class _Tail:
@@ -98,6 +99,10 @@ class _Tail:
     @property
     def ended(self) -> bool:
         return bool(self._recent) and isinstance(self._recent[-1], ResultEvent)
+
+    @property
+    def has_failed(self) -> bool:
+        return self.task.done() and not self.ended
 
     def require_reading(self) -> None:
         """Raise what ended the task, if it did not end with the result."""

@@ -1,13 +1,12 @@
 """What the trainer API does: plain functions behind the routes."""
 
 import asyncio
-import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from shared.architectures import CATALOGUE, find_architecture
 from shared.documents import reason
@@ -31,6 +30,7 @@ from trainer_service.dataset_images import (
     RejectedPage,
     RejectedQuery,
 )
+from trainer_service.endings import Endings, first
 from trainer_service.event_streams import EventStreams
 from trainer_service.events import EventPage, ResultEvent
 from trainer_service.idempotency import fingerprint
@@ -57,8 +57,6 @@ from trainer_service.settings import TrainerSettings
 from trainer_service.stores import Stores
 from trainer_service.waiting import WaitingTrainings, must_be_read
 
-LOOK_INTERVAL = 0.1
-
 
 @dataclass(frozen=True, slots=True)
 class Trainer:
@@ -69,6 +67,7 @@ class Trainer:
     board: ProgressBoard
     queue: TaskQueue
     streams: EventStreams
+    endings: Endings
 
 
 def submit_dataset(
@@ -259,7 +258,7 @@ async def wait_for_training(
     trainer: Trainer,
     training_id: str,
     seconds: float,
-    pause: Callable[[float], Awaitable[bool]],
+    *reasons: Callable[[], Coroutine[Any, Any, None]],
 ) -> TrainingRecord:
     """Return the record as soon as the training has ended, or after `seconds`.
 
@@ -267,15 +266,13 @@ async def wait_for_training(
         trainer: where.
         training_id: which.
         seconds: the longest to wait.
-        pause: sleeps that long, and returns whether to go on waiting.
+        reasons: each waits for something else that ends the waiting; what it raises is raised.
     """
-    deadline = time.monotonic() + seconds
-    waiting = True
-    while True:
-        record = await asyncio.to_thread(get_training, trainer, training_id)
-        if record.state.ended or not waiting or time.monotonic() >= deadline:
-            return record
-        waiting = await pause(LOOK_INTERVAL)
+    record = await asyncio.to_thread(get_training, trainer, training_id)
+    if record.state.ended or not seconds:
+        return record
+    await first(seconds, trainer.endings.wait(training_id), *(reason() for reason in reasons))
+    return await asyncio.to_thread(get_training, trainer, training_id)
 
 
 def get_events(trainer: Trainer, training_id: str, after: int, limit: int) -> EventPage:

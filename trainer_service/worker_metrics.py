@@ -13,6 +13,7 @@ from typing import Any
 
 from celery.signals import worker_process_init
 
+from shared.addresses import base_url
 from shared.logs import get_logger
 
 VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
@@ -47,4 +48,4 @@ def serve_metrics(host: str, port: int) -> None:
             server.socket.close()
 
     worker_process_init.connect(close_in_child, weak=False)
-    log.info("metrics", url=f"http://{host}:{server.server_port}/metrics")
+    log.info("metrics", url=f"{base_url(host, server.server_port)}/metrics")

@@ -1,6 +1,7 @@
 """Streams of events, followed as they happen: on a real Redis, and without one."""
 
 import asyncio
+import errno
 import time
 from contextlib import aclosing
 
@@ -160,6 +161,32 @@ def test_when_nobody_follows_any_more_nothing_is_read(tmp_path, redis_url):
     assert asyncio.run(story()) == []
 
 
+def test_who_comes_when_reading_has_failed_gets_the_events_all_the_same(tmp_path, url, monkeypatch):
+    _, stores, record = opened(tmp_path, url)
+    streams = EventStreams(stores.events, url)
+    last = stores.events.last
+
+    def fail(_):
+        raise OSError(errno.ESTALE, "Stale file handle")
+
+    async def story():
+        monkeypatch.setattr(stores.events, "last", fail)
+        async with aclosing(streams.follow(record.id, 0)) as early:
+            assert (await anext(early)).id == 1
+            await until_followed()
+            monkeypatch.setattr(stores.events, "last", last)
+            late = asyncio.create_task(collect(streams, record.id))
+            await until_followed()
+            with pytest.raises(OSError, match="Stale"):
+                await asyncio.wait_for(anext(early), 10)
+        assert streams.followers == 1
+        enter(stores, record, State.FAILED)
+        return await asyncio.wait_for(late, 10)
+
+    assert asyncio.run(story()) == [1, 2, 3]
+    assert streams.followers == 0
+
+
 class Api:
     """The API, asked for the events of one training."""
 
@@ -203,6 +230,29 @@ def test_the_stream_of_an_ended_training_is_replayed_and_ends(api):
     assert [number for number, _, _ in got] == [1, 2, 3, 4, 5, 6]
     assert [kind for _, kind, _ in got] == ["state", *["progress"] * 3, "state", "result"]
     assert all(data["id"] == number and data["type"] == kind for number, kind, data in got)
+
+
+@pytest.mark.parametrize(
+    ("accept", "media_type"),
+    [
+        ("application/json", "application/json"),
+        ("application/*", "application/json"),
+        ("application/json, text/plain, */*", "application/json"),
+        ("text/event-stream;q=0.5, application/json", "application/json"),
+        ("text/event-stream, application/json;q=0.5", "text/event-stream"),
+        ("text/event-stream, application/json", "text/event-stream"),
+        ("application/json;q=0", "text/event-stream"),
+        ("text/event-stream;q=0, */*", "application/json"),
+        ("application/json;q=nan, text/event-stream", "text/event-stream"),
+        ("application/jsonlines", "text/event-stream"),
+        ("*/*", "text/event-stream"),
+    ],
+)
+def test_what_a_client_would_rather_have_is_answered(api, accept, media_type):
+    answer = api.get(accept=accept)
+
+    assert answer.headers["content-type"].partition(";")[0] == media_type
+    assert answer.headers["vary"] == "Accept"
 
 
 def test_last_event_id_overrides_the_cursor_and_resumes_after_it(api):

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import Annotated, BinaryIO
 
 from fastapi import APIRouter, Path, Query, Request, Response
-from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import FileResponse
 from starlette.types import Receive, Scope, Send
 
@@ -22,6 +21,7 @@ from trainer_service.endpoints.bodies import ARCHIVE_FIELD, FOLDER_FIELD, parse,
 from trainer_service.endpoints.dependencies import CurrentTrainer, IdempotencyKey
 from trainer_service.endpoints.openapi import body_of
 from trainer_service.endpoints.pages import PageQuery, link_next
+from trainer_service.endpoints.threads import Threads
 from trainer_service.schemas import DatasetPath, DatasetRecord
 
 Sha256 = Annotated[str, Path(pattern="^[0-9a-f]{64}$")]
@@ -67,10 +67,11 @@ async def submit_dataset(
     datasets directory of the trainer's machine.
     The images are read by a worker; follow `Location` until `state` is `ready` or `failed`.
     """
+    threads: Threads = request.app.state.threads
     async with read_body(request, trainer.settings) as body:
         if body.archive is None:
             path = parse(DatasetPath, body.fields).path
-            record = await run_in_threadpool(
+            record = await threads.submit(
                 service.submit_dataset, trainer, None, path, idempotency_key
             )
         elif body.fields:
@@ -79,7 +80,7 @@ async def submit_dataset(
                 f"Received: {', '.join(sorted(body.fields))}"
             )
         else:
-            record = await run_in_threadpool(
+            record = await threads.submit(
                 service.submit_dataset,
                 trainer,
                 body.archive,

@@ -3,6 +3,7 @@
 from typing import Annotated
 
 from fastapi import Depends, Header, Request
+from starlette.requests import ClientDisconnect
 
 from shared.logs import bind
 from trainer_service.service import Trainer
@@ -16,6 +17,17 @@ async def _trainer(request: Request) -> Trainer:
     bind(**{LOGGED[name]: value for name, value in request.path_params.items() if name in LOGGED})
     trainer: Trainer = request.app.state.trainer
     return trainer
+
+
+async def raise_when_left(request: Request) -> None:
+    """Wait until the client of a request without a body has left.
+
+    Raises:
+        ClientDisconnect: it has.
+    """
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+    raise ClientDisconnect
 
 
 CurrentTrainer = Annotated[Trainer, Depends(_trainer)]

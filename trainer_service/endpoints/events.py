@@ -13,6 +13,7 @@ from starlette.types import Receive, Scope, Send
 from shared.problems import responses
 from shared.sending import Sending
 from trainer_service import service
+from trainer_service.endpoints.accept import prefers
 from trainer_service.endpoints.dependencies import CurrentTrainer
 from trainer_service.events import Event, EventPage
 from trainer_service.service import Trainer
@@ -21,6 +22,7 @@ HEARTBEAT_SECONDS = 15
 MAX_LIMIT = 10_000
 #: JSON's readers agree on integers up to here.
 MAX_CURSOR = 2**53
+VARY = {"Vary": "Accept"}
 
 
 class EventQuery(BaseModel):
@@ -71,15 +73,16 @@ async def get_events(
     events that there are so far are answered as a page; ask for the next one with its `after`.
     """
     cursor = query.after if last_event_id is None else last_event_id
-    if "application/json" in accept:
+    if prefers(accept, "application/json", "text/event-stream"):
         page = await run_in_threadpool(
             service.get_events, trainer, training_id, cursor, query.limit
         )
-        return Response(page.model_dump_json(), media_type="application/json")
+        return Response(page.model_dump_json(), media_type="application/json", headers=VARY)
     page = await run_in_threadpool(service.get_events, trainer, training_id, cursor, 1)
     if page.ended and not page.events:
-        return Response(status_code=204)
-    return _Stream(_messages(trainer, training_id, cursor), ping=HEARTBEAT_SECONDS)
+        return Response(status_code=204, headers=VARY)
+    messages = _messages(trainer, training_id, cursor)
+    return _Stream(messages, ping=HEARTBEAT_SECONDS, headers=VARY)
 
 
 class _Stream(EventSourceResponse):

@@ -1,18 +1,24 @@
 """Routes below `/v1/trainings`."""
 
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
-from fastapi.concurrency import run_in_threadpool
 
+from shared.draining import Gate
 from shared.errors import InvalidRequest
 from shared.logs import bind
 from shared.problems import responses
 from trainer_service import service
 from trainer_service.endpoints.bodies import parse, read_body
-from trainer_service.endpoints.dependencies import CurrentTrainer, IdempotencyKey
+from trainer_service.endpoints.dependencies import (
+    CurrentTrainer,
+    IdempotencyKey,
+    raise_when_left,
+)
 from trainer_service.endpoints.openapi import body_of
 from trainer_service.endpoints.pages import PageQuery, link_next
+from trainer_service.endpoints.threads import Threads
 from trainer_service.schemas import TrainingRecord, TrainingRequest
 
 router = APIRouter(prefix="/v1/trainings", tags=["trainings"])
@@ -35,7 +41,8 @@ async def submit_training(
         training = parse(TrainingRequest, body.fields)
         if body.archive is not None and training.dataset is not None:
             raise InvalidRequest("dataset: expected either a dataset or an archive. Received: both")
-        record = await run_in_threadpool(
+        threads: Threads = request.app.state.threads
+        record = await threads.submit(
             service.submit_training,
             trainer,
             training,
@@ -72,7 +79,10 @@ async def get_training(
 
     Sooner if this service ends.
     """
-    return await service.wait_for_training(trainer, training_id, wait, request.app.state.gate.pause)
+    gate: Gate = request.app.state.gate
+    return await service.wait_for_training(
+        trainer, training_id, wait, gate.wait_until_shut, partial(raise_when_left, request)
+    )
 
 
 @router.post("/{training_id}/cancel", status_code=202, responses=responses(404, 409))

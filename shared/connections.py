@@ -1,0 +1,254 @@
+"""Bounds what a connection may cost before a request of it has reached the application.
+
+uvicorn takes headers of any size and for any time, and keeps what a client does not read. All of
+that comes before any key is asked for.
+"""
+
+import fcntl
+import json
+import termios
+import time
+from array import array
+from asyncio import Transport
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from http import HTTPStatus
+from itertools import takewhile
+from typing import Any, NamedTuple
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from shared.logs import get_logger
+
+MOST_HEAD_BYTES = 64 * 2**10
+#: Each costs Python some 150 bytes, however short it is.
+MOST_HEADERS = 200
+#: Requests that a client sends ahead of its answers.
+MOST_AHEAD = 8
+#: A client that still sends gets that long to read why it should not.
+LINGER_SECONDS = 1.0
+
+log = get_logger(__name__)
+
+
+class Refusal(NamedTuple):
+    """What is answered to what is no request that the application could be asked."""
+
+    status: int
+    detail: str
+
+    def answer(self, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+        """Return the whole answer as it goes over the wire."""
+        title = HTTPStatus(self.status).phrase
+        problem = {"type": "about:blank", "title": title, "status": self.status}
+        body = json.dumps(problem | {"detail": self.detail}).encode()
+        lines = [
+            *headers,
+            (b"content-type", b"application/problem+json"),
+            (b"content-length", b"%d" % len(body)),
+            (b"connection", b"close"),
+        ]
+        if self.status == HTTPStatus.SERVICE_UNAVAILABLE:
+            lines.append((b"retry-after", b"1"))
+        head = b"".join(b"%b: %b\r\n" % line for line in lines)
+        return b"%b%b\r\n%b" % (STATUS_LINE[self.status], head, body)
+
+
+LONG_HEAD = Refusal(
+    431,
+    f"The request line and the headers may have {MOST_HEAD_BYTES} bytes and {MOST_HEADERS} lines.",
+)
+LONG_URL = Refusal(414, f"The URL may have {MOST_HEAD_BYTES} bytes.")
+MANY_AHEAD = Refusal(400, f"At most {MOST_AHEAD} requests may wait for their answers.")
+FULL = Refusal(503, "All connections that HEADSTART_MAX_CONNECTIONS allows are in use.")
+
+
+class Lobby:
+    """All connections, and those on which no request is worked on, the longest waiting first.
+
+    Args:
+        most: how many there may be.
+        seconds: how long a client may take for its headers, or read nothing of its answer.
+        clock: seconds that only grow.
+    """
+
+    def __init__(
+        self, most: int, seconds: float, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.seconds = seconds
+        self._most = most
+        self._clock = clock
+        self._all: set[Connection] = set()
+        self._waiting: dict[Connection, float] = {}
+
+    def admit(self, connection: "Connection") -> bool:
+        """Take in a new connection, if need be in place of the one that has waited longest."""
+        if len(self._all) >= self._most and not self._make_room():
+            return False
+        self._all.add(connection)
+        self.enter(connection)
+        return True
+
+    def enter(self, connection: "Connection") -> None:
+        """Begin to wait for the headers of a request."""
+        self._waiting.pop(connection, None)
+        self._waiting[connection] = self._clock()
+
+    def leave(self, connection: "Connection") -> None:
+        self._waiting.pop(connection, None)
+
+    def forget(self, connection: "Connection") -> None:
+        self._all.discard(connection)
+        self.leave(connection)
+
+    def tidy(self) -> None:
+        """Let go of silent clients; to be called several times a second."""
+        now = self._clock()
+        entered = takewhile(lambda item: now - item[1] > self.seconds, self._waiting.items())
+        for connection in [connection for connection, _ in entered]:
+            self.leave(connection)
+            connection.end_waiting()
+        for connection in list(self._all):
+            if connection.unread_for(now) > self.seconds:
+                connection.transport.abort()
+
+    def _make_room(self) -> bool:
+        """Close a connection that nobody misses: nothing is asked on it, and nothing unsent."""
+        for connection in self._waiting:
+            if not connection.transport.get_write_buffer_size():
+                connection.transport.abort()
+                self.forget(connection)
+                return True
+        return False
+
+
+class Connection(HttpToolsProtocol):
+    """A connection of a client; uvicorn's own, within bounds."""
+
+    def __init__(self, lobby: Lobby, **given_by_uvicorn: Any) -> None:
+        super().__init__(**given_by_uvicorn)
+        self._lobby = lobby
+        self._in_head = False
+        self._head_bytes = 0
+        self._head_lines = 0
+        # The parser gathers a header, and skips what means nothing, without a word.
+        self._bytes_without_a_word = 0
+        self._refusal: Refusal | None = None
+        self._deaf = False
+        self._unread = 0
+        self._read_at = time.monotonic()
+
+    def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        if not self._lobby.admit(self):
+            self._deaf = True
+            transport.write(FULL.answer(self.server_state.default_headers))
+            transport.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._lobby.forget(self)
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self._deaf:
+            return
+        self._bytes_without_a_word += len(data)
+        super().data_received(data)
+        if self._bytes_without_a_word > MOST_HEAD_BYTES and not self._deaf:
+            self._refuse(LONG_HEAD)
+
+    def on_message_begin(self) -> None:
+        if len(self.pipeline) >= MOST_AHEAD:
+            self._give_up(MANY_AHEAD)
+        self._in_head = True
+        self._bytes_without_a_word = self._head_bytes = self._head_lines = 0
+        super().on_message_begin()
+
+    def on_url(self, url: bytes) -> None:
+        self._bytes_without_a_word = 0
+        self._head_bytes += len(url)
+        if self._head_bytes > MOST_HEAD_BYTES:
+            self._give_up(LONG_URL)
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._bytes_without_a_word = 0
+        self._head_bytes += len(name) + len(value)
+        self._head_lines += 1
+        if self._head_bytes > MOST_HEAD_BYTES or self._head_lines > MOST_HEADERS:
+            self._give_up(LONG_HEAD)
+        if self._in_head:  # else it is a trailer, which must not pass for a header
+            super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        self._in_head = False
+        self._bytes_without_a_word = self._head_bytes = self._head_lines = 0
+        super().on_headers_complete()
+        self._lobby.leave(self)
+
+    def on_body(self, body: bytes) -> None:
+        self._bytes_without_a_word = 0
+        super().on_body(body)
+
+    def on_response_complete(self) -> None:
+        is_last = not self.pipeline
+        super().on_response_complete()
+        if is_last:
+            self._lobby.enter(self)
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what the parser, or a callback here, has given up on; uvicorn calls this."""
+        self._refuse(self._refusal or Refusal(400, msg))
+
+    def end_waiting(self) -> None:
+        """Let go of a client that has taken too long for its headers."""
+        if self._in_head and not self._deaf:
+            seconds = f"HEADSTART_SILENCE_SECONDS={self._lobby.seconds:g}"
+            self._refuse(Refusal(408, f"The headers of the request did not end within {seconds}."))
+        else:
+            self.transport.close()
+
+    def unread_for(self, now: float) -> float:
+        """Return for how many seconds the client has read nothing of what there is for it."""
+        waiting = self.transport.get_write_buffer_size()
+        # The kernel takes no more before much of what it has is gone, so that has to be looked at.
+        unread = waiting + _unread_in_kernel(self.transport) if waiting else 0
+        if waiting == 0 or unread < self._unread:
+            self._read_at = now
+        self._unread = unread
+        return now - self._read_at
+
+    def _give_up(self, refusal: Refusal) -> None:
+        """End a callback of the parser, and with it the parsing."""
+        self._refusal = refusal
+        raise ValueError(refusal.detail)
+
+    def _refuse(self, refusal: Refusal) -> None:
+        """Listen no more; answer, unless an earlier request has to be answered first."""
+        self._deaf = True
+        asked = self.cycle
+        if asked is None or asked.response_complete:
+            self._answer(refusal)
+        elif self._in_head or not asked.more_body:
+            asked.keep_alive = False  # its answer is the last one
+        elif asked.response_started or self.pipeline:
+            self.transport.abort()
+        else:
+            asked.disconnected = True
+            asked.message_event.set()
+            self._answer(refusal)
+
+    def _answer(self, refusal: Refusal) -> None:
+        log.info("refused", status=refusal.status, reason=refusal.detail, client=self.client)
+        if not self.transport.is_closing():
+            self.transport.write(refusal.answer(self.server_state.default_headers))
+            self.transport.write_eof()
+            self.loop.call_later(LINGER_SECONDS, self.transport.abort)
+
+
+def _unread_in_kernel(transport: Transport) -> int:
+    """Return how many bytes were sent that the other side has not taken."""
+    answer = array("i", [0])
+    with suppress(OSError):  # it was closed just now
+        fcntl.ioctl(transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, answer)
+    return answer[0]
