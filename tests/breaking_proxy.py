@@ -36,7 +36,7 @@ class BreakingProxy:
     Attributes:
         answers: so many POSTs are received and answered, but the answer is lost.
         uploads: so many POSTs are lost in the middle.
-        refuses: connections end at once while it is set, as if nothing were there.
+        refuses: every connection ends while it is set, as if nothing were there.
         posts: how many POSTs have come.
     """
 
@@ -83,6 +83,8 @@ class _Connection:
             begins = data.startswith(b"POST ")
             self._is_post = begins or (self._is_post and not data.startswith(b"GET "))
             self._proxy.posts += begins
+            if self._proxy.refuses:
+                return
             self._server.sendall(data)
             if self._is_post and self._proxy.uploads:
                 self._proxy.uploads -= 1

@@ -1,5 +1,6 @@
 /* All trainings, to look at or to compare. */
 
+import { pause, persist } from "../lib/again.js";
 import { get } from "../lib/api.js";
 import { h, put } from "../../web/dom.js";
 import { count, duration, percent, when } from "../lib/format.js";
@@ -25,16 +26,15 @@ export async function trainings({ root, signal }) {
   };
   const body = h("tbody", {});
   const table = h("div", { class: "scroll" }, h("table", { class: "records" }, h("thead", {}, h("tr", {}, Object.keys(HEADS).map(head))), body));
-  const status = h("div", {});
+  const [status, trouble] = [h("div", {}), h("div", {})];
   root.append(h("section", { class: "card" },
-    h("div", { class: "row between" }, h("h2", {}, "Trainings"), compare), status, table));
+    h("div", { class: "row between" }, h("h2", {}, "Trainings"), compare), trouble, status, table));
   for (;;) {
-    const records = await get("v1/trainings", signal);
+    const records = await persist(() => get("v1/trainings", signal), trouble, signal);
     if (!records.length) return put(status, h("p", { class: "muted" }, "None yet. ", h("a", { href: "#/" }, "Start the first one.")));
     update(body, records, chosen, toggle);
     if (records.every(({ state }) => ENDED.includes(state))) return undefined;
-    await new Promise((resolve) => setTimeout(resolve, LOOK_MILLISECONDS));
-    if (signal.aborted) return undefined;
+    await pause(LOOK_MILLISECONDS, signal);
   }
 }
 
