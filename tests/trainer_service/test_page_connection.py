@@ -161,6 +161,32 @@ def test_an_upload_that_waits_to_be_sent_again_is_stopped(page, proxy, stores, t
     assert stores.datasets.list() == []
 
 
+def test_a_file_that_is_gone_when_it_is_sent_again_is_named(page, proxy, tmp_path):
+    (tmp_path / "pets.zip").write_bytes(archive())
+    page.goto("/")
+    proxy.uploads = 100
+    page.set_input_files("#archive", tmp_path / "pets.zip")
+    expect(page.get_by_text("Trying again")).to_be_visible()
+    (tmp_path / "pets.zip").unlink()
+
+    expect(page.get_by_role("alert")).to_have_text(
+        "pets.zip can't be read, or has changed since it was chosen.", timeout=SECONDS
+    )
+
+
+def test_a_dropped_folder_that_can_not_be_listed_is_named(page):
+    page.goto("/")
+    said = page.evaluate("""async () => {
+        const { dropped } = await import("/web/dropped.js");
+        const readEntries = (_, fail) => fail(new DOMException("what it is like"));
+        const createReader = () => ({ readEntries });
+        const entry = { isFile: false, fullPath: "/pets/bird", createReader };
+        const transfer = { files: [], items: [{ webkitGetAsEntry: () => entry }] };
+        return dropped(transfer).catch((error) => error.message);
+    }""")
+    assert said == "pets/bird can't be read."
+
+
 def test_a_training_whose_answer_is_lost_is_started_once(page, proxy, stores, training):
     stores.datasets.update(training["dataset"]["id"], read)
     stores.trainings.delete(training["id"])

@@ -2,6 +2,7 @@
 
 import { authorized, signIn } from "../../web/session.js";
 import { once } from "./again.js";
+import { unreadable } from "./files.js";
 
 /** What the API, or, with status 0, the network answered instead: `message` is meant for people. */
 export class ApiError extends Error {
@@ -54,11 +55,18 @@ function send(path, form, headers, onProgress, signal) {
       else if (request.status === 401) signIn().then(() => send(path, form, headers, onProgress, signal)).then(resolve, reject);
       else reject(problem(request.status, body, request.getResponseHeader("Retry-After")));
     });
-    request.addEventListener("error", () => reject(new ApiError("The upload was interrupted. " + UNREACHABLE)));
+    request.addEventListener("error", () => interruption(form).then(reject));
     request.addEventListener("abort", () => reject(new DOMException("cancelled", "AbortError")));
     signal?.addEventListener("abort", () => request.abort());
     request.send(form);
   });
+}
+
+/** Why an upload was interrupted: the browser does not tell a lost file from a lost connection. */
+async function interruption(form) {
+  const file = await unreadable(form);
+  if (file) return new Error(`${file.name} can't be read, or has changed since it was chosen.`);
+  return new ApiError("The upload was interrupted. " + UNREACHABLE);
 }
 
 /** A small copy of a picture: a few kilobytes. */
