@@ -103,12 +103,19 @@ def _submit(  # noqa: PLR0913, PLR0917 - where, with what, and what
     fields: Fields,
     console: Console,
 ) -> Record:
-    for path in upload.left_out[:NAMED_FILES] if upload else ():
-        note(f"left out: {path}")
+    if upload is not None:
+        _tell_left_out(upload.left_out)
     with trainer_at(url, api_key) as trainer:
         if upload is not None:
             return submit_upload(trainer, upload, fields, console)
         return submit_dataset(trainer, dataset or "", fields)
+
+
+def _tell_left_out(paths: list[str]) -> None:
+    for path in paths[:NAMED_FILES]:
+        note(f"left out: {path}")
+    if len(paths) > NAMED_FILES:
+        note(f"left out: {len(paths) - NAMED_FILES} more")
 
 
 def _follow(url: str, api_key: str | None, record: Record, console: Console) -> Record:

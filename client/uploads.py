@@ -72,13 +72,15 @@ def _open_file(source: Path) -> Upload:
 def _open_folder(source: Path) -> Upload:
     found = list(_files(source))
     files = [path for path, problem in found if not problem]
+    left_out = [f"{path}: {problem}" for path, problem in found if problem]
     if not files:
-        raise ClientError(f"There are no files in {source}.")
+        others = f"; of what can't be sent the first is {left_out[0]}" if left_out else ""
+        raise ClientError(f"There are no files in {source}{others}.")
     length = sum(path.stat().st_size for path in files)
     name = f"{source.absolute().name or 'folder'}.tar"
     upload = Upload(name, length, lambda: _tar(source, files))
     upload.sample = next((path for path in files if path.suffix.lower() in IMAGES), None)
-    upload.left_out = [f"{path}: {problem}" for path, problem in found if problem]
+    upload.left_out = left_out
     return upload
 
 

@@ -176,10 +176,20 @@ def test_a_folder_that_may_not_be_read_is_named_and_nothing_is_sent(labels, mode
 
 
 def test_what_is_left_out_is_told(labels):
-    (labels / "dog").symlink_to(labels / "cat")
+    for number in range(12):
+        (labels / f"dog{number:02}").symlink_to(labels / "cat")
     done = CliRunner().invoke(app, ["train", str(labels), "--trainer", "http://127.0.0.1:1"])
+    lines = done.stderr.splitlines()
 
-    assert done.stderr.startswith(f"left out: {labels / 'dog'}: a link to a folder\n")
+    assert lines[0] == f"left out: {labels / 'dog00'}: a link to a folder"
+    assert lines[10] == "left out: 2 more"
+    assert len(lines) == 12
+
+
+def test_a_folder_of_links_is_no_empty_one(tmp_path):
+    (tmp_path / "cat").symlink_to("/")
+    with pytest.raises(ClientError, match=r"the first is .*/cat: a link to a folder\.$"):
+        open_upload(tmp_path)
 
 
 def test_a_disk_that_fails_is_told_with_the_file(folder, monkeypatch):
