@@ -16,6 +16,7 @@ from launcher.services import running_services
 from launcher.supervisor import supervise
 from predictor_service.settings import PredictorSettings
 from shared.serving import describe, fail
+from shared.start import require_writable
 from trainer_service.settings import TrainerSettings
 
 
@@ -26,6 +27,7 @@ def main() -> int:
     try:
         trainer, predictor = TrainerSettings(), PredictorSettings()
         directory = _directory(trainer)
+        require_writable(directory)
         if arguments.command == "demo":
             demo(trainer, predictor, directory, arguments.data, arguments.architecture)
         else:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Self
 
 from launcher import guard
+from launcher.errors import LaunchError
 
 STOP_SECONDS = 10
 #: So much of the end of a log is looked at for the last lines in it.
@@ -74,8 +75,15 @@ class Process:
 
     @contextmanager
     def running(self) -> Iterator[Self]:
-        """Start it, and stop whichever process of it runs at the end."""
-        self.log.write_bytes(b"")
+        """Start it, and stop whichever process of it runs at the end.
+
+        Raises:
+            LaunchError: its log can't be written.
+        """
+        try:
+            self.log.write_bytes(b"")
+        except OSError as error:
+            raise LaunchError(f"{self.log} can't be written: {error.strerror}.") from None
         self.start()
         try:
             yield self

@@ -16,17 +16,30 @@ PROCESSES = ("trainer_service", "predictor_service", "trainer_service.worker")
 SECRET = "geheim"
 
 
-def run(module, **settings):
+def run(*module, **settings):
     environment = {name: value for name, value in os.environ.items() if "HEADSTART" not in name}
     ports = {"HEADSTART_TRAINER_PORT": "0", "HEADSTART_PREDICTOR_PORT": "0"}
     return subprocess.run(
-        [sys.executable, "-m", module],
+        [sys.executable, "-m", *module],
         check=False,
         cwd=Path(__file__).parents[1],
         env={**environment, **ports, **settings},
         capture_output=True,
         text=True,
         timeout=60,
+    )
+
+
+@pytest.mark.parametrize("command", ["up", "demo"])
+def test_a_launcher_that_can_not_write_is_one_sentence(tmp_path, command):
+    store = tmp_path / "store"
+    store.write_text("")
+    done = run("launcher", command, HEADSTART_STORE=str(store))
+
+    assert done.returncode == 1
+    assert done.stderr == (
+        "HEADSTART_STORE: expected a directory that can be written: File exists. "
+        f"Received: {str(store)!r}\n"
     )
 
 

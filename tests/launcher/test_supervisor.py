@@ -118,6 +118,13 @@ def test_what_can_not_be_started_is_tried_again(start, capsys):
     assert capsys.readouterr().err.count("can't be started; it is started again in") == 2
 
 
+def test_a_log_that_can_not_be_written_is_told(tmp_path, guarded):
+    (tmp_path / "redis.log").mkdir()
+    process = Process(["true"], {}, tmp_path / "redis.log", guarded)
+    with pytest.raises(LaunchError, match=r"redis\.log can't be written: Is a directory"):
+        process.running().__enter__()
+
+
 def test_children_of_what_died_go_before_it_is_started_again(start, tmp_path):
     """As those of a Celery worker, which would go on with the same work."""
     process = start(f"sleep 60 & echo $! > {tmp_path / 'child'}; wait")
