@@ -22,7 +22,7 @@ from client.options import (
 from client.prediction import predict
 from client.printing import print_models, print_predictions, print_trainings
 from client.service import Service, predictor_at, trainer_at
-from client.terminal import errors_in_words, open_console, print_json
+from client.terminal import errors_in_words, note, open_console, print_json, say
 from client.train import train_command
 
 app = typer.Typer(
@@ -121,7 +121,7 @@ def _ask(trainer: Service, training_id: str, what: str, said: str, *, as_json: b
     if as_json:
         print_json(record)
     else:
-        typer.echo(f"Training {record['id']} {said}.")
+        say(f"Training {record['id']} {said}.")
 
 
 def _serving(url: str, api_key: str | None) -> dict[str, int | None]:
@@ -130,6 +130,6 @@ def _serving(url: str, api_key: str | None) -> dict[str, int | None]:
         with predictor_at(url, api_key) as predictor:
             models = predictor.get("/v1/models")["models"]
     except ClientError as error:
-        typer.echo(str(error), err=True)
+        note(error)
         return {}
     return {model["name"]: model["version"] for model in models}

@@ -8,10 +8,11 @@ from urllib.parse import quote
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from client.service import Record
+from client.terminal import plain, printable
 
 #: So many rejected files are named; `GET /v1/datasets/{id}/rejected` has them all.
 NAMED_FILES = 10
@@ -28,20 +29,23 @@ def print_result(record: Record, console: Console) -> None:
     )
     for image in dataset["rejected"][:NAMED_FILES]:
         line = f"  {image['name']}: {image['verdict']}. {image['detail']}"
-        console.print(escape(line), soft_wrap=True)
+        console.print(plain(line), soft_wrap=True)
     if "per_class" in metrics["test"]:  # which with many labels is in the report alone
         console.print(_labels(metrics["test"]["per_class"]))
-    console.print(
+    line = (
         f"Test accuracy {metrics['test']['accuracy']:.4f} on {metrics['test']['images']} images, "
-        f"published as {record['model']} version {record['version']}.",
-        soft_wrap=True,
+        f"published as {record['model']} version {record['version']}."
     )
+    console.print(plain(line), soft_wrap=True)
 
 
 def curl_line(predictor: str, model: str, picture: Path | None, *, with_key: bool = False) -> str:
     """Return a command that predicts a picture with the model; a key is named, never printed."""
     url = f"{predictor}/v1/predict?model={quote(model)}"
-    path = str(picture.absolute()) if picture else "picture.jpg"
+    path = str(picture.absolute()) if picture else ""
+    # What has to be shown as escapes is no name that could be copied.
+    if not path or path != printable(path):
+        path = "picture.jpg"
     if any(character in path for character in ',;"\\'):
         # Such names curl takes in quotes only.
         path = '"' + path.replace("\\", "\\\\").replace('"', '\\"') + '"'
@@ -52,7 +56,7 @@ def curl_line(predictor: str, model: str, picture: Path | None, *, with_key: boo
 def print_predictions(predictions: list[Record], console: Console) -> None:
     table = Table("picture", "label", "probability", "next")
     for prediction in predictions:
-        table.add_row(*_prediction(prediction))
+        add_row(table, *_prediction(prediction))
     console.print(table)
 
 
@@ -64,11 +68,11 @@ def print_models(models: list[Record], serving: dict[str, int | None], console: 
         pinned = " (pinned)" if model["pinned"] else ""
         served = f"{serving.get(model['name']) or '-'}{pinned}"
         version, *facts = _newest(model)
-        table.add_row(escape(model["name"]), version, served, *facts)
+        add_row(table, model["name"], version, served, *facts)
     console.print(table)
     for model in models:
         for fault in _faults(model):
-            console.print(escape(fault), style="red", highlight=False, soft_wrap=True)
+            console.print(plain(fault, "red"), soft_wrap=True)
 
 
 def print_trainings(trainings: list[Record], console: Console) -> None:
@@ -76,9 +80,10 @@ def print_trainings(trainings: list[Record], console: Console) -> None:
     table.columns[0].no_wrap = True
     for record in trainings:
         version = f" {record['version']}" if record["version"] else ""
-        table.add_row(
+        add_row(
+            table,
             record["id"],
-            escape(record["model"]) + version,
+            f"{record['model']}{version}",
             record["architecture"],
             _state(record),
             _accuracy(record["metrics"]),
@@ -113,20 +118,24 @@ def _labels(per_class: dict[str, Any]) -> Table:
     table = Table("label", "precision", "recall", "F1", "test images")
     for label, values in per_class.items():
         scores = (f"{values[name]:.3f}" for name in ("precision", "recall", "f1"))
-        table.add_row(escape(label), *scores, str(values["support"]))
+        add_row(table, label, *scores, values["support"])
     return table
 
 
-def _prediction(prediction: Record) -> list[str]:
-    picture = escape(prediction["file"])
+def add_row(table: Table, *cells: object) -> None:
+    """Add a row of what services or files have said, which is never markup."""
+    table.add_row(*(cell if isinstance(cell, Text) else plain(cell) for cell in cells))
+
+
+def _prediction(prediction: Record) -> list[object]:
     if "error" in prediction:
-        return [picture, f"[red]{escape(prediction['error']['detail'])}[/]", "", ""]
+        return [prediction["file"], plain(prediction["error"]["detail"], "red"), "", ""]
     others = (f"{item['label']} {item['probability']:.3f}" for item in prediction["top"][1:])
     return [
-        picture,
-        escape(prediction["label"]),
+        prediction["file"],
+        prediction["label"],
         f"{prediction['probability']:.3f}",
-        escape(", ".join(others)),
+        ", ".join(others),
     ]
 
 

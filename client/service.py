@@ -12,6 +12,9 @@ from client.errors import ClientError, Unavailable, Unreachable
 #: Heartbeats come every 15 seconds; whoever is silent for longer is gone.
 TIMEOUT = httpx.Timeout(60, connect=5)
 
+#: In what httpx says of a connection that was closed; else what came was no HTTP.
+ENDED_EARLY = ("disconnected", "closed connection")
+
 #: Said when a key is missing or wrong.
 ADVICE = "set HEADSTART_API_KEY, or give --api-key, to one that is valid."
 
@@ -60,7 +63,20 @@ class Service:
             ClientError: the answer is an error, or none that this service would give.
         """
         with self.errors_in_words():
-            return self._json_of(self.http.request(method, path, **options))
+            answer = self.http.request(method, path, **options)
+        return self.json_of(answer)
+
+    def json_of(self, answer: httpx.Response) -> Any:
+        """Return the JSON of an answer.
+
+        Raises:
+            ClientError: it is an error, or none that this service would give.
+        """
+        self.require_success(answer)
+        try:
+            return answer.json()
+        except ValueError:
+            raise self._stranger() from None
 
     def list(self, path: str) -> list[Record]:
         """Return the records that a path lists, page after page."""
@@ -75,7 +91,7 @@ class Service:
         """Return the records of a page, and where the next one is, if there is one."""
         with self.errors_in_words():
             answer = self.http.request("GET", url)
-            page = self._json_of(answer)
+        page = self.json_of(answer)
         if not isinstance(page, list):
             raise self._stranger()
         following = answer.links.get("next", {}).get("url")
@@ -83,13 +99,6 @@ class Service:
             return page, None
         # Of the same service, whatever it says: the key is sent along.
         return page, str(answer.url.copy_with(query=httpx.URL(following).query))
-
-    def _json_of(self, answer: httpx.Response) -> Any:
-        self.require_success(answer)
-        try:
-            return answer.json()
-        except ValueError:
-            raise self._stranger() from None
 
     def require_success(self, answer: httpx.Response) -> None:
         """Raise what an answer says is wrong."""
@@ -116,9 +125,9 @@ class Service:
                 f"{self._setting}: expected an address like http://127.0.0.1:8000. "
                 f"Received: {self.url!r}"
             ) from None
-        except httpx.RemoteProtocolError:
-            raise self._stranger() from None
         except httpx.TransportError as error:
+            if isinstance(error, httpx.RemoteProtocolError) and not has_broken(error):
+                raise self._stranger() from None
             reason = str(error) or type(error).__name__
             raise Unreachable(
                 f"The {self.name} at {self.url} can't be reached: {reason}. {self._advice()}"
@@ -131,6 +140,13 @@ class Service:
 
     def _advice(self) -> str:
         return f"{self._setting} says where it is."
+
+
+def has_broken(error: httpx.TransportError) -> bool:
+    """Tell whether the connection broke, or could not be made."""
+    if isinstance(error, httpx.RemoteProtocolError):
+        return any(words in str(error) for words in ENDED_EARLY)
+    return isinstance(error, httpx.NetworkError | httpx.TimeoutException)
 
 
 def trainer_at(url: str, api_key: str | None = None) -> Service:

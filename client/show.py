@@ -6,7 +6,6 @@ from contextlib import contextmanager
 
 from rich.console import Console
 from rich.filesize import decimal
-from rich.markup import escape
 from rich.progress import (
     BarColumn,
     DownloadColumn,
@@ -17,6 +16,7 @@ from rich.progress import (
 )
 
 from client.service import Record
+from client.terminal import plain
 
 #: Without a terminal there is a line at most this often.
 LINE_SECONDS = 2.0
@@ -43,9 +43,9 @@ def shown(console: Console) -> Iterator[Show]:
 
 @contextmanager
 def upload_shown(console: Console, name: str, length: int) -> Iterator[Callable[[int], None]]:
-    """Yield what the number of bytes sent is to be passed to, each time that some are."""
+    """Yield what is to be told how many bytes have been sent, each time that there are more."""
     if not console.is_terminal:
-        console.print(escape(f"uploading {name}, {decimal(length)}"), highlight=False)
+        console.print(plain(f"uploading {name}, {decimal(length)}"), soft_wrap=True)
         yield lambda _: None
         return
     with Progress(
@@ -56,7 +56,7 @@ def upload_shown(console: Console, name: str, length: int) -> Iterator[Callable[
         console=console,
     ) as bars:
         task = bars.add_task("uploading", total=length)
-        yield lambda sent: bars.advance(task, sent)
+        yield lambda sent: bars.update(task, completed=sent)
 
 
 class Bars:
@@ -80,7 +80,7 @@ class Bars:
                 self._update("head", event["epoch"], event["epochs"])
                 self._tell("head", losses(event))
             case "warning":
-                self._bars.console.print(f"[yellow]Warning:[/] {escape(event['detail'])}")
+                self._bars.console.print(plain("Warning:", "yellow"), plain(event["detail"]))
 
     def _enter(self, state: str) -> None:
         if state not in ENDS and state not in self._tasks:
@@ -142,7 +142,7 @@ class Lines:
         self._print(f"{phase:<11} {' '.join(news.split())}".rstrip())
 
     def _print(self, line: str) -> None:
-        self._console.print(escape(line), highlight=False, soft_wrap=True)
+        self._console.print(plain(line), soft_wrap=True)
 
 
 def speed(progress: Record) -> str:

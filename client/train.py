@@ -8,9 +8,9 @@ from rich.console import Console
 from client import options
 from client.errors import ClientError
 from client.options import PREDICTOR, TRAINER
-from client.printing import curl_line, print_result
+from client.printing import NAMED_FILES, curl_line, print_result
 from client.service import Record, predictor_at, trainer_at
-from client.terminal import errors_in_words, open_console, print_json
+from client.terminal import errors_in_words, note, open_console, plain, print_json, say
 from client.training import (
     Fields,
     follow,
@@ -81,7 +81,7 @@ def train_command(  # noqa: PLR0913 - each is an option
     if as_json:
         print_json(record)
     elif detach:
-        console.print(f"Training {record['id']} is {record['state']}.", highlight=False)
+        say(f"Training {record['id']} is {record['state']}.")
     else:
         sample = upload.sample if upload else None
         _print_outcome(predictor_url, api_key, record, sample, console)
@@ -103,10 +103,19 @@ def _submit(  # noqa: PLR0913, PLR0917 - where, with what, and what
     fields: Fields,
     console: Console,
 ) -> Record:
+    if upload is not None:
+        _tell_left_out(upload.left_out)
     with trainer_at(url, api_key) as trainer:
         if upload is not None:
             return submit_upload(trainer, upload, fields, console)
         return submit_dataset(trainer, dataset or "", fields)
+
+
+def _tell_left_out(paths: list[str]) -> None:
+    for path in paths[:NAMED_FILES]:
+        note(f"left out: {path}")
+    if len(paths) > NAMED_FILES:
+        note(f"left out: {len(paths) - NAMED_FILES} more")
 
 
 def _follow(url: str, api_key: str | None, record: Record, console: Console) -> Record:
@@ -114,7 +123,7 @@ def _follow(url: str, api_key: str | None, record: Record, console: Console) -> 
         with trainer_at(url, api_key) as trainer:
             return follow(trainer, record["id"], console)
     except KeyboardInterrupt:
-        typer.echo(f"It goes on; `headstart cancel {record['id']}` would end it.", err=True)
+        note(f"It goes on; `headstart cancel {record['id']}` would end it.")
         raise
 
 
@@ -125,9 +134,10 @@ def _print_outcome(
     try:
         with predictor_at(url, api_key) as predictor:
             ready = served(predictor, record, SERVED_SECONDS)
-        note = "Try it:" if ready else f"The predictor at {url} serves another version. Once not:"
+        other = f"The predictor at {url} serves another version. Once not:"
+        advice = "Try it:" if ready else other
     except ClientError as error:
-        note = f"{error} Once it answers:"
-    console.print(note, highlight=False)
+        advice = f"{error} Once it answers:"
+    console.print(plain(advice))
     # A line of its own, unbroken, to be copied.
-    typer.echo(curl_line(url, record["model"], sample, with_key=bool(api_key)))
+    say(curl_line(url, record["model"], sample, with_key=bool(api_key)))

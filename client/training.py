@@ -10,6 +10,7 @@ from rich.console import Console
 
 from client.errors import ClientError
 from client.follow import events_of
+from client.once import TRIES, post_once
 from client.service import Record, Service
 from client.show import shown, upload_shown
 from client.uploads import Upload
@@ -27,8 +28,7 @@ def given(**fields: Any) -> Fields:
 
 def submit_dataset(trainer: Service, dataset: str, fields: Fields) -> Record:
     """Post a training on a dataset that the trainer has: an id, or a path on its machine."""
-    record: Record = trainer.post("/v1/trainings", json={"dataset": dataset, **fields})
-    return record
+    return post_once(trainer, "/v1/trainings", json={"dataset": dataset, **fields})
 
 
 def submit_upload(trainer: Service, upload: Upload, fields: Fields, console: Console) -> Record:
@@ -38,9 +38,9 @@ def submit_upload(trainer: Service, upload: Upload, fields: Fields, console: Con
         for name, value in fields.items()
     }
     files: Any = {"archive": (upload.name, upload, "application/octet-stream")}
+    tries = TRIES if upload.repeatable else 1
     with upload_shown(console, upload.name, upload.bytes) as upload.sent:
-        record: Record = trainer.post("/v1/trainings", data=form, files=files)
-    return record
+        return post_once(trainer, "/v1/trainings", tries, data=form, files=files)
 
 
 def follow(trainer: Service, training_id: str, console: Console) -> Record:

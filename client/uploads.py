@@ -3,7 +3,9 @@
 import os
 import tarfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from client.errors import ClientError
 
@@ -12,23 +14,32 @@ IMAGES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"}
 
 
 class Upload:
-    """A file to be sent, which may not exist as one.
+    """A file to be sent, which may not exist as one; it can be sent again.
 
     Attributes:
         name: what the trainer is told that the file is called.
         bytes: its length.
         sample: an image that can be predicted later, if one is known.
+        left_out: what lies in the folder and is not sent, and why.
+        repeatable: whether it can be sent again; what comes through a pipe can't.
+        sent: is told how many bytes have been read since it was last sent from the beginning.
     """
 
-    def __init__(
-        self, name: str, length: int, chunks: Iterator[bytes], sample: Path | None
-    ) -> None:
+    def __init__(self, name: str, length: int, chunks: Callable[[], Iterator[bytes]]) -> None:
         self.name = name
         self.bytes = length
-        self.sample = sample
+        self.sample: Path | None = None
+        self.left_out: list[str] = []
+        self.repeatable = True
         self.sent: Callable[[int], None] = lambda _: None
+        self._chunks = chunks
+        self.seek(0)
+
+    def seek(self, _: int) -> None:
+        """Go to the beginning, as httpx does whenever it sends a file; there is no other place."""
         # An empty piece would be taken for the end.
-        self._chunks = filter(None, chunks)
+        self._left = filter(None, self._chunks())
+        self._read = 0
 
     def read(self, _: int = -1) -> bytes:
         """Return the next piece, which is empty at the end: this is all that httpx asks of a file.
@@ -36,11 +47,9 @@ class Upload:
         Raises:
             ClientError: a file can't be read, or changed meanwhile.
         """
-        try:
-            chunk = next(self._chunks, b"")
-        except OSError as error:
-            raise ClientError(f"{error.filename} can't be read: {error.strerror}.") from None
-        self.sent(len(chunk))
+        chunk = next(self._left, b"")
+        self._read += len(chunk)
+        self.sent(self._read)
         return chunk
 
 
@@ -48,47 +57,93 @@ def open_upload(source: Path) -> Upload:
     """Return what to send for an archive, or for a folder: a tar of it, made while it is sent.
 
     Raises:
-        ClientError: there is nothing to send.
+        ClientError: there is nothing to send, or a folder or a file can't be looked into.
     """
-    if not source.is_dir():
-        return Upload(source.name, source.stat().st_size, _read(source), None)
-    files = list(_files(source))
+    with _faults_in_words(source):
+        return _open_folder(source) if source.is_dir() else _open_file(source)
+
+
+def _open_file(source: Path) -> Upload:
+    upload = Upload(source.name, source.stat().st_size, lambda: _read(source))
+    upload.repeatable = source.is_file()
+    return upload
+
+
+def _open_folder(source: Path) -> Upload:
+    found = list(_files(source))
+    files = [path for path, problem in found if not problem]
+    left_out = [f"{path}: {problem}" for path, problem in found if problem]
     if not files:
-        raise ClientError(f"There are no files in {source}.")
-    sample = next((path for path in files if path.suffix.lower() in IMAGES), None)
+        others = f"; of what can't be sent the first is {left_out[0]}" if left_out else ""
+        raise ClientError(f"There are no files in {source}{others}.")
     length = sum(path.stat().st_size for path in files)
     name = f"{source.absolute().name or 'folder'}.tar"
-    return Upload(name, length, _tar(source, files), sample)
+    upload = Upload(name, length, lambda: _tar(source, files))
+    upload.sample = next((path for path in files if path.suffix.lower() in IMAGES), None)
+    upload.left_out = left_out
+    return upload
 
 
-def _files(folder: Path) -> Iterator[Path]:
-    """Yield the files below a folder in order, but none that are hidden."""
-    for directory, folders, names in os.walk(folder):
+@contextmanager
+def _faults_in_words(path: Path) -> Iterator[None]:
+    """Say what can't be read: what the error names, or `path` as errors of reading name nothing."""
+    try:
+        yield
+    except OSError as error:
+        name = error.filename or path
+        raise ClientError(f"{name} can't be read: {error.strerror}.") from None
+
+
+def _files(folder: Path) -> Iterator[tuple[Path, str]]:
+    """Yield the files below a folder in order, but none that are hidden; of others, what they are.
+
+    Raises:
+        OSError: a folder can't be listed: what lies there would be missing without a word.
+    """
+    for directory, folders, names in os.walk(folder, onerror=_raise):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(names):
+        links = [name for name in folders if Path(directory, name).is_symlink()]
+        for name in sorted(links + [name for name in names if not name.startswith(".")]):
             path = Path(directory, name)
-            if not name.startswith(".") and path.is_file():
-                yield path
+            yield path, _problem(path)
+
+
+def _raise(error: OSError) -> None:
+    raise error
+
+
+def _problem(path: Path) -> str:
+    """Return why what lies there is not sent, nothing if it is a file."""
+    if path.is_file():
+        return ""
+    if path.is_dir():
+        return "a link to a folder"
+    return "no regular file" if path.exists() else "a link that leads nowhere"
 
 
 def _read(path: Path) -> Iterator[bytes]:
-    with path.open("rb") as file:
+    with _faults_in_words(path), path.open("rb") as file:
         while chunk := file.read(CHUNK_BYTES):
             yield chunk
 
 
 def _tar(folder: Path, files: list[Path]) -> Iterator[bytes]:
+    """Yield the bytes of an archive, which are the same each time if the files are."""
     for path in files:
-        with path.open("rb") as file:
+        with _faults_in_words(path), path.open("rb") as file:
             info = tarfile.TarInfo(path.relative_to(folder).as_posix())
             info.size = os.fstat(file.fileno()).st_size
             yield info.tobuf(tarfile.PAX_FORMAT)
-            left = info.size
-            while left:
-                chunk = file.read(min(left, CHUNK_BYTES))
-                if not chunk:
-                    raise ClientError(f"{path} became shorter while it was sent.")
-                left -= len(chunk)
-                yield chunk
+            yield from _exactly(file, info.size, path)
             yield bytes(-info.size % tarfile.BLOCKSIZE)
     yield bytes(2 * tarfile.BLOCKSIZE)
+
+
+def _exactly(file: IO[bytes], size: int, path: Path) -> Iterator[bytes]:
+    left = size
+    while left:
+        chunk = file.read(min(left, CHUNK_BYTES))
+        if not chunk:
+            raise ClientError(f"{path} became shorter while it was sent.")
+        left -= len(chunk)
+        yield chunk

@@ -9,11 +9,14 @@ from types import FrameType
 from pydantic import ValidationError
 
 from client.errors import ClientError
+from client.terminal import printable
 from launcher.demo import demo
 from launcher.errors import LaunchError
-from launcher.services import running_services, wait_for_the_first_to_end
+from launcher.services import running_services
+from launcher.supervisor import supervise
 from predictor_service.settings import PredictorSettings
 from shared.serving import describe, fail
+from shared.start import require_writable
 from trainer_service.settings import TrainerSettings
 
 
@@ -24,13 +27,13 @@ def main() -> int:
     try:
         trainer, predictor = TrainerSettings(), PredictorSettings()
         directory = _directory(trainer)
+        require_writable(directory)
         if arguments.command == "demo":
             demo(trainer, predictor, directory, arguments.data, arguments.architecture)
         else:
             _up(trainer, predictor, directory)
     except (LaunchError, ClientError) as error:
-        sys.stderr.write(f"{error}\n")
-        return 1
+        return fail(printable(error))
     except ValidationError as error:
         return fail(describe(error.errors()[0]))
     except KeyboardInterrupt:
@@ -47,7 +50,7 @@ def _up(trainer: TrainerSettings, predictor: PredictorSettings, directory: Path)
         print(f"predictor  {services.predictor}")
         print(f"logs       {services.logs}")
         print("Ctrl-C stops all of it.", flush=True)
-        wait_for_the_first_to_end(services)
+        supervise(services.processes)
 
 
 def _directory(trainer: TrainerSettings) -> Path:

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from client.prediction import predict
-from client.printing import print_result
+from client.printing import add_row, print_result
 from client.service import Record, predictor_at, trainer_at
+from client.terminal import plain
 from client.training import follow, model_name, served, submit_dataset
 from launcher.digits import write_digits
 from launcher.errors import LaunchError
@@ -46,7 +46,10 @@ def demo(
     console.print("Starting Redis, trainer, worker and predictor ...")
     with running_services(trainer, predictor, directory) as services:
         console.print(
-            f"trainer {services.trainer}   predictor {services.predictor}   logs {services.logs}"
+            plain(
+                f"trainer {services.trainer}   predictor {services.predictor}   "
+                f"logs {services.logs}"
+            )
         )
         record = _train(services, source, architecture or DEFAULT_ARCHITECTURE, console)
         _wait_until_served(services, record)
@@ -64,7 +67,7 @@ def _source(directory: Path, data: Path | None) -> Path:
 
 def _train(services: Services, source: Path, architecture: str, console: Console) -> Record:
     fields = {"model": model_name(source), "architecture": architecture}
-    console.print(f"Training {fields['model']!r} with {architecture} on {source}")
+    console.print(plain(f"Training {fields['model']!r} with {architecture} on {source}"))
     with trainer_at(services.trainer, services.api_key) as trainer:
         submitted = submit_dataset(trainer, source.name, fields)
         record = follow(trainer, submitted["id"], console)
@@ -92,7 +95,7 @@ def _classify(
         predictions = predict(predictor, list(map(path_of, images)), record["model"], top=1)
     table = Table("picture", "truth", "prediction", "probability")
     for image, prediction in zip(images, predictions, strict=True):
-        table.add_row(*_row(image, prediction))
+        add_row(table, *_row(image, prediction))
     console.print(table)
     test = record["metrics"]["test"]
     console.print(
@@ -101,15 +104,11 @@ def _classify(
     )
 
 
-def _row(image: dict[str, Any], prediction: dict[str, Any]) -> list[str]:
+def _row(image: dict[str, Any], prediction: dict[str, Any]) -> list[object]:
     label = prediction["label"]
     style = "green" if label == image["label"] else "red"
-    return [
-        escape(image["image"]),
-        escape(image["label"]),
-        f"[{style}]{escape(label)}[/{style}]",
-        f"{prediction['probability']:.3f}",
-    ]
+    probability = f"{prediction['probability']:.3f}"
+    return [image["image"], image["label"], plain(label, style), probability]
 
 
 def _path_finder(trainer: TrainerSettings, record: Record) -> Callable[[dict[str, Any]], Path]:

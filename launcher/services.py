@@ -3,13 +3,12 @@
 import errno
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,6 +17,7 @@ import redis
 from pydantic import SecretStr
 
 from launcher.errors import LaunchError
+from launcher.processes import Guard, Process
 from predictor_service.settings import PredictorSettings
 from shared.addresses import base_url
 from shared.settings import SharedSettings
@@ -25,9 +25,7 @@ from trainer_service.event_log import connect
 from trainer_service.settings import TrainerSettings
 
 START_SECONDS = 30
-STOP_SECONDS = 10
 LAST_LINES = 5
-WATCH_SECONDS = 0.5
 WORKER = "trainer_service.worker"
 
 
@@ -39,7 +37,7 @@ class Services:
     predictor: str
     logs: Path
     api_key: str | None = field(default=None, repr=False)
-    processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    processes: list[Process] = field(default_factory=list)
 
 
 @contextmanager
@@ -71,41 +69,30 @@ def running_services(
         api_key=next(iter(trainer.read_api_keys()), None),
     )
     with ExitStack() as stack:
+        guard = stack.enter_context(Guard())
         if "redis_url" in trainer.model_fields_set:
             _require_redis(trainer.redis_url)
         else:
-            url, services.processes["redis"] = stack.enter_context(_redis(directory, logs))
+            url, process = stack.enter_context(_redis(directory, logs, guard))
+            services.processes.append(process)
             environment["HEADSTART_REDIS_URL"] = url
-        modules = {"trainer": "trainer_service"}
-        modules |= {
-            f"worker{number + 1 if workers > 1 else ''}": WORKER for number in range(workers)
-        }
-        modules |= {"predictor": "predictor_service"}
-        for name, module in modules.items():
-            process = _python(module, environment, logs / f"{name}.log")
-            services.processes[name] = stack.enter_context(process)
-        for name, url in (
-            ("trainer", f"{services.trainer}/readyz"),
-            ("predictor", f"{services.predictor}/healthz"),
-        ):
-            _wait_for(url, services.processes[name], logs / f"{name}.log")
+        for name, module in _modules(workers).items():
+            process = _python(module, environment, logs / f"{name}.log", guard)
+            services.processes.append(stack.enter_context(process.running()))
+        running = {process.name: process for process in services.processes}
+        _wait_for(f"{services.trainer}/readyz", running["trainer"])
+        _wait_for(f"{services.predictor}/healthz", running["predictor"])
         yield services
 
 
-def wait_for_the_first_to_end(services: Services) -> None:
-    """Wait as long as every process runs.
-
-    Raises:
-        LaunchError: one has ended, which none does by itself.
-    """
-    while True:
-        for name, process in services.processes.items():
-            if process.poll() is not None:
-                raise LaunchError(
-                    f"The {name} has ended (exit status {process.returncode}), so everything is "
-                    f"stopped; see {services.logs / name}.log."
-                )
-        time.sleep(WATCH_SECONDS)
+def _modules(workers: int) -> dict[str, str]:
+    """Return what is started, by the names of their logs."""
+    numbers = range(1, workers + 1) if workers > 1 else [""]
+    return {
+        "trainer": "trainer_service",
+        **{f"worker{number}": WORKER for number in numbers},
+        "predictor": "predictor_service",
+    }
 
 
 def _log_directory(store: Path, directory: Path) -> Path:
@@ -124,8 +111,9 @@ def _log_directory(store: Path, directory: Path) -> Path:
 @contextmanager
 def running_worker(trainer: TrainerSettings, log: Path) -> Iterator[subprocess.Popen[bytes]]:
     """Start one more worker, which is also the leader of its process group, and stop it."""
-    with _python(WORKER, {**os.environ, **_environment(trainer)}, log) as process:
-        yield process
+    environment = {**os.environ, **_environment(trainer)}
+    with Guard() as guard, _python(WORKER, environment, log, guard).running() as process:
+        yield process.handle
 
 
 def _require_ports(trainer: TrainerSettings, predictor: PredictorSettings) -> None:
@@ -178,14 +166,14 @@ def _require_free_port(host: str, port: int, setting: str) -> None:
 @contextmanager
 def redis_server(directory: Path, logs: Path, port: int | None = None) -> Iterator[str]:
     """Start a Redis that keeps nothing on disk, yield its URL, and stop it."""
-    with _redis(directory, logs, port) as (url, _):
+    with Guard() as guard, _redis(directory, logs, guard, port) as (url, _):
         yield url
 
 
 @contextmanager
 def _redis(
-    directory: Path, logs: Path, port: int | None = None
-) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    directory: Path, logs: Path, guard: Guard, port: int | None = None
+) -> Iterator[tuple[str, Process]]:
     port = port or free_port()
     data = directory / "redis"
     data.mkdir(parents=True, exist_ok=True)
@@ -193,18 +181,18 @@ def _redis(
     command = [_redis_executable()]
     for name, value in options.items():
         command += [f"--{name}", str(value)]
-    with _process(command, dict(os.environ), logs / "redis.log") as process:
-        _wait_for_port(port, process, logs / "redis.log")
+    with Process(command, dict(os.environ), logs / "redis.log", guard).running() as process:
+        _wait_for_port(port, process)
         yield f"redis://127.0.0.1:{port}/0", process
 
 
 def _require_redis(url: str) -> None:
+    """Require that Redis answers; the address is not told, for there may be a password in it."""
     try:
         connect(url).ping()
-    except (redis.RedisError, ValueError) as error:
+    except redis.RedisError as error:
         raise LaunchError(
-            f"HEADSTART_REDIS_URL: Redis can't be reached: {error} Unset it to have one started. "
-            f"Received: {url!r}"
+            f"HEADSTART_REDIS_URL: Redis can't be reached: {error} Unset it to have one started."
         ) from None
 
 
@@ -227,46 +215,15 @@ def free_port() -> int:
         return port
 
 
-@contextmanager
-def _python(
-    module: str, environment: Mapping[str, str], log: Path
-) -> Iterator[subprocess.Popen[bytes]]:
-    with _process([sys.executable, "-m", module], environment, log) as process:
-        yield process
+def _python(module: str, environment: Mapping[str, str], log: Path, guard: Guard) -> Process:
+    return Process([sys.executable, "-m", module], environment, log, guard)
 
 
-@contextmanager
-def _process(
-    command: list[str], environment: Mapping[str, str], log: Path
-) -> Iterator[subprocess.Popen[bytes]]:
-    with log.open("wb") as file:
-        # A session of its own: Ctrl-C reaches the launcher alone, which then stops them in order.
-        process = subprocess.Popen(
-            command, env=environment, stdout=file, stderr=file, start_new_session=True
-        )
-        try:
-            yield process
-        finally:
-            _stop(process)
-
-
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    process.terminate()
-    try:
-        process.wait(STOP_SECONDS)
-    except subprocess.TimeoutExpired:
-        pass
-    finally:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-
-
-def _wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+def _wait_for(url: str, process: Process) -> None:
     deadline = time.monotonic() + START_SECONDS
     answer = "no answer"
     while time.monotonic() < deadline:
-        _require_alive(process, log)
+        _require_alive(process)
         try:
             response = httpx.get(url, timeout=5)
             if response.is_success:
@@ -275,23 +232,22 @@ def _wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
         except httpx.TransportError:
             pass
         time.sleep(0.1)
-    raise LaunchError(f"{url} was not ready within {START_SECONDS} s: {answer}; see {log}.")
+    raise LaunchError(f"{url} was not ready within {START_SECONDS} s: {answer}; see {process.log}.")
 
 
-def _wait_for_port(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
+def _wait_for_port(port: int, process: Process) -> None:
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
-        _require_alive(process, log)
+        _require_alive(process)
         try:
             socket.create_connection(("127.0.0.1", port), timeout=1).close()
         except OSError:
             time.sleep(0.05)
         else:
             return
-    raise LaunchError(f"Redis did not answer within {START_SECONDS} s; see {log}.")
+    raise LaunchError(f"Redis did not answer within {START_SECONDS} s; see {process.log}.")
 
 
-def _require_alive(process: subprocess.Popen[bytes], log: Path) -> None:
-    if process.poll() is not None:
-        last = " / ".join(log.read_text(errors="replace").splitlines()[-LAST_LINES:])
-        raise LaunchError(f"{log.stem} ended at once: {last}")
+def _require_alive(process: Process) -> None:
+    if process.how_it_ended() is not None:
+        raise LaunchError(f"{process.name} ended at once: {process.last_words(LAST_LINES)}")

@@ -2,12 +2,21 @@
 
 import sys
 
+from fastapi import FastAPI
+
 from predictor_service.app import create_app
 from predictor_service.memory import keep_for_good, steady_malloc
 from predictor_service.settings import PredictorSettings
 from shared.serving import serve
+from shared.start import require_no_file
+
+
+def create(settings: PredictorSettings) -> FastAPI:
+    require_no_file(settings.store)
+    return create_app(settings)
+
 
 if __name__ == "__main__":
     steady_malloc()
     keep_for_good()
-    sys.exit(serve("predictor", PredictorSettings, create_app))
+    sys.exit(serve("predictor", PredictorSettings, create))

@@ -5,6 +5,7 @@ from typing import Self
 from urllib.parse import quote, urlsplit, urlunsplit
 
 from pydantic import Field, model_validator
+from redis import Redis
 
 from shared.settings import SharedSettings
 
@@ -98,7 +99,19 @@ class TrainerSettings(SharedSettings):
     def _fill_in_the_password(self) -> Self:
         if self.redis_password_file is not None:
             self.redis_url = _with_password(self.redis_url, self.redis_password_file)
+        _require_address(self.redis_url)
         return self
+
+
+def _require_address(redis_url: str) -> None:
+    """Refuse what is no address; neither it nor a part of it is told, for a password is in it."""
+    try:
+        Redis.from_url(redis_url).close()
+    except ValueError:
+        raise ValueError(
+            "HEADSTART_REDIS_URL: expected an address such as redis://:password@127.0.0.1:6379/0, "
+            "with a / in the password written as %2F"
+        ) from None
 
 
 def _with_password(url: str, file: Path) -> str:

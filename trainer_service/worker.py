@@ -7,13 +7,15 @@ from typing import Any
 from celery.signals import setup_logging, worker_init
 
 from shared.logs import configure_logging
+from shared.start import require_settings, require_writable
 from trainer_service.native_output import capture_native_output
 from trainer_service.settings import TrainerSettings
 from trainer_service.worker_metrics import keep_counts_in_files, serve_metrics
 
 
 def main() -> None:
-    settings = TrainerSettings()
+    settings = require_settings(TrainerSettings)
+    require_writable(settings.store)
     # TensorFlow's own log is of no use to who waits for a training.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     capture_native_output()

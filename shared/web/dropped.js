@@ -12,15 +12,24 @@ export async function dropped(transfer) {
 
 async function collect(entry, found) {
   if (entry.isFile) {
-    const file = await new Promise((resolve, reject) => entry.file(resolve, reject));
+    const file = await outcome(entry, (resolve, reject) => entry.file(resolve, reject));
     found.push({ file, path: entry.fullPath.replace(/^\//, "") });
     return;
   }
   const reader = entry.createReader();
   for (;;) {
     // A reader hands out a hundred at a time, and none when there are no more.
-    const batch = await new Promise((resolve, reject) => reader.readEntries(resolve, reject));
+    const batch = await outcome(entry, (resolve, reject) => reader.readEntries(resolve, reject));
     if (!batch.length) return;
     for (const child of batch) await collect(child, found);
+  }
+}
+
+/** What a browser hands to one of two functions; what it says of a fault names no file. */
+async function outcome(entry, begin) {
+  try {
+    return await new Promise(begin);
+  } catch {
+    throw new Error(`${entry.fullPath.replace(/^\//, "")} can't be read.`);
   }
 }

@@ -1,12 +1,19 @@
 """Folders and archives as they are sent."""
 
+import errno
 import io
 import os
 import tarfile
+import tempfile
 import tracemalloc
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from client import uploads
+from client.app import app
 from client.errors import ClientError
 from client.uploads import CHUNK_BYTES, open_upload
 
@@ -59,7 +66,7 @@ def test_an_archive_is_sent_as_it_is(tmp_path):
     upload.sent = sent.append
 
     assert everything(upload) == data
-    assert (upload.name, upload.bytes, sum(sent)) == ("pets.zip", len(data), len(data))
+    assert (upload.name, upload.bytes, max(sent)) == ("pets.zip", len(data), len(data))
 
 
 def test_memory_stays_flat_however_much_is_sent(tmp_path):
@@ -100,3 +107,99 @@ def test_a_file_that_is_gone_is_named(folder):
 
     with pytest.raises(ClientError, match=r"2\.jpg can't be read: No such file"):
         everything(upload)
+
+
+def test_the_same_is_sent_again_from_the_beginning(folder):
+    upload = open_upload(folder)
+    first = everything(upload)
+    upload.seek(0)
+    upload.read()
+    upload.seek(0)
+    sent = []
+    upload.sent = sent.append
+
+    assert everything(upload) == first
+    assert sent[-1] == len(first)
+
+
+def test_links_to_folders_and_what_is_no_file_are_told_by_name(folder):
+    (folder / "bird").symlink_to(folder / "cat")
+    (folder / "cat" / "3.jpg").symlink_to("nowhere.jpg")
+    (folder / "cat" / "4.jpg").symlink_to("1.jpg")
+    os.mkfifo(folder / "dog")
+    upload = open_upload(folder)
+
+    assert upload.left_out == [
+        f"{folder / 'bird'}: a link to a folder",
+        f"{folder / 'dog'}: no regular file",
+        f"{folder / 'cat' / '3.jpg'}: a link that leads nowhere",
+    ]
+    with tarfile.open(fileobj=io.BytesIO(everything(upload))) as archive:
+        assert "cat/4.jpg" in archive.getnames()
+
+
+@pytest.fixture
+def labels():
+    """A folder of labels where other users than root get to, unlike pytest's."""
+    with tempfile.TemporaryDirectory() as name:
+        top = Path(name)
+        top.chmod(0o755)
+        for label in ("bird", "cat"):
+            (top / label).mkdir()
+            (top / label / "1.jpg").write_bytes(b"picture")
+        yield top
+
+
+@contextmanager
+def ordinary_user():
+    """Be no root, who may read everything."""
+    user = os.geteuid()
+    if user == 0:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(user)
+
+
+@pytest.mark.parametrize(
+    ("mode", "named"), [(0o000, "bird"), (0o111, "bird"), (0o444, "bird/1.jpg")]
+)
+def test_a_folder_that_may_not_be_read_is_named_and_nothing_is_sent(labels, mode, named):
+    (labels / "bird").chmod(mode)
+    with ordinary_user():
+        done = CliRunner().invoke(app, ["train", str(labels), "--trainer", "http://127.0.0.1:1"])
+    (labels / "bird").chmod(0o755)
+
+    assert done.exit_code == 1, done.output
+    assert done.stderr == f"{labels / named} can't be read: Permission denied.\n"
+
+
+def test_what_is_left_out_is_told(labels):
+    for number in range(12):
+        (labels / f"dog{number:02}").symlink_to(labels / "cat")
+    done = CliRunner().invoke(app, ["train", str(labels), "--trainer", "http://127.0.0.1:1"])
+    lines = done.stderr.splitlines()
+
+    assert lines[0] == f"left out: {labels / 'dog00'}: a link to a folder"
+    assert lines[10] == "left out: 2 more"
+    assert len(lines) == 12
+
+
+def test_a_folder_of_links_is_no_empty_one(tmp_path):
+    (tmp_path / "cat").symlink_to("/")
+    with pytest.raises(ClientError, match=r"the first is .*/cat: a link to a folder\.$"):
+        open_upload(tmp_path)
+
+
+def test_a_disk_that_fails_is_told_with_the_file(folder, monkeypatch):
+    """Errors of reading name no file."""
+    upload = open_upload(folder)
+    monkeypatch.setattr(uploads, "_exactly", broken)
+
+    with pytest.raises(ClientError, match=r"labels\.csv can't be read: Input/output error"):
+        everything(upload)
+
+
+def broken(*_):
+    raise OSError(errno.EIO, os.strerror(errno.EIO))

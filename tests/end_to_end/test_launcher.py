@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -19,6 +20,7 @@ from launcher.services import free_port
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 ROOT = Path(__file__).parents[2]
+SECRET = "geheim"
 
 
 @pytest.fixture
@@ -126,7 +128,7 @@ def test_a_wrong_setting_is_one_sentence(environment):
         ({"HEADSTART_STORE": "/dev/null/store"}, r"^HEADSTART_STORE: expected a directory"),
         ({"HEADSTART_PREDICTOR_PORT": "{trainer}"}, r"must differ"),
         (
-            {"HEADSTART_REDIS_URL": "redis://127.0.0.1:1/0"},
+            {"HEADSTART_REDIS_URL": f"redis://:{SECRET}@127.0.0.1:1/0"},
             r"^HEADSTART_REDIS_URL: Redis can't be reached",
         ),
     ],
@@ -139,12 +141,10 @@ def test_settings_that_cannot_work_are_one_sentence(environment, settings, sente
     assert done.returncode == 1
     assert re.search(sentence, done.stderr), done.stderr
     assert "Traceback" not in done.stderr
+    assert SECRET not in done.stderr + done.stdout
 
 
-@pytest.mark.parametrize(
-    ("name", "program"), [("predictor", "predictor_service"), ("redis", "redis-server")]
-)
-def test_up_ends_with_what_ended_when_a_process_dies(environment, name, program):
+def test_up_starts_again_what_dies_and_leaves_nothing_when_it_is_killed(environment):
     command = [sys.executable, "-m", "launcher", "up"]
     with subprocess.Popen(
         command,
@@ -157,25 +157,73 @@ def test_up_ends_with_what_ended_when_a_process_dies(environment, name, program)
         for line in process.stdout:
             if "Ctrl-C" in line:
                 break
-        children = psutil.Process(process.pid).children()
-        [child] = [child for child in children if program in " ".join(child.cmdline())]
-        child.kill()
-        assert process.wait(30) == 1
-        assert f"The {name} has ended" in process.stderr.read()
+        up = psutil.Process(process.pid)
+        for name, program in PROGRAMS.items():
+            old = the_one(up, program)
+            children = old.children(recursive=True)
+            old.kill()
+            said = process.stderr.readline()
+            assert said.startswith(
+                f"The {name} has ended (SIGKILL); it is started again in 1 s. Its last words: "
+            )
+            assert all_end(children)
+        for url in ("TRAINER", "PREDICTOR"):
+            wait_until_ready(f"http://127.0.0.1:{environment[f'HEADSTART_{url}_PORT']}/healthz")
+        left = up.children(recursive=True)
+        assert len(left) >= 5
+        process.kill()
+    assert all_end(left)
     assert nothing_listens(environment)
+
+
+PROGRAMS = {
+    "predictor": "predictor_service",
+    "worker": "trainer_service.worker",
+    "redis": "redis-server",
+    "trainer": "trainer_service",
+}
+
+
+def the_one(up, program):
+    """Return the child of the launcher that runs a module or program."""
+    children = {child: child.cmdline() for child in up.children()}
+    [child] = [
+        child
+        for child, line in children.items()
+        if program in (line[-1], Path(line[0]).name.partition(" ")[0])
+    ]
+    return child
+
+
+def all_end(processes):
+    deadline = time.monotonic() + 30
+    while any(map(is_running, processes)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return not any(map(is_running, processes))
+
+
+def is_running(process):
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def wait_until_ready(url):
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        with suppress(httpx.TransportError):
+            if httpx.get(url).is_success:
+                return
+        time.sleep(0.2)
+    pytest.fail(f"{url} was not ready within a minute")
 
 
 def test_up_runs_until_it_is_told_to_stop(environment):
     command = [sys.executable, "-m", "launcher", "up"]
     with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE) as process:
         url = f"http://127.0.0.1:{environment['HEADSTART_TRAINER_PORT']}/readyz"
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline:
-            try:
-                if httpx.get(url).is_success:
-                    break
-            except httpx.TransportError:
-                time.sleep(0.2)
+        wait_until_ready(url)
         process.send_signal(signal.SIGINT)
         assert process.wait(30) == 130
     assert nothing_listens(environment)

@@ -1,13 +1,16 @@
 /* The trainer's HTTP API. Paths are relative, so that the page works wherever a proxy puts it. */
 
 import { authorized, signIn } from "../../web/session.js";
+import { once } from "./again.js";
+import { unreadable } from "./files.js";
 
-/** What the API, or the network, answered instead: `message` is meant for people. */
+/** What the API, or, with status 0, the network answered instead: `message` is meant for people. */
 export class ApiError extends Error {
-  constructor(message, status = 0, errors = []) {
+  constructor(message, status = 0, errors = [], retryAfter = 0) {
     super(message);
     this.status = status;
     this.errors = errors;
+    this.retryAfter = retryAfter;
   }
 }
 
@@ -33,31 +36,49 @@ export function post(path, body = {}) {
   return call(path, json("POST", body));
 }
 
+/** Post what makes something: one, also if it has to be sent again, of which `onTrouble` is told. */
+export function create(path, body, onTrouble) {
+  const options = json("POST", body);
+  return once((headers) => call(path, { ...options, headers: { ...options.headers, ...headers } }), onTrouble);
+}
+
 export function put(path, body) {
   return call(path, json("PUT", body));
 }
 
 /**
- * Post a form and tell how much of it is sent.
- *
- * `fetch` does not tell, hence XMLHttpRequest. `onProgress` gets the bytes sent and in all.
+ * Post a form, as `create` does, and tell how much of it is sent: `onProgress` gets the bytes sent
+ * and in all.
  */
-export function upload(path, form, onProgress, signal) {
+export function upload(path, form, onProgress, onTrouble, signal) {
+  return once((headers) => send(path, form, headers, onProgress, signal), onTrouble, signal);
+}
+
+/** `fetch` does not tell how much is sent, hence XMLHttpRequest. */
+function send(path, form, headers, onProgress, signal) {
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
     request.open("POST", path);
+    for (const [name, value] of Object.entries(headers)) request.setRequestHeader(name, value);
     request.upload.addEventListener("progress", (event) => onProgress(event.loaded, event.total));
     request.addEventListener("load", () => {
       const body = parsed(request.responseText);
       if (request.status < 300) resolve(body);
-      else if (request.status === 401) signIn().then(() => upload(path, form, onProgress, signal)).then(resolve, reject);
-      else reject(problem(request.status, body));
+      else if (request.status === 401) signIn().then(() => send(path, form, headers, onProgress, signal)).then(resolve, reject);
+      else reject(problem(request.status, body, request.getResponseHeader("Retry-After")));
     });
-    request.addEventListener("error", () => reject(new ApiError("The upload was interrupted. " + UNREACHABLE)));
+    request.addEventListener("error", () => interruption(form).then(reject));
     request.addEventListener("abort", () => reject(new DOMException("cancelled", "AbortError")));
     signal?.addEventListener("abort", () => request.abort());
     request.send(form);
   });
+}
+
+/** Why an upload was interrupted: the browser does not tell a lost file from a lost connection. */
+async function interruption(form) {
+  const file = await unreadable(form);
+  if (file) return new Error(`${file.name} can't be read, or has changed since it was chosen.`);
+  return new ApiError("The upload was interrupted. " + UNREACHABLE);
 }
 
 /** A small copy of a picture: a few kilobytes. */
@@ -83,20 +104,22 @@ async function call(path, options) {
 
 async function send(path, options) {
   let response;
+  let text;
   try {
     response = await authorized(path, options);
+    text = await response.text();
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new ApiError(UNREACHABLE);
   }
-  const body = parsed(await response.text());
-  if (!response.ok) throw problem(response.status, body);
+  const body = parsed(text);
+  if (!response.ok) throw problem(response.status, body, response.headers.get("Retry-After"));
   return { body, headers: response.headers };
 }
 
-function problem(status, body) {
+function problem(status, body, retryAfter) {
   const message = body?.detail ?? `The trainer answered with status ${status}.`;
-  return new ApiError(message, status, body?.errors ?? []);
+  return new ApiError(message, status, body?.errors ?? [], Number(retryAfter) || 0);
 }
 
 function parsed(text) {

@@ -18,6 +18,18 @@ export function formOf(files) {
   return form;
 }
 
+/** The first file of a form that can't be read, if there is one. */
+export async function unreadable(form) {
+  for (const file of form.values()) {
+    try {
+      await file.slice(0, 1).arrayBuffer();
+    } catch {
+      return file;
+    }
+  }
+  return null;
+}
+
 /** What is wrong with sending these files, or null; said before minutes are spent on it. */
 export function refusal(files, limits) {
   const size = files.reduce((sum, { file }) => sum + file.size, 0);

@@ -50,6 +50,9 @@ export function start(root, views) {
 /** What went wrong, in words. */
 export const problem = (error) => h("p", { class: "problem", role: "alert" }, error.message);
 
+/** What does not go as it should but goes on, in words. */
+export const waiting = (text) => h("p", { class: "warn", role: "status" }, text);
+
 function read() {
   const [path, query = ""] = location.hash.replace(/^#\/?/, "").split("?");
   const parts = path.split("/").filter(Boolean).map(decoded);

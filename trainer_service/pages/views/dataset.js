@@ -1,9 +1,10 @@
 /* The second step: what is in the pictures, and how to train on them. */
 
-import { get, post } from "../lib/api.js";
+import { persist, pause } from "../lib/again.js";
+import { create, get } from "../lib/api.js";
 import { announce, h, put } from "../../web/dom.js";
 import { count, percent, plural, words } from "../lib/format.js";
-import { go, link, problem } from "../lib/router.js";
+import { go, problem, waiting } from "../lib/router.js";
 import { architectures, measuredSpeeds } from "../parts/architectures.js";
 import { small } from "../parts/figures.js";
 import { settings, trainingSchema } from "../parts/settings.js";
@@ -31,13 +32,15 @@ export async function dataset({ root, parts: [id], signal }) {
 
 /** Wait until a worker has read the dataset, and say so. */
 async function read(id, card, signal) {
+  const trouble = h("div", {});
+  put(card, trouble);
   for (let looks = 0; ; looks++) {
-    const record = await get(`v1/datasets/${encodeURIComponent(id)}`, signal);
+    const record = await persist(() => get(`v1/datasets/${encodeURIComponent(id)}`, signal), trouble, signal);
     if (["ready", "failed"].includes(record.state)) return record;
-    const waiting = looks > PATIENCE && record.state === "queued";
+    const queued = looks > PATIENCE && record.state === "queued";
     put(card, heading(record), h("progress", { "aria-label": "Reading" }),
-      h("p", { class: "muted" }, waiting ? "Waiting for a worker: is one running, or are all busy?" : "The pictures are being read …"));
-    await new Promise((resolve) => setTimeout(resolve, LOOK_MILLISECONDS));
+      h("p", { class: "muted" }, queued ? "Waiting for a worker: is one running, or are all busy?" : "The pictures are being read …"), trouble);
+    await pause(LOOK_MILLISECONDS, signal);
   }
 }
 
@@ -126,7 +129,8 @@ async function trainingForm(record, signal) {
     const body = { dataset: record.id, model: name.value, ...(architecture && { architecture }), ...more.values() };
     start.disabled = true;
     try {
-      go("trainings", (await post("v1/trainings", body)).id);
+      const training = await create("v1/trainings", body, (trouble) => put(faults, waiting(trouble)));
+      go("trainings", training.id);
     } catch (error) {
       const elsewhere = more.complain(error.errors ?? []);
       folded.open ||= elsewhere.length < (error.errors ?? []).length;

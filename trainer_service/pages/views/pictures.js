@@ -1,11 +1,11 @@
 /* The first step of a training: which pictures. */
 
-import { get, list as listed, post, upload } from "../lib/api.js";
+import { create, get, list as listed, upload } from "../lib/api.js";
 import { announce, h, put } from "../../web/dom.js";
 import { dropped } from "../../web/dropped.js";
 import { chosen, formOf, refusal } from "../lib/files.js";
 import { bytes, percent, plural, when } from "../lib/format.js";
-import { go, link, problem } from "../lib/router.js";
+import { go, link, problem, waiting } from "../lib/router.js";
 
 const SHOWN = 6;
 const PAGE = 100;
@@ -77,7 +77,7 @@ async function sendFiles(files, status, signal) {
     return await upload("v1/datasets", formOf(files), (sent, total) => {
       bar.value = sent / total;
       put(text, `Sending ${plural(files.length, "file")}: ${bytes(sent)} of ${bytes(total)}, ${percent(sent / total, 0)}`);
-    }, stop.signal);
+    }, (trouble) => put(text, trouble), stop.signal);
   } catch (error) {
     if (error.name !== "AbortError") throw error;
     throw new Error("The upload was stopped; nothing was kept.");
@@ -109,7 +109,8 @@ function pathCard() {
   const submit = async (event) => {
     event.preventDefault();
     try {
-      go("datasets", (await post("v1/datasets", { path: input.value })).id);
+      const record = await create("v1/datasets", { path: input.value }, (trouble) => put(status, waiting(trouble)));
+      go("datasets", record.id);
     } catch (error) {
       put(status, problem(error));
     }

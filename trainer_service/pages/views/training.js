@@ -1,5 +1,6 @@
 /* One training: live while it runs, its evaluation when it is done. */
 
+import { persist } from "../lib/again.js";
 import { get, post } from "../lib/api.js";
 import { announce, h, put } from "../../web/dom.js";
 import { follow, history } from "../lib/follow.js";
@@ -21,10 +22,10 @@ export async function training({ root, parts: [id], query, signal }) {
   let latest = query;
 
   const finish = async () => {
-    const ended = await get(path, signal);
+    const ended = await persist(() => get(path, signal), page.trouble, signal);
     page.showRecord(ended);
     if (ended.state !== "succeeded") return;
-    const report = await get(`${path}/report`, signal);
+    const report = await persist(() => get(`${path}/report`, signal), page.trouble, signal);
     page.curves.showHistory(report.history);
     select = await result(page.results, ended, report, signal);
     select(latest);
@@ -49,7 +50,7 @@ export async function training({ root, parts: [id], query, signal }) {
 function layout(root, path) {
   const [head, steps, bar, warnings, fault, connection] = [h("div", {}), phases(), progressBar(), warningList(), h("div", {}), h("p", { class: "warn", role: "status" })];
   const history = curves();
-  const results = h("div", { class: "stack" });
+  const [results, trouble] = [h("div", { class: "stack" }), h("div", {})];
   const transitions = [];
   const cancel = askButton(`${path}/cancel`, fault, "Cancel", "Cancelling …");
   const stop = askButton(`${path}/stop`, fault, "Stop and publish", "Stopping …");
@@ -57,7 +58,7 @@ function layout(root, path) {
   history.element.hidden = true;
   root.append(
     h("section", { class: "card stack", "aria-labelledby": "training" },
-      h("div", { class: "row between" }, head, h("div", { class: "row" }, stop, cancel)), steps.element, bar.element, connection, fault, warnings.element),
+      h("div", { class: "row between" }, head, h("div", { class: "row" }, stop, cancel)), steps.element, bar.element, connection, trouble, fault, warnings.element),
     history.element,
     results,
   );
@@ -74,6 +75,7 @@ function layout(root, path) {
   return {
     curves: history,
     results,
+    trouble,
     showRecord(record) {
       put(head, heading(record));
       enter(record.transitions);

@@ -1,5 +1,6 @@
 /* All trainings, to look at or to compare. */
 
+import { pause, persist } from "../lib/again.js";
 import { list } from "../lib/api.js";
 import { h, put } from "../../web/dom.js";
 import { count, duration, percent, when } from "../lib/format.js";
@@ -26,10 +27,10 @@ export async function trainings({ root, signal }) {
   };
   const body = h("tbody", {});
   const table = h("div", { class: "scroll" }, h("table", { class: "records" }, h("thead", {}, h("tr", {}, Object.keys(HEADS).map(head))), body));
-  const status = h("div", {});
+  const [status, trouble] = [h("div", {}), h("div", {})];
   let most = PAGE;
   const load = async () => {
-    const records = await list("v1/trainings", signal, most);
+    const records = await persist(() => list("v1/trainings", signal, most), trouble, signal);
     older.hidden = records.length < most;
     update(body, records, chosen, toggle);
     return records;
@@ -39,13 +40,12 @@ export async function trainings({ root, signal }) {
     load().catch((error) => signal.aborted || put(status, problem(error)));
   } }, "Show older ones");
   root.append(h("section", { class: "card" },
-    h("div", { class: "row between" }, h("h2", {}, "Trainings"), compare), status, table, older));
+    h("div", { class: "row between" }, h("h2", {}, "Trainings"), compare), trouble, status, table, older));
   for (;;) {
     const records = await load();
     if (!records.length) return put(status, h("p", { class: "muted" }, "None yet. ", h("a", { href: "#/" }, "Start the first one.")));
     if (records.every(({ state }) => ENDED.includes(state))) return undefined;
-    await new Promise((resolve) => setTimeout(resolve, LOOK_MILLISECONDS));
-    if (signal.aborted) return undefined;
+    await pause(LOOK_MILLISECONDS, signal);
   }
 }
 

@@ -1,0 +1,79 @@
+"""Starts again what dies, and gives up on what dies again and again."""
+
+import time
+from collections.abc import Iterable
+
+from client.terminal import note
+from launcher.errors import LaunchError
+from launcher.processes import Process
+
+LOOK_SECONDS = 0.2
+#: The first wait before a process is started again; each one after it is twice as long.
+FIRST_WAIT_SECONDS = 1.0
+LONGEST_WAIT_SECONDS = 30.0
+#: What has run for so long is healthy again.
+HEALTHY_SECONDS = 60.0
+#: So many ends within that time are the last.
+MOST_ENDS = 5
+
+
+def supervise(processes: Iterable[Process]) -> None:
+    """Keep every process running.
+
+    Raises:
+        LaunchError: one of them doesn't live.
+    """
+    watched = [Watched(process) for process in processes]
+    while True:
+        for each in watched:
+            each.look(time.monotonic())
+        time.sleep(LOOK_SECONDS)
+
+
+class Watched:
+    """A process that runs, or waits to be started again."""
+
+    def __init__(self, process: Process) -> None:
+        self._process = process
+        self._started = time.monotonic()
+        self._ends: list[float] = []
+        self._wait = FIRST_WAIT_SECONDS
+        self._due: float | None = None
+
+    def look(self, now: float) -> None:
+        """Start the process if it is time to, or see whether it has ended.
+
+        Raises:
+            LaunchError: it has, once too often.
+        """
+        if self._due is None:
+            how = self._process.how_it_ended()
+            if how is not None:
+                self._process.clear()
+                self._end(now, f"has ended ({how})", self._process.last_words())
+        elif now >= self._due:
+            self._start(now)
+
+    def _start(self, now: float) -> None:
+        self._started, self._due = now, None
+        try:
+            self._process.start()
+        except OSError as error:
+            self._end(now, "can't be started", str(error))
+
+    def _end(self, now: float, what: str, words: str) -> None:
+        self._ends = [end for end in self._ends if now - end < HEALTHY_SECONDS] + [now]
+        if len(self._ends) >= MOST_ENDS:
+            raise LaunchError(
+                f"The {self._process.name} {what}, for the {MOST_ENDS}th time within "
+                f"{HEALTHY_SECONDS:g} s, so everything is stopped. Its last words: {words}; see "
+                f"{self._process.log}."
+            )
+        if now - self._started >= HEALTHY_SECONDS:
+            self._wait = FIRST_WAIT_SECONDS
+        note(
+            f"The {self._process.name} {what}; it is started again in {self._wait:g} s. "
+            f"Its last words: {words}"
+        )
+        self._due = now + self._wait
+        self._wait = min(2 * self._wait, LONGEST_WAIT_SECONDS)

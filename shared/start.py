@@ -1,0 +1,51 @@
+"""Ends a process in a sentence if what it needs from the start is not there."""
+
+import errno
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import TypeVar
+
+from pydantic import ValidationError
+
+from shared.serving import describe
+from shared.settings import SharedSettings
+
+Settings = TypeVar("Settings", bound=SharedSettings)
+
+#: Passes, and is told of where it matters.
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+
+
+def require_settings(kind: Callable[[], Settings]) -> Settings:
+    """Return the settings of the environment, or end the process with what is wrong with them."""
+    try:
+        return kind()
+    except ValidationError as error:
+        sys.exit("; ".join(map(describe, error.errors())))
+
+
+def require_writable(store: Path) -> None:
+    """Make the store if there is none; end the process if nothing can be written there."""
+    try:
+        store.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=store):
+            pass
+    except OSError as error:
+        if error.errno not in _FULL or not store.is_dir():
+            sys.exit(_refusal(store, "a directory that can be written", error.strerror))
+
+
+def require_no_file(store: Path) -> None:
+    """End the process if something else lies where the store, once there is one, would be."""
+    try:
+        is_none = store.exists() and not store.is_dir()
+    except OSError:
+        return  # it is looked for again and again, and told of
+    if is_none:
+        sys.exit(_refusal(store, "a directory", "it is none"))
+
+
+def _refusal(store: Path, expected: str, reason: str | None) -> str:
+    return f"HEADSTART_STORE: expected {expected}: {reason}. Received: {str(store)!r}"
