@@ -29,6 +29,8 @@ RECORD = {
     "dataset": {
         "images": 1,
         "labels": {EVIL: 1},
+        "label_count": 1,
+        "rejected_count": 1,
         "rejected": [{"name": EVIL, "verdict": EVIL, "detail": EVIL}],
     },
     "cache": {"computed": 1, "reused": 0, "seconds_saved": 0.0},
