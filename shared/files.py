@@ -72,6 +72,16 @@ def is_fault_of_the_file(error: OSError) -> bool:
     return isinstance(error, NoPlainFile) or error.errno in _FAULTS_OF_A_FILE
 
 
+def is_of_the_machine(error: BaseException) -> bool:
+    """Tell whether an error says something of the machine right now, not of what it worked on.
+
+    Libraries raise errors of the system without a number for files that are damaged.
+    """
+    if isinstance(error, OSError):
+        return error.errno is not None and not is_fault_of_the_file(error)
+    return isinstance(error, MemoryError)
+
+
 @contextmanager
 def open_folder(root: Path | int, name: str = "") -> Iterator[int]:
     """Open a folder below `root`, without following a link, and yield its descriptor.

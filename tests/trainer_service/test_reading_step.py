@@ -3,17 +3,19 @@
 import json
 import zipfile
 from datetime import UTC, datetime
+from threading import Event
 
 import numpy as np
 import pytest
 
-from shared.errors import InvalidDataset
+from shared.errors import InvalidDataset, Unavailable
 from shared.identifiers import new_id
 from shared.lease import MAX_DEATHS, Holder
 from tests.tiny_model import picture
 from tests.trainer_service.test_api import caller
-from trainer_service import reading, reading_step, training
+from trainer_service import reading, reading_step, setbacks, training
 from trainer_service.bottleneck import ShardResult
+from trainer_service.dataset.patience import Patience
 from trainer_service.datasets import UPLOAD_FILE, new_dataset
 from trainer_service.event_log import connect
 from trainer_service.progress import ProgressBoard
@@ -183,9 +185,17 @@ def test_a_training_that_comes_while_its_dataset_is_read_is_told_and_prepared(sc
     assert scene.submitted == steps
 
 
-def test_a_reading_that_nobody_wants_any_more_ends(scene, while_read):
+def test_a_reading_that_nobody_wants_any_more_ends(scene, while_read, monkeypatch):
     trainings = [scene.one_that_waits(), scene.one_that_waits()]
-    while_read(lambda: [scene.cancel(training_id) for training_id in trainings])
+    stop, stopped = Patience.stop, Event()
+    monkeypatch.setattr(Patience, "stop", lambda patience: [stop(patience), stopped.set()])
+
+    def cancel():
+        for training_id in trainings:
+            scene.cancel(training_id)
+        assert stopped.wait(10)
+
+    while_read(cancel)
     scene.read()
 
     dataset = scene.stores.datasets.get(scene.dataset)
@@ -277,6 +287,33 @@ def test_what_keeps_a_dataset_from_being_read_is_said_by_all_that_waited(
     assert answer.status_code == (202 if transient else 422)
     state = scene.stores.datasets.get(scene.dataset).state
     assert state == (DatasetState.QUEUED if transient else DatasetState.FAILED)
+
+
+def test_a_reading_that_has_failed_for_now_is_not_tried_again_in_the_same_step(scene, monkeypatch):
+    """It is written down: to try it would find that, after a pause."""
+    training_id, pauses = scene.one_that_waits(), []
+    monkeypatch.setattr(setbacks, "_wait", lambda *_: pauses.append(1))
+
+    def stale(*_, **__):
+        raise OSError(116, "Stale file handle")
+
+    monkeypatch.setattr(reading, "read_dataset", stale)
+    scene.read()
+    assert (scene.submitted, pauses) == ([prepare_step(training_id)], [])
+
+
+def test_a_training_that_can_not_be_looked_at_for_a_moment_still_waits(scene, monkeypatch):
+    training_id = scene.one_that_waits()
+    get, faults = scene.stores.trainings.get, iter([Unavailable("Stale file handle")])
+
+    def once_stale(record_id):
+        for fault in faults:
+            raise fault
+        return get(record_id)
+
+    monkeypatch.setattr(scene.stores.trainings, "get", once_stale)
+    scene.read()
+    assert scene.submitted == [prepare_step(training_id)]
 
 
 def test_what_could_not_even_be_written_down_is_left_to_the_sweep(scene, monkeypatch):
