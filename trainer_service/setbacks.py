@@ -18,6 +18,7 @@ from pathlib import Path
 from pydantic import BaseModel, Field, ValidationError
 from redis import RedisError
 
+from shared.documents import read_small
 from shared.errors import HeadstartError, Setback, TransientFailure, Unavailable
 from shared.files import atomic_write, is_disk_full, is_of_the_machine
 from shared.logs import get_logger
@@ -36,6 +37,7 @@ MOST_TRIES = 5
 FIRST_PAUSE, LAST_PAUSE = 2.0, 8.0
 
 LOOK_SECONDS = 0.1
+MOST_NOTE_BYTES = 2**20
 
 log = get_logger(__name__)
 
@@ -185,6 +187,6 @@ def _wait(seconds: float, watch: Callable[[], None]) -> None:
 def _read(file: Path) -> list[Note]:
     """Return the note in a file, or none if it is gone or can't be understood."""
     try:
-        return [Note.model_validate_json(file.read_bytes())]
+        return [Note.model_validate_json(read_small(file, MOST_NOTE_BYTES))]
     except (OSError, ValidationError):
         return []

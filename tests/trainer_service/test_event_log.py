@@ -2,6 +2,7 @@
 
 import json
 import multiprocessing
+import os
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -211,10 +212,11 @@ def test_lines_that_were_removed_leave_no_reader_in_a_circle(log, record):
     assert [event.id for event in log.read(record.id, 2)] == [3]
 
 
-def test_without_a_log_that_can_be_opened_a_training_goes_on(trainings, log, record):
+@pytest.mark.parametrize("put", [os.mkdir, os.mkfifo])
+def test_without_a_log_that_can_be_opened_a_training_goes_on(trainings, log, record, put):
     file = log.directory(record.id) / EVENTS_FILE
     file.unlink()
-    file.mkdir()
+    put(file)
     with capture_logs() as logs:
         for state in (State.PREPARING, State.BOTTLENECK):
             trainings.update(record.id, lambda current, to=state: current.enter(to))
