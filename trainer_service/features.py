@@ -20,15 +20,11 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, Field, ValidationError
 
-from shared.documents import read_small
 from shared.errors import HeadstartError, first_fault
 from shared.files import atomic_write, atomic_writer, is_fault_of_the_file, sha256_file
 from shared.logs import get_logger
 
 Features = npt.NDArray[np.float32]
-
-#: A shard has 256 images at most, each with a hash.
-MOST_INDEX_BYTES = 2**24
 
 log = get_logger(__name__)
 
@@ -88,7 +84,7 @@ class FeatureStore:
     def _indices(self) -> Iterator[tuple[str, _Index]]:
         for file in self._directory.glob("*.json"):
             try:
-                yield file.stem, _Index.model_validate_json(read_small(file, MOST_INDEX_BYTES))
+                yield file.stem, _Index.model_validate_json(file.read_bytes())
             except FileNotFoundError:
                 continue  # removed meanwhile
             except OSError as error:

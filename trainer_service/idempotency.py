@@ -13,14 +13,13 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ValidationError
 
-from shared.documents import read_small
 from shared.errors import Conflict, InvalidRequest, NotFound, Unavailable, first_fault
 from shared.files import atomic_write, sha256_file
 from shared.identifiers import is_id, new_id
 from shared.lease import lease
 from shared.logs import get_logger
 from trainer_service.record_store import Record, RecordStore
-from trainer_service.small_files import stays
+from trainer_service.small_files import read_small, stays
 
 MOST_BYTES = 2**24
 

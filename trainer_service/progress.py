@@ -8,11 +8,11 @@ from pathlib import Path
 
 from pydantic import BaseModel, Field, ValidationError
 
-from shared.documents import read_small
 from shared.files import is_fault_of_the_file, locked_briefly
 from trainer_service.event_log import EventLog
 from trainer_service.events import EpochEvent, ProgressEvent
 from trainer_service.schemas import Progress, State
+from trainer_service.small_files import read_small
 
 REPORT_INTERVAL = 0.2
 MOST_BYTES = 2**24

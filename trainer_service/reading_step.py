@@ -66,7 +66,7 @@ def _read(worker: Worker, dataset_id: str, audience: "Audience") -> bool:
     except (HeadstartError, OSError) as error:
         log.info("refused", reason=str(error))
     except Exception:
-        log.exception("not read")
+        log.exception("a dataset could not be read", dataset_id=dataset_id)
     else:
         return found[-1] is not None  # else whoever is at it submits what waits
     try:
@@ -114,7 +114,8 @@ def wait_for_dataset(worker: Worker, training: TrainingRecord) -> bool:
 class Audience:
     """Tells the trainings that wait for a dataset how far it is read; some come, and some go.
 
-    What is wrong with one training is no fault of the dataset's, nor of the others.
+    Calling it raises TrainingCancelled once nobody wants the dataset any more. What is wrong with
+    one training is no fault of the dataset's, nor of the others.
     """
 
     def __init__(self, worker: Worker, dataset: DatasetRecord) -> None:
@@ -139,8 +140,7 @@ class Audience:
         Raises:
             TrainingCancelled: nobody wants the dataset any more.
         """
-        if not self._open() and not self._submitted:
-            raise TrainingCancelled("Every training that waited for the dataset was cancelled.")
+        self._wanted_by()
 
     def begin(self) -> bool:
         """Tell all that wait that it is their turn, and whether anybody wants the dataset."""
@@ -158,8 +158,14 @@ class Audience:
     def _look(self, total: int) -> None:
         known = self._tickers
         self._tickers = {
-            key: known[key] if key in known else self._join(key, total) for key in self._open()
+            key: known[key] if key in known else self._join(key, total) for key in self._wanted_by()
         }
+
+    def _wanted_by(self) -> list[str]:
+        there = self._open()
+        if not there and not self._submitted:
+            raise TrainingCancelled("Every training that waited for the dataset was cancelled.")
+        return there
 
     def _join(self, training_id: str, total: int) -> Ticker | None:
         start = partial(self._worker.board.start, training_id, State.PREPARING, total)

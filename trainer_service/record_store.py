@@ -12,7 +12,6 @@ from typing import Generic, TypeVar
 
 from pydantic import ValidationError
 
-from shared.documents import read_small
 from shared.errors import (
     Conflict,
     HeadstartError,
@@ -29,7 +28,7 @@ from shared.logs import get_logger
 from shared.model_store import REMOVED
 from trainer_service.record_index import RecordIndex, Stamp, stamp_of
 from trainer_service.schemas import BaseRecord, Brief
-from trainer_service.small_files import concerns_one_file, is_gone, stays
+from trainer_service.small_files import concerns_one_file, is_gone, read_small, stays
 
 RECORD_FILE = "record.json"
 WAIT_SECONDS = 0.1

@@ -18,13 +18,13 @@ from pathlib import Path
 from pydantic import BaseModel, Field, ValidationError
 from redis import RedisError
 
-from shared.documents import read_small
 from shared.errors import HeadstartError, Setback, TransientFailure, Unavailable
 from shared.files import atomic_write, is_disk_full, is_of_the_machine
 from shared.logs import get_logger
 from trainer_service.event_log import connect
 from trainer_service.outcome import in_words
 from trainer_service.queue import QueueView
+from trainer_service.small_files import read_small
 from trainer_service.steps import Step
 from trainer_service.worker_context import Worker
 

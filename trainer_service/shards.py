@@ -14,11 +14,11 @@ from pathlib import Path
 
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
-from shared.documents import read_small
 from shared.engines.engine import Precision
 from shared.files import atomic_write, is_fault_of_the_file
 from trainer_service.bottleneck import ShardImage, ShardResult, plan_shards
 from trainer_service.image_files import ImagesLost, too_many_lost
+from trainer_service.small_files import read_small
 from trainer_service.stores import SHARDS
 
 #: More than any dataset has; a plan that says otherwise is damaged.

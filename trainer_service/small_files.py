@@ -1,8 +1,11 @@
-"""What an error says of a small file of the store."""
+"""Small files of the store: `read_small`, and what its errors say of a file."""
 
 import errno
 
+from shared.documents import read_small
 from shared.files import is_fault_of_the_file
+
+__all__ = ["concerns_one_file", "is_gone", "read_small", "stays"]
 
 #: What this process has run out of says nothing of a file, nor of all others.
 _OUT_OF = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})

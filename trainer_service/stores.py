@@ -8,7 +8,6 @@ from typing import Any, Self
 
 from pydantic import TypeAdapter, ValidationError
 
-from shared.documents import read_small
 from shared.errors import DatasetNotFound, TrainingNotFound
 from shared.files import atomic_write
 from shared.logs import get_logger
@@ -18,6 +17,7 @@ from trainer_service.idempotency import IdempotencyKeys
 from trainer_service.record_store import RecordStore
 from trainer_service.schemas import Asked, DatasetRecord, TrainingRecord, told
 from trainer_service.settings import TrainerSettings
+from trainer_service.small_files import read_small
 from trainer_service.work_metrics import ENDED, PHASE_SECONDS
 
 _metrics: TypeAdapter[dict[str, Any]] = TypeAdapter(dict[str, Any])
