@@ -9,7 +9,7 @@ import secrets
 import shutil
 import stat
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, BinaryIO
@@ -247,20 +247,3 @@ def sha256_file(path: Path) -> str:
     """Return the hex SHA-256 of the file's bytes."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def copy_limited(
-    source: IO[bytes], target: IO[bytes], limit: int, exceeded: Callable[[], Exception]
-) -> int:
-    """Copy at most `limit` bytes from `source` to `target` and return how many.
-
-    Raises:
-        Exception: what `exceeded()` returns, if the source holds more than `limit` bytes.
-    """
-    copied = 0
-    while chunk := source.read(1 << 20):
-        copied += len(chunk)
-        if copied > limit:
-            raise exceeded()
-        target.write(chunk)
-    return copied

@@ -211,6 +211,8 @@ def _finish(worker: Worker, record: TrainingRecord, held: Lease, watch: Cancella
     bind(version=version)
     manifest = models.manifest(record.model, version)
 
+    trainings.keep_evaluation(record.id, manifest.metrics)
+
     def succeed(current: TrainingRecord) -> None:
         current.version = version
         current.metrics = numbers(manifest.metrics)
