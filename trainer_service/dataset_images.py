@@ -3,7 +3,6 @@
 import mmap
 import os
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
@@ -11,7 +10,7 @@ from typing import BinaryIO
 from pydantic import BaseModel, Field, ValidationError
 
 from shared.errors import Conflict, NotFound, RecordCorrupt, Unavailable, first_fault
-from shared.files import is_fault_of_the_file, open_plain
+from shared.files import is_fault_of_the_file
 from trainer_service import datasets
 from trainer_service.dataset.records import (
     RECORDS_FILE,
@@ -29,6 +28,7 @@ from trainer_service.dataset.thumbnail_store import (
 from trainer_service.record_store import RECORD_FILE
 from trainer_service.schemas import DatasetRecord, DatasetState, RejectedImage
 from trainer_service.settings import TrainerSettings
+from trainer_service.small_files import stays
 
 
 class ImageQuery(BaseModel):
@@ -77,21 +77,14 @@ class DatasetImagePage(BaseModel):
 
 
 def list_images(directory: Path, query: ImageQuery) -> DatasetImagePage:
-    """Return a page of the images in a dataset's directory, in the order of their names.
-
-    Raises:
-        RecordCorrupt: the list is damaged there.
-    """
+    """Return a page of the images in a dataset's directory, in the order of their names."""
     images: list[DatasetImage] = []
-    with _damage_in_words(directory / RECORDS_FILE):
-        for position, record in _records(directory, query.after):
-            if query.label not in {None, record.label}:
-                continue
-            if query.verdict not in {None, record.verdict}:
-                continue
-            if len(images) == query.limit:
-                return DatasetImagePage(images=images, after=position)
-            images.append(DatasetImage.model_validate(record, from_attributes=True))
+    for position, record in _records(directory, query.after):
+        if query.label not in {None, record.label} or query.verdict not in {None, record.verdict}:
+            continue
+        if len(images) == query.limit:
+            return DatasetImagePage(images=images, after=position)
+        images.append(DatasetImage.model_validate(record, from_attributes=True))
     return DatasetImagePage(images=images, after=None)
 
 
@@ -101,27 +94,17 @@ def list_rejected(directory: Path, query: RejectedQuery) -> RejectedPage:
     Raises:
         RecordCorrupt: the list is damaged there.
     """
-    end = query.after + query.limit
-    with _damage_in_words(directory / REJECTED_FILE):
+    end, name = query.after + query.limit, f"datasets/{directory.name}/{REJECTED_FILE}"
+    try:
         lines = list(islice(_rejected(directory), query.after, end + 1))
         rejected = [RejectedImage.model_validate_json(line) for line in lines[: query.limit]]
-    return RejectedPage(rejected=rejected, after=end if len(lines) > query.limit else None)
-
-
-@contextmanager
-def _damage_in_words(file: Path) -> Iterator[None]:
-    """Say which file of a dataset is damaged, and how."""
-    try:
-        yield
     except ValidationError as error:
-        reason = first_fault(error)
+        raise RecordCorrupt(f"{name} can't be read: {first_fault(error)}.") from None
     except OSError as error:
-        if not is_fault_of_the_file(error):
+        if not stays(error):
             raise
-        reason = error.strerror or str(error)
-    else:
-        return
-    raise RecordCorrupt(f"datasets/{file.parent.name}/{file.name} can't be read: {reason}.")
+        raise RecordCorrupt(f"{name} can't be read: {error.strerror}.") from None
+    return RejectedPage(rejected=rejected, after=end if len(lines) > query.limit else None)
 
 
 def open_image(
@@ -131,7 +114,6 @@ def open_image(
 
     Raises:
         NotFound: the dataset uses no such image, or its file is gone.
-        RecordCorrupt: the list of its images is damaged.
         Unavailable: it can't be read now.
     """
     record = _require(directory, dataset, sha256)
@@ -158,8 +140,7 @@ def find_small(
 
 
 def _require(directory: Path, dataset: DatasetRecord, sha256: str) -> ImageRecord:
-    with _damage_in_words(directory / RECORDS_FILE):
-        record = _find(directory / RECORDS_FILE, sha256)
+    record = _find(directory / RECORDS_FILE, sha256)
     if record is None:
         raise NotFound(f"Dataset {dataset.id!r} uses no image {sha256!r}.")
     return record
@@ -193,7 +174,7 @@ def require_read(dataset: DatasetRecord) -> None:
 
 
 def _records(directory: Path, after: int) -> Iterator[tuple[int, ImageRecord]]:
-    with open_plain(directory / RECORDS_FILE) as file:
+    with (directory / RECORDS_FILE).open("rb") as file:
         for position, line in enumerate(islice(file, after, None), start=after):
             yield position, ImageRecord.model_validate_json(line)
 
@@ -206,7 +187,7 @@ class _RecordOfBefore(BaseModel):
 
 def _rejected(directory: Path) -> Iterator[bytes]:
     try:
-        with open_plain(directory / REJECTED_FILE) as file:
+        with (directory / REJECTED_FILE).open("rb") as file:
             yield from file
     except FileNotFoundError:
         record = _RecordOfBefore.model_validate_json((directory / RECORD_FILE).read_bytes())
@@ -216,10 +197,7 @@ def _rejected(directory: Path) -> Iterator[bytes]:
 def _find(records: Path, sha256: str) -> ImageRecord | None:
     """Look for an image without parsing the records of all others."""
     wanted = f'"sha256":"{sha256}"'.encode()
-    with open_plain(records) as file, ExitStack() as stack:
-        if not os.fstat(file.fileno()).st_size:  # of which there is no map
-            return None
-        lines = stack.enter_context(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+    with records.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as lines:
         found = lines.find(wanted)
         while found >= 0:
             start, end = lines.rfind(b"\n", 0, found) + 1, lines.find(b"\n", found)

@@ -24,7 +24,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from shared.errors import RecordCorrupt, TrainingNotFound
-from shared.files import locked_briefly, open_plain, sync_directory
+from shared.files import locked_briefly, sync_directory
 from shared.identifiers import is_id
 from shared.logs import get_logger
 from trainer_service.events import Event, ResultEvent, event_adapter, identity, told_by
@@ -114,7 +114,7 @@ class EventLog:
         """
         with self._in_words(training_id):
             try:
-                with open_plain(self.directory(training_id) / EVENTS_FILE) as file:
+                with (self.directory(training_id) / EVENTS_FILE).open("rb") as file:
                     return list(islice(_events(file, after), limit))
             except FileNotFoundError:
                 return []
@@ -127,7 +127,7 @@ class EventLog:
         """
         with self._in_words(training_id):
             try:
-                with open_plain(self.directory(training_id) / EVENTS_FILE) as file:
+                with (self.directory(training_id) / EVENTS_FILE).open("rb") as file:
                     return _end(file).event
             except FileNotFoundError:
                 return None

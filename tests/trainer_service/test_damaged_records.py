@@ -4,7 +4,6 @@ import errno
 import json
 import os
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
@@ -197,31 +196,3 @@ def test_metrics_that_are_none_of_ours_are_answered_as_they_are(call, settings, 
     file.write_text(json.dumps(record))
     assert call("GET", f"/v1/trainings/{training}").json()["metrics"] == metrics
     assert call("GET", "/v1/trainings").status_code == 200
-
-
-@pytest.mark.integration
-@pytest.mark.parametrize("damage", [directory, pipe, deep, Path.unlink])
-def test_that_a_list_of_images_is_damaged_is_said_in_words(call, settings, damage):
-    store = RecordStore(settings.store / "datasets", DatasetRecord, DatasetNotFound)
-    dataset = make(store)
-    file = store.directory(dataset) / "images.jsonl"
-    file.touch()
-    damage(file)
-
-    for path in ("images", f"images/{'0' * 64}"):
-        answer = call("GET", f"/v1/datasets/{dataset}/{path}")
-        if damage is deep and path != "images":  # it is not there, whatever else is
-            assert answer.status_code == 404
-            continue
-        assert (answer.status_code, answer.json()["title"]) == (500, "Corrupt record")
-        assert f"datasets/{dataset}/images.jsonl can't be read" in answer.json()["detail"]
-
-
-@pytest.mark.integration
-def test_an_empty_list_has_no_image(call, settings):
-    store = RecordStore(settings.store / "datasets", DatasetRecord, DatasetNotFound)
-    dataset = make(store)
-    (store.directory(dataset) / "images.jsonl").touch()
-
-    assert call("GET", f"/v1/datasets/{dataset}/images").json()["images"] == []
-    assert call("GET", f"/v1/datasets/{dataset}/images/{'0' * 64}").status_code == 404
