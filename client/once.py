@@ -23,6 +23,8 @@ PASSING = {
     httpx.codes.SERVICE_UNAVAILABLE,
     httpx.codes.GATEWAY_TIMEOUT,
 }
+#: What the trainer says of a key whose first request it is still at.
+BEING_ANSWERED = "Idempotency-Key is being answered now"
 NEVER_BEGUN = (httpx.ConnectError, httpx.ConnectTimeout)
 
 
@@ -86,7 +88,7 @@ def _send(
 
 
 def _fault(service: Service, answer: httpx.Response) -> _Fault | None:
-    if answer.status_code == httpx.codes.CONFLICT and "Idempotency-Key" in answer.text:
+    if answer.status_code == httpx.codes.CONFLICT and BEING_ANSWERED in answer.text:
         return _Fault("What was sent before is still being answered.")
     seconds = _retry_after(answer)
     if answer.status_code not in PASSING or seconds > LONGEST_WAIT_SECONDS:

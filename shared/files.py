@@ -3,12 +3,13 @@
 import errno
 import fcntl
 import hashlib
+import io
 import os
 import secrets
 import shutil
 import stat
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, BinaryIO
@@ -18,6 +19,8 @@ LOOK_SECONDS = 0.002
 #: With so little free, writing has filled the disk: libraries write what fits before they fail.
 NOTHING_LEFT_BYTES = 1 << 20
 
+#: Without waiting for who writes into a pipe.
+_TO_READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
 _TO_FOLDER = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 
 
@@ -52,6 +55,7 @@ _FAULTS_OF_A_FILE = frozenset(
         errno.EPERM,
         errno.ELOOP,
         errno.ENAMETOOLONG,
+        errno.EFBIG,
     }
 )
 
@@ -69,7 +73,19 @@ def is_fault_of_the_file(error: OSError) -> bool:
     A share that answers ESTALE, a disk that answers EIO, and a process that has run out of
     descriptors or memory say nothing of the file: it may be sound, and readable a moment later.
     """
-    return isinstance(error, NoPlainFile) or error.errno in _FAULTS_OF_A_FILE
+    # A pipe can't be opened to be read and written.
+    of_its_kind = isinstance(error, NoPlainFile | io.UnsupportedOperation)
+    return of_its_kind or error.errno in _FAULTS_OF_A_FILE
+
+
+def is_of_the_machine(error: BaseException) -> bool:
+    """Tell whether an error says something of the machine right now, not of what it worked on.
+
+    Libraries raise errors of the system without a number for files that are damaged.
+    """
+    if isinstance(error, OSError):
+        return error.errno is not None and not is_fault_of_the_file(error)
+    return isinstance(error, MemoryError)
 
 
 @contextmanager
@@ -104,12 +120,28 @@ def open_file(folder: int, name: str) -> BinaryIO:
     status = os.stat(_inside(name, name), dir_fd=folder, follow_symlinks=False)
     if not stat.S_ISREG(status.st_mode) and not stat.S_ISLNK(status.st_mode):
         raise NoPlainFile(name)  # opening a device can have effects of its own
-    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-    file = open(os.open(name, flags, dir_fd=folder), "rb")  # noqa: SIM115, PTH123 - a descriptor
-    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-        file.close()
+    return _plain(os.open(name, _TO_READ | os.O_NOFOLLOW, dir_fd=folder), name)
+
+
+def open_plain(path: Path) -> BinaryIO:
+    """Open a plain file of ours, to which links may lead, never waiting for a pipe.
+
+    Raises:
+        NoPlainFile: it is a device, a pipe or a socket.
+        OSError: it can't be opened, or is a folder.
+    """
+    return _plain(os.open(path, _TO_READ), str(path))
+
+
+def _plain(descriptor: int, name: str) -> BinaryIO:
+    """Return the open file, which is closed if it is none."""
+    mode = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(mode):
+        os.close(descriptor)
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), name)
         raise NoPlainFile(name)
-    return file
+    return open(descriptor, "rb")
 
 
 def open_below(root: Path | int, name: str) -> BinaryIO:
@@ -215,20 +247,3 @@ def sha256_file(path: Path) -> str:
     """Return the hex SHA-256 of the file's bytes."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def copy_limited(
-    source: IO[bytes], target: IO[bytes], limit: int, exceeded: Callable[[], Exception]
-) -> int:
-    """Copy at most `limit` bytes from `source` to `target` and return how many.
-
-    Raises:
-        Exception: what `exceeded()` returns, if the source holds more than `limit` bytes.
-    """
-    copied = 0
-    while chunk := source.read(1 << 20):
-        copied += len(chunk)
-        if copied > limit:
-            raise exceeded()
-        target.write(chunk)
-    return copied

@@ -6,7 +6,6 @@ and the file server keeps its lock, or it hangs.
 """
 
 import fcntl
-import io
 import os
 import random
 import secrets
@@ -150,7 +149,7 @@ class LeaseWatch:
             self._last.pop(path, None)
             return False
         except OSError as error:
-            if not _is_no_lease(error):
+            if not is_fault_of_the_file(error):
                 raise
             return self._unopened(path, error)
         with file:
@@ -189,11 +188,6 @@ class LeaseWatch:
         self._last.pop(path, None)
 
 
-def _is_no_lease(error: OSError) -> bool:
-    """Tell whether something else lies there, a pipe for one, and not only for now."""
-    return isinstance(error, io.UnsupportedOperation) or is_fault_of_the_file(error)
-
-
 def _lock(path: Path) -> IO[str] | None:
     deadline = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < deadline:
@@ -202,7 +196,7 @@ def _lock(path: Path) -> IO[str] | None:
         except FileNotFoundError:
             return None
         except OSError as error:
-            if _is_no_lease(error) and os.path.lexists(path):
+            if is_fault_of_the_file(error) and os.path.lexists(path):
                 return None
             raise
         if try_lock(file):

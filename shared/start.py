@@ -1,6 +1,5 @@
 """Ends a process in a sentence if what it needs from the start is not there."""
 
-import errno
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -9,13 +8,11 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
+from shared.files import is_disk_full
 from shared.serving import describe
 from shared.settings import SharedSettings
 
 Settings = TypeVar("Settings", bound=SharedSettings)
-
-#: Passes, and is told of where it matters.
-_FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
 def require_settings(kind: Callable[[], Settings]) -> Settings:
@@ -33,7 +30,8 @@ def require_writable(store: Path) -> None:
         with TemporaryFile(dir=store):
             pass
     except OSError as error:
-        if error.errno not in _FULL or not store.is_dir():
+        # That it is full passes, and is told of where it matters.
+        if not is_disk_full(error) or not store.is_dir():
             sys.exit(_refusal(store, "a directory that can be written", error.strerror))
 
 

@@ -28,7 +28,7 @@ from shared.engines import (
 from shared.engines.openvino_runtime import load_openvino
 from shared.engines.tensorflow_engine import load_tensorflow
 from shared.errors import WeightsUnavailable
-from shared.files import full_disk_named, is_fault_of_the_file, sha256_file, sync_tree
+from shared.files import full_disk_named, is_of_the_machine, sha256_file, sync_tree
 from shared.logs import get_logger
 from shared.model_store import STAGING
 from shared.settings import EngineChoice, PrecisionChoice
@@ -261,18 +261,12 @@ def _load(network: Any, architecture: Architecture, weights: Weights) -> None:
         else:
             network.load_weights(weights.path)
     except Exception as error:  # Keras and h5py raise whatever they stumble over.
-        if _is_of_the_machine(error):
+        if is_of_the_machine(error):
             raise
         reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
         raise WeightsUnavailable(
             f"The weights file {weights.path} is damaged or not of {architecture.id}: {reason}"
         ) from error
-
-
-def _is_of_the_machine(error: Exception) -> bool:
-    if isinstance(error, OSError):
-        return error.errno is not None and not is_fault_of_the_file(error)
-    return isinstance(error, MemoryError)
 
 
 def _normalise(pixels: Any, preprocessing: Preprocessing) -> Any:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from shared.errors import NotFound
-from trainer_service.record_store import RECORD_FILE, RecordStore
+from trainer_service.record_index import Stamp
+from trainer_service.record_store import RecordStore
 from trainer_service.schemas import TrainingRecord
 
 LOOK_INTERVAL = 0.1
@@ -41,18 +42,18 @@ class Endings:
                     del self._looks[training_id]
 
     async def _look(self, training_id: str) -> None:
-        known, ended = (0, 0), False
+        known: Stamp | None = None
+        ended = False
         while not ended:
             await asyncio.sleep(LOOK_INTERVAL)
             known, ended = await asyncio.to_thread(self._has_ended, training_id, known)
 
-    def _has_ended(self, training_id: str, known: tuple[int, int]) -> tuple[tuple[int, int], bool]:
-        """Return which file the record is in by now, and, if it is another, whether it tells so."""
+    def _has_ended(self, training_id: str, known: Stamp | None) -> tuple[Stamp | None, bool]:
+        """Return the record's stamp by now, and, if it is another, whether it has ended."""
         try:
-            status = (self._trainings.directory(training_id) / RECORD_FILE).stat()
-            written = status.st_ino, status.st_mtime_ns
-            return written, written != known and self._trainings.get(training_id).state.ended
-        except (FileNotFoundError, NotFound):
+            stamp = self._trainings.stamp(training_id)
+            return stamp, stamp != known and self._trainings.get(training_id).state.ended
+        except NotFound:
             return known, True
 
 

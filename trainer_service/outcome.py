@@ -3,7 +3,13 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from shared.errors import HeadstartError, TrainingCancelled, TransientFailure
+from shared.errors import (
+    HeadstartError,
+    Setback,
+    TrainingCancelled,
+    TransientFailure,
+    Unavailable,
+)
 from shared.lease import LeaseLost
 from shared.logs import get_logger
 from trainer_service.schemas import ErrorInfo, State, TrainingRecord
@@ -44,7 +50,9 @@ def end(
             return
         record.enter(state)
         if isinstance(error, Exception):
-            transient = isinstance(error, OSError | MemoryError | TransientFailure)
+            transient = isinstance(
+                error, OSError | MemoryError | TransientFailure | Setback | Unavailable
+            )
             record.error = ErrorInfo(
                 type=type(error).__name__, detail=in_words(error), transient=transient
             )

@@ -5,7 +5,14 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from shared.errors import InvalidDataset, InvalidRequest, Setback, TooLarge, TrainingCancelled
+from shared.errors import (
+    InvalidDataset,
+    InvalidRequest,
+    Setback,
+    TooLarge,
+    TrainingCancelled,
+    Unavailable,
+)
 from shared.images import ImageLimits
 from shared.lease import LeaseLost, WorkersDied, require_survivable
 from trainer_service.dataset.patience import Patience, patiently
@@ -86,7 +93,7 @@ def read(
 
     Raises:
         InvalidDataset, TooLarge: nothing can be trained on it; the record says the same.
-        TrainingCancelled, Setback: the dataset is as it was.
+        TrainingCancelled, Setback, Unavailable: the dataset is as it was.
         Exception: it could not be read now, as on a full disk; the record says so.
         LeaseLost: another process has taken over, and may have finished.
     """
@@ -194,7 +201,9 @@ def record_failure(datasets: RecordStore[DatasetRecord], dataset_id: str, error:
     transient = not isinstance(error, InvalidDataset | TooLarge | WorkersDied)
 
     def fail(record: DatasetRecord) -> None:
-        if isinstance(error, Setback | TrainingCancelled):  # which is no fault of the dataset's
+        if isinstance(
+            error, Setback | Unavailable | TrainingCancelled
+        ):  # which is no fault of the dataset's
             record.state = DatasetState.QUEUED
             return
         record.state = DatasetState.FAILED

@@ -11,6 +11,7 @@ from shared.errors import (
     TrainingCancelled,
     TrainingEnded,
     TransientFailure,
+    Unavailable,
 )
 from shared.lease import LeaseLost
 from shared.logs import get_logger
@@ -18,7 +19,7 @@ from trainer_service import reading
 from trainer_service.outcome import end, in_words
 from trainer_service.progress import Ticker
 from trainer_service.schemas import DatasetRecord, State, TrainingRecord
-from trainer_service.setbacks import hand_over, persevere
+from trainer_service.setbacks import Setbacks, hand_over, persevere
 from trainer_service.steps import PREPARE, READ_DATASET, Step
 from trainer_service.waiting import WaitingTrainings, must_be_read
 from trainer_service.worker_context import Worker
@@ -47,7 +48,7 @@ def _read(worker: Worker, dataset_id: str, audience: "Audience") -> bool:
     found: list[DatasetRecord | None] = []
 
     def read() -> None:
-        found.append(reading.read(datasets, worker.settings, dataset_id, audience, audience.check))
+        found.append(_read_once(worker, dataset_id, audience))
 
     try:
         if not persevere(worker, directory, audience.check, read):
@@ -55,6 +56,7 @@ def _read(worker: Worker, dataset_id: str, audience: "Audience") -> bool:
             return False
     except TransientFailure as error:  # no worker sees it
         reading.record_failure(datasets, dataset_id, error)
+        Setbacks(directory).forget_all()  # who has it read anew has all tries again
     except TrainingCancelled as cancelled:
         log.info("left unread", reason=str(cancelled))
         return True
@@ -64,7 +66,7 @@ def _read(worker: Worker, dataset_id: str, audience: "Audience") -> bool:
     except (HeadstartError, OSError) as error:
         log.info("refused", reason=str(error))
     except Exception:
-        log.exception("not read")
+        log.exception("a dataset could not be read", dataset_id=dataset_id)
     else:
         return found[-1] is not None  # else whoever is at it submits what waits
     try:
@@ -72,6 +74,23 @@ def _read(worker: Worker, dataset_id: str, audience: "Audience") -> bool:
         return not must_be_read(datasets.get(dataset_id))
     except HeadstartError:
         return False
+
+
+def _read_once(worker: Worker, dataset_id: str, audience: "Audience") -> DatasetRecord | None:
+    """Read a dataset and return its record, as `reading.read` does.
+
+    What the machine did to it is raised only if that is not what the record says by now: then
+    there is something left to be tried.
+    """
+    datasets = worker.stores.datasets
+    try:
+        return reading.read(datasets, worker.settings, dataset_id, audience, audience.check)
+    except (OSError, MemoryError) as error:
+        record = datasets.get(dataset_id)
+        if must_be_read(record):
+            raise
+        log.info("not read now", reason=in_words(error))
+        return record
 
 
 def wait_for_dataset(worker: Worker, training: TrainingRecord) -> bool:
@@ -95,7 +114,8 @@ def wait_for_dataset(worker: Worker, training: TrainingRecord) -> bool:
 class Audience:
     """Tells the trainings that wait for a dataset how far it is read; some come, and some go.
 
-    What is wrong with one training is no fault of the dataset's, nor of the others.
+    Calling it raises TrainingCancelled once nobody wants the dataset any more. What is wrong with
+    one training is no fault of the dataset's, nor of the others.
     """
 
     def __init__(self, worker: Worker, dataset: DatasetRecord) -> None:
@@ -120,8 +140,7 @@ class Audience:
         Raises:
             TrainingCancelled: nobody wants the dataset any more.
         """
-        if not self._open() and not self._submitted:
-            raise TrainingCancelled("Every training that waited for the dataset was cancelled.")
+        self._wanted_by()
 
     def begin(self) -> bool:
         """Tell all that wait that it is their turn, and whether anybody wants the dataset."""
@@ -139,8 +158,14 @@ class Audience:
     def _look(self, total: int) -> None:
         known = self._tickers
         self._tickers = {
-            key: known[key] if key in known else self._join(key, total) for key in self._open()
+            key: known[key] if key in known else self._join(key, total) for key in self._wanted_by()
         }
+
+    def _wanted_by(self) -> list[str]:
+        there = self._open()
+        if not there and not self._submitted:
+            raise TrainingCancelled("Every training that waited for the dataset was cancelled.")
+        return there
 
     def _join(self, training_id: str, total: int) -> Ticker | None:
         start = partial(self._worker.board.start, training_id, State.PREPARING, total)
@@ -180,8 +205,8 @@ class Audience:
             record = trainings.get(training_id)
             if record.cancel_requested and not record.state.ended:
                 record = end(trainings, training_id, State.CANCELLED)
+        except (OSError, Unavailable):  # can't be told just now
+            return True
         except HeadstartError:  # removed, or unreadable
             return False
-        except OSError:  # for itself to find out
-            return True
         return record.state in {State.QUEUED, State.PREPARING}

@@ -3,7 +3,6 @@
 import re
 import secrets
 import shutil
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
@@ -31,7 +30,6 @@ from trainer_service.schemas import BaseRecord, Brief
 from trainer_service.small_files import concerns_one_file, is_gone, read_small, stays
 
 RECORD_FILE = "record.json"
-WAIT_SECONDS = 0.1
 #: Records of before, which told every rejected file and the confusion matrix, took up to 60 MB.
 MOST_BYTES = 2**28
 
@@ -212,20 +210,6 @@ class RecordStore(Generic[Record]):
         self._require(record_id)
         with lease(self.lease_file(record_id)) as held:
             yield held
-
-    @contextmanager
-    def lease_in_turn(self, record_id: str, waiting: Callable[[], None]) -> Iterator[Lease]:
-        """Yield the right to work on the record alone, as soon as no other process has it.
-
-        `waiting` is called again and again until then; what it raises ends the waiting.
-        """
-        while True:
-            with self.lease(record_id) as held:
-                if held is not None:
-                    yield held
-                    return
-            waiting()
-            time.sleep(WAIT_SECONDS)
 
     def _load(self, file: Path) -> Record:
         name = file.relative_to(self.root.parent)

@@ -6,7 +6,7 @@ settings say. Nothing that is in use is touched.
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from glob import glob
 from pathlib import Path
 
@@ -78,8 +78,10 @@ class Retention:
     def _working(self) -> Iterator[Path]:
         """Remove the work in progress of processes that are gone."""
         for pattern in WORKING:
-            directories = {directory_of(path) for path in self._find(pattern)}
-            yield from (path for path in directories if remove_if_abandoned(path, self._watch))
+            for path in {directory_of(path) for path in self._find(pattern)}:
+                with self._attempt(path):
+                    if remove_if_abandoned(path, self._watch):
+                        yield path
         self._watch.prune()
 
     def _temporary(self) -> Iterator[Path]:
@@ -89,7 +91,8 @@ class Retention:
     def _keys(self) -> Iterator[Path]:
         """Remove the keys that nobody repeats any more, and free those of hosts that vanished."""
         for file in self._stores.keys.root.glob("*.lease"):
-            self._watch.held(file)
+            with self._attempt(file):
+                self._watch.held(file)
         yield from self._unlink_older(self._stores.keys.root.glob("*"), KEYS_DAYS * DAY)
 
     def _uploads(self) -> Iterator[Path]:
@@ -186,12 +189,10 @@ class Retention:
 
     def _unlink_older(self, files: Iterable[Path], seconds: float) -> Iterator[Path]:
         for file in files:
-            try:
+            with self._attempt(file), suppress(FileNotFoundError):
                 if file.is_file() and self._age(file.stat().st_mtime) > seconds:
                     file.unlink()
                     yield file
-            except FileNotFoundError:
-                continue
 
     def _find(self, pattern: str) -> list[Path]:
         """Return what matches in the store, but for what vanishes meanwhile."""

@@ -8,6 +8,7 @@ every worker that runs has let go of its steps a few times.
 """
 
 import os
+import shutil
 import socket
 import time
 from collections.abc import Callable
@@ -17,8 +18,8 @@ from pathlib import Path
 from pydantic import BaseModel, Field, ValidationError
 from redis import RedisError
 
-from shared.errors import HeadstartError, Setback, TransientFailure
-from shared.files import atomic_write, is_disk_full, is_fault_of_the_file
+from shared.errors import HeadstartError, Setback, TransientFailure, Unavailable
+from shared.files import atomic_write, is_disk_full, is_of_the_machine
 from shared.logs import get_logger
 from trainer_service.event_log import connect
 from trainer_service.outcome import in_words
@@ -64,6 +65,9 @@ class Setbacks:
 
     def forget(self, worker: str) -> None:
         self._file(worker).unlink(missing_ok=True)
+
+    def forget_all(self) -> None:
+        shutil.rmtree(self._directory, ignore_errors=True)
 
     def notes(self) -> list[Note]:
         return [note for file in sorted(self._directory.glob("*.json")) for note in _read(file)]
@@ -134,10 +138,9 @@ def is_setback(error: Exception) -> bool:
 
     A full disk does, too, but stays full until somebody makes room.
     """
-    if isinstance(error, OSError):
-        of_the_system = error.errno is not None
-        return of_the_system and not is_fault_of_the_file(error) and not is_disk_full(error)
-    return isinstance(error, Setback | MemoryError)
+    if isinstance(error, Setback | Unavailable):
+        return True
+    return is_of_the_machine(error) and not is_disk_full(error)
 
 
 def this_worker() -> str:
@@ -175,7 +178,7 @@ def _running(worker: Worker) -> list[str]:
 def _wait(seconds: float, watch: Callable[[], None]) -> None:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        watch()
+        _attempt(watch)  # that it can't look just now is no reason to end
         time.sleep(LOOK_SECONDS)
 
 

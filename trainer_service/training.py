@@ -9,6 +9,7 @@ worker or Redis may, is submitted again by `sweep`.
 from functools import partial
 
 from shared.architectures import find_architecture
+from shared.errors import TrainingCancelled
 from shared.lease import Lease, lease, require_survivable
 from shared.logs import bind, get_logger
 from trainer_service import reading, weights
@@ -46,11 +47,15 @@ def prepare(worker: Worker, training_id: str) -> None:
         watch = CancellationWatch(trainings, training_id)
         with recorded_outcome(trainings, training_id):
             require_survivable(held)
-            watch.look()
-            waits = wait_for_dataset(worker, record)
-            if not waits:
-                work = partial(_prepare, worker, training_id, held, watch)
-                done = persevere(worker, shards.directory, watch, work)
+
+            def work() -> None:
+                nonlocal waits
+                watch.look()
+                waits = wait_for_dataset(worker, record)
+                if not waits:
+                    _prepare(worker, training_id, held, watch)
+
+            done = persevere(worker, shards.directory, watch, work)
     _end_if_cancelled(trainings, training_id)
     if not done:
         hand_over(worker, shards.directory, Step(PREPARE, (training_id,)), watch)
@@ -71,10 +76,8 @@ def extract_shard(worker: Worker, training_id: str, number: int) -> None:
     with lease(shards.lease_file(number)) as held, recorded_outcome(trainings, training_id):
         if held is None:
             return
-        if not shards.finished(number):
-            require_survivable(held)
-            work = partial(_compute_shard, worker, record, shards, number, held, watch)
-            done = persevere(worker, shards.directory, watch, work)
+        work = partial(_compute_shard, worker, record, shards, number, held, watch)
+        done = persevere(worker, shards.directory, watch, work)
     if not done:
         hand_over(worker, shards.directory, Step(EXTRACT_SHARD, (training_id, number)), watch)
     elif shards.complete():
@@ -102,8 +105,10 @@ def finish(worker: Worker, training_id: str) -> None:
 
 def _end_if_cancelled(trainings: TrainingStore, training_id: str) -> None:
     """See to a cancellation that came while the lease was held, and was left to its holder."""
-    with recorded_outcome(trainings, training_id):
+    try:
         CancellationWatch(trainings, training_id).look()
+    except TrainingCancelled:
+        end(trainings, training_id, State.CANCELLED)
 
 
 def _submit_next(worker: Worker, training_id: str) -> None:
@@ -161,6 +166,9 @@ def _compute_shard(  # noqa: PLR0913, PLR0917
     held: Lease,
     watch: CancellationWatch,
 ) -> None:
+    if shards.finished(number):
+        return
+    require_survivable(held)
     log.info("computing shard", shard=number)
     dataset = worker.stores.datasets.get(record.dataset.id)
     files = reading.image_files(worker.stores.datasets, worker.settings, dataset)
@@ -202,6 +210,8 @@ def _finish(worker: Worker, record: TrainingRecord, held: Lease, watch: Cancella
         version = publish(worker, trainings.get(record.id), fitted, watch)
     bind(version=version)
     manifest = models.manifest(record.model, version)
+
+    trainings.keep_evaluation(record.id, manifest.metrics)
 
     def succeed(current: TrainingRecord) -> None:
         current.version = version

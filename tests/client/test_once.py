@@ -15,6 +15,7 @@ from client.app import app
 from client.once import TRIES
 from tests.breaking_proxy import BreakingProxy, running_trainer
 from tests.tiny_model import picture
+from trainer_service.idempotency import KeyUnreadable
 from trainer_service.settings import TrainerSettings
 from trainer_service.stores import Stores
 
@@ -191,6 +192,7 @@ def answering():
 
 RECORD = (202, {}, {"id": "1", "state": "queued"})
 BUSY = {"detail": "Redis can't be reached."}
+#: As the trainer says it, of whose words the command looks for some.
 PENDING = {"detail": "Another request with this Idempotency-Key is being answered now."}
 
 
@@ -226,6 +228,7 @@ def test_what_passes_is_waited_for_as_long_as_it_says(answering, monkeypatch, an
     [
         (503, {"Retry-After": "3600"}, BUSY),
         (409, {}, {"detail": "Dataset '1' is being removed."}),
+        (409, {}, {"detail": str(KeyUnreadable())}),
         (422, {}, {"detail": "no"}),
         (500, {}, {"detail": "Something went wrong."}),
     ],

@@ -168,12 +168,21 @@ def test_while_no_worker_is_alive(stack, workers, submit, cancel):
     record = submit(**ENDLESS)
     wait_until(stack, record, "head")
     workers.kill()
-    with Stores.open(stack.settings).trainings.lease_in_turn(record["id"], lambda: None):
-        pass  # the system has taken the dead process's locks from it
+    _wait_until_free(stack, record["id"])
     answer = stack.trainer.post(f"/v1/trainings/{record['id']}/cancel").json()
     assert answer["state"] == "cancelled"
     workers.start()
     cancel(submit(**ENDLESS))
+
+
+def _wait_until_free(stack, training_id):
+    """Wait until the system has taken a dead process's locks from it."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    free = False
+    while not free:
+        assert time.monotonic() < deadline
+        with Stores.open(stack.settings).trainings.lease(training_id) as held:
+            free = held is not None
 
 
 def test_a_version_that_a_dead_worker_has_published_stays(stack, workers, submit):

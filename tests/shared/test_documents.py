@@ -36,5 +36,5 @@ def test_a_document_may_be_as_large_as_is_allowed(tmp_path):
     file.write_bytes(b"12345678")
 
     assert read_document(file, 8) == b"12345678"
-    with pytest.raises(Unreadable, match=r"pin\.json should have at most 7 bytes"):
+    with pytest.raises(Unreadable, match=r"pin\.json .*: it should have at most 7 bytes"):
         read_document(file, 7)

@@ -7,6 +7,7 @@ import shutil
 import httpx
 import pytest
 
+from client.once import BEING_ANSWERED
 from shared.lease import lease
 from tests.trainer_service.test_api import ARCHITECTURE, archive, call, caller, settings
 from trainer_service.app import create_app
@@ -161,7 +162,7 @@ def test_while_another_request_with_the_key_is_answered_it_is_told_so(call, sett
     with lease(only_use(settings).with_suffix(".lease")):
         answer = post(call)
     assert answer.status_code == 409
-    assert "being answered now" in answer.json()["detail"]
+    assert BEING_ANSWERED in answer.json()["detail"]
 
 
 def damage_answer(file):

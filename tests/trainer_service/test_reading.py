@@ -12,12 +12,13 @@ from types import SimpleNamespace
 import pytest
 import structlog
 
-from shared.errors import InvalidDataset, InvalidRequest, TrainingCancelled
+from shared.errors import InvalidDataset, TrainingCancelled, Unavailable
 from shared.lease import LeaseLost
 from tests.tiny_model import picture
 from trainer_service import reading
 from trainer_service.dataset import patience, reader, sources
 from trainer_service.datasets import UPLOAD_FILE, new_dataset
+from trainer_service.image_files import NotSeenHere
 from trainer_service.schemas import DatasetState
 from trainer_service.settings import TrainerSettings
 from trainer_service.stores import Stores
@@ -96,6 +97,7 @@ def test_what_says_nothing_of_the_dataset_fails_it_for_now(
     assert _record(datasets, uploaded) == (DatasetState.FAILED, (type(error).__name__, True))
     assert datasets.get(uploaded).error.detail
     assert (datasets.directory(uploaded) / UPLOAD_FILE).exists()
+    datasets.update(uploaded, lambda record: setattr(record, "state", DatasetState.QUEUED))
     assert reading.read(datasets, settings, uploaded).images == 20
 
 
@@ -107,15 +109,32 @@ def _raise(error):
 
 
 @pytest.mark.integration
-def test_a_dataset_whose_folder_is_gone_fails_for_now(datasets, tmp_path, redis_url):
+def test_a_dataset_whose_folder_is_not_seen_here_is_left_to_other_workers(
+    datasets, tmp_path, redis_url
+):
     settings = TrainerSettings(store=tmp_path / "store", redis_url=redis_url, datasets=tmp_path)
     record = new_dataset("away/pets", path=True, submitted=True)
     datasets.create(record)
 
-    with pytest.raises(InvalidRequest, match="nothing lies there"):
+    with pytest.raises(NotSeenHere, match="nothing lies there"):
         reading.read(datasets, settings, record.id)
 
-    assert _record(datasets, record.id) == (DatasetState.FAILED, ("InvalidRequest", True))
+    assert _record(datasets, record.id) == (DatasetState.QUEUED, None)
+
+
+@pytest.mark.integration
+def test_a_folder_that_can_not_be_looked_at_now_is_left_to_be_tried_again(
+    datasets, tmp_path, redis_url, monkeypatch
+):
+    settings = TrainerSettings(store=tmp_path / "store", redis_url=redis_url, datasets=tmp_path)
+    record = new_dataset("pets", path=True, submitted=True)
+    datasets.create(record)
+    monkeypatch.setattr(reading, "locate", _raise(Unavailable("can't be looked at now")))
+
+    with pytest.raises(Unavailable):
+        reading.read(datasets, settings, record.id)
+
+    assert _record(datasets, record.id) == (DatasetState.QUEUED, None)
 
 
 @pytest.mark.integration

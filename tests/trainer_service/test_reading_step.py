@@ -7,12 +7,12 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
-from shared.errors import InvalidDataset
+from shared.errors import InvalidDataset, Unavailable
 from shared.identifiers import new_id
 from shared.lease import MAX_DEATHS, Holder
 from tests.tiny_model import picture
 from tests.trainer_service.test_api import caller
-from trainer_service import reading, reading_step, training
+from trainer_service import reading, reading_step, setbacks, training
 from trainer_service.bottleneck import ShardResult
 from trainer_service.datasets import UPLOAD_FILE, new_dataset
 from trainer_service.event_log import connect
@@ -277,6 +277,33 @@ def test_what_keeps_a_dataset_from_being_read_is_said_by_all_that_waited(
     assert answer.status_code == (202 if transient else 422)
     state = scene.stores.datasets.get(scene.dataset).state
     assert state == (DatasetState.QUEUED if transient else DatasetState.FAILED)
+
+
+def test_a_reading_that_has_failed_for_now_is_not_tried_again_in_the_same_step(scene, monkeypatch):
+    """It is written down: to try it would find that, after a pause."""
+    training_id, pauses = scene.one_that_waits(), []
+    monkeypatch.setattr(setbacks, "_wait", lambda *_: pauses.append(1))
+
+    def stale(*_, **__):
+        raise OSError(116, "Stale file handle")
+
+    monkeypatch.setattr(reading, "read_dataset", stale)
+    scene.read()
+    assert (scene.submitted, pauses) == ([prepare_step(training_id)], [])
+
+
+def test_a_training_that_can_not_be_looked_at_for_a_moment_still_waits(scene, monkeypatch):
+    training_id = scene.one_that_waits()
+    get, faults = scene.stores.trainings.get, iter([Unavailable("Stale file handle")])
+
+    def once_stale(record_id):
+        for fault in faults:
+            raise fault
+        return get(record_id)
+
+    monkeypatch.setattr(scene.stores.trainings, "get", once_stale)
+    scene.read()
+    assert scene.submitted == [prepare_step(training_id)]
 
 
 def test_what_could_not_even_be_written_down_is_left_to_the_sweep(scene, monkeypatch):

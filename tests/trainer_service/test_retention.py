@@ -7,6 +7,7 @@ import threading
 import time
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from shared.work_in_progress import working_directory
 from tests.shared.test_lease import Clock, Holder
 from tests.tiny_model import publish_tiny_model
 from tests.trainer_service.test_api import call, caller, post, settings
+from trainer_service import retention
 from trainer_service.features import FeatureStore
 from trainer_service.record_store import RecordStore
 from trainer_service.retention import DAY, Retention
@@ -302,6 +304,33 @@ def test_what_can_not_be_removed_keeps_nothing_else(stores, settings, retain, mo
     assert [line["path"] for line in logs if line["event"] == "removed"] == removed
     [error] = [line for line in logs if line["log_level"] == "error"]
     assert error["path"].endswith("models/colours/2")
+
+
+def test_work_and_files_that_can_not_be_looked_at_keep_no_others(settings, retain, monkeypatch):
+    store, unlink = settings.store, Path.unlink
+    for number in range(4):
+        (store / f"uploads/{number}").mkdir(parents=True)
+        (store / f"features/.{number}.tmp").parent.mkdir(exist_ok=True)
+        (store / f"features/.{number}.tmp").touch()
+        os.utime(store / f"features/.{number}.tmp", (0, 0))
+    remove = retention.remove_if_abandoned
+
+    def fail(path, *arguments):
+        if path.name == "1":
+            raise OSError(errno.EIO, "Input/output error")
+        return remove(path, *arguments)
+
+    monkeypatch.setattr(retention, "remove_if_abandoned", fail)
+
+    def refuse(file, **options):
+        if file.name == ".2.tmp":
+            raise PermissionError(errno.EPERM, "Operation not permitted")
+        unlink(file, **options)
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    left = {"features/.2.tmp", "uploads/1"}
+    made = {f"{kind}{number}" for number in range(4) for kind in ("uploads/", "features/.")}
+    assert set(retain()) == {f"{n}.tmp" if n.startswith("f") else n for n in made} - left
 
 
 def test_what_can_not_be_looked_through_keeps_nothing_of_other_kinds(stores, retain, monkeypatch):

@@ -12,7 +12,7 @@ from shared.engines import OpenVINOEngine
 from shared.errors import InvalidDataset, TrainingCancelled, TransientFailure
 from shared.images import ImageLimits
 from tests.extracting import IMAGES, Extracting
-from trainer_service import fitting, reading_step, setbacks, training
+from trainer_service import fitting, reading_step, record_store, setbacks, training
 from trainer_service.bottleneck import Extractor, ShardResult
 from trainer_service.dataset.records import save_images
 from trainer_service.image_files import NotSeenHere
@@ -147,6 +147,58 @@ def test_a_shard_of_a_disk_that_hiccups_is_tried_again(extracting, monkeypatch):
     assert extracting.rejected() == []
 
 
+def faulty_records(monkeypatch, kind, faults):
+    """Let records of a kind be unreadable for so many looks at them."""
+    left = iter(range(faults))
+    read = record_store.read_small
+
+    def read_small(file, most):
+        if file.parent.parent.name == kind:
+            for _ in left:
+                raise ESTALE
+        return read(file, most)
+
+    monkeypatch.setattr(record_store, "read_small", read_small)
+
+
+def test_a_record_that_can_not_be_read_for_a_moment_ends_no_training(extracting, monkeypatch):
+    faulty_records(monkeypatch, "datasets", 3)
+    extracting.extract()
+
+    assert extracting.shards.complete()
+    assert extracting.record.state == State.BOTTLENECK
+
+
+def test_a_dataset_whose_record_can_not_be_read_for_a_moment_is_waited_for(extracting, monkeypatch):
+    stores = extracting.worker.stores
+    stores.datasets.update(
+        extracting.dataset_id, lambda record: setattr(record, "state", DatasetState.QUEUED)
+    )
+    stores.trainings.update(extracting.id, lambda record: setattr(record, "state", State.QUEUED))
+    faulty_records(monkeypatch, "datasets", 1)
+    training.prepare(extracting.worker, extracting.id)
+
+    assert extracting.record.state == State.QUEUED
+    assert extracting.submitted() == 1
+
+
+def test_that_nobody_can_look_for_a_cancellation_ends_no_pause(extracting, monkeypatch):
+    monkeypatch.setattr(setbacks, "PAUSES", (setbacks.LOOK_SECONDS,))
+    monkeypatch.setattr(setbacks, "LOOK_SECONDS", 0)
+    faults, looks = iter([ESTALE]), []
+
+    def work():
+        for fault in faults:
+            raise fault
+
+    def watch():
+        looks.append(1)
+        raise ESTALE
+
+    assert persevere(extracting.worker, extracting.shards.directory, watch, work)
+    assert looks
+
+
 def test_a_worker_that_does_not_see_the_images_leaves_them_to_others(extracting, tmp_path):
     view, me = QueueView(extracting.redis), setbacks.this_worker()
     view.sign_in(me, 60)
@@ -217,6 +269,7 @@ def test_a_dataset_that_can_not_be_read_here_is_left_to_others(extracting, tmp_p
 
     assert extracting.record.error.type == "TransientFailure"
     assert "HEADSTART_DATASETS" in extracting.record.error.detail
+    assert Setbacks(stores.datasets.directory(extracting.dataset_id)).notes() == []
 
 
 @pytest.mark.parametrize("fault", [ESTALE, MemoryError(), NotSeenHere("not here")])

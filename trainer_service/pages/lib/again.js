@@ -70,7 +70,7 @@ function tell(place, text) {
 }
 
 function mayBeSentAgain({ status, message, retryAfter }) {
-  if (status === 409) return message.includes("Idempotency-Key"); // the first is being answered
+  if (status === 409) return message.includes("Idempotency-Key is being answered now");
   return PASSING.includes(status) && retryAfter <= MOST_SECONDS;
 }
 

@@ -51,11 +51,11 @@ export function put(path, body) {
  * and in all.
  */
 export function upload(path, form, onProgress, onTrouble, signal) {
-  return once((headers) => send(path, form, headers, onProgress, signal), onTrouble, signal);
+  return once((headers) => sendForm(path, form, headers, onProgress, signal), onTrouble, signal);
 }
 
 /** `fetch` does not tell how much is sent, hence XMLHttpRequest. */
-function send(path, form, headers, onProgress, signal) {
+function sendForm(path, form, headers, onProgress, signal) {
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
     request.open("POST", path);
@@ -64,7 +64,7 @@ function send(path, form, headers, onProgress, signal) {
     request.addEventListener("load", () => {
       const body = parsed(request.responseText);
       if (request.status < 300) resolve(body);
-      else if (request.status === 401) signIn().then(() => send(path, form, headers, onProgress, signal)).then(resolve, reject);
+      else if (request.status === 401) signIn().then(() => sendForm(path, form, headers, onProgress, signal)).then(resolve, reject);
       else reject(problem(request.status, body, request.getResponseHeader("Retry-After")));
     });
     request.addEventListener("error", () => interruption(form).then(reject));
