@@ -16,6 +16,7 @@ from http import HTTPStatus
 from itertools import takewhile
 from typing import Any, NamedTuple
 
+from httptools import HttpParserError, HttpParserUpgrade
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from shared.logs import get_logger
@@ -133,6 +134,7 @@ class Connection(HttpToolsProtocol):
         self._head_lines = 0
         # The parser gathers a header, and skips what means nothing, without a word.
         self._bytes_without_a_word = 0
+        self._head_without_upgrade = b""
         self._refusal: Refusal | None = None
         self._deaf = False
         self._unread = 0
@@ -153,7 +155,12 @@ class Connection(HttpToolsProtocol):
         if self._deaf:
             return
         self._bytes_without_a_word += len(data)
-        super().data_received(data)
+        self._unset_keepalive_if_required()
+        try:
+            while data:
+                data = self._parse(data)
+        except HttpParserError:
+            self.send_400_response("Invalid HTTP request received.")
         if self._bytes_without_a_word > MOST_HEAD_BYTES and not self._deaf:
             self._refuse(LONG_HEAD)
 
@@ -181,6 +188,9 @@ class Connection(HttpToolsProtocol):
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
+        if self.parser.should_upgrade():
+            self._head_without_upgrade = self._repeat_head(without=b"upgrade")
+            return
         self._in_head = False
         self._bytes_without_a_word = self._head_bytes = self._head_lines = 0
         super().on_headers_complete()
@@ -189,6 +199,10 @@ class Connection(HttpToolsProtocol):
     def on_body(self, body: bytes) -> None:
         self._bytes_without_a_word = 0
         super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        if not self.parser.should_upgrade():  # else all of it is parsed anew
+            super().on_message_complete()
 
     def on_response_complete(self) -> None:
         is_last = not self.pipeline
@@ -217,6 +231,23 @@ class Connection(HttpToolsProtocol):
             self._read_at = now
         self._unread = unread
         return now - self._read_at
+
+    def _parse(self, data: bytes) -> bytes:
+        """Parse what has come; return what of it is to be parsed anew."""
+        try:
+            self.parser.feed_data(data)
+        except HttpParserUpgrade as upgrade:
+            # No other protocol is spoken here, as Java's and curl's clients ask whether one is. The
+            # parser takes it for agreed, and would pass over the body and take it for a request.
+            return self._head_without_upgrade + data[upgrade.args[0] :]
+        return b""
+
+    def _repeat_head(self, *, without: bytes) -> bytes:
+        """Return the head of the request as it came, but for a header."""
+        version = self.parser.get_http_version().encode()
+        first = b"%b %b HTTP/%b" % (self.parser.get_method(), self.url, version)
+        lines = [b"%b: %b" % header for header in self.headers if header[0] != without]
+        return b"\r\n".join([first, *lines, b"", b""])
 
     def _give_up(self, refusal: Refusal) -> None:
         """End a callback of the parser, and with it the parsing."""

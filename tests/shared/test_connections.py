@@ -235,6 +235,44 @@ def test_a_body_that_is_expected_is_asked_for(service):
         assert b'{"size":1' in read_all(connection)
 
 
+UPGRADE = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMA\r\n"
+POST = b"POST /v1/stream HTTP/1.1\r\nHost: x\r\n" + UPGRADE
+
+
+@pytest.mark.parametrize(
+    ("head", "body"),
+    [
+        (POST + b"Content-Length: 5\r\n\r\n", b"abcde"),
+        (POST + b"Transfer-Encoding: chunked\r\n\r\n", b"5\r\nabcde\r\n0\r\n\r\n"),
+    ],
+    ids=["announced", "chunked"],
+)
+@pytest.mark.parametrize("pause", [0, 0.05])
+def test_who_asks_for_another_protocol_is_served_in_this_one(service, head, body, pause):
+    following = get(b"/healthz", UPGRADE.strip()) + get(b"/v1/headers", b"Connection: close")
+    with service.connect() as connection:
+        connection.sendall(head)
+        time.sleep(pause)
+        connection.sendall(body + following)
+        answer = read_all(connection)
+
+    assert answer.count(b"HTTP/1.1 200") == 3
+    assert b'{"size":5' in answer
+    assert answer.endswith(b'[["host","x"],["connection","close"]]')
+
+
+def test_what_is_a_body_never_passes_for_a_request(service):
+    hidden = get(b"/v1/headers", b"Cookie: hidden")
+    with service.connect() as connection:
+        connection.sendall(POST + b"Content-Length: %d\r\n\r\n" % len(hidden))
+        time.sleep(0.05)
+        connection.sendall(hidden + get(b"/healthz", b"Connection: close"))
+        answer = read_all(connection)
+
+    assert answer.count(b"HTTP/1.1 200") == 2
+    assert b"hidden" not in answer
+
+
 FILES = 128
 
 
