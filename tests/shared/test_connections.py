@@ -12,7 +12,7 @@ import uvloop
 from uvicorn import Config
 from uvicorn.server import ServerState
 
-from shared.connections import Connection, Lobby
+from shared.connections import SLOW_SECONDS, Connection, Lobby
 from tests.predictor_process import wait_for
 from tests.small_service import read_all, running_service
 
@@ -311,6 +311,27 @@ def test_if_every_connection_is_in_use_a_new_one_is_told_so(narrow):
     wait_for(lambda: narrow.ask(b"/healthz").startswith(b"HTTP/1.1 200"), "a place")
 
 
+def test_clients_that_send_slowly_keep_nobody_out(narrow):
+    head = b"POST /v1/session HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    with ExitStack() as stack:
+        slow = [stack.enter_context(narrow.connect()) for _ in range(FILES // 2)]
+        for connection in slow:
+            with suppress(OSError):
+                connection.sendall(head + b"Content-Length: 1000\r\n\r\n ")
+        wait_for(lambda: narrow.ask(b"/healthz").startswith(b"HTTP/1.1 200"), "a place")
+        told = [received(connection) for connection in slow]
+
+    assert any(b"408" in answer and b"Others needed the connection" in answer for answer in told)
+
+
+def received(connection):
+    connection.setblocking(False)
+    try:
+        return connection.recv(9999)
+    except OSError:
+        return b""
+
+
 def read_all_of(service):
     with service.connect() as connection:
         connection.settimeout(1)
@@ -358,6 +379,14 @@ class Waiting:
 
     def __init__(self):
         self.transport = Transport()
+        self.slow = 0.0
+        self.has_made_way = False
+
+    def slow_for(self, _):
+        return self.slow
+
+    def make_way(self):
+        self.has_made_way = True
 
 
 def test_room_is_made_by_the_one_that_waits_longest_and_has_nothing_unsent():
@@ -372,3 +401,15 @@ def test_room_is_made_by_the_one_that_waits_longest_and_has_nothing_unsent():
     assert aborted == [False, False, True, False]
     lobby.leave(new)
     assert not lobby.admit(Waiting())
+
+
+def test_only_who_sends_too_slowly_for_a_while_makes_way():
+    lobby = Lobby(3, 1)
+    busy, hesitant, slow = Waiting(), Waiting(), Waiting()
+    hesitant.slow, slow.slow = SLOW_SECONDS / 2, SLOW_SECONDS
+    for connection in (busy, hesitant, slow):
+        assert lobby.admit(connection)
+        lobby.leave(connection)
+
+    assert lobby.admit(Waiting())
+    assert [known.has_made_way for known in (busy, hesitant, slow)] == [False, False, True]
