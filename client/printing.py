@@ -147,7 +147,10 @@ def _state(record: Record) -> str:
 
 
 def _accuracy(metrics: Record) -> str:
-    return f"{metrics['test']['accuracy']:.4f}" if "test" in metrics else "-"
+    """Return the accuracy in the test; of a manifest it may be whatever somebody wrote there."""
+    test = metrics.get("test")
+    accuracy = test.get("accuracy") if isinstance(test, dict) else None
+    return f"{accuracy:.4f}" if isinstance(accuracy, float | int) and 0 <= accuracy <= 1 else "-"
 
 
 def _time(text: str) -> str:

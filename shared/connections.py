@@ -16,6 +16,7 @@ from http import HTTPStatus
 from itertools import takewhile
 from typing import Any, NamedTuple
 
+from httptools import HttpParserError, HttpParserUpgrade
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from shared.logs import get_logger
@@ -25,6 +26,9 @@ MOST_HEAD_BYTES = 64 * 2**10
 MOST_HEADERS = 200
 #: Requests that a client sends ahead of its answers.
 MOST_AHEAD = 8
+#: A client that sends less of a body for so long has to go as soon as others need its place.
+SLOW_BYTES_PER_SECOND = 16 << 10
+SLOW_SECONDS = 2.0
 #: A client that still sends gets that long to read why it should not.
 LINGER_SECONDS = 1.0
 
@@ -60,6 +64,11 @@ LONG_HEAD = Refusal(
 )
 LONG_URL = Refusal(414, f"The URL may have {MOST_HEAD_BYTES} bytes.")
 MANY_AHEAD = Refusal(400, f"At most {MOST_AHEAD} requests may wait for their answers.")
+SLOW = Refusal(
+    408,
+    "Others needed the connection of this request, of which less than "
+    f"{SLOW_BYTES_PER_SECOND} bytes a second came.",
+)
 FULL = Refusal(503, "All connections that HEADSTART_MAX_CONNECTIONS allows are in use.")
 
 
@@ -113,13 +122,22 @@ class Lobby:
                 connection.transport.abort()
 
     def _make_room(self) -> bool:
-        """Close a connection that nobody misses: nothing is asked on it, and nothing unsent."""
+        """Close a connection that nobody misses: nothing is asked on it, and nothing unsent.
+
+        If there is none, the client has to go that has sent a body too slowly for longest.
+        """
         for connection in self._waiting:
             if not connection.transport.get_write_buffer_size():
                 connection.transport.abort()
                 self.forget(connection)
                 return True
-        return False
+        now = self._clock()
+        slowest = max(self._all, key=lambda connection: connection.slow_for(now))
+        if slowest.slow_for(now) < SLOW_SECONDS:
+            return False
+        self.forget(slowest)
+        slowest.make_way()
+        return True
 
 
 class Connection(HttpToolsProtocol):
@@ -133,8 +151,11 @@ class Connection(HttpToolsProtocol):
         self._head_lines = 0
         # The parser gathers a header, and skips what means nothing, without a word.
         self._bytes_without_a_word = 0
+        self._head_without_upgrade = b""
         self._refusal: Refusal | None = None
         self._deaf = False
+        self._body_bytes = 0
+        self._body_since = 0.0
         self._unread = 0
         self._read_at = time.monotonic()
 
@@ -153,7 +174,12 @@ class Connection(HttpToolsProtocol):
         if self._deaf:
             return
         self._bytes_without_a_word += len(data)
-        super().data_received(data)
+        self._unset_keepalive_if_required()
+        try:
+            while data:
+                data = self._parse(data)
+        except HttpParserError:
+            self.send_400_response("Invalid HTTP request received.")
         if self._bytes_without_a_word > MOST_HEAD_BYTES and not self._deaf:
             self._refuse(LONG_HEAD)
 
@@ -181,14 +207,23 @@ class Connection(HttpToolsProtocol):
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
+        if self.parser.should_upgrade():
+            self._head_without_upgrade = self._repeat_head(without=b"upgrade")
+            return
         self._in_head = False
         self._bytes_without_a_word = self._head_bytes = self._head_lines = 0
+        self._body_bytes, self._body_since = 0, time.monotonic()
         super().on_headers_complete()
         self._lobby.leave(self)
 
     def on_body(self, body: bytes) -> None:
         self._bytes_without_a_word = 0
+        self._body_bytes += len(body)
         super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        if not self.parser.should_upgrade():  # else all of it is parsed anew
+            super().on_message_complete()
 
     def on_response_complete(self) -> None:
         is_last = not self.pipeline
@@ -208,6 +243,19 @@ class Connection(HttpToolsProtocol):
         else:
             self.transport.close()
 
+    def make_way(self) -> None:
+        self._refuse(SLOW)
+
+    def slow_for(self, now: float) -> float:
+        """Return for how many seconds too little of a body has come; 0 while none is waited for."""
+        asked = self.cycle
+        if self._deaf or self._in_head or self.flow.read_paused:
+            return 0.0
+        if asked is None or not asked.more_body or asked.response_started:
+            return 0.0
+        seconds = now - self._body_since
+        return seconds if self._body_bytes < SLOW_BYTES_PER_SECOND * seconds else 0.0
+
     def unread_for(self, now: float) -> float:
         """Return for how many seconds the client has read nothing of what there is for it."""
         waiting = self.transport.get_write_buffer_size()
@@ -217,6 +265,23 @@ class Connection(HttpToolsProtocol):
             self._read_at = now
         self._unread = unread
         return now - self._read_at
+
+    def _parse(self, data: bytes) -> bytes:
+        """Parse what has come; return what of it is to be parsed anew."""
+        try:
+            self.parser.feed_data(data)
+        except HttpParserUpgrade as upgrade:
+            # No other protocol is spoken here, as Java's and curl's clients ask whether one is. The
+            # parser takes it for agreed, and would pass over the body and take it for a request.
+            return self._head_without_upgrade + data[upgrade.args[0] :]
+        return b""
+
+    def _repeat_head(self, *, without: bytes) -> bytes:
+        """Return the head of the request as it came, but for a header."""
+        version = self.parser.get_http_version().encode()
+        first = b"%b %b HTTP/%b" % (self.parser.get_method(), self.url, version)
+        lines = [b"%b: %b" % header for header in self.headers if header[0] != without]
+        return b"\r\n".join([first, *lines, b"", b""])
 
     def _give_up(self, refusal: Refusal) -> None:
         """End a callback of the parser, and with it the parsing."""

@@ -480,6 +480,14 @@ def verify(directory: Path) -> Manifest:
         VersionCorrupt: a file is missing, has another size or another hash, lies elsewhere, or is
             not in the manifest.
     """
+    try:
+        return _verify(directory)
+    except (RuntimeError, ValueError) as error:
+        # Links that lead in circles, folders too deep to walk through, a zero byte in a name.
+        raise VersionCorrupt(f"It holds what nobody can read: {error}.") from error
+
+
+def _verify(directory: Path) -> Manifest:
     manifest = read_manifest(directory)
     if unlisted := sorted(_visible_files(directory) - {entry.path for entry in manifest.files}):
         raise VersionCorrupt(f"{unlisted[0]} is not in the manifest.")

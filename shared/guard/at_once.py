@@ -7,8 +7,9 @@ from http import HTTPStatus
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from shared.connections import SLOW_BYTES_PER_SECOND
 from shared.errors import Unavailable
-from shared.guard.places import SLOW_BYTES_PER_SECOND, Place, Places
+from shared.guard.places import Place, Places
 from shared.problems import problem_response
 from shared.sending import Sending
 

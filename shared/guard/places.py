@@ -6,9 +6,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
-#: A client that sends less for so long has to go as soon as others need its place.
-SLOW_BYTES_PER_SECOND = 16 << 10
-SLOW_SECONDS = 2.0
+from shared.connections import SLOW_BYTES_PER_SECOND, SLOW_SECONDS
 
 
 class Place:

@@ -1,6 +1,8 @@
 """What the commands take and send."""
 
 import inspect
+import io
+import re
 import shlex
 import shutil
 import subprocess
@@ -8,14 +10,16 @@ import sys
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
 from client.app import app
-from client.printing import curl_line
+from client.printing import curl_line, print_models
 from client.train import train_command
 from client.training import model_name
 from trainer_service.schemas import EarlyStopping, SplitFractions, TrainingRequest
 
+CREATED = "2026-01-31T23:59:59Z"
 NESTED = {
     "early_stopping": (EarlyStopping, {"metric": "early_stopping"}),
     "split": (SplitFractions, {}),
@@ -117,3 +121,26 @@ def test_it_starts_as_a_module_without_importing_what_services_need():
     done = subprocess.check_output([sys.executable, "-c", code], cwd=root, text=True)
 
     assert done.strip() == "set()"
+
+
+@pytest.mark.parametrize(
+    "metrics",
+    [
+        {},
+        {"test": None},
+        {"test": "good"},
+        {"test": {"accuracy": None}},
+        {"test": {"accuracy": 9**999}},
+    ],
+)
+def test_what_a_manifest_has_in_place_of_an_accuracy_hides_no_model(metrics):
+    version = {"version": 1, "architecture": "vgg16", "labels": ["a", "b"], "created_at": CREATED}
+    models = [
+        {"name": name, "pinned": None, "versions": [version | {"metrics": its_metrics}]}
+        for name, its_metrics in (("odd", metrics), ("sound", {"test": {"accuracy": 0.25}}))
+    ]
+    output = io.StringIO()
+    print_models(models, {}, Console(file=output, width=120))
+
+    assert re.search(r"odd .* 2 +- ", output.getvalue())
+    assert re.search(r"sound .* 0\.2500 ", output.getvalue())

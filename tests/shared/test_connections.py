@@ -13,7 +13,7 @@ import uvloop
 from uvicorn import Config
 from uvicorn.server import ServerState
 
-from shared.connections import Connection, Lobby
+from shared.connections import SLOW_SECONDS, Connection, Lobby
 from tests.predictor_process import wait_for
 from tests.small_service import read_all, running_service
 
@@ -238,6 +238,44 @@ def test_a_body_that_is_expected_is_asked_for(service):
         assert b'{"size":1' in read_all(connection)
 
 
+UPGRADE = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMA\r\n"
+POST = b"POST /v1/stream HTTP/1.1\r\nHost: x\r\n" + UPGRADE
+
+
+@pytest.mark.parametrize(
+    ("head", "body"),
+    [
+        (POST + b"Content-Length: 5\r\n\r\n", b"abcde"),
+        (POST + b"Transfer-Encoding: chunked\r\n\r\n", b"5\r\nabcde\r\n0\r\n\r\n"),
+    ],
+    ids=["announced", "chunked"],
+)
+@pytest.mark.parametrize("pause", [0, 0.05])
+def test_who_asks_for_another_protocol_is_served_in_this_one(service, head, body, pause):
+    following = get(b"/healthz", UPGRADE.strip()) + get(b"/v1/headers", b"Connection: close")
+    with service.connect() as connection:
+        connection.sendall(head)
+        time.sleep(pause)
+        connection.sendall(body + following)
+        answer = read_all(connection)
+
+    assert answer.count(b"HTTP/1.1 200") == 3
+    assert b'{"size":5' in answer
+    assert answer.endswith(b'[["host","x"],["connection","close"]]')
+
+
+def test_what_is_a_body_never_passes_for_a_request(service):
+    hidden = get(b"/v1/headers", b"Cookie: hidden")
+    with service.connect() as connection:
+        connection.sendall(POST + b"Content-Length: %d\r\n\r\n" % len(hidden))
+        time.sleep(0.05)
+        connection.sendall(hidden + get(b"/healthz", b"Connection: close"))
+        answer = read_all(connection)
+
+    assert answer.count(b"HTTP/1.1 200") == 2
+    assert b"hidden" not in answer
+
+
 FILES = 128
 
 
@@ -274,6 +312,27 @@ def test_if_every_connection_is_in_use_a_new_one_is_told_so(narrow):
         assert b"retry-after: 1" in answer
 
     wait_for(lambda: narrow.ask(b"/healthz").startswith(b"HTTP/1.1 200"), "a place")
+
+
+def test_clients_that_send_slowly_keep_nobody_out(narrow):
+    head = b"POST /v1/session HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    with ExitStack() as stack:
+        slow = [stack.enter_context(narrow.connect()) for _ in range(FILES // 2)]
+        for connection in slow:
+            with suppress(OSError):
+                connection.sendall(head + b"Content-Length: 1000\r\n\r\n ")
+        wait_for(lambda: narrow.ask(b"/healthz").startswith(b"HTTP/1.1 200"), "a place")
+        told = [received(connection) for connection in slow]
+
+    assert any(b"408" in answer and b"Others needed the connection" in answer for answer in told)
+
+
+def received(connection):
+    connection.setblocking(False)
+    try:
+        return connection.recv(9999)
+    except OSError:
+        return b""
 
 
 def read_all_of(service):
@@ -323,6 +382,14 @@ class Waiting:
 
     def __init__(self):
         self.transport = Transport()
+        self.slow = 0.0
+        self.has_made_way = False
+
+    def slow_for(self, _):
+        return self.slow
+
+    def make_way(self):
+        self.has_made_way = True
 
 
 def test_room_is_made_by_the_one_that_waits_longest_and_has_nothing_unsent():
@@ -337,3 +404,15 @@ def test_room_is_made_by_the_one_that_waits_longest_and_has_nothing_unsent():
     assert aborted == [False, False, True, False]
     lobby.leave(new)
     assert not lobby.admit(Waiting())
+
+
+def test_only_who_sends_too_slowly_for_a_while_makes_way():
+    lobby = Lobby(3, 1)
+    busy, hesitant, slow = Waiting(), Waiting(), Waiting()
+    hesitant.slow, slow.slow = SLOW_SECONDS / 2, SLOW_SECONDS
+    for connection in (busy, hesitant, slow):
+        assert lobby.admit(connection)
+        lobby.leave(connection)
+
+    assert lobby.admit(Waiting())
+    assert [known.has_made_way for known in (busy, hesitant, slow)] == [False, False, True]

@@ -3,6 +3,7 @@ import os
 import re
 import shutil
 import threading
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -332,9 +333,21 @@ def edit_manifest(directory: Path, **fields: object) -> None:
     path.write_text(json.dumps(json.loads(path.read_text()) | fields))
 
 
+def link_to_itself(directory: Path) -> None:
+    (directory / "openvino/model.bin").unlink()
+    (directory / "openvino/model.bin").symlink_to("model.bin")
+
+
+def list_another_file(directory: Path, name: str) -> None:
+    files = json.loads((directory / MANIFEST_FILE).read_text())["files"]
+    edit_manifest(directory, files=[*files, {"path": name, "bytes": 6, "sha256": "0" * 64}])
+
+
 @pytest.mark.parametrize(
     ("damage", "reason"),
     [
+        (link_to_itself, "It holds what nobody can read: Symlink loop"),
+        (partial(list_another_file, name="a\0b"), "It holds what nobody can read: embedded null"),
         (flip_a_byte, r"openvino/model\.bin is not the file that was published"),
         (lambda d: (d / "openvino/model.bin").unlink(), r"openvino/model\.bin is missing"),
         (lambda d: (d / "openvino/model.bin").write_bytes(b""), "is not the file"),
@@ -361,8 +374,7 @@ def test_verify_stays_within_the_version(models, path):
     (models.root.parent / "secret").write_text("secret")
     publish(models)
     directory = models.directory("pets", 1)
-    files = json.loads((directory / MANIFEST_FILE).read_text())["files"]
-    edit_manifest(directory, files=[*files, {"path": path, "bytes": 6, "sha256": "0" * 64}])
+    list_another_file(directory, path)
 
     with pytest.raises(VersionCorrupt, match="outside of the version"):
         verify(directory)
@@ -427,11 +439,12 @@ def spoil_golden(directory: Path) -> None:
     [
         flip_a_byte,
         spoil_golden,
+        link_to_itself,
         lambda d: (d / MANIFEST_FILE).unlink(),
         pytest.param(lambda d: d.chmod(0), marks=NOT_AS_ROOT),
         pytest.param(lambda d: (d / "openvino").chmod(0), marks=NOT_AS_ROOT),
     ],
-    ids=["byte", "golden", "manifest", "mode", "inner mode"],
+    ids=["byte", "golden", "link", "manifest", "mode", "inner mode"],
 )
 def test_of_damaged_newest_versions_the_sound_one_before_is_kept(models, damage):
     """It is what a predictor that starts anew serves."""
