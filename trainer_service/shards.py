@@ -18,10 +18,13 @@ from shared.engines.engine import Precision
 from shared.files import atomic_write, is_fault_of_the_file
 from trainer_service.bottleneck import ShardImage, ShardResult, plan_shards
 from trainer_service.image_files import ImagesLost, too_many_lost
+from trainer_service.small_files import read_small
 from trainer_service.stores import SHARDS
 
 #: More than any dataset has; a plan that says otherwise is damaged.
 MOST_SHARDS = 1_000_000
+#: Of one file: paths of some hundred images, and what became of them.
+MOST_BYTES = 2**24
 
 _images = TypeAdapter(list[ShardImage])
 
@@ -53,7 +56,7 @@ class Shards:
         return len(shards)
 
     def images(self, number: int) -> list[ShardImage]:
-        return _images.validate_json((self._directory / f"{number}.json").read_bytes())
+        return _images.validate_json(read_small(self._directory / f"{number}.json", MOST_BYTES))
 
     def finished(self, number: int) -> bool:
         return self._result_file(number).exists()
@@ -105,13 +108,13 @@ class Shards:
 
     def results(self) -> list[ShardResult]:
         files = self._directory.glob("*.result.json")
-        return [ShardResult.model_validate_json(file.read_bytes()) for file in files]
+        return [ShardResult.model_validate_json(read_small(file, MOST_BYTES)) for file in files]
 
     def clear(self) -> None:
         shutil.rmtree(self._directory, ignore_errors=True)
 
     def _plan(self) -> Plan:
-        return Plan.model_validate_json((self._directory / "plan.json").read_bytes())
+        return Plan.model_validate_json(read_small(self._directory / "plan.json", MOST_BYTES))
 
     def _result_file(self, number: int) -> Path:
         return self._directory / f"{number}.result.json"

@@ -4,6 +4,7 @@ import errno
 import os
 import stat
 from pathlib import Path
+from typing import IO, Literal
 
 from shared.files import is_fault_of_the_file
 
@@ -18,17 +19,40 @@ def read_small(file: Path, most: int) -> bytes:
         OSError: it can't be read, is no regular file (a pipe would hang whoever opens it), or has
             more than `most` bytes.
     """
-    with open(file, "rb", opener=_without_waiting) as opened:
-        status = os.fstat(opened.fileno())
-        if not stat.S_ISREG(status.st_mode):
-            raise PermissionError(errno.EPERM, "it is no regular file", str(file))
-        if status.st_size > most:
-            raise PermissionError(errno.EPERM, f"it has more than {most} bytes", str(file))
+    with open_small(file, most) as opened:
         return opened.read()
 
 
-def _without_waiting(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NONBLOCK)
+def open_small(file: Path, most: int, mode: Literal["rb", "a+b"] = "rb") -> IO[bytes]:
+    """Open a regular file for what of it is wanted.
+
+    Raises:
+        OSError: as `read_small`.
+    """
+    opened = open(file, mode, opener=_regular)  # noqa: SIM115 - the caller closes it
+    if os.fstat(opened.fileno()).st_size <= most:
+        return opened
+    opened.close()
+    raise PermissionError(errno.EPERM, f"it has more than {most} bytes", str(file))
+
+
+def _regular(path: str, flags: int) -> int:
+    """Open a file without waiting for a pipe's other end; of a folder Python itself complains."""
+    try:
+        descriptor = os.open(path, flags | os.O_NONBLOCK, 0o666)
+    except OSError as error:
+        if error.errno != errno.ENXIO:  # a socket
+            raise
+        raise _irregular(path) from None
+    kind = os.fstat(descriptor).st_mode
+    if stat.S_ISREG(kind) or stat.S_ISDIR(kind):
+        return descriptor
+    os.close(descriptor)
+    raise _irregular(path)
+
+
+def _irregular(path: str) -> PermissionError:
+    return PermissionError(errno.EPERM, "it is no regular file", path)
 
 
 def concerns_one_file(error: OSError) -> bool:

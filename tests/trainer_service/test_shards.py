@@ -1,5 +1,9 @@
 """Shards on disk."""
 
+import os
+
+import pytest
+
 from trainer_service.bottleneck import ShardImage, ShardResult
 from trainer_service.shards import Shards
 
@@ -50,3 +54,19 @@ def test_a_new_plan_forgets_the_results_of_the_old_one(tmp_path):
     shards.finish(0, RESULT)
     shards.plan(images(1), "f32")
     assert not shards.complete()
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize("name", ["plan.json", "0.json", "0.result.json"])
+def test_a_pipe_in_place_of_a_file_hangs_nobody(tmp_path, name):
+    shards = Shards(tmp_path)
+    shards.plan(images(1), "f32")
+    shards.finish(0, RESULT)
+    (shards.directory / name).unlink()
+    os.mkfifo(shards.directory / name)
+
+    if name == "plan.json":
+        assert shards.count() is None  # and is planned again
+        return
+    with pytest.raises(PermissionError, match="no regular file"):
+        shards.images(0) if name == "0.json" else shards.results()
