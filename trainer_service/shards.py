@@ -11,6 +11,7 @@ Files tell which shards are done, so no counter can be lost, or counted twice wh
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
@@ -30,10 +31,16 @@ _images = TypeAdapter(list[ShardImage])
 
 
 class Plan(BaseModel):
-    """How many shards there are, and what their features are computed in by every worker."""
+    """How many shards there are, and what their features are computed in by every worker.
+
+    Attributes:
+        paths: what those of the images are relative to. A plan that lacks it was made before the
+            store told; its paths are those of the host that made it, and it is none any more.
+    """
 
     shards: int = Field(ge=0, le=MOST_SHARDS)
     precision: Precision
+    paths: Literal["dataset"]
 
 
 class Shards:
@@ -51,7 +58,7 @@ class Shards:
         shards = plan_shards(images)
         for number, shard in enumerate(shards):
             atomic_write(self._directory / f"{number}.json", _images.dump_json(shard))
-        plan = Plan(shards=len(shards), precision=precision)
+        plan = Plan(shards=len(shards), precision=precision, paths="dataset")
         atomic_write(self._directory / "plan.json", plan.model_dump_json().encode())
         return len(shards)
 

@@ -70,3 +70,11 @@ def test_a_pipe_in_place_of_a_file_hangs_nobody(tmp_path, name):
         return
     with pytest.raises(PermissionError, match="no regular file"):
         shards.images(0) if name == "0.json" else shards.results()
+
+
+def test_a_plan_of_before_whose_paths_were_absolute_is_made_again(tmp_path):
+    shards = Shards(tmp_path)
+    shards.plan([ShardImage(sha256="0", path="/pets/cat.jpg")], "f32")
+    (shards.directory / "plan.json").write_text('{"shards":1,"precision":"f32"}')
+
+    assert shards.count() is None
