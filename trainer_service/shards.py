@@ -9,7 +9,8 @@ Files tell which shards are done, so no counter can be lost, or counted twice wh
 """
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
@@ -17,6 +18,7 @@ from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from shared.engines.engine import Precision
 from shared.files import atomic_write, is_fault_of_the_file
+from shared.lease import LeaseLost
 from trainer_service.bottleneck import ShardImage, ShardResult, plan_shards
 from trainer_service.image_files import ImagesLost, too_many_lost
 from trainer_service.small_files import read_small
@@ -28,6 +30,10 @@ MOST_SHARDS = 1_000_000
 MOST_BYTES = 2**24
 
 _images = TypeAdapter(list[ShardImage])
+
+
+class PlanLost(LeaseLost):
+    """A shard can't be read: there is no plan any more, and whoever makes the next goes on."""
 
 
 class Plan(BaseModel):
@@ -63,7 +69,14 @@ class Shards:
         return len(shards)
 
     def images(self, number: int) -> list[ShardImage]:
-        return _images.validate_json(read_small(self._directory / f"{number}.json", MOST_BYTES))
+        """Return the images of a shard.
+
+        Raises:
+            PlanLost: they can't be read.
+        """
+        file = self._directory / f"{number}.json"
+        with self._sound(file):
+            return _images.validate_json(read_small(file, MOST_BYTES))
 
     def finished(self, number: int) -> bool:
         return self._result_file(number).exists()
@@ -114,11 +127,30 @@ class Shards:
         return self._directory / f"{number}.lease"
 
     def results(self) -> list[ShardResult]:
-        files = self._directory.glob("*.result.json")
-        return [ShardResult.model_validate_json(read_small(file, MOST_BYTES)) for file in files]
+        """Return what became of the shards that are finished.
+
+        Raises:
+            PlanLost: one of them can't be read.
+        """
+        found = []
+        for file in self._directory.glob("*.result.json"):
+            with self._sound(file):
+                found.append(ShardResult.model_validate_json(read_small(file, MOST_BYTES)))
+        return found
 
     def clear(self) -> None:
         shutil.rmtree(self._directory, ignore_errors=True)
+
+    @contextmanager
+    def _sound(self, file: Path) -> Iterator[None]:
+        """Give the plan up if one of its files can't be read; made anew, it finds what is done."""
+        try:
+            yield
+        except (OSError, ValidationError) as error:
+            if isinstance(error, OSError) and not is_fault_of_the_file(error):
+                raise
+            (self._directory / "plan.json").unlink(missing_ok=True)
+            raise PlanLost(f"{file} can't be read; the shards are planned anew.") from error
 
     def _plan(self) -> Plan:
         return Plan.model_validate_json(read_small(self._directory / "plan.json", MOST_BYTES))

@@ -4,8 +4,12 @@ import os
 
 import pytest
 
+from tests.trainer_service.test_event_log import new_record
 from trainer_service.bottleneck import ShardImage, ShardResult
-from trainer_service.shards import Shards
+from trainer_service.event_log import EventLog, connect
+from trainer_service.outcome import recorded_outcome
+from trainer_service.shards import PlanLost, Shards
+from trainer_service.stores import TrainingStore
 
 RESULT = ShardResult(computed=2, seconds=1.0, rejected={"b": "bad"})
 
@@ -68,8 +72,31 @@ def test_a_pipe_in_place_of_a_file_hangs_nobody(tmp_path, name):
     if name == "plan.json":
         assert shards.count() is None  # and is planned again
         return
-    with pytest.raises(PermissionError, match="no regular file"):
+    with pytest.raises(PlanLost):
         shards.images(0) if name == "0.json" else shards.results()
+    assert shards.count() is None
+
+
+@pytest.mark.parametrize("name", ["0.json", "0.result.json"])
+@pytest.mark.parametrize("content", [b"", b"[{", b"\xff", b"7", None])
+def test_a_shard_that_can_not_be_read_has_all_planned_anew(tmp_path, name, content):
+    trainings = TrainingStore(tmp_path, EventLog(tmp_path, connect("redis://127.0.0.1:1/0")))
+    record = new_record()
+    shards = Shards(trainings.create(record))
+    shards.plan(images(1), "f32")
+    shards.finish(0, RESULT)
+    file = shards.directory / name
+    file.unlink()
+    if content is not None:
+        file.write_bytes(content)
+    elif name != "0.json":
+        file.mkdir()
+
+    with recorded_outcome(trainings, record.id):
+        shards.images(0)
+        shards.results()
+    assert shards.count() is None
+    assert not trainings.get(record.id).state.ended
 
 
 def test_a_plan_of_before_whose_paths_were_absolute_is_made_again(tmp_path):
