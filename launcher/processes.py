@@ -37,8 +37,14 @@ class Guard:
     def __exit__(self, *_: object) -> None:
         self._process.communicate()
 
-    def started(self, group: int) -> None:
-        self._tell(f"+{group}\n")
+    def join(self) -> None:
+        """Name this process's group; a child calls it before it becomes another program.
+
+        Told by the launcher, once it had started the child, it would be told never if the launcher
+        was killed in between. And until the child has told, it holds the guard's stdin open.
+        """
+        with suppress(OSError):
+            self._tell(f"+{os.getpid()}\n")
 
     def ended(self, group: int) -> None:
         self._tell(f"-{group}\n")
@@ -95,10 +101,14 @@ class Process:
             self._begun = file.tell()
             # A session of its own: Ctrl-C reaches the launcher alone, which stops them in order.
             self.handle = subprocess.Popen(
-                self.command, env=self.environment, stdout=file, stderr=file, start_new_session=True
+                self.command,
+                env=self.environment,
+                stdout=file,
+                stderr=file,
+                start_new_session=True,
+                preexec_fn=self.guard.join,  # noqa: PLW1509 - the launcher has one thread
             )
         self._is_clear = False
-        self.guard.started(self.handle.pid)
 
     def clear(self) -> None:
         """End what is left of its group, as the child processes of a worker that was killed."""

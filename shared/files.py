@@ -59,6 +59,9 @@ _FAULTS_OF_A_FILE = frozenset(
     }
 )
 
+#: A folder, a loop of links, and a socket.
+_NO_LOCKS = frozenset({errno.EISDIR, errno.ELOOP, errno.ENXIO})
+
 
 class NoPlainFile(OSError):
     """What lies there is a folder, a device, a pipe or a socket: nothing to read bytes from."""
@@ -197,7 +200,7 @@ def locked_briefly(path: Path, patience: float = PATIENCE_SECONDS) -> Iterator[N
     """
     last, since = (0, 0), time.monotonic()
     while True:
-        with path.open("a") as file:
+        with _open_lock(path) as file:
             if try_lock(file) and is_current(file, path):
                 os.utime(file.fileno())
                 yield
@@ -209,6 +212,23 @@ def locked_briefly(path: Path, patience: float = PATIENCE_SECONDS) -> Iterator[N
             elif now - since >= patience and is_current(file, path):
                 path.unlink(missing_ok=True)
         time.sleep(LOOK_SECONDS)
+
+
+def _open_lock(path: Path) -> IO[bytes]:
+    """Open a lock file; a pipe is as good, if its other end is not waited for.
+
+    What nobody can lock, a folder for one, is moved aside: it would keep everybody out for ever.
+    """
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
+    try:
+        descriptor = os.open(path, flags, 0o666)
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+        if path.is_dir() or path.is_symlink() or path.is_socket():  # looked at again
+            path.rename(path.with_name(f"{path.name}.unusable-{secrets.token_hex(4)}"))
+        descriptor = os.open(path, flags, 0o666)
+    return open(descriptor, "rb")  # noqa: PTH123 - a descriptor
 
 
 def try_lock(file: IO[Any], kind: int = fcntl.LOCK_EX) -> bool:

@@ -29,10 +29,12 @@ from shared.identifiers import is_id
 from shared.logs import get_logger
 from trainer_service.events import Event, ResultEvent, event_adapter, identity, told_by
 from trainer_service.schemas import TrainingRecord
-from trainer_service.small_files import stays
+from trainer_service.small_files import open_small, stays
 
 EVENTS_FILE = "events.jsonl"
 FIELD = "event"
+#: A thousand times what a long training tells; a damaged file must not fill a process.
+MOST_BYTES = 2**28
 #: So many events of a training are on the wire, for a day; who is further behind reads the store.
 WIRE_LENGTH = 1000
 EXPIRY_SECONDS = 86_400
@@ -114,7 +116,7 @@ class EventLog:
         """
         with self._in_words(training_id):
             try:
-                with (self.directory(training_id) / EVENTS_FILE).open("rb") as file:
+                with open_small(self.directory(training_id) / EVENTS_FILE, MOST_BYTES) as file:
                     return list(islice(_events(file, after), limit))
             except FileNotFoundError:
                 return []
@@ -127,7 +129,7 @@ class EventLog:
         """
         with self._in_words(training_id):
             try:
-                with (self.directory(training_id) / EVENTS_FILE).open("rb") as file:
+                with open_small(self.directory(training_id) / EVENTS_FILE, MOST_BYTES) as file:
                     return _end(file).event
             except FileNotFoundError:
                 return None
@@ -137,7 +139,7 @@ class EventLog:
         try:
             with (
                 locked_briefly(directory / ".events.lock"),
-                (directory / EVENTS_FILE).open("a+b") as file,
+                open_small(directory / EVENTS_FILE, MOST_BYTES, "a+b") as file,
             ):
                 end = _end(file)
                 # What a crash left of an event is no event.

@@ -24,6 +24,7 @@ from shared.logs import get_logger
 from trainer_service.event_log import connect
 from trainer_service.outcome import in_words
 from trainer_service.queue import QueueView
+from trainer_service.small_files import read_small
 from trainer_service.steps import Step
 from trainer_service.worker_context import Worker
 
@@ -36,6 +37,7 @@ MOST_TRIES = 5
 FIRST_PAUSE, LAST_PAUSE = 2.0, 8.0
 
 LOOK_SECONDS = 0.1
+MOST_BYTES = 2**20
 
 log = get_logger(__name__)
 
@@ -185,6 +187,6 @@ def _wait(seconds: float, watch: Callable[[], None]) -> None:
 def _read(file: Path) -> list[Note]:
     """Return the note in a file, or none if it is gone or can't be understood."""
     try:
-        return [Note.model_validate_json(file.read_bytes())]
+        return [Note.model_validate_json(read_small(file, MOST_BYTES))]
     except (OSError, ValidationError):
         return []

@@ -9,28 +9,44 @@ Files tell which shards are done, so no counter can be lost, or counted twice wh
 """
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from shared.engines.engine import Precision
 from shared.files import atomic_write, is_fault_of_the_file
+from shared.lease import LeaseLost
 from trainer_service.bottleneck import ShardImage, ShardResult, plan_shards
 from trainer_service.image_files import ImagesLost, too_many_lost
+from trainer_service.small_files import read_small
 from trainer_service.stores import SHARDS
 
 #: More than any dataset has; a plan that says otherwise is damaged.
 MOST_SHARDS = 1_000_000
+#: Of one file: paths of some hundred images, and what became of them.
+MOST_BYTES = 2**24
 
 _images = TypeAdapter(list[ShardImage])
 
 
+class PlanLost(LeaseLost):
+    """A shard can't be read: there is no plan any more, and whoever makes the next goes on."""
+
+
 class Plan(BaseModel):
-    """How many shards there are, and what their features are computed in by every worker."""
+    """How many shards there are, and what their features are computed in by every worker.
+
+    Attributes:
+        paths: what those of the images are relative to. A plan that lacks it was made before the
+            store told; its paths are those of the host that made it, and it is none any more.
+    """
 
     shards: int = Field(ge=0, le=MOST_SHARDS)
     precision: Precision
+    paths: Literal["dataset"]
 
 
 class Shards:
@@ -48,12 +64,19 @@ class Shards:
         shards = plan_shards(images)
         for number, shard in enumerate(shards):
             atomic_write(self._directory / f"{number}.json", _images.dump_json(shard))
-        plan = Plan(shards=len(shards), precision=precision)
+        plan = Plan(shards=len(shards), precision=precision, paths="dataset")
         atomic_write(self._directory / "plan.json", plan.model_dump_json().encode())
         return len(shards)
 
     def images(self, number: int) -> list[ShardImage]:
-        return _images.validate_json((self._directory / f"{number}.json").read_bytes())
+        """Return the images of a shard.
+
+        Raises:
+            PlanLost: they can't be read.
+        """
+        file = self._directory / f"{number}.json"
+        with self._sound(file):
+            return _images.validate_json(read_small(file, MOST_BYTES))
 
     def finished(self, number: int) -> bool:
         return self._result_file(number).exists()
@@ -104,14 +127,33 @@ class Shards:
         return self._directory / f"{number}.lease"
 
     def results(self) -> list[ShardResult]:
-        files = self._directory.glob("*.result.json")
-        return [ShardResult.model_validate_json(file.read_bytes()) for file in files]
+        """Return what became of the shards that are finished.
+
+        Raises:
+            PlanLost: one of them can't be read.
+        """
+        found = []
+        for file in self._directory.glob("*.result.json"):
+            with self._sound(file):
+                found.append(ShardResult.model_validate_json(read_small(file, MOST_BYTES)))
+        return found
 
     def clear(self) -> None:
         shutil.rmtree(self._directory, ignore_errors=True)
 
+    @contextmanager
+    def _sound(self, file: Path) -> Iterator[None]:
+        """Give the plan up if one of its files can't be read; made anew, it finds what is done."""
+        try:
+            yield
+        except (OSError, ValidationError) as error:
+            if isinstance(error, OSError) and not is_fault_of_the_file(error):
+                raise
+            (self._directory / "plan.json").unlink(missing_ok=True)
+            raise PlanLost(f"{file} can't be read; the shards are planned anew.") from error
+
     def _plan(self) -> Plan:
-        return Plan.model_validate_json((self._directory / "plan.json").read_bytes())
+        return Plan.model_validate_json(read_small(self._directory / "plan.json", MOST_BYTES))
 
     def _result_file(self, number: int) -> Path:
         return self._directory / f"{number}.result.json"

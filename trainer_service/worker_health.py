@@ -1,20 +1,30 @@
-"""`python -m trainer_service.worker_health`: asks the worker of this host through Redis."""
+"""`python -m trainer_service.worker_health`: tells whether the worker of this host lives.
+
+Nobody can ask a worker itself, as that takes no commands; it signs in with Redis while its loop
+turns and Redis takes what it writes.
+"""
 
 import socket
 import sys
 
-from trainer_service.celery_app import create_celery
-from trainer_service.settings import TrainerSettings
+import redis
 
-PATIENCE_SECONDS = 10
+from shared.serving import fail
+from trainer_service.event_log import connect
+from trainer_service.queue import QueueView, trouble
+from trainer_service.settings import TrainerSettings
 
 
 def main() -> int:
-    """Return 0 if the worker has answered, else 1."""
-    worker = f"celery@{socket.gethostname()}"
-    control = create_celery(TrainerSettings()).control
-    answers = control.ping(destination=[worker], timeout=PATIENCE_SECONDS, limit=1)
-    return 0 if answers else 1
+    """Return 0 if a worker of this host has signed in and that still holds, else 1."""
+    try:
+        workers = QueueView(connect(TrainerSettings().redis_url)).workers()
+    except redis.RedisError as error:
+        return fail(trouble(error))
+    host = socket.gethostname()
+    if not any(worker.rpartition(":")[0] == host for worker in workers):
+        return fail(f"No worker of {host} has signed in.")
+    return 0
 
 
 if __name__ == "__main__":

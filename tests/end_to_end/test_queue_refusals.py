@@ -72,6 +72,14 @@ def running(tmp_path_factory):
             assert process.wait(60) == 0
 
 
+def test_a_container_finds_its_worker_healthy(running):
+    command = [sys.executable, "-m", "trainer_service.worker_health"]
+    environment = {"HEADSTART_REDIS_URL": running.settings.redis_url}
+    done = subprocess.run(command, env=environment, capture_output=True, timeout=60, check=False)
+
+    assert done.returncode == 0, done.stderr
+
+
 def _replica(redis):
     redis.execute_command("REPLICAOF", "127.0.0.1", "1")
     return lambda: redis.execute_command("REPLICAOF", "NO", "ONE")

@@ -172,6 +172,31 @@ def test_nothing_is_left_of_a_launcher_that_was_killed(tmp_path, number):
     until(lambda: all(map(gone, started)), "the end of all")
 
 
+KILLED_IN_BETWEEN = """
+    import os, signal, subprocess, sys
+    from pathlib import Path
+    from launcher.processes import Guard, Process
+
+    class Started(subprocess.Popen):
+        def __init__(self, *arguments, **options):
+            super().__init__(*arguments, **options)
+            print(self.pid, flush=True)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    with Guard() as guard:
+        subprocess.Popen = Started
+        Process(["sleep", "60"], dict(os.environ), Path(sys.argv[1], "a"), guard).start()
+"""
+
+
+def test_nothing_is_left_of_a_launcher_that_was_killed_as_it_had_started_something(tmp_path):
+    command = [sys.executable, "-c", textwrap.dedent(KILLED_IN_BETWEEN), str(tmp_path)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as launcher:
+        started = int(launcher.stdout.readline())
+
+    until(lambda: not psutil.pid_exists(started) or gone(psutil.Process(started)), "its end")
+
+
 def test_what_does_not_want_to_end_is_made_to(start, monkeypatch):
     monkeypatch.setattr(guard, "PATIENCE_SECONDS", 0.2)
     process = start("trap '' TERM; echo ready; while :; do sleep 0.1; done")
@@ -185,7 +210,7 @@ def test_a_guard_that_was_killed_is_no_reason_to_fail(tmp_path):
     with Guard() as killed:
         killed._process.kill()
         killed._process.wait()
-        killed.started(1_000_000_000)
+        killed.join()
         killed.ended(1_000_000_000)
 
 

@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import signal
+import socket
 import threading
 import time
 
@@ -73,3 +74,28 @@ def test_however_many_want_it_one_has_it(path):
 
     assert len(turns) == 240
     assert max(most) == 1
+
+
+def _pipe(path):
+    os.mkfifo(path)
+
+
+def _folder(path):
+    path.mkdir()
+
+
+def _loop(path):
+    path.symlink_to(path.name)
+
+
+def _socket(path):
+    with socket.socket(socket.AF_UNIX) as made:
+        made.bind(str(path))
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize("put", [_pipe, _folder, _loop, _socket])
+def test_whatever_lies_there_keeps_nobody_out(path, put):
+    put(path)
+    assert seconds_to_get(path, patience=60) < 5
+    assert seconds_to_get(path, patience=60) < 5

@@ -2,6 +2,8 @@
 
 import json
 import multiprocessing
+import os
+import socket
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -9,7 +11,7 @@ from structlog.testing import capture_logs
 
 from shared.errors import RecordCorrupt
 from shared.identifiers import new_id
-from trainer_service.event_log import EVENTS_FILE, FIELD, EventLog, connect, stream_key
+from trainer_service.event_log import EVENTS_FILE, FIELD, MOST_BYTES, EventLog, connect, stream_key
 from trainer_service.events import ProgressEvent
 from trainer_service.schemas import (
     ErrorInfo,
@@ -278,3 +280,29 @@ def test_redis_has_the_same_events_under_the_same_ids(tmp_path, redis_url):
     stored = (tmp_path / record.id / EVENTS_FILE).read_text().splitlines()
     assert announced == stored
     assert client.ttl(stream_key(record.id)) > 0
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize("kind", ["pipe", "device", "socket", "sparse"])
+def test_what_is_no_log_neither_hangs_nor_fills_whoever_opens_it(log, record, kind):
+    file = log.directory(record.id) / EVENTS_FILE
+    file.unlink()
+    match kind:
+        case "pipe":
+            os.mkfifo(file)
+        case "device":
+            file.symlink_to("/dev/zero")
+        case "socket":
+            with socket.socket(socket.AF_UNIX) as made:
+                made.bind(str(file))
+        case _:
+            file.touch()
+            os.truncate(file, MOST_BYTES + 1)
+
+    with pytest.raises(RecordCorrupt):
+        log.read(record.id)
+    with pytest.raises(RecordCorrupt):
+        log.last(record.id)
+    with capture_logs() as logs:
+        log.append(record.id, [progress(1)])  # the training goes on
+    assert [line["event"] for line in logs] == ["events are not kept"]

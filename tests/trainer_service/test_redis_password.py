@@ -1,8 +1,5 @@
 """A Redis with a password, which comes from a file."""
 
-import subprocess
-import sys
-
 import pytest
 from pydantic import ValidationError
 
@@ -45,23 +42,3 @@ def test_it_becomes_part_of_the_url(password_file, url, expected):
 def test_a_missing_file_ends_the_start_in_words(tmp_path):
     with pytest.raises(ValidationError, match="HEADSTART_REDIS_PASSWORD_FILE: expected a file"):
         TrainerSettings(redis_password_file=tmp_path / "nowhere")
-
-
-@pytest.mark.integration
-def test_a_worker_that_is_not_there_is_not_healthy(redis_url):
-    ended = subprocess.run(
-        [sys.executable, "-c", CHECK],
-        env={"HEADSTART_REDIS_URL": redis_url},
-        check=False,
-        timeout=60,
-    )
-
-    assert ended.returncode == 1
-
-
-CHECK = """
-import sys
-from trainer_service import worker_health
-worker_health.PATIENCE_SECONDS = 0.2
-sys.exit(worker_health.main())
-"""

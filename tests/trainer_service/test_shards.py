@@ -1,7 +1,15 @@
 """Shards on disk."""
 
+import os
+
+import pytest
+
+from tests.trainer_service.test_event_log import new_record
 from trainer_service.bottleneck import ShardImage, ShardResult
-from trainer_service.shards import Shards
+from trainer_service.event_log import EventLog, connect
+from trainer_service.outcome import recorded_outcome
+from trainer_service.shards import PlanLost, Shards
+from trainer_service.stores import TrainingStore
 
 RESULT = ShardResult(computed=2, seconds=1.0, rejected={"b": "bad"})
 
@@ -50,3 +58,50 @@ def test_a_new_plan_forgets_the_results_of_the_old_one(tmp_path):
     shards.finish(0, RESULT)
     shards.plan(images(1), "f32")
     assert not shards.complete()
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize("name", ["plan.json", "0.json", "0.result.json"])
+def test_a_pipe_in_place_of_a_file_hangs_nobody(tmp_path, name):
+    shards = Shards(tmp_path)
+    shards.plan(images(1), "f32")
+    shards.finish(0, RESULT)
+    (shards.directory / name).unlink()
+    os.mkfifo(shards.directory / name)
+
+    if name == "plan.json":
+        assert shards.count() is None  # and is planned again
+        return
+    with pytest.raises(PlanLost):
+        shards.images(0) if name == "0.json" else shards.results()
+    assert shards.count() is None
+
+
+@pytest.mark.parametrize("name", ["0.json", "0.result.json"])
+@pytest.mark.parametrize("content", [b"", b"[{", b"\xff", b"7", None])
+def test_a_shard_that_can_not_be_read_has_all_planned_anew(tmp_path, name, content):
+    trainings = TrainingStore(tmp_path, EventLog(tmp_path, connect("redis://127.0.0.1:1/0")))
+    record = new_record()
+    shards = Shards(trainings.create(record))
+    shards.plan(images(1), "f32")
+    shards.finish(0, RESULT)
+    file = shards.directory / name
+    file.unlink()
+    if content is not None:
+        file.write_bytes(content)
+    elif name != "0.json":
+        file.mkdir()
+
+    with recorded_outcome(trainings, record.id):
+        shards.images(0)
+        shards.results()
+    assert shards.count() is None
+    assert not trainings.get(record.id).state.ended
+
+
+def test_a_plan_of_before_whose_paths_were_absolute_is_made_again(tmp_path):
+    shards = Shards(tmp_path)
+    shards.plan([ShardImage(sha256="0", path="/pets/cat.jpg")], "f32")
+    (shards.directory / "plan.json").write_text('{"shards":1,"precision":"f32"}')
+
+    assert shards.count() is None
