@@ -29,8 +29,8 @@ from trainer_service.small_files import read_small
 
 Features = npt.NDArray[np.float32]
 
-#: Far more than the names of the images of any shard take.
-_MOST_INDEX_BYTES = 1 << 24
+#: A shard has 256 images at most, each with a hash.
+MOST_INDEX_BYTES = 2**24
 
 log = get_logger(__name__)
 
@@ -96,7 +96,7 @@ class FeatureStore:
     def _index(self, shard: str) -> _Index | None:
         file = self._directory / f"{shard}.json"
         try:
-            return _Index.model_validate_json(read_small(file, _MOST_INDEX_BYTES))
+            return _Index.model_validate_json(read_small(file, MOST_INDEX_BYTES))
         except FileNotFoundError:
             pass  # removed meanwhile
         except OSError as error:
