@@ -1,5 +1,6 @@
 """Archives that mean harm, each written in a second or two."""
 
+import bz2
 import gzip
 import io
 import struct
@@ -101,6 +102,17 @@ def one_file_listed_often(path: Path, files: int = 5000) -> None:
     packed, name = packed_zeros(20 << 20), b"cat.1.png"
     entry = directory_entry(name, len(packed), 20 << 20, 0)
     write_zip(path, local_header(name, len(packed), 20 << 20) + packed, [entry] * files)
+
+
+def much_in_little_of_bzip2(path: Path, megabytes: int = 256) -> None:
+    """Two files said to hold a thousand bytes, whose few hundred unpack to a lot."""
+    packer = bz2.BZ2Compressor()
+    packed = b"".join(packer.compress(_MEGABYTE) for _ in range(megabytes)) + packer.flush()
+    data, entries = b"", []
+    for name in (b"cat/1.png", b"table.csv"):
+        entries.append(directory_entry(name, len(packed), 1000, len(data), method=12))
+        data += local_header(name, len(packed), 1000, method=12) + packed
+    write_zip(path, data, entries)
 
 
 def nested_zip(path: Path, pictures: dict[str, bytes], depth: int = 6) -> None:

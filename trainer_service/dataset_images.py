@@ -10,7 +10,7 @@ from typing import BinaryIO
 from pydantic import BaseModel, Field, ValidationError
 
 from shared.errors import Conflict, NotFound, RecordCorrupt, Unavailable, first_fault
-from shared.files import is_fault_of_the_file
+from shared.files import is_fault_of_the_file, open_below
 from trainer_service import datasets
 from trainer_service.dataset.records import (
     RECORDS_FILE,
@@ -18,6 +18,7 @@ from trainer_service.dataset.records import (
     ImageRecord,
     Split,
     Verdict,
+    records_judged,
 )
 from trainer_service.dataset.thumbnail_store import (
     SMALL_BYTES,
@@ -77,7 +78,11 @@ class DatasetImagePage(BaseModel):
 
 
 def list_images(directory: Path, query: ImageQuery) -> DatasetImagePage:
-    """Return a page of the images in a dataset's directory, in the order of their names."""
+    """Return a page of the images in a dataset's directory, in the order of their names.
+
+    Raises:
+        RecordCorrupt: their records are damaged there.
+    """
     images: list[DatasetImage] = []
     for position, record in _records(directory, query.after):
         if query.label not in {None, record.label} or query.verdict not in {None, record.verdict}:
@@ -114,6 +119,7 @@ def open_image(
 
     Raises:
         NotFound: the dataset uses no such image, or its file is gone.
+        RecordCorrupt: the records of its images are damaged.
         Unavailable: it can't be read now.
     """
     record = _require(directory, dataset, sha256)
@@ -127,6 +133,7 @@ def find_small(
 
     Raises:
         NotFound: the dataset uses no such image, or has no thumbnail of it.
+        RecordCorrupt: the records of its images are damaged.
         Unavailable: it can't be read now.
     """
     small = find_thumbnail(directory / THUMBNAILS_FILE, sha256)
@@ -140,7 +147,8 @@ def find_small(
 
 
 def _require(directory: Path, dataset: DatasetRecord, sha256: str) -> ImageRecord:
-    record = _find(directory / RECORDS_FILE, sha256)
+    with records_judged(directory):
+        record = _find(directory, sha256)
     if record is None:
         raise NotFound(f"Dataset {dataset.id!r} uses no image {sha256!r}.")
     return record
@@ -174,7 +182,7 @@ def require_read(dataset: DatasetRecord) -> None:
 
 
 def _records(directory: Path, after: int) -> Iterator[tuple[int, ImageRecord]]:
-    with (directory / RECORDS_FILE).open("rb") as file:
+    with records_judged(directory), open_below(directory, RECORDS_FILE) as file:
         for position, line in enumerate(islice(file, after, None), start=after):
             yield position, ImageRecord.model_validate_json(line)
 
@@ -194,15 +202,18 @@ def _rejected(directory: Path) -> Iterator[bytes]:
         yield from (image.model_dump_json().encode() for image in record.rejected)
 
 
-def _find(records: Path, sha256: str) -> ImageRecord | None:
+def _find(directory: Path, sha256: str) -> ImageRecord | None:
     """Look for an image without parsing the records of all others."""
     wanted = f'"sha256":"{sha256}"'.encode()
-    with records.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as lines:
-        found = lines.find(wanted)
-        while found >= 0:
-            start, end = lines.rfind(b"\n", 0, found) + 1, lines.find(b"\n", found)
-            record = ImageRecord.model_validate_json(lines[start:end])
-            if record.verdict == "used" and record.sha256 == sha256:
-                return record
-            found = lines.find(wanted, end)
+    with open_below(directory, RECORDS_FILE) as file:
+        if os.fstat(file.fileno()).st_size == 0:  # which can't be mapped
+            return None
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as lines:
+            found = lines.find(wanted)
+            while found >= 0:
+                start, end = lines.rfind(b"\n", 0, found) + 1, lines.find(b"\n", found)
+                record = ImageRecord.model_validate_json(lines[start:end])
+                if record.verdict == "used" and record.sha256 == sha256:
+                    return record
+                found = lines.find(wanted, end)
     return None

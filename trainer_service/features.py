@@ -10,6 +10,8 @@ It is a cache: what in it is damaged is missing, is removed, and is computed aga
 
 import hashlib
 import os
+import shutil
+import stat
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from io import BytesIO
@@ -23,8 +25,12 @@ from pydantic import BaseModel, Field, ValidationError
 from shared.errors import HeadstartError, first_fault
 from shared.files import atomic_write, atomic_writer, is_fault_of_the_file, sha256_file
 from shared.logs import get_logger
+from trainer_service.small_files import read_small
 
 Features = npt.NDArray[np.float32]
+
+#: A shard has 256 images at most, each with a hash.
+MOST_INDEX_BYTES = 2**24
 
 log = get_logger(__name__)
 
@@ -83,24 +89,31 @@ class FeatureStore:
 
     def _indices(self) -> Iterator[tuple[str, _Index]]:
         for file in self._directory.glob("*.json"):
-            try:
-                yield file.stem, _Index.model_validate_json(file.read_bytes())
-            except FileNotFoundError:
-                continue  # removed meanwhile
-            except OSError as error:
-                self._discard(file.stem, error)
-            except ValidationError as error:
-                self._discard(file.stem, ValueError(first_fault(error)))
+            index = self._index(file.stem)
+            if index is not None:
+                yield file.stem, index
+
+    def _index(self, shard: str) -> _Index | None:
+        file = self._directory / f"{shard}.json"
+        try:
+            return _Index.model_validate_json(read_small(file, MOST_INDEX_BYTES))
+        except FileNotFoundError:
+            pass  # removed meanwhile
+        except OSError as error:
+            self._discard(shard, error)
+        except ValidationError as error:
+            self._discard(shard, ValueError(first_fault(error)))
+        return None
 
     def _is_sound(self, shard: str, index: _Index, wanted: set[str]) -> bool:
         """Tell whether a shard holds what is wanted, and what was written."""
         if wanted.isdisjoint(index.images):
             return False
         try:
+            self._load(shard, len(index.images))
             if index.sha256 not in {None, sha256_file(self._file(shard))}:
                 self._discard(shard, ValueError("its file is not what was written"))
                 return False
-            self._load(shard, len(index.images))
         except (OSError, ValueError) as error:
             self._discard(shard, error)
             return False
@@ -116,6 +129,8 @@ class FeatureStore:
         Raises:
             ValueError: the file is damaged.
         """
+        if not stat.S_ISREG(self._file(shard).stat().st_mode):
+            raise ValueError("its file is no plain file")  # and a pipe would be waited for
         try:
             stored = np.lib.format.open_memmap(self._file(shard), mode="r")
         except (OSError, MemoryError):
@@ -134,7 +149,10 @@ class FeatureStore:
             return
         for file in (self._directory / f"{shard}.json", self._file(shard)):
             with suppress(OSError):
-                file.unlink()
+                if file.is_dir() and not file.is_symlink():
+                    shutil.rmtree(file)
+                else:
+                    file.unlink()
 
     def _file(self, shard: str) -> Path:
         return self._directory / f"{shard}.npy"
@@ -146,10 +164,11 @@ class FeatureStore:
                 os.utime(self._directory / f"{shard}.json")
 
     def holds(self, images: Sequence[str]) -> bool:
-        """Tell whether these images were stored as one shard, and note that it is used."""
+        """Tell whether these images are stored soundly as one shard, and note that it is used."""
         shard = _name(images)
         self.use([shard])
-        return (self._directory / f"{shard}.json").exists()
+        index = self._index(shard)
+        return index is not None and self._is_sound(shard, index, set(images))
 
     def write(self, images: Sequence[str], features: Features, seconds: float) -> None:
         """Store one shard; writing the same images again replaces it.

@@ -23,6 +23,7 @@ from trainer_service.dataset.records import (
     ImageRecord,
     image_path,
     load_images,
+    records_corrupt,
     save_rejected,
 )
 from trainer_service.datasets import UPLOAD_FILE, locate, root_of
@@ -42,9 +43,16 @@ from trainer_service.work_metrics import IMAGES_REJECTED
 
 
 def used_images(datasets: RecordStore[DatasetRecord], dataset_id: str) -> list[ImageRecord]:
-    """Return the usable images of a dataset in an order that depends on nothing but them."""
-    images = load_images(datasets.directory(dataset_id))
-    used = [image for image in images if image.verdict == "used"]
+    """Return the usable images of a dataset in an order that depends on nothing but them.
+
+    Raises:
+        RecordCorrupt: their records are damaged, or not as many as were written.
+    """
+    directory, expected = datasets.directory(dataset_id), datasets.get(dataset_id).images
+    used = [image for image in load_images(directory) if image.verdict == "used"]
+    if expected not in {None, len(used)}:
+        reason = f"it has {len(used)} used images; {expected} were found when the dataset was read"
+        raise records_corrupt(directory, reason)
     return sorted(used, key=lambda image: image.sha256)
 
 

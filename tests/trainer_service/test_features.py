@@ -96,6 +96,17 @@ def flip_a_bit(file):
     file.write_bytes(data)
 
 
+def make_folder(file):
+    file.unlink(missing_ok=True)
+    file.mkdir()
+    (file / "inner").write_bytes(b"")
+
+
+def make_pipe(file):
+    file.unlink(missing_ok=True)
+    os.mkfifo(file)
+
+
 DAMAGE = {
     "truncated": truncate,
     "flipped": flip_a_bit,
@@ -107,6 +118,8 @@ DAMAGE = {
     "of doubles": lambda file: np.save(file, np.zeros((1, 2))),
     "without rows": lambda file: np.save(file, np.zeros((0, 2), np.float32)),
     "gone": Path.unlink,
+    "a folder": make_folder,
+    "a pipe": make_pipe,
 }
 
 
@@ -138,10 +151,40 @@ def test_a_damaged_index_is_in_nobodys_way(features, shards, content):
     assert not shards[0].exists()
 
 
-def test_what_can_only_not_be_read_now_is_kept(features, shards, monkeypatch):
-    def fail(_):
-        raise OSError(errno.EIO, os.strerror(errno.EIO))
+@pytest.mark.parametrize("damage", [make_folder, make_pipe])
+def test_what_lies_in_an_indexs_place_is_in_nobodys_way(features, shards, damage):
+    damage(shards[0])
 
+    assert set(features.locate(["a", "b"])) == {"b"}
+    features.write(["a"], rows(1), seconds=1.0)
+    np.testing.assert_array_equal(features.read(["a", "b"]), rows(1, 2))
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_damaged_shard_is_not_held(features, shards, damage):
+    DAMAGE[damage](shards[1])
+
+    assert not features.holds(["a"])
+    assert features.holds(["b"])
+
+
+def test_a_shard_that_can_not_be_read_now_is_not_held_and_is_written_again(
+    features, shards, monkeypatch
+):
+    """Else a training would count on it, and fail at its end, as often as it is submitted."""
+    with monkeypatch.context() as patch:
+        patch.setattr(features_module, "sha256_file", fail)
+        assert not features.holds(["a"])
+
+    features.write(["a"], rows(7), seconds=1.0)
+    np.testing.assert_array_equal(features.read(["a"]), rows(7))
+
+
+def fail(_):
+    raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+
+def test_what_can_only_not_be_read_now_is_kept(features, shards, monkeypatch):
     monkeypatch.setattr(features_module, "sha256_file", fail)
 
     assert features.locate(["a", "b"]) == {}
@@ -156,7 +199,7 @@ def test_features_without_a_hash_are_used(features, shards):
     np.testing.assert_array_equal(features.read(["a", "b"]), rows(1, 2))
 
 
-@pytest.mark.parametrize("damage", ["truncated", "noise", "without rows", "gone"])
+@pytest.mark.parametrize("damage", ["truncated", "noise", "without rows", "gone", "a pipe"])
 def test_features_that_are_damaged_once_the_training_runs_fail_it_once(features, shards, damage):
     DAMAGE[damage](shards[1])
 

@@ -4,19 +4,28 @@ That is, a reader that was taken for dead and wakes up, and one that hung and wa
 """
 
 import errno
+import os
 import sqlite3
 import threading
 import zipfile
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import structlog
 
-from shared.errors import InvalidDataset, TrainingCancelled, Unavailable
+from shared.errors import (
+    InvalidDataset,
+    NotFound,
+    RecordCorrupt,
+    TrainingCancelled,
+    Unavailable,
+)
 from shared.lease import LeaseLost
 from tests.tiny_model import picture
-from trainer_service import reading
+from trainer_service import dataset_images, reading
 from trainer_service.dataset import patience, reader, sources
+from trainer_service.dataset.records import RECORDS_FILE
 from trainer_service.datasets import UPLOAD_FILE, new_dataset
 from trainer_service.image_files import NotSeenHere
 from trainer_service.schemas import DatasetState
@@ -237,3 +246,71 @@ def test_the_task_logs_a_mistake_of_ours_and_goes_on(
     [line] = [line for line in logs if line["event"] == "a dataset could not be read"]
     assert line["exc_info"]
     assert line["dataset_id"] == uploaded
+
+
+def _damaged(content):
+    def damage(file):
+        file.unlink()
+        file.write_bytes(content)
+
+    return damage
+
+
+def _lose_lines(file):
+    """Cut it at the end of a line, so that what is left can be read."""
+    file.write_bytes(b"".join(file.read_bytes().splitlines(keepends=True)[:12]))
+
+
+def _make_pipe(file):
+    file.unlink()
+    os.mkfifo(file)
+
+
+def _make_folder(file):
+    file.unlink()
+    file.mkdir()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        _damaged(b""),
+        _damaged(b'{"name": "cat'),
+        _damaged(b"{}\n"),
+        _damaged(b"\xff\n"),
+        _lose_lines,
+        _make_pipe,
+        _make_folder,
+        Path.unlink,
+    ],
+)
+def test_a_training_on_damaged_records_of_images_says_so(datasets, settings, uploaded, damage):
+    """It does not learn from what happens to be left."""
+    reading.read(datasets, settings, uploaded)
+    damage(datasets.directory(uploaded) / RECORDS_FILE)
+
+    with pytest.raises(RecordCorrupt, match=r"images\.jsonl is damaged: it .*Submit") as caught:
+        reading.used_images(datasets, uploaded)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("damage", [_damaged(b"{}\n"), _make_pipe, _make_folder, Path.unlink])
+def test_damaged_records_of_images_are_told_in_words(datasets, settings, uploaded, damage):
+    reading.read(datasets, settings, uploaded)
+    directory, dataset = datasets.directory(uploaded), datasets.get(uploaded)
+    damage(directory / RECORDS_FILE)
+
+    with pytest.raises(RecordCorrupt, match=r"images\.jsonl is damaged"):
+        dataset_images.list_images(directory, dataset_images.ImageQuery())
+    with pytest.raises((RecordCorrupt, NotFound)):
+        dataset_images.open_image(settings, directory, dataset, "0" * 64)
+
+
+@pytest.mark.parametrize("content", [b"", b"a"])
+def test_of_empty_records_no_image_is_found(datasets, settings, uploaded, content):
+    reading.read(datasets, settings, uploaded)
+    directory, dataset = datasets.directory(uploaded), datasets.get(uploaded)
+    (directory / RECORDS_FILE).write_bytes(content)
+
+    with pytest.raises(NotFound, match="uses no image"):
+        dataset_images.open_image(settings, directory, dataset, "0" * 64)

@@ -7,12 +7,14 @@
 """
 
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
-from shared.files import atomic_writer
+from shared.errors import RecordCorrupt, first_fault
+from shared.files import atomic_writer, is_fault_of_the_file, open_below
 
 if TYPE_CHECKING:  # The trainer API knows these records, and has neither numpy nor Pillow.
     from shared.images import ImageLimits
@@ -110,14 +112,38 @@ def save_rejected(directory: Path, rejected: Iterable[RejectedImage]) -> None:
 
 
 def load_images(directory: Path) -> list[ImageRecord]:
-    """Return the records of every image of a dataset, the rejected ones too."""
+    """Return the records of every image of a dataset, the rejected ones too.
+
+    Raises:
+        RecordCorrupt: they are damaged.
+    """
     return list(iterate_images(directory))
 
 
 def iterate_images(directory: Path) -> Iterator[ImageRecord]:
-    with (directory / RECORDS_FILE).open("rb") as file:
+    with records_judged(directory), open_below(directory, RECORDS_FILE) as file:
         for line in file:
             yield ImageRecord.model_validate_json(line)
+
+
+@contextmanager
+def records_judged(directory: Path) -> Iterator[None]:
+    """Turn what is wrong with the records of a dataset's images into RecordCorrupt."""
+    try:
+        yield
+    except ValidationError as error:
+        raise records_corrupt(directory, f"it can't be read: {first_fault(error)}") from None
+    except OSError as error:
+        if not is_fault_of_the_file(error):
+            raise
+        raise records_corrupt(directory, f"it can't be read: {error.strerror}") from None
+
+
+def records_corrupt(directory: Path, reason: str) -> RecordCorrupt:
+    return RecordCorrupt(
+        f"datasets/{directory.name}/{RECORDS_FILE} is damaged: {reason}. "
+        "Submit what the dataset was made of again."
+    )
 
 
 def image_path(directory: Path, record: ImageRecord, source_folder: Path | None) -> Path:

@@ -8,6 +8,8 @@ the system could not do just now, such as read from a disk that fails, says noth
 is raised as it is.
 """
 
+import bz2
+import copy
 import errno
 import gzip
 import io
@@ -529,7 +531,44 @@ def _zip_entry(archive: zipfile.ZipFile, member: zipfile.ZipInfo, raw: _Raw) -> 
     if member.compress_type not in _ZIP_METHODS:
         method = f"compression method {member.compress_type} of the archive is not supported"
         return _entry(name, "", size, None, method)
-    return _entry(name, "", size, lambda: _member_judged(lambda: archive.open(member), raw))
+    opener = _open_bzip2 if member.compress_type == zipfile.ZIP_BZIP2 else zipfile.ZipFile.open
+    return _entry(name, "", size, lambda: _member_judged(lambda: opener(archive, member), raw))
+
+
+@contextmanager
+def _open_bzip2(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Iterator[IO[bytes]]:
+    """Open a file that bzip2 has packed, to be unpacked no further than it is read.
+
+    zipfile unpacks all that a piece of the archive holds: of four kilobytes that may be gigabytes.
+    """
+    packed = copy.copy(member)
+    packed.compress_type, packed.file_size = zipfile.ZIP_STORED, member.compress_size
+    del packed.CRC  # is that of what is unpacked
+    with archive.open(packed) as stored, bz2.BZ2File(stored) as file:
+        yield io.BufferedReader(_Unpacked(file, member))
+
+
+class _Unpacked(io.RawIOBase):
+    """What a file of a zip is said to hold, and no more, checked at its end as zipfile does it."""
+
+    def __init__(self, file: bz2.BZ2File, member: zipfile.ZipInfo) -> None:
+        super().__init__()
+        self._file = file
+        self._member = member
+        self._left = member.file_size
+        self._crc = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: "WriteableBuffer") -> int:
+        data = self._file.read(min(len(memoryview(buffer)), self._left))
+        memoryview(buffer)[: len(data)] = data
+        self._left -= len(data)
+        self._crc = zlib.crc32(data, self._crc)
+        if not data and self._crc != self._member.CRC:
+            raise zipfile.BadZipFile(f"Bad CRC-32 for file {shown(self._member.filename)!r}")
+        return len(data)
 
 
 def _link(name: str) -> Entry:

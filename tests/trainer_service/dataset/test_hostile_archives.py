@@ -106,6 +106,12 @@ def test_ten_gigabytes_of_zeros_in_a_tar(read):
     assert error.startswith("TooLarge: The dataset is larger, unpacked, than HEADSTART_MAX_DATASET")
 
 
+def test_much_in_little_of_bzip2(read):
+    error, _ = read("a.zip", hostile.much_in_little_of_bzip2)
+
+    assert "cat/1.png: Bad CRC-32" in error
+
+
 def test_zeros_behind_the_end_of_a_tar(read):
     error, _ = read("a.tgz", hostile.zeros_behind_a_tar, PETS, max_bytes=256 * MEGABYTE)
 
