@@ -87,7 +87,7 @@ def running_services(
 
 def _modules(workers: int) -> dict[str, str]:
     """Return what is started, by the names of their logs."""
-    numbers = range(1, workers + 1) if workers > 1 else [""]
+    numbers = [""] if workers == 1 else range(1, workers + 1)
     return {
         "trainer": "trainer_service",
         **{f"worker{number}": WORKER for number in numbers},
