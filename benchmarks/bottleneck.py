@@ -15,13 +15,13 @@ from benchmarks.isolation import alternated, isolated
 from benchmarks.peers import keras_guide
 from benchmarks.rows import Row
 from benchmarks.weights import weights_for
-from shared.architectures import Architecture, find_architecture
 from shared.engines import Engine, select_engine
 from shared.images import decode
-from trainer_service.backbones import bottleneck_engine, bottleneck_precision
-from trainer_service.bottleneck import Extractor
-from trainer_service.extractors import BATCH_SIZES
-from trainer_service.weights import Weights
+from trainer_service.backbones.architectures import Architecture, find_architecture
+from trainer_service.backbones.backbone import bottleneck_engine, bottleneck_precision
+from trainer_service.backbones.extractors import BATCH_SIZES
+from trainer_service.backbones.weights import Weights
+from trainer_service.phases.bottleneck.extractor import Extractor
 
 #: Images per architecture: enough for some ten seconds of each side.
 IMAGES = {"mobilenet_v2": 1400, "resnet50_v2": 300, "vgg16": 120}

@@ -17,10 +17,10 @@ from benchmarks.isolation import isolated
 from benchmarks.load import run_load
 from benchmarks.predictor import ARCHITECTURE, BODIES, published_version
 from benchmarks.rows import Row
-from shared.architectures import find_architecture
 from shared.engines import load_version_engine, serving_precisions
 from shared.images import decode
 from tests.tiny_model import picture, publish_tiny_model
+from trainer_service.backbones.architectures import find_architecture
 
 BATCHES = [1, 4, 8, 16, 32]
 CONNECTIONS = [1, 8, 64]

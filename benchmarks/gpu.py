@@ -21,12 +21,12 @@ from benchmarks.images import FILES, benchmark_images, shard_images
 from benchmarks.isolation import isolated
 from benchmarks.rows import Row
 from benchmarks.weights import weights_for
-from shared.architectures import Architecture, find_architecture
 from shared.engines import Engine, can_use_gpu
 from shared.images import decode
-from trainer_service.backbones import bottleneck_engine, bottleneck_precision
-from trainer_service.bottleneck import Extractor
-from trainer_service.weights import Weights
+from trainer_service.backbones.architectures import Architecture, find_architecture
+from trainer_service.backbones.backbone import bottleneck_engine, bottleneck_precision
+from trainer_service.backbones.weights import Weights
+from trainer_service.phases.bottleneck.extractor import Extractor
 
 ARCHITECTURES = ["mobilenet_v2", "resnet50_v2", "vgg16"]
 BATCHES = [32, 64, 128]

@@ -8,7 +8,7 @@ import numpy as np
 
 from benchmarks.isolation import alternated, isolated
 from benchmarks.rows import Row
-from trainer_service.head import HeadData, build_head, train_head
+from trainer_service.phases.head.head import HeadData, build_head, train_head
 from trainer_service.schemas import TrainingRequest
 
 EPOCHS = 50

@@ -19,11 +19,11 @@ from benchmarks.isolation import isolated
 from benchmarks.load import Load, run_load
 from benchmarks.rows import Row
 from benchmarks.weights import weights_for
-from shared.architectures import find_architecture
 from shared.engines import load_version_engine, serving_precisions
 from shared.images import decode
 from shared.model_store import KERAS_MODEL, OPENVINO_MODEL, ModelStore
 from tests.inline_worker import train_inline
+from trainer_service.backbones.architectures import find_architecture
 from trainer_service.settings import TrainerSettings
 
 ARCHITECTURE = "mobilenet_v2"

@@ -15,8 +15,8 @@ from benchmarks.images import benchmark_images
 from benchmarks.isolation import isolated
 from benchmarks.rows import Row
 from benchmarks.weights import weights_for
-from shared.architectures import find_architecture
 from tests.end_to_end.stack import Record, Stack, running_stack
+from trainer_service.backbones.architectures import find_architecture
 
 ARCHITECTURE = "mobilenet_v2"
 #: The article's small and large sets.

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from shared.architectures import Architecture
-from trainer_service.backbones import build_backbone
-from trainer_service.download import file_digest
+from trainer_service.backbones.architectures import Architecture
+from trainer_service.backbones.backbone import build_backbone
+from trainer_service.backbones.download import file_digest
+from trainer_service.backbones.weights import Weights
 from trainer_service.settings import TrainerSettings
-from trainer_service.weights import Weights
 
 
 def weights_for(architecture: Architecture, directory: Path) -> Weights:

@@ -17,11 +17,11 @@ from launcher.digits import write_digits
 from launcher.errors import LaunchError
 from launcher.services import Services, running_services
 from predictor_service.settings import PredictorSettings
-from trainer_service.dataset.records import load_images
-from trainer_service.reading import path_finder
+from trainer_service.datasets.reading import path_finder
+from trainer_service.datasets.records import load_images
 from trainer_service.schemas import TrainingRecord
 from trainer_service.settings import TrainerSettings
-from trainer_service.stores import Stores
+from trainer_service.store.stores import Stores
 
 SHOWN = 10
 #: Weights of this one come with the requirements, so it works on a machine without internet.

@@ -19,10 +19,10 @@ from pydantic import SecretStr
 from launcher.errors import LaunchError
 from launcher.processes import Guard, Process
 from predictor_service.settings import PredictorSettings
-from shared.addresses import base_url
+from shared.http.addresses import base_url
 from shared.settings import SharedSettings
-from trainer_service.event_log import connect
 from trainer_service.settings import TrainerSettings
+from trainer_service.store.event_log import connect
 
 START_SECONDS = 30
 LAST_LINES = 5

@@ -18,14 +18,14 @@ from predictor_service.models_collector import ModelsCollector
 from predictor_service.served import Models
 from predictor_service.settings import PredictorSettings
 from shared import __version__
-from shared.docs import add_docs
-from shared.guard import add_guard
+from shared.http.docs import add_docs
+from shared.http.guard import add_guard
+from shared.http.metrics import HttpMetrics, add_metrics
+from shared.http.pages import add_pages
+from shared.http.problems import add_problem_handlers
+from shared.http.requests import Requests
 from shared.logs import get_logger
-from shared.metrics import HttpMetrics, add_metrics
 from shared.model_store import ModelStore
-from shared.pages import add_pages
-from shared.problems import add_problem_handlers
-from shared.requests import Requests
 
 log = get_logger(__name__)
 

@@ -15,8 +15,8 @@ from predictor_service.served import Models, ServedVersion
 from predictor_service.settings import PredictorSettings
 from predictor_service.uploads import Upload, read_uploads
 from shared.errors import HeadstartError, InvalidImage, TooLarge, Unavailable
+from shared.http.problems import FieldProblem, problem_response, responses
 from shared.logs import bind
-from shared.problems import FieldProblem, problem_response, responses
 
 router = APIRouter()
 

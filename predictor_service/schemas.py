@@ -4,7 +4,7 @@ from datetime import datetime
 
 from pydantic import BaseModel, Field
 
-from shared.problems import Problem
+from shared.http.problems import Problem
 
 
 class LabelProbability(BaseModel):

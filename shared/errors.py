@@ -20,7 +20,7 @@ HeadstartError
 ├── TransientFailure               it did not pass: to be submitted again once that is mended
 └── TrainingCancelled              ends the phases of a cancelled training
 
-Each carries the HTTP status it is answered with; `shared.problems` turns it into problem+json.
+Each carries the HTTP status it is answered with; `shared.http.problems` turns it into problem+json.
 """
 
 from typing import ClassVar, Literal

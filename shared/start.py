@@ -9,7 +9,7 @@ from typing import TypeVar
 from pydantic import ValidationError
 
 from shared.files import is_disk_full
-from shared.serving import describe
+from shared.http.serving import describe
 from shared.settings import SharedSettings
 
 Settings = TypeVar("Settings", bound=SharedSettings)

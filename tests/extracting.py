@@ -5,11 +5,11 @@ from datetime import UTC, datetime
 
 from tests.inline_worker import InlineQueue
 from tests.tiny_model import picture
-from trainer_service import reading, training
-from trainer_service.bottleneck import ShardImage
-from trainer_service.dataset.records import ImageRecord, save_images
-from trainer_service.event_log import connect
-from trainer_service.progress import ProgressBoard
+from trainer_service import training
+from trainer_service.datasets import reading
+from trainer_service.datasets.records import ImageRecord, save_images
+from trainer_service.phases.bottleneck.extractor import ShardImage
+from trainer_service.phases.context import Worker
 from trainer_service.schemas import (
     DatasetRecord,
     DatasetState,
@@ -20,9 +20,10 @@ from trainer_service.schemas import (
     Transition,
 )
 from trainer_service.settings import TrainerSettings
-from trainer_service.shards import Shards
-from trainer_service.stores import Stores
-from trainer_service.worker_context import Worker
+from trainer_service.store.event_log import connect
+from trainer_service.store.progress import ProgressBoard
+from trainer_service.store.shards import Shards
+from trainer_service.store.stores import Stores
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 IDS = "20260101-000000-aaaaaa", "20260101-000000-bbbbbb"

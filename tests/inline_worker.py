@@ -6,16 +6,18 @@ from functools import partial
 from typing import Any
 
 from shared.identifiers import new_id
-from trainer_service import reading_step, service, training
-from trainer_service.endings import Endings
-from trainer_service.event_streams import EventStreams
-from trainer_service.progress import ProgressBoard
-from trainer_service.queue import TaskQueue
+from trainer_service import training
+from trainer_service.phases.context import Worker
+from trainer_service.phases.prepare import reading_step
+from trainer_service.queue.task_queue import TaskQueue
 from trainer_service.schemas import TrainingRecord, TrainingRequest
+from trainer_service.service import service
+from trainer_service.service.endings import Endings
+from trainer_service.service.event_streams import EventStreams
 from trainer_service.settings import TrainerSettings
 from trainer_service.steps import EXTRACT_SHARD, FINISH, PREPARE, READ_DATASET, Step
-from trainer_service.stores import Stores
-from trainer_service.worker_context import Worker
+from trainer_service.store.progress import ProgressBoard
+from trainer_service.store.stores import Stores
 
 
 class InlineQueue(TaskQueue):

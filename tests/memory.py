@@ -7,7 +7,7 @@ import sys
 
 def let_networks_go() -> None:
     """Drop the networks that this process keeps for its next training, and give memory back."""
-    backbones = sys.modules.get("trainer_service.backbones")
+    backbones = sys.modules.get("trainer_service.backbones.backbone")
     caches = [backbones.cached_backbone, backbones.bottleneck_engine] if backbones else []
     if not any(cache.cache_info().currsize for cache in caches):
         return

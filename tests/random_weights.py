@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from shared.architectures import Architecture
-from trainer_service.backbones import build_backbone
-from trainer_service.download import file_digest
-from trainer_service.weights import Weights
+from trainer_service.backbones.architectures import Architecture
+from trainer_service.backbones.backbone import build_backbone
+from trainer_service.backbones.download import file_digest
+from trainer_service.backbones.weights import Weights
 
 GAINS = {"efficientnet_v2_b0": 2.5, "mobilenet_v3_large": 1.7}
 

@@ -16,9 +16,9 @@ import psutil
 from fastapi import FastAPI, Request
 from fastapi.responses import PlainTextResponse, StreamingResponse
 
-from shared.guard import add_guard
-from shared.problems import add_problem_handlers
-from shared.serving import serve
+from shared.http.guard import add_guard
+from shared.http.problems import add_problem_handlers
+from shared.http.serving import serve
 from shared.settings import SharedSettings
 from tests.predictor_process import wait_for
 

@@ -8,7 +8,7 @@ import pytest
 
 from predictor_service.settings import PredictorSettings
 from shared import __version__
-from shared.architectures import CATALOGUE
+from trainer_service.backbones.architectures import CATALOGUE
 from trainer_service.settings import TrainerSettings
 
 ROOT = Path(__file__).parents[1]

@@ -18,10 +18,10 @@ from tests.predictor_process import running_predictor
 from tests.tiny_model import picture
 from trainer_service import training
 from trainer_service.app import create_app
-from trainer_service.progress import ProgressBoard
+from trainer_service.phases.context import Worker
 from trainer_service.settings import TrainerSettings
-from trainer_service.stores import Stores
-from trainer_service.worker_context import Worker
+from trainer_service.store.progress import ProgressBoard
+from trainer_service.store.stores import Stores
 
 ARCHIVE = Path(__file__).parent / "testdata" / "store-2026-11.zip"
 NOWHERE = "http://127.0.0.1:1"

@@ -6,15 +6,13 @@ from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
 from shared import __version__
-from shared.docs import add_docs
-from shared.guard import add_guard
-from shared.metrics import HttpMetrics, add_metrics
-from shared.pages import add_pages
-from shared.problems import add_problem_handlers
-from shared.requests import Requests
-from trainer_service.celery_app import create_celery
-from trainer_service.endings import Endings
-from trainer_service.endpoints import (
+from shared.http.docs import add_docs
+from shared.http.guard import add_guard
+from shared.http.metrics import HttpMetrics, add_metrics
+from shared.http.pages import add_pages
+from shared.http.problems import add_problem_handlers
+from shared.http.requests import Requests
+from trainer_service.api import (
     about,
     architectures,
     datasets,
@@ -24,17 +22,19 @@ from trainer_service.endpoints import (
     reports,
     trainings,
 )
-from trainer_service.endpoints.threads import Threads
-from trainer_service.event_log import connect
-from trainer_service.event_streams import EventStreams
-from trainer_service.metrics import TrainerCollector
-from trainer_service.progress import ProgressBoard
-from trainer_service.prompt_queue import PromptQueue
-from trainer_service.queue import QueueView
-from trainer_service.service import Trainer
+from trainer_service.api.metrics import TrainerCollector
+from trainer_service.api.threads import Threads
+from trainer_service.queue.celery_app import create_celery
+from trainer_service.queue.prompt_queue import PromptQueue
+from trainer_service.queue.task_queue import QueueView
+from trainer_service.service.endings import Endings
+from trainer_service.service.event_streams import EventStreams
+from trainer_service.service.service import Trainer
 from trainer_service.settings import TrainerSettings
-from trainer_service.stores import Stores
-from trainer_service.work_metrics import WORK
+from trainer_service.store.event_log import connect
+from trainer_service.store.progress import ProgressBoard
+from trainer_service.store.stores import Stores
+from trainer_service.store.work_metrics import WORK
 
 PAGES = Path(__file__).parent / "pages"
 

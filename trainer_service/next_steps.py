@@ -1,8 +1,8 @@
 """Which steps of a training come next; its record, its dataset and its shards alone tell."""
 
 from trainer_service.schemas import State, TrainingRecord
-from trainer_service.shards import Shards
 from trainer_service.steps import EXTRACT_SHARD, FINISH, PREPARE, READ_DATASET, Step
+from trainer_service.store.shards import Shards
 
 
 def next_steps(record: TrainingRecord, shards: Shards, *, waits: bool = False) -> list[Step]:

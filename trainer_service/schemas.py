@@ -18,10 +18,10 @@ from pydantic import (
     model_validator,
 )
 
-from shared.architectures import DEFAULT_ARCHITECTURE
 from shared.errors import TrainingEnded
 from shared.identifiers import ModelName
 from shared.manifest import Quantization
+from trainer_service.backbones.architectures import DEFAULT_ARCHITECTURE
 
 #: A record names at most so many rejected files; `GET /v1/datasets/{id}/rejected` has them all.
 NAMED_REJECTED = 20

@@ -21,12 +21,12 @@ from redis import RedisError
 from shared.errors import HeadstartError, Setback, TransientFailure, Unavailable
 from shared.files import atomic_write, is_disk_full, is_of_the_machine
 from shared.logs import get_logger
-from trainer_service.event_log import connect
-from trainer_service.outcome import in_words
-from trainer_service.queue import QueueView
-from trainer_service.small_files import read_small
+from trainer_service.phases.context import Worker
+from trainer_service.queue.task_queue import QueueView
 from trainer_service.steps import Step
-from trainer_service.worker_context import Worker
+from trainer_service.store.event_log import connect
+from trainer_service.store.outcome import in_words
+from trainer_service.store.small_files import read_small
 
 #: Seconds before a step is tried again in place; then it is handed over to the next worker.
 PAUSES = (0.5, 1.0, 2.0)

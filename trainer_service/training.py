@@ -8,28 +8,29 @@ worker or Redis may, is submitted again by `sweep`.
 
 from functools import partial
 
-from shared.architectures import find_architecture
 from shared.errors import TrainingCancelled
 from shared.lease import Lease, lease, require_survivable
 from shared.logs import bind, get_logger
-from trainer_service import reading, weights
-from trainer_service.bottleneck import ShardImage, ShardResult
-from trainer_service.cancellation import CancellationWatch
-from trainer_service.extractors import extractor_for, feature_store, planned_precision
-from trainer_service.features import Row
-from trainer_service.fitting import fit, split
+from trainer_service.backbones import weights
+from trainer_service.backbones.architectures import find_architecture
+from trainer_service.backbones.extractors import extractor_for, feature_store, planned_precision
+from trainer_service.backbones.features import Row
+from trainer_service.datasets import reading
 from trainer_service.next_steps import needs_plan, next_steps
-from trainer_service.outcome import end, recorded_outcome
-from trainer_service.progress import Ticker
-from trainer_service.publish import publish
-from trainer_service.reading_step import wait_for_dataset
+from trainer_service.phases.bottleneck.extractor import ShardImage, ShardResult
+from trainer_service.phases.context import Worker
+from trainer_service.phases.head.fitting import fit, split
+from trainer_service.phases.prepare.reading_step import wait_for_dataset
+from trainer_service.phases.publish.publish import publish
 from trainer_service.schemas import CacheUse, State, TrainingRecord, numbers
 from trainer_service.setbacks import hand_over, persevere
-from trainer_service.shards import Shards
 from trainer_service.steps import EXTRACT_SHARD, FINISH, PREPARE, Step
-from trainer_service.stores import TrainingStore
-from trainer_service.work_metrics import COMPUTE_SECONDS, FEATURES
-from trainer_service.worker_context import Worker
+from trainer_service.store.cancellation import CancellationWatch
+from trainer_service.store.outcome import end, recorded_outcome
+from trainer_service.store.progress import Ticker
+from trainer_service.store.shards import Shards
+from trainer_service.store.stores import TrainingStore
+from trainer_service.store.work_metrics import COMPUTE_SECONDS, FEATURES
 
 log = get_logger(__name__)
 

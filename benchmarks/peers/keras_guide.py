@@ -3,9 +3,9 @@
 import time
 from pathlib import Path
 
-from shared.architectures import find_architecture
-from trainer_service.backbones import build_backbone
-from trainer_service.weights import Weights
+from trainer_service.backbones.architectures import find_architecture
+from trainer_service.backbones.backbone import build_backbone
+from trainer_service.backbones.weights import Weights
 
 BATCH_SIZE = 32
 

@@ -15,9 +15,9 @@ from client.app import app
 from client.once import TRIES
 from tests.breaking_proxy import BreakingProxy, running_trainer
 from tests.tiny_model import picture
-from trainer_service.idempotency import KeyUnreadable
 from trainer_service.settings import TrainerSettings
-from trainer_service.stores import Stores
+from trainer_service.store.idempotency import KeyUnreadable
+from trainer_service.store.stores import Stores
 
 ARCHITECTURE = "efficientnet_lite0"
 WAIT = 0.05

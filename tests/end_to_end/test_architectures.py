@@ -10,13 +10,13 @@ from PIL import Image
 
 from predictor_service.loading import VersionLoader
 from predictor_service.settings import PredictorSettings
-from shared.architectures import CATALOGUE
 from shared.images import ImageLimits, decode
 from shared.model_store import KERAS_MODEL, ModelStore
 from tests.inline_worker import train_inline
 from tests.memory import let_networks_go
 from tests.random_weights import random_pixels, random_weights
-from trainer_service.backbones import bottleneck_engine
+from trainer_service.backbones.architectures import CATALOGUE
+from trainer_service.backbones.backbone import bottleneck_engine
 from trainer_service.settings import TrainerSettings
 
 pytestmark = [pytest.mark.slow, pytest.mark.integration]
@@ -133,7 +133,7 @@ def served(case, engine, pictures):
 
 
 def test_the_catalogue_states_the_number_of_parameters(case):
-    from trainer_service.backbones import cached_backbone
+    from trainer_service.backbones.backbone import cached_backbone
 
     backbone = cached_backbone(case.architecture, case.weights)
     assert backbone.count_params() == case.architecture.parameters

@@ -7,9 +7,9 @@ import pytest
 from PIL import Image
 
 from tests.end_to_end.stack import Workers, digits, running_stack, zipped
-from trainer_service.datasets import create_from_upload
+from trainer_service.datasets.create import create_from_upload
 from trainer_service.schemas import State
-from trainer_service.stores import Stores
+from trainer_service.store.stores import Stores
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 

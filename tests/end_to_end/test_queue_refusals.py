@@ -13,12 +13,12 @@ import pytest
 from launcher.services import free_port, redis_server, running_worker
 from shared.identifiers import new_id
 from tests.predictor_process import wait_for
-from tests.trainer_service.test_api import caller
-from trainer_service.celery_app import QUEUE, create_celery
-from trainer_service.event_log import connect
-from trainer_service.queue import UNREADABLE, WORKER_KEY, TaskQueue
+from tests.trainer_service.api.test_api import caller
+from trainer_service.queue.celery_app import QUEUE, create_celery
+from trainer_service.queue.task_queue import UNREADABLE, WORKER_KEY, TaskQueue
+from trainer_service.queue.transport import MOST_BYTES, MOST_KEPT
 from trainer_service.settings import TrainerSettings
-from trainer_service.transport import MOST_BYTES, MOST_KEPT
+from trainer_service.store.event_log import connect
 
 pytestmark = pytest.mark.integration
 
@@ -73,7 +73,7 @@ def running(tmp_path_factory):
 
 
 def test_a_container_finds_its_worker_healthy(running):
-    command = [sys.executable, "-m", "trainer_service.worker_health"]
+    command = [sys.executable, "-m", "trainer_service.worker.health"]
     environment = {"HEADSTART_REDIS_URL": running.settings.redis_url}
     done = subprocess.run(command, env=environment, capture_output=True, timeout=60, check=False)
 
@@ -217,8 +217,8 @@ def test_of_what_is_set_aside_only_the_latest_is_kept(running):
 
 def test_a_worker_that_breaks_does_not_end_as_one_that_was_asked_to(running, tmp_path):
     code = (
-        "from trainer_service.sweep_step import SweepStep\n"
-        "from trainer_service.worker import main\n"
+        "from trainer_service.worker.sweep_step import SweepStep\n"
+        "from trainer_service.worker.__main__ import main\n"
         "def start(*_): raise ValueError('broken')\n"
         "SweepStep.start = start\n"
         "main()\n"

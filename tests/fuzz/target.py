@@ -16,7 +16,7 @@ import atheris
 with atheris.instrument_imports(include=["shared", "trainer_service", "zipfile", "tarfile"]):
     from shared import images
     from shared.errors import HeadstartError, InvalidImage
-    from trainer_service.dataset import reader, records
+    from trainer_service.datasets import reader, records
 
 PIXELS = 1 << 22
 LIMITS = images.ImageLimits(1 << 20, PIXELS)

@@ -20,7 +20,7 @@ def node():
 
 
 @pytest.mark.parametrize(
-    "pages", ["trainer_service/pages", "predictor_service/pages", "shared/web"]
+    "pages", ["trainer_service/pages", "predictor_service/pages", "shared/http/web"]
 )
 def test_every_module_can_be_parsed(node, pages, tmp_path):
     """A browser shows nothing at all if one can't, as with a function that is there twice."""
@@ -37,7 +37,7 @@ def test_every_module_can_be_parsed(node, pages, tmp_path):
 def test_modules(node, service, tmp_path):
     # As they are served; a browser takes them for modules by their tag, node by package.json.
     shutil.copytree(ROOT / service / "pages", tmp_path / "page/app")
-    shutil.copytree(ROOT / "shared/web", tmp_path / "page/web")
+    shutil.copytree(ROOT / "shared/http/web", tmp_path / "page/web")
     shutil.copytree(TESTS / service, tmp_path / "tests")
     (tmp_path / "package.json").write_text(json.dumps({"type": "module"}))
 

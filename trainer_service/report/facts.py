@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from shared.manifest import Manifest
-from trainer_service.dataset.records import ImageRecord
-from trainer_service.fitting import Fitted
+from trainer_service.datasets.records import ImageRecord
+from trainer_service.phases.head.fitting import Fitted
 from trainer_service.report.thumbnails import Embedded
 from trainer_service.schemas import (
     DatasetRecord,

@@ -3,7 +3,7 @@
 import json
 from itertools import pairwise
 
-from shared.architectures import CATALOGUE
+from trainer_service.backbones.architectures import CATALOGUE
 from trainer_service.report.facts import Facts
 from trainer_service.report.markup import Markup, tag
 from trainer_service.report.numbers import seconds, size

@@ -14,7 +14,7 @@ from trainer_service.report.markup import Markup, join, raw, tag
 #: With more labels than these, tables and matrix need the whole width.
 FEW_LABELS = 12
 
-_COMMON = Path(shared.__file__).parent / "web" / "base.css"
+_COMMON = Path(shared.__file__).parent / "http" / "web" / "base.css"
 _OWN = Path(__file__).with_name("report.css")
 
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from shared.errors import InvalidImage
 from shared.images import ImageLimits, check
-from trainer_service.dataset import thumbnails
+from trainer_service.datasets import thumbnails
 
 
 class Embedded(NamedTuple):

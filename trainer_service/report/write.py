@@ -5,15 +5,15 @@ from pathlib import Path
 
 from shared.manifest import Manifest
 from shared.model_store import REPORT_PAGE
-from trainer_service import reading
-from trainer_service.dataset.records import ImageRecord
-from trainer_service.fitting import Fitted
+from trainer_service.datasets import reading
+from trainer_service.datasets.records import ImageRecord
+from trainer_service.phases.context import Worker
+from trainer_service.phases.head.fitting import Fitted
 from trainer_service.report.facts import Facts, answers, choose_mistakes, choose_samples
 from trainer_service.report.page import render
 from trainer_service.report.thumbnails import Embedded, embedded
 from trainer_service.schemas import TrainingRecord
 from trainer_service.settings import TrainerSettings
-from trainer_service.worker_context import Worker
 
 
 def write_report(

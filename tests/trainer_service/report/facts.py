@@ -10,8 +10,8 @@ from shared.identifiers import new_id
 from shared.images import ImageLimits
 from shared.manifest import DatasetInfo, FileEntry, InputSpec, Manifest, WeightsInfo
 from tests.tiny_model import picture
-from trainer_service.dataset.records import ImageRecord
-from trainer_service.evaluate import accuracy_and_loss, evaluate
+from trainer_service.datasets.records import ImageRecord
+from trainer_service.phases.evaluate.metrics import accuracy_and_loss, evaluate
 from trainer_service.report.facts import Facts, answers, choose_mistakes, choose_samples
 from trainer_service.report.thumbnails import embedded
 from trainer_service.schemas import (

@@ -14,12 +14,12 @@ from shared.model_store import REPORT_FILE, REPORT_PAGE
 from tests.browser import running_browser, watched_page
 from tests.tiny_model import publish_tiny_model
 from tests.trainer_service.report.facts import facts
+from trainer_service.api.accept import prefers
 from trainer_service.app import create_app
-from trainer_service.endpoints.accept import prefers
 from trainer_service.report.page import render
 from trainer_service.schemas import State
 from trainer_service.settings import TrainerSettings
-from trainer_service.stores import Stores
+from trainer_service.store.stores import Stores
 
 EVIL = "<img src=x onerror=document.title='evil'>"
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8"

@@ -1,0 +1,91 @@
+"""How an HTTP service ends: what has begun is answered, what comes is sent away."""
+
+import asyncio
+import math
+import socket
+from contextlib import suppress
+
+import uvicorn
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from shared.errors import Unavailable
+from shared.http.connections import Lobby
+from shared.http.problems import problem_response
+from shared.http.sending import Sending
+
+LOOK_SECONDS = 0.02
+RETRY_SECONDS = 1
+
+
+class Gate:
+    """Whether a service takes requests; once shut, it stays so."""
+
+    def __init__(self) -> None:
+        self._shut = asyncio.Event()
+
+    def is_shut(self) -> bool:
+        return self._shut.is_set()
+
+    def shut(self) -> None:
+        self._shut.set()
+
+    async def wait_until_shut(self) -> None:
+        await self._shut.wait()
+
+
+class Drain:
+    """ASGI middleware: 503 to what begins once the gate is shut, or is not answered in time."""
+
+    def __init__(self, app: ASGIApp, gate: Gate) -> None:
+        self._app = app
+        self._gate = gate
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._gate.is_shut():
+            return await _send_away(scope, receive, send)
+        sending = Sending(send)
+        try:
+            await self._app(scope, receive, sending)
+        except asyncio.CancelledError:  # the time is over
+            if sending.begun or not self._gate.is_shut():
+                raise
+            await _send_away(scope, receive, send)
+
+
+async def _send_away(scope: Scope, receive: Receive, send: Send) -> None:
+    detail = "This process ends. Ask again, on another connection."
+    headers = {"Connection": "close", "Retry-After": str(RETRY_SECONDS)}
+    response = problem_response(Unavailable.status, Unavailable.title, detail, headers=headers)
+    await response(scope, receive, send)
+
+
+class DrainingServer(uvicorn.Server):
+    """Keeps open connections while requests are worked on; uvicorn alone cuts the idle ones.
+
+    New ones are refused: nothing was sent on them, so proxies go elsewhere without asking.
+    """
+
+    def __init__(self, config: uvicorn.Config, gate: Gate, lobby: Lobby, seconds: int) -> None:
+        super().__init__(config)
+        self._gate = gate
+        self._lobby = lobby
+        self._seconds = seconds
+
+    async def on_tick(self, counter: int) -> bool:
+        self._lobby.tidy()
+        return await super().on_tick(counter)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for listener in (*self.servers, *(sockets or ())):
+            listener.close()
+        self._gate.shut()
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + self._seconds
+        with suppress(TimeoutError):
+            async with asyncio.timeout_at(deadline):
+                # uvicorn has no event for either.
+                while self.server_state.tasks and not self.force_exit:  # noqa: ASYNC110
+                    await asyncio.sleep(LOOK_SECONDS)
+        # What is left of it is for answers that are still being sent.
+        self.config.timeout_graceful_shutdown = max(0, math.ceil(deadline - clock()))
+        await super().shutdown(sockets)

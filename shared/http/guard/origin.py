@@ -1,0 +1,69 @@
+"""Refuses what a website makes its visitors' browsers send here.
+
+A service on 127.0.0.1 without a key is open to its own machine, and so to every page that a
+browser on it shows: a form needs nobody's leave to be sent. Browsers say where a request comes
+from; programs, which say nothing, are no danger of this kind.
+"""
+
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from shared.http.guard.hosts import LONGEST, OwnHosts
+from shared.http.problems import ProblemResponse, problem_response
+from shared.http.requests import HEALTH
+
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+class SameOrigin:
+    """Answers 421 to a request for a host that is not this service's own.
+
+    And 403 to one that changes something and was made by another origin's page.
+    """
+
+    def __init__(self, app: ASGIApp, hosts: OwnHosts) -> None:
+        self._app = app
+        self._hosts = hosts
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        refusal = self._refusal(scope) if scope["type"] == "http" else None
+        await (refusal or self._app)(scope, receive, send)
+
+    def _refusal(self, scope: Scope) -> ProblemResponse | None:
+        headers = dict(scope["headers"])
+        host = headers.get(b"host")  # every browser sends it
+        if host is not None and not self._hosts.accept(host) and scope["path"] not in HEALTH:
+            return _misdirected(host.decode("latin-1"))
+        if scope["method"] in SAFE_METHODS:
+            return None
+        origin = foreign_origin(headers)
+        if origin is None:
+            return None
+        detail = f"Pages of other origins may not use this service. Received: {origin!r}"
+        return problem_response(403, "Forbidden", detail)
+
+
+def _misdirected(host: str) -> ProblemResponse:
+    detail = (
+        "Expected the address of this service, a local name, or one that HEADSTART_ALLOWED_HOSTS "
+        f"lists. Received: {host[:LONGEST]!r}"
+    )
+    return problem_response(421, "Misdirected Request", detail)
+
+
+def foreign_origin(headers: Mapping[bytes, bytes]) -> str | None:
+    """Return the other origin that a browser says has made the request, or None."""
+    origin = headers.get(b"origin")
+    site = headers.get(b"sec-fetch-site")
+    if site is not None:  # only on https and localhost, but right behind every proxy too
+        return None if site in {b"same-origin", b"none"} else (origin or site).decode("latin-1")
+    if origin is None:
+        return None
+    text = origin.decode("latin-1")
+    try:
+        host = urlsplit(text).netloc
+    except ValueError:
+        return text
+    return None if host and host.encode("latin-1") == headers.get(b"host") else text

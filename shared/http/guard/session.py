@@ -1,0 +1,67 @@
+"""The route `/v1/session`: a browser hands in its key once, and gets a cookie for it.
+
+`<img>` and `EventSource` send no header of the page's choice, but they do send cookies; and no
+script can read this one.
+"""
+
+from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+from shared.errors import Unauthorized
+from shared.http.guard.access import SESSION_COOKIE, SESSION_PATH
+from shared.http.guard.keys import SESSION_SECONDS, ApiKeys
+from shared.http.problems import responses
+
+router = APIRouter(tags=["session"])
+
+
+class Session(BaseModel):
+    signed_in: bool = Field(description="Whether the request came with a session that is valid.")
+
+
+class SignIn(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    key: SecretStr = Field(max_length=1024)
+
+
+@router.get(SESSION_PATH)
+def get_session(request: Request) -> Session:
+    """Tell a page, which can't see its cookie, whether there is something to sign out of."""
+    keys: ApiKeys = request.app.state.api_keys
+    return Session(signed_in=keys.accept_session(request.cookies.get(SESSION_COOKIE, "")))
+
+
+@router.post(SESSION_PATH, status_code=204, responses=responses(401, 422))
+def sign_in(body: SignIn, request: Request) -> Response:
+    """Answer an API key with a cookie that stands for it for a week, to this service only."""
+    keys: ApiKeys = request.app.state.api_keys
+    response = Response(status_code=204)
+    if not keys:
+        return response
+    key = body.key.get_secret_value()
+    if not keys.accept(key):
+        raise Unauthorized("This API key is not valid.")
+    response.set_cookie(
+        SESSION_COOKIE,
+        keys.new_session(key),
+        max_age=SESSION_SECONDS,
+        path=_root(request),
+        secure=request.url.scheme == "https",
+        httponly=True,
+        samesite="strict",
+    )
+    return response
+
+
+@router.delete(SESSION_PATH, status_code=204)
+def sign_out(request: Request) -> Response:
+    """Take the cookie back."""
+    response = Response(status_code=204)
+    response.delete_cookie(SESSION_COOKIE, path=_root(request), httponly=True, samesite="strict")
+    return response
+
+
+def _root(request: Request) -> str:
+    root: str = request.scope.get("root_path", "")
+    return f"{root}/"

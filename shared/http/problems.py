@@ -1,0 +1,169 @@
+"""Answers every error as RFC 9457 problem+json; the only place where errors meet FastAPI."""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from shared.errors import HeadstartError, StorageFull, Unauthorized, Unavailable
+from shared.files import is_disk_full
+from shared.http.sending import Sending
+from shared.logs import get_logger, request_id
+
+log = get_logger(__name__)
+
+
+PROBLEM_TYPE = "application/problem+json"
+
+#: What an answer of 401 must tell (RFC 9110, 11.6.1).
+CHALLENGE = {"WWW-Authenticate": 'Bearer realm="headstart"'}
+
+
+class FieldProblem(BaseModel):
+    """One field of a request that was not as expected."""
+
+    field: str
+    detail: str
+
+
+class Problem(BaseModel):
+    """RFC 9457 problem details."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str
+    errors: list[FieldProblem] = Field(default_factory=list)
+    request_id: str | None = Field(default=None, description="What the log calls the request.")
+
+
+class ProblemResponse(JSONResponse):
+    media_type = PROBLEM_TYPE
+
+
+def problem_response(
+    status: int,
+    title: str,
+    detail: str,
+    errors: list[FieldProblem] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> ProblemResponse:
+    problem = Problem(
+        title=title, status=status, detail=detail, errors=errors or [], request_id=request_id()
+    )
+    body = problem.model_dump(exclude_defaults=True)
+    return ProblemResponse({"type": problem.type, **body}, status, dict(headers or {}))
+
+
+def describe_validation(errors: list[Any]) -> list[FieldProblem]:
+    """Say of each pydantic error which field, what was expected, and what came."""
+    return [_field_problem(error) for error in errors]
+
+
+def add_problem_handlers(app: FastAPI) -> None:
+    app.add_exception_handler(HeadstartError, _on_headstart_error)
+    app.add_exception_handler(RequestValidationError, _on_validation_error)
+    app.add_exception_handler(HTTPException, _on_http_exception)
+    app.add_middleware(UnexpectedErrors)
+
+
+class UnexpectedErrors:
+    """ASGI middleware, the innermost: logs what nobody has handled and answers 500.
+
+    Middleware around it sees an answer like any other. One that has begun can only be broken off.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        sending = Sending(send)
+        try:
+            await self._app(scope, receive, sending)
+        except ClientDisconnect:  # nobody waits for an answer
+            return
+        except Exception as error:
+            if sending.begun or scope["type"] != "http":
+                raise
+            log.exception("failed", method=scope["method"], path=scope["path"])
+            await _unexpected(error)(scope, receive, send)
+
+
+def _unexpected(error: Exception) -> ProblemResponse:
+    if is_disk_full(error):
+        full = StorageFull()
+        return problem_response(full.status, full.title, full.detail)
+    detail = "Something went wrong here; the log says what."
+    return problem_response(500, "Internal error", detail)
+
+
+def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Return what a route's `responses=` says of the errors it answers with."""
+    return {
+        status: {
+            "description": HTTPStatus(status).phrase,
+            "content": {PROBLEM_TYPE: {"schema": _problem_schema()}},
+        }
+        for status in statuses
+    }
+
+
+def _problem_schema() -> dict[str, Any]:
+    """Return the schema without `$defs`, which mean nothing inside of an OpenAPI document."""
+    schema = Problem.model_json_schema()
+    schema["properties"]["errors"]["items"] = schema.pop("$defs")["FieldProblem"]
+    return schema
+
+
+_WORDS = {
+    "extra_forbidden": "there is no such field",
+    "int_parsing": "Input should be a whole number",
+    "int_from_float": "Input should be a whole number",
+    "float_parsing": "Input should be a number",
+    "model_type": "Input should be an object",
+    "model_attributes_type": "Input should be an object",
+}
+
+
+def _field_problem(error: Mapping[str, Any]) -> FieldProblem:
+    location = [str(part) for part in error["loc"]]
+    if location and location[0] in {"body", "query", "path"} and len(location) > 1:
+        location = location[1:]
+    # The tags of unions are no part of what the client sent.
+    location = [part for part in location if not part.startswith("(")]
+    detail = _WORDS.get(error["type"], error["msg"].removeprefix("Value error, "))
+    if error["type"] not in {"missing", "extra_forbidden"} and not isinstance(
+        error.get("input"), dict | list
+    ):
+        detail = f"{detail}. Received: {error.get('input')!r}"[:500]
+    return FieldProblem(field=".".join(location) or "request", detail=detail)
+
+
+async def _on_headstart_error(_: Request, error: Exception) -> ProblemResponse:
+    assert isinstance(error, HeadstartError)  # noqa: S101 - registered for this class only
+    headers = {}
+    if isinstance(error, Unavailable):
+        headers["Retry-After"] = str(error.retry_after)
+    if isinstance(error, Unauthorized):
+        headers |= CHALLENGE
+    return problem_response(error.status, error.title, error.detail, headers=headers)
+
+
+async def _on_validation_error(_: Request, error: Exception) -> ProblemResponse:
+    assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for this class only
+    errors = describe_validation(list(error.errors()))
+    detail = "; ".join(f"{problem.field}: {problem.detail}" for problem in errors)
+    return problem_response(422, "Invalid request", detail, errors)
+
+
+async def _on_http_exception(_: Request, error: Exception) -> ProblemResponse:
+    assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class only
+    title = HTTPStatus(error.status_code).phrase
+    return problem_response(error.status_code, title, str(error.detail), headers=error.headers)

@@ -1,0 +1,125 @@
+"""How both HTTP services start: one listening socket, one sentence on failure."""
+
+import ipaddress
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from functools import partial
+from typing import TypeVar
+
+import uvicorn
+from fastapi import FastAPI
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from shared.http.addresses import base_url
+from shared.http.connections import Connection, Lobby
+from shared.http.draining import DrainingServer
+from shared.http.open_files import room_for_connections
+from shared.logs import configure_logging, get_logger
+from shared.settings import SharedSettings
+
+Settings = TypeVar("Settings", bound=SharedSettings)
+
+log = get_logger(__name__)
+
+
+def serve(service: str, kind: type[Settings], create_app: Callable[[Settings], FastAPI]) -> int:
+    """Read the settings, listen, and serve until a signal ends it; return the exit status.
+
+    Args:
+        service: its name; the setting `<service>_port` holds its port.
+        kind: the class of its settings.
+        create_app: makes the application.
+    """
+    try:
+        settings = kind()
+    except ValidationError as error:
+        return fail("; ".join(describe(fault) for fault in error.errors()))
+    port_field = f"{service}_port"
+    port = getattr(settings, port_field)
+    try:
+        listener = listen(settings.host, port)
+    except OSError as error:
+        where = base_url(settings.host, port).removeprefix("http://")
+        setting = f"HEADSTART_{port_field.upper()}"
+        reason = (error.strerror or str(error)).partition(" (")[0]
+        return fail(f"Can't listen on {where}: {reason}. Set {setting} to a free port.")
+    configure_logging(service, settings.log_format, settings.log_level)
+    warn_if_open(settings)
+    app = create_app(settings)
+    connections = room_for_connections(settings.max_connections)
+    if connections < settings.max_connections:
+        log.warning("few files may be open, so few connections; see ulimit -n", most=connections)
+    lobby = Lobby(connections, settings.silence_seconds)
+    config = uvicorn.Config(
+        app,
+        http=partial(Connection, lobby),  # type: ignore[arg-type] # uvicorn does but call it
+        log_config=None,
+        access_log=False,  # `Requests` writes one with fields.
+        server_header=False,
+    )
+    host, port = listener.getsockname()[:2]
+    log.info("listening", url=base_url(host, port))
+    end_quietly_on_signals()
+    server = DrainingServer(config, app.state.gate, lobby, settings.shutdown_seconds)
+    server.run(sockets=[listener])
+    return 0
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Return a listening socket.
+
+    Raises:
+        OSError: the port is in use, or the host is no address of this machine.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    return socket.create_server((host, port), family=family, backlog=2048)
+
+
+def end_quietly_on_signals() -> None:
+    """Let a signal end the process with exit code 0; uvicorn raises it again when it is done.
+
+    Threads that still work, as at loading a model, would be waited for at a usual exit.
+    """
+
+    def end(*_: object) -> None:
+        logging.shutdown()
+        os._exit(0)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, end)
+
+
+def fail(sentence: str) -> int:
+    sys.stderr.write(f"{sentence}\n")
+    return 1
+
+
+def warn_if_open(settings: SharedSettings) -> None:
+    """Say it if the service is open to everybody who reaches this machine."""
+    if not settings.read_api_keys() and not is_loopback(settings.host):
+        log.warning(
+            "no API keys: whoever reaches the port may use this service. "
+            "Set HEADSTART_API_KEYS or HEADSTART_API_KEYS_FILE.",
+            host=settings.host,
+        )
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether only this machine reaches what listens on `host`."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def describe(fault: ErrorDetails) -> str:
+    """Say which setting was wrong, what was expected, and what came, unless that is a secret."""
+    if not fault["loc"]:  # of several settings: the message names them
+        return fault["msg"].removeprefix("Value error, ")
+    name = "HEADSTART_" + "_".join(map(str, fault["loc"])).upper()
+    return f"{name}: {fault['msg']}. Received: {fault['input']!r}."

@@ -1,0 +1,418 @@
+"""What a client can do to a service before a request of it has begun, and after its answer has."""
+
+import asyncio
+import itertools
+import select
+import socket
+import time
+from contextlib import ExitStack, suppress
+from functools import partial
+
+import pytest
+import uvloop
+from uvicorn import Config
+from uvicorn.server import ServerState
+
+from shared.http.connections import SLOW_SECONDS, Connection, Lobby
+from tests.predictor_process import wait_for
+from tests.small_service import read_all, running_service
+
+MIB = 2**20
+SILENCE_SECONDS = 0.5
+#: Beyond what a service has after its first answers.
+MOST_GROWTH = 16 * MIB
+
+CHUNKED = b"POST /v1/stream HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n"
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory):
+    log = tmp_path_factory.mktemp("service") / "log"
+    with running_service(log, silence_seconds=SILENCE_SECONDS) as running:
+        yield running
+
+
+def get(path, *headers):
+    return b"\r\n".join([b"GET %b HTTP/1.1" % path, b"Host: x", *headers]) + b"\r\n\r\n"
+
+
+def pour(connection, piece, size):
+    """Send a piece again and again, as long as the other side lets us."""
+    with suppress(OSError):
+        for _ in range(size // len(piece)):
+            connection.sendall(piece)
+
+
+@pytest.mark.parametrize(
+    ("begin", "piece", "status"),
+    [
+        (b"GET / HTTP/1.1\r\n", b"a: %b\r\n" % (b"b" * 1000), b"431"),
+        (b"GET / HTTP/1.1\r\n", b"a:\r\n", b"431"),
+        (b"GET / HTTP/1.1\r\na: ", b"b" * 65_536, b"431"),
+        (b"GET /", b"a" * 65_536, b"414"),
+        (b"", b"\r\n" * 32_768, b"431"),
+        (CHUNKED + b"0\r\n", b"a: %b\r\n" % (b"b" * 1000), b"431"),
+        (CHUNKED + b"0\r\na: ", b"b" * 65_536, b"431"),
+        (CHUNKED + b"1;", b"b" * 65_536, b"431"),
+    ],
+    ids=[
+        "headers",
+        "short headers",
+        "a header",
+        "URL",
+        "nothing",
+        "trailers",
+        "a trailer",
+        "chunk",
+    ],
+)
+def test_what_has_no_end_is_refused_and_costs_no_memory(service, begin, piece, status):
+    before = service.memory()
+    with service.connect() as connection:
+        connection.sendall(begin)
+        pour(connection, piece, 64 * MIB)
+        answer = read_all(connection)
+
+    assert answer.startswith(b"HTTP/1.1 " + status)
+    assert b"content-type: application/problem+json" in answer
+    assert service.memory() - before < MOST_GROWTH
+
+
+def test_headers_within_the_bounds_arrive(service):
+    headers = [b"h%d: %b" % (number, b"v" * 600) for number in range(100)]
+    answer = service.ask(b"/v1/headers", *headers)
+
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert all(b'"h%d"' % number in answer for number in range(100))
+    longest = service.ask(b"/v1/headers?" + b"q" * 60_000)
+    assert longest.startswith(b"HTTP/1.1 200")
+
+
+def test_trailers_do_not_pass_for_headers(service):
+    with service.connect() as connection:
+        connection.sendall(CHUNKED + b"0\r\nX-Api-Key: k\r\n\r\n" + get(b"/", b"Connection: close"))
+        answer = read_all(connection)
+
+    assert b'{"size":1,"headers":["host","transfer-encoding"]}' in answer
+
+
+def test_clients_that_keep_silent_are_left(service):
+    """Also those that were answered before they had sent all, and those that do not read."""
+    refused = b"POST /v1/things HTTP/1.1\r\nHost: x\r\nContent-Length: 2000000\r\n\r\n"
+    beginnings = {
+        "nothing": b"",
+        "a line's end": b"\r\n",
+        "half a head": b"GET / HT",
+        "half a body": refused + b"a",
+        "answer in pieces": get(b"/v1/large?pieces=1000"),
+        "answer as a whole": get(b"/v1/whole?pieces=300"),
+        "last answer": get(b"/v1/whole?pieces=300", b"Connection: close"),
+        "end of an answer": get(b"/v1/whole?pieces=64"),
+    }
+    with ExitStack() as stack:
+        silent = {name: stack.enter_context(connect_small(service)) for name in beginnings}
+        for name, connection in silent.items():
+            connection.sendall(beginnings[name])
+        wait_for(lambda: service.connections() == len(silent), "the connections")
+        deadline = time.monotonic() + 10 * SILENCE_SECONDS
+        while service.connections():
+            assert time.monotonic() < deadline, service.connections()
+            with suppress(OSError):
+                silent["half a body"].sendall(b"a")  # it trickles, for nobody
+            time.sleep(0.1)
+
+        assert silent["half a head"].recv(9999).startswith(b"HTTP/1.1 408")
+        assert silent["nothing"].recv(9999) == b""
+
+
+def connect_small(service):
+    """Connect with little room for what is not read."""
+    connection = socket.socket()
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    connection.settimeout(20)
+    connection.connect(service.address)
+    return connection
+
+
+def test_headers_may_not_trickle_for_ever(service):
+    with service.connect() as connection:
+        connection.sendall(b"GET /v1/slow?seconds=0 HTTP/1.1\r\nHost: x\r\nX-Long: ")
+        trickled = 0
+        while not select.select([connection], [], [], SILENCE_SECONDS / 10)[0]:
+            connection.sendall(b"a")
+            trickled += 1
+            assert trickled < 200
+        assert trickled > 1
+        assert connection.recv(9999).startswith(b"HTTP/1.1 408")
+
+
+def test_a_slow_answer_is_waited_for(service):
+    answer = service.ask(b"/v1/slow?seconds=%.1f" % (3 * SILENCE_SECONDS))
+    assert answer.endswith(b"slow")
+
+
+async def send_much(_, __, send):
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"x" * 32 * MIB})
+
+
+def test_a_client_that_reads_slowly_is_told_from_one_that_does_not_read():
+    """Though the kernel asks for more only when it has got rid of a megabyte or so."""
+    clock = itertools.count(step=10)  # seconds
+
+    async def story():
+        lobby = Lobby(1, 30)
+        config = Config(send_much, http=partial(Connection, lobby), log_config=None)
+        state = ServerState()
+        loop = asyncio.get_running_loop()
+        server = await loop.create_server(
+            lambda: Connection(lobby, config=config, server_state=state, app_state={}), "127.0.0.1"
+        )
+        with socket.create_connection(server.sockets[0].getsockname()) as client:
+            client.sendall(get(b"/"))
+            await until(lambda: any(c.transport.get_write_buffer_size() for c in state.connections))
+            [connection] = state.connections
+            # The kernel takes what it has room for.
+            await until(lambda: connection.unread_for(next(clock)) != 0)
+            before = connection.unread_for(next(clock))
+            assert connection.unread_for(next(clock)) == before + 10
+            waiting = connection.transport.get_write_buffer_size()
+
+            def is_seen_to_read():
+                client.recv(65_536)
+                return connection.unread_for(next(clock)) == 0
+
+            await until(is_seen_to_read)
+            assert connection.transport.get_write_buffer_size() == waiting
+
+    asyncio.Runner(loop_factory=uvloop.new_event_loop).run(story())
+
+
+async def until(condition):
+    while not condition():  # noqa: ASYNC110 - there is no event for what is asked here
+        await asyncio.sleep(0.1)
+
+
+def test_requests_sent_ahead_are_answered_in_their_order(service):
+    paths = [b"/v1/slow?seconds=0.2", b"/v1/headers", b"/healthz"]
+    with service.connect() as connection:
+        last = get(b"/v1/whole?pieces=1", b"Connection: close")
+        connection.sendall(b"".join(map(get, paths)) + last)
+        answer = read_all(connection)
+
+    assert answer.count(b"HTTP/1.1 200 OK") == 4
+    places = [answer.find(text) for text in (b"\r\n\r\nslow", b'["host"', b"\r\n\r\nok", b"xxx")]
+    assert places == sorted(places)
+    assert -1 not in places
+
+
+def test_what_is_sent_too_far_ahead_is_not_kept(service):
+    """What came before it is answered; then the connection ends."""
+    before = service.memory()
+    with service.connect() as connection:
+        connection.sendall(get(b"/v1/slow?seconds=0.5"))
+        pour(connection, get(b"/healthz") * 1000, 16 * MIB)
+        answer = read_all(connection)
+
+    assert b"\r\n\r\nslow" in answer
+    assert 2 <= answer.count(b"HTTP/1.1 200 OK") < 20
+    assert service.memory() - before < MOST_GROWTH
+
+
+def test_what_is_wrong_after_a_request_does_not_break_its_answer(service):
+    with service.connect() as connection:
+        connection.sendall(get(b"/v1/slow?seconds=0.5") + b"GET /" + b"a" * 100_000)
+        answer = read_all(connection)
+
+    assert answer.count(b"HTTP/1.1") == 1
+    assert answer.endswith(b"\r\n\r\nslow")
+
+
+def test_a_body_that_is_expected_is_asked_for(service):
+    head = b"POST /v1/stream HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nExpect: 100-continue\r\n"
+    with service.connect() as connection:
+        connection.sendall(head + b"Connection: close\r\n\r\n")
+        assert connection.recv(9999) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        connection.sendall(b"a")
+
+        assert b'{"size":1' in read_all(connection)
+
+
+UPGRADE = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMA\r\n"
+POST = b"POST /v1/stream HTTP/1.1\r\nHost: x\r\n" + UPGRADE
+
+
+@pytest.mark.parametrize(
+    ("head", "body"),
+    [
+        (POST + b"Content-Length: 5\r\n\r\n", b"abcde"),
+        (POST + b"Transfer-Encoding: chunked\r\n\r\n", b"5\r\nabcde\r\n0\r\n\r\n"),
+    ],
+    ids=["announced", "chunked"],
+)
+@pytest.mark.parametrize("pause", [0, 0.05])
+def test_who_asks_for_another_protocol_is_served_in_this_one(service, head, body, pause):
+    following = get(b"/healthz", UPGRADE.strip()) + get(b"/v1/headers", b"Connection: close")
+    with service.connect() as connection:
+        connection.sendall(head)
+        time.sleep(pause)
+        connection.sendall(body + following)
+        answer = read_all(connection)
+
+    assert answer.count(b"HTTP/1.1 200") == 3
+    assert b'{"size":5' in answer
+    assert answer.endswith(b'[["host","x"],["connection","close"]]')
+
+
+def test_what_is_a_body_never_passes_for_a_request(service):
+    hidden = get(b"/v1/headers", b"Cookie: hidden")
+    with service.connect() as connection:
+        connection.sendall(POST + b"Content-Length: %d\r\n\r\n" % len(hidden))
+        time.sleep(0.05)
+        connection.sendall(hidden + get(b"/healthz", b"Connection: close"))
+        answer = read_all(connection)
+
+    assert answer.count(b"HTTP/1.1 200") == 2
+    assert b"hidden" not in answer
+
+
+FILES = 128
+
+
+@pytest.fixture(scope="module")
+def narrow(tmp_path_factory):
+    """A service that may open few files, and is patient."""
+    log = tmp_path_factory.mktemp("narrow") / "log"
+    with running_service(log, files=FILES, silence_seconds=3600) as running:
+        yield running
+
+
+def test_more_idle_clients_than_there_are_files_keep_nobody_out(narrow):
+    with ExitStack() as stack:
+        for number in range(2 * FILES):
+            connection = stack.enter_context(narrow.connect())
+            with suppress(OSError):
+                connection.sendall(b"GET /" * (number % 2))
+        answers = [narrow.ask(b"/v1/files?number=40") for _ in range(20)]
+        assert narrow.connections() < FILES / 2
+
+    assert all(answer.endswith(b"opened") for answer in answers)
+    assert "Too many open files" not in narrow.log
+    assert "few connections; see ulimit -n" in narrow.log
+
+
+def test_if_every_connection_is_in_use_a_new_one_is_told_so(narrow):
+    with ExitStack() as stack:
+        busy = [stack.enter_context(narrow.connect()) for _ in range(FILES // 2)]
+        for connection in busy:
+            with suppress(OSError):
+                connection.sendall(get(b"/v1/slow?seconds=3600"))
+        answer = wait_for(lambda: read_all_of(narrow), "a refusal")
+        assert answer.startswith(b"HTTP/1.1 503")
+        assert b"retry-after: 1" in answer
+
+    wait_for(lambda: narrow.ask(b"/healthz").startswith(b"HTTP/1.1 200"), "a place")
+
+
+def test_clients_that_send_slowly_keep_nobody_out(narrow):
+    head = b"POST /v1/session HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    with ExitStack() as stack:
+        slow = [stack.enter_context(narrow.connect()) for _ in range(FILES // 2)]
+        for connection in slow:
+            with suppress(OSError):
+                connection.sendall(head + b"Content-Length: 1000\r\n\r\n ")
+        wait_for(lambda: narrow.ask(b"/healthz").startswith(b"HTTP/1.1 200"), "a place")
+        told = [received(connection) for connection in slow]
+
+    assert any(b"408" in answer and b"Others needed the connection" in answer for answer in told)
+
+
+def received(connection):
+    connection.setblocking(False)
+    try:
+        return connection.recv(9999)
+    except OSError:
+        return b""
+
+
+def read_all_of(service):
+    with service.connect() as connection:
+        connection.settimeout(1)
+        try:
+            return connection.recv(9999)
+        except TimeoutError:
+            return b""
+
+
+def has_ipv6():
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        return False
+    return True
+
+
+@pytest.mark.skipif(not has_ipv6(), reason="this machine has no ::1")
+def test_an_address_of_ipv6_is_listened_on_told_and_answered(tmp_path):
+    with running_service(tmp_path / "log", host="::1") as service:
+        host, port = service.address
+        assert (host, f"url=http://[::1]:{port} " in service.log) == ("::1", True)
+        for name, status in ((b"[::1]:1", b"200"), (b"[::1]", b"200"), (b"a.example", b"421")):
+            lines = [b"GET /v1/headers HTTP/1.1", b"Host: " + name, b"Connection: close"]
+            with service.connect() as connection:
+                connection.sendall(b"\r\n".join(lines) + b"\r\n\r\n")
+                assert read_all(connection).startswith(b"HTTP/1.1 " + status)
+
+
+class Transport(asyncio.Transport):
+    def __init__(self):
+        super().__init__()
+        self.unsent = 0
+        self.aborted = False
+
+    def abort(self):
+        self.aborted = True
+
+    def get_write_buffer_size(self):
+        return self.unsent
+
+
+class Waiting:
+    """What a lobby knows of a connection."""
+
+    def __init__(self):
+        self.transport = Transport()
+        self.slow = 0.0
+        self.has_made_way = False
+
+    def slow_for(self, _):
+        return self.slow
+
+    def make_way(self):
+        self.has_made_way = True
+
+
+def test_room_is_made_by_the_one_that_waits_longest_and_has_nothing_unsent():
+    lobby = Lobby(3, 1)
+    unsent, busy, idle, new = Waiting(), Waiting(), Waiting(), Waiting()
+    unsent.transport.unsent = 1
+    assert all(map(lobby.admit, (unsent, busy, idle)))
+    lobby.leave(busy)
+
+    assert lobby.admit(new)
+    aborted = [known.transport.aborted for known in (unsent, busy, idle, new)]
+    assert aborted == [False, False, True, False]
+    lobby.leave(new)
+    assert not lobby.admit(Waiting())
+
+
+def test_only_who_sends_too_slowly_for_a_while_makes_way():
+    lobby = Lobby(3, 1)
+    busy, hesitant, slow = Waiting(), Waiting(), Waiting()
+    hesitant.slow, slow.slow = SLOW_SECONDS / 2, SLOW_SECONDS
+    for connection in (busy, hesitant, slow):
+        assert lobby.admit(connection)
+        lobby.leave(connection)
+
+    assert lobby.admit(Waiting())
+    assert [known.has_made_way for known in (busy, hesitant, slow)] == [False, False, True]

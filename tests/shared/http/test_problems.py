@@ -1,0 +1,145 @@
+"""Every error of the services becomes problem+json."""
+
+import asyncio
+from typing import Annotated, Any
+
+import httpx
+import pytest
+from fastapi import FastAPI, Query
+from pydantic import BaseModel, Field
+
+from shared import errors
+from shared.http.problems import add_problem_handlers, responses
+
+
+class Order(BaseModel):
+    epochs: int = Field(ge=1)
+    names: list[str] = Field(default_factory=list, max_length=1)
+
+
+def create_app() -> FastAPI:
+    app = FastAPI()
+    add_problem_handlers(app)
+
+    @app.get("/raise")
+    async def fail(kind: str, top: Annotated[int, Query(ge=1)] = 1) -> None:
+        raise RAISED[kind]
+
+    @app.post("/order", responses=responses(409, 422))
+    async def order(order: Order) -> int:
+        return order.epochs
+
+    return app
+
+
+RAISED: dict[str, Exception] = {
+    "not_found": errors.ModelNotFound("dogs", ["cats", "pets"]),
+    "conflict": errors.TrainingEnded("t1", "succeeded"),
+    "too_large": errors.TooLarge("HEADSTART_MAX_FILES allows 4."),
+    "media": errors.UnsupportedMedia("Send an image."),
+    "image": errors.InvalidImage("truncated", "the JPEG ends early"),
+    "unavailable": errors.Unavailable("The queue is full.", retry_after=7),
+    "bug": ZeroDivisionError("secret of the implementation"),
+}
+
+
+def request(method: str, path: str, **options: Any) -> httpx.Response:
+    async def send() -> httpx.Response:
+        transport = httpx.ASGITransport(create_app(), raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            return await client.request(method, path, **options)
+
+    response = asyncio.run(send())
+    if response.status_code >= 400:
+        assert response.headers["content-type"] == "application/problem+json"
+        assert response.json()["status"] == response.status_code
+        assert response.json()["type"] == "about:blank"
+    return response
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "title"),
+    [
+        ("not_found", 404, "Not found"),
+        ("conflict", 409, "Conflict"),
+        ("too_large", 413, "Too large"),
+        ("media", 415, "Unsupported media type"),
+        ("image", 422, "Invalid image"),
+        ("unavailable", 503, "Unavailable"),
+    ],
+)
+def test_an_error_is_answered_with_its_status_and_words(kind, status, title):
+    response = request("GET", "/raise", params={"kind": kind})
+
+    assert response.status_code == status
+    assert response.json() == {
+        "type": "about:blank",
+        "title": title,
+        "status": status,
+        "detail": str(RAISED[kind]),
+    }
+
+
+def test_unavailable_says_when_to_try_again():
+    assert request("GET", "/raise?kind=unavailable").headers["retry-after"] == "7"
+
+
+def test_a_bug_gives_nothing_away():
+    response = request("GET", "/raise?kind=bug")
+
+    assert response.status_code == 500
+    assert "secret" not in response.text
+
+
+def test_a_wrong_parameter_is_named_with_what_came():
+    response = request("GET", "/raise?kind=bug&top=0")
+
+    assert response.status_code == 422
+    assert response.json()["errors"] == [
+        {
+            "field": "top",
+            "detail": "Input should be greater than or equal to 1. Received: '0'",
+        }
+    ]
+
+
+def test_every_wrong_field_of_a_body_is_named():
+    response = request("POST", "/order", json={"epochs": 0, "names": ["a", "b"]})
+
+    assert response.status_code == 422
+    assert [error["field"] for error in response.json()["errors"]] == ["epochs", "names"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"), [("GET", "/nothing", 404), ("DELETE", "/order", 405)]
+)
+def test_the_framework_s_own_errors_are_problems_too(method, path, status):
+    assert request(method, path).status_code == status
+
+
+def test_openapi_declares_problems_and_every_reference_resolves():
+    document = request("GET", "/openapi.json").json()
+
+    declared = document["paths"]["/order"]["post"]["responses"]
+    assert set(declared) == {"200", "409", "422"}
+    schema = declared["422"]["content"]["application/problem+json"]["schema"]
+    assert schema["properties"]["errors"]["items"]["properties"].keys() == {"field", "detail"}
+    for reference in references(document):
+        assert resolve(document, reference)
+
+
+def references(node: Any) -> list[str]:
+    if isinstance(node, list):
+        return [found for child in node for found in references(child)]
+    if isinstance(node, dict):
+        own = [node["$ref"]] if isinstance(node.get("$ref"), str) else []
+        return own + references(list(node.values()))
+    return []
+
+
+def resolve(document: dict[str, Any], reference: str) -> Any:
+    assert reference.startswith("#/")
+    node: Any = document
+    for part in reference.removeprefix("#/").split("/"):
+        node = node[part]
+    return node

@@ -1,0 +1,129 @@
+"""The trainer API as a process among others: clients that leave, and a Redis that keeps silent."""
+
+import json
+import socket
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+
+import httpx
+import psutil
+import pytest
+
+from shared.errors import Unavailable
+from tests.predictor_process import wait_for
+from tests.small_service import running_service
+from trainer_service.queue.prompt_queue import PromptQueue
+from trainer_service.queue.task_queue import TaskQueue
+
+pytestmark = pytest.mark.integration
+
+TRAINING = {"architecture": "efficientnet_lite0", "dataset": {"path": "pets"}}
+CLIENTS = 200
+
+
+def running_trainer(directory, redis_url):
+    (directory / "datasets" / "pets" / "cat").mkdir(parents=True)
+    return running_service(
+        directory / "log",
+        module="trainer_service",
+        store=directory / "store",
+        datasets=directory / "datasets",
+        weights=directory / "weights",
+        weights_url="http://127.0.0.1:1",
+        redis_url=redis_url,
+        trainer_port=0,
+    )
+
+
+def address(service):
+    return "http://{}:{}".format(*service.address)
+
+
+@pytest.fixture(scope="module")
+def trainer(tmp_path_factory, redis_url):
+    with running_trainer(tmp_path_factory.mktemp("trainer"), redis_url) as running:
+        yield running
+
+
+@pytest.mark.parametrize("query", ["?wait=300", "/events"])
+def test_clients_that_have_left_cost_nothing(trainer, query):
+    posted = httpx.post(f"{address(trainer)}/v1/trainings", json=TRAINING)
+    path = posted.headers["location"].encode()
+    before = len(answered(trainer))
+    with ExitStack() as stack:
+        for _ in range(CLIENTS):
+            connection = stack.enter_context(trainer.connect())
+            connection.sendall(b"GET %b%b HTTP/1.1\r\nHost: x\r\n\r\n" % (path, query.encode()))
+        wait_for(lambda: trainer.connections() >= CLIENTS, "the clients")
+
+    wait_for(lambda: len(answered(trainer)) - before >= CLIENTS, "what they asked for to end")
+    seconds = cpu_seconds(trainer)
+    time.sleep(1)
+    assert cpu_seconds(trainer) - seconds < 0.2
+    assert "Traceback" not in trainer.log
+
+
+def answered(trainer):
+    return [line for line in trainer.log.splitlines() if "answered method=GET" in line]
+
+
+def cpu_seconds(trainer):
+    times = psutil.Process(trainer.process.pid).cpu_times()
+    return times.user + times.system
+
+
+def test_who_waits_is_told_of_the_end(trainer):
+    with httpx.Client(base_url=address(trainer), timeout=60) as http, ThreadPoolExecutor(5) as pool:
+        location = http.post("/v1/trainings", json=TRAINING).headers["location"]
+        url = f"{address(trainer)}{location}"
+        waiting = [pool.submit(httpx.get, f"{url}?wait=300", timeout=60) for _ in range(5)]
+        wait_for(lambda: trainer.connections() > len(waiting), "those who wait")
+        http.post(f"{location}/cancel")
+
+        assert {answer.result().json()["state"] for answer in waiting} == {"cancelled"}
+
+
+def test_while_redis_keeps_silent_everything_else_is_answered(tmp_path):
+    """What is posted waits for Redis for some seconds, and takes no thread from the rest."""
+    with ExitStack() as stack:
+        silent = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=100))
+        url = f"redis://127.0.0.1:{silent.getsockname()[1]}/0"
+        service = stack.enter_context(running_trainer(tmp_path, url))
+        body = json.dumps(TRAINING).encode()
+        head = b"POST /v1/trainings HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        posts = [stack.enter_context(service.connect()) for _ in range(60)]
+        for post in posts:
+            post.sendall(head + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+            post.setblocking(False)
+        wait_for(lambda: list((tmp_path / "store/trainings").glob("*")), "trainings")
+        with httpx.Client(base_url=address(service), timeout=60) as http:
+            answers = [http.get(path) for path in ("/healthz", "/v1/trainings", "/readyz")]
+
+        assert [answer.status_code for answer in answers] == [200, 200, 503]
+        assert "Redis" in answers[-1].json()["problems"][0]
+        with pytest.raises(BlockingIOError):  # which came after all the others
+            posts[-1].recv(1)
+
+
+def test_what_has_just_been_waited_for_in_vain_is_not_waited_for_again(monkeypatch):
+    now = [0.0]
+    asked = []
+
+    def submit(_, steps):
+        asked.append(steps)
+        now[0] += 10
+        raise Unavailable("Redis is silent.")
+
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(TaskQueue, "submit", submit)
+    queue = PromptQueue(None)
+    for _ in range(3):
+        with pytest.raises(Unavailable):
+            queue.submit(["step"])
+    assert len(asked) == 1
+
+    now[0] += 10
+    with pytest.raises(Unavailable):
+        queue.submit(["step"])
+    assert len(asked) == 2

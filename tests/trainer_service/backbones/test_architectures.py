@@ -1,0 +1,120 @@
+"""The catalogue, its names, and its agreement with the Keras that is installed."""
+
+import math
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from shared.errors import InvalidRequest
+from trainer_service.backbones.architectures import (
+    ALIASES,
+    CATALOGUE,
+    DEFAULT_ARCHITECTURE,
+    find_architecture,
+)
+from trainer_service.backbones.backbone import build_backbone
+
+
+@pytest.mark.parametrize("name", CATALOGUE)
+def test_every_id_finds_itself(name):
+    assert find_architecture(name).id == name
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("resnet", "resnet50_v2"),
+        ("inception", "inception_v3"),
+        ("googlenet", "inception_v3"),
+        ("mobilenet", "mobilenet_v2"),
+        ("MobileNetV2", "mobilenet_v2"),
+        ("VGG16", "vgg16"),
+        ("vgg-16", "vgg16"),
+        ("ResNet50V2", "resnet50_v2"),
+        ("GoogLeNet", "inception_v3"),
+        ("EfficientNet-Lite0", "efficientnet_lite0"),
+        ("ConvNeXtTiny", "convnext_tiny"),
+    ],
+)
+def test_aliases_and_other_spellings_are_understood(name, expected):
+    assert find_architecture(name).id == expected
+
+
+@pytest.mark.parametrize("name", ["", "vgg19", "mobilenet_v", "resnet50", "vgg16; rm"])
+def test_an_unknown_name_is_refused_with_those_that_exist(name):
+    with pytest.raises(InvalidRequest) as refusal:
+        find_architecture(name)
+
+    assert str(refusal.value) == (
+        f"`architecture` should be one of {', '.join(CATALOGUE)}, "
+        f"or an alias ({', '.join(ALIASES)}). Received: {name!r}."
+    )
+
+
+def test_the_default_and_every_alias_exist():
+    assert {DEFAULT_ARCHITECTURE, *ALIASES.values()} <= CATALOGUE.keys()
+
+
+def test_the_catalogue_imports_neither_tensorflow_nor_openvino():
+    code = (
+        "import sys, trainer_service.backbones.architectures, shared.engines\n"
+        "print({'tensorflow', 'keras', 'openvino'} & set(sys.modules))"
+    )
+
+    answer = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+
+    assert answer.stdout.strip() == "set()"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("architecture", CATALOGUE.values(), ids=CATALOGUE)
+def test_sizes_are_those_of_the_network(architecture):
+    import keras
+
+    network = build_backbone(architecture, None)
+
+    assert network.input_shape == (None, architecture.input_size, architecture.input_size, 3)
+    assert network.output_shape == (None, architecture.feature_size)
+    assert network.count_params() == architecture.parameters
+    assert multiply_adds(network, keras) == architecture.multiply_adds
+
+
+def multiply_adds(network, keras):
+    """Count those of every layer that has a kernel: each position of its output applies it once."""
+    count = 0
+    for layer in network.layers:
+        if isinstance(layer, keras.Model):
+            count += multiply_adds(layer, keras)
+        elif hasattr(layer, "kernel"):
+            count += math.prod(layer.output.shape[1:-1]) * math.prod(layer.kernel.shape)
+    return count
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "architecture", [row for row in CATALOGUE.values() if row.builder], ids=lambda row: row.id
+)
+def test_downloads_are_those_of_keras(architecture, monkeypatch):
+    """Keras is stopped where it would download and asked what it was about to fetch."""
+    import keras
+
+    class Stopped(Exception):
+        pass
+
+    def get_file(name: str, url: str, **options: Any) -> None:
+        raise Stopped(url, options.get("file_hash"))
+
+    monkeypatch.setattr("keras.src.utils.file_utils.get_file", get_file)
+    builder = getattr(keras.applications, architecture.builder)
+    size = architecture.input_size
+
+    with pytest.raises(Stopped) as stopped:
+        builder(include_top=False, pooling="avg", input_shape=(size, size, 3))
+
+    url, file_hash = stopped.value.args
+    assert url == f"https://storage.googleapis.com/tensorflow/{architecture.download}"
+    assert file_hash == architecture.download_hash

@@ -1,0 +1,222 @@
+"""The feature store, with real files."""
+
+import errno
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from trainer_service.backbones import features as features_module
+from trainer_service.backbones.features import FeaturesGone, FeatureStore
+
+
+def rows(*values):
+    return np.array([[value, value + 0.5] for value in values], np.float32)
+
+
+@pytest.fixture
+def features(tmp_path):
+    return FeatureStore(tmp_path, "space")
+
+
+def test_features_come_back_in_the_order_asked_for_across_shards(features):
+    features.write(["a", "b"], rows(1, 2), seconds=4.0)
+    features.write(["c"], rows(3), seconds=1.0)
+
+    np.testing.assert_array_equal(features.read(["c", "a", "b", "a"]), rows(3, 1, 2, 1))
+
+
+def test_each_row_carries_its_share_of_the_seconds(features):
+    features.write(["a", "b"], rows(1, 2), seconds=4.0)
+
+    assert features.locate()["b"].seconds == 2.0
+
+
+def test_a_shard_is_known_by_all_its_images(features):
+    assert not features.holds(["a", "b"])
+    features.write(["a", "b"], rows(1, 2), seconds=4.0)
+
+    assert features.holds(["a", "b"])
+    assert not features.holds(["a"])
+    assert not features.holds(["b", "a"])
+
+
+def test_writing_a_shard_again_replaces_it(features, tmp_path):
+    features.write(["a", "b"], rows(1, 2), seconds=4.0)
+    features.write(["a", "b"], rows(5, 6), seconds=4.0)
+
+    np.testing.assert_array_equal(features.read(["a", "b"]), rows(5, 6))
+    assert len(list((tmp_path / "features" / "space").iterdir())) == 2
+
+
+def test_a_shard_without_its_index_does_not_exist(features, tmp_path):
+    features.write(["a"], rows(1), seconds=1.0)
+    for index in (tmp_path / "features" / "space").glob("*.json"):
+        index.unlink()
+
+    assert features.locate() == {}
+    with pytest.raises(FeaturesGone):
+        features.read(["a"])
+
+
+def test_spaces_do_not_share_features(features, tmp_path):
+    features.write(["a"], rows(1), seconds=1.0)
+
+    assert FeatureStore(tmp_path, "another").locate() == {}
+
+
+def test_a_shard_that_is_removed_while_they_are_located_is_left_out(features, tmp_path):
+    features.write(["a"], rows(1), seconds=1.0)
+    # Listed, and gone when it is opened.
+    (tmp_path / "features/space/gone.json").symlink_to(tmp_path / "nothing")
+
+    assert set(features.locate()) == {"a"}
+
+
+@pytest.fixture
+def shards(features, tmp_path):
+    """Two shards; return the files of the one that holds "a"."""
+    features.write(["b"], rows(2), seconds=1.0)
+    others = set((tmp_path / "features/space").iterdir())
+    features.write(["a"], rows(1), seconds=1.0)
+    index, data = sorted(set((tmp_path / "features/space").iterdir()) - others)
+    assert (index.suffix, data.suffix) == (".json", ".npy")
+    return index, data
+
+
+def truncate(file):
+    file.write_bytes(file.read_bytes()[:-1])
+
+
+def flip_a_bit(file):
+    data = bytearray(file.read_bytes())
+    data[-1] ^= 1
+    file.write_bytes(data)
+
+
+def make_folder(file):
+    file.unlink(missing_ok=True)
+    file.mkdir()
+    (file / "inner").write_bytes(b"")
+
+
+def make_pipe(file):
+    file.unlink(missing_ok=True)
+    os.mkfifo(file)
+
+
+DAMAGE = {
+    "truncated": truncate,
+    "flipped": flip_a_bit,
+    "empty": lambda file: file.write_bytes(b""),
+    "noise": lambda file: file.write_bytes(os.urandom(200)),
+    "a zip": lambda file: file.write_bytes(b"PK\x03\x04" + bytes(100)),
+    "of objects": lambda file: np.save(file, np.array([{}]), allow_pickle=True),
+    "flat": lambda file: np.save(file, np.zeros(2, np.float32)),
+    "of doubles": lambda file: np.save(file, np.zeros((1, 2))),
+    "without rows": lambda file: np.save(file, np.zeros((0, 2), np.float32)),
+    "gone": Path.unlink,
+    "a folder": make_folder,
+    "a pipe": make_pipe,
+}
+
+
+@pytest.mark.parametrize("hashed", [True, False])
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_damaged_features_are_missing_and_computed_again(features, shards, damage, hashed):
+    index, data = shards
+    if not hashed:
+        forget_hash(index)
+        if damage == "flipped":
+            pytest.skip("only a hash tells")
+    DAMAGE[damage](data)
+
+    assert set(features.locate(["a", "b"])) == {"b"}
+    assert not index.exists()
+    assert not data.exists()
+    features.write(["a"], rows(1), seconds=1.0)
+    np.testing.assert_array_equal(features.read(["a", "b"]), rows(1, 2))
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"[]", b'{"images": 3, "seconds": 1}', b'{"images": ["a"]}', b"\xff"]
+)
+def test_a_damaged_index_is_in_nobodys_way(features, shards, content):
+    shards[0].write_bytes(content)
+
+    assert set(features.locate(["b"])) == set(features.locate()) == {"b"}
+    np.testing.assert_array_equal(features.read(["b"]), rows(2))
+    assert not shards[0].exists()
+
+
+@pytest.mark.parametrize("damage", [make_folder, make_pipe])
+def test_what_lies_in_an_indexs_place_is_in_nobodys_way(features, shards, damage):
+    damage(shards[0])
+
+    assert set(features.locate(["a", "b"])) == {"b"}
+    features.write(["a"], rows(1), seconds=1.0)
+    np.testing.assert_array_equal(features.read(["a", "b"]), rows(1, 2))
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_damaged_shard_is_not_held(features, shards, damage):
+    DAMAGE[damage](shards[1])
+
+    assert not features.holds(["a"])
+    assert features.holds(["b"])
+
+
+def test_a_shard_that_can_not_be_read_now_is_not_held_and_is_written_again(
+    features, shards, monkeypatch
+):
+    """Else a training would count on it, and fail at its end, as often as it is submitted."""
+    with monkeypatch.context() as patch:
+        patch.setattr(features_module, "sha256_file", fail)
+        assert not features.holds(["a"])
+
+    features.write(["a"], rows(7), seconds=1.0)
+    np.testing.assert_array_equal(features.read(["a"]), rows(7))
+
+
+def fail(_):
+    raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+
+def test_what_can_only_not_be_read_now_is_kept(features, shards, monkeypatch):
+    monkeypatch.setattr(features_module, "sha256_file", fail)
+
+    assert features.locate(["a", "b"]) == {}
+    assert all(file.exists() for file in shards)
+
+
+def test_features_without_a_hash_are_used(features, shards):
+    """Those that an earlier version of Headstart has stored."""
+    forget_hash(shards[0])
+
+    assert set(features.locate(["a", "b"])) == {"a", "b"}
+    np.testing.assert_array_equal(features.read(["a", "b"]), rows(1, 2))
+
+
+@pytest.mark.parametrize("damage", ["truncated", "noise", "without rows", "gone", "a pipe"])
+def test_features_that_are_damaged_once_the_training_runs_fail_it_once(features, shards, damage):
+    DAMAGE[damage](shards[1])
+
+    with pytest.raises(FeaturesGone, match="Submitted again"):
+        features.read(["a", "b"])
+    assert set(features.locate()) == {"b"}
+
+
+def test_features_of_another_length_are_damaged(features, tmp_path):
+    features.write(["a"], rows(1), seconds=1.0)
+    features.write(["b"], np.zeros((1, 7), np.float32), seconds=1.0)
+
+    with pytest.raises(FeaturesGone):
+        features.read(["a", "b"])
+
+
+def forget_hash(index):
+    content = json.loads(index.read_bytes())
+    del content["sha256"]
+    index.write_text(json.dumps(content))

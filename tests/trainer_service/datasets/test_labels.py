@@ -1,0 +1,222 @@
+"""Every way to say what an image shows, and the ways that say nothing."""
+
+import pytest
+
+from shared.errors import InvalidDataset, TooLarge
+from trainer_service.datasets.labels import find_labels, prefix_label
+
+
+def _find(names, **tables):
+    tables = {f"{name}.csv": text.encode() for name, text in tables.items()}
+    found = find_labels(names, tables)
+    return found.layout, [image.label for image in found.images]
+
+
+def _splits(names, tables=None):
+    found = find_labels(names, tables or {})
+    return found.has_split, [image.split for image in found.images]
+
+
+@pytest.mark.parametrize(
+    ("name", "label"),
+    [
+        ("cat.123.jpg", "cat"),
+        ("dog_12.png", "dog"),
+        ("3.0123.png", "3"),
+        ("cat-7.jpg", "cat"),
+        ("cat7.jpg", "cat"),
+        ("cat (7).jpg", "cat"),
+        ("great dane 12.jpg", "great dane"),
+        ("great_dane_12.jpg", "great_dane"),
+        ("covid-19_0004.png", "covid-19"),
+        ("7_12.png", "7"),
+        ("Katze.1.JPG", "Katze"),
+        ("0123.png", ""),
+        ("cat.jpg", ""),
+        ("_1.jpg", ""),
+        ("1.jpg", ""),
+    ],
+)
+def test_the_prefix_of_a_file_name(name, label):
+    assert prefix_label(name) == label
+
+
+@pytest.mark.parametrize(
+    ("names", "layout", "labels"),
+    [
+        (["cat/1.jpg", "dog/2.jpg"], "folders", ["cat", "dog"]),
+        (["pets/cat/1.jpg", "pets/dog/2.jpg"], "folders", ["cat", "dog"]),
+        (["a/b/cat/1.jpg", "a/b/dog/2.jpg"], "folders", ["cat", "dog"]),
+        (["cat/x/1.jpg", "cat/y/z/2.jpg", "dog/3.jpg"], "folders", ["cat", "cat", "dog"]),
+        (["cat/dog.1.jpg", "dog/cat.2.jpg"], "folders", ["cat", "dog"]),
+        (["test/1.jpg", "dog/2.jpg"], "folders", ["test", "dog"]),
+        (["test/1.jpg", "val/2.jpg"], "folders", ["test", "val"]),
+        (["cat.1.jpg", "dog.1.jpg"], "prefix", ["cat", "dog"]),
+        (["pets/cat.1.jpg", "pets/dog.1.jpg"], "prefix", ["cat", "dog"]),
+        (["train/cat.1.jpg", "train/dog.1.jpg"], "prefix", ["cat", "dog"]),
+        (["pets/cat/1.jpg", "pets/cat/2.jpg"], "folders", ["cat", "cat"]),
+        (["A/1.png", "a/1.png"], "folders", ["A", "a"]),
+    ],
+)
+def test_folders_and_prefixes(names, layout, labels):
+    assert _find(names) == (layout, labels)
+    assert _splits(names)[0] is False
+
+
+@pytest.mark.parametrize("names", [["train", "val", "test"], ["Training", "VALID", "Testing"]])
+@pytest.mark.parametrize("top", ["", "pets/"])
+@pytest.mark.parametrize("below", ["cat/1.jpg dog/1.jpg", "cat.1.jpg dog.1.jpg"])
+def test_a_split_at_the_top_is_kept(names, top, below):
+    paths = [f"{top}{name}/{path}" for name in names for path in below.split()]
+
+    found = find_labels(paths, {})
+
+    assert found.has_split
+    assert [image.label for image in found.images] == ["cat", "dog"] * 3
+    splits = [image.split for image in found.images]
+    assert splits == ["train"] * 2 + ["validation"] * 2 + ["test"] * 2
+
+
+def test_a_folder_around_the_labels_inside_of_the_split_is_left_out():
+    paths = [f"{s}/images/{label}/1.jpg" for s in ("train", "test") for label in ("cat", "dog")]
+
+    assert _find(paths) == ("folders", ["cat", "dog"] * 2)
+
+
+def test_train_alone_is_no_split():
+    assert _splits(["train/cat/1.jpg", "train/dog/1.jpg"]) == (False, [None, None])
+
+
+def test_labels_that_differ_in_case_between_the_parts_are_one():
+    paths = ["train/Cat/1.jpg", "train/Dog/1.jpg", "test/cat/1.jpg", "test/DOG/1.jpg"]
+
+    assert _find(paths)[1] == ["Cat", "Dog", "Cat", "Dog"]
+
+
+def test_a_few_images_that_do_not_fit_are_unlabelled():
+    names = [f"cat/{i}.jpg" for i in range(10)] + [f"dog/{i}.jpg" for i in range(9)] + ["x.jpg"]
+
+    assert _find(names) == ("folders", ["cat"] * 10 + ["dog"] * 9 + [""])
+
+
+@pytest.mark.parametrize(
+    ("names", "found"),
+    [
+        (["cat/1.jpg", "dog/2.jpg", "bird.jpg"], "2 in folders (e.g. cat/1.jpg, dog/2.jpg)"),
+        (["cat/1.jpg", "dog/2.jpg", "bird.jpg"], "1 with neither (e.g. bird.jpg)"),
+        (["cat/1.jpg", "dog/2.jpg", "bird.3.jpg"], "1 with a label in the file name"),
+        (["train/cat/1.jpg", "test/dog/2.jpg", "train/x.jpg"], "2 in folders"),
+        (["tom.jpg", "rex.jpg"], "2 with neither (e.g. tom.jpg, rex.jpg)"),
+    ],
+)
+def test_a_mixture_is_refused(names, found):
+    with pytest.raises(InvalidDataset) as caught:
+        find_labels(names, {})
+
+    assert found in caught.value.detail
+    assert "a folder per label (cat/1.jpg" in caught.value.detail
+
+
+IMAGES = ["images/1.jpg", "images/2.jpg", "images/3.png"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "file,label\n1.jpg,cat\n2.jpg,dog\n3.png,cat\n",
+        "label,filename\ncat,1.jpg\ndog,2.jpg\ncat,3.png\n",
+        "Image Path;Class\nimages/1.jpg;cat\nimages/2.jpg;dog\nimages/3.png;cat\n",
+        "image\tcategory\n1\tcat\n2\tdog\n3\tcat\n",
+        "id,breed\n1,cat\n2,dog\n3,cat\n",
+        "1.jpg,cat\n2.jpg,dog\n3.png,cat\n",
+        "\ufefffile,label,remark\r\n./images\\1.jpg,cat,x\r\n2.JPG,dog,y\r\n\r\n3, cat ,z\r\n",
+        'file,label\n"1.jpg","cat"\n2.jpg,dog\n3.png,cat\n1.jpg,cat\nmissing.jpg,bird\n',
+        "path,label\n/data/x/images/1.jpg,cat\n/data/x/images/2.jpg,dog\n/data/x/images/3.png,cat\n",
+    ],
+)
+def test_a_csv_labels_the_images(text):
+    assert _find(IMAGES, labels=text) == ("csv", ["cat", "dog", "cat"])
+
+
+def test_a_csv_beside_the_images_or_above_them_counts():
+    for name in ("labels", "images/labels"):
+        assert _find(IMAGES, **{name: "1,cat\n2,dog\n3,cat"})[0] == "csv"
+    names = ["cat/1.jpg", "dog/2.jpg"]
+    assert _find(names, **{"cat/labels": "1,x\n2,y"}) == ("folders", ["cat", "dog"])
+
+
+def test_a_csv_wins_over_folders_and_its_folders_tell_images_apart():
+    text = "cat/1.jpg,good\ndog/1.jpg,bad\n"
+
+    assert _find(["cat/1.jpg", "dog/1.jpg"], labels=text) == ("csv", ["good", "bad"])
+
+
+def test_what_a_csv_does_not_name_is_unlabelled():
+    assert _find(IMAGES, labels="file,label\n1,cat\n2,dog\n") == ("csv", ["cat", "dog", ""])
+
+
+def test_a_csv_about_something_else_is_left_alone():
+    names = ["cat/1.jpg", "cat/2.jpg", "dog/3.jpg", "dog/4.jpg"]
+    for text in ("", "a,b,c\n1,2,3\n", "epoch,loss\n1,0.5\n", "file,label\nx.jpg,cat\n", "\0,\0\n"):
+        assert _find(names, log=text)[0] == "folders"
+
+
+def test_a_csv_brings_a_split():
+    text = "file,label,split\n1,cat,train\n2,dog,Val\n3,cat,TEST\n"
+
+    assert _splits(IMAGES, {"l.csv": text.encode()}) == (True, ["train", "validation", "test"])
+
+
+def test_csv_files_named_after_the_parts_bring_a_split():
+    tables = {"train.csv": b"1,cat\n2,dog", "test.csv": b"3,cat"}
+
+    assert _splits(IMAGES, tables) == (True, ["train", "train", "test"])
+
+
+def test_a_csv_labels_within_the_folders_of_a_split():
+    names = ["train/1.jpg", "train/2.jpg", "test/3.jpg"]
+
+    assert _splits(names, {"l.csv": b"1,cat\n2,dog\n3,cat"}) == (True, ["train", "train", "test"])
+
+
+def test_a_csv_that_contradicts_itself_is_refused():
+    with pytest.raises(InvalidDataset, match=r"labels\.csv says two things of 'images/1\.jpg'"):
+        _find(IMAGES, labels="1.jpg,cat\n1.jpg,dog\n")
+
+
+@pytest.mark.parametrize("header", ["", "file,label\n"])
+def test_a_csv_that_breaks_off_in_the_middle_is_refused(header):
+    text = f'{header}1.jpg,cat\n2.jpg,dog\n"' + "x" * 200_000
+
+    with pytest.raises(InvalidDataset, match=r"labels\.csv is no CSV that can be read: a row has"):
+        _find(IMAGES, labels=text)
+
+
+def test_a_csv_about_something_else_that_breaks_off_is_left_alone():
+    names = ["cat/1.jpg", "dog/2.jpg"]
+
+    assert _find(names, log='a,b\n"' + "x" * 200_000)[0] == "folders"
+
+
+def test_more_lines_than_allowed_are_refused():
+    tables = {"labels.csv": b"1,cat\n2,dog\n", "more.csv": b"3,cat\n"}
+
+    assert find_labels(IMAGES, tables, 3).layout == "csv"
+    with pytest.raises(TooLarge, match=r"more\.csv: .* HEADSTART_MAX_DATASET_FILES allows 2"):
+        find_labels(IMAGES, tables, 2)
+
+
+def test_a_label_of_a_csv_that_is_too_long_is_refused():
+    with pytest.raises(InvalidDataset, match=r"the label of 'images/1\.jpg' is too long"):
+        _find(IMAGES, labels=f"file,label\n1,{'x' * 1025}\n2,dog\n3,cat\n")
+
+
+def test_old_and_odd_ends_of_lines_are_lines_too():
+    assert _find(IMAGES, labels="file,label\r1,cat\r2,dog\r3,cat")[0] == "csv"
+
+
+def test_a_csv_that_names_several_images_at_once_is_refused():
+    with pytest.raises(
+        InvalidDataset, match=r"several images are called so: cat/1\.jpg, dog/1\.jpg"
+    ):
+        _find(["cat/1.jpg", "dog/1.jpg"], labels="1.jpg,x\n")

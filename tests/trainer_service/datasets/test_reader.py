@@ -1,0 +1,375 @@
+"""Whole datasets are read from real archives and folders, good and bad ones."""
+
+import hashlib
+import io
+import os
+import time
+import tracemalloc
+import zipfile
+from contextlib import nullcontext
+from pathlib import Path
+
+import pytest
+
+from shared.errors import InvalidDataset, TooLarge, TrainingCancelled
+from shared.images import ImageLimits
+from trainer_service.datasets import sources
+from trainer_service.datasets.labels import Labelled
+from trainer_service.datasets.reader import _Found, _take_table, read_dataset
+from trainer_service.datasets.records import DatasetLimits, image_path, load_images
+from trainer_service.datasets.sources import Entry
+from trainer_service.datasets.splits import assign_splits
+from trainer_service.datasets.verdicts import Note, settle
+
+from .conftest import picture, write_folder, write_tar, write_tar_gz, write_zip
+
+PETS = {
+    f"{label}/{i}.png": picture(f)
+    for f, (label, i) in enumerate((label, i) for label in ("cat", "dog") for i in range(4))
+}
+
+
+def _quiet(done, total):
+    pass
+
+
+@pytest.fixture
+def read(tmp_path, limits):
+    """Reads a source into a fresh directory; returns summary and records by name."""
+
+    def read(source, **changed):
+        directory = tmp_path / "dataset"
+        summary = read_dataset(source, directory, limits._replace(**changed), _quiet, threads=2)
+        return summary, {record.name: record for record in load_images(directory)}
+
+    return read
+
+
+def _verdicts(records):
+    return {name: record.verdict for name, record in records.items()}
+
+
+def test_images_are_read_from_every_source(write, read, tmp_path):
+    source = write({f"pets/{name}": data for name, data in PETS.items()})
+
+    summary, records = read(source)
+
+    assert summary.images == 8
+    assert summary.labels == {"cat": 4, "dog": 4}
+    assert (summary.rejected, summary.ignored) == ([], 0)
+    assert (summary.layout, summary.has_split) == ("folders", False)
+    assert list(records) == sorted(f"pets/{name}" for name in PETS)
+    for name, data in PETS.items():
+        record = records[f"pets/{name}"]
+        folder = source if source.is_dir() else None
+        assert image_path(tmp_path / "dataset", record, folder).read_bytes() == data
+        assert record.sha256 == hashlib.sha256(data).hexdigest()
+        assert (record.width, record.height, record.format) == (8, 8, "png")
+        assert record.bytes == len(data)
+
+
+def test_a_folder_is_not_copied(read, tmp_path):
+    read(write_folder(tmp_path / "pets", PETS))
+
+    names = {path.name for path in (tmp_path / "dataset").iterdir()}
+    assert names == {"images.jsonl", "thumbnails"}
+
+
+def test_an_archive_is_stored_by_hash_alone(read, tmp_path):
+    read(write_zip(tmp_path / "pets.zip", PETS))
+
+    stored = {
+        path.name: path for path in (tmp_path / "dataset/images").rglob("*") if path.is_file()
+    }
+    assert set(stored) == {hashlib.sha256(data).hexdigest() for data in PETS.values()}
+    assert all(path.parent.name == name[:2] for name, path in stored.items())
+
+
+def test_the_digest_is_of_what_is_learnt_from(read, tmp_path):
+    digests = [
+        read(write_folder(tmp_path / str(number), files))[0].digest
+        for number, files in enumerate(
+            [
+                PETS,
+                {f"x/y/{name}": data for name, data in PETS.items()},
+                {**PETS, "cat/copy.png": PETS["cat/0.png"], "notes.txt": b"x"},
+                {name.replace("dog", "wolf"): data for name, data in PETS.items()},
+                {
+                    f"{s}/{name}": PETS[name]
+                    for s, name in zip(("train", "test") * 4, PETS, strict=True)
+                },
+                {name: data for name, data in PETS.items() if name != "cat/0.png"},
+            ]
+        )
+    ]
+
+    assert digests[0] == digests[1] == digests[2]
+    assert len(set(digests)) == 4
+
+
+def test_files_of_no_interest_are_ignored(write, read):
+    nested = {"cat/more.zip": b"PK\x03\x04", "README": b"pets", "cat/list.txt": b"1.png"}
+    hidden = {
+        "__MACOSX/cat/._0.png": PETS["cat/0.png"],
+        ".DS_Store": b"x",
+        "cat/.hidden.png": picture(99),
+        ".git/1.png": picture(98),
+        "dog/Thumbs.db": b"x",
+        "log.csv": b"epoch,loss,x\n1,2,3\n",
+    }
+
+    summary, records = read(write({**PETS, **nested, **hidden}))
+
+    assert len(records) == summary.images == 8
+    assert summary.ignored == len(nested) + len(hidden)
+
+
+def test_an_image_without_a_suffix_is_one(write, read):
+    summary, _ = read(write({**PETS, "cat/4": picture(77, "JPEG")}))
+
+    assert summary.labels == {"cat": 5, "dog": 4}
+
+
+def test_every_verdict(write, read):
+    photo = picture(50, "JPEG", (40, 40))
+    bad = {
+        "cat/empty.png": b"",
+        "cat/text.jpg": b"hello",
+        "cat/phone.heic": b"\0\0\0\x18ftypheic",
+        "cat/half.jpg": photo[: len(photo) // 2],
+        "cat/wide.png": picture(51, size=(1, 2000)),
+        "cat/heavy.png": picture(52) + bytes(1 << 20),
+        "cat/copy.png": PETS["cat/1.png"],
+        "dog/wrong.png": PETS["cat/2.png"],
+    }
+
+    summary, records = read(write({**PETS, **bad}), image=ImageLimits(1 << 20, 1999))
+
+    verdicts = _verdicts(records)
+    assert [verdicts[name] for name in bad] == [
+        *["unreadable"] * 3,
+        "truncated",
+        "too large",
+        "too large",
+        "duplicate",
+        "same picture under two labels",
+    ]
+    assert verdicts["cat/2.png"] == "same picture under two labels"
+    assert records["cat/copy.png"].detail == "duplicate of cat/1.png"
+    assert records["dog/wrong.png"].detail == "also cat/2.png (cat)"
+    assert "HEADSTART_MAX_IMAGE_PIXELS" in records["cat/wide.png"].detail
+    assert "HEADSTART_MAX_IMAGE_BYTES" in records["cat/heavy.png"].detail
+    assert {r.name: r.verdict for r in summary.rejected} == {
+        name: verdict for name, verdict in verdicts.items() if verdict != "used"
+    }
+    assert summary.labels == {"cat": 3, "dog": 4}
+
+
+def test_only_used_images_are_kept(read, tmp_path):
+    wrong = {"dog/wrong.png": PETS["cat/2.png"], "dog/text.png": b"hello"}
+
+    summary, _ = read(write_zip(tmp_path / "pets.zip", {**PETS, **wrong}))
+
+    stored = [path for path in (tmp_path / "dataset/images").rglob("*") if path.is_file()]
+    assert len(stored) == summary.images == 7
+
+
+def test_of_copies_across_the_split_the_test_image_stays(write, read):
+    files = {f"train/{name}": data for name, data in PETS.items()}
+    files |= {"test/cat/t.png": PETS["cat/0.png"], "val/dog/v.png": PETS["dog/0.png"]}
+    files |= {"test/dog/t.png": picture(60), "val/cat/v.png": PETS["cat/0.png"]}
+
+    summary, records = read(write(files))
+
+    verdicts = _verdicts(records)
+    assert summary.has_split
+    assert verdicts["test/cat/t.png"] == "used"
+    assert verdicts["val/dog/v.png"] == "used"
+    rejected = ["train/cat/0.png", "train/dog/0.png", "val/cat/v.png"]
+    assert [name for name, verdict in verdicts.items() if verdict == "duplicate"] == rejected
+    assert assign_splits(list(records.values()))[records["test/cat/t.png"].sha256] == "test"
+
+
+def test_images_that_a_csv_does_not_name_are_unlabelled(write, read):
+    table = b"file,label\n" + b"".join(b"%d,%s\n" % (i, b"ab"[i % 2 : i % 2 + 1]) for i in range(8))
+    files = {f"images/{i}.png": picture(i) for i in range(9)}
+
+    summary, records = read(write({"labels.csv": table, **files}))
+
+    assert (summary.layout, summary.labels, summary.ignored) == ("csv", {"a": 4, "b": 4}, 0)
+    assert records["images/8.png"].verdict == "unlabelled"
+
+
+def test_files_that_a_csv_names_and_that_are_not_there_are_told(write, read):
+    rows = [f"{name},{'ab'[name % 2]}" for name in range(8)]
+    gone = [f"gone-{number}.png,a" for number in range(105)]
+    tables = {
+        "labels.csv": "\n".join(["picture,animal", *rows, *gone]).encode(),
+        "colours.csv": b"98,red\n99,blue\n",
+    }
+
+    summary, records = read(write({**tables, **{f"{i}.png": picture(i) for i in range(8)}}))
+
+    assert summary.images == len(records) == 8
+    first, *_, last = summary.rejected
+    assert first.model_dump() == {
+        "name": "gone-0.png",
+        "label": "a",
+        "verdict": "missing",
+        "detail": "labels.csv names it, and there is no such image",
+    }
+    assert len(summary.rejected) == 101
+    assert (last.name, last.detail) == ("labels.csv", "names 5 more files that are not there")
+
+
+def test_the_same_source_gives_the_same_records(write, read):
+    source = write(PETS)
+
+    assert read(source) == read(source)
+
+
+def test_what_a_killed_worker_left_is_removed(read, tmp_path):
+    left = tmp_path / "dataset/images/ab/.abcd.1.tmp"
+    left.parent.mkdir(parents=True)
+    left.write_bytes(b"half")
+
+    read(write_zip(tmp_path / "pets.zip", PETS))
+
+    assert not left.exists()
+
+
+def test_progress_goes_up_to_its_total(write, tmp_path, limits):
+    seen: list[tuple[int, int]] = []
+
+    read_dataset(write(PETS), tmp_path / "dataset", limits, lambda *step: seen.append(step))
+
+    assert seen == sorted(seen, key=lambda step: step[0])
+    assert all(done <= total for done, total in seen)
+    assert seen[-1] == (8, 8)
+
+
+def test_a_cancelled_reading_leaves_nothing(write, tmp_path, limits):
+    def cancel(done, total):
+        if done == 5:
+            raise TrainingCancelled("stop")
+
+    with pytest.raises(TrainingCancelled):
+        read_dataset(write(PETS), tmp_path / "dataset", limits, cancel)
+
+    assert list((tmp_path / "dataset").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ({}, "No images found in 'pets.bin': 0 files seen"),
+        ({"a.txt": b"x", "b/c.md": b"y"}, "2 files seen, e.g. a.txt, b/c.md"),
+        ({"cat/1.jpg": b"x", "dog/2.jpg": b"y"}, "None of the 2 images in 'pets.bin' can be used"),
+        ({"pets/cat/1.png": picture(1)}, "one label, 'cat', with 1 usable images"),
+        ({"cat.1.png": picture(1), "cat.2.png": picture(2)}, "one label, 'cat', with 2 usable"),
+    ],
+)
+def test_what_nothing_can_be_learnt_from_is_refused(write, read, tmp_path, files, message):
+    source = write(files)
+
+    with pytest.raises(InvalidDataset) as caught:
+        read(source)
+
+    assert message in caught.value.detail
+    assert list((tmp_path / "dataset").iterdir()) == []
+
+
+def test_too_many_files_are_refused(write, read):
+    with pytest.raises(TooLarge, match=r"HEADSTART_MAX_DATASET_FILES allows.* at most 7"):
+        read(write(PETS), max_files=7)
+
+
+def test_no_more_of_a_folder_is_listed_than_allowed(read, tmp_path, monkeypatch):
+    seen = []
+    kinds = sources._Walk._item
+
+    def count(*arguments):
+        seen.append(arguments)
+        return kinds(*arguments)
+
+    monkeypatch.setattr(sources._Walk, "_item", count)
+    source = write_folder(tmp_path / "pets", {f"{number}.png": b"" for number in range(50)})
+
+    with pytest.raises(TooLarge):
+        read(source, max_files=7)
+    assert len(seen) == 8
+
+
+def test_too_many_folders_are_refused(read, tmp_path):
+    source = write_folder(tmp_path / "pets", PETS)
+    for number in range(8):
+        (source / f"empty/{number}").mkdir(parents=True)
+
+    with pytest.raises(TooLarge, match="HEADSTART_MAX_DATASET_FILES"):
+        read(source, max_files=9)
+
+
+def test_too_many_bytes_are_refused(write, read):
+    with pytest.raises(TooLarge, match="HEADSTART_MAX_DATASET_BYTES"):
+        read(write(PETS), max_bytes=sum(map(len, PETS.values())) - 1)
+
+
+def test_memory_stays_flat(tmp_path):
+    """60 MB of images pass through a few megabytes of memory."""
+    padding = os.urandom(1_000_000)
+    files = {f"{'cd'[i % 2]}/{i}.png": picture(i) + padding for i in range(60)}
+    source = write_zip(tmp_path / "pets.zip", files, zipfile.ZIP_STORED)
+    del files
+    limits = DatasetLimits(1 << 30, 1000, ImageLimits(1 << 21, 1_000_000))
+    tracemalloc.start()
+
+    read_dataset(source, tmp_path / "dataset", limits, _quiet, threads=1)
+
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 20_000_000
+
+
+def test_many_copies_of_a_picture_under_two_labels_cost_no_more_each():
+    notes = [Note(f"{number}.png", "", 1, sha256="same") for number in range(20_000)]
+    labels = [Labelled("cat" if number < 19_000 else "dog", None) for number in range(20_000)]
+    began = time.process_time()
+
+    records = settle(notes, labels)
+
+    assert time.process_time() - began < 5
+    assert records[0].detail == "also 19000.png (dog), 19001.png (dog), 19002.png (dog) and more"
+    assert records[-1].detail == "also 0.png (cat), 1.png (cat), 2.png (cat) and more"
+
+
+def test_many_tables_cost_no_more_each():
+    found = _Found()
+    began = time.process_time()
+
+    for number in range(50_000):
+        _take_table(Entry(f"{number}.csv", "", 0, lambda: nullcontext(io.BytesIO())), found)
+
+    assert time.process_time() - began < 5
+
+
+@pytest.mark.skipif(
+    "HEADSTART_TEST_DATA" not in os.environ, reason="HEADSTART_TEST_DATA is not set"
+)
+@pytest.mark.parametrize("writer", [write_zip, write_tar, write_tar_gz, None])
+def test_cats_and_dogs(writer, tmp_path):
+    folder = Path(os.environ["HEADSTART_TEST_DATA"], "cats_vs_dogs")
+    source = folder
+    if writer is not None:
+        files = {f"pets/{path.name}": path.read_bytes() for path in folder.iterdir()}
+        source = writer(tmp_path / "pets", files)
+    limits = DatasetLimits(1 << 30, 10_000, ImageLimits(1 << 25, 64_000_000))
+    started = time.perf_counter()
+
+    summary = read_dataset(source, tmp_path / "dataset", limits, _quiet)
+
+    assert time.perf_counter() - started < 20
+    assert (summary.images, summary.layout) == (1399, "prefix")
+    assert summary.labels == {"cat": 700, "dog": 699}
+    splits = list(assign_splits(load_images(tmp_path / "dataset")).values())
+    assert 160 < splits.count("test") < 260
+    assert 160 < splits.count("validation") < 260

@@ -1,0 +1,316 @@
+"""However a reading ends, the record tells it, and it does no harm to what others have read since.
+
+That is, a reader that was taken for dead and wakes up, and one that hung and was left behind.
+"""
+
+import errno
+import os
+import sqlite3
+import threading
+import zipfile
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import structlog
+
+from shared.errors import (
+    InvalidDataset,
+    NotFound,
+    RecordCorrupt,
+    TrainingCancelled,
+    Unavailable,
+)
+from shared.lease import LeaseLost
+from tests.tiny_model import picture
+from trainer_service.datasets import patience, reader, reading, sources
+from trainer_service.datasets.create import UPLOAD_FILE, new_dataset
+from trainer_service.datasets.image_files import NotSeenHere
+from trainer_service.datasets.records import RECORDS_FILE
+from trainer_service.schemas import DatasetState
+from trainer_service.service import dataset_images
+from trainer_service.settings import TrainerSettings
+from trainer_service.store.stores import Stores
+
+
+@pytest.fixture
+def settings(tmp_path, redis_url):
+    return TrainerSettings(store=tmp_path / "store", redis_url=redis_url)
+
+
+@pytest.fixture
+def datasets(settings):
+    return Stores.open(settings).datasets
+
+
+@pytest.fixture
+def uploaded(datasets):
+    """A dataset of two labels with ten pictures each, not read yet."""
+    record = new_dataset("pets.zip", path=False, submitted=True)
+    directory = datasets.create(record)
+    with zipfile.ZipFile(directory / UPLOAD_FILE, "w") as archive:
+        for number in range(10):
+            archive.writestr(f"cat/{number}.png", picture((200, number, 0)))
+            archive.writestr(f"dog/{number}.png", picture((0, number, 200)))
+    return record.id
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("error", [None, OSError("stale"), InvalidDataset("odd")])
+def test_a_reader_that_has_lost_its_lease_leaves_all_as_it_is(datasets, settings, uploaded, error):
+    steps = []
+
+    def progress(done: int, _: int) -> None:
+        steps.append(done)
+        if len(steps) == 1:
+            datasets.lease_file(uploaded).unlink()
+            reading.read(datasets, settings, uploaded)
+            if error is not None:
+                raise error
+
+    with pytest.raises(LeaseLost):
+        reading.read(datasets, settings, uploaded, progress)
+
+    assert steps == [0]  # it ends at the next step, not with the last one
+    assert datasets.get(uploaded).state == DatasetState.READY
+    assert datasets.get(uploaded).images == 20
+    if error is None:
+        assert len(reading.used_images(datasets, uploaded)) == 20
+    assert not (datasets.directory(uploaded) / UPLOAD_FILE).exists()
+
+
+def _record(datasets, uploaded):
+    record = datasets.get(uploaded)
+    return record.state, record.error and (record.error.type, record.error.transient)
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ESTALE, "Stale file handle", "upload"),
+        MemoryError("no more"),
+        KeyError("a mistake"),
+        sqlite3.OperationalError("database is locked"),
+    ],
+    ids=repr,
+)
+def test_what_says_nothing_of_the_dataset_fails_it_for_now(
+    datasets, settings, uploaded, monkeypatch, error
+):
+    with monkeypatch.context() as broken:
+        broken.setattr(reader, "settle", _raise(error))
+        with pytest.raises(type(error)):
+            reading.read(datasets, settings, uploaded)
+
+    assert _record(datasets, uploaded) == (DatasetState.FAILED, (type(error).__name__, True))
+    assert datasets.get(uploaded).error.detail
+    assert (datasets.directory(uploaded) / UPLOAD_FILE).exists()
+    datasets.update(uploaded, lambda record: setattr(record, "state", DatasetState.QUEUED))
+    assert reading.read(datasets, settings, uploaded).images == 20
+
+
+def _raise(error):
+    def broken(*_):
+        raise error
+
+    return broken
+
+
+@pytest.mark.integration
+def test_a_dataset_whose_folder_is_not_seen_here_is_left_to_other_workers(
+    datasets, tmp_path, redis_url
+):
+    settings = TrainerSettings(store=tmp_path / "store", redis_url=redis_url, datasets=tmp_path)
+    record = new_dataset("away/pets", path=True, submitted=True)
+    datasets.create(record)
+
+    with pytest.raises(NotSeenHere, match="nothing lies there"):
+        reading.read(datasets, settings, record.id)
+
+    assert _record(datasets, record.id) == (DatasetState.QUEUED, None)
+
+
+@pytest.mark.integration
+def test_a_folder_that_can_not_be_looked_at_now_is_left_to_be_tried_again(
+    datasets, tmp_path, redis_url, monkeypatch
+):
+    settings = TrainerSettings(store=tmp_path / "store", redis_url=redis_url, datasets=tmp_path)
+    record = new_dataset("pets", path=True, submitted=True)
+    datasets.create(record)
+    monkeypatch.setattr(reading, "locate", _raise(Unavailable("can't be looked at now")))
+
+    with pytest.raises(Unavailable):
+        reading.read(datasets, settings, record.id)
+
+    assert _record(datasets, record.id) == (DatasetState.QUEUED, None)
+
+
+@pytest.mark.integration
+def test_a_folder_that_may_not_be_read_is_no_dataset(datasets, settings, uploaded, monkeypatch):
+    monkeypatch.setattr(reader, "settle", _raise(InvalidDataset("permission denied")))
+
+    with pytest.raises(InvalidDataset):
+        reading.read(datasets, settings, uploaded)
+
+    assert _record(datasets, uploaded) == (DatasetState.FAILED, ("InvalidDataset", False))
+
+
+class Hanging:
+    """Stands for a share that does not answer: who opens a file there waits until it is let go."""
+
+    def __init__(self, opener):
+        self.waits = threading.Event()
+        self.answers = threading.Event()
+        self._opener = opener
+
+    def __call__(self, root, name):
+        self.waits.set()
+        self.answers.wait(60)
+        return self._opener(root, name)
+
+
+@pytest.fixture
+def hanging(monkeypatch):
+    hanging = Hanging(sources.open_below)
+    monkeypatch.setattr(sources, "open_below", hanging)
+    monkeypatch.setattr(patience, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(patience, "GRACE_SECONDS", 0.05)
+    yield hanging
+    hanging.answers.set()
+
+
+def _reading_threads():
+    return [thread for thread in threading.enumerate() if thread.name == "reading"]
+
+
+@pytest.mark.integration
+def test_a_training_that_is_cancelled_does_not_wait_for_a_reading_that_hangs(
+    datasets, settings, uploaded, hanging, monkeypatch
+):
+    def cancelled():
+        if hanging.waits.is_set():
+            raise TrainingCancelled("stop")
+
+    with pytest.raises(TrainingCancelled):
+        reading.read(datasets, settings, uploaded, waiting=cancelled)
+    assert _record(datasets, uploaded) == (DatasetState.QUEUED, None)
+
+    [behind] = _reading_threads()
+    monkeypatch.undo()
+    assert reading.read(datasets, settings, uploaded).images == 20
+    hanging.answers.set()
+    behind.join(30)
+    assert not behind.is_alive()
+    assert len(reading.used_images(datasets, uploaded)) == 20  # it has removed nothing
+
+
+@pytest.mark.integration
+def test_a_reading_that_hangs_for_too_long_fails_for_now(
+    datasets, settings, uploaded, hanging, monkeypatch
+):
+    monkeypatch.setattr(patience.Patience.__init__, "__defaults__", (0.05,))
+
+    with pytest.raises(TimeoutError, match=r"no answer for 0 seconds: 'pets.zip'"):
+        reading.read(datasets, settings, uploaded)
+
+    assert _record(datasets, uploaded) == (DatasetState.FAILED, ("TimeoutError", True))
+    assert (datasets.directory(uploaded) / UPLOAD_FILE).exists()
+
+
+def test_a_reading_that_is_to_end_ends_before_it_asks_the_system_again():
+    asked = patience.Patience()
+
+    def work():
+        while True:
+            with asked.over("a file"):
+                asked.stop()
+
+    with pytest.raises(patience.Stopped):
+        patience.patiently(work, asked, lambda: None)
+
+
+@pytest.mark.integration
+def test_the_task_logs_a_mistake_of_ours_and_goes_on(
+    datasets, settings, uploaded, monkeypatch, capsys
+):
+    from trainer_service.worker import tasks
+
+    stores = Stores.open(settings)
+    monkeypatch.setattr(tasks, "worker", lambda: SimpleNamespace(stores=stores, settings=settings))
+    monkeypatch.setattr(reader, "settle", _raise(KeyError("a mistake")))
+
+    with structlog.testing.capture_logs() as logs:
+        tasks.read_dataset(uploaded)
+
+    [line] = [line for line in logs if line["event"] == "a dataset could not be read"]
+    assert line["exc_info"]
+    assert line["dataset_id"] == uploaded
+
+
+def _damaged(content):
+    def damage(file):
+        file.unlink()
+        file.write_bytes(content)
+
+    return damage
+
+
+def _lose_lines(file):
+    """Cut it at the end of a line, so that what is left can be read."""
+    file.write_bytes(b"".join(file.read_bytes().splitlines(keepends=True)[:12]))
+
+
+def _make_pipe(file):
+    file.unlink()
+    os.mkfifo(file)
+
+
+def _make_folder(file):
+    file.unlink()
+    file.mkdir()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        _damaged(b""),
+        _damaged(b'{"name": "cat'),
+        _damaged(b"{}\n"),
+        _damaged(b"\xff\n"),
+        _lose_lines,
+        _make_pipe,
+        _make_folder,
+        Path.unlink,
+    ],
+)
+def test_a_training_on_damaged_records_of_images_says_so(datasets, settings, uploaded, damage):
+    """It does not learn from what happens to be left."""
+    reading.read(datasets, settings, uploaded)
+    damage(datasets.directory(uploaded) / RECORDS_FILE)
+
+    with pytest.raises(RecordCorrupt, match=r"images\.jsonl is damaged: it .*Submit") as caught:
+        reading.used_images(datasets, uploaded)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("damage", [_damaged(b"{}\n"), _make_pipe, _make_folder, Path.unlink])
+def test_damaged_records_of_images_are_told_in_words(datasets, settings, uploaded, damage):
+    reading.read(datasets, settings, uploaded)
+    directory, dataset = datasets.directory(uploaded), datasets.get(uploaded)
+    damage(directory / RECORDS_FILE)
+
+    with pytest.raises(RecordCorrupt, match=r"images\.jsonl is damaged"):
+        dataset_images.list_images(directory, dataset_images.ImageQuery())
+    with pytest.raises((RecordCorrupt, NotFound)):
+        dataset_images.open_image(settings, directory, dataset, "0" * 64)
+
+
+@pytest.mark.parametrize("content", [b"", b"a"])
+def test_of_empty_records_no_image_is_found(datasets, settings, uploaded, content):
+    reading.read(datasets, settings, uploaded)
+    directory, dataset = datasets.directory(uploaded), datasets.get(uploaded)
+    (directory / RECORDS_FILE).write_bytes(content)
+
+    with pytest.raises(NotFound, match="uses no image"):
+        dataset_images.open_image(settings, directory, dataset, "0" * 64)

@@ -1,0 +1,169 @@
+"""Which image belongs to which part, and that it stays there."""
+
+import hashlib
+from collections import Counter
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from shared.errors import InvalidDataset, InvalidRequest
+from trainer_service.datasets.records import ImageRecord
+from trainer_service.datasets.splits import SplitFractions, assign_splits
+
+
+def _image(sha256, label, split=None, verdict="used"):
+    return ImageRecord(
+        name="x.jpg",
+        label=label,
+        split=split,
+        sha256=sha256,
+        width=1,
+        height=1,
+        format="jpeg",
+        bytes=1,
+        verdict=verdict,
+        detail="",
+        file="",
+    )
+
+
+def _images(label, numbers, split=None):
+    return [
+        _image(hashlib.sha256(f"{label}{n}".encode()).hexdigest(), label, split) for n in numbers
+    ]
+
+
+def _at(position, label="cat"):
+    """An image whose hash puts it at a place between 0 and 1."""
+    return _image(f"{int(position * 2**64):016x}" + "0" * 48, label)
+
+
+def _part_sizes(images, splits):
+    return Counter((image.label, splits[image.sha256]) for image in images)
+
+
+def test_the_hash_decides():
+    images = [_at(0.1), _at(0.149), _at(0.151), _at(0.29), _at(0.31), _at(0.9)]
+
+    splits = assign_splits(images)
+
+    assert list(splits.values()) == ["test"] * 2 + ["validation"] * 2 + ["train"] * 2
+
+
+def test_the_parts_have_about_the_sizes_asked_for():
+    images = _images("cat", range(2000)) + _images("dog", range(2000))
+
+    sizes = Counter(assign_splits(images, SplitFractions(0.1, 0.2)).values())
+
+    assert abs(sizes["validation"] - 400) < 60
+    assert abs(sizes["test"] - 800) < 80
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(100, 300), st.integers(0, 300), st.integers(0, 10**6))
+def test_images_stay_where_they_are_when_the_dataset_grows(before, more, start):
+    numbers = range(start, start + before + more)
+    old = assign_splits(_images("cat", numbers[:before]))
+    new = assign_splits(_images("cat", numbers) + _images("dog", range(50)))
+
+    assert {sha256: new[sha256] for sha256 in old} == old
+
+
+@given(st.integers(3, 12), st.integers(0, 10**6), st.floats(0.01, 0.49), st.floats(0.01, 0.49))
+def test_every_label_has_images_in_every_part(count, start, validation, test):
+    images = _images("cat", range(start, start + count)) + _images("dog", range(40))
+
+    splits = assign_splits(images, SplitFractions(validation, test))
+
+    sizes = _part_sizes(images, splits)
+    for label in ("cat", "dog"):
+        for part in ("train", "validation", "test"):
+            assert sizes[label, part] >= 1
+
+
+@given(st.permutations(range(5)))
+def test_the_order_of_the_images_does_not_matter(order):
+    images = _images("cat", range(5)) + _images("dog", range(5))
+    shuffled = [images[i] for i in order] + images[5:]
+
+    assert assign_splits(shuffled) == assign_splits(images)
+
+
+def test_a_part_that_is_missing_gets_the_nearest_image_that_can_be_spared():
+    images = [_at(0.5), _at(0.32), _at(0.9), _at(0.16)]
+
+    splits = assign_splits(images)
+
+    assert list(splits) == [image.sha256 for image in sorted(images, key=lambda i: i.sha256)]
+    assert [splits[image.sha256] for image in images] == ["train", "test", "train", "validation"]
+
+
+def test_no_part_is_made_that_is_not_asked_for():
+    images = _images("cat", range(50)) + _images("dog", range(1))
+
+    assert set(assign_splits(images, SplitFractions(0, 0)).values()) == {"train"}
+    with pytest.raises(InvalidDataset, match="at least 2 images"):
+        assign_splits(images, SplitFractions(0, 0.2))
+
+
+def test_rejected_images_are_in_no_part():
+    images = _images("cat", range(9))
+    rejected = _image("f" * 64, "cat", verdict="unreadable")
+
+    assert "f" * 64 not in assign_splits([*images, rejected])
+
+
+def test_too_few_images_are_refused_by_name():
+    images = _images("cat", range(9)) + _images("dog", range(2)) + _images("eel", range(1))
+
+    with pytest.raises(InvalidDataset, match=r"at least 3 images.*'dog' \(2\), 'eel' \(1\)$"):
+        assign_splits(images)
+
+
+def test_a_split_of_the_source_is_kept():
+    images = [
+        *_images("cat", range(20), "train"),
+        *_images("cat", range(20, 25), "validation"),
+        *_images("cat", range(25, 30), "test"),
+    ]
+
+    assert assign_splits(images) == {image.sha256: image.split for image in images}
+
+
+def test_what_the_source_lacks_is_taken_from_its_train_part():
+    images = _images("cat", range(100), "train") + _images("cat", range(100, 140), "test")
+
+    splits = assign_splits(images)
+
+    assert {splits[image.sha256] for image in images[100:]} == {"test"}
+    sizes = Counter(splits[image.sha256] for image in images[:100])
+    assert set(sizes) == {"train", "validation"}
+    assert 5 <= sizes["validation"] <= 28
+
+
+def test_one_training_image_is_enough_where_the_source_brings_the_rest():
+    images = [
+        *_images("cat", [1], "train"),
+        *_images("cat", [2], "validation"),
+        *_images("cat", [3], "test"),
+    ]
+
+    assert assign_splits(images)[images[0].sha256] == "train"
+
+
+def test_a_label_that_train_lacks_is_refused():
+    images = [
+        *_images("cat", range(9), "train"),
+        *_images("cat", range(9, 12), "test"),
+        *_images("dog", range(2), "test"),
+    ]
+
+    with pytest.raises(InvalidDataset, match=r"Without any: 'dog' \(2\)"):
+        assign_splits(images)
+
+
+@pytest.mark.parametrize("fractions", [(-0.1, 0.1), (0.5, 0.5), (0.0, 1.0)])
+def test_fractions_must_leave_something_to_train_on(fractions):
+    with pytest.raises(InvalidRequest, match="Received: validation="):
+        assign_splits(_images("cat", range(9)), SplitFractions(*fractions))

@@ -1,0 +1,175 @@
+"""What the exported formats promise beside their probabilities."""
+
+import gc
+import io
+import subprocess
+import sys
+import weakref
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from shared.engines import OpenVINOEngine, TensorFlowEngine
+from shared.images import ImageLimits, decode
+from shared.model_store import OPENVINO_MODEL
+from tests.random_weights import random_pixels, random_weights
+from trainer_service.backbones.architectures import find_architecture
+from trainer_service.backbones.backbone import backbone_ir, cached_backbone
+from trainer_service.phases.publish.export import export_version
+
+pytestmark = pytest.mark.slow
+
+MOBILENET = find_architecture("mobilenet_v2")
+LABELS = 4
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    """A version with a hidden layer in its head, exported without a cached backbone."""
+    directory = tmp_path_factory.mktemp("version")
+    weights = random_weights(MOBILENET, directory)
+    backbone = cached_backbone(MOBILENET, weights)
+    head = hidden_head()
+    export_version(backbone, head, directory)
+    pixels = random_pixels(MOBILENET, 3)
+    return SimpleNamespace(
+        weights=weights,
+        backbone=backbone,
+        head=head,
+        directory=directory,
+        pixels=pixels,
+        probabilities=head.predict(backbone.predict(pixels, verbose=0), verbose=0),
+    )
+
+
+def hidden_head():
+    import keras
+
+    keras.utils.set_random_seed(1)
+    return keras.Sequential(
+        [
+            keras.Input((MOBILENET.feature_size,)),
+            keras.layers.Dropout(0.5),
+            keras.layers.Dense(32, activation="relu"),
+            keras.layers.Dropout(0.5),
+            keras.layers.Dense(LABELS, activation="softmax"),
+        ]
+    )
+
+
+def encoded(pixels, kind="PNG"):
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, kind)
+    return buffer.getvalue()
+
+
+def test_a_backbone_without_a_cached_model_is_converted(exported):
+    engine = OpenVINOEngine(exported.directory / OPENVINO_MODEL, precision="f32")
+
+    np.testing.assert_allclose(engine.infer(exported.pixels), exported.probabilities, atol=1e-4)
+
+
+def test_the_cached_backbone_does_not_keep_the_heads_that_were_exported_with_it(exported, tmp_path):
+    ir = backbone_ir(MOBILENET, exported.weights, tmp_path / "cache")
+    head = hidden_head()
+    export_version(exported.backbone, head, tmp_path, backbone_ir=ir)
+    kept = weakref.ref(head)
+    del head
+    gc.collect()
+
+    assert kept() is None
+
+
+def test_a_cached_backbone_gives_the_same_network(exported, tmp_path):
+    ir = backbone_ir(MOBILENET, exported.weights, tmp_path / "cache")
+
+    export_version(exported.backbone, exported.head, tmp_path, backbone_ir=ir)
+
+    engine = OpenVINOEngine(tmp_path / OPENVINO_MODEL, precision="f32")
+    np.testing.assert_allclose(engine.infer(exported.pixels), exported.probabilities, atol=1e-4)
+
+
+def test_dropout_is_off(exported):
+    """The same pixels get the same answer."""
+    engine = TensorFlowEngine.from_saved_model(exported.directory)
+
+    np.testing.assert_array_equal(engine.infer(exported.pixels), engine.infer(exported.pixels))
+
+
+def test_the_files_are_where_a_version_holds_them(exported):
+    files = {str(path.relative_to(exported.directory)) for path in exported.directory.rglob("*")}
+
+    assert {
+        "saved_model.pb",
+        "variables/variables.index",
+        "openvino/model.xml",
+        "openvino/model.bin",
+        "model.keras",
+    } <= files
+
+
+def test_a_saved_model_serves_without_keras(exported):
+    """As in TensorFlow Serving: signatures and dtypes, from a process that imports no Keras."""
+    code = f"""
+import sys
+import tensorflow as tf
+model = tf.saved_model.load({str(exported.directory)!r})
+for name, signature in sorted(model.signatures.items()):
+    inputs = {{key: (spec.dtype.name, spec.shape.as_list())
+              for key, spec in signature.structured_input_signature[1].items()}}
+    outputs = {{key: (spec.dtype.name, spec.shape.as_list())
+               for key, spec in signature.structured_outputs.items()}}
+    print(name, inputs, outputs)
+"""
+    answer = subprocess.run(
+        [sys.executable, "-c", code], check=False, capture_output=True, text=True
+    )
+
+    outputs = "{'probabilities': ('float32', [None, 4])}"
+    assert answer.stdout.splitlines() == [
+        f"pixels {{'pixels': ('uint8', [None, 224, 224, 3])}} {outputs}",
+        f"serving_default {{'image_bytes': ('string', [None])}} {outputs}",
+    ], answer.stderr
+
+
+def test_encoded_images_are_decoded_and_resized_like_elsewhere(exported):
+    """Pictures of other sizes and formats, in one batch, against `shared.images.decode`."""
+    import tensorflow as tf
+
+    smooth = Image.fromarray(exported.pixels[0])
+    data = [
+        encoded(np.asarray(smooth.resize((640, 400), Image.Resampling.BICUBIC)), "PNG"),
+        encoded(np.asarray(smooth.resize((100, 180), Image.Resampling.BICUBIC)), "BMP"),
+        encoded(np.asarray(smooth.convert("L")), "PNG"),
+    ]
+    limits = ImageLimits(max_bytes=2**24, max_pixels=2**24)
+    pixels = np.stack([decode(image, 224, 224, limits) for image in data])
+    model = tf.saved_model.load(str(exported.directory))
+
+    answers = model.signatures["serving_default"](image_bytes=tf.constant(data))["probabilities"]
+
+    expected = TensorFlowEngine.from_saved_model(exported.directory).infer(pixels)
+    np.testing.assert_allclose(answers, expected, atol=0.02)
+
+
+def test_openvino_names_its_input_and_output(exported):
+    from shared.engines.openvino_runtime import load_openvino
+
+    model = load_openvino().Core().read_model(exported.directory / OPENVINO_MODEL)
+
+    assert model.input("pixels").partial_shape.to_string() == "[?,224,224,3]"
+    assert model.output("probabilities").partial_shape.to_string() == f"[?,{LABELS}]"
+
+
+def test_an_exported_model_can_be_trained_further(exported):
+    """Exporting must leave backbone and head as they were."""
+    before = [np.asarray(weight) for weight in exported.head.weights]
+
+    exported.head.compile("sgd", "sparse_categorical_crossentropy")
+    features = np.asarray(exported.backbone(exported.pixels))
+    exported.head.fit(features, np.array([0, 1, 2]), verbose=0)
+
+    after = [np.asarray(weight) for weight in exported.head.weights]
+    assert any(not np.array_equal(one, other) for one, other in zip(before, after, strict=True))

@@ -1,0 +1,200 @@
+"""INT8 graphs: what they are, and when a version may have one."""
+
+import asyncio
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from predictor_service.loading import VersionLoader
+from predictor_service.settings import PredictorSettings
+from shared.engines import OpenVINOEngine, cpu_precision, serving_precisions
+from shared.engines.openvino_runtime import load_openvino
+from shared.errors import TrainingCancelled
+from shared.model_store import OPENVINO_INT8_MODEL, ModelStore, read_golden
+from tests.end_to_end.stack import digits
+from tests.inline_worker import train_inline
+from trainer_service.phases.publish import quantization
+from trainer_service.phases.publish.quantization import judge, quantize, speedup
+from trainer_service.settings import TrainerSettings
+from trainer_service.store.stores import Stores
+
+EACH = 20
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "speed", "accepted"),
+    [
+        (0.99, 1.26, True),
+        (0.987, 1.26, True),
+        (1.0, 3.0, True),
+        (0.98, 3.0, False),
+        (0.99, 1.24, False),
+    ],
+)
+def test_int8_has_to_be_faster_and_as_accurate(accuracy, speed, accepted):
+    verdict = judge(accuracy=accuracy, reference_accuracy=0.99, speedup=speed)
+    assert verdict.accepted is accepted
+    assert ("Not served" in verdict.detail) is not accepted
+    assert f"{accuracy:.4f} instead of 0.9900" in verdict.detail
+    assert f"{speed:.2f} times" in verdict.detail
+
+
+def test_only_openvino_serves_int8_and_only_if_it_may_choose():
+    native = serving_precisions("openvino")
+    assert serving_precisions("openvino", quantized=True) == ["int8", *native]
+    assert serving_precisions("openvino", "f32", quantized=True) == ["f32"]
+    assert serving_precisions("tensorflow", quantized=True) == ["f32"]
+
+
+@pytest.fixture(scope="module")
+def convolution(tmp_path_factory):
+    """A network of one convolution: uint8 (n, 64, 64, 3) to probabilities (n, 4)."""
+    ov = load_openvino()
+    from openvino import opset13 as ops
+
+    random = np.random.default_rng(0)
+    pixels = ops.parameter([-1, 64, 64, 3], np.uint8, name="pixels")
+    scaled = ops.multiply(ops.convert(pixels, np.float32), ops.constant(np.float32(1 / 255)))
+    channels = ops.transpose(scaled, ops.constant(np.array([0, 3, 1, 2])))
+    kernel = ops.constant(random.normal(size=(16, 3, 5, 5)).astype(np.float32))
+    filtered = ops.relu(ops.convolution(channels, kernel, [2, 2], [0, 0], [0, 0], [1, 1]))
+    mean = ops.reduce_mean(filtered, np.array([2, 3]), keep_dims=False)
+    weights = ops.constant(random.normal(size=(16, 4)).astype(np.float32))
+    network = ov.Model([ops.softmax(ops.matmul(mean, weights, False, False), 1)], [pixels])
+    path = tmp_path_factory.mktemp("convolution") / "model.xml"
+    ov.save_model(network, path, compress_to_fp16=False)
+    return path
+
+
+def test_a_quantized_graph_answers_nearly_the_same_with_weights_of_one_byte(convolution, tmp_path):
+    images = np.random.default_rng(1).integers(0, 256, (24, 64, 64, 3), dtype=np.uint8)
+    looks = []
+
+    quantize(convolution, tmp_path / "int8.xml", images[:16], lambda: looks.append(1))
+
+    assert len(looks) >= 16
+    exact = OpenVINOEngine(convolution, precision="f32").infer(images)
+    eight = OpenVINOEngine(tmp_path / "int8.xml", precision="int8").infer(images)
+    assert 0 < np.abs(exact - eight).max() < 0.05
+    network = load_openvino().Core().read_model(tmp_path / "int8.xml")
+    constants = [node for node in network.get_ops() if node.get_type_name() == "Constant"]
+    assert any(node.get_element_type().to_string() == "i8" for node in constants)
+
+
+def test_calibration_can_be_ended(convolution, tmp_path):
+    class Ended(Exception):
+        pass
+
+    def end():
+        raise Ended
+
+    with pytest.raises(Ended):
+        quantize(convolution, tmp_path / "a.xml", np.zeros((8, 64, 64, 3), np.uint8), end)
+    assert not list(tmp_path.iterdir())
+
+
+class Slow:
+    """An engine that takes so many seconds for a batch."""
+
+    def __init__(self, seconds):
+        self.seconds = seconds
+        self.batches = 0
+
+    def infer(self, pixels):
+        time.sleep(self.seconds)
+        self.batches += 1
+
+
+BATCH = np.zeros((1, 8, 8, 3), np.uint8)
+
+
+def test_speed_is_how_many_times_as_fast():
+    assert 2 < speedup(Slow(0.01), Slow(0.03), BATCH, lambda: None) < 3.1
+
+
+def test_timing_can_be_ended_between_batches():
+    engine, reference = Slow(0), Slow(0)
+
+    def end():
+        if reference.batches == 2:
+            raise TrainingCancelled
+
+    with pytest.raises(TrainingCancelled):
+        speedup(engine, reference, BATCH, end)
+    assert (engine.batches, reference.batches) == (2, 2)
+
+
+@pytest.fixture(scope="module")
+def datasets(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("datasets")
+    (directory / "few").mkdir()
+    for name, data in digits(directory, "01", EACH).items():
+        (directory / "few" / name).write_bytes(data)
+    return directory
+
+
+@pytest.fixture
+def train(datasets, tmp_path, redis_url):
+    def train(**request):
+        settings = TrainerSettings(store=tmp_path, datasets=datasets, redis_url=redis_url)
+        record = train_inline(
+            settings,
+            architecture="efficientnet_lite0",
+            dataset={"path": "few"},
+            epochs=10,
+            **request,
+        )
+        assert record.state == "succeeded", record.error
+        events = Stores.open(settings).events.read(record.id)
+        return record, [event for event in events if event.type == "warning"]
+
+    return train
+
+
+@pytest.mark.slow
+@pytest.mark.integration
+def test_a_version_that_may_is_served_in_int8(train, tmp_path, monkeypatch):
+    """What is accepted does not hang on this machine's speed and on six validation images."""
+    monkeypatch.setattr(quantization, "LEAST_SPEEDUP", 0)
+    monkeypatch.setattr(quantization, "LARGEST_LOSS", 1)
+
+    record, warnings = train(precision="int8")
+
+    assert record.quantization.accepted
+    assert record.quantization.accuracy > 0.8
+    assert record.quantization.speedup > 0
+    assert warnings == []
+    models = ModelStore(tmp_path)
+    directory, manifest = models.directory("default", 1), models.manifest("default", 1)
+    assert (directory / OPENVINO_INT8_MODEL).is_file()
+    assert all("int8" in image.reduced for image in read_golden(directory, manifest))
+    assert served(directory, tmp_path).engine.precision == "int8"
+    assert served(directory, tmp_path, precision="f32").engine.precision == "f32"
+
+
+@pytest.mark.slow
+@pytest.mark.integration
+def test_a_version_that_loses_accuracy_has_no_int8_graph_and_says_so(train, tmp_path, monkeypatch):
+    monkeypatch.setattr(quantization, "LARGEST_LOSS", -2)
+
+    record, warnings = train(precision="int8")
+
+    assert not record.quantization.accepted
+    assert [warning.code for warning in warnings] == ["int8_refused"]
+    assert "Not served in int8" in warnings[0].detail
+    directory = ModelStore(tmp_path).directory("default", 1)
+    assert not list(directory.rglob("int8.*"))
+    assert served(directory, tmp_path).engine.precision == cpu_precision()
+
+
+def served(directory, store, **settings):
+    """Load the version as a predictor does, golden images and all."""
+
+    async def load():
+        with ThreadPoolExecutor(2) as pool:
+            loader = VersionLoader(PredictorSettings(store=store, max_batch=1, **settings), pool)
+            return await loader.load(directory)
+
+    return asyncio.run(load())

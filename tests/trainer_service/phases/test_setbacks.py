@@ -1,0 +1,356 @@
+"""What the machine does to a training: waited out, left to others, and ended in words."""
+
+import errno
+import os
+
+import numpy as np
+import openvino as ov
+import pytest
+from openvino import opset13 as ops
+
+from shared.engines import OpenVINOEngine
+from shared.errors import InvalidDataset, TrainingCancelled, TransientFailure
+from shared.images import ImageLimits
+from tests.extracting import IMAGES, Extracting
+from trainer_service import setbacks, training
+from trainer_service.backbones.weights import Weights
+from trainer_service.datasets.image_files import NotSeenHere
+from trainer_service.datasets.records import save_images
+from trainer_service.phases.bottleneck.extractor import Extractor, ShardResult
+from trainer_service.phases.context import Worker
+from trainer_service.phases.head import fitting
+from trainer_service.phases.prepare import reading_step
+from trainer_service.queue.task_queue import QueueView
+from trainer_service.schemas import DatasetState, State
+from trainer_service.setbacks import MOST_TRIES, Setbacks, persevere
+from trainer_service.store import record_store
+
+pytestmark = pytest.mark.integration
+
+ESTALE = OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+
+
+@pytest.fixture(autouse=True)
+def _no_pauses(monkeypatch):
+    monkeypatch.setattr(setbacks, "PAUSES", (0, 0, 0))
+    monkeypatch.setattr(setbacks, "LAST_PAUSE", 0)
+
+
+@pytest.fixture
+def extracting(tmp_path, redis_url, monkeypatch):
+    pixels = ops.parameter([-1, 8, 8, 3], np.uint8)
+    mean = ops.reduce_mean(ops.convert(pixels, np.float32), ops.constant([1, 2]))
+    engine = OpenVINOEngine(ov.Model([mean], [pixels]), precision="f32")
+    extractor = Extractor(engine, 8, 16, threads=2, limits=ImageLimits(1 << 20, 1 << 20))
+    monkeypatch.setattr(training, "extractor_for", lambda *_: extractor)
+    weights = Weights("x", tmp_path / "x", "0" * 64)
+    monkeypatch.setattr(training.weights, "resolve", lambda *_: weights)
+    return Extracting(tmp_path, redis_url)
+
+
+def while_waiting(monkeypatch, act):
+    """Do something in the first pause."""
+    acts = iter([act])
+    monkeypatch.setattr(setbacks, "_wait", lambda *_: next(acts, lambda: None)())
+
+
+def test_a_folder_that_is_away_for_a_moment_costs_no_image(extracting, monkeypatch):
+    away = extracting.pets.with_name("away")
+    extracting.pets.rename(away)
+    while_waiting(monkeypatch, lambda: away.rename(extracting.pets))
+
+    extracting.extract()
+
+    assert extracting.shards.complete()
+    assert extracting.rejected() == []
+
+
+def test_a_part_of_the_folder_that_is_away_for_a_moment_costs_no_image(extracting, monkeypatch):
+    away = extracting.pets.parent / "cat"
+    (extracting.pets / "cat").rename(away)
+    while_waiting(monkeypatch, lambda: away.rename(extracting.pets / "cat"))
+
+    extracting.extract()
+
+    assert extracting.shards.complete()
+    assert extracting.rejected() == []
+
+
+def test_single_images_that_are_lost_are_told_as_rejected(extracting):
+    (extracting.pets / "cat/0.png").unlink()
+    (extracting.pets / "dog/101.png").write_bytes(b"other")
+
+    extracting.extract()
+
+    assert set(extracting.rejected()) == {extracting.images[n].sha256 for n in (0, 101)}
+    good = fitting._extracted_images(extracting.worker, extracting.record)
+    assert len(good) == IMAGES - 2
+    details = {image.name: image.detail for image in extracting.record.dataset.rejected}
+    assert "No such file" in details["cat/0.png"]
+    assert "has changed" in details["dog/101.png"]
+
+
+def test_more_lost_images_end_the_training_for_now_and_nothing_is_published(extracting):
+    for number in (0, 50, 100):
+        (extracting.pets / f"cat/{number}.png").unlink()
+
+    rounds = 0
+    while not extracting.record.state.ended:
+        extracting.extract()
+        rounds += 1
+
+    assert rounds == MOST_TRIES + 1  # one before all other shards were done
+    error = extracting.record.error
+    assert (extracting.record.state, error.transient) == (State.FAILED, True)
+    assert "3 of the 200 images are gone" in error.detail
+    assert "cat/100.png: The file can't be read: No such file or directory" in error.detail
+
+
+def test_what_was_lost_in_shards_at_once_is_counted_before_the_head_is_trained(extracting):
+    for number in range(7):
+        first = extracting.shards.images(number)[0].sha256
+        result = ShardResult(computed=31, seconds=1, rejected={first: "gone"}, lost=[first])
+        extracting.shards.finish(number, result)
+
+    with pytest.raises(TransientFailure, match=r"7 of the 200 images .* cat/\d+\.png: gone"):
+        fitting._extracted_images(extracting.worker, extracting.record)
+
+
+def test_no_label_is_lost_with_its_few_images(extracting):
+    images = [*extracting.images[:-1], extracting.images[-1].model_copy(update={"label": "bird"})]
+    save_images(extracting.worker.stores.datasets.directory(extracting.dataset_id), images)
+    bird = images[-1].sha256
+    extracting.shards.finish(6, ShardResult(computed=7, seconds=1, rejected={bird: "gone"}))
+
+    with pytest.raises(TransientFailure, match=r"1 of the labels: 'bird'"):
+        fitting._extracted_images(extracting.worker, extracting.record)
+
+
+def test_of_a_small_dataset_one_image_may_be_lost(extracting):
+    result = ShardResult(computed=1, seconds=1, rejected={"a": "gone"}, lost=["a"])
+    images = extracting.images[:10]
+    images[0] = images[0].model_copy(update={"sha256": "a"})
+
+    fitting._require_few_lost(images, [result])
+
+
+def test_a_shard_of_a_disk_that_hiccups_is_tried_again(extracting, monkeypatch):
+    faults = iter([ESTALE] * 3)
+    read = training.reading.ImageFiles._read
+
+    def _read(self, name):
+        for fault in faults:
+            raise fault
+        return read(self, name)
+
+    monkeypatch.setattr(training.reading.ImageFiles, "_read", _read)
+    extracting.extract()
+
+    assert extracting.shards.complete()
+    assert extracting.rejected() == []
+
+
+def faulty_records(monkeypatch, kind, faults):
+    """Let records of a kind be unreadable for so many looks at them."""
+    left = iter(range(faults))
+    read = record_store.read_small
+
+    def read_small(file, most):
+        if file.parent.parent.name == kind:
+            for _ in left:
+                raise ESTALE
+        return read(file, most)
+
+    monkeypatch.setattr(record_store, "read_small", read_small)
+
+
+def test_a_record_that_can_not_be_read_for_a_moment_ends_no_training(extracting, monkeypatch):
+    faulty_records(monkeypatch, "datasets", 3)
+    extracting.extract()
+
+    assert extracting.shards.complete()
+    assert extracting.record.state == State.BOTTLENECK
+
+
+def test_a_dataset_whose_record_can_not_be_read_for_a_moment_is_waited_for(extracting, monkeypatch):
+    stores = extracting.worker.stores
+    stores.datasets.update(
+        extracting.dataset_id, lambda record: setattr(record, "state", DatasetState.QUEUED)
+    )
+    stores.trainings.update(extracting.id, lambda record: setattr(record, "state", State.QUEUED))
+    faulty_records(monkeypatch, "datasets", 1)
+    training.prepare(extracting.worker, extracting.id)
+
+    assert extracting.record.state == State.QUEUED
+    assert extracting.submitted() == 1
+
+
+def test_that_nobody_can_look_for_a_cancellation_ends_no_pause(extracting, monkeypatch):
+    monkeypatch.setattr(setbacks, "PAUSES", (setbacks.LOOK_SECONDS,))
+    monkeypatch.setattr(setbacks, "LOOK_SECONDS", 0)
+    faults, looks = iter([ESTALE]), []
+
+    def work():
+        for fault in faults:
+            raise fault
+
+    def watch():
+        looks.append(1)
+        raise ESTALE
+
+    assert persevere(extracting.worker, extracting.shards.directory, watch, work)
+    assert looks
+
+
+def test_a_worker_that_does_not_see_the_images_leaves_them_to_others(extracting, tmp_path):
+    view, me = QueueView(extracting.redis), setbacks.this_worker()
+    view.sign_in(me, 60)
+    view.sign_in("elsewhere:1", 60)
+    seeing = extracting.pets
+    seeing.rename(tmp_path / "pets")
+
+    for _ in range(MOST_TRIES + 1):
+        extracting.extract()
+        assert extracting.record.state == State.BOTTLENECK
+    (tmp_path / "pets").rename(seeing)
+    extracting.extract()
+    assert extracting.shards.complete()
+    assert extracting.rejected() == []
+
+
+def test_a_worker_lets_go_of_a_step_before_it_pauses_and_longer_each_time(extracting, monkeypatch):
+    """So that another worker takes it, which is free; and none looks at it again and again."""
+    extracting.pets.rename(extracting.pets.with_name("away"))
+    pauses = []
+
+    def wait(seconds, _):
+        held = extracting.worker.stores.trainings.directory(extracting.id).glob("shards/*.lease")
+        pauses.append((seconds, extracting.submitted(), len(list(held))))
+
+    monkeypatch.setattr(setbacks, "LAST_PAUSE", 8)
+    monkeypatch.setattr(setbacks, "PAUSES", ())
+    monkeypatch.setattr(setbacks, "_wait", wait)
+    for _ in range(MOST_TRIES):
+        training.extract_shard(extracting.worker, extracting.id, 3)
+
+    assert extracting.record.state.ended
+    assert pauses == [(2, 1, 0), (4, 2, 0), (8, 3, 0), (8, 4, 0)]
+
+
+def test_when_no_worker_sees_the_images_the_training_ends_and_says_who_saw_what(extracting):
+    QueueView(extracting.redis).sign_in("elsewhere:1", 60)
+    for _ in range(MOST_TRIES):
+        Setbacks(extracting.shards.directory).add(
+            "elsewhere:1", "HEADSTART_DATASETS: /data is not there."
+        )
+    extracting.pets.rename(extracting.pets.with_name("away"))
+
+    for _ in range(MOST_TRIES):
+        extracting.extract()
+
+    error = extracting.record.error
+    assert (error.type, error.transient) == ("TransientFailure", True)
+    assert "elsewhere:1: HEADSTART_DATASETS: /data is not there; " in error.detail
+    assert f"{setbacks.this_worker()}: HEADSTART_DATASETS: this worker can't" in error.detail
+    assert str(extracting.pets) in error.detail
+
+
+def test_a_dataset_that_can_not_be_read_here_is_left_to_others(extracting, tmp_path):
+    stores = extracting.worker.stores
+    stores.datasets.update(
+        extracting.dataset_id, lambda record: setattr(record, "state", DatasetState.QUEUED)
+    )
+    stores.trainings.update(extracting.id, lambda record: setattr(record, "state", State.QUEUED))
+    extracting.shards.clear()
+    extracting.pets.rename(tmp_path / "pets")
+
+    training.prepare(extracting.worker, extracting.id)
+    for _ in range(MOST_TRIES):
+        assert not stores.datasets.get(extracting.dataset_id).error
+        reading_step.read_dataset(extracting.worker, extracting.dataset_id)
+    training.prepare(extracting.worker, extracting.id)
+
+    assert extracting.record.error.type == "TransientFailure"
+    assert "HEADSTART_DATASETS" in extracting.record.error.detail
+    assert Setbacks(stores.datasets.directory(extracting.dataset_id)).notes() == []
+
+
+@pytest.mark.parametrize("fault", [ESTALE, MemoryError(), NotSeenHere("not here")])
+def test_the_machines_faults_are_tried_again_at_most_so_often(extracting, fault):
+    tries = []
+
+    def work():
+        tries.append(fault)
+        raise fault
+
+    for _ in range(MOST_TRIES - 1):
+        persevere(extracting.worker, extracting.shards.directory, lambda: None, work)
+    with pytest.raises(TransientFailure, match=f"has tried it {MOST_TRIES} times"):
+        persevere(extracting.worker, extracting.shards.directory, lambda: None, work)
+    assert len(tries) == MOST_TRIES + len(setbacks.PAUSES)
+
+
+def test_what_succeeds_is_a_new_beginning(extracting):
+    def fail():
+        raise ESTALE
+
+    for work in [fail] * (MOST_TRIES - 1) + [lambda: None] + [fail] * (MOST_TRIES - 1):
+        persevere(extracting.worker, extracting.shards.directory, lambda: None, work)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        OSError(errno.ENOSPC, "No space left on device"),
+        OSError("not of the system"),
+        InvalidDataset("odd"),
+        TransientFailure("for long enough"),
+        TrainingCancelled("enough"),
+    ],
+)
+def test_other_faults_are_not_tried_again(extracting, fault):
+    tries = []
+
+    def work():
+        tries.append(fault)
+        raise fault
+
+    with pytest.raises(type(fault)):
+        persevere(extracting.worker, extracting.shards.directory, lambda: None, work)
+    assert len(tries) == 1
+
+
+def test_a_pause_ends_when_the_training_is_cancelled(extracting, monkeypatch):
+    monkeypatch.setattr(setbacks, "PAUSES", (3600,))
+
+    def fail():
+        raise ESTALE
+
+    def watch():
+        raise TrainingCancelled("enough")
+
+    with pytest.raises(TrainingCancelled):
+        persevere(extracting.worker, extracting.shards.directory, watch, fail)
+
+
+def test_while_redis_is_away_nobody_gives_up(extracting):
+    worker = Worker(
+        extracting.settings.model_copy(update={"redis_url": "redis://127.0.0.1:1/0"}),
+        extracting.worker.stores,
+        extracting.worker.board,
+        extracting.worker.submit,
+    )
+
+    def fail():
+        raise ESTALE
+
+    for _ in range(MOST_TRIES + 2):
+        persevere(worker, extracting.shards.directory, lambda: None, fail)
+
+
+def test_a_damaged_note_counts_for_nothing(tmp_path):
+    notes = Setbacks(tmp_path)
+    notes.add("a:1", "odd")
+    (tmp_path / "setbacks/b:1.json").write_bytes(b"\x00")
+
+    assert [(note.worker, note.tries) for note in notes.add("a:1", "odd")] == [("a:1", 2)]

@@ -1,0 +1,111 @@
+"""Those who wait for the end of a training: many at once, and such as leave."""
+
+import asyncio
+from collections import Counter
+
+import pytest
+
+from shared.errors import RecordCorrupt
+from tests.trainer_service.store.test_event_log import new_record
+from trainer_service.schemas import State
+from trainer_service.service.endings import Endings, first
+from trainer_service.settings import TrainerSettings
+from trainer_service.store.record_store import RECORD_FILE
+from trainer_service.store.stores import Stores
+
+
+@pytest.fixture
+def trainings(tmp_path):
+    return Stores.open(TrainerSettings(store=tmp_path, redis_url="redis://127.0.0.1:1/0")).trainings
+
+
+@pytest.fixture
+def record(trainings):
+    record = new_record()
+    trainings.create(record)
+    return record
+
+
+def enter(trainings, record, state):
+    trainings.update(record.id, lambda current: current.enter(state))
+
+
+async def waiting(endings, record, number):
+    """Return tasks that wait, once each has begun to."""
+    tasks = [asyncio.create_task(endings.wait(record.id)) for _ in range(number)]
+    await asyncio.sleep(0)
+    return tasks
+
+
+def test_a_thousand_who_wait_cost_one_reading_for_each_change(trainings, record, monkeypatch):
+    others = Stores.open(TrainerSettings(store=trainings.root.parent))
+    read = Counter()
+    get = trainings.get
+
+    def count(training_id):
+        read[training_id] += 1
+        return get(training_id)
+
+    async def story():
+        tasks = await waiting(Endings(trainings), record, 1000)
+        await asyncio.sleep(0.5)
+        enter(others.trainings, record, State.CANCELLED)
+        await asyncio.wait_for(asyncio.gather(*tasks), 30)
+
+    monkeypatch.setattr(trainings, "get", count)
+    asyncio.run(story())
+    assert read == {record.id: 2}
+
+
+def test_when_all_have_left_nothing_is_looked_at(trainings, record):
+    async def story():
+        tasks = await waiting(Endings(trainings), record, 3)
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+        await asyncio.sleep(0)
+        return asyncio.all_tasks() - {asyncio.current_task()}
+
+    assert asyncio.run(story()) == set()
+
+
+def test_what_went_wrong_for_those_before_does_not_concern_those_who_come(trainings, record):
+    file = trainings.directory(record.id) / RECORD_FILE
+    sound = file.read_bytes()
+
+    async def story():
+        endings = Endings(trainings)
+        file.write_bytes(b"{")
+        [before] = await waiting(endings, record, 1)
+        with pytest.raises(RecordCorrupt):
+            await asyncio.wait_for(before, 30)
+        file.write_bytes(sound)
+        [after] = await waiting(endings, record, 1)
+        enter(trainings, record, State.CANCELLED)
+        await asyncio.wait_for(after, 30)
+
+    asyncio.run(story())
+
+
+def test_a_training_that_is_removed_is_waited_for_no_longer(trainings, record):
+    async def story():
+        [task] = await waiting(Endings(trainings), record, 1)
+        trainings.delete(record.id)
+        await asyncio.wait_for(task, 30)
+
+    asyncio.run(story())
+
+
+def test_the_first_reason_ends_the_waiting_and_what_it_raises_is_raised():
+    async def fail():
+        raise KeyError
+
+    async def story():
+        await first(3600, asyncio.sleep(0), asyncio.sleep(3600))
+        await first(0.01, asyncio.sleep(3600))
+        with pytest.raises(KeyError):
+            await first(3600, asyncio.sleep(3600), fail())
+        await asyncio.sleep(0)
+        return asyncio.all_tasks() - {asyncio.current_task()}
+
+    assert asyncio.run(story()) == set()

@@ -1,0 +1,198 @@
+"""Records that can't be read: they stand in nobody's way, are told of once, and can be removed."""
+
+import errno
+import json
+import os
+from datetime import UTC, datetime
+
+import pytest
+from structlog.testing import capture_logs
+
+from shared.errors import DatasetNotFound, NotFound, RecordCorrupt, Unavailable
+from shared.identifiers import new_id
+from tests.trainer_service.api.test_api import call, post, settings
+from tests.trainer_service.store.test_event_log import new_record
+from trainer_service.schemas import CacheUse, DatasetRecord, DatasetState
+from trainer_service.store import record_store
+from trainer_service.store.event_log import EventLog, connect
+from trainer_service.store.record_store import RecordStore
+from trainer_service.store.stores import TrainingStore
+
+__all__ = ["call", "settings"]
+
+
+def shut(file):
+    file.chmod(0)
+
+
+def directory(file):
+    file.unlink()
+    file.mkdir()
+
+
+def pipe(file):
+    file.unlink()
+    os.mkfifo(file)
+
+
+def link_to_itself(file):
+    file.unlink()
+    file.symlink_to(file)
+
+
+def deep(file):
+    file.write_text('{"id":' * 100_000)
+
+
+def foreign(file):
+    """Make it a copy of another's, as `cp -r` does."""
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"id": new_id()}))
+
+
+def without_zone(file):
+    """A time that can't be compared with those of the others."""
+    record = json.loads(file.read_text()) | {"created_at": "2026-01-01T00:00:00"}
+    file.write_text(json.dumps(record))
+
+
+def enormous(file):
+    os.truncate(file, 2**36)  # of holes
+
+
+FAULTS = (
+    pytest.param(
+        shut, marks=pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+    ),
+    directory,
+    pipe,
+    link_to_itself,
+    deep,
+    foreign,
+    without_zone,
+    enormous,
+)
+
+
+def make(store):
+    record = DatasetRecord(
+        id=new_id(),
+        state=DatasetState.READY,
+        source="a.zip",
+        path=False,
+        created_at=datetime.now(UTC),
+    )
+    store.create(record)
+    return record.id
+
+
+@pytest.fixture
+def records(tmp_path):
+    return RecordStore(tmp_path / "datasets", DatasetRecord, DatasetNotFound)
+
+
+@pytest.mark.parametrize("damage", FAULTS)
+def test_one_that_can_not_be_read_is_left_out_and_told_of_once(records, damage):
+    sound, bad = make(records), make(records)
+    file = records.directory(bad) / "record.json"
+    damage(file)
+
+    with capture_logs() as logs:
+        for _ in range(2):
+            assert [record.id for record in records.list()] == [sound]
+            assert records.read(file) is None
+    assert [line["file"] for line in logs] == [str(file)]
+    assert f"datasets/{bad}/record.json can't be read" in logs[0]["reason"]
+    for look in (lambda: records.get(bad), records.every):
+        with pytest.raises(RecordCorrupt, match=bad):
+            look()
+    records.delete_unreadable(bad)
+    assert [record.id for record in records.every()] == [sound]
+    with pytest.raises(NotFound):
+        records.delete_unreadable(bad)
+
+
+def test_what_can_be_read_a_moment_later_is_no_verdict(records, monkeypatch):
+    known, other = make(records), make(records)
+    read = record_store.read_small
+
+    def stale(file, most):
+        if file.parent.name == other:
+            raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+        return read(file, most)
+
+    monkeypatch.setattr(record_store, "read_small", stale)
+    assert [record.id for record in records.list()] == [known]
+    with pytest.raises(Unavailable, match="Stale file handle"):
+        records.get(other)
+    monkeypatch.undo()
+    assert len(records.list()) == 2
+
+
+def test_without_descriptors_a_list_fails_instead_of_being_empty(records, monkeypatch):
+    make(records)
+
+    def fail(*_):
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(record_store, "read_small", fail)
+    with pytest.raises(OSError, match="Too many open files"):
+        records.list()
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("damage", [directory, deep])
+def test_the_api_goes_on_beside_them_and_removes_them(call, settings, damage):
+    sound, bad = post(call).json(), post(call).json()
+    dataset = bad["dataset"]["id"]
+    for kind, record_id in (("trainings", bad["id"]), ("datasets", dataset)):
+        damage(settings.store / kind / record_id / "record.json")
+
+    assert [record["id"] for record in call("GET", "/v1/trainings").json()] == [sound["id"]]
+    assert post(call).status_code == 202
+    metrics = call("GET", "/metrics").text
+    assert 'headstart_unreadable_records{kind="trainings"} 1.0' in metrics
+    assert 'headstart_unreadable_records{kind="datasets"} 1.0' in metrics
+    answer = call("DELETE", f"/v1/datasets/{dataset}")
+    assert answer.status_code == 409
+    assert bad["id"] in answer.json()["detail"]
+
+    for path in (f"/v1/trainings/{bad['id']}", f"/v1/datasets/{dataset}"):
+        assert call("DELETE", path).status_code == 204
+        assert call("GET", path).status_code == 404
+
+
+@pytest.mark.integration
+def test_one_that_is_worked_on_is_not_removed_under_the_worker(call, settings):
+    record = post(call).json()
+    directory(settings.store / "trainings" / record["id"] / "record.json")
+    store = RecordStore(settings.store / "trainings", DatasetRecord, DatasetNotFound)
+    with store.lease(record["id"]):
+        answer = call("DELETE", f"/v1/trainings/{record['id']}")
+        assert answer.status_code == 409
+        assert "is being worked on" in answer.json()["detail"]
+    assert call("DELETE", f"/v1/trainings/{record['id']}").status_code == 204
+
+
+def test_a_record_that_no_list_could_show_is_one_of_them(tmp_path):
+    """With infinity for a number, which JSON answers as null."""
+    log = EventLog(tmp_path, connect("redis://127.0.0.1:1/0"))
+    trainings = TrainingStore(tmp_path, log)
+    record = new_record()
+    record.cache = CacheUse(reused=1, computed=1, seconds_saved=1)
+    trainings.create(record)
+    file = trainings.directory(record.id) / "record.json"
+    file.write_text(file.read_text().replace('"seconds_saved": 1.0', '"seconds_saved": 1e999'))
+    assert trainings.list() == []
+    with pytest.raises(RecordCorrupt, match=record.id):
+        trainings.every()
+
+
+@pytest.mark.parametrize("metrics", [{"test": 5}, {"test": None}, {"test": {"per_class": 7}}])
+@pytest.mark.integration
+def test_metrics_that_are_none_of_ours_are_answered_as_they_are(call, settings, metrics):
+    training = post(call).json()["id"]
+    file = settings.store / "trainings" / training / "record.json"
+    record = json.loads(file.read_text()) | {"metrics": metrics, "state": "succeeded"}
+    file.write_text(json.dumps(record))
+    assert call("GET", f"/v1/trainings/{training}").json()["metrics"] == metrics
+    assert call("GET", "/v1/trainings").status_code == 200

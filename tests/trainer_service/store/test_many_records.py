@@ -1,0 +1,343 @@
+"""Many records, and large ones: what is read, what is kept in memory, what is answered."""
+
+import json
+import zipfile
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from shared.errors import DatasetNotFound, InvalidRequest, TrainingCancelled
+from shared.identifiers import new_id
+from tests.tiny_model import picture
+from tests.trainer_service.api.test_api import call, post, settings
+from tests.trainer_service.store.test_event_log import log, new_record, trainings
+from trainer_service import schemas
+from trainer_service.datasets import reading
+from trainer_service.datasets.create import UPLOAD_FILE, new_dataset
+from trainer_service.datasets.records import (
+    ImageRecord,
+    RejectedImage,
+    save_images,
+    save_rejected,
+)
+from trainer_service.phases.bottleneck.extractor import ShardImage, ShardResult
+from trainer_service.phases.evaluate.metrics import evaluate
+from trainer_service.phases.head.fitting import _extracted_images
+from trainer_service.schemas import DatasetRecord, DatasetState, State, Transition, told
+from trainer_service.service.dataset_images import RejectedQuery, list_rejected
+from trainer_service.store import record_store
+from trainer_service.store.cancellation import CancellationWatch
+from trainer_service.store.record_store import RecordStore
+from trainer_service.store.shards import Shards
+from trainer_service.store.stores import Stores
+
+__all__ = ["call", "log", "settings", "trainings"]
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@pytest.fixture
+def reads(monkeypatch):
+    """Return the ids of the records that were read from the disk, one for each time."""
+    ids = []
+    read = record_store.read_small
+
+    def noted(file, most):
+        ids.append(file.parent.name)
+        return read(file, most)
+
+    monkeypatch.setattr(record_store, "read_small", noted)
+    return ids
+
+
+@pytest.fixture
+def records(tmp_path):
+    return RecordStore(tmp_path / "datasets", DatasetRecord, DatasetNotFound)
+
+
+def make(store, number=0, **fields):
+    """Make a dataset so many microseconds after the start."""
+    record = DatasetRecord(
+        id=new_id(),
+        state=DatasetState.READY,
+        source="a.zip",
+        path=False,
+        created_at=START + timedelta(microseconds=number),
+        **fields,
+    )
+    store.create(record)
+    return record.id
+
+
+def ended_training(stores, dataset, version=1, **fields):
+    record = new_record()
+    record.dataset.id = dataset
+    record.state, record.version = State.SUCCEEDED, version
+    record.transitions.append(Transition(state=State.SUCCEEDED, at=START, seconds=0))
+    stores.trainings.create(record.model_copy(update=fields))
+    return record.id
+
+
+def test_only_what_has_changed_is_read_again(records, reads):
+    first, second = make(records), make(records)
+    assert len(records.list()) == 2
+    reads.clear()
+    records.list()
+    assert reads == []
+    records.update(first, lambda record: setattr(record, "ignored", 7))
+    reads.clear()
+    assert {record.id: record.ignored for record in records.list()} == {first: 7, second: 0}
+    assert reads == [first]
+
+
+def test_what_is_deleted_is_forgotten(records):
+    for _ in range(20):
+        bad = records.directory(make(records)) / "record.json"
+        bad.write_text("{")
+        records.list()
+        records.delete(bad.parent.name)
+        records.delete(make(records))
+        records.list()
+    assert (len(records._index._known), len(records._warned)) == (0, 0)
+
+
+def test_what_is_kept_of_each_is_small(records):
+    """However much there is in a record."""
+    labels = {f"label {n}": n for n in range(10_000)}
+    make(records, labels=labels, rejected=[{"name": "x", "verdict": "link"}] * 20)
+    [brief] = records.briefs()
+    assert len(brief.listed) < 1000
+    [listed] = records.list()
+    assert (listed.label_count, listed.labels) == (10_000, {})
+    assert (listed.rejected_count, listed.rejected) == (20, [])
+
+
+def test_pages_have_every_record_once_whatever_is_removed_and_made_meanwhile(records):
+    ids = [make(records, number) for number in range(10)]
+    seen, after = [], None
+    for turn in count():
+        page, after = records.page(3, after)
+        seen += [record.id for record in page]
+        if after is None:
+            break
+        records.delete(seen[-1])  # which the cursor tells of
+        make(records, 100 + turn)
+    assert seen == ids[::-1]
+
+
+@pytest.mark.parametrize("cursor", ["", "x", "1-2", "-20260101-000000-aaaaaa", "9" * 40])
+def test_a_cursor_that_is_none_is_refused(records, cursor):
+    with pytest.raises(InvalidRequest, match="after: expected what the header Link"):
+        records.page(3, cursor)
+
+
+@pytest.mark.integration
+def test_lists_tell_where_the_next_page_is(call):
+    ids = [post(call).json()["id"] for _ in range(5)][::-1]
+    seen, query = [], "?limit=2"
+    while query:
+        answer = call("GET", f"/v1/trainings{query}")
+        seen.append([record["id"] for record in answer.json()])
+        query = answer.links["next"]["url"] if "next" in answer.links else None
+    assert seen == [ids[:2], ids[2:4], ids[4:]]
+    assert len(call("GET", "/v1/datasets?limit=4").json()) == 4
+    assert call("GET", "/v1/datasets?limit=0").status_code == 422
+    assert call("GET", "/v1/datasets?after=no").status_code == 422
+
+
+@pytest.mark.integration
+def test_a_submission_reads_no_record_of_others(call, settings, reads):
+    for _ in range(3):
+        post(call)
+    reads.clear()
+    made = post(call).json()
+    assert set(reads) <= {made["id"], made["dataset"]["id"], *reads[:1]}
+    assert len(reads) <= 2
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("labels", [2, 64, 65, 300])
+def test_what_there_is_for_each_label_is_no_part_of_a_record(call, settings, labels):
+    stores = Stores.open(settings)
+    truth = np.arange(labels).repeat(2)
+    names = [f"label {n}" for n in range(labels)]
+    metrics = {"test": evaluate(np.eye(labels, dtype=np.float32)[truth], truth, names)}
+    training = ended_training(stores, make(stores.datasets), metrics=metrics)
+    file = stores.trainings.directory(training) / "record.json"
+    stores.trainings.keep_evaluation(training, told(metrics))
+    of_before = call("GET", f"/v1/trainings/{training}").json()["metrics"]["test"]
+    record = json.loads(file.read_text())
+    for name in ("per_class", "confusion_matrix"):
+        del record["metrics"]["test"][name]
+    file.write_text(json.dumps(record))
+    answer = call("GET", f"/v1/trainings/{training}").json()
+
+    assert answer["report"] == f"/v1/trainings/{training}/report"
+    assert answer["metrics"]["test"] == of_before
+    assert of_before["macro_f1"] == 1
+    assert ("confusion_matrix" in of_before) == ("per_class" in of_before) == (labels <= 64)
+    [listed] = call("GET", "/v1/trainings").json()
+    assert set(listed["metrics"]["test"]) == {"images", "accuracy", "loss", "macro_f1"}
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("before", [False, True], ids=["now", "as they were written before"])
+def test_rejected_files_come_in_pages(call, settings, before):
+    stores = Stores.open(settings)
+    rejected = [
+        RejectedImage(name=f"{n:04}/{'x' * 970}.png", label="", verdict="link", detail="d" * 970)
+        for n in range(250)
+    ]
+    dataset = make(stores.datasets)
+    if before:
+        file = stores.datasets.directory(dataset) / "record.json"
+        old = json.loads(file.read_text()) | {"rejected": [r.model_dump() for r in rejected]}
+        for name in ("rejected_count", "verdicts", "label_count"):
+            del old[name]
+        file.write_text(json.dumps(old | {"labels": {"cat": 4, "dog": 5}}))
+    else:
+        save_rejected(stores.datasets.directory(dataset), rejected)
+        named = [schemas.RejectedImage(**image.model_dump()) for image in rejected]
+        stores.datasets.update(dataset, lambda record: record.reject(named, {"link": 250}))
+
+    answer = call("GET", f"/v1/datasets/{dataset}")
+    record = answer.json()
+    assert (record["rejected_count"], record["verdicts"]) == (250, {"link": 250})
+    assert record["label_count"] == len(record["labels"]) == (2 if before else 0)
+    assert [len(image["name"]) for image in record["rejected"]] == [199] * 20
+    assert record["rejected"][3]["name"].startswith("0003/xx")
+    assert record["rejected"][3]["name"].endswith("xx.png")
+    assert len(answer.content) < 20_000
+    names, after = [], 0
+    while after is not None:
+        page = call("GET", f"/v1/datasets/{dataset}/rejected?limit=100&after={after}").json()
+        names += [image["name"] for image in page["rejected"]]
+        after = page["after"]
+    assert names == [image.name for image in rejected]
+
+
+@pytest.mark.integration
+def test_a_damaged_list_of_rejected_files_is_told_in_words(call, settings):
+    stores = Stores.open(settings)
+    dataset = make(stores.datasets)
+    file = stores.datasets.directory(dataset) / "rejected.jsonl"
+    for damage in (lambda: file.write_text("{\n"), file.unlink, file.mkdir):
+        damage()
+        answer = call("GET", f"/v1/datasets/{dataset}/rejected")
+        if file.exists():
+            assert answer.status_code == 500
+            assert f"datasets/{dataset}/rejected.jsonl can't be read" in answer.json()["detail"]
+
+
+@pytest.mark.integration
+def test_what_is_asked_of_a_training_lies_beside_its_record(call, settings):
+    training = post(call).json()["id"]
+    stores = Stores.open(settings)
+    file = stores.trainings.directory(training) / "record.json"
+    with stores.trainings.lease(training):  # or it would end at once
+        written = file.read_bytes()
+        assert call("POST", f"/v1/trainings/{training}/cancel").json()["cancel_requested"] is True
+        assert file.read_bytes() == written
+        assert call("GET", f"/v1/trainings/{training}").json()["cancel_requested"] is True
+        assert call("GET", "/v1/trainings").json()[0]["cancel_requested"] is True
+
+
+def test_a_watch_reads_a_record_only_when_it_has_changed(trainings, reads):
+    record = new_record()
+    trainings.create(record)
+    watch = CancellationWatch(trainings, record.id)
+    for _ in range(5):
+        watch.look()
+    assert reads == [record.id]
+    trainings.ask(record.id, lambda current: setattr(current, "stop_after", 7))
+    reads.clear()
+    watch.look()
+    assert (watch.stop_after, reads) == (7, [])
+    trainings.update(record.id, lambda current: current.enter(State.FAILED))
+    with pytest.raises(TrainingCancelled):
+        watch.look()
+
+
+def test_a_watch_notices_a_wish_and_what_a_record_of_before_tells_of_one(trainings):
+    for wish in (trainings.ask, trainings.update):
+        record = new_record()
+        trainings.create(record)
+        (trainings.directory(record.id) / "asked.json").unlink()
+        watch = CancellationWatch(trainings, record.id)
+        watch.look()
+        wish(record.id, lambda current: setattr(current, "cancel_requested", True))
+        with pytest.raises(TrainingCancelled):
+            watch.look()
+
+
+@pytest.mark.parametrize("content", ["", "{", '{"stop_after": "x"}', "[" * 5000])
+def test_a_damaged_wish_can_be_made_again(trainings, content):
+    record = new_record()
+    trainings.create(record)
+    (trainings.directory(record.id) / "asked.json").write_text(content)
+    watch = CancellationWatch(trainings, record.id)
+    watch.look()
+    trainings.ask(record.id, lambda current: setattr(current, "cancel_requested", True))
+    with pytest.raises(TrainingCancelled):
+        watch.look()
+
+
+@pytest.mark.integration
+def test_copies_under_long_names_make_a_small_record(settings):
+    datasets = Stores.open(settings).datasets
+    dataset = new_dataset("copies.zip", path=False, submitted=True)
+    directory = datasets.create(dataset)
+    with zipfile.ZipFile(directory / UPLOAD_FILE, "w") as archive:
+        for label, colour in (("cat", "red"), ("dog", "blue")):
+            for number in range(300):
+                name = f"{label}/{number:03}{'x' * 240}/{'y' * 250}/{'z' * 250}/{'w' * 200}.png"
+                archive.writestr(name, picture(colour))
+    record = reading.read(datasets, settings, dataset.id)
+
+    assert (record.images, record.rejected_count) == (2, 598)
+    assert record.verdicts == {"duplicate": 598}
+    assert (directory / "record.json").stat().st_size < 20_000
+    page = list_rejected(directory, RejectedQuery(limit=1000))
+    assert (len(page.rejected), page.after) == (598, None)
+    assert len(page.rejected[0].name) > 940
+
+
+@pytest.mark.integration
+def test_what_a_training_finds_bad_itself_comes_first_however_often_it_is_noted(settings):
+    stores = Stores.open(settings)
+    images = [image(number) for number in range(4)]
+    named = [schemas.RejectedImage(name=f"{n}.txt", verdict="link") for n in range(50)]
+    dataset = make(stores.datasets)
+    save_images(stores.datasets.directory(dataset), images)
+    stores.datasets.update(dataset, lambda record: record.reject(named, {"link": 50}))
+    record = new_record()
+    record.dataset.id = dataset
+    shards = Shards(stores.trainings.create(record))
+    shards.plan([ShardImage(sha256=each.sha256, path="x") for each in images], "f32")
+    shards.finish(0, ShardResult(computed=3, seconds=1, rejected={images[2].sha256: "cut off"}))
+    for _ in range(2):
+        good = _extracted_images(SimpleNamespace(stores=stores), record)
+
+    found = stores.trainings.get(record.id).dataset
+    assert len(good) == found.images == 3
+    assert [bad.name for bad in found.rejected] == ["2.png", *(f"{n}.txt" for n in range(19))]
+    assert (found.rejected_count, found.verdicts) == (51, {"link": 50, "unreadable": 1})
+
+
+def image(number):
+    return ImageRecord(
+        name=f"{number}.png",
+        label="cat",
+        split=None,
+        sha256=f"{number:064x}",
+        width=1,
+        height=1,
+        format="PNG",
+        bytes=1,
+        verdict="used",
+        detail="",
+        file=f"images/{number}",
+    )

@@ -1,0 +1,59 @@
+"""What a training ends with when its work raises."""
+
+import logging
+from datetime import UTC, datetime
+
+import pytest
+
+from shared.errors import InvalidDataset
+from trainer_service.schemas import (
+    State,
+    TrainingDataset,
+    TrainingRecord,
+    TrainingRequest,
+    Transition,
+)
+from trainer_service.settings import TrainerSettings
+from trainer_service.store.outcome import recorded_outcome
+from trainer_service.store.stores import Stores
+
+ID = "20260101-000000-aaaaaa"
+
+
+@pytest.fixture
+def trainings(tmp_path):
+    store = Stores.open(
+        TrainerSettings(store=tmp_path, redis_url="redis://127.0.0.1:1/0")
+    ).trainings
+    record = TrainingRecord(
+        id=ID,
+        created_at=datetime.now(UTC),
+        model="m",
+        architecture="vgg16",
+        state=State.QUEUED,
+        dataset=TrainingDataset(id=ID),
+        transitions=[Transition(state=State.QUEUED, at=datetime.now(UTC))],
+        request=TrainingRequest(),
+    )
+    record.enter(State.BOTTLENECK)
+    store.create(record)
+    return store
+
+
+@pytest.mark.parametrize("error", [InvalidDataset("odd"), FileNotFoundError("shards/0.json")])
+def test_what_is_raised_becomes_the_reason(trainings, error):
+    with recorded_outcome(trainings, ID):
+        raise error
+    assert trainings.get(ID).state == State.FAILED
+    assert str(error) in trainings.get(ID).error.detail
+
+
+def test_what_fails_since_the_training_was_cancelled_is_no_failure(trainings, caplog):
+    """Whoever cancels it removes the files that a worker may be about to read."""
+    with recorded_outcome(trainings, ID):
+        trainings.update(ID, lambda record: record.enter(State.CANCELLED))
+        raise FileNotFoundError("shards/0.json")
+
+    assert trainings.get(ID).state == State.CANCELLED
+    assert trainings.get(ID).error is None
+    assert [line for line in caplog.records if line.levelno >= logging.WARNING] == []

@@ -1,0 +1,140 @@
+"""Live progress, in the store and as events."""
+
+import time
+from functools import partial
+
+import pytest
+
+from shared.identifiers import new_id
+from trainer_service.schemas import State
+from trainer_service.store.event_log import EventLog, connect
+from trainer_service.store.progress import Counts, EpochReport, ProgressBoard, Ticker
+
+ID = new_id()
+NOWHERE = "redis://127.0.0.1:1/0"
+
+
+@pytest.fixture
+def events(tmp_path):
+    """A log without a Redis: it must do as well."""
+    (tmp_path / ID).mkdir()
+    return EventLog(tmp_path, connect(NOWHERE))
+
+
+@pytest.fixture
+def board(events):
+    return ProgressBoard(events)
+
+
+def test_parts_add_up_and_repeating_one_changes_nothing(board):
+    board.start(ID, State.BOTTLENECK, 100)
+    board.advance(ID, 10, part="0")
+    board.advance(ID, 5, part="1")
+    board.advance(ID, 5, part="1")
+
+    progress = board.read(ID, State.BOTTLENECK)
+    assert (progress.phase, progress.done, progress.total) == ("bottleneck", 15, 100)
+
+
+def test_a_total_that_was_an_estimate_can_be_corrected(board):
+    board.start(ID, State.PREPARING, 1)
+    board.advance(ID, 40, total=50)
+    board.advance(ID, 45)
+
+    progress = board.read(ID, State.PREPARING)
+    assert (progress.done, progress.total) == (45, 50)
+
+
+def test_speed_counts_from_the_first_report_and_gives_the_time_left(board):
+    board.start(ID, State.BOTTLENECK, 100)
+    board.advance(ID, 20)
+    assert board.read(ID, State.BOTTLENECK).per_second is None
+    time.sleep(0.2)
+    board.advance(ID, 40)
+
+    progress = board.read(ID, State.BOTTLENECK)
+    assert 20 < progress.per_second <= 100
+    assert progress.eta_seconds == pytest.approx(60 / progress.per_second, abs=0.1)
+
+
+def test_a_new_phase_forgets_the_one_before(board):
+    board.start(ID, State.BOTTLENECK, 100)
+    board.advance(ID, 100)
+    board.start(ID, State.HEAD, 50)
+
+    assert board.read(ID, State.BOTTLENECK) is None
+    assert board.read(ID, State.HEAD).done == 0
+
+
+def test_a_ticker_skips_reports_but_never_the_last(board):
+    board.start(ID, State.HEAD, 50)
+    ticker = Ticker(board, ID)
+    ticker(1)
+    ticker(2)
+    assert board.read(ID, State.HEAD).done == 1
+    ticker(50, last=True)
+    assert board.read(ID, State.HEAD).done == 50
+
+
+def test_progress_that_no_phase_was_opened_for_is_none(board, events):
+    board.advance(ID, 1)
+
+    assert board.read(ID, State.HEAD) is None
+    assert events.read(ID) == []
+
+
+def test_events_of_progress_are_few_and_the_last_one_is_among_them(board, events):
+    board.start(ID, State.BOTTLENECK, 300)
+    for done in range(1, 301):
+        board.advance(ID, done)
+
+    told = [event.done for event in events.read(ID)]
+    assert told[0] == 0
+    assert told[-1] == 300
+    assert len(told) < 20
+
+
+def test_a_phase_that_takes_long_tells_at_longer_intervals():
+    counts = Counts(phase=State.BOTTLENECK, total=1000, started_at=0)
+    intervals = []
+    for start in (0, 300, 100_000):
+        counts.told_at = start
+        waited = next(tenth for tenth in range(100) if counts.due(start + tenth / 10))
+        intervals.append(waited / 10)
+    assert intervals == [0.5, 1.6, 5.0]
+
+
+def test_a_clock_that_was_set_back_neither_silences_nor_hides_progress(board, events, monkeypatch):
+    board.start(ID, State.BOTTLENECK, 100)
+    board.advance(ID, 20)
+    an_hour_ago = time.time() - 3600
+    for waited, done in ((0, 40), (2, 60)):
+        monkeypatch.setattr(time, "time", partial(float, an_hour_ago + waited))
+        board.advance(ID, done)
+
+    assert [event.done for event in events.read(ID)][-2:] == [40, 60]
+    progress = board.read(ID, State.BOTTLENECK)
+    assert (progress.per_second, progress.eta_seconds) == (10, 4)
+
+
+def test_progress_that_can_not_be_read_is_none(board, events):
+    board.start(ID, State.HEAD, 50)
+    file = events.directory(ID) / "progress.json"
+    file.write_text("[" * 5000)
+    assert board.read(ID, State.HEAD) is None
+    file.unlink()
+    file.mkdir()
+    assert board.read(ID, State.HEAD) is None
+    board.advance(ID, 1)
+
+
+def test_every_epoch_is_told_once_and_what_is_no_number_as_null(events):
+    report = EpochReport(events, ID, epochs=40)
+    for epoch in range(1, 41):
+        logs = dict.fromkeys(("loss", "accuracy", "val_loss", "val_accuracy"), epoch / 40)
+        report(epoch, {**logs, "learning_rate": 0.001, "val_loss": float("nan")})
+    report.flush()
+
+    told = events.read(ID)
+    assert [event.epoch for event in told] == list(range(1, 41))
+    assert (told[3].accuracy, told[3].val_loss, told[3].epochs) == (0.1, None, 40)

@@ -1,0 +1,128 @@
+"""Request bodies that are JSON, or a multipart form with images and the same fields."""
+
+import json
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import ExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from fastapi import Request
+from fastapi.concurrency import run_in_threadpool
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ValidationError
+from starlette.requests import ClientDisconnect
+
+from shared.errors import InvalidRequest, TooLarge, UnsupportedMedia
+from shared.work_in_progress import working_directory
+from trainer_service.api.uploads import FolderField, receive_upload
+from trainer_service.settings import TrainerSettings
+from trainer_service.store.stores import UPLOADS
+
+ARCHIVE_FIELD = "archive"
+FOLDER_FIELD = "files"
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """The fields of a request, and the archive that came with them; a folder comes as one too."""
+
+    fields: dict[str, Any]
+    archive: Path | None = None
+    archive_name: str = ""
+
+
+@asynccontextmanager
+async def read_body(request: Request, settings: TrainerSettings) -> AsyncIterator[Body]:
+    """Yield the body; an archive lies in the store until the context ends, unless moved away.
+
+    Raises:
+        InvalidRequest: the body is malformed or has files under other names than `archive` and
+            `files`.
+        TooLarge: it exceeds HEADSTART_MAX_UPLOAD_BYTES, or HEADSTART_MAX_JSON_BYTES.
+        UnsupportedMedia: it is neither JSON nor multipart.
+    """
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind == "application/json":
+        yield Body(_json_object(await _bounded(request, settings.max_json_bytes)))
+    elif kind == "multipart/form-data":
+        work = working_directory(settings.store / UPLOADS / secrets.token_hex(8))
+        stack = ExitStack()  # entered and left in threads: the store may be slow
+        directory = await run_in_threadpool(stack.enter_context, work)
+        try:
+            yield await _multipart(request, settings, directory)
+        finally:
+            await run_in_threadpool(stack.close)
+    else:
+        raise UnsupportedMedia(
+            "Content-Type: expected application/json, or multipart/form-data with the file field "
+            f"{ARCHIVE_FIELD!r} or {FOLDER_FIELD!r}. Received: {kind or 'none'}"
+        )
+
+
+def parse(kind: type[Model], fields: dict[str, Any]) -> Model:
+    """Validate fields, answering like FastAPI does for a body of its own."""
+    try:
+        return kind.model_validate(fields)
+    except ValidationError as error:
+        raise RequestValidationError(error.errors()) from None
+
+
+async def _multipart(request: Request, settings: TrainerSettings, directory: Path) -> Body:
+    folder = FolderField(FOLDER_FIELD, settings.max_upload_files)
+    upload = await receive_upload(request, directory, settings.max_upload_bytes, folder)
+    others = sorted({file.field for file in upload.files} - {ARCHIVE_FIELD, FOLDER_FIELD})
+    if others:
+        raise InvalidRequest(
+            f"expected an archive in the field {ARCHIVE_FIELD!r}, or a folder's files in "
+            f"{FOLDER_FIELD!r}. Received: {', '.join(others)}"
+        )
+    if len(upload.files) > 1:
+        raise InvalidRequest(
+            f"expected one {ARCHIVE_FIELD!r}, or the {FOLDER_FIELD!r} of a folder. Received: "
+            f"{len(upload.files)} of them"
+        )
+    if ARCHIVE_FIELD in upload.fields:
+        raise InvalidRequest(
+            f"{ARCHIVE_FIELD}: expected a file; with curl that is -F {ARCHIVE_FIELD}=@FILE. "
+            f"Received: the text {upload.fields[ARCHIVE_FIELD][:100]!r}"
+        )
+    fields = {name: _form_value(value) for name, value in upload.fields.items()}
+    if not upload.files:
+        return Body(fields)
+    return Body(fields, upload.files[0].path, upload.files[0].name)
+
+
+def _form_value(text: str) -> Any:
+    """Form fields are text; objects come as JSON in it, numbers are pydantic's to read."""
+    if not text.startswith("{"):
+        return text
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+
+
+async def _bounded(request: Request, limit: int) -> bytes:
+    body = bytearray()
+    try:
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > limit:
+                raise TooLarge(f"HEADSTART_MAX_JSON_BYTES allows a body of {limit} bytes.")
+    except ClientDisconnect:
+        raise InvalidRequest("The connection was closed before the body had ended.") from None
+    return bytes(body)
+
+
+def _json_object(body: bytes) -> dict[str, Any]:
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise InvalidRequest(f"The body is not JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise InvalidRequest(f"expected a JSON object. Received: {type(value).__name__}")
+    return value

@@ -1,0 +1,1 @@
+"""Pre-trained networks: their catalogue, weights, engines, and the features they compute."""

@@ -1,0 +1,287 @@
+"""Backbones: pre-trained networks from pixels to bottleneck features."""
+
+import hashlib
+import json
+import secrets
+import shutil
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import lru_cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from shared.engines import (
+    Engine,
+    EngineName,
+    OpenVINOEngine,
+    Precision,
+    TensorFlowEngine,
+    can_use_gpu,
+    cpu_precision,
+    select_engine,
+)
+from shared.engines.openvino_runtime import load_openvino
+from shared.engines.tensorflow_engine import load_tensorflow
+from shared.errors import WeightsUnavailable
+from shared.files import full_disk_named, is_of_the_machine, sha256_file, sync_tree
+from shared.logs import get_logger
+from shared.model_store import STAGING
+from shared.settings import EngineChoice, PrecisionChoice
+from shared.work_in_progress import working_directory
+from trainer_service.backbones.architectures import (
+    PREPROCESSING_VERSION,
+    Architecture,
+    Preprocessing,
+)
+from trainer_service.backbones.tracing import trace
+from trainer_service.backbones.weights import Weights
+
+_POLICY_LOCK = threading.Lock()
+_CAFFE_MEAN_RGB = (123.68, 116.779, 103.939)
+_IR_FILE = "model.xml"
+#: The SHA-256 of each file of a converted backbone, written with them.
+_HASHES_FILE = "sha256.json"
+
+_hashes = TypeAdapter(dict[str, str])
+
+log = get_logger(__name__)
+
+
+def build_backbone(
+    architecture: Architecture, weights: Weights | None, *, dtype_policy: str = "float32"
+) -> Any:
+    """Build a backbone with its normalisation inside.
+
+    Args:
+        architecture: a row of the catalogue.
+        weights: its pre-trained weights; None leaves them random.
+        dtype_policy: Keras' word for what it computes in; variables are float32 either way.
+
+    Returns:
+        A `keras.Model`: uint8 RGB of shape (n, height, width, 3) to features of shape
+        (n, feature_size), globally averaged, in the policy's compute dtype.
+
+    Raises:
+        WeightsUnavailable: the weights file is damaged or of another architecture.
+    """
+    load_tensorflow()
+    import keras
+
+    size = architecture.input_size
+    with _policy(dtype_policy):
+        network = _build_network(architecture)
+        if weights is not None:
+            _load(network, architecture, weights)
+        pixels = keras.Input((size, size, 3), dtype="uint8", name="pixels")
+        features = network(_normalise(pixels, architecture.preprocessing))
+        return keras.Model(pixels, features, name=architecture.id)
+
+
+@lru_cache(maxsize=2)
+def cached_backbone(architecture: Architecture, weights: Weights) -> Any:
+    """Return the float32 backbone, built once in this process; it must not be trained."""
+    return build_backbone(architecture, weights)
+
+
+@lru_cache(maxsize=2)
+def bottleneck_engine(  # noqa: PLR0913, PLR0917 - together they are the key of the cache
+    architecture: Architecture,
+    weights: Weights,
+    choice: EngineChoice,
+    precision: Precision,
+    cache_directory: Path,
+    threads: int = 0,
+) -> Engine:
+    """Return the engine that computes bottleneck features, made once in this process.
+
+    Args:
+        architecture: a row of the catalogue.
+        weights: its pre-trained weights.
+        choice: the setting `engine`.
+        precision: what to compute in; float32 where this machine is not fast at it.
+        cache_directory: where converted backbones are kept between processes.
+        threads: CPU threads; 0 means all cores.
+    """
+    if select_engine(choice) == "openvino":
+        model = backbone_ir(architecture, weights, cache_directory, threads)
+        native: Precision = precision if precision == cpu_precision() else "f32"
+        return OpenVINOEngine(model, precision=native, threads=threads, hint="throughput")
+    load_tensorflow(threads)
+    if precision == "mixed" and can_use_gpu():
+        half = build_backbone(architecture, weights, dtype_policy="mixed_float16")
+        return TensorFlowEngine.from_keras(half, precision="mixed")
+    return TensorFlowEngine.from_keras(cached_backbone(architecture, weights))
+
+
+def bottleneck_precision(engine: EngineName, choice: PrecisionChoice = "auto") -> Precision:
+    """Return what this machine computes bottleneck features in, if it has the choice."""
+    if choice == "f32":
+        return "f32"
+    if engine == "openvino":
+        return cpu_precision()
+    return "mixed" if can_use_gpu() else "f32"
+
+
+def backbone_ir(
+    architecture: Architecture, weights: Weights, cache_directory: Path, threads: int = 0
+) -> Path:
+    """Return the backbone as an OpenVINO model, from the cache where it has been converted.
+
+    Only a conversion imports TensorFlow. The model takes uint8 pixels of shape (n, height, width,
+    3) and gives float32 features; its own weights are float32. One whose files are not as they were
+    written is removed and converted again.
+    """
+    target = cache_directory / f"{architecture.id}-{_ir_digest(architecture, weights)}"
+    if not _is_sound(target):
+        _remove_damaged(target)
+        with working_directory(cache_directory / f"{STAGING}{secrets.token_hex(6)}") as staging:
+            load_tensorflow(threads)
+            model = convert(cached_backbone(architecture, weights))
+            save_ir(model, staging / _IR_FILE)
+            (staging / _HASHES_FILE).write_bytes(_hashes.dump_json(_hash_files(staging)))
+            sync_tree(staging)
+            _move(staging, target)
+    return target / _IR_FILE
+
+
+def convert(model: Any) -> Any:
+    """Convert a `keras.Model` of one input to an `openvino.Model` of dynamic batch size."""
+    return load_openvino().convert_model(trace(model))
+
+
+def save_ir(model: Any, path: Path) -> None:
+    """Write an `openvino.Model` as `path` (XML) and its weights beside it, in float32."""
+    # OpenVINO removes what did not fit before it raises.
+    with full_disk_named(path.parent, _bytes_of_weights(model)):
+        load_openvino().save_model(model, path, compress_to_fp16=False)
+
+
+def _bytes_of_weights(model: Any) -> int:
+    constants = (node for node in model.get_ops() if node.get_type_name() == "Constant")
+    return sum(constant.get_byte_size() for constant in constants)
+
+
+def feature_space(architecture: Architecture, weights: Weights, precision: Precision) -> str:
+    """Return the key under which features may be shared: equal keys mean comparable features.
+
+    Args:
+        architecture: a row of the catalogue.
+        weights: its pre-trained weights.
+        precision: what they are computed in.
+    """
+    return (
+        architecture.id
+        + "-"
+        + _digest(
+            architecture=architecture.id,
+            weights=weights.sha256,
+            preprocessing=PREPROCESSING_VERSION,
+            precision=precision,
+        )
+    )
+
+
+def _ir_digest(architecture: Architecture, weights: Weights) -> str:
+    return _digest(
+        architecture=architecture.id,
+        weights=weights.sha256,
+        preprocessing=PREPROCESSING_VERSION,
+        keras=version("keras"),
+        openvino=version("openvino"),
+    )
+
+
+def _digest(**parts: object) -> str:
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _is_sound(target: Path) -> bool:
+    """Tell whether a converted backbone is there, and its files are as they were written."""
+    try:
+        written = _hashes.validate_json((target / _HASHES_FILE).read_bytes())
+        return _IR_FILE in written and written == _hash_files(target)
+    except (OSError, ValidationError):
+        return False
+
+
+def _hash_files(directory: Path) -> dict[str, str]:
+    files = (directory / _IR_FILE, (directory / _IR_FILE).with_suffix(".bin"))
+    return {file.name: sha256_file(file) for file in files}
+
+
+def _remove_damaged(target: Path) -> None:
+    removed = target.with_name(f"{STAGING}{secrets.token_hex(6)}")
+    with suppress(FileNotFoundError):
+        target.rename(removed)
+        log.warning("a damaged backbone is converted again", path=str(target))
+        shutil.rmtree(removed, ignore_errors=True)
+
+
+def _move(staging: Path, target: Path) -> None:
+    try:
+        staging.rename(target)
+    except OSError:
+        # Another worker converted the same backbone meanwhile: its result is as good.
+        if not _is_sound(target):
+            raise
+
+
+@contextmanager
+def _policy(name: str) -> Iterator[None]:
+    """Build layers under a dtype policy; Keras knows only one for the whole process."""
+    import keras
+
+    with _POLICY_LOCK:
+        before = keras.config.dtype_policy()
+        keras.config.set_dtype_policy(name)
+        try:
+            yield
+        finally:
+            keras.config.set_dtype_policy(before)
+
+
+def _build_network(architecture: Architecture) -> Any:
+    import keras
+
+    from trainer_service.backbones.efficientnet_lite0 import build_efficientnet_lite0
+
+    if architecture.builder is None:
+        return build_efficientnet_lite0()
+    size = architecture.input_size
+    builder = getattr(keras.applications, architecture.builder)
+    return builder(weights=None, include_top=False, pooling="avg", input_shape=(size, size, 3))
+
+
+def _load(network: Any, architecture: Architecture, weights: Weights) -> None:
+    from trainer_service.backbones.efficientnet_lite0 import load_pth
+
+    try:
+        if weights.path.suffix == ".pth":
+            load_pth(network, weights.path)
+        else:
+            network.load_weights(weights.path)
+    except Exception as error:  # Keras and h5py raise whatever they stumble over.
+        if is_of_the_machine(error):
+            raise
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
+        raise WeightsUnavailable(
+            f"The weights file {weights.path} is damaged or not of {architecture.id}: {reason}"
+        ) from error
+
+
+def _normalise(pixels: Any, preprocessing: Preprocessing) -> Any:
+    from keras import layers, ops
+
+    if preprocessing == "unit_range":
+        return layers.Rescaling(1 / 127.5, offset=-1, name="normalise")(pixels)
+    if preprocessing == "efficientnet_lite":
+        return layers.Rescaling(1 / 128, offset=-127 / 128, name="normalise")(pixels)
+    if preprocessing == "caffe":
+        centre = layers.Normalization(mean=_CAFFE_MEAN_RGB, variance=(1, 1, 1), name="normalise")
+        return ops.flip(centre(pixels), axis=-1)
+    # The network normalises by itself; this only makes the pixels float.
+    return layers.Rescaling(1.0, name="normalise")(pixels)

@@ -1,0 +1,226 @@
+"""Bottleneck features on disk, computed once per image.
+
+    features/<space>/<shard>.npy      float32 (n, feature_size)
+    features/<space>/<shard>.json     an `_Index`, written last
+
+A space is one backbone with its weights, preprocessing and precision (`feature_space`); within it
+an image is known by the SHA-256 of its bytes, so any dataset that holds the image shares its row.
+It is a cache: what in it is damaged is missing, is removed, and is computed again.
+"""
+
+import hashlib
+import os
+import shutil
+import stat
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from io import BytesIO
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, Field, ValidationError
+
+from shared.errors import HeadstartError, first_fault
+from shared.files import atomic_write, atomic_writer, is_fault_of_the_file, sha256_file
+from shared.logs import get_logger
+from trainer_service.store.small_files import read_small
+
+Features = npt.NDArray[np.float32]
+
+#: A shard has 256 images at most, each with a hash.
+MOST_INDEX_BYTES = 2**24
+
+log = get_logger(__name__)
+
+
+class FeaturesGone(HeadstartError):
+    title = "Features gone"
+
+    def __init__(self, images: int) -> None:
+        super().__init__(
+            f"The features of {images} images were removed while the training ran. Submitted "
+            "again, it computes them anew."
+        )
+
+
+class Row(NamedTuple):
+    """Where an image's features lie, and the seconds that computing them took."""
+
+    shard: str
+    position: int
+    seconds: float
+
+
+class _Index(BaseModel):
+    """Which images a shard holds, in its order, how long that took, and the hash of its file.
+
+    Those that were written before there were hashes have none.
+    """
+
+    images: list[str]
+    seconds: float = Field(ge=0, allow_inf_nan=False)
+    sha256: str | None = None
+
+
+class FeatureStore:
+    """The features of one space."""
+
+    def __init__(self, store: Path, space: str) -> None:
+        self._directory = store / "features" / space
+
+    def locate(self, images: Iterable[str] | None = None) -> dict[str, Row]:
+        """Return where the features of known images lie, by the image's SHA-256.
+
+        Args:
+            images: those that are looked for, whose files are read to see that they are sound;
+                None takes all for sound.
+        """
+        wanted = None if images is None else set(images)
+        rows: dict[str, Row] = {}
+        for shard, index in self._indices():
+            if wanted is not None and not self._is_sound(shard, index, wanted):
+                continue
+            seconds = index.seconds / max(1, len(index.images))
+            for position, sha256 in enumerate(index.images):
+                rows[sha256] = Row(shard, position, seconds)
+        return rows
+
+    def _indices(self) -> Iterator[tuple[str, _Index]]:
+        for file in self._directory.glob("*.json"):
+            index = self._index(file.stem)
+            if index is not None:
+                yield file.stem, index
+
+    def _index(self, shard: str) -> _Index | None:
+        file = self._directory / f"{shard}.json"
+        try:
+            return _Index.model_validate_json(read_small(file, MOST_INDEX_BYTES))
+        except FileNotFoundError:
+            pass  # removed meanwhile
+        except OSError as error:
+            self._discard(shard, error)
+        except ValidationError as error:
+            self._discard(shard, ValueError(first_fault(error)))
+        return None
+
+    def _is_sound(self, shard: str, index: _Index, wanted: set[str]) -> bool:
+        """Tell whether a shard holds what is wanted, and what was written."""
+        if wanted.isdisjoint(index.images):
+            return False
+        try:
+            self._load(shard, len(index.images))
+            if index.sha256 not in {None, sha256_file(self._file(shard))}:
+                self._discard(shard, ValueError("its file is not what was written"))
+                return False
+        except (OSError, ValueError) as error:
+            self._discard(shard, error)
+            return False
+        return True
+
+    def _load(self, shard: str, rows: int) -> Features:
+        """Return the features of a shard, which are read from the file when they are used.
+
+        Args:
+            shard: which.
+            rows: how many images it has to have, at least.
+
+        Raises:
+            ValueError: the file is damaged.
+        """
+        if not stat.S_ISREG(self._file(shard).stat().st_mode):
+            raise ValueError("its file is no plain file")  # and a pipe would be waited for
+        try:
+            stored = np.lib.format.open_memmap(self._file(shard), mode="r")
+        except (OSError, MemoryError):
+            raise
+        except Exception as error:  # NumPy raises whatever it stumbles over
+            raise ValueError(f"its file can't be read: {error}") from error
+        if stored.ndim != 2 or len(stored) < rows or stored.dtype != np.float32:  # noqa: PLR2004
+            shape = f"{stored.dtype} {stored.shape}"
+            raise ValueError(f"expected float32 of at least {rows} rows. Received: {shape}")
+        return stored
+
+    def _discard(self, shard: str, error: Exception) -> None:
+        """Remove a damaged shard; what only can't be read now is left where it is."""
+        log.warning("damaged features count as missing", shard=shard, reason=str(error))
+        if isinstance(error, OSError) and not is_fault_of_the_file(error):
+            return
+        for file in (self._directory / f"{shard}.json", self._file(shard)):
+            with suppress(OSError):
+                if file.is_dir() and not file.is_symlink():
+                    shutil.rmtree(file)
+                else:
+                    file.unlink()
+
+    def _file(self, shard: str) -> Path:
+        return self._directory / f"{shard}.npy"
+
+    def use(self, shards: Iterable[str]) -> None:
+        """Note that shards are used: what is used least is removed first."""
+        for shard in shards:
+            with suppress(FileNotFoundError):
+                os.utime(self._directory / f"{shard}.json")
+
+    def holds(self, images: Sequence[str]) -> bool:
+        """Tell whether these images are stored soundly as one shard, and note that it is used."""
+        shard = _name(images)
+        self.use([shard])
+        index = self._index(shard)
+        return index is not None and self._is_sound(shard, index, set(images))
+
+    def write(self, images: Sequence[str], features: Features, seconds: float) -> None:
+        """Store one shard; writing the same images again replaces it.
+
+        Args:
+            images: SHA-256 of each image.
+            features: float32 (len(images), feature_size).
+            seconds: how long computing them took.
+        """
+        self._directory.mkdir(parents=True, exist_ok=True)
+        shard = _name(images)
+        header = BytesIO()
+        np.lib.format.write_array_header_1_0(
+            header, np.lib.format.header_data_from_array_1_0(features)
+        )
+        digest = hashlib.sha256(header.getvalue())
+        data = np.ascontiguousarray(features).data
+        digest.update(data)
+        with atomic_writer(self._file(shard)) as file:
+            # Like np.save, which on a full disk says neither that it is full nor which file it was.
+            file.write(header.getvalue())
+            file.write(data)
+        index = _Index(images=list(images), seconds=seconds, sha256=digest.hexdigest())
+        atomic_write(self._directory / f"{shard}.json", index.model_dump_json().encode())
+
+    def read(self, images: Sequence[str]) -> Features:
+        """Return the features of the images, in their order: float32 (n, feature_size).
+
+        Raises:
+            FeaturesGone: an image has no features here.
+        """
+        rows = self.locate()
+        if gone := sum(sha256 not in rows for sha256 in images):
+            raise FeaturesGone(gone)
+        places: dict[str, list[tuple[int, int]]] = {}
+        for position, sha256 in enumerate(images):
+            row = rows[sha256]
+            places.setdefault(row.shard, []).append((position, row.position))
+        features: Features | None = None
+        for shard, pairs in places.items():
+            positions, indices = np.array(pairs).T
+            try:
+                stored = self._load(shard, indices.max() + 1)
+                if features is None:
+                    features = np.empty((len(images), stored.shape[1]), np.float32)
+                features[positions] = stored[indices]
+            except (FileNotFoundError, ValueError) as error:
+                self._discard(shard, error)
+                raise FeaturesGone(len(pairs)) from None
+        return np.empty((0, 0), np.float32) if features is None else features
+
+
+def _name(images: Sequence[str]) -> str:
+    """Return the name of the shard that holds the features of these images."""
+    return hashlib.sha256("".join(images).encode()).hexdigest()[:32]

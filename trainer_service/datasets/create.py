@@ -1,0 +1,141 @@
+"""Datasets: where they come from. The trainer API imports this; it never decodes an image."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import BinaryIO
+
+from shared.errors import InvalidRequest, Unavailable
+from shared.files import is_fault_of_the_file, open_below
+from shared.identifiers import new_id
+from trainer_service.datasets.records import ImageRecord
+from trainer_service.schemas import DatasetRecord, DatasetState
+from trainer_service.settings import TrainerSettings
+from trainer_service.store.record_store import RecordStore
+
+UPLOAD_FILE = "upload"
+
+
+def new_dataset(
+    source: str, *, path: bool, submitted: bool, dataset_id: str | None = None
+) -> DatasetRecord:
+    return DatasetRecord(
+        id=dataset_id or new_id(),
+        state=DatasetState.QUEUED,
+        source=source,
+        path=path,
+        submitted=submitted,
+        created_at=datetime.now(UTC),
+    )
+
+
+def create_from_upload(
+    datasets: RecordStore[DatasetRecord],
+    upload: Path,
+    name: str,
+    *,
+    submitted: bool = False,
+    dataset_id: str | None = None,
+) -> DatasetRecord:
+    """Make a dataset of an uploaded archive; `upload` is moved into it.
+
+    Args:
+        datasets: where the record will lie.
+        upload: the archive.
+        name: what the user calls it.
+        submitted: whether it is to be read by itself, not only when a training needs it.
+        dataset_id: its id, if that is not to be a new one.
+    """
+    source = Path(name).name or "archive"
+    record = new_dataset(source, path=False, submitted=submitted, dataset_id=dataset_id)
+    directory = datasets.directory(record.id)
+    directory.mkdir(parents=True, exist_ok=True)
+    try:
+        upload.rename(directory / UPLOAD_FILE)
+        datasets.create(record)
+    except OSError:
+        datasets.delete(record.id)
+        raise
+    return record
+
+
+def create_from_path(
+    datasets: RecordStore[DatasetRecord],
+    settings: TrainerSettings,
+    path: str,
+    *,
+    submitted: bool = False,
+    dataset_id: str | None = None,
+) -> DatasetRecord:
+    """Make a dataset of a folder or archive below the datasets directory.
+
+    Raises:
+        InvalidRequest: there is no such directory, or the path leads out of it or nowhere.
+    """
+    locate(settings, path)
+    record = new_dataset(path, path=True, submitted=submitted, dataset_id=dataset_id)
+    datasets.create(record)
+    return record
+
+
+def locate(settings: TrainerSettings, path: str) -> Path:
+    """Return where a path below the datasets directory lies.
+
+    Raises:
+        InvalidRequest: there is no such directory, or the path leads out of it or nowhere.
+        Unavailable: the system can't tell now.
+    """
+    root = root_of(settings, path)
+    try:
+        found = (root / path).resolve()
+        exists = found.exists()
+    except ValueError:
+        raise InvalidRequest(f"dataset.path: not a usable path. Received: {path!r}") from None
+    except OSError as error:
+        if is_fault_of_the_file(error):
+            raise InvalidRequest(f"dataset.path: {error.strerror}. Received: {path!r}") from None
+        raise Unavailable(f"{path!r} can't be looked at now: {error.strerror}.") from error
+    if not found.is_relative_to(root):
+        raise InvalidRequest(
+            f"dataset.path: expected a path below the datasets directory. Received: {path!r}"
+        )
+    if not exists:
+        raise InvalidRequest(
+            f"dataset.path: nothing lies there below the datasets directory. Received: {path!r}"
+        )
+    return found
+
+
+def root_of(settings: TrainerSettings, path: str) -> Path:
+    """Return the datasets directory, below which `path` is.
+
+    Raises:
+        InvalidRequest: there is none.
+    """
+    if settings.datasets is None:
+        raise InvalidRequest(
+            "dataset.path: this trainer has no datasets directory: set HEADSTART_DATASETS, or "
+            f"upload an archive instead. Received: {path!r}"
+        )
+    return settings.datasets.resolve()
+
+
+def open_image(
+    settings: TrainerSettings, directory: Path, dataset: DatasetRecord, image: ImageRecord
+) -> BinaryIO:
+    """Open the file of a used image, without following a link out of the dataset.
+
+    Args:
+        settings: where the datasets directory is.
+        directory: of the dataset, in the store.
+        dataset: which.
+        image: one of its used images.
+
+    Raises:
+        InvalidRequest: the folder of the dataset is gone.
+        OSError: the file can't be opened; `is_fault_of_the_file` tells whether that is its fault.
+    """
+    if not dataset.in_place:
+        return open_below(directory, image.file)
+    root = root_of(settings, dataset.source)
+    folder = locate(settings, dataset.source).relative_to(root)
+    return open_below(root, (folder / image.file).as_posix())

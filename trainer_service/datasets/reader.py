@@ -1,0 +1,471 @@
+"""Reads an archive or a folder into a dataset.
+
+One pass over the source: each image is read once, and hashed, checked and stored by a pool of
+threads that is never more than a few images behind. What is kept in memory is a small note per
+image; the labels are found, and duplicates settled, when all names and hashes are known.
+"""
+
+import errno
+import hashlib
+import os
+import shutil
+import threading
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple, cast
+
+from shared.errors import InvalidDataset, InvalidImage, TooLarge
+from shared.files import sync_directory
+from shared.images import ImageLimits, check, sniff, too_many_bytes
+from shared.lease import LeaseLost
+from trainer_service.datasets.labels import (
+    UNDERSTOOD,
+    Labelled,
+    Labelling,
+    find_labels,
+    folders_above,
+)
+from trainer_service.datasets.patience import Patience, Stopped
+from trainer_service.datasets.records import (
+    RECORDS_FILE,
+    DatasetLimits,
+    DatasetSummary,
+    ImageRecord,
+    RejectedImage,
+    Verdict,
+    save_images,
+)
+from trainer_service.datasets.sources import (
+    Damaged,
+    Entry,
+    Source,
+    changed,
+    clean_name,
+    is_hidden,
+    iterate,
+    shown,
+)
+from trainer_service.datasets.tables import Row, labels_images
+from trainer_service.datasets.thumbnail_store import THUMBNAILS_FILE, ThumbnailWriter, fits
+from trainer_service.datasets.thumbnails import Thumbnail, thumbnail
+from trainer_service.datasets.verdicts import Note, settle
+
+Progress = Callable[[int, int], None]
+
+# Those that can't be read are named so that they are reported, not silently left out.
+IMAGE_SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".dib", ".tif", ".tiff"}
+    | {".heic", ".heif", ".avif", ".jp2", ".jxl"}
+)
+_TABLE_SUFFIXES = frozenset({".csv", ".tsv"})
+_HEAD = 32
+_MAX_TABLE_BYTES = 64 << 20
+_LOOK_AHEAD_BYTES = 64 << 20
+_TABLE_HEAD = 1 << 16
+_MOST_VANISHED = 3
+_SHARE_VANISHED = 0.01
+_SYNC_THREADS = 16
+_SHOWN = 3
+_NAMED_MISSING = 100
+
+
+def read_dataset(  # noqa: PLR0913 - four have a default
+    source: Path,
+    directory: Path,
+    limits: DatasetLimits,
+    progress: Progress,
+    *,
+    threads: int = 0,
+    name: str = "",
+    root: Path | None = None,
+    patience: Patience | None = None,
+) -> DatasetSummary:
+    """Read all images of a source, settle which are used, and write `<directory>/images.jsonl`.
+
+    The used images of an archive are stored below `<directory>/images`; those of a folder are
+    left where they are. Thumbnails of large ones are kept in `<directory>/thumbnails`.
+
+    Args:
+        source: a zip, tar or tar.gz archive, told by its content, or a folder.
+        directory: where the dataset is to be; made if it is not there.
+        limits: the largest dataset and the largest image that are read.
+        progress: called with the files done and, for tar an estimate, of how many; if it raises,
+            what was written is removed.
+        threads: how many check images; 0 means one for each core.
+        name: what errors call the source; by default its file's name.
+        root: what the source lies below; no link is followed from there to it. By default the
+            folder that it lies in.
+        patience: tells from another thread that the reading is to end.
+
+    Raises:
+        InvalidDataset: the source is broken, or has no images, or fewer than two labels.
+        TooLarge: the source is beyond the limits.
+        OSError: it could not be read now; that says nothing of the source.
+    """
+    patience = patience or Patience()
+    directory.mkdir(parents=True, exist_ok=True)
+    if root is None:
+        source = source.resolve()
+        root = source.parent
+    with _afresh(directory, patience):
+        with patience.over(name or source.name):
+            found_source = Source.find(source, name or source.name, root)
+        scan = _Scan(found_source, directory, limits, patience)
+        found = scan.run(progress, threads or os.cpu_count() or 1)
+        labelling = _label(found, limits.max_files)
+        records = settle(found.notes, labelling.images)
+        _check_usable(records, found_source.name)
+        patience.check()
+        if not found_source.is_folder:
+            _remove_unused(directory, found.notes, records)
+            _sync(directory / "images")
+        save_images(directory, records)
+        return _summarise(records, labelling, found, in_place=found_source.is_folder)
+
+
+def _label(found: "_Found", most_lines: int) -> Labelling:
+    """Label the images, whatever the names of those that are refused anyway look like."""
+    notes, tables = found.notes, found.tables
+    names = [note.name for note in notes]
+    _refuse_large_tables(names, found.large_tables)
+    usable = [index for index, note in enumerate(notes) if note.verdict == "used"]
+    if len(usable) in {0, len(notes)}:
+        return find_labels(names, tables, most_lines)
+    labelling = find_labels([names[index] for index in usable], tables, most_lines)
+    with suppress(InvalidDataset):
+        of_all = find_labels(names, tables, most_lines)
+        if [of_all.images[index] for index in usable] == labelling.images:
+            return of_all
+    images = [Labelled("", None)] * len(notes)
+    for index, labelled in zip(usable, labelling.images, strict=True):
+        images[index] = labelled
+    return labelling._replace(images=images)
+
+
+def _refuse_large_tables(names: list[str], tables: list[str]) -> None:
+    above = folders_above(names) if tables else set()
+    for table in tables:
+        if PurePosixPath(table).parent in above:
+            raise TooLarge(
+                f"{table} labels the images, and is too large for that: the tables of a dataset "
+                f"may have {_MAX_TABLE_BYTES} bytes in all. Leave out what labels no images"
+            )
+
+
+@contextmanager
+def _afresh(directory: Path, patience: Patience) -> Iterator[None]:
+    """Begin without what a killed worker left, and leave nothing behind on failure."""
+    _clear(directory)
+    try:
+        yield
+    except LeaseLost:
+        raise  # what lies there is by now another's
+    except BaseException:
+        with suppress(Stopped):
+            patience.check()  # raises if it is another's
+        _clear(directory)
+        raise
+
+
+def _clear(directory: Path) -> None:
+    (directory / RECORDS_FILE).unlink(missing_ok=True)
+    (directory / THUMBNAILS_FILE).unlink(missing_ok=True)
+    shutil.rmtree(directory / "images", ignore_errors=True)
+
+
+@dataclass
+class _Found:
+    """What a pass over the source has found."""
+
+    notes: list[Note] = field(default_factory=list)
+    tables: dict[str, bytes] = field(default_factory=dict)
+    table_bytes: int = 0
+    large_tables: list[str] = field(default_factory=list)
+    told: list[RejectedImage] = field(default_factory=list)
+    vanished: int = 0
+    ignored: int = 0
+    examples: list[str] = field(default_factory=list)
+
+    def tell(self, name: str, verdict: Verdict, detail: str) -> None:
+        self.told.append(RejectedImage(name=name, label="", verdict=verdict, detail=detail))
+
+    def ignore(self, name: str) -> None:
+        self.ignored += 1
+        if len(self.examples) < _SHOWN:
+            self.examples.append(name)
+
+
+class _Scan:
+    """A pass over a source."""
+
+    def __init__(
+        self, source: Source, directory: Path, limits: DatasetLimits, patience: Patience
+    ) -> None:
+        self._source = source
+        self._directory = directory
+        self._limits = limits
+        self._patience = patience
+        self._found = _Found()
+
+    def run(self, progress: Progress, threads: int) -> _Found:
+        found, thumbnails = self._found, self._directory / THUMBNAILS_FILE
+        with ThumbnailWriter(thumbnails) as writer, _pool(threads) as pool:
+            pending = _Pending(pool, threads, found.notes, writer)
+            done = 0
+            for step in iterate(self._source, self._limits, self._patience):
+                progress(step.done, step.total)
+                done = step.done + 1
+                if step.entry is not None:
+                    self._take(step.entry, pending)
+            pending.drain()
+            progress(done, done)
+        _require_still(found, self._source.name)
+        if not found.notes:
+            raise InvalidDataset(_describe_nothing(self._source.name, done, found))
+        found.notes.sort(key=lambda note: note.name)
+        return found
+
+    def _take(self, entry: Entry, pending: "_Pending") -> None:
+        """Sort a file of the source: an image, a table, or of no interest."""
+        found, limits = self._found, self._limits.image
+        path = PurePosixPath(entry.name)
+        suffix = path.suffix.lower()
+        if not path.parts or is_hidden(entry.name):
+            found.ignore(entry.name)
+        elif entry.folder or (entry.link and suffix in IMAGE_SUFFIXES | {""}):
+            verdict: Verdict = "link" if entry.link else "unreadable"
+            found.tell(entry.name, verdict, entry.problem)
+        elif suffix in _TABLE_SUFFIXES:
+            _take_table(entry, found)
+        elif suffix in IMAGE_SUFFIXES and entry.open is None:
+            found.notes.append(_refused(entry, "unreadable", entry.problem))
+        elif suffix in IMAGE_SUFFIXES and entry.size > limits.max_bytes:
+            detail = too_many_bytes(entry.size, limits).detail
+            found.notes.append(_refused(entry, "too large", detail))
+        else:
+            self._take_image(entry, pending)
+
+    def _take_image(self, entry: Entry, pending: "_Pending") -> None:
+        limits, store = self._limits.image, None
+        if not self._source.is_folder:
+            store = self._directory / "images"
+        is_named_so = PurePosixPath(entry.name).suffix.lower() in IMAGE_SUFFIXES
+        data = _read(entry, limits.max_bytes, any_file=is_named_so)
+        if isinstance(data, bytes):
+            inspect = partial(_inspect, entry.name, entry.path, data, limits, store)
+            pending.submit(inspect, len(data))
+        elif data is None:
+            self._found.ignore(entry.name)
+        elif is_named_so:
+            self._found.vanished += data.vanished
+            self._found.notes.append(_refused(entry, "unreadable", str(data)))
+        else:  # nobody knows whether it is an image
+            self._found.vanished += data.vanished
+            self._found.tell(entry.name, "unreadable", str(data))
+
+
+def _require_still(found: _Found, name: str) -> None:
+    """Raise OSError if so many files went away meanwhile that it can't be by chance."""
+    if found.vanished > max(_MOST_VANISHED, len(found.notes) * _SHARE_VANISHED):
+        reason = f"{found.vanished} files of it vanished while it was read"
+        raise OSError(errno.ESTALE, reason, name)
+
+
+@contextmanager
+def _pool(threads: int) -> Iterator[ThreadPoolExecutor]:
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="images")
+    try:
+        yield pool
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+class _Inspected(NamedTuple):
+    note: Note
+    thumbnail: Thumbnail | None = None
+
+
+class _Pending:
+    """The images that are being checked, few enough to be held in memory, in their order."""
+
+    def __init__(
+        self,
+        pool: ThreadPoolExecutor,
+        threads: int,
+        notes: list[Note],
+        thumbnails: ThumbnailWriter,
+    ) -> None:
+        self._pool = pool
+        self._most = 4 * threads
+        self._notes = notes
+        self._thumbnails = thumbnails
+        self._futures: deque[tuple[Future[_Inspected], int]] = deque()
+        self._bytes = 0
+
+    def submit(self, inspect: Callable[[], _Inspected], size: int) -> None:
+        self._futures.append((self._pool.submit(inspect), size))
+        self._bytes += size
+        while len(self._futures) > self._most or self._bytes > _LOOK_AHEAD_BYTES:
+            self._collect()
+
+    def drain(self) -> None:
+        while self._futures:
+            self._collect()
+
+    def _collect(self) -> None:
+        future, size = self._futures.popleft()
+        self._bytes -= size
+        note, small = future.result()
+        self._notes.append(note)
+        if small is not None:
+            self._thumbnails.add(note.sha256, small)
+
+
+def _take_table(entry: Entry, found: _Found) -> None:
+    left = _MAX_TABLE_BYTES - found.table_bytes
+    if entry.size > left and labels_images(_head(entry)):
+        found.large_tables.append(entry.name)
+    data = _read(entry, left, any_file=True)
+    if isinstance(data, bytes):
+        found.tables[entry.name] = data
+        found.table_bytes += len(data)
+    elif isinstance(data, Damaged) and data.vanished:
+        raise changed(entry.name)  # whatever it labels
+    elif isinstance(data, Damaged) or entry.problem:
+        found.tell(entry.name, "unreadable", entry.problem or str(data))
+    else:
+        found.ignore(entry.name)
+
+
+def _head(entry: Entry) -> bytes:
+    if entry.open is None:
+        return b""
+    try:
+        with entry.open() as file:
+            return file.read(_TABLE_HEAD)
+    except Damaged:
+        return b""
+
+
+def _read(entry: Entry, limit: int, *, any_file: bool) -> bytes | Damaged | None:
+    """Return a file's bytes; None if it is no image or too large; the error if it is damaged."""
+    if entry.open is None or entry.size > limit:
+        return None
+    try:
+        with entry.open() as file:
+            head = file.read(_HEAD)
+            return head + file.read(limit) if any_file or sniff(head) else None
+    except Damaged as damaged:
+        return damaged
+
+
+def _refused(entry: Entry, verdict: Verdict, detail: str) -> Note:
+    return Note(entry.name, entry.path, entry.size, verdict=verdict, detail=detail)
+
+
+def _inspect(
+    name: str, path: str, data: bytes, limits: ImageLimits, store: Path | None
+) -> _Inspected:
+    """Hash, check and store an image; runs in a thread of the pool."""
+    sha256 = hashlib.sha256(data).hexdigest()
+    try:
+        info = check(data, limits)
+    except InvalidImage as error:
+        verdict = cast(Verdict, error.verdict)
+        return _Inspected(Note(name, path, len(data), sha256, verdict=verdict, detail=error.detail))
+    if store is not None:
+        path = _store(store, sha256, data)
+    small = None if fits(len(data), info.width, info.height) else thumbnail(data, info, limits)
+    return _Inspected(Note(name, path, len(data), sha256, *info), small)
+
+
+def _store(store: Path, sha256: str, data: bytes) -> str:
+    """Write an image under its hash and return its path in the dataset's directory."""
+    target = store / sha256[:2] / sha256
+    if not target.exists():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = target.with_name(f".{sha256}.{threading.get_ident()}.tmp")
+        temporary.write_bytes(data)
+        temporary.replace(target)
+    return target.relative_to(store.parent).as_posix()
+
+
+def _remove_unused(directory: Path, notes: list[Note], records: list[ImageRecord]) -> None:
+    kept = {record.file for record in records if record.verdict == "used"}
+    for file in {note.path for note in notes if note.sha256 and note.path} - kept:
+        (directory / file).unlink(missing_ok=True)
+
+
+def _sync(images: Path) -> None:
+    """Fsync what was stored; many at once, since each only waits for the disk."""
+    with ThreadPoolExecutor(_SYNC_THREADS) as pool:
+        for _ in pool.map(sync_directory, images.rglob("*")):
+            pass
+    sync_directory(images)
+
+
+def _check_usable(records: list[ImageRecord], name: str) -> None:
+    labels = Counter(record.label for record in records if record.verdict == "used")
+    if not labels:
+        examples = "; ".join(f"{r.name}: {r.detail}" for r in records[:_SHOWN])
+        raise InvalidDataset(
+            f"None of the {len(records)} images in {name!r} can be used. E.g. {examples}"
+        )
+    if len(labels) == 1:
+        [(label, count)] = labels.items()
+        raise InvalidDataset(
+            f"A classifier needs at least two labels. Found in {name!r}: one label, "
+            f"{label!r}, with {count} usable images. {UNDERSTOOD}"
+        )
+
+
+def _describe_nothing(name: str, files: int, found: _Found) -> str:
+    examples = [*found.examples, *found.tables][:_SHOWN]
+    seen = f", e.g. {', '.join(examples)}" if examples else ""
+    return f"No images found in {name!r}: {files} files seen{seen}. {UNDERSTOOD}"
+
+
+def _summarise(
+    records: list[ImageRecord], labelling: Labelling, found: _Found, *, in_place: bool
+) -> DatasetSummary:
+    used = [record for record in records if record.verdict == "used"]
+    tables = 0 if labelling.layout == "csv" else len(found.tables)
+    return DatasetSummary(
+        images=len(used),
+        labels=dict(sorted(Counter(record.label for record in used).items())),
+        rejected=[
+            RejectedImage(name=r.name, label=r.label, verdict=r.verdict, detail=r.detail)
+            for r in records
+            if r.verdict != "used"
+        ]
+        + [*found.told, *_missing(labelling.missing)],
+        ignored=found.ignored + tables,
+        layout=labelling.layout,
+        has_split=labelling.has_split,
+        digest=_digest(used),
+        in_place=in_place,
+    )
+
+
+def _missing(rows: Sequence[Row]) -> Iterator[RejectedImage]:
+    """Name the files that a CSV names and that are not there, many of them by their number."""
+    for row in rows[:_NAMED_MISSING]:
+        detail = f"{row.table} names it, and there is no such image"
+        name, label = clean_name(shown(row.file)), shown(row.label)
+        yield RejectedImage(name=name, label=label, verdict="missing", detail=detail)
+    if len(rows) > _NAMED_MISSING:
+        detail = f"names {len(rows) - _NAMED_MISSING} more files that are not there"
+        yield RejectedImage(name=rows[-1].table, label="", verdict="missing", detail=detail)
+
+
+def _digest(used: list[ImageRecord]) -> str:
+    """Hash what is learnt from: the pictures, their labels and their split, not their names."""
+    digest = hashlib.sha256()
+    for sha256, label, split in sorted((r.sha256, r.label, r.split or "") for r in used):
+        digest.update(f"{sha256} {split} {label}\n".encode())
+    return digest.hexdigest()

@@ -1,0 +1,221 @@
+"""How a worker reads datasets and finds their images again."""
+
+from collections import Counter
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from shared.errors import (
+    InvalidDataset,
+    InvalidRequest,
+    Setback,
+    TooLarge,
+    TrainingCancelled,
+    Unavailable,
+)
+from shared.images import ImageLimits
+from shared.lease import LeaseLost, WorkersDied, require_survivable
+from trainer_service.datasets.create import UPLOAD_FILE, locate, root_of
+from trainer_service.datasets.image_files import ImageFiles, not_seen
+from trainer_service.datasets.patience import Patience, patiently
+from trainer_service.datasets.reader import read_dataset
+from trainer_service.datasets.records import (
+    DatasetLimits,
+    DatasetSummary,
+    ImageRecord,
+    image_path,
+    load_images,
+    records_corrupt,
+    save_rejected,
+)
+from trainer_service.schemas import (
+    NAMED_REJECTED,
+    DatasetRecord,
+    DatasetState,
+    ErrorInfo,
+    RejectedImage,
+)
+from trainer_service.settings import TrainerSettings
+from trainer_service.store.outcome import in_words
+from trainer_service.store.record_store import RecordStore
+from trainer_service.store.waiting import must_be_read
+from trainer_service.store.work_metrics import IMAGES_REJECTED
+
+
+def used_images(datasets: RecordStore[DatasetRecord], dataset_id: str) -> list[ImageRecord]:
+    """Return the usable images of a dataset in an order that depends on nothing but them.
+
+    Raises:
+        RecordCorrupt: their records are damaged, or not as many as were written.
+    """
+    directory, expected = datasets.directory(dataset_id), datasets.get(dataset_id).images
+    used = [image for image in load_images(directory) if image.verdict == "used"]
+    if expected not in {None, len(used)}:
+        reason = f"it has {len(used)} used images; {expected} were found when the dataset was read"
+        raise records_corrupt(directory, reason)
+    return sorted(used, key=lambda image: image.sha256)
+
+
+def path_finder(
+    datasets: RecordStore[DatasetRecord], settings: TrainerSettings, record: DatasetRecord
+) -> Callable[[ImageRecord], Path]:
+    """Return the function that tells where an image of the dataset lies."""
+    directory = datasets.directory(record.id)
+    folder = _located(settings, record) if record.in_place else None
+    return lambda image: image_path(directory, image, folder)
+
+
+def image_files(
+    datasets: RecordStore[DatasetRecord], settings: TrainerSettings, record: DatasetRecord
+) -> ImageFiles:
+    """Return the files of a dataset's images, as this worker sees them.
+
+    Raises:
+        NotSeenHere: it does not see the folder that they lie in.
+    """
+    most = settings.max_image_bytes
+    if not record.in_place:
+        directory = datasets.directory(record.id)
+        return ImageFiles(directory, "HEADSTART_STORE", most, directory / "images")
+    return ImageFiles(_located(settings, record), "HEADSTART_DATASETS", most)
+
+
+def read(
+    datasets: RecordStore[DatasetRecord],
+    settings: TrainerSettings,
+    dataset_id: str,
+    progress: Callable[[int, int], None] = lambda *_: None,
+    waiting: Callable[[], None] = lambda: None,
+) -> DatasetRecord | None:
+    """Read a dataset unless that was tried before, and return its record.
+
+    Returns None if another process is at it.
+
+    Args:
+        datasets: where the record lies.
+        settings: the datasets directory and the caps.
+        dataset_id: which to read.
+        progress: called with images done and images in all; what it raises ends the reading.
+        waiting: called again and again until it is read; what it raises ends that, even if the
+            reading itself hangs.
+
+    Raises:
+        InvalidDataset, TooLarge: nothing can be trained on it; the record says the same.
+        TrainingCancelled, Setback, Unavailable: the dataset is as it was.
+        Exception: it could not be read now, as on a full disk; the record says so.
+        LeaseLost: another process has taken over, and may have finished.
+    """
+    with datasets.lease(dataset_id) as held:
+        if held is None:
+            return None
+        record = datasets.get(dataset_id)
+        if not must_be_read(record):
+            return record
+        datasets.update(dataset_id, _set_reading)
+        patience = Patience()
+
+        def advance(done: int, total: int) -> None:
+            patience.check()
+            held.require()
+            progress(done, total)
+
+        directory = datasets.directory(dataset_id)
+        work = partial(_read, directory, settings, record, advance, patience)
+        try:
+            require_survivable(held)
+            summary = patiently(work, patience, waiting)
+            held.require()
+            return _fill(datasets, record, summary)
+        except LeaseLost:
+            raise
+        except Exception as error:
+            held.require()
+            record_failure(datasets, dataset_id, error)
+            raise
+
+
+def _located(settings: TrainerSettings, record: DatasetRecord) -> Path:
+    """Return where a dataset lies that was named by its path, as this worker sees it."""
+    setting = "HEADSTART_DATASETS"
+    if settings.datasets is None:
+        raise not_seen(setting, Path(record.source), "nothing: it is not set on this worker")
+    try:
+        return locate(settings, record.source)
+    except InvalidRequest:
+        expected = settings.datasets / record.source
+        raise not_seen(setting, expected, "nothing lies there") from None
+
+
+def _read(
+    directory: Path,
+    settings: TrainerSettings,
+    record: DatasetRecord,
+    advance: Callable[[int, int], None],
+    patience: Patience,
+) -> DatasetSummary:
+    limits = DatasetLimits(
+        settings.max_dataset_bytes,
+        settings.max_dataset_files,
+        ImageLimits(settings.max_image_bytes, settings.max_image_pixels),
+    )
+    with patience.over(record.source):
+        source, root = directory / UPLOAD_FILE, directory
+        if record.path:
+            source, root = _located(settings, record), root_of(settings, record.source)
+    summary = read_dataset(
+        source,
+        directory,
+        limits,
+        advance,
+        threads=settings.threads,
+        name=record.source,
+        root=root,
+        patience=patience,
+    )
+    patience.check()
+    save_rejected(directory, summary.rejected)
+    return summary
+
+
+def _fill(
+    datasets: RecordStore[DatasetRecord], record: DatasetRecord, summary: DatasetSummary
+) -> DatasetRecord:
+    def fill(ready: DatasetRecord) -> None:
+        ready.state = DatasetState.READY
+        ready.images = summary.images
+        ready.count_labels(summary.labels)
+        named = [RejectedImage(**image.model_dump()) for image in summary.rejected[:NAMED_REJECTED]]
+        ready.reject(named, dict(Counter(image.verdict for image in summary.rejected)))
+        ready.ignored = summary.ignored
+        ready.layout = summary.layout
+        ready.has_split = summary.has_split
+        ready.digest = summary.digest
+        ready.in_place = summary.in_place
+
+    ready = datasets.update(record.id, fill)
+    for image in summary.rejected:
+        IMAGES_REJECTED.labels(image.verdict).inc()
+    if not record.path:
+        (datasets.directory(record.id) / UPLOAD_FILE).unlink(missing_ok=True)
+    return ready
+
+
+def _set_reading(record: DatasetRecord) -> None:
+    record.state = DatasetState.READING
+    record.error = None
+
+
+def record_failure(datasets: RecordStore[DatasetRecord], dataset_id: str, error: Exception) -> None:
+    transient = not isinstance(error, InvalidDataset | TooLarge | WorkersDied)
+
+    def fail(record: DatasetRecord) -> None:
+        if isinstance(
+            error, Setback | Unavailable | TrainingCancelled
+        ):  # which is no fault of the dataset's
+            record.state = DatasetState.QUEUED
+            return
+        record.state = DatasetState.FAILED
+        detail = in_words(error)
+        record.error = ErrorInfo(type=type(error).__name__, detail=detail, transient=transient)
+
+    datasets.update(dataset_id, fail)

@@ -1,0 +1,683 @@
+"""Reads the files of untrusted archives and folders, one after the other, without unpacking them.
+
+A name in an archive is only data here: nothing is ever written under it. Devices and
+links are not followed but told; of a folder, a link to a file inside of it is read as that file.
+
+What is wrong with a file is a verdict on it, `Damaged`, or on its archive, InvalidDataset. What
+the system could not do just now, such as read from a disk that fails, says nothing of either and
+is raised as it is.
+"""
+
+import bz2
+import copy
+import errno
+import gzip
+import io
+import os
+import stat
+import struct
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from pathlib import Path, PurePosixPath
+from typing import IO, TYPE_CHECKING, BinaryIO, NamedTuple, cast
+
+from shared.errors import InvalidDataset, TooLarge
+from shared.files import is_fault_of_the_file, open_below, open_file, open_folder
+from shared.images import sniff
+from trainer_service.datasets.patience import Patience
+from trainer_service.datasets.records import MAX_FOLDERS, MAX_NAME, DatasetLimits
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+IN_ARCHIVE = "a link, not a file of its own"
+NO_FILE = "it is a device, a pipe or another thing that is no plain file"
+EXPECTED = "Expected a zip, tar or tar.gz archive, or a folder"
+
+# The extended headers of one tar member may take this much, far more than any real one does.
+_MAX_TAR_HEADER = 1 << 20
+# Of the central directory of a zip, per file: 46 bytes, its name, and a few extra fields.
+_MAX_ZIP_HEADER = 512
+_ZIP_HEADER = struct.Struct("<4s24x3H12x")
+_LOCAL_HEADER_BYTES = 30
+_ZIP64_RECORDS_BYTES = 56 + 20
+
+_SHOWN_NAME = 100
+
+# Fewer system calls mean fewer times that the reading thread has to wait for the GIL.
+_BUFFER = 1 << 20
+_ESTIMATE_EVERY = 32
+
+# What the archive modules raise on what is broken. OSError is what bz2, gzip and a jump out of the
+# file raise; what the system raises while the archive is read is kept apart, by `_Raw`.
+_FORMAT_ERRORS = (
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    ArithmeticError,
+    EOFError,
+    NotImplementedError,
+    OSError,
+    RecursionError,
+    ValueError,
+)
+
+_ZIP_METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2}
+_OTHER_ARCHIVES = {
+    b"7z\xbc\xaf\x27\x1c": "a 7z archive",
+    b"Rar!": "a RAR archive",
+    b"BZh": "a bzip2 file",
+    b"\xfd7zXZ\0": "an xz file",
+    b"\x28\xb5\x2f\xfd": "a zstd file",
+}
+
+
+class Damaged(Exception):
+    """A verdict on a file of a source; `vanished` if it was there when its folder was listed."""
+
+    def __init__(self, detail: str, *, vanished: bool = False) -> None:
+        super().__init__(detail)
+        self.vanished = vanished
+
+
+class Source(NamedTuple):
+    """An archive or a folder.
+
+    `name` is what errors call it; from `root`, which is trusted, it is found without following
+    links under `path`, a relative one; empty for the root itself.
+    """
+
+    root: Path
+    path: str
+    name: str
+    is_folder: bool
+
+    @classmethod
+    def find(cls, path: Path, name: str, root: Path) -> "Source":
+        """Look at what lies at `path`, below `root`.
+
+        Raises:
+            InvalidDataset: neither a file nor a folder lies there.
+            OSError: that can't be told now.
+        """
+        try:
+            mode = path.stat().st_mode
+        except OSError as error:
+            if not is_fault_of_the_file(error):
+                raise
+            missing = isinstance(error, FileNotFoundError)
+            reason = "which does not exist" if missing else f"{error.strerror}{_reader()}"
+            raise InvalidDataset(f"{EXPECTED}. Received: {name!r}, {reason}") from None
+        if not stat.S_ISDIR(mode) and not stat.S_ISREG(mode):
+            raise InvalidDataset(f"{EXPECTED}. Received: {name!r}; {NO_FILE}")
+        below = path.relative_to(root).as_posix()
+        return cls(root, "" if below == "." else below, name, stat.S_ISDIR(mode))
+
+
+class Entry(NamedTuple):
+    """A regular file of a source.
+
+    `name` is a clean relative path for people and labels, `path` the true one below a folder.
+    `open` works until the next entry is asked for, and it and what is read raise Damaged; None if
+    the file can't be read, or is a `link` that is not followed, or a `folder` that is not read, and
+    `problem` says why.
+    """
+
+    name: str
+    path: str
+    size: int
+    open: Callable[[], AbstractContextManager[IO[bytes]]] | None
+    problem: str = ""
+    link: bool = False
+    folder: bool = False
+
+
+class Step(NamedTuple):
+    """How far a source has been read, and the file found there; None for a directory."""
+
+    done: int
+    total: int
+    entry: Entry | None
+
+
+def iterate(source: Source, limits: DatasetLimits, patience: Patience) -> Iterator[Step]:
+    """Yield every file of an archive or a folder.
+
+    `total` is an estimate for tar archives, whose number of files is known only at their end.
+
+    Raises:
+        InvalidDataset: it is none, is broken, or has a folder that this user may not read.
+        TooLarge: there are more files or bytes in it than the limits allow.
+        OSError: it can't be read now.
+    """
+    if source.is_folder:
+        return _iterate_folder(source, limits, patience)
+    return _iterate_archive(source, limits, patience)
+
+
+def clean_name(name: str) -> str:
+    """Return a path as it is shown: relative, without `..`, printable, with forward slashes."""
+    printable = "".join(c if c.isprintable() else "\ufffd" for c in name)
+    parts = printable.encode("utf-8", "replace").decode().replace("\\", "/").split("/")
+    return "/".join(part for part in parts if part not in {"", ".", ".."})
+
+
+def too_many_files(limits: DatasetLimits) -> TooLarge:
+    return TooLarge(
+        "The dataset has more files than HEADSTART_MAX_DATASET_FILES allows. "
+        f"Expected at most {limits.max_files}"
+    )
+
+
+def too_many_bytes(limits: DatasetLimits) -> TooLarge:
+    return TooLarge(
+        "The dataset is larger, unpacked, than HEADSTART_MAX_DATASET_BYTES allows. "
+        f"Expected at most {limits.max_bytes} bytes"
+    )
+
+
+class _Raw(io.RawIOBase):
+    """A file of which is read a piece at a time, and remembered if the system failed to."""
+
+    def __init__(self, file: IO[bytes], name: str, patience: Patience) -> None:
+        super().__init__()
+        self.failed: OSError | None = None
+        self._file = cast(io.BufferedReader, file).raw
+        self._name = name
+        self._patience = patience
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        return self._file.seek(offset, whence)
+
+    def readinto(self, buffer: "WriteableBuffer") -> int | None:
+        with self._patience.over(self._name):
+            try:
+                return self._file.readinto(memoryview(buffer)[:_BUFFER])
+            except OSError as error:
+                self.failed = OSError(error.errno, error.strerror, self._name)
+                raise self.failed from error
+
+
+def _iterate_archive(source: Source, limits: DatasetLimits, patience: Patience) -> Iterator[Step]:
+    with patience.over(source.name):
+        file = open_below(source.root, source.path)
+    with file:
+        raw = _Raw(file, source.name, patience)
+        with io.BufferedReader(raw, _BUFFER) as buffered, _archive_judged(source.name, raw):
+            archive = _Archive(buffered, raw, os.fstat(file.fileno()).st_size)
+            yield from _archive_reader(archive, source.name)(archive, limits)
+            if raw.failed is not None:
+                raise raw.failed  # whatever the archive modules made of it
+
+
+class _Archive(NamedTuple):
+    """An open archive and its size."""
+
+    file: "io.BufferedReader[_Raw]"
+    raw: _Raw
+    size: int
+
+
+def _archive_reader(
+    archive: _Archive, name: str
+) -> Callable[[_Archive, DatasetLimits], Iterator[Step]]:
+    head = archive.file.read(1024)
+    archive.file.seek(0)
+    if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
+        return _iterate_zip
+    if head.startswith(b"\x1f\x8b"):
+        return _iterate_tar_gz
+    is_tar = tarfile.is_tarfile(archive.file)
+    archive.file.seek(0)
+    if is_tar:
+        return _iterate_tar
+    raise InvalidDataset(f"{EXPECTED}. Received: {name!r}, {_describe(head)}")
+
+
+def _describe(head: bytes) -> str:
+    if not head:
+        return "an empty file"
+    if kind := sniff(head[:32]):
+        return f"a single {kind} image"
+    for magic, kind in _OTHER_ARCHIVES.items():
+        if head.startswith(magic):
+            return kind
+    return "which is none of these"
+
+
+@contextmanager
+def _archive_judged(name: str, raw: _Raw) -> Iterator[None]:
+    """Turn what the archive modules raise on broken archives into InvalidDataset."""
+    try:
+        yield
+    except _FORMAT_ERRORS as error:
+        if raw.failed is not None:
+            raise raw.failed from error
+        reason = str(error) or type(error).__name__
+        raise InvalidDataset(f"The archive {name!r} is broken: {reason}") from error
+
+
+@contextmanager
+def _member_judged(
+    opener: Callable[[], AbstractContextManager[IO[bytes]]], raw: _Raw
+) -> Iterator[IO[bytes]]:
+    """Turn what the archive modules raise on a broken file of an archive into Damaged."""
+    try:
+        with opener() as file:
+            yield file
+    except _FORMAT_ERRORS as error:
+        if raw.failed is not None:
+            raise raw.failed from error
+        raise Damaged(str(error) or type(error).__name__) from error
+
+
+class _Tally:
+    """Counts the files and bytes of a source against its limits."""
+
+    def __init__(self, limits: DatasetLimits) -> None:
+        self.limits = limits
+        self.files = 0
+        self.bytes = 0
+
+    def add(self, size: int) -> None:
+        self.files += 1
+        self.bytes += max(size, 0)
+        if self.files > self.limits.max_files:
+            raise too_many_files(self.limits)
+        if self.bytes > self.limits.max_bytes:
+            raise too_many_bytes(self.limits)
+
+
+class _Item(NamedTuple):
+    """What was found in a folder: its name below the root, and the file that it leads to."""
+
+    name: str
+    path: str = ""
+    size: int = 0
+    problem: str = ""
+    link: bool = False
+    folder: bool = False
+
+
+def _iterate_folder(source: Source, limits: DatasetLimits, patience: Patience) -> Iterator[Step]:
+    with ExitStack() as stack:
+        with patience.over(source.name):
+            top = stack.enter_context(open_folder(source.root, source.path))
+            walk = _Walk(source, top, limits, patience)
+        found = sorted(walk.items())
+        for done, item in enumerate(found):
+            yield Step(done, len(found), _folder_entry(top, item, patience))
+
+
+class _Walk:
+    """Finds what lies below an open folder, without following links."""
+
+    def __init__(self, source: Source, top: int, limits: DatasetLimits, patience: Patience) -> None:
+        self._source = source
+        self._resolved = (source.root / source.path).resolve()
+        self._top = top
+        self._tally = _Tally(limits)
+        self._patience = patience
+
+    def items(self) -> Iterator[_Item]:
+        folders, seen = [""], 1
+        while folders:
+            folder = folders.pop()
+            for item in self._listed(folder):
+                if item.folder and not item.problem:
+                    folders.append(item.name)
+                    seen += 1
+                    if seen > self._tally.limits.max_files:
+                        raise too_many_files(self._tally.limits)
+                else:
+                    self._tally.add(item.size)
+                    yield item
+
+    def _listed(self, folder: str) -> Iterator[_Item]:
+        try:
+            yield from self._list(folder)
+        except OSError as error:
+            if not is_fault_of_the_file(error):
+                raise
+            if is_hidden(folder):
+                return
+            if not isinstance(error, PermissionError):
+                raise changed(folder or self._source.name) from error
+            raise InvalidDataset(_describe_closed(folder or self._source.name)) from None
+
+    def _list(self, folder: str) -> Iterator[_Item]:
+        with open_folder(self._top, folder) as opened, ExitStack() as stack:
+            # The descriptor that leads to a folder is none to list it with.
+            readable = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=opened)
+            stack.callback(os.close, readable)
+            entries = stack.enter_context(os.scandir(readable))
+            for entry in self._patience.each(folder or self._source.name, entries):
+                item = self._item(f"{folder}/{entry.name}" if folder else entry.name, entry)
+                if item is not None:
+                    yield item
+
+    def _item(self, name: str, entry: os.DirEntry[str]) -> _Item | None:
+        with self._patience.over(name):
+            try:
+                status = entry.stat(follow_symlinks=False)
+            except FileNotFoundError:
+                if is_hidden(name):
+                    return None
+                raise
+            mode = status.st_mode
+            if stat.S_ISLNK(mode):
+                return self._link(name)
+        if stat.S_ISDIR(mode):
+            folders = name.count("/") + 1
+            problem = _too_deep(folders) if folders > MAX_FOLDERS else ""
+            return _Item(name, problem=problem, folder=True)
+        if not stat.S_ISREG(mode):
+            return _Item(name, problem=NO_FILE)
+        return _Item(name, name, status.st_size)
+
+    def _link(self, name: str) -> _Item:
+        """Return the file below the root that a link leads to, or why it is not followed."""
+        target = Path(os.path.realpath(self._resolved / name))
+        inside = target.is_relative_to(self._resolved)
+        try:
+            status = target.stat()
+        except OSError as error:
+            if inside and not is_fault_of_the_file(error):
+                raise
+            problem = "a link that leads nowhere" if inside else _LEADS_OUT
+            return _Item(name, problem=problem, link=True)
+        is_folder = stat.S_ISDIR(status.st_mode)
+        if not inside or is_folder:
+            problem = "a link to another folder" if inside else _LEADS_OUT
+            return _Item(name, problem=problem, link=True, folder=is_folder)
+        if not stat.S_ISREG(status.st_mode):
+            return _Item(name, problem=NO_FILE)
+        return _Item(name, target.relative_to(self._resolved).as_posix(), status.st_size)
+
+
+_LEADS_OUT = "a link that leads out of the folder"
+
+
+def changed(name: str) -> OSError:
+    return OSError(errno.ESTALE, "It changed while it was read", name)
+
+
+def _describe_closed(folder: str) -> str:
+    return (
+        f"The folder {clean_name(shown(folder))!r} can't be read: permission denied{_reader()}. "
+        "Without it the dataset would lack a part of its images. Expected a folder that this user "
+        "may list and enter; let it, or move the folder out of the dataset"
+    )
+
+
+def _reader() -> str:
+    return f" for the user with the id {os.geteuid()}, as which the worker runs"
+
+
+def is_hidden(name: str) -> bool:
+    """Tell whether a file is of no interest for its name, or that of one of its folders."""
+    parts = PurePosixPath(name).parts
+    return any(part.startswith(".") or part in _NO_INTEREST for part in parts)
+
+
+_NO_INTEREST = {"__MACOSX", "lost+found"}
+
+
+def _folder_entry(top: int, item: _Item, patience: Patience) -> Entry:
+    if item.problem:
+        name = clean_name(shown(item.name))
+        return Entry(name, "", item.size, None, item.problem, item.link, item.folder)
+    name = clean_name(item.name)
+    try:
+        item.path.encode()
+        item.name.encode()
+    except UnicodeEncodeError:
+        return Entry(name, item.path, item.size, None, "its name is not valid UTF-8")
+    if len(name) > MAX_NAME:
+        return _entry(name, item.path, item.size, None)
+    return Entry(name, item.path, item.size, lambda: _open_judged(top, item.path, patience))
+
+
+@contextmanager
+def _open_judged(top: int, path: str, patience: Patience) -> Iterator[IO[bytes]]:
+    """Open a file of a folder; turn what is wrong with it into Damaged."""
+    try:
+        with patience.over(path):
+            file = _open_listed(top, path)
+        with file, io.BufferedReader(_Raw(file, path, patience)) as buffered:
+            yield buffered
+    except OSError as error:
+        if not is_fault_of_the_file(error):
+            raise
+        vanished = isinstance(error, FileNotFoundError)
+        raise Damaged(error.strerror or str(error), vanished=vanished) from error
+
+
+def _open_listed(top: int, path: str) -> BinaryIO:
+    """Open a file whose folder was listed; that this is gone is no fault of the file."""
+    folder, _, name = path.rpartition("/")
+    with ExitStack() as stack:
+        try:
+            opened = stack.enter_context(open_folder(top, folder))
+        except OSError as error:
+            raise (changed(folder) if is_fault_of_the_file(error) else error) from error
+        return open_file(opened, name)
+
+
+def _iterate_zip(source: _Archive, limits: DatasetLimits) -> Iterator[Step]:
+    _check_central_directory(source.file, limits)
+    with zipfile.ZipFile(source.file) as archive:
+        members = archive.infolist()
+        tally = _Tally(limits)
+        for member in members:
+            tally.add(member.file_size)
+        _check_overlaps(members)
+        for done, member in enumerate(members):
+            yield Step(done, len(members), _zip_entry(archive, member, source.raw))
+
+
+def _check_central_directory(file: IO[bytes], limits: DatasetLimits) -> None:
+    """Refuse a list of files that would not fit into memory, before zipfile reads all of it."""
+    # zipfile's own function, so that both look at the same list whatever else is in the file.
+    end = zipfile._EndRecData(file)  # type: ignore[attr-defined] # noqa: SLF001
+    if end is None:
+        raise zipfile.BadZipFile("it has no list of its files")
+    size, position = end[5], end[9] - end[5]
+    if end[0] == b"PK\x06\x06":
+        position -= _ZIP64_RECORDS_BYTES
+    if size > _MAX_ZIP_HEADER * max(limits.max_files, 1024):
+        raise too_many_files(limits)
+    file.seek(max(position, 0))
+    files = 0
+    while size >= _ZIP_HEADER.size:
+        _, *lengths = _ZIP_HEADER.unpack(file.read(_ZIP_HEADER.size))
+        files += 1
+        if files > limits.max_files:
+            raise too_many_files(limits)
+        file.seek(sum(lengths), os.SEEK_CUR)
+        size -= _ZIP_HEADER.size + sum(lengths)
+
+
+def _check_overlaps(members: list[zipfile.ZipInfo]) -> None:
+    """Refuse a zip whose files share their bytes, by which kilobytes unpack to terabytes."""
+    end = 0
+    for member in sorted(members, key=lambda member: member.header_offset):
+        if member.header_offset < end:
+            raise zipfile.BadZipFile(f"files in it overlap, e.g. {shown(member.filename)!r}")
+        end = member.header_offset + _LOCAL_HEADER_BYTES + member.compress_size
+
+
+def _zip_entry(archive: zipfile.ZipFile, member: zipfile.ZipInfo, raw: _Raw) -> Entry | None:
+    kind = stat.S_IFMT(member.external_attr >> 16)
+    name, size = member.filename, member.file_size
+    if kind == stat.S_IFLNK:
+        return _link(name)
+    if name.endswith("/") or kind == stat.S_IFDIR:
+        return None
+    if kind not in {0, stat.S_IFREG}:
+        return _entry(name, "", size, None, NO_FILE)
+    if member.flag_bits & 1:
+        return _entry(name, "", size, None, "it is encrypted in the archive")
+    if member.compress_type not in _ZIP_METHODS:
+        method = f"compression method {member.compress_type} of the archive is not supported"
+        return _entry(name, "", size, None, method)
+    opener = _open_bzip2 if member.compress_type == zipfile.ZIP_BZIP2 else zipfile.ZipFile.open
+    return _entry(name, "", size, lambda: _member_judged(lambda: opener(archive, member), raw))
+
+
+@contextmanager
+def _open_bzip2(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Iterator[IO[bytes]]:
+    """Open a file that bzip2 has packed, to be unpacked no further than it is read.
+
+    zipfile unpacks all that a piece of the archive holds: of four kilobytes that may be gigabytes.
+    """
+    packed = copy.copy(member)
+    packed.compress_type, packed.file_size = zipfile.ZIP_STORED, member.compress_size
+    del packed.CRC  # is that of what is unpacked
+    with archive.open(packed) as stored, bz2.BZ2File(stored) as file:
+        yield io.BufferedReader(_Unpacked(file, member))
+
+
+class _Unpacked(io.RawIOBase):
+    """What a file of a zip is said to hold, and no more, checked at its end as zipfile does it."""
+
+    def __init__(self, file: bz2.BZ2File, member: zipfile.ZipInfo) -> None:
+        super().__init__()
+        self._file = file
+        self._member = member
+        self._left = member.file_size
+        self._crc = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: "WriteableBuffer") -> int:
+        data = self._file.read(min(len(memoryview(buffer)), self._left))
+        memoryview(buffer)[: len(data)] = data
+        self._left -= len(data)
+        self._crc = zlib.crc32(data, self._crc)
+        if not data and self._crc != self._member.CRC:
+            raise zipfile.BadZipFile(f"Bad CRC-32 for file {shown(self._member.filename)!r}")
+        return len(data)
+
+
+def _link(name: str) -> Entry:
+    return Entry(clean_name(shown(name)), "", 0, None, IN_ARCHIVE, link=True)
+
+
+def _entry(
+    name: str,
+    path: str,
+    size: int,
+    opener: Callable[[], AbstractContextManager[IO[bytes]]] | None,
+    problem: str = "",
+) -> Entry:
+    if len(name) > MAX_NAME:
+        problem = f"its name has {len(name)} characters, {MAX_NAME} are the most"
+        return Entry(clean_name(shown(name)), "", size, None, problem)
+    clean = clean_name(name)
+    if clean.count("/") > MAX_FOLDERS:
+        return Entry(clean_name(shown(name)), "", size, None, _too_deep(clean.count("/")))
+    return Entry(clean, path, size, opener, problem)
+
+
+def _too_deep(folders: int) -> str:
+    return f"it lies in {folders} folders, one in the other; {MAX_FOLDERS} are the most"
+
+
+def shown(name: str) -> str:
+    """Return a name, or if it is long its beginning and its suffix."""
+    if len(name) <= _SHOWN_NAME:
+        return name
+    suffix = os.path.splitext(name)[1][:8]  # noqa: PTH122 - this is no path
+    return f"{name[:_SHOWN_NAME]}…{suffix}"
+
+
+def _iterate_tar(source: _Archive, limits: DatasetLimits) -> Iterator[Step]:
+    yield from _iterate_members(source.file, source, limits)
+
+
+def _iterate_tar_gz(source: _Archive, limits: DatasetLimits) -> Iterator[Step]:
+    with gzip.GzipFile(fileobj=source.file, mode="rb") as unpacked:
+        yield from _iterate_members(unpacked, source, limits)
+        # The checksum of the whole stands at the end, behind what tarfile reads.
+        while unpacked.read(_BUFFER):
+            if unpacked.tell() > limits.max_bytes:
+                raise too_many_bytes(limits)
+
+
+def _iterate_members(
+    file: IO[bytes] | gzip.GzipFile, source: _Archive, limits: DatasetLimits
+) -> Iterator[Step]:
+    stream = _Metered(file)
+    tally = _Tally(limits)
+    total = 1
+    with tarfile.open(fileobj=stream, mode="r:") as archive:  # type: ignore[call-overload]
+        while (member := _next_member(archive, stream)) is not None:
+            tally.add(member.size)
+            if tally.files % _ESTIMATE_EVERY == 0:
+                total = round(tally.files * source.size / max(source.file.tell(), 1))
+            done = tally.files - 1
+            entry = _tar_entry(archive, member, stream, source.raw)
+            yield Step(done, max(total, tally.files), entry)
+        # tarfile takes a damaged header, and a missing one, for the end of the archive.
+        if stream.last.strip(b"\0") or not stream.last:
+            raise tarfile.ReadError("it ends early, or a header in it is damaged")
+
+
+def _next_member(archive: tarfile.TarFile, stream: "_Metered") -> tarfile.TarInfo | None:
+    # tarfile remembers every member, for look-ups by name that are not needed here.
+    archive.members = []  # type: ignore[attr-defined]
+    stream.allow(_MAX_TAR_HEADER)
+    return archive.next()
+
+
+def _tar_entry(
+    archive: tarfile.TarFile, member: tarfile.TarInfo, stream: "_Metered", raw: _Raw
+) -> Entry | None:
+    if member.issym() or member.islnk():
+        return _link(member.name)
+    if member.isdir():
+        return None
+    if not member.isreg() or member.issparse():
+        return _entry(member.name, "", member.size, None, NO_FILE)
+
+    def extract() -> AbstractContextManager[IO[bytes]]:
+        stream.allow(member.size)
+        return cast(IO[bytes], archive.extractfile(member))
+
+    return _entry(member.name, "", member.size, lambda: _member_judged(extract, raw))
+
+
+class _Metered:
+    """The part of a file that tarfile needs, with a budget of bytes that it may read.
+
+    Without it a few kilobytes of gzip can make tarfile read gigabytes of headers into memory.
+    """
+
+    def __init__(self, file: IO[bytes] | gzip.GzipFile) -> None:
+        self._file = file
+        self._left = _MAX_TAR_HEADER
+        self.last = b""
+        self.tell = file.tell
+        self.seek = file.seek
+
+    def allow(self, size: int) -> None:
+        self._left = size
+
+    def read(self, size: int) -> bytes:
+        if size > self._left:
+            raise tarfile.ReadError("a header is implausibly large")
+        self._left -= size
+        self.last = self._file.read(size)
+        return self.last

@@ -1,0 +1,350 @@
+"""Reads labels from CSV files, a row after the other: never all cells of one are in memory."""
+
+import codecs
+import csv
+import io
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from shared.errors import InvalidDataset, TooLarge
+from trainer_service.datasets.records import MAX_FOLDERS, MAX_NAME, Split
+
+# In the order in which they are preferred, if several are there.
+FILE_COLUMNS = (
+    "file",
+    "filename",
+    "file_name",
+    "file_path",
+    "filepath",
+    "image_path",
+    "image_file",
+    "image_name",
+    "image",
+    "img",
+    "path",
+    "name",
+    "image_id",
+    "id",
+)
+LABEL_COLUMNS = ("label", "labels", "class", "class_name", "label_name", "category", "target")
+SPLIT_COLUMNS = ("split", "subset", "set", "partition", "part")
+
+SPLIT_NAMES: dict[str, Split] = {
+    "train": "train",
+    "training": "train",
+    "val": "validation",
+    "valid": "validation",
+    "validation": "validation",
+    "test": "test",
+    "testing": "test",
+}
+_TWO = 2
+
+# Of one row, over all its lines: a quote that is never closed would take the rest of the file.
+_MAX_ROW_CHARACTERS = 1 << 17
+_CHUNK = 1 << 20
+
+
+class Row(NamedTuple):
+    """A line of a CSV: a file as it is named there, its label and its split.
+
+    `header` tells that it may be no more than the names of the columns, in words that are unknown.
+    """
+
+    file: str
+    label: str
+    split: Split | None
+    table: str
+    header: bool = False
+
+
+class Matches(NamedTuple):
+    """The row of each image that has one, by its position; and the rows that name none.
+
+    Those of tables that name no image at all are of no interest.
+    """
+
+    rows: dict[int, Row]
+    missing: list[Row]
+
+
+class TableReader:
+    """Reads the rows of several tables, no more lines in all than a dataset may have files.
+
+    Args:
+        most: so many lines.
+
+    Attributes:
+        broken: why a table without a header could be read only in part, by its name.
+    """
+
+    def __init__(self, most: int) -> None:
+        self.broken: dict[str, str] = {}
+        self._most = most
+        self._left = most
+
+    def rows(self, name: str, data: bytes) -> Iterator[Row]:
+        """Yield the rows of a CSV that may label images, none if it has no such columns.
+
+        Raises:
+            InvalidDataset: it has such columns, and then something that is no CSV.
+            TooLarge: there are too many lines.
+        """
+        lines = _parse(self._lines(name, data))
+        columns: _Columns | None = None
+        try:
+            first = next(lines, [])
+            columns = _columns(first)
+            if columns is None:
+                return
+            if not columns.named:
+                yield from (row._replace(header=True) for row in _rows(name, [first], columns))
+            yield from _rows(name, lines, columns)
+        except csv.Error as error:
+            self.broken[name] = f"{name} is no CSV that can be read: {error}"
+            if columns is not None and columns.named:
+                raise InvalidDataset(self.broken[name]) from None
+
+    def require_whole(self, rows: Iterable[Row]) -> None:
+        """Raise InvalidDataset if one of the rows is of a table that could be read only in part."""
+        for row in rows:
+            if row.table in self.broken:
+                raise InvalidDataset(self.broken[row.table])
+
+    def _lines(self, name: str, data: bytes) -> Iterator[str]:
+        """Yield the lines of a table, counting them, each with the end that it has."""
+        with io.TextIOWrapper(io.BytesIO(data), _encoding(data), newline="") as text:
+            while line := text.readline(_MAX_ROW_CHARACTERS + 1):
+                self._left -= 1
+                if self._left < 0:
+                    raise TooLarge(
+                        f"{name}: the tables of a dataset may have as many lines as it may have "
+                        f"files, and HEADSTART_MAX_DATASET_FILES allows {self._most}. Leave it "
+                        "out if it labels no images"
+                    )
+                yield line.replace("\0", "")
+
+
+def labels_images(head: bytes) -> bool:
+    """Tell from the beginning of a table whether its columns say that it labels images."""
+    lines = _parse(iter(head.decode("utf-8-sig", "replace").splitlines()))
+    try:
+        columns = _columns(next(lines, []))
+    except csv.Error:
+        return False
+    return columns is not None and columns.named
+
+
+def match_rows(names: Sequence[str], rows: Iterable[Row]) -> Matches:
+    """Find the image that each row names.
+
+    A row names an image if its path is the end of the image's or the other way round, with or
+    without the image's suffix, and in any case.
+
+    Raises:
+        InvalidDataset: a row names several images, or an image has two labels.
+    """
+    by_path, contradictions = _by_path(rows)
+    found = _find(names, by_path)
+    matched: dict[int, Row] = {}
+    for path, row in by_path.items():
+        index = found.get(path)
+        if index is None:
+            continue
+        if index == _AMBIGUOUS:
+            raise InvalidDataset(_describe_ambiguity(row, path, names))
+        for said in (row, *contradictions.get(path, ())):
+            _require_one_word(names[index], matched.setdefault(index, said), said)
+    used = {row.table for row in matched.values()}
+    missing = [r for path, r in by_path.items() if path not in found and not r.header]
+    return Matches(matched, [row for row in missing if row.table in used])
+
+
+def _by_path(rows: Iterable[Row]) -> tuple[dict[str, Row], dict[str, tuple[Row]]]:
+    """Return the first row of each path, and of those that say two things another one."""
+    by_path: dict[str, Row] = {}
+    contradictions: dict[str, tuple[Row]] = {}
+    for row in rows:
+        known = by_path.setdefault(_normal(row.file), row)
+        if (known.label, known.split) != (row.label, row.split):
+            contradictions.setdefault(_normal(row.file), (row,))
+    return by_path, contradictions
+
+
+def _require_one_word(name: str, known: Row, row: Row) -> None:
+    if (known.label, known.split) != (row.label, row.split):
+        raise InvalidDataset(
+            f"{row.table} says two things of {name!r}: {_said(known)} and {_said(row)}"
+        )
+    if len(row.label) > MAX_NAME:
+        raise InvalidDataset(
+            f"{row.table}: the label of {name!r} is too long. Expected at most {MAX_NAME} "
+            f"characters. Received: {row.label[:_SHOWN]!r} and so on"
+        )
+
+
+def _said(row: Row) -> str:
+    said = repr(row.label[:_SHOWN])
+    return f"{said} in {row.split}" if row.split else said
+
+
+def _encoding(data: bytes) -> str:
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    try:
+        for start in range(0, len(data), _CHUNK):
+            decoder.decode(data[start : start + _CHUNK])
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError:
+        return "latin-1"
+    return "utf-8-sig"
+
+
+def _parse(lines: Iterator[str]) -> Iterator[list[str]]:
+    """Yield the cells of each row that has any.
+
+    Raises:
+        csv.Error: it is no CSV, or a row of it is implausibly long.
+    """
+    first = next(lines, "")
+    delimiter = max(",;\t", key=first.count)
+    bounded = _RowLines(first, lines)
+    for row in csv.reader(bounded, delimiter=delimiter):
+        bounded.characters = 0
+        cells = [cell.strip() for cell in row]
+        if any(cells):
+            yield cells
+
+
+class _RowLines:
+    """The lines of a table, so many characters of them for one row as is plausible."""
+
+    def __init__(self, first: str, others: Iterator[str]) -> None:
+        self.characters = 0
+        self._first = first
+        self._others = others
+
+    def __iter__(self) -> Iterator[str]:
+        yield self._counted(self._first)
+        yield from map(self._counted, self._others)
+
+    def _counted(self, line: str) -> str:
+        self.characters += len(line)
+        if self.characters > _MAX_ROW_CHARACTERS:
+            raise csv.Error(f"a row has more than {_MAX_ROW_CHARACTERS} characters")
+        return line
+
+
+class _Columns(NamedTuple):
+    """Where file, label and split stand; `named` tells that the first line says so."""
+
+    file: int
+    label: int
+    split: int | None
+    named: bool
+
+
+def _columns(first: Sequence[str]) -> _Columns | None:
+    header = [cell.lower().replace(" ", "_").replace("-", "_") for cell in first]
+    file, label = _column(header, FILE_COLUMNS), _column(header, LABEL_COLUMNS)
+    if file is not None and label is not None:
+        return _Columns(file, label, _column(header, SPLIT_COLUMNS), named=True)
+    return _Columns(0, 1, None, named=False) if len(first) == _TWO else None
+
+
+def _column(header: Sequence[str], known: Sequence[str]) -> int | None:
+    return next((header.index(name) for name in known if name in header), None)
+
+
+def _rows(table: str, lines: Iterable[Sequence[str]], columns: _Columns) -> Iterator[Row]:
+    file, label, split, _ = columns
+    labels: dict[str, str] = {}
+    for line in lines:
+        if len(line) > max(file, label) and line[file] and line[label]:
+            # One longer than a name can be names nothing, and labels nothing.
+            said = line[label][: MAX_NAME + 1]
+            said = labels.setdefault(said, said)
+            yield Row(line[file][: MAX_NAME + 1], said, _split(line, split), table)
+
+
+def _split(line: Sequence[str], column: int | None) -> Split | None:
+    if column is None or column >= len(line):
+        return None
+    return SPLIT_NAMES.get(line[column].lower())
+
+
+_AMBIGUOUS = -1
+_SHOWN = 100
+
+
+def _normal(file: str) -> str:
+    return "/".join(p for p in file.lower().replace("\\", "/").split("/") if p not in {"", "."})
+
+
+def _find(names: Sequence[str], paths: Mapping[str, Row]) -> dict[str, int]:
+    """Return the position of the image that each path names, for those that name one."""
+    wholes, ends = _look_up(names, paths)
+    found = ends | wholes
+    longer = [path for path in paths if path not in found and "/" in path]
+    if longer:
+        wholes = _wholes(names)
+        for path in longer:
+            # An image lies in no more folders.
+            shorter = _ends(path, range(min(path.count("/"), MAX_FOLDERS), -1, -1))
+            index = next((wholes[end] for end in shorter if end in wholes), None)
+            if index is not None:
+                found[path] = index
+    return found
+
+
+def _look_up(
+    names: Sequence[str], paths: Mapping[str, Row]
+) -> tuple[dict[str, int], dict[str, int]]:
+    """Return which of the paths are an image's, and which are the end of an image's."""
+    wholes: dict[str, int] = {}
+    ends: dict[str, int] = {}
+    depths = {path.count("/") for path in paths}
+    for index, name in enumerate(names):
+        for form in _forms(name):
+            _note(wholes, form, index, paths)
+            for end in _ends(form, depths):
+                _note(ends, end, index, paths)
+    return wholes, ends
+
+
+def _wholes(names: Sequence[str]) -> dict[str, int]:
+    wholes: dict[str, int] = {}
+    for index, name in enumerate(names):
+        for form in _forms(name):
+            _note(wholes, form, index, {form})
+    return wholes
+
+
+def _note(found: dict[str, int], form: str, index: int, asked: Container[str]) -> None:
+    if form in asked:
+        found[form] = _AMBIGUOUS if form in found else index
+
+
+def _forms(name: str) -> set[str]:
+    path = name.lower()
+    return {path, _without_suffix(path)}
+
+
+def _ends(path: str, depths: Iterable[int]) -> Iterator[str]:
+    """Yield the ends of a path that have so many folders, as far as it has as many."""
+    parts = path.split("/")
+    for depth in depths:
+        if depth < len(parts):
+            yield "/".join(parts[len(parts) - 1 - depth :])
+
+
+def _without_suffix(path: str) -> str:
+    folder, slash, name = path.rpartition("/")
+    return folder + slash + (name.rpartition(".")[0] or name)
+
+
+def _describe_ambiguity(row: Row, path: str, names: Sequence[str]) -> str:
+    alike = [name for name in names if f"/{name.lower()}".endswith(f"/{path}")][:3]
+    return (
+        f"{row.table} names {row.file[:_SHOWN]!r}, and several images are called so"
+        f"{': ' + ', '.join(alike) if alike else ''}. Expected their folders to be named too"
+    )

@@ -1,0 +1,1 @@
+"""The bottleneck phase: every image through the backbone once."""

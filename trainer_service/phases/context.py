@@ -1,0 +1,34 @@
+"""What the phases of a training work with."""
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+from shared.images import ImageLimits
+from trainer_service.settings import TrainerSettings
+from trainer_service.steps import Step
+from trainer_service.store.progress import ProgressBoard
+from trainer_service.store.stores import Stores
+
+
+class Submit(Protocol):
+    """Puts the steps of a training on the queue."""
+
+    def submit(self, steps: Iterable[Step]) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    settings: TrainerSettings
+    stores: Stores
+    board: ProgressBoard
+    submit: Submit
+
+    @property
+    def threads(self) -> int:
+        return self.settings.threads or os.cpu_count() or 1
+
+    @property
+    def image_limits(self) -> ImageLimits:
+        return ImageLimits(self.settings.max_image_bytes, self.settings.max_image_pixels)

@@ -1,0 +1,1 @@
+"""The evaluation of a trained classifier on images that it has not seen."""

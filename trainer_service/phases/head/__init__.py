@@ -1,0 +1,1 @@
+"""The head phase: a small classifier is trained on the bottleneck features."""

@@ -1,0 +1,233 @@
+"""From stored features to a trained and evaluated head."""
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from shared.engines import Precision
+from shared.engines.tensorflow_engine import load_tensorflow
+from shared.errors import TransientFailure
+from trainer_service.backbones import weights
+from trainer_service.backbones.architectures import find_architecture
+from trainer_service.backbones.extractors import feature_store
+from trainer_service.backbones.features import Features, FeatureStore
+from trainer_service.datasets import reading
+from trainer_service.datasets.image_files import too_many_lost
+from trainer_service.datasets.records import ImageRecord
+from trainer_service.datasets.splits import SplitFractions, assign_splits
+from trainer_service.phases.bottleneck.extractor import ShardResult
+from trainer_service.phases.context import Worker
+from trainer_service.phases.evaluate.metrics import (
+    Probabilities,
+    Truth,
+    accuracy_and_loss,
+    evaluate,
+)
+from trainer_service.phases.head.head import HeadData, TrainedHead, train_head
+from trainer_service.schemas import CacheUse, RejectedImage, State, TrainingRecord
+from trainer_service.store.cancellation import CancellationWatch
+from trainer_service.store.progress import EpochReport, Ticker
+from trainer_service.store.shards import Shards
+
+PREDICT_BATCH = 4096
+_SHOWN = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """A trained head and what the evaluation saw.
+
+    Attributes:
+        labels: in the order of the head's outputs.
+        precision: what the features were computed in, and so all answers here.
+        splits: the images of train, validation and test.
+        validation_truth: int64 (n,), index of the right label of each validation image.
+        test_truth: int64 (n,), index of the right label of each of them.
+        test_probabilities: float32 (n, len(labels)), what the head answered.
+    """
+
+    head: TrainedHead
+    labels: list[str]
+    precision: Precision
+    metrics: dict[str, Any]
+    splits: dict[str, list[ImageRecord]]
+    validation_truth: Truth
+    test_truth: Truth
+    test_probabilities: Probabilities
+
+    @property
+    def test_images(self) -> list[ImageRecord]:
+        return self.splits["test"]
+
+
+def fit(worker: Worker, record: TrainingRecord, watch: CancellationWatch) -> Fitted:
+    """Split the images, train the head and evaluate it; the test images are not seen before.
+
+    Raises:
+        TrainingCancelled: it was cancelled meanwhile.
+        InvalidDataset: a label has too few usable images for the split.
+        TransientFailure: more images were lost on the way than may be, or all of a label.
+    """
+    images = _extracted_images(worker, record)
+    splits = split(record, images)
+    labels = sorted({image.label for image in images})
+    _enter_head(worker, record, splits)
+    precision = Shards(worker.stores.trainings.directory(record.id)).precision()
+    store = _feature_store(worker, record, precision, watch)
+    data = {
+        name: _head_data(store, part, labels) for name, part in splits.items() if name != "test"
+    }
+    head = _train(worker, record, data, labels, watch)
+    worker.stores.trainings.update(record.id, lambda current: current.enter(State.EVALUATING))
+    test = _head_data(store, splits["test"], labels)
+    validation_probabilities = _predict(head, data["validation"].features)
+    test_probabilities = _predict(head, test.features)
+    metrics = {
+        "validation": accuracy_and_loss(validation_probabilities, data["validation"].truth),
+        "test": evaluate(test_probabilities, test.truth, labels),
+    }
+    return Fitted(
+        head,
+        labels,
+        precision,
+        metrics,
+        splits,
+        data["validation"].truth,
+        test.truth,
+        test_probabilities,
+    )
+
+
+def _extracted_images(worker: Worker, record: TrainingRecord) -> list[ImageRecord]:
+    """Return the images that have features; the others were found bad while decoding."""
+    directory = worker.stores.trainings.directory(record.id)
+    results = Shards(directory).results()
+    rejected: dict[str, str] = {}
+    for result in results:
+        rejected |= result.rejected
+    images = reading.used_images(worker.stores.datasets, record.dataset.id)
+    dataset = worker.stores.datasets.get(record.dataset.id)
+    _require_few_lost(images, results)
+    own = [
+        RejectedImage(
+            name=image.name,
+            label=image.label,
+            verdict="unreadable",
+            detail=rejected[image.sha256],
+        )
+        for image in images
+        if image.sha256 in rejected
+    ]
+    good = [image for image in images if image.sha256 not in rejected]
+
+    def note(current: TrainingRecord) -> None:
+        verdicts = Counter(dataset.verdicts)
+        verdicts.update(image.verdict for image in own)
+        current.dataset.reject([*own, *dataset.rejected], dict(verdicts))
+        current.dataset.images = len(good)
+        labels = Counter(image.label for image in good)
+        current.dataset.count_labels(dict(sorted(labels.items())))
+        cache = current.cache or CacheUse(reused=0, computed=0, seconds_saved=0)
+        current.cache = cache.model_copy(update={"computed": len(good) - cache.reused})
+
+    worker.stores.trainings.update(record.id, note)
+    _require_labels(images, good)
+    return good
+
+
+def _require_few_lost(images: list[ImageRecord], results: list[ShardResult]) -> None:
+    """Check that hardly any of the used images were lost on the way.
+
+    Raises:
+        TransientFailure: there are more than single ones.
+    """
+    reasons = {sha256: result.rejected[sha256] for result in results for sha256 in result.lost}
+    lost = [image for image in images if image.sha256 in reasons]
+    example = f"{lost[0].name}: {reasons[lost[0].sha256]}" if lost else ""
+    if words := too_many_lost(len(lost), len(images), example):
+        raise TransientFailure(words)
+
+
+def _require_labels(images: list[ImageRecord], good: list[ImageRecord]) -> None:
+    """Check that no label was lost with its few images: a classifier without it is another one.
+
+    Raises:
+        TransientFailure: one was.
+    """
+    lost = sorted({image.label for image in images} - {image.label for image in good})
+    if lost:
+        shown = ", ".join(map(repr, lost[:_SHOWN]))
+        raise TransientFailure(
+            f"No image is left of {len(lost)} of the labels: {shown}. All were rejected since the "
+            "dataset was read; the record says why."
+        )
+
+
+def split(record: TrainingRecord, images: list[ImageRecord]) -> dict[str, list[ImageRecord]]:
+    """Return the images of each of train, validation and test.
+
+    Raises:
+        InvalidDataset: a label has too few images.
+    """
+    fractions = SplitFractions(record.request.split.validation, record.request.split.test)
+    assigned = assign_splits(images, fractions)
+    parts: dict[str, list[ImageRecord]] = {"train": [], "validation": [], "test": []}
+    for image in images:
+        parts[assigned[image.sha256]].append(image)
+    return parts
+
+
+def _enter_head(
+    worker: Worker, record: TrainingRecord, splits: dict[str, list[ImageRecord]]
+) -> None:
+    def enter(current: TrainingRecord) -> None:
+        current.dataset.split = {name: len(part) for name, part in splits.items()}
+        current.enter(State.HEAD)
+
+    worker.stores.trainings.update(record.id, enter)
+    worker.board.start(record.id, State.HEAD, record.request.epochs)
+
+
+def _feature_store(
+    worker: Worker, record: TrainingRecord, precision: Precision, watch: CancellationWatch
+) -> FeatureStore:
+    architecture = find_architecture(record.architecture)
+    resolved = weights.resolve(architecture, worker.settings, watch)
+    return feature_store(worker.settings, architecture, resolved, precision)
+
+
+def _head_data(store: FeatureStore, images: list[ImageRecord], labels: list[str]) -> HeadData:
+    index = {label: position for position, label in enumerate(labels)}
+    truth = np.array([index[image.label] for image in images], np.int64)
+    return HeadData(store.read([image.sha256 for image in images]), truth)
+
+
+def _train(
+    worker: Worker,
+    record: TrainingRecord,
+    data: dict[str, HeadData],
+    labels: list[str],
+    watch: CancellationWatch,
+) -> TrainedHead:
+    ticker = Ticker(worker.board, record.id)
+    report = EpochReport(worker.stores.events, record.id, record.request.epochs)
+
+    def on_epoch(epoch: int, logs: dict[str, float]) -> bool:
+        watch()
+        report(epoch, logs)
+        ticker(epoch, last=epoch == record.request.epochs)
+        return watch.stop_after is not None and epoch >= watch.stop_after
+
+    load_tensorflow(worker.threads)
+    try:
+        return train_head(data["train"], data["validation"], labels, record.request, on_epoch)
+    finally:
+        report.flush()
+
+
+def _predict(head: TrainedHead, features: Features) -> npt.NDArray[np.float32]:
+    probabilities = head.model.predict(features, batch_size=PREDICT_BATCH, verbose=0)
+    return np.asarray(probabilities, np.float32)

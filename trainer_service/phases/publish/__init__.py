@@ -1,0 +1,1 @@
+"""Publishing: from a trained head to a version in the model store."""

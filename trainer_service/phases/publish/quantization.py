@@ -1,0 +1,196 @@
+"""Post-training quantization of a version's graph to INT8, kept only if it pays.
+
+NNCF puts eight-bit quantizers around the convolutions and dense layers, with ranges that it reads
+off calibration images. What is gained in speed and lost in accuracy differs between networks,
+data and CPUs, so both are measured on each version before it is published.
+"""
+
+import io
+import logging
+import time
+from collections.abc import Callable
+from contextlib import redirect_stdout, suppress
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+
+from shared.engines import Engine, Pixels, load_version_engine, serving_precisions
+from shared.engines.openvino_runtime import load_openvino, read_network
+from shared.errors import InvalidImage
+from shared.images import decode
+from shared.logs import get_logger
+from shared.manifest import Quantization
+from shared.model_store import OPENVINO_INT8_MODEL, OPENVINO_MODEL
+from trainer_service.backbones.architectures import Architecture, find_architecture
+from trainer_service.backbones.backbone import save_ir
+from trainer_service.backbones.extractors import BATCH_SIZES
+from trainer_service.datasets import reading
+from trainer_service.datasets.image_files import ImageFiles, none_left
+from trainer_service.phases.bottleneck.extractor import Extractor, ShardImage
+from trainer_service.phases.context import Worker
+from trainer_service.phases.head.fitting import Fitted
+from trainer_service.schemas import TrainingRecord
+
+#: NNCF's own default; more change the ranges little.
+CALIBRATION_IMAGES = 300
+LEAST_SPEEDUP = 1.25
+#: Share of the validation images that may be answered wrong in addition.
+LARGEST_LOSS = 0.003
+
+TIMED_BATCH = 8
+TIMED_ROUNDS = 7
+
+log = get_logger(__name__)
+
+
+def quantize_version(
+    worker: Worker,
+    record: TrainingRecord,
+    fitted: Fitted,
+    version: Path,
+    watch: Callable[[], None],
+) -> Quantization:
+    """Add an INT8 graph to a version in the making, unless it is too slow or too inaccurate.
+
+    Args:
+        worker: where the images are, and how many threads there are.
+        record: the training.
+        fitted: the head; calibration takes training images, the check the validation images.
+        version: the directory, with its OpenVINO model.
+        watch: called between images and between batches; what it raises ends it. NNCF's own work
+            before and after its images, seconds of it, can't be ended.
+    """
+    architecture = find_architecture(record.architecture)
+    dataset = worker.stores.datasets.get(record.dataset.id)
+    files = reading.image_files(worker.stores.datasets, worker.settings, dataset)
+    pixels = _calibration_pixels(worker, fitted, architecture, files, watch)
+    int8 = version / OPENVINO_INT8_MODEL
+    quantize(version / OPENVINO_MODEL, int8, pixels, watch)
+    engine = load_version_engine(version, "openvino", "int8", worker.threads)
+    native = serving_precisions("openvino", worker.settings.precision)[0]
+    reference = load_version_engine(version, "openvino", native, worker.threads)
+    quantization = judge(
+        accuracy=_accuracy(worker, fitted, architecture, engine, files, watch),
+        reference_accuracy=fitted.metrics["validation"]["accuracy"],
+        speedup=speedup(engine, reference, pixels[:TIMED_BATCH], watch),
+    )
+    log.info("tried int8", detail=quantization.detail)
+    if not quantization.accepted:
+        for file in (int8, int8.with_suffix(".bin")):
+            file.unlink()
+    return quantization
+
+
+def quantize(model: Path, to: Path, pixels: Pixels, watch: Callable[[], None]) -> None:
+    """Write an OpenVINO model again with INT8 convolutions and dense layers.
+
+    Args:
+        model: path of the `.xml`.
+        to: path of the new `.xml`.
+        pixels: calibration images, uint8 (n, height, width, 3).
+        watch: called between images; what it raises ends the calibration.
+    """
+    load_openvino()  # before NNCF, so that it finds no telemetry either
+    import nncf
+
+    def transform(image: Pixels) -> Pixels:
+        watch()
+        return image[np.newaxis]
+
+    nncf.set_log_level(logging.ERROR)
+    network = read_network(model)
+    with redirect_stdout(io.StringIO()):  # progress bars
+        quantized = nncf.quantize(
+            network,
+            nncf.Dataset(pixels, transform),
+            # MIXED suits activations that are not ReLU's as well.
+            preset=nncf.QuantizationPreset.MIXED,
+            subset_size=len(pixels),
+        )
+    save_ir(quantized, to)
+
+
+def judge(*, accuracy: float, reference_accuracy: float, speedup: float) -> Quantization:
+    """Decide whether INT8 pays; accuracies are shares of 1."""
+    lost = round(reference_accuracy - accuracy, 6)
+    fast, accurate = speedup >= LEAST_SPEEDUP, lost <= LARGEST_LOSS
+    measured = (
+        f"{speedup:.2f} times as fast (at least {LEAST_SPEEDUP}), validation accuracy "
+        f"{accuracy:.4f} instead of {reference_accuracy:.4f} (at most {LARGEST_LOSS} less)"
+    )
+    verdict = "Served in int8" if fast and accurate else "Not served in int8"
+    return Quantization(
+        accepted=fast and accurate,
+        detail=f"{verdict}: {measured}.",
+        accuracy=accuracy,
+        reference_accuracy=reference_accuracy,
+        speedup=round(speedup, 3),
+    )
+
+
+def speedup(engine: Engine, reference: Engine, pixels: Pixels, watch: Callable[[], None]) -> float:
+    """Return how many times as fast an engine is, both timed in turns on one batch.
+
+    `watch` is called before each turn; what it raises ends the timing.
+    """
+    seconds: dict[Engine, list[float]] = {engine: [], reference: []}
+    for side in seconds:
+        watch()
+        side.infer(pixels)
+    for _ in range(TIMED_ROUNDS):
+        for side, measured in seconds.items():
+            watch()
+            started = time.perf_counter()
+            side.infer(pixels)
+            measured.append(time.perf_counter() - started)
+    return median(seconds[reference]) / median(seconds[engine])
+
+
+def _calibration_pixels(
+    worker: Worker,
+    fitted: Fitted,
+    architecture: Architecture,
+    files: ImageFiles,
+    watch: Callable[[], None],
+) -> Pixels:
+    # Images are in the order of their hashes: evenly spaced ones are a random sample.
+    images = fitted.splits["train"]
+    chosen = images[:: -(-len(images) // CALIBRATION_IMAGES)]
+    size = architecture.input_size
+    pixels = []
+    for image in chosen:
+        watch()
+        with suppress(InvalidImage):  # gone meanwhile; the others will do
+            data = files.read(image.file, image.sha256)
+            pixels.append(decode(data, size, size, worker.image_limits))
+    if not pixels:
+        raise none_left(files, len(chosen))
+    return np.stack(pixels)
+
+
+def _accuracy(  # noqa: PLR0913, PLR0917
+    worker: Worker,
+    fitted: Fitted,
+    architecture: Architecture,
+    engine: Engine,
+    files: ImageFiles,
+    watch: Callable[[], None],
+) -> float:
+    """Return the share of the validation images that an engine answers right."""
+    images = fitted.splits["validation"]
+    extractor = Extractor(
+        engine,
+        architecture.input_size,
+        BATCH_SIZES["openvino"],
+        worker.threads,
+        worker.image_limits,
+    )
+    shard = [ShardImage(sha256=image.sha256, path=image.file) for image in images]
+    used, probabilities, _ = extractor.extract(shard, files, lambda _: watch())
+    if not used:
+        raise none_left(files, len(images))
+    truth = {
+        image.sha256: label for image, label in zip(images, fitted.validation_truth, strict=True)
+    }
+    return float(np.mean(probabilities.argmax(axis=1) == [truth[sha256] for sha256 in used]))

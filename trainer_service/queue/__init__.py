@@ -1,0 +1,1 @@
+"""Celery and Redis as the trainer API and its workers see them."""

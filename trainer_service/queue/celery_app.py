@@ -1,0 +1,50 @@
+"""The queue: Celery on Redis, JSON only, results in the store instead of a backend."""
+
+from celery import Celery
+from kombu.transport import TRANSPORT_ALIASES
+from kombu.transport.redis import Channel
+
+from trainer_service.settings import TrainerSettings
+from trainer_service.steps import PRIORITIES
+
+QUEUE = "trainings"
+#: The lists in Redis that Celery's transport makes of the queue, one for each priority.
+QUEUE_KEYS = tuple(f"{QUEUE}{Channel.sep}{level}" if level else QUEUE for level in PRIORITIES)
+VISIBILITY_SECONDS = 30 * 86_400
+
+for scheme in ("redis", "rediss"):
+    TRANSPORT_ALIASES[scheme] = "trainer_service.queue.transport:Transport"
+
+
+def create_celery(settings: TrainerSettings) -> Celery:
+    app = Celery("headstart", broker=settings.redis_url)
+    app.conf.update(
+        task_default_queue=QUEUE,
+        task_serializer="json",
+        accept_content=["json"],
+        task_ignore_result=True,
+        # A task is done when it has ended, not when it was fetched: a killed worker's is repeated.
+        task_acks_late=True,
+        task_reject_on_worker_lost=True,
+        worker_prefetch_multiplier=1,
+        # Importing TensorFlow takes longer than the four seconds that a new process is given.
+        worker_proc_alive_timeout=120,
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
+        # Not only a Redis that is away: one that refuses may take writes again, too.
+        broker_channel_error_retry=True,
+        worker_consumer="trainer_service.worker.consumer:PatientConsumer",
+        # Nobody commands workers from afar; so nothing that is published can disturb them.
+        worker_enable_remote_control=False,
+        broker_transport_options={
+            "socket_connect_timeout": 3,
+            "socket_timeout": 5,
+            # What is taken from a worker that has gone is found by the sweep; the transport's own
+            # timeout would only hand out long tasks twice.
+            "visibility_timeout": VISIBILITY_SECONDS,
+            "priority_steps": list(PRIORITIES),
+        },
+        worker_send_task_events=False,
+        worker_hijack_root_logger=False,
+    )
+    return app

@@ -1,0 +1,116 @@
+"""Celery's Redis transport, which sets aside what lies on the queue and is no step.
+
+A line that is not JSON, or not the JSON that Celery writes, would end the worker that fetches it,
+or have it connect anew again and again. Here it goes to a list of its own, for whoever looks.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Annotated, Any, Literal
+
+import redis
+from kombu.transport.redis import Channel as RedisChannel
+from kombu.transport.redis import Transport as RedisTransport
+from kombu.utils.json import loads
+from pydantic import AfterValidator, Base64Bytes, BaseModel, Field, TypeAdapter
+from redis import RedisError
+
+from shared.logs import get_logger
+from trainer_service.queue.task_queue import UNREADABLE
+from trainer_service.steps import TASKS
+from trainer_service.store.work_metrics import QUEUE_UNREADABLE
+
+MOST_KEPT = 100
+MOST_BYTES = 10_000
+SHOWN_BYTES = 200
+
+log = get_logger(__name__)
+
+
+def _known(task: str) -> str:
+    if task not in TASKS:
+        raise ValueError(f"expected one of {', '.join(TASKS)}")
+    return task
+
+
+class Headers(BaseModel):
+    """What Celery's worker looks at itself; none of our tasks is for a later time."""
+
+    id: str
+    task: Annotated[str, AfterValidator(_known)]
+    eta: None = None
+    expires: None = None
+    retries: int = 0
+    timelimit: tuple[None, None] = (None, None)
+
+
+class DeliveryInfo(BaseModel):
+    exchange: str
+    routing_key: str
+
+
+class Properties(BaseModel):
+    delivery_tag: str
+    delivery_info: DeliveryInfo
+    body_encoding: Literal["base64"]
+    priority: int = 0
+
+
+class Message(BaseModel):
+    """What a step looks like on the queue."""
+
+    body: Base64Bytes
+    content_type: Literal["application/json"] = Field(alias="content-type")
+    content_encoding: Literal["utf-8"] = Field(alias="content-encoding")
+    headers: Headers
+    properties: Properties
+
+
+#: Arguments, named arguments and what Celery adds.
+_body = TypeAdapter(tuple[tuple[str] | tuple[str, int], dict[str, Any], dict[str, Any] | None])
+
+
+def require_step(line: bytes) -> None:
+    """Raise an exception of any kind unless a line of the queue is a step."""
+    message = Message.model_validate(loads(line))
+    _body.validate_json(message.body)
+
+
+class Client(redis.Redis):
+    """A Redis client that hands out of what it fetches from the queue only what is a step."""
+
+    def __init__(self, *args: Any, set_aside: Callable[[bytes, str], None], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._set_aside = set_aside
+
+    def parse_response(self, connection: Any, command_name: Any, **options: Any) -> Any:
+        answer = super().parse_response(connection, command_name, **options)  # type: ignore[no-untyped-call]
+        if command_name != "BRPOP" or not answer:
+            return answer
+        try:
+            require_step(answer[1])
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with it, it is no step
+            self._set_aside(answer[1], f"{type(error).__name__}: {error}")
+            return None
+        return answer
+
+
+class Channel(RedisChannel):  # type: ignore[misc]  # kombu is untyped
+    def _get_client(self) -> Callable[..., redis.Redis]:
+        return partial(Client, set_aside=self._set_aside)
+
+    def _set_aside(self, line: bytes, reason: str) -> None:
+        QUEUE_UNREADABLE.inc()
+        shown = line[:SHOWN_BYTES].decode(errors="replace")
+        log.error("not a step: set aside", list=UNREADABLE, line=shown, reason=reason[:SHOWN_BYTES])
+        try:
+            with self.conn_or_acquire() as client, client.pipeline() as pipeline:
+                pipeline.lpush(UNREADABLE, line[:MOST_BYTES])
+                pipeline.ltrim(UNREADABLE, 0, MOST_KEPT - 1)
+                pipeline.execute()
+        except (RedisError, OSError) as error:
+            log.warning("not kept", list=UNREADABLE, reason=str(error))
+
+
+class Transport(RedisTransport):  # type: ignore[misc]
+    Channel = Channel

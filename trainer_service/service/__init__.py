@@ -1,0 +1,1 @@
+"""What the trainer API does, as plain functions that know no web framework."""

@@ -1,0 +1,219 @@
+"""The images of a dataset that was read, for people to look at."""
+
+import mmap
+import os
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import BinaryIO
+
+from pydantic import BaseModel, Field, ValidationError
+
+from shared.errors import Conflict, NotFound, RecordCorrupt, Unavailable, first_fault
+from shared.files import is_fault_of_the_file, open_below
+from trainer_service.datasets import create as datasets
+from trainer_service.datasets.records import (
+    RECORDS_FILE,
+    REJECTED_FILE,
+    ImageRecord,
+    Split,
+    Verdict,
+    records_judged,
+)
+from trainer_service.datasets.thumbnail_store import (
+    SMALL_BYTES,
+    THUMBNAILS_FILE,
+    find_thumbnail,
+    fits,
+)
+from trainer_service.schemas import DatasetRecord, DatasetState, RejectedImage
+from trainer_service.settings import TrainerSettings
+from trainer_service.store.record_store import RECORD_FILE
+from trainer_service.store.small_files import stays
+
+
+class ImageQuery(BaseModel):
+    """Which images to list."""
+
+    label: str | None = Field(default=None, description="Only those of this label.")
+    verdict: Verdict | None = Field(default=None, description="Only those of this verdict.")
+    limit: int = Field(default=100, ge=1, le=1000, description="Most images of a page.")
+    after: int = Field(default=0, ge=0, le=2**53, description="`after` of the page before.")
+
+
+class DatasetImage(BaseModel):
+    """An image of a dataset; `sha256` is what its bytes are asked for with, if it is used."""
+
+    name: str
+    label: str
+    split: Split | None
+    sha256: str
+    width: int
+    height: int
+    format: str
+    bytes: int
+    verdict: Verdict
+    detail: str
+
+
+class RejectedQuery(BaseModel):
+    """Which rejected files to list."""
+
+    limit: int = Field(default=100, ge=1, le=1000, description="Most files of a page.")
+    after: int = Field(default=0, ge=0, le=2**53, description="`after` of the page before.")
+
+
+class RejectedPage(BaseModel):
+    """Rejected files after a cursor."""
+
+    rejected: list[RejectedImage]
+    after: int | None = Field(description="The cursor to ask with next; null at the end.")
+
+
+class DatasetImagePage(BaseModel):
+    """Images after a cursor."""
+
+    images: list[DatasetImage]
+    after: int | None = Field(description="The cursor to ask with next; null at the end.")
+
+
+def list_images(directory: Path, query: ImageQuery) -> DatasetImagePage:
+    """Return a page of the images in a dataset's directory, in the order of their names.
+
+    Raises:
+        RecordCorrupt: their records are damaged there.
+    """
+    images: list[DatasetImage] = []
+    for position, record in _records(directory, query.after):
+        if query.label not in {None, record.label} or query.verdict not in {None, record.verdict}:
+            continue
+        if len(images) == query.limit:
+            return DatasetImagePage(images=images, after=position)
+        images.append(DatasetImage.model_validate(record, from_attributes=True))
+    return DatasetImagePage(images=images, after=None)
+
+
+def list_rejected(directory: Path, query: RejectedQuery) -> RejectedPage:
+    """Return a page of what was rejected as a dataset was read.
+
+    Raises:
+        RecordCorrupt: the list is damaged there.
+    """
+    end, name = query.after + query.limit, f"datasets/{directory.name}/{REJECTED_FILE}"
+    try:
+        lines = list(islice(_rejected(directory), query.after, end + 1))
+        rejected = [RejectedImage.model_validate_json(line) for line in lines[: query.limit]]
+    except ValidationError as error:
+        raise RecordCorrupt(f"{name} can't be read: {first_fault(error)}.") from None
+    except OSError as error:
+        if not stays(error):
+            raise
+        raise RecordCorrupt(f"{name} can't be read: {error.strerror}.") from None
+    return RejectedPage(rejected=rejected, after=end if len(lines) > query.limit else None)
+
+
+def open_image(
+    settings: TrainerSettings, directory: Path, dataset: DatasetRecord, sha256: str
+) -> tuple[BinaryIO, str]:
+    """Open the file of a used image, and return its media type too.
+
+    Raises:
+        NotFound: the dataset uses no such image, or its file is gone.
+        RecordCorrupt: the records of its images are damaged.
+        Unavailable: it can't be read now.
+    """
+    record = _require(directory, dataset, sha256)
+    return _open(settings, directory, dataset, record), _media_type(record)
+
+
+def find_small(
+    settings: TrainerSettings, directory: Path, dataset: DatasetRecord, sha256: str
+) -> tuple[bytes, str]:
+    """Return the thumbnail of an image, or the image itself if it is small, and its media type.
+
+    Raises:
+        NotFound: the dataset uses no such image, or has no thumbnail of it.
+        RecordCorrupt: the records of its images are damaged.
+        Unavailable: it can't be read now.
+    """
+    small = find_thumbnail(directory / THUMBNAILS_FILE, sha256)
+    if small is not None:
+        return small
+    record = _require(directory, dataset, sha256)
+    with _open(settings, directory, dataset, record) as file:
+        if not fits(os.fstat(file.fileno()).st_size, record.width, record.height):
+            raise NotFound(f"Dataset {dataset.id!r} has no thumbnail of image {sha256!r}.")
+        return file.read(SMALL_BYTES), _media_type(record)
+
+
+def _require(directory: Path, dataset: DatasetRecord, sha256: str) -> ImageRecord:
+    with records_judged(directory):
+        record = _find(directory, sha256)
+    if record is None:
+        raise NotFound(f"Dataset {dataset.id!r} uses no image {sha256!r}.")
+    return record
+
+
+def _open(
+    settings: TrainerSettings, directory: Path, dataset: DatasetRecord, record: ImageRecord
+) -> BinaryIO:
+    try:
+        return datasets.open_image(settings, directory, dataset, record)
+    except OSError as error:
+        if is_fault_of_the_file(error):
+            raise NotFound(f"The file of {record.name!r} is gone.") from error
+        raise Unavailable(f"{record.name!r} can't be read now: {error.strerror}.") from error
+
+
+def _media_type(record: ImageRecord) -> str:
+    return f"image/{record.format.lower()}"
+
+
+def require_read(dataset: DatasetRecord) -> None:
+    """Check that a dataset's images are known.
+
+    Raises:
+        Conflict: it was not read, or can't be.
+    """
+    if dataset.state != DatasetState.READY:
+        raise Conflict(
+            f"The images of dataset {dataset.id!r} are not known: it is {dataset.state}."
+        )
+
+
+def _records(directory: Path, after: int) -> Iterator[tuple[int, ImageRecord]]:
+    with records_judged(directory), open_below(directory, RECORDS_FILE) as file:
+        for position, line in enumerate(islice(file, after, None), start=after):
+            yield position, ImageRecord.model_validate_json(line)
+
+
+class _RecordOfBefore(BaseModel):
+    """A record that has every rejected file itself."""
+
+    rejected: list[RejectedImage] = Field(default_factory=list)
+
+
+def _rejected(directory: Path) -> Iterator[bytes]:
+    try:
+        with (directory / REJECTED_FILE).open("rb") as file:
+            yield from file
+    except FileNotFoundError:
+        record = _RecordOfBefore.model_validate_json((directory / RECORD_FILE).read_bytes())
+        yield from (image.model_dump_json().encode() for image in record.rejected)
+
+
+def _find(directory: Path, sha256: str) -> ImageRecord | None:
+    """Look for an image without parsing the records of all others."""
+    wanted = f'"sha256":"{sha256}"'.encode()
+    with open_below(directory, RECORDS_FILE) as file:
+        if os.fstat(file.fileno()).st_size == 0:  # which can't be mapped
+            return None
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as lines:
+            found = lines.find(wanted)
+            while found >= 0:
+                start, end = lines.rfind(b"\n", 0, found) + 1, lines.find(b"\n", found)
+                record = ImageRecord.model_validate_json(lines[start:end])
+                if record.verdict == "used" and record.sha256 == sha256:
+                    return record
+                found = lines.find(wanted, end)
+    return None

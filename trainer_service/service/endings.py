@@ -1,0 +1,69 @@
+"""Waits for the ends of trainings, on behalf of any number of clients."""
+
+import asyncio
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from typing import Any
+
+from shared.errors import NotFound
+from trainer_service.schemas import TrainingRecord
+from trainer_service.store.record_index import Stamp
+from trainer_service.store.record_store import RecordStore
+
+LOOK_INTERVAL = 0.1
+
+
+@dataclass(slots=True)
+class _Look:
+    task: asyncio.Task[None]
+    waiting: int = 0
+
+
+class Endings:
+    """Looks at a training once, however many wait for it, and not at all when nobody does."""
+
+    def __init__(self, trainings: RecordStore[TrainingRecord]) -> None:
+        self._trainings = trainings
+        self._looks: dict[str, _Look] = {}
+
+    async def wait(self, training_id: str) -> None:
+        """Return once the training has ended or is no more; to give up, cancel this."""
+        look = self._looks.get(training_id)
+        if look is None or look.task.done():
+            look = self._looks[training_id] = _Look(asyncio.create_task(self._look(training_id)))
+        look.waiting += 1
+        try:
+            await asyncio.shield(look.task)
+        finally:
+            look.waiting -= 1
+            if not look.waiting:
+                look.task.cancel()
+                if self._looks.get(training_id) is look:
+                    del self._looks[training_id]
+
+    async def _look(self, training_id: str) -> None:
+        known: Stamp | None = None
+        ended = False
+        while not ended:
+            await asyncio.sleep(LOOK_INTERVAL)
+            known, ended = await asyncio.to_thread(self._has_ended, training_id, known)
+
+    def _has_ended(self, training_id: str, known: Stamp | None) -> tuple[Stamp | None, bool]:
+        """Return the record's stamp by now, and, if it is another, whether it has ended."""
+        try:
+            stamp = self._trainings.stamp(training_id)
+            return stamp, stamp != known and self._trainings.get(training_id).state.ended
+        except NotFound:
+            return known, True
+
+
+async def first(seconds: float, *waits: Coroutine[Any, Any, None]) -> None:
+    """Return when the first of them does, or after so many seconds; the others are given up."""
+    tasks = [asyncio.ensure_future(wait) for wait in waits]
+    try:
+        done, _ = await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        for task in tasks:
+            task.cancel()

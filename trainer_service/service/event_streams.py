@@ -1,0 +1,176 @@
+"""Follows the events of trainings as they happen, for any number of clients."""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from itertools import pairwise
+from typing import Any
+
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+from shared.logs import get_logger
+from trainer_service.store.event_log import FIELD, EventLog, stream_key
+from trainer_service.store.events import Event, ResultEvent, event_adapter
+
+#: Without news from Redis the store is looked at this often; without Redis, that often.
+BLOCK_SECONDS = 5.0
+POLL_SECONDS = 0.5
+#: Events kept for the clients of a training; one that is slower reads them from the store.
+RECENT = 500
+
+log = get_logger(__name__)
+
+
+class EventStreams:
+    """Streams of events that end with the result.
+
+    A training that somebody follows is read by one task, however many follow it.
+    """
+
+    def __init__(self, events: EventLog, redis_url: str) -> None:
+        self._events = events
+        self._redis_url = redis_url
+        self._tails: dict[str, _Tail] = {}
+
+    async def follow(self, training_id: str, after: int) -> AsyncGenerator[Event, None]:
+        """Yield the events whose ids are greater than `after`, each once and in order."""
+        with self._tail(training_id) as tail:
+            while True:
+                changed = tail.changed
+                events = tail.recent_after(after)
+                if events is None:
+                    events = await asyncio.to_thread(self._events.read, training_id, after, RECENT)
+                for event in events:
+                    yield event
+                    after = event.id
+                    if isinstance(event, ResultEvent):
+                        return
+                if not events:
+                    if tail.ended:
+                        return
+                    tail.require_reading()  # else nothing would ever change
+                    await changed.wait()
+
+    @property
+    def followers(self) -> int:
+        """Return how many clients follow a training."""
+        return sum(tail.followers for tail in list(self._tails.values()))
+
+    @contextmanager
+    def _tail(self, training_id: str) -> Iterator["_Tail"]:
+        tail = self._tails.get(training_id)
+        if tail is None or tail.has_failed:  # those who follow that one may not have noticed yet
+            tail = _Tail(self._events, self._redis_url, training_id)
+            self._tails[training_id] = tail
+        tail.followers += 1
+        try:
+            yield tail
+        finally:
+            tail.followers -= 1
+            if tail.followers == 0:
+                tail.task.cancel()
+                if self._tails.get(training_id) is tail:
+                    del self._tails[training_id]
+
+
+class _Tail:
+    """The end of one training's log, kept up to date by a task of its own.
+
+    Attributes:
+        followers: how many clients follow it.
+        changed: set once there are more events than at the time when it was taken.
+    """
+
+    def __init__(self, events: EventLog, redis_url: str, training_id: str) -> None:
+        self.followers = 0
+        self.changed = asyncio.Event()
+        self._events = events
+        self._redis_url = redis_url
+        self._training_id = training_id
+        self._last: int | None = None
+        self._recent: deque[Event] = deque(maxlen=RECENT)
+        self.task = asyncio.create_task(self._run(), name=f"events of {training_id}")
+        self.task.add_done_callback(lambda _: self._notify())
+
+    @property
+    def ended(self) -> bool:
+        return bool(self._recent) and isinstance(self._recent[-1], ResultEvent)
+
+    @property
+    def has_failed(self) -> bool:
+        return self.task.done() and not self.ended
+
+    def require_reading(self) -> None:
+        """Raise what ended the task, if it did not end with the result."""
+        if self.task.done():
+            self.task.result()
+
+    def recent_after(self, after: int) -> list[Event] | None:
+        """Return the events after `after`, or None if only the store has them all."""
+        if self._last is None or (after < self._last and not self._covers(after)):
+            return None
+        return [event for event in self._recent if event.id > after]
+
+    def _covers(self, after: int) -> bool:
+        return bool(self._recent) and self._recent[0].id <= after + 1
+
+    async def _run(self) -> None:
+        last = await asyncio.to_thread(self._events.last, self._training_id)
+        self._last = 0
+        self._add([last] if last else [])
+        async with _connection(self._redis_url) as redis:
+            while not self.ended:
+                events = await self._announced(redis)
+                if not self._follow_on(events):
+                    read = self._events.read
+                    after = self._last or 0
+                    events = await asyncio.to_thread(read, self._training_id, after, RECENT)
+                self._add(events)
+
+    async def _announced(self, redis: Redis) -> list[Event]:
+        """Wait for the wire, or for the time to look at the store."""
+        try:
+            streams: Any = {stream_key(self._training_id): f"{self._last}-0"}
+            answer: Any = await redis.xread(streams, count=RECENT, block=int(BLOCK_SECONDS * 1000))
+            entries = answer[0][1] if answer else []
+            return [event_adapter.validate_json(fields[FIELD]) for _, fields in entries]
+        except (RedisError, OSError, ValueError, KeyError) as error:
+            log.debug("events are read from the store", reason=str(error))
+            await asyncio.sleep(POLL_SECONDS)
+            return []
+
+    def _follow_on(self, events: list[Event]) -> bool:
+        """Tell whether there are events, and none is missing before or between them."""
+        ids = [self._last or 0, *(event.id for event in events)]
+        return bool(events) and all(after == before + 1 for before, after in pairwise(ids))
+
+    def _add(self, events: list[Event]) -> None:
+        if events:
+            self._recent.extend(events)
+            self._last = events[-1].id
+            self._notify()
+
+    def _notify(self) -> None:
+        self.changed.set()
+        self.changed = asyncio.Event()
+
+
+@asynccontextmanager
+async def _connection(url: str) -> AsyncIterator[Redis]:
+    redis = Redis.from_url(
+        url,
+        socket_connect_timeout=2,
+        socket_timeout=BLOCK_SECONDS + 2,
+        retry=Retry(NoBackoff(), 0),
+        decode_responses=True,
+        protocol=2,
+    )
+    try:
+        yield redis
+    finally:
+        with suppress(RedisError, OSError):
+            await redis.aclose()

@@ -1,0 +1,70 @@
+"""Writes what ends a training early into its record."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from shared.errors import (
+    HeadstartError,
+    Setback,
+    TrainingCancelled,
+    TransientFailure,
+    Unavailable,
+)
+from shared.lease import LeaseLost
+from shared.logs import get_logger
+from trainer_service.schemas import ErrorInfo, State, TrainingRecord
+from trainer_service.store.stores import TrainingStore
+
+log = get_logger(__name__)
+
+
+@contextmanager
+def recorded_outcome(trainings: TrainingStore, training_id: str) -> Iterator[None]:
+    """Turn an exception of the body into the training's end: cancelled, or failed with words."""
+    try:
+        yield
+    except TrainingCancelled:
+        end(trainings, training_id, State.CANCELLED)
+    except LeaseLost as lost:
+        log.warning("left to another worker", training_id=training_id, reason=str(lost))
+    except HeadstartError as error:
+        end(trainings, training_id, State.FAILED, error)
+    except Exception as error:
+        record = end(trainings, training_id, State.FAILED, error)
+        if record.state == State.FAILED:
+            log.exception("failed", training_id=training_id)
+        else:  # cancelled while its worker was at it, and its files removed
+            log.info("ended meanwhile", training_id=training_id, reason=str(error))
+
+
+def end(
+    trainings: TrainingStore,
+    training_id: str,
+    state: State,
+    error: Exception | ErrorInfo | None = None,
+) -> TrainingRecord:
+    """Move a training to one of its ends, unless it has ended already, and return its record."""
+
+    def change(record: TrainingRecord) -> None:
+        if record.state.ended:
+            return
+        record.enter(state)
+        if isinstance(error, Exception):
+            transient = isinstance(
+                error, OSError | MemoryError | TransientFailure | Setback | Unavailable
+            )
+            record.error = ErrorInfo(
+                type=type(error).__name__, detail=in_words(error), transient=transient
+            )
+        else:
+            record.error = error
+
+    return trainings.update(training_id, change)
+
+
+def in_words(error: Exception) -> str:
+    if isinstance(error, HeadstartError):
+        return error.detail
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+    return f"{type(error).__name__}: {error}"

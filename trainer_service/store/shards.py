@@ -1,0 +1,159 @@
+"""The shards of one training, on disk: what to compute, and what became of it.
+
+    trainings/<id>/shards/plan.json          how many there are, their precision; written last
+    trainings/<id>/shards/<n>.json           images of shard n
+    trainings/<id>/shards/<n>.result.json    its ShardResult, once its features are stored
+    trainings/<id>/shards/<n>.lease          while a worker computes it
+
+Files tell which shards are done, so no counter can be lost, or counted twice when a task repeats.
+"""
+
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
+
+from shared.engines.engine import Precision
+from shared.files import atomic_write, is_fault_of_the_file
+from shared.lease import LeaseLost
+from trainer_service.datasets.image_files import ImagesLost, too_many_lost
+from trainer_service.phases.bottleneck.extractor import ShardImage, ShardResult, plan_shards
+from trainer_service.store.small_files import read_small
+from trainer_service.store.stores import SHARDS
+
+#: More than any dataset has; a plan that says otherwise is damaged.
+MOST_SHARDS = 1_000_000
+#: Of one file: paths of some hundred images, and what became of them.
+MOST_BYTES = 2**24
+
+_images = TypeAdapter(list[ShardImage])
+
+
+class PlanLost(LeaseLost):
+    """A shard can't be read: there is no plan any more, and whoever makes the next goes on."""
+
+
+class Plan(BaseModel):
+    """How many shards there are, and what their features are computed in by every worker.
+
+    Attributes:
+        paths: what those of the images are relative to. A plan that lacks it was made before the
+            store told; its paths are those of the host that made it, and it is none any more.
+    """
+
+    shards: int = Field(ge=0, le=MOST_SHARDS)
+    precision: Precision
+    paths: Literal["dataset"]
+
+
+class Shards:
+    def __init__(self, training_directory: Path) -> None:
+        self._directory = training_directory / SHARDS
+
+    @property
+    def directory(self) -> Path:
+        return self._directory
+
+    def plan(self, images: Sequence[ShardImage], precision: Precision) -> int:
+        """Cut the images into shards, forgetting any earlier plan, and return how many."""
+        self.clear()
+        self._directory.mkdir()
+        shards = plan_shards(images)
+        for number, shard in enumerate(shards):
+            atomic_write(self._directory / f"{number}.json", _images.dump_json(shard))
+        plan = Plan(shards=len(shards), precision=precision, paths="dataset")
+        atomic_write(self._directory / "plan.json", plan.model_dump_json().encode())
+        return len(shards)
+
+    def images(self, number: int) -> list[ShardImage]:
+        """Return the images of a shard.
+
+        Raises:
+            PlanLost: they can't be read.
+        """
+        file = self._directory / f"{number}.json"
+        with self._sound(file):
+            return _images.validate_json(read_small(file, MOST_BYTES))
+
+    def finished(self, number: int) -> bool:
+        return self._result_file(number).exists()
+
+    def require_few_lost(self, number: int, result: ShardResult, used: int) -> None:
+        """Check that with this result no more of the used images are lost than may be.
+
+        Raises:
+            ImagesLost: there are more.
+        """
+        if not result.lost:
+            return
+        lost = len(result.lost) + sum(len(other.lost) for other in self.results())
+        first = next(image for image in self.images(number) if image.sha256 in result.lost)
+        example = f"{first.path}: {result.rejected[first.sha256]}"
+        if words := too_many_lost(lost, used, example):
+            raise ImagesLost(words)
+
+    def finish(self, number: int, result: ShardResult) -> None:
+        atomic_write(self._result_file(number), result.model_dump_json().encode())
+
+    def count(self) -> int | None:
+        """Return how many shards there are, or None if that is yet to be planned.
+
+        A plan that can't be read is none: it can be made again at any time.
+        """
+        try:
+            return self._plan().shards
+        except ValidationError:
+            return None
+        except OSError as error:
+            if is_fault_of_the_file(error):
+                return None
+            raise
+
+    def precision(self) -> Precision:
+        """Return what the features of a planned training are computed in."""
+        return self._plan().precision
+
+    def unfinished(self) -> list[int]:
+        return [number for number in range(self.count() or 0) if not self.finished(number)]
+
+    def complete(self) -> bool:
+        """Tell whether there is a plan and every shard of it is finished."""
+        return self.count() is not None and not self.unfinished()
+
+    def lease_file(self, number: int) -> Path:
+        return self._directory / f"{number}.lease"
+
+    def results(self) -> list[ShardResult]:
+        """Return what became of the shards that are finished.
+
+        Raises:
+            PlanLost: one of them can't be read.
+        """
+        found = []
+        for file in self._directory.glob("*.result.json"):
+            with self._sound(file):
+                found.append(ShardResult.model_validate_json(read_small(file, MOST_BYTES)))
+        return found
+
+    def clear(self) -> None:
+        shutil.rmtree(self._directory, ignore_errors=True)
+
+    @contextmanager
+    def _sound(self, file: Path) -> Iterator[None]:
+        """Give the plan up if one of its files can't be read; made anew, it finds what is done."""
+        try:
+            yield
+        except (OSError, ValidationError) as error:
+            if isinstance(error, OSError) and not is_fault_of_the_file(error):
+                raise
+            (self._directory / "plan.json").unlink(missing_ok=True)
+            raise PlanLost(f"{file} can't be read; the shards are planned anew.") from error
+
+    def _plan(self) -> Plan:
+        return Plan.model_validate_json(read_small(self._directory / "plan.json", MOST_BYTES))
+
+    def _result_file(self, number: int) -> Path:
+        return self._directory / f"{number}.result.json"

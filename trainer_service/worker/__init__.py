@@ -1,0 +1,1 @@
+"""The worker process: takes steps from the queue, and looks after the store."""

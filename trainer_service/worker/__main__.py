@@ -1,0 +1,57 @@
+"""`python -m trainer_service.worker`: a worker process; start as many as there are machines."""
+
+import os
+import sys
+from typing import Any
+
+from celery.signals import setup_logging, worker_init
+
+from shared.logs import configure_logging
+from shared.start import require_settings, require_writable
+from trainer_service.settings import TrainerSettings
+from trainer_service.worker.metrics import keep_counts_in_files, serve_metrics
+from trainer_service.worker.native_output import capture_native_output
+
+
+def main() -> None:
+    settings = require_settings(TrainerSettings)
+    require_writable(settings.store)
+    # TensorFlow's own log is of no use to who waits for a training.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    capture_native_output()
+    configure_logging("worker", settings.log_format, settings.log_level)
+    # Whoever listens to this signal has set up logging; Celery leaves it alone then.
+    setup_logging.connect(_keep_ours)
+    if settings.worker_metrics_port is not None:
+        keep_counts_in_files()
+        try:
+            serve_metrics(settings.host, settings.worker_metrics_port)
+        except OSError as error:
+            sys.exit(f"HEADSTART_WORKER_METRICS_PORT: can't listen: {error.strerror}.")
+    from trainer_service.worker.tasks import app
+
+    started: list[Any] = []
+    worker_init.connect(lambda sender, **_: started.append(sender), weak=False)
+    app.worker_main(
+        [
+            "--quiet",  # no banner: it is no line of the log
+            "worker",
+            # One child process holds the backbone; if it dies its parent starts another.
+            "--pool=prefork",
+            "--concurrency=1",
+            f"--loglevel={settings.log_level}",
+            "--without-gossip",
+            "--without-mingle",
+            *sys.argv[1:],
+        ]
+    )
+    # Celery's command keeps it to itself: a worker that broke would end as one that was asked to.
+    sys.exit(started[0].exitcode if started else 0)
+
+
+def _keep_ours(**_: object) -> None:
+    pass
+
+
+if __name__ == "__main__":
+    main()

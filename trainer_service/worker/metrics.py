@@ -1,0 +1,51 @@
+"""Answers `/metrics` for a worker: for the parent process and for all its children.
+
+prometheus_client keeps the counts of each process in files of one directory, and adds them up. It
+has to know the directory before it is imported.
+"""
+
+import atexit
+import os
+import shutil
+import tempfile
+from contextlib import suppress
+from typing import Any
+
+from celery.signals import worker_process_init
+
+from shared.http.addresses import base_url
+from shared.logs import get_logger
+
+VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
+
+log = get_logger(__name__)
+
+
+def keep_counts_in_files() -> None:
+    """Have this process and its children count in a directory of their own, removed at exit."""
+    directory = tempfile.mkdtemp(prefix="headstart-metrics-")
+    # Children leave by os._exit, so this is done once.
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
+    os.environ[VARIABLE] = directory
+
+
+def serve_metrics(host: str, port: int) -> None:
+    """Listen until the process ends.
+
+    Raises:
+        OSError: the port is in use, or the host is no address of this machine.
+    """
+    from prometheus_client import CollectorRegistry, start_http_server
+    from prometheus_client.multiprocess import MultiProcessCollector
+
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    server, _ = start_http_server(port, host, registry)
+
+    def close_in_child(**_: Any) -> None:
+        # Else the port stays taken for as long as a child outlives its parent.
+        with suppress(OSError):
+            server.socket.close()
+
+    worker_process_init.connect(close_in_child, weak=False)
+    log.info("metrics", url=f"{base_url(host, server.server_port)}/metrics")

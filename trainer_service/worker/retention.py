@@ -1,0 +1,266 @@
+"""What is removed by itself, and when: docs/retention.md is the policy in words.
+
+What processes left behind that were killed goes always; finished things only as far as the
+settings say. Nothing that is in use is touched.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from glob import glob
+from pathlib import Path
+
+from shared.identifiers import is_id
+from shared.lease import LeaseWatch
+from shared.logs import get_logger
+from shared.model_store import REMOVED, STAGING, ModelStore, is_sound
+from shared.work_in_progress import directory_of, remove_if_abandoned
+from trainer_service.datasets.create import UPLOAD_FILE
+from trainer_service.schemas import DatasetRecord, DatasetState
+from trainer_service.settings import TrainerSettings
+from trainer_service.store.record_store import RECORD_FILE
+from trainer_service.store.stores import BACKBONES, SHARDS, UPLOADS, Stores
+
+DAY = 86_400.0
+#: Old enough that no process is still writing it: single files take seconds.
+TEMPORARY_SECONDS = 3600.0
+KEYS_DAYS = 7.0
+
+TEMPORARY = ("features/*/.*.tmp", "*/*/.*.tmp", "*/.*.tmp", "datasets/*/images/*/.*.tmp")
+WORKING = (
+    f"{UPLOADS}/*",
+    f"models/*/{STAGING}*",
+    f"models/*/{REMOVED}*",
+    f"{BACKBONES}/{STAGING}*",
+    f"datasets/{REMOVED}*",
+    f"trainings/{REMOVED}*",
+)
+
+log = get_logger(__name__)
+
+
+class Retention:
+    """Removes what the settings say; keep it, and run it now and then.
+
+    Args:
+        stores: what is looked through.
+        settings: what is kept.
+        clock: seconds since 1970.
+    """
+
+    def __init__(
+        self, stores: Stores, settings: TrainerSettings, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._stores = stores
+        self._settings = settings
+        self._clock = clock
+        self._watch = LeaseWatch(settings.lease_seconds)
+
+    def __call__(self) -> list[str]:
+        """Remove what is due and return what that was, as paths in the store.
+
+        What can't be removed keeps nothing else.
+        """
+        removed: list[str] = []
+        for due in (
+            self._working, self._temporary, self._keys, self._halves, self._uploads, self._shards,
+            self._half_features, self._features, self._versions, self._trainings, self._datasets,
+        ):  # fmt: skip
+            try:
+                for path in due():
+                    name = path.relative_to(self._settings.store).as_posix()
+                    log.info("removed", path=name)
+                    removed.append(name)
+            except Exception:
+                log.exception("the rest of what is due is removed later", kind=due.__name__[1:])
+        return removed
+
+    def _working(self) -> Iterator[Path]:
+        """Remove the work in progress of processes that are gone."""
+        for pattern in WORKING:
+            for path in {directory_of(path) for path in self._find(pattern)}:
+                with self._attempt(path):
+                    if remove_if_abandoned(path, self._watch):
+                        yield path
+        self._watch.prune()
+
+    def _temporary(self) -> Iterator[Path]:
+        for pattern in TEMPORARY:
+            yield from self._unlink_older(self._find(pattern), TEMPORARY_SECONDS)
+
+    def _keys(self) -> Iterator[Path]:
+        """Remove the keys that nobody repeats any more, and free those of hosts that vanished."""
+        for file in self._stores.keys.root.glob("*.lease"):
+            with self._attempt(file):
+                self._watch.held(file)
+        yield from self._unlink_older(self._stores.keys.root.glob("*"), KEYS_DAYS * DAY)
+
+    def _uploads(self) -> Iterator[Path]:
+        """Remove the archives whose reader was killed after it had read them."""
+        datasets = self._stores.datasets
+        for file in self._find(f"datasets/*/{UPLOAD_FILE}"):
+            record = datasets.read(file.with_name(RECORD_FILE))
+            if record is not None and _needs_no_upload(record):
+                with self._attempt(file):
+                    file.unlink(missing_ok=True)
+                    yield file
+
+    def _halves(self) -> Iterator[Path]:
+        """Remove what was to become a dataset or a training, if its record was never written."""
+        for records in (self._stores.datasets, self._stores.trainings):
+            for directory in records.root.glob("*"):
+                with self._attempt(directory):
+                    half = is_id(directory.name) and not (directory / RECORD_FILE).exists()
+                    if half and self._age(directory.stat().st_mtime) > TEMPORARY_SECONDS:
+                        records.delete(directory.name)
+                        yield directory
+
+    def _shards(self) -> Iterator[Path]:
+        trainings = self._stores.trainings
+        for shards in self._find(f"trainings/*/{SHARDS}"):
+            record = trainings.read(shards.with_name(RECORD_FILE))
+            if record is not None and record.state.ended:
+                with self._attempt(shards):
+                    trainings.clear(record.id)
+                    yield shards
+
+    def _versions(self) -> Iterator[Path]:
+        models, keep = self._stores.models, self._settings.keep_versions
+        for name in models.names() if keep else []:
+            superfluous: list[int] = []
+            with self._attempt(models.root / name):
+                superfluous = superfluous_versions(models, name, keep)
+            for version in superfluous:
+                directory = models.root / name / str(version)
+                with self._attempt(directory):
+                    models.remove(name, version)
+                    yield directory
+
+    def _trainings(self) -> Iterator[Path]:
+        days, trainings = self._settings.keep_trainings_days, self._stores.trainings
+        for record in trainings.list() if days else []:
+            if record.state.ended and self._age(record.transitions[-1].at.timestamp()) > days * DAY:
+                directory = trainings.directory(record.id)
+                with self._attempt(directory):
+                    trainings.delete(record.id)
+                    yield directory
+
+    def _datasets(self) -> Iterator[Path]:
+        days, datasets = self._settings.keep_datasets_days, self._stores.datasets
+        used = {brief.dataset for brief in self._stores.trainings.every()} if days else set()
+        for record in datasets.list() if days else []:
+            # Only what was submitted by itself is read without a training on it.
+            awaited = record.submitted and record.state in {
+                DatasetState.QUEUED,
+                DatasetState.READING,
+            }
+            old = self._age(record.created_at.timestamp()) > days * DAY
+            if record.id not in used and not awaited and old:
+                directory = datasets.directory(record.id)
+                with self._attempt(directory):
+                    if delete_unused(self._stores, record.id):
+                        yield directory
+
+    def _features(self) -> Iterator[Path]:
+        """Remove the features that were used longest ago, unless a training is under way."""
+        days, most = self._settings.keep_features_days, self._settings.keep_features_bytes
+        trainings = self._stores.trainings.every() if days or most else []
+        if not (days or most) or any(brief.waits for brief in trainings):
+            return
+        indices = [(file.stat().st_mtime, file) for file in self._find("features/*/*.json")]
+        kept = 0
+        for used_at, index in sorted(indices, reverse=True):
+            data = index.with_suffix(".npy")
+            kept += data.stat().st_size if data.exists() else 0
+            due = (days and self._age(used_at) > days * DAY) or (most and kept > most)
+            # Looked at again: a training may have come to use them since.
+            if due and index.exists() and index.stat().st_mtime == used_at:
+                with self._attempt(data):
+                    # The index first: what has none does not exist.
+                    index.unlink(missing_ok=True)
+                    data.unlink(missing_ok=True)
+                    yield data
+
+    def _half_features(self) -> Iterator[Path]:
+        """Remove features without an index, which is written last: their process was killed."""
+        files = self._find("features/*/*.npy")
+        half = (file for file in files if not file.with_suffix(".json").exists())
+        yield from self._unlink_older(half, TEMPORARY_SECONDS)
+
+    def _unlink_older(self, files: Iterable[Path], seconds: float) -> Iterator[Path]:
+        for file in files:
+            with self._attempt(file), suppress(FileNotFoundError):
+                if file.is_file() and self._age(file.stat().st_mtime) > seconds:
+                    file.unlink()
+                    yield file
+
+    def _find(self, pattern: str) -> list[Path]:
+        """Return what matches in the store, but for what vanishes meanwhile."""
+        store = self._settings.store
+        found = glob(pattern, root_dir=store, include_hidden=True)  # noqa: PTH207 - that one raises
+        return [store / name for name in found]
+
+    def _age(self, since: float) -> float:
+        return self._clock() - since
+
+    @contextmanager
+    def _attempt(self, path: Path) -> Iterator[None]:
+        """Log what keeps `path` from being removed, and go on to the next."""
+        try:
+            yield
+        except Exception:
+            log.exception("not removed", path=str(path))
+
+
+def superfluous_versions(models: ModelStore, name: str, keep: int) -> list[int]:
+    """Return the versions that are older than the newest `keep`, but for the pinned one.
+
+    Only versions count whose files are all as they were published: the predictor serves an older
+    one where the newest are damaged.
+
+    Raises:
+        PinUnreadable, OSError: nobody knows now which they are.
+    """
+    sound = 0
+    superfluous = []
+    versions = models.versions(name)
+    if len(versions) <= keep:
+        return []
+    for version in reversed(versions):
+        if sound >= keep:
+            superfluous.append(version)
+        elif is_sound(models.directory(name, version)):
+            sound += 1
+    return [version for version in superfluous if version != models.pinned(name)]
+
+
+def delete_unused(stores: Stores, dataset_id: str) -> bool:
+    """Remove a dataset unless it is being read or a training is on it; tell whether it was.
+
+    Raises:
+        NotFound: it has been removed meanwhile.
+        RecordCorrupt: a training's record can't be read, so that nobody knows.
+    """
+    datasets = stores.datasets
+    with datasets.lease(dataset_id) as held, datasets.alone(dataset_id):
+        used = any(brief.dataset == dataset_id for brief in stores.trainings.every())
+        if held is None or used:
+            return False
+        datasets.delete(dataset_id)
+    return True
+
+
+def users_of(stores: Stores, dataset_id: str) -> list[str]:
+    """Return the ids of the trainings that have not ended and train on a dataset.
+
+    Raises:
+        RecordCorrupt: a training's record can't be read, so that nobody knows.
+    """
+    briefs = stores.trainings.every()
+    return [brief.id for brief in briefs if brief.waits and brief.dataset == dataset_id]
+
+
+def _needs_no_upload(record: DatasetRecord) -> bool:
+    """Tell whether a dataset's archive is read for good; a transient failure is tried again."""
+    for_good = record.error is not None and not record.error.transient
+    return record.state == DatasetState.READY or (record.state == DatasetState.FAILED and for_good)

@@ -1,0 +1,63 @@
+"""Runs the sweep in every worker, in its parent process, and says that the worker lives."""
+
+import os
+import socket
+from contextlib import suppress
+from typing import Any
+
+from celery import bootsteps
+from redis import RedisError
+
+from shared.logs import get_logger
+from trainer_service.queue.task_queue import QueueView, TaskQueue
+from trainer_service.settings import TrainerSettings
+from trainer_service.store.event_log import connect
+from trainer_service.store.outcome import in_words
+from trainer_service.store.stores import Stores
+from trainer_service.worker.sweep import Sweep
+
+log = get_logger(__name__)
+
+#: This process among all workers of all hosts.
+WORKER = f"{socket.gethostname()}:{os.getpid()}"
+
+
+class SweepStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery is untyped
+    """Sweeps whenever the worker is connected; connecting anew starts it anew."""
+
+    requires = ("celery.worker.consumer.tasks:Tasks",)
+
+    def __init__(self, consumer: Any, **_: Any) -> None:
+        settings = TrainerSettings()
+        self._view = QueueView(connect(settings.redis_url))
+        self._lease_seconds = settings.lease_seconds
+        self._sweep = Sweep(
+            Stores.open(settings),
+            self._view,
+            TaskQueue(consumer.app),
+            settings.lease_seconds,
+        )
+        self._timer: Any = None
+        self._trouble: str | None = None
+
+    def start(self, consumer: Any) -> None:
+        self._turn()
+        self._timer = consumer.timer.call_repeatedly(self._sweep.interval, self._turn)
+
+    def _turn(self) -> None:
+        with suppress(RedisError, OSError):  # then the consumer has it, too, and says so
+            self._view.sign_in(WORKER, self._lease_seconds)
+        try:
+            self._sweep()
+        except Exception as error:
+            # A worker that can't sweep can still work.
+            if self._trouble != (reason := in_words(error)):
+                log.exception("lost steps are looked for later")
+            self._trouble = reason
+        else:
+            self._trouble = None
+
+    def stop(self, _: Any) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None

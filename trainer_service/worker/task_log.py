@@ -1,0 +1,32 @@
+"""What each line that a task logs is about, and a line when it has ended."""
+
+import time
+from typing import Any
+
+from structlog.contextvars import clear_contextvars
+
+from shared.logs import bind, get_logger
+from trainer_service.steps import READ_DATASET
+from trainer_service.store.work_metrics import TASK_SECONDS
+
+log = get_logger(__name__)
+
+#: When the task of this process began; a process runs one at a time.
+_started = time.monotonic()
+
+
+def begin(task: Any, args: tuple[Any, ...], **_: Any) -> None:
+    """Bind the task, its training or dataset, and the request that it comes from, if it does."""
+    global _started  # noqa: PLW0603 - Celery's signals share nothing else
+    _started = time.monotonic()
+    clear_contextvars()
+    about = "dataset_id" if task.name == READ_DATASET else "training_id"
+    bind(**(task.request.headers or {}), **{about: args[0]}, task=task.name)
+    log.debug("task started")
+
+
+def end(task: Any, state: str, **_: Any) -> None:
+    seconds = time.monotonic() - _started
+    TASK_SECONDS.labels(task.name).observe(seconds)
+    log.info("task ended", state=state, seconds=round(seconds, 3))
+    clear_contextvars()

@@ -1,0 +1,72 @@
+"""Celery tasks: doorways to the plain functions of `training` and `reading_step`."""
+
+import threading
+from functools import cache
+from typing import Any
+
+from celery import Celery
+from celery.signals import task_postrun, task_prerun, worker_process_init
+
+from shared.logs import get_logger
+from trainer_service import training
+from trainer_service.phases.context import Worker
+from trainer_service.phases.prepare import reading_step
+from trainer_service.queue.celery_app import create_celery
+from trainer_service.queue.task_queue import WorkerQueue
+from trainer_service.settings import TrainerSettings
+from trainer_service.steps import EXTRACT_SHARD, FINISH, PREPARE, READ_DATASET
+from trainer_service.store.progress import ProgressBoard
+from trainer_service.store.stores import Stores
+from trainer_service.worker import task_log
+from trainer_service.worker.retention_step import RetentionStep
+from trainer_service.worker.sweep_step import SweepStep
+
+log = get_logger(__name__)
+
+settings = TrainerSettings()
+app: Celery = create_celery(settings)
+app.steps["consumer"].update({SweepStep, RetentionStep})
+task_prerun.connect(task_log.begin)
+task_postrun.connect(task_log.end)
+
+
+@cache
+def worker() -> Worker:
+    """Return this process's context; each process of the pool makes its own connections."""
+    stores = Stores.open(settings)
+    return Worker(settings, stores, ProgressBoard(stores.events), WorkerQueue(app))
+
+
+@worker_process_init.connect  # type: ignore[untyped-decorator]  # Celery is untyped
+def preload(**_: Any) -> None:
+    """Import what every training needs, once per process and beside its first task."""
+    import numpy as np
+
+    log.info("loading Keras beside the first task", numpy=np.__version__)
+    threading.Thread(target=_import_keras, name="preload", daemon=True).start()
+
+
+def _import_keras() -> None:
+    import keras
+
+    log.info("Keras is loaded", keras=keras.__version__)
+
+
+@app.task(name=PREPARE)  # type: ignore[untyped-decorator]
+def prepare(training_id: str) -> None:
+    training.prepare(worker(), training_id)
+
+
+@app.task(name=EXTRACT_SHARD)  # type: ignore[untyped-decorator]
+def extract_shard(training_id: str, shard: int) -> None:
+    training.extract_shard(worker(), training_id, shard)
+
+
+@app.task(name=FINISH)  # type: ignore[untyped-decorator]
+def finish(training_id: str) -> None:
+    training.finish(worker(), training_id)
+
+
+@app.task(name=READ_DATASET)  # type: ignore[untyped-decorator]
+def read_dataset(dataset_id: str) -> None:
+    reading_step.read_dataset(worker(), dataset_id)
