@@ -22,6 +22,7 @@ lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 # FUZZ_SECONDS each for the image decoder and for the archive reader; finds lie in var/fuzz.
 fuzz: $(VENV)/.fuzz

@@ -19,9 +19,9 @@ from shared.engines import Engine, select_engine
 from shared.images import decode
 from trainer_service.backbones.architectures import Architecture, find_architecture
 from trainer_service.backbones.backbone import bottleneck_engine, bottleneck_precision
-from trainer_service.backbones.extractors import BATCH_SIZES
 from trainer_service.backbones.weights import Weights
 from trainer_service.phases.bottleneck.extractor import Extractor
+from trainer_service.phases.bottleneck.extractors import BATCH_SIZES
 
 #: Images per architecture: enough for some ten seconds of each side.
 IMAGES = {"mobilenet_v2": 1400, "resnet50_v2": 300, "vgg16": 120}

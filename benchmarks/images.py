@@ -8,7 +8,7 @@ from PIL import Image
 
 from launcher.digits import write_digits
 from trainer_service.datasets.image_files import ImageFiles
-from trainer_service.phases.bottleneck.extractor import ShardImage
+from trainer_service.store.shards import ShardImage
 
 #: As large as the photographs of the article's data, on average.
 SIZE = (500, 375)

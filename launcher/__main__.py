@@ -15,8 +15,7 @@ from launcher.errors import LaunchError
 from launcher.services import running_services
 from launcher.supervisor import supervise
 from predictor_service.settings import PredictorSettings
-from shared.http.serving import describe, fail
-from shared.start import require_writable
+from shared.start import describe, fail, require_writable
 from trainer_service.settings import TrainerSettings
 
 

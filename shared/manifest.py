@@ -9,6 +9,9 @@ from shared.identifiers import ModelName
 
 MANIFEST_FILE = "manifest.json"
 
+#: What numbers a network is computed in.
+Precision = Literal["int8", "bf16", "f32", "mixed"]
+
 
 class _Record(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True)

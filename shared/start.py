@@ -7,9 +7,9 @@ from tempfile import TemporaryFile
 from typing import TypeVar
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from shared.files import is_disk_full
-from shared.http.serving import describe
 from shared.settings import SharedSettings
 
 Settings = TypeVar("Settings", bound=SharedSettings)
@@ -21,6 +21,19 @@ def require_settings(kind: Callable[[], Settings]) -> Settings:
         return kind()
     except ValidationError as error:
         sys.exit("; ".join(map(describe, error.errors())))
+
+
+def describe(fault: ErrorDetails) -> str:
+    """Say which setting was wrong, what was expected, and what came, unless that is a secret."""
+    if not fault["loc"]:  # of several settings: the message names them
+        return fault["msg"].removeprefix("Value error, ")
+    name = "HEADSTART_" + "_".join(map(str, fault["loc"])).upper()
+    return f"{name}: {fault['msg']}. Received: {fault['input']!r}."
+
+
+def fail(sentence: str) -> int:
+    sys.stderr.write(f"{sentence}\n")
+    return 1
 
 
 def require_writable(store: Path) -> None:

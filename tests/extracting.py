@@ -8,7 +8,6 @@ from tests.tiny_model import picture
 from trainer_service import training
 from trainer_service.datasets import reading
 from trainer_service.datasets.records import ImageRecord, save_images
-from trainer_service.phases.bottleneck.extractor import ShardImage
 from trainer_service.phases.context import Worker
 from trainer_service.schemas import (
     DatasetRecord,
@@ -22,7 +21,7 @@ from trainer_service.schemas import (
 from trainer_service.settings import TrainerSettings
 from trainer_service.store.event_log import connect
 from trainer_service.store.progress import ProgressBoard
-from trainer_service.store.shards import Shards
+from trainer_service.store.shards import ShardImage, Shards
 from trainer_service.store.stores import Stores
 
 START = datetime(2026, 1, 1, tzinfo=UTC)

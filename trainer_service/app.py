@@ -26,7 +26,7 @@ from trainer_service.api.metrics import TrainerCollector
 from trainer_service.api.threads import Threads
 from trainer_service.queue.celery_app import create_celery
 from trainer_service.queue.prompt_queue import PromptQueue
-from trainer_service.queue.task_queue import QueueView
+from trainer_service.queue.view import QueueView
 from trainer_service.service.endings import Endings
 from trainer_service.service.event_streams import EventStreams
 from trainer_service.service.service import Trainer

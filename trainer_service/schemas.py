@@ -21,7 +21,8 @@ from pydantic import (
 from shared.errors import TrainingEnded
 from shared.identifiers import ModelName
 from shared.manifest import Quantization
-from trainer_service.backbones.architectures import DEFAULT_ARCHITECTURE
+
+DEFAULT_ARCHITECTURE = "mobilenet_v2"
 
 #: A record names at most so many rejected files; `GET /v1/datasets/{id}/rejected` has them all.
 NAMED_REJECTED = 20

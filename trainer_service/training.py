@@ -13,22 +13,26 @@ from shared.lease import Lease, lease, require_survivable
 from shared.logs import bind, get_logger
 from trainer_service.backbones import weights
 from trainer_service.backbones.architectures import find_architecture
-from trainer_service.backbones.extractors import extractor_for, feature_store, planned_precision
 from trainer_service.backbones.features import Row
 from trainer_service.datasets import reading
 from trainer_service.next_steps import needs_plan, next_steps
-from trainer_service.phases.bottleneck.extractor import ShardImage, ShardResult
+from trainer_service.phases.bottleneck.extractors import (
+    extractor_for,
+    feature_store,
+    planned_precision,
+)
 from trainer_service.phases.context import Worker
+from trainer_service.phases.evaluate.evaluation import evaluate_head
 from trainer_service.phases.head.fitting import fit, split
 from trainer_service.phases.prepare.reading_step import wait_for_dataset
 from trainer_service.phases.publish.publish import publish
+from trainer_service.phases.setbacks import hand_over, persevere
 from trainer_service.schemas import CacheUse, State, TrainingRecord, numbers
-from trainer_service.setbacks import hand_over, persevere
 from trainer_service.steps import EXTRACT_SHARD, FINISH, PREPARE, Step
 from trainer_service.store.cancellation import CancellationWatch
 from trainer_service.store.outcome import end, recorded_outcome
 from trainer_service.store.progress import Ticker
-from trainer_service.store.shards import Shards
+from trainer_service.store.shards import ShardImage, ShardResult, Shards
 from trainer_service.store.stores import TrainingStore
 from trainer_service.store.work_metrics import COMPUTE_SECONDS, FEATURES
 
@@ -206,7 +210,8 @@ def _finish(worker: Worker, record: TrainingRecord, held: Lease, watch: Cancella
     version = models.published_by(record.model, record.id)
     if version is None:
         watch()
-        fitted = fit(worker, record, watch)
+        trained = fit(worker, record, watch)
+        fitted = evaluate_head(worker, record, trained)
         held.require()
         version = publish(worker, trainings.get(record.id), fitted, watch)
     bind(version=version)

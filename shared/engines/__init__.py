@@ -1,7 +1,7 @@
 """Engines: what runs a network forward, on pixels, without training it."""
 
 from shared.engines.cpu import cpu_precision
-from shared.engines.engine import Engine, EngineName, Outputs, Pixels, Precision
+from shared.engines.engine import Engine, EngineName, Outputs, Pixels
 from shared.engines.openvino_engine import OpenVINOEngine
 from shared.engines.selection import (
     can_use_gpu,
@@ -10,6 +10,7 @@ from shared.engines.selection import (
     serving_precisions,
 )
 from shared.engines.tensorflow_engine import TensorFlowEngine
+from shared.manifest import Precision
 
 __all__ = [
     "Engine",

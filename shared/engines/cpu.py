@@ -3,7 +3,7 @@
 from functools import cache
 from pathlib import Path
 
-from shared.engines.engine import Precision
+from shared.manifest import Precision
 
 CPUINFO = Path("/proc/cpuinfo")
 

@@ -8,8 +8,9 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from shared.manifest import Precision
+
 EngineName = Literal["openvino", "tensorflow"]
-Precision = Literal["int8", "bf16", "f32", "mixed"]
 Pixels = NDArray[np.uint8]
 Outputs = NDArray[np.float32]
 

@@ -12,12 +12,12 @@ from shared.engines.engine import (
     EngineName,
     Outputs,
     Pixels,
-    Precision,
     check_pixels,
     infer_in_chunks,
     infer_pipelined,
 )
 from shared.engines.openvino_runtime import load_openvino, read_network
+from shared.manifest import Precision
 
 #: Images per forward pass at most: VGG16's activations for these take 0.5 GiB.
 CHUNK = 32

@@ -6,10 +6,11 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from shared.engines.cpu import cpu_precision
-from shared.engines.engine import Engine, EngineName, Precision
+from shared.engines.engine import Engine, EngineName
 from shared.engines.openvino_engine import OpenVINOEngine
 from shared.engines.tensorflow_engine import TensorFlowEngine
 from shared.errors import InvalidRequest
+from shared.manifest import Precision
 from shared.model_store import OPENVINO_INT8_MODEL, OPENVINO_MODEL, SAVED_MODEL
 from shared.settings import EngineChoice, PrecisionChoice
 

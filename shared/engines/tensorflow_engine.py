@@ -10,11 +10,11 @@ from shared.engines.engine import (
     EngineName,
     Outputs,
     Pixels,
-    Precision,
     check_pixels,
     infer_in_chunks,
     infer_pipelined,
 )
+from shared.manifest import Precision
 
 #: Images per forward pass at most; enough to fill a GPU.
 CHUNK = 128

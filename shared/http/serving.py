@@ -5,7 +5,6 @@ import logging
 import os
 import signal
 import socket
-import sys
 from collections.abc import Callable
 from functools import partial
 from typing import TypeVar
@@ -13,7 +12,6 @@ from typing import TypeVar
 import uvicorn
 from fastapi import FastAPI
 from pydantic import ValidationError
-from pydantic_core import ErrorDetails
 
 from shared.http.addresses import base_url
 from shared.http.connections import Connection, Lobby
@@ -21,6 +19,7 @@ from shared.http.draining import DrainingServer
 from shared.http.open_files import room_for_connections
 from shared.logs import configure_logging, get_logger
 from shared.settings import SharedSettings
+from shared.start import describe, fail
 
 Settings = TypeVar("Settings", bound=SharedSettings)
 
@@ -94,11 +93,6 @@ def end_quietly_on_signals() -> None:
         signal.signal(number, end)
 
 
-def fail(sentence: str) -> int:
-    sys.stderr.write(f"{sentence}\n")
-    return 1
-
-
 def warn_if_open(settings: SharedSettings) -> None:
     """Say it if the service is open to everybody who reaches this machine."""
     if not settings.read_api_keys() and not is_loopback(settings.host):
@@ -115,11 +109,3 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
-
-
-def describe(fault: ErrorDetails) -> str:
-    """Say which setting was wrong, what was expected, and what came, unless that is a secret."""
-    if not fault["loc"]:  # of several settings: the message names them
-        return fault["msg"].removeprefix("Value error, ")
-    name = "HEADSTART_" + "_".join(map(str, fault["loc"])).upper()
-    return f"{name}: {fault['msg']}. Received: {fault['input']!r}."

@@ -14,9 +14,10 @@ from launcher.services import free_port, redis_server, running_worker
 from shared.identifiers import new_id
 from tests.predictor_process import wait_for
 from tests.trainer_service.api.test_api import caller
-from trainer_service.queue.celery_app import QUEUE, create_celery
-from trainer_service.queue.task_queue import UNREADABLE, WORKER_KEY, TaskQueue
+from trainer_service.queue.celery_app import create_celery
+from trainer_service.queue.task_queue import TaskQueue
 from trainer_service.queue.transport import MOST_BYTES, MOST_KEPT
+from trainer_service.queue.view import QUEUE, UNREADABLE, WORKER_KEY
 from trainer_service.settings import TrainerSettings
 from trainer_service.store.event_log import connect
 

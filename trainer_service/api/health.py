@@ -9,7 +9,8 @@ from fastapi.responses import JSONResponse
 
 from trainer_service.api.dependencies import CurrentTrainer
 from trainer_service.api.threads import Threads
-from trainer_service.queue.task_queue import QueueView, trouble
+from trainer_service.queue.task_queue import trouble
+from trainer_service.queue.view import QueueView
 from trainer_service.service.service import Trainer
 
 #: Probes wait for four seconds (docker-compose.yml).

@@ -7,7 +7,7 @@ from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 from redis import RedisError
 
-from trainer_service.queue.task_queue import QueueView
+from trainer_service.queue.view import QueueView
 from trainer_service.schemas import Brief, DatasetState, State
 from trainer_service.service.event_streams import EventStreams
 from trainer_service.store.stores import Stores

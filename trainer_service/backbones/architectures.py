@@ -10,8 +10,6 @@ Preprocessing = Literal["identity", "unit_range", "caffe", "efficientnet_lite"]
 #: Raised whenever decoding, resizing or normalisation changes what a backbone sees.
 PREPROCESSING_VERSION = 1
 
-DEFAULT_ARCHITECTURE = "mobilenet_v2"
-
 
 @dataclass(frozen=True, slots=True)
 class Architecture:

@@ -6,21 +6,13 @@ from pathlib import Path
 
 from shared.errors import InvalidImage, Setback
 from shared.files import is_fault_of_the_file, open_below
-
-#: Of so many used images one may be lost on the way, and in any case a single one.
-USED_PER_LOST = 100
+from trainer_service.store.shards import ImagesLost
 
 
 class NotSeenHere(Setback):
     """A directory that other workers may see: nothing is known of what lies in it."""
 
     title = "Not seen here"
-
-
-class ImagesLost(Setback):
-    """More images are lost than can be told as single ones: it is the folder's fault."""
-
-    title = "Images lost"
 
 
 class ImageLost(InvalidImage):
@@ -86,23 +78,6 @@ def not_seen(setting: str, expected: Path, reason: str | None) -> NotSeenHere:
     return NotSeenHere(
         f"{setting}: this worker can't see the images of the dataset. Expected them in "
         f"{str(expected)!r}. Received: {reason}"
-    )
-
-
-def too_many_lost(lost: int, used: int, example: str) -> str | None:
-    """Return, in words, that more of the used images are lost than may be; None if that is not so.
-
-    Args:
-        lost: how many are gone, or have changed, since the dataset was read.
-        used: how many were to be used.
-        example: one that is lost, and why.
-    """
-    most = max(1, used // USED_PER_LOST)
-    if lost <= most:
-        return None
-    return (
-        f"{lost} of the {used} images are gone, or have changed, since the dataset was read: "
-        f"expected at most {most}. E.g. {example}"
     )
 
 

@@ -2,14 +2,11 @@
 
 from celery import Celery
 from kombu.transport import TRANSPORT_ALIASES
-from kombu.transport.redis import Channel
 
+from trainer_service.queue.view import QUEUE
 from trainer_service.settings import TrainerSettings
 from trainer_service.steps import PRIORITIES
 
-QUEUE = "trainings"
-#: The lists in Redis that Celery's transport makes of the queue, one for each priority.
-QUEUE_KEYS = tuple(f"{QUEUE}{Channel.sep}{level}" if level else QUEUE for level in PRIORITIES)
 VISIBILITY_SECONDS = 30 * 86_400
 
 for scheme in ("redis", "rediss"):

@@ -16,7 +16,7 @@ from pydantic import AfterValidator, Base64Bytes, BaseModel, Field, TypeAdapter
 from redis import RedisError
 
 from shared.logs import get_logger
-from trainer_service.queue.task_queue import UNREADABLE
+from trainer_service.queue.view import UNREADABLE
 from trainer_service.steps import TASKS
 from trainer_service.store.work_metrics import QUEUE_UNREADABLE
 

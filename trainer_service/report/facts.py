@@ -1,15 +1,10 @@
 """What a report tells, gathered before any of it is written."""
 
-import random
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from shared.manifest import Manifest
-from trainer_service.datasets.records import ImageRecord
-from trainer_service.phases.head.fitting import Fitted
 from trainer_service.report.thumbnails import Embedded
 from trainer_service.schemas import (
     DatasetRecord,
@@ -17,9 +12,6 @@ from trainer_service.schemas import (
     TrainingRecord,
     TrainingRequest,
 )
-
-MISTAKES = 12
-SAMPLES = 10
 
 
 class Answer(NamedTuple):
@@ -59,38 +51,6 @@ class Facts:
     mistakes: Sequence[Answer]
     samples: Sequence[Answer]
     predictor: str
-
-
-def choose_mistakes(fitted: Fitted) -> list[int]:
-    """Return the positions of the test images that were most confidently taken for another."""
-    predicted = fitted.test_probabilities.argmax(axis=1)
-    confidence = fitted.test_probabilities.max(axis=1)
-    wrong = np.flatnonzero(predicted != fitted.test_truth)
-    order = wrong[np.argsort(-confidence[wrong], kind="stable")]
-    return [int(index) for index in order[:MISTAKES]]
-
-
-def choose_samples(fitted: Fitted, seed: int) -> list[int]:
-    """Return the positions of some test images; the same seed gives the same ones."""
-    count = len(fitted.test_images)
-    return random.Random(seed).sample(range(count), min(SAMPLES, count))
-
-
-def answers(
-    fitted: Fitted, chosen: Sequence[int], picture_of: Callable[[ImageRecord], Embedded | None]
-) -> list[Answer]:
-    """Return the answers at some positions of the test images."""
-    predicted = fitted.test_probabilities.argmax(axis=1)
-    return [
-        Answer(
-            name=fitted.test_images[index].name,
-            label=fitted.test_images[index].label,
-            predicted=fitted.labels[predicted[index]],
-            probability=float(fitted.test_probabilities[index, predicted[index]]),
-            picture=picture_of(fitted.test_images[index]),
-        )
-        for index in chosen
-    ]
 
 
 def kept_epoch(history: Sequence[dict[str, float]], request: TrainingRequest) -> int:

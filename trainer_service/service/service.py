@@ -6,7 +6,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Protocol
 
 from shared.documents import reason
 from shared.errors import (
@@ -25,7 +25,6 @@ from shared.model_store import REPORT_FILE, REPORT_PAGE
 from trainer_service.backbones import weights
 from trainer_service.backbones.architectures import CATALOGUE, find_architecture
 from trainer_service.datasets import create as datasets
-from trainer_service.queue.task_queue import TaskQueue
 from trainer_service.schemas import (
     ArchitectureStatus,
     DamagedVersion,
@@ -56,8 +55,16 @@ from trainer_service.store.idempotency import fingerprint
 from trainer_service.store.outcome import end
 from trainer_service.store.progress import ProgressBoard
 from trainer_service.store.stores import Stores
+from trainer_service.store.unused_datasets import delete_unused, users_of
 from trainer_service.store.waiting import WaitingTrainings, must_be_read
-from trainer_service.worker.retention import delete_unused, users_of
+
+
+class Queue(Protocol):
+    """Where the first step of what is submitted is put; both raise Unavailable without Redis."""
+
+    def prepare(self, training_id: str) -> None: ...
+
+    def read_dataset(self, dataset_id: str) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +74,7 @@ class Trainer:
     settings: TrainerSettings
     stores: Stores
     board: ProgressBoard
-    queue: TaskQueue
+    queue: Queue
     streams: EventStreams
     endings: Endings
 

@@ -16,18 +16,58 @@ from typing import Literal
 
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
-from shared.engines.engine import Precision
+from shared.errors import Setback
 from shared.files import atomic_write, is_fault_of_the_file
 from shared.lease import LeaseLost
-from trainer_service.datasets.image_files import ImagesLost, too_many_lost
-from trainer_service.phases.bottleneck.extractor import ShardImage, ShardResult, plan_shards
+from shared.manifest import Precision
 from trainer_service.store.small_files import read_small
 from trainer_service.store.stores import SHARDS
 
+#: Of so many used images one may be lost on the way, and in any case a single one.
+USED_PER_LOST = 100
 #: More than any dataset has; a plan that says otherwise is damaged.
 MOST_SHARDS = 1_000_000
 #: Of one file: paths of some hundred images, and what became of them.
 MOST_BYTES = 2**24
+
+SMALLEST_SHARD = 32
+LARGEST_SHARD = 256
+SHARDS_PER_TRAINING = 8
+
+
+class ImagesLost(Setback):
+    """More images are lost than can be told as single ones: it is the folder's fault."""
+
+    title = "Images lost"
+
+
+class ShardImage(BaseModel):
+    """An image to compute; `path` is its file's, relative to the dataset."""
+
+    sha256: str
+    path: str
+
+
+class ShardResult(BaseModel):
+    """What became of a shard.
+
+    Attributes:
+        rejected: images that turned out unusable, by SHA-256, with the reason.
+        lost: those of them whose files are gone, or no longer hold what was read.
+    """
+
+    computed: int
+    seconds: float
+    rejected: dict[str, str]
+    lost: list[str] = Field(default_factory=list)
+
+
+def plan_shards(images: Sequence[ShardImage]) -> list[list[ShardImage]]:
+    """Cut the images into shards: enough for several workers, few enough to be worth a task."""
+    size = -(-len(images) // SHARDS_PER_TRAINING)
+    size = min(LARGEST_SHARD, max(SMALLEST_SHARD, size))
+    return [list(images[start : start + size]) for start in range(0, len(images), size)]
+
 
 _images = TypeAdapter(list[ShardImage])
 
@@ -157,3 +197,20 @@ class Shards:
 
     def _result_file(self, number: int) -> Path:
         return self._directory / f"{number}.result.json"
+
+
+def too_many_lost(lost: int, used: int, example: str) -> str | None:
+    """Return, in words, that more of the used images are lost than may be; None if that is not so.
+
+    Args:
+        lost: how many are gone, or have changed, since the dataset was read.
+        used: how many were to be used.
+        example: one that is lost, and why.
+    """
+    most = max(1, used // USED_PER_LOST)
+    if lost <= most:
+        return None
+    return (
+        f"{lost} of the {used} images are gone, or have changed, since the dataset was read: "
+        f"expected at most {most}. E.g. {example}"
+    )

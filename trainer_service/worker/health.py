@@ -9,8 +9,9 @@ import sys
 
 import redis
 
-from shared.http.serving import fail
-from trainer_service.queue.task_queue import QueueView, trouble
+from shared.start import fail
+from trainer_service.queue.task_queue import trouble
+from trainer_service.queue.view import QueueView
 from trainer_service.settings import TrainerSettings
 from trainer_service.store.event_log import connect
 

@@ -20,6 +20,7 @@ from trainer_service.schemas import DatasetRecord, DatasetState
 from trainer_service.settings import TrainerSettings
 from trainer_service.store.record_store import RECORD_FILE
 from trainer_service.store.stores import BACKBONES, SHARDS, UPLOADS, Stores
+from trainer_service.store.unused_datasets import delete_unused
 
 DAY = 86_400.0
 #: Old enough that no process is still writing it: single files take seconds.
@@ -232,32 +233,6 @@ def superfluous_versions(models: ModelStore, name: str, keep: int) -> list[int]:
         elif is_sound(models.directory(name, version)):
             sound += 1
     return [version for version in superfluous if version != models.pinned(name)]
-
-
-def delete_unused(stores: Stores, dataset_id: str) -> bool:
-    """Remove a dataset unless it is being read or a training is on it; tell whether it was.
-
-    Raises:
-        NotFound: it has been removed meanwhile.
-        RecordCorrupt: a training's record can't be read, so that nobody knows.
-    """
-    datasets = stores.datasets
-    with datasets.lease(dataset_id) as held, datasets.alone(dataset_id):
-        used = any(brief.dataset == dataset_id for brief in stores.trainings.every())
-        if held is None or used:
-            return False
-        datasets.delete(dataset_id)
-    return True
-
-
-def users_of(stores: Stores, dataset_id: str) -> list[str]:
-    """Return the ids of the trainings that have not ended and train on a dataset.
-
-    Raises:
-        RecordCorrupt: a training's record can't be read, so that nobody knows.
-    """
-    briefs = stores.trainings.every()
-    return [brief.id for brief in briefs if brief.waits and brief.dataset == dataset_id]
 
 
 def _needs_no_upload(record: DatasetRecord) -> bool:

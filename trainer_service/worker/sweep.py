@@ -18,7 +18,8 @@ from shared.errors import Unavailable
 from shared.lease import LeaseWatch
 from shared.logs import get_logger
 from trainer_service.next_steps import next_steps
-from trainer_service.queue.task_queue import QueueView, TaskQueue, trouble
+from trainer_service.queue.task_queue import TaskQueue, trouble
+from trainer_service.queue.view import QueueView
 from trainer_service.schemas import TrainingRecord
 from trainer_service.steps import EXTRACT_SHARD, READ_DATASET, Step
 from trainer_service.store.outcome import in_words

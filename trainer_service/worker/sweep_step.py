@@ -9,7 +9,8 @@ from celery import bootsteps
 from redis import RedisError
 
 from shared.logs import get_logger
-from trainer_service.queue.task_queue import QueueView, TaskQueue
+from trainer_service.queue.task_queue import TaskQueue
+from trainer_service.queue.view import QueueView
 from trainer_service.settings import TrainerSettings
 from trainer_service.store.event_log import connect
 from trainer_service.store.outcome import in_words

@@ -8,13 +8,9 @@ from typing import Any
 import pytest
 
 from shared.errors import InvalidRequest
-from trainer_service.backbones.architectures import (
-    ALIASES,
-    CATALOGUE,
-    DEFAULT_ARCHITECTURE,
-    find_architecture,
-)
+from trainer_service.backbones.architectures import ALIASES, CATALOGUE, find_architecture
 from trainer_service.backbones.backbone import build_backbone
+from trainer_service.schemas import DEFAULT_ARCHITECTURE
 
 
 @pytest.mark.parametrize("name", CATALOGUE)

@@ -16,7 +16,8 @@ from shared.errors import TrainingCancelled
 from shared.images import ImageLimits
 from tests.tiny_model import picture
 from trainer_service.datasets.image_files import ImageFiles, NotSeenHere
-from trainer_service.phases.bottleneck.extractor import Extractor, ShardImage, plan_shards
+from trainer_service.phases.bottleneck.extractor import Extractor
+from trainer_service.store.shards import ShardImage, plan_shards
 
 COLORS = ["red", "green", "blue"]
 

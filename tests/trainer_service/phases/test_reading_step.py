@@ -12,10 +12,10 @@ from shared.identifiers import new_id
 from shared.lease import MAX_DEATHS, Holder
 from tests.tiny_model import picture
 from tests.trainer_service.api.test_api import caller
-from trainer_service import setbacks, training
+from trainer_service import training
 from trainer_service.datasets import reading
 from trainer_service.datasets.create import UPLOAD_FILE, new_dataset
-from trainer_service.phases.bottleneck.extractor import ShardResult
+from trainer_service.phases import setbacks
 from trainer_service.phases.context import Worker
 from trainer_service.phases.prepare import reading_step
 from trainer_service.schemas import (
@@ -30,7 +30,7 @@ from trainer_service.settings import TrainerSettings
 from trainer_service.steps import PREPARE, READ_DATASET, Step
 from trainer_service.store.event_log import connect
 from trainer_service.store.progress import ProgressBoard
-from trainer_service.store.shards import Shards
+from trainer_service.store.shards import ShardResult, Shards
 from trainer_service.store.stores import Stores
 from trainer_service.store.waiting import WaitingTrainings
 

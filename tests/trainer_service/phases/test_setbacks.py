@@ -12,18 +12,20 @@ from shared.engines import OpenVINOEngine
 from shared.errors import InvalidDataset, TrainingCancelled, TransientFailure
 from shared.images import ImageLimits
 from tests.extracting import IMAGES, Extracting
-from trainer_service import setbacks, training
+from trainer_service import training
 from trainer_service.backbones.weights import Weights
 from trainer_service.datasets.image_files import NotSeenHere
 from trainer_service.datasets.records import save_images
-from trainer_service.phases.bottleneck.extractor import Extractor, ShardResult
+from trainer_service.phases import setbacks
+from trainer_service.phases.bottleneck.extractor import Extractor
 from trainer_service.phases.context import Worker
 from trainer_service.phases.head import fitting
 from trainer_service.phases.prepare import reading_step
-from trainer_service.queue.task_queue import QueueView
+from trainer_service.phases.setbacks import MOST_TRIES, Setbacks, persevere
+from trainer_service.queue.view import QueueView
 from trainer_service.schemas import DatasetState, State
-from trainer_service.setbacks import MOST_TRIES, Setbacks, persevere
 from trainer_service.store import record_store
+from trainer_service.store.shards import ShardResult
 
 pytestmark = pytest.mark.integration
 

@@ -12,7 +12,8 @@ from shared.manifest import DatasetInfo, FileEntry, InputSpec, Manifest, Weights
 from tests.tiny_model import picture
 from trainer_service.datasets.records import ImageRecord
 from trainer_service.phases.evaluate.metrics import accuracy_and_loss, evaluate
-from trainer_service.report.facts import Facts, answers, choose_mistakes, choose_samples
+from trainer_service.phases.publish.report import answers, choose_mistakes, choose_samples
+from trainer_service.report.facts import Facts
 from trainer_service.report.thumbnails import embedded
 from trainer_service.schemas import (
     CacheUse,

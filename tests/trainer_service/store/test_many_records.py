@@ -23,7 +23,6 @@ from trainer_service.datasets.records import (
     save_images,
     save_rejected,
 )
-from trainer_service.phases.bottleneck.extractor import ShardImage, ShardResult
 from trainer_service.phases.evaluate.metrics import evaluate
 from trainer_service.phases.head.fitting import _extracted_images
 from trainer_service.schemas import DatasetRecord, DatasetState, State, Transition, told
@@ -31,7 +30,7 @@ from trainer_service.service.dataset_images import RejectedQuery, list_rejected
 from trainer_service.store import record_store
 from trainer_service.store.cancellation import CancellationWatch
 from trainer_service.store.record_store import RecordStore
-from trainer_service.store.shards import Shards
+from trainer_service.store.shards import ShardImage, ShardResult, Shards
 from trainer_service.store.stores import Stores
 
 __all__ = ["call", "log", "settings", "trainings"]

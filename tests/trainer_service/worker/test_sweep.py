@@ -12,10 +12,10 @@ from shared.errors import Unavailable
 from shared.lease import MAX_DEATHS, Holder, lease
 from tests.trainer_service.api.test_api import caller
 from trainer_service import training
-from trainer_service.phases.bottleneck.extractor import ShardImage, ShardResult
 from trainer_service.phases.context import Worker
-from trainer_service.queue.celery_app import QUEUE_KEYS, create_celery
-from trainer_service.queue.task_queue import QueueView, TaskQueue, WorkerQueue
+from trainer_service.queue.celery_app import create_celery
+from trainer_service.queue.task_queue import TaskQueue, WorkerQueue
+from trainer_service.queue.view import QUEUE_KEYS, QueueView
 from trainer_service.schemas import (
     DatasetRecord,
     DatasetState,
@@ -29,7 +29,7 @@ from trainer_service.settings import TrainerSettings
 from trainer_service.steps import EXTRACT_SHARD, FINISH, PREPARE, READ_DATASET, Step
 from trainer_service.store.event_log import connect
 from trainer_service.store.progress import ProgressBoard
-from trainer_service.store.shards import Shards
+from trainer_service.store.shards import ShardImage, ShardResult, Shards
 from trainer_service.store.stores import Stores
 from trainer_service.store.waiting import WaitingTrainings
 from trainer_service.worker.sweep import Sweep

@@ -8,47 +8,15 @@ from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, Field
 
 from shared.engines import Engine
 from shared.errors import InvalidImage
 from shared.images import ImageLimits, decode
 from trainer_service.backbones.features import Features
 from trainer_service.datasets.image_files import ImageFiles, ImageLost
+from trainer_service.store.shards import ShardImage, ShardResult
 
 Pixels = npt.NDArray[np.uint8]
-
-SMALLEST_SHARD = 32
-LARGEST_SHARD = 256
-SHARDS_PER_TRAINING = 8
-
-
-class ShardImage(BaseModel):
-    """An image to compute; `path` is its file's, relative to the dataset."""
-
-    sha256: str
-    path: str
-
-
-class ShardResult(BaseModel):
-    """What became of a shard.
-
-    Attributes:
-        rejected: images that turned out unusable, by SHA-256, with the reason.
-        lost: those of them whose files are gone, or no longer hold what was read.
-    """
-
-    computed: int
-    seconds: float
-    rejected: dict[str, str]
-    lost: list[str] = Field(default_factory=list)
-
-
-def plan_shards(images: Sequence[ShardImage]) -> list[list[ShardImage]]:
-    """Cut the images into shards: enough for several workers, few enough to be worth a task."""
-    size = -(-len(images) // SHARDS_PER_TRAINING)
-    size = min(LARGEST_SHARD, max(SMALLEST_SHARD, size))
-    return [list(images[start : start + size]) for start in range(0, len(images), size)]
 
 
 class Extractor:

@@ -1,70 +1,54 @@
-"""From stored features to a trained and evaluated head."""
+"""From stored features to a trained head."""
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from shared.engines import Precision
 from shared.engines.tensorflow_engine import load_tensorflow
 from shared.errors import TransientFailure
 from trainer_service.backbones import weights
 from trainer_service.backbones.architectures import find_architecture
-from trainer_service.backbones.extractors import feature_store
-from trainer_service.backbones.features import Features, FeatureStore
+from trainer_service.backbones.features import FeatureStore
 from trainer_service.datasets import reading
-from trainer_service.datasets.image_files import too_many_lost
 from trainer_service.datasets.records import ImageRecord
 from trainer_service.datasets.splits import SplitFractions, assign_splits
-from trainer_service.phases.bottleneck.extractor import ShardResult
+from trainer_service.phases.bottleneck.extractors import feature_store
 from trainer_service.phases.context import Worker
-from trainer_service.phases.evaluate.metrics import (
-    Probabilities,
-    Truth,
-    accuracy_and_loss,
-    evaluate,
-)
 from trainer_service.phases.head.head import HeadData, TrainedHead, train_head
 from trainer_service.schemas import CacheUse, RejectedImage, State, TrainingRecord
 from trainer_service.store.cancellation import CancellationWatch
 from trainer_service.store.progress import EpochReport, Ticker
-from trainer_service.store.shards import Shards
+from trainer_service.store.shards import ShardResult, Shards, too_many_lost
 
-PREDICT_BATCH = 4096
 _SHOWN = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Fitted:
-    """A trained head and what the evaluation saw.
+class Trained:
+    """A trained head, and what it is to be evaluated on.
 
     Attributes:
         labels: in the order of the head's outputs.
-        precision: what the features were computed in, and so all answers here.
+        precision: what the features were computed in.
         splits: the images of train, validation and test.
-        validation_truth: int64 (n,), index of the right label of each validation image.
-        test_truth: int64 (n,), index of the right label of each of them.
-        test_probabilities: float32 (n, len(labels)), what the head answered.
+        features: where those of all of them are stored.
     """
 
     head: TrainedHead
     labels: list[str]
     precision: Precision
-    metrics: dict[str, Any]
     splits: dict[str, list[ImageRecord]]
-    validation_truth: Truth
-    test_truth: Truth
-    test_probabilities: Probabilities
+    features: FeatureStore
 
-    @property
-    def test_images(self) -> list[ImageRecord]:
-        return self.splits["test"]
+    def data(self, part: str) -> HeadData:
+        """Return the features and the right labels of one of the splits."""
+        return head_data(self.features, self.splits[part], self.labels)
 
 
-def fit(worker: Worker, record: TrainingRecord, watch: CancellationWatch) -> Fitted:
-    """Split the images, train the head and evaluate it; the test images are not seen before.
+def fit(worker: Worker, record: TrainingRecord, watch: CancellationWatch) -> Trained:
+    """Split the images and train the head; the features of the test images are not looked at.
 
     Raises:
         TrainingCancelled: it was cancelled meanwhile.
@@ -76,29 +60,10 @@ def fit(worker: Worker, record: TrainingRecord, watch: CancellationWatch) -> Fit
     labels = sorted({image.label for image in images})
     _enter_head(worker, record, splits)
     precision = Shards(worker.stores.trainings.directory(record.id)).precision()
-    store = _feature_store(worker, record, precision, watch)
-    data = {
-        name: _head_data(store, part, labels) for name, part in splits.items() if name != "test"
-    }
+    features = _feature_store(worker, record, precision, watch)
+    data = {name: head_data(features, splits[name], labels) for name in ("train", "validation")}
     head = _train(worker, record, data, labels, watch)
-    worker.stores.trainings.update(record.id, lambda current: current.enter(State.EVALUATING))
-    test = _head_data(store, splits["test"], labels)
-    validation_probabilities = _predict(head, data["validation"].features)
-    test_probabilities = _predict(head, test.features)
-    metrics = {
-        "validation": accuracy_and_loss(validation_probabilities, data["validation"].truth),
-        "test": evaluate(test_probabilities, test.truth, labels),
-    }
-    return Fitted(
-        head,
-        labels,
-        precision,
-        metrics,
-        splits,
-        data["validation"].truth,
-        test.truth,
-        test_probabilities,
-    )
+    return Trained(head, labels, precision, splits, features)
 
 
 def _extracted_images(worker: Worker, record: TrainingRecord) -> list[ImageRecord]:
@@ -199,7 +164,8 @@ def _feature_store(
     return feature_store(worker.settings, architecture, resolved, precision)
 
 
-def _head_data(store: FeatureStore, images: list[ImageRecord], labels: list[str]) -> HeadData:
+def head_data(store: FeatureStore, images: list[ImageRecord], labels: list[str]) -> HeadData:
+    """Return the features of some images, and the indices of their labels."""
     index = {label: position for position, label in enumerate(labels)}
     truth = np.array([index[image.label] for image in images], np.int64)
     return HeadData(store.read([image.sha256 for image in images]), truth)
@@ -226,8 +192,3 @@ def _train(
         return train_head(data["train"], data["validation"], labels, record.request, on_epoch)
     finally:
         report.flush()
-
-
-def _predict(head: TrainedHead, features: Features) -> npt.NDArray[np.float32]:
-    probabilities = head.model.predict(features, batch_size=PREDICT_BATCH, verbose=0)
-    return np.asarray(probabilities, np.float32)

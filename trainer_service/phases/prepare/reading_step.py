@@ -17,8 +17,8 @@ from shared.lease import LeaseLost
 from shared.logs import get_logger
 from trainer_service.datasets import reading
 from trainer_service.phases.context import Worker
+from trainer_service.phases.setbacks import Setbacks, hand_over, persevere
 from trainer_service.schemas import DatasetRecord, State, TrainingRecord
-from trainer_service.setbacks import Setbacks, hand_over, persevere
 from trainer_service.steps import PREPARE, READ_DATASET, Step
 from trainer_service.store.outcome import end, in_words
 from trainer_service.store.progress import Ticker

@@ -34,11 +34,11 @@ from trainer_service.backbones.weights import Weights
 from trainer_service.datasets import reading
 from trainer_service.datasets.image_files import none_left
 from trainer_service.phases.context import Worker
+from trainer_service.phases.evaluate.evaluation import Fitted
 from trainer_service.phases.evaluate.metrics import Probabilities
-from trainer_service.phases.head.fitting import Fitted
 from trainer_service.phases.publish.export import export_version
 from trainer_service.phases.publish.quantization import quantize_version
-from trainer_service.report.write import write_report
+from trainer_service.phases.publish.report import write_report
 from trainer_service.schemas import State, TrainingRecord, told
 from trainer_service.store.cancellation import CancellationWatch
 from trainer_service.store.stores import BACKBONES

@@ -24,13 +24,14 @@ from shared.manifest import Quantization
 from shared.model_store import OPENVINO_INT8_MODEL, OPENVINO_MODEL
 from trainer_service.backbones.architectures import Architecture, find_architecture
 from trainer_service.backbones.backbone import save_ir
-from trainer_service.backbones.extractors import BATCH_SIZES
 from trainer_service.datasets import reading
 from trainer_service.datasets.image_files import ImageFiles, none_left
-from trainer_service.phases.bottleneck.extractor import Extractor, ShardImage
+from trainer_service.phases.bottleneck.extractor import Extractor
+from trainer_service.phases.bottleneck.extractors import BATCH_SIZES
 from trainer_service.phases.context import Worker
-from trainer_service.phases.head.fitting import Fitted
+from trainer_service.phases.evaluate.evaluation import Fitted
 from trainer_service.schemas import TrainingRecord
+from trainer_service.store.shards import ShardImage
 
 #: NNCF's own default; more change the ranges little.
 CALIBRATION_IMAGES = 300

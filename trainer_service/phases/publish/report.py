@@ -1,19 +1,26 @@
 """Gathers what a report tells, and writes it beside the model."""
 
+import random
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+
+import numpy as np
 
 from shared.manifest import Manifest
 from shared.model_store import REPORT_PAGE
 from trainer_service.datasets import reading
 from trainer_service.datasets.records import ImageRecord
 from trainer_service.phases.context import Worker
-from trainer_service.phases.head.fitting import Fitted
-from trainer_service.report.facts import Facts, answers, choose_mistakes, choose_samples
+from trainer_service.phases.evaluate.evaluation import Fitted
+from trainer_service.report.facts import Answer, Facts
 from trainer_service.report.page import render
 from trainer_service.report.thumbnails import Embedded, embedded
 from trainer_service.schemas import TrainingRecord
 from trainer_service.settings import TrainerSettings
+
+MISTAKES = 12
+SAMPLES = 10
 
 
 def write_report(
@@ -40,6 +47,38 @@ def write_report(
     file = staging / REPORT_PAGE
     file.parent.mkdir(exist_ok=True)
     file.write_text(render(facts), "utf-8")
+
+
+def choose_mistakes(fitted: Fitted) -> list[int]:
+    """Return the positions of the test images that were most confidently taken for another."""
+    predicted = fitted.test_probabilities.argmax(axis=1)
+    confidence = fitted.test_probabilities.max(axis=1)
+    wrong = np.flatnonzero(predicted != fitted.test_truth)
+    order = wrong[np.argsort(-confidence[wrong], kind="stable")]
+    return [int(index) for index in order[:MISTAKES]]
+
+
+def choose_samples(fitted: Fitted, seed: int) -> list[int]:
+    """Return the positions of some test images; the same seed gives the same ones."""
+    count = len(fitted.test_images)
+    return random.Random(seed).sample(range(count), min(SAMPLES, count))
+
+
+def answers(
+    fitted: Fitted, chosen: Sequence[int], picture_of: Callable[[ImageRecord], Embedded | None]
+) -> list[Answer]:
+    """Return the answers at some positions of the test images."""
+    predicted = fitted.test_probabilities.argmax(axis=1)
+    return [
+        Answer(
+            name=fitted.test_images[index].name,
+            label=fitted.test_images[index].label,
+            predicted=fitted.labels[predicted[index]],
+            probability=float(fitted.test_probabilities[index, predicted[index]]),
+            picture=picture_of(fitted.test_images[index]),
+        )
+        for index in chosen
+    ]
 
 
 def predictor_address(settings: TrainerSettings) -> str:

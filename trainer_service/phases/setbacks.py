@@ -22,7 +22,7 @@ from shared.errors import HeadstartError, Setback, TransientFailure, Unavailable
 from shared.files import atomic_write, is_disk_full, is_of_the_machine
 from shared.logs import get_logger
 from trainer_service.phases.context import Worker
-from trainer_service.queue.task_queue import QueueView
+from trainer_service.queue.view import QueueView
 from trainer_service.steps import Step
 from trainer_service.store.event_log import connect
 from trainer_service.store.outcome import in_words
