@@ -1,11 +1,11 @@
 import errno
 import os
-import socket
 from pathlib import Path
 
 import pytest
 
 from shared.files import NoPlainFile, is_fault_of_the_file, open_below, open_folder
+from tests.odd_files import make_socket
 
 
 @pytest.mark.parametrize("code", ["ENOENT", "EISDIR", "EACCES", "ENOTDIR"])
@@ -60,12 +60,11 @@ def test_no_name_leads_out_of_a_folder(root, name):
 
 def test_what_is_no_plain_file_is_not_opened_and_nothing_waits_for_it(root):
     os.mkfifo(root / "pipe")
-    with socket.socket(socket.AF_UNIX) as unix:
-        unix.bind(str(root / "socket"))
-        for name in ("pipe", "socket", "cat"):
-            with pytest.raises(NoPlainFile, match="no plain file") as caught:
-                open_below(root, name)
-            assert is_fault_of_the_file(caught.value)
+    make_socket(root / "socket")
+    for name in ("pipe", "socket", "cat"):
+        with pytest.raises(NoPlainFile, match="no plain file") as caught:
+            open_below(root, name)
+        assert is_fault_of_the_file(caught.value)
 
 
 def test_a_pipe_that_is_put_in_place_at_the_last_moment_is_told(root, monkeypatch):

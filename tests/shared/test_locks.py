@@ -3,13 +3,13 @@
 import multiprocessing
 import os
 import signal
-import socket
 import threading
 import time
 
 import pytest
 
 from shared.files import locked_briefly
+from tests.odd_files import make_socket
 
 SPAWN = multiprocessing.get_context("spawn")
 
@@ -88,13 +88,8 @@ def _loop(path):
     path.symlink_to(path.name)
 
 
-def _socket(path):
-    with socket.socket(socket.AF_UNIX) as made:
-        made.bind(str(path))
-
-
 @pytest.mark.timeout(30)
-@pytest.mark.parametrize("put", [_pipe, _folder, _loop, _socket])
+@pytest.mark.parametrize("put", [_pipe, _folder, _loop, make_socket])
 def test_whatever_lies_there_keeps_nobody_out(path, put):
     put(path)
     assert seconds_to_get(path, patience=60) < 5

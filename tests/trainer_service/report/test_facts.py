@@ -3,8 +3,14 @@
 import pytest
 
 from tests.trainer_service.report.facts import fitted
-from trainer_service.phases.publish.report import answers, choose_mistakes, choose_samples
-from trainer_service.report.facts import MISTAKES, SAMPLES, kept_epoch
+from trainer_service.phases.publish.report import (
+    MISTAKES,
+    SAMPLES,
+    answers,
+    choose_mistakes,
+    choose_samples,
+)
+from trainer_service.report.facts import kept_epoch
 from trainer_service.schemas import EarlyStopping, TrainingRequest
 
 LABELS = tuple(f"label {number}" for number in range(20))

@@ -3,7 +3,6 @@
 import json
 import multiprocessing
 import os
-import socket
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -11,6 +10,7 @@ from structlog.testing import capture_logs
 
 from shared.errors import RecordCorrupt
 from shared.identifiers import new_id
+from tests.odd_files import make_socket
 from trainer_service.schemas import (
     ErrorInfo,
     RejectedImage,
@@ -300,8 +300,7 @@ def test_what_is_no_log_neither_hangs_nor_fills_whoever_opens_it(log, record, ki
         case "device":
             file.symlink_to("/dev/zero")
         case "socket":
-            with socket.socket(socket.AF_UNIX) as made:
-                made.bind(str(file))
+            make_socket(file)
         case _:
             file.touch()
             os.truncate(file, MOST_BYTES + 1)
