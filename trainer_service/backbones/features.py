@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, Field, ValidationError
 
-from shared.errors import HeadstartError, first_fault
+from shared.errors import TransientFailure, first_fault
 from shared.files import atomic_write, atomic_writer, is_fault_of_the_file, sha256_file
 from shared.logs import get_logger
 from trainer_service.store.small_files import read_small
@@ -35,7 +35,7 @@ MOST_INDEX_BYTES = 2**24
 log = get_logger(__name__)
 
 
-class FeaturesGone(HeadstartError):
+class FeaturesGone(TransientFailure):
     title = "Features gone"
 
     def __init__(self, images: int) -> None:

@@ -1,6 +1,5 @@
 """The images of a dataset that was read, for people to look at."""
 
-import mmap
 import os
 from collections.abc import Iterator
 from itertools import islice
@@ -30,6 +29,9 @@ from trainer_service.schemas import DatasetRecord, DatasetState, RejectedImage
 from trainer_service.settings import TrainerSettings
 from trainer_service.store.record_store import RECORD_FILE
 from trainer_service.store.small_files import stays
+
+#: So much of the list of images is looked through at a time.
+PIECE_BYTES = 1 << 20
 
 
 class ImageQuery(BaseModel):
@@ -195,7 +197,7 @@ class _RecordOfBefore(BaseModel):
 
 def _rejected(directory: Path) -> Iterator[bytes]:
     try:
-        with (directory / REJECTED_FILE).open("rb") as file:
+        with open_below(directory, REJECTED_FILE) as file:
             yield from file
     except FileNotFoundError:
         record = _RecordOfBefore.model_validate_json((directory / RECORD_FILE).read_bytes())
@@ -206,9 +208,7 @@ def _find(directory: Path, sha256: str) -> ImageRecord | None:
     """Look for an image without parsing the records of all others."""
     wanted = f'"sha256":"{sha256}"'.encode()
     with open_below(directory, RECORDS_FILE) as file:
-        if os.fstat(file.fileno()).st_size == 0:  # which can't be mapped
-            return None
-        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as lines:
+        for lines in _pieces(file):
             found = lines.find(wanted)
             while found >= 0:
                 start, end = lines.rfind(b"\n", 0, found) + 1, lines.find(b"\n", found)
@@ -217,3 +217,16 @@ def _find(directory: Path, sha256: str) -> ImageRecord | None:
                     return record
                 found = lines.find(wanted, end)
     return None
+
+
+def _pieces(file: BinaryIO) -> Iterator[bytes]:
+    """Yield the whole lines of a file, many at a time.
+
+    Not mapped into memory: a file that is emptied while it is mapped ends the process.
+    """
+    rest = b""
+    while piece := file.read(PIECE_BYTES):
+        lines, newline, rest = (rest + piece).rpartition(b"\n")
+        yield lines + newline
+    if rest:
+        yield rest + b"\n"

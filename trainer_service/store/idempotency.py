@@ -13,7 +13,14 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ValidationError
 
-from shared.errors import Conflict, InvalidRequest, NotFound, Unavailable, first_fault
+from shared.errors import (
+    Conflict,
+    InvalidRequest,
+    NotFound,
+    RecordCorrupt,
+    Unavailable,
+    first_fault,
+)
 from shared.files import atomic_write, sha256_file
 from shared.identifiers import is_id, new_id
 from shared.lease import lease
@@ -109,8 +116,8 @@ class IdempotencyKeys:
             _save(file, use)
             try:
                 record = _existing(records, use.id) or make(use.id)
-            except Unavailable:
-                raise  # the same request is to come again, and finds what was made before
+            except (Unavailable, KeyUnreadable):
+                raise  # the same request may come again, and finds what was made before
             except BaseException:
                 file.unlink(missing_ok=True)
                 raise
@@ -126,6 +133,8 @@ def _existing(records: RecordStore[Record], record_id: str) -> Record | None:
         return records.get(record_id)
     except NotFound:
         return None
+    except RecordCorrupt as corrupt:  # made it was, and making it again would make a second one
+        raise KeyUnreadable from corrupt
 
 
 def _answer(records: RecordStore[Record], answer: dict[str, Any], file: Path) -> Record:

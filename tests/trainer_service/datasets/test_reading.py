@@ -4,6 +4,7 @@ That is, a reader that was taken for dead and wakes up, and one that hung and wa
 """
 
 import errno
+import hashlib
 import os
 import sqlite3
 import threading
@@ -26,7 +27,7 @@ from tests.tiny_model import picture
 from trainer_service.datasets import patience, reader, reading, sources
 from trainer_service.datasets.create import UPLOAD_FILE, new_dataset
 from trainer_service.datasets.image_files import NotSeenHere
-from trainer_service.datasets.records import RECORDS_FILE
+from trainer_service.datasets.records import RECORDS_FILE, REJECTED_FILE
 from trainer_service.schemas import DatasetState
 from trainer_service.service import dataset_images
 from trainer_service.settings import TrainerSettings
@@ -314,3 +315,28 @@ def test_of_empty_records_no_image_is_found(datasets, settings, uploaded, conten
 
     with pytest.raises(NotFound, match="uses no image"):
         dataset_images.open_image(settings, directory, dataset, "0" * 64)
+
+
+@pytest.mark.parametrize("piece", [1, 100, 1000])
+def test_every_used_image_is_found(datasets, settings, uploaded, monkeypatch, piece):
+    monkeypatch.setattr(dataset_images, "PIECE_BYTES", piece)
+    reading.read(datasets, settings, uploaded)
+    directory, dataset = datasets.directory(uploaded), datasets.get(uploaded)
+
+    for image in reading.used_images(datasets, uploaded):
+        file, _ = dataset_images.open_image(settings, directory, dataset, image.sha256)
+        with file:
+            assert hashlib.sha256(file.read()).hexdigest() == image.sha256
+
+
+@pytest.mark.timeout(30)
+def test_a_pipe_in_place_of_the_rejected_files_is_told_and_not_waited_for(
+    datasets, settings, uploaded
+):
+    reading.read(datasets, settings, uploaded)
+    directory = datasets.directory(uploaded)
+    (directory / REJECTED_FILE).unlink(missing_ok=True)
+    os.mkfifo(directory / REJECTED_FILE)
+
+    with pytest.raises(RecordCorrupt, match=r"rejected\.jsonl can't be read"):
+        dataset_images.list_rejected(directory, dataset_images.RejectedQuery())

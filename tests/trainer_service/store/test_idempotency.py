@@ -109,6 +109,18 @@ def test_a_request_whose_process_was_killed_is_finished(call, settings, made):
     assert len(call("GET", "/v1/trainings").json()) == 1
 
 
+def test_what_a_killed_request_has_made_is_not_made_again_when_it_can_not_be_read(call, settings):
+    id_ = post(call).json()["id"]
+    file = only_use(settings)
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"answer": None}))
+    (settings.store / "trainings" / id_ / "record.json").write_text("{")
+
+    for answer in (post(call), post(call)):
+        assert answer.status_code == 409
+        assert "can't be read any more" in answer.json()["detail"]
+    assert len(list((settings.store / "trainings").glob("*/record.json"))) == 1
+
+
 def test_a_request_that_was_killed_between_its_dataset_and_its_training_makes_no_second_dataset(
     call, settings
 ):
