@@ -9,6 +9,7 @@ from os import environ
 import pytest
 
 from launcher import services
+from launcher.processes import Guard, Process
 from tests.end_to_end.stack import Workers, digits, running_stack
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
@@ -62,7 +63,7 @@ def worker_elsewhere(settings, log, script):
     environment = {**environ, **services._environment(settings)}
     command = ["unshare", "--mount", "sh", "-ec", f'{script}\nexec "$@"', "sh"]
     worker = [sys.executable, "-m", services.WORKER]
-    with services._process(command + worker, environment, log):
+    with Guard() as guard, Process(command + worker, environment, log, guard).running():
         yield log
 
 

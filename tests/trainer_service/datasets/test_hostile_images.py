@@ -49,7 +49,7 @@ def test_every_picture_is_used_or_told_of(records):
 
     assert dataset["state"] == "ready"
     assert set(images) == {*GOOD, *ODD, *BAD, *TRUNCATED}
-    assert dataset["images"] + len(dataset["rejected"]) == len(images)
+    assert dataset["images"] + dataset["rejected_count"] == len(images)
     assert all(image["detail"] for image in dataset["rejected"])
 
 
