@@ -39,6 +39,21 @@ def test_every_file_that_is_linked_exists():
     assert [link for link in links if not (ROOT / link).exists()] == []
 
 
+DOCUMENTS = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
+FOLDERS = ["client", "launcher", "predictor_service", "shared", "tests", "trainer_service"]
+SOURCES = [
+    f"/{file.relative_to(ROOT)}" for folder in FOLDERS for file in (ROOT / folder).rglob("*")
+]
+NAMED = re.compile(r"`((?:\w+/)*\w+\.(?:py|js|css))`")
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.name)
+def test_every_source_file_that_is_named_exists(document):
+    """By its whole path or by its end: `guard/test_hosts.py`."""
+    named = set(NAMED.findall(document.read_text()))
+    assert [name for name in named if not any(s.endswith(f"/{name}") for s in SOURCES)] == []
+
+
 def test_every_make_target_that_is_named_exists():
     makefile = (ROOT / "Makefile").read_text()
     named = set(re.findall(r"`?make ([a-z]+)", README))
