@@ -1,5 +1,6 @@
 """The options of the commands, as typer reads them from annotations."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -27,8 +28,23 @@ ApiKey = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
 Detach = Annotated[bool, typer.Option("--detach", help="Submit, and do not follow.")]
 
+
+def _existing(text: str) -> Path:
+    """Return the path that a text names; one that is empty, as of an unset variable, names none."""
+    if not text:
+        raise typer.BadParameter("expected a folder or an archive. Received: an empty text.")
+    if not os.path.lexists(text):
+        raise typer.BadParameter(f"Path {text!r} does not exist.")
+    return Path(text)
+
+
 Source = Annotated[
-    Path | None, typer.Argument(exists=True, help="Folder or archive of labelled images to upload.")
+    Path | None,
+    typer.Argument(
+        parser=_existing,
+        metavar="SOURCE",
+        help="Folder or archive of labelled images to upload.",
+    ),
 ]
 Dataset = Annotated[
     str | None,

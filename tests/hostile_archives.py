@@ -188,3 +188,38 @@ def add(archive: tarfile.TarFile, name: str, data: bytes) -> None:
     member = tarfile.TarInfo(name)
     member.size = len(data)
     archive.addfile(member, io.BytesIO(data))
+
+
+def header_in_a_bz2(path: Path) -> None:
+    """One header of a tar that claims a gigabyte, with 64 MB of it in a few hundred bytes of bzip2."""
+    header = tarfile.TarInfo("x")
+    header.type, header.size = tarfile.XHDTYPE, 1 << 30
+    packer, packed = bz2.BZ2Compressor(), b""
+    packed += packer.compress(header.tobuf(tarfile.USTAR_FORMAT))
+    for _ in range(1 << 6):
+        packed += packer.compress(_MEGABYTE)
+    path.write_bytes(packed + packer.flush())
+
+
+def tar_of_records(path: Path, members: int = 12_000) -> None:
+    """A tar that says something new of all its members again and again."""
+    buffer = io.BytesIO()
+    for number in range(members):
+        record = f"X{number}".encode()
+        line = b"%d X%d=%s\n" % (len(record) * 2 + 5, number, record[1:])
+        while int(line.split()[0]) != len(line):
+            line = b"%d X%d=%s\n" % (len(line), number, record[1:])
+        header = tarfile.TarInfo(f"g{number}")
+        header.type, header.size = tarfile.XGLTYPE, len(line)
+        buffer.write(header.tobuf(tarfile.USTAR_FORMAT) + line.ljust(512, b"\0"))
+        buffer.write(tarfile.TarInfo(f"a/{number}.txt").tobuf(tarfile.USTAR_FORMAT))
+    path.write_bytes(gzip.compress(buffer.getvalue() + bytes(1024)))
+
+
+def tar_that_goes_back(path: Path) -> None:
+    """A tar whose member has a negative size."""
+    header = bytearray(tarfile.TarInfo("cat/1.png").tobuf(tarfile.USTAR_FORMAT))
+    header[124:136] = (-512).to_bytes(12, "big", signed=True)
+    header[148:156] = b" " * 8
+    header[148:156] = b"%06o\0 " % sum(header)
+    path.write_bytes(bytes(header) + bytes(1024))

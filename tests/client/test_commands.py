@@ -44,6 +44,7 @@ def test_every_field_of_a_training_is_an_option():
         ["train"],
         ["train", "{tmp}", "--dataset", "pets"],
         ["train", "{tmp}/nowhere"],
+        ["train", ""],
         ["train", "{tmp}", "--epochs", "many"],
         ["train", "{tmp}", "--early-stopping", "off", "--patience", "3"],
         ["predict"],

@@ -420,8 +420,17 @@ def _check_usable(records: list[ImageRecord], name: str) -> None:
         [(label, count)] = labels.items()
         raise InvalidDataset(
             f"A classifier needs at least two labels. Found in {name!r}: one label, "
-            f"{label!r}, with {count} usable images. {UNDERSTOOD}"
+            f"{label!r}, with {count} usable images. {_describe_lost(records, label)}{UNDERSTOOD}"
         )
+
+
+def _describe_lost(records: list[ImageRecord], label: str) -> str:
+    """Tell of the other labels, none of whose images can be used."""
+    lost = [record for record in records if record.verdict != "used" and record.label != label]
+    if not lost:
+        return ""
+    examples = "; ".join(f"{record.name}: {record.detail}" for record in lost[:_SHOWN])
+    return f"{len(lost)} images beside them can't be used, e.g. {examples}. "
 
 
 def _describe_nothing(name: str, files: int, found: _Found) -> str:

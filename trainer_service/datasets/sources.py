@@ -237,11 +237,23 @@ def _archive_reader(
         return _iterate_zip
     if head.startswith(b"\x1f\x8b"):
         return _iterate_tar_gz
-    is_tar = tarfile.is_tarfile(archive.file)
-    archive.file.seek(0)
-    if is_tar:
+    if _is_tar(head):
         return _iterate_tar
     raise InvalidDataset(f"{EXPECTED}. Received: {name!r}, {_describe(head)}")
+
+
+def _is_tar(head: bytes) -> bool:
+    """Tell it by the first header alone.
+
+    `tarfile.is_tarfile` unpacks whatever it can, and reads headers of any size into memory.
+    """
+    try:
+        tarfile.TarInfo.frombuf(head[: tarfile.BLOCKSIZE], "utf-8", "surrogateescape")
+    except tarfile.EOFHeaderError:  # type: ignore[attr-defined]
+        return True
+    except tarfile.HeaderError:
+        return False
+    return True
 
 
 def _describe(head: bytes) -> str:
@@ -639,7 +651,13 @@ def _next_member(archive: tarfile.TarFile, stream: "_Metered") -> tarfile.TarInf
     # tarfile remembers every member, for look-ups by name that are not needed here.
     archive.members = []  # type: ignore[attr-defined]
     stream.allow(_MAX_TAR_HEADER)
-    return archive.next()
+    member = archive.next()
+    if member is not None and member.size < 0:  # tarfile would go back, and round in circles
+        raise tarfile.ReadError(f"the size of a file in it is {member.size}")
+    # It also copies all that was ever said of all members to each: what it makes use of is enough.
+    known = {k: v for k, v in archive.pax_headers.items() if k in tarfile.PAX_FIELDS}
+    archive.pax_headers = known
+    return member
 
 
 def _tar_entry(

@@ -125,6 +125,24 @@ def test_sizes_that_are_lies(read):
     assert "CRC" in error
 
 
+def test_what_kind_an_archive_is_is_told_without_unpacking_it(read):
+    error, _ = read("a.tar.bz2", hostile.header_in_a_bz2)
+
+    assert "a bzip2 file" in error
+
+
+def test_what_a_tar_says_of_all_its_members_is_not_kept_for_each(read):
+    error, _ = read("a.tar.gz", hostile.tar_of_records, memory=2 * MEGABYTE)
+
+    assert error.startswith("InvalidDataset: No images found")
+
+
+def test_a_negative_size_is_refused(read):
+    error, _ = read("a.tar", hostile.tar_that_goes_back)
+
+    assert "is broken: the size of a file in it is -512" in error
+
+
 @pytest.mark.parametrize("write", [hostile.overlapping_zip, hostile.one_file_listed_often])
 def test_overlapping_files(read, write):
     error, _ = read("a.zip", write, max_bytes=1 << 50)
