@@ -191,7 +191,7 @@ def add(archive: tarfile.TarFile, name: str, data: bytes) -> None:
 
 
 def header_in_a_bz2(path: Path) -> None:
-    """One header of a tar that claims a gigabyte, with 64 MB of it in a few hundred bytes of bzip2."""
+    """One header of a tar that claims a gigabyte; 64 MB of it follow, in a few hundred bytes."""
     header = tarfile.TarInfo("x")
     header.type, header.size = tarfile.XHDTYPE, 1 << 30
     packer, packed = bz2.BZ2Compressor(), b""
