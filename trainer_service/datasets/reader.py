@@ -133,6 +133,7 @@ def _label(found: "_Found", most_lines: int) -> Labelling:
     notes, tables = found.notes, found.tables
     names = [note.name for note in notes]
     _refuse_large_tables(names, found.large_tables)
+    _refuse_closed_tables(names, found.closed_tables)
     usable = [index for index, note in enumerate(notes) if note.verdict == "used"]
     if len(usable) in {0, len(notes)}:
         return find_labels(names, tables, most_lines)
@@ -154,6 +155,17 @@ def _refuse_large_tables(names: list[str], tables: list[str]) -> None:
             raise TooLarge(
                 f"{table} labels the images, and is too large for that: the tables of a dataset "
                 f"may have {_MAX_TABLE_BYTES} bytes in all. Leave out what labels no images"
+            )
+
+
+def _refuse_closed_tables(names: list[str], tables: dict[str, str]) -> None:
+    """Refuse to do without a table that may label the images: others would be made up for them."""
+    above = folders_above(names) if tables else set()
+    for table, reason in tables.items():
+        if PurePosixPath(table).parent in above:
+            raise InvalidDataset(
+                f"{table} can't be read, and may be what labels the images: {reason}. Make it "
+                "readable, or leave it out"
             )
 
 
@@ -186,6 +198,7 @@ class _Found:
     tables: dict[str, bytes] = field(default_factory=dict)
     table_bytes: int = 0
     large_tables: list[str] = field(default_factory=list)
+    closed_tables: dict[str, str] = field(default_factory=dict)
     told: list[RejectedImage] = field(default_factory=list)
     vanished: int = 0
     ignored: int = 0
@@ -337,7 +350,8 @@ def _take_table(entry: Entry, found: _Found) -> None:
     elif isinstance(data, Damaged) and data.vanished:
         raise changed(entry.name)  # whatever it labels
     elif isinstance(data, Damaged) or entry.problem:
-        found.tell(entry.name, "unreadable", entry.problem or str(data))
+        found.closed_tables[entry.name] = entry.problem or str(data)
+        found.tell(entry.name, "unreadable", found.closed_tables[entry.name])
     else:
         found.ignore(entry.name)
 

@@ -305,11 +305,8 @@ def test_a_closed_folder_that_holds_nothing_of_interest_is_passed_over(shared, l
 
 
 def test_files_that_may_not_be_read_are_told(shared, limits):
-    table = b"file,label\ncat/0.png,x\n"
-    files = {**PETS, "labels.csv": table, "cat/unnamed": picture(50)}
-    folder = write_folder(shared / "pets", files)
-    read_dataset(folder, shared / "before", limits, _quiet)
-    closed = ("cat/0.png", "cat/unnamed", "labels.csv")
+    folder = write_folder(shared / "pets", {**PETS, "cat/unnamed": picture(50)})
+    closed = ("cat/0.png", "cat/unnamed")
     for name in closed:
         (folder / name).chmod(0)
 
@@ -318,6 +315,15 @@ def test_files_that_may_not_be_read_are_told(shared, limits):
 
     told = {image.name: (image.verdict, image.detail) for image in summary.rejected}
     assert told == dict.fromkeys(closed, ("unreadable", "Permission denied"))
+
+
+def test_without_a_table_that_may_not_be_read_no_labels_are_made_up(shared, limits):
+    table = b"file,label\ncat/0.png,x\n"
+    folder = write_folder(shared / "pets", {**PETS, "labels.csv": table})
+    (folder / "labels.csv").chmod(0)
+
+    with unprivileged(), pytest.raises(InvalidDataset, match=r"labels\.csv can't be read"):
+        read_dataset(folder, shared / "dataset", limits, _quiet)
 
 
 def test_links_to_folders_are_told_whatever_their_names_look_like(tmp_path, read):
