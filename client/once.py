@@ -36,13 +36,12 @@ class _Fault:
     seconds: float = 0.0
 
 
-def post_once(service: Service, path: str, tries: int = TRIES, **options: Any) -> Record:
+def post_once(service: Service, path: str, **options: Any) -> Record:
     """Post a request that makes something; if the connection breaks, send it again.
 
     Args:
         service: where to.
         path: what is posted to.
-        tries: how often it may be sent.
         options: the body, as httpx takes it; its files must be such as can be sent again.
 
     Raises:
@@ -51,12 +50,12 @@ def post_once(service: Service, path: str, tries: int = TRIES, **options: Any) -
     """
     options["headers"] = {"Idempotency-Key": secrets.token_hex(16)}
     wait = FIRST_WAIT_SECONDS
-    for number in range(1, tries):
+    for number in range(1, TRIES):
         outcome = _send(service, path, options, first=number == 1)
         if isinstance(outcome, httpx.Response):
             return _json(service, outcome)
         seconds = max(wait, outcome.seconds)
-        note(f"{outcome.reason} It is sent again in {seconds:g} s (try {number + 1} of {tries}).")
+        note(f"{outcome.reason} It is sent again in {seconds:g} s (try {number + 1} of {TRIES}).")
         time.sleep(seconds)
         wait *= 2
     return _json(service, _post(service, path, options))

@@ -4,17 +4,43 @@ import os
 from pathlib import Path
 from typing import Annotated
 
+import httpx
 import typer
 
 TRAINER = "http://127.0.0.1:8000"
 PREDICTOR = "http://127.0.0.1:8001"
 
+
+def _address(text: str) -> str:
+    """Return the address of a service as it is, if it is one."""
+    try:
+        url = httpx.URL(text)
+    except httpx.InvalidURL:
+        url = httpx.URL()
+    if url.scheme not in {"http", "https"} or not url.host:
+        raise typer.BadParameter(
+            f"expected an address such as http://127.0.0.1:8000. Received: {text!r}."
+        )
+    return text
+
+
 TrainerUrl = Annotated[
-    str, typer.Option("--trainer", envvar="HEADSTART_TRAINER_URL", help="Address of the trainer.")
+    str,
+    typer.Option(
+        "--trainer",
+        envvar="HEADSTART_TRAINER_URL",
+        callback=_address,
+        help="Address of the trainer.",
+    ),
 ]
 PredictorUrl = Annotated[
     str,
-    typer.Option("--predictor", envvar="HEADSTART_PREDICTOR_URL", help="Address of the predictor."),
+    typer.Option(
+        "--predictor",
+        envvar="HEADSTART_PREDICTOR_URL",
+        callback=_address,
+        help="Address of the predictor.",
+    ),
 ]
 ApiKey = Annotated[
     str | None,
@@ -35,7 +61,18 @@ def _existing(text: str) -> Path:
         raise typer.BadParameter("expected a folder or an archive. Received: an empty text.")
     if not os.path.lexists(text):
         raise typer.BadParameter(f"Path {text!r} does not exist.")
-    return Path(text)
+    path = Path(text)
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise typer.BadParameter(f"{text!r} is neither a regular file nor a folder.")
+    return path
+
+
+def _regular(paths: list[Path]) -> list[Path]:
+    """Return pictures as they are; a pipe or a device among them could be waited for for ever."""
+    for path in paths:
+        if not path.is_file():
+            raise typer.BadParameter(f"{str(path)!r} is no regular file.")
+    return paths
 
 
 Source = Annotated[
@@ -80,7 +117,9 @@ Validation = Annotated[float | None, typer.Option(help="Share of images held out
 Test = Annotated[float | None, typer.Option(help="Share of images for the test.")]
 Seed = Annotated[int | None, typer.Option(help="The same seed gives the same training.")]
 
-Pictures = Annotated[list[Path], typer.Argument(exists=True, dir_okay=False, readable=True)]
+Pictures = Annotated[
+    list[Path], typer.Argument(exists=True, dir_okay=False, readable=True, callback=_regular)
+]
 ServedModel = Annotated[str | None, typer.Option(help="May be left out while only one is served.")]
 Top = Annotated[int, typer.Option(min=1, max=100, help="How many labels to name.")]
 TrainingId = Annotated[str, typer.Argument(metavar="ID")]

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from client.errors import ClientError
 from client.follow import events_of
-from client.once import TRIES, post_once
+from client.once import post_once
 from client.service import Record, Service
 from client.show import shown, upload_shown
 from client.uploads import Upload
@@ -38,9 +38,8 @@ def submit_upload(trainer: Service, upload: Upload, fields: Fields, console: Con
         for name, value in fields.items()
     }
     files: Any = {"archive": (upload.name, upload, "application/octet-stream")}
-    tries = TRIES if upload.repeatable else 1
     with upload_shown(console, upload.name, upload.bytes) as upload.sent:
-        return post_once(trainer, "/v1/trainings", tries, data=form, files=files)
+        return post_once(trainer, "/v1/trainings", data=form, files=files)
 
 
 def follow(trainer: Service, training_id: str, console: Console) -> Record:

@@ -1,6 +1,7 @@
 """Archives and folders on their way to the trainer, a piece at a time."""
 
 import os
+import stat
 import tarfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,7 +22,6 @@ class Upload:
         bytes: its length.
         sample: an image that can be predicted later, if one is known.
         left_out: what lies in the folder and is not sent, and why.
-        repeatable: whether it can be sent again; what comes through a pipe can't.
         sent: is told how many bytes have been read since it was last sent from the beginning.
     """
 
@@ -30,7 +30,6 @@ class Upload:
         self.bytes = length
         self.sample: Path | None = None
         self.left_out: list[str] = []
-        self.repeatable = True
         self.sent: Callable[[int], None] = lambda _: None
         self._chunks = chunks
         self.seek(0)
@@ -64,9 +63,10 @@ def open_upload(source: Path) -> Upload:
 
 
 def _open_file(source: Path) -> Upload:
-    upload = Upload(source.name, source.stat().st_size, lambda: _read(source))
-    upload.repeatable = source.is_file()
-    return upload
+    status = source.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise ClientError(f"{source} is neither a regular file nor a folder.")
+    return Upload(source.name, status.st_size, lambda: _read(source))
 
 
 def _open_folder(source: Path) -> Upload:

@@ -21,8 +21,7 @@ from trainer_service.settings import TrainerSettings
 
 def main() -> int:
     arguments = _parser().parse_args()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _interrupt)
+    _heed_signals()
     try:
         trainer, predictor = TrainerSettings(), PredictorSettings()
         directory = _directory(trainer)
@@ -66,6 +65,14 @@ def _parser() -> argparse.ArgumentParser:
     demo_parser.add_argument("--data", type=Path, help="folder or archive of labelled images")
     demo_parser.add_argument("--architecture", help="the backbone to train on")
     return parser
+
+
+def _heed_signals() -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
+    # Under nohup it is ignored, and stays so.
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, _interrupt)
 
 
 def _interrupt(_: int, __: FrameType | None) -> None:

@@ -50,7 +50,7 @@ class Watched:
             how = self._process.how_it_ended()
             if how is not None:
                 self._process.clear()
-                self._end(now, f"has ended ({how})", self._process.last_words())
+                self._end(now, f"ended ({how})", self._process.last_words())
         elif now >= self._due:
             self._start(now)
 
@@ -65,14 +65,14 @@ class Watched:
         self._ends = [end for end in self._ends if now - end < HEALTHY_SECONDS] + [now]
         if len(self._ends) >= MOST_ENDS:
             raise LaunchError(
-                f"The {self._process.name} {what}, for the {MOST_ENDS}th time within "
+                f"{self._process.name} {what}, for the {MOST_ENDS}th time within "
                 f"{HEALTHY_SECONDS:g} s, so everything is stopped. Its last words: {words}; see "
                 f"{self._process.log}."
             )
         if now - self._started >= HEALTHY_SECONDS:
             self._wait = FIRST_WAIT_SECONDS
         note(
-            f"The {self._process.name} {what}; it is started again in {self._wait:g} s. "
+            f"{self._process.name} {what}; it is started again in {self._wait:g} s. "
             f"Its last words: {words}"
         )
         self._due = now + self._wait

@@ -2,6 +2,7 @@
 
 import inspect
 import io
+import os
 import re
 import shlex
 import shutil
@@ -75,10 +76,49 @@ def test_a_service_that_does_not_answer_ends_with_3_and_says_where_it_was_sought
 
 
 def test_an_address_that_is_none_is_said_so():
-    done = run("models", "--trainer", "localhost:8000")
+    for address in ("localhost:8000", "nonsense", "http://", "http://[::1", "ftp://host"):
+        for option in ("--trainer", "--predictor"):
+            done = run("models", option, address)
 
-    assert done.exit_code == 1
-    assert "Received: 'localhost:8000'" in done.stderr
+            assert done.exit_code == 2
+            assert f"Received: {address!r}" in done.stderr
+            assert "expected an address such as" in done.stderr
+
+
+@pytest.mark.parametrize("command", ["train", "predict"])
+@pytest.mark.parametrize("kind", ["pipe", "device"])
+def test_what_is_no_regular_file_is_refused_rather_than_waited_for(tmp_path, command, kind):
+    path = Path(os.devnull) if kind == "device" else tmp_path / "pipe"
+    if kind == "pipe":
+        os.mkfifo(path)
+    done = subprocess.run(
+        [sys.executable, "-m", "client", command, str(path)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert done.returncode == 2
+    assert "regular file" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("redirection", "said"),
+    [
+        (">/dev/full", "stdout can't be written to: No space left on device.\n"),
+        (">&-", "stdout is closed; expected one that results can be written to.\n"),
+        ("| true", ""),
+    ],
+)
+def test_results_that_can_not_be_printed_are_told_in_a_line(redirection, said):
+    line = f"set -o pipefail; {shlex.quote(sys.executable)} -m client --help {redirection}"
+    done = subprocess.run(
+        ["bash", "-c", line], capture_output=True, text=True, timeout=60, check=False
+    )
+
+    assert done.returncode == 1
+    assert done.stderr == said
 
 
 @pytest.mark.parametrize(

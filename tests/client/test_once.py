@@ -1,7 +1,6 @@
 """The command makes one thing, though its connection breaks: against a real trainer."""
 
 import json
-import os
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from socketserver import BaseRequestHandler, TCPServer
@@ -151,19 +150,6 @@ def running(server):
         finally:
             server.shutdown()
             thread.join()
-
-
-@pytest.mark.integration
-def test_what_comes_through_a_pipe_is_sent_once(proxy):
-    """As with `headstart train <(tar c pets)`."""
-    reading, writing = os.pipe()
-    os.write(writing, b"0" * 50_000)
-    os.close(writing)
-    proxy.uploads = 1
-    done = train(proxy.url, f"/dev/fd/{reading}")
-    os.close(reading)
-
-    assert (done.exit_code, proxy.posts) == (3, 1)
 
 
 class Answers(BaseHTTPRequestHandler):

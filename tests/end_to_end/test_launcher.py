@@ -164,7 +164,7 @@ def test_up_starts_again_what_dies_and_leaves_nothing_when_it_is_killed(environm
             old.kill()
             said = process.stderr.readline()
             assert said.startswith(
-                f"The {name} has ended (SIGKILL); it is started again in 1 s. Its last words: "
+                f"{name} ended (SIGKILL); it is started again in 1 s. Its last words: "
             )
             assert all_end(children)
         for url in ("TRAINER", "PREDICTOR"):

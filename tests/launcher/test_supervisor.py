@@ -62,15 +62,14 @@ def test_what_died_is_started_again_and_told_with_its_last_words(start, tmp_path
 
     assert process.how_it_ended() is None
     assert capsys.readouterr().err == (
-        "The predictor has ended (exit status 3); it is started again in 1 s. "
-        "Its last words: two\\x1b[2J\n"
+        "predictor ended (exit status 3); it is started again in 1 s. Its last words: two\\x1b[2J\n"
     )
     # What the one before has said are no words of this one.
     process.handle.kill()
     process.handle.wait()
     watched.look(now + 2)
     assert capsys.readouterr().err == (
-        "The predictor has ended (SIGKILL); it is started again in 2 s. Its last words: nothing\n"
+        "predictor ended (SIGKILL); it is started again in 2 s. Its last words: nothing\n"
     )
     assert process.log.read_text() == "one\ntwo\x1b[2J"
 
@@ -98,7 +97,7 @@ def test_what_dies_at_once_again_and_again_ends_everything(start, monkeypatch, c
         supervise([other, process])
 
     assert str(ended.value) == (
-        "The predictor has ended (exit status 1), for the 5th time within 60 s, so everything is "
+        "predictor ended (exit status 1), for the 5th time within 60 s, so everything is "
         f"stopped. Its last words: no such store; see {process.log}."
     )
     assert process.log.read_text().count("no such store") == MOST_ENDS
@@ -219,3 +218,15 @@ def gone(process):
         return process.status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return True
+
+
+@pytest.mark.parametrize(("before", "ignored"), [("SIG_IGN", True), ("SIG_DFL", False)])
+def test_a_hangup_that_is_ignored_at_the_start_stays_so(before, ignored):
+    """As under nohup."""
+    code = (
+        f"import signal; signal.signal(signal.SIGHUP, signal.{before}); "
+        "from launcher.__main__ import _heed_signals; _heed_signals(); "
+        "print(signal.getsignal(signal.SIGHUP) == signal.SIG_IGN)"
+    )
+    command = [sys.executable, "-c", code]
+    assert subprocess.check_output(command, cwd=ROOT, text=True) == f"{ignored}\n"
