@@ -50,7 +50,7 @@ def fitted(labels, per_label=8, seed=0):
         for v in CURVE
     ]
     return SimpleNamespace(
-        head=SimpleNamespace(history=history),
+        head=SimpleNamespace(history=history, best_epoch=3),
         labels=list(labels),
         metrics=metrics,
         test_images=images,
@@ -75,6 +75,7 @@ def facts(directory: Path, labels=("cat", "dog", "owl"), **request) -> Facts:
         record=record,
         dataset=_dataset(record),
         history=result.head.history,
+        best_epoch=result.head.best_epoch,
         mistakes=answers(result, choose_mistakes(result), picture_of),
         samples=answers(result, choose_samples(result, 0), picture_of),
         predictor="http://localhost:8001",

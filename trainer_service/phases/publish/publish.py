@@ -189,6 +189,7 @@ def _write_evaluation(record: TrainingRecord, fitted: Fitted, to: Path) -> None:
         "labels": fitted.labels,
         "metrics": fitted.metrics,
         "history": fitted.head.history,
+        "best_epoch": fitted.head.best_epoch,
         "test": _test_rows(fitted),
     }
     (to / REPORT_FILE).write_text(json.dumps(report, indent=1))

@@ -40,6 +40,7 @@ def write_report(
         record=record,
         dataset=dataset,
         history=fitted.head.history,
+        best_epoch=fitted.head.best_epoch,
         mistakes=gather(choose_mistakes(fitted)),
         samples=gather(choose_samples(fitted, record.request.seed)),
         predictor=predictor_address(worker.settings),
