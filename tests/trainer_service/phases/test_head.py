@@ -205,9 +205,8 @@ tf.config.experimental.set_memory_growth = set_memory_growth
 fitting.Ticker = fitting.EpochReport = MagicMock()
 part = HeadData(np.eye(3, 8, dtype=np.float32), np.arange(3))
 record = SimpleNamespace(id="x", request=TrainingRequest(epochs=1))
-data = {"train": part, "validation": part}
 watch = MagicMock(stop_after=None)
-fitting._train(MagicMock(threads=3), record, data, ["a", "b", "c"], watch)
+fitting._train(MagicMock(threads=3), record, part, part, ["a", "b", "c"], watch)
 threading = tf.config.threading
 print(
     grown[0],

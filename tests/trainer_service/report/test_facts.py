@@ -1,6 +1,6 @@
 """What is chosen to be shown."""
 
-from tests.trainer_service.report.facts import fitted
+from tests.trainer_service.report.facts import evaluated
 from trainer_service.phases.publish.report import (
     MISTAKES,
     SAMPLES,
@@ -13,7 +13,7 @@ LABELS = tuple(f"label {number}" for number in range(20))
 
 
 def test_mistakes_are_the_most_confident_wrong_answers():
-    result = fitted(LABELS)
+    result = evaluated(LABELS)
     chosen = answers(result, choose_mistakes(result), lambda _: None)
     predicted = result.test_probabilities.argmax(axis=1)
     wrong = result.test_probabilities.max(axis=1)[predicted != result.test_truth]
@@ -24,7 +24,7 @@ def test_mistakes_are_the_most_confident_wrong_answers():
 
 
 def test_samples_are_drawn_without_repetition_and_follow_the_seed():
-    result = fitted(LABELS)
+    result = evaluated(LABELS)
     chosen = choose_samples(result, 1)
 
     assert len(set(chosen)) == SAMPLES
@@ -33,5 +33,5 @@ def test_samples_are_drawn_without_repetition_and_follow_the_seed():
 
 
 def test_of_few_test_images_all_are_samples():
-    result = fitted(("a", "b"), per_label=2)
+    result = evaluated(("a", "b"), per_label=2)
     assert sorted(choose_samples(result, 0)) == [0, 1, 2, 3]

@@ -17,7 +17,7 @@ from shared.model_store import OPENVINO_MODEL
 from tests.random_weights import random_pixels, random_weights
 from trainer_service.backbones.architectures import find_architecture
 from trainer_service.backbones.backbone import backbone_ir, cached_backbone
-from trainer_service.phases.publish.export import export_version
+from trainer_service.backbones.export import export_version
 
 pytestmark = pytest.mark.slow
 
