@@ -10,7 +10,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from pydantic import TypeAdapter
 
-from shared.engines import Pixels, Precision, load_version_engine, select_engine, serving_precisions
+from shared.engines import (
+    PROBABILITIES,
+    Pixels,
+    Precision,
+    load_version_engine,
+    select_engine,
+    serving_precisions,
+)
 from shared.errors import HeadstartError, InvalidImage
 from shared.files import full_disk_named
 from shared.images import decode
@@ -131,12 +138,14 @@ def _answers(worker: Worker, version: Path, pixels: Pixels) -> dict[Precision, P
     """Return what the exported graph answers in every precision that this machine serves."""
     engine = select_engine(worker.settings.engine)
     answers: dict[Precision, Probabilities] = {
-        precision: load_version_engine(version, engine, precision, worker.threads).infer(pixels)
+        precision: load_version_engine(version, engine, precision, worker.threads).infer(pixels)[
+            PROBABILITIES
+        ]
         for precision in serving_precisions(engine, worker.settings.precision)
     }
     if (version / OPENVINO_INT8_MODEL).exists():
         int8 = load_version_engine(version, "openvino", "int8", worker.threads)
-        answers["int8"] = int8.infer(pixels)
+        answers["int8"] = int8.infer(pixels)[PROBABILITIES]
     return answers
 
 

@@ -15,7 +15,7 @@ from statistics import median
 
 import numpy as np
 
-from shared.engines import Engine, Pixels, load_version_engine, serving_precisions
+from shared.engines import PROBABILITIES, Engine, Pixels, load_version_engine, serving_precisions
 from shared.engines.openvino_runtime import load_openvino, read_network
 from shared.errors import InvalidImage
 from shared.images import decode
@@ -182,10 +182,11 @@ def _accuracy(  # noqa: PLR0913, PLR0917
     images = evaluated.trained.splits["validation"]
     extractor = Extractor(
         engine,
-        architecture.input_size,
-        BATCH_SIZES["openvino"],
-        worker.threads,
-        worker.image_limits,
+        output=PROBABILITIES,
+        input_size=architecture.input_size,
+        batch_size=BATCH_SIZES["openvino"],
+        threads=worker.threads,
+        limits=worker.image_limits,
     )
     shard = [ShardImage(sha256=image.sha256, path=image.file) for image in images]
     used, probabilities, _ = extractor.extract(shard, files, lambda _: watch())
