@@ -21,7 +21,9 @@ from predictor_service.metrics import BatchMetrics
 from predictor_service.served import ServedVersion
 from predictor_service.settings import PredictorSettings
 from shared.engines import (
+    PROBABILITIES,
     Engine,
+    Outputs,
     Precision,
     load_version_engine,
     select_engine,
@@ -132,7 +134,7 @@ class VersionLoader:
         held = [engine]
 
         def infer(pixels: Pixels) -> Probabilities:
-            return held[0].infer(pixels)
+            return held[0].infer(pixels)[PROBABILITIES]
 
         batcher = Batcher(
             infer,
@@ -192,10 +194,17 @@ def warm(engine: Engine, manifest: Manifest, max_batch: int) -> None:
     """
     shape = (manifest.input.height, manifest.input.width, manifest.input.channels)
     for size in batch_sizes(max_batch):
-        _check_output(engine.infer(np.zeros((size, *shape), np.uint8)), size, manifest)
+        _check_outputs(engine.infer(np.zeros((size, *shape), np.uint8)), size, manifest)
 
 
-def _check_output(output: Probabilities, images: int, manifest: Manifest) -> None:
+def _check_outputs(outputs: Outputs, images: int, manifest: Manifest) -> None:
+    if PROBABILITIES not in outputs:  # as a network of several outputs may have it
+        raise VersionCorrupt(
+            f"The network should have an output called {PROBABILITIES!r}. Received: "
+            f"{', '.join(map(repr, outputs))}.",
+            "answers",
+        )
+    output = outputs[PROBABILITIES]
     expected = (images, len(manifest.labels))
     if output.shape != expected:
         raise VersionCorrupt(

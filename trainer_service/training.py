@@ -22,7 +22,7 @@ from trainer_service.phases.bottleneck.extractors import (
     planned_precision,
 )
 from trainer_service.phases.context import Worker
-from trainer_service.phases.evaluate.evaluation import evaluate_head
+from trainer_service.phases.evaluate.evaluation import evaluate_network
 from trainer_service.phases.head.fitting import fit, split
 from trainer_service.phases.prepare.reading_step import wait_for_dataset
 from trainer_service.phases.publish.publish import publish
@@ -211,9 +211,9 @@ def _finish(worker: Worker, record: TrainingRecord, held: Lease, watch: Cancella
     if version is None:
         watch()
         trained = fit(worker, record, watch)
-        fitted = evaluate_head(worker, record, trained)
+        evaluated = evaluate_network(worker, record, trained)
         held.require()
-        version = publish(worker, trainings.get(record.id), fitted, watch)
+        version = publish(worker, trainings.get(record.id), evaluated, watch)
     bind(version=version)
     manifest = models.manifest(record.model, version)
 

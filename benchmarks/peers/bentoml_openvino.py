@@ -24,4 +24,4 @@ class Classifier:
     @bentoml.api(batchable=True, max_batch_size=MAX_BATCH, max_latency_ms=1000, route="/v1/predict")
     def predict(self, file: list[Path]) -> list[list[float]]:
         pixels = self.pool.map(lambda path: decode(path.read_bytes(), 224, 224, LIMITS), file)
-        return self.engine.infer(np.stack(list(pixels))).tolist()
+        return self.engine.infer(np.stack(list(pixels)))["probabilities"].tolist()

@@ -28,7 +28,7 @@ class Api(litserve.LitAPI):  # type: ignore[misc]  # untyped
         return np.stack(inputs)
 
     def predict(self, batch: Any) -> Any:
-        return self.engine.infer(batch)
+        return self.engine.infer(batch)["probabilities"]
 
     def unbatch(self, output: Any) -> list[Any]:
         return list(output)

@@ -1,7 +1,14 @@
 """Engines: what runs a network forward, on pixels, without training it."""
 
 from shared.engines.cpu import cpu_precision
-from shared.engines.engine import Engine, EngineName, Outputs, Pixels
+from shared.engines.engine import (
+    FEATURES,
+    PROBABILITIES,
+    Engine,
+    EngineName,
+    Outputs,
+    Pixels,
+)
 from shared.engines.openvino_engine import OpenVINOEngine
 from shared.engines.selection import (
     can_use_gpu,
@@ -13,6 +20,8 @@ from shared.engines.tensorflow_engine import TensorFlowEngine
 from shared.manifest import Precision
 
 __all__ = [
+    "FEATURES",
+    "PROBABILITIES",
     "Engine",
     "EngineName",
     "OpenVINOEngine",

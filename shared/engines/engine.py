@@ -12,7 +12,13 @@ from shared.manifest import Precision
 
 EngineName = Literal["openvino", "tensorflow"]
 Pixels = NDArray[np.uint8]
-Outputs = NDArray[np.float32]
+Outputs = dict[str, NDArray[np.float32]]
+"""What a network answers: float32 arrays of shape (n, k), by the names of its outputs."""
+
+#: The output of a version's network: one row an image, one column a label.
+PROBABILITIES = "probabilities"
+#: The output of a backbone.
+FEATURES = "features"
 
 
 class Engine(Protocol):
@@ -20,6 +26,10 @@ class Engine(Protocol):
 
     @property
     def name(self) -> EngineName: ...
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """The names of what it answers."""
 
     @property
     def precision(self) -> Precision:
@@ -32,7 +42,7 @@ class Engine(Protocol):
             pixels: RGB images, uint8 of shape (n, height, width, 3), any n of at least 1.
 
         Returns:
-            Features or probabilities, float32 of shape (n, k).
+            Each of its `outputs`, float32 of shape (n, k).
 
         Raises:
             ValueError: dtype or shape are not what the network takes.
@@ -73,7 +83,7 @@ def infer_in_chunks(run: Callable[[Pixels], Outputs], pixels: Pixels, chunk: int
     if len(pixels) <= chunk:
         return run(pixels)
     parts = [run(pixels[start : start + chunk]) for start in range(0, len(pixels), chunk)]
-    return np.concatenate(parts)
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def infer_pipelined(

@@ -9,6 +9,7 @@ import numpy as np
 
 from shared.engines.cpu import cpu_precision
 from shared.engines.engine import (
+    PROBABILITIES,
     EngineName,
     Outputs,
     Pixels,
@@ -24,13 +25,14 @@ CHUNK = 32
 
 
 class OpenVINOEngine:
-    """An OpenVINO model with one input (pixels) and one output.
+    """An OpenVINO model with one input, pixels; its outputs are known by their tensors' names.
 
     The batch dimension stays dynamic: on a 2-core Xeon MobileNetV2 ran nearly as fast as with a
     fixed one, at batch 1 and at batch 16, so one compiled model serves both.
 
     Args:
         model: path of the `.xml`, or an `openvino.Model`.
+        sole_output: the name of the output of a model that has one, whatever it is called there.
         precision: "bf16" or "f32"; None takes what the CPU computes fastest. "int8" is for a
             graph that was quantized: what it leaves in float32 is computed in it.
         threads: CPU threads; 0 means all cores.
@@ -44,12 +46,15 @@ class OpenVINOEngine:
         self,
         model: Path | Any,
         *,
+        sole_output: str = PROBABILITIES,
         precision: Precision | None = None,
         threads: int = 0,
         hint: Literal["latency", "throughput"] = "latency",
     ) -> None:
         self.precision: Precision = precision or cpu_precision()
         compiled = _compile(model, self.precision, threads, hint)
+        names = tuple(output.get_any_name() for output in compiled.outputs)
+        self.outputs = names if len(names) > 1 else (sole_output,)
         shape = compiled.input(0).get_partial_shape()
         self._height, self._width = (_length(shape[axis]) for axis in (1, 2))
         self._workers = int(compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS"))
@@ -68,10 +73,12 @@ class OpenVINOEngine:
         request = self._requests.get()
         try:
             request.infer([np.ascontiguousarray(pixels)], share_inputs=True)
-            outputs: Outputs = request.get_output_tensor(0).data.astype(np.float32)
+            return {
+                name: request.get_output_tensor(index).data.astype(np.float32)
+                for index, name in enumerate(self.outputs)
+            }
         finally:
             self._requests.put(request)
-        return outputs
 
 
 def _compile(model: Path | Any, precision: Precision, threads: int, hint: str) -> Any:

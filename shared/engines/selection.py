@@ -67,7 +67,11 @@ def load_version_engine(
     if engine == "tensorflow":
         return TensorFlowEngine.from_saved_model(version_directory / SAVED_MODEL, threads=threads)
     graph = OPENVINO_INT8_MODEL if precision == "int8" else OPENVINO_MODEL
-    return OpenVINOEngine(version_directory / graph, precision=precision, threads=threads)
+    return OpenVINOEngine(
+        version_directory / graph,
+        precision=precision,
+        threads=threads,
+    )
 
 
 def can_use_gpu() -> bool:

@@ -21,10 +21,12 @@ CHUNK = 128
 
 
 class TensorFlowEngine:
-    """A function of TensorFlow, from pixels to one output, both batched.
+    """A function of TensorFlow, from pixels to named outputs, all batched.
 
     Args:
-        function: takes a uint8 tensor (n, height, width, 3), returns a tensor (n, k).
+        function: takes a uint8 tensor (n, height, width, 3), returns tensors
+            (n, k) by name.
+        outputs: those names.
         size: height and width that it takes; None means any.
         precision: what it computes in.
     """
@@ -35,10 +37,12 @@ class TensorFlowEngine:
         self,
         function: Callable[[Any], Any],
         *,
+        outputs: tuple[str, ...],
         size: tuple[int | None, int | None] = (None, None),
         precision: Precision = "f32",
     ) -> None:
         self.precision: Precision = precision
+        self.outputs = outputs
         self._function = function
         self._height, self._width = size
 
@@ -49,26 +53,28 @@ class TensorFlowEngine:
         model = tf.saved_model.load(str(directory))
         signature = model.signatures["pixels"]
         (spec,) = signature.structured_input_signature[1].values()
-        (output,) = signature.structured_outputs
+        outputs = tuple(signature.structured_outputs)
 
         # The closure keeps the model alive: a signature alone does not hold its variables.
         def function(pixels: Any, _model: Any = model) -> Any:
-            return signature(**{spec.name: pixels})[output]
+            return signature(**{spec.name: pixels})
 
-        return cls(function, size=(spec.shape[1], spec.shape[2]))
+        return cls(function, outputs=outputs, size=(spec.shape[1], spec.shape[2]))
 
     @classmethod
-    def from_keras(cls, model: Any, *, precision: Precision = "f32") -> "TensorFlowEngine":
-        """Wrap a Keras model whose only input is pixels."""
+    def from_keras(
+        cls, model: Any, output: str, *, precision: Precision = "f32"
+    ) -> "TensorFlowEngine":
+        """Wrap a Keras model whose only input is pixels; its output is called `output`."""
         tf = load_tensorflow()
         size = tuple(model.input_shape[1:3])
 
         def function(pixels: Any) -> Any:
-            return tf.cast(model(pixels, training=False), tf.float32)
+            return {output: tf.cast(model(pixels, training=False), tf.float32)}
 
         spec = tf.TensorSpec((None, *size, 3), tf.uint8)
         traced = tf.function(function, input_signature=[spec], autograph=False)
-        return cls(traced, size=size, precision=precision)
+        return cls(traced, outputs=(output,), size=size, precision=precision)
 
     def infer(self, pixels: Pixels) -> Outputs:
         check_pixels(pixels, self._height, self._width)
@@ -81,7 +87,7 @@ class TensorFlowEngine:
         import tensorflow as tf
 
         outputs = self._function(tf.constant(pixels))
-        return np.asarray(outputs, dtype=np.float32)
+        return {name: np.asarray(outputs[name], np.float32) for name in self.outputs}
 
 
 def load_tensorflow(threads: int = 0) -> Any:

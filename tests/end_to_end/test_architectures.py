@@ -10,6 +10,7 @@ from PIL import Image
 
 from predictor_service.loading import VersionLoader
 from predictor_service.settings import PredictorSettings
+from shared.engines import FEATURES
 from shared.images import ImageLimits, decode
 from shared.model_store import KERAS_MODEL, ModelStore
 from tests.inline_worker import train_inline
@@ -89,7 +90,7 @@ def test_both_engines_compute_the_same_features(case):
     answers = [
         bottleneck_engine(
             case.architecture, case.weights, engine, "f32", case.settings.store / "backbones", 2
-        ).infer(case.pixels)
+        ).infer(case.pixels)[FEATURES]
         for engine in ("openvino", "tensorflow")
     ]
     spread = answers[1].std(axis=0).mean()

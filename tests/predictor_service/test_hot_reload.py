@@ -16,6 +16,7 @@ from predictor_service import loading
 from predictor_service.hot_reload import HotReload, StoreVanished, wanted
 from predictor_service.loading import VersionLoader
 from predictor_service.served import Model, Models, ServedVersion
+from shared.engines.openvino_runtime import load_openvino, read_network
 from shared.errors import VersionCorrupt
 from shared.manifest import GOLDEN_FILE, MANIFEST_FILE
 from shared.model_store import OPENVINO_MODEL, ModelStore
@@ -105,6 +106,14 @@ def save_network_of_five(staging: Path) -> None:
     save_network(staging / OPENVINO_MODEL, outputs=5)
 
 
+def add_an_output(staging: Path) -> None:
+    """Of one output it is clear what it is; of several, one has to be called so."""
+    network = read_network(staging / OPENVINO_MODEL)
+    probabilities = network.output(0).get_node().input_value(0).get_node()
+    network.add_outputs([probabilities.input_value(0)])
+    load_openvino().save_model(network, staging / OPENVINO_MODEL)
+
+
 def save_no_network(staging: Path) -> None:
     (staging / OPENVINO_MODEL).write_text("<net/>")
 
@@ -122,6 +131,7 @@ BEFORE_PUBLISHING = [
     (swap_golden_answers, "Golden image red.png is answered otherwise than when it was trained"),
     (spoil_golden_picture, "Golden image red.png can't be predicted: not an image"),
     (save_network_of_five, "should answer with shape (1, 3): 1 images, 3 labels. Received: (1, 5)"),
+    (add_an_output, "an output called 'probabilities'"),
     (save_no_network, "RuntimeError"),
     (omit_network, "RuntimeError"),
 ]

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from shared.engines import (
+    PROBABILITIES,
     OpenVINOEngine,
     TensorFlowEngine,
     load_version_engine,
@@ -18,6 +19,7 @@ from shared.engines import (
     serving_precisions,
 )
 from shared.engines.cpu import precision_of
+from shared.engines.openvino_runtime import load_openvino
 from shared.engines.selection import has_nvidia_gpu
 from shared.errors import InvalidRequest
 from shared.model_store import OPENVINO_INT8_MODEL, OPENVINO_MODEL
@@ -45,9 +47,10 @@ def tensorflow_engine():
     tf = pytest.importorskip("tensorflow")
 
     def function(pixels):
-        return tf.nn.softmax(tf.reduce_mean(tf.cast(pixels, tf.float32), (1, 2)) * 0.05)
+        means = tf.reduce_mean(tf.cast(pixels, tf.float32), (1, 2))
+        return {PROBABILITIES: tf.nn.softmax(means * 0.05)}
 
-    return TensorFlowEngine(function, size=(SIZE, SIZE))
+    return TensorFlowEngine(function, outputs=(PROBABILITIES,), size=(SIZE, SIZE))
 
 
 def pictures(*colors):
@@ -59,7 +62,8 @@ def test_any_number_of_images_is_answered(engine, count):
     """More images than one forward pass takes are answered in chunks, in order."""
     colors = [(RED, GREEN, BLUE)[index % 3] for index in range(count)]
 
-    answers = engine.infer(pictures(*colors))
+    assert engine.outputs == (PROBABILITIES,)
+    answers = engine.infer(pictures(*colors))[PROBABILITIES]
 
     assert answers.shape == (count, len(LABELS))
     assert answers.dtype == np.float32
@@ -89,11 +93,11 @@ def test_other_arrays_are_refused(request, name, pixels):
 def test_arrays_that_are_not_contiguous_are_taken(engine):
     pixels = pictures(RED, GREEN, BLUE, RED)[::2]
 
-    assert engine.infer(pixels).argmax(axis=1).tolist() == [0, 2]
+    assert engine.infer(pixels)[PROBABILITIES].argmax(axis=1).tolist() == [0, 2]
 
 
 def test_answers_are_not_overwritten_by_the_next_call(engine):
-    first = engine.infer(pictures(RED))
+    first = engine.infer(pictures(RED))[PROBABILITIES]
     kept = first.copy()
 
     engine.infer(pictures(BLUE))
@@ -107,7 +111,7 @@ def test_threads_get_their_own_answers(request, name):
     colors = [0, 1, 2] * 40
 
     def answer(color):
-        return engine.infer(pictures((RED, GREEN, BLUE)[color])).argmax()
+        return engine.infer(pictures((RED, GREEN, BLUE)[color]))[PROBABILITIES].argmax()
 
     with ThreadPoolExecutor(8) as executor:
         assert list(executor.map(answer, colors)) == colors
@@ -119,7 +123,7 @@ def test_batches_are_answered_in_order(version_directory, hint):
     engine = OpenVINOEngine(version_directory / OPENVINO_MODEL, hint=hint)
     batches = [pictures(*[(RED, GREEN, BLUE)[index % 3]] * (1 + index % 4)) for index in range(20)]
 
-    answers = list(engine.infer_batches(iter(batches)))
+    answers = [outputs[PROBABILITIES] for outputs in engine.infer_batches(iter(batches))]
 
     assert [len(answer) for answer in answers] == [len(batch) for batch in batches]
     assert [answer.argmax(axis=1)[0] for answer in answers] == [index % 3 for index in range(20)]
@@ -167,15 +171,41 @@ def test_the_engines_agree(engine, tensorflow_engine):
     pixels = np.random.default_rng(0).integers(0, 256, (5, SIZE, SIZE, 3), dtype=np.uint8)
 
     np.testing.assert_allclose(
-        tensorflow_engine.infer(pixels), engine.infer(pixels), atol=1e-6, rtol=1e-5
+        tensorflow_engine.infer(pixels)[PROBABILITIES],
+        engine.infer(pixels)[PROBABILITIES],
+        atol=1e-6,
+        rtol=1e-5,
     )
+
+
+def test_every_output_is_answered_by_its_name(tmp_path):
+    from openvino import opset13 as ops
+
+    pixels = ops.parameter([-1, SIZE, SIZE, 3], np.uint8)
+    values = ops.convert(pixels, np.float32)
+    axes = np.array([1, 2])
+    means = ops.reduce_mean(values, axes, keep_dims=False)
+    brightest = ops.reduce_max(values, axes, keep_dims=False)
+    means.output(0).get_tensor().set_names({"means"})
+    brightest.output(0).get_tensor().set_names({"brightest"})
+    load_openvino().save_model(
+        load_openvino().Model([means, brightest], [pixels]), tmp_path / "model.xml"
+    )
+    engine = OpenVINOEngine(tmp_path / "model.xml", precision="f32")
+    answers = engine.infer(pictures(*[RED] * 40))  # more than one chunk
+
+    assert engine.outputs == ("means", "brightest")
+    assert {name: answer.shape for name, answer in answers.items()} == dict.fromkeys(
+        engine.outputs, (40, 3)
+    )
+    np.testing.assert_array_equal(answers["brightest"], np.stack([RED] * 40))
 
 
 def test_a_version_is_loaded_with_openvino(version_directory):
     engine = load_version_engine(version_directory, "openvino", "f32", threads=1)
 
     assert engine.name == "openvino"
-    assert engine.infer(pictures(GREEN)).argmax() == 1
+    assert engine.infer(pictures(GREEN))[PROBABILITIES].argmax() == 1
 
 
 @pytest.mark.parametrize(
@@ -215,7 +245,7 @@ def test_int8_takes_the_graph_that_was_quantized(tmp_path):
     pixels[..., 0] = 255
 
     exact, quantized = (
-        load_version_engine(tmp_path, "openvino", precision).infer(pixels)[0, 0]
+        load_version_engine(tmp_path, "openvino", precision).infer(pixels)[PROBABILITIES][0, 0]
         for precision in ("f32", "int8")
     )
     assert exact > 0.99

@@ -15,6 +15,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from shared.engines import (
+    FEATURES,
     Engine,
     EngineName,
     OpenVINOEngine,
@@ -109,12 +110,14 @@ def bottleneck_engine(  # noqa: PLR0913, PLR0917 - together they are the key of 
     if select_engine(choice) == "openvino":
         model = backbone_ir(architecture, weights, cache_directory, threads)
         native: Precision = precision if precision == cpu_precision() else "f32"
-        return OpenVINOEngine(model, precision=native, threads=threads, hint="throughput")
+        return OpenVINOEngine(
+            model, sole_output=FEATURES, precision=native, threads=threads, hint="throughput"
+        )
     load_tensorflow(threads)
     if precision == "mixed" and can_use_gpu():
         half = build_backbone(architecture, weights, dtype_policy="mixed_float16")
-        return TensorFlowEngine.from_keras(half, precision="mixed")
-    return TensorFlowEngine.from_keras(cached_backbone(architecture, weights))
+        return TensorFlowEngine.from_keras(half, FEATURES, precision="mixed")
+    return TensorFlowEngine.from_keras(cached_backbone(architecture, weights), FEATURES)
 
 
 def bottleneck_precision(engine: EngineName, choice: PrecisionChoice = "auto") -> Precision:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from trainer_service.report.confusion import confusion, most_frequent
 from trainer_service.report.curves import Series, curves
-from trainer_service.report.facts import Answer, Facts, kept_epoch
+from trainer_service.report.facts import Answer, Facts
 from trainer_service.report.markup import Markup, tag
 from trainer_service.report.numbers import confidence_interval, percent
 from trainer_service.report.parts import card, fact_list, scroll, table
@@ -80,7 +80,6 @@ def _confusions(worst: Sequence[tuple[str, str, int]]) -> tuple[Markup, Markup]:
 
 def training_curves(facts: Facts) -> Markup:
     """Return loss and accuracy over the epochs."""
-    kept = kept_epoch(facts.history, facts.record.request)
     pair = (("training", "", _TRAINING), ("validation", "val_", _VALIDATION))
     loss, accuracy = (
         [
@@ -95,15 +94,15 @@ def training_curves(facts: Facts) -> Markup:
         "Curves",
         tag(
             "div",
-            curves("Loss", loss, kept, lambda value: f"{value:.4g}"),
-            curves("Accuracy", accuracy, kept, percent),
+            curves("Loss", loss, facts.best_epoch, lambda value: f"{value:.4g}"),
+            curves("Accuracy", accuracy, facts.best_epoch, percent),
             class_="columns",
         ),
         tag(
             "p",
             f"{len(facts.history)} epochs of at most {facts.record.request.epochs}; the model has "
-            f"the weights of epoch {kept}, the dashed upright line. Training values come from "
-            "images seen with dropout, so they may lie below those of validation.",
+            f"the weights of epoch {facts.best_epoch}, the dashed upright line. Training values "
+            "come from images seen with dropout, so they may lie below those of validation.",
             class_="muted",
         ),
     )

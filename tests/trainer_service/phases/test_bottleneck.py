@@ -26,12 +26,19 @@ COLORS = ["red", "green", "blue"]
 def engine():
     pixels = ops.parameter([-1, 8, 8, 3], np.uint8)
     mean = ops.reduce_mean(ops.convert(pixels, np.float32), ops.constant([1, 2]))
-    return OpenVINOEngine(ov.Model([mean], [pixels]), precision="f32")
+    return OpenVINOEngine(ov.Model([mean], [pixels]), sole_output="features", precision="f32")
 
 
 @pytest.fixture
 def extractor(engine):
-    return Extractor(engine, 8, batch_size=4, threads=2, limits=ImageLimits(1 << 20, 1 << 20))
+    return Extractor(
+        engine,
+        output="features",
+        input_size=8,
+        batch_size=4,
+        threads=2,
+        limits=ImageLimits(1 << 20, 1 << 20),
+    )
 
 
 @pytest.fixture

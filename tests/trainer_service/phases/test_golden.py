@@ -24,50 +24,55 @@ def trained(tmp_path, redis_url):
 
 
 @pytest.fixture
-def fitted(trained):
+def evaluated(trained):
     images = trained.images[:20]
     truth = np.array([("cat", "dog").index(image.label) for image in images])
-    return SimpleNamespace(test_images=images, test_truth=truth, splits={"train": images})
+    return SimpleNamespace(
+        network=SimpleNamespace(architecture=LITE),
+        trained=SimpleNamespace(splits={"train": images}),
+        test_images=images,
+        test_truth=truth,
+    )
 
 
-def golden(trained, fitted):
-    return [image.position for image in _read_golden(trained.worker, trained.record, fitted, LITE)]
+def golden(trained, evaluated):
+    return [image.position for image in _read_golden(trained.worker, trained.record, evaluated)]
 
 
-def test_another_test_image_takes_the_place_of_one_that_is_gone_or_has_changed(trained, fitted):
-    assert golden(trained, fitted) == list(range(GOLDEN_IMAGES))
+def test_another_test_image_takes_the_place_of_one_that_is_gone_or_has_changed(trained, evaluated):
+    assert golden(trained, evaluated) == list(range(GOLDEN_IMAGES))
 
     (trained.pets / "cat/0.png").unlink()
     (trained.pets / "dog/3.png").write_bytes(b"other")
-    assert golden(trained, fitted) == [1, 2, 4, 5, 6, 7, 8, 9]
+    assert golden(trained, evaluated) == [1, 2, 4, 5, 6, 7, 8, 9]
 
 
-def test_the_few_that_are_left_are_enough(trained, fitted):
+def test_the_few_that_are_left_are_enough(trained, evaluated):
     for number in range(0, 20, 2):
         (trained.pets / f"cat/{number}.png").unlink()
     for number in range(3, 20, 2):
         (trained.pets / f"dog/{number}.png").unlink()
-    assert golden(trained, fitted) == [1]
+    assert golden(trained, evaluated) == [1]
 
 
-def test_when_none_is_left_or_the_folder_is_gone_it_is_told(trained, fitted):
+def test_when_none_is_left_or_the_folder_is_gone_it_is_told(trained, evaluated):
     shutil.rmtree(trained.pets / "cat")
     (trained.pets / "dog").rename(trained.pets / "dogs")
     with pytest.raises(ImagesLost, match=r"All 20 images .* are gone"):
-        golden(trained, fitted)
+        golden(trained, evaluated)
 
     shutil.rmtree(trained.pets)
     with pytest.raises(NotSeenHere, match="HEADSTART_DATASETS"):
-        golden(trained, fitted)
+        golden(trained, evaluated)
 
 
-def test_int8_is_calibrated_with_the_images_that_are_left(trained, fitted):
+def test_int8_is_calibrated_with_the_images_that_are_left(trained, evaluated):
     files = trained.files()
     (trained.pets / "cat/0.png").unlink()
-    pixels = _calibration_pixels(trained.worker, fitted, LITE, files, lambda: None)
+    pixels = _calibration_pixels(trained.worker, evaluated, LITE, files, lambda: None)
     assert len(pixels) == 19
 
     for image in trained.images[:20]:
         (trained.pets / image.file).unlink(missing_ok=True)
     with pytest.raises(ImagesLost):
-        _calibration_pixels(trained.worker, fitted, LITE, files, lambda: None)
+        _calibration_pixels(trained.worker, evaluated, LITE, files, lambda: None)

@@ -97,12 +97,12 @@ def test_early_stopping_ends_and_restores_the_best_weights():
 
     best = max(epoch["val_accuracy"] for epoch in head.history)
     assert len(head.history) < 200
+    assert head.history[head.best_epoch - 1]["val_accuracy"] == best
     assert (predicted == validation.truth).mean() == pytest.approx(best)
 
 
 @pytest.mark.parametrize("metric", ["val_loss", "val_accuracy"])
 def test_an_improvement_that_no_epoch_can_bring_ends_it_when_patience_does(metric):
-    """Keras takes no number that float32 has not."""
     stopping = EarlyStopping(metric=metric, min_delta=1e308, patience=2)
     assert len(train(TrainingRequest(epochs=9, early_stopping=stopping)).history) == 3
 
@@ -115,6 +115,7 @@ def test_without_early_stopping_every_epoch_is_run_and_reported():
     )
     assert [epoch for epoch, _ in seen] == list(range(1, 13))
     assert [logs for _, logs in seen] == head.history
+    assert head.best_epoch == 12
     assert set(head.history[0]) == {"loss", "accuracy", "val_loss", "val_accuracy", "learning_rate"}
 
 
@@ -204,9 +205,8 @@ tf.config.experimental.set_memory_growth = set_memory_growth
 fitting.Ticker = fitting.EpochReport = MagicMock()
 part = HeadData(np.eye(3, 8, dtype=np.float32), np.arange(3))
 record = SimpleNamespace(id="x", request=TrainingRequest(epochs=1))
-data = {"train": part, "validation": part}
 watch = MagicMock(stop_after=None)
-fitting._train(MagicMock(threads=3), record, data, ["a", "b", "c"], watch)
+fitting._train(MagicMock(threads=3), record, part, part, ["a", "b", "c"], watch)
 threading = tf.config.threading
 print(
     grown[0],

@@ -62,7 +62,8 @@ def convolution(tmp_path_factory):
     filtered = ops.relu(ops.convolution(channels, kernel, [2, 2], [0, 0], [0, 0], [1, 1]))
     mean = ops.reduce_mean(filtered, np.array([2, 3]), keep_dims=False)
     weights = ops.constant(random.normal(size=(16, 4)).astype(np.float32))
-    network = ov.Model([ops.softmax(ops.matmul(mean, weights, False, False), 1)], [pixels])
+    probabilities = ops.softmax(ops.matmul(mean, weights, False, False), 1)
+    network = ov.Model([probabilities], [pixels])
     path = tmp_path_factory.mktemp("convolution") / "model.xml"
     ov.save_model(network, path, compress_to_fp16=False)
     return path
@@ -75,8 +76,8 @@ def test_a_quantized_graph_answers_nearly_the_same_with_weights_of_one_byte(conv
     quantize(convolution, tmp_path / "int8.xml", images[:16], lambda: looks.append(1))
 
     assert len(looks) >= 16
-    exact = OpenVINOEngine(convolution, precision="f32").infer(images)
-    eight = OpenVINOEngine(tmp_path / "int8.xml", precision="int8").infer(images)
+    exact = OpenVINOEngine(convolution, precision="f32").infer(images)["probabilities"]
+    eight = OpenVINOEngine(tmp_path / "int8.xml", precision="int8").infer(images)["probabilities"]
     assert 0 < np.abs(exact - eight).max() < 0.05
     network = load_openvino().Core().read_model(tmp_path / "int8.xml")
     constants = [node for node in network.get_ops() if node.get_type_name() == "Constant"]

@@ -42,8 +42,15 @@ def _no_pauses(monkeypatch):
 def extracting(tmp_path, redis_url, monkeypatch):
     pixels = ops.parameter([-1, 8, 8, 3], np.uint8)
     mean = ops.reduce_mean(ops.convert(pixels, np.float32), ops.constant([1, 2]))
-    engine = OpenVINOEngine(ov.Model([mean], [pixels]), precision="f32")
-    extractor = Extractor(engine, 8, 16, threads=2, limits=ImageLimits(1 << 20, 1 << 20))
+    engine = OpenVINOEngine(ov.Model([mean], [pixels]), sole_output="features", precision="f32")
+    extractor = Extractor(
+        engine,
+        output="features",
+        input_size=8,
+        batch_size=16,
+        threads=2,
+        limits=ImageLimits(1 << 20, 1 << 20),
+    )
     monkeypatch.setattr(training, "extractor_for", lambda *_: extractor)
     weights = Weights("x", tmp_path / "x", "0" * 64)
     monkeypatch.setattr(training.weights, "resolve", lambda *_: weights)

@@ -33,8 +33,8 @@ DIGEST, WEIGHTS, FILE = "d" * 64, "e" * 64, "f" * 64
 CURVE = (0.9, 0.5, 0.3, 0.35, 0.4)
 
 
-def fitted(labels, per_label=8, seed=0):
-    """Return test images, a third of them answered wrongly, as `fit` would."""
+def evaluated(labels, per_label=8, seed=0):
+    """Return test images, a third of them answered wrongly, as `evaluate_network` would."""
     rng = np.random.default_rng(seed)
     truth = np.repeat(np.arange(len(labels)), per_label)
     logits = rng.normal(size=(len(truth), len(labels))) + 2 * np.eye(len(labels))[truth]
@@ -50,7 +50,7 @@ def fitted(labels, per_label=8, seed=0):
         for v in CURVE
     ]
     return SimpleNamespace(
-        head=SimpleNamespace(history=history),
+        trained=SimpleNamespace(history=history, best_epoch=3),
         labels=list(labels),
         metrics=metrics,
         test_images=images,
@@ -61,7 +61,7 @@ def fitted(labels, per_label=8, seed=0):
 
 def facts(directory: Path, labels=("cat", "dog", "owl"), **request) -> Facts:
     """Return the facts of a report on `labels`, with real pictures."""
-    result = fitted(labels)
+    result = evaluated(labels)
     record = _record(result, **request)
     file = directory / "picture.png"
     file.write_bytes(picture("green", 300))
@@ -74,7 +74,8 @@ def facts(directory: Path, labels=("cat", "dog", "owl"), **request) -> Facts:
         metrics=result.metrics,
         record=record,
         dataset=_dataset(record),
-        history=result.head.history,
+        history=result.trained.history,
+        best_epoch=result.trained.best_epoch,
         mistakes=answers(result, choose_mistakes(result), picture_of),
         samples=answers(result, choose_samples(result, 0), picture_of),
         predictor="http://localhost:8001",

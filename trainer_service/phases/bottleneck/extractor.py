@@ -24,16 +24,25 @@ class Extractor:
 
     Args:
         engine: uint8 (n, input_size, input_size, 3) to float32 (n, feature_size).
+        output: which of the engine's outputs is taken.
         input_size: height and width that images are resized to.
         batch_size: images in one forward pass.
         threads: decoding threads.
         limits: caps on what is decoded.
     """
 
-    def __init__(
-        self, engine: Engine, input_size: int, batch_size: int, threads: int, limits: ImageLimits
+    def __init__(  # noqa: PLR0913
+        self,
+        engine: Engine,
+        *,
+        output: str,
+        input_size: int,
+        batch_size: int,
+        threads: int,
+        limits: ImageLimits,
     ) -> None:
         self.engine = engine
+        self._output = output
         self._size = input_size
         self._batch_size = batch_size
         self._limits = limits
@@ -61,8 +70,8 @@ class Extractor:
         used: list[str] = []
         result = ShardResult(computed=0, seconds=0, rejected={})
         rows: list[Features] = []
-        for features in self.engine.infer_batches(self._batches(images, files, used, result)):
-            rows.append(features)
+        for outputs in self.engine.infer_batches(self._batches(images, files, used, result)):
+            rows.append(outputs[self._output])
             advance(sum(map(len, rows)) + len(result.rejected))
         features = np.concatenate(rows) if rows else np.empty((0, 0), np.float32)
         result.computed = len(used)

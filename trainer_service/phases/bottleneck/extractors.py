@@ -1,6 +1,6 @@
 """Which backbone, engine and feature store a training's bottleneck phase uses here."""
 
-from shared.engines import Precision, select_engine
+from shared.engines import FEATURES, Precision, select_engine
 from trainer_service.backbones.architectures import Architecture
 from trainer_service.backbones.backbone import (
     bottleneck_engine,
@@ -43,8 +43,9 @@ def extractor_for(
     )
     return Extractor(
         engine,
-        architecture.input_size,
-        BATCH_SIZES[engine.name],
-        worker.threads,
-        worker.image_limits,
+        output=FEATURES,
+        input_size=architecture.input_size,
+        batch_size=BATCH_SIZES[engine.name],
+        threads=worker.threads,
+        limits=worker.image_limits,
     )

@@ -1,12 +1,8 @@
-"""The evaluation of a trained head on images that it has not seen."""
+"""The evaluation of a trained network on images that it has not seen."""
 
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
-from shared.manifest import Precision
-from trainer_service.backbones.features import Features
 from trainer_service.datasets.records import ImageRecord
 from trainer_service.phases.context import Worker
 from trainer_service.phases.evaluate.metrics import (
@@ -15,63 +11,51 @@ from trainer_service.phases.evaluate.metrics import (
     accuracy_and_loss,
     evaluate,
 )
-from trainer_service.phases.head.fitting import Trained
-from trainer_service.phases.head.head import TrainedHead
+from trainer_service.phases.head.fitting import Trained, truth_of
+from trainer_service.phases.head.network import Network
 from trainer_service.schemas import State, TrainingRecord
-
-PREDICT_BATCH = 4096
 
 
 @dataclass(frozen=True, slots=True)
-class Fitted:
-    """A trained head and what the evaluation saw.
+class Evaluated:
+    """A trained network and its evaluation.
 
     Attributes:
-        labels: in the order of the head's outputs.
-        precision: what the features were computed in, and so all answers here.
-        splits: the images of train, validation and test.
+        metrics: `accuracy` and `loss` of "validation"; all that `evaluate` gives of "test".
         validation_truth: int64 (n,), index of the right label of each validation image.
-        test_truth: int64 (n,), index of the right label of each of them.
-        test_probabilities: float32 (n, len(labels)), what the head answered.
+        test_truth: int64 (n,), index of the right label of each test image.
+        test_probabilities: float32 (n, len(labels)), the network's answers to the test images.
     """
 
-    head: TrainedHead
-    labels: list[str]
-    precision: Precision
+    trained: Trained
     metrics: dict[str, Any]
-    splits: dict[str, list[ImageRecord]]
     validation_truth: Truth
     test_truth: Truth
     test_probabilities: Probabilities
 
     @property
+    def network(self) -> Network:
+        return self.trained.network
+
+    @property
+    def labels(self) -> list[str]:
+        return self.network.labels
+
+    @property
     def test_images(self) -> list[ImageRecord]:
-        return self.splits["test"]
+        return self.trained.splits["test"]
 
 
-def evaluate_head(worker: Worker, record: TrainingRecord, trained: Trained) -> Fitted:
-    """Evaluate a trained head on the validation images, and on those of the test."""
+def evaluate_network(worker: Worker, record: TrainingRecord, trained: Trained) -> Evaluated:
+    """Evaluate a trained network on the validation images and on the test images."""
     worker.stores.trainings.update(record.id, lambda current: current.enter(State.EVALUATING))
-    validation, test = trained.data("validation"), trained.data("test")
-    test_probabilities = _predict(trained.head, test.features)
-    metrics = {
-        "validation": accuracy_and_loss(
-            _predict(trained.head, validation.features), validation.truth
-        ),
-        "test": evaluate(test_probabilities, test.truth, trained.labels),
-    }
-    return Fitted(
-        trained.head,
-        trained.labels,
-        trained.precision,
-        metrics,
-        trained.splits,
-        validation.truth,
-        test.truth,
-        test_probabilities,
+    network, splits = trained.network, trained.splits
+    test_truth, validation_truth = (
+        truth_of(splits[part], network.labels) for part in ("test", "validation")
     )
-
-
-def _predict(head: TrainedHead, features: Features) -> Probabilities:
-    probabilities = head.model.predict(features, batch_size=PREDICT_BATCH, verbose=0)
-    return np.asarray(probabilities, np.float32)
+    test_probabilities = network.predict(splits["test"])
+    metrics = {
+        "validation": accuracy_and_loss(network.predict(splits["validation"]), validation_truth),
+        "test": evaluate(test_probabilities, test_truth, network.labels),
+    }
+    return Evaluated(trained, metrics, validation_truth, test_truth, test_probabilities)

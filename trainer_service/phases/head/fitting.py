@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from shared.engines import Precision
 from shared.engines.tensorflow_engine import load_tensorflow
 from shared.errors import TransientFailure
 from trainer_service.backbones import weights
@@ -16,35 +15,32 @@ from trainer_service.datasets.records import ImageRecord
 from trainer_service.datasets.splits import SplitFractions, assign_splits
 from trainer_service.phases.bottleneck.extractors import feature_store
 from trainer_service.phases.context import Worker
-from trainer_service.phases.head.head import HeadData, TrainedHead, train_head
+from trainer_service.phases.head.best_epoch import Epoch
+from trainer_service.phases.head.head import HeadData, TrainedHead, Truth, train_head
+from trainer_service.phases.head.network import FrozenNetwork, Network
 from trainer_service.schemas import CacheUse, RejectedImage, State, TrainingRecord
 from trainer_service.store.cancellation import CancellationWatch
 from trainer_service.store.progress import EpochReport, Ticker
 from trainer_service.store.shards import ShardResult, Shards, too_many_lost
+from trainer_service.store.stores import BACKBONES
 
 _SHOWN = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """A trained head, and what it is to be evaluated on.
+    """A trained network, and how its training went.
 
     Attributes:
-        labels: in the order of the head's outputs.
-        precision: what the features were computed in.
         splits: the images of train, validation and test.
-        features: where those of all of them are stored.
+        history: loss, accuracy, val_loss, val_accuracy and learning_rate of each epoch.
+        best_epoch: the epoch, from 1, whose weights the network has.
     """
 
-    head: TrainedHead
-    labels: list[str]
-    precision: Precision
+    network: Network
     splits: dict[str, list[ImageRecord]]
-    features: FeatureStore
-
-    def data(self, part: str) -> HeadData:
-        """Return the features and the right labels of one of the splits."""
-        return head_data(self.features, self.splits[part], self.labels)
+    history: list[Epoch]
+    best_epoch: int
 
 
 def fit(worker: Worker, record: TrainingRecord, watch: CancellationWatch) -> Trained:
@@ -60,10 +56,23 @@ def fit(worker: Worker, record: TrainingRecord, watch: CancellationWatch) -> Tra
     labels = sorted({image.label for image in images})
     _enter_head(worker, record, splits)
     precision = Shards(worker.stores.trainings.directory(record.id)).precision()
-    features = _feature_store(worker, record, precision, watch)
-    data = {name: head_data(features, splits[name], labels) for name in ("train", "validation")}
-    head = _train(worker, record, data, labels, watch)
-    return Trained(head, labels, precision, splits, features)
+    architecture = find_architecture(record.architecture)
+    resolved = weights.resolve(architecture, worker.settings, watch)
+    features = feature_store(worker.settings, architecture, resolved, precision)
+    train, validation = (
+        head_data(features, splits[part], labels) for part in ("train", "validation")
+    )
+    head = _train(worker, record, train, validation, labels, watch)
+    network = FrozenNetwork(
+        labels,
+        precision,
+        architecture,
+        resolved,
+        head.model,
+        features,
+        worker.settings.store / BACKBONES,
+    )
+    return Trained(network, splits, head.history, head.best_epoch)
 
 
 def _extracted_images(worker: Worker, record: TrainingRecord) -> list[ImageRecord]:
@@ -156,32 +165,29 @@ def _enter_head(
     worker.board.start(record.id, State.HEAD, record.request.epochs)
 
 
-def _feature_store(
-    worker: Worker, record: TrainingRecord, precision: Precision, watch: CancellationWatch
-) -> FeatureStore:
-    architecture = find_architecture(record.architecture)
-    resolved = weights.resolve(architecture, worker.settings, watch)
-    return feature_store(worker.settings, architecture, resolved, precision)
+def truth_of(images: list[ImageRecord], labels: list[str]) -> Truth:
+    """Return the index of each image's label: int64 (n,)."""
+    index = {label: position for position, label in enumerate(labels)}
+    return np.array([index[image.label] for image in images], np.int64)
 
 
 def head_data(store: FeatureStore, images: list[ImageRecord], labels: list[str]) -> HeadData:
     """Return the features of some images, and the indices of their labels."""
-    index = {label: position for position, label in enumerate(labels)}
-    truth = np.array([index[image.label] for image in images], np.int64)
-    return HeadData(store.read([image.sha256 for image in images]), truth)
+    return HeadData(store.read([image.sha256 for image in images]), truth_of(images, labels))
 
 
-def _train(
+def _train(  # noqa: PLR0913, PLR0917
     worker: Worker,
     record: TrainingRecord,
-    data: dict[str, HeadData],
+    train: HeadData,
+    validation: HeadData,
     labels: list[str],
     watch: CancellationWatch,
 ) -> TrainedHead:
     ticker = Ticker(worker.board, record.id)
     report = EpochReport(worker.stores.events, record.id, record.request.epochs)
 
-    def on_epoch(epoch: int, logs: dict[str, float]) -> bool:
+    def on_epoch(epoch: int, logs: Epoch) -> bool:
         watch()
         report(epoch, logs)
         ticker(epoch, last=epoch == record.request.epochs)
@@ -189,6 +195,6 @@ def _train(
 
     load_tensorflow(worker.threads)
     try:
-        return train_head(data["train"], data["validation"], labels, record.request, on_epoch)
+        return train_head(train, validation, labels, record.request, on_epoch)
     finally:
         report.flush()

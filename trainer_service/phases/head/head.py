@@ -1,5 +1,6 @@
 """The head phase: a small classifier trained on bottleneck features."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,21 +11,17 @@ import numpy.typing as npt
 from shared.engines.tensorflow_engine import load_tensorflow
 from shared.errors import InvalidRequest
 from trainer_service.backbones.features import Features
-from trainer_service.schemas import EarlyStopping, TrainingRequest
+from trainer_service.phases.head.best_epoch import BestEpoch, Epoch
+from trainer_service.phases.head.optimizer import build_optimizer
+from trainer_service.schemas import TrainingRequest
 
 Truth = npt.NDArray[np.int64]
 
 #: Features that do not vary at all must not be divided by zero.
 SMALLEST_VARIANCE = 1e-12
 
-#: No metric ever improves by so much; Keras takes no number that float32 has not.
-LARGEST_DELTA = 1e30
-
 #: Rows of features that are looked at together, in float64.
 ROWS_AT_ONCE = 1024
-
-#: Share of the learning rate that the decaying schedules end at.
-FINAL_LEARNING_RATE = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,15 +34,17 @@ class HeadData:
 
 @dataclass(frozen=True, slots=True)
 class TrainedHead:
-    """The head with its best weights, and per epoch what Keras logged.
+    """A head with the weights of its best epoch.
 
     Attributes:
         model: a `keras.Model`, float32 (n, feature_size) to probabilities float32 (n, labels).
         history: loss, accuracy, val_loss, val_accuracy and learning_rate of each epoch.
+        best_epoch: the epoch, from 1, whose weights the model has.
     """
 
     model: Any
-    history: list[dict[str, float]]
+    history: list[Epoch]
+    best_epoch: int
 
 
 def train_head(
@@ -53,52 +52,51 @@ def train_head(
     validation: HeadData,
     labels: Sequence[str],
     request: TrainingRequest,
-    on_epoch: Callable[[int, dict[str, float]], bool],
+    on_epoch: Callable[[int, Epoch], bool],
 ) -> TrainedHead:
     """Train a head; the same seed and features give the same head.
 
     Args:
-        train: what is learnt from.
-        validation: what early stopping looks at; never learnt from.
+        train: what the head learns from.
+        validation: what early stopping looks at; the head never learns from it.
         labels: in the order of the outputs.
         request: epochs, batch size, optimizer and so on.
-        on_epoch: called after each epoch with its number, from 1, and its logs; whether to stop
-            here, with the weights of the best epoch so far. What it raises ends the training.
+        on_epoch: called after each epoch with its number, from 1, and its metrics. If it returns
+            true, training stops there and the head has the weights of the best epoch so far. What
+            it raises ends the training.
 
     Raises:
-        InvalidRequest: the loss ceased to be a number.
+        InvalidRequest: the loss is no longer a number.
     """
     load_tensorflow()
     import keras
 
     from trainer_service.phases.head.epoch_loop import EpochLoop
-    from trainer_service.phases.head.epoch_reporter import EpochReporter
 
     keras.utils.set_random_seed(request.seed)
     model = build_head(train.features, len(labels), request)
     weights = class_weights(train.truth, len(labels), request)
-    steps = -(-len(train.truth) // request.batch_size)
-    model.compile(_optimizer(request, steps))
+    model.compile(build_optimizer(request, images=len(train.truth)))
     loop = EpochLoop(model, train, validation, weights, request)
-    reporter = EpochReporter(on_epoch)
-    best = _best_epoch(request)
-    callbacks = keras.callbacks.CallbackList([best, reporter], model=model)
-    model.stop_training = False
-    callbacks.on_train_begin()
-    for epoch in range(request.epochs):
-        callbacks.on_epoch_end(epoch, loop.run())
-        if model.stop_training:
+    best, best_weights = BestEpoch.of(request), model.get_weights()
+    history: list[Epoch] = []
+    for number in range(1, request.epochs + 1):
+        epoch = loop.run()
+        history.append(epoch)
+        if best.improves(number, epoch):
+            best_weights = model.get_weights()
+        stop = on_epoch(number, epoch)
+        if stop or best.exhausted or not math.isfinite(epoch["loss"]):
             break
-    # Without early stopping the last epoch counts, unless it never came to that.
-    stopped = len(reporter.history) < request.epochs
-    best.restore_best_weights = stopped or request.early_stopping != "off"
-    callbacks.on_train_end()
-    if not np.isfinite(reporter.history[-1]["loss"]):
+    if not math.isfinite(history[-1]["loss"]):
         raise InvalidRequest(
             "The loss is no longer a number: expected a learning_rate that converges. "
             f"Received: {request.learning_rate}"
         )
-    return TrainedHead(model, reporter.history)
+    if request.early_stopping == "off" and len(history) == request.epochs:
+        return TrainedHead(model, history, best_epoch=len(history))
+    model.set_weights(best_weights)
+    return TrainedHead(model, history, best.number)
 
 
 def build_head(features: Features, labels: int, request: TrainingRequest) -> Any:
@@ -146,45 +144,3 @@ def class_weights(truth: Truth, labels: int, request: TrainingRequest) -> Featur
         return np.ones(labels, np.float32)
     counts = np.bincount(truth, minlength=labels)
     return (len(truth) / (labels * np.maximum(counts, 1))).astype(np.float32)
-
-
-def _best_epoch(request: TrainingRequest) -> Any:
-    """Return the callback that remembers the best epoch, and unless that is off stops there."""
-    import keras
-
-    chosen = request.early_stopping
-    stopping = EarlyStopping() if chosen == "off" else chosen
-    return keras.callbacks.EarlyStopping(
-        monitor=stopping.metric,
-        mode="min" if stopping.metric == "val_loss" else "max",
-        min_delta=min(stopping.min_delta, LARGEST_DELTA),
-        patience=request.epochs if chosen == "off" else stopping.patience,
-        restore_best_weights=True,
-    )
-
-
-def _optimizer(request: TrainingRequest, steps_per_epoch: int) -> Any:
-    import keras
-
-    optimizers = {
-        "adam": keras.optimizers.Adam,
-        "adamw": keras.optimizers.AdamW,
-        "sgd": lambda rate: keras.optimizers.SGD(rate, momentum=0.9),
-        "rmsprop": keras.optimizers.RMSprop,
-    }
-    return optimizers[request.optimizer](_schedule(request, steps_per_epoch * request.epochs))
-
-
-def _schedule(request: TrainingRequest, steps: int) -> Any:
-    from keras.optimizers import schedules
-
-    rate = request.learning_rate
-    match request.learning_rate_schedule:
-        case "exponential":
-            return schedules.ExponentialDecay(rate, steps, FINAL_LEARNING_RATE)
-        case "polynomial":
-            return schedules.PolynomialDecay(rate, steps, rate * FINAL_LEARNING_RATE)
-        case "cosine":
-            return schedules.CosineDecay(rate, steps, FINAL_LEARNING_RATE)
-        case _:
-            return rate

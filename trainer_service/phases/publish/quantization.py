@@ -15,21 +15,21 @@ from statistics import median
 
 import numpy as np
 
-from shared.engines import Engine, Pixels, load_version_engine, serving_precisions
+from shared.engines import PROBABILITIES, Engine, Pixels, load_version_engine, serving_precisions
 from shared.engines.openvino_runtime import load_openvino, read_network
 from shared.errors import InvalidImage
 from shared.images import decode
 from shared.logs import get_logger
 from shared.manifest import Quantization
 from shared.model_store import OPENVINO_INT8_MODEL, OPENVINO_MODEL
-from trainer_service.backbones.architectures import Architecture, find_architecture
+from trainer_service.backbones.architectures import Architecture
 from trainer_service.backbones.backbone import save_ir
 from trainer_service.datasets import reading
 from trainer_service.datasets.image_files import ImageFiles, none_left
 from trainer_service.phases.bottleneck.extractor import Extractor
 from trainer_service.phases.bottleneck.extractors import BATCH_SIZES
 from trainer_service.phases.context import Worker
-from trainer_service.phases.evaluate.evaluation import Fitted
+from trainer_service.phases.evaluate.evaluation import Evaluated
 from trainer_service.schemas import TrainingRecord
 from trainer_service.store.shards import ShardImage
 
@@ -48,7 +48,7 @@ log = get_logger(__name__)
 def quantize_version(
     worker: Worker,
     record: TrainingRecord,
-    fitted: Fitted,
+    evaluated: Evaluated,
     version: Path,
     watch: Callable[[], None],
 ) -> Quantization:
@@ -57,23 +57,23 @@ def quantize_version(
     Args:
         worker: where the images are, and how many threads there are.
         record: the training.
-        fitted: the head; calibration takes training images, the check the validation images.
+        evaluated: the network; calibration takes training images, the check the validation images.
         version: the directory, with its OpenVINO model.
         watch: called between images and between batches; what it raises ends it. NNCF's own work
             before and after its images, seconds of it, can't be ended.
     """
-    architecture = find_architecture(record.architecture)
+    architecture = evaluated.network.architecture
     dataset = worker.stores.datasets.get(record.dataset.id)
     files = reading.image_files(worker.stores.datasets, worker.settings, dataset)
-    pixels = _calibration_pixels(worker, fitted, architecture, files, watch)
+    pixels = _calibration_pixels(worker, evaluated, architecture, files, watch)
     int8 = version / OPENVINO_INT8_MODEL
     quantize(version / OPENVINO_MODEL, int8, pixels, watch)
     engine = load_version_engine(version, "openvino", "int8", worker.threads)
     native = serving_precisions("openvino", worker.settings.precision)[0]
     reference = load_version_engine(version, "openvino", native, worker.threads)
     quantization = judge(
-        accuracy=_accuracy(worker, fitted, architecture, engine, files, watch),
-        reference_accuracy=fitted.metrics["validation"]["accuracy"],
+        accuracy=_accuracy(worker, evaluated, architecture, engine, files, watch),
+        reference_accuracy=evaluated.metrics["validation"]["accuracy"],
         speedup=speedup(engine, reference, pixels[:TIMED_BATCH], watch),
     )
     log.info("tried int8", detail=quantization.detail)
@@ -150,13 +150,13 @@ def speedup(engine: Engine, reference: Engine, pixels: Pixels, watch: Callable[[
 
 def _calibration_pixels(
     worker: Worker,
-    fitted: Fitted,
+    evaluated: Evaluated,
     architecture: Architecture,
     files: ImageFiles,
     watch: Callable[[], None],
 ) -> Pixels:
     # Images are in the order of their hashes: evenly spaced ones are a random sample.
-    images = fitted.splits["train"]
+    images = evaluated.trained.splits["train"]
     chosen = images[:: -(-len(images) // CALIBRATION_IMAGES)]
     size = architecture.input_size
     pixels = []
@@ -172,26 +172,27 @@ def _calibration_pixels(
 
 def _accuracy(  # noqa: PLR0913, PLR0917
     worker: Worker,
-    fitted: Fitted,
+    evaluated: Evaluated,
     architecture: Architecture,
     engine: Engine,
     files: ImageFiles,
     watch: Callable[[], None],
 ) -> float:
     """Return the share of the validation images that an engine answers right."""
-    images = fitted.splits["validation"]
+    images = evaluated.trained.splits["validation"]
     extractor = Extractor(
         engine,
-        architecture.input_size,
-        BATCH_SIZES["openvino"],
-        worker.threads,
-        worker.image_limits,
+        output=PROBABILITIES,
+        input_size=architecture.input_size,
+        batch_size=BATCH_SIZES["openvino"],
+        threads=worker.threads,
+        limits=worker.image_limits,
     )
     shard = [ShardImage(sha256=image.sha256, path=image.file) for image in images]
     used, probabilities, _ = extractor.extract(shard, files, lambda _: watch())
     if not used:
         raise none_left(files, len(images))
     truth = {
-        image.sha256: label for image, label in zip(images, fitted.validation_truth, strict=True)
+        image.sha256: label for image, label in zip(images, evaluated.validation_truth, strict=True)
     }
     return float(np.mean(probabilities.argmax(axis=1) == [truth[sha256] for sha256 in used]))

@@ -12,7 +12,7 @@ from shared.model_store import REPORT_PAGE
 from trainer_service.datasets import reading
 from trainer_service.datasets.records import ImageRecord
 from trainer_service.phases.context import Worker
-from trainer_service.phases.evaluate.evaluation import Fitted
+from trainer_service.phases.evaluate.evaluation import Evaluated
 from trainer_service.report.facts import Answer, Facts
 from trainer_service.report.page import render
 from trainer_service.report.thumbnails import Embedded, embedded
@@ -24,7 +24,7 @@ SAMPLES = 10
 
 
 def write_report(
-    worker: Worker, record: TrainingRecord, fitted: Fitted, staging: Path, manifest: Manifest
+    worker: Worker, record: TrainingRecord, evaluated: Evaluated, staging: Path, manifest: Manifest
 ) -> None:
     """Write the report of a staged version; `manifest` is that of the version to be."""
     dataset = worker.stores.datasets.get(record.dataset.id)
@@ -33,15 +33,16 @@ def write_report(
     def picture_of(image: ImageRecord) -> Embedded | None:
         return embedded(path_of(image), worker.image_limits)
 
-    gather = partial(answers, fitted, picture_of=picture_of)
+    gather = partial(answers, evaluated, picture_of=picture_of)
     facts = Facts(
         manifest=manifest,
-        metrics=fitted.metrics,
+        metrics=evaluated.metrics,
         record=record,
         dataset=dataset,
-        history=fitted.head.history,
-        mistakes=gather(choose_mistakes(fitted)),
-        samples=gather(choose_samples(fitted, record.request.seed)),
+        history=evaluated.trained.history,
+        best_epoch=evaluated.trained.best_epoch,
+        mistakes=gather(choose_mistakes(evaluated)),
+        samples=gather(choose_samples(evaluated, record.request.seed)),
         predictor=predictor_address(worker.settings),
     )
     file = staging / REPORT_PAGE
@@ -49,33 +50,35 @@ def write_report(
     file.write_text(render(facts), "utf-8")
 
 
-def choose_mistakes(fitted: Fitted) -> list[int]:
+def choose_mistakes(evaluated: Evaluated) -> list[int]:
     """Return the positions of the test images that were most confidently taken for another."""
-    predicted = fitted.test_probabilities.argmax(axis=1)
-    confidence = fitted.test_probabilities.max(axis=1)
-    wrong = np.flatnonzero(predicted != fitted.test_truth)
+    predicted = evaluated.test_probabilities.argmax(axis=1)
+    confidence = evaluated.test_probabilities.max(axis=1)
+    wrong = np.flatnonzero(predicted != evaluated.test_truth)
     order = wrong[np.argsort(-confidence[wrong], kind="stable")]
     return [int(index) for index in order[:MISTAKES]]
 
 
-def choose_samples(fitted: Fitted, seed: int) -> list[int]:
+def choose_samples(evaluated: Evaluated, seed: int) -> list[int]:
     """Return the positions of some test images; the same seed gives the same ones."""
-    count = len(fitted.test_images)
+    count = len(evaluated.test_images)
     return random.Random(seed).sample(range(count), min(SAMPLES, count))
 
 
 def answers(
-    fitted: Fitted, chosen: Sequence[int], picture_of: Callable[[ImageRecord], Embedded | None]
+    evaluated: Evaluated,
+    chosen: Sequence[int],
+    picture_of: Callable[[ImageRecord], Embedded | None],
 ) -> list[Answer]:
     """Return the answers at some positions of the test images."""
-    predicted = fitted.test_probabilities.argmax(axis=1)
+    predicted = evaluated.test_probabilities.argmax(axis=1)
     return [
         Answer(
-            name=fitted.test_images[index].name,
-            label=fitted.test_images[index].label,
-            predicted=fitted.labels[predicted[index]],
-            probability=float(fitted.test_probabilities[index, predicted[index]]),
-            picture=picture_of(fitted.test_images[index]),
+            name=evaluated.test_images[index].name,
+            label=evaluated.test_images[index].label,
+            predicted=evaluated.labels[predicted[index]],
+            probability=float(evaluated.test_probabilities[index, predicted[index]]),
+            picture=picture_of(evaluated.test_images[index]),
         )
         for index in chosen
     ]

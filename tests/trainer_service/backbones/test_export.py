@@ -17,7 +17,7 @@ from shared.model_store import OPENVINO_MODEL
 from tests.random_weights import random_pixels, random_weights
 from trainer_service.backbones.architectures import find_architecture
 from trainer_service.backbones.backbone import backbone_ir, cached_backbone
-from trainer_service.phases.publish.export import export_version
+from trainer_service.backbones.export import export_version
 
 pytestmark = pytest.mark.slow
 
@@ -68,7 +68,9 @@ def encoded(pixels, kind="PNG"):
 def test_a_backbone_without_a_cached_model_is_converted(exported):
     engine = OpenVINOEngine(exported.directory / OPENVINO_MODEL, precision="f32")
 
-    np.testing.assert_allclose(engine.infer(exported.pixels), exported.probabilities, atol=1e-4)
+    np.testing.assert_allclose(
+        engine.infer(exported.pixels)["probabilities"], exported.probabilities, atol=1e-4
+    )
 
 
 def test_the_cached_backbone_does_not_keep_the_heads_that_were_exported_with_it(exported, tmp_path):
@@ -88,14 +90,19 @@ def test_a_cached_backbone_gives_the_same_network(exported, tmp_path):
     export_version(exported.backbone, exported.head, tmp_path, backbone_ir=ir)
 
     engine = OpenVINOEngine(tmp_path / OPENVINO_MODEL, precision="f32")
-    np.testing.assert_allclose(engine.infer(exported.pixels), exported.probabilities, atol=1e-4)
+    np.testing.assert_allclose(
+        engine.infer(exported.pixels)["probabilities"], exported.probabilities, atol=1e-4
+    )
 
 
 def test_dropout_is_off(exported):
     """The same pixels get the same answer."""
     engine = TensorFlowEngine.from_saved_model(exported.directory)
 
-    np.testing.assert_array_equal(engine.infer(exported.pixels), engine.infer(exported.pixels))
+    np.testing.assert_array_equal(
+        engine.infer(exported.pixels)["probabilities"],
+        engine.infer(exported.pixels)["probabilities"],
+    )
 
 
 def test_the_files_are_where_a_version_holds_them(exported):
@@ -150,7 +157,7 @@ def test_encoded_images_are_decoded_and_resized_like_elsewhere(exported):
 
     answers = model.signatures["serving_default"](image_bytes=tf.constant(data))["probabilities"]
 
-    expected = TensorFlowEngine.from_saved_model(exported.directory).infer(pixels)
+    expected = TensorFlowEngine.from_saved_model(exported.directory).infer(pixels)["probabilities"]
     np.testing.assert_allclose(answers, expected, atol=0.02)
 
 

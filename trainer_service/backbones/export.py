@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from shared.engines import PROBABILITIES
 from shared.engines.openvino_runtime import load_openvino, read_network
 from shared.model_store import KERAS_MODEL, OPENVINO_MODEL, SAVED_MODEL
 from trainer_service.backbones.backbone import convert, save_ir
@@ -68,7 +69,7 @@ def _export_saved_model(model: Any, directory: Path) -> Any:
     network = trace(model, "pixels")
 
     def pixels(pixels: Any) -> Any:
-        return {"probabilities": network(pixels)}
+        return {PROBABILITIES: network(pixels)}
 
     def image_bytes(image_bytes: Any) -> Any:
         spec = tf.TensorSpec((height, width, 3), tf.uint8)
@@ -113,6 +114,6 @@ def _graft(backbone_ir: Path, head: Any) -> Any:
 
 def _export_openvino(network: Any, path: Path) -> None:
     network.input(0).get_tensor().set_names({"pixels"})
-    network.output(0).get_tensor().set_names({"probabilities"})
+    network.output(0).get_tensor().set_names({PROBABILITIES})
     path.parent.mkdir(exist_ok=True)
     save_ir(network, path)

@@ -1,0 +1,86 @@
+"""A trained classifier as a whole: what is evaluated, quantized and exported."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from shared.manifest import Precision
+from trainer_service.backbones.architectures import Architecture
+from trainer_service.backbones.backbone import backbone_ir, cached_backbone
+from trainer_service.backbones.export import export_version
+from trainer_service.backbones.features import FeatureStore
+from trainer_service.backbones.weights import Weights
+from trainer_service.datasets.records import ImageRecord
+
+Probabilities = npt.NDArray[np.float32]
+
+#: Rows of features in one call of the head.
+PREDICT_BATCH = 4096
+
+
+class Network(Protocol):
+    """A trained classifier, whichever of its layers were trained."""
+
+    @property
+    def labels(self) -> list[str]:
+        """In the order of the probabilities."""
+
+    @property
+    def precision(self) -> Precision:
+        """What `predict` computes in."""
+
+    @property
+    def architecture(self) -> Architecture: ...
+
+    @property
+    def weights(self) -> Weights:
+        """The pre-trained weights that the training began with."""
+
+    def predict(self, images: Sequence[ImageRecord]) -> Probabilities:
+        """Return the probabilities of some of the dataset's used images.
+
+        Returns:
+            float32 of shape (len(images), len(labels)); each row adds up to 1.
+        """
+
+    def export(self, directory: Path, check_cancelled: Callable[[], None]) -> None:
+        """Write the network in every format that a version holds.
+
+        Args:
+            directory: an existing directory.
+            check_cancelled: called between the parts; what it raises ends the export.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class FrozenNetwork:
+    """A pre-trained backbone as it was, and a head that was trained on its features.
+
+    Attributes:
+        head: a `keras.Model`, float32 (n, feature_size) to probabilities float32 (n, len(labels)).
+        features: the stored features of every image of the dataset.
+        backbones: where converted backbones are kept between processes.
+    """
+
+    labels: list[str]
+    precision: Precision
+    architecture: Architecture
+    weights: Weights
+    head: Any
+    features: FeatureStore
+    backbones: Path
+
+    def predict(self, images: Sequence[ImageRecord]) -> Probabilities:
+        features = self.features.read([image.sha256 for image in images])
+        probabilities = self.head.predict(features, batch_size=PREDICT_BATCH, verbose=0)
+        return np.asarray(probabilities, np.float32)
+
+    def export(self, directory: Path, check_cancelled: Callable[[], None]) -> None:
+        ir = backbone_ir(self.architecture, self.weights, self.backbones)
+        backbone = cached_backbone(self.architecture, self.weights)
+        check_cancelled()
+        export_version(backbone, self.head, directory, backbone_ir=ir)
