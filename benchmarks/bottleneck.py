@@ -20,8 +20,8 @@ from shared.images import decode
 from trainer_service.backbones.architectures import Architecture, find_architecture
 from trainer_service.backbones.backbone import bottleneck_engine, bottleneck_precision
 from trainer_service.backbones.weights import Weights
-from trainer_service.phases.bottleneck.extractor import Extractor
-from trainer_service.phases.bottleneck.extractors import BATCH_SIZES
+from trainer_service.phases.bottleneck.choices import BATCH_SIZES
+from trainer_service.phases.bottleneck.feature_computer import FeatureComputer
 
 #: Images per architecture: enough for some ten seconds of each side.
 IMAGES = {"mobilenet_v2": 1400, "resnet50_v2": 300, "vgg16": 120}
@@ -72,13 +72,13 @@ def headstart(
 ) -> float:
     """Return images/s of the bottleneck phase: reading, hashing, decoding, computing."""
     engine = _engine(architecture, weights, cache)
-    extractor = Extractor(
+    computer = FeatureComputer(
         engine, architecture.input_size, BATCH_SIZES[engine.name], THREADS, LIMITS
     )
     images = shard_images(files)
-    extractor.extract(images[:32], FILES, _ignore)
+    computer.compute(images[:32], FILES, _ignore)
     started = time.perf_counter()
-    used, _, _ = extractor.extract(images, FILES, _ignore)
+    used, _, _ = computer.compute(images, FILES, _ignore)
     return len(used) / (time.perf_counter() - started)
 
 

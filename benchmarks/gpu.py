@@ -26,7 +26,7 @@ from shared.images import decode
 from trainer_service.backbones.architectures import Architecture, find_architecture
 from trainer_service.backbones.backbone import bottleneck_engine, bottleneck_precision
 from trainer_service.backbones.weights import Weights
-from trainer_service.phases.bottleneck.extractor import Extractor
+from trainer_service.phases.bottleneck.feature_computer import FeatureComputer
 
 ARCHITECTURES = ["mobilenet_v2", "resnet50_v2", "vgg16"]
 BATCHES = [32, 64, 128]
@@ -66,12 +66,12 @@ def measure(
     cache = directory / "backbones"
     engine = bottleneck_engine(architecture, weights, "tensorflow", precision, cache, THREADS)
     size = architecture.input_size
-    extractor = Extractor(engine, size, batch, THREADS, LIMITS)
+    computer = FeatureComputer(engine, size, batch, THREADS, LIMITS)
     images = shard_images(files)
-    extractor.extract(images[: 2 * batch], FILES, lambda _: None)
+    computer.compute(images[: 2 * batch], FILES, lambda _: None)
     with _busy() as busy:
         started = time.perf_counter()
-        used, _, _ = extractor.extract(images, FILES, lambda _: None)
+        used, _, _ = computer.compute(images, FILES, lambda _: None)
         whole = len(used) / (time.perf_counter() - started)
     case = f"{architecture.id}, batch {batch}, {precision}"
     device = "GPU" if can_use_gpu() else "no GPU: TensorFlow on the CPU"

@@ -9,7 +9,7 @@ import numpy as np
 from benchmarks.isolation import alternated, isolated
 from benchmarks.rows import Row
 from trainer_service.phases.head.head import HeadData, build_head, train_head
-from trainer_service.schemas import TrainingRequest
+from trainer_service.training_request import TrainingRequest
 
 EPOCHS = 50
 FEATURES = 1280

@@ -21,10 +21,14 @@ from benchmarks.rows import Row
 from benchmarks.weights import weights_for
 from shared.engines import load_version_engine, serving_precisions
 from shared.images import decode
-from shared.model_store import KERAS_MODEL, OPENVINO_MODEL, ModelStore
+from shared.model_store import (
+    KERAS_MODEL,
+    OPENVINO_MODEL,
+)
 from tests.inline_worker import train_inline
 from trainer_service.backbones.architectures import find_architecture
 from trainer_service.settings import TrainerSettings
+from trainer_service.store.publishing import WritableModelStore
 
 ARCHITECTURE = "mobilenet_v2"
 TRAINED_ON = 90
@@ -79,7 +83,7 @@ def run(directory: Path, *, quick: bool = False) -> list[Row]:
 def published_version(directory: Path, files: list[Path]) -> Path:
     """Train and publish a version with the plain functions of a worker; return where it lies."""
     store = directory / "store"
-    models = ModelStore(store)
+    models = WritableModelStore(store)
     if "bench" not in models.names():
         weights = weights_for(find_architecture(ARCHITECTURE), directory)
         chosen = directory / "datasets" / "bench"

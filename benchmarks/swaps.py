@@ -18,7 +18,8 @@ from benchmarks.predictor import BODIES, published_version
 from benchmarks.rows import Row
 from shared.identifiers import new_id
 from shared.manifest import MANIFEST_FILE
-from shared.model_store import ModelStore, read_manifest
+from shared.model_store import read_manifest
+from trainer_service.store.publishing import WritableModelStore
 
 CONNECTIONS = 8
 PUBLISHES = 20
@@ -60,7 +61,7 @@ def run(directory: Path, *, quick: bool = False) -> list[Row]:
 
 def publish_copy(version: Path, store: Path) -> int:
     """Publish the files of a version once more, as another training's, and return its number."""
-    models = ModelStore(store)
+    models = WritableModelStore(store)
     manifest = read_manifest(version).model_copy(update={"training_id": new_id()})
     with models.stage(manifest.model) as staging:
         ignored = shutil.ignore_patterns(MANIFEST_FILE)

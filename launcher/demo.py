@@ -19,8 +19,8 @@ from launcher.services import Services, running_services
 from predictor_service.settings import PredictorSettings
 from trainer_service.datasets.reading import path_finder
 from trainer_service.datasets.records import load_images
-from trainer_service.schemas import TrainingRecord
 from trainer_service.settings import TrainerSettings
+from trainer_service.store.records.training_record import TrainingRecord
 from trainer_service.store.stores import Stores
 
 SHOWN = 10

@@ -22,7 +22,7 @@ from predictor_service.settings import PredictorSettings
 from shared.http.addresses import base_url
 from shared.settings import SharedSettings
 from trainer_service.settings import TrainerSettings
-from trainer_service.store.event_log import connect
+from trainer_service.store.events.event_log import connect
 
 START_SECONDS = 30
 LAST_LINES = 5

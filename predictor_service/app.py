@@ -10,12 +10,12 @@ from pathlib import Path
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
-from predictor_service.endpoints import router
-from predictor_service.hot_reload import HotReload
-from predictor_service.loading import VersionLoader
-from predictor_service.metrics import PredictorMetrics
-from predictor_service.models_collector import ModelsCollector
-from predictor_service.served import Models
+from predictor_service.api.endpoints import router
+from predictor_service.inference.metrics import PredictorMetrics
+from predictor_service.models.collector import ModelsCollector
+from predictor_service.models.hot_reload import HotReload
+from predictor_service.models.loading import VersionLoader
+from predictor_service.models.served import Models
 from predictor_service.settings import PredictorSettings
 from shared import __version__
 from shared.http.docs import add_docs
@@ -56,7 +56,7 @@ def create_app(settings: PredictorSettings | None = None) -> FastAPI:
         app,
         app.state.settings,
         streamed=("/v1/predict",),
-        at_once="max_requests",
+        concurrent_uploads="max_requests",
         held_bytes=app.state.settings.held_bytes,
     )
     app.add_middleware(Requests, metrics=HttpMetrics(registry))

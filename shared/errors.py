@@ -1,26 +1,20 @@
-"""The errors that a user can meet.
+"""The errors of both services that a user can meet.
 
 HeadstartError
-├── Unauthorized             401   no API key, or a wrong one
-├── NotFound                 404   DatasetNotFound, TrainingNotFound, ModelNotFound, VersionNotFound
-├── Conflict                 409   TrainingEnded, PinUnreadable
-├── InvalidRequest           422   a field's value is wrong in a way only the service can know
-│   ├── InvalidDataset             nothing can be trained on what was sent
-│   └── WeightsUnavailable         the architecture's pre-trained weights can't be had
-├── InvalidImage             422   bytes that are no usable picture
-├── TooLarge                 413   a limit of the settings was exceeded
-├── UnsupportedMedia         415
-├── StorageFull              507   the disk of the store is full
-├── Unavailable              503   Redis away, no model yet, queue full
-├── ModelUnreadable          500   a model's directory can't be listed
-├── ModelUnwritable          500   a model can't be pinned, or a version of it removed
-├── VersionCorrupt                 a published version that must not be served
-├── RecordCorrupt            500   a record in the store that says nothing that can be understood
-├── Setback                        what the machine does to a step of a training; it may pass
-├── TransientFailure               it did not pass: to be submitted again once that is mended
-└── TrainingCancelled              ends the phases of a cancelled training
+├── Unauthorized       401   no API key, or a wrong one
+├── NotFound           404   ModelNotFound, VersionNotFound
+├── Conflict           409   PinUnreadable
+├── InvalidRequest     422   a field's value is wrong in a way that only the service can know
+├── InvalidImage       422   bytes that are no usable picture
+├── TooLarge           413   a limit of the settings was exceeded
+├── UnsupportedMedia   415   a body of a kind that is not read
+├── StorageFull        507   the disk of the store is full
+├── Unavailable        503   Redis away, no model yet, queue full
+├── ModelUnreadable    500   a model's directory can't be listed
+└── VersionCorrupt           a published version that must not be served
 
 Each carries the HTTP status it is answered with; `shared.http.problems` turns it into problem+json.
+Those of trainings and datasets are in `trainer_service.errors`.
 """
 
 from typing import ClassVar, Literal
@@ -49,16 +43,6 @@ class NotFound(HeadstartError):
     title = "Not found"
 
 
-class DatasetNotFound(NotFound):
-    def __init__(self, dataset_id: str) -> None:
-        super().__init__(f"There is no dataset {dataset_id!r}.")
-
-
-class TrainingNotFound(NotFound):
-    def __init__(self, training_id: str) -> None:
-        super().__init__(f"There is no training {training_id!r}.")
-
-
 class ModelNotFound(NotFound):
     def __init__(self, name: str, known: list[str]) -> None:
         have = ", ".join(known) if known else "none yet"
@@ -76,11 +60,6 @@ class Conflict(HeadstartError):
     title = "Conflict"
 
 
-class TrainingEnded(Conflict):
-    def __init__(self, training_id: str, state: str) -> None:
-        super().__init__(f"Training {training_id!r} has already ended: it is {state}.")
-
-
 class PinUnreadable(Conflict):
     def __init__(self, name: str, reason: str) -> None:
         super().__init__(
@@ -92,14 +71,6 @@ class PinUnreadable(Conflict):
 class InvalidRequest(HeadstartError):
     status = 422
     title = "Invalid request"
-
-
-class InvalidDataset(InvalidRequest):
-    title = "Invalid dataset"
-
-
-class WeightsUnavailable(InvalidRequest):
-    title = "Weights unavailable"
 
 
 class InvalidImage(HeadstartError):
@@ -147,13 +118,6 @@ class ModelUnreadable(HeadstartError):
         super().__init__(f"The directory of model {name!r} can't be listed: {reason}.")
 
 
-class ModelUnwritable(HeadstartError):
-    title = "Unwritable model"
-
-    def __init__(self, name: str, reason: str) -> None:
-        super().__init__(f"Model {name!r} can't be changed: {reason}.")
-
-
 class VersionCorrupt(HeadstartError):
     """`fault`: whether its files are wrong, or what it answers."""
 
@@ -162,27 +126,6 @@ class VersionCorrupt(HeadstartError):
     def __init__(self, detail: str, fault: Literal["files", "answers"] = "files") -> None:
         super().__init__(detail)
         self.fault = fault
-
-
-class RecordCorrupt(HeadstartError):
-    title = "Corrupt record"
-
-
-class Setback(HeadstartError):
-    """Something is wrong with the machine, or with what this worker sees; it may pass."""
-
-    title = "Setback"
-
-
-class TransientFailure(HeadstartError):
-    """The machine was at fault for too long to go on; it is worth another try later."""
-
-    title = "Transient failure"
-
-
-class TrainingCancelled(HeadstartError):
-    status = 409
-    title = "Training cancelled"
 
 
 def first_fault(error: ValidationError) -> str:

@@ -9,20 +9,22 @@ from trainer_service import training
 from trainer_service.datasets import reading
 from trainer_service.datasets.records import ImageRecord, save_images
 from trainer_service.phases.context import Worker
-from trainer_service.schemas import (
+from trainer_service.settings import TrainerSettings
+from trainer_service.store.events.event_log import connect
+from trainer_service.store.events.progress import ProgressBoard
+from trainer_service.store.records.dataset_record import (
     DatasetRecord,
     DatasetState,
+)
+from trainer_service.store.records.training_record import (
     State,
     TrainingDataset,
     TrainingRecord,
-    TrainingRequest,
     Transition,
 )
-from trainer_service.settings import TrainerSettings
-from trainer_service.store.event_log import connect
-from trainer_service.store.progress import ProgressBoard
 from trainer_service.store.shards import ShardImage, Shards
 from trainer_service.store.stores import Stores
+from trainer_service.training_request import TrainingRequest
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 IDS = "20260101-000000-aaaaaa", "20260101-000000-bbbbbb"
@@ -99,7 +101,7 @@ class Extracting:
 
     def extract(self):
         for number in self.shards.unfinished():
-            training.extract_shard(self.worker, self.id, number)
+            training.compute_shard(self.worker, self.id, number)
 
     def rejected(self):
         return [sha256 for result in self.shards.results() for sha256 in result.rejected]

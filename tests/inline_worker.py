@@ -10,14 +10,16 @@ from trainer_service import training
 from trainer_service.phases.context import Worker
 from trainer_service.phases.prepare import reading_step
 from trainer_service.queue.task_queue import TaskQueue
-from trainer_service.schemas import TrainingRecord, TrainingRequest
-from trainer_service.service import service
+from trainer_service.service import submission
 from trainer_service.service.endings import Endings
 from trainer_service.service.event_streams import EventStreams
+from trainer_service.service.trainer import Trainer
 from trainer_service.settings import TrainerSettings
-from trainer_service.steps import EXTRACT_SHARD, FINISH, PREPARE, READ_DATASET, Step
-from trainer_service.store.progress import ProgressBoard
+from trainer_service.steps import COMPUTE_SHARD, FINISH, PREPARE, READ_DATASET, Step
+from trainer_service.store.events.progress import ProgressBoard
+from trainer_service.store.records.training_record import TrainingRecord
 from trainer_service.store.stores import Stores
+from trainer_service.training_request import TrainingRequest
 
 
 class InlineQueue(TaskQueue):
@@ -29,7 +31,7 @@ class InlineQueue(TaskQueue):
     def _send(self, step: Step) -> None:
         functions: dict[str, Callable[..., None]] = {
             PREPARE: training.prepare,
-            EXTRACT_SHARD: training.extract_shard,
+            COMPUTE_SHARD: training.compute_shard,
             FINISH: training.finish,
             READ_DATASET: reading_step.read_dataset,
         }
@@ -50,7 +52,7 @@ def train_inline(settings: TrainerSettings, **fields: Any) -> TrainingRecord:
     board = ProgressBoard(stores.events)
     streams = EventStreams(stores.events, settings.redis_url)
     endings = Endings(stores.trainings)
-    trainer = service.Trainer(settings, stores, board, queue, streams, endings)
-    record = service.submit_training(trainer, TrainingRequest(**fields), None, new_id())
+    trainer = Trainer(settings, stores, board, queue, streams, endings)
+    record = submission.submit_training(trainer, TrainingRequest(**fields), None, new_id())
     queue.run(Worker(settings, stores, board, queue))
     return stores.trainings.get(record.id)

@@ -68,7 +68,7 @@ def create_app(settings: Settings) -> FastAPI:
         size = sum([len(chunk) async for chunk in request.stream()])
         return {"size": size, "headers": request.headers.keys()}
 
-    add_guard(app, settings, streamed=("/v1/stream",), at_once="max_uploads")
+    add_guard(app, settings, streamed=("/v1/stream",), concurrent_uploads="max_uploads")
     return app
 
 

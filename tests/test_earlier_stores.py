@@ -20,7 +20,7 @@ from trainer_service import training
 from trainer_service.app import create_app
 from trainer_service.phases.context import Worker
 from trainer_service.settings import TrainerSettings
-from trainer_service.store.progress import ProgressBoard
+from trainer_service.store.events.progress import ProgressBoard
 from trainer_service.store.stores import Stores
 
 ARCHIVE = Path(__file__).parent / "testdata" / "store-2026-11.zip"

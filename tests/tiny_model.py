@@ -24,7 +24,8 @@ from shared.manifest import (
     Manifest,
     WeightsInfo,
 )
-from shared.model_store import OPENVINO_MODEL, ModelStore
+from shared.model_store import OPENVINO_MODEL
+from trainer_service.store.publishing import WritableModelStore
 
 LABELS = ("red", "green", "blue")
 COLORS = {"red": (230, 20, 20), "green": (20, 230, 20), "blue": (20, 20, 230)}
@@ -113,7 +114,7 @@ def publish_tiny_model(
 
     `change` is called with the staged directory just before it is hashed and published.
     """
-    models = ModelStore(store)
+    models = WritableModelStore(store)
     with models.stage(model) as staging:
         save_network(staging / OPENVINO_MODEL, contrast=contrast)
         write_golden(staging, contrast)

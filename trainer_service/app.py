@@ -12,7 +12,7 @@ from shared.http.metrics import HttpMetrics, add_metrics
 from shared.http.pages import add_pages
 from shared.http.problems import add_problem_handlers
 from shared.http.requests import Requests
-from trainer_service.api import (
+from trainer_service.api.routes import (
     about,
     architectures,
     datasets,
@@ -22,17 +22,17 @@ from trainer_service.api import (
     reports,
     trainings,
 )
-from trainer_service.api.metrics import TrainerCollector
+from trainer_service.api.routes.metrics import TrainerCollector
 from trainer_service.api.threads import Threads
 from trainer_service.queue.celery_app import create_celery
 from trainer_service.queue.prompt_queue import PromptQueue
 from trainer_service.queue.view import QueueView
 from trainer_service.service.endings import Endings
 from trainer_service.service.event_streams import EventStreams
-from trainer_service.service.service import Trainer
+from trainer_service.service.trainer import Trainer
 from trainer_service.settings import TrainerSettings
-from trainer_service.store.event_log import connect
-from trainer_service.store.progress import ProgressBoard
+from trainer_service.store.events.event_log import connect
+from trainer_service.store.events.progress import ProgressBoard
 from trainer_service.store.stores import Stores
 from trainer_service.store.work_metrics import WORK
 
@@ -71,6 +71,6 @@ def create_app(settings: TrainerSettings) -> FastAPI:
     registry.register(TrainerCollector(stores, app.state.view, app.state.trainer.streams))
     registry.register(WORK)
     add_metrics(app, registry, blocking=True)
-    add_guard(app, settings, streamed=STREAMED, at_once="max_uploads")
+    add_guard(app, settings, streamed=STREAMED, concurrent_uploads="max_uploads")
     app.add_middleware(Requests, metrics=HttpMetrics(registry))
     return app

@@ -1,7 +1,10 @@
 """Which steps of a training come next; its record, its dataset and its shards alone tell."""
 
-from trainer_service.schemas import State, TrainingRecord
-from trainer_service.steps import EXTRACT_SHARD, FINISH, PREPARE, READ_DATASET, Step
+from trainer_service.steps import COMPUTE_SHARD, FINISH, PREPARE, READ_DATASET, Step
+from trainer_service.store.records.training_record import (
+    State,
+    TrainingRecord,
+)
 from trainer_service.store.shards import Shards
 
 
@@ -19,7 +22,7 @@ def next_steps(record: TrainingRecord, shards: Shards, *, waits: bool = False) -
         return [Step(PREPARE, (record.id,))]
     unfinished = shards.unfinished()
     if unfinished:
-        return [Step(EXTRACT_SHARD, (record.id, number)) for number in unfinished]
+        return [Step(COMPUTE_SHARD, (record.id, number)) for number in unfinished]
     return [Step(FINISH, (record.id,))]
 
 

@@ -3,10 +3,10 @@
 from typing import NamedTuple
 
 PREPARE = "training.prepare"
-EXTRACT_SHARD = "training.extract_shard"
+COMPUTE_SHARD = "training.compute_shard"
 FINISH = "training.finish"
 READ_DATASET = "dataset.read"
-TASKS = (PREPARE, EXTRACT_SHARD, FINISH, READ_DATASET)
+TASKS = (PREPARE, COMPUTE_SHARD, FINISH, READ_DATASET)
 
 
 #: Of what waits, the steps of the first of these are taken first; within one, the oldest. Celery's
@@ -29,6 +29,6 @@ class Step(NamedTuple):
     @property
     def priority(self) -> int:
         """A training may have hundreds of shards: no other waits for all of them."""
-        if self.task != EXTRACT_SHARD:
+        if self.task != COMPUTE_SHARD:
             return PRIORITIES[0]
         return min(1 + int(self.arguments[1]) // SHARDS_IN_A_ROW, PRIORITIES[-1])

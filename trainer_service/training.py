@@ -1,23 +1,22 @@
 """A training from its dataset to a published version: plain functions, no broker needed.
 
-`prepare` plans the shards, once the dataset is read; `extract_shard` computes one of them, `finish`
+`prepare` plans the shards, once the dataset is read; `compute_shard` computes one of them, `finish`
 trains the head, evaluates and publishes. Each may be repeated at any time: what lies in the store
 is not done again, and what another process works on is left to it. A step that gets lost, as a
-worker or Redis may, is submitted again by `sweep`.
+worker or Redis may, is found and submitted again by `worker.lost_steps`.
 """
 
 from functools import partial
 
-from shared.errors import TrainingCancelled
-from shared.lease import Lease, lease, require_survivable
 from shared.logs import bind, get_logger
 from trainer_service.backbones import weights
 from trainer_service.backbones.architectures import find_architecture
 from trainer_service.backbones.features import Row
 from trainer_service.datasets import reading
+from trainer_service.errors import TrainingCancelled
 from trainer_service.next_steps import needs_plan, next_steps
-from trainer_service.phases.bottleneck.extractors import (
-    extractor_for,
+from trainer_service.phases.bottleneck.choices import (
+    feature_computer_for,
     feature_store,
     planned_precision,
 )
@@ -27,11 +26,21 @@ from trainer_service.phases.head.fitting import fit, split
 from trainer_service.phases.prepare.reading_step import wait_for_dataset
 from trainer_service.phases.publish.publish import publish
 from trainer_service.phases.setbacks import hand_over, persevere
-from trainer_service.schemas import CacheUse, State, TrainingRecord, numbers
-from trainer_service.steps import EXTRACT_SHARD, FINISH, PREPARE, Step
-from trainer_service.store.cancellation import CancellationWatch
+from trainer_service.steps import COMPUTE_SHARD, FINISH, PREPARE, Step
+from trainer_service.store.cancellation import CancellationCheck
+from trainer_service.store.events.progress import Ticker
+from trainer_service.store.lease import (
+    Lease,
+    lease,
+    require_survivable,
+)
 from trainer_service.store.outcome import end, recorded_outcome
-from trainer_service.store.progress import Ticker
+from trainer_service.store.records.training_record import (
+    CacheUse,
+    State,
+    TrainingRecord,
+    numbers,
+)
 from trainer_service.store.shards import ShardImage, ShardResult, Shards
 from trainer_service.store.stores import TrainingStore
 from trainer_service.store.work_metrics import COMPUTE_SECONDS, FEATURES
@@ -49,26 +58,26 @@ def prepare(worker: Worker, training_id: str) -> None:
         if held is None or record.state.ended or not needs_plan(record, shards):
             return
         waits, done = False, True
-        watch = CancellationWatch(trainings, training_id)
+        check_cancelled = CancellationCheck(trainings, training_id)
         with recorded_outcome(trainings, training_id):
             require_survivable(held)
 
             def work() -> None:
                 nonlocal waits
-                watch.look()
+                check_cancelled.now()
                 waits = wait_for_dataset(worker, record)
                 if not waits:
-                    _prepare(worker, training_id, held, watch)
+                    _prepare(worker, training_id, held, check_cancelled)
 
-            done = persevere(worker, shards.directory, watch, work)
+            done = persevere(worker, shards.directory, check_cancelled, work)
     _end_if_cancelled(trainings, training_id)
     if not done:
-        hand_over(worker, shards.directory, Step(PREPARE, (training_id,)), watch)
+        hand_over(worker, shards.directory, Step(PREPARE, (training_id,)), check_cancelled)
     elif not waits:
         _submit_next(worker, training_id)
 
 
-def extract_shard(worker: Worker, training_id: str, number: int) -> None:
+def compute_shard(worker: Worker, training_id: str, number: int) -> None:
     """Compute the features of one shard; whichever completes the set submits `finish`."""
     trainings = worker.stores.trainings
     record = trainings.get(training_id)
@@ -77,14 +86,16 @@ def extract_shard(worker: Worker, training_id: str, number: int) -> None:
     if record.state != State.BOTTLENECK or shards.count() is None:
         return
     done = True
-    watch = CancellationWatch(trainings, training_id)
+    check_cancelled = CancellationCheck(trainings, training_id)
     with lease(shards.lease_file(number)) as held, recorded_outcome(trainings, training_id):
         if held is None:
             return
-        work = partial(_compute_shard, worker, record, shards, number, held, watch)
-        done = persevere(worker, shards.directory, watch, work)
+        work = partial(_compute_shard, worker, record, shards, number, held, check_cancelled)
+        done = persevere(worker, shards.directory, check_cancelled, work)
     if not done:
-        hand_over(worker, shards.directory, Step(EXTRACT_SHARD, (training_id, number)), watch)
+        hand_over(
+            worker, shards.directory, Step(COMPUTE_SHARD, (training_id, number)), check_cancelled
+        )
     elif shards.complete():
         _submit_next(worker, training_id)
 
@@ -99,19 +110,19 @@ def finish(worker: Worker, training_id: str) -> None:
         if held is None or record.state.ended or not shards.complete():
             return
         done = True
-        watch = CancellationWatch(trainings, training_id)
+        check_cancelled = CancellationCheck(trainings, training_id)
         with recorded_outcome(trainings, training_id):
             require_survivable(held)
-            work = partial(_finish, worker, record, held, watch)
-            done = persevere(worker, shards.directory, watch, work)
+            work = partial(_finish, worker, record, held, check_cancelled)
+            done = persevere(worker, shards.directory, check_cancelled, work)
     if not done:
-        hand_over(worker, shards.directory, Step(FINISH, (training_id,)), watch)
+        hand_over(worker, shards.directory, Step(FINISH, (training_id,)), check_cancelled)
 
 
 def _end_if_cancelled(trainings: TrainingStore, training_id: str) -> None:
     """See to a cancellation that came while the lease was held, and was left to its holder."""
     try:
-        CancellationWatch(trainings, training_id).look()
+        CancellationCheck(trainings, training_id).now()
     except TrainingCancelled:
         end(trainings, training_id, State.CANCELLED)
 
@@ -124,7 +135,9 @@ def _submit_next(worker: Worker, training_id: str) -> None:
         worker.submit.submit(next_steps(record, Shards(trainings.directory(training_id))))
 
 
-def _prepare(worker: Worker, training_id: str, held: Lease, watch: CancellationWatch) -> None:
+def _prepare(
+    worker: Worker, training_id: str, held: Lease, check_cancelled: CancellationCheck
+) -> None:
     trainings = worker.stores.trainings
     record = trainings.update(training_id, lambda record: record.enter(State.PREPARING))
     dataset = worker.stores.datasets.get(record.dataset.id)
@@ -132,7 +145,7 @@ def _prepare(worker: Worker, training_id: str, held: Lease, watch: CancellationW
         end(trainings, training_id, State.FAILED, dataset.error)
         return
     architecture = find_architecture(record.architecture)
-    resolved = weights.resolve(architecture, worker.settings, watch)
+    resolved = weights.resolve(architecture, worker.settings, check_cancelled)
     images = reading.used_images(worker.stores.datasets, dataset.id)
     split(record, images)  # refuses too small a dataset before anything is computed
     precision = planned_precision(worker.settings)
@@ -141,7 +154,7 @@ def _prepare(worker: Worker, training_id: str, held: Lease, watch: CancellationW
     missing = [image for image in images if image.sha256 not in known]
     reused = [known[image.sha256] for image in images if image.sha256 in known]
     features.use({row.shard for row in reused})
-    held.require()  # a new plan would undo what whoever has taken over has done since
+    held.raise_if_lost()  # a new plan would undo what whoever has taken over has done since
     shard_images = [ShardImage(sha256=image.sha256, path=image.file) for image in missing]
     Shards(trainings.directory(training_id)).plan(shard_images, precision)
 
@@ -169,7 +182,7 @@ def _compute_shard(  # noqa: PLR0913, PLR0917
     shards: Shards,
     number: int,
     held: Lease,
-    watch: CancellationWatch,
+    check_cancelled: CancellationCheck,
 ) -> None:
     if shards.finished(number):
         return
@@ -178,11 +191,11 @@ def _compute_shard(  # noqa: PLR0913, PLR0917
     dataset = worker.stores.datasets.get(record.dataset.id)
     files = reading.image_files(worker.stores.datasets, worker.settings, dataset)
     architecture = find_architecture(record.architecture)
-    resolved = weights.resolve(architecture, worker.settings, watch)
+    resolved = weights.resolve(architecture, worker.settings, check_cancelled)
     ticker = Ticker(worker.board, record.id, part=str(number))
 
     def advance(done: int) -> None:
-        watch()
+        check_cancelled()
         ticker(done)
 
     precision, planned = shards.precision(), shards.images(number)
@@ -193,27 +206,29 @@ def _compute_shard(  # noqa: PLR0913, PLR0917
         FEATURES.labels("reused").inc(len(planned))
         ticker(len(planned), last=True)
         return
-    extractor = extractor_for(worker, architecture, resolved, precision)
-    images, features, result = extractor.extract(planned, files, advance)
+    computer = feature_computer_for(worker, architecture, resolved, precision)
+    images, features, result = computer.compute(planned, files, advance)
     shards.require_few_lost(number, result, record.dataset.images or 0)
     if images:
         features_of.write(images, features, result.seconds)
-    held.require()
+    held.raise_if_lost()
     shards.finish(number, result)
     FEATURES.labels("computed").inc(len(images))
     COMPUTE_SECONDS.inc(result.seconds)
     ticker(len(images) + len(result.rejected), last=True)
 
 
-def _finish(worker: Worker, record: TrainingRecord, held: Lease, watch: CancellationWatch) -> None:
+def _finish(
+    worker: Worker, record: TrainingRecord, held: Lease, check_cancelled: CancellationCheck
+) -> None:
     models, trainings = worker.stores.models, worker.stores.trainings
     version = models.published_by(record.model, record.id)
     if version is None:
-        watch()
-        trained = fit(worker, record, watch)
+        check_cancelled()
+        trained = fit(worker, record, check_cancelled)
         evaluated = evaluate_network(worker, record, trained)
-        held.require()
-        version = publish(worker, trainings.get(record.id), evaluated, watch)
+        held.raise_if_lost()
+        version = publish(worker, trainings.get(record.id), evaluated, check_cancelled)
     bind(version=version)
     manifest = models.manifest(record.model, version)
 

@@ -33,7 +33,7 @@ class Gate:
         await self._shut.wait()
 
 
-class Drain:
+class RefuseWhileEnding:
     """ASGI middleware: 503 to what begins once the gate is shut, or is not answered in time."""
 
     def __init__(self, app: ASGIApp, gate: Gate) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from predictor_service.loading import VersionLoader
+from predictor_service.models.loading import VersionLoader
 from predictor_service.settings import PredictorSettings
 from shared.engines import FEATURES
 from shared.images import ImageLimits, decode

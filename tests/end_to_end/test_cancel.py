@@ -8,7 +8,7 @@ from PIL import Image
 
 from tests.end_to_end.stack import Workers, digits, running_stack, zipped
 from trainer_service.datasets.create import create_from_upload
-from trainer_service.schemas import State
+from trainer_service.store.records.training_record import State
 from trainer_service.store.stores import Stores
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]

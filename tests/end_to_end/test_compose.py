@@ -240,7 +240,7 @@ class TestContainers:
         logs = [docker("logs", container["Id"]) for container in stack.containers("worker")]
 
         assert len(logs) == 2
-        assert all("training.extract_shard" in log.partition(" ready.")[2] for log in logs)
+        assert all("training.compute_shard" in log.partition(" ready.")[2] for log in logs)
 
     def test_no_container_has_a_privilege_or_a_writable_root(self, stack):
         for container in stack.containers():

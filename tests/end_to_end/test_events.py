@@ -14,7 +14,7 @@ from httpx_sse import connect_sse
 
 from launcher.services import free_port
 from tests.end_to_end.stack import digits, running_stack, zipped
-from trainer_service.store.event_log import connect
+from trainer_service.store.events.event_log import connect
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 

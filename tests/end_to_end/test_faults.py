@@ -18,8 +18,8 @@ from tests.end_to_end.stack import (
     send_to_group,
     zipped,
 )
-from trainer_service.schemas import State
-from trainer_service.store.event_log import connect
+from trainer_service.store.events.event_log import connect
+from trainer_service.store.records.training_record import State
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 

@@ -5,8 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from predictor_service import loading
-from predictor_service.loading import VersionLoader
+from predictor_service.models import loading
+from predictor_service.models.loading import VersionLoader
 from predictor_service.settings import PredictorSettings
 from shared.engines import cpu_precision
 from shared.model_store import ModelStore, read_golden

@@ -19,7 +19,7 @@ from trainer_service.queue.task_queue import TaskQueue
 from trainer_service.queue.transport import MOST_BYTES, MOST_KEPT
 from trainer_service.queue.view import QUEUE, UNREADABLE, WORKER_KEY
 from trainer_service.settings import TrainerSettings
-from trainer_service.store.event_log import connect
+from trainer_service.store.events.event_log import connect
 
 pytestmark = pytest.mark.integration
 
@@ -218,10 +218,10 @@ def test_of_what_is_set_aside_only_the_latest_is_kept(running):
 
 def test_a_worker_that_breaks_does_not_end_as_one_that_was_asked_to(running, tmp_path):
     code = (
-        "from trainer_service.worker.sweep_step import SweepStep\n"
+        "from trainer_service.worker.lost_steps_step import LostStepsSearch\n"
         "from trainer_service.worker.__main__ import main\n"
         "def start(*_): raise ValueError('broken')\n"
-        "SweepStep.start = start\n"
+        "LostStepsSearch.start = start\n"
         "main()\n"
     )
     environment = {

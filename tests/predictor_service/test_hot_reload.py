@@ -12,22 +12,31 @@ from typing import Any
 
 import pytest
 
-from predictor_service import loading
-from predictor_service.hot_reload import HotReload, StoreVanished, wanted
-from predictor_service.loading import VersionLoader
-from predictor_service.served import Model, Models, ServedVersion
+from predictor_service.models import loading
+from predictor_service.models.hot_reload import (
+    HotReload,
+    StoreVanished,
+    wanted,
+)
+from predictor_service.models.loading import VersionLoader
+from predictor_service.models.served import (
+    Model,
+    Models,
+    ServedVersion,
+)
 from shared.engines.openvino_runtime import load_openvino, read_network
 from shared.errors import VersionCorrupt
 from shared.manifest import GOLDEN_FILE, MANIFEST_FILE
-from shared.model_store import OPENVINO_MODEL, ModelStore
+from shared.model_store import OPENVINO_MODEL
 from tests.tiny_model import picture, publish_tiny_model, save_network
+from trainer_service.store.publishing import WritableModelStore
 
 
 class Predictor:
     """A hot reload over a store, polled by the test."""
 
     def __init__(self, settings: Any, pool: ThreadPoolExecutor) -> None:
-        self.store = ModelStore(settings.store)
+        self.store = WritableModelStore(settings.store)
         self.models = Models()
         self.loads: list[str] = []
         self._loader = VersionLoader(settings, pool)
@@ -705,7 +714,7 @@ def test_a_slow_load_delays_nobody(store, follow, monkeypatch):
 
 def test_what_the_machine_fails_is_tried_again_after_a_while(store, settings, monkeypatch):
     """Too many open files say nothing about the version, and its files will not change."""
-    from predictor_service import hot_reload
+    from predictor_service.models import hot_reload
 
     publish_tiny_model(store)
     failures = [OSError(24, "Too many open files")]

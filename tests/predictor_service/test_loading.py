@@ -12,10 +12,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from predictor_service import loading
 from predictor_service.app import create_app
-from predictor_service.loading import BACKGROUND_NICENESS, VersionLoader
-from predictor_service.memory import LEAST_ARENAS
+from predictor_service.inference.memory import LEAST_ARENAS
+from predictor_service.models import loading
+from predictor_service.models.loading import (
+    BACKGROUND_NICENESS,
+    VersionLoader,
+)
 from predictor_service.settings import PredictorSettings
 from shared.model_store import ModelStore
 from tests.tiny_model import picture, publish_tiny_model
@@ -117,7 +120,7 @@ def test_the_threads_of_a_predictor_end_with_it(tmp_path):
 
 ARENAS = """
 import ctypes, sys, threading
-from predictor_service.memory import steady_malloc
+from predictor_service.inference.memory import steady_malloc
 
 libc = ctypes.CDLL(None)
 libc.malloc.restype = libc.fopen.restype = ctypes.c_void_p

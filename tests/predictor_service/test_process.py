@@ -22,10 +22,11 @@ import pytest
 
 from launcher.services import free_port
 from shared.engines.openvino_runtime import load_openvino
-from shared.model_store import OPENVINO_MODEL, ModelStore
+from shared.model_store import OPENVINO_MODEL
 from shared.settings import SharedSettings
 from tests.predictor_process import PredictorProcess, running_predictor, wait_for
 from tests.tiny_model import CONTRAST, SIZE, picture, publish_tiny_model
+from trainer_service.store.publishing import WritableModelStore
 
 REPOSITORY = Path(__file__).parents[2]
 PNG = {"Content-Type": "image/png"}
@@ -136,7 +137,7 @@ class Load(Clients):
 def flip_a_byte_before_publishing(store: Path) -> int:
     """Put a damaged version in place in one step, as a bad disk would have it."""
     elsewhere = store.with_name("elsewhere")
-    models = ModelStore(store)
+    models = WritableModelStore(store)
     version = models.versions("colours")[-1] + 1
     for earlier in range(1, version):
         (elsewhere / "models/colours" / str(earlier)).mkdir(parents=True, exist_ok=True)
@@ -161,9 +162,9 @@ def test_versions_come_and_go_under_load_without_a_failed_request(store, start_p
         assert predictor.model()["version"] == 2
         assert publish_tiny_model(store) == 4
         predictor.wait_for_version(4)
-        ModelStore(store).pin("colours", 1)
+        WritableModelStore(store).pin("colours", 1)
         predictor.wait_for_version(1)
-        ModelStore(store).pin("colours", None)
+        WritableModelStore(store).pin("colours", None)
         predictor.wait_for_version(4)
         time.sleep(0.2)
 
@@ -333,7 +334,7 @@ def test_who_does_not_finish_is_waited_for_as_long_as_the_grace_period(store, st
 
 SLOW = """
 import runpy, sys, time
-from predictor_service import loading
+from predictor_service.models import loading
 def load(*_):
     print("loading", flush=True)
     time.sleep(600)

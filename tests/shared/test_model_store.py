@@ -14,7 +14,6 @@ from shared.errors import (
     Conflict,
     ModelNotFound,
     ModelUnreadable,
-    ModelUnwritable,
     PinUnreadable,
     Unavailable,
     VersionCorrupt,
@@ -22,24 +21,24 @@ from shared.errors import (
 )
 from shared.manifest import GOLDEN_FILE, MANIFEST_FILE
 from shared.model_store import (
-    HIGHEST_VERSION,
     Look,
-    ModelStore,
-    _entry,
     is_sound,
     read_golden,
     read_manifest,
     verify,
 )
 from tests.tiny_model import tiny_manifest, write_golden
+from trainer_service.errors import ModelUnwritable
+from trainer_service.store import publishing
+from trainer_service.store.publishing import HIGHEST_VERSION, WritableModelStore
 
 
 @pytest.fixture
 def models(tmp_path):
-    return ModelStore(tmp_path)
+    return WritableModelStore(tmp_path)
 
 
-def publish(models: ModelStore, name: str = "pets", training_id: str | None = None) -> int:
+def publish(models: WritableModelStore, name: str = "pets", training_id: str | None = None) -> int:
     with models.stage(name) as staging:
         write_golden(staging)
         (staging / "openvino").mkdir()
@@ -431,7 +430,10 @@ def test_a_pin_to_a_version_that_is_gone_does_not_open_the_newest_to_removal(mod
 def spoil_golden(directory: Path) -> None:
     """Damage that the hashes do not tell: it was published so."""
     (directory / GOLDEN_FILE).write_text("[]")
-    files = [_entry(directory / entry.path, entry.path) for entry in read_manifest(directory).files]
+    files = [
+        publishing._entry(directory / entry.path, entry.path)
+        for entry in read_manifest(directory).files
+    ]
     edit_manifest(directory, files=[entry.model_dump() for entry in files])
 
 

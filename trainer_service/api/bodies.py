@@ -15,10 +15,10 @@ from pydantic import BaseModel, ValidationError
 from starlette.requests import ClientDisconnect
 
 from shared.errors import InvalidRequest, TooLarge, UnsupportedMedia
-from shared.work_in_progress import working_directory
 from trainer_service.api.uploads import FolderField, receive_upload
 from trainer_service.settings import TrainerSettings
 from trainer_service.store.stores import UPLOADS
+from trainer_service.store.work_in_progress import working_directory
 
 ARCHIVE_FIELD = "archive"
 FOLDER_FIELD = "files"

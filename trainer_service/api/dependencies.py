@@ -6,7 +6,7 @@ from fastapi import Depends, Header, Request
 from starlette.requests import ClientDisconnect
 
 from shared.logs import bind
-from trainer_service.service.service import Trainer
+from trainer_service.service.trainer import Trainer
 
 #: Parameters of paths, and what the log calls them.
 LOGGED = {"training_id": "training_id", "dataset_id": "dataset_id", "name": "model"}

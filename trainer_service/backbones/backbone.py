@@ -27,12 +27,9 @@ from shared.engines import (
 )
 from shared.engines.openvino_runtime import load_openvino
 from shared.engines.tensorflow_engine import load_tensorflow
-from shared.errors import WeightsUnavailable
 from shared.files import full_disk_named, is_of_the_machine, sha256_file, sync_tree
 from shared.logs import get_logger
-from shared.model_store import STAGING
 from shared.settings import EngineChoice, PrecisionChoice
-from shared.work_in_progress import working_directory
 from trainer_service.backbones.architectures import (
     PREPROCESSING_VERSION,
     Architecture,
@@ -40,6 +37,8 @@ from trainer_service.backbones.architectures import (
 )
 from trainer_service.backbones.tracing import trace
 from trainer_service.backbones.weights import Weights
+from trainer_service.errors import WeightsUnavailable
+from trainer_service.store.work_in_progress import STAGING, working_directory
 
 _POLICY_LOCK = threading.Lock()
 _CAFFE_MEAN_RGB = (123.68, 116.779, 103.939)

@@ -75,7 +75,7 @@ def download(
     target: Path,
     expected_hash: str | None,
     timeout: float,
-    watch: Callable[[], None] = lambda: None,
+    check_cancelled: Callable[[], None] = lambda: None,
 ) -> None:
     """Download a weights file; `target` is either complete and checked, or not there.
 
@@ -85,7 +85,7 @@ def download(
         expected_hash: hex MD5 or SHA-256 of the file, or None if there is none to check.
         timeout: seconds until the host has to answer; a download that then stalls is given up
             on after five times as long.
-        watch: called again and again meanwhile; what it raises ends the download.
+        check_cancelled: called again and again meanwhile; what it raises ends the download.
 
     Raises:
         DownloadFailed: it could not be downloaded, or is not the file that was expected.
@@ -93,7 +93,9 @@ def download(
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         _in_time(
-            lambda progress: _fetch(url, target, expected_hash, timeout, progress), timeout, watch
+            lambda progress: _fetch(url, target, expected_hash, timeout, progress),
+            timeout,
+            check_cancelled,
         )
     except OSError as error:
         raise DownloadFailed(f"{target} can't be written ({error.strerror or error})") from error
@@ -136,7 +138,9 @@ class _Progress:
 
 
 def _in_time(
-    transfer: Callable[[_Progress], None], timeout: float, watch: Callable[[], None] = lambda: None
+    transfer: Callable[[_Progress], None],
+    timeout: float,
+    check_cancelled: Callable[[], None] = lambda: None,
 ) -> None:
     """Run `transfer` in a thread of its own and leave it behind when it takes too long.
 
@@ -146,7 +150,7 @@ def _in_time(
     progress = _Progress()
     threading.Thread(target=_run, args=(transfer, progress), daemon=True).start()
     try:
-        _watch(progress, timeout, watch)
+        _watch(progress, timeout, check_cancelled)
     finally:
         progress.abandoned.set()
     if progress.error is not None:
@@ -169,13 +173,13 @@ def _run(transfer: Callable[[_Progress], None], progress: _Progress) -> None:
         progress.ended.set()
 
 
-def _watch(progress: _Progress, timeout: float, watch: Callable[[], None]) -> None:
+def _watch(progress: _Progress, timeout: float, check_cancelled: Callable[[], None]) -> None:
     if not progress.answered.wait(timeout):
         raise _Unreachable(f"no answer within {timeout:g} seconds")
     window = STALL_TIMEOUTS * timeout
     received, since = 0, time.monotonic()
     while not progress.ended.wait(min(window, WATCH_SECONDS)):
-        watch()
+        check_cancelled()
         if time.monotonic() - since < window:
             continue
         if progress.received - received < SLOWEST_BYTES_PER_SECOND * window:

@@ -12,7 +12,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from shared.errors import WeightsUnavailable
 from trainer_service.backbones.architectures import CATALOGUE, Architecture
 from trainer_service.backbones.download import (
     DownloadFailed,
@@ -21,6 +20,7 @@ from trainer_service.backbones.download import (
     file_digest,
     matches,
 )
+from trainer_service.errors import WeightsUnavailable
 
 if TYPE_CHECKING:
     from trainer_service.settings import TrainerSettings
@@ -97,14 +97,14 @@ def require_weights(architecture: Architecture, settings: "TrainerSettings") -> 
 def resolve(
     architecture: Architecture,
     settings: "TrainerSettings",
-    watch: Callable[[], None] = lambda: None,
+    check_cancelled: Callable[[], None] = lambda: None,
 ) -> Weights:
     """Return the weights, downloaded if need be.
 
     Args:
         architecture: whose.
         settings: where they are looked for.
-        watch: called again and again during a download; what it raises ends that.
+        check_cancelled: called again and again during a download; what it raises ends that.
 
     Raises:
         WeightsUnavailable: they can't be had; the message says what was tried and what is
@@ -119,7 +119,7 @@ def resolve(
         raise _unavailable(architecture, settings, _tried(architecture, settings, None))
     target = _download_path(architecture, settings)
     try:
-        download(url, target, architecture.download_hash, settings.weights_timeout, watch)
+        download(url, target, architecture.download_hash, settings.weights_timeout, check_cancelled)
     except DownloadFailed as error:
         tried = _tried(architecture, settings, str(error))
         raise _unavailable(architecture, settings, tried) from error

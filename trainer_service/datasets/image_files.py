@@ -4,8 +4,9 @@ import hashlib
 import os
 from pathlib import Path
 
-from shared.errors import InvalidImage, Setback
+from shared.errors import InvalidImage
 from shared.files import is_fault_of_the_file, open_below
+from trainer_service.errors import Setback
 from trainer_service.store.shards import ImagesLost
 
 

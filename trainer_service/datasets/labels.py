@@ -27,9 +27,9 @@ from itertools import takewhile
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
-from shared.errors import InvalidDataset
 from trainer_service.datasets.records import Layout, Split
 from trainer_service.datasets.tables import SPLIT_NAMES, Row, TableReader, match_rows
+from trainer_service.errors import InvalidDataset
 
 UNDERSTOOD = (
     "Understood are: a folder per label (cat/1.jpg, dog/2.jpg), the label before the number in the "

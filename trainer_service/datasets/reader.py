@@ -19,10 +19,13 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple, cast
 
-from shared.errors import InvalidDataset, InvalidImage, TooLarge
+from shared.errors import (
+    InvalidImage,
+    TooLarge,
+)
 from shared.files import sync_directory
 from shared.images import ImageLimits, check, sniff, too_many_bytes
-from shared.lease import LeaseLost
+from trainer_service.datasets.hang_guard import HangGuard, Stopped
 from trainer_service.datasets.labels import (
     UNDERSTOOD,
     Labelled,
@@ -30,13 +33,12 @@ from trainer_service.datasets.labels import (
     find_labels,
     folders_above,
 )
-from trainer_service.datasets.patience import Patience, Stopped
 from trainer_service.datasets.records import (
     RECORDS_FILE,
     DatasetLimits,
     DatasetSummary,
     ImageRecord,
-    RejectedImage,
+    RejectedFile,
     Verdict,
     save_images,
 )
@@ -54,6 +56,8 @@ from trainer_service.datasets.tables import Row, labels_images
 from trainer_service.datasets.thumbnail_store import THUMBNAILS_FILE, ThumbnailWriter, fits
 from trainer_service.datasets.thumbnails import Thumbnail, thumbnail
 from trainer_service.datasets.verdicts import Note, settle
+from trainer_service.errors import InvalidDataset
+from trainer_service.store.lease import LeaseLost
 
 Progress = Callable[[int, int], None]
 
@@ -83,7 +87,7 @@ def read_dataset(  # noqa: PLR0913 - four have a default
     threads: int = 0,
     name: str = "",
     root: Path | None = None,
-    patience: Patience | None = None,
+    hang_guard: HangGuard | None = None,
 ) -> DatasetSummary:
     """Read all images of a source, settle which are used, and write `<directory>/images.jsonl`.
 
@@ -100,27 +104,27 @@ def read_dataset(  # noqa: PLR0913 - four have a default
         name: what errors call the source; by default its file's name.
         root: what the source lies below; no link is followed from there to it. By default the
             folder that it lies in.
-        patience: tells from another thread that the reading is to end.
+        hang_guard: tells from another thread that the reading is to end.
 
     Raises:
         InvalidDataset: the source is broken, or has no images, or fewer than two labels.
         TooLarge: the source is beyond the limits.
         OSError: it could not be read now; that says nothing of the source.
     """
-    patience = patience or Patience()
+    hang_guard = hang_guard or HangGuard()
     directory.mkdir(parents=True, exist_ok=True)
     if root is None:
         source = source.resolve()
         root = source.parent
-    with _afresh(directory, patience):
-        with patience.over(name or source.name):
+    with _afresh(directory, hang_guard):
+        with hang_guard.system_call(name or source.name):
             found_source = Source.find(source, name or source.name, root)
-        scan = _Scan(found_source, directory, limits, patience)
+        scan = _Scan(found_source, directory, limits, hang_guard)
         found = scan.run(progress, threads or os.cpu_count() or 1)
         labelling = _label(found, limits.max_files)
         records = settle(found.notes, labelling.images)
         _check_usable(records, found_source.name)
-        patience.check()
+        hang_guard.check()
         if not found_source.is_folder:
             _remove_unused(directory, found.notes, records)
             _sync(directory / "images")
@@ -170,7 +174,7 @@ def _refuse_closed_tables(names: list[str], tables: dict[str, str]) -> None:
 
 
 @contextmanager
-def _afresh(directory: Path, patience: Patience) -> Iterator[None]:
+def _afresh(directory: Path, hang_guard: HangGuard) -> Iterator[None]:
     """Begin without what a killed worker left, and leave nothing behind on failure."""
     _clear(directory)
     try:
@@ -179,7 +183,7 @@ def _afresh(directory: Path, patience: Patience) -> Iterator[None]:
         raise  # what lies there is by now another's
     except BaseException:
         with suppress(Stopped):
-            patience.check()  # raises if it is another's
+            hang_guard.check()  # raises if it is another's
         _clear(directory)
         raise
 
@@ -199,13 +203,13 @@ class _Found:
     table_bytes: int = 0
     large_tables: list[str] = field(default_factory=list)
     closed_tables: dict[str, str] = field(default_factory=dict)
-    told: list[RejectedImage] = field(default_factory=list)
+    told: list[RejectedFile] = field(default_factory=list)
     vanished: int = 0
     ignored: int = 0
     examples: list[str] = field(default_factory=list)
 
     def tell(self, name: str, verdict: Verdict, detail: str) -> None:
-        self.told.append(RejectedImage(name=name, label="", verdict=verdict, detail=detail))
+        self.told.append(RejectedFile(name=name, label="", verdict=verdict, detail=detail))
 
     def ignore(self, name: str) -> None:
         self.ignored += 1
@@ -217,12 +221,12 @@ class _Scan:
     """A pass over a source."""
 
     def __init__(
-        self, source: Source, directory: Path, limits: DatasetLimits, patience: Patience
+        self, source: Source, directory: Path, limits: DatasetLimits, hang_guard: HangGuard
     ) -> None:
         self._source = source
         self._directory = directory
         self._limits = limits
-        self._patience = patience
+        self._hang_guard = hang_guard
         self._found = _Found()
 
     def run(self, progress: Progress, threads: int) -> _Found:
@@ -230,7 +234,7 @@ class _Scan:
         with ThumbnailWriter(thumbnails) as writer, _pool(threads) as pool:
             pending = _Pending(pool, threads, found.notes, writer)
             done = 0
-            for step in iterate(self._source, self._limits, self._patience):
+            for step in iterate(self._source, self._limits, self._hang_guard):
                 progress(step.done, step.total)
                 done = step.done + 1
                 if step.entry is not None:
@@ -462,7 +466,7 @@ def _summarise(
         images=len(used),
         labels=dict(sorted(Counter(record.label for record in used).items())),
         rejected=[
-            RejectedImage(name=r.name, label=r.label, verdict=r.verdict, detail=r.detail)
+            RejectedFile(name=r.name, label=r.label, verdict=r.verdict, detail=r.detail)
             for r in records
             if r.verdict != "used"
         ]
@@ -475,15 +479,15 @@ def _summarise(
     )
 
 
-def _missing(rows: Sequence[Row]) -> Iterator[RejectedImage]:
+def _missing(rows: Sequence[Row]) -> Iterator[RejectedFile]:
     """Name the files that a CSV names and that are not there, many of them by their number."""
     for row in rows[:_NAMED_MISSING]:
         detail = f"{row.table} names it, and there is no such image"
         name, label = clean_name(shown(row.file)), shown(row.label)
-        yield RejectedImage(name=name, label=label, verdict="missing", detail=detail)
+        yield RejectedFile(name=name, label=label, verdict="missing", detail=detail)
     if len(rows) > _NAMED_MISSING:
         detail = f"names {len(rows) - _NAMED_MISSING} more files that are not there"
-        yield RejectedImage(name=rows[-1].table, label="", verdict="missing", detail=detail)
+        yield RejectedFile(name=rows[-1].table, label="", verdict="missing", detail=detail)
 
 
 def _digest(used: list[ImageRecord]) -> str:

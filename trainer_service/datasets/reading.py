@@ -6,18 +6,14 @@ from functools import partial
 from pathlib import Path
 
 from shared.errors import (
-    InvalidDataset,
     InvalidRequest,
-    Setback,
     TooLarge,
-    TrainingCancelled,
     Unavailable,
 )
 from shared.images import ImageLimits
-from shared.lease import LeaseLost, WorkersDied, require_survivable
 from trainer_service.datasets.create import UPLOAD_FILE, locate, root_of
+from trainer_service.datasets.hang_guard import HangGuard, run_guarded
 from trainer_service.datasets.image_files import ImageFiles, not_seen
-from trainer_service.datasets.patience import Patience, patiently
 from trainer_service.datasets.reader import read_dataset
 from trainer_service.datasets.records import (
     DatasetLimits,
@@ -28,16 +24,28 @@ from trainer_service.datasets.records import (
     records_corrupt,
     save_rejected,
 )
-from trainer_service.schemas import (
-    NAMED_REJECTED,
+from trainer_service.errors import (
+    InvalidDataset,
+    Setback,
+    TrainingCancelled,
+)
+from trainer_service.settings import TrainerSettings
+from trainer_service.store.lease import (
+    LeaseLost,
+    WorkersDied,
+    require_survivable,
+)
+from trainer_service.store.outcome import in_words
+from trainer_service.store.records.dataset_record import (
     DatasetRecord,
     DatasetState,
+)
+from trainer_service.store.records.parts import (
+    NAMED_REJECTED,
     ErrorInfo,
     RejectedImage,
 )
-from trainer_service.settings import TrainerSettings
-from trainer_service.store.outcome import in_words
-from trainer_service.store.record_store import RecordStore
+from trainer_service.store.records.record_store import RecordStore
 from trainer_service.store.waiting import must_be_read
 from trainer_service.store.work_metrics import IMAGES_REJECTED
 
@@ -112,24 +120,24 @@ def read(
         if not must_be_read(record):
             return record
         datasets.update(dataset_id, _set_reading)
-        patience = Patience()
+        hang_guard = HangGuard()
 
         def advance(done: int, total: int) -> None:
-            patience.check()
-            held.require()
+            hang_guard.check()
+            held.raise_if_lost()
             progress(done, total)
 
         directory = datasets.directory(dataset_id)
-        work = partial(_read, directory, settings, record, advance, patience)
+        work = partial(_read, directory, settings, record, advance, hang_guard)
         try:
             require_survivable(held)
-            summary = patiently(work, patience, waiting)
-            held.require()
+            summary = run_guarded(work, hang_guard, waiting)
+            held.raise_if_lost()
             return _fill(datasets, record, summary)
         except LeaseLost:
             raise
         except Exception as error:
-            held.require()
+            held.raise_if_lost()
             record_failure(datasets, dataset_id, error)
             raise
 
@@ -151,14 +159,14 @@ def _read(
     settings: TrainerSettings,
     record: DatasetRecord,
     advance: Callable[[int, int], None],
-    patience: Patience,
+    hang_guard: HangGuard,
 ) -> DatasetSummary:
     limits = DatasetLimits(
         settings.max_dataset_bytes,
         settings.max_dataset_files,
         ImageLimits(settings.max_image_bytes, settings.max_image_pixels),
     )
-    with patience.over(record.source):
+    with hang_guard.system_call(record.source):
         source, root = directory / UPLOAD_FILE, directory
         if record.path:
             source, root = _located(settings, record), root_of(settings, record.source)
@@ -170,9 +178,9 @@ def _read(
         threads=settings.threads,
         name=record.source,
         root=root,
-        patience=patience,
+        hang_guard=hang_guard,
     )
-    patience.check()
+    hang_guard.check()
     save_rejected(directory, summary.rejected)
     return summary
 

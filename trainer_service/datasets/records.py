@@ -1,7 +1,7 @@
 """What a dataset is once it has been read: one record per image, and their summary.
 
 <directory>/images.jsonl            an `ImageRecord` a line, in the order of their names
-<directory>/rejected.jsonl          a `RejectedImage` a line, of those and of what is no image
+<directory>/rejected.jsonl          a `RejectedFile` a line, of those and of what is no image
 <directory>/images/<sha[:2]>/<sha>  the used images of an archive; a folder's stay where they are
 <directory>/thumbnails              small copies of the large ones; see `thumbnail_store`
 """
@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from shared.errors import RecordCorrupt, first_fault
+from shared.errors import first_fault
 from shared.files import atomic_writer, is_fault_of_the_file, open_below
+from trainer_service.errors import RecordCorrupt
 
 if TYPE_CHECKING:  # The trainer API knows these records, and has neither numpy nor Pillow.
     from shared.images import ImageLimits
@@ -74,7 +75,7 @@ class ImageRecord(BaseModel):
     file: str
 
 
-class RejectedImage(BaseModel):
+class RejectedFile(BaseModel):
     """An image that is not used, or that there should be and is not, and why."""
 
     name: str
@@ -91,7 +92,7 @@ class DatasetSummary(BaseModel):
 
     images: int
     labels: dict[str, int]
-    rejected: list[RejectedImage]
+    rejected: list[RejectedFile]
     ignored: int
     layout: Layout
     has_split: bool
@@ -105,7 +106,7 @@ def save_images(directory: Path, records: Iterable[ImageRecord]) -> None:
             file.write(record.model_dump_json().encode() + b"\n")
 
 
-def save_rejected(directory: Path, rejected: Iterable[RejectedImage]) -> None:
+def save_rejected(directory: Path, rejected: Iterable[RejectedFile]) -> None:
     with atomic_writer(directory / REJECTED_FILE) as file:
         for image in rejected:
             file.write(image.model_dump_json().encode() + b"\n")

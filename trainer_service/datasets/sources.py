@@ -24,11 +24,12 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING, BinaryIO, NamedTuple, cast
 
-from shared.errors import InvalidDataset, TooLarge
+from shared.errors import TooLarge
 from shared.files import is_fault_of_the_file, open_below, open_file, open_folder
 from shared.images import sniff
-from trainer_service.datasets.patience import Patience
+from trainer_service.datasets.hang_guard import HangGuard
 from trainer_service.datasets.records import MAX_FOLDERS, MAX_NAME, DatasetLimits
+from trainer_service.errors import InvalidDataset
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -144,7 +145,7 @@ class Step(NamedTuple):
     entry: Entry | None
 
 
-def iterate(source: Source, limits: DatasetLimits, patience: Patience) -> Iterator[Step]:
+def iterate(source: Source, limits: DatasetLimits, hang_guard: HangGuard) -> Iterator[Step]:
     """Yield every file of an archive or a folder.
 
     `total` is an estimate for tar archives, whose number of files is known only at their end.
@@ -155,8 +156,8 @@ def iterate(source: Source, limits: DatasetLimits, patience: Patience) -> Iterat
         OSError: it can't be read now.
     """
     if source.is_folder:
-        return _iterate_folder(source, limits, patience)
-    return _iterate_archive(source, limits, patience)
+        return _iterate_folder(source, limits, hang_guard)
+    return _iterate_archive(source, limits, hang_guard)
 
 
 def clean_name(name: str) -> str:
@@ -183,12 +184,12 @@ def too_many_bytes(limits: DatasetLimits) -> TooLarge:
 class _Raw(io.RawIOBase):
     """A file of which is read a piece at a time, and remembered if the system failed to."""
 
-    def __init__(self, file: IO[bytes], name: str, patience: Patience) -> None:
+    def __init__(self, file: IO[bytes], name: str, hang_guard: HangGuard) -> None:
         super().__init__()
         self.failed: OSError | None = None
         self._file = cast(io.BufferedReader, file).raw
         self._name = name
-        self._patience = patience
+        self._hang_guard = hang_guard
 
     def readable(self) -> bool:
         return True
@@ -200,7 +201,7 @@ class _Raw(io.RawIOBase):
         return self._file.seek(offset, whence)
 
     def readinto(self, buffer: "WriteableBuffer") -> int | None:
-        with self._patience.over(self._name):
+        with self._hang_guard.system_call(self._name):
             try:
                 return self._file.readinto(memoryview(buffer)[:_BUFFER])
             except OSError as error:
@@ -208,11 +209,13 @@ class _Raw(io.RawIOBase):
                 raise self.failed from error
 
 
-def _iterate_archive(source: Source, limits: DatasetLimits, patience: Patience) -> Iterator[Step]:
-    with patience.over(source.name):
+def _iterate_archive(
+    source: Source, limits: DatasetLimits, hang_guard: HangGuard
+) -> Iterator[Step]:
+    with hang_guard.system_call(source.name):
         file = open_below(source.root, source.path)
     with file:
-        raw = _Raw(file, source.name, patience)
+        raw = _Raw(file, source.name, hang_guard)
         with io.BufferedReader(raw, _BUFFER) as buffered, _archive_judged(source.name, raw):
             archive = _Archive(buffered, raw, os.fstat(file.fileno()).st_size)
             yield from _archive_reader(archive, source.name)(archive, limits)
@@ -321,25 +324,27 @@ class _Item(NamedTuple):
     folder: bool = False
 
 
-def _iterate_folder(source: Source, limits: DatasetLimits, patience: Patience) -> Iterator[Step]:
+def _iterate_folder(source: Source, limits: DatasetLimits, hang_guard: HangGuard) -> Iterator[Step]:
     with ExitStack() as stack:
-        with patience.over(source.name):
+        with hang_guard.system_call(source.name):
             top = stack.enter_context(open_folder(source.root, source.path))
-            walk = _Walk(source, top, limits, patience)
+            walk = _Walk(source, top, limits, hang_guard)
         found = sorted(walk.items())
         for done, item in enumerate(found):
-            yield Step(done, len(found), _folder_entry(top, item, patience))
+            yield Step(done, len(found), _folder_entry(top, item, hang_guard))
 
 
 class _Walk:
     """Finds what lies below an open folder, without following links."""
 
-    def __init__(self, source: Source, top: int, limits: DatasetLimits, patience: Patience) -> None:
+    def __init__(
+        self, source: Source, top: int, limits: DatasetLimits, hang_guard: HangGuard
+    ) -> None:
         self._source = source
         self._resolved = (source.root / source.path).resolve()
         self._top = top
         self._tally = _Tally(limits)
-        self._patience = patience
+        self._hang_guard = hang_guard
 
     def items(self) -> Iterator[_Item]:
         folders, seen = [""], 1
@@ -373,13 +378,13 @@ class _Walk:
             readable = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=opened)
             stack.callback(os.close, readable)
             entries = stack.enter_context(os.scandir(readable))
-            for entry in self._patience.each(folder or self._source.name, entries):
+            for entry in self._hang_guard.each(folder or self._source.name, entries):
                 item = self._item(f"{folder}/{entry.name}" if folder else entry.name, entry)
                 if item is not None:
                     yield item
 
     def _item(self, name: str, entry: os.DirEntry[str]) -> _Item | None:
-        with self._patience.over(name):
+        with self._hang_guard.system_call(name):
             try:
                 status = entry.stat(follow_symlinks=False)
             except FileNotFoundError:
@@ -445,7 +450,7 @@ def is_hidden(name: str) -> bool:
 _NO_INTEREST = {"__MACOSX", "lost+found"}
 
 
-def _folder_entry(top: int, item: _Item, patience: Patience) -> Entry:
+def _folder_entry(top: int, item: _Item, hang_guard: HangGuard) -> Entry:
     if item.problem:
         name = clean_name(shown(item.name))
         return Entry(name, "", item.size, None, item.problem, item.link, item.folder)
@@ -457,16 +462,16 @@ def _folder_entry(top: int, item: _Item, patience: Patience) -> Entry:
         return Entry(name, item.path, item.size, None, "its name is not valid UTF-8")
     if len(name) > MAX_NAME:
         return _entry(name, item.path, item.size, None)
-    return Entry(name, item.path, item.size, lambda: _open_judged(top, item.path, patience))
+    return Entry(name, item.path, item.size, lambda: _open_judged(top, item.path, hang_guard))
 
 
 @contextmanager
-def _open_judged(top: int, path: str, patience: Patience) -> Iterator[IO[bytes]]:
+def _open_judged(top: int, path: str, hang_guard: HangGuard) -> Iterator[IO[bytes]]:
     """Open a file of a folder; turn what is wrong with it into Damaged."""
     try:
-        with patience.over(path):
+        with hang_guard.system_call(path):
             file = _open_listed(top, path)
-        with file, io.BufferedReader(_Raw(file, path, patience)) as buffered:
+        with file, io.BufferedReader(_Raw(file, path, hang_guard)) as buffered:
             yield buffered
     except OSError as error:
         if not is_fault_of_the_file(error):

@@ -7,8 +7,9 @@ the dataset grows, and two copies of one picture are always in the same part.
 from collections import Counter, defaultdict
 from typing import NamedTuple
 
-from shared.errors import InvalidDataset, InvalidRequest
+from shared.errors import InvalidRequest
 from trainer_service.datasets.records import ImageRecord, Split
+from trainer_service.errors import InvalidDataset
 
 MIN_IMAGES = 3
 

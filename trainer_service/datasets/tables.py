@@ -6,8 +6,9 @@ import io
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from shared.errors import InvalidDataset, TooLarge
+from shared.errors import TooLarge
 from trainer_service.datasets.records import MAX_FOLDERS, MAX_NAME, Split
+from trainer_service.errors import InvalidDataset
 
 # In the order in which they are preferred, if several are there.
 FILE_COLUMNS = (

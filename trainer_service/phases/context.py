@@ -8,7 +8,7 @@ from typing import Protocol
 from shared.images import ImageLimits
 from trainer_service.settings import TrainerSettings
 from trainer_service.steps import Step
-from trainer_service.store.progress import ProgressBoard
+from trainer_service.store.events.progress import ProgressBoard
 from trainer_service.store.stores import Stores
 
 

@@ -18,13 +18,20 @@ from pathlib import Path
 from pydantic import BaseModel, Field, ValidationError
 from redis import RedisError
 
-from shared.errors import HeadstartError, Setback, TransientFailure, Unavailable
+from shared.errors import (
+    HeadstartError,
+    Unavailable,
+)
 from shared.files import atomic_write, is_disk_full, is_of_the_machine
 from shared.logs import get_logger
+from trainer_service.errors import (
+    Setback,
+    TransientFailure,
+)
 from trainer_service.phases.context import Worker
 from trainer_service.queue.view import QueueView
 from trainer_service.steps import Step
-from trainer_service.store.event_log import connect
+from trainer_service.store.events.event_log import connect
 from trainer_service.store.outcome import in_words
 from trainer_service.store.small_files import read_small
 
@@ -79,7 +86,7 @@ class Setbacks:
 
 
 def persevere(
-    worker: Worker, directory: Path, watch: Callable[[], None], work: Callable[[], None]
+    worker: Worker, directory: Path, check_cancelled: Callable[[], None], work: Callable[[], None]
 ) -> bool:
     """Do a step; what the machine does to it is waited out. Tell whether it was done.
 
@@ -88,7 +95,7 @@ def persevere(
     Args:
         worker: who does it.
         directory: where it is noted; it goes with what the step is about.
-        watch: called again and again in the pauses; what it raises ends them.
+        check_cancelled: called again and again in the pauses; what it raises ends them.
         work: the step, which may be done again from its beginning.
 
     Raises:
@@ -100,7 +107,7 @@ def persevere(
     for pause in () if setbacks.tries(this_worker()) else PAUSES:
         if reason is not None:
             log.info("tried again", reason=reason, seconds=pause)
-            _wait(pause, watch)
+            _wait(pause, check_cancelled)
             reason = _attempt(work)
     if reason is None:
         setbacks.forget(this_worker())
@@ -109,19 +116,21 @@ def persevere(
     return False
 
 
-def hand_over(worker: Worker, directory: Path, step: Step, watch: Callable[[], None]) -> None:
+def hand_over(
+    worker: Worker, directory: Path, step: Step, check_cancelled: Callable[[], None]
+) -> None:
     """Put a step back on the queue and pause, so that another worker takes it.
 
     Args:
         worker: who could not do it.
         directory: where that is noted.
         step: what nobody holds any more.
-        watch: called again and again; what it raises ends the pause.
+        check_cancelled: called again and again; what it raises ends the pause.
     """
     tries = Setbacks(directory).tries(this_worker())
     worker.submit.submit([step])
     with suppress(HeadstartError):
-        _wait(min(LAST_PAUSE, FIRST_PAUSE * 2 ** max(0, tries - 1)), watch)
+        _wait(min(LAST_PAUSE, FIRST_PAUSE * 2 ** max(0, tries - 1)), check_cancelled)
 
 
 def _attempt(work: Callable[[], None]) -> str | None:
@@ -177,10 +186,10 @@ def _running(worker: Worker) -> list[str]:
         return ["unknown"]
 
 
-def _wait(seconds: float, watch: Callable[[], None]) -> None:
+def _wait(seconds: float, check_cancelled: Callable[[], None]) -> None:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        _attempt(watch)  # that it can't look just now is no reason to end
+        _attempt(check_cancelled)  # that it can't look just now is no reason to end
         time.sleep(LOOK_SECONDS)
 
 

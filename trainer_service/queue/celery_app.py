@@ -36,8 +36,8 @@ def create_celery(settings: TrainerSettings) -> Celery:
         broker_transport_options={
             "socket_connect_timeout": 3,
             "socket_timeout": 5,
-            # What is taken from a worker that has gone is found by the sweep; the transport's own
-            # timeout would only hand out long tasks twice.
+            # What a dead worker had taken is found by the search for lost steps; the
+            # transport's own timeout would only hand out long tasks twice.
             "visibility_timeout": VISIBILITY_SECONDS,
             "priority_steps": list(PRIORITIES),
         },

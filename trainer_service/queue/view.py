@@ -88,7 +88,9 @@ class QueueView:
         Raises:
             RedisError: Redis is away.
         """
-        taken = self._client.set("headstart:sweep", 1, nx=True, px=max(1, round(seconds * 1000)))
+        taken = self._client.set(
+            "headstart:lost-steps", 1, nx=True, px=max(1, round(seconds * 1000))
+        )
         return bool(taken)
 
 

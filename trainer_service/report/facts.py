@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 
 from shared.manifest import Manifest
 from trainer_service.report.thumbnails import Embedded
-from trainer_service.schemas import DatasetRecord, TrainingRecord
+from trainer_service.store.records.dataset_record import DatasetRecord
+from trainer_service.store.records.training_record import TrainingRecord
 
 
 class Answer(NamedTuple):

@@ -8,7 +8,12 @@ from typing import BinaryIO
 
 from pydantic import BaseModel, Field, ValidationError
 
-from shared.errors import Conflict, NotFound, RecordCorrupt, Unavailable, first_fault
+from shared.errors import (
+    Conflict,
+    NotFound,
+    Unavailable,
+    first_fault,
+)
 from shared.files import is_fault_of_the_file, open_below
 from trainer_service.datasets import create as datasets
 from trainer_service.datasets.records import (
@@ -25,9 +30,14 @@ from trainer_service.datasets.thumbnail_store import (
     find_thumbnail,
     fits,
 )
-from trainer_service.schemas import DatasetRecord, DatasetState, RejectedImage
+from trainer_service.errors import RecordCorrupt
 from trainer_service.settings import TrainerSettings
-from trainer_service.store.record_store import RECORD_FILE
+from trainer_service.store.records.dataset_record import (
+    DatasetRecord,
+    DatasetState,
+)
+from trainer_service.store.records.parts import RejectedImage
+from trainer_service.store.records.record_store import RECORD_FILE
 from trainer_service.store.small_files import stays
 
 #: So much of the list of images is looked through at a time.

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from shared.errors import NotFound
-from trainer_service.schemas import TrainingRecord
-from trainer_service.store.record_index import Stamp
-from trainer_service.store.record_store import RecordStore
+from trainer_service.store.records.record_index import Stamp
+from trainer_service.store.records.record_store import RecordStore
+from trainer_service.store.records.training_record import TrainingRecord
 
 LOOK_INTERVAL = 0.1
 

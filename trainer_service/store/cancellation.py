@@ -2,14 +2,14 @@
 
 import time
 
-from shared.errors import TrainingCancelled
-from trainer_service.store.record_index import Stamp
+from trainer_service.errors import TrainingCancelled
+from trainer_service.store.records.record_index import Stamp
 from trainer_service.store.stores import TrainingStore
 
 LOOK_INTERVAL = 0.3
 
 
-class CancellationWatch:
+class CancellationCheck:
     """Looks at what is asked at most about three times a second.
 
     That is a file of some bytes; the record is read only when it has changed.
@@ -29,9 +29,9 @@ class CancellationWatch:
 
     def __call__(self) -> None:
         if time.monotonic() >= self._next:
-            self.look()
+            self.now()
 
-    def look(self) -> None:
+    def now(self) -> None:
         """Look now, as before what can't be taken back."""
         self._next = time.monotonic() + LOOK_INTERVAL
         asked = self._trainings.asked(self._training_id)

@@ -16,10 +16,10 @@ from typing import Literal
 
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
-from shared.errors import Setback
 from shared.files import atomic_write, is_fault_of_the_file
-from shared.lease import LeaseLost
 from shared.manifest import Precision
+from trainer_service.errors import Setback
+from trainer_service.store.lease import LeaseLost
 from trainer_service.store.small_files import read_small
 from trainer_service.store.stores import SHARDS
 

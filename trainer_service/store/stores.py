@@ -8,15 +8,26 @@ from typing import Any, Self
 
 from pydantic import TypeAdapter, ValidationError
 
-from shared.errors import DatasetNotFound, TrainingNotFound
 from shared.files import atomic_write
 from shared.logs import get_logger
-from shared.model_store import ModelStore
-from trainer_service.schemas import Asked, DatasetRecord, TrainingRecord, told
+from trainer_service.errors import (
+    DatasetNotFound,
+    TrainingNotFound,
+)
 from trainer_service.settings import TrainerSettings
-from trainer_service.store.event_log import EventLog, connect
+from trainer_service.store.events.event_log import (
+    EventLog,
+    connect,
+)
 from trainer_service.store.idempotency import IdempotencyKeys
-from trainer_service.store.record_store import RecordStore
+from trainer_service.store.publishing import WritableModelStore
+from trainer_service.store.records.dataset_record import DatasetRecord
+from trainer_service.store.records.record_store import RecordStore
+from trainer_service.store.records.training_record import (
+    Asked,
+    TrainingRecord,
+    told,
+)
 from trainer_service.store.small_files import read_small
 from trainer_service.store.work_metrics import ENDED, PHASE_SECONDS
 
@@ -80,7 +91,7 @@ class TrainingStore(RecordStore[TrainingRecord]):
 
         Nothing is written if it raises.
         """
-        with self.alone(record_id):
+        with self.locked(record_id):
             record = self.get(record_id)
             change(record)
             asked = Asked(cancel=record.cancel_requested, stop_after=record.stop_after)
@@ -125,7 +136,7 @@ class TrainingStore(RecordStore[TrainingRecord]):
 
     def _write(self, record: TrainingRecord) -> None:
         super()._write(record)
-        self._events.tell(record)
+        self._events.append_missing(record)
         if record.state.ended:
             self.clear(record.id)
 
@@ -139,7 +150,7 @@ class Stores:
     datasets: RecordStore[DatasetRecord]
     trainings: TrainingStore
     events: EventLog
-    models: ModelStore
+    models: WritableModelStore
     keys: IdempotencyKeys
 
     @classmethod
@@ -150,6 +161,6 @@ class Stores:
             RecordStore(settings.store / "datasets", DatasetRecord, DatasetNotFound),
             TrainingStore(trainings, events),
             events,
-            ModelStore(settings.store),
+            WritableModelStore(settings.store),
             IdempotencyKeys(settings.store / "idempotency"),
         )

@@ -13,7 +13,7 @@ from shared.start import fail
 from trainer_service.queue.task_queue import trouble
 from trainer_service.queue.view import QueueView
 from trainer_service.settings import TrainerSettings
-from trainer_service.store.event_log import connect
+from trainer_service.store.events.event_log import connect
 
 
 def main() -> int:

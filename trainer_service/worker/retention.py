@@ -11,16 +11,25 @@ from glob import glob
 from pathlib import Path
 
 from shared.identifiers import is_id
-from shared.lease import LeaseWatch
 from shared.logs import get_logger
-from shared.model_store import REMOVED, STAGING, ModelStore, is_sound
-from shared.work_in_progress import directory_of, remove_if_abandoned
+from shared.model_store import is_sound
 from trainer_service.datasets.create import UPLOAD_FILE
-from trainer_service.schemas import DatasetRecord, DatasetState
 from trainer_service.settings import TrainerSettings
-from trainer_service.store.record_store import RECORD_FILE
+from trainer_service.store.lease import LeaseWatch
+from trainer_service.store.publishing import WritableModelStore
+from trainer_service.store.records.dataset_record import (
+    DatasetRecord,
+    DatasetState,
+)
+from trainer_service.store.records.record_store import RECORD_FILE
+from trainer_service.store.records.unused_datasets import delete_unused
 from trainer_service.store.stores import BACKBONES, SHARDS, UPLOADS, Stores
-from trainer_service.store.unused_datasets import delete_unused
+from trainer_service.store.work_in_progress import (
+    REMOVED,
+    STAGING,
+    directory_of,
+    remove_if_abandoned,
+)
 
 DAY = 86_400.0
 #: Old enough that no process is still writing it: single files take seconds.
@@ -213,7 +222,7 @@ class Retention:
             log.exception("not removed", path=str(path))
 
 
-def superfluous_versions(models: ModelStore, name: str, keep: int) -> list[int]:
+def superfluous_versions(models: WritableModelStore, name: str, keep: int) -> list[int]:
     """Return the versions that are older than the newest `keep`, but for the pinned one.
 
     Only versions count whose files are all as they were published: the predictor serves an older

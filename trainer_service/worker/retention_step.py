@@ -5,9 +5,12 @@ from typing import Any
 
 from celery import bootsteps
 
-from shared.lease import LeaseWatch, lease
 from shared.logs import get_logger
 from trainer_service.settings import TrainerSettings
+from trainer_service.store.lease import (
+    LeaseWatch,
+    lease,
+)
 from trainer_service.store.stores import Stores
 from trainer_service.worker.retention import Retention
 

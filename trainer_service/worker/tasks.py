@@ -14,18 +14,18 @@ from trainer_service.phases.prepare import reading_step
 from trainer_service.queue.celery_app import create_celery
 from trainer_service.queue.task_queue import WorkerQueue
 from trainer_service.settings import TrainerSettings
-from trainer_service.steps import EXTRACT_SHARD, FINISH, PREPARE, READ_DATASET
-from trainer_service.store.progress import ProgressBoard
+from trainer_service.steps import COMPUTE_SHARD, FINISH, PREPARE, READ_DATASET
+from trainer_service.store.events.progress import ProgressBoard
 from trainer_service.store.stores import Stores
 from trainer_service.worker import task_log
+from trainer_service.worker.lost_steps_step import LostStepsSearch
 from trainer_service.worker.retention_step import RetentionStep
-from trainer_service.worker.sweep_step import SweepStep
 
 log = get_logger(__name__)
 
 settings = TrainerSettings()
 app: Celery = create_celery(settings)
-app.steps["consumer"].update({SweepStep, RetentionStep})
+app.steps["consumer"].update({LostStepsSearch, RetentionStep})
 task_prerun.connect(task_log.begin)
 task_postrun.connect(task_log.end)
 
@@ -57,9 +57,9 @@ def prepare(training_id: str) -> None:
     training.prepare(worker(), training_id)
 
 
-@app.task(name=EXTRACT_SHARD)  # type: ignore[untyped-decorator]
-def extract_shard(training_id: str, shard: int) -> None:
-    training.extract_shard(worker(), training_id, shard)
+@app.task(name=COMPUTE_SHARD)  # type: ignore[untyped-decorator]
+def compute_shard(training_id: str, shard: int) -> None:
+    training.compute_shard(worker(), training_id, shard)
 
 
 @app.task(name=FINISH)  # type: ignore[untyped-decorator]

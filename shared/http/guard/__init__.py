@@ -4,16 +4,16 @@ from collections.abc import Collection
 
 from fastapi import FastAPI
 
-from shared.http.draining import Drain, Gate
+from shared.http.draining import Gate, RefuseWhileEnding
 from shared.http.guard.access import Access
-from shared.http.guard.at_once import AtOnce
 from shared.http.guard.body_limit import BodyLimit
+from shared.http.guard.concurrent_uploads import ConcurrentUploads
 from shared.http.guard.document import describe_access
 from shared.http.guard.hosts import OwnHosts
 from shared.http.guard.keys import ApiKeys
 from shared.http.guard.origin import SameOrigin
-from shared.http.guard.patience import Patience
 from shared.http.guard.session import router
+from shared.http.guard.silence_timeout import SilenceTimeout
 from shared.http.security_headers import SecurityHeaders
 from shared.settings import SharedSettings
 
@@ -23,7 +23,7 @@ def add_guard(
     settings: SharedSettings,
     *,
     streamed: Collection[str],
-    at_once: str,
+    concurrent_uploads: str,
     held_bytes: int | None = None,
 ) -> None:
     """Put the guard before `app`, and the routes by which browsers sign in into it.
@@ -32,7 +32,7 @@ def add_guard(
         app: a service with all its routes.
         settings: the keys, and the largest body of a request.
         streamed: paths whose routes read their bodies piece by piece and have limits of their own.
-        at_once: the setting that says how many such bodies are received at once.
+        concurrent_uploads: the setting that says how many such bodies are received at once.
         held_bytes: what HEADSTART_MAX_HELD_BYTES allows, of a service that keeps them in memory.
     """
     keys = ApiKeys.of(settings)
@@ -40,12 +40,12 @@ def add_guard(
     app.include_router(router)
     describe_access(app)
     # The one that is added last is met first.
-    app.add_middleware(Patience, seconds=settings.silence_seconds)
+    app.add_middleware(SilenceTimeout, seconds=settings.silence_seconds)
     app.add_middleware(BodyLimit, max_bytes=settings.max_json_bytes, streamed=streamed)
     app.add_middleware(
-        AtOnce,
-        most=getattr(settings, at_once),
-        setting=f"HEADSTART_{at_once.upper()}",
+        ConcurrentUploads,
+        most=getattr(settings, concurrent_uploads),
+        setting=f"HEADSTART_{concurrent_uploads.upper()}",
         paths=streamed,
         most_bytes=held_bytes,
         bytes_setting="HEADSTART_MAX_HELD_BYTES",
@@ -53,5 +53,5 @@ def add_guard(
     app.add_middleware(Access, keys=keys)
     app.add_middleware(SameOrigin, hosts=OwnHosts.of(settings))
     app.state.gate = Gate()
-    app.add_middleware(Drain, gate=app.state.gate)
+    app.add_middleware(RefuseWhileEnding, gate=app.state.gate)
     app.add_middleware(SecurityHeaders)

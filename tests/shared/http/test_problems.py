@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 
 from shared import errors
 from shared.http.problems import add_problem_handlers, responses
+from trainer_service.errors import TrainingEnded
 
 
 class Order(BaseModel):
@@ -34,7 +35,7 @@ def create_app() -> FastAPI:
 
 RAISED: dict[str, Exception] = {
     "not_found": errors.ModelNotFound("dogs", ["cats", "pets"]),
-    "conflict": errors.TrainingEnded("t1", "succeeded"),
+    "conflict": TrainingEnded("t1", "succeeded"),
     "too_large": errors.TooLarge("HEADSTART_MAX_FILES allows 4."),
     "media": errors.UnsupportedMedia("Send an image."),
     "image": errors.InvalidImage("truncated", "the JPEG ends early"),

@@ -12,11 +12,11 @@ from collections import Counter
 import httpx
 import pytest
 
-from shared.model_store import ModelStore
 from tests.tiny_model import picture, publish_tiny_model
 from trainer_service.app import create_app
 from trainer_service.settings import TrainerSettings
-from trainer_service.store.event_log import connect
+from trainer_service.store.events.event_log import connect
+from trainer_service.store.publishing import WritableModelStore
 
 pytestmark = pytest.mark.integration
 
@@ -310,7 +310,7 @@ def test_models_are_listed_pinned_and_unpinned(call, settings):
     assert [version["version"] for version in model["versions"]] == [2, 1]
 
     assert call("PUT", "/v1/models/colours/pin", json={"version": 1}).json()["pinned"] == 1
-    assert ModelStore(settings.store).pinned("colours") == 1
+    assert WritableModelStore(settings.store).pinned("colours") == 1
     assert call("PUT", "/v1/models/colours/pin", json={"version": None}).json()["pinned"] is None
     assert call("PUT", "/v1/models/colours/pin", json={"version": 9}).status_code == 404
     assert call("PUT", "/v1/models/nothing/pin", json={"version": 1}).status_code == 404
@@ -320,7 +320,7 @@ def test_models_are_listed_pinned_and_unpinned(call, settings):
 def test_a_damaged_version_hides_none_of_the_others(call, settings):
     for contrast in (0.05, 0.06):
         publish_tiny_model(settings.store, contrast=contrast)
-    (ModelStore(settings.store).directory("colours", 1) / "manifest.json").write_text("{}")
+    (WritableModelStore(settings.store).directory("colours", 1) / "manifest.json").write_text("{}")
 
     for answer in (
         call("GET", "/v1/models").json()[0],

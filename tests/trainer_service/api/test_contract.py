@@ -6,7 +6,7 @@ import schemathesis
 from tests.contract import contract_failures
 from trainer_service.app import create_app
 from trainer_service.settings import TrainerSettings
-from trainer_service.store.event_log import connect
+from trainer_service.store.events.event_log import connect
 
 pytestmark = pytest.mark.integration
 

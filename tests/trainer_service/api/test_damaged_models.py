@@ -11,10 +11,10 @@ import pytest
 from playwright.sync_api import expect
 
 from launcher.services import free_port
-from shared.model_store import ModelStore
 from tests.browser import running_browser, watched_page
 from tests.predictor_process import wait_for
 from tests.tiny_model import publish_tiny_model
+from trainer_service.store.publishing import WritableModelStore
 
 pytestmark = pytest.mark.integration
 
@@ -56,7 +56,7 @@ def answers(url: str) -> bool:
 def directory(tmp_path_factory):
     """A store with one model of each kind of damage, and a sound one after them all."""
     directory = tmp_path_factory.mktemp("damaged")
-    models = ModelStore(directory / "store")
+    models = WritableModelStore(directory / "store")
     for name in ("broken", "halves", "halves", "pinless", "sound"):
         publish_tiny_model(directory / "store", name)
     for name in ("broken", "halves"):
@@ -144,7 +144,7 @@ def test_the_page_shows_all_and_says_what_is_wrong(trainer):
 
 
 def test_damaged_versions_are_removed_on_request_and_what_is_served_stays(tmp_path, redis_url):
-    models = ModelStore(tmp_path / "store")
+    models = WritableModelStore(tmp_path / "store")
     for _ in range(3):
         publish_tiny_model(tmp_path / "store")
     (models.directory("colours", 3) / "openvino/model.bin").write_bytes(b"")

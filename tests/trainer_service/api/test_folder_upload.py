@@ -20,10 +20,10 @@ from trainer_service.datasets import create as datasets
 from trainer_service.datasets.reader import read_dataset
 from trainer_service.datasets.records import DatasetLimits
 from trainer_service.datasets.thumbnail_store import THUMBNAILS_FILE
-from trainer_service.schemas import DatasetState
 from trainer_service.service import dataset_images
 from trainer_service.service.dataset_images import ImageQuery
 from trainer_service.settings import TrainerSettings
+from trainer_service.store.records.dataset_record import DatasetState
 from trainer_service.store.stores import Stores
 
 LIMITS = DatasetLimits(1 << 30, 1000, ImageLimits(1 << 20, 1 << 20))

@@ -14,10 +14,13 @@ from hypothesis import strategies as st
 
 from shared.errors import NotFound
 from shared.identifiers import is_id, is_model_name
-from shared.model_store import ModelStore
 from trainer_service.app import create_app
 from trainer_service.settings import TrainerSettings
-from trainer_service.store.event_log import EventLog, connect
+from trainer_service.store.events.event_log import (
+    EventLog,
+    connect,
+)
+from trainer_service.store.publishing import WritableModelStore
 from trainer_service.store.stores import Stores
 
 NOWHERE = "redis://127.0.0.1:1/0"
@@ -102,7 +105,7 @@ def store(tmp_path):
 @given(hostile)
 def test_the_stores_make_no_path_of_it(store, text):
     stores = Stores.open(TrainerSettings(store=store, redis_url=NOWHERE))
-    models = ModelStore(store)
+    models = WritableModelStore(store)
     events = EventLog(store / "trainings", connect(NOWHERE))
     by_id = [stores.trainings.directory, stores.trainings.get, stores.trainings.lease_file]
     by_id += [stores.datasets.delete, events.directory, events.read]

@@ -13,7 +13,6 @@ import pytest
 from openvino import opset13 as ops
 from PIL import Image
 
-from shared.errors import WeightsUnavailable
 from tests.random_weights import random_pixels, random_weights
 from trainer_service.backbones import backbone as backbones
 from trainer_service.backbones.architectures import CATALOGUE, find_architecture
@@ -26,6 +25,7 @@ from trainer_service.backbones.backbone import (
     feature_space,
 )
 from trainer_service.backbones.weights import Weights, resolve
+from trainer_service.errors import WeightsUnavailable
 from trainer_service.settings import TrainerSettings
 
 MOBILENET = find_architecture("mobilenet_v2")

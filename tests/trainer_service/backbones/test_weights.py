@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from shared.errors import WeightsUnavailable
 from trainer_service.backbones import download, weights
 from trainer_service.backbones.architectures import find_architecture
+from trainer_service.errors import WeightsUnavailable
 from trainer_service.settings import TrainerSettings
 
 MOBILENET = find_architecture("mobilenet_v2")  # Keras states no hash of its file.

@@ -11,7 +11,7 @@ from trainer_service.app import create_app
 from trainer_service.datasets import reading
 from trainer_service.datasets.records import load_images
 from trainer_service.settings import TrainerSettings
-from trainer_service.store.event_log import connect
+from trainer_service.store.events.event_log import connect
 from trainer_service.store.stores import Stores
 
 pytestmark = pytest.mark.integration

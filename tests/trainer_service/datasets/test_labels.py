@@ -2,8 +2,9 @@
 
 import pytest
 
-from shared.errors import InvalidDataset, TooLarge
+from shared.errors import TooLarge
 from trainer_service.datasets.labels import find_labels, prefix_label
+from trainer_service.errors import InvalidDataset
 
 
 def _find(names, **tables):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.errors import InvalidDataset, TooLarge, TrainingCancelled
+from shared.errors import TooLarge
 from shared.images import ImageLimits
 from trainer_service.datasets import sources
 from trainer_service.datasets.labels import Labelled
@@ -20,6 +20,10 @@ from trainer_service.datasets.records import DatasetLimits, image_path, load_ima
 from trainer_service.datasets.sources import Entry
 from trainer_service.datasets.splits import assign_splits
 from trainer_service.datasets.verdicts import Note, settle
+from trainer_service.errors import (
+    InvalidDataset,
+    TrainingCancelled,
+)
 
 from .conftest import picture, write_folder, write_tar, write_tar_gz, write_zip
 

@@ -16,21 +16,23 @@ import pytest
 import structlog
 
 from shared.errors import (
-    InvalidDataset,
     NotFound,
-    RecordCorrupt,
-    TrainingCancelled,
     Unavailable,
 )
-from shared.lease import LeaseLost
 from tests.tiny_model import picture
-from trainer_service.datasets import patience, reader, reading, sources
+from trainer_service.datasets import hang_guard, reader, reading, sources
 from trainer_service.datasets.create import UPLOAD_FILE, new_dataset
 from trainer_service.datasets.image_files import NotSeenHere
 from trainer_service.datasets.records import RECORDS_FILE, REJECTED_FILE
-from trainer_service.schemas import DatasetState
+from trainer_service.errors import (
+    InvalidDataset,
+    RecordCorrupt,
+    TrainingCancelled,
+)
 from trainer_service.service import dataset_images
 from trainer_service.settings import TrainerSettings
+from trainer_service.store.lease import LeaseLost
+from trainer_service.store.records.dataset_record import DatasetState
 from trainer_service.store.stores import Stores
 
 
@@ -175,8 +177,8 @@ class Hanging:
 def hanging(monkeypatch):
     hanging = Hanging(sources.open_below)
     monkeypatch.setattr(sources, "open_below", hanging)
-    monkeypatch.setattr(patience, "LOOK_SECONDS", 0.01)
-    monkeypatch.setattr(patience, "GRACE_SECONDS", 0.05)
+    monkeypatch.setattr(hang_guard, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(hang_guard, "GRACE_SECONDS", 0.05)
     yield hanging
     hanging.answers.set()
 
@@ -210,7 +212,7 @@ def test_a_training_that_is_cancelled_does_not_wait_for_a_reading_that_hangs(
 def test_a_reading_that_hangs_for_too_long_fails_for_now(
     datasets, settings, uploaded, hanging, monkeypatch
 ):
-    monkeypatch.setattr(patience.Patience.__init__, "__defaults__", (0.05,))
+    monkeypatch.setattr(hang_guard.HangGuard.__init__, "__defaults__", (0.05,))
 
     with pytest.raises(TimeoutError, match=r"no answer for 0 seconds: 'pets.zip'"):
         reading.read(datasets, settings, uploaded)
@@ -220,15 +222,15 @@ def test_a_reading_that_hangs_for_too_long_fails_for_now(
 
 
 def test_a_reading_that_is_to_end_ends_before_it_asks_the_system_again():
-    asked = patience.Patience()
+    asked = hang_guard.HangGuard()
 
     def work():
         while True:
             with asked.over("a file"):
                 asked.stop()
 
-    with pytest.raises(patience.Stopped):
-        patience.patiently(work, asked, lambda: None)
+    with pytest.raises(hang_guard.Stopped):
+        hang_guard.run_guarded(work, asked, lambda: None)
 
 
 @pytest.mark.integration

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.errors import InvalidDataset, InvalidRequest
+from shared.errors import InvalidRequest
 from trainer_service.datasets.records import ImageRecord
 from trainer_service.datasets.splits import SplitFractions, assign_splits
+from trainer_service.errors import InvalidDataset
 
 
 def _image(sha256, label, split=None, verdict="used"):

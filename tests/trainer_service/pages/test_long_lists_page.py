@@ -11,11 +11,11 @@ from client.service import trainer_at
 from tests.browser import running_browser, watched_page
 from tests.trainer_service.store.test_event_log import new_record
 from tests.trainer_service.store.test_many_records import make
-from trainer_service import schemas
 from trainer_service.app import create_app
-from trainer_service.datasets.records import RejectedImage, save_images, save_rejected
-from trainer_service.schemas import State
+from trainer_service.datasets.records import save_images, save_rejected
 from trainer_service.settings import TrainerSettings
+from trainer_service.store.records.parts import RejectedImage
+from trainer_service.store.records.training_record import State
 from trainer_service.store.stores import Stores
 
 TRAININGS, REJECTED = 150, 1100
@@ -57,12 +57,12 @@ def test_the_command_lists_every_page(url):
 def test_the_page_shows_older_trainings_and_more_rejected_files(url, stores):
     dataset = make(stores[1].datasets, images=9, labels={"cat": 4, "dog": 5}, layout="folders")
     files = [
-        RejectedImage(name=f"{number:04}.png", label="", verdict="link", detail="no")
+        RejectedFile(name=f"{number:04}.png", label="", verdict="link", detail="no")
         for number in range(REJECTED)
     ]
     save_images(stores[1].datasets.directory(dataset), [])
     save_rejected(stores[1].datasets.directory(dataset), files)
-    named = [schemas.RejectedImage(**file.model_dump()) for file in files]
+    named = [RejectedImage(**file.model_dump()) for file in files]
     stores[1].datasets.update(dataset, lambda record: record.reject(named, {"link": REJECTED}))
 
     with running_browser() as browser, watched_page(browser, url, refusals=None) as page:

@@ -11,8 +11,9 @@ from playwright.sync_api import expect
 from tests.breaking_proxy import BreakingProxy, running_trainer
 from tests.browser import running_browser
 from tests.tiny_model import picture
-from trainer_service.schemas import DatasetState, ErrorInfo
 from trainer_service.settings import TrainerSettings
+from trainer_service.store.records.dataset_record import DatasetState
+from trainer_service.store.records.parts import ErrorInfo
 from trainer_service.store.stores import Stores
 
 pytestmark = pytest.mark.integration

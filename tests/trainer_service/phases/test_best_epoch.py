@@ -3,7 +3,10 @@
 import pytest
 
 from trainer_service.phases.head.best_epoch import BestEpoch
-from trainer_service.schemas import EarlyStopping, TrainingRequest
+from trainer_service.training_request import (
+    EarlyStopping,
+    TrainingRequest,
+)
 
 CASES = pytest.mark.parametrize(
     ("losses", "min_delta", "best", "epochs"),

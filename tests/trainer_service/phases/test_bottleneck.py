@@ -12,11 +12,11 @@ import simplejpeg
 from openvino import opset13 as ops
 
 from shared.engines import OpenVINOEngine
-from shared.errors import TrainingCancelled
 from shared.images import ImageLimits
 from tests.tiny_model import picture
 from trainer_service.datasets.image_files import ImageFiles, NotSeenHere
-from trainer_service.phases.bottleneck.extractor import Extractor
+from trainer_service.errors import TrainingCancelled
+from trainer_service.phases.bottleneck.feature_computer import FeatureComputer
 from trainer_service.store.shards import ShardImage, plan_shards
 
 COLORS = ["red", "green", "blue"]
@@ -30,8 +30,8 @@ def engine():
 
 
 @pytest.fixture
-def extractor(engine):
-    return Extractor(
+def computer(engine):
+    return FeatureComputer(
         engine,
         output="features",
         input_size=8,
@@ -61,8 +61,8 @@ def shard_image(file):
     return ShardImage(sha256=hashlib.sha256(file.read_bytes()).hexdigest(), path=file.name)
 
 
-def test_features_are_in_the_order_of_the_images(extractor, images, files):
-    used, features, result = extractor.extract(images, files, lambda done: None)
+def test_features_are_in_the_order_of_the_images(computer, images, files):
+    used, features, result = computer.compute(images, files, lambda done: None)
 
     assert used == [image.sha256 for image in images]
     assert features.shape == (10, 3)
@@ -70,24 +70,24 @@ def test_features_are_in_the_order_of_the_images(extractor, images, files):
     assert (result.computed, result.rejected) == (10, {})
 
 
-def test_a_fault_of_the_disk_is_no_fault_of_the_image(extractor, images, files, monkeypatch):
+def test_a_fault_of_the_disk_is_no_fault_of_the_image(computer, images, files, monkeypatch):
     def fail(_):
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
     monkeypatch.setattr(files, "_read", fail)
     with pytest.raises(OSError, match="Input/output error"):
-        extractor.extract(images, files, lambda done: None)
+        computer.compute(images, files, lambda done: None)
 
 
 def test_an_image_that_is_gone_changed_or_damaged_is_rejected_and_the_others_go_on(
-    extractor, images, files, tmp_path
+    computer, images, files, tmp_path
 ):
     (tmp_path / "1.png").unlink()
     (tmp_path / "2.png").write_bytes(picture("red"))
     (tmp_path / "3.png").write_bytes((tmp_path / "3.png").read_bytes()[:40])
     images[3] = shard_image(tmp_path / "3.png")
 
-    used, features, result = extractor.extract(images, files, lambda done: None)
+    used, features, result = computer.compute(images, files, lambda done: None)
 
     assert len(used) == len(features) == result.computed == 7
     assert "can't be read" in result.rejected[images[1].sha256]
@@ -96,7 +96,7 @@ def test_an_image_that_is_gone_changed_or_damaged_is_rejected_and_the_others_go_
     assert result.lost == [images[1].sha256, images[2].sha256]
 
 
-def test_images_that_are_away_for_a_moment_are_used(extractor, images, files, tmp_path):
+def test_images_that_are_away_for_a_moment_are_used(computer, images, files, tmp_path):
     """What is missing is looked for once more, after all others."""
     (tmp_path / "away").mkdir()
     (tmp_path / "9.png").rename(tmp_path / "away/9.png")
@@ -109,52 +109,52 @@ def test_images_that_are_away_for_a_moment_are_used(extractor, images, files, tm
 
     files._read = _read
     images.insert(0, images.pop())
-    used, _, result = extractor.extract(images, files, lambda done: None)
+    used, _, result = computer.compute(images, files, lambda done: None)
 
     assert sorted(used) == sorted(image.sha256 for image in images)
     assert (result.rejected, result.lost) == ({}, [])
 
 
-def test_a_folder_that_is_gone_says_nothing_of_its_images(extractor, images, files, tmp_path):
+def test_a_folder_that_is_gone_says_nothing_of_its_images(computer, images, files, tmp_path):
     tmp_path.rename(tmp_path.with_name("away"))
 
     with pytest.raises(NotSeenHere, match=f"HEADSTART_DATASETS.*{tmp_path.name}.*No such file"):
-        extractor.extract(images, files, lambda done: None)
+        computer.compute(images, files, lambda done: None)
 
 
-def test_memory_that_ran_out_is_no_fault_of_the_image(extractor, images, files, monkeypatch):
+def test_memory_that_ran_out_is_no_fault_of_the_image(computer, images, files, monkeypatch):
     def fail(*_):
         raise MemoryError
 
     monkeypatch.setattr(simplejpeg, "decode_jpeg", fail)
     monkeypatch.setattr(PIL.Image.Image, "load", fail)
     with pytest.raises(MemoryError):
-        extractor.extract(images, files, lambda done: None)
+        computer.compute(images, files, lambda done: None)
 
 
-def test_a_shard_of_bad_images_only_has_no_features(extractor, tmp_path, files):
+def test_a_shard_of_bad_images_only_has_no_features(computer, tmp_path, files):
     file = tmp_path / "bad.png"
     file.write_bytes(b"nothing")
 
-    used, features, result = extractor.extract([shard_image(file)], files, lambda done: None)
+    used, features, result = computer.compute([shard_image(file)], files, lambda done: None)
 
     assert (used, len(features), len(result.rejected)) == ([], 0, 1)
 
 
-def test_progress_counts_up_to_all_images(extractor, images, files):
+def test_progress_counts_up_to_all_images(computer, images, files):
     seen = []
-    extractor.extract(images, files, seen.append)
+    computer.compute(images, files, seen.append)
 
     assert seen == sorted(seen)
     assert seen[-1] == 10
 
 
-def test_what_progress_raises_ends_the_shard(extractor, images, files):
+def test_what_progress_raises_ends_the_shard(computer, images, files):
     def cancel(done):
         raise TrainingCancelled("enough")
 
     with pytest.raises(TrainingCancelled):
-        extractor.extract(images, files, cancel)
+        computer.compute(images, files, cancel)
 
 
 @pytest.mark.parametrize(

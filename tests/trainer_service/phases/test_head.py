@@ -6,9 +6,13 @@ import sys
 import numpy as np
 import pytest
 
-from shared.errors import InvalidRequest, TrainingCancelled
+from shared.errors import InvalidRequest
+from trainer_service.errors import TrainingCancelled
 from trainer_service.phases.head.head import HeadData, build_head, class_weights, train_head
-from trainer_service.schemas import EarlyStopping, TrainingRequest
+from trainer_service.training_request import (
+    EarlyStopping,
+    TrainingRequest,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -190,7 +194,7 @@ from tensorflow.python.eager import context
 
 from trainer_service.phases.head import fitting
 from trainer_service.phases.head.head import HeadData
-from trainer_service.schemas import TrainingRequest
+from trainer_service.training_request import TrainingRequest
 
 grown = []
 list_devices = tf.config.list_physical_devices
@@ -205,8 +209,8 @@ tf.config.experimental.set_memory_growth = set_memory_growth
 fitting.Ticker = fitting.EpochReport = MagicMock()
 part = HeadData(np.eye(3, 8, dtype=np.float32), np.arange(3))
 record = SimpleNamespace(id="x", request=TrainingRequest(epochs=1))
-watch = MagicMock(stop_after=None)
-fitting._train(MagicMock(threads=3), record, part, part, ["a", "b", "c"], watch)
+check_cancelled = MagicMock(stop_after=None)
+fitting._train(MagicMock(threads=3), record, part, part, ["a", "b", "c"], check_cancelled)
 threading = tf.config.threading
 print(
     grown[0],

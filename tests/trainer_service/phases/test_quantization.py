@@ -7,17 +7,21 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from predictor_service.loading import VersionLoader
+from predictor_service.models.loading import VersionLoader
 from predictor_service.settings import PredictorSettings
 from shared.engines import OpenVINOEngine, cpu_precision, serving_precisions
 from shared.engines.openvino_runtime import load_openvino
-from shared.errors import TrainingCancelled
-from shared.model_store import OPENVINO_INT8_MODEL, ModelStore, read_golden
+from shared.model_store import (
+    OPENVINO_INT8_MODEL,
+    read_golden,
+)
 from tests.end_to_end.stack import digits
 from tests.inline_worker import train_inline
+from trainer_service.errors import TrainingCancelled
 from trainer_service.phases.publish import quantization
 from trainer_service.phases.publish.quantization import judge, quantize, speedup
 from trainer_service.settings import TrainerSettings
+from trainer_service.store.publishing import WritableModelStore
 from trainer_service.store.stores import Stores
 
 EACH = 20
@@ -167,7 +171,7 @@ def test_a_version_that_may_is_served_in_int8(train, tmp_path, monkeypatch):
     assert record.quantization.accuracy > 0.8
     assert record.quantization.speedup > 0
     assert warnings == []
-    models = ModelStore(tmp_path)
+    models = WritableModelStore(tmp_path)
     directory, manifest = models.directory("default", 1), models.manifest("default", 1)
     assert (directory / OPENVINO_INT8_MODEL).is_file()
     assert all("int8" in image.reduced for image in read_golden(directory, manifest))
@@ -185,7 +189,7 @@ def test_a_version_that_loses_accuracy_has_no_int8_graph_and_says_so(train, tmp_
     assert not record.quantization.accepted
     assert [warning.code for warning in warnings] == ["int8_refused"]
     assert "Not served in int8" in warnings[0].detail
-    directory = ModelStore(tmp_path).directory("default", 1)
+    directory = WritableModelStore(tmp_path).directory("default", 1)
     assert not list(directory.rglob("int8.*"))
     assert served(directory, tmp_path).engine.precision == cpu_precision()
 

@@ -7,32 +7,36 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
-from shared.errors import InvalidDataset, Unavailable
+from shared.errors import Unavailable
 from shared.identifiers import new_id
-from shared.lease import MAX_DEATHS, Holder
 from tests.tiny_model import picture
 from tests.trainer_service.api.test_api import caller
 from trainer_service import training
 from trainer_service.datasets import reading
 from trainer_service.datasets.create import UPLOAD_FILE, new_dataset
+from trainer_service.errors import InvalidDataset
 from trainer_service.phases import setbacks
 from trainer_service.phases.context import Worker
 from trainer_service.phases.prepare import reading_step
-from trainer_service.schemas import (
-    DatasetState,
+from trainer_service.settings import TrainerSettings
+from trainer_service.steps import PREPARE, READ_DATASET, Step
+from trainer_service.store.events.event_log import connect
+from trainer_service.store.events.progress import ProgressBoard
+from trainer_service.store.lease import (
+    MAX_DEATHS,
+    Holder,
+)
+from trainer_service.store.records.dataset_record import DatasetState
+from trainer_service.store.records.training_record import (
     State,
     TrainingDataset,
     TrainingRecord,
-    TrainingRequest,
     Transition,
 )
-from trainer_service.settings import TrainerSettings
-from trainer_service.steps import PREPARE, READ_DATASET, Step
-from trainer_service.store.event_log import connect
-from trainer_service.store.progress import ProgressBoard
 from trainer_service.store.shards import ShardResult, Shards
 from trainer_service.store.stores import Stores
 from trainer_service.store.waiting import WaitingTrainings
+from trainer_service.training_request import TrainingRequest
 
 pytestmark = pytest.mark.integration
 
@@ -344,7 +348,7 @@ def test_a_dataset_that_is_no_more_fails_all_that_waited(scene, damage):
     assert scene.state(training_id) == State.FAILED
 
 
-class Extractor:
+class FeatureComputer:
     """Computes nothing, and counts for how many images."""
 
     def __init__(self):
@@ -359,15 +363,15 @@ class Extractor:
 
 def test_what_another_training_has_computed_meanwhile_is_not_computed_again(scene, monkeypatch):
     """Both were planned before anything was computed: short steps overtake shards."""
-    extractor = Extractor()
-    monkeypatch.setattr(training, "extractor_for", lambda *_: extractor)
+    computer = FeatureComputer()
+    monkeypatch.setattr(training, "feature_computer_for", lambda *_: computer)
     trainings = [scene.one_that_waits(), scene.one_that_waits()]
     scene.read()
-    for step in (training.prepare, lambda *about: training.extract_shard(*about, 0)):
+    for step in (training.prepare, lambda *about: training.compute_shard(*about, 0)):
         for training_id in trainings:
             step(scene.worker, training_id)
 
-    assert extractor.images == IMAGES
+    assert computer.images == IMAGES
     for training_id in trainings:
         assert Shards(scene.stores.trainings.directory(training_id)).complete()
         progress = scene.worker.board.read(training_id, State.BOTTLENECK)

@@ -9,22 +9,27 @@ import pytest
 from openvino import opset13 as ops
 
 from shared.engines import OpenVINOEngine
-from shared.errors import InvalidDataset, TrainingCancelled, TransientFailure
 from shared.images import ImageLimits
 from tests.extracting import IMAGES, Extracting
 from trainer_service import training
 from trainer_service.backbones.weights import Weights
 from trainer_service.datasets.image_files import NotSeenHere
 from trainer_service.datasets.records import save_images
+from trainer_service.errors import (
+    InvalidDataset,
+    TrainingCancelled,
+    TransientFailure,
+)
 from trainer_service.phases import setbacks
-from trainer_service.phases.bottleneck.extractor import Extractor
+from trainer_service.phases.bottleneck.feature_computer import FeatureComputer
 from trainer_service.phases.context import Worker
 from trainer_service.phases.head import fitting
 from trainer_service.phases.prepare import reading_step
 from trainer_service.phases.setbacks import MOST_TRIES, Setbacks, persevere
 from trainer_service.queue.view import QueueView
-from trainer_service.schemas import DatasetState, State
-from trainer_service.store import record_store
+from trainer_service.store.records import record_store
+from trainer_service.store.records.dataset_record import DatasetState
+from trainer_service.store.records.training_record import State
 from trainer_service.store.shards import ShardResult
 
 pytestmark = pytest.mark.integration
@@ -43,7 +48,7 @@ def extracting(tmp_path, redis_url, monkeypatch):
     pixels = ops.parameter([-1, 8, 8, 3], np.uint8)
     mean = ops.reduce_mean(ops.convert(pixels, np.float32), ops.constant([1, 2]))
     engine = OpenVINOEngine(ov.Model([mean], [pixels]), sole_output="features", precision="f32")
-    extractor = Extractor(
+    computer = FeatureComputer(
         engine,
         output="features",
         input_size=8,
@@ -51,7 +56,7 @@ def extracting(tmp_path, redis_url, monkeypatch):
         threads=2,
         limits=ImageLimits(1 << 20, 1 << 20),
     )
-    monkeypatch.setattr(training, "extractor_for", lambda *_: extractor)
+    monkeypatch.setattr(training, "feature_computer_for", lambda *_: computer)
     weights = Weights("x", tmp_path / "x", "0" * 64)
     monkeypatch.setattr(training.weights, "resolve", lambda *_: weights)
     return Extracting(tmp_path, redis_url)
@@ -92,7 +97,7 @@ def test_single_images_that_are_lost_are_told_as_rejected(extracting):
     extracting.extract()
 
     assert set(extracting.rejected()) == {extracting.images[n].sha256 for n in (0, 101)}
-    good = fitting._extracted_images(extracting.worker, extracting.record)
+    good = fitting._images_with_features(extracting.worker, extracting.record)
     assert len(good) == IMAGES - 2
     details = {image.name: image.detail for image in extracting.record.dataset.rejected}
     assert "No such file" in details["cat/0.png"]
@@ -122,7 +127,7 @@ def test_what_was_lost_in_shards_at_once_is_counted_before_the_head_is_trained(e
         extracting.shards.finish(number, result)
 
     with pytest.raises(TransientFailure, match=r"7 of the 200 images .* cat/\d+\.png: gone"):
-        fitting._extracted_images(extracting.worker, extracting.record)
+        fitting._images_with_features(extracting.worker, extracting.record)
 
 
 def test_no_label_is_lost_with_its_few_images(extracting):
@@ -132,7 +137,7 @@ def test_no_label_is_lost_with_its_few_images(extracting):
     extracting.shards.finish(6, ShardResult(computed=7, seconds=1, rejected={bird: "gone"}))
 
     with pytest.raises(TransientFailure, match=r"1 of the labels: 'bird'"):
-        fitting._extracted_images(extracting.worker, extracting.record)
+        fitting._images_with_features(extracting.worker, extracting.record)
 
 
 def test_of_a_small_dataset_one_image_may_be_lost(extracting):
@@ -203,11 +208,11 @@ def test_that_nobody_can_look_for_a_cancellation_ends_no_pause(extracting, monke
         for fault in faults:
             raise fault
 
-    def watch():
+    def check_cancelled():
         looks.append(1)
         raise ESTALE
 
-    assert persevere(extracting.worker, extracting.shards.directory, watch, work)
+    assert persevere(extracting.worker, extracting.shards.directory, check_cancelled, work)
     assert looks
 
 
@@ -240,7 +245,7 @@ def test_a_worker_lets_go_of_a_step_before_it_pauses_and_longer_each_time(extrac
     monkeypatch.setattr(setbacks, "PAUSES", ())
     monkeypatch.setattr(setbacks, "_wait", wait)
     for _ in range(MOST_TRIES):
-        training.extract_shard(extracting.worker, extracting.id, 3)
+        training.compute_shard(extracting.worker, extracting.id, 3)
 
     assert extracting.record.state.ended
     assert pauses == [(2, 1, 0), (4, 2, 0), (8, 3, 0), (8, 4, 0)]
@@ -335,11 +340,11 @@ def test_a_pause_ends_when_the_training_is_cancelled(extracting, monkeypatch):
     def fail():
         raise ESTALE
 
-    def watch():
+    def check_cancelled():
         raise TrainingCancelled("enough")
 
     with pytest.raises(TrainingCancelled):
-        persevere(extracting.worker, extracting.shards.directory, watch, fail)
+        persevere(extracting.worker, extracting.shards.directory, check_cancelled, fail)
 
 
 def test_while_redis_is_away_nobody_gives_up(extracting):

@@ -5,7 +5,7 @@ from pydantic import ValidationError
 
 from launcher.services import redis_server
 from trainer_service.settings import TrainerSettings
-from trainer_service.store.event_log import connect
+from trainer_service.store.events.event_log import connect
 
 PASSWORD = "p@ss:w/rd?#%"
 

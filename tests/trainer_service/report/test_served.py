@@ -17,8 +17,8 @@ from tests.trainer_service.report.facts import facts
 from trainer_service.api.accept import prefers
 from trainer_service.app import create_app
 from trainer_service.report.page import render
-from trainer_service.schemas import State
 from trainer_service.settings import TrainerSettings
+from trainer_service.store.records.training_record import State
 from trainer_service.store.stores import Stores
 
 EVIL = "<img src=x onerror=document.title='evil'>"

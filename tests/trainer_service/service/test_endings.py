@@ -5,12 +5,12 @@ from collections import Counter
 
 import pytest
 
-from shared.errors import RecordCorrupt
 from tests.trainer_service.store.test_event_log import new_record
-from trainer_service.schemas import State
+from trainer_service.errors import RecordCorrupt
 from trainer_service.service.endings import Endings, first
 from trainer_service.settings import TrainerSettings
-from trainer_service.store.record_store import RECORD_FILE
+from trainer_service.store.records.record_store import RECORD_FILE
+from trainer_service.store.records.training_record import State
 from trainer_service.store.stores import Stores
 
 

@@ -11,11 +11,14 @@ from httpx_sse import EventSource
 
 from tests.trainer_service.store.test_event_log import new_record, progress
 from trainer_service.app import create_app
-from trainer_service.schemas import State
 from trainer_service.service import event_streams
 from trainer_service.service.event_streams import EventStreams
 from trainer_service.settings import TrainerSettings
-from trainer_service.store.event_log import EventLog, connect
+from trainer_service.store.events.event_log import (
+    EventLog,
+    connect,
+)
+from trainer_service.store.records.training_record import State
 from trainer_service.store.stores import Stores
 
 pytestmark = pytest.mark.integration

@@ -8,19 +8,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from structlog.testing import capture_logs
 
-from shared.errors import RecordCorrupt
 from shared.identifiers import new_id
 from tests.odd_files import make_socket
-from trainer_service.schemas import (
-    ErrorInfo,
-    RejectedImage,
-    State,
-    TrainingDataset,
-    TrainingRecord,
-    TrainingRequest,
-    Transition,
-)
-from trainer_service.store.event_log import (
+from trainer_service.errors import RecordCorrupt
+from trainer_service.store.events.event_log import (
     EVENTS_FILE,
     FIELD,
     MOST_BYTES,
@@ -28,8 +19,19 @@ from trainer_service.store.event_log import (
     connect,
     stream_key,
 )
-from trainer_service.store.events import ProgressEvent
+from trainer_service.store.events.events import ProgressEvent
+from trainer_service.store.records.parts import (
+    ErrorInfo,
+    RejectedImage,
+)
+from trainer_service.store.records.training_record import (
+    State,
+    TrainingDataset,
+    TrainingRecord,
+    Transition,
+)
 from trainer_service.store.stores import TrainingStore
+from trainer_service.training_request import TrainingRequest
 
 NOWHERE = "redis://127.0.0.1:1/0"
 PROCESSES, EACH = 4, 50
@@ -91,7 +93,7 @@ def test_the_result_is_the_last_event(trainings, log, record):
 
     trainings.update(record.id, fail)
     log.append(record.id, [progress(1)])
-    log.tell(trainings.get(record.id))
+    log.append_missing(trainings.get(record.id))
 
     assert told(log, record) == [(1, "state"), (2, "state"), (3, "result")]
     result = log.last(record.id)
@@ -207,7 +209,9 @@ def test_a_damaged_result_is_told_again(trainings, log, record):
     file = log.directory(record.id) / EVENTS_FILE
     lines = file.read_bytes().splitlines(keepends=True)
     file.write_bytes(b"".join([*lines[:-1], b"{\n"]))
-    EventLog(log.directory(record.id).parent, connect(NOWHERE)).tell(trainings.get(record.id))
+    EventLog(log.directory(record.id).parent, connect(NOWHERE)).append_missing(
+        trainings.get(record.id)
+    )
     assert told(log, record)[-1] == (4, "result")
 
 
@@ -235,11 +239,11 @@ def test_without_a_log_that_can_be_opened_a_training_goes_on(trainings, log, rec
 
 
 def test_what_is_remembered_of_trainings_does_not_grow_for_ever(log, record, monkeypatch):
-    monkeypatch.setattr("trainer_service.store.event_log._REMEMBERED", 3)
+    monkeypatch.setattr("trainer_service.store.events.event_log._REMEMBERED", 3)
     for _ in range(10):
         other = new_record()
         log.directory(other.id).mkdir()
-        log.tell(other)
+        log.append_missing(other)
         assert len(log._told) <= 3
 
 

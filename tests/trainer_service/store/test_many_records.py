@@ -9,27 +9,38 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from shared.errors import DatasetNotFound, InvalidRequest, TrainingCancelled
+from shared.errors import InvalidRequest
 from shared.identifiers import new_id
 from tests.tiny_model import picture
 from tests.trainer_service.api.test_api import call, post, settings
 from tests.trainer_service.store.test_event_log import log, new_record, trainings
-from trainer_service import schemas
 from trainer_service.datasets import reading
 from trainer_service.datasets.create import UPLOAD_FILE, new_dataset
 from trainer_service.datasets.records import (
     ImageRecord,
-    RejectedImage,
     save_images,
     save_rejected,
 )
+from trainer_service.errors import (
+    DatasetNotFound,
+    TrainingCancelled,
+)
 from trainer_service.phases.evaluate.metrics import evaluate
-from trainer_service.phases.head.fitting import _extracted_images
-from trainer_service.schemas import DatasetRecord, DatasetState, State, Transition, told
+from trainer_service.phases.head.fitting import _images_with_features
 from trainer_service.service.dataset_images import RejectedQuery, list_rejected
-from trainer_service.store import record_store
-from trainer_service.store.cancellation import CancellationWatch
-from trainer_service.store.record_store import RecordStore
+from trainer_service.store.cancellation import CancellationCheck
+from trainer_service.store.records import record_store
+from trainer_service.store.records.dataset_record import (
+    DatasetRecord,
+    DatasetState,
+)
+from trainer_service.store.records.parts import RejectedImage
+from trainer_service.store.records.record_store import RecordStore
+from trainer_service.store.records.training_record import (
+    State,
+    Transition,
+    told,
+)
 from trainer_service.store.shards import ShardImage, ShardResult, Shards
 from trainer_service.store.stores import Stores
 
@@ -187,7 +198,7 @@ def test_what_there_is_for_each_label_is_no_part_of_a_record(call, settings, lab
 def test_rejected_files_come_in_pages(call, settings, before):
     stores = Stores.open(settings)
     rejected = [
-        RejectedImage(name=f"{n:04}/{'x' * 970}.png", label="", verdict="link", detail="d" * 970)
+        RejectedFile(name=f"{n:04}/{'x' * 970}.png", label="", verdict="link", detail="d" * 970)
         for n in range(250)
     ]
     dataset = make(stores.datasets)
@@ -199,7 +210,7 @@ def test_rejected_files_come_in_pages(call, settings, before):
         file.write_text(json.dumps(old | {"labels": {"cat": 4, "dog": 5}}))
     else:
         save_rejected(stores.datasets.directory(dataset), rejected)
-        named = [schemas.RejectedImage(**image.model_dump()) for image in rejected]
+        named = [RejectedImage(**image.model_dump()) for image in rejected]
         stores.datasets.update(dataset, lambda record: record.reject(named, {"link": 250}))
 
     answer = call("GET", f"/v1/datasets/{dataset}")
@@ -247,17 +258,17 @@ def test_what_is_asked_of_a_training_lies_beside_its_record(call, settings):
 def test_a_watch_reads_a_record_only_when_it_has_changed(trainings, reads):
     record = new_record()
     trainings.create(record)
-    watch = CancellationWatch(trainings, record.id)
+    check_cancelled = CancellationCheck(trainings, record.id)
     for _ in range(5):
-        watch.look()
+        check_cancelled.now()
     assert reads == [record.id]
     trainings.ask(record.id, lambda current: setattr(current, "stop_after", 7))
     reads.clear()
-    watch.look()
-    assert (watch.stop_after, reads) == (7, [])
+    check_cancelled.now()
+    assert (check_cancelled.stop_after, reads) == (7, [])
     trainings.update(record.id, lambda current: current.enter(State.FAILED))
     with pytest.raises(TrainingCancelled):
-        watch.look()
+        check_cancelled.now()
 
 
 def test_a_watch_notices_a_wish_and_what_a_record_of_before_tells_of_one(trainings):
@@ -265,11 +276,11 @@ def test_a_watch_notices_a_wish_and_what_a_record_of_before_tells_of_one(trainin
         record = new_record()
         trainings.create(record)
         (trainings.directory(record.id) / "asked.json").unlink()
-        watch = CancellationWatch(trainings, record.id)
-        watch.look()
+        check_cancelled = CancellationCheck(trainings, record.id)
+        check_cancelled.now()
         wish(record.id, lambda current: setattr(current, "cancel_requested", True))
         with pytest.raises(TrainingCancelled):
-            watch.look()
+            check_cancelled.now()
 
 
 @pytest.mark.parametrize("content", ["", "{", '{"stop_after": "x"}', "[" * 5000])
@@ -277,11 +288,11 @@ def test_a_damaged_wish_can_be_made_again(trainings, content):
     record = new_record()
     trainings.create(record)
     (trainings.directory(record.id) / "asked.json").write_text(content)
-    watch = CancellationWatch(trainings, record.id)
-    watch.look()
+    check_cancelled = CancellationCheck(trainings, record.id)
+    check_cancelled.now()
     trainings.ask(record.id, lambda current: setattr(current, "cancel_requested", True))
     with pytest.raises(TrainingCancelled):
-        watch.look()
+        check_cancelled.now()
 
 
 @pytest.mark.integration
@@ -308,7 +319,7 @@ def test_copies_under_long_names_make_a_small_record(settings):
 def test_what_a_training_finds_bad_itself_comes_first_however_often_it_is_noted(settings):
     stores = Stores.open(settings)
     images = [image(number) for number in range(4)]
-    named = [schemas.RejectedImage(name=f"{n}.txt", verdict="link") for n in range(50)]
+    named = [RejectedImage(name=f"{n}.txt", verdict="link") for n in range(50)]
     dataset = make(stores.datasets)
     save_images(stores.datasets.directory(dataset), images)
     stores.datasets.update(dataset, lambda record: record.reject(named, {"link": 50}))
@@ -318,7 +329,7 @@ def test_what_a_training_finds_bad_itself_comes_first_however_often_it_is_noted(
     shards.plan([ShardImage(sha256=each.sha256, path="x") for each in images], "f32")
     shards.finish(0, ShardResult(computed=3, seconds=1, rejected={images[2].sha256: "cut off"}))
     for _ in range(2):
-        good = _extracted_images(SimpleNamespace(stores=stores), record)
+        good = _images_with_features(SimpleNamespace(stores=stores), record)
 
     found = stores.trainings.get(record.id).dataset
     assert len(good) == found.images == 3

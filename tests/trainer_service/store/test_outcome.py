@@ -5,17 +5,17 @@ from datetime import UTC, datetime
 
 import pytest
 
-from shared.errors import InvalidDataset
-from trainer_service.schemas import (
+from trainer_service.errors import InvalidDataset
+from trainer_service.settings import TrainerSettings
+from trainer_service.store.outcome import recorded_outcome
+from trainer_service.store.records.training_record import (
     State,
     TrainingDataset,
     TrainingRecord,
-    TrainingRequest,
     Transition,
 )
-from trainer_service.settings import TrainerSettings
-from trainer_service.store.outcome import recorded_outcome
 from trainer_service.store.stores import Stores
+from trainer_service.training_request import TrainingRequest
 
 ID = "20260101-000000-aaaaaa"
 

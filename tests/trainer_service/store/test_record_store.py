@@ -6,9 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from shared.errors import DatasetNotFound
-from trainer_service.schemas import DatasetRecord, DatasetState
-from trainer_service.store.record_store import RecordStore
+from trainer_service.errors import DatasetNotFound
+from trainer_service.store.records.dataset_record import (
+    DatasetRecord,
+    DatasetState,
+)
+from trainer_service.store.records.record_store import RecordStore
 
 ID = "20260101-000000-aaaaaa"
 

@@ -3,7 +3,7 @@
 import pytest
 
 from trainer_service.queue.view import WORKER_KEY, QueueView
-from trainer_service.store.event_log import connect
+from trainer_service.store.events.event_log import connect
 from trainer_service.worker import health as worker_health
 
 pytestmark = pytest.mark.integration

@@ -14,24 +14,29 @@ import pytest
 from structlog.testing import capture_logs
 
 from shared.identifiers import new_id
-from shared.lease import LeaseWatch, lease
-from shared.model_store import ModelStore
-from shared.work_in_progress import working_directory
-from tests.shared.test_lease import Clock, Holder
 from tests.tiny_model import publish_tiny_model
 from tests.trainer_service.api.test_api import call, caller, post, settings
+from tests.trainer_service.store.test_lease import Clock, Holder
 from trainer_service.backbones.features import FeatureStore
-from trainer_service.schemas import (
+from trainer_service.store.lease import (
+    LeaseWatch,
+    lease,
+)
+from trainer_service.store.publishing import WritableModelStore
+from trainer_service.store.records.dataset_record import (
     DatasetRecord,
     DatasetState,
+)
+from trainer_service.store.records.record_store import RecordStore
+from trainer_service.store.records.training_record import (
     State,
     TrainingDataset,
     TrainingRecord,
-    TrainingRequest,
     Transition,
 )
-from trainer_service.store.record_store import RecordStore
 from trainer_service.store.stores import Stores
+from trainer_service.store.work_in_progress import working_directory
+from trainer_service.training_request import TrainingRequest
 from trainer_service.worker import retention
 from trainer_service.worker.retention import DAY, Retention
 from trainer_service.worker.retention_step import RetentionStep
@@ -119,7 +124,7 @@ def test_a_damaged_version_does_not_count_as_one_that_is_kept(stores, settings, 
 def test_numbers_of_removed_versions_are_not_given_out_again(call, settings):
     for _ in range(3):
         publish_tiny_model(settings.store)
-    models = ModelStore(settings.store)
+    models = WritableModelStore(settings.store)
     path = "/v1/models/colours/versions"
     assert call("DELETE", f"{path}/3").status_code == 409
     models.pin("colours", 1)

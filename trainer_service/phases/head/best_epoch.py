@@ -3,7 +3,10 @@
 import math
 from dataclasses import dataclass
 
-from trainer_service.schemas import EarlyStopping, TrainingRequest
+from trainer_service.training_request import (
+    EarlyStopping,
+    TrainingRequest,
+)
 
 Epoch = dict[str, float]
 

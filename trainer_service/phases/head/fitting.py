@@ -6,21 +6,29 @@ from dataclasses import dataclass
 import numpy as np
 
 from shared.engines.tensorflow_engine import load_tensorflow
-from shared.errors import TransientFailure
 from trainer_service.backbones import weights
 from trainer_service.backbones.architectures import find_architecture
 from trainer_service.backbones.features import FeatureStore
 from trainer_service.datasets import reading
 from trainer_service.datasets.records import ImageRecord
 from trainer_service.datasets.splits import SplitFractions, assign_splits
-from trainer_service.phases.bottleneck.extractors import feature_store
+from trainer_service.errors import TransientFailure
+from trainer_service.phases.bottleneck.choices import feature_store
 from trainer_service.phases.context import Worker
 from trainer_service.phases.head.best_epoch import Epoch
 from trainer_service.phases.head.head import HeadData, TrainedHead, Truth, train_head
 from trainer_service.phases.head.network import FrozenNetwork, Network
-from trainer_service.schemas import CacheUse, RejectedImage, State, TrainingRecord
-from trainer_service.store.cancellation import CancellationWatch
-from trainer_service.store.progress import EpochReport, Ticker
+from trainer_service.store.cancellation import CancellationCheck
+from trainer_service.store.events.progress import (
+    EpochReport,
+    Ticker,
+)
+from trainer_service.store.records.parts import RejectedImage
+from trainer_service.store.records.training_record import (
+    CacheUse,
+    State,
+    TrainingRecord,
+)
 from trainer_service.store.shards import ShardResult, Shards, too_many_lost
 from trainer_service.store.stores import BACKBONES
 
@@ -43,7 +51,7 @@ class Trained:
     best_epoch: int
 
 
-def fit(worker: Worker, record: TrainingRecord, watch: CancellationWatch) -> Trained:
+def fit(worker: Worker, record: TrainingRecord, check_cancelled: CancellationCheck) -> Trained:
     """Split the images and train the head; the features of the test images are not looked at.
 
     Raises:
@@ -51,18 +59,18 @@ def fit(worker: Worker, record: TrainingRecord, watch: CancellationWatch) -> Tra
         InvalidDataset: a label has too few usable images for the split.
         TransientFailure: more images were lost on the way than may be, or all of a label.
     """
-    images = _extracted_images(worker, record)
+    images = _images_with_features(worker, record)
     splits = split(record, images)
     labels = sorted({image.label for image in images})
     _enter_head(worker, record, splits)
     precision = Shards(worker.stores.trainings.directory(record.id)).precision()
     architecture = find_architecture(record.architecture)
-    resolved = weights.resolve(architecture, worker.settings, watch)
+    resolved = weights.resolve(architecture, worker.settings, check_cancelled)
     features = feature_store(worker.settings, architecture, resolved, precision)
     train, validation = (
         head_data(features, splits[part], labels) for part in ("train", "validation")
     )
-    head = _train(worker, record, train, validation, labels, watch)
+    head = _train(worker, record, train, validation, labels, check_cancelled)
     network = FrozenNetwork(
         labels,
         precision,
@@ -75,7 +83,7 @@ def fit(worker: Worker, record: TrainingRecord, watch: CancellationWatch) -> Tra
     return Trained(network, splits, head.history, head.best_epoch)
 
 
-def _extracted_images(worker: Worker, record: TrainingRecord) -> list[ImageRecord]:
+def _images_with_features(worker: Worker, record: TrainingRecord) -> list[ImageRecord]:
     """Return the images that have features; the others were found bad while decoding."""
     directory = worker.stores.trainings.directory(record.id)
     results = Shards(directory).results()
@@ -182,16 +190,16 @@ def _train(  # noqa: PLR0913, PLR0917
     train: HeadData,
     validation: HeadData,
     labels: list[str],
-    watch: CancellationWatch,
+    check_cancelled: CancellationCheck,
 ) -> TrainedHead:
     ticker = Ticker(worker.board, record.id)
     report = EpochReport(worker.stores.events, record.id, record.request.epochs)
 
     def on_epoch(epoch: int, logs: Epoch) -> bool:
-        watch()
+        check_cancelled()
         report(epoch, logs)
         ticker(epoch, last=epoch == record.request.epochs)
-        return watch.stop_after is not None and epoch >= watch.stop_after
+        return check_cancelled.stop_after is not None and epoch >= check_cancelled.stop_after
 
     load_tensorflow(worker.threads)
     try:

@@ -13,7 +13,7 @@ from shared.errors import InvalidRequest
 from trainer_service.backbones.features import Features
 from trainer_service.phases.head.best_epoch import BestEpoch, Epoch
 from trainer_service.phases.head.optimizer import build_optimizer
-from trainer_service.schemas import TrainingRequest
+from trainer_service.training_request import TrainingRequest
 
 Truth = npt.NDArray[np.int64]
 

@@ -8,20 +8,26 @@ from operator import methodcaller
 from shared.errors import (
     HeadstartError,
     NotFound,
+    Unavailable,
+)
+from shared.logs import get_logger
+from trainer_service.datasets import reading
+from trainer_service.errors import (
     TrainingCancelled,
     TrainingEnded,
     TransientFailure,
-    Unavailable,
 )
-from shared.lease import LeaseLost
-from shared.logs import get_logger
-from trainer_service.datasets import reading
 from trainer_service.phases.context import Worker
 from trainer_service.phases.setbacks import Setbacks, hand_over, persevere
-from trainer_service.schemas import DatasetRecord, State, TrainingRecord
 from trainer_service.steps import PREPARE, READ_DATASET, Step
+from trainer_service.store.events.progress import Ticker
+from trainer_service.store.lease import LeaseLost
 from trainer_service.store.outcome import end, in_words
-from trainer_service.store.progress import Ticker
+from trainer_service.store.records.dataset_record import DatasetRecord
+from trainer_service.store.records.training_record import (
+    State,
+    TrainingRecord,
+)
 from trainer_service.store.waiting import WaitingTrainings, must_be_read
 
 #: Seconds between two looks at the trainings that wait.
@@ -34,7 +40,9 @@ def read_dataset(worker: Worker, dataset_id: str) -> None:
     """Read a dataset that is wanted, unless another process is at it, and submit what waits."""
     try:
         audience = Audience(worker, worker.stores.datasets.get(dataset_id))
-    except HeadstartError as error:  # the sweep has what waits prepared, which then says so
+    except (
+        HeadstartError
+    ) as error:  # the search for lost steps has what waits prepared, which then says so
         log.info("refused", reason=str(error))
         return
     if audience.begin() and _read(worker, dataset_id, audience):
@@ -70,7 +78,7 @@ def _read(worker: Worker, dataset_id: str, audience: "Audience") -> bool:
     else:
         return found[-1] is not None  # else whoever is at it submits what waits
     try:
-        # If even that could not be written down, the sweep has it tried again.
+        # If even that could not be written down, the search for lost steps has it tried again.
         return not must_be_read(datasets.get(dataset_id))
     except HeadstartError:
         return False

@@ -38,8 +38,12 @@ from trainer_service.phases.evaluate.evaluation import Evaluated
 from trainer_service.phases.evaluate.metrics import Probabilities
 from trainer_service.phases.publish.quantization import quantize_version
 from trainer_service.phases.publish.report import write_report
-from trainer_service.schemas import State, TrainingRecord, told
-from trainer_service.store.cancellation import CancellationWatch
+from trainer_service.store.cancellation import CancellationCheck
+from trainer_service.store.records.training_record import (
+    State,
+    TrainingRecord,
+    told,
+)
 
 GOLDEN_IMAGES = 8
 #: Largest difference allowed between what the exported graph and the trained network answer to most
@@ -54,7 +58,7 @@ class ExportMismatch(HeadstartError):
 
 
 def publish(
-    worker: Worker, record: TrainingRecord, evaluated: Evaluated, watch: CancellationWatch
+    worker: Worker, record: TrainingRecord, evaluated: Evaluated, check_cancelled: CancellationCheck
 ) -> int:
     """Export the trained network as the model's next version and return its number.
 
@@ -66,18 +70,18 @@ def publish(
     record = trainings.update(record.id, lambda current: current.enter(State.PUBLISHING))
     with models.stage(record.model) as staging:
         with full_disk_named(staging):
-            evaluated.network.export(staging, watch)
-            watch()
+            evaluated.network.export(staging, check_cancelled)
+            check_cancelled()
             quantization = None
             if record.request.precision == "int8":
-                quantization = quantize_version(worker, record, evaluated, staging, watch)
-            watch()
+                quantization = quantize_version(worker, record, evaluated, staging, check_cancelled)
+            check_cancelled()
             _write_golden(worker, record, evaluated, staging)
         _write_evaluation(record, evaluated, staging)
 
         def complete(manifest: Manifest) -> None:
             write_report(worker, record, evaluated, staging, manifest)
-            watch.look()
+            check_cancelled.now()
 
         manifest = _manifest(worker, record, evaluated)
         manifest = manifest.model_copy(update={"quantization": quantization})

@@ -26,11 +26,11 @@ from trainer_service.backbones.architectures import Architecture
 from trainer_service.backbones.backbone import save_ir
 from trainer_service.datasets import reading
 from trainer_service.datasets.image_files import ImageFiles, none_left
-from trainer_service.phases.bottleneck.extractor import Extractor
-from trainer_service.phases.bottleneck.extractors import BATCH_SIZES
+from trainer_service.phases.bottleneck.choices import BATCH_SIZES
+from trainer_service.phases.bottleneck.feature_computer import FeatureComputer
 from trainer_service.phases.context import Worker
 from trainer_service.phases.evaluate.evaluation import Evaluated
-from trainer_service.schemas import TrainingRecord
+from trainer_service.store.records.training_record import TrainingRecord
 from trainer_service.store.shards import ShardImage
 
 #: NNCF's own default; more change the ranges little.
@@ -50,7 +50,7 @@ def quantize_version(
     record: TrainingRecord,
     evaluated: Evaluated,
     version: Path,
-    watch: Callable[[], None],
+    check_cancelled: Callable[[], None],
 ) -> Quantization:
     """Add an INT8 graph to a version in the making, unless it is too slow or too inaccurate.
 
@@ -59,22 +59,22 @@ def quantize_version(
         record: the training.
         evaluated: the network; calibration takes training images, the check the validation images.
         version: the directory, with its OpenVINO model.
-        watch: called between images and between batches; what it raises ends it. NNCF's own work
-            before and after its images, seconds of it, can't be ended.
+        check_cancelled: called between images and between batches; what it raises ends it. The
+            seconds of NNCF's own work before and after its images can't be ended.
     """
     architecture = evaluated.network.architecture
     dataset = worker.stores.datasets.get(record.dataset.id)
     files = reading.image_files(worker.stores.datasets, worker.settings, dataset)
-    pixels = _calibration_pixels(worker, evaluated, architecture, files, watch)
+    pixels = _calibration_pixels(worker, evaluated, architecture, files, check_cancelled)
     int8 = version / OPENVINO_INT8_MODEL
-    quantize(version / OPENVINO_MODEL, int8, pixels, watch)
+    quantize(version / OPENVINO_MODEL, int8, pixels, check_cancelled)
     engine = load_version_engine(version, "openvino", "int8", worker.threads)
     native = serving_precisions("openvino", worker.settings.precision)[0]
     reference = load_version_engine(version, "openvino", native, worker.threads)
     quantization = judge(
-        accuracy=_accuracy(worker, evaluated, architecture, engine, files, watch),
+        accuracy=_accuracy(worker, evaluated, architecture, engine, files, check_cancelled),
         reference_accuracy=evaluated.metrics["validation"]["accuracy"],
-        speedup=speedup(engine, reference, pixels[:TIMED_BATCH], watch),
+        speedup=speedup(engine, reference, pixels[:TIMED_BATCH], check_cancelled),
     )
     log.info("tried int8", detail=quantization.detail)
     if not quantization.accepted:
@@ -83,20 +83,20 @@ def quantize_version(
     return quantization
 
 
-def quantize(model: Path, to: Path, pixels: Pixels, watch: Callable[[], None]) -> None:
+def quantize(model: Path, to: Path, pixels: Pixels, check_cancelled: Callable[[], None]) -> None:
     """Write an OpenVINO model again with INT8 convolutions and dense layers.
 
     Args:
         model: path of the `.xml`.
         to: path of the new `.xml`.
         pixels: calibration images, uint8 (n, height, width, 3).
-        watch: called between images; what it raises ends the calibration.
+        check_cancelled: called between images; what it raises ends the calibration.
     """
     load_openvino()  # before NNCF, so that it finds no telemetry either
     import nncf
 
     def transform(image: Pixels) -> Pixels:
-        watch()
+        check_cancelled()
         return image[np.newaxis]
 
     nncf.set_log_level(logging.ERROR)
@@ -130,18 +130,20 @@ def judge(*, accuracy: float, reference_accuracy: float, speedup: float) -> Quan
     )
 
 
-def speedup(engine: Engine, reference: Engine, pixels: Pixels, watch: Callable[[], None]) -> float:
+def speedup(
+    engine: Engine, reference: Engine, pixels: Pixels, check_cancelled: Callable[[], None]
+) -> float:
     """Return how many times as fast an engine is, both timed in turns on one batch.
 
-    `watch` is called before each turn; what it raises ends the timing.
+    `check_cancelled` is called before each turn; what it raises ends the timing.
     """
     seconds: dict[Engine, list[float]] = {engine: [], reference: []}
     for side in seconds:
-        watch()
+        check_cancelled()
         side.infer(pixels)
     for _ in range(TIMED_ROUNDS):
         for side, measured in seconds.items():
-            watch()
+            check_cancelled()
             started = time.perf_counter()
             side.infer(pixels)
             measured.append(time.perf_counter() - started)
@@ -153,7 +155,7 @@ def _calibration_pixels(
     evaluated: Evaluated,
     architecture: Architecture,
     files: ImageFiles,
-    watch: Callable[[], None],
+    check_cancelled: Callable[[], None],
 ) -> Pixels:
     # Images are in the order of their hashes: evenly spaced ones are a random sample.
     images = evaluated.trained.splits["train"]
@@ -161,7 +163,7 @@ def _calibration_pixels(
     size = architecture.input_size
     pixels = []
     for image in chosen:
-        watch()
+        check_cancelled()
         with suppress(InvalidImage):  # gone meanwhile; the others will do
             data = files.read(image.file, image.sha256)
             pixels.append(decode(data, size, size, worker.image_limits))
@@ -176,11 +178,11 @@ def _accuracy(  # noqa: PLR0913, PLR0917
     architecture: Architecture,
     engine: Engine,
     files: ImageFiles,
-    watch: Callable[[], None],
+    check_cancelled: Callable[[], None],
 ) -> float:
     """Return the share of the validation images that an engine answers right."""
     images = evaluated.trained.splits["validation"]
-    extractor = Extractor(
+    computer = FeatureComputer(
         engine,
         output=PROBABILITIES,
         input_size=architecture.input_size,
@@ -189,7 +191,7 @@ def _accuracy(  # noqa: PLR0913, PLR0917
         limits=worker.image_limits,
     )
     shard = [ShardImage(sha256=image.sha256, path=image.file) for image in images]
-    used, probabilities, _ = extractor.extract(shard, files, lambda _: watch())
+    used, probabilities, _ = computer.compute(shard, files, lambda _: check_cancelled())
     if not used:
         raise none_left(files, len(images))
     truth = {

@@ -16,8 +16,8 @@ from trainer_service.phases.evaluate.evaluation import Evaluated
 from trainer_service.report.facts import Answer, Facts
 from trainer_service.report.page import render
 from trainer_service.report.thumbnails import Embedded, embedded
-from trainer_service.schemas import TrainingRecord
 from trainer_service.settings import TrainerSettings
+from trainer_service.store.records.training_record import TrainingRecord
 
 MISTAKES = 12
 SAMPLES = 10

@@ -49,7 +49,7 @@ def create_app(settings: Settings, **guard: Any) -> FastAPI:
         return sum([len(chunk) async for chunk in request.stream()])
 
     add_pages(app, COMMON)
-    add_guard(app, settings, streamed=("/v1/stream",), at_once="max_uploads", **guard)
+    add_guard(app, settings, streamed=("/v1/stream",), concurrent_uploads="max_uploads", **guard)
     return app
 
 

@@ -1,0 +1,201 @@
+"""The HTTP surface of the predictor."""
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import numpy as np
+from fastapi import APIRouter, Depends, Query, Request
+from fastapi.responses import JSONResponse, Response
+
+from predictor_service.api.answers import (
+    Health,
+    ModelInfo,
+    ModelList,
+    PredictResponse,
+)
+from predictor_service.api.leaving import while_connected
+from predictor_service.api.uploads import (
+    Upload,
+    read_uploads,
+)
+from predictor_service.inference.batching import (
+    Answer,
+    Probabilities,
+)
+from predictor_service.inference.metrics import PredictorMetrics
+from predictor_service.models.served import (
+    Models,
+    ServedVersion,
+)
+from predictor_service.settings import PredictorSettings
+from shared.errors import HeadstartError, InvalidImage, TooLarge, Unavailable
+from shared.http.problems import FieldProblem, problem_response, responses
+from shared.logs import bind
+
+router = APIRouter()
+
+Result = Probabilities | HeadstartError
+
+_BINARY = {"schema": {"type": "string", "format": "binary"}}
+_FORM_SCHEMA = {
+    "type": "object",
+    "required": ["file"],
+    "properties": {
+        "file": {
+            "type": "array",
+            "items": {"type": "string", "format": "binary"},
+            "description": "One or more images.",
+        }
+    },
+}
+_PREDICT_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {"schema": _FORM_SCHEMA},
+            "image/*": _BINARY,
+            "application/octet-stream": _BINARY,
+        },
+    }
+}
+
+
+def get_models(request: Request) -> Models:
+    models: Models = request.app.state.models
+    return models
+
+
+ModelsOf = Annotated[Models, Depends(get_models)]
+
+
+@router.post(
+    "/v1/predict",
+    summary="Classify images",
+    response_class=JSONResponse,
+    responses={
+        200: {"model": PredictResponse, "description": "At least one file was classified."},
+        **responses(404, 413, 415, 422, 500, 503),
+    },
+    openapi_extra=_PREDICT_BODY,
+)
+async def predict(
+    request: Request,
+    model: Annotated[
+        str | None, Query(description="May be left out while only one model is served.")
+    ] = None,
+    top: Annotated[int, Query(ge=1, le=100, description="How many labels to name.")] = 5,
+) -> Response:
+    """Answer for every file with the model's labels, or with what was wrong with that file."""
+    models: Models = request.app.state.models
+    settings: PredictorSettings = request.app.state.settings
+    models.served(model).batcher.check_room()
+    uploads = await read_uploads(request, settings)
+    served = models.served(model)  # the newest by now: reading the body took its time
+    bind(model=served.manifest.model, version=served.manifest.version)
+    readable = [upload.data for upload in uploads if isinstance(upload.data, bytes)]
+    async with while_connected(request.receive):
+        answers = await served.batcher.predict(readable)
+    results = _merge(uploads, answers)
+    errors = [result for result in results if isinstance(result, HeadstartError)]
+    _count(request.app.state.metrics, served.manifest.model, len(uploads) - len(errors), errors)
+    if len(errors) == len(uploads):
+        return _nothing_predicted(uploads, errors)
+    pairs = zip(uploads, results, strict=True)
+    entries = [_entry(upload, result, served, top) for upload, result in pairs]
+    return JSONResponse({"predictions": entries})
+
+
+@router.get("/v1/models", summary="List the models")
+async def list_models(models: ModelsOf) -> ModelList:
+    return ModelList(models=[model.info() for model in models.all()])
+
+
+@router.get("/v1/models/{name}", summary="Describe a model", responses=responses(404, 422))
+async def get_model(name: str, models: ModelsOf) -> ModelInfo:
+    return models.get(name).info()
+
+
+@router.get("/healthz", summary="Tell whether the process is alive")
+async def healthz() -> Health:
+    return Health(status="ok")
+
+
+@router.get(
+    "/readyz",
+    summary="Tell whether predictions can be had",
+    response_model=Health,
+    responses=responses(503),
+)
+async def readyz(models: ModelsOf) -> Response:
+    missing = models.not_ready()
+    if missing:
+        return problem_response(503, "Not ready", " ".join(missing), headers={"Retry-After": "1"})
+    return JSONResponse({"status": "ready"})
+
+
+def _count(
+    metrics: PredictorMetrics, model: str, classified: int, errors: Sequence[HeadstartError]
+) -> None:
+    metrics.predictions.labels(model).inc(classified)
+    for error in errors:
+        reason = error.verdict if isinstance(error, InvalidImage) else error.title.lower()
+        metrics.refused.labels(reason).inc()
+
+
+def _merge(uploads: list[Upload], answers: Sequence[Answer]) -> list[Result]:
+    """Put the answers beside the files that were not even asked about."""
+    remaining = iter(answers)
+    return [
+        _settled(next(remaining)) if isinstance(upload.data, bytes) else upload.data
+        for upload in uploads
+    ]
+
+
+def _settled(answer: Answer) -> Result:
+    """Return an answer that concerns one file only; what fails here is everyone's."""
+    if isinstance(answer, MemoryError):
+        raise Unavailable("There is no memory left to classify the images.") from answer
+    if isinstance(answer, np.ndarray):
+        return answer
+    if isinstance(answer, HeadstartError) and not isinstance(answer, Unavailable):
+        return answer
+    raise answer
+
+
+def _entry(upload: Upload, result: Result, served: ServedVersion, top: int) -> dict[str, Any]:
+    if isinstance(result, HeadstartError):
+        return {"file": upload.name, "error": _problem(result)}
+    return {"file": upload.name, **_prediction(result, served, top)}
+
+
+def _prediction(probabilities: Probabilities, served: ServedVersion, top: int) -> dict[str, Any]:
+    labels = served.manifest.labels
+    order = np.argsort(-probabilities, kind="stable")[:top]
+    likeliest = [
+        {"label": labels[i], "probability": round(float(probabilities[i]), 6)} for i in order
+    ]
+    model = {"model": served.manifest.model, "version": served.manifest.version}
+    return {**model, **likeliest[0], "top": likeliest}
+
+
+def _problem(error: HeadstartError) -> dict[str, Any]:
+    problem = {"title": error.title, "status": _status(error), "detail": error.detail}
+    return {"type": "about:blank", **problem}
+
+
+def _status(error: HeadstartError) -> int:
+    if isinstance(error, InvalidImage) and error.verdict == "too large":
+        return TooLarge.status
+    return error.status
+
+
+def _nothing_predicted(uploads: list[Upload], errors: list[HeadstartError]) -> Response:
+    statuses = {_status(error) for error in errors}
+    status = statuses.pop() if len(statuses) == 1 else InvalidImage.status
+    title = errors[0].title if len({error.title for error in errors}) == 1 else "Invalid images"
+    fields = [
+        FieldProblem(field=upload.name or "file", detail=error.detail)
+        for upload, error in zip(uploads, errors, strict=True)
+    ]
+    detail = "; ".join(f"{field.field}: {field.detail}" for field in fields)
+    return problem_response(status, title, detail, fields)

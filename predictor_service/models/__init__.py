@@ -1,0 +1,1 @@
+"""Which version of each model answers, and how a newer one takes its place."""

@@ -1,0 +1,49 @@
+"""What is served, for Prometheus."""
+
+from collections.abc import Iterator
+
+from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from predictor_service.models.served import Models
+
+
+class ModelsCollector(Collector):
+    """Reads at each scrape what is served; in the thread that the models belong to."""
+
+    def __init__(self, models: Models) -> None:
+        self._models = models
+
+    def collect(self) -> Iterator[Metric]:
+        version = GaugeMetricFamily(
+            "headstart_served_version", "The version that is served.", labels=["model"]
+        )
+        loaded = GaugeMetricFamily(
+            "headstart_last_load_timestamp_seconds",
+            "When the served version was loaded, in seconds since 1970.",
+            labels=["model"],
+        )
+        queue = GaugeMetricFamily(
+            "headstart_queue_images", "Images that wait or are worked on.", labels=["model"]
+        )
+        quarantined = GaugeMetricFamily(
+            "headstart_quarantined_versions", "Versions refused as they are.", labels=["model"]
+        )
+        unreadable = GaugeMetricFamily(
+            "headstart_model_unreadable",
+            "1 if the model's directory or its pin can't be read.",
+            labels=["model"],
+        )
+        for model in self._models.all():
+            unreadable.add_metric([model.name], model.fault is not None)
+            quarantined.add_metric([model.name], len(model.quarantined))
+            if model.served:
+                version.add_metric([model.name], model.served.manifest.version)
+                loaded.add_metric([model.name], model.served.loaded_at.timestamp())
+                queue.add_metric([model.name], model.served.batcher.inside)
+        yield GaugeMetricFamily(
+            "headstart_model_store_unreadable",
+            "1 if the last look at the model store has failed.",
+            self._models.fault is not None,
+        )
+        yield from (version, loaded, queue, quarantined, unreadable)

@@ -1,0 +1,310 @@
+"""Keeps what is served in step with what is published."""
+
+import asyncio
+import os
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+from predictor_service.api.answers import Quarantine
+from predictor_service.inference.metrics import ReloadMetrics
+from predictor_service.models.served import (
+    Model,
+    Models,
+    ServedVersion,
+)
+from shared.errors import HeadstartError, ModelNotFound, VersionCorrupt
+from shared.logs import bound, get_logger
+from shared.manifest import MANIFEST_FILE
+from shared.model_store import Look, ModelStore, by_preference
+
+log = get_logger(__name__)
+
+#: After so many seconds a version that the machine, not its files, failed is looked at again.
+RETRY_SECONDS = 30.0
+
+#: What a file looks like from outside: path, size, times of change.
+_Entry = tuple[str, int, int, int]
+#: What all below a directory looks like.
+Fingerprint = frozenset[_Entry]
+
+
+class StoreVanished(HeadstartError):
+    """The store was there and is not any more: unmounted, most likely."""
+
+
+class Loader(Protocol):
+    async def load(self, directory: Path) -> ServedVersion: ...
+
+
+class _Refusal(NamedTuple):
+    fingerprint: Fingerprint
+    retry_at: float
+
+
+@dataclass(slots=True)
+class _Known:
+    """What was seen of a model's files.
+
+    Attributes:
+        manifest: that of the version that is served.
+        refusals: of the versions in quarantine.
+    """
+
+    manifest: Fingerprint = frozenset()
+    refusals: dict[int, _Refusal] = field(default_factory=dict)
+
+
+class HotReload:
+    """Looks at the store again and again and swaps in what it finds there.
+
+    Args:
+        models: filled and kept up to date.
+        poll_seconds: time between two looks.
+    """
+
+    def __init__(
+        self,
+        store: ModelStore,
+        models: Models,
+        loader: Loader,
+        poll_seconds: float,
+        metrics: ReloadMetrics | None = None,
+    ) -> None:
+        self._store = store
+        self._models = models
+        self._loader = loader
+        self._poll_seconds = poll_seconds
+        self._metrics = metrics or ReloadMetrics()
+        self._known: dict[str, _Known] = {}
+
+    async def run(self) -> None:
+        """Poll until cancelled; a failing poll is logged and the next one tries again."""
+        while True:
+            try:
+                await self.poll()
+                self._models.fault = None
+            except Exception as error:  # noqa: BLE001 - the loop outlives whatever goes wrong
+                self._complain(error)
+            await asyncio.sleep(self._poll_seconds)
+
+    async def poll(self) -> None:
+        """Look once and load what should be served by now.
+
+        Raises:
+            StoreVanished, OSError: the store can't be read; what is served stays.
+        """
+        store_is_expected = bool(self._models.all())
+        looks = await asyncio.to_thread(self._look, store_is_expected=store_is_expected)
+        self._drop_all_but({look.name for look in looks})
+        for look in looks:
+            _take(look, self._models.ensure(look.name))
+        for look in looks:
+            await self._update(self._models.get(look.name), look)
+        self._models.scanned = True
+
+    def _look(self, *, store_is_expected: bool) -> list[Look]:
+        looks = []
+        for name in self._store.names():
+            with suppress(ModelNotFound):  # it is removed meanwhile
+                looks.append(self._store.look(name))
+        # Last, as it may vanish meanwhile.
+        if store_is_expected and not self._store.root.is_dir():
+            raise StoreVanished(f"The model store is gone: {self._store.root}.")
+        return looks
+
+    def _drop_all_but(self, names: set[str]) -> None:
+        for model in self._models.keep_only(names):
+            self._known.pop(model.name, None)
+            log.info("unloaded: it is no longer in the store", model=model.name)
+
+    async def _update(self, model: Model, look: Look) -> None:
+        """Load what should be served by now; whatever goes wrong with it holds up no other model.
+
+        What is served stays while nobody knows what should be.
+        """
+        fault = look.fault
+        stays = fault is not None and model.version in model.versions
+        if look.versions is not None and not stays:
+            try:
+                await self._load_best(model)
+            except Exception as error:  # noqa: BLE001 - told, as what can't be read is
+                fault = _describe(error)
+        _tell(model, fault)
+
+    async def _load_best(self, model: Model) -> None:
+        await self._reconsider(model)
+        replaced = await self._is_replaced(model)
+        for version in wanted(model, served_is_replaced=replaced):
+            with bound(model=model.name, version=version):
+                if await self._load(model, version):
+                    break
+
+    async def _reconsider(self, model: Model) -> None:
+        """Free what is gone or has changed, and what the machine has failed a while ago."""
+        refusals = self._known_of(model).refusals
+        for version, refusal in list(refusals.items()):
+            now = await asyncio.to_thread(fingerprint, self._directory(model, version))
+            gone = version not in model.versions
+            if gone or now != refusal.fingerprint or time.monotonic() >= refusal.retry_at:
+                del refusals[version], model.quarantined[version]
+
+    def _known_of(self, model: Model) -> _Known:
+        return self._known.setdefault(model.name, _Known())
+
+    async def _is_replaced(self, model: Model) -> bool:
+        """Tell whether the directory of the served version holds another manifest by now."""
+        if model.version not in model.versions:
+            return False
+        directory = self._directory(model, model.version)
+        now = await asyncio.to_thread(_manifest_of, directory)
+        return now != self._known_of(model).manifest
+
+    async def _load(self, model: Model, version: int) -> bool:
+        directory = self._directory(model, version)
+        before = await asyncio.to_thread(fingerprint, directory)
+        model.loading = version
+        started = time.monotonic()
+        try:
+            served = await self._loader.load(directory)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the version is not served
+            await self._refuse(model, version, before, error)
+            return False
+        finally:
+            model.loading = None
+        model.served = served
+        self._known_of(model).manifest = _only(before, MANIFEST_FILE)
+        seconds = time.monotonic() - started
+        self._metrics.swaps.labels(model.name).inc()
+        self._metrics.load.observe(seconds)
+        log.info("loaded", seconds=round(seconds, 3))
+        return True
+
+    async def _refuse(
+        self, model: Model, version: int, before: Fingerprint, error: Exception
+    ) -> None:
+        directory = self._directory(model, version)
+        if await asyncio.to_thread(fingerprint, directory) != before:
+            log.warning("changed while it was loaded")
+            return
+        transient = isinstance(error, OSError | MemoryError)
+        retry_at = time.monotonic() + RETRY_SECONDS if transient else float("inf")
+        self._known_of(model).refusals[version] = _Refusal(before, retry_at)
+        reason = str(error) if isinstance(error, HeadstartError) else _describe(error)
+        model.quarantined[version] = Quarantine(
+            version=version, reason=reason, at=datetime.now(UTC)
+        )
+        self._metrics.quarantines.labels(_kind(error)).inc()
+        log.error("quarantined", reason=reason)
+
+    def _directory(self, model: Model, version: int) -> Path:
+        return self._store.root / model.name / str(version)
+
+    def _complain(self, error: Exception) -> None:
+        """Tell of a failing poll, in the log once, not every second for as long as it fails."""
+        fault = _describe(error)
+        if fault != self._models.fault:
+            log.error("can't read the model store, trying again", reason=fault)
+        self._models.fault = fault
+
+
+def wanted(model: Model, *, served_is_replaced: bool = False) -> list[int]:
+    """Return the versions worth loading, best first; none if what is served should stay.
+
+    The pinned version, else the newest one that is not quarantined. What is served goes on while
+    nothing better loads; only an un-pinned model whose version was deleted goes back to an older.
+    """
+    newest_first = [v for v in reversed(model.versions) if v not in model.quarantined]
+    served = model.version
+    if served is None:
+        return by_preference(newest_first, model.pinned)
+    if model.pinned is not None:
+        pinned = [v for v in newest_first if v == model.pinned]
+        return pinned if served != model.pinned or served_is_replaced else []
+    if served not in model.versions:
+        return newest_first
+    return [v for v in newest_first if v > served or (v == served and served_is_replaced)]
+
+
+def _take(look: Look, model: Model) -> None:
+    """Note what was found; what could not be read stays as it was known."""
+    if look.versions is not None:
+        model.versions = look.versions
+        if look.fault is None:
+            model.pinned = look.pinned
+
+
+def _tell(model: Model, fault: str | None) -> None:
+    """Tell what can't be read in the model's notice, and in the log when that changes."""
+    if fault is not None and fault != model.fault:
+        log.error("can't read all of a model, what is served stays", model=model.name, reason=fault)
+    elif fault is None and model.fault is not None:
+        log.info("can read all of a model again", model=model.name)
+    model.fault = fault
+    model.notice = " ".join(filter(None, [fault, _notice(model)])) or None
+
+
+def fingerprint(directory: Path) -> Fingerprint:
+    """Describe the files below a directory, without reading them; empty if there are none.
+
+    What can't be looked at is described by the error that it gives.
+    """
+    return frozenset(_entries(directory))
+
+
+def _manifest_of(directory: Path) -> Fingerprint:
+    return frozenset(_entry(directory / MANIFEST_FILE, directory))
+
+
+def _entries(directory: Path) -> Iterator[_Entry]:
+    errors: list[OSError] = []
+    for parent, directories, files in os.walk(directory, onerror=errors.append):
+        for name in (*directories, *files):
+            yield from _entry(Path(parent, name), directory)
+    for error in errors:
+        if not isinstance(error, FileNotFoundError):
+            yield _fault(Path(error.filename), directory, error)
+
+
+def _entry(path: Path, directory: Path) -> Iterator[_Entry]:
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        yield _fault(path, directory, error)
+        return
+    name = path.relative_to(directory).as_posix()
+    yield name, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+
+def _fault(path: Path, directory: Path, error: OSError) -> _Entry:
+    return path.relative_to(directory).as_posix(), -(error.errno or 1), 0, 0
+
+
+def _only(entries: Fingerprint, *names: str) -> Fingerprint:
+    return frozenset(entry for entry in entries if entry[0] in names)
+
+
+def _describe(error: Exception) -> str:
+    first_line = (str(error).strip() or "no message").splitlines()[0]
+    return f"{type(error).__name__}: {first_line}"
+
+
+def _kind(error: Exception) -> str:
+    """Return what was wrong with a version, in one of the few words that metrics know."""
+    if isinstance(error, VersionCorrupt):
+        return error.fault
+    return "machine" if isinstance(error, OSError | MemoryError) else "engine"
+
+
+def _notice(model: Model) -> str | None:
+    if model.pinned is None or (model.pinned == model.version and model.pinned in model.versions):
+        return None
+    fault = "could not be loaded" if model.pinned in model.versions else "is not in the store"
+    instead = "nothing" if model.version is None else f"version {model.version}"
+    return f"Version {model.pinned} is pinned but {fault}; {instead} is served."

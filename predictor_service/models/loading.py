@@ -1,0 +1,241 @@
+"""Loads a published version and proves that it answers as it did when it was trained."""
+
+import asyncio
+import os
+import sys
+import threading
+import weakref
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+
+from predictor_service.inference.batching import (
+    Answer,
+    Batcher,
+    Pixels,
+    Probabilities,
+    batch_sizes,
+)
+from predictor_service.inference.memory import return_freed_memory
+from predictor_service.inference.metrics import BatchMetrics
+from predictor_service.models.served import ServedVersion
+from predictor_service.settings import PredictorSettings
+from shared.engines import (
+    PROBABILITIES,
+    Engine,
+    Outputs,
+    Precision,
+    load_version_engine,
+    select_engine,
+    serving_precisions,
+)
+from shared.errors import VersionCorrupt
+from shared.images import ImageLimits, decode
+from shared.logs import get_logger
+from shared.manifest import GOLDEN_FILE, GoldenImage, Manifest
+from shared.model_store import read_golden, verify
+
+#: How far from 1 a row of probabilities may add up to; bf16 keeps eight bits.
+SUM_TOLERANCE = 0.02
+BACKGROUND_NICENESS = 15
+#: Of the places for images, so many times fewer are for large ones.
+LARGE_SHARE = 4
+
+T = TypeVar("T")
+
+log = get_logger(__name__)
+
+
+class _Opened(NamedTuple):
+    directory: Path
+    manifest: Manifest
+    golden: list[tuple[GoldenImage, bytes]]
+
+
+class VersionLoader:
+    """Turns a version's directory into something that can be served.
+
+    Hashing, loading and warming take place in a thread of their own, one version at a time, and
+    the golden images take the same way as everyone's: `pool`, a batcher, the engine. Once
+    something is served that thread has a lower priority, as requests come first.
+    """
+
+    def __init__(
+        self,
+        settings: PredictorSettings,
+        pool: ThreadPoolExecutor,
+        metrics: BatchMetrics | None = None,
+        large_pool: ThreadPoolExecutor | None = None,
+    ) -> None:
+        self._settings = settings
+        self._pool = pool
+        self._large_pool = large_pool
+        self._metrics = metrics
+        self._limits = ImageLimits(settings.max_image_bytes, settings.max_image_pixels)
+        # What raised its own nice value may not lower it again: that needs a thread for good.
+        self._background = ThreadPoolExecutor(1, "load", initializer=_give_way)
+        # Nor is that the place to free what was replaced: it would hold the GIL and not be run.
+        self._freeing = ThreadPoolExecutor(1, "free")
+        self._serves = False
+        self._closed = False
+
+    def close(self) -> None:
+        """Let the threads end; one that loads is not waited for."""
+        self._closed = True
+        for executor in (self._background, self._freeing):
+            executor.shutdown(wait=False, cancel_futures=True)
+
+    async def load(self, directory: Path) -> ServedVersion:
+        """Verify, load, warm and try a version, in the fastest precision that answers right.
+
+        Raises:
+            VersionCorrupt: its files or its answers are not those that were published.
+            Exception: whatever the engine raises on a network that it can't load.
+        """
+        opened = await self._in_thread(partial(_open, directory))
+        engine = select_engine(self._settings.engine)
+        *reduced, full = serving_precisions(
+            engine, self._settings.precision, quantized=opened.manifest.quantized
+        )
+        for precision in reduced:
+            try:
+                return await self._try(opened, precision)
+            except VersionCorrupt as error:
+                log.warning("not served in this precision", precision=precision, reason=str(error))
+        return await self._try(opened, full)
+
+    async def _try(self, opened: _Opened, precision: Precision) -> ServedVersion:
+        engine = await self._in_thread(partial(self._engine, opened, precision))
+        batcher = self._batcher(engine, opened.manifest)
+        for image, data in opened.golden:  # one by one, to let requests in between
+            (answer,) = await batcher.predict([data])
+            _compare(image, answer, opened.manifest, precision)
+        self._serves = True
+        return ServedVersion(opened.manifest, engine, batcher, datetime.now(UTC))
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        if not self._serves:
+            return await asyncio.to_thread(work)
+        context = copy_context()  # what is bound to the log; `to_thread` takes it along by itself
+        return await asyncio.get_running_loop().run_in_executor(self._background, context.run, work)
+
+    def _engine(self, opened: _Opened, precision: Precision) -> Engine:
+        engine = load_version_engine(
+            opened.directory,
+            select_engine(self._settings.engine),
+            precision,
+            self._settings.threads,
+        )
+        warm(engine, opened.manifest, self._settings.max_batch)
+        return engine
+
+    def _batcher(self, engine: Engine, manifest: Manifest) -> Batcher:
+        size = manifest.input
+        held = [engine]
+
+        def infer(pixels: Pixels) -> Probabilities:
+            return held[0].infer(pixels)[PROBABILITIES]
+
+        batcher = Batcher(
+            infer,
+            partial(decode, height=size.height, width=size.width, limits=self._limits),
+            self._pool,
+            max_batch=self._settings.max_batch,
+            max_queue=self._settings.max_queue,
+            large_pool=self._large_pool,
+            max_large=max(self._settings.max_files, self._settings.max_queue // LARGE_SHARE),
+            metrics=self._metrics,
+        )
+        free = partial(self._free_elsewhere, asyncio.get_running_loop(), held)
+        weakref.finalize(batcher, free).atexit = False
+        return batcher
+
+    def _free_elsewhere(self, loop: asyncio.AbstractEventLoop, held: list[Engine]) -> None:
+        """Let go of an engine in a thread, once nobody holds its batcher any more.
+
+        That takes longer than an answer, and whoever had it last would be held up: hence through
+        the event loop, which has let go of the version by the time it comes to this.
+        """
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(self._free_in_thread, held)
+
+    def _free_in_thread(self, held: list[Engine]) -> None:
+        if self._closed:  # nobody is left to be held up
+            _free(held)
+        else:
+            self._freeing.submit(_free, held)
+
+
+def _free(held: list[Engine]) -> None:
+    held.clear()
+    return_freed_memory()
+
+
+def _give_way() -> None:
+    """Lower the priority of this thread; only Linux has one for each."""
+    if sys.platform == "linux":
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), BACKGROUND_NICENESS)
+
+
+def _open(directory: Path) -> _Opened:
+    manifest = verify(directory)
+    golden = [
+        (image, (directory / GOLDEN_FILE).with_name(image.file).read_bytes())
+        for image in read_golden(directory, manifest)
+    ]
+    return _Opened(directory, manifest, golden)
+
+
+def warm(engine: Engine, manifest: Manifest, max_batch: int) -> None:
+    """Run a batch of every size that will occur and check what comes out.
+
+    Raises:
+        VersionCorrupt: the network does not answer with one probability for each label.
+    """
+    shape = (manifest.input.height, manifest.input.width, manifest.input.channels)
+    for size in batch_sizes(max_batch):
+        _check_outputs(engine.infer(np.zeros((size, *shape), np.uint8)), size, manifest)
+
+
+def _check_outputs(outputs: Outputs, images: int, manifest: Manifest) -> None:
+    if PROBABILITIES not in outputs:  # as a network of several outputs may have it
+        raise VersionCorrupt(
+            f"The network should have an output called {PROBABILITIES!r}. Received: "
+            f"{', '.join(map(repr, outputs))}.",
+            "answers",
+        )
+    output = outputs[PROBABILITIES]
+    expected = (images, len(manifest.labels))
+    if output.shape != expected:
+        raise VersionCorrupt(
+            f"The network should answer with shape {expected}: {images} images, "
+            f"{expected[1]} labels. Received: {output.shape}.",
+            "answers",
+        )
+    sums = output.sum(axis=1)
+    if not np.allclose(sums, 1, atol=SUM_TOLERANCE) or output.min() < 0:
+        raise VersionCorrupt(
+            f"The network's probabilities should add up to 1. Received: {sums[0]}.", "answers"
+        )
+
+
+def _compare(image: GoldenImage, answer: Answer, manifest: Manifest, precision: Precision) -> None:
+    if isinstance(answer, OSError | MemoryError):
+        raise answer  # which says nothing of the version
+    if isinstance(answer, Exception):
+        raise VersionCorrupt(
+            f"Golden image {image.file} can't be predicted: {answer}", "answers"
+        ) from answer
+    difference = float(np.abs(answer - np.array(image.expected(precision))).max())
+    if not difference <= manifest.golden_tolerance:
+        raise VersionCorrupt(
+            f"Golden image {image.file} is answered otherwise than when it was trained: a "
+            f"probability is off by {difference:.3g}, allowed is {manifest.golden_tolerance:g}.",
+            "answers",
+        )

@@ -1,0 +1,150 @@
+"""Which models there are and which version of each is served."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from predictor_service.api.answers import (
+    ModelInfo,
+    Quarantine,
+)
+from predictor_service.inference.batching import Batcher
+from shared.engines import Engine
+from shared.errors import InvalidRequest, ModelNotFound, Unavailable
+from shared.manifest import Manifest
+
+NO_MODEL = "No model has been published yet: train one and it will be served here by itself."
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ServedVersion:
+    """A version that was verified and loaded; requests hold it until they are answered."""
+
+    manifest: Manifest
+    engine: Engine
+    batcher: Batcher
+    loaded_at: datetime
+
+
+@dataclass(slots=True)
+class Model:
+    """One model as the last look at the store found it.
+
+    Attributes:
+        served: replaced as a whole by a swap, so that a request sees the old or the new one.
+        fault: what of it can't be read, in words.
+        notice: that, and what the store asks for and can't be done.
+    """
+
+    name: str
+    versions: list[int] = field(default_factory=list)
+    pinned: int | None = None
+    served: ServedVersion | None = None
+    loading: int | None = None
+    quarantined: dict[int, Quarantine] = field(default_factory=dict)
+    fault: str | None = None
+    notice: str | None = None
+
+    @property
+    def version(self) -> int | None:
+        return self.served.manifest.version if self.served else None
+
+    def why_not_served(self) -> str:
+        if self.loading is not None:
+            return f"Model {self.name!r}: version {self.loading} is being loaded."
+        if not self.quarantined:
+            return self.fault or f"Model {self.name!r} has not been loaded yet."
+        reasons = "; ".join(f"version {q.version}: {q.reason}" for q in self.quarantined.values())
+        return f"Model {self.name!r} has no version that can be served: {reasons}"
+
+    def info(self) -> ModelInfo:
+        served = self.served
+        return ModelInfo(
+            name=self.name,
+            version=self.version,
+            pinned=self.pinned,
+            versions=self.versions,
+            loading=self.loading,
+            engine=served.engine.name if served else None,
+            precision=served.engine.precision if served else None,
+            architecture=served.manifest.architecture if served else None,
+            labels=served.manifest.labels if served else [],
+            loaded_at=served.loaded_at if served else None,
+            quarantined=[self.quarantined[version] for version in sorted(self.quarantined)],
+            notice=self.notice,
+        )
+
+
+class Models:
+    """Every model of the store. Belongs to the event loop: no other thread may touch it.
+
+    Attributes:
+        scanned: whether the store has been read once and what could be loaded is loaded.
+        fault: why the last look at the store has failed, in words.
+    """
+
+    def __init__(self) -> None:
+        self.scanned = False
+        self.fault: str | None = None
+        self._models: dict[str, Model] = {}
+
+    def all(self) -> list[Model]:
+        return [self._models[name] for name in sorted(self._models)]
+
+    def get(self, name: str) -> Model:
+        """Return a model of the store, served or not.
+
+        Raises:
+            ModelNotFound: there is none of that name.
+        """
+        if name not in self._models:
+            raise ModelNotFound(name, sorted(self._models))
+        return self._models[name]
+
+    def ensure(self, name: str) -> Model:
+        return self._models.setdefault(name, Model(name))
+
+    def keep_only(self, names: set[str]) -> list[Model]:
+        """Drop every model that is not named and return those dropped."""
+        gone = [model for name, model in self._models.items() if name not in names]
+        for model in gone:
+            del self._models[model.name]
+        return gone
+
+    def served(self, name: str | None) -> ServedVersion:
+        """Return the version to answer with; `name` may be None while one model is served.
+
+        Raises:
+            ModelNotFound: there is no model of that name.
+            InvalidRequest: no name was given and several models are served.
+            Unavailable: the model, or any model at all, can't be served yet.
+        """
+        model = self._only() if name is None else self._named(name)
+        if model.served is None:
+            raise Unavailable(model.why_not_served())
+        return model.served
+
+    def not_ready(self) -> list[str]:
+        """Say what is not ready: nothing, once the store was read and a model is served."""
+        if not self.scanned:
+            loading = [m.why_not_served() for m in self.all() if m.served is None]
+            if self.fault is not None:
+                return [f"The model store can't be read: {self.fault}"]
+            return loading or ["The model store has not been read yet."]
+        if any(model.served for model in self.all()):
+            return []
+        return [model.why_not_served() for model in self.all()] or [NO_MODEL]
+
+    def _named(self, name: str) -> Model:
+        if not self._models:
+            raise Unavailable(self.not_ready()[0])
+        return self.get(name)
+
+    def _only(self) -> Model:
+        models = self.all()
+        served = [model for model in models if model.served]
+        if len(served) > 1:
+            names = ", ".join(model.name for model in served)
+            raise InvalidRequest(f"Several models are served; choose one with ?model=: {names}.")
+        if not models:
+            raise Unavailable(self.not_ready()[0])
+        return (served or models)[0]

@@ -1,0 +1,46 @@
+"""Ends requests whose clients have fallen silent, so that they hold up nobody."""
+
+import asyncio
+from http import HTTPStatus
+
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+
+class SilenceTimeout:
+    """Answers 408 when nothing more of a body comes for a while; a slow client may be slow.
+
+    Args:
+        app: what reads the bodies.
+        seconds: of silence.
+    """
+
+    def __init__(self, app: ASGIApp, seconds: float) -> None:
+        self._app = app
+        self._seconds = seconds
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return await self._app(scope, receive, send)
+        complete = False
+
+        async def receive_in_time() -> Message:
+            nonlocal complete
+            if complete:  # what comes now is the client's leaving, which is waited for
+                return await receive()
+            try:
+                async with asyncio.timeout(self._seconds):
+                    message = await receive()
+            except TimeoutError:
+                raise self._silent() from None
+            complete = not message.get("more_body", False)
+            return message
+
+        return await self._app(scope, receive_in_time, send)
+
+    def _silent(self) -> HTTPException:
+        detail = (
+            f"Nothing more of the request came for HEADSTART_SILENCE_SECONDS={self._seconds:g}."
+        )
+        headers = {"Connection": "close"}
+        return HTTPException(HTTPStatus.REQUEST_TIMEOUT, detail, headers)

@@ -1,0 +1,22 @@
+"""The route `/v1/about`."""
+
+from fastapi import APIRouter
+
+from trainer_service.api.dependencies import CurrentTrainer
+from trainer_service.service.answers import About
+
+router = APIRouter(prefix="/v1/about", tags=["about"])
+
+
+@router.get("")
+def about(trainer: CurrentTrainer) -> About:
+    """Tell the limits of uploads, and where the predictor is."""
+    settings = trainer.settings
+    return About(
+        predictor_url=settings.predictor_url,
+        predictor_port=settings.predictor_port,
+        max_upload_bytes=settings.max_upload_bytes,
+        max_upload_files=settings.max_upload_files,
+        paths=settings.datasets is not None,
+        keys=bool(settings.read_api_keys()),
+    )

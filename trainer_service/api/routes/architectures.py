@@ -1,0 +1,15 @@
+"""Routes below `/v1/architectures`."""
+
+from fastapi import APIRouter
+
+from trainer_service.api.dependencies import CurrentTrainer
+from trainer_service.service import architectures
+from trainer_service.service.answers import ArchitectureStatus
+
+router = APIRouter(prefix="/v1/architectures", tags=["architectures"])
+
+
+@router.get("")
+def list_architectures(trainer: CurrentTrainer) -> list[ArchitectureStatus]:
+    """List the catalogue, and for each architecture whether its weights can be had now."""
+    return architectures.list_architectures(trainer)

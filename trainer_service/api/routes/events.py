@@ -1,0 +1,110 @@
+"""The route `/v1/trainings/{training_id}/events`."""
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Annotated
+
+from fastapi import APIRouter, Header, Query, Response
+from fastapi.concurrency import run_in_threadpool
+from pydantic import BaseModel, Field
+from sse_starlette import EventSourceResponse, ServerSentEvent
+from starlette.types import Receive, Scope, Send
+
+from shared.http.problems import responses
+from shared.http.sending import Sending
+from trainer_service.api.accept import prefers
+from trainer_service.api.dependencies import CurrentTrainer
+from trainer_service.service import trainings
+from trainer_service.service.trainer import Trainer
+from trainer_service.store.events.events import (
+    Event,
+    EventPage,
+)
+
+HEARTBEAT_SECONDS = 15
+MAX_LIMIT = 10_000
+#: JSON's readers agree on integers up to here.
+MAX_CURSOR = 2**53
+VARY = {"Vary": "Accept"}
+
+
+class EventQuery(BaseModel):
+    after: int = Field(
+        default=0, ge=0, le=MAX_CURSOR, description="Id of the last event that is known."
+    )
+    limit: int = Field(default=1000, ge=1, le=MAX_LIMIT, description="Most events of a page.")
+
+
+router = APIRouter(prefix="/v1/trainings", tags=["trainings"])
+
+_STREAM = {
+    "description": "Server-Sent Events, or with `Accept: application/json` a page of them.",
+    "model": EventPage,
+    "content": {
+        "text/event-stream": {
+            "schema": {"type": "string"},
+            "example": 'id: 7\nevent: state\ndata: {"id":7,"type":"state","state":"head", …}\n\n',
+        }
+    },
+}
+
+
+@router.get(
+    "/{training_id}/events",
+    responses={
+        200: _STREAM,
+        204: {"description": "The stream has ended; nothing comes after the cursor."},
+        **responses(404, 422),
+    },
+)
+async def get_events(
+    training_id: str,
+    trainer: CurrentTrainer,
+    query: Annotated[EventQuery, Query()],
+    last_event_id: Annotated[
+        int | None,
+        Header(ge=0, le=MAX_CURSOR, description="Overrides `after`: browsers send it to resume."),
+    ] = None,
+    accept: Annotated[str, Header(include_in_schema=False)] = "",
+) -> Response:
+    """Stream what happens in a training: states, progress, epochs, warnings, and its result.
+
+    Ids count from 1 without a gap, so `Last-Event-ID` or `after` resumes without loss or
+    repetition, whoever restarted in between. A stream ends with the result; asked for what comes
+    after it, the answer is 204, which keeps a browser from asking again. A phase that has to begin
+    anew, as after a crash, tells its progress and epochs anew. With `Accept: application/json` the
+    events that there are so far are answered as a page; ask for the next one with its `after`.
+    """
+    cursor = query.after if last_event_id is None else last_event_id
+    if prefers(accept, "application/json", "text/event-stream"):
+        page = await run_in_threadpool(
+            trainings.get_events, trainer, training_id, cursor, query.limit
+        )
+        return Response(page.model_dump_json(), media_type="application/json", headers=VARY)
+    page = await run_in_threadpool(trainings.get_events, trainer, training_id, cursor, 1)
+    if page.ended and not page.events:
+        return Response(status_code=204, headers=VARY)
+    messages = _messages(trainer, training_id, cursor)
+    return _Stream(messages, ping=HEARTBEAT_SECONDS, headers=VARY)
+
+
+class _Stream(EventSourceResponse):
+    """Ends in order when the service does: else client and log would take it for a fault."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        sending = Sending(send)
+        await super().__call__(scope, receive, sending)
+        if sending.begun and not sending.complete:
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def _messages(
+    trainer: Trainer, training_id: str, after: int
+) -> AsyncGenerator[ServerSentEvent, None]:
+    async with aclosing(trainer.streams.follow(training_id, after)) as events:
+        async for event in events:
+            yield _message(event)
+
+
+def _message(event: Event) -> ServerSentEvent:
+    return ServerSentEvent(event.model_dump_json(), event=event.type, id=str(event.id))

@@ -1,0 +1,62 @@
+"""Routes for probes: `/healthz` and `/readyz`."""
+
+import os
+
+import redis
+from anyio import fail_after
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse
+
+from trainer_service.api.dependencies import CurrentTrainer
+from trainer_service.api.threads import Threads
+from trainer_service.queue.task_queue import trouble
+from trainer_service.queue.view import QueueView
+from trainer_service.service.trainer import Trainer
+
+#: Probes wait for four seconds (docker-compose.yml).
+LONGEST_SECONDS = 3
+
+router = APIRouter(tags=["health"])
+
+
+@router.get("/healthz")
+async def healthz() -> dict[str, str]:
+    """Answer as long as the process does: nothing is asked, and no thread is waited for."""
+    return {"status": "ok"}
+
+
+@router.get("/readyz", responses={503: {"description": "Names what is not ready"}})
+async def readyz(request: Request, trainer: CurrentTrainer) -> JSONResponse:
+    """Tell whether trainings can be accepted, and if not, why not; and which workers live.
+
+    Without a worker they are accepted, too: they wait for one.
+    """
+    threads: Threads = request.app.state.threads
+    view: QueueView = request.app.state.view
+    try:
+        with fail_after(LONGEST_SECONDS):
+            workers, problems = await threads.probe(_look, view, trainer)
+    except TimeoutError:
+        workers, problems = [], [f"Redis or the store did not answer within {LONGEST_SECONDS} s."]
+    status = "not ready" if problems else "ok"
+    body = {"status": status, "problems": problems, "workers": workers}
+    return JSONResponse(body, 503 if problems else 200)
+
+
+def _look(view: QueueView, trainer: Trainer) -> tuple[list[str], list[str]]:
+    """Return the workers that live, and what is not ready."""
+    workers: list[str] = []
+    problems = []
+    try:
+        workers = view.workers()
+        view.require_writes()
+    except (redis.RedisError, OSError) as error:
+        problems.append(trouble(error))
+    if problem := _store(trainer):
+        problems.append(problem)
+    return workers, problems
+
+
+def _store(trainer: Trainer) -> str | None:
+    store = trainer.settings.store
+    return None if os.access(store, os.W_OK) else f"The store {store} is not writable."

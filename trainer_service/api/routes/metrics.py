@@ -1,0 +1,58 @@
+"""What the trainer tells of the store, the queue and the workers at each scrape."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+from redis import RedisError
+
+from trainer_service.queue.view import QueueView
+from trainer_service.service.event_streams import EventStreams
+from trainer_service.store.records.dataset_record import DatasetState
+from trainer_service.store.records.parts import Brief
+from trainer_service.store.records.training_record import State
+from trainer_service.store.stores import Stores
+
+
+class TrainerCollector(Collector):
+    def __init__(self, stores: Stores, view: QueueView, streams: EventStreams) -> None:
+        self._stores = stores
+        self._view = view
+        self._streams = streams
+
+    def collect(self) -> Iterator[Metric]:
+        unreadable = GaugeMetricFamily(
+            "headstart_unreadable_records", "Records that can't be read.", labels=["kind"]
+        )
+        briefs, faults = self._stores.trainings.look()
+        yield _by_state("trainings", "Trainings", briefs, list(State))
+        unreadable.add_metric(["trainings"], len(faults))
+        briefs, faults = self._stores.datasets.look()
+        yield _by_state("datasets", "Datasets", briefs, list(DatasetState))
+        unreadable.add_metric(["datasets"], len(faults))
+        yield unreadable
+        streams = self._streams.followers
+        yield GaugeMetricFamily("headstart_event_streams", "Clients that follow events.", streams)
+        try:
+            length, workers = self._view.length(), len(self._view.workers())
+            set_aside = self._view.unreadable()
+        except (RedisError, OSError):
+            yield GaugeMetricFamily("headstart_redis_up", "Whether Redis answers.", 0)
+            return
+        yield GaugeMetricFamily("headstart_redis_up", "Whether Redis answers.", 1)
+        yield GaugeMetricFamily("headstart_queue_tasks", "Tasks that wait for a worker.", length)
+        yield GaugeMetricFamily(
+            "headstart_queue_set_aside", "Lines that were no tasks and are kept.", set_aside
+        )
+        yield GaugeMetricFamily("headstart_workers", "Workers that live.", workers)
+
+
+def _by_state(
+    noun: str, words: str, briefs: Sequence[Brief], states: list[State] | list[DatasetState]
+) -> Metric:
+    counts = Counter(brief.state for brief in briefs)
+    family = GaugeMetricFamily(f"headstart_{noun}", f"{words} in the store.", labels=["state"])
+    for state in states:
+        family.add_metric([state], counts[state])
+    return family

@@ -1,0 +1,39 @@
+"""Routes below `/v1/models`."""
+
+from fastapi import APIRouter
+
+from shared.http.problems import responses
+from trainer_service.api.dependencies import CurrentTrainer
+from trainer_service.service import models
+from trainer_service.service.answers import (
+    ModelStatus,
+    PinRequest,
+)
+
+router = APIRouter(prefix="/v1/models", tags=["models"])
+
+
+@router.get("")
+def list_models(trainer: CurrentTrainer) -> list[ModelStatus]:
+    """List all models with their versions."""
+    return models.list_models(trainer)
+
+
+@router.get("/{name}", responses=responses(404))
+def get_model(name: str, trainer: CurrentTrainer) -> ModelStatus:
+    """Tell a model's versions, the newest first, which one is pinned, and what can't be read."""
+    return models.get_model(trainer, name)
+
+
+@router.delete(
+    "/{name}/versions/{version}", status_code=204, responses=responses(404, 409, 422, 503)
+)
+def delete_version(name: str, version: int, trainer: CurrentTrainer) -> None:
+    """Remove a version that is not to be served: that is the pinned, or the newest sound one."""
+    models.delete_version(trainer, name, version)
+
+
+@router.put("/{name}/pin", responses=responses(404, 422))
+def pin_model(name: str, pin: PinRequest, trainer: CurrentTrainer) -> ModelStatus:
+    """Pin a model to one version, or with null let the predictor follow the newest again."""
+    return models.pin_model(trainer, name, pin.version)

@@ -1,0 +1,107 @@
+"""Routes below `/v1/trainings`."""
+
+from functools import partial
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request, Response
+
+from shared.errors import InvalidRequest
+from shared.http.draining import Gate
+from shared.http.problems import responses
+from shared.logs import bind
+from trainer_service.api.bodies import parse, read_body
+from trainer_service.api.dependencies import (
+    CurrentTrainer,
+    IdempotencyKey,
+    raise_when_left,
+)
+from trainer_service.api.openapi import body_of
+from trainer_service.api.routes.pages import (
+    PageQuery,
+    link_next,
+)
+from trainer_service.api.threads import Threads
+from trainer_service.service import submission, trainings
+from trainer_service.store.records.training_record import TrainingRecord
+from trainer_service.training_request import TrainingRequest
+
+router = APIRouter(prefix="/v1/trainings", tags=["trainings"])
+
+
+@router.post(
+    "",
+    status_code=202,
+    responses=responses(404, 409, 413, 415, 422, 503, 507),
+    openapi_extra=body_of(TrainingRequest),
+)
+async def submit_training(
+    request: Request,
+    response: Response,
+    trainer: CurrentTrainer,
+    idempotency_key: IdempotencyKey = None,
+) -> TrainingRecord:
+    """Submit a training: JSON naming a dataset, or multipart with the archive itself."""
+    async with read_body(request, trainer.settings) as body:
+        training = parse(TrainingRequest, body.fields)
+        if body.archive is not None and training.dataset is not None:
+            raise InvalidRequest("dataset: expected either a dataset or an archive. Received: both")
+        threads: Threads = request.app.state.threads
+        record = await threads.submit(
+            submission.submit_training,
+            trainer,
+            training,
+            body.archive,
+            body.archive_name,
+            idempotency_key,
+        )
+    bind(training_id=record.id, model=record.model)
+    response.headers["Location"] = f"/v1/trainings/{record.id}"
+    return record
+
+
+@router.get("", responses=responses(422))
+def list_trainings(
+    trainer: CurrentTrainer, response: Response, query: Annotated[PageQuery, Query()]
+) -> list[TrainingRecord]:
+    """List trainings, the newest first; the header `Link` names the next page, if there is one.
+
+    Of metrics, numbers only; of labels, their images only if there are 64 or fewer; no file names.
+    """
+    records, after = trainings.list_trainings(trainer, query.limit, query.after)
+    link_next(response, query, after)
+    return records
+
+
+@router.get("/{training_id}", responses=responses(404, 422))
+async def get_training(
+    training_id: str,
+    trainer: CurrentTrainer,
+    request: Request,
+    wait: Annotated[float, Query(ge=0, le=300, description="Seconds to wait for its end.")] = 0,
+) -> TrainingRecord:
+    """Tell where a training stands; with `wait`, answer when it has ended or the time is up.
+
+    Sooner if this service ends.
+    """
+    gate: Gate = request.app.state.gate
+    return await trainings.wait_for_training(
+        trainer, training_id, wait, gate.wait_until_shut, partial(raise_when_left, request)
+    )
+
+
+@router.post("/{training_id}/cancel", status_code=202, responses=responses(404, 409))
+def cancel_training(training_id: str, trainer: CurrentTrainer) -> TrainingRecord:
+    """Cancel a training; features that were computed are kept."""
+    return trainings.cancel_training(trainer, training_id)
+
+
+@router.post("/{training_id}/stop", status_code=202, responses=responses(404, 409))
+def stop_training(training_id: str, trainer: CurrentTrainer) -> TrainingRecord:
+    """End the head phase now; the best head so far is evaluated and published."""
+    return trainings.stop_training(trainer, training_id)
+
+
+@router.delete("/{training_id}", status_code=204, responses=responses(404, 409))
+def delete_training(training_id: str, trainer: CurrentTrainer) -> None:
+    """Remove a training that has ended; the version that it has published stays."""
+    trainings.delete_training(trainer, training_id)

@@ -1,0 +1,133 @@
+"""The bottleneck phase: every image through the backbone once, in shards."""
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
+
+import numpy as np
+import numpy.typing as npt
+
+from shared.engines import Engine
+from shared.errors import InvalidImage
+from shared.images import ImageLimits, decode
+from trainer_service.backbones.features import Features
+from trainer_service.datasets.image_files import ImageFiles, ImageLost
+from trainer_service.store.shards import ShardImage, ShardResult
+
+Pixels = npt.NDArray[np.uint8]
+
+
+class FeatureComputer:
+    """Decodes images on a pool of threads while the engine computes the batches before them.
+
+    Args:
+        engine: uint8 (n, input_size, input_size, 3) to float32 (n, feature_size).
+        output: which of the engine's outputs is taken.
+        input_size: height and width that images are resized to.
+        batch_size: images in one forward pass.
+        threads: decoding threads.
+        limits: caps on what is decoded.
+    """
+
+    def __init__(  # noqa: PLR0913
+        self,
+        engine: Engine,
+        *,
+        output: str,
+        input_size: int,
+        batch_size: int,
+        threads: int,
+        limits: ImageLimits,
+    ) -> None:
+        self.engine = engine
+        self._output = output
+        self._size = input_size
+        self._batch_size = batch_size
+        self._limits = limits
+        self._look_ahead = 3 * batch_size
+        self._threads = threads
+
+    def compute(
+        self, images: Sequence[ShardImage], files: ImageFiles, advance: Callable[[int], None]
+    ) -> tuple[list[str], Features, ShardResult]:
+        """Compute the features of `images`.
+
+        Args:
+            images: what to read, decode and send through the backbone.
+            files: where they are read.
+            advance: called with the number of images done so far; what it raises ends the shard.
+
+        Returns:
+            The SHA-256 of the images that could be used, their features, float32
+            (n, feature_size), and the result.
+
+        Raises:
+            Setback, OSError, MemoryError: the machine's fault, which says nothing of any image.
+        """
+        started = time.perf_counter()
+        used: list[str] = []
+        result = ShardResult(computed=0, seconds=0, rejected={})
+        rows: list[Features] = []
+        for outputs in self.engine.infer_batches(self._batches(images, files, used, result)):
+            rows.append(outputs[self._output])
+            advance(sum(map(len, rows)) + len(result.rejected))
+        features = np.concatenate(rows) if rows else np.empty((0, 0), np.float32)
+        result.computed = len(used)
+        result.seconds = time.perf_counter() - started
+        return used, features, result
+
+    def _batches(
+        self, images: Sequence[ShardImage], files: ImageFiles, used: list[str], result: ShardResult
+    ) -> Iterator[Pixels]:
+        batch: list[Pixels] = []
+        for image, pixels in self._pictures(images, files, result):
+            used.append(image.sha256)
+            batch.append(pixels)
+            if len(batch) == self._batch_size:
+                yield np.stack(batch)
+                batch.clear()
+        if batch:
+            yield np.stack(batch)
+
+    def _pictures(
+        self, images: Sequence[ShardImage], files: ImageFiles, result: ShardResult
+    ) -> Iterator[tuple[ShardImage, Pixels]]:
+        """Yield the images that can be used; those that are missing are looked for once more."""
+        missing: list[ShardImage] = []
+        for image, future in self._decoded(images, files):
+            try:
+                yield image, future.result()
+            except ImageLost:
+                missing.append(image)
+            except InvalidImage as error:
+                result.rejected[image.sha256] = error.detail
+        for image, future in self._decoded(missing, files):
+            try:
+                yield image, future.result()
+            except InvalidImage as error:
+                if isinstance(error, ImageLost):
+                    files.require()
+                    result.lost.append(image.sha256)
+                result.rejected[image.sha256] = error.detail
+
+    def _decoded(
+        self, images: Sequence[ShardImage], files: ImageFiles
+    ) -> Iterator[tuple[ShardImage, Future[Pixels]]]:
+        waiting = iter(images)
+        running: deque[tuple[ShardImage, Future[Pixels]]] = deque()
+        pool = ThreadPoolExecutor(self._threads, thread_name_prefix="decode")
+        try:
+            while True:
+                for image in islice(waiting, self._look_ahead - len(running)):
+                    running.append((image, pool.submit(self._read, image, files)))
+                if not running:
+                    return
+                yield running.popleft()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+    def _read(self, image: ShardImage, files: ImageFiles) -> Pixels:
+        data = files.read(image.path, image.sha256)
+        return decode(data, self._size, self._size, self._limits)

@@ -1,0 +1,28 @@
+"""Which architectures there are, and whether their weights can be had."""
+
+from trainer_service.backbones import weights
+from trainer_service.backbones.architectures import CATALOGUE
+from trainer_service.service.answers import (
+    ArchitectureStatus,
+)
+from trainer_service.service.trainer import Trainer
+
+
+def list_architectures(trainer: Trainer) -> list[ArchitectureStatus]:
+    """Return every row of the catalogue with whether its weights can be had now."""
+    statuses = []
+    for architecture in CATALOGUE.values():
+        found = weights.availability(architecture, trainer.settings)
+        statuses.append(
+            ArchitectureStatus(
+                id=architecture.id,
+                input_size=architecture.input_size,
+                feature_size=architecture.feature_size,
+                parameters=architecture.parameters,
+                multiply_adds=architecture.multiply_adds,
+                available=found.available,
+                source=found.source,
+                detail=found.detail,
+            )
+        )
+    return statuses

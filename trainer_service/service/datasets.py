@@ -1,0 +1,157 @@
+"""What the API does with datasets."""
+
+from pathlib import Path
+from typing import BinaryIO
+
+from shared.errors import (
+    Conflict,
+    Unavailable,
+)
+from shared.identifiers import new_id
+from trainer_service.datasets import create as datasets
+from trainer_service.errors import (
+    RecordCorrupt,
+)
+from trainer_service.service import dataset_images
+from trainer_service.service.dataset_images import (
+    DatasetImagePage,
+    ImageQuery,
+    RejectedPage,
+    RejectedQuery,
+)
+from trainer_service.service.job_slots import open_dataset_slot
+from trainer_service.service.trainer import Trainer
+from trainer_service.store.idempotency import fingerprint
+from trainer_service.store.records.dataset_record import (
+    DatasetRecord,
+)
+from trainer_service.store.records.unused_datasets import (
+    users_of,
+)
+
+
+def submit_dataset(
+    trainer: Trainer, upload: Path | None, name: str, key: str | None = None
+) -> DatasetRecord:
+    """Make a dataset of an upload, or of a path below the datasets directory, and queue it.
+
+    Args:
+        trainer: where.
+        upload: the archive, if one was uploaded.
+        name: what it is called, or the path.
+        key: what the client calls this request; the same again makes nothing new.
+
+    Raises:
+        InvalidRequest: the path is none that the trainer reads, or the key was another request's.
+        Unavailable: Redis is away, or too many wait; nothing was made.
+    """
+
+    def make(dataset_id: str) -> DatasetRecord:
+        return _make_dataset(trainer, upload, name, dataset_id)
+
+    if key is None:
+        return make(new_id())
+    content = fingerprint(name, upload)
+    return trainer.stores.keys.once(key, content, trainer.stores.datasets, make)
+
+
+def _make_dataset(
+    trainer: Trainer, upload: Path | None, name: str, dataset_id: str
+) -> DatasetRecord:
+    stores, settings = trainer.stores, trainer.settings
+    with open_dataset_slot(stores, settings.max_open_jobs):
+        if upload is None:
+            record = datasets.create_from_path(
+                stores.datasets, settings, name, submitted=True, dataset_id=dataset_id
+            )
+        else:
+            record = datasets.create_from_upload(
+                stores.datasets, upload, name, submitted=True, dataset_id=dataset_id
+            )
+    try:
+        trainer.queue.read_dataset(record.id)
+    except Exception:
+        stores.datasets.delete(record.id)
+        raise
+    return record
+
+
+def list_images(trainer: Trainer, dataset_id: str, query: ImageQuery) -> DatasetImagePage:
+    """Return a page of a dataset's images.
+
+    Raises:
+        Conflict: the dataset was not read yet.
+    """
+    dataset_images.require_read(trainer.stores.datasets.get(dataset_id))
+    directory = trainer.stores.datasets.directory(dataset_id)
+    return dataset_images.list_images(directory, query)
+
+
+def list_rejected(trainer: Trainer, dataset_id: str, query: RejectedQuery) -> RejectedPage:
+    """Return a page of the files of a dataset that are not used.
+
+    Raises:
+        Conflict: the dataset was not read yet.
+    """
+    dataset_images.require_read(trainer.stores.datasets.get(dataset_id))
+    directory = trainer.stores.datasets.directory(dataset_id)
+    return dataset_images.list_rejected(directory, query)
+
+
+def get_image(trainer: Trainer, dataset_id: str, sha256: str) -> tuple[BinaryIO, str]:
+    """Return the open file of a used image, and its media type.
+
+    Raises:
+        Conflict: the dataset was not read yet.
+        NotFound: it uses no such image.
+    """
+    dataset = trainer.stores.datasets.get(dataset_id)
+    dataset_images.require_read(dataset)
+    directory = trainer.stores.datasets.directory(dataset_id)
+    return dataset_images.open_image(trainer.settings, directory, dataset, sha256)
+
+
+def get_thumbnail(trainer: Trainer, dataset_id: str, sha256: str) -> tuple[bytes, str]:
+    """Return the bytes of a small copy of a used image, and their media type.
+
+    Raises:
+        Conflict: the dataset was not read yet.
+        NotFound: it uses no such image, or has no small copy of it.
+    """
+    dataset = trainer.stores.datasets.get(dataset_id)
+    dataset_images.require_read(dataset)
+    directory = trainer.stores.datasets.directory(dataset_id)
+    return dataset_images.find_small(trainer.settings, directory, dataset, sha256)
+
+
+def delete_dataset(trainer: Trainer, dataset_id: str) -> None:
+    """Remove a dataset and its images.
+
+    Raises:
+        Conflict: it is being read, or a training on it has not ended.
+    """
+    datasets_ = trainer.stores.datasets
+    try:
+        datasets_.get(dataset_id)
+    except (RecordCorrupt, Unavailable):
+        _require_unused(trainer, dataset_id)
+        datasets_.delete_unreadable(dataset_id)
+        return
+    with datasets_.lease(dataset_id) as held, datasets_.locked(dataset_id):
+        # First what uses it: a training is what reads it, most often.
+        _require_unused(trainer, dataset_id)
+        if held is None:
+            raise Conflict(f"Dataset {dataset_id!r} is being read.")
+        datasets_.delete(dataset_id)
+
+
+def _require_unused(trainer: Trainer, dataset_id: str) -> None:
+    try:
+        users = users_of(trainer.stores, dataset_id)
+    except RecordCorrupt as corrupt:
+        raise Conflict(
+            f"Nobody knows whether dataset {dataset_id!r} is in use: {corrupt.detail} "
+            "Mend that training's record, or remove it with DELETE /v1/trainings/{id}."
+        ) from None
+    if users:
+        raise Conflict(f"Dataset {dataset_id!r} is in use: training {users[0]!r} has not ended.")

@@ -1,0 +1,71 @@
+"""What the API does with published models."""
+
+from contextlib import suppress
+
+from shared.documents import reason
+from shared.errors import (
+    NotFound,
+    VersionCorrupt,
+)
+from shared.manifest import Manifest
+from trainer_service.service.answers import (
+    DamagedVersion,
+    ModelStatus,
+    VersionStatus,
+)
+from trainer_service.service.trainer import Trainer
+
+
+def list_models(trainer: Trainer) -> list[ModelStatus]:
+    models = []
+    for name in trainer.stores.models.names():
+        with suppress(NotFound):  # its last version is removed meanwhile
+            models.append(get_model(trainer, name))
+    return models
+
+
+def get_model(trainer: Trainer, name: str) -> ModelStatus:
+    """Return the versions of a model, newest first, and what of it can't be read.
+
+    Raises:
+        ModelNotFound: there is none of that name.
+    """
+    models = trainer.stores.models
+    look = models.look(name)
+    status = ModelStatus(name=name, pinned=look.pinned, versions=[], notice=look.fault)
+    for version in reversed(look.versions or []):
+        try:
+            with suppress(NotFound):  # it is removed meanwhile
+                status.versions.append(_version_status(models.manifest(name, version)))
+        except VersionCorrupt as error:
+            status.damaged.append(DamagedVersion(version=version, reason=error.detail))
+        except OSError as error:
+            status.damaged.append(DamagedVersion(version=version, reason=f"{reason(error)}."))
+    return status
+
+
+def _version_status(manifest: Manifest) -> VersionStatus:
+    return VersionStatus(
+        version=manifest.version,
+        architecture=manifest.architecture,
+        labels=manifest.labels,
+        metrics=manifest.metrics,
+        training_id=manifest.training_id,
+        created_at=manifest.created_at,
+    )
+
+
+def pin_model(trainer: Trainer, name: str, version: int | None) -> ModelStatus:
+    trainer.stores.models.pin(name, version)
+    return get_model(trainer, name)
+
+
+def delete_version(trainer: Trainer, name: str, version: int) -> None:
+    """Remove a version that is not the one to be served.
+
+    Raises:
+        ModelNotFound, VersionNotFound: there is none of that name or number.
+        Conflict: it is pinned, or no version is and it is the newest sound one.
+        Unavailable: the machine can't tell now what is to be served.
+    """
+    trainer.stores.models.remove(name, version)

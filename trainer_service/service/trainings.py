@@ -1,0 +1,183 @@
+"""What the API does with trainings once they are made."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+from shared.errors import (
+    Conflict,
+    Unavailable,
+)
+from shared.model_store import REPORT_FILE, REPORT_PAGE
+from trainer_service.errors import (
+    RecordCorrupt,
+    TrainingEnded,
+)
+from trainer_service.service.endings import first
+from trainer_service.service.trainer import Trainer
+from trainer_service.store.events.events import (
+    EventPage,
+    ResultEvent,
+)
+from trainer_service.store.outcome import end
+from trainer_service.store.records.training_record import (
+    State,
+    TrainingRecord,
+)
+
+
+def get_training(trainer: Trainer, training_id: str) -> TrainingRecord:
+    """Return a training; with few labels its whole evaluation, else the numbers of it."""
+    record = trainer.stores.trainings.get(training_id)
+    if record.state == State.SUCCEEDED:
+        record.metrics = trainer.stores.trainings.evaluation(record)
+    return _completed(trainer, record)
+
+
+def list_trainings(
+    trainer: Trainer, limit: int, after: str | None
+) -> tuple[list[TrainingRecord], str | None]:
+    """Return some trainings, the newest first, and the cursor of the next ones, None at the end.
+
+    Raises:
+        InvalidRequest: the cursor is none.
+    """
+    trainings = trainer.stores.trainings
+    records, following = trainings.page(limit, after)
+    complete = [_completed(trainer, trainings.with_asked(record)) for record in records]
+    return complete, following
+
+
+async def wait_for_training(
+    trainer: Trainer,
+    training_id: str,
+    seconds: float,
+    *reasons: Callable[[], Coroutine[Any, Any, None]],
+) -> TrainingRecord:
+    """Return the record as soon as the training has ended, or after `seconds`.
+
+    Args:
+        trainer: where.
+        training_id: which.
+        seconds: the longest to wait.
+        reasons: each waits for something else that ends the waiting; what it raises is raised.
+    """
+    record = await asyncio.to_thread(get_training, trainer, training_id)
+    if record.state.ended or not seconds:
+        return record
+    await first(seconds, trainer.endings.wait(training_id), *(reason() for reason in reasons))
+    return await asyncio.to_thread(get_training, trainer, training_id)
+
+
+def get_events(trainer: Trainer, training_id: str, after: int, limit: int) -> EventPage:
+    """Return the events after a cursor."""
+    stores = trainer.stores
+    record = stores.trainings.get(training_id)
+    if record.state.ended:
+        stores.events.append_missing(
+            record
+        )  # in case that whoever ended it was killed before it did
+    events = stores.events.read(training_id, after, limit)
+    last = events[-1] if events else stores.events.last(training_id)
+    return EventPage(
+        events=events,
+        after=events[-1].id if events else after,
+        ended=isinstance(last, ResultEvent),
+    )
+
+
+def get_report(trainer: Trainer, training_id: str) -> Path:
+    """Return the file with the evaluation of a training that succeeded.
+
+    Raises:
+        Conflict: the training has published nothing.
+    """
+    return _published(trainer, training_id) / REPORT_FILE
+
+
+def get_report_page(trainer: Trainer, training_id: str) -> Path | None:
+    """Return the report for people; None if the version was published before there were any.
+
+    Raises:
+        Conflict: the training has published nothing.
+    """
+    page = _published(trainer, training_id) / REPORT_PAGE
+    return page if page.is_file() else None
+
+
+def cancel_training(trainer: Trainer, training_id: str) -> TrainingRecord:
+    """Ask for a training's end; one that no process works on alone ends at once.
+
+    Raises:
+        TrainingEnded: there is nothing left to cancel.
+    """
+    trainings, models = trainer.stores.trainings, trainer.stores.models
+
+    def cancel(record: TrainingRecord) -> None:
+        if record.state.ended:
+            raise TrainingEnded(training_id, record.state)
+        record.cancel_requested = True
+
+    record = trainings.ask(training_id, cancel)
+    with trainings.lease(training_id) as held:
+        # Whoever holds the lease sees to it. What a dead worker has published is there to stay.
+        if held is None or models.published_by(record.model, training_id) is not None:
+            return record
+        return end(trainings, training_id, State.CANCELLED)
+
+
+def stop_training(trainer: Trainer, training_id: str) -> TrainingRecord:
+    """Ask a head to stop after this epoch; the best so far is evaluated and published.
+
+    Raises:
+        TrainingEnded: there is nothing left to stop.
+        Conflict: there is no head yet that could be published.
+    """
+
+    def stop(record: TrainingRecord) -> None:
+        if record.state.ended:
+            raise TrainingEnded(training_id, record.state)
+        if record.state in {State.QUEUED, State.PREPARING, State.BOTTLENECK}:
+            raise Conflict(
+                f"Training {training_id!r} has nothing to publish yet: it is {record.state}. "
+                "It can be cancelled."
+            )
+        if record.stop_after is None:
+            head = trainer.board.read(training_id, State.HEAD)
+            record.stop_after = max(1, head.done if head else 0)
+
+    return trainer.stores.trainings.ask(training_id, stop)
+
+
+def delete_training(trainer: Trainer, training_id: str) -> None:
+    """Remove a training that has ended; the version that it has published stays.
+
+    Raises:
+        Conflict: it has not ended, or nobody can tell and a process works on it.
+    """
+    trainings = trainer.stores.trainings
+    try:
+        record = trainings.get(training_id)
+    except (RecordCorrupt, Unavailable):
+        trainings.delete_unreadable(training_id)
+        return
+    if not record.state.ended:
+        raise Conflict(f"Training {training_id!r} is {record.state}: cancel it first.")
+    trainings.delete(training_id)
+
+
+def _published(trainer: Trainer, training_id: str) -> Path:
+    record = trainer.stores.trainings.get(training_id)
+    if record.version is None:
+        raise Conflict(f"Training {training_id!r} has no report: it is {record.state}.")
+    return trainer.stores.models.directory(record.model, record.version)
+
+
+def _completed(trainer: Trainer, record: TrainingRecord) -> TrainingRecord:
+    """Fill in what is not in the record itself."""
+    if record.version is not None:
+        record.report = f"/v1/trainings/{record.id}/report"
+    if not record.state.ended:
+        record.progress = trainer.board.read(record.id, record.state)
+    return record

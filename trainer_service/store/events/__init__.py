@@ -1,0 +1,1 @@
+"""What has happened to a training, and how far it is."""

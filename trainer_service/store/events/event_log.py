@@ -1,0 +1,257 @@
+"""The events of each training: kept in the store, and announced on Redis as they happen.
+
+    trainings/<id>/events.jsonl              an event a line; line n holds the event with the id n
+    headstart:training:<id>:events           the latest of them as a Redis stream, under ids n-0
+
+A line that is damaged is left out; the others keep their ids, which are the numbers of their lines.
+
+The store is the truth. An event is durable before it is announced, so nobody ever saw one that a
+crash could take back; a reader who misses one on Redis finds it in the store.
+"""
+
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+import redis
+from pydantic import ValidationError
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from shared.files import locked_briefly, sync_directory
+from shared.identifiers import is_id
+from shared.logs import get_logger
+from trainer_service.errors import (
+    RecordCorrupt,
+    TrainingNotFound,
+)
+from trainer_service.store.events.events import (
+    Event,
+    ResultEvent,
+    event_adapter,
+    events_of,
+    identity,
+)
+from trainer_service.store.records.training_record import TrainingRecord
+from trainer_service.store.small_files import open_small, stays
+
+EVENTS_FILE = "events.jsonl"
+FIELD = "event"
+#: A thousand times what a long training tells; a damaged file must not fill a process.
+MOST_BYTES = 2**28
+#: So many events of a training are on the wire, for a day; who is further behind reads the store.
+WIRE_LENGTH = 1000
+EXPIRY_SECONDS = 86_400
+#: A Redis that did not answer is left alone for so long: training must not wait for it.
+RETRY_SECONDS = 5.0
+
+_TAIL_BYTES = 16_384
+#: So many trainings are remembered whose events are all told.
+_REMEMBERED = 1000
+
+log = get_logger(__name__)
+
+
+def connect(url: str) -> redis.Redis:
+    """Return a client that gives up on a silent Redis within two seconds."""
+    return redis.Redis.from_url(
+        url,
+        socket_connect_timeout=2,
+        socket_timeout=2,
+        retry=Retry(NoBackoff(), 0),
+        decode_responses=True,
+        # Whatever somebody else has put there.
+        encoding_errors="replace",
+    )
+
+
+def stream_key(training_id: str) -> str:
+    return f"headstart:training:{training_id}:events"
+
+
+class EventLog:
+    """Appends to and reads the events of trainings; any number of processes may do both.
+
+    Args:
+        trainings: the directory of the trainings.
+        client: where events are announced; one that does not answer costs nothing but speed.
+    """
+
+    def __init__(self, trainings: Path, client: redis.Redis) -> None:
+        self._trainings = trainings
+        self._client = client
+        self._silent_until = 0.0
+        self._told: dict[str, list[Any]] = {}
+        self._warned = ""
+
+    def directory(self, training_id: str) -> Path:
+        if not is_id(training_id):
+            raise TrainingNotFound(training_id)
+        return self._trainings / training_id
+
+    def append(self, training_id: str, events: Sequence[Event]) -> None:
+        """Give the events their ids and add them; after a training's result nothing is added."""
+        self._append(training_id, lambda: events)
+
+    def append_missing(self, record: TrainingRecord) -> None:
+        """Append the events that the record tells and the log does not have.
+
+        It may be repeated at any time: what a crash kept from being told is told then.
+        """
+        told = events_of(record)
+        identities = [identity(event) for event in told]
+        if self._told.get(record.id) == identities:
+            return
+
+        def untold() -> list[Event]:
+            known = {identity(event) for event in self.read(record.id)}
+            return [event for event in told if identity(event) not in known]
+
+        self._append(record.id, untold)
+        if len(self._told) >= _REMEMBERED:
+            self._told.clear()
+        self._told[record.id] = identities
+
+    def read(self, training_id: str, after: int = 0, limit: int | None = None) -> list[Event]:
+        """Return at most `limit` of the events whose ids are greater than `after`.
+
+        Raises:
+            RecordCorrupt: they can't be read.
+        """
+        with self._in_words(training_id):
+            try:
+                with open_small(self.directory(training_id) / EVENTS_FILE, MOST_BYTES) as file:
+                    return list(islice(_events(file, after), limit))
+            except FileNotFoundError:
+                return []
+
+    def last(self, training_id: str) -> Event | None:
+        """Return the latest event, if there is any.
+
+        Raises:
+            RecordCorrupt: they can't be read.
+        """
+        with self._in_words(training_id):
+            try:
+                with open_small(self.directory(training_id) / EVENTS_FILE, MOST_BYTES) as file:
+                    return _end(file).event
+            except FileNotFoundError:
+                return None
+
+    def _append(self, training_id: str, choose: Callable[[], Sequence[Event]]) -> None:
+        directory = self.directory(training_id)
+        try:
+            with (
+                locked_briefly(directory / ".events.lock"),
+                open_small(directory / EVENTS_FILE, MOST_BYTES, "a+b") as file,
+            ):
+                end = _end(file)
+                # What a crash left of an event is no event.
+                file.truncate(end.offset)
+                if isinstance(end.event, ResultEvent):
+                    return
+                if events := choose():
+                    self._announce(training_id, _write(file, events, end.lines))
+        except OSError as error:
+            if not stays(error):
+                raise
+            self._warn(training_id, error)
+
+    def _warn(self, training_id: str, error: OSError) -> None:
+        """Say once that a training goes on without telling of itself."""
+        if self._warned != training_id:
+            self._warned = training_id
+            log.warning("events are not kept", training_id=training_id, reason=str(error))
+
+    @contextmanager
+    def _in_words(self, training_id: str) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            if not stays(error):
+                raise
+            name = f"trainings/{training_id}/{EVENTS_FILE}"
+            raise RecordCorrupt(f"{name} can't be read: {error.strerror}.") from None
+
+    def _announce(self, training_id: str, events: Sequence[Event]) -> None:
+        if time.monotonic() < self._silent_until:
+            return
+        key = stream_key(training_id)
+        try:
+            with self._client.pipeline(transaction=False) as pipeline:
+                for event in events:
+                    fields: Any = {FIELD: event.model_dump_json()}
+                    pipeline.xadd(key, fields, id=f"{event.id}-0", maxlen=WIRE_LENGTH)
+                pipeline.expire(key, EXPIRY_SECONDS)
+                pipeline.execute()
+        except (redis.RedisError, OSError):
+            self._silent_until = time.monotonic() + RETRY_SECONDS
+
+
+def _write(file: IO[bytes], events: Sequence[Event], last_id: int) -> list[Event]:
+    """Append the events under the ids that follow `last_id`, durably, and return them."""
+    numbered = [
+        event.model_copy(update={"id": number})
+        for number, event in enumerate(events, start=last_id + 1)
+    ]
+    file.write(b"".join(event.model_dump_json().encode() + b"\n" for event in numbered))
+    file.flush()
+    os.fsync(file.fileno())
+    if last_id == 0:
+        sync_directory(Path(file.name).parent)
+    return numbered
+
+
+class _End(NamedTuple):
+    """The last event that is sound, how many lines there are, and the offset of their end."""
+
+    event: Event | None
+    lines: int
+    offset: int
+
+
+def _events(file: IO[bytes], after: int = 0) -> Iterator[Event]:
+    for number, line in enumerate(islice(file, after, None), start=after + 1):
+        event = _event(line)
+        if event is not None:
+            # Whatever the line says: who asks for what comes after an id counts lines.
+            yield event if event.id == number else event.model_copy(update={"id": number})
+
+
+def _event(line: bytes) -> Event | None:
+    """Return the event of a line, or None if it is damaged or has no end: it is being written."""
+    try:
+        return event_adapter.validate_json(line) if line.endswith(b"\n") else None
+    except ValidationError:
+        return None
+
+
+def _end(file: IO[bytes]) -> _End:
+    """Find the end of a log; all of it is read only if its last line is damaged."""
+    line, offset = _last_line(file)
+    event = _event(line)
+    if event is not None or not line:
+        return _End(event, event.id if event else 0, offset)
+    file.seek(0)
+    lines = sum(line.endswith(b"\n") for line in file)
+    file.seek(0)
+    return _End(next(iter(deque(_events(file), maxlen=1)), None), lines, offset)
+
+
+def _last_line(file: IO[bytes]) -> tuple[bytes, int]:
+    """Return the last whole line and the offset of its end."""
+    size, length = file.seek(0, os.SEEK_END), _TAIL_BYTES
+    while True:
+        start = max(0, size - length)
+        file.seek(start)
+        tail = file.read(size - start)
+        end = tail.rfind(b"\n") + 1
+        begin = tail.rfind(b"\n", 0, max(0, end - 1)) + 1
+        if start == 0 or begin > 0:
+            return tail[begin:end], start + end
+        length *= 4

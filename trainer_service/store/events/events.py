@@ -1,0 +1,174 @@
+"""What happens in a training, as events: their types, and those that a record tells by itself."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, Field, TypeAdapter
+
+from trainer_service.store.records.parts import (
+    ErrorInfo,
+    RejectedImage,
+)
+from trainer_service.store.records.training_record import (
+    CacheUse,
+    Progress,
+    State,
+    TrainingRecord,
+    numbers,
+)
+
+#: The largest label may have this many times the images of the smallest without a warning.
+IMBALANCE = 3.0
+
+
+class _Event(BaseModel):
+    """Ids count from 1 without a gap; the log gives them out."""
+
+    id: int = 0
+    type: str
+    at: datetime = Field(default_factory=lambda: datetime.now(UTC))
+
+
+class StateEvent(_Event):
+    """The training entered a state, having spent `previous_seconds` in the one before."""
+
+    type: Literal["state"] = "state"
+    state: State
+    previous: State | None = None
+    previous_seconds: float | None = None
+
+
+class ProgressEvent(Progress, _Event):
+    """How far a phase is: images, or in the head phase epochs; `per_second` is their speed."""
+
+    type: Literal["progress"] = "progress"
+
+
+class EpochEvent(_Event):
+    """What one epoch of head training ended with; null stands for what is no number."""
+
+    type: Literal["epoch"] = "epoch"
+    epoch: int
+    epochs: int
+    loss: float | None
+    accuracy: float | None
+    val_loss: float | None
+    val_accuracy: float | None
+    learning_rate: float | None
+
+
+class WarningEvent(_Event):
+    """Something that the user may want to change or know; the training goes on."""
+
+    type: Literal["warning"] = "warning"
+    code: Literal["rejected_images", "class_imbalance", "int8_refused"]
+    detail: str
+    images: list[RejectedImage] = Field(default_factory=list)
+    labels: dict[str, int] = Field(default_factory=dict)
+
+
+class ResultEvent(_Event):
+    """How the training ended; always the last event."""
+
+    type: Literal["result"] = "result"
+    state: State
+    model: str
+    version: int | None
+    metrics: dict[str, dict[str, int | float]]
+    cache: CacheUse | None
+    error: ErrorInfo | None
+
+
+Event = Annotated[
+    StateEvent | ProgressEvent | EpochEvent | WarningEvent | ResultEvent,
+    Field(discriminator="type"),
+]
+event_adapter: TypeAdapter[Event] = TypeAdapter(Event)
+
+
+class EventPage(BaseModel):
+    """Events after a cursor."""
+
+    events: list[Event]
+    after: int = Field(description="The cursor to ask with next.")
+    ended: bool = Field(description="Whether the last of all events is among those up to `after`.")
+
+
+def events_of(record: TrainingRecord) -> list[Event]:
+    """Return the events that can be read off a record: states, warnings, and its result.
+
+    A record that goes on only ever tells more: what it told before stays as it is, but for
+    `at` of warnings.
+    """
+    events: list[Event] = [*_states(record), *_warnings(record)]
+    if record.state.ended:
+        events.append(_result(record))
+    return events
+
+
+def identity(event: Event) -> Any:
+    """Return what two events have in common when they tell the same fact of a record."""
+    match event:
+        case StateEvent():
+            return event.type, event.state, event.at
+        case WarningEvent():
+            # Counts of labels may shift a little as images are decoded; once is enough.
+            return event.type, event.code, event.detail if event.images else ""
+        case _:
+            return event.type
+
+
+def _states(record: TrainingRecord) -> list[StateEvent]:
+    previous = [None, *record.transitions]
+    return [
+        StateEvent(
+            at=transition.at,
+            state=transition.state,
+            previous=before.state if before else None,
+            previous_seconds=before.seconds if before else None,
+        )
+        for before, transition in zip(previous, record.transitions, strict=False)
+    ]
+
+
+def _warnings(record: TrainingRecord) -> list[WarningEvent]:
+    dataset = record.dataset
+    warnings = []
+    if dataset.rejected:
+        verdicts = sorted(dataset.verdicts.items(), key=lambda item: -item[1])
+        counts = ", ".join(f"{count} {verdict}" for verdict, count in verdicts)
+        warnings.append(
+            WarningEvent(
+                code="rejected_images",
+                detail=f"{dataset.rejected_count} files were rejected: {counts}.",
+                images=dataset.rejected,
+            )
+        )
+    if record.request.class_weights == "none" and (detail := _imbalance(dataset.labels)):
+        warnings.append(WarningEvent(code="class_imbalance", detail=detail, labels=dataset.labels))
+    if record.quantization is not None and not record.quantization.accepted:
+        warnings.append(WarningEvent(code="int8_refused", detail=record.quantization.detail))
+    return warnings
+
+
+def _imbalance(labels: dict[str, int]) -> str | None:
+    counts = sorted(labels.items(), key=lambda item: item[1])
+    if not counts or counts[-1][1] < IMBALANCE * counts[0][1]:
+        return None
+    (rare, least), (frequent, most) = counts[0], counts[-1]
+    return (
+        f"The labels are imbalanced: {most} images of {frequent!r}, {least} of {rare!r}. "
+        "class_weights=balanced gives each label the same weight."
+    )
+
+
+def _result(record: TrainingRecord) -> ResultEvent:
+    return ResultEvent(
+        at=record.transitions[-1].at,
+        state=record.state,
+        model=record.model,
+        version=record.version,
+        metrics=numbers(record.metrics),
+        cache=record.cache,
+        error=record.error,
+    )

@@ -1,0 +1,172 @@
+"""How far the phases of a training are: told in its record, and as events."""
+
+import math
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pydantic import BaseModel, Field, ValidationError
+
+from shared.files import is_fault_of_the_file, locked_briefly
+from trainer_service.store.events.event_log import EventLog
+from trainer_service.store.events.events import (
+    EpochEvent,
+    ProgressEvent,
+)
+from trainer_service.store.records.training_record import (
+    Progress,
+    State,
+)
+from trainer_service.store.small_files import read_small
+
+REPORT_INTERVAL = 0.2
+MOST_BYTES = 2**24
+#: Seconds between two progress events; a phase that takes long reports at longer intervals.
+EVENT_INTERVAL = 0.5
+LONGEST_EVENT_INTERVAL = 5.0
+EVENTS_PER_PHASE = 200
+
+
+class Counts(BaseModel):
+    """What is done of a phase, per part so that repeating a part is harmless; times in seconds."""
+
+    phase: State
+    total: int
+    started_at: float
+    done: dict[str, int] = Field(default_factory=dict)
+    first_at: float | None = None
+    first_done: int = 0
+    told_at: float = 0.0
+
+    def advance(self, part: str, done: int, now: float) -> None:
+        self.done[part] = done
+        if self.first_at is None or now < self.first_at:  # or the clock was set back since
+            # Speed counts from the first report on: what came before it was loading.
+            self.first_at, self.first_done = now, done
+
+    def progress(self, now: float) -> Progress:
+        done = sum(self.done.values())
+        rate = self._rate(done, now)
+        return Progress(
+            phase=self.phase,
+            done=done,
+            total=self.total,
+            per_second=round(rate, 2) if rate else None,
+            eta_seconds=round(max(0, self.total - done) / rate, 1) if rate else None,
+        )
+
+    def due(self, now: float) -> bool:
+        """Tell whether it is time for an event."""
+        interval = (now - self.started_at) / EVENTS_PER_PHASE
+        interval = min(LONGEST_EVENT_INTERVAL, max(EVENT_INTERVAL, interval))
+        waited = now - self.told_at
+        # Less than nothing if the clock was set back.
+        return not 0 <= waited < interval or sum(self.done.values()) >= self.total
+
+    def _rate(self, done: int, now: float) -> float | None:
+        if self.first_at is None or done <= self.first_done or now <= self.first_at:
+            return None
+        return (done - self.first_done) / (now - self.first_at)
+
+
+class ProgressBoard:
+    """Counts of done images or epochs, in a file of the training that any process may change."""
+
+    def __init__(self, events: EventLog) -> None:
+        self._events = events
+
+    def start(self, training_id: str, phase: State, total: int) -> None:
+        """Open a phase, forgetting the one before."""
+        now = time.time()
+        with self._locked(training_id) as file:
+            self._store(file, Counts(phase=phase, total=total, started_at=now), now, tell=True)
+
+    def advance(
+        self, training_id: str, done: int, part: str = "0", total: int | None = None
+    ) -> None:
+        """Say how much of a part is done in all, and of how much if that is known better now."""
+        with self._locked(training_id) as file:
+            counts = _load(file)
+            if counts is not None:
+                now = time.time()
+                counts.total = counts.total if total is None else total
+                counts.advance(part, done, now)
+                self._store(file, counts, now, tell=counts.due(now))
+
+    def read(self, training_id: str, phase: State) -> Progress | None:
+        """Return the progress of the phase, if it is the one being reported."""
+        counts = _load(self._file(training_id))
+        if counts is None or counts.phase != phase:
+            return None
+        return counts.progress(time.time())
+
+    def _store(self, file: Path, counts: Counts, now: float, *, tell: bool) -> None:
+        if tell:
+            counts.told_at = now
+            event = ProgressEvent(**counts.progress(now).model_dump())
+            self._events.append(file.parent.name, [event])
+        # Not synced: after a crash of the machine a phase counts anew.
+        temporary = file.with_suffix(".tmp")
+        temporary.write_text(counts.model_dump_json())
+        temporary.replace(file)
+
+    def _file(self, training_id: str) -> Path:
+        return self._events.directory(training_id) / "progress.json"
+
+    @contextmanager
+    def _locked(self, training_id: str) -> Iterator[Path]:
+        file = self._file(training_id)
+        with locked_briefly(file.with_name(".progress.lock")):
+            yield file
+
+
+class Ticker:
+    """Passes on at most five reports a second, and always the last one."""
+
+    def __init__(self, board: ProgressBoard, training_id: str, part: str = "0") -> None:
+        self._board = board
+        self._training_id = training_id
+        self._part = part
+        self._next = 0.0
+
+    def __call__(self, done: int, *, last: bool = False, total: int | None = None) -> None:
+        now = time.monotonic()
+        if last or now >= self._next:
+            self._next = now + REPORT_INTERVAL
+            self._board.advance(self._training_id, done, self._part, total)
+
+
+class EpochReport:
+    """Tells of every epoch, several at a time where they are quick."""
+
+    def __init__(self, events: EventLog, training_id: str, epochs: int) -> None:
+        self._events = events
+        self._training_id = training_id
+        self._epochs = epochs
+        self._untold: list[EpochEvent] = []
+        self._next = 0.0
+
+    def __call__(self, epoch: int, logs: dict[str, float]) -> None:
+        values = {name: value if math.isfinite(value) else None for name, value in logs.items()}
+        self._untold.append(EpochEvent(epoch=epoch, epochs=self._epochs, **values))
+        now = time.monotonic()
+        if now >= self._next:
+            self._next = now + REPORT_INTERVAL
+            self.flush()
+
+    def flush(self) -> None:
+        self._events.append(self._training_id, self._untold)
+        self._untold = []
+
+
+def _load(file: Path) -> Counts | None:
+    try:
+        return Counts.model_validate_json(read_small(file, MOST_BYTES))
+    except ValidationError:
+        return None
+    except OSError as error:
+        # How far a training is stands in nobody's way.
+        if is_fault_of_the_file(error):
+            return None
+        raise

@@ -1,0 +1,266 @@
+"""The writing half of the model store: versions are staged, published, pinned and removed.
+
+models/<name>/.staging-<id>/   a version in the making
+models/<name>/.highest         the highest number that a removed version had
+models/<name>/.lock            held while a number is given out, or a pin or version changes
+"""
+
+import secrets
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from shared.documents import Unreadable, read_document, reason
+from shared.errors import (
+    Conflict,
+    Unavailable,
+    VersionCorrupt,
+)
+from shared.files import (
+    atomic_write,
+    is_disk_full,
+    locked_briefly,
+    sha256_file,
+    sync_directory,
+    sync_tree,
+)
+from shared.manifest import MANIFEST_FILE, FileEntry, Manifest
+from shared.model_store import (
+    MOST_NOTE_BYTES,
+    PIN_FILE,
+    VERSION,
+    ModelStore,
+    Pin,
+    by_preference,
+    is_sound,
+    read_manifest,
+    read_version_file,
+    scan,
+)
+from trainer_service.errors import ModelUnwritable
+from trainer_service.store.work_in_progress import REMOVED, STAGING, working_directory
+
+HIGHEST_FILE = ".highest"
+HIGHEST_VERSION = 10**15 - 1
+#: Numbering a version and renaming it takes well under a second; who takes so long hangs.
+PUBLISHING_SECONDS = 60.0
+
+
+class WritableModelStore(ModelStore):
+    """The `models/` directory of a store, as the trainer and its workers change it."""
+
+    def pin(self, name: str, version: int | None) -> None:
+        """Pin a model to one of its versions, or un-pin it with None.
+
+        Raises:
+            ModelNotFound, VersionNotFound: there is no such version.
+            ModelUnwritable: the machine does not let it.
+        """
+        self.versions(name)
+        model = self.model_directory(name)
+        file = model / PIN_FILE
+        with _unwritable_named(name), locked_briefly(model / ".lock", PUBLISHING_SECONDS):
+            if version is not None:
+                self.directory(name, version)
+            if version is None or file.is_dir():
+                _clear(file)
+            if version is not None:
+                atomic_write(file, Pin(version=version).model_dump_json().encode())
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[Path]:
+        """Yield an empty directory for a version in the making; what is left of it is removed.
+
+        Raises:
+            Conflict: it could have no number.
+        """
+        model = self.model_directory(name)
+        self._next_number(model)
+        with working_directory(model / f"{STAGING}{secrets.token_hex(6)}") as directory:
+            yield directory
+
+    def publish(
+        self,
+        staging: Path,
+        manifest: Manifest,
+        complete: Callable[[Manifest], None] = lambda _: None,
+    ) -> int:
+        """Make a staged directory the next version of `manifest.model` and return its number.
+
+        A training publishes once: if one of the versions already carries the manifest's
+        `training_id`, that version is returned and nothing is written.
+
+        Args:
+            staging: a directory from `stage`, complete but for its manifest.
+            manifest: its `version` and `files` are filled in here.
+            complete: called once the version is known, with the manifest as it will be; it may
+                add files to the directory.
+
+        Raises:
+            Conflict: it can have no number.
+        """
+        model = self.model_directory(manifest.model)
+        # The most of it, before others have to wait.
+        files = _describe(staging)
+        sync_tree(staging)
+        before = set(self.integers(model))
+        existing = _published_by(manifest.training_id, model, before)
+        with locked_briefly(model / ".lock", PUBLISHING_SECONDS):
+            versions = self.integers(model)
+            if existing not in versions:
+                since = [version for version in versions if version not in before]
+                existing = _published_by(manifest.training_id, model, since)
+            if existing is not None:
+                return existing
+            version = self._next_number(model)
+            final = manifest.model_copy(update={"version": version, "files": files})
+            complete(final)
+            final = final.model_copy(update={"files": _describe(staging, known=files)})
+            (staging / MANIFEST_FILE).write_text(final.model_dump_json(indent=2))
+            sync_tree(staging)
+            staging.rename(model / str(version))
+            sync_directory(model)
+        return version
+
+    def remove(self, name: str, version: int) -> None:
+        """Remove a version; its number is not given out again.
+
+        Raises:
+            ModelNotFound, VersionNotFound: there is no such version.
+            Conflict: it is what is to be served: the pinned version, or else the newest sound one.
+            Unavailable: the machine can't tell now what is to be served.
+            ModelUnwritable: the machine does not let it.
+        """
+        self.directory(name, version)
+        model, pinned = self.model_directory(name), self.pinned(name)
+        served = self._served_instead(name, version, pinned)
+        with (
+            _unwritable_named(name),
+            working_directory(model / f"{REMOVED}{secrets.token_hex(6)}") as removed,
+            locked_briefly(model / ".lock", PUBLISHING_SECONDS),
+        ):
+            versions, directory = self.versions(name), self.directory(name, version)
+            if self.pinned(name) != pinned or served not in {None, *versions}:
+                raise Conflict(f"What is served of model {name!r} has just changed: ask again.")
+            highest = max(versions[-1], self._highest_removed(model))
+            atomic_write(model / HIGHEST_FILE, str(highest).encode())
+            try:
+                directory.rename(removed / str(version))
+            except PermissionError:  # as of a directory that may not be written
+                directory.chmod(0o700)
+                directory.rename(removed / str(version))
+
+    def _served_instead(self, name: str, version: int, pinned: int | None) -> int | None:
+        """Return which version is served without this one; None if it is damaged itself.
+
+        Raises:
+            Conflict: it is the one that is to be served.
+            Unavailable: the machine can't tell now.
+        """
+        if version == pinned:
+            raise Conflict(f"Version {version} of model {name!r} is pinned: un-pin it first.")
+        for candidate in by_preference(self.versions(name), pinned):
+            sound = self._is_sound(name, candidate)
+            if sound and candidate == version:
+                raise Conflict(
+                    f"Version {version} of model {name!r} is the newest that is sound, and so the "
+                    "one that is served: pin another one first."
+                )
+            if sound:
+                return candidate
+            if candidate == version:
+                break
+        return None
+
+    def _is_sound(self, name: str, version: int) -> bool:
+        try:
+            return is_sound(self.model_directory(name) / str(version))
+        except OSError as error:
+            raise Unavailable(
+                f"Nobody can tell now what is served of model {name!r}: version {version} can't "
+                f"be read: {reason(error)}."
+            ) from error
+
+    def published_by(self, name: str, training_id: str) -> int | None:
+        """Return the version that a training has published, if it has."""
+        model = self.model_directory(name)
+        return _published_by(training_id, model, self.integers(model))
+
+    def _next_number(self, model: Path) -> int:
+        """Return the number of the model's next version.
+
+        Raises:
+            Conflict: there is no number left, or nobody knows which were given out.
+        """
+        taken = [int(entry.name) for entry in scan(model) if VERSION.fullmatch(entry.name)]
+        highest = max([self._highest_removed(model), *taken])
+        if highest >= HIGHEST_VERSION:
+            raise Conflict(
+                f"A version of model {model.name!r} should have a number of up to "
+                f"{HIGHEST_VERSION}. That number is taken: train under another model's name."
+            )
+        return highest + 1
+
+    @staticmethod
+    def _highest_removed(model: Path) -> int:
+        """Return the highest number that a version had when one was removed, 0 if none was.
+
+        Raises:
+            Conflict: that is not what the file says.
+        """
+        try:
+            text = read_document(model / HIGHEST_FILE, MOST_NOTE_BYTES).decode(errors="replace")
+        except (FileNotFoundError, NotADirectoryError):
+            return 0
+        except Unreadable as error:
+            raise Conflict(f"Model {model.name!r}: {error}") from error
+        if not VERSION.fullmatch(text.strip()):
+            raise Conflict(
+                f"Model {model.name!r}: {HIGHEST_FILE} should hold the highest number that a "
+                f"removed version had. Received: {text[:50]!r}. Write it, or remove the file."
+            )
+        return int(text)
+
+
+@contextmanager
+def _unwritable_named(name: str) -> Iterator[None]:
+    """Say of which model the machine does not let something be changed, and why."""
+    try:
+        yield
+    except OSError as error:
+        if is_disk_full(error):
+            raise
+        file = Path(error.filename or "").name
+        raise ModelUnwritable(
+            name, f"{file}: {reason(error)}" if file else reason(error)
+        ) from error
+
+
+def _clear(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _published_by(training_id: str, model: Path, versions: Iterable[int]) -> int | None:
+    for version in sorted(versions, reverse=True):
+        directory = model / str(version)
+        with suppress(VersionCorrupt):
+            # Most are told by a look at the bytes, a tenth of the time of reading them as JSON.
+            named = training_id.encode() in read_version_file(directory, MANIFEST_FILE)
+            if named and read_manifest(directory).training_id == training_id:
+                return version
+    return None
+
+
+def _describe(directory: Path, known: Iterable[FileEntry] = ()) -> list[FileEntry]:
+    entries = {entry.path: entry for entry in known}
+    files = (path for path in sorted(directory.rglob("*")) if path.is_file())
+    names = ((path, path.relative_to(directory).as_posix()) for path in files)
+    return [entries.get(name) or _entry(path, name) for path, name in names]
+
+
+def _entry(path: Path, name: str) -> FileEntry:
+    return FileEntry(path=name, bytes=path.stat().st_size, sha256=sha256_file(path))

@@ -1,0 +1,40 @@
+"""The record of a dataset."""
+
+from enum import StrEnum
+
+from trainer_service.store.records.parts import BaseRecord, Brief, ErrorInfo, Found
+
+
+class DatasetState(StrEnum):
+    QUEUED = "queued"
+    READING = "reading"
+    READY = "ready"
+    FAILED = "failed"
+
+
+class DatasetRecord(Found, BaseRecord):
+    """A set of labelled images.
+
+    Attributes:
+        source: the name of the uploaded archive, or the path below the datasets directory.
+        path: whether `source` is a path.
+        in_place: whether the images stay in the folder `source` instead of in the store.
+        submitted: whether it is to be read by itself, not only when a training needs it.
+    """
+
+    state: DatasetState
+    source: str
+    path: bool
+    in_place: bool = False
+    submitted: bool = False
+    ignored: int = 0
+    layout: str | None = None
+    has_split: bool = False
+    digest: str | None = None
+    error: ErrorInfo | None = None
+
+    def brief(self) -> Brief:
+        """Return what is kept in memory of it."""
+        listed = self.in_lists().model_dump_json().encode()
+        waits = self.submitted and self.state in {DatasetState.QUEUED, DatasetState.READING}
+        return Brief(self.id, self.created_at, self.state, waits, self.id, listed)

@@ -1,0 +1,292 @@
+"""Records that lie in the store as JSON and are changed by one process at a time."""
+
+import re
+import secrets
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from pydantic import ValidationError
+
+from shared.errors import (
+    Conflict,
+    HeadstartError,
+    InvalidRequest,
+    NotFound,
+    Unavailable,
+    first_fault,
+)
+from shared.files import atomic_write, locked_briefly
+from shared.identifiers import is_id
+from shared.logs import get_logger
+from trainer_service.errors import RecordCorrupt
+from trainer_service.store.lease import (
+    Lease,
+    lease,
+)
+from trainer_service.store.records.parts import (
+    BaseRecord,
+    Brief,
+)
+from trainer_service.store.records.record_index import (
+    RecordIndex,
+    Stamp,
+    stamp_of,
+)
+from trainer_service.store.small_files import concerns_one_file, is_gone, read_small, stays
+from trainer_service.store.work_in_progress import REMOVED
+
+RECORD_FILE = "record.json"
+#: Records of before, which told every rejected file and the confusion matrix, took up to 60 MB.
+MOST_BYTES = 2**28
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_CURSOR = re.compile(r"(-?[0-9]{1,18})-([0-9a-f-]{22})")
+
+Record = TypeVar("Record", bound=BaseRecord)
+
+log = get_logger(__name__)
+
+
+class RecordStore(Generic[Record]):
+    """Directories `<root>/<id>/` with a `record.json` each.
+
+    Args:
+        root: where the directories lie.
+        kind: the class of the records.
+        not_found: makes the error for an unknown id.
+    """
+
+    def __init__(
+        self, root: Path, kind: type[Record], not_found: Callable[[str], HeadstartError]
+    ) -> None:
+        self.root = root
+        self.kind: type[Record] = kind
+        self._not_found = not_found
+        self._index = RecordIndex(root, RECORD_FILE, self._load_brief)
+        self._warned: dict[str, str] = {}
+
+    def directory(self, record_id: str) -> Path:
+        if not is_id(record_id):
+            raise self._not_found(record_id)
+        return self.root / record_id
+
+    def create(self, record: Record) -> Path:
+        directory = self.directory(record.id)
+        directory.mkdir(parents=True, exist_ok=True)
+        self._write(record)
+        return directory
+
+    def get(self, record_id: str) -> Record:
+        """Return a record.
+
+        Raises:
+            NotFound: there is none with that id.
+            RecordCorrupt: its file can't be opened, or is not what a record looks like.
+            Unavailable: its file can't be read right now.
+        """
+        return self._load(self.directory(record_id) / RECORD_FILE)
+
+    def read(self, file: Path) -> Record | None:
+        """Return the record in one of `files`, or None if it is deleted meanwhile or unreadable.
+
+        One that can't be read is warned of, once for each reason.
+        """
+        try:
+            return self.get(file.parent.name)
+        except NotFound:
+            return None
+        except (RecordCorrupt, Unavailable) as error:
+            self._warn(file.parent.name, error)
+            return None
+
+    def list(self) -> list[Record]:
+        """Return all records as lists show them, newest first, but for those that can't be read."""
+        return list(map(self._listed, _in_order(self.briefs())))
+
+    def page(self, limit: int, after: str | None) -> tuple[Sequence[Record], str | None]:
+        """Return some of `list`, and the cursor of what comes after them, None at the end.
+
+        Args:
+            limit: the most to return.
+            after: the cursor that came with those before; None to begin.
+
+        Raises:
+            InvalidRequest: the cursor is none.
+        """
+        briefs = _in_order(self.briefs())
+        if after is not None:
+            end = _position(after)
+            briefs = [brief for brief in briefs if _order(brief) < end]
+        records = list(map(self._listed, briefs[:limit]))
+        return records, _cursor(briefs[limit - 1]) if len(briefs) > limit else None
+
+    def briefs(self) -> Sequence[Brief]:
+        """Return what is known of all records, in no order, but for those that can't be read.
+
+        Those are warned of, once for each reason.
+        """
+        return self.look()[0]
+
+    def every(self) -> Sequence[Brief]:
+        """Return what is known of all records, in no order, for whoever must not overlook one.
+
+        Raises:
+            RecordCorrupt, Unavailable: one can't be read.
+        """
+        briefs, unreadable = self.look()
+        for error in unreadable.values():
+            raise error
+        return briefs
+
+    def look(self) -> tuple[Sequence[Brief], dict[str, HeadstartError]]:
+        """Return what `briefs` does, and why the others can't be read, by their ids."""
+        found = self._index.look()
+        unreadable = {name: why for name, why in found.items() if not isinstance(why, Brief)}
+        for name, error in unreadable.items():
+            self._warn(name, error)
+        self._warned = {name: why for name, why in self._warned.items() if name in unreadable}
+        return [brief for brief in found.values() if isinstance(brief, Brief)], unreadable
+
+    def files(self) -> Sequence[Path]:
+        """Return where the records lie, in no order."""
+        return [file for file in self.root.glob(f"*/{RECORD_FILE}") if is_id(file.parent.name)]
+
+    def stamp(self, record_id: str) -> Stamp:
+        """Return what is another once the record has changed.
+
+        Raises:
+            NotFound: there is none with that id.
+        """
+        try:
+            return stamp_of(self.directory(record_id) / RECORD_FILE)
+        except (FileNotFoundError, NotADirectoryError):
+            raise self._not_found(record_id) from None
+
+    def update(self, record_id: str, change: Callable[[Record], None]) -> Record:
+        """Apply `change` to the record and write it, alone; nothing is written if it raises."""
+        with self.locked(record_id):
+            record = self.get(record_id)
+            change(record)
+            self._write(record)
+        return record
+
+    @contextmanager
+    def locked(self, record_id: str) -> Iterator[None]:
+        """Keep others from changing the record for some milliseconds, and from coming to use it.
+
+        Raises:
+            NotFound: there is none with that id, or no more once others have let go of it.
+        """
+        lock = locked_briefly(self._require(record_id) / ".record.lock")
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(lock)
+            except FileNotFoundError:
+                raise self._not_found(record_id) from None
+            yield
+
+    def delete(self, record_id: str) -> None:
+        """Remove all there is of a record, at once for all who look for it."""
+        removed = self.root / f"{REMOVED}{secrets.token_hex(6)}"
+        with suppress(FileNotFoundError):
+            self.directory(record_id).rename(removed)
+            shutil.rmtree(removed, ignore_errors=True)
+
+    def delete_unreadable(self, record_id: str) -> None:
+        """Remove a record that can't be read, unless a process works on it.
+
+        Raises:
+            NotFound: there is none with that id.
+            Conflict: a process works on it.
+        """
+        try:
+            with self.lease(record_id) as held:
+                if held is None:
+                    raise Conflict(f"{self.root.name}/{record_id} is being worked on.")
+                self.delete(record_id)
+        except OSError:  # a lease in a directory that can't be looked into is nobody's we know
+            self.delete(record_id)
+
+    def lease_file(self, record_id: str) -> Path:
+        return self.directory(record_id) / ".lease"
+
+    @contextmanager
+    def lease(self, record_id: str) -> Iterator[Lease | None]:
+        """Yield the right to work on the record alone, or None if another process has it."""
+        self._require(record_id)
+        with lease(self.lease_file(record_id)) as held:
+            yield held
+
+    def _load(self, file: Path) -> Record:
+        name = file.relative_to(self.root.parent)
+        try:
+            record = self.kind.model_validate_json(read_small(file, MOST_BYTES))
+        except ValidationError as error:
+            raise RecordCorrupt(f"{name} can't be read: {first_fault(error)}.") from None
+        except OSError as error:
+            if is_gone(error):
+                raise self._not_found(file.parent.name) from None
+            if not concerns_one_file(error):
+                raise
+            kind = RecordCorrupt if stays(error) else Unavailable
+            raise kind(f"{name} can't be read: {error.strerror}.") from None
+        if record.id != file.parent.name:
+            raise RecordCorrupt(f"{name} can't be read: it is the record of {record.id!r}.")
+        return record
+
+    def _load_brief(self, file: Path) -> Brief:
+        """Return a record in short, once it is sure that lists can show it."""
+        brief = self._load(file).brief()
+        try:
+            self._listed(brief)
+        except ValidationError as error:  # JSON has no word for infinity
+            name = file.relative_to(self.root.parent)
+            raise RecordCorrupt(f"{name} can't be read: {first_fault(error)}.") from None
+        return brief
+
+    def _listed(self, brief: Brief) -> Record:
+        return self.kind.model_validate_json(brief.listed)
+
+    def _warn(self, record_id: str, error: HeadstartError) -> None:
+        if self._warned.get(record_id) != error.detail:
+            self._warned[record_id] = error.detail
+            file = str(self.root / record_id / RECORD_FILE)
+            log.warning("a record is left out", file=file, reason=error.detail)
+
+    def _require(self, record_id: str) -> Path:
+        directory = self.directory(record_id)
+        if not directory.is_dir():
+            raise self._not_found(record_id)
+        return directory
+
+    def _write(self, record: Record) -> None:
+        file = self.directory(record.id) / RECORD_FILE
+        atomic_write(file, record.model_dump_json(indent=2).encode())
+
+
+def _order(brief: Brief) -> tuple[int, str]:
+    # Ids tell seconds only, and comparing numbers is cheaper than comparing times.
+    return (brief.created_at - _EPOCH) // timedelta(microseconds=1), brief.id
+
+
+def _in_order(briefs: Sequence[Brief]) -> list[Brief]:
+    return sorted(briefs, key=_order, reverse=True)
+
+
+def _cursor(brief: Brief) -> str:
+    """Return what tells a brief's place also once its record is deleted."""
+    microseconds, record_id = _order(brief)
+    return f"{microseconds}-{record_id}"
+
+
+def _position(cursor: str) -> tuple[int, str]:
+    match = _CURSOR.fullmatch(cursor)
+    if match is None:
+        raise InvalidRequest(
+            f"after: expected what the header Link of the page before has. Received: {cursor!r}"
+        )
+    return int(match[1]), match[2]

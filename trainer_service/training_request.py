@@ -1,0 +1,94 @@
+"""What a training may be asked."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
+
+from shared.identifiers import ModelName
+
+DEFAULT_ARCHITECTURE = "mobilenet_v2"
+
+
+class RequestPart(BaseModel):
+    """A part of a request: whatever it does not name is refused."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+
+class DatasetPath(RequestPart):
+    """A folder or archive below the datasets directory of the trainer's machine."""
+
+    path: str = Field(min_length=1, max_length=4096, examples=["pets"])
+
+
+class SplitFractions(RequestPart):
+    """Shares of the images held out from training, where the archive brings no split itself."""
+
+    validation: float = Field(default=0.15, gt=0, lt=1)
+    test: float = Field(default=0.15, gt=0, lt=1)
+
+    @model_validator(mode="after")
+    def _leaves_something_to_train_on(self) -> Self:
+        if self.validation + self.test >= 1:
+            raise ValueError("validation and test together must stay below 1")
+        return self
+
+
+class EarlyStopping(RequestPart):
+    """Ends the head phase when `metric` has not improved by `min_delta` for `patience` epochs."""
+
+    metric: Literal["val_loss", "val_accuracy"] = "val_loss"
+    min_delta: float = Field(default=0.0, ge=0)
+    patience: int = Field(default=8, ge=1, le=1000)
+
+
+def _kind_of(value: object) -> str | None:
+    """Return the tag of what a value is meant as, or None if it is of no kind that is known."""
+    if value is None:
+        return "(none)"
+    if isinstance(value, dict | EarlyStopping | DatasetPath):
+        return "(object)"
+    return "(text)" if isinstance(value, str) else None
+
+
+def _expected(what: str) -> Discriminator:
+    return Discriminator(_kind_of, custom_error_type="kind", custom_error_message=what)
+
+
+# Tags in brackets, which errors leave out: whoever reads these knows nothing of the union.
+_Stopping = Annotated[
+    Annotated[EarlyStopping, Tag("(object)")] | Annotated[Literal["off"], Tag("(text)")],
+    _expected("Input should be 'off', or an object with metric, min_delta or patience"),
+]
+_Dataset = Annotated[
+    Annotated[str, Tag("(text)")]
+    | Annotated[DatasetPath, Tag("(object)")]
+    | Annotated[None, Tag("(none)")],
+    _expected("Input should be the id of a dataset, or an object with a path"),
+]
+
+
+class TrainingRequest(RequestPart):
+    """One training; every field but the images has a default that does."""
+
+    model: ModelName = Field(default="default", description="Name of the model to publish.")
+    architecture: str = Field(default=DEFAULT_ARCHITECTURE, max_length=64)
+    dataset: _Dataset = Field(
+        default=None,
+        description="Id of a dataset, or {'path': …} below the trainer's datasets directory.",
+    )
+    epochs: int = Field(default=50, ge=1, le=10_000)
+    batch_size: int = Field(default=32, ge=1, le=65_536)
+    learning_rate: float = Field(default=1e-3, gt=0, le=10)
+    learning_rate_schedule: Literal["constant", "exponential", "polynomial", "cosine"] = "constant"
+    optimizer: Literal["adam", "adamw", "sgd", "rmsprop"] = "adam"
+    dropout: float = Field(default=0.2, ge=0, lt=1)
+    hidden_units: int = Field(default=0, ge=0, le=16_384, description="0: no hidden layer.")
+    early_stopping: _Stopping = Field(default_factory=EarlyStopping)
+    class_weights: Literal["none", "balanced"] = "none"
+    precision: Literal["auto", "int8"] = Field(
+        default="auto",
+        description="int8: add a quantized graph, if it is faster and as accurate.",
+    )
+    split: SplitFractions = Field(default_factory=SplitFractions)
+    seed: int = Field(default=0, ge=0, lt=2**31)

@@ -1,0 +1,64 @@
+"""Searches for lost steps in every worker's parent process, and says that the worker lives."""
+
+import os
+import socket
+from contextlib import suppress
+from typing import Any
+
+from celery import bootsteps
+from redis import RedisError
+
+from shared.logs import get_logger
+from trainer_service.queue.task_queue import TaskQueue
+from trainer_service.queue.view import QueueView
+from trainer_service.settings import TrainerSettings
+from trainer_service.store.events.event_log import connect
+from trainer_service.store.outcome import in_words
+from trainer_service.store.stores import Stores
+from trainer_service.worker.lost_steps import LostSteps
+
+log = get_logger(__name__)
+
+#: This process among all workers of all hosts.
+WORKER = f"{socket.gethostname()}:{os.getpid()}"
+
+
+class LostStepsSearch(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery is untyped
+    """Searches whenever the worker is connected; connecting anew starts it anew."""
+
+    requires = ("celery.worker.consumer.tasks:Tasks",)
+
+    def __init__(self, consumer: Any, **_: Any) -> None:
+        settings = TrainerSettings()
+        self._view = QueueView(connect(settings.redis_url))
+        self._lease_seconds = settings.lease_seconds
+        self._search = LostSteps(
+            Stores.open(settings),
+            self._view,
+            TaskQueue(consumer.app),
+            settings.lease_seconds,
+        )
+        self._timer: Any = None
+        self._trouble: str | None = None
+
+    def start(self, consumer: Any) -> None:
+        self._turn()
+        self._timer = consumer.timer.call_repeatedly(self._search.interval, self._turn)
+
+    def _turn(self) -> None:
+        with suppress(RedisError, OSError):  # then the consumer has it, too, and says so
+            self._view.sign_in(WORKER, self._lease_seconds)
+        try:
+            self._search()
+        except Exception as error:
+            # A worker that can't search can still work.
+            if self._trouble != (reason := in_words(error)):
+                log.exception("lost steps are looked for later")
+            self._trouble = reason
+        else:
+            self._trouble = None
+
+    def stop(self, _: Any) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
