@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from shared import model_store
 from shared.errors import (
     Conflict,
     ModelNotFound,
@@ -493,7 +492,7 @@ def test_what_can_not_be_changed_is_said(models, monkeypatch):
     def read_only(path, *_):
         raise OSError(errno.EROFS, "Read-only file system", str(path))
 
-    monkeypatch.setattr(model_store, "locked_briefly", read_only)
+    monkeypatch.setattr(publishing, "locked_briefly", read_only)
     said = r"Model 'pets' can't be changed: \.lock: Read-only file system\."
     with pytest.raises(ModelUnwritable, match=said):
         models.pin("pets", 1)
@@ -519,7 +518,7 @@ def test_what_is_served_changes_while_a_version_is_removed(models, monkeypatch):
         (models.root / "pets/pin.json").unlink()
         return is_sound(directory)
 
-    monkeypatch.setattr(model_store, "is_sound", unpin_meanwhile)
+    monkeypatch.setattr(publishing, "is_sound", unpin_meanwhile)
     with pytest.raises(Conflict, match="has just changed: ask again"):
         models.remove("pets", 2)
     assert models.versions("pets") == [1, 2]

@@ -64,7 +64,7 @@ class TaskQueue:
 
 
 class WorkerQueue(TaskQueue):
-    """What steps submit the next one with; while Redis is away, the search for lost steps does it."""
+    """What steps submit the next one with; without Redis, the search for lost steps does it."""
 
     def submit(self, steps: Iterable[Step]) -> None:
         try:

@@ -226,7 +226,7 @@ def test_a_reading_that_is_to_end_ends_before_it_asks_the_system_again():
 
     def work():
         while True:
-            with asked.over("a file"):
+            with asked.system_call("a file"):
                 asked.stop()
 
     with pytest.raises(hang_guard.Stopped):

@@ -12,7 +12,7 @@ from tests.browser import running_browser, watched_page
 from tests.trainer_service.store.test_event_log import new_record
 from tests.trainer_service.store.test_many_records import make
 from trainer_service.app import create_app
-from trainer_service.datasets.records import save_images, save_rejected
+from trainer_service.datasets.records import RejectedFile, save_images, save_rejected
 from trainer_service.settings import TrainerSettings
 from trainer_service.store.records.parts import RejectedImage
 from trainer_service.store.records.training_record import State

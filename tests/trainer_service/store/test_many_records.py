@@ -18,6 +18,7 @@ from trainer_service.datasets import reading
 from trainer_service.datasets.create import UPLOAD_FILE, new_dataset
 from trainer_service.datasets.records import (
     ImageRecord,
+    RejectedFile,
     save_images,
     save_rejected,
 )
