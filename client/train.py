@@ -11,15 +11,7 @@ from client.options import PREDICTOR, TRAINER
 from client.printing import NAMED_FILES, curl_line, print_result
 from client.service import Record, predictor_at, trainer_at
 from client.terminal import errors_in_words, note, open_console, plain, print_json, say
-from client.training import (
-    Fields,
-    follow,
-    given,
-    model_name,
-    served,
-    submit_dataset,
-    submit_upload,
-)
+from client.training import Fields, follow, given, model_name, served, submit_dataset, submit_upload
 from client.uploads import Upload, open_upload
 
 #: The predictor looks for new versions every second and then loads them.

@@ -5,10 +5,7 @@ import sys
 from fastapi import FastAPI
 
 from predictor_service.app import create_app
-from predictor_service.inference.memory import (
-    keep_for_good,
-    steady_malloc,
-)
+from predictor_service.inference.memory import keep_for_good, steady_malloc
 from predictor_service.settings import PredictorSettings
 from shared.http.serving import serve
 from shared.start import require_no_file

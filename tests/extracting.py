@@ -12,10 +12,7 @@ from trainer_service.phases.context import Worker
 from trainer_service.settings import TrainerSettings
 from trainer_service.store.events.event_log import connect
 from trainer_service.store.events.progress import ProgressBoard
-from trainer_service.store.records.dataset_record import (
-    DatasetRecord,
-    DatasetState,
-)
+from trainer_service.store.records.dataset_record import DatasetRecord, DatasetState
 from trainer_service.store.records.training_record import (
     State,
     TrainingDataset,

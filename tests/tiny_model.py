@@ -16,14 +16,7 @@ from pydantic import TypeAdapter
 
 from shared.engines.openvino_runtime import load_openvino
 from shared.identifiers import new_id
-from shared.manifest import (
-    GOLDEN_FILE,
-    DatasetInfo,
-    GoldenImage,
-    InputSpec,
-    Manifest,
-    WeightsInfo,
-)
+from shared.manifest import GOLDEN_FILE, DatasetInfo, GoldenImage, InputSpec, Manifest, WeightsInfo
 from shared.model_store import OPENVINO_MODEL
 from trainer_service.store.publishing import WritableModelStore
 

@@ -1,10 +1,7 @@
 """Which steps of a training come next; its record, its dataset and its shards alone tell."""
 
 from trainer_service.steps import COMPUTE_SHARD, FINISH, PREPARE, READ_DATASET, Step
-from trainer_service.store.records.training_record import (
-    State,
-    TrainingRecord,
-)
+from trainer_service.store.records.training_record import State, TrainingRecord
 from trainer_service.store.shards import Shards
 
 

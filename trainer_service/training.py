@@ -29,18 +29,9 @@ from trainer_service.phases.setbacks import hand_over, persevere
 from trainer_service.steps import COMPUTE_SHARD, FINISH, PREPARE, Step
 from trainer_service.store.cancellation import CancellationCheck
 from trainer_service.store.events.progress import Ticker
-from trainer_service.store.lease import (
-    Lease,
-    lease,
-    require_survivable,
-)
+from trainer_service.store.lease import Lease, lease, require_survivable
 from trainer_service.store.outcome import end, recorded_outcome
-from trainer_service.store.records.training_record import (
-    CacheUse,
-    State,
-    TrainingRecord,
-    numbers,
-)
+from trainer_service.store.records.training_record import CacheUse, State, TrainingRecord, numbers
 from trainer_service.store.shards import ShardImage, ShardResult, Shards
 from trainer_service.store.stores import TrainingStore
 from trainer_service.store.work_metrics import COMPUTE_SECONDS, FEATURES

@@ -7,26 +7,12 @@ import numpy as np
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import JSONResponse, Response
 
-from predictor_service.api.answers import (
-    Health,
-    ModelInfo,
-    ModelList,
-    PredictResponse,
-)
+from predictor_service.api.answers import Health, ModelInfo, ModelList, PredictResponse
 from predictor_service.api.leaving import while_connected
-from predictor_service.api.uploads import (
-    Upload,
-    read_uploads,
-)
-from predictor_service.inference.batching import (
-    Answer,
-    Probabilities,
-)
+from predictor_service.api.uploads import Upload, read_uploads
+from predictor_service.inference.batching import Answer, Probabilities
 from predictor_service.inference.metrics import PredictorMetrics
-from predictor_service.models.served import (
-    Models,
-    ServedVersion,
-)
+from predictor_service.models.served import Models, ServedVersion
 from predictor_service.settings import PredictorSettings
 from shared.errors import HeadstartError, InvalidImage, TooLarge, Unavailable
 from shared.http.problems import FieldProblem, problem_response, responses

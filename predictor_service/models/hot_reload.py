@@ -12,11 +12,7 @@ from typing import NamedTuple, Protocol
 
 from predictor_service.api.answers import Quarantine
 from predictor_service.inference.metrics import ReloadMetrics
-from predictor_service.models.served import (
-    Model,
-    Models,
-    ServedVersion,
-)
+from predictor_service.models.served import Model, Models, ServedVersion
 from shared.errors import HeadstartError, ModelNotFound, VersionCorrupt
 from shared.logs import bound, get_logger
 from shared.manifest import MANIFEST_FILE

@@ -15,13 +15,7 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 
-from predictor_service.inference.batching import (
-    Answer,
-    Batcher,
-    Pixels,
-    Probabilities,
-    batch_sizes,
-)
+from predictor_service.inference.batching import Answer, Batcher, Pixels, Probabilities, batch_sizes
 from predictor_service.inference.memory import return_freed_memory
 from predictor_service.inference.metrics import BatchMetrics
 from predictor_service.models.served import ServedVersion

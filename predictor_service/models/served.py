@@ -3,10 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from predictor_service.api.answers import (
-    ModelInfo,
-    Quarantine,
-)
+from predictor_service.api.answers import ModelInfo, Quarantine
 from predictor_service.inference.batching import Batcher
 from shared.engines import Engine
 from shared.errors import InvalidRequest, ModelNotFound, Unavailable

@@ -1,14 +1,7 @@
 """Engines: what runs a network forward, on pixels, without training it."""
 
 from shared.engines.cpu import cpu_precision
-from shared.engines.engine import (
-    FEATURES,
-    PROBABILITIES,
-    Engine,
-    EngineName,
-    Outputs,
-    Pixels,
-)
+from shared.engines.engine import FEATURES, PROBABILITIES, Engine, EngineName, Outputs, Pixels
 from shared.engines.openvino_engine import OpenVINOEngine
 from shared.engines.selection import (
     can_use_gpu,

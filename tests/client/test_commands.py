@@ -18,11 +18,7 @@ from client.app import app
 from client.printing import curl_line, print_models
 from client.train import train_command
 from client.training import model_name
-from trainer_service.training_request import (
-    EarlyStopping,
-    SplitFractions,
-    TrainingRequest,
-)
+from trainer_service.training_request import EarlyStopping, SplitFractions, TrainingRequest
 
 CREATED = "2026-01-31T23:59:59Z"
 NESTED = {

@@ -7,10 +7,7 @@ from operator import itemgetter
 import pytest
 
 from tests.end_to_end.stack import digits, running_stack, zipped
-from trainer_service.store.records.training_record import (
-    TrainingRecord,
-    numbers,
-)
+from trainer_service.store.records.training_record import TrainingRecord, numbers
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 

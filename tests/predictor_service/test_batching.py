@@ -9,10 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from predictor_service.inference.batching import (
-    Batcher,
-    batch_sizes,
-)
+from predictor_service.inference.batching import Batcher, batch_sizes
 from shared.errors import InvalidImage, Unavailable
 from shared.images import LargePicture
 

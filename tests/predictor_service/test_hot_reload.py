@@ -13,17 +13,9 @@ from typing import Any
 import pytest
 
 from predictor_service.models import loading
-from predictor_service.models.hot_reload import (
-    HotReload,
-    StoreVanished,
-    wanted,
-)
+from predictor_service.models.hot_reload import HotReload, StoreVanished, wanted
 from predictor_service.models.loading import VersionLoader
-from predictor_service.models.served import (
-    Model,
-    Models,
-    ServedVersion,
-)
+from predictor_service.models.served import Model, Models, ServedVersion
 from shared.engines.openvino_runtime import load_openvino, read_network
 from shared.errors import VersionCorrupt
 from shared.manifest import GOLDEN_FILE, MANIFEST_FILE

@@ -15,10 +15,7 @@ import pytest
 from predictor_service.app import create_app
 from predictor_service.inference.memory import LEAST_ARENAS
 from predictor_service.models import loading
-from predictor_service.models.loading import (
-    BACKGROUND_NICENESS,
-    VersionLoader,
-)
+from predictor_service.models.loading import BACKGROUND_NICENESS, VersionLoader
 from predictor_service.settings import PredictorSettings
 from shared.model_store import ModelStore
 from tests.tiny_model import picture, publish_tiny_model

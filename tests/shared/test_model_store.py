@@ -19,13 +19,7 @@ from shared.errors import (
     VersionNotFound,
 )
 from shared.manifest import GOLDEN_FILE, MANIFEST_FILE
-from shared.model_store import (
-    Look,
-    is_sound,
-    read_golden,
-    read_manifest,
-    verify,
-)
+from shared.model_store import Look, is_sound, read_golden, read_manifest, verify
 from tests.tiny_model import tiny_manifest, write_golden
 from trainer_service.errors import ModelUnwritable
 from trainer_service.store import publishing

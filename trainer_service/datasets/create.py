@@ -9,10 +9,7 @@ from shared.files import is_fault_of_the_file, open_below
 from shared.identifiers import new_id
 from trainer_service.datasets.records import ImageRecord
 from trainer_service.settings import TrainerSettings
-from trainer_service.store.records.dataset_record import (
-    DatasetRecord,
-    DatasetState,
-)
+from trainer_service.store.records.dataset_record import DatasetRecord, DatasetState
 from trainer_service.store.records.record_store import RecordStore
 
 UPLOAD_FILE = "upload"

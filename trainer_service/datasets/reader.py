@@ -19,10 +19,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple, cast
 
-from shared.errors import (
-    InvalidImage,
-    TooLarge,
-)
+from shared.errors import InvalidImage, TooLarge
 from shared.files import sync_directory
 from shared.images import ImageLimits, check, sniff, too_many_bytes
 from trainer_service.datasets.hang_guard import HangGuard, Stopped

@@ -5,11 +5,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from shared.errors import (
-    InvalidRequest,
-    TooLarge,
-    Unavailable,
-)
+from shared.errors import InvalidRequest, TooLarge, Unavailable
 from shared.images import ImageLimits
 from trainer_service.datasets.create import UPLOAD_FILE, locate, root_of
 from trainer_service.datasets.hang_guard import HangGuard, run_guarded
@@ -24,27 +20,12 @@ from trainer_service.datasets.records import (
     records_corrupt,
     save_rejected,
 )
-from trainer_service.errors import (
-    InvalidDataset,
-    Setback,
-    TrainingCancelled,
-)
+from trainer_service.errors import InvalidDataset, Setback, TrainingCancelled
 from trainer_service.settings import TrainerSettings
-from trainer_service.store.lease import (
-    LeaseLost,
-    WorkersDied,
-    require_survivable,
-)
+from trainer_service.store.lease import LeaseLost, WorkersDied, require_survivable
 from trainer_service.store.outcome import in_words
-from trainer_service.store.records.dataset_record import (
-    DatasetRecord,
-    DatasetState,
-)
-from trainer_service.store.records.parts import (
-    NAMED_REJECTED,
-    ErrorInfo,
-    RejectedImage,
-)
+from trainer_service.store.records.dataset_record import DatasetRecord, DatasetState
+from trainer_service.store.records.parts import NAMED_REJECTED, ErrorInfo, RejectedImage
 from trainer_service.store.records.record_store import RecordStore
 from trainer_service.store.waiting import must_be_read
 from trainer_service.store.work_metrics import IMAGES_REJECTED
@@ -217,9 +198,8 @@ def record_failure(datasets: RecordStore[DatasetRecord], dataset_id: str, error:
     transient = not isinstance(error, InvalidDataset | TooLarge | WorkersDied)
 
     def fail(record: DatasetRecord) -> None:
-        if isinstance(
-            error, Setback | Unavailable | TrainingCancelled
-        ):  # which is no fault of the dataset's
+        # Those say nothing of the dataset.
+        if isinstance(error, Setback | Unavailable | TrainingCancelled):
             record.state = DatasetState.QUEUED
             return
         record.state = DatasetState.FAILED

@@ -2,9 +2,7 @@
 
 from trainer_service.backbones import weights
 from trainer_service.backbones.architectures import CATALOGUE
-from trainer_service.service.answers import (
-    ArchitectureStatus,
-)
+from trainer_service.service.answers import ArchitectureStatus
 from trainer_service.service.trainer import Trainer
 
 

@@ -8,12 +8,7 @@ from typing import BinaryIO
 
 from pydantic import BaseModel, Field, ValidationError
 
-from shared.errors import (
-    Conflict,
-    NotFound,
-    Unavailable,
-    first_fault,
-)
+from shared.errors import Conflict, NotFound, Unavailable, first_fault
 from shared.files import is_fault_of_the_file, open_below
 from trainer_service.datasets import create as datasets
 from trainer_service.datasets.records import (
@@ -32,10 +27,7 @@ from trainer_service.datasets.thumbnail_store import (
 )
 from trainer_service.errors import RecordCorrupt
 from trainer_service.settings import TrainerSettings
-from trainer_service.store.records.dataset_record import (
-    DatasetRecord,
-    DatasetState,
-)
+from trainer_service.store.records.dataset_record import DatasetRecord, DatasetState
 from trainer_service.store.records.parts import RejectedImage
 from trainer_service.store.records.record_store import RECORD_FILE
 from trainer_service.store.small_files import stays

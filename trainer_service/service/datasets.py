@@ -3,15 +3,10 @@
 from pathlib import Path
 from typing import BinaryIO
 
-from shared.errors import (
-    Conflict,
-    Unavailable,
-)
+from shared.errors import Conflict, Unavailable
 from shared.identifiers import new_id
 from trainer_service.datasets import create as datasets
-from trainer_service.errors import (
-    RecordCorrupt,
-)
+from trainer_service.errors import RecordCorrupt
 from trainer_service.service import dataset_images
 from trainer_service.service.dataset_images import (
     DatasetImagePage,
@@ -22,12 +17,8 @@ from trainer_service.service.dataset_images import (
 from trainer_service.service.job_slots import open_dataset_slot
 from trainer_service.service.trainer import Trainer
 from trainer_service.store.idempotency import fingerprint
-from trainer_service.store.records.dataset_record import (
-    DatasetRecord,
-)
-from trainer_service.store.records.unused_datasets import (
-    users_of,
-)
+from trainer_service.store.records.dataset_record import DatasetRecord
+from trainer_service.store.records.unused_datasets import users_of
 
 
 def submit_dataset(

@@ -13,16 +13,8 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from shared.logs import get_logger
-from trainer_service.store.events.event_log import (
-    FIELD,
-    EventLog,
-    stream_key,
-)
-from trainer_service.store.events.events import (
-    Event,
-    ResultEvent,
-    event_adapter,
-)
+from trainer_service.store.events.event_log import FIELD, EventLog, stream_key
+from trainer_service.store.events.events import Event, ResultEvent, event_adapter
 
 #: Without news from Redis the store is looked at this often; without Redis, that often.
 BLOCK_SECONDS = 5.0

@@ -5,10 +5,7 @@ from contextlib import AbstractContextManager, contextmanager
 
 from shared.errors import Unavailable
 from shared.files import locked_briefly
-from trainer_service.store.records.record_store import (
-    Record,
-    RecordStore,
-)
+from trainer_service.store.records.record_store import Record, RecordStore
 from trainer_service.store.stores import Stores
 
 RETRY_SECONDS = 60

@@ -3,16 +3,9 @@
 from contextlib import suppress
 
 from shared.documents import reason
-from shared.errors import (
-    NotFound,
-    VersionCorrupt,
-)
+from shared.errors import NotFound, VersionCorrupt
 from shared.manifest import Manifest
-from trainer_service.service.answers import (
-    DamagedVersion,
-    ModelStatus,
-    VersionStatus,
-)
+from trainer_service.service.answers import DamagedVersion, ModelStatus, VersionStatus
 from trainer_service.service.trainer import Trainer
 
 

@@ -4,11 +4,7 @@ from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-from shared.errors import (
-    HeadstartError,
-    InvalidRequest,
-    NotFound,
-)
+from shared.errors import HeadstartError, InvalidRequest, NotFound
 from shared.identifiers import is_id, new_id
 from trainer_service.backbones import weights
 from trainer_service.backbones.architectures import find_architecture
@@ -16,25 +12,17 @@ from trainer_service.datasets import create as datasets
 from trainer_service.service.job_slots import open_training_slot
 from trainer_service.service.trainer import Trainer
 from trainer_service.store.idempotency import fingerprint
-from trainer_service.store.records.dataset_record import (
-    DatasetRecord,
-    DatasetState,
-)
+from trainer_service.store.records.dataset_record import DatasetRecord, DatasetState
 from trainer_service.store.records.training_record import (
     State,
     TrainingDataset,
     TrainingRecord,
     Transition,
 )
-from trainer_service.store.records.unused_datasets import (
-    delete_unused,
-)
+from trainer_service.store.records.unused_datasets import delete_unused
 from trainer_service.store.stores import Stores
 from trainer_service.store.waiting import WaitingTrainings, must_be_read
-from trainer_service.training_request import (
-    DatasetPath,
-    TrainingRequest,
-)
+from trainer_service.training_request import DatasetPath, TrainingRequest
 
 
 def submit_training(

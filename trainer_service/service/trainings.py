@@ -5,26 +5,14 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
-from shared.errors import (
-    Conflict,
-    Unavailable,
-)
+from shared.errors import Conflict, Unavailable
 from shared.model_store import REPORT_FILE, REPORT_PAGE
-from trainer_service.errors import (
-    RecordCorrupt,
-    TrainingEnded,
-)
+from trainer_service.errors import RecordCorrupt, TrainingEnded
 from trainer_service.service.endings import first
 from trainer_service.service.trainer import Trainer
-from trainer_service.store.events.events import (
-    EventPage,
-    ResultEvent,
-)
+from trainer_service.store.events.events import EventPage, ResultEvent
 from trainer_service.store.outcome import end
-from trainer_service.store.records.training_record import (
-    State,
-    TrainingRecord,
-)
+from trainer_service.store.records.training_record import State, TrainingRecord
 
 
 def get_training(trainer: Trainer, training_id: str) -> TrainingRecord:

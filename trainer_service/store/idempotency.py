@@ -13,22 +13,13 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ValidationError
 
-from shared.errors import (
-    Conflict,
-    InvalidRequest,
-    NotFound,
-    Unavailable,
-    first_fault,
-)
+from shared.errors import Conflict, InvalidRequest, NotFound, Unavailable, first_fault
 from shared.files import atomic_write, sha256_file
 from shared.identifiers import is_id, new_id
 from shared.logs import get_logger
 from trainer_service.errors import RecordCorrupt
 from trainer_service.store.lease import lease
-from trainer_service.store.records.record_store import (
-    Record,
-    RecordStore,
-)
+from trainer_service.store.records.record_store import Record, RecordStore
 from trainer_service.store.small_files import read_small, stays
 
 MOST_BYTES = 2**24

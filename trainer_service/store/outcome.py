@@ -3,22 +3,12 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from shared.errors import (
-    HeadstartError,
-    Unavailable,
-)
+from shared.errors import HeadstartError, Unavailable
 from shared.logs import get_logger
-from trainer_service.errors import (
-    Setback,
-    TrainingCancelled,
-    TransientFailure,
-)
+from trainer_service.errors import Setback, TrainingCancelled, TransientFailure
 from trainer_service.store.lease import LeaseLost
 from trainer_service.store.records.parts import ErrorInfo
-from trainer_service.store.records.training_record import (
-    State,
-    TrainingRecord,
-)
+from trainer_service.store.records.training_record import State, TrainingRecord
 from trainer_service.store.stores import TrainingStore
 
 log = get_logger(__name__)

@@ -12,11 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from shared.documents import Unreadable, read_document, reason
-from shared.errors import (
-    Conflict,
-    Unavailable,
-    VersionCorrupt,
-)
+from shared.errors import Conflict, Unavailable, VersionCorrupt
 from shared.files import (
     atomic_write,
     is_disk_full,

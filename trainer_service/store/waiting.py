@@ -10,10 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from shared.identifiers import is_id
-from trainer_service.store.records.dataset_record import (
-    DatasetRecord,
-    DatasetState,
-)
+from trainer_service.store.records.dataset_record import DatasetRecord, DatasetState
 
 WAITING = "waiting"
 

@@ -13,10 +13,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from trainer_service.store.lease import (
-    LeaseWatch,
-    lease,
-)
+from trainer_service.store.lease import LeaseWatch, lease
 
 TRIES, TRY_SECONDS = 50, 0.1
 LEASE = ".lease"

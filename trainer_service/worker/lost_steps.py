@@ -22,10 +22,7 @@ from trainer_service.queue.view import QueueView
 from trainer_service.steps import COMPUTE_SHARD, READ_DATASET, Step
 from trainer_service.store.lease import LeaseWatch
 from trainer_service.store.outcome import in_words
-from trainer_service.store.records.record_store import (
-    Record,
-    RecordStore,
-)
+from trainer_service.store.records.record_store import Record, RecordStore
 from trainer_service.store.records.training_record import TrainingRecord
 from trainer_service.store.shards import Shards
 from trainer_service.store.stores import Stores

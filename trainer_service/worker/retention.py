@@ -17,10 +17,7 @@ from trainer_service.datasets.create import UPLOAD_FILE
 from trainer_service.settings import TrainerSettings
 from trainer_service.store.lease import LeaseWatch
 from trainer_service.store.publishing import WritableModelStore
-from trainer_service.store.records.dataset_record import (
-    DatasetRecord,
-    DatasetState,
-)
+from trainer_service.store.records.dataset_record import DatasetRecord, DatasetState
 from trainer_service.store.records.record_store import RECORD_FILE
 from trainer_service.store.records.unused_datasets import delete_unused
 from trainer_service.store.stores import BACKBONES, SHARDS, UPLOADS, Stores

@@ -16,10 +16,7 @@ from shared.errors import NotFound
 from shared.identifiers import is_id, is_model_name
 from trainer_service.app import create_app
 from trainer_service.settings import TrainerSettings
-from trainer_service.store.events.event_log import (
-    EventLog,
-    connect,
-)
+from trainer_service.store.events.event_log import EventLog, connect
 from trainer_service.store.publishing import WritableModelStore
 from trainer_service.store.stores import Stores
 

@@ -20,10 +20,7 @@ from trainer_service.datasets.records import DatasetLimits, image_path, load_ima
 from trainer_service.datasets.sources import Entry
 from trainer_service.datasets.splits import assign_splits
 from trainer_service.datasets.verdicts import Note, settle
-from trainer_service.errors import (
-    InvalidDataset,
-    TrainingCancelled,
-)
+from trainer_service.errors import InvalidDataset, TrainingCancelled
 
 from .conftest import picture, write_folder, write_tar, write_tar_gz, write_zip
 

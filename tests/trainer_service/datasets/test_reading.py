@@ -15,20 +15,13 @@ from types import SimpleNamespace
 import pytest
 import structlog
 
-from shared.errors import (
-    NotFound,
-    Unavailable,
-)
+from shared.errors import NotFound, Unavailable
 from tests.tiny_model import picture
 from trainer_service.datasets import hang_guard, reader, reading, sources
 from trainer_service.datasets.create import UPLOAD_FILE, new_dataset
 from trainer_service.datasets.image_files import NotSeenHere
 from trainer_service.datasets.records import RECORDS_FILE, REJECTED_FILE
-from trainer_service.errors import (
-    InvalidDataset,
-    RecordCorrupt,
-    TrainingCancelled,
-)
+from trainer_service.errors import InvalidDataset, RecordCorrupt, TrainingCancelled
 from trainer_service.service import dataset_images
 from trainer_service.settings import TrainerSettings
 from trainer_service.store.lease import LeaseLost

@@ -12,10 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from shared.errors import (
-    HeadstartError,
-    TooLarge,
-)
+from shared.errors import HeadstartError, TooLarge
 from trainer_service.datasets.reader import read_dataset
 from trainer_service.datasets.records import load_images
 from trainer_service.errors import InvalidDataset

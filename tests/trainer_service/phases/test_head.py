@@ -9,10 +9,7 @@ import pytest
 from shared.errors import InvalidRequest
 from trainer_service.errors import TrainingCancelled
 from trainer_service.phases.head.head import HeadData, build_head, class_weights, train_head
-from trainer_service.training_request import (
-    EarlyStopping,
-    TrainingRequest,
-)
+from trainer_service.training_request import EarlyStopping, TrainingRequest
 
 pytestmark = pytest.mark.slow
 

@@ -11,10 +11,7 @@ from predictor_service.models.loading import VersionLoader
 from predictor_service.settings import PredictorSettings
 from shared.engines import OpenVINOEngine, cpu_precision, serving_precisions
 from shared.engines.openvino_runtime import load_openvino
-from shared.model_store import (
-    OPENVINO_INT8_MODEL,
-    read_golden,
-)
+from shared.model_store import OPENVINO_INT8_MODEL, read_golden
 from tests.end_to_end.stack import digits
 from tests.inline_worker import train_inline
 from trainer_service.errors import TrainingCancelled

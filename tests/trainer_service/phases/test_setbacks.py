@@ -15,11 +15,7 @@ from trainer_service import training
 from trainer_service.backbones.weights import Weights
 from trainer_service.datasets.image_files import NotSeenHere
 from trainer_service.datasets.records import save_images
-from trainer_service.errors import (
-    InvalidDataset,
-    TrainingCancelled,
-    TransientFailure,
-)
+from trainer_service.errors import InvalidDataset, TrainingCancelled, TransientFailure
 from trainer_service.phases import setbacks
 from trainer_service.phases.bottleneck.feature_computer import FeatureComputer
 from trainer_service.phases.context import Worker

@@ -15,10 +15,7 @@ from trainer_service.phases.evaluate.metrics import accuracy_and_loss, evaluate
 from trainer_service.phases.publish.report import answers, choose_mistakes, choose_samples
 from trainer_service.report.facts import Facts
 from trainer_service.report.thumbnails import embedded
-from trainer_service.store.records.dataset_record import (
-    DatasetRecord,
-    DatasetState,
-)
+from trainer_service.store.records.dataset_record import DatasetRecord, DatasetState
 from trainer_service.store.records.parts import RejectedImage
 from trainer_service.store.records.training_record import (
     CacheUse,

@@ -14,10 +14,7 @@ from trainer_service.app import create_app
 from trainer_service.service import event_streams
 from trainer_service.service.event_streams import EventStreams
 from trainer_service.settings import TrainerSettings
-from trainer_service.store.events.event_log import (
-    EventLog,
-    connect,
-)
+from trainer_service.store.events.event_log import EventLog, connect
 from trainer_service.store.records.training_record import State
 from trainer_service.store.stores import Stores
 

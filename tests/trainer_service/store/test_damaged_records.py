@@ -8,26 +8,14 @@ from datetime import UTC, datetime
 import pytest
 from structlog.testing import capture_logs
 
-from shared.errors import (
-    NotFound,
-    Unavailable,
-)
+from shared.errors import NotFound, Unavailable
 from shared.identifiers import new_id
 from tests.trainer_service.api.test_api import call, post, settings
 from tests.trainer_service.store.test_event_log import new_record
-from trainer_service.errors import (
-    DatasetNotFound,
-    RecordCorrupt,
-)
-from trainer_service.store.events.event_log import (
-    EventLog,
-    connect,
-)
+from trainer_service.errors import DatasetNotFound, RecordCorrupt
+from trainer_service.store.events.event_log import EventLog, connect
 from trainer_service.store.records import record_store
-from trainer_service.store.records.dataset_record import (
-    DatasetRecord,
-    DatasetState,
-)
+from trainer_service.store.records.dataset_record import DatasetRecord, DatasetState
 from trainer_service.store.records.record_store import RecordStore
 from trainer_service.store.records.training_record import CacheUse
 from trainer_service.store.stores import TrainingStore

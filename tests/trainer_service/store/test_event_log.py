@@ -20,10 +20,7 @@ from trainer_service.store.events.event_log import (
     stream_key,
 )
 from trainer_service.store.events.events import ProgressEvent
-from trainer_service.store.records.parts import (
-    ErrorInfo,
-    RejectedImage,
-)
+from trainer_service.store.records.parts import ErrorInfo, RejectedImage
 from trainer_service.store.records.training_record import (
     State,
     TrainingDataset,

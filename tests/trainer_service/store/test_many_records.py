@@ -16,32 +16,17 @@ from tests.trainer_service.api.test_api import call, post, settings
 from tests.trainer_service.store.test_event_log import log, new_record, trainings
 from trainer_service.datasets import reading
 from trainer_service.datasets.create import UPLOAD_FILE, new_dataset
-from trainer_service.datasets.records import (
-    ImageRecord,
-    RejectedFile,
-    save_images,
-    save_rejected,
-)
-from trainer_service.errors import (
-    DatasetNotFound,
-    TrainingCancelled,
-)
+from trainer_service.datasets.records import ImageRecord, RejectedFile, save_images, save_rejected
+from trainer_service.errors import DatasetNotFound, TrainingCancelled
 from trainer_service.phases.evaluate.metrics import evaluate
 from trainer_service.phases.head.fitting import _images_with_features
 from trainer_service.service.dataset_images import RejectedQuery, list_rejected
 from trainer_service.store.cancellation import CancellationCheck
 from trainer_service.store.records import record_store
-from trainer_service.store.records.dataset_record import (
-    DatasetRecord,
-    DatasetState,
-)
+from trainer_service.store.records.dataset_record import DatasetRecord, DatasetState
 from trainer_service.store.records.parts import RejectedImage
 from trainer_service.store.records.record_store import RecordStore
-from trainer_service.store.records.training_record import (
-    State,
-    Transition,
-    told,
-)
+from trainer_service.store.records.training_record import State, Transition, told
 from trainer_service.store.shards import ShardImage, ShardResult, Shards
 from trainer_service.store.stores import Stores
 

@@ -6,16 +6,8 @@ from functools import partial
 import pytest
 
 from shared.identifiers import new_id
-from trainer_service.store.events.event_log import (
-    EventLog,
-    connect,
-)
-from trainer_service.store.events.progress import (
-    Counts,
-    EpochReport,
-    ProgressBoard,
-    Ticker,
-)
+from trainer_service.store.events.event_log import EventLog, connect
+from trainer_service.store.events.progress import Counts, EpochReport, ProgressBoard, Ticker
 from trainer_service.store.records.training_record import State
 
 ID = new_id()

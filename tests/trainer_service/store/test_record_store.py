@@ -7,10 +7,7 @@ from pathlib import Path
 import pytest
 
 from trainer_service.errors import DatasetNotFound
-from trainer_service.store.records.dataset_record import (
-    DatasetRecord,
-    DatasetState,
-)
+from trainer_service.store.records.dataset_record import DatasetRecord, DatasetState
 from trainer_service.store.records.record_store import RecordStore
 
 ID = "20260101-000000-aaaaaa"

@@ -10,14 +10,8 @@ import pytest
 
 from tests.trainer_service.store.test_lease import Clock
 from trainer_service.store import work_in_progress
-from trainer_service.store.lease import (
-    LeaseWatch,
-    lease,
-)
-from trainer_service.store.work_in_progress import (
-    remove_if_abandoned,
-    working_directory,
-)
+from trainer_service.store.lease import LeaseWatch, lease
+from trainer_service.store.work_in_progress import remove_if_abandoned, working_directory
 
 SPAWN = multiprocessing.get_context("spawn")
 

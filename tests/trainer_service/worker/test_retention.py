@@ -18,15 +18,9 @@ from tests.tiny_model import publish_tiny_model
 from tests.trainer_service.api.test_api import call, caller, post, settings
 from tests.trainer_service.store.test_lease import Clock, Holder
 from trainer_service.backbones.features import FeatureStore
-from trainer_service.store.lease import (
-    LeaseWatch,
-    lease,
-)
+from trainer_service.store.lease import LeaseWatch, lease
 from trainer_service.store.publishing import WritableModelStore
-from trainer_service.store.records.dataset_record import (
-    DatasetRecord,
-    DatasetState,
-)
+from trainer_service.store.records.dataset_record import DatasetRecord, DatasetState
 from trainer_service.store.records.record_store import RecordStore
 from trainer_service.store.records.training_record import (
     State,

@@ -13,10 +13,7 @@ from shared.logs import bind
 from trainer_service.api.bodies import ARCHIVE_FIELD, FOLDER_FIELD, parse, read_body
 from trainer_service.api.dependencies import CurrentTrainer, IdempotencyKey
 from trainer_service.api.openapi import body_of
-from trainer_service.api.routes.pages import (
-    PageQuery,
-    link_next,
-)
+from trainer_service.api.routes.pages import PageQuery, link_next
 from trainer_service.api.threads import Threads
 from trainer_service.service import datasets
 from trainer_service.service.dataset_images import (

@@ -16,10 +16,7 @@ from trainer_service.api.accept import prefers
 from trainer_service.api.dependencies import CurrentTrainer
 from trainer_service.service import trainings
 from trainer_service.service.trainer import Trainer
-from trainer_service.store.events.events import (
-    Event,
-    EventPage,
-)
+from trainer_service.store.events.events import Event, EventPage
 
 HEARTBEAT_SECONDS = 15
 MAX_LIMIT = 10_000

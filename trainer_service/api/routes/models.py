@@ -5,10 +5,7 @@ from fastapi import APIRouter
 from shared.http.problems import responses
 from trainer_service.api.dependencies import CurrentTrainer
 from trainer_service.service import models
-from trainer_service.service.answers import (
-    ModelStatus,
-    PinRequest,
-)
+from trainer_service.service.answers import ModelStatus, PinRequest
 
 router = APIRouter(prefix="/v1/models", tags=["models"])
 

@@ -10,16 +10,9 @@ from shared.http.draining import Gate
 from shared.http.problems import responses
 from shared.logs import bind
 from trainer_service.api.bodies import parse, read_body
-from trainer_service.api.dependencies import (
-    CurrentTrainer,
-    IdempotencyKey,
-    raise_when_left,
-)
+from trainer_service.api.dependencies import CurrentTrainer, IdempotencyKey, raise_when_left
 from trainer_service.api.openapi import body_of
-from trainer_service.api.routes.pages import (
-    PageQuery,
-    link_next,
-)
+from trainer_service.api.routes.pages import PageQuery, link_next
 from trainer_service.api.threads import Threads
 from trainer_service.service import submission, trainings
 from trainer_service.store.records.training_record import TrainingRecord

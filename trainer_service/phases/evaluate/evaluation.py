@@ -13,10 +13,7 @@ from trainer_service.phases.evaluate.metrics import (
 )
 from trainer_service.phases.head.fitting import Trained, truth_of
 from trainer_service.phases.head.network import Network
-from trainer_service.store.records.training_record import (
-    State,
-    TrainingRecord,
-)
+from trainer_service.store.records.training_record import State, TrainingRecord
 
 
 @dataclass(frozen=True, slots=True)

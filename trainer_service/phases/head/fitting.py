@@ -19,16 +19,9 @@ from trainer_service.phases.head.best_epoch import Epoch
 from trainer_service.phases.head.head import HeadData, TrainedHead, Truth, train_head
 from trainer_service.phases.head.network import FrozenNetwork, Network
 from trainer_service.store.cancellation import CancellationCheck
-from trainer_service.store.events.progress import (
-    EpochReport,
-    Ticker,
-)
+from trainer_service.store.events.progress import EpochReport, Ticker
 from trainer_service.store.records.parts import RejectedImage
-from trainer_service.store.records.training_record import (
-    CacheUse,
-    State,
-    TrainingRecord,
-)
+from trainer_service.store.records.training_record import CacheUse, State, TrainingRecord
 from trainer_service.store.shards import ShardResult, Shards, too_many_lost
 from trainer_service.store.stores import BACKBONES
 

@@ -5,18 +5,10 @@ from collections.abc import Callable
 from functools import partial
 from operator import methodcaller
 
-from shared.errors import (
-    HeadstartError,
-    NotFound,
-    Unavailable,
-)
+from shared.errors import HeadstartError, NotFound, Unavailable
 from shared.logs import get_logger
 from trainer_service.datasets import reading
-from trainer_service.errors import (
-    TrainingCancelled,
-    TrainingEnded,
-    TransientFailure,
-)
+from trainer_service.errors import TrainingCancelled, TrainingEnded, TransientFailure
 from trainer_service.phases.context import Worker
 from trainer_service.phases.setbacks import Setbacks, hand_over, persevere
 from trainer_service.steps import PREPARE, READ_DATASET, Step
@@ -24,10 +16,7 @@ from trainer_service.store.events.progress import Ticker
 from trainer_service.store.lease import LeaseLost
 from trainer_service.store.outcome import end, in_words
 from trainer_service.store.records.dataset_record import DatasetRecord
-from trainer_service.store.records.training_record import (
-    State,
-    TrainingRecord,
-)
+from trainer_service.store.records.training_record import State, TrainingRecord
 from trainer_service.store.waiting import WaitingTrainings, must_be_read
 
 #: Seconds between two looks at the trainings that wait.
@@ -40,9 +29,8 @@ def read_dataset(worker: Worker, dataset_id: str) -> None:
     """Read a dataset that is wanted, unless another process is at it, and submit what waits."""
     try:
         audience = Audience(worker, worker.stores.datasets.get(dataset_id))
-    except (
-        HeadstartError
-    ) as error:  # the search for lost steps has what waits prepared, which then says so
+    except HeadstartError as error:
+        # The search for lost steps has what waits prepared, which then says so.
         log.info("refused", reason=str(error))
         return
     if audience.begin() and _read(worker, dataset_id, audience):

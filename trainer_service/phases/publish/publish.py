@@ -21,14 +21,7 @@ from shared.engines import (
 from shared.errors import HeadstartError, InvalidImage
 from shared.files import full_disk_named
 from shared.images import decode
-from shared.manifest import (
-    GOLDEN_FILE,
-    DatasetInfo,
-    GoldenImage,
-    InputSpec,
-    Manifest,
-    WeightsInfo,
-)
+from shared.manifest import GOLDEN_FILE, DatasetInfo, GoldenImage, InputSpec, Manifest, WeightsInfo
 from shared.model_store import OPENVINO_INT8_MODEL, REPORT_FILE
 from trainer_service.backbones.architectures import PREPROCESSING_VERSION
 from trainer_service.datasets import reading
@@ -39,11 +32,7 @@ from trainer_service.phases.evaluate.metrics import Probabilities
 from trainer_service.phases.publish.quantization import quantize_version
 from trainer_service.phases.publish.report import write_report
 from trainer_service.store.cancellation import CancellationCheck
-from trainer_service.store.records.training_record import (
-    State,
-    TrainingRecord,
-    told,
-)
+from trainer_service.store.records.training_record import State, TrainingRecord, told
 
 GOLDEN_IMAGES = 8
 #: Largest difference allowed between what the exported graph and the trained network answer to most

@@ -26,10 +26,7 @@ from redis.retry import Retry
 from shared.files import locked_briefly, sync_directory
 from shared.identifiers import is_id
 from shared.logs import get_logger
-from trainer_service.errors import (
-    RecordCorrupt,
-    TrainingNotFound,
-)
+from trainer_service.errors import RecordCorrupt, TrainingNotFound
 from trainer_service.store.events.events import (
     Event,
     ResultEvent,

@@ -5,10 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, TypeAdapter
 
-from trainer_service.store.records.parts import (
-    ErrorInfo,
-    RejectedImage,
-)
+from trainer_service.store.records.parts import ErrorInfo, RejectedImage
 from trainer_service.store.records.training_record import (
     CacheUse,
     Progress,

@@ -10,14 +10,8 @@ from pydantic import BaseModel, Field, ValidationError
 
 from shared.files import is_fault_of_the_file, locked_briefly
 from trainer_service.store.events.event_log import EventLog
-from trainer_service.store.events.events import (
-    EpochEvent,
-    ProgressEvent,
-)
-from trainer_service.store.records.training_record import (
-    Progress,
-    State,
-)
+from trainer_service.store.events.events import EpochEvent, ProgressEvent
+from trainer_service.store.records.training_record import Progress, State
 from trainer_service.store.small_files import read_small
 
 REPORT_INTERVAL = 0.2

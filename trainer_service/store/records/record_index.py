@@ -6,10 +6,7 @@ from pathlib import Path
 from threading import Lock
 from typing import NamedTuple
 
-from shared.errors import (
-    HeadstartError,
-    NotFound,
-)
+from shared.errors import HeadstartError, NotFound
 from shared.identifiers import is_id
 from trainer_service.errors import RecordCorrupt
 from trainer_service.store.records.parts import Brief
