@@ -17,8 +17,7 @@ from launcher.digits import write_digits
 from launcher.errors import LaunchError
 from launcher.services import Services, running_services
 from predictor_service.settings import PredictorSettings
-from trainer_service.datasets.reading import path_finder
-from trainer_service.datasets.records import load_images
+from trainer_service.datasets.dataset import Dataset
 from trainer_service.settings import TrainerSettings
 from trainer_service.store.records.training_record import TrainingRecord
 from trainer_service.store.stores import Stores
@@ -113,9 +112,7 @@ def _row(image: dict[str, Any], prediction: dict[str, Any]) -> list[object]:
 
 def _path_finder(trainer: TrainerSettings, record: Record) -> Callable[[dict[str, Any]], Path]:
     """Return how to find a test picture, by its row of the report."""
-    stores = Stores.open(trainer)
-    dataset = stores.datasets.get(TrainingRecord.model_validate(record).dataset.id)
-    path_of = path_finder(stores.datasets, trainer, dataset)
-    directory = stores.datasets.directory(dataset.id)
-    images = {image.sha256: image for image in load_images(directory)}
-    return lambda image: path_of(images[image["sha256"]])
+    dataset_id = TrainingRecord.model_validate(record).dataset.id
+    dataset = Dataset.open(Stores.open(trainer).datasets, trainer, dataset_id)
+    images = {image.sha256: image for image in dataset.used_images()}
+    return lambda image: dataset.path_of(images[image["sha256"]])

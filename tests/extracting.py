@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from tests.inline_worker import InlineQueue
 from tests.tiny_model import picture
 from trainer_service import training
-from trainer_service.datasets import reading
+from trainer_service.datasets.dataset import Dataset
 from trainer_service.datasets.records import ImageRecord, save_images
 from trainer_service.phases.context import Worker
 from trainer_service.settings import TrainerSettings
@@ -94,7 +94,7 @@ class Extracting:
 
     def files(self):
         datasets = self.worker.stores.datasets
-        return reading.image_files(datasets, self.settings, datasets.get(self.dataset_id))
+        return Dataset.open(datasets, self.settings, self.dataset_id).files()
 
     def extract(self):
         for number in self.shards.unfinished():

@@ -12,7 +12,6 @@ from shared.logs import bind, get_logger
 from trainer_service.backbones import weights
 from trainer_service.backbones.architectures import find_architecture
 from trainer_service.backbones.features import Row
-from trainer_service.datasets import reading
 from trainer_service.errors import TrainingCancelled
 from trainer_service.next_steps import needs_plan, next_steps
 from trainer_service.phases.bottleneck.choices import (
@@ -131,13 +130,14 @@ def _prepare(
 ) -> None:
     trainings = worker.stores.trainings
     record = trainings.update(training_id, lambda record: record.enter(State.PREPARING))
-    dataset = worker.stores.datasets.get(record.dataset.id)
+    handle = worker.dataset_of(record)
+    dataset = handle.record
     if dataset.error is not None:
         end(trainings, training_id, State.FAILED, dataset.error)
         return
     architecture = find_architecture(record.architecture)
     resolved = weights.resolve(architecture, worker.settings, check_cancelled)
-    images = reading.used_images(worker.stores.datasets, dataset.id)
+    images = handle.used_images()
     split(record, images)  # refuses too small a dataset before anything is computed
     precision = planned_precision(worker.settings)
     features = feature_store(worker.settings, architecture, resolved, precision)
@@ -179,8 +179,7 @@ def _compute_shard(  # noqa: PLR0913, PLR0917
         return
     require_survivable(held)
     log.info("computing shard", shard=number)
-    dataset = worker.stores.datasets.get(record.dataset.id)
-    files = reading.image_files(worker.stores.datasets, worker.settings, dataset)
+    files = worker.dataset_of(record).files()
     architecture = find_architecture(record.architecture)
     resolved = weights.resolve(architecture, worker.settings, check_cancelled)
     ticker = Ticker(worker.board, record.id, part=str(number))

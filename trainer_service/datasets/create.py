@@ -2,12 +2,10 @@
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import BinaryIO
 
 from shared.errors import InvalidRequest, Unavailable
-from shared.files import is_fault_of_the_file, open_below
+from shared.files import is_fault_of_the_file
 from shared.identifiers import new_id
-from trainer_service.datasets.records import ImageRecord
 from trainer_service.settings import TrainerSettings
 from trainer_service.store.records.dataset_record import DatasetRecord, DatasetState
 from trainer_service.store.records.record_store import RecordStore
@@ -117,25 +115,3 @@ def root_of(settings: TrainerSettings, path: str) -> Path:
             f"upload an archive instead. Received: {path!r}"
         )
     return settings.datasets.resolve()
-
-
-def open_image(
-    settings: TrainerSettings, directory: Path, dataset: DatasetRecord, image: ImageRecord
-) -> BinaryIO:
-    """Open the file of a used image, without following a link out of the dataset.
-
-    Args:
-        settings: where the datasets directory is.
-        directory: of the dataset, in the store.
-        dataset: which.
-        image: one of its used images.
-
-    Raises:
-        InvalidRequest: the folder of the dataset is gone.
-        OSError: the file can't be opened; `is_fault_of_the_file` tells whether that is its fault.
-    """
-    if not dataset.in_place:
-        return open_below(directory, image.file)
-    root = root_of(settings, dataset.source)
-    folder = locate(settings, dataset.source).relative_to(root)
-    return open_below(root, (folder / image.file).as_posix())

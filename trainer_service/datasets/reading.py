@@ -1,23 +1,18 @@
-"""How a worker reads datasets and finds their images again."""
+"""How a worker reads a dataset, once, and writes down what it found."""
 
 from collections import Counter
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 
-from shared.errors import InvalidRequest, TooLarge, Unavailable
+from shared.errors import TooLarge, Unavailable
 from shared.images import ImageLimits
-from trainer_service.datasets.create import UPLOAD_FILE, locate, root_of
+from trainer_service.datasets.create import UPLOAD_FILE, root_of
+from trainer_service.datasets.dataset import Dataset
 from trainer_service.datasets.hang_guard import HangGuard, run_guarded
-from trainer_service.datasets.image_files import ImageFiles, not_seen
 from trainer_service.datasets.reader import read_dataset
 from trainer_service.datasets.records import (
     DatasetLimits,
     DatasetSummary,
-    ImageRecord,
-    image_path,
-    load_images,
-    records_corrupt,
     save_rejected,
 )
 from trainer_service.errors import InvalidDataset, Setback, TrainingCancelled
@@ -29,44 +24,6 @@ from trainer_service.store.records.parts import NAMED_REJECTED, ErrorInfo, Rejec
 from trainer_service.store.records.record_store import RecordStore
 from trainer_service.store.waiting import must_be_read
 from trainer_service.store.work_metrics import IMAGES_REJECTED
-
-
-def used_images(datasets: RecordStore[DatasetRecord], dataset_id: str) -> list[ImageRecord]:
-    """Return the usable images of a dataset in an order that depends on nothing but them.
-
-    Raises:
-        RecordCorrupt: their records are damaged, or not as many as were written.
-    """
-    directory, expected = datasets.directory(dataset_id), datasets.get(dataset_id).images
-    used = [image for image in load_images(directory) if image.verdict == "used"]
-    if expected not in {None, len(used)}:
-        reason = f"it has {len(used)} used images; {expected} were found when the dataset was read"
-        raise records_corrupt(directory, reason)
-    return sorted(used, key=lambda image: image.sha256)
-
-
-def path_finder(
-    datasets: RecordStore[DatasetRecord], settings: TrainerSettings, record: DatasetRecord
-) -> Callable[[ImageRecord], Path]:
-    """Return the function that tells where an image of the dataset lies."""
-    directory = datasets.directory(record.id)
-    folder = _located(settings, record) if record.in_place else None
-    return lambda image: image_path(directory, image, folder)
-
-
-def image_files(
-    datasets: RecordStore[DatasetRecord], settings: TrainerSettings, record: DatasetRecord
-) -> ImageFiles:
-    """Return the files of a dataset's images, as this worker sees them.
-
-    Raises:
-        NotSeenHere: it does not see the folder that they lie in.
-    """
-    most = settings.max_image_bytes
-    if not record.in_place:
-        directory = datasets.directory(record.id)
-        return ImageFiles(directory, "HEADSTART_STORE", most, directory / "images")
-    return ImageFiles(_located(settings, record), "HEADSTART_DATASETS", most)
 
 
 def read(
@@ -108,8 +65,8 @@ def read(
             held.raise_if_lost()
             progress(done, total)
 
-        directory = datasets.directory(dataset_id)
-        work = partial(_read, directory, settings, record, advance, hang_guard)
+        dataset = Dataset(settings, datasets.directory(dataset_id), record)
+        work = partial(_read, dataset, advance, hang_guard)
         try:
             require_survivable(held)
             summary = run_guarded(work, hang_guard, waiting)
@@ -123,25 +80,10 @@ def read(
             raise
 
 
-def _located(settings: TrainerSettings, record: DatasetRecord) -> Path:
-    """Return where a dataset lies that was named by its path, as this worker sees it."""
-    setting = "HEADSTART_DATASETS"
-    if settings.datasets is None:
-        raise not_seen(setting, Path(record.source), "nothing: it is not set on this worker")
-    try:
-        return locate(settings, record.source)
-    except InvalidRequest:
-        expected = settings.datasets / record.source
-        raise not_seen(setting, expected, "nothing lies there") from None
-
-
 def _read(
-    directory: Path,
-    settings: TrainerSettings,
-    record: DatasetRecord,
-    advance: Callable[[int, int], None],
-    hang_guard: HangGuard,
+    dataset: Dataset, advance: Callable[[int, int], None], hang_guard: HangGuard
 ) -> DatasetSummary:
+    settings, directory, record = dataset.settings, dataset.directory, dataset.record
     limits = DatasetLimits(
         settings.max_dataset_bytes,
         settings.max_dataset_files,
@@ -150,7 +92,7 @@ def _read(
     with hang_guard.system_call(record.source):
         source, root = directory / UPLOAD_FILE, directory
         if record.path:
-            source, root = _located(settings, record), root_of(settings, record.source)
+            source, root = dataset.folder(), root_of(settings, record.source)
     summary = read_dataset(
         source,
         directory,

@@ -145,14 +145,3 @@ def records_corrupt(directory: Path, reason: str) -> RecordCorrupt:
         f"datasets/{directory.name}/{RECORDS_FILE} is damaged: {reason}. "
         "Submit what the dataset was made of again."
     )
-
-
-def image_path(directory: Path, record: ImageRecord, source_folder: Path | None) -> Path:
-    """Return where an image lies.
-
-    Args:
-        directory: the dataset's directory.
-        record: one of its used images.
-        source_folder: the folder that was read, None for an archive.
-    """
-    return (source_folder or directory) / record.file

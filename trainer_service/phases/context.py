@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from shared.images import ImageLimits
+from trainer_service.datasets.dataset import Dataset
 from trainer_service.settings import TrainerSettings
 from trainer_service.steps import Step
 from trainer_service.store.events.progress import ProgressBoard
+from trainer_service.store.records.training_record import TrainingRecord
 from trainer_service.store.stores import Stores
 
 
@@ -24,6 +26,10 @@ class Worker:
     stores: Stores
     board: ProgressBoard
     submit: Submit
+
+    def dataset_of(self, training: TrainingRecord) -> Dataset:
+        """Return the dataset of a training."""
+        return Dataset.open(self.stores.datasets, self.settings, training.dataset.id)
 
     @property
     def threads(self) -> int:

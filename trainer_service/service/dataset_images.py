@@ -8,9 +8,9 @@ from typing import BinaryIO
 
 from pydantic import BaseModel, Field, ValidationError
 
-from shared.errors import Conflict, NotFound, Unavailable, first_fault
+from shared.errors import NotFound, Unavailable, first_fault
 from shared.files import is_fault_of_the_file, open_below
-from trainer_service.datasets import create as datasets
+from trainer_service.datasets.dataset import Dataset
 from trainer_service.datasets.records import (
     RECORDS_FILE,
     REJECTED_FILE,
@@ -26,8 +26,6 @@ from trainer_service.datasets.thumbnail_store import (
     fits,
 )
 from trainer_service.errors import RecordCorrupt
-from trainer_service.settings import TrainerSettings
-from trainer_service.store.records.dataset_record import DatasetRecord, DatasetState
 from trainer_service.store.records.parts import RejectedImage
 from trainer_service.store.records.record_store import RECORD_FILE
 from trainer_service.store.small_files import stays
@@ -81,14 +79,14 @@ class DatasetImagePage(BaseModel):
     after: int | None = Field(description="The cursor to ask with next; null at the end.")
 
 
-def list_images(directory: Path, query: ImageQuery) -> DatasetImagePage:
-    """Return a page of the images in a dataset's directory, in the order of their names.
+def list_images(dataset: Dataset, query: ImageQuery) -> DatasetImagePage:
+    """Return a page of a dataset's images, in the order of their names.
 
     Raises:
         RecordCorrupt: their records are damaged there.
     """
     images: list[DatasetImage] = []
-    for position, record in _records(directory, query.after):
+    for position, record in _records(dataset.directory, query.after):
         if query.label not in {None, record.label} or query.verdict not in {None, record.verdict}:
             continue
         if len(images) == query.limit:
@@ -97,15 +95,15 @@ def list_images(directory: Path, query: ImageQuery) -> DatasetImagePage:
     return DatasetImagePage(images=images, after=None)
 
 
-def list_rejected(directory: Path, query: RejectedQuery) -> RejectedPage:
+def list_rejected(dataset: Dataset, query: RejectedQuery) -> RejectedPage:
     """Return a page of what was rejected as a dataset was read.
 
     Raises:
         RecordCorrupt: the list is damaged there.
     """
-    end, name = query.after + query.limit, f"datasets/{directory.name}/{REJECTED_FILE}"
+    end, name = query.after + query.limit, f"datasets/{dataset.id}/{REJECTED_FILE}"
     try:
-        lines = list(islice(_rejected(directory), query.after, end + 1))
+        lines = list(islice(_rejected(dataset.directory), query.after, end + 1))
         rejected = [RejectedImage.model_validate_json(line) for line in lines[: query.limit]]
     except ValidationError as error:
         raise RecordCorrupt(f"{name} can't be read: {first_fault(error)}.") from None
@@ -116,9 +114,7 @@ def list_rejected(directory: Path, query: RejectedQuery) -> RejectedPage:
     return RejectedPage(rejected=rejected, after=end if len(lines) > query.limit else None)
 
 
-def open_image(
-    settings: TrainerSettings, directory: Path, dataset: DatasetRecord, sha256: str
-) -> tuple[BinaryIO, str]:
+def open_image(dataset: Dataset, sha256: str) -> tuple[BinaryIO, str]:
     """Open the file of a used image, and return its media type too.
 
     Raises:
@@ -126,13 +122,11 @@ def open_image(
         RecordCorrupt: the records of its images are damaged.
         Unavailable: it can't be read now.
     """
-    record = _require(directory, dataset, sha256)
-    return _open(settings, directory, dataset, record), _media_type(record)
+    record = _require(dataset, sha256)
+    return _open(dataset, record), _media_type(record)
 
 
-def find_small(
-    settings: TrainerSettings, directory: Path, dataset: DatasetRecord, sha256: str
-) -> tuple[bytes, str]:
+def find_small(dataset: Dataset, sha256: str) -> tuple[bytes, str]:
     """Return the thumbnail of an image, or the image itself if it is small, and its media type.
 
     Raises:
@@ -140,29 +134,27 @@ def find_small(
         RecordCorrupt: the records of its images are damaged.
         Unavailable: it can't be read now.
     """
-    small = find_thumbnail(directory / THUMBNAILS_FILE, sha256)
+    small = find_thumbnail(dataset.directory / THUMBNAILS_FILE, sha256)
     if small is not None:
         return small
-    record = _require(directory, dataset, sha256)
-    with _open(settings, directory, dataset, record) as file:
+    record = _require(dataset, sha256)
+    with _open(dataset, record) as file:
         if not fits(os.fstat(file.fileno()).st_size, record.width, record.height):
             raise NotFound(f"Dataset {dataset.id!r} has no thumbnail of image {sha256!r}.")
         return file.read(SMALL_BYTES), _media_type(record)
 
 
-def _require(directory: Path, dataset: DatasetRecord, sha256: str) -> ImageRecord:
-    with records_judged(directory):
-        record = _find(directory, sha256)
+def _require(dataset: Dataset, sha256: str) -> ImageRecord:
+    with records_judged(dataset.directory):
+        record = _find(dataset.directory, sha256)
     if record is None:
         raise NotFound(f"Dataset {dataset.id!r} uses no image {sha256!r}.")
     return record
 
 
-def _open(
-    settings: TrainerSettings, directory: Path, dataset: DatasetRecord, record: ImageRecord
-) -> BinaryIO:
+def _open(dataset: Dataset, record: ImageRecord) -> BinaryIO:
     try:
-        return datasets.open_image(settings, directory, dataset, record)
+        return dataset.open_image(record)
     except OSError as error:
         if is_fault_of_the_file(error):
             raise NotFound(f"The file of {record.name!r} is gone.") from error
@@ -171,18 +163,6 @@ def _open(
 
 def _media_type(record: ImageRecord) -> str:
     return f"image/{record.format.lower()}"
-
-
-def require_read(dataset: DatasetRecord) -> None:
-    """Check that a dataset's images are known.
-
-    Raises:
-        Conflict: it was not read, or can't be.
-    """
-    if dataset.state != DatasetState.READY:
-        raise Conflict(
-            f"The images of dataset {dataset.id!r} are not known: it is {dataset.state}."
-        )
 
 
 def _records(directory: Path, after: int) -> Iterator[tuple[int, ImageRecord]]:

@@ -6,6 +6,7 @@ from typing import BinaryIO
 from shared.errors import Conflict, Unavailable
 from shared.identifiers import new_id
 from trainer_service.datasets import create as datasets
+from trainer_service.datasets.dataset import Dataset
 from trainer_service.errors import RecordCorrupt
 from trainer_service.service import dataset_images
 from trainer_service.service.dataset_images import (
@@ -73,9 +74,7 @@ def list_images(trainer: Trainer, dataset_id: str, query: ImageQuery) -> Dataset
     Raises:
         Conflict: the dataset was not read yet.
     """
-    dataset_images.require_read(trainer.stores.datasets.get(dataset_id))
-    directory = trainer.stores.datasets.directory(dataset_id)
-    return dataset_images.list_images(directory, query)
+    return dataset_images.list_images(_read_dataset(trainer, dataset_id), query)
 
 
 def list_rejected(trainer: Trainer, dataset_id: str, query: RejectedQuery) -> RejectedPage:
@@ -84,9 +83,7 @@ def list_rejected(trainer: Trainer, dataset_id: str, query: RejectedQuery) -> Re
     Raises:
         Conflict: the dataset was not read yet.
     """
-    dataset_images.require_read(trainer.stores.datasets.get(dataset_id))
-    directory = trainer.stores.datasets.directory(dataset_id)
-    return dataset_images.list_rejected(directory, query)
+    return dataset_images.list_rejected(_read_dataset(trainer, dataset_id), query)
 
 
 def get_image(trainer: Trainer, dataset_id: str, sha256: str) -> tuple[BinaryIO, str]:
@@ -96,10 +93,7 @@ def get_image(trainer: Trainer, dataset_id: str, sha256: str) -> tuple[BinaryIO,
         Conflict: the dataset was not read yet.
         NotFound: it uses no such image.
     """
-    dataset = trainer.stores.datasets.get(dataset_id)
-    dataset_images.require_read(dataset)
-    directory = trainer.stores.datasets.directory(dataset_id)
-    return dataset_images.open_image(trainer.settings, directory, dataset, sha256)
+    return dataset_images.open_image(_read_dataset(trainer, dataset_id), sha256)
 
 
 def get_thumbnail(trainer: Trainer, dataset_id: str, sha256: str) -> tuple[bytes, str]:
@@ -109,10 +103,13 @@ def get_thumbnail(trainer: Trainer, dataset_id: str, sha256: str) -> tuple[bytes
         Conflict: the dataset was not read yet.
         NotFound: it uses no such image, or has no small copy of it.
     """
-    dataset = trainer.stores.datasets.get(dataset_id)
-    dataset_images.require_read(dataset)
-    directory = trainer.stores.datasets.directory(dataset_id)
-    return dataset_images.find_small(trainer.settings, directory, dataset, sha256)
+    return dataset_images.find_small(_read_dataset(trainer, dataset_id), sha256)
+
+
+def _read_dataset(trainer: Trainer, dataset_id: str) -> Dataset:
+    dataset = Dataset.open(trainer.stores.datasets, trainer.settings, dataset_id)
+    dataset.require_read()
+    return dataset
 
 
 def delete_dataset(trainer: Trainer, dataset_id: str) -> None:

@@ -16,7 +16,8 @@ from shared.images import ImageLimits
 from tests.tiny_model import picture
 from trainer_service.api.uploads import FolderField, receive_upload
 from trainer_service.app import PAGES, create_app
-from trainer_service.datasets import create as datasets
+from trainer_service.datasets import dataset as dataset_module
+from trainer_service.datasets.dataset import Dataset
 from trainer_service.datasets.reader import read_dataset
 from trainer_service.datasets.records import DatasetLimits
 from trainer_service.datasets.thumbnail_store import THUMBNAILS_FILE
@@ -252,8 +253,8 @@ def in_place(tmp_path):
         (source / name).mkdir(parents=True)
         (source / name / "1.png").write_bytes(picture(colour))
     record = datasets_record(settings, source)
-    directory = Stores.open(settings).datasets.directory(record.id)
-    [cat] = dataset_images.list_images(directory, ImageQuery(label="cat")).images
+    dataset = Dataset.open(Stores.open(settings).datasets, settings, record.id)
+    [cat] = dataset_images.list_images(dataset, ImageQuery(label="cat")).images
     return source, create_app(settings), f"/v1/datasets/{record.id}/images/{cat.sha256}"
 
 
@@ -330,7 +331,7 @@ def test_an_image_that_can_not_be_read_now_is_not_called_gone(in_place, monkeypa
     def stale(*_):
         raise OSError(errno.ESTALE, "Stale file handle")
 
-    monkeypatch.setattr(datasets, "open_below", stale)
+    monkeypatch.setattr(dataset_module, "open_below", stale)
 
     answer = ask(app, "GET", address + what)
 

@@ -17,8 +17,10 @@ import structlog
 
 from shared.errors import NotFound, Unavailable
 from tests.tiny_model import picture
+from trainer_service.datasets import dataset as dataset_module
 from trainer_service.datasets import hang_guard, reader, reading, sources
 from trainer_service.datasets.create import UPLOAD_FILE, new_dataset
+from trainer_service.datasets.dataset import Dataset
 from trainer_service.datasets.image_files import NotSeenHere
 from trainer_service.datasets.records import RECORDS_FILE, REJECTED_FILE
 from trainer_service.errors import InvalidDataset, RecordCorrupt, TrainingCancelled
@@ -71,7 +73,7 @@ def test_a_reader_that_has_lost_its_lease_leaves_all_as_it_is(datasets, settings
     assert datasets.get(uploaded).state == DatasetState.READY
     assert datasets.get(uploaded).images == 20
     if error is None:
-        assert len(reading.used_images(datasets, uploaded)) == 20
+        assert len(Dataset.open(datasets, settings, uploaded).used_images()) == 20
     assert not (datasets.directory(uploaded) / UPLOAD_FILE).exists()
 
 
@@ -134,7 +136,7 @@ def test_a_folder_that_can_not_be_looked_at_now_is_left_to_be_tried_again(
     settings = TrainerSettings(store=tmp_path / "store", redis_url=redis_url, datasets=tmp_path)
     record = new_dataset("pets", path=True, submitted=True)
     datasets.create(record)
-    monkeypatch.setattr(reading, "locate", _raise(Unavailable("can't be looked at now")))
+    monkeypatch.setattr(dataset_module, "locate", _raise(Unavailable("can't be looked at now")))
 
     with pytest.raises(Unavailable):
         reading.read(datasets, settings, record.id)
@@ -198,7 +200,9 @@ def test_a_training_that_is_cancelled_does_not_wait_for_a_reading_that_hangs(
     hanging.answers.set()
     behind.join(30)
     assert not behind.is_alive()
-    assert len(reading.used_images(datasets, uploaded)) == 20  # it has removed nothing
+    assert (
+        len(Dataset.open(datasets, settings, uploaded).used_images()) == 20
+    )  # it has removed nothing
 
 
 @pytest.mark.integration
@@ -286,40 +290,40 @@ def test_a_training_on_damaged_records_of_images_says_so(datasets, settings, upl
     damage(datasets.directory(uploaded) / RECORDS_FILE)
 
     with pytest.raises(RecordCorrupt, match=r"images\.jsonl is damaged: it .*Submit") as caught:
-        reading.used_images(datasets, uploaded)
+        Dataset.open(datasets, settings, uploaded).used_images()
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("damage", [_damaged(b"{}\n"), _make_pipe, _make_folder, Path.unlink])
 def test_damaged_records_of_images_are_told_in_words(datasets, settings, uploaded, damage):
     reading.read(datasets, settings, uploaded)
-    directory, dataset = datasets.directory(uploaded), datasets.get(uploaded)
-    damage(directory / RECORDS_FILE)
+    dataset = Dataset.open(datasets, settings, uploaded)
+    damage(dataset.directory / RECORDS_FILE)
 
     with pytest.raises(RecordCorrupt, match=r"images\.jsonl is damaged"):
-        dataset_images.list_images(directory, dataset_images.ImageQuery())
+        dataset_images.list_images(dataset, dataset_images.ImageQuery())
     with pytest.raises((RecordCorrupt, NotFound)):
-        dataset_images.open_image(settings, directory, dataset, "0" * 64)
+        dataset_images.open_image(dataset, "0" * 64)
 
 
 @pytest.mark.parametrize("content", [b"", b"a"])
 def test_of_empty_records_no_image_is_found(datasets, settings, uploaded, content):
     reading.read(datasets, settings, uploaded)
-    directory, dataset = datasets.directory(uploaded), datasets.get(uploaded)
-    (directory / RECORDS_FILE).write_bytes(content)
+    dataset = Dataset.open(datasets, settings, uploaded)
+    (dataset.directory / RECORDS_FILE).write_bytes(content)
 
     with pytest.raises(NotFound, match="uses no image"):
-        dataset_images.open_image(settings, directory, dataset, "0" * 64)
+        dataset_images.open_image(dataset, "0" * 64)
 
 
 @pytest.mark.parametrize("piece", [1, 100, 1000])
 def test_every_used_image_is_found(datasets, settings, uploaded, monkeypatch, piece):
     monkeypatch.setattr(dataset_images, "PIECE_BYTES", piece)
     reading.read(datasets, settings, uploaded)
-    directory, dataset = datasets.directory(uploaded), datasets.get(uploaded)
+    dataset = Dataset.open(datasets, settings, uploaded)
 
-    for image in reading.used_images(datasets, uploaded):
-        file, _ = dataset_images.open_image(settings, directory, dataset, image.sha256)
+    for image in dataset.used_images():
+        file, _ = dataset_images.open_image(dataset, image.sha256)
         with file:
             assert hashlib.sha256(file.read()).hexdigest() == image.sha256
 
@@ -329,9 +333,9 @@ def test_a_pipe_in_place_of_the_rejected_files_is_told_and_not_waited_for(
     datasets, settings, uploaded
 ):
     reading.read(datasets, settings, uploaded)
-    directory = datasets.directory(uploaded)
-    (directory / REJECTED_FILE).unlink(missing_ok=True)
-    os.mkfifo(directory / REJECTED_FILE)
+    dataset = Dataset.open(datasets, settings, uploaded)
+    (dataset.directory / REJECTED_FILE).unlink(missing_ok=True)
+    os.mkfifo(dataset.directory / REJECTED_FILE)
 
     with pytest.raises(RecordCorrupt, match=r"rejected\.jsonl can't be read"):
-        dataset_images.list_rejected(directory, dataset_images.RejectedQuery())
+        dataset_images.list_rejected(dataset, dataset_images.RejectedQuery())

@@ -13,7 +13,7 @@ from shared.images import ImageLimits
 from tests.extracting import IMAGES, Extracting
 from trainer_service import training
 from trainer_service.backbones.weights import Weights
-from trainer_service.datasets.image_files import NotSeenHere
+from trainer_service.datasets.image_files import ImageFiles, NotSeenHere
 from trainer_service.datasets.records import save_images
 from trainer_service.errors import InvalidDataset, TrainingCancelled, TransientFailure
 from trainer_service.phases import setbacks
@@ -146,14 +146,14 @@ def test_of_a_small_dataset_one_image_may_be_lost(extracting):
 
 def test_a_shard_of_a_disk_that_hiccups_is_tried_again(extracting, monkeypatch):
     faults = iter([ESTALE] * 3)
-    read = training.reading.ImageFiles._read
+    read = ImageFiles._read
 
     def _read(self, name):
         for fault in faults:
             raise fault
         return read(self, name)
 
-    monkeypatch.setattr(training.reading.ImageFiles, "_read", _read)
+    monkeypatch.setattr(ImageFiles, "_read", _read)
     extracting.extract()
 
     assert extracting.shards.complete()

@@ -4,24 +4,27 @@ import json
 import zipfile
 from datetime import UTC, datetime, timedelta
 from itertools import count
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from shared.errors import InvalidRequest
 from shared.identifiers import new_id
+from tests.inline_worker import InlineQueue
 from tests.tiny_model import picture
 from tests.trainer_service.api.test_api import call, post, settings
 from tests.trainer_service.store.test_event_log import log, new_record, trainings
 from trainer_service.datasets import reading
 from trainer_service.datasets.create import UPLOAD_FILE, new_dataset
+from trainer_service.datasets.dataset import Dataset
 from trainer_service.datasets.records import ImageRecord, RejectedFile, save_images, save_rejected
 from trainer_service.errors import DatasetNotFound, TrainingCancelled
+from trainer_service.phases.context import Worker
 from trainer_service.phases.evaluate.metrics import evaluate
 from trainer_service.phases.head.fitting import _images_with_features
 from trainer_service.service.dataset_images import RejectedQuery, list_rejected
 from trainer_service.store.cancellation import CancellationCheck
+from trainer_service.store.events.progress import ProgressBoard
 from trainer_service.store.records import record_store
 from trainer_service.store.records.dataset_record import DatasetRecord, DatasetState
 from trainer_service.store.records.parts import RejectedImage
@@ -296,7 +299,7 @@ def test_copies_under_long_names_make_a_small_record(settings):
     assert (record.images, record.rejected_count) == (2, 598)
     assert record.verdicts == {"duplicate": 598}
     assert (directory / "record.json").stat().st_size < 20_000
-    page = list_rejected(directory, RejectedQuery(limit=1000))
+    page = list_rejected(Dataset.open(datasets, settings, dataset.id), RejectedQuery(limit=1000))
     assert (len(page.rejected), page.after) == (598, None)
     assert len(page.rejected[0].name) > 940
 
@@ -314,8 +317,9 @@ def test_what_a_training_finds_bad_itself_comes_first_however_often_it_is_noted(
     shards = Shards(stores.trainings.create(record))
     shards.plan([ShardImage(sha256=each.sha256, path="x") for each in images], "f32")
     shards.finish(0, ShardResult(computed=3, seconds=1, rejected={images[2].sha256: "cut off"}))
+    worker = Worker(settings, stores, ProgressBoard(stores.events), InlineQueue())
     for _ in range(2):
-        good = _images_with_features(SimpleNamespace(stores=stores), record)
+        good = _images_with_features(worker, record)
 
     found = stores.trainings.get(record.id).dataset
     assert len(good) == found.images == 3

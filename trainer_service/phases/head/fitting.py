@@ -9,7 +9,6 @@ from shared.engines.tensorflow_engine import load_tensorflow
 from trainer_service.backbones import weights
 from trainer_service.backbones.architectures import find_architecture
 from trainer_service.backbones.features import FeatureStore
-from trainer_service.datasets import reading
 from trainer_service.datasets.records import ImageRecord
 from trainer_service.datasets.splits import SplitFractions, assign_splits
 from trainer_service.errors import TransientFailure
@@ -83,8 +82,8 @@ def _images_with_features(worker: Worker, record: TrainingRecord) -> list[ImageR
     rejected: dict[str, str] = {}
     for result in results:
         rejected |= result.rejected
-    images = reading.used_images(worker.stores.datasets, record.dataset.id)
-    dataset = worker.stores.datasets.get(record.dataset.id)
+    dataset = worker.dataset_of(record)
+    images = dataset.used_images()
     _require_few_lost(images, results)
     own = [
         RejectedImage(
@@ -99,9 +98,9 @@ def _images_with_features(worker: Worker, record: TrainingRecord) -> list[ImageR
     good = [image for image in images if image.sha256 not in rejected]
 
     def note(current: TrainingRecord) -> None:
-        verdicts = Counter(dataset.verdicts)
+        verdicts = Counter(dataset.record.verdicts)
         verdicts.update(image.verdict for image in own)
-        current.dataset.reject([*own, *dataset.rejected], dict(verdicts))
+        current.dataset.reject([*own, *dataset.record.rejected], dict(verdicts))
         current.dataset.images = len(good)
         labels = Counter(image.label for image in good)
         current.dataset.count_labels(dict(sorted(labels.items())))

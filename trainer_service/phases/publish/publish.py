@@ -24,7 +24,6 @@ from shared.images import decode
 from shared.manifest import GOLDEN_FILE, DatasetInfo, GoldenImage, InputSpec, Manifest, WeightsInfo
 from shared.model_store import OPENVINO_INT8_MODEL, REPORT_FILE
 from trainer_service.backbones.architectures import PREPROCESSING_VERSION
-from trainer_service.datasets import reading
 from trainer_service.datasets.image_files import none_left
 from trainer_service.phases.context import Worker
 from trainer_service.phases.evaluate.evaluation import Evaluated
@@ -110,8 +109,7 @@ def _read_golden(worker: Worker, record: TrainingRecord, evaluated: Evaluated) -
     Raises:
         NotSeenHere, ImagesLost: none is.
     """
-    dataset = worker.stores.datasets.get(record.dataset.id)
-    files = reading.image_files(worker.stores.datasets, worker.settings, dataset)
+    files = worker.dataset_of(record).files()
     size = evaluated.network.architecture.input_size
     found: list[_Golden] = []
     for position in _candidates(evaluated):

@@ -24,7 +24,6 @@ from shared.manifest import Quantization
 from shared.model_store import OPENVINO_INT8_MODEL, OPENVINO_MODEL
 from trainer_service.backbones.architectures import Architecture
 from trainer_service.backbones.backbone import save_ir
-from trainer_service.datasets import reading
 from trainer_service.datasets.image_files import ImageFiles, none_left
 from trainer_service.phases.bottleneck.choices import BATCH_SIZES
 from trainer_service.phases.bottleneck.feature_computer import FeatureComputer
@@ -63,8 +62,7 @@ def quantize_version(
             seconds of NNCF's own work before and after its images can't be ended.
     """
     architecture = evaluated.network.architecture
-    dataset = worker.stores.datasets.get(record.dataset.id)
-    files = reading.image_files(worker.stores.datasets, worker.settings, dataset)
+    files = worker.dataset_of(record).files()
     pixels = _calibration_pixels(worker, evaluated, architecture, files, check_cancelled)
     int8 = version / OPENVINO_INT8_MODEL
     quantize(version / OPENVINO_MODEL, int8, pixels, check_cancelled)

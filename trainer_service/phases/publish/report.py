@@ -9,7 +9,6 @@ import numpy as np
 
 from shared.manifest import Manifest
 from shared.model_store import REPORT_PAGE
-from trainer_service.datasets import reading
 from trainer_service.datasets.records import ImageRecord
 from trainer_service.phases.context import Worker
 from trainer_service.phases.evaluate.evaluation import Evaluated
@@ -27,18 +26,17 @@ def write_report(
     worker: Worker, record: TrainingRecord, evaluated: Evaluated, staging: Path, manifest: Manifest
 ) -> None:
     """Write the report of a staged version; `manifest` is that of the version to be."""
-    dataset = worker.stores.datasets.get(record.dataset.id)
-    path_of = reading.path_finder(worker.stores.datasets, worker.settings, dataset)
+    dataset = worker.dataset_of(record)
 
     def picture_of(image: ImageRecord) -> Embedded | None:
-        return embedded(path_of(image), worker.image_limits)
+        return embedded(dataset.path_of(image), worker.image_limits)
 
     gather = partial(answers, evaluated, picture_of=picture_of)
     facts = Facts(
         manifest=manifest,
         metrics=evaluated.metrics,
         record=record,
-        dataset=dataset,
+        dataset=dataset.record,
         history=evaluated.trained.history,
         best_epoch=evaluated.trained.best_epoch,
         mistakes=gather(choose_mistakes(evaluated)),
