@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from tests.extracting import Extracting
+from tests.bottleneck_training import BottleneckTraining
 from trainer_service.backbones.architectures import find_architecture
 from trainer_service.datasets.image_files import NotSeenHere
 from trainer_service.phases.publish.publish import GOLDEN_IMAGES, _read_golden
@@ -20,7 +20,7 @@ LITE = find_architecture("efficientnet_lite0")
 
 @pytest.fixture
 def trained(tmp_path, redis_url):
-    return Extracting(tmp_path, redis_url)
+    return BottleneckTraining(tmp_path, redis_url)
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from openvino import opset13 as ops
 
 from shared.engines import OpenVINOEngine
 from shared.images import ImageLimits
-from tests.extracting import IMAGES, Extracting
+from tests.bottleneck_training import IMAGES, BottleneckTraining
 from trainer_service import training
 from trainer_service.backbones.weights import Weights
 from trainer_service.datasets.image_files import ImageFiles, NotSeenHere
@@ -40,7 +40,7 @@ def _no_pauses(monkeypatch):
 
 
 @pytest.fixture
-def extracting(tmp_path, redis_url, monkeypatch):
+def computing(tmp_path, redis_url, monkeypatch):
     pixels = ops.parameter([-1, 8, 8, 3], np.uint8)
     mean = ops.reduce_mean(ops.convert(pixels, np.float32), ops.constant([1, 2]))
     engine = OpenVINOEngine(ov.Model([mean], [pixels]), sole_output="features", precision="f32")
@@ -55,7 +55,7 @@ def extracting(tmp_path, redis_url, monkeypatch):
     monkeypatch.setattr(training, "feature_computer_for", lambda *_: computer)
     weights = Weights("x", tmp_path / "x", "0" * 64)
     monkeypatch.setattr(training.weights, "resolve", lambda *_: weights)
-    return Extracting(tmp_path, redis_url)
+    return BottleneckTraining(tmp_path, redis_url)
 
 
 def while_waiting(monkeypatch, act):
@@ -64,87 +64,87 @@ def while_waiting(monkeypatch, act):
     monkeypatch.setattr(setbacks, "_wait", lambda *_: next(acts, lambda: None)())
 
 
-def test_a_folder_that_is_away_for_a_moment_costs_no_image(extracting, monkeypatch):
-    away = extracting.pets.with_name("away")
-    extracting.pets.rename(away)
-    while_waiting(monkeypatch, lambda: away.rename(extracting.pets))
+def test_a_folder_that_is_away_for_a_moment_costs_no_image(computing, monkeypatch):
+    away = computing.pets.with_name("away")
+    computing.pets.rename(away)
+    while_waiting(monkeypatch, lambda: away.rename(computing.pets))
 
-    extracting.extract()
+    computing.compute()
 
-    assert extracting.shards.complete()
-    assert extracting.rejected() == []
-
-
-def test_a_part_of_the_folder_that_is_away_for_a_moment_costs_no_image(extracting, monkeypatch):
-    away = extracting.pets.parent / "cat"
-    (extracting.pets / "cat").rename(away)
-    while_waiting(monkeypatch, lambda: away.rename(extracting.pets / "cat"))
-
-    extracting.extract()
-
-    assert extracting.shards.complete()
-    assert extracting.rejected() == []
+    assert computing.shards.complete()
+    assert computing.rejected() == []
 
 
-def test_single_images_that_are_lost_are_told_as_rejected(extracting):
-    (extracting.pets / "cat/0.png").unlink()
-    (extracting.pets / "dog/101.png").write_bytes(b"other")
+def test_a_part_of_the_folder_that_is_away_for_a_moment_costs_no_image(computing, monkeypatch):
+    away = computing.pets.parent / "cat"
+    (computing.pets / "cat").rename(away)
+    while_waiting(monkeypatch, lambda: away.rename(computing.pets / "cat"))
 
-    extracting.extract()
+    computing.compute()
 
-    assert set(extracting.rejected()) == {extracting.images[n].sha256 for n in (0, 101)}
-    good = fitting._images_with_features(extracting.worker, extracting.record)
+    assert computing.shards.complete()
+    assert computing.rejected() == []
+
+
+def test_single_images_that_are_lost_are_told_as_rejected(computing):
+    (computing.pets / "cat/0.png").unlink()
+    (computing.pets / "dog/101.png").write_bytes(b"other")
+
+    computing.compute()
+
+    assert set(computing.rejected()) == {computing.images[n].sha256 for n in (0, 101)}
+    good = fitting._images_with_features(computing.worker, computing.record)
     assert len(good) == IMAGES - 2
-    details = {image.name: image.detail for image in extracting.record.dataset.rejected}
+    details = {image.name: image.detail for image in computing.record.dataset.rejected}
     assert "No such file" in details["cat/0.png"]
     assert "has changed" in details["dog/101.png"]
 
 
-def test_more_lost_images_end_the_training_for_now_and_nothing_is_published(extracting):
+def test_more_lost_images_end_the_training_for_now_and_nothing_is_published(computing):
     for number in (0, 50, 100):
-        (extracting.pets / f"cat/{number}.png").unlink()
+        (computing.pets / f"cat/{number}.png").unlink()
 
     rounds = 0
-    while not extracting.record.state.ended:
-        extracting.extract()
+    while not computing.record.state.ended:
+        computing.compute()
         rounds += 1
 
     assert rounds == MOST_TRIES + 1  # one before all other shards were done
-    error = extracting.record.error
-    assert (extracting.record.state, error.transient) == (State.FAILED, True)
+    error = computing.record.error
+    assert (computing.record.state, error.transient) == (State.FAILED, True)
     assert "3 of the 200 images are gone" in error.detail
     assert "cat/100.png: The file can't be read: No such file or directory" in error.detail
 
 
-def test_what_was_lost_in_shards_at_once_is_counted_before_the_head_is_trained(extracting):
+def test_what_was_lost_in_shards_at_once_is_counted_before_the_head_is_trained(computing):
     for number in range(7):
-        first = extracting.shards.images(number)[0].sha256
+        first = computing.shards.images(number)[0].sha256
         result = ShardResult(computed=31, seconds=1, rejected={first: "gone"}, lost=[first])
-        extracting.shards.finish(number, result)
+        computing.shards.finish(number, result)
 
     with pytest.raises(TransientFailure, match=r"7 of the 200 images .* cat/\d+\.png: gone"):
-        fitting._images_with_features(extracting.worker, extracting.record)
+        fitting._images_with_features(computing.worker, computing.record)
 
 
-def test_no_label_is_lost_with_its_few_images(extracting):
-    images = [*extracting.images[:-1], extracting.images[-1].model_copy(update={"label": "bird"})]
-    save_images(extracting.worker.stores.datasets.directory(extracting.dataset_id), images)
+def test_no_label_is_lost_with_its_few_images(computing):
+    images = [*computing.images[:-1], computing.images[-1].model_copy(update={"label": "bird"})]
+    save_images(computing.worker.stores.datasets.directory(computing.dataset_id), images)
     bird = images[-1].sha256
-    extracting.shards.finish(6, ShardResult(computed=7, seconds=1, rejected={bird: "gone"}))
+    computing.shards.finish(6, ShardResult(computed=7, seconds=1, rejected={bird: "gone"}))
 
     with pytest.raises(TransientFailure, match=r"1 of the labels: 'bird'"):
-        fitting._images_with_features(extracting.worker, extracting.record)
+        fitting._images_with_features(computing.worker, computing.record)
 
 
-def test_of_a_small_dataset_one_image_may_be_lost(extracting):
+def test_of_a_small_dataset_one_image_may_be_lost(computing):
     result = ShardResult(computed=1, seconds=1, rejected={"a": "gone"}, lost=["a"])
-    images = extracting.images[:10]
+    images = computing.images[:10]
     images[0] = images[0].model_copy(update={"sha256": "a"})
 
     fitting._require_few_lost(images, [result])
 
 
-def test_a_shard_of_a_disk_that_hiccups_is_tried_again(extracting, monkeypatch):
+def test_a_shard_of_a_disk_that_hiccups_is_tried_again(computing, monkeypatch):
     faults = iter([ESTALE] * 3)
     read = ImageFiles._read
 
@@ -154,10 +154,10 @@ def test_a_shard_of_a_disk_that_hiccups_is_tried_again(extracting, monkeypatch):
         return read(self, name)
 
     monkeypatch.setattr(ImageFiles, "_read", _read)
-    extracting.extract()
+    computing.compute()
 
-    assert extracting.shards.complete()
-    assert extracting.rejected() == []
+    assert computing.shards.complete()
+    assert computing.rejected() == []
 
 
 def faulty_records(monkeypatch, kind, faults):
@@ -174,28 +174,28 @@ def faulty_records(monkeypatch, kind, faults):
     monkeypatch.setattr(record_store, "read_small", read_small)
 
 
-def test_a_record_that_can_not_be_read_for_a_moment_ends_no_training(extracting, monkeypatch):
+def test_a_record_that_can_not_be_read_for_a_moment_ends_no_training(computing, monkeypatch):
     faulty_records(monkeypatch, "datasets", 3)
-    extracting.extract()
+    computing.compute()
 
-    assert extracting.shards.complete()
-    assert extracting.record.state == State.BOTTLENECK
+    assert computing.shards.complete()
+    assert computing.record.state == State.BOTTLENECK
 
 
-def test_a_dataset_whose_record_can_not_be_read_for_a_moment_is_waited_for(extracting, monkeypatch):
-    stores = extracting.worker.stores
+def test_a_dataset_whose_record_can_not_be_read_for_a_moment_is_waited_for(computing, monkeypatch):
+    stores = computing.worker.stores
     stores.datasets.update(
-        extracting.dataset_id, lambda record: setattr(record, "state", DatasetState.QUEUED)
+        computing.dataset_id, lambda record: setattr(record, "state", DatasetState.QUEUED)
     )
-    stores.trainings.update(extracting.id, lambda record: setattr(record, "state", State.QUEUED))
+    stores.trainings.update(computing.id, lambda record: setattr(record, "state", State.QUEUED))
     faulty_records(monkeypatch, "datasets", 1)
-    training.prepare(extracting.worker, extracting.id)
+    training.prepare(computing.worker, computing.id)
 
-    assert extracting.record.state == State.QUEUED
-    assert extracting.submitted() == 1
+    assert computing.record.state == State.QUEUED
+    assert computing.submitted() == 1
 
 
-def test_that_nobody_can_look_for_a_cancellation_ends_no_pause(extracting, monkeypatch):
+def test_that_nobody_can_look_for_a_cancellation_ends_no_pause(computing, monkeypatch):
     monkeypatch.setattr(setbacks, "PAUSES", (setbacks.LOOK_SECONDS,))
     monkeypatch.setattr(setbacks, "LOOK_SECONDS", 0)
     faults, looks = iter([ESTALE]), []
@@ -208,85 +208,85 @@ def test_that_nobody_can_look_for_a_cancellation_ends_no_pause(extracting, monke
         looks.append(1)
         raise ESTALE
 
-    assert persevere(extracting.worker, extracting.shards.directory, check_cancelled, work)
+    assert persevere(computing.worker, computing.shards.directory, check_cancelled, work)
     assert looks
 
 
-def test_a_worker_that_does_not_see_the_images_leaves_them_to_others(extracting, tmp_path):
-    view, me = QueueView(extracting.redis), setbacks.this_worker()
+def test_a_worker_that_does_not_see_the_images_leaves_them_to_others(computing, tmp_path):
+    view, me = QueueView(computing.redis), setbacks.this_worker()
     view.sign_in(me, 60)
     view.sign_in("elsewhere:1", 60)
-    seeing = extracting.pets
+    seeing = computing.pets
     seeing.rename(tmp_path / "pets")
 
     for _ in range(MOST_TRIES + 1):
-        extracting.extract()
-        assert extracting.record.state == State.BOTTLENECK
+        computing.compute()
+        assert computing.record.state == State.BOTTLENECK
     (tmp_path / "pets").rename(seeing)
-    extracting.extract()
-    assert extracting.shards.complete()
-    assert extracting.rejected() == []
+    computing.compute()
+    assert computing.shards.complete()
+    assert computing.rejected() == []
 
 
-def test_a_worker_lets_go_of_a_step_before_it_pauses_and_longer_each_time(extracting, monkeypatch):
+def test_a_worker_lets_go_of_a_step_before_it_pauses_and_longer_each_time(computing, monkeypatch):
     """So that another worker takes it, which is free; and none looks at it again and again."""
-    extracting.pets.rename(extracting.pets.with_name("away"))
+    computing.pets.rename(computing.pets.with_name("away"))
     pauses = []
 
     def wait(seconds, _):
-        held = extracting.worker.stores.trainings.directory(extracting.id).glob("shards/*.lease")
-        pauses.append((seconds, extracting.submitted(), len(list(held))))
+        held = computing.worker.stores.trainings.directory(computing.id).glob("shards/*.lease")
+        pauses.append((seconds, computing.submitted(), len(list(held))))
 
     monkeypatch.setattr(setbacks, "LAST_PAUSE", 8)
     monkeypatch.setattr(setbacks, "PAUSES", ())
     monkeypatch.setattr(setbacks, "_wait", wait)
     for _ in range(MOST_TRIES):
-        training.compute_shard(extracting.worker, extracting.id, 3)
+        training.compute_shard(computing.worker, computing.id, 3)
 
-    assert extracting.record.state.ended
+    assert computing.record.state.ended
     assert pauses == [(2, 1, 0), (4, 2, 0), (8, 3, 0), (8, 4, 0)]
 
 
-def test_when_no_worker_sees_the_images_the_training_ends_and_says_who_saw_what(extracting):
-    QueueView(extracting.redis).sign_in("elsewhere:1", 60)
+def test_when_no_worker_sees_the_images_the_training_ends_and_says_who_saw_what(computing):
+    QueueView(computing.redis).sign_in("elsewhere:1", 60)
     for _ in range(MOST_TRIES):
-        Setbacks(extracting.shards.directory).add(
+        Setbacks(computing.shards.directory).add(
             "elsewhere:1", "HEADSTART_DATASETS: /data is not there."
         )
-    extracting.pets.rename(extracting.pets.with_name("away"))
+    computing.pets.rename(computing.pets.with_name("away"))
 
     for _ in range(MOST_TRIES):
-        extracting.extract()
+        computing.compute()
 
-    error = extracting.record.error
+    error = computing.record.error
     assert (error.type, error.transient) == ("TransientFailure", True)
     assert "elsewhere:1: HEADSTART_DATASETS: /data is not there; " in error.detail
     assert f"{setbacks.this_worker()}: HEADSTART_DATASETS: this worker can't" in error.detail
-    assert str(extracting.pets) in error.detail
+    assert str(computing.pets) in error.detail
 
 
-def test_a_dataset_that_can_not_be_read_here_is_left_to_others(extracting, tmp_path):
-    stores = extracting.worker.stores
+def test_a_dataset_that_can_not_be_read_here_is_left_to_others(computing, tmp_path):
+    stores = computing.worker.stores
     stores.datasets.update(
-        extracting.dataset_id, lambda record: setattr(record, "state", DatasetState.QUEUED)
+        computing.dataset_id, lambda record: setattr(record, "state", DatasetState.QUEUED)
     )
-    stores.trainings.update(extracting.id, lambda record: setattr(record, "state", State.QUEUED))
-    extracting.shards.clear()
-    extracting.pets.rename(tmp_path / "pets")
+    stores.trainings.update(computing.id, lambda record: setattr(record, "state", State.QUEUED))
+    computing.shards.clear()
+    computing.pets.rename(tmp_path / "pets")
 
-    training.prepare(extracting.worker, extracting.id)
+    training.prepare(computing.worker, computing.id)
     for _ in range(MOST_TRIES):
-        assert not stores.datasets.get(extracting.dataset_id).error
-        reading_step.read_dataset(extracting.worker, extracting.dataset_id)
-    training.prepare(extracting.worker, extracting.id)
+        assert not stores.datasets.get(computing.dataset_id).error
+        reading_step.read_dataset(computing.worker, computing.dataset_id)
+    training.prepare(computing.worker, computing.id)
 
-    assert extracting.record.error.type == "TransientFailure"
-    assert "HEADSTART_DATASETS" in extracting.record.error.detail
-    assert Setbacks(stores.datasets.directory(extracting.dataset_id)).notes() == []
+    assert computing.record.error.type == "TransientFailure"
+    assert "HEADSTART_DATASETS" in computing.record.error.detail
+    assert Setbacks(stores.datasets.directory(computing.dataset_id)).notes() == []
 
 
 @pytest.mark.parametrize("fault", [ESTALE, MemoryError(), NotSeenHere("not here")])
-def test_the_machines_faults_are_tried_again_at_most_so_often(extracting, fault):
+def test_the_machines_faults_are_tried_again_at_most_so_often(computing, fault):
     tries = []
 
     def work():
@@ -294,18 +294,18 @@ def test_the_machines_faults_are_tried_again_at_most_so_often(extracting, fault)
         raise fault
 
     for _ in range(MOST_TRIES - 1):
-        persevere(extracting.worker, extracting.shards.directory, lambda: None, work)
+        persevere(computing.worker, computing.shards.directory, lambda: None, work)
     with pytest.raises(TransientFailure, match=f"has tried it {MOST_TRIES} times"):
-        persevere(extracting.worker, extracting.shards.directory, lambda: None, work)
+        persevere(computing.worker, computing.shards.directory, lambda: None, work)
     assert len(tries) == MOST_TRIES + len(setbacks.PAUSES)
 
 
-def test_what_succeeds_is_a_new_beginning(extracting):
+def test_what_succeeds_is_a_new_beginning(computing):
     def fail():
         raise ESTALE
 
     for work in [fail] * (MOST_TRIES - 1) + [lambda: None] + [fail] * (MOST_TRIES - 1):
-        persevere(extracting.worker, extracting.shards.directory, lambda: None, work)
+        persevere(computing.worker, computing.shards.directory, lambda: None, work)
 
 
 @pytest.mark.parametrize(
@@ -318,7 +318,7 @@ def test_what_succeeds_is_a_new_beginning(extracting):
         TrainingCancelled("enough"),
     ],
 )
-def test_other_faults_are_not_tried_again(extracting, fault):
+def test_other_faults_are_not_tried_again(computing, fault):
     tries = []
 
     def work():
@@ -326,11 +326,11 @@ def test_other_faults_are_not_tried_again(extracting, fault):
         raise fault
 
     with pytest.raises(type(fault)):
-        persevere(extracting.worker, extracting.shards.directory, lambda: None, work)
+        persevere(computing.worker, computing.shards.directory, lambda: None, work)
     assert len(tries) == 1
 
 
-def test_a_pause_ends_when_the_training_is_cancelled(extracting, monkeypatch):
+def test_a_pause_ends_when_the_training_is_cancelled(computing, monkeypatch):
     monkeypatch.setattr(setbacks, "PAUSES", (3600,))
 
     def fail():
@@ -340,22 +340,22 @@ def test_a_pause_ends_when_the_training_is_cancelled(extracting, monkeypatch):
         raise TrainingCancelled("enough")
 
     with pytest.raises(TrainingCancelled):
-        persevere(extracting.worker, extracting.shards.directory, check_cancelled, fail)
+        persevere(computing.worker, computing.shards.directory, check_cancelled, fail)
 
 
-def test_while_redis_is_away_nobody_gives_up(extracting):
+def test_while_redis_is_away_nobody_gives_up(computing):
     worker = Worker(
-        extracting.settings.model_copy(update={"redis_url": "redis://127.0.0.1:1/0"}),
-        extracting.worker.stores,
-        extracting.worker.board,
-        extracting.worker.submit,
+        computing.settings.model_copy(update={"redis_url": "redis://127.0.0.1:1/0"}),
+        computing.worker.stores,
+        computing.worker.board,
+        computing.worker.submit,
     )
 
     def fail():
         raise ESTALE
 
     for _ in range(MOST_TRIES + 2):
-        persevere(worker, extracting.shards.directory, lambda: None, fail)
+        persevere(worker, computing.shards.directory, lambda: None, fail)
 
 
 def test_a_damaged_note_counts_for_nothing(tmp_path):

@@ -28,7 +28,7 @@ IDS = "20260101-000000-aaaaaa", "20260101-000000-bbbbbb"
 IMAGES = 200
 
 
-class Extracting:
+class BottleneckTraining:
     """A training of 200 pictures of a folder in its bottleneck phase: seven shards."""
 
     def __init__(self, tmp_path, redis_url):
@@ -96,7 +96,7 @@ class Extracting:
         datasets = self.worker.stores.datasets
         return Dataset.open(datasets, self.settings, self.dataset_id).files()
 
-    def extract(self):
+    def compute(self):
         for number in self.shards.unfinished():
             training.compute_shard(self.worker, self.id, number)
 
