@@ -35,10 +35,7 @@ def export_version(
     with _joined(backbone, head) as model:
         model.save(directory / KERAS_MODEL)
         graph = _export_saved_model(model, directory / SAVED_MODEL)
-    if backbone_ir is None:
-        network = convert_graph(graph)
-    else:
-        network = _graft(backbone_ir, convert(head))
+    network = convert_graph(graph) if backbone_ir is None else _graft(backbone_ir, convert(head))
     _export_openvino(network, directory / OPENVINO_MODEL)
 
 
