@@ -15,6 +15,7 @@ from pydantic import BaseModel, ValidationError
 from starlette.requests import ClientDisconnect
 
 from shared.errors import InvalidRequest, TooLarge, UnsupportedMedia
+from shared.http.multipart import MULTIPART, media_type
 from trainer_service.api.uploads import FolderField, receive_upload
 from trainer_service.settings import TrainerSettings
 from trainer_service.store.stores import UPLOADS
@@ -45,10 +46,10 @@ async def read_body(request: Request, settings: TrainerSettings) -> AsyncIterato
         TooLarge: it exceeds HEADSTART_MAX_UPLOAD_BYTES, or HEADSTART_MAX_JSON_BYTES.
         UnsupportedMedia: it is neither JSON nor multipart.
     """
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    kind = media_type(request.headers.get("content-type", ""))
     if kind == "application/json":
         yield Body(_json_object(await _bounded(request, settings.max_json_bytes)))
-    elif kind == "multipart/form-data":
+    elif kind == MULTIPART:
         work = working_directory(settings.store / UPLOADS / secrets.token_hex(8))
         stack = ExitStack()  # entered and left in threads: the store may be slow
         directory = await run_in_threadpool(stack.enter_context, work)
