@@ -91,10 +91,26 @@ async def _multipart(request: Request, settings: TrainerSettings, directory: Pat
             f"{ARCHIVE_FIELD}: expected a file; with curl that is -F {ARCHIVE_FIELD}=@FILE. "
             f"Received: the text {upload.fields[ARCHIVE_FIELD][:100]!r}"
         )
-    fields = {name: _form_value(value) for name, value in upload.fields.items()}
+    fields = _nested({name: _form_value(value) for name, value in upload.fields.items()})
     if not upload.files:
         return Body(fields)
     return Body(fields, upload.files[0].path, upload.files[0].name)
+
+
+def _nested(fields: dict[str, Any]) -> dict[str, Any]:
+    """Put `split.test=0.2` into the object `split`, as a form has no objects of its own."""
+    nested = {name: value for name, value in fields.items() if "." not in name}
+    for name, value in fields.items():
+        group, dot, member = name.partition(".")
+        if not dot:
+            continue
+        if group in fields:
+            raise InvalidRequest(
+                f"{group}: expected as one object, or by its members. Received: both {group!r} and "
+                f"{name!r}"
+            )
+        nested.setdefault(group, {})[member] = value
+    return nested
 
 
 def _form_value(text: str) -> Any:

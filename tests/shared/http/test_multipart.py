@@ -1,5 +1,7 @@
 """Forms are read alike however the network cuts them into pieces."""
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -31,7 +33,7 @@ def read(body, cuts=()):
     parts = []
     reader = FormReader(TYPE, lambda part: Writer(part, parts))
     edges = [0, *sorted(cuts), len(body)]
-    for start, end in zip(edges, edges[1:], strict=False):
+    for start, end in itertools.pairwise(edges):
         reader.write(body[start:end])
     reader.finish()
     return parts

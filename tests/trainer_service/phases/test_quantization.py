@@ -162,7 +162,7 @@ def test_a_version_that_may_is_served_in_int8(train, tmp_path, monkeypatch):
     monkeypatch.setattr(quantization, "LEAST_SPEEDUP", 0)
     monkeypatch.setattr(quantization, "LARGEST_LOSS", 1)
 
-    record, warnings = train(precision="int8")
+    record, warnings = train(quantize="int8")
 
     assert record.quantization.accepted
     assert record.quantization.accuracy > 0.8
@@ -181,7 +181,7 @@ def test_a_version_that_may_is_served_in_int8(train, tmp_path, monkeypatch):
 def test_a_version_that_loses_accuracy_has_no_int8_graph_and_says_so(train, tmp_path, monkeypatch):
     monkeypatch.setattr(quantization, "LARGEST_LOSS", -2)
 
-    record, warnings = train(precision="int8")
+    record, warnings = train(quantize="int8")
 
     assert not record.quantization.accepted
     assert [warning.code for warning in warnings] == ["int8_refused"]

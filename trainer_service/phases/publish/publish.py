@@ -61,7 +61,7 @@ def publish(
             evaluated.network.export(staging, check_cancelled)
             check_cancelled()
             quantization = None
-            if record.request.precision == "int8":
+            if record.request.quantize == "int8":
                 quantization = quantize_version(worker, record, evaluated, staging, check_cancelled)
             check_cancelled()
             _write_golden(worker, record, evaluated, staging)
