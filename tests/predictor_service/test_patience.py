@@ -4,6 +4,8 @@ import socket
 import time
 from urllib.parse import urlsplit
 
+import pytest
+
 from tests.predictor_process import PredictorProcess
 from tests.tiny_model import picture, publish_tiny_model
 
@@ -22,6 +24,7 @@ def head(body: bytes) -> bytes:
     )
 
 
+@pytest.mark.process
 def test_a_silent_client_gets_408_and_frees_its_place(store, start_predictor):
     publish_tiny_model(store)
     predictor = start_predictor(silence_seconds=SILENCE_SECONDS, max_requests=1)
@@ -42,6 +45,7 @@ def test_a_silent_client_gets_408_and_frees_its_place(store, start_predictor):
     assert time.monotonic() - begun > SILENCE_SECONDS / 2
 
 
+@pytest.mark.process
 def test_a_slow_client_is_served(store, start_predictor):
     publish_tiny_model(store)
     predictor = start_predictor(silence_seconds=SILENCE_SECONDS)

@@ -289,6 +289,7 @@ def test_a_missing_library_is_named(monkeypatch):
         select_engine("tensorflow")
 
 
+@pytest.mark.process
 def test_openvino_is_used_without_tensorflow_telemetry_or_network(version_directory, tmp_path):
     """Whatever the consent file in the user's home says."""
     consent = tmp_path / "intel" / "openvino_telemetry"

@@ -43,6 +43,7 @@ def pour(connection, piece, size):
             connection.sendall(piece)
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("begin", "piece", "status"),
     [
@@ -287,6 +288,7 @@ def narrow(tmp_path_factory):
         yield running
 
 
+@pytest.mark.process
 def test_more_idle_clients_than_there_are_files_keep_nobody_out(narrow):
     with ExitStack() as stack:
         for number in range(2 * FILES):
@@ -352,6 +354,7 @@ def has_ipv6():
     return True
 
 
+@pytest.mark.process
 @pytest.mark.skipif(not has_ipv6(), reason="this machine has no ::1")
 def test_an_address_of_ipv6_is_listened_on_told_and_answered(tmp_path):
     with running_service(tmp_path / "log", host="::1") as service:

@@ -149,6 +149,7 @@ def flip_a_bit(file):
     file.write_bytes(data)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "damage",
     [

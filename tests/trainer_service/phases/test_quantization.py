@@ -70,6 +70,7 @@ def convolution(tmp_path_factory):
     return path
 
 
+@pytest.mark.slow
 def test_a_quantized_graph_answers_nearly_the_same_with_weights_of_one_byte(convolution, tmp_path):
     images = np.random.default_rng(1).integers(0, 256, (24, 64, 64, 3), dtype=np.uint8)
     looks = []

@@ -260,6 +260,7 @@ def _append(directory, training_id):
         log.append(training_id, [progress(done)])
 
 
+@pytest.mark.process
 def test_processes_that_write_at_once_get_ids_without_gap_or_repetition(tmp_path, log, record):
     context = multiprocessing.get_context("spawn")
     processes = [

@@ -78,6 +78,7 @@ def test_one_holds_it_and_leaves_nothing_behind(path):
         assert again is not None
 
 
+@pytest.mark.process
 def test_it_is_free_as_soon_as_its_holder_is_killed(path, holder):
     watch = LeaseWatch(seconds=1000)
     assert watch.held(path)
@@ -89,6 +90,7 @@ def test_it_is_free_as_soon_as_its_holder_is_killed(path, holder):
         assert mine.deaths == 1
 
 
+@pytest.mark.process
 def test_a_holder_that_beats_keeps_it_however_long_it_takes(path, holder):
     clock = Clock()
     watch = LeaseWatch(seconds=20, clock=clock)
@@ -98,6 +100,7 @@ def test_a_holder_that_beats_keeps_it_however_long_it_takes(path, holder):
         clock.now += 1000
 
 
+@pytest.mark.process
 def test_a_frozen_holder_loses_it_and_notices(path, holder):
     clock = Clock()
     watch = LeaseWatch(seconds=20, clock=clock)
@@ -210,6 +213,7 @@ def _work_on_a_full_disk(path, outcome):
     outcome.put(not path.exists())
 
 
+@pytest.mark.process
 def test_a_full_disk_takes_nobody_a_lease(path):
     outcome = SPAWN.Queue()
     process = SPAWN.Process(target=_work_on_a_full_disk, args=(path, outcome))

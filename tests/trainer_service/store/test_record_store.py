@@ -78,6 +78,7 @@ def _count(root: Path, times: int) -> None:
         open_store(root).update(ID, add)
 
 
+@pytest.mark.process
 def test_no_change_is_lost_between_processes(records, tmp_path):
     context = multiprocessing.get_context("spawn")
     processes = [context.Process(target=_count, args=(tmp_path, 25)) for _ in range(3)]
@@ -95,6 +96,7 @@ def _hold(root: Path, held, release) -> None:
         release.wait(60)
 
 
+@pytest.mark.process
 def test_only_one_process_works_on_a_record_until_it_ends_or_dies(records, tmp_path):
     context = multiprocessing.get_context("spawn")
     held, release = context.Queue(), context.Event()
