@@ -10,7 +10,6 @@ import pytest
 
 from shared.errors import InvalidRequest
 from shared.identifiers import new_id
-from tests.inline_worker import InlineQueue
 from tests.tiny_model import picture
 from tests.trainer_service.api.test_api import call, post, settings
 from tests.trainer_service.store.test_event_log import log, new_record, trainings
@@ -19,6 +18,7 @@ from trainer_service.datasets.create import UPLOAD_FILE, new_dataset
 from trainer_service.datasets.dataset import Dataset
 from trainer_service.datasets.records import ImageRecord, RejectedFile, save_images, save_rejected
 from trainer_service.errors import DatasetNotFound, TrainingCancelled
+from trainer_service.inline import InlineQueue
 from trainer_service.phases.context import Worker
 from trainer_service.phases.evaluate.metrics import evaluate
 from trainer_service.phases.head.fitting import _images_with_features
