@@ -10,8 +10,8 @@ from structlog.testing import capture_logs
 
 from shared.errors import NotFound, Unavailable
 from shared.identifiers import new_id
-from tests.trainer_service.api.test_api import call, post, settings
-from tests.trainer_service.store.test_event_log import new_record
+from tests.trainer_service.api_client import post
+from tests.trainer_service.builders import new_record
 from trainer_service.errors import DatasetNotFound, RecordCorrupt
 from trainer_service.store.events.event_log import EventLog, connect
 from trainer_service.store.records import record_store
@@ -19,8 +19,6 @@ from trainer_service.store.records.dataset_record import DatasetRecord, DatasetS
 from trainer_service.store.records.record_store import RecordStore
 from trainer_service.store.records.training_record import CacheUse
 from trainer_service.store.stores import TrainingStore
-
-__all__ = ["call", "settings"]
 
 
 def shut(file):

@@ -15,8 +15,9 @@ from structlog.testing import capture_logs
 
 from shared.identifiers import new_id
 from tests.tiny_model import publish_tiny_model
-from tests.trainer_service.api.test_api import call, caller, post, settings
-from tests.trainer_service.store.test_lease import Clock, Holder
+from tests.trainer_service.api_client import caller, post
+from tests.trainer_service.builders import Clock
+from tests.trainer_service.lease_holder import Holder
 from trainer_service.backbones.features import FeatureStore
 from trainer_service.store.lease import LeaseWatch, lease
 from trainer_service.store.publishing import WritableModelStore
@@ -34,8 +35,6 @@ from trainer_service.training_request import TrainingRequest
 from trainer_service.worker import retention
 from trainer_service.worker.retention import DAY, Retention
 from trainer_service.worker.retention_step import RetentionStep
-
-__all__ = ["call", "settings"]
 
 pytestmark = pytest.mark.integration
 
