@@ -85,14 +85,14 @@ class Lobby:
         self, most: int, seconds: float, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self.seconds = seconds
-        self._most = most
+        self.most = most
         self._clock = clock
         self._all: set[Connection] = set()
         self._waiting: dict[Connection, float] = {}
 
     def admit(self, connection: "Connection") -> bool:
         """Take in a new connection, if need be in place of the one that has waited longest."""
-        if len(self._all) >= self._most and not self._make_room():
+        if len(self._all) >= self.most and not self._make_room():
             return False
         self._all.add(connection)
         self.enter(connection)
