@@ -8,7 +8,6 @@ every worker that runs has let go of its steps a few times.
 """
 
 import os
-import shutil
 import socket
 import time
 from collections.abc import Callable
@@ -19,7 +18,7 @@ from pydantic import BaseModel, Field, ValidationError
 from redis import RedisError
 
 from shared.errors import HeadstartError, Unavailable
-from shared.files import atomic_write, is_disk_full, is_of_the_machine
+from shared.files import atomic_write, is_disk_full, is_of_the_machine, remove_tree
 from shared.logs import get_logger
 from trainer_service.errors import Setback, TransientFailure
 from trainer_service.phases.context import Worker
@@ -70,7 +69,8 @@ class Setbacks:
         self._file(worker).unlink(missing_ok=True)
 
     def forget_all(self) -> None:
-        shutil.rmtree(self._directory, ignore_errors=True)
+        with suppress(OSError):
+            remove_tree(self._directory)
 
     def notes(self) -> list[Note]:
         return [note for file in sorted(self._directory.glob("*.json")) for note in _read(file)]

@@ -2,7 +2,6 @@
 
 import re
 import secrets
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
@@ -19,7 +18,7 @@ from shared.errors import (
     Unavailable,
     first_fault,
 )
-from shared.files import atomic_write, locked_briefly
+from shared.files import atomic_write, locked_briefly, remove_tree
 from shared.identifiers import is_id
 from shared.logs import get_logger
 from trainer_service.errors import RecordCorrupt
@@ -184,7 +183,8 @@ class RecordStore(Generic[Record]):
         removed = self.root / f"{REMOVED}{secrets.token_hex(6)}"
         with suppress(FileNotFoundError):
             self.directory(record_id).rename(removed)
-            shutil.rmtree(removed, ignore_errors=True)
+            with suppress(OSError):
+                remove_tree(removed)
 
     def delete_unreadable(self, record_id: str) -> None:
         """Remove a record that can't be read, unless a process works on it.
