@@ -85,7 +85,7 @@ class RecordStore(Generic[Record]):
         return self._load(self.directory(record_id) / RECORD_FILE)
 
     def read(self, file: Path) -> Record | None:
-        """Return the record in one of `files`, or None if it is deleted meanwhile or unreadable.
+        """Return the record in a file, or None if it is deleted meanwhile or unreadable.
 
         One that can't be read is warned of, once for each reason.
         """
@@ -144,10 +144,6 @@ class RecordStore(Generic[Record]):
             self._warn(name, error)
         self._warned = {name: why for name, why in self._warned.items() if name in unreadable}
         return [brief for brief in found.values() if isinstance(brief, Brief)], unreadable
-
-    def files(self) -> Sequence[Path]:
-        """Return where the records lie, in no order."""
-        return [file for file in self.root.glob(f"*/{RECORD_FILE}") if is_id(file.parent.name)]
 
     def stamp(self, record_id: str) -> Stamp:
         """Return what is another once the record has changed.
