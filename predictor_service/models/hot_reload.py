@@ -1,7 +1,6 @@
 """Keeps what is served in step with what is published."""
 
 import asyncio
-import os
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -14,6 +13,7 @@ from predictor_service.api.answers import Quarantine
 from predictor_service.inference.metrics import ReloadMetrics
 from predictor_service.models.served import Model, Models, ServedVersion
 from shared.errors import HeadstartError, ModelNotFound, VersionCorrupt
+from shared.files import walk
 from shared.logs import bound, get_logger
 from shared.manifest import MANIFEST_FILE
 from shared.model_store import Look, ModelStore, by_preference
@@ -258,9 +258,8 @@ def _manifest_of(directory: Path) -> Fingerprint:
 
 def _entries(directory: Path) -> Iterator[_Entry]:
     errors: list[OSError] = []
-    for parent, directories, files in os.walk(directory, onerror=errors.append):
-        for name in (*directories, *files):
-            yield from _entry(Path(parent, name), directory)
+    for entry in walk(directory, errors.append):
+        yield from _entry(Path(entry.path), directory)
     for error in errors:
         if not isinstance(error, FileNotFoundError):
             yield _fault(Path(error.filename), directory, error)

@@ -18,8 +18,10 @@ from predictor_service.models.loading import VersionLoader
 from predictor_service.models.served import Model, Models, ServedVersion
 from shared.engines.openvino_runtime import load_openvino, read_network
 from shared.errors import VersionCorrupt
+from shared.files import remove_tree
 from shared.manifest import GOLDEN_FILE, MANIFEST_FILE
 from shared.model_store import OPENVINO_MODEL
+from tests.odd_files import make_deep
 from tests.tiny_model import picture, publish_tiny_model, save_network
 from trainer_service.store.publishing import WritableModelStore
 
@@ -473,6 +475,23 @@ def test_what_is_served_of_a_model_that_cannot_be_listed_any_more_goes_on(store,
         assert "can't be listed" in predictor.model().notice
 
     follow(scenario)
+
+
+def test_a_version_of_folders_in_folders_is_quarantined_and_holds_up_no_other(store, follow):
+    publish_tiny_model(store)
+    publish_tiny_model(store)
+    publish_tiny_model(store, "other")
+    make_deep(directory(store, 2) / "openvino")
+
+    async def scenario(predictor: Predictor) -> None:
+        for _ in range(3):
+            await predictor.poll()
+        assert predictor.model().version == 1
+        assert list(predictor.model().quarantined) == [2]
+        assert predictor.model("other").version == 1
+
+    follow(scenario)
+    remove_tree(store)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")

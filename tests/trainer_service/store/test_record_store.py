@@ -8,6 +8,7 @@ import pytest
 
 from trainer_service.errors import DatasetNotFound
 from trainer_service.store.records.dataset_record import DatasetRecord, DatasetState
+from trainer_service.store.records.record_index import RecordIndex
 from trainer_service.store.records.record_store import RecordStore
 
 ID = "20260101-000000-aaaaaa"
@@ -54,9 +55,8 @@ def test_the_newest_comes_first_within_a_second(records):
 
 def test_a_record_that_is_deleted_while_all_are_listed_is_left_out(records, monkeypatch):
     records.create(make("20270101-000000-aaaaaa"))
-    files = records.files()
     records.delete(ID)
-    monkeypatch.setattr(records, "files", lambda: files)
+    monkeypatch.setattr(RecordIndex, "_names", lambda _: [ID, "20270101-000000-aaaaaa"])
     assert [record.id for record in records.list()] == ["20270101-000000-aaaaaa"]
 
 
