@@ -262,28 +262,13 @@ def _manifest_of(directory: Path) -> Fingerprint:
 
 
 def _entries(directory: Path) -> Iterator[_Entry]:
-    folders = [directory]
-    while folders:  # not by recursion: folders may lie in each other without end
-        folder = folders.pop()
-        try:
-            with os.scandir(folder) as entries:
-                found = [(folder / entry.name, _is_folder(entry)) for entry in entries]
-        except FileNotFoundError:
-            continue
-        except OSError as error:
-            yield _fault(folder, directory, error)
-            continue
-        for path, is_folder in found:
-            yield from _entry(path, directory)
-            if is_folder:
-                folders.append(path)
-
-
-def _is_folder(entry: "os.DirEntry[str]") -> bool:
-    try:
-        return entry.is_dir(follow_symlinks=False)
-    except OSError:  # which `_entry` describes
-        return False
+    errors: list[OSError] = []
+    for parent, directories, files in os.walk(directory, onerror=errors.append):
+        for name in (*directories, *files):
+            yield from _entry(Path(parent, name), directory)
+    for error in errors:
+        if not isinstance(error, FileNotFoundError):
+            yield _fault(Path(error.filename), directory, error)
 
 
 def _entry(path: Path, directory: Path) -> Iterator[_Entry]:

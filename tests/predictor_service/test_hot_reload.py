@@ -5,10 +5,8 @@ import errno
 import json
 import os
 import shutil
-import subprocess
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import chdir
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -594,34 +592,6 @@ def test_a_version_that_cannot_be_looked_at_holds_up_no_other(store, follow):
         assert predictor.model().version == 1
         assert "Too many levels of symbolic links" in predictor.reasons()[2]
         assert predictor.models.not_ready() == []
-
-    follow(scenario)
-
-
-@pytest.fixture
-def nested(store):
-    """Put 1,500 folders into the one given, and take them away: `shutil` can't."""
-
-    def nest(folder: Path) -> None:
-        with chdir(folder):
-            for _ in range(1500):
-                Path("d").mkdir()
-                os.chdir("d")
-
-    yield nest
-    subprocess.run(["rm", "-rf", store], check=True)
-
-
-def test_folders_that_lie_in_each_other_without_end_hold_up_no_other_version(store, follow, nested):
-    publish_tiny_model(store)
-    nested(directory(store, publish_tiny_model(store)))
-
-    async def scenario(predictor: Predictor) -> None:
-        for _ in range(2):
-            await predictor.poll()
-            assert predictor.model().version == 1
-            assert "It holds what nobody can read: " in predictor.reasons()[2]
-        assert predictor.loads == ["colours/2", "colours/1"]
 
     follow(scenario)
 
