@@ -15,7 +15,7 @@ from benchmarks.isolation import alternated, isolated
 from benchmarks.peers import keras_guide
 from benchmarks.rows import Row
 from benchmarks.weights import weights_for
-from shared.engines import Engine, select_engine
+from shared.engines import FEATURES, Engine, select_engine
 from shared.images import decode
 from trainer_service.backbones.architectures import Architecture, find_architecture
 from trainer_service.backbones.backbone import bottleneck_engine, bottleneck_precision
@@ -73,7 +73,12 @@ def headstart(
     """Return images/s of the bottleneck phase: reading, hashing, decoding, computing."""
     engine = _engine(architecture, weights, cache)
     computer = FeatureComputer(
-        engine, architecture.input_size, BATCH_SIZES[engine.name], THREADS, LIMITS
+        engine,
+        output=FEATURES,
+        input_size=architecture.input_size,
+        batch_size=BATCH_SIZES[engine.name],
+        threads=THREADS,
+        limits=LIMITS,
     )
     images = shard_images(files)
     computer.compute(images[:32], FILES, _ignore)

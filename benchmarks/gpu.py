@@ -21,7 +21,7 @@ from benchmarks.images import FILES, benchmark_images, shard_images
 from benchmarks.isolation import isolated
 from benchmarks.rows import Row
 from benchmarks.weights import weights_for
-from shared.engines import Engine, can_use_gpu
+from shared.engines import FEATURES, Engine, can_use_gpu
 from shared.images import decode
 from trainer_service.backbones.architectures import Architecture, find_architecture
 from trainer_service.backbones.backbone import bottleneck_engine, bottleneck_precision
@@ -66,7 +66,9 @@ def measure(
     cache = directory / "backbones"
     engine = bottleneck_engine(architecture, weights, "tensorflow", precision, cache, THREADS)
     size = architecture.input_size
-    computer = FeatureComputer(engine, size, batch, THREADS, LIMITS)
+    computer = FeatureComputer(
+        engine, output=FEATURES, input_size=size, batch_size=batch, threads=THREADS, limits=LIMITS
+    )
     images = shard_images(files)
     computer.compute(images[: 2 * batch], FILES, lambda _: None)
     with _busy() as busy:

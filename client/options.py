@@ -110,8 +110,8 @@ MinDelta = Annotated[
     float | None, typer.Option(help="What early stopping takes for an improvement.")
 ]
 ClassWeights = Annotated[str | None, typer.Option(help="none or balanced.")]
-Precision = Annotated[
-    str | None, typer.Option(help="auto, or int8 to add a quantized graph if that pays.")
+Quantize = Annotated[
+    str | None, typer.Option(help="off, or int8 to add a quantized graph if that pays.")
 ]
 Validation = Annotated[float | None, typer.Option(help="Share of images held out.")]
 Test = Annotated[float | None, typer.Option(help="Share of images for the test.")]

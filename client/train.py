@@ -35,7 +35,7 @@ def train_command(  # noqa: PLR0913 - each is an option
     patience: options.Patience = None,
     min_delta: options.MinDelta = None,
     class_weights: options.ClassWeights = None,
-    precision: options.Precision = None,
+    quantize: options.Quantize = None,
     validation: options.Validation = None,
     test: options.Test = None,
     seed: options.Seed = None,
@@ -60,7 +60,7 @@ def train_command(  # noqa: PLR0913 - each is an option
         hidden_units=hidden_units,
         early_stopping=_stopping(early_stopping, patience, min_delta),
         class_weights=class_weights,
-        precision=precision,
+        quantize=quantize,
         split=given(validation=validation, test=test),
         seed=seed,
     )

@@ -26,12 +26,19 @@ from shared.errors import (
 )
 from shared.files import is_fault_of_the_file, sha256_file
 from shared.identifiers import is_model_name
-from shared.manifest import GOLDEN_FILE, GOLDEN_FOLDER, MANIFEST_FILE, GoldenImage, Manifest
+from shared.manifest import (
+    FILE_OF,
+    GOLDEN_FILE,
+    GOLDEN_FOLDER,
+    MANIFEST_FILE,
+    GoldenImage,
+    Manifest,
+)
 
 SAVED_MODEL = "."
-OPENVINO_MODEL = "openvino/model.xml"
-OPENVINO_INT8_MODEL = "openvino/int8.xml"
-KERAS_MODEL = "model.keras"
+OPENVINO_MODEL = FILE_OF["openvino"]
+OPENVINO_INT8_MODEL = FILE_OF["openvino_int8"]
+KERAS_MODEL = FILE_OF["keras"]
 REPORT_FILE = "report/evaluation.json"
 REPORT_PAGE = "report/index.html"
 

@@ -216,6 +216,28 @@ def tar_of_records(path: Path, members: int = 12_000) -> None:
     path.write_bytes(gzip.compress(buffer.getvalue() + bytes(1024)))
 
 
+def tar_of_digits(path: Path, members: int = 12, digits: int = 100_000) -> None:
+    """A tar of 1.2 MB whose members belong to users with ids of a hundred thousand digits."""
+    with tarfile.open(path, "w", format=tarfile.PAX_FORMAT) as archive:
+        for number in range(members):
+            member = tarfile.TarInfo(f"cat.{number}.png")
+            member.pax_headers = {"uid": "1" * digits}
+            archive.addfile(member)
+
+
+def zip_of_large_headers(path: Path, part: str, files: int = 3000) -> None:
+    """A zip whose list of files has 60 KB for each: of extra fields, of a comment, or of a name."""
+    with zipfile.ZipFile(path, "w") as archive:
+        for number in range(files):
+            name = f"cat/{number}.png"
+            member = zipfile.ZipInfo(name if part != "name" else f"{'x' * 60_000}/{name}")
+            if part == "extra":
+                member.extra = struct.pack("<HH", 0xCAFE, 0) * 15_000
+            if part == "comment":
+                member.comment = b"x" * 60_000
+            archive.writestr(member, b"")
+
+
 def tar_that_goes_back(path: Path) -> None:
     """A tar whose member has a negative size."""
     header = bytearray(tarfile.TarInfo("cat/1.png").tobuf(tarfile.USTAR_FORMAT))

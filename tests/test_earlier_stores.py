@@ -13,6 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from shared.model_store import ModelStore
 from tests.inline_worker import InlineQueue
 from tests.predictor_process import running_predictor
 from tests.tiny_model import picture
@@ -101,6 +102,15 @@ def test_a_model_lists_its_versions_and_its_pin(get):
 
     assert model["pinned"] == 1
     assert [version["version"] for version in model["versions"]] == [2, 1]
+
+
+def test_the_formats_of_a_version_are_found_among_its_files(store):
+    manifest = ModelStore(store).manifest("colours", 1)
+
+    assert manifest.outputs == ["probabilities"]
+    assert {kind: artifact.path for kind, artifact in manifest.artifacts.items()} == {
+        "openvino": "openvino/model.xml"
+    }
 
 
 @pytest.mark.integration

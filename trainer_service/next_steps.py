@@ -1,7 +1,8 @@
 """Which steps of a training come next; its record, its dataset and its shards alone tell."""
 
+from trainer_service.phase_table import is_before_plan
 from trainer_service.steps import COMPUTE_SHARD, FINISH, PREPARE, READ_DATASET, Step
-from trainer_service.store.records.training_record import State, TrainingRecord
+from trainer_service.store.records.training_record import TrainingRecord
 from trainer_service.store.shards import Shards
 
 
@@ -24,5 +25,5 @@ def next_steps(record: TrainingRecord, shards: Shards, *, waits: bool = False) -
 
 
 def needs_plan(record: TrainingRecord, shards: Shards) -> bool:
-    """Tell whether it is yet to be found out which shards there are."""
-    return record.state in {State.QUEUED, State.PREPARING} or shards.count() is None
+    """Return whether the training's shards are still to be planned."""
+    return is_before_plan(record.state) or shards.count() is None

@@ -14,6 +14,7 @@ from trainer_service.backbones.architectures import find_architecture
 from trainer_service.backbones.features import Row
 from trainer_service.errors import TrainingCancelled
 from trainer_service.next_steps import needs_plan, next_steps
+from trainer_service.phase_table import phase_of
 from trainer_service.phases.bottleneck.choices import (
     feature_computer_for,
     feature_store,
@@ -73,7 +74,8 @@ def compute_shard(worker: Worker, training_id: str, number: int) -> None:
     record = trainings.get(training_id)
     bind(training_id=training_id, model=record.model)
     shards = Shards(trainings.directory(training_id))
-    if record.state != State.BOTTLENECK or shards.count() is None:
+    phase = phase_of(record.state)
+    if phase is None or phase.task != COMPUTE_SHARD or shards.count() is None:
         return
     done = True
     check_cancelled = CancellationCheck(trainings, training_id)

@@ -86,9 +86,19 @@ class TrainingRequest(RequestPart):
     hidden_units: int = Field(default=0, ge=0, le=16_384, description="0: no hidden layer.")
     early_stopping: _Stopping = Field(default_factory=EarlyStopping)
     class_weights: Literal["none", "balanced"] = "none"
-    precision: Literal["auto", "int8"] = Field(
-        default="auto",
+    quantize: Literal["off", "int8"] = Field(
+        default="off",
         description="int8: add a quantized graph, if it is faster and as accurate.",
     )
     split: SplitFractions = Field(default_factory=SplitFractions)
     seed: int = Field(default=0, ge=0, lt=2**31)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _take_the_former_name(cls, fields: object) -> object:
+        """Take `precision`, as `quantize` was called before, in requests and records."""
+        former = {"auto": "off", "int8": "int8"}
+        if not isinstance(fields, dict) or fields.get("precision") not in former:
+            return fields
+        others = {name: value for name, value in fields.items() if name != "precision"}
+        return {"quantize": former[fields["precision"]]} | others

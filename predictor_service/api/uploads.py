@@ -5,15 +5,13 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from fastapi import Request
-from python_multipart.exceptions import FormParserError
-from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import ClientDisconnect
 
 from predictor_service.settings import PredictorSettings
 from shared.errors import HeadstartError, InvalidRequest, TooLarge, UnsupportedMedia
+from shared.http.multipart import MULTIPART, FormReader, Part, PartWriter, media_type
 
 FIELDS = ("file", "files")
-MULTIPART = "multipart/form-data"
 
 
 class Upload(NamedTuple):
@@ -32,14 +30,14 @@ async def read_uploads(request: Request, settings: PredictorSettings) -> list[Up
         InvalidRequest: the form is malformed, holds no file or another field.
     """
     content_type = request.headers.get("content-type", "")
-    media_type = content_type.partition(";")[0].strip().lower()
-    if media_type == MULTIPART:
+    kind = media_type(content_type)
+    if kind == MULTIPART:
         return await _read_form(request, content_type, settings)
-    if media_type.startswith("image/") or media_type in {"", "application/octet-stream"}:
+    if kind.startswith("image/") or kind in {"", "application/octet-stream"}:
         return [await _read_image(request, settings.max_image_bytes)]
     raise UnsupportedMedia(
         f"Content-Type should be {MULTIPART}, image/* or application/octet-stream. "
-        f"Received: {media_type!r}."
+        f"Received: {kind!r}."
     )
 
 
@@ -52,17 +50,14 @@ async def _read_image(request: Request, limit: int) -> Upload:
 async def _read_form(
     request: Request, content_type: str, settings: PredictorSettings
 ) -> list[Upload]:
-    boundary = parse_options_header(content_type)[1].get(b"boundary")
-    if not boundary:
-        raise InvalidRequest(f"Content-Type {MULTIPART} should name a boundary.")
     form = _Form(settings.max_files, settings.max_image_bytes)
-    try:
-        parser = MultipartParser(boundary, form.callbacks())
-        limit = settings.max_request_bytes
-        await _read_body(request, limit, "HEADSTART_MAX_REQUEST_BYTES", parser.write)
-    except FormParserError as error:
-        raise InvalidRequest(f"The body is no {MULTIPART}: {error}") from error
-    return form.uploads()
+    reader = FormReader(content_type, form.begin)
+    limit = settings.max_request_bytes
+    await _read_body(request, limit, "HEADSTART_MAX_REQUEST_BYTES", reader.write)
+    reader.finish()
+    if not form.uploads:
+        raise InvalidRequest("The form should hold at least one field `file`. Received: none.")
+    return form.uploads
 
 
 async def _read_body(
@@ -89,72 +84,43 @@ def _body_too_large(size: int, setting: str, limit: int) -> TooLarge:
 
 
 class _Form:
-    """Collects the files of a form as the parser meets them."""
+    """Collects the files of a form."""
 
     def __init__(self, max_files: int, max_bytes: int) -> None:
+        self.uploads: list[Upload] = []
         self._max_files = max_files
         self._max_bytes = max_bytes
-        self._uploads: list[Upload] = []
-        self._ended = False
-        self._header = b""
-        self._value = b""
-        self._disposition = b""
-        self._name: str | None = None
+
+    def begin(self, part: Part) -> PartWriter:
+        """Return what takes the content of a part."""
+        if len(self.uploads) == self._max_files:
+            raise TooLarge(f"HEADSTART_MAX_FILES allows {self._max_files} files in one request.")
+        if part.field not in FIELDS:
+            raise InvalidRequest(
+                f"The form's fields should be named `file`. Received: {part.field!r}."
+            )
+        name = part.filename.decode(errors="replace") if part.filename else None
+        return _ImageWriter(name, self._max_bytes, self.uploads)
+
+
+class _ImageWriter:
+    """Keeps an image in memory; of one that is too large, its size alone."""
+
+    def __init__(self, name: str | None, max_bytes: int, uploads: list[Upload]) -> None:
+        self._name = name
+        self._max_bytes = max_bytes
+        self._uploads = uploads
         self._file = io.BytesIO()  # which gives its bytes away without copying them
         self._size = 0
 
-    def callbacks(self) -> dict[str, Callable[..., None]]:
-        return {
-            "on_part_begin": self._on_part_begin,
-            "on_header_field": self._on_header_field,
-            "on_header_value": self._on_header_value,
-            "on_header_end": self._on_header_end,
-            "on_headers_finished": self._on_headers_finished,
-            "on_part_data": self._on_part_data,
-            "on_part_end": self._on_part_end,
-            "on_end": self._on_end,
-        }
-
-    def uploads(self) -> list[Upload]:
-        if not self._ended:
-            raise InvalidRequest("The form ends before its closing boundary.")
-        if not self._uploads:
-            raise InvalidRequest("The form should hold at least one field `file`. Received: none.")
-        return self._uploads
-
-    def _on_part_begin(self) -> None:
-        if len(self._uploads) == self._max_files:
-            raise TooLarge(f"HEADSTART_MAX_FILES allows {self._max_files} files in one request.")
-        self._disposition = b""
-        self._file, self._size = io.BytesIO(), 0
-
-    def _on_header_field(self, data: bytes, start: int, end: int) -> None:
-        self._header += data[start:end]
-
-    def _on_header_value(self, data: bytes, start: int, end: int) -> None:
-        self._value += data[start:end]
-
-    def _on_header_end(self) -> None:
-        if self._header.lower() == b"content-disposition":
-            self._disposition = self._value
-        self._header, self._value = b"", b""
-
-    def _on_headers_finished(self) -> None:
-        options = parse_options_header(self._disposition)[1]
-        field = options.get(b"name", b"").decode(errors="replace")
-        if field not in FIELDS:
-            raise InvalidRequest(f"The form's fields should be named `file`. Received: {field!r}.")
-        name = options.get(b"filename")
-        self._name = name.decode(errors="replace") if name else None
-
-    def _on_part_data(self, data: bytes, start: int, end: int) -> None:
-        self._size += end - start
+    def write(self, data: memoryview) -> None:
+        self._size += len(data)
         if self._size <= self._max_bytes:
-            self._file.write(memoryview(data)[start:end])
+            self._file.write(data)
         else:
             self._file = io.BytesIO()
 
-    def _on_part_end(self) -> None:
+    def close(self) -> None:
         self._uploads.append(Upload(self._name, self._content()))
 
     def _content(self) -> bytes | HeadstartError:
@@ -163,6 +129,3 @@ class _Form:
         return TooLarge(
             f"HEADSTART_MAX_IMAGE_BYTES allows {self._max_bytes} bytes. Received: {self._size}."
         )
-
-    def _on_end(self) -> None:
-        self._ended = True

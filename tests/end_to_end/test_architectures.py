@@ -87,12 +87,14 @@ def test_the_record_names_what_was_done(case):
 
 
 def test_both_engines_compute_the_same_features(case):
-    answers = [
+    engines = [
         bottleneck_engine(
             case.architecture, case.weights, engine, "f32", case.settings.store / "backbones", 2
-        ).infer(case.pixels)[FEATURES]
+        )
         for engine in ("openvino", "tensorflow")
     ]
+    assert {engine.outputs for engine in engines} == {(FEATURES,)}
+    answers = [engine.infer(case.pixels)[FEATURES] for engine in engines]
     spread = answers[1].std(axis=0).mean()
 
     assert answers[0].shape == (3, case.architecture.feature_size)

@@ -197,7 +197,7 @@ def test_another_content_type_is_refused(shared_predictor, content_type):
     [
         ("multipart/form-data", b"", "should name a boundary"),
         ("multipart/form-data; boundary=b", b"", "ends before its closing boundary"),
-        ("multipart/form-data; boundary=b", b"nonsense", "The body is no multipart/form-data"),
+        ("multipart/form-data; boundary=b", b"nonsense", "The body is not multipart/form-data"),
         (
             "multipart/form-data; boundary=b",
             b'--b\r\nContent-Disposition: form-data; name="file"\r\n\r\nhalf',

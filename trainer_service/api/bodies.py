@@ -15,6 +15,7 @@ from pydantic import BaseModel, ValidationError
 from starlette.requests import ClientDisconnect
 
 from shared.errors import InvalidRequest, TooLarge, UnsupportedMedia
+from shared.http.multipart import MULTIPART, media_type
 from trainer_service.api.uploads import FolderField, receive_upload
 from trainer_service.settings import TrainerSettings
 from trainer_service.store.stores import UPLOADS
@@ -45,10 +46,10 @@ async def read_body(request: Request, settings: TrainerSettings) -> AsyncIterato
         TooLarge: it exceeds HEADSTART_MAX_UPLOAD_BYTES, or HEADSTART_MAX_JSON_BYTES.
         UnsupportedMedia: it is neither JSON nor multipart.
     """
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    kind = media_type(request.headers.get("content-type", ""))
     if kind == "application/json":
         yield Body(_json_object(await _bounded(request, settings.max_json_bytes)))
-    elif kind == "multipart/form-data":
+    elif kind == MULTIPART:
         work = working_directory(settings.store / UPLOADS / secrets.token_hex(8))
         stack = ExitStack()  # entered and left in threads: the store may be slow
         directory = await run_in_threadpool(stack.enter_context, work)
@@ -90,10 +91,26 @@ async def _multipart(request: Request, settings: TrainerSettings, directory: Pat
             f"{ARCHIVE_FIELD}: expected a file; with curl that is -F {ARCHIVE_FIELD}=@FILE. "
             f"Received: the text {upload.fields[ARCHIVE_FIELD][:100]!r}"
         )
-    fields = {name: _form_value(value) for name, value in upload.fields.items()}
+    fields = _nested({name: _form_value(value) for name, value in upload.fields.items()})
     if not upload.files:
         return Body(fields)
     return Body(fields, upload.files[0].path, upload.files[0].name)
+
+
+def _nested(fields: dict[str, Any]) -> dict[str, Any]:
+    """Put `split.test=0.2` into the object `split`, as a form has no objects of its own."""
+    nested = {name: value for name, value in fields.items() if "." not in name}
+    for name, value in fields.items():
+        group, dot, member = name.partition(".")
+        if not dot:
+            continue
+        if group in fields:
+            raise InvalidRequest(
+                f"{group}: expected as one object, or by its members. Received: both {group!r} and "
+                f"{name!r}"
+            )
+        nested.setdefault(group, {})[member] = value
+    return nested
 
 
 def _form_value(text: str) -> Any:

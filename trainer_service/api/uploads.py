@@ -6,17 +6,16 @@ small for datasets and on another disk than the store.
 
 import os
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import IO, NamedTuple
 
-from python_multipart.exceptions import FormParserError
-from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
 
 from shared.errors import InvalidRequest, TooLarge, UnsupportedMedia
+from shared.http.multipart import MULTIPART, FormReader, Part, PartWriter, media_type
 from trainer_service.api.folder_archive import FolderArchive
 
 MAX_FIELDS = 100
@@ -63,34 +62,23 @@ async def receive_upload(
         TooLarge: the body has more than `max_bytes` bytes.
         InvalidRequest: the body is malformed, ends early, or has too many or too large fields.
     """
-    boundary = _boundary(request)
+    content_type = request.headers.get("content-type", "")
+    if media_type(content_type) != MULTIPART:
+        raise UnsupportedMedia(
+            f"Expected a body of type {MULTIPART}. Received: {content_type or 'no type'!r}"
+        )
     _check_announced(request, max_bytes)
     form = _Form(directory, folder)
     try:
-        parser = MultipartParser(boundary, form.callbacks())
+        reader = FormReader(content_type, form.begin)
         async for chunk in _chunks(request, max_bytes):
-            await run_in_threadpool(parser.write, chunk)
+            await run_in_threadpool(reader.write, chunk)
+        reader.finish()
         await run_in_threadpool(form.finish)  # writes a folder to the disk
-    except FormParserError as error:
-        form.discard()
-        raise InvalidRequest(f"Malformed multipart/form-data: {error}") from error
     except BaseException:
         form.discard()
         raise
     return form.upload
-
-
-def _boundary(request: Request) -> bytes:
-    content_type = request.headers.get("content-type", "")
-    kind, options = parse_options_header(content_type)
-    if kind != b"multipart/form-data":
-        raise UnsupportedMedia(
-            f"Expected a body of type multipart/form-data. Received: {content_type or 'no type'!r}"
-        )
-    boundary: bytes = options.get(b"boundary", b"")
-    if not boundary:
-        raise InvalidRequest("Expected a boundary in the Content-Type. Received: none")
-    return boundary
 
 
 def _check_announced(request: Request, max_bytes: int) -> None:
@@ -124,118 +112,103 @@ async def _chunks(request: Request, max_bytes: int) -> AsyncIterator[bytes]:
 
 
 class _Form:
-    """Collects the parts that the parser reports."""
+    """Collects the parts of a form: text fields, files, and the files of a folder."""
 
     def __init__(self, directory: Path, folder: FolderField | None) -> None:
         self.upload = Upload()
         self._directory = directory
         self._folder_field = folder
         self._folder: FolderArchive | None = None
-        self._headers: dict[bytes, bytes] = {}
-        self._header = (bytearray(), bytearray())
-        self._name = ""
-        self._value: bytearray | None = None
-        self._file: IO[bytes] | None = None
-        self._ended = False
+        self._open: IO[bytes] | None = None
 
-    def callbacks(self) -> dict[str, object]:
-        return {
-            "on_part_begin": self._headers.clear,
-            "on_header_field": self._on_header_field,
-            "on_header_value": self._on_header_value,
-            "on_header_end": self._on_header_end,
-            "on_headers_finished": self._on_headers_finished,
-            "on_part_data": self._on_part_data,
-            "on_part_end": self._on_part_end,
-            "on_end": self._on_end,
-        }
+    def begin(self, part: Part) -> PartWriter:
+        """Return what takes the content of a part."""
+        if part.filename is None:
+            return self._begin_field(part.field)
+        if self._folder_field is not None and part.field == self._folder_field.name:
+            return self._begin_folder_file(self._folder_field, part.filename)
+        return self._begin_file(part.field, part.filename)
 
     def finish(self) -> None:
-        if not self._ended:
-            raise InvalidRequest("The multipart/form-data body ends before its last boundary.")
+        """Complete the archive of a folder."""
         if self._folder is not None:
             self.upload.files.append(_packed(self._folder, self._folder_field))
 
     def discard(self) -> None:
-        if self._file is not None:
-            self._file.close()
+        """Remove what was written."""
+        if self._open is not None:
+            self._open.close()
         if self._folder is not None:
             self._folder.close()
             self._folder.path.unlink(missing_ok=True)
         for file in self.upload.files:
             file.path.unlink(missing_ok=True)
 
-    def _on_header_field(self, data: bytes, start: int, end: int) -> None:
-        self._header[0].extend(data[start:end])
-
-    def _on_header_value(self, data: bytes, start: int, end: int) -> None:
-        self._header[1].extend(data[start:end])
-
-    def _on_header_end(self) -> None:
-        name, value = self._header
-        self._headers[bytes(name).lower()] = bytes(value)
-        self._header = (bytearray(), bytearray())
-
-    def _on_headers_finished(self) -> None:
-        kind, options = parse_options_header(self._headers.get(b"content-disposition", b""))
-        if kind != b"form-data" or b"name" not in options:
-            raise InvalidRequest("Every part of the form needs a Content-Disposition with a name.")
-        self._name = _text("The name of a part", options[b"name"])
-        if b"filename" not in options:
-            self._begin_field()
-        elif self._folder_field is not None and self._name == self._folder_field.name:
-            self._begin_folder_file(self._folder_field, options[b"filename"])
-        else:
-            self._begin_file(options[b"filename"])
-
-    def _begin_field(self) -> None:
-        if self._name in self.upload.fields:
-            raise InvalidRequest(f"{self._name}: expected once. Received: several times")
+    def _begin_field(self, name: str) -> PartWriter:
+        if name in self.upload.fields:
+            raise InvalidRequest(f"{name}: expected once. Received: several times")
         if len(self.upload.fields) == MAX_FIELDS:
             raise InvalidRequest(f"Expected at most {MAX_FIELDS} fields.")
-        self._value = bytearray()
+        return _FieldWriter(name, self.upload.fields)
 
-    def _begin_file(self, name: bytes) -> None:
+    def _begin_file(self, field: str, name: bytes) -> PartWriter:
         if len(self.upload.files) == MAX_FILES:
             raise InvalidRequest(f"Expected at most {MAX_FILES} files.")
         path = self._new_path()
-        self._file = path.open("xb")
-        self.upload.files.append(UploadedFile(self._name, _base_name(name), path, 0))
+        self._open = path.open("xb")
+        self.upload.files.append(UploadedFile(field, _base_name(name), path, 0))
+        return _FileWriter(self._open, self._end_file)
 
-    def _begin_folder_file(self, folder: FolderField, name: bytes) -> None:
+    def _begin_folder_file(self, folder: FolderField, name: bytes) -> PartWriter:
         if self._folder is None:
             self._folder = FolderArchive(self._new_path(), folder.max_files)
-        self._file = self._folder.begin(_text("The name of a file", name))
+        self._open = self._folder.begin(_text("The name of a file", name))
+        return _FileWriter(self._open, self._end_folder_file)
 
     def _new_path(self) -> Path:
         return self._directory / f"upload-{secrets.token_hex(8)}"
 
-    def _on_part_data(self, data: bytes, start: int, end: int) -> None:
-        if self._file is not None:
-            self._file.write(memoryview(data)[start:end])
-        elif self._value is not None:
-            if len(self._value) + end - start > MAX_FIELD_BYTES:
-                raise InvalidRequest(f"{self._name}: expected at most {MAX_FIELD_BYTES} bytes.")
-            self._value.extend(data[start:end])
-
-    def _on_part_end(self) -> None:
-        if self._file is not None:
-            self._end_file(self._file)
-            self._file = None
-        elif self._value is not None:
-            self.upload.fields[self._name] = _text(self._name, bytes(self._value))
-            self._value = None
-
     def _end_file(self, file: IO[bytes]) -> None:
-        if self._name != (self._folder_field and self._folder_field.name):
-            size = file.tell()
-            file.flush()
-            os.fsync(file.fileno())
-            self.upload.files[-1] = self.upload.files[-1]._replace(bytes=size)
-        file.close()
+        size = file.tell()
+        file.flush()
+        os.fsync(file.fileno())
+        self.upload.files[-1] = self.upload.files[-1]._replace(bytes=size)
+        self._end_folder_file(file)
 
-    def _on_end(self) -> None:
-        self._ended = True
+    def _end_folder_file(self, file: IO[bytes]) -> None:
+        file.close()
+        self._open = None
+
+
+class _FieldWriter:
+    """Keeps the text of a field."""
+
+    def __init__(self, name: str, fields: dict[str, str]) -> None:
+        self._name = name
+        self._fields = fields
+        self._value = bytearray()
+
+    def write(self, data: memoryview) -> None:
+        if len(self._value) + len(data) > MAX_FIELD_BYTES:
+            raise InvalidRequest(f"{self._name}: expected at most {MAX_FIELD_BYTES} bytes.")
+        self._value += data
+
+    def close(self) -> None:
+        self._fields[self._name] = _text(self._name, bytes(self._value))
+
+
+class _FileWriter:
+    """Writes a file to the disk."""
+
+    def __init__(self, file: IO[bytes], end: Callable[[IO[bytes]], None]) -> None:
+        self._file = file
+        self._end = end
+
+    def write(self, data: memoryview) -> None:
+        self._file.write(data)
+
+    def close(self) -> None:
+        self._end(self._file)
 
 
 def _packed(folder: FolderArchive, field: FolderField | None) -> UploadedFile:

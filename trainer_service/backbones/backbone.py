@@ -152,7 +152,20 @@ def backbone_ir(
 
 def convert(model: Any) -> Any:
     """Convert a `keras.Model` of one input to an `openvino.Model` of dynamic batch size."""
-    return load_openvino().convert_model(trace(model))
+    return convert_graph(trace(model))
+
+
+def convert_graph(graph: Any) -> Any:
+    """Convert what `trace` returns to an `openvino.Model` with the outputs of the graph alone.
+
+    OpenVINO makes an output of each activation that has a gradient of its own, as swish has: 60 of
+    EfficientNetV2B0's, which would all be computed to the end and copied out.
+    """
+    openvino = load_openvino()
+    network = openvino.convert_model(graph)
+    names = {output.name for output in graph.outputs}
+    results = [result for result in network.results if result.output(0).get_names() & names]
+    return openvino.Model(results, network.get_parameters(), network.friendly_name)
 
 
 def save_ir(model: Any, path: Path) -> None:
@@ -192,6 +205,7 @@ def _ir_digest(architecture: Architecture, weights: Weights) -> str:
         architecture=architecture.id,
         weights=weights.sha256,
         preprocessing=PREPROCESSING_VERSION,
+        outputs=1,
         keras=version("keras"),
         openvino=version("openvino"),
     )

@@ -8,7 +8,7 @@ from typing import Any
 from shared.engines import PROBABILITIES
 from shared.engines.openvino_runtime import load_openvino, read_network
 from shared.model_store import KERAS_MODEL, OPENVINO_MODEL, SAVED_MODEL
-from trainer_service.backbones.backbone import convert, save_ir
+from trainer_service.backbones.backbone import convert, convert_graph, save_ir
 from trainer_service.backbones.tracing import large_variables, trace
 
 
@@ -35,10 +35,7 @@ def export_version(
     with _joined(backbone, head) as model:
         model.save(directory / KERAS_MODEL)
         graph = _export_saved_model(model, directory / SAVED_MODEL)
-    if backbone_ir is None:
-        network = load_openvino().convert_model(graph)
-    else:
-        network = _graft(backbone_ir, convert(head))
+    network = convert_graph(graph) if backbone_ir is None else _graft(backbone_ir, convert(head))
     _export_openvino(network, directory / OPENVINO_MODEL)
 
 

@@ -14,6 +14,7 @@ import errno
 import gzip
 import io
 import os
+import re
 import stat
 import struct
 import tarfile
@@ -40,8 +41,14 @@ EXPECTED = "Expected a zip, tar or tar.gz archive, or a folder"
 
 # The extended headers of one tar member may take this much, far more than any real one does.
 _MAX_TAR_HEADER = 1 << 20
+# Python before 3.11.10 and 3.12.6 looks through a header in time quadratic in its longest run of
+# digits (CVE-2024-6232).
+_MAX_TAR_DIGITS = 128
+_DIGITS = re.compile(rb"\d+")
 # Of the central directory of a zip, per file: 46 bytes, its name, and a few extra fields.
 _MAX_ZIP_HEADER = 512
+# What the central directory may take even with few files in it.
+_MIN_ZIP_DIRECTORY = 1 << 20
 _ZIP_HEADER = struct.Struct("<4s24x3H12x")
 _LOCAL_HEADER_BYTES = 30
 _ZIP64_RECORDS_BYTES = 56 + 20
@@ -74,6 +81,8 @@ _OTHER_ARCHIVES = {
     b"BZh": "a bzip2 file",
     b"\xfd7zXZ\0": "an xz file",
     b"\x28\xb5\x2f\xfd": "a zstd file",
+    b"\x1f\x8b": "a gzip file",
+    b"PK\x03\x04": "a zip archive",
 }
 
 
@@ -110,9 +119,7 @@ class Source(NamedTuple):
         except OSError as error:
             if not is_fault_of_the_file(error):
                 raise
-            missing = isinstance(error, FileNotFoundError)
-            reason = "which does not exist" if missing else f"{error.strerror}{_reader()}"
-            raise InvalidDataset(f"{EXPECTED}. Received: {name!r}, {reason}") from None
+            raise _not_opened(name, error) from None
         if not stat.S_ISDIR(mode) and not stat.S_ISREG(mode):
             raise InvalidDataset(f"{EXPECTED}. Received: {name!r}; {NO_FILE}")
         below = path.relative_to(root).as_posix()
@@ -212,28 +219,30 @@ class _Raw(io.RawIOBase):
 def _iterate_archive(
     source: Source, limits: DatasetLimits, hang_guard: HangGuard
 ) -> Iterator[Step]:
-    with hang_guard.system_call(source.name):
-        file = open_below(source.root, source.path)
+    try:
+        with hang_guard.system_call(source.name):
+            file = open_below(source.root, source.path)
+    except PermissionError as error:
+        raise _not_opened(source.name, error) from None
     with file:
         raw = _Raw(file, source.name, hang_guard)
         with io.BufferedReader(raw, _BUFFER) as buffered, _archive_judged(source.name, raw):
-            archive = _Archive(buffered, raw, os.fstat(file.fileno()).st_size)
-            yield from _archive_reader(archive, source.name)(archive, limits)
+            archive = _Archive(source.name, buffered, raw, os.fstat(file.fileno()).st_size)
+            yield from _archive_reader(archive)(archive, limits)
             if raw.failed is not None:
                 raise raw.failed  # whatever the archive modules made of it
 
 
 class _Archive(NamedTuple):
-    """An open archive and its size."""
+    """An open archive, its name for people, and its size in bytes."""
 
+    name: str
     file: "io.BufferedReader[_Raw]"
     raw: _Raw
     size: int
 
 
-def _archive_reader(
-    archive: _Archive, name: str
-) -> Callable[[_Archive, DatasetLimits], Iterator[Step]]:
+def _archive_reader(archive: _Archive) -> Callable[[_Archive, DatasetLimits], Iterator[Step]]:
     head = archive.file.read(1024)
     archive.file.seek(0)
     if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
@@ -242,7 +251,7 @@ def _archive_reader(
         return _iterate_tar_gz
     if _is_tar(head):
         return _iterate_tar
-    raise InvalidDataset(f"{EXPECTED}. Received: {name!r}, {_describe(head)}")
+    raise InvalidDataset(f"{EXPECTED}. Received: {archive.name!r}, {_describe(head)}")
 
 
 def _is_tar(head: bytes) -> bool:
@@ -267,7 +276,7 @@ def _describe(head: bytes) -> str:
     for magic, kind in _OTHER_ARCHIVES.items():
         if head.startswith(magic):
             return kind
-    return "which is none of these"
+    return "something else"
 
 
 @contextmanager
@@ -437,6 +446,12 @@ def _describe_closed(folder: str) -> str:
     )
 
 
+def _not_opened(name: str, error: OSError) -> InvalidDataset:
+    missing = isinstance(error, FileNotFoundError)
+    reason = "which does not exist" if missing else f"{error.strerror}{_reader()}"
+    return InvalidDataset(f"{EXPECTED}. Received: {name!r}, {reason}")
+
+
 def _reader() -> str:
     return f" for the user with the id {os.geteuid()}, as which the worker runs"
 
@@ -512,10 +527,10 @@ def _check_central_directory(file: IO[bytes], limits: DatasetLimits) -> None:
     size, position = end[5], end[9] - end[5]
     if end[0] == b"PK\x06\x06":
         position -= _ZIP64_RECORDS_BYTES
-    if size > _MAX_ZIP_HEADER * max(limits.max_files, 1024):
+    if size > max(_MAX_ZIP_HEADER * limits.max_files, _MIN_ZIP_DIRECTORY):
         raise too_many_files(limits)
     file.seek(max(position, 0))
-    files = 0
+    files, whole = 0, size
     while size >= _ZIP_HEADER.size:
         _, *lengths = _ZIP_HEADER.unpack(file.read(_ZIP_HEADER.size))
         files += 1
@@ -523,6 +538,10 @@ def _check_central_directory(file: IO[bytes], limits: DatasetLimits) -> None:
             raise too_many_files(limits)
         file.seek(sum(lengths), os.SEEK_CUR)
         size -= _ZIP_HEADER.size + sum(lengths)
+    if whole > max(_MAX_ZIP_HEADER * files, _MIN_ZIP_DIRECTORY):
+        raise zipfile.BadZipFile(
+            f"its list of {files} files takes {whole} bytes, {_MAX_ZIP_HEADER} a file are the most"
+        )
 
 
 def _check_overlaps(members: list[zipfile.ZipInfo]) -> None:
@@ -622,15 +641,31 @@ def shown(name: str) -> str:
 
 def _iterate_tar(source: _Archive, limits: DatasetLimits) -> Iterator[Step]:
     yield from _iterate_members(source.file, source, limits)
+    while rest := source.file.read(_BUFFER):
+        _require_padding(rest)
 
 
 def _iterate_tar_gz(source: _Archive, limits: DatasetLimits) -> Iterator[Step]:
     with gzip.GzipFile(fileobj=source.file, mode="rb") as unpacked:
+        head = unpacked.read(tarfile.BLOCKSIZE)
+        if not _is_tar(head):
+            inside = f"a gzip file that holds {_describe(head)}"
+            raise InvalidDataset(f"{EXPECTED}. Received: {source.name!r}, {inside}")
+        unpacked.seek(0)
         yield from _iterate_members(unpacked, source, limits)
         # The checksum of the whole stands at the end, behind what tarfile reads.
-        while unpacked.read(_BUFFER):
+        while rest := unpacked.read(_BUFFER):
+            _require_padding(rest)
             if unpacked.tell() > limits.max_bytes:
                 raise too_many_bytes(limits)
+
+
+def _require_padding(rest: bytes) -> None:
+    """Refuse files behind the end of a tar, which tarfile would leave out without a word."""
+    if rest.strip(b"\0"):
+        raise tarfile.ReadError(
+            "more follows behind its end, as where two archives were joined: pack them as one"
+        )
 
 
 def _iterate_members(
@@ -655,7 +690,7 @@ def _iterate_members(
 def _next_member(archive: tarfile.TarFile, stream: "_Metered") -> tarfile.TarInfo | None:
     # tarfile remembers every member, for look-ups by name that are not needed here.
     archive.members = []  # type: ignore[attr-defined]
-    stream.allow(_MAX_TAR_HEADER)
+    stream.allow(_MAX_TAR_HEADER, header=True)
     member = archive.next()
     if member is not None and member.size < 0:  # tarfile would go back, and round in circles
         raise tarfile.ReadError(f"the size of a file in it is {member.size}")
@@ -691,16 +726,23 @@ class _Metered:
     def __init__(self, file: IO[bytes] | gzip.GzipFile) -> None:
         self._file = file
         self._left = _MAX_TAR_HEADER
+        self._in_header = True
         self.last = b""
         self.tell = file.tell
         self.seek = file.seek
 
-    def allow(self, size: int) -> None:
+    def allow(self, size: int, *, header: bool = False) -> None:
         self._left = size
+        self._in_header = header
 
     def read(self, size: int) -> bytes:
         if size > self._left:
             raise tarfile.ReadError("a header is implausibly large")
         self._left -= size
         self.last = self._file.read(size)
+        if (
+            self._in_header
+            and max(map(len, _DIGITS.findall(self.last)), default=0) > _MAX_TAR_DIGITS
+        ):
+            raise tarfile.ReadError(f"a header has more than {_MAX_TAR_DIGITS} digits in a row")
         return self.last

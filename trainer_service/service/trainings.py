@@ -8,6 +8,7 @@ from typing import Any
 from shared.errors import Conflict, Unavailable
 from shared.model_store import REPORT_FILE, REPORT_PAGE
 from trainer_service.errors import RecordCorrupt, TrainingEnded
+from trainer_service.phase_table import phase_of
 from trainer_service.service.endings import first
 from trainer_service.service.trainer import Trainer
 from trainer_service.store.events.events import EventPage, ResultEvent
@@ -124,9 +125,10 @@ def stop_training(trainer: Trainer, training_id: str) -> TrainingRecord:
     """
 
     def stop(record: TrainingRecord) -> None:
-        if record.state.ended:
+        phase = phase_of(record.state)
+        if phase is None:
             raise TrainingEnded(training_id, record.state)
-        if record.state in {State.QUEUED, State.PREPARING, State.BOTTLENECK}:
+        if not phase.can_stop:
             raise Conflict(
                 f"Training {training_id!r} has nothing to publish yet: it is {record.state}. "
                 "It can be cancelled."

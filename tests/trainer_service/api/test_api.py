@@ -110,6 +110,41 @@ def test_a_multipart_request_brings_the_archive_and_the_fields(call, settings):
     assert list((settings.store / "uploads").iterdir()) == []
 
 
+def test_a_form_names_the_members_of_an_object_with_a_dot(call):
+    form = {"architecture": ARCHITECTURE, "split.test": "0.3", "early_stopping.patience": "3"}
+    answer = call("POST", "/v1/trainings", data=form, files=archive())
+
+    assert answer.status_code == 202, answer.json()
+    request = answer.json()["request"]
+    assert request["split"] == {"validation": 0.15, "test": 0.3}
+    assert request["early_stopping"]["patience"] == 3
+
+
+@pytest.mark.parametrize(
+    ("form", "expected"),
+    [
+        ({"split.train": "0.3"}, "split.train"),
+        ({"split.test": "many"}, "split.test"),
+        ({"split.test": "0.3", "split": '{"test": 0.2}'}, "both 'split' and 'split.test'"),
+    ],
+)
+def test_wrong_members_of_an_object_are_named(call, form, expected):
+    form = {"architecture": ARCHITECTURE} | form
+    answer = call("POST", "/v1/trainings", data=form, files=archive())
+
+    assert answer.status_code == 422
+    assert expected in answer.text
+
+
+@pytest.mark.parametrize(("former", "quantize"), [("auto", "off"), ("int8", "int8")])
+def test_the_former_name_of_quantize_is_taken(call, former, quantize):
+    assert post(call, precision=former).json()["request"]["quantize"] == quantize
+
+
+def test_another_precision_is_refused(call):
+    assert field_of(post(call, precision="bf16")) == "precision"
+
+
 @pytest.mark.parametrize(
     ("field", "value"),
     [

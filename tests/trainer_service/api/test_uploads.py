@@ -133,10 +133,10 @@ def test_a_chunked_body_that_grows_too_large_is_refused(server, directory):
 @pytest.mark.parametrize(
     ("body", "reason"),
     [
-        (b"", "ends before its last boundary"),
-        (b"nonsense", "Malformed"),
-        (_body(('name="f"; filename="x"', b"data"), end=False), "ends before its last boundary"),
-        (_body(('name="f"; filename="x"', b"data"))[:-6], "ends before its last boundary"),
+        (b"", "ends before its closing boundary"),
+        (b"nonsense", "The body is not multipart/form-data"),
+        (_body(('name="f"; filename="x"', b"data"), end=False), "ends before its closing boundary"),
+        (_body(('name="f"; filename="x"', b"data"))[:-6], "ends before its closing boundary"),
         (_body(('filename="x"', b"data")), "Content-Disposition with a name"),
         (_body(('name="a"', b"\xff\xfe")), "a: expected UTF-8"),
         (_body(('name="a"', b"1"), ('name="a"', b"2")), "a: expected once"),

@@ -137,6 +137,20 @@ def test_what_a_tar_says_of_all_its_members_is_not_kept_for_each(read):
     assert error.startswith("InvalidDataset: No images found")
 
 
+def test_long_numbers_in_a_tar_take_no_minutes(read):
+    error, _ = read("a.tar", hostile.tar_of_digits)
+
+    assert "broken: a header has more than 128 digits in a row" in error
+
+
+@pytest.mark.parametrize("part", ["extra", "comment", "name"])
+def test_a_zip_whose_list_of_files_is_large_without_many_files(read, part):
+    error, _ = read("a.zip", hostile.zip_of_large_headers, part)
+
+    assert "its list of 3000 files takes 18" in error
+    assert "512 a file are the most" in error
+
+
 def test_a_negative_size_is_refused(read):
     error, _ = read("a.tar", hostile.tar_that_goes_back)
 

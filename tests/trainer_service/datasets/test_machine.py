@@ -4,6 +4,7 @@ import errno
 import io
 import os
 import tempfile
+import zipfile
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -287,6 +288,19 @@ def test_a_folder_that_may_not_be_read_is_refused_by_name(shared, limits, mode, 
 
     named = "pets" if name == "." else name
     assert f"The folder '{named}' can't be read: permission denied" in caught.value.detail
+    assert f"the user with the id {user}" in caught.value.detail
+
+
+def test_an_archive_that_may_not_be_read_is_refused_by_name(shared, limits):
+    archive = shared / "pets.zip"
+    with zipfile.ZipFile(archive, "w") as packed:
+        packed.writestr("cat/1.png", picture(1))
+    archive.chmod(0o000)
+
+    with unprivileged() as user, pytest.raises(InvalidDataset) as caught:
+        read_dataset(archive, shared / "dataset", limits, _quiet)
+
+    assert "Received: 'pets.zip', Permission denied" in caught.value.detail
     assert f"the user with the id {user}" in caught.value.detail
 
 

@@ -16,7 +16,7 @@ from shared.images import ImageLimits
 from trainer_service.datasets import sources
 from trainer_service.datasets.labels import Labelled
 from trainer_service.datasets.reader import _Found, _take_table, read_dataset
-from trainer_service.datasets.records import DatasetLimits, image_path, load_images
+from trainer_service.datasets.records import DatasetLimits, load_images
 from trainer_service.datasets.sources import Entry
 from trainer_service.datasets.splits import assign_splits
 from trainer_service.datasets.verdicts import Note, settle
@@ -62,8 +62,8 @@ def test_images_are_read_from_every_source(write, read, tmp_path):
     assert list(records) == sorted(f"pets/{name}" for name in PETS)
     for name, data in PETS.items():
         record = records[f"pets/{name}"]
-        folder = source if source.is_dir() else None
-        assert image_path(tmp_path / "dataset", record, folder).read_bytes() == data
+        root = source if source.is_dir() else tmp_path / "dataset"
+        assert (root / record.file).read_bytes() == data
         assert record.sha256 == hashlib.sha256(data).hexdigest()
         assert (record.width, record.height, record.format) == (8, 8, "png")
         assert record.bytes == len(data)

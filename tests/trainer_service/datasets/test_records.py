@@ -4,7 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from trainer_service.datasets.records import ImageRecord, image_path, load_images, save_images
+from trainer_service.datasets.records import ImageRecord, load_images, save_images
 
 RECORD = ImageRecord(
     name="pets/Käthe.jpg",
@@ -31,11 +31,6 @@ def test_records_come_back_as_they_were_saved(tmp_path):
 
     assert load_images(tmp_path) == records
     assert [path.name for path in tmp_path.iterdir()] == ["images.jsonl"]
-
-
-def test_an_image_lies_in_the_dataset_or_in_the_folder_it_came_from():
-    assert image_path(Path("d"), RECORD, None) == Path("d", RECORD.file)
-    assert image_path(Path("d"), RECORD, Path("pets")) == Path("pets", RECORD.file)
 
 
 def test_the_trainer_api_can_know_records_and_uploads_without_image_libraries():

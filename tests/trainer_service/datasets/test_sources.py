@@ -249,6 +249,52 @@ def test_a_tar_cut_between_two_members_is_refused(read, tmp_path):
         read(source)
 
 
+def test_zeros_in_the_middle_of_a_tar_are_no_end_of_it(read, tmp_path):
+    """Tarfile would take the zeros for the end, and leave out three of the dogs."""
+    source = write_tar(tmp_path / "pets.tar", PETS)
+    data = source.read_bytes()
+    half = data.find(b"dog.3.png")
+    source.write_bytes(data[:half] + bytes(1024) + data[half:])
+
+    with pytest.raises(InvalidDataset, match="broken: more follows behind its end"):
+        read(source)
+
+
+@pytest.mark.parametrize("write", [write_tar, write_tar_gz])
+def test_of_two_archives_that_were_joined_none_is_left_out_in_silence(read, tmp_path, write):
+    names = sorted(PETS)
+    parts = [
+        write(tmp_path / f"part{index}", {name: PETS[name] for name in names[index::2]})
+        for index in range(2)
+    ]
+    source = tmp_path / "joined"
+    source.write_bytes(b"".join(part.read_bytes() for part in parts))
+
+    with pytest.raises(InvalidDataset, match="two archives were joined: pack them as one"):
+        read(source)
+
+
+@pytest.mark.parametrize("behind", [0, 1, 512, 1 << 20])
+def test_zeros_behind_a_tar_are_its_padding(read, tmp_path, behind):
+    source = write_tar(tmp_path / "pets.tar", PETS)
+    source.write_bytes(source.read_bytes() + bytes(behind))
+
+    assert set(read(source)) == set(PETS)
+
+
+@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE])
+def test_a_link_in_place_of_the_table_is_refused_not_done_without(read, tmp_path, kind):
+    """The labels would be made up from the names instead."""
+    source = write_tar(tmp_path / "pets.tar", PETS)
+    with tarfile.open(source, "a") as archive:
+        link = tarfile.TarInfo("labels.csv")
+        link.type, link.linkname = kind, "elsewhere.csv"
+        archive.addfile(link)
+
+    with pytest.raises(InvalidDataset, match=r"labels\.csv can't be read.*a link, not a file"):
+        read(source)
+
+
 def test_a_tar_with_a_damaged_header_in_the_middle_is_refused(read, tmp_path):
     source = write_tar(tmp_path / "pets.tar", PETS)
     data = bytearray(source.read_bytes())
@@ -263,12 +309,15 @@ def test_a_tar_with_a_damaged_header_in_the_middle_is_refused(read, tmp_path):
     ("data", "what"),
     [
         (b"", "an empty file"),
-        (b"hello", "which is none of these"),
+        (b"hello", "something else"),
         (picture(1), "a single PNG image"),
         (b"7z\xbc\xaf\x27\x1c" + bytes(99), "a 7z archive"),
         (b"Rar!\x1a\x07", "a RAR archive"),
         (b"\xfd7zXZ\0", "an xz file"),
-        (gzip.compress(b"hello" * 1000, mtime=0), "is broken"),
+        (gzip.compress(b"hello" * 1000, mtime=0), "a gzip file that holds something else"),
+        (gzip.compress(gzip.compress(b"hello"), mtime=0), "a gzip file that holds a gzip file"),
+        (gzip.compress(picture(1), mtime=0), "a gzip file that holds a single PNG image"),
+        (gzip.compress(b"", mtime=0), "a gzip file that holds an empty file"),
         (b"PK\x05\x06" + bytes(10), "is broken"),
         (b"PK\x03\x04" + bytes(100), "is broken"),
     ],

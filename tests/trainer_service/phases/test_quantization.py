@@ -162,7 +162,7 @@ def test_a_version_that_may_is_served_in_int8(train, tmp_path, monkeypatch):
     monkeypatch.setattr(quantization, "LEAST_SPEEDUP", 0)
     monkeypatch.setattr(quantization, "LARGEST_LOSS", 1)
 
-    record, warnings = train(precision="int8")
+    record, warnings = train(quantize="int8")
 
     assert record.quantization.accepted
     assert record.quantization.accuracy > 0.8
@@ -172,6 +172,10 @@ def test_a_version_that_may_is_served_in_int8(train, tmp_path, monkeypatch):
     directory, manifest = models.directory("default", 1), models.manifest("default", 1)
     assert (directory / OPENVINO_INT8_MODEL).is_file()
     assert all("int8" in image.reduced for image in read_golden(directory, manifest))
+    assert list(manifest.artifacts) == ["saved_model", "keras", "openvino", "openvino_int8"]
+    assert manifest.artifacts["openvino"].difference < 0.1
+    assert manifest.artifacts["openvino_int8"].difference < 0.3
+    assert manifest.artifacts["keras"].difference is None
     assert served(directory, tmp_path).engine.precision == "int8"
     assert served(directory, tmp_path, precision="f32").engine.precision == "f32"
 
@@ -181,13 +185,15 @@ def test_a_version_that_may_is_served_in_int8(train, tmp_path, monkeypatch):
 def test_a_version_that_loses_accuracy_has_no_int8_graph_and_says_so(train, tmp_path, monkeypatch):
     monkeypatch.setattr(quantization, "LARGEST_LOSS", -2)
 
-    record, warnings = train(precision="int8")
+    record, warnings = train(quantize="int8")
 
     assert not record.quantization.accepted
     assert [warning.code for warning in warnings] == ["int8_refused"]
     assert "Not served in int8" in warnings[0].detail
-    directory = WritableModelStore(tmp_path).directory("default", 1)
+    models = WritableModelStore(tmp_path)
+    directory, manifest = models.directory("default", 1), models.manifest("default", 1)
     assert not list(directory.rglob("int8.*"))
+    assert list(manifest.artifacts) == ["saved_model", "keras", "openvino"]
     assert served(directory, tmp_path).engine.precision == cpu_precision()
 
 

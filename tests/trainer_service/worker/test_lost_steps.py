@@ -425,7 +425,9 @@ def test_what_can_not_be_looked_at_is_told_once_and_again_when_it_changes(traine
     with capture_logs() as logs:
         assert trainer.pass_time(searches=6) == [f"{PREPARE}:{lost}"]
     assert trainer.pass_time() == [f"{PREPARE}:{broken}"]
-    told = [line["reason"] for line in logs if line["event"] == "left out of the search"]
+    told = [
+        line["reason"] for line in logs if line["event"] == "left out of the search for lost steps"
+    ]
     assert told == ["OSError: away", "OSError: stale"]
 
 

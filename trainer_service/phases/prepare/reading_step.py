@@ -9,6 +9,7 @@ from shared.errors import HeadstartError, NotFound, Unavailable
 from shared.logs import get_logger
 from trainer_service.datasets import reading
 from trainer_service.errors import TrainingCancelled, TrainingEnded, TransientFailure
+from trainer_service.phase_table import is_before_plan
 from trainer_service.phases.context import Worker
 from trainer_service.phases.setbacks import Setbacks, hand_over, persevere
 from trainer_service.steps import PREPARE, READ_DATASET, Step
@@ -205,4 +206,4 @@ class Audience:
             return True
         except HeadstartError:  # removed, or unreadable
             return False
-        return record.state in {State.QUEUED, State.PREPARING}
+        return is_before_plan(record.state)
