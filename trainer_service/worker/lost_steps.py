@@ -22,6 +22,7 @@ from trainer_service.queue.view import QueueView
 from trainer_service.steps import COMPUTE_SHARD, READ_DATASET, Step
 from trainer_service.store.lease import LeaseWatch
 from trainer_service.store.outcome import in_words
+from trainer_service.store.records.dataset_record import DatasetState
 from trainer_service.store.records.record_store import Record, RecordStore
 from trainer_service.store.records.training_record import State, TrainingRecord
 from trainer_service.store.shards import Shards
@@ -108,7 +109,8 @@ class LostSteps:
             with self._alone(datasets.directory(dataset.id)):
                 # Looked at in any case: looking is what breaks the lease of a holder that is gone.
                 held[dataset.id] = self._watch.held(datasets.lease_file(dataset.id))
-                if dataset.submitted and not held[dataset.id]:
+                left = dataset.state == DatasetState.READING
+                if (dataset.submitted or left) and not held[dataset.id]:
                     yield Step(READ_DATASET, (dataset.id,))
         for training in self._open(trainings, lambda state: State(state).ended):
             with self._alone(trainings.directory(training.id)):

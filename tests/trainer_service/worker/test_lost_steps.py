@@ -202,6 +202,14 @@ def test_datasets_that_were_submitted_by_themselves_are_read(trainer):
         assert set(trainer.pass_time()) == {f"dataset.read:{queued}", f"dataset.read:{reading}"}
 
 
+def test_a_dataset_that_a_killed_process_was_reading_is_looked_at_whoever_wants_it(trainer):
+    left = trainer.dataset(DatasetState.READING, submitted=False)
+    held = trainer.dataset(DatasetState.READING, submitted=False)
+
+    with trainer.stores.datasets.lease(held):
+        assert trainer.pass_time() == [f"{READ_DATASET}:{left}"]
+
+
 def test_a_dataset_that_trainings_wait_for_is_read_once(trainer):
     dataset = trainer.dataset(DatasetState.QUEUED, submitted=False)
     waiting = WaitingTrainings(trainer.stores.datasets.directory(dataset))

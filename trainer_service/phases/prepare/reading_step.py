@@ -28,13 +28,17 @@ log = get_logger(__name__)
 
 def read_dataset(worker: Worker, dataset_id: str) -> None:
     """Read a dataset that is wanted, unless another process is at it, and submit what waits."""
+    datasets = worker.stores.datasets
     try:
-        audience = Audience(worker, worker.stores.datasets.get(dataset_id))
+        audience = Audience(worker, datasets.get(dataset_id))
+        if not audience.begin():
+            reading.put_back(datasets, dataset_id)
+            return
     except HeadstartError as error:
         # The search for lost steps has what waits prepared, which then says so.
         log.info("refused", reason=str(error))
         return
-    if audience.begin() and _read(worker, dataset_id, audience):
+    if _read(worker, dataset_id, audience):
         audience.submit()
 
 
