@@ -512,7 +512,7 @@ def test_an_unreadable_pin_leaves_what_is_served_and_is_told(store, follow, capl
         await predictor.poll()
         assert predictor.model("others").version == 1
         assert (predictor.model().version, predictor.model().pinned) == (1, 1)
-        assert "Nobody knows whether model 'colours' is pinned" in predictor.model().notice
+        assert "The pin of model 'colours' can't be read" in predictor.model().notice
         predictor.store.pin("colours", None)
         await predictor.poll()
         assert (predictor.model().version, predictor.model().notice) == (3, None)
