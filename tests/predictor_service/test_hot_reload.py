@@ -129,7 +129,7 @@ AFTER_PUBLISHING = [
     (break_manifest, "manifest.json: the document: Invalid JSON"),
 ]
 BEFORE_PUBLISHING = [
-    (swap_golden_answers, "Golden image red.png is answered otherwise than when it was trained"),
+    (swap_golden_answers, "The answer to golden image red.png is not the one from training"),
     (spoil_golden_picture, "Golden image red.png can't be predicted: not an image"),
     (save_network_of_five, "should answer with shape (1, 3): 1 images, 3 labels. Received: (1, 5)"),
     (add_an_output, "an output called 'probabilities'"),
