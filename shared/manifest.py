@@ -1,13 +1,23 @@
 """What a published version says of itself: `manifest.json`."""
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from shared.identifiers import ModelName
 
 MANIFEST_FILE = "manifest.json"
+
+Format = Literal["saved_model", "keras", "openvino", "openvino_int8"]
+
+#: Where each format of a network lies in a version.
+FILE_OF: dict[Format, str] = {
+    "saved_model": "saved_model.pb",
+    "keras": "model.keras",
+    "openvino": "openvino/model.xml",
+    "openvino_int8": "openvino/int8.xml",
+}
 
 #: What numbers a network is computed in.
 Precision = Literal["int8", "bf16", "f32", "mixed"]
@@ -45,6 +55,19 @@ class WeightsInfo(_Record):
     sha256: str
 
 
+class Artifact(_Record):
+    """A format that a version holds its network in.
+
+    Attributes:
+        path: its main file, relative to the version.
+        difference: the largest difference of a golden image's probabilities, in float32 or INT8,
+            from those that the trained network gave; None if the worker could not run it.
+    """
+
+    path: str
+    difference: float | None = None
+
+
 class Quantization(_Record):
     """Whether an INT8 graph is part of the version, and what decided it.
 
@@ -70,6 +93,9 @@ class Manifest(_Record):
     Attributes:
         labels: in the order of the graph's outputs.
         precision: what the bottleneck features and the metrics were computed in.
+        outputs: the names of the network's outputs.
+        artifacts: the formats that the version has; of versions made before they were noted, those
+            whose files it has.
         quantization: None unless INT8 was asked for.
         golden_tolerance: the largest absolute difference from the recorded probabilities with
             which a golden image still counts as answered right.
@@ -84,6 +110,8 @@ class Manifest(_Record):
     input: InputSpec
     preprocessing_version: int
     precision: str = "f32"
+    outputs: list[str] = Field(default_factory=lambda: ["probabilities"])
+    artifacts: dict[Format, Artifact] = Field(default_factory=dict)
     quantization: Quantization | None = None
     metrics: dict[str, Any]
     dataset: DatasetInfo
@@ -95,6 +123,14 @@ class Manifest(_Record):
     golden_tolerance: float = Field(default=0.05, gt=0, lt=1)
     created_at: datetime
     files: list[FileEntry] = Field(default_factory=list)
+
+    @model_validator(mode="after")
+    def _find_artifacts(self) -> Self:
+        if not self.artifacts:
+            paths = {entry.path for entry in self.files}
+            found = {kind: Artifact(path=path) for kind, path in FILE_OF.items() if path in paths}
+            self.artifacts.update(found)
+        return self
 
     @property
     def quantized(self) -> bool:
@@ -119,4 +155,5 @@ class GoldenImage(_Record):
         return self.reduced.get(precision, self.probabilities)
 
 
-GOLDEN_FILE = "golden/golden.json"
+GOLDEN_FOLDER = "golden"
+GOLDEN_FILE = f"{GOLDEN_FOLDER}/golden.json"

@@ -13,11 +13,12 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.inline_worker import InlineQueue
+from shared.model_store import ModelStore
 from tests.predictor_process import running_predictor
 from tests.tiny_model import picture
 from trainer_service import training
 from trainer_service.app import create_app
+from trainer_service.inline import InlineQueue
 from trainer_service.phases.context import Worker
 from trainer_service.settings import TrainerSettings
 from trainer_service.store.events.progress import ProgressBoard
@@ -101,6 +102,15 @@ def test_a_model_lists_its_versions_and_its_pin(get):
 
     assert model["pinned"] == 1
     assert [version["version"] for version in model["versions"]] == [2, 1]
+
+
+def test_the_formats_of_a_version_are_found_among_its_files(store):
+    manifest = ModelStore(store).manifest("colours", 1)
+
+    assert manifest.outputs == ["probabilities"]
+    assert {kind: artifact.path for kind, artifact in manifest.artifacts.items()} == {
+        "openvino": "openvino/model.xml"
+    }
 
 
 @pytest.mark.integration

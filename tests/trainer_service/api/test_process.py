@@ -15,8 +15,9 @@ import redis
 
 from launcher.services import redis_server
 from shared.errors import Unavailable
+from shared.http.connections import ARE_YOU_THERE
 from tests.predictor_process import wait_for
-from tests.small_service import running_service
+from tests.small_service import read_all, running_service
 from trainer_service.queue.prompt_queue import PromptQueue
 from trainer_service.queue.task_queue import TaskQueue
 from trainer_service.settings import TrainerSettings
@@ -87,6 +88,16 @@ def test_who_waits_is_told_of_the_end(trainer):
         http.post(f"{location}/cancel")
 
         assert {answer.result().json()["state"] for answer in waiting} == {"cancelled"}
+
+
+def test_who_sends_nothing_after_the_request_is_told_of_the_end(trainer):
+    location = httpx.post(f"{address(trainer)}/v1/trainings", json=TRAINING).headers["location"]
+    with trainer.connect() as client:
+        client.sendall(b"GET %b?wait=300 HTTP/1.1\r\nHost: x\r\n\r\n" % location.encode())
+        client.shutdown(socket.SHUT_WR)
+        assert client.recv(len(ARE_YOU_THERE)) == ARE_YOU_THERE
+        httpx.post(f"{address(trainer)}{location}/cancel")
+        assert b"cancelled" in read_all(client)
 
 
 def test_while_redis_keeps_silent_everything_else_is_answered(tmp_path):

@@ -9,7 +9,7 @@ import pytest
 from tests.bottleneck_training import BottleneckTraining
 from trainer_service.backbones.architectures import find_architecture
 from trainer_service.datasets.image_files import NotSeenHere
-from trainer_service.phases.publish.publish import GOLDEN_IMAGES, _read_golden
+from trainer_service.phases.publish.golden import GOLDEN_IMAGES, _read_golden
 from trainer_service.phases.publish.quantization import _calibration_pixels
 from trainer_service.store.shards import ImagesLost
 

@@ -13,8 +13,8 @@ from shared.engines import OpenVINOEngine, cpu_precision, serving_precisions
 from shared.engines.openvino_runtime import load_openvino
 from shared.model_store import OPENVINO_INT8_MODEL, read_golden
 from tests.end_to_end.stack import digits
-from tests.inline_worker import train_inline
 from trainer_service.errors import TrainingCancelled
+from trainer_service.inline import train_inline
 from trainer_service.phases.publish import quantization
 from trainer_service.phases.publish.quantization import judge, quantize, speedup
 from trainer_service.settings import TrainerSettings
@@ -70,6 +70,7 @@ def convolution(tmp_path_factory):
     return path
 
 
+@pytest.mark.slow
 def test_a_quantized_graph_answers_nearly_the_same_with_weights_of_one_byte(convolution, tmp_path):
     images = np.random.default_rng(1).integers(0, 256, (24, 64, 64, 3), dtype=np.uint8)
     looks = []
@@ -172,6 +173,10 @@ def test_a_version_that_may_is_served_in_int8(train, tmp_path, monkeypatch):
     directory, manifest = models.directory("default", 1), models.manifest("default", 1)
     assert (directory / OPENVINO_INT8_MODEL).is_file()
     assert all("int8" in image.reduced for image in read_golden(directory, manifest))
+    assert list(manifest.artifacts) == ["saved_model", "keras", "openvino", "openvino_int8"]
+    assert manifest.artifacts["openvino"].difference < 0.1
+    assert manifest.artifacts["openvino_int8"].difference < 0.3
+    assert manifest.artifacts["keras"].difference is None
     assert served(directory, tmp_path).engine.precision == "int8"
     assert served(directory, tmp_path, precision="f32").engine.precision == "f32"
 
@@ -186,8 +191,10 @@ def test_a_version_that_loses_accuracy_has_no_int8_graph_and_says_so(train, tmp_
     assert not record.quantization.accepted
     assert [warning.code for warning in warnings] == ["int8_refused"]
     assert "Not served in int8" in warnings[0].detail
-    directory = WritableModelStore(tmp_path).directory("default", 1)
+    models = WritableModelStore(tmp_path)
+    directory, manifest = models.directory("default", 1), models.manifest("default", 1)
     assert not list(directory.rglob("int8.*"))
+    assert list(manifest.artifacts) == ["saved_model", "keras", "openvino"]
     assert served(directory, tmp_path).engine.precision == cpu_precision()
 
 

@@ -10,7 +10,7 @@ import pytest
 from shared.errors import Unavailable
 from shared.identifiers import new_id
 from tests.tiny_model import picture
-from tests.trainer_service.api.test_api import caller
+from tests.trainer_service.api_client import caller
 from trainer_service import training
 from trainer_service.datasets import reading
 from trainer_service.datasets.create import UPLOAD_FILE, new_dataset

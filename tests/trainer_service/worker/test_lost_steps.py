@@ -9,7 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from shared.errors import Unavailable
-from tests.trainer_service.api.test_api import caller
+from tests.trainer_service.api_client import caller
 from trainer_service import training
 from trainer_service.phases.context import Worker
 from trainer_service.queue.celery_app import create_celery

@@ -2,47 +2,23 @@
 
 import json
 import platform
-from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-from pydantic import TypeAdapter
 
-from shared.engines import (
-    PROBABILITIES,
-    Pixels,
-    Precision,
-    load_version_engine,
-    select_engine,
-    serving_precisions,
-)
-from shared.errors import HeadstartError, InvalidImage
 from shared.files import full_disk_named
-from shared.images import decode
-from shared.manifest import GOLDEN_FILE, DatasetInfo, GoldenImage, InputSpec, Manifest, WeightsInfo
-from shared.model_store import OPENVINO_INT8_MODEL, REPORT_FILE
+from shared.manifest import DatasetInfo, InputSpec, Manifest, WeightsInfo
+from shared.model_store import REPORT_FILE
 from trainer_service.backbones.architectures import PREPROCESSING_VERSION
-from trainer_service.datasets.image_files import none_left
 from trainer_service.phases.context import Worker
 from trainer_service.phases.evaluate.evaluation import Evaluated
-from trainer_service.phases.evaluate.metrics import Probabilities
+from trainer_service.phases.publish.golden import write_golden
 from trainer_service.phases.publish.quantization import quantize_version
 from trainer_service.phases.publish.report import write_report
 from trainer_service.store.cancellation import CancellationCheck
 from trainer_service.store.records.training_record import State, TrainingRecord, told
-
-GOLDEN_IMAGES = 8
-#: Largest difference allowed between what the exported graph and the trained network answer to most
-#: of the golden images; to a few, bf16 and f32 answer otherwise (docs/decisions/0006).
-EXPORT_TOLERANCE = 0.1
-
-_golden_images = TypeAdapter(list[GoldenImage])
-
-
-class ExportMismatch(HeadstartError):
-    title = "Export mismatch"
 
 
 def publish(
@@ -64,7 +40,8 @@ def publish(
             if record.request.quantize == "int8":
                 quantization = quantize_version(worker, record, evaluated, staging, check_cancelled)
             check_cancelled()
-            _write_golden(worker, record, evaluated, staging)
+            quantized = quantization is not None and quantization.accepted
+            artifacts = write_golden(worker, record, evaluated, staging, quantized=quantized)
         _write_evaluation(record, evaluated, staging)
 
         def complete(manifest: Manifest) -> None:
@@ -72,96 +49,10 @@ def publish(
             check_cancelled.now()
 
         manifest = _manifest(worker, record, evaluated)
-        manifest = manifest.model_copy(update={"quantization": quantization})
+        manifest = manifest.model_copy(
+            update={"quantization": quantization, "artifacts": artifacts}
+        )
         return models.publish(staging, manifest, complete)
-
-
-class _Golden(NamedTuple):
-    """A golden image: its place among the test images, its bytes and its pixels."""
-
-    position: int
-    data: bytes
-    pixels: Pixels
-
-
-def _write_golden(worker: Worker, record: TrainingRecord, evaluated: Evaluated, to: Path) -> None:
-    chosen = _read_golden(worker, record, evaluated)
-    answers = _answers(worker, to, np.stack([image.pixels for image in chosen]))
-    trained = evaluated.test_probabilities[[image.position for image in chosen]]
-    _check_export(answers.get(evaluated.network.precision, answers["f32"]), trained)
-    directory = (to / GOLDEN_FILE).parent
-    directory.mkdir()
-    golden = []
-    for number, image in enumerate(chosen):
-        shown = evaluated.test_images[image.position]
-        file = f"{number}.{shown.format.lower()}"
-        (directory / file).write_bytes(image.data)
-        own = {precision: answer[number].tolist() for precision, answer in answers.items()}
-        golden.append(
-            GoldenImage(file=file, label=shown.label, probabilities=own.pop("f32"), reduced=own)
-        )
-    (to / GOLDEN_FILE).write_bytes(_golden_images.dump_json(golden, indent=2))
-
-
-def _read_golden(worker: Worker, record: TrainingRecord, evaluated: Evaluated) -> list[_Golden]:
-    """Return the golden images: the first candidates that are still there.
-
-    Raises:
-        NotSeenHere, ImagesLost: none is.
-    """
-    files = worker.dataset_of(record).files()
-    size = evaluated.network.architecture.input_size
-    found: list[_Golden] = []
-    for position in _candidates(evaluated):
-        image = evaluated.test_images[position]
-        with suppress(InvalidImage):  # gone meanwhile: the next one is taken
-            data = files.read(image.file, image.sha256)
-            pixels = decode(data, size, size, worker.image_limits)
-            found.append(_Golden(position, data, pixels))
-        if len(found) == GOLDEN_IMAGES:
-            break
-    if not found:
-        raise none_left(files, len(evaluated.test_images))
-    return found
-
-
-def _answers(worker: Worker, version: Path, pixels: Pixels) -> dict[Precision, Probabilities]:
-    """Return what the exported graph answers in every precision that this machine serves."""
-    engine = select_engine(worker.settings.engine)
-    answers: dict[Precision, Probabilities] = {
-        precision: load_version_engine(version, engine, precision, worker.threads).infer(pixels)[
-            PROBABILITIES
-        ]
-        for precision in serving_precisions(engine, worker.settings.precision)
-    }
-    if (version / OPENVINO_INT8_MODEL).exists():
-        int8 = load_version_engine(version, "openvino", "int8", worker.threads)
-        answers["int8"] = int8.infer(pixels)[PROBABILITIES]
-    return answers
-
-
-def _candidates(evaluated: Evaluated) -> list[int]:
-    """Return the test images, a label after the other, so that as many as fit are golden."""
-    by_label: dict[int, list[int]] = {}
-    for index, label in enumerate(evaluated.test_truth):
-        by_label.setdefault(int(label), []).append(index)
-    rounds = max(map(len, by_label.values()))
-    return [
-        indices[turn]
-        for turn in range(rounds)
-        for indices in by_label.values()
-        if turn < len(indices)
-    ]
-
-
-def _check_export(exported: Probabilities, trained: Probabilities) -> None:
-    difference = float(np.median(np.abs(exported - trained).max(axis=1)))
-    if not difference <= EXPORT_TOLERANCE:
-        raise ExportMismatch(
-            "The exported model answers differently from the trained network: expected "
-            f"probabilities within {EXPORT_TOLERANCE} for most golden images. Received: "
-            f"{difference:.3f} apart"
-        )
 
 
 def _write_evaluation(record: TrainingRecord, evaluated: Evaluated, to: Path) -> None:

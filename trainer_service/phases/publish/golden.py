@@ -1,0 +1,160 @@
+"""The golden images of a version: test images, and what its graphs answer to them."""
+
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from pydantic import TypeAdapter
+
+from shared.engines import (
+    PROBABILITIES,
+    EngineName,
+    Pixels,
+    Precision,
+    load_version_engine,
+    select_engine,
+    serving_precisions,
+)
+from shared.errors import HeadstartError, InvalidImage
+from shared.images import decode
+from shared.manifest import FILE_OF, GOLDEN_FILE, Artifact, Format, GoldenImage
+from trainer_service.datasets.image_files import none_left
+from trainer_service.phases.context import Worker
+from trainer_service.phases.evaluate.evaluation import Evaluated
+from trainer_service.phases.evaluate.metrics import Probabilities
+from trainer_service.store.records.training_record import TrainingRecord
+
+GOLDEN_IMAGES = 8
+#: Largest difference allowed between what the exported graph and the trained network answer to most
+#: of the golden images; to a few, bf16 and f32 answer otherwise (docs/decisions/0006).
+EXPORT_TOLERANCE = 0.1
+
+FORMAT_OF: dict[EngineName, Format] = {"openvino": "openvino", "tensorflow": "saved_model"}
+
+_golden_images = TypeAdapter(list[GoldenImage])
+
+
+class ExportMismatch(HeadstartError):
+    title = "Export mismatch"
+
+
+class _Golden(NamedTuple):
+    """A golden image: its place among the test images, its bytes and its pixels."""
+
+    position: int
+    data: bytes
+    pixels: Pixels
+
+
+def write_golden(
+    worker: Worker, record: TrainingRecord, evaluated: Evaluated, to: Path, *, quantized: bool
+) -> dict[Format, Artifact]:
+    """Write some test images with what the exported graphs answer to them.
+
+    Args:
+        worker: where the images are, and what engine there is.
+        record: the training.
+        evaluated: the network that was exported.
+        to: the version in the making, with its graphs.
+        quantized: whether it has an INT8 graph.
+
+    Returns:
+        The formats of the version, and how well those that run here agree with the network.
+
+    Raises:
+        ExportMismatch: an exported graph does not answer as the trained network did.
+        NotSeenHere, ImagesLost: none of the test images can be read.
+    """
+    chosen = _read_golden(worker, record, evaluated)
+    pixels = np.stack([image.pixels for image in chosen])
+    answers = _answers(worker, to, pixels, quantized=quantized)
+    trained = evaluated.test_probabilities[[image.position for image in chosen]]
+    _check_export(answers.get(evaluated.network.precision, answers["f32"]), trained)
+    directory = (to / GOLDEN_FILE).parent
+    directory.mkdir()
+    golden = []
+    for number, image in enumerate(chosen):
+        shown = evaluated.test_images[image.position]
+        file = f"{number}.{shown.format.lower()}"
+        (directory / file).write_bytes(image.data)
+        own = {precision: answer[number].tolist() for precision, answer in answers.items()}
+        golden.append(
+            GoldenImage(file=file, label=shown.label, probabilities=own.pop("f32"), reduced=own)
+        )
+    (to / GOLDEN_FILE).write_bytes(_golden_images.dump_json(golden, indent=2))
+    engine = FORMAT_OF[select_engine(worker.settings.engine)]
+    differences: dict[Format, float] = {engine: _difference(answers["f32"], trained)}
+    if quantized:
+        differences["openvino_int8"] = _difference(answers["int8"], trained)
+    formats = [kind for kind in FILE_OF if kind != "openvino_int8" or quantized]
+    return {
+        kind: Artifact(path=FILE_OF[kind], difference=differences.get(kind)) for kind in formats
+    }
+
+
+def _read_golden(worker: Worker, record: TrainingRecord, evaluated: Evaluated) -> list[_Golden]:
+    """Return the golden images: the first candidates that are still there.
+
+    Raises:
+        NotSeenHere, ImagesLost: none is.
+    """
+    files = worker.dataset_of(record).files()
+    size = evaluated.network.architecture.input_size
+    found: list[_Golden] = []
+    for position in _candidates(evaluated):
+        image = evaluated.test_images[position]
+        with suppress(InvalidImage):  # gone meanwhile: the next one is taken
+            data = files.read(image.file, image.sha256)
+            pixels = decode(data, size, size, worker.image_limits)
+            found.append(_Golden(position, data, pixels))
+        if len(found) == GOLDEN_IMAGES:
+            break
+    if not found:
+        raise none_left(files, len(evaluated.test_images))
+    return found
+
+
+def _answers(
+    worker: Worker, version: Path, pixels: Pixels, *, quantized: bool
+) -> dict[Precision, Probabilities]:
+    """Return what the exported graph answers in every precision that this machine serves."""
+    engine = select_engine(worker.settings.engine)
+    answers: dict[Precision, Probabilities] = {
+        precision: load_version_engine(version, engine, precision, worker.threads).infer(pixels)[
+            PROBABILITIES
+        ]
+        for precision in serving_precisions(engine, worker.settings.precision)
+    }
+    if quantized:
+        int8 = load_version_engine(version, "openvino", "int8", worker.threads)
+        answers["int8"] = int8.infer(pixels)[PROBABILITIES]
+    return answers
+
+
+def _candidates(evaluated: Evaluated) -> list[int]:
+    """Return the test images, a label after the other, so that as many as fit are golden."""
+    by_label: dict[int, list[int]] = {}
+    for index, label in enumerate(evaluated.test_truth):
+        by_label.setdefault(int(label), []).append(index)
+    rounds = max(map(len, by_label.values()))
+    return [
+        indices[turn]
+        for turn in range(rounds)
+        for indices in by_label.values()
+        if turn < len(indices)
+    ]
+
+
+def _difference(exported: Probabilities, trained: Probabilities) -> float:
+    return round(float(np.abs(exported - trained).max()), 6)
+
+
+def _check_export(exported: Probabilities, trained: Probabilities) -> None:
+    difference = float(np.median(np.abs(exported - trained).max(axis=1)))
+    if not difference <= EXPORT_TOLERANCE:
+        raise ExportMismatch(
+            "The exported model answers differently from the trained network: expected "
+            f"probabilities within {EXPORT_TOLERANCE} for most golden images. Received: "
+            f"{difference:.3f} apart"
+        )
