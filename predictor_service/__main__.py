@@ -1,4 +1,4 @@
-"""`python -m predictor_service` serves the predictor."""
+"""Starts the predictor: `python -m predictor_service`."""
 
 import sys
 

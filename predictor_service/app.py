@@ -1,4 +1,4 @@
-"""The predictor as an ASGI application."""
+"""Builds the predictor as an ASGI application."""
 
 import asyncio
 import os
@@ -36,7 +36,11 @@ STREAMED = ("/v1/predict",)
 
 
 def create_app(settings: PredictorSettings | None = None) -> FastAPI:
-    """Return the predictor; it starts to look at the store when it starts to serve."""
+    """Return the predictor; it reads the store once it is started.
+
+    Args:
+        settings: the settings; None reads them from the environment.
+    """
     app = FastAPI(
         title="Headstart predictor",
         summary="Classifies images with the models that the trainer publishes.",
@@ -52,7 +56,7 @@ def create_app(settings: PredictorSettings | None = None) -> FastAPI:
     app.state.metrics = PredictorMetrics(registry)
     app.include_router(router)
     add_problem_handlers(app)
-    add_docs(app)  # before the pages: they take all that is below /web
+    add_docs(app)  # before the pages, which take all paths below /web
     add_pages(app, PAGES)
     add_metrics(app, registry, blocking=False)
     add_guard(
@@ -90,5 +94,5 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 
 def pool_size(threads: int) -> int:
-    """Return how many threads decode: two at least, for one of them waits for the engine."""
+    """Return how many threads decode images: at least two, since one waits for the engine."""
     return max(2, threads or os.cpu_count() or 2)

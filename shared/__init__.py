@@ -1,4 +1,4 @@
-"""What the trainer and the predictor both import, and nothing else."""
+"""Code that the trainer and the predictor both import, and nothing else."""
 
-#: Of trainer, worker and predictor, which are released together; pyproject.toml says the same.
+#: The version of trainer, worker and predictor, which are released together (also in pyproject).
 __version__ = "0.1.0"

@@ -1,4 +1,4 @@
-"""Reads the small files of the store, whatever has come to lie in their place."""
+"""Reads the small files of the store, and survives anything else that lies in their place."""
 
 import errno
 import os
@@ -12,22 +12,26 @@ MOST_BYTES = 128 << 20
 
 
 class Unreadable(HeadstartError):
-    """A verdict on what lies there, in words: trying again changes nothing."""
+    """The file can never be read; the message says why. Trying again changes nothing."""
 
     title = "Unreadable file"
 
 
 def read_small(file: Path, most: int) -> bytes:
-    """Return the bytes of a plain file that is not larger than it should be.
+    """Return the bytes of a plain file of limited size.
+
+    Args:
+        file: the path of the file.
+        most: the largest size that is accepted, in bytes.
 
     Raises:
-        OSError: it can't be read, is no plain file, or has more than `most` bytes;
-            `is_fault_of_the_file` tells whether that stays so.
+        OSError: the file can't be read, is not a plain file, or has more than `most` bytes.
+            `is_fault_of_the_file` says whether another attempt could succeed.
     """
     with open_plain(file) as opened:
         size = os.fstat(opened.fileno()).st_size
         data = opened.read(size + 1) if size <= most else b""
-        if len(data) > size:  # some file systems tell no size, and files grow
+        if len(data) > size:  # some file systems report no size, and files grow
             data += opened.read(max(0, most + 1 - len(data)))
     if max(size, len(data)) > most:
         raise OSError(errno.EFBIG, f"it should have at most {most} bytes", str(file))
@@ -35,12 +39,16 @@ def read_small(file: Path, most: int) -> bytes:
 
 
 def read_document(path: Path, most: int = MOST_BYTES) -> bytes:
-    """Return the bytes of a small file, or say in words why it never can be read.
+    """Return the bytes of a small file of the store.
+
+    Args:
+        path: the path of the file.
+        most: the largest size that is accepted, in bytes.
 
     Raises:
-        FileNotFoundError, NotADirectoryError: there is none.
-        Unreadable: it may not be opened, is a folder, a pipe or a device, or is too large.
-        OSError: the machine can't read it now.
+        FileNotFoundError, NotADirectoryError: there is no file at `path`.
+        Unreadable: the file may not be opened, is a folder, a pipe or a device, or is too large.
+        OSError: the machine can't read the file now; a later attempt may succeed.
     """
     try:
         return read_small(path, most)
@@ -53,6 +61,6 @@ def read_document(path: Path, most: int = MOST_BYTES) -> bytes:
 
 
 def reason(error: OSError) -> str:
-    """Say what the system says; of what is not permitted, also to whom."""
+    """Return the system's message for an error; if permission is missing, with the user's id."""
     words = error.strerror or str(error)
     return f"{words} (user id {os.geteuid()})" if isinstance(error, PermissionError) else words

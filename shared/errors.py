@@ -5,15 +5,15 @@ HeadstartError
 ├── NotFound           404   ModelNotFound, VersionNotFound
 ├── Conflict           409   PinUnreadable
 ├── InvalidRequest     422   a field's value is wrong in a way that only the service can know
-├── InvalidImage       422   bytes that are no usable picture
+├── InvalidImage       422   the bytes are not a usable image
 ├── TooLarge           413   a limit of the settings was exceeded
-├── UnsupportedMedia   415   a body of a kind that is not read
+├── UnsupportedMedia   415   the body has a type that the service does not read
 ├── StorageFull        507   the disk of the store is full
-├── Unavailable        503   Redis away, no model yet, queue full
+├── Unavailable        503   Redis does not answer, there is no model yet, or the queue is full
 ├── ModelUnreadable    500   a model's directory can't be listed
 └── VersionCorrupt           a published version that must not be served
 
-Each carries the HTTP status it is answered with; `shared.http.problems` turns it into problem+json.
+Each class has the HTTP status of its answer; `shared.http.problems` turns it into problem+json.
 Those of trainings and datasets are in `trainer_service.errors`.
 """
 
@@ -63,8 +63,8 @@ class Conflict(HeadstartError):
 class PinUnreadable(Conflict):
     def __init__(self, name: str, reason: str) -> None:
         super().__init__(
-            f"Nobody knows whether model {name!r} is pinned: {reason.removesuffix('.')}. "
-            "Pin or un-pin it to write the file anew."
+            f"The pin of model {name!r} can't be read: {reason.removesuffix('.')}. "
+            "Pin or unpin the model to write the file again."
         )
 
 
@@ -74,7 +74,7 @@ class InvalidRequest(HeadstartError):
 
 
 class InvalidImage(HeadstartError):
-    """Bytes that can't be used as a picture; `verdict` is the dataset reader's word for why."""
+    """The bytes can't be used as an image; `verdict` is the word that a dataset lists it under."""
 
     status = 422
     title = "Invalid image"
@@ -119,7 +119,13 @@ class ModelUnreadable(HeadstartError):
 
 
 class VersionCorrupt(HeadstartError):
-    """`fault`: whether its files are wrong, or what it answers."""
+    """A published version that must not be served.
+
+    Args:
+        detail: the reason, as a sentence.
+        fault: "files" if the files of the version are wrong, "answers" if its network answers the
+            golden images differently than in training.
+    """
 
     title = "Corrupt version"
 
@@ -129,7 +135,7 @@ class VersionCorrupt(HeadstartError):
 
 
 def first_fault(error: ValidationError) -> str:
-    """Return where a document differs first from what was expected, and how."""
+    """Return the first field of a document that is wrong, and what is wrong with it."""
     first = error.errors()[0]
     where = ".".join(map(str, first["loc"])) or "the document"
     return f"{where}: {first['msg']}"

@@ -16,10 +16,10 @@ from typing import IO, Any, BinaryIO
 
 PATIENCE_SECONDS = 10.0
 LOOK_SECONDS = 0.002
-#: With so little free, writing has filled the disk: libraries write what fits before they fail.
+#: With less free space than this the disk counts as full: libraries write what fits, then fail.
 NOTHING_LEFT_BYTES = 1 << 20
 
-#: Without waiting for who writes into a pipe.
+#: O_NONBLOCK: opening a pipe does not wait for a process that writes into it.
 _TO_READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
 _TO_FOLDER = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 
@@ -45,7 +45,7 @@ def atomic_write(path: Path, data: bytes) -> None:
         file.write(data)
 
 
-#: What the system says of a file itself. Any other error says something of the machine right now.
+#: Errors that are about the file itself. All others are about the state of the machine right now.
 _FAULTS_OF_A_FILE = frozenset(
     {
         errno.ENOENT,
@@ -59,32 +59,32 @@ _FAULTS_OF_A_FILE = frozenset(
     }
 )
 
-#: A folder, a loop of links, and a socket.
+#: The errors of opening a folder, a loop of links and a socket.
 _NO_LOCKS = frozenset({errno.EISDIR, errno.ELOOP, errno.ENXIO})
 
 
 class NoPlainFile(OSError):
-    """What lies there is a folder, a device, a pipe or a socket: nothing to read bytes from."""
+    """The path leads to a device, a pipe or a socket, from which no bytes should be read."""
 
     def __init__(self, name: str) -> None:
         super().__init__(errno.ENXIO, "it is no plain file", name)
 
 
 def is_fault_of_the_file(error: OSError) -> bool:
-    """Tell whether an error is a verdict on a file, which trying again does not change.
+    """Return whether an error is about the file itself, so that another attempt would fail too.
 
-    A share that answers ESTALE, a disk that answers EIO, and a process that has run out of
-    descriptors or memory say nothing of the file: it may be sound, and readable a moment later.
+    ESTALE from a network share, EIO from a disk, and a process without free descriptors or memory
+    are not about the file: it may be sound, and readable a moment later.
     """
-    # A pipe can't be opened to be read and written.
+    # Python raises UnsupportedOperation if a pipe is opened for reading and writing.
     of_its_kind = isinstance(error, NoPlainFile | io.UnsupportedOperation)
     return of_its_kind or error.errno in _FAULTS_OF_A_FILE
 
 
 def is_of_the_machine(error: BaseException) -> bool:
-    """Tell whether an error says something of the machine right now, not of what it worked on.
+    """Return whether an error is about the state of the machine, not about the file it worked on.
 
-    Libraries raise errors of the system without a number for files that are damaged.
+    For damaged files, libraries raise an OSError without a number.
     """
     if isinstance(error, OSError):
         return error.errno is not None and not is_fault_of_the_file(error)
@@ -96,11 +96,11 @@ def open_folder(root: Path | int, name: str = "") -> Iterator[int]:
     """Open a folder below `root`, without following a link, and yield its descriptor.
 
     Args:
-        root: a folder that is trusted: links on the way to it are followed. Or its descriptor.
+        root: a trusted folder, or its descriptor. Links on the way to it are followed.
         name: a relative path with forward slashes; empty for the root itself.
 
     Raises:
-        OSError: it is not there, or no folder; a link on the way is none.
+        OSError: the folder does not exist, or a part of `name` is a link or not a folder.
     """
     folder = os.dup(root) if isinstance(root, int) else os.open(root, _TO_FOLDER)
     try:
@@ -114,11 +114,15 @@ def open_folder(root: Path | int, name: str = "") -> Iterator[int]:
 
 
 def open_file(folder: int, name: str) -> BinaryIO:
-    """Open a plain file that lies in an open folder; never a link, and never waiting for a pipe.
+    """Open a plain file in an open folder, without following a link or waiting for a pipe.
+
+    Args:
+        folder: the descriptor of the folder, as `open_folder` yields it.
+        name: the name of the file, without slashes.
 
     Raises:
-        NoPlainFile: it is anything else than a plain file.
-        OSError: it can't be opened.
+        NoPlainFile: `name` is a folder, a device, a pipe or a socket.
+        OSError: the file can't be opened, or is a link.
     """
     status = os.stat(_inside(name, name), dir_fd=folder, follow_symlinks=False)
     if not stat.S_ISREG(status.st_mode) and not stat.S_ISLNK(status.st_mode):
@@ -127,17 +131,17 @@ def open_file(folder: int, name: str) -> BinaryIO:
 
 
 def open_plain(path: Path) -> BinaryIO:
-    """Open a plain file of ours, to which links may lead, never waiting for a pipe.
+    """Open a plain file of the service's own. Links are followed; a pipe is not waited for.
 
     Raises:
-        NoPlainFile: it is a device, a pipe or a socket.
-        OSError: it can't be opened, or is a folder.
+        NoPlainFile: the path leads to a device, a pipe or a socket.
+        OSError: the file can't be opened, or is a folder.
     """
     return _plain(os.open(path, _TO_READ), str(path))
 
 
 def _plain(descriptor: int, name: str) -> BinaryIO:
-    """Return the open file, which is closed if it is none."""
+    """Return the open file if it is a plain one; else close it and raise."""
     mode = os.fstat(descriptor).st_mode
     if not stat.S_ISREG(mode):
         os.close(descriptor)
@@ -150,15 +154,15 @@ def _plain(descriptor: int, name: str) -> BinaryIO:
 def open_below(root: Path | int, name: str) -> BinaryIO:
     """Open a plain file below `root` without following a link on the way from there.
 
-    Whatever others put in its place meanwhile: what is read is what was checked.
+    The open file is the one that was checked, even if another process replaces it meanwhile.
 
     Args:
         root: as for `open_folder`.
         name: a relative path with forward slashes.
 
     Raises:
-        NoPlainFile: a device, a pipe or another thing lies there.
-        OSError: as the system says; of a link, that it is one too many.
+        NoPlainFile: `name` is a folder, a device, a pipe or a socket.
+        OSError: the file can't be opened; ELOOP if it is a link or leads out of `root`.
     """
     parent, _, last = name.rpartition("/")
     with open_folder(root, parent) as folder:
@@ -177,11 +181,14 @@ def is_disk_full(error: BaseException) -> bool:
 
 @contextmanager
 def full_disk_named(directory: Path, needed: int = NOTHING_LEFT_BYTES) -> Iterator[None]:
-    """Turn what libraries raise when the disk of `directory` is full into what the system says.
+    """Raise ENOSPC in place of the various errors that libraries raise when a disk is full.
 
     Args:
-        directory: where they write.
-        needed: with fewer bytes free than that, whatever is raised is put down to the disk.
+        directory: the directory that the body writes to.
+        needed: if fewer bytes than this are free, any error of the body is put down to the disk.
+
+    Raises:
+        OSError: the disk is full (ENOSPC).
     """
     try:
         yield
@@ -195,8 +202,12 @@ def full_disk_named(directory: Path, needed: int = NOTHING_LEFT_BYTES) -> Iterat
 def locked_briefly(path: Path, patience: float = PATIENCE_SECONDS) -> Iterator[None]:
     """Hold the lock file `path` for work of milliseconds.
 
-    Who keeps it for `patience` seconds hangs, or was on a host that has vanished and whose lock
-    the file server still keeps; then it is taken from them, so that nobody waits for ever.
+    A process that holds the lock for `patience` seconds is stuck, or ran on a host that is gone
+    while the file server still keeps its lock. Then the lock is taken from it.
+
+    Args:
+        path: the lock file; it is created if it does not exist.
+        patience: seconds.
     """
     last, since = (0, 0), time.monotonic()
     while True:
@@ -215,9 +226,9 @@ def locked_briefly(path: Path, patience: float = PATIENCE_SECONDS) -> Iterator[N
 
 
 def _open_lock(path: Path) -> IO[bytes]:
-    """Open a lock file; a pipe is as good, if its other end is not waited for.
+    """Open a lock file; a pipe can be locked too, and its other end is not waited for.
 
-    What nobody can lock, a folder for one, is moved aside: it would keep everybody out for ever.
+    What can't be locked, such as a folder, is moved aside; else the lock could never be taken.
     """
     flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
     try:
@@ -225,7 +236,7 @@ def _open_lock(path: Path) -> IO[bytes]:
     except OSError as error:
         if error.errno not in _NO_LOCKS:
             raise
-        if path.is_dir() or path.is_symlink() or path.is_socket():  # looked at again
+        if path.is_dir() or path.is_symlink() or path.is_socket():  # it may have changed meanwhile
             path.rename(path.with_name(f"{path.name}.unusable-{secrets.token_hex(4)}"))
         descriptor = os.open(path, flags, 0o666)
     return open(descriptor, "rb")  # noqa: PTH123 - a descriptor
@@ -240,7 +251,7 @@ def try_lock(file: IO[Any], kind: int = fcntl.LOCK_EX) -> bool:
 
 
 def is_current(file: IO[Any], path: Path) -> bool:
-    """Tell whether the open file is still the one that lies at `path`."""
+    """Return whether the open file is still the one at `path`."""
     try:
         return os.path.samestat(os.fstat(file.fileno()), path.stat())
     except FileNotFoundError:

@@ -1,7 +1,7 @@
-"""The one way from the bytes of a picture to pixels, in training and serving alike.
+"""Turns the bytes of an image into pixels; training and serving both use this module.
 
-JPEG goes through libjpeg-turbo, scaled down while it is decoded; the other formats, and the JPEGs
-that it refuses, go through Pillow. Both release the GIL, so threads are enough to use all cores.
+libjpeg-turbo decodes JPEG and scales it down at once. Pillow decodes the other formats, and the
+JPEGs that libjpeg-turbo refuses. Both release the GIL, so threads are enough to use all cores.
 """
 
 import io
@@ -18,7 +18,7 @@ import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
 
-# Pillow would import these when it first needs them, and go without for good if that failed.
+# Pillow imports these when it first needs them. If that fails once, it never tries again.
 from PIL import (
     Image,
     MpoImagePlugin,  # noqa: F401
@@ -34,13 +34,13 @@ FORMATS = ("JPEG", "PNG", "WebP", "GIF", "BMP", "TIFF")
 
 # A progressive JPEG of a few megabytes can ask for a million passes over its pixels.
 MAX_JPEG_SCANS = 500
-#: Passes over as many pixels as a picture may have; encoders make 18 at most, of CMYK.
+#: Scans times pixels may be this often `max_pixels`. Encoders make 18 scans at most, of CMYK.
 MAX_JPEG_PASSES = 20
 
-#: What all pictures that are being decoded may take together, for each pixel that one may have.
-#: One WebP takes that much: twice in its decoder, once as bytes, once as Pillow's image.
+#: Memory for all images that are being decoded at once, in bytes for each of `max_pixels`. One WebP
+#: of that size needs all of it: twice in its decoder, once as bytes, once as Pillow's image.
 ROOM_BYTES_PER_PIXEL = 16
-#: What takes less is decoded at once. It is a PNG of 8 megapixels, or a WebP of 2.
+#: An image that takes less does not wait: a PNG of up to 8 megapixels, or a WebP of up to 2.
 SMALL_BYTES = 32 << 20
 
 _ORIENTATION = 0x0112
@@ -53,14 +53,14 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-#: The orientations whose upright rows, or columns, are stored last first.
+#: The EXIF orientations in which the rows, or columns, of the upright image are stored backwards.
 _ROWS_BACKWARDS, _COLUMNS_BACKWARDS = {3, 4, 7, 8}, {2, 3, 6, 7}
 _RESAMPLING = Image.Resampling.BILINEAR
-#: Of Pillow's images; of all other modes it is four.
+#: By the mode of an image in Pillow; in all other modes a pixel takes four bytes.
 _BYTES_PER_PIXEL = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2, "I;16N": 2}
-#: Pointers to the rows, and the rows that a decoder compares.
+#: For each row and column: pointers to the rows, and the rows that a decoder compares.
 _LINE_BYTES = 16
-#: What decoders hold besides, for each pixel: libwebp of the picture, libtiff of a strip of it.
+#: More bytes that decoders hold for each pixel: libwebp of the image, libtiff of a strip of it.
 _WEBP_BYTES, _TIFF_STRIP_BYTES = 12, 16
 _TIFF_ROWS_PER_STRIP = 278
 _OUT_OF_MEMORY = ("out of memory", "insufficient memory", "memory allocation failure")
@@ -72,23 +72,23 @@ _MAGIC = {
 }
 _BMP_HEADERS = {12, 16, 40, 52, 56, 64, 108, 124}
 
-#: Pixels that are converted at once, where all of them would take several times the memory.
+#: Pixels that are converted at once; to convert all at once would take several times the memory.
 BAND_PIXELS = 1 << 19
-#: From twice this length on a side is averaged down before it is resized.
+#: A side of at least twice this length is averaged down before the image is resized.
 LONG_SIDE = 1 << 15
 
 _JPEG_TEM, _JPEG_SOS, _JPEG_FILL = 0x01, 0xDA, 0xFF
 _JPEG_SEQUENTIAL, _JPEG_PROGRESSIVE = {0xC0, 0xC1, 0xC9}, {0xC2, 0xCA}
 
-# One for all threads of the process.
+# All threads of the process share it.
 _room = Room()
 
-# A TIFF may hold such a JPEG; libtiff alone would go over it a hundred times.
+# A TIFF may hold a JPEG with many scans; by default libtiff allows a hundred.
 os.environ.setdefault("LIBTIFF_JPEG_MAX_ALLOWED_SCAN_NUMBER", str(MAX_JPEG_PASSES))
 
-# The cap is the caller's and is checked before anything is decoded; Pillow's own only warns.
+# The caller's limit is checked before anything is decoded; Pillow's own limit only warns.
 Image.MAX_IMAGE_PIXELS = None
-# What Pillow warns of is either refused here or harmless.
+# What Pillow warns about is either refused here or harmless.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
@@ -96,14 +96,25 @@ Conversion = Callable[[Image.Image], Image.Image]
 
 
 class ImageLimits(NamedTuple):
-    """The largest picture that is touched: the size of its file, and width x height."""
+    """The largest image that is decoded.
+
+    Attributes:
+        max_bytes: the size of its file.
+        max_pixels: width x height.
+    """
 
     max_bytes: int
     max_pixels: int
 
 
 class ImageInfo(NamedTuple):
-    """What a picture is; width and height are those of the upright picture."""
+    """What `check` found out about an image.
+
+    Attributes:
+        format: one of `FORMATS` in lower case.
+        width: in pixels, after the EXIF orientation is applied.
+        height: in pixels, after the EXIF orientation is applied.
+    """
 
     format: str
     width: int
@@ -111,34 +122,37 @@ class ImageInfo(NamedTuple):
 
 
 class LargePicture(Exception):
-    """Raised in place of waiting: a picture that takes its turn among the large ones."""
+    """The image is large and would have to wait for room, but the caller does not want to wait."""
 
 
 def decode(
     data: bytes, height: int, width: int, limits: ImageLimits, *, wait: bool = True
 ) -> NDArray[np.uint8]:
-    """Decode the bytes of a picture and resize it.
+    """Decode the bytes of an image and resize it.
 
-    EXIF orientation is applied, transparency is laid on white, 16-bit samples are scaled to 8,
-    and of an animation the first frame is taken. The resize is antialiased and does not keep the
+    EXIF orientation is applied, transparent pixels are laid on white, 16-bit samples are scaled to
+    8 bits, and an animation gives its first frame. The resize is antialiased and does not keep the
     aspect ratio.
 
-    Large pictures wait for one another until there is room for all that are being decoded.
+    A large image waits until there is memory for it beside the others that are being decoded.
 
     Args:
         data: the bytes of the file.
-        height: of the result.
-        width: of the result.
-        limits: the largest picture that is touched.
-        wait: whether to wait for room, or to raise LargePicture before a large one is decoded.
+        height: height of the result, in pixels.
+        width: width of the result, in pixels.
+        limits: the largest image that is decoded.
+        wait: whether a large image waits for memory; if not, LargePicture is raised at once.
 
     Returns:
         Pixels of shape (height, width, 3), uint8, RGB; writable and contiguous.
 
     Raises:
-        InvalidImage: of the bytes, whatever they are, nothing else is raised.
-        LargePicture: see `wait`.
-        MemoryError, OSError: the machine can't decode anything now; that says nothing of them.
+        InvalidImage: the bytes are not an image that can be used. No other error is about them.
+        LargePicture: the image is large and `wait` is False.
+        MemoryError, OSError: the machine can't decode anything now; the image may be sound.
+
+    Example:
+        pixels = decode(path.read_bytes(), 224, 224, ImageLimits(32 << 20, 64_000_000))
     """
     kind = _recognise(data, limits)
     size = (width, height)
@@ -148,7 +162,7 @@ def decode(
 
 
 def check(data: bytes, limits: ImageLimits) -> ImageInfo:
-    """Find out what a picture is and that all of it can be decoded, at the least cost.
+    """Return format and size of an image, after checking that all of it can be decoded.
 
     Raises:
         InvalidImage, MemoryError, OSError: as `decode`.
@@ -189,10 +203,11 @@ def too_many_bytes(size: int, limits: ImageLimits) -> InvalidImage:
 
 
 class _Turn:
-    """A picture's turn among the large ones: what it takes is bound, and given back at the end.
+    """The memory that decoding one image takes from `_room`, and gives back at the end.
 
     Attributes:
-        bytes: about what decoding takes, or would take in the same time; 0 while that is unknown.
+        bytes: the memory that decoding takes, about; more for an image that takes long to decode.
+            0 while it is unknown.
     """
 
     def __init__(self, limits: ImageLimits, *, wait: bool = True) -> None:
@@ -208,7 +223,7 @@ class _Turn:
         self._held.close()
 
     def take(self, size: int) -> None:
-        """Wait for the turn of a picture that takes `size` bytes, unless it is small."""
+        """Wait until there is room for an image that takes `size` bytes, unless it is small."""
         if self.bytes:
             return
         if size > SMALL_BYTES:
@@ -228,7 +243,10 @@ def _check_pixels(width: int, height: int, limits: ImageLimits) -> None:
 
 
 def _decode_jpeg(data: bytes, size: tuple[int, int], turn: _Turn) -> Image.Image | None:
-    """Decode at the smallest of libjpeg's scales that is not below the target; None: refused."""
+    """Decode at the smallest of libjpeg's scales that is not below the target size.
+
+    Returns None if libjpeg-turbo refuses the file.
+    """
     stored = _jpeg_size(data, turn.limits)
     if stored is None:
         return None
@@ -243,7 +261,7 @@ def _decode_jpeg(data: bytes, size: tuple[int, int], turn: _Turn) -> Image.Image
 
 
 def _check_jpeg(data: bytes, turn: _Turn) -> tuple[int, int] | None:
-    """Return the upright width and height; None: libjpeg-turbo refuses the file."""
+    """Return the upright width and height, or None if libjpeg-turbo refuses the file."""
     size = _jpeg_size(data, turn.limits)
     if size is None:
         return None
@@ -254,7 +272,7 @@ def _check_jpeg(data: bytes, turn: _Turn) -> tuple[int, int] | None:
 
 
 def _jpeg_size(data: bytes, limits: ImageLimits) -> tuple[int, int] | None:
-    """Return width and height as stored; None where Pillow is to read the file."""
+    """Return width and height as stored, or None if Pillow has to read the file."""
     try:
         height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
     except ValueError:
@@ -266,10 +284,10 @@ def _jpeg_size(data: bytes, limits: ImageLimits) -> tuple[int, int] | None:
 def _jpeg_bytes(
     data: bytes, size: tuple[int, int], least: tuple[int, int], limits: ImageLimits
 ) -> int:
-    """Return what a JPEG takes that is scaled down to no less than `least`.
+    """Return the bytes that decoding a JPEG takes, scaled down to no less than `least`.
 
     Raises:
-        InvalidImage: its scans go over more pixels than one picture may make us go over.
+        InvalidImage: the JPEG has too many scans, or its scans have too many pixels together.
     """
     width, height = size
     scans = _jpeg_scans(data)
@@ -283,27 +301,27 @@ def _jpeg_bytes(
         )
     eighths = max(1, *(math.ceil(8 * to / of) for to, of in zip(least, size, strict=True)))
     scaled = width * height * min(eighths, 8) ** 2 // 64
-    # Pixels as they are decoded, as an image, and turned. Of what is coded a lot takes its time.
+    # Pixels as decoded, as an image, and turned. A large file counts more, since it takes longer.
     single = max(11 * scaled, 4 * len(data))
-    # All coefficients are kept where there is more than one scan.
+    # With more than one scan, the decoder keeps all coefficients.
     return single if scans == 1 else 11 * scaled + width * height * max(8, scans)
 
 
 def _jpeg_scans(data: bytes) -> int:
-    """Return over how many scans the decoder goes; never less than it does."""
+    """Return how many scans the decoder reads; sometimes more, never less."""
     components, progressive = 0, False
     for marker, position in _jpeg_markers(data):
         if marker in _JPEG_SEQUENTIAL | _JPEG_PROGRESSIVE:
             components, progressive = data[position + 9], marker in _JPEG_PROGRESSIVE
         elif marker == _JPEG_SOS:
             if not progressive and data[position + 4] >= components:
-                return 1  # whatever follows, the picture is complete
+                return 1  # the image is complete, whatever follows
             return data.count(b"\xff\xda", position)
     return data.count(b"\xff\xda")
 
 
 def _jpeg_markers(data: bytes) -> Iterator[tuple[int, int]]:
-    """Yield the markers of the header and where they stand, as far as it is in order."""
+    """Yield the markers of the header and their positions, up to the first malformed one."""
     position = 2
     while position + 10 <= len(data):
         fill, marker, length = struct.unpack_from(">BBH", data, position)
@@ -317,7 +335,7 @@ def _jpeg_markers(data: bytes) -> Iterator[tuple[int, int]]:
 
 
 def _turbo(data: bytes, min_width: int, min_height: int) -> NDArray[np.uint8] | None:
-    """Decode to RGB; None where Pillow is to decide: odd colour spaces, harmless extra bytes."""
+    """Decode to RGB; return None if Pillow has to decide (odd colours, harmless extra bytes)."""
     try:
         pixels: NDArray[np.uint8] = simplejpeg.decode_jpeg(
             data, min_height=min_height, min_width=min_width
@@ -360,7 +378,7 @@ def _transpose(image: Image.Image, orientation: int) -> Image.Image:
 
 
 def _open_with_pillow(data: bytes, kind: str, turn: _Turn) -> Image.Image:
-    if kind == "WebP":  # whose decoder takes memory as soon as it is opened
+    if kind == "WebP":  # its decoder takes memory as soon as the file is opened
         width, height = _webp_size(data)
         _check_pixels(width, height, turn.limits)
         turn.take(width * height * (4 + _WEBP_BYTES))
@@ -375,9 +393,9 @@ def _check_with_pillow(data: bytes, kind: str, turn: _Turn) -> tuple[int, int]:
     with _open_with_pillow(data, kind, turn) as image:
         size = image.size
         turn.take(_pillow_bytes(image, data, (1, 1), turn.limits))
-        image.draft(None, (1, 1))  # which changes the size of a JPEG
+        image.draft(None, (1, 1))  # this changes the size of a JPEG
         image.load()
-        if kind == "TIFF":  # loading has turned it and dropped the tag
+        if kind == "TIFF":  # load() has turned the image and dropped the tag
             return image.size
         return size[::-1] if _swaps_axes(_orientation(image)) else size
 
@@ -387,14 +405,14 @@ def _decode_with_pillow(data: bytes, kind: str, size: tuple[int, int], turn: _Tu
         turn.take(_pillow_bytes(image, data, size, turn.limits))
         image.draft("RGB", (max(size), max(size)))
         image.load()
-        # Only now: of a TIFF, loading has already turned the picture and dropped the tag.
+        # Read the orientation after load(), which turns a TIFF itself and drops the tag.
         return _shrink(image, _orientation(image), size)
 
 
 def _pillow_bytes(
     image: Image.Image, data: bytes, size: tuple[int, int], limits: ImageLimits
 ) -> int:
-    """Return what it takes to load an image and then to `_shrink` it."""
+    """Return the bytes that it takes to load an image and to `_shrink` it."""
     if image.format in {"JPEG", "MPO"}:
         return _jpeg_bytes(data, image.size, size, limits)
     held = image.width * image.height * _BYTES_PER_PIXEL.get(image.mode, 4)
@@ -414,7 +432,7 @@ def _tiff_decoder_bytes(image: TiffImagePlugin.TiffImageFile) -> int:
 
 
 def _webp_size(data: bytes) -> tuple[int, int]:
-    """Return width and height of the canvas, as the header of a WebP file tells them."""
+    """Return width and height of the canvas, from the header of a WebP file."""
     if data[12:16] == b"VP8X":
         return 1 + int.from_bytes(data[24:27], "little"), 1 + int.from_bytes(data[27:30], "little")
     if data[12:16] == b"VP8L":
@@ -425,7 +443,7 @@ def _webp_size(data: bytes) -> tuple[int, int]:
 
 
 def _shrink(image: Image.Image, orientation: int, size: tuple[int, int]) -> Image.Image:
-    """Convert, turn and resize; of a large image piece by piece, so that there is no second one."""
+    """Convert, turn and resize an image; a large one in pieces, to save memory."""
     to_rgb = _conversion(image)
     if max(image.size) >= 2 * LONG_SIDE:
         image, to_rgb = _averaged(image, to_rgb), _to_rgb
@@ -437,7 +455,7 @@ def _shrink(image: Image.Image, orientation: int, size: tuple[int, int]) -> Imag
 def _shrink_in_strips(
     image: Image.Image, to_rgb: Conversion, orientation: int, size: tuple[int, int]
 ) -> Image.Image:
-    """Resize along one axis strip by strip, then along the other: as Pillow, to the last bit."""
+    """Resize along one axis strip by strip, then along the other, bit for bit as Pillow does."""
     swapped = _swaps_axes(orientation)
     upright = image.size[::-1] if swapped else image.size
     across, down = upright[0] - size[0], upright[1] - size[1]
@@ -479,7 +497,7 @@ def _pieces(
 
 
 def _conversion(image: Image.Image) -> Conversion:
-    """Return what turns the image, or a piece of it, into RGB."""
+    """Return a function that turns the image, or a piece of it, into RGB."""
     if image.mode.startswith("I;16"):
         return partial(_samples_to_rgb, low=0.0, high=65535.0)
     if image.mode in {"I", "F"}:
@@ -498,7 +516,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 
 def _samples_to_rgb(image: Image.Image, low: float, high: float) -> Image.Image:
-    """Scale 16-bit samples by 1/257; stretch 32-bit ones, which have no known range, over 0-255."""
+    """Map samples from `low` to `high` to 0 to 255, as RGB; equal samples become black."""
     samples = _samples(image)
     scaled = (samples - low) * (255.0 / (high - low)) if high > low else samples * 0
     return Image.fromarray(np.rint(scaled).astype(np.uint8)).convert("RGB")
@@ -514,7 +532,7 @@ def _samples(image: Image.Image) -> NDArray[np.float64]:
 
 
 def _ends_early(data: bytes, kind: str) -> bool:
-    """Tell whether a file's own structure reaches beyond its end, where the decoder may not say."""
+    """Return whether a file is shorter than its own structure says; not every decoder checks it."""
     if kind == "PNG":
         return _png_ends_early(data)
     if kind == "WebP":
@@ -550,15 +568,15 @@ def _jpeg_header_ends_early(data: bytes) -> bool:
 
 
 def _gif_header_size(data: bytes) -> int:
-    """Return the bytes of screen descriptor, palette and one image descriptor."""
-    flags = data[10] if len(data) > 10 else 0  # noqa: PLR2004 - where the palette's size stands
+    """Return the size of the screen descriptor, the palette and one image descriptor, in bytes."""
+    flags = data[10] if len(data) > 10 else 0  # noqa: PLR2004 - this byte has the palette's size
     palette = 3 * 2 ** ((flags & 7) + 1) if flags & 0x80 else 0
     return 13 + palette + 10
 
 
 @contextmanager
 def _explained(data: bytes, kind: str, turn: _Turn) -> Iterator[None]:
-    """Turn what a decoder says of the bytes into words, but not what the machine says of itself."""
+    """Turn a decoder's error about the bytes into InvalidImage; let other errors through."""
     try:
         yield
     except (InvalidImage, LargePicture, MemoryError, ImportError):
@@ -569,12 +587,13 @@ def _explained(data: bytes, kind: str, turn: _Turn) -> Iterator[None]:
         _check_memory(str(error))
         invalid = _explain(data, kind, error)
         if invalid.verdict == "unreadable":
-            bytearray(turn.bytes)  # Not every decoder says that it got no memory.
+            # Not every decoder reports that it got no memory. This raises if there is none.
+            bytearray(turn.bytes)
         raise invalid from error
 
 
 def _check_memory(message: str) -> None:
-    """Raise MemoryError if that is what a decoder says."""
+    """Raise MemoryError if a decoder's message says that there is no memory."""
     if any(words in message.lower() for words in _OUT_OF_MEMORY):
         raise MemoryError(message)
 

@@ -1,4 +1,4 @@
-"""What a published version says of itself: `manifest.json`."""
+"""The manifest of a published version: `manifest.json`."""
 
 from datetime import datetime
 from typing import Any, Literal, Self
@@ -11,7 +11,7 @@ MANIFEST_FILE = "manifest.json"
 
 Format = Literal["saved_model", "keras", "openvino", "openvino_int8"]
 
-#: Where each format of a network lies in a version.
+#: The main file of each format of a network, relative to the version's directory.
 FILE_OF: dict[Format, str] = {
     "saved_model": "saved_model.pb",
     "keras": "model.keras",
@@ -19,7 +19,7 @@ FILE_OF: dict[Format, str] = {
     "openvino_int8": "openvino/int8.xml",
 }
 
-#: What numbers a network is computed in.
+#: The number formats that a network is computed in.
 Precision = Literal["int8", "bf16", "f32", "mixed"]
 
 
@@ -59,7 +59,7 @@ class Artifact(_Record):
     """A format that a version holds its network in.
 
     Attributes:
-        path: its main file, relative to the version.
+        path: its main file, relative to the version's directory.
         difference: the largest difference of a golden image's probabilities, in float32 or INT8,
             from those that the trained network gave; None if the worker could not run it.
     """
@@ -69,15 +69,15 @@ class Artifact(_Record):
 
 
 class Quantization(_Record):
-    """Whether an INT8 graph is part of the version, and what decided it.
+    """Whether the version has an INT8 graph, and the measurements that decided it.
 
     Attributes:
-        accepted: it is there and is served where OpenVINO serves.
-        detail: why, in words.
-        accuracy: of the INT8 graph on the validation images.
-        reference_accuracy: of the trained head on the same images.
-        speedup: images/s of the INT8 graph over those of the fastest other precision, measured
-            by the worker.
+        accepted: whether the version has the graph; OpenVINO then serves it.
+        detail: the reason, as a sentence.
+        accuracy: accuracy of the INT8 graph on the validation images, 0 to 1.
+        reference_accuracy: accuracy of the trained head on the same images, 0 to 1.
+        speedup: images per second of the INT8 graph, divided by those of the fastest other
+            precision, as the worker measured them.
     """
 
     accepted: bool
@@ -88,17 +88,17 @@ class Quantization(_Record):
 
 
 class Manifest(_Record):
-    """Everything that is known of one version of a model.
+    """The description of one version of a model.
 
     Attributes:
-        labels: in the order of the graph's outputs.
-        precision: what the bottleneck features and the metrics were computed in.
+        labels: the labels, in the order of the graph's outputs.
+        precision: the precision of the bottleneck features and the metrics.
         outputs: the names of the network's outputs.
-        artifacts: the formats that the version has; of versions made before they were noted, those
-            whose files it has.
-        quantization: None unless INT8 was asked for.
-        golden_tolerance: the largest absolute difference from the recorded probabilities with
-            which a golden image still counts as answered right.
+        artifacts: the formats that the version has. Older manifests do not list them; then they
+            are found by the names of the files.
+        quantization: None unless the training asked for INT8.
+        golden_tolerance: how far, at most, a probability of a golden image may be from the
+            recorded one.
         files: every file of the version except the manifest itself.
     """
 
@@ -141,8 +141,10 @@ class GoldenImage(_Record):
     """A test image and the probabilities, one per label, that the trainer got for it.
 
     Attributes:
-        probabilities: computed in float32.
-        reduced: computed in a lower precision, by its name; none where the trainer used none.
+        file: the name of the image's file in `golden/`.
+        label: the label that the dataset gives the image.
+        probabilities: as computed in float32.
+        reduced: as computed in lower precisions, by the name of the precision.
     """
 
     file: str
@@ -151,7 +153,7 @@ class GoldenImage(_Record):
     reduced: dict[str, list[float]] = Field(default_factory=dict)
 
     def expected(self, precision: str) -> list[float]:
-        """Return what an engine of that precision should answer, as near as is known."""
+        """Return the probabilities for a precision; those in float32 if it was not recorded."""
         return self.reduced.get(precision, self.probabilities)
 
 

@@ -3,7 +3,7 @@
     models/<name>/<version>/     an integer, staged as .staging-<id> and renamed into place
     models/<name>/pin.json       {"version": n}, only while a version is pinned
 
-A directory with an integer for a name is complete: that is also TensorFlow Serving's rule.
+A directory whose name is an integer is complete. TensorFlow Serving has the same rule.
 """
 
 import os
@@ -43,10 +43,10 @@ REPORT_FILE = "report/evaluation.json"
 REPORT_PAGE = "report/index.html"
 
 PIN_FILE = "pin.json"
-#: Of a pin, and of the note of removed numbers.
+#: The largest size of a pin, and of the file with the highest number of a removed version.
 MOST_NOTE_BYTES = 4096
 
-#: Browsers tell whole numbers of up to 15 digits from each other.
+#: At most 15 digits: JavaScript keeps such integers exact.
 VERSION = re.compile(r"0|[1-9][0-9]{0,14}")
 
 _golden_images = TypeAdapter(list[GoldenImage])
@@ -62,12 +62,14 @@ class Pin(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What one look at a model's directory found.
+    """The state of a model's directory at one moment.
 
     Attributes:
-        versions: oldest first; None if the directory can't be listed.
-        pinned: the version that the model is pinned to, if any is known.
-        fault: what could not be read, in words; None if all could.
+        name: the name of the model.
+        versions: the published versions, oldest first; None if the directory can't be listed.
+        pinned: the version that the model is pinned to; None if there is no pin or it can't be
+            read.
+        fault: what could not be read, as a sentence; None if everything could.
     """
 
     name: str
@@ -77,13 +79,13 @@ class Look:
 
 
 class ModelStore:
-    """The `models/` directory of a store, to be read; the trainer adds what writes to it."""
+    """Reads the `models/` directory of a store; a subclass in the trainer also writes to it."""
 
     def __init__(self, store: Path) -> None:
         self.root = store / "models"
 
     def names(self) -> list[str]:
-        """Return the names of the models that have a version, or can't be listed, sorted."""
+        """Return the names, sorted, of the models that have a version or can't be listed."""
         try:
             names = sorted(filter(is_model_name, os.listdir(self.root)))  # noqa: PTH208 - names
         except FileNotFoundError:
@@ -91,7 +93,7 @@ class ModelStore:
         return [name for name in names if self._may_have_versions(self.root / name)]
 
     def look(self, name: str) -> Look:
-        """Return what is known of a model; what can't be read takes nothing from the rest.
+        """Return versions and pin of a model; if one can't be read, the other is still returned.
 
         Raises:
             ModelNotFound: the model has no version.
@@ -118,11 +120,12 @@ class ModelStore:
         return versions
 
     def directory(self, name: str, version: int) -> Path:
-        """Return where a version lies.
+        """Return the directory of a version.
 
         Raises:
-            ModelNotFound, VersionNotFound: it does not exist.
-            ModelUnreadable: nobody knows whether it does.
+            ModelNotFound: the model has no version, or the name is not valid.
+            VersionNotFound: the model has other versions only.
+            ModelUnreadable: the model's directory can't be listed.
         """
         directory = self.model_directory(name) / str(version)
         with suppress(OSError):
@@ -134,10 +137,10 @@ class ModelStore:
         return directory
 
     def model_directory(self, name: str) -> Path:
-        """Return the directory of a model; what is no model's name never becomes a path.
+        """Return the directory of a model, which need not exist.
 
         Raises:
-            ModelNotFound: the name is none.
+            ModelNotFound: the name is not valid for a model, so it never becomes a path.
         """
         if not is_model_name(name):
             raise ModelNotFound(name, self.names())
@@ -150,7 +153,8 @@ class ModelStore:
         """Return the version that the model is pinned to, if any.
 
         Raises:
-            PinUnreadable: there is a pin, but nobody can tell to which version.
+            ModelNotFound: the name is not valid for a model.
+            PinUnreadable: there is a pin file, but the version can't be read from it.
         """
         try:
             data = read_document(self.model_directory(name) / PIN_FILE, MOST_NOTE_BYTES)
@@ -178,15 +182,15 @@ class ModelStore:
 
 
 def by_preference(versions: Iterable[int], pinned: int | None) -> list[int]:
-    """Sort versions by which is to be served: the pinned one, then the newest."""
+    """Return versions in the order in which to serve them: the pinned one, then newest first."""
     return sorted(versions, key=lambda version: (version == pinned, version), reverse=True)
 
 
 def scan(model: Path) -> list["os.DirEntry[str]"]:
-    """Return what is in a model's directory, nothing if there is none.
+    """Return the entries of a model's directory; none if there is no such directory.
 
     Raises:
-        ModelUnreadable: it can't be listed.
+        ModelUnreadable: the directory can't be listed.
     """
     try:
         with os.scandir(model) as entries:
@@ -200,16 +204,16 @@ def scan(model: Path) -> list["os.DirEntry[str]"]:
 def _may_be_directory(entry: "os.DirEntry[str]") -> bool:
     try:
         return entry.is_dir()
-    except OSError:  # whoever reads it is told what is wrong with it
+    except OSError:  # reading the version will report what is wrong
         return True
 
 
 def read_version_file(directory: Path, name: str) -> bytes:
-    """Return one of a version's small files.
+    """Return the bytes of one of a version's small files.
 
     Raises:
-        VersionCorrupt: it is missing, or none that can be read.
-        OSError: the machine can't read it now.
+        VersionCorrupt: the file is missing, or can never be read.
+        OSError: the machine can't read the file now.
     """
     try:
         return read_document(directory / name)
@@ -223,8 +227,8 @@ def read_manifest(directory: Path) -> Manifest:
     """Read the manifest of a version.
 
     Raises:
-        VersionCorrupt: it is missing, does not say what a manifest says, or is another version's.
-        OSError: the machine can't read it now.
+        VersionCorrupt: the manifest is missing, malformed, or that of another version.
+        OSError: the machine can't read the manifest now.
     """
     data = read_version_file(directory, MANIFEST_FILE)
     try:
@@ -232,7 +236,9 @@ def read_manifest(directory: Path) -> Manifest:
     except ValidationError as error:
         raise VersionCorrupt(f"{MANIFEST_FILE}: {first_fault(error)}.") from None
     if str(manifest.version) != directory.name or manifest.model != directory.parent.name:
-        raise VersionCorrupt(f"The manifest is that of {manifest.model} {manifest.version}.")
+        raise VersionCorrupt(
+            f"The manifest belongs to model {manifest.model}, version {manifest.version}."
+        )
     return manifest
 
 
@@ -242,7 +248,7 @@ def read_golden(directory: Path, manifest: Manifest) -> list[GoldenImage]:
     Raises:
         VersionCorrupt: the list is missing, malformed, or does not fit the manifest's labels
             or files.
-        OSError: the machine can't read it now.
+        OSError: the machine can't read the list now.
     """
     try:
         golden = _golden_images.validate_json(read_version_file(directory, GOLDEN_FILE))
@@ -265,14 +271,15 @@ def verify(directory: Path) -> Manifest:
     """Check every file of a version against its manifest and return the manifest.
 
     Raises:
-        VersionCorrupt: a file is missing, has another size or another hash, lies elsewhere, or is
-            not in the manifest.
+        VersionCorrupt: a file is missing, has another size or hash than in the manifest, lies
+            outside of the directory, or is not in the manifest.
+        OSError: the machine can't read a file now.
     """
     try:
         return _verify(directory)
     except (RuntimeError, ValueError) as error:
         # Links that lead in circles, folders too deep to walk through, a zero byte in a name.
-        raise VersionCorrupt(f"It holds what nobody can read: {error}.") from error
+        raise VersionCorrupt(f"The version has a file that can't be read: {error}.") from error
 
 
 def _verify(directory: Path) -> Manifest:
@@ -291,10 +298,10 @@ def _verify(directory: Path) -> Manifest:
 
 
 def is_sound(directory: Path) -> bool:
-    """Tell whether a version is as it was published; its network is not asked.
+    """Return whether all files of a version are as they were published; its network is not run.
 
     Raises:
-        OSError: the machine can't read it now, so that nobody knows.
+        OSError: the machine can't read the version now.
     """
     try:
         read_golden(directory, verify(directory))
@@ -308,9 +315,10 @@ def is_sound(directory: Path) -> bool:
 
 
 def _visible_files(directory: Path) -> set[str]:
-    """Return all but folders and the manifest; what file managers and NFS leave is hidden.
+    """Return the paths of a version, without folders, the manifest and hidden files.
 
-    Pipes and devices are among them: whoever opened one might wait for ever.
+    File managers and NFS leave hidden files behind. Pipes and devices are listed: opening one could
+    block for ever.
     """
     names = {
         path.relative_to(directory).as_posix()

@@ -1,4 +1,4 @@
-"""Bounds what threads take at once of something that there is only so much of."""
+"""Shares a limited amount of something, such as memory, among threads."""
 
 import threading
 from collections import deque
@@ -7,9 +7,14 @@ from contextlib import contextmanager
 
 
 class Room:
-    """Lets threads in as long as what they take together fits, in the order in which they came.
+    """Lets threads in, in the order in which they came, while their amounts fit together.
 
-    Nobody overtakes, so that who takes much is not kept waiting by many who take less.
+    No thread overtakes another, so a thread that takes much does not wait for ever behind many
+    that take less.
+
+    Example:
+        with room.taken(image_bytes, capacity=1 << 30):
+            decode(image)
     """
 
     def __init__(self) -> None:
@@ -19,7 +24,12 @@ class Room:
 
     @contextmanager
     def taken(self, amount: int, capacity: int) -> Iterator[None]:
-        """Wait until `amount` fits, and hold it; what is larger than `capacity` is in alone."""
+        """Wait until `amount` fits, and hold it while the body runs.
+
+        Args:
+            amount: how much this thread takes; more than `capacity` counts as `capacity`.
+            capacity: how much all threads may take together.
+        """
         amount = min(amount, capacity)
         ticket = object()
         with self._changed:

@@ -9,7 +9,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared.logs import LogFormat, LogLevel
 
-#: What can be guessed is no key. (16 characters of base64 have 96 bits.)
+#: Shorter keys could be guessed. (16 characters of base64 have 96 bits.)
 MIN_KEY_LENGTH = 16
 
 HOST_NAME = re.compile(r"\*|(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*")
@@ -84,7 +84,7 @@ class SharedSettings(BaseSettings):
 
     @model_validator(mode="after")
     def _check_access(self) -> Self:
-        """Refuse at the start what would leave the service open, or shut, by mistake."""
+        """Refuse, at the start, keys and hosts that would open or shut the service by mistake."""
         self.read_api_keys()
         self.read_allowed_hosts()
         return self
@@ -93,7 +93,8 @@ class SharedSettings(BaseSettings):
         """Return the API keys, from the environment and from the file.
 
         Raises:
-            ValueError: a key is too short or no plain text, or the file is missing or empty.
+            ValueError: a key is too short or has characters other than printable ASCII, or the
+                file is missing, can't be read, or is empty.
         """
         listed = self.api_keys.get_secret_value().split(",") if self.api_keys else []
         found = _keys("HEADSTART_API_KEYS", listed)
@@ -105,7 +106,7 @@ class SharedSettings(BaseSettings):
         """Return the listed names and `*.` patterns, in lower case.
 
         Raises:
-            ValueError: one is no name.
+            ValueError: an entry is neither a name nor such a pattern.
         """
         listed = (self.allowed_hosts or "").split(",")
         names = tuple(name.strip() for name in listed if name.strip())

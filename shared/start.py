@@ -1,4 +1,4 @@
-"""Ends a process in a sentence if what it needs from the start is not there."""
+"""Ends a process with one sentence if its settings are wrong or its store can't be used."""
 
 import sys
 from collections.abc import Callable
@@ -16,7 +16,7 @@ Settings = TypeVar("Settings", bound=SharedSettings)
 
 
 def require_settings(kind: Callable[[], Settings]) -> Settings:
-    """Return the settings of the environment, or end the process with what is wrong with them."""
+    """Return the settings of the environment; if any is wrong, end the process and say which."""
     try:
         return kind()
     except ValidationError as error:
@@ -24,38 +24,42 @@ def require_settings(kind: Callable[[], Settings]) -> Settings:
 
 
 def describe(fault: ErrorDetails) -> str:
-    """Say which setting was wrong, what was expected, and what came, unless that is a secret."""
-    if not fault["loc"]:  # of several settings: the message names them
+    """Return a sentence with the setting, what was expected, and, if not secret, what came."""
+    if not fault["loc"]:  # about several settings: the message names them
         return fault["msg"].removeprefix("Value error, ")
     name = "HEADSTART_" + "_".join(map(str, fault["loc"])).upper()
     return f"{name}: {fault['msg']}. Received: {fault['input']!r}."
 
 
 def fail(sentence: str) -> int:
+    """Print a sentence to stderr and return the exit status 1."""
     sys.stderr.write(f"{sentence}\n")
     return 1
 
 
 def require_writable(store: Path) -> None:
-    """Make the store if there is none; end the process if nothing can be written there."""
+    """Create the store if it does not exist; end the process if it can't be written to."""
     try:
         store.mkdir(parents=True, exist_ok=True)
         with TemporaryFile(dir=store):
             pass
     except OSError as error:
-        # That it is full passes, and is told of where it matters.
+        # A full disk is no reason to end: space may be freed, and each write reports it.
         if not is_disk_full(error) or not store.is_dir():
             sys.exit(_refusal(store, "a directory that can be written", error.strerror))
 
 
 def require_no_file(store: Path) -> None:
-    """End the process if something else lies where the store, once there is one, would be."""
+    """End the process if the path of the store leads to something that is not a directory.
+
+    The store need not exist yet.
+    """
     try:
         is_none = store.exists() and not store.is_dir()
     except OSError:
-        return  # it is looked for again and again, and told of
+        return  # the hot reload looks again and again, and reports it
     if is_none:
-        sys.exit(_refusal(store, "a directory", "it is none"))
+        sys.exit(_refusal(store, "a directory", "it is something else"))
 
 
 def _refusal(store: Path, expected: str, reason: str | None) -> str:

@@ -1,4 +1,4 @@
-"""What the predictor answers with."""
+"""The answers of the predictor."""
 
 from datetime import datetime
 
@@ -13,7 +13,7 @@ class LabelProbability(BaseModel):
 
 
 class Prediction(BaseModel):
-    """What a model says of one file."""
+    """The prediction for one file."""
 
     file: str | None = Field(description="The file's name as it was sent, if it had one.")
     model: str
@@ -24,7 +24,7 @@ class Prediction(BaseModel):
 
 
 class FileError(BaseModel):
-    """Why one file got no prediction."""
+    """The reason why a file got no prediction."""
 
     file: str | None
     error: Problem
@@ -37,7 +37,7 @@ class PredictResponse(BaseModel):
 
 
 class Quarantine(BaseModel):
-    """A version that was refused; it is looked at again when its files change."""
+    """A version that was refused; the predictor tries it again when its files change."""
 
     version: int
     reason: str
@@ -45,7 +45,7 @@ class Quarantine(BaseModel):
 
 
 class ModelInfo(BaseModel):
-    """One model of the store and the version that is served of it."""
+    """A model of the store, and which of its versions is served."""
 
     name: str
     version: int | None = Field(description="The version that is served, if any is.")
@@ -59,7 +59,7 @@ class ModelInfo(BaseModel):
     loaded_at: datetime | None
     quarantined: list[Quarantine]
     notice: str | None = Field(
-        description="What of it can't be read, or what the store asks for and can't be done."
+        description="Why the store of the model can't be read, or its pinned version not served."
     )
 
 

@@ -1,4 +1,4 @@
-"""The HTTP surface of the predictor."""
+"""The routes of the predictor."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any
@@ -71,12 +71,12 @@ async def predict(
     ] = None,
     top: Annotated[int, Query(ge=1, le=100, description="How many labels to name.")] = 5,
 ) -> Response:
-    """Answer for every file with the model's labels, or with what was wrong with that file."""
+    """Answer, for every file, with the model's labels or with what is wrong with the file."""
     models: Models = request.app.state.models
     settings: PredictorSettings = request.app.state.settings
     models.served(model).batcher.check_room()
     uploads = await read_uploads(request, settings)
-    served = models.served(model)  # the newest by now: reading the body took its time
+    served = models.served(model)  # a newer version may be served by now
     bind(model=served.manifest.model, version=served.manifest.version)
     readable = [upload.data for upload in uploads if isinstance(upload.data, bytes)]
     async with while_connected(request.receive):
@@ -101,14 +101,14 @@ async def get_model(name: str, models: ModelsOf) -> ModelInfo:
     return models.get(name).info()
 
 
-@router.get("/healthz", summary="Tell whether the process is alive")
+@router.get("/healthz", summary="Check that the process is alive")
 async def healthz() -> Health:
     return Health(status="ok")
 
 
 @router.get(
     "/readyz",
-    summary="Tell whether predictions can be had",
+    summary="Check that the service can predict",
     response_model=Health,
     responses=responses(503),
 )
@@ -129,7 +129,7 @@ def _count(
 
 
 def _merge(uploads: list[Upload], answers: Sequence[Answer]) -> list[Result]:
-    """Put the answers beside the files that were not even asked about."""
+    """Return a result for every file: its answer, or the error with which it was received."""
     remaining = iter(answers)
     return [
         _settled(next(remaining)) if isinstance(upload.data, bytes) else upload.data
@@ -138,7 +138,7 @@ def _merge(uploads: list[Upload], answers: Sequence[Answer]) -> list[Result]:
 
 
 def _settled(answer: Answer) -> Result:
-    """Return an answer that concerns one file only; what fails here is everyone's."""
+    """Return an answer that is about one file only; raise an error that is about the service."""
     if isinstance(answer, MemoryError):
         raise Unavailable("There is no memory left to classify the images.") from answer
     if isinstance(answer, np.ndarray):

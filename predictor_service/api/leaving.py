@@ -1,4 +1,4 @@
-"""Ends the work for clients that have left."""
+"""Ends the work on a request whose client has left."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -11,10 +11,13 @@ from shared.errors import InvalidRequest
 
 @asynccontextmanager
 async def while_connected(receive: Receive) -> AsyncIterator[None]:
-    """Cancel what is done inside as soon as the client, whose body was read, has left.
+    """Cancel the body of the `with` as soon as the client has left.
+
+    Args:
+        receive: the `receive` of a request whose body has been read.
 
     Raises:
-        InvalidRequest: it has left; nobody will see this but the log.
+        InvalidRequest: the client has left; this is only logged.
     """
     task = asyncio.current_task()
     assert task is not None  # noqa: S101 - a request is served by one
@@ -23,7 +26,7 @@ async def while_connected(receive: Receive) -> AsyncIterator[None]:
         yield
     except asyncio.CancelledError:
         if not watch.done() or task.uncancel():
-            raise  # by others
+            raise  # cancelled for another reason
         raise InvalidRequest("The client left before it was answered.") from None
     finally:
         watch.cancel()

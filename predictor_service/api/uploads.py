@@ -1,4 +1,4 @@
-"""Reads the images of a request into memory, each within its limit."""
+"""Reads the images of a request into memory, within the limits of the settings."""
 
 import io
 from collections.abc import Callable
@@ -15,7 +15,12 @@ FIELDS = ("file", "files")
 
 
 class Upload(NamedTuple):
-    """One file of a request: its bytes, or why they were not kept."""
+    """One file of a request.
+
+    Attributes:
+        name: the file name that the client sent; None if it sent none.
+        data: the bytes of the file, or the error that says why they were not kept.
+    """
 
     name: str | None
     data: bytes | HeadstartError
@@ -25,9 +30,9 @@ async def read_uploads(request: Request, settings: PredictorSettings) -> list[Up
     """Read every file of a multipart form, or a body that is a single image.
 
     Raises:
-        UnsupportedMedia: the content type announces something else.
-        TooLarge: the body is larger, or holds more files, than the settings allow.
-        InvalidRequest: the form is malformed, holds no file or another field.
+        UnsupportedMedia: the content type is that of neither a form nor an image.
+        TooLarge: the body is larger, or has more files, than the settings allow.
+        InvalidRequest: the form is malformed, has no file or has another field.
     """
     content_type = request.headers.get("content-type", "")
     kind = media_type(content_type)
@@ -63,7 +68,7 @@ async def _read_form(
 async def _read_body(
     request: Request, limit: int, setting: str, write: Callable[[bytes], object]
 ) -> None:
-    """Pass the body on, chunk by chunk; refuse it as soon as it is known to exceed `limit`."""
+    """Pass the body to `write`, chunk by chunk; refuse it as soon as it exceeds `limit` bytes."""
     declared = request.headers.get("content-length", "0")
     received = int(declared) if declared.isdecimal() else 0
     if received > limit:
@@ -92,7 +97,12 @@ class _Form:
         self._max_bytes = max_bytes
 
     def begin(self, part: Part) -> PartWriter:
-        """Return what takes the content of a part."""
+        """Return the writer for the content of a part.
+
+        Raises:
+            TooLarge: the form has more files than it may.
+            InvalidRequest: the field of the part has another name than `file`.
+        """
         if len(self.uploads) == self._max_files:
             raise TooLarge(f"HEADSTART_MAX_FILES allows {self._max_files} files in one request.")
         if part.field not in FIELDS:
@@ -104,13 +114,13 @@ class _Form:
 
 
 class _ImageWriter:
-    """Keeps an image in memory; of one that is too large, its size alone."""
+    """Keeps an image in memory, or only its size if it is too large."""
 
     def __init__(self, name: str | None, max_bytes: int, uploads: list[Upload]) -> None:
         self._name = name
         self._max_bytes = max_bytes
         self._uploads = uploads
-        self._file = io.BytesIO()  # which gives its bytes away without copying them
+        self._file = io.BytesIO()  # getvalue() does not copy the bytes
         self._size = 0
 
     def write(self, data: memoryview) -> None:

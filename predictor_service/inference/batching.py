@@ -1,4 +1,4 @@
-"""Turns images that arrive one by one into the batches that an engine is fast with."""
+"""Collects images that arrive one by one into batches, with which an engine is fast."""
 
 import asyncio
 import threading
@@ -24,9 +24,9 @@ LARGE_RETRY_SECONDS = 5
 
 
 class Decode(Protocol):
-    """Bytes of an image file to uint8 (height, width, 3); called by many threads.
+    """Turns the bytes of an image file into uint8 of shape (height, width, 3).
 
-    Raises LargePicture, unless it shall wait, of what is not to be decoded among the small ones.
+    Many threads call it. For a large image it raises LargePicture, unless `wait` is True.
     """
 
     def __call__(self, data: bytes, /, *, wait: bool) -> Pixels: ...
@@ -42,7 +42,7 @@ class _Image:
     pixels: Pixels = field(init=False)
 
     def forget(self) -> None:
-        """Let go of the file, and of the answer if there is none yet."""
+        """Free the bytes of the file, and cancel the answer if there is none yet."""
         self.answer.cancel()
         self.data = b""
 
@@ -50,22 +50,23 @@ class _Image:
 class Batcher:
     """Decodes images in a thread pool and runs them through one engine in batches.
 
-    A batch is what is already waiting when the engine becomes free, rounded down to one of
-    `batch_sizes(max_batch)`: nobody waits for a batch to fill, and while one batch computes the
-    next one gathers. The
-    thread that decodes an image while the engine is idle computes, too, until nothing waits; so
-    a single image costs two thread switches.
+    When the engine becomes free, the images that wait form a batch, rounded down to one of
+    `batch_sizes(max_batch)`. So no image waits for a batch to fill, and the next batch collects
+    while one computes. A thread that has decoded an image while the engine is idle also runs the
+    engine, until no image waits; so a single image costs two thread switches.
 
-    Large pictures are decoded by threads of their own, so that no other waits behind them.
+    Large images are decoded by threads of their own, so that small ones do not wait for them.
 
     Args:
-        infer: uint8 (n, height, width, 3) to float32 (n, labels); called by one thread at a time.
-        decode: called by many threads.
-        pool: at least two threads, or nothing gathers while the engine computes.
-        large_pool: the threads for large pictures; by default `pool`.
-        max_queue: images that may be inside at once, besides the large ones.
-        max_large: large ones that may be inside at once; by default as many.
-        metrics: are told of every image and batch.
+        infer: turns uint8 of shape (n, height, width, 3) into float32 of shape (n, labels); called
+            by one thread at a time.
+        decode: decodes one image; called by many threads.
+        pool: at least two threads; with one, no batch would collect while the engine computes.
+        max_batch: the largest number of images in a batch.
+        max_queue: how many images may wait or be worked on, besides the large ones.
+        large_pool: the threads for large images; by default `pool`.
+        max_large: how many large images may wait or be worked on; by default `max_queue`.
+        metrics: counts images and batches.
     """
 
     def __init__(  # noqa: PLR0913 - two functions, where they run, and limits by name
@@ -101,10 +102,10 @@ class Batcher:
         return self._inside + self._large
 
     def check_room(self, images: int = 1) -> None:
-        """Refuse images for which there is no room; an idle batcher takes any number.
+        """Check that there is room for more images; an idle batcher takes any number.
 
         Raises:
-            Unavailable: with them more than `max_queue` images would be inside.
+            Unavailable: with these images, more than `max_queue` would wait or be worked on.
         """
         if self._inside and self._inside + images > self._max_queue:
             self._metrics.full.inc()
@@ -114,10 +115,17 @@ class Batcher:
             )
 
     async def predict(self, files: list[bytes]) -> list[Answer]:
-        """Return the probabilities, float32 (labels,), of each file or the error it met.
+        """Return, for each file, its probabilities or an error.
+
+        Args:
+            files: the bytes of image files.
+
+        Returns:
+            For each file, in order, float32 of shape (labels,), or the exception that its decoding
+            or its batch ended with.
 
         Raises:
-            Unavailable: there is no room for them; none was taken.
+            Unavailable: there is no room for the files; none of them was taken.
         """
         self.check_room(len(files))
         self._inside += len(files)
@@ -143,7 +151,7 @@ class Batcher:
         except LargePicture:
             self._loop.call_soon_threadsafe(self._submit_large, image)
             return
-        except Exception as error:  # noqa: BLE001 - handed to whoever waits for this image
+        except Exception as error:  # noqa: BLE001 - handed to the caller that waits for the image
             _let_go_of_files(error)
             self._answer([image], [error])
             return
@@ -161,7 +169,7 @@ class Batcher:
 
     def _submit_large(self, image: _Image) -> None:
         if self._large >= self._max_large:
-            detail = f"{self._large} large pictures are waiting. Try again in a few seconds."
+            detail = f"{self._large} large images are waiting. Try again in a few seconds."
             self._deliver([image], [Unavailable(detail, LARGE_RETRY_SECONDS)])
             return
         self._inside -= 1
@@ -183,7 +191,7 @@ class Batcher:
             self._metrics.queue.observe(started - image.arrived - image.decoded_in)
         try:
             answers = list(self._infer(_stack([image.pixels for image in batch])))
-        except Exception as error:  # noqa: BLE001 - handed to whoever waits for this batch
+        except Exception as error:  # noqa: BLE001 - handed to the callers that wait for the batch
             return [error] * len(batch)
         self._metrics.forward.observe(perf_counter() - started)
         self._metrics.batch.observe(len(batch))
@@ -194,7 +202,7 @@ class Batcher:
 
     def _deliver(self, images: list[_Image], answers: Sequence[Answer]) -> None:
         for image, answer in zip(images, answers, strict=True):
-            if not image.answer.done():  # a client that left took its future along
+            if not image.answer.done():  # it is cancelled if the client has left
                 image.answer.set_result(answer)
             if image.large:
                 self._large -= 1
@@ -205,8 +213,11 @@ class Batcher:
 def batch_sizes(max_batch: int) -> list[int]:
     """Return the powers of two below `max_batch`, and `max_batch` itself.
 
-    An engine prepares itself for every size it meets for the first time; with a handful of them
+    An engine prepares itself for each batch size that it has not seen yet. With only a few sizes,
     that can be done before a version is served.
+
+    Example:
+        batch_sizes(8)  # [1, 2, 4, 8]
     """
     return [1 << power for power in range((max_batch - 1).bit_length())] + [max_batch]
 
@@ -216,7 +227,7 @@ def _stack(images: list[Pixels]) -> Pixels:
 
 
 def _let_go_of_files(error: BaseException) -> None:
-    """Clear the variables of what has failed: an error that is kept would keep the file, too."""
+    """Clear the local variables that an error refers to, which include the bytes of the file."""
     following: BaseException | None = error
     while following is not None:
         clear_frames(following.__traceback__)

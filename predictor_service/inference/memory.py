@@ -1,22 +1,25 @@
-"""Keeps the process as small after many versions as after the first, and free of long pauses."""
+"""Keeps the memory of the process small after many versions, and avoids long pauses."""
 
 import ctypes
 import gc
 import os
 import sys
 
-#: Of glibc's malloc.h.
+#: From glibc's malloc.h.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
 LEAST_ARENAS = 2
 LARGE_BYTES = 4 << 20
 
 
 def steady_malloc() -> bool:
-    """Let glibc give back what a swap frees, and return whether it does.
+    """Make glibc give memory that a swap frees back to the system.
 
-    By itself it keeps eight arenas per core, and comes to keep blocks of up to 32 MB in them once
-    some were freed. Here it is one arena per core, and what is large goes back at once; what a
-    request takes stays, as getting it anew would cost more.
+    By default glibc keeps eight arenas per core, and after a while it keeps freed blocks of up to
+    32 MB in them. Here there is one arena per core, and large blocks go back at once. Memory for a
+    request stays, since getting it again would cost more.
+
+    Returns:
+        Whether the C library has these settings.
     """
     arenas = max(LEAST_ARENAS, os.cpu_count() or 1)
     return all([
@@ -27,18 +30,18 @@ def steady_malloc() -> bool:
 
 
 def return_freed_memory() -> bool:
-    """Give the pages that were freed back to the system, and return whether there were any."""
+    """Give freed pages back to the system, and return whether there were any."""
     return _glibc("malloc_trim", 0)
 
 
 def keep_for_good() -> None:
-    """Leave what is there by now, modules above all, out of every collection to come.
+    """Exclude all present objects, mostly modules, from garbage collection.
 
-    Going through all of it takes 40 ms, in which nobody is answered.
+    Each collection of them would take 40 ms, in which no request is answered.
     """
     gc.freeze()
 
 
 def _glibc(name: str, *arguments: int) -> bool:
     function = getattr(ctypes.CDLL(None), name, None) if sys.platform == "linux" else None
-    return bool(function and function(*arguments))  # other C libraries have none of them
+    return bool(function and function(*arguments))  # other C libraries lack these functions

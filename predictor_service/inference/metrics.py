@@ -1,4 +1,4 @@
-"""What the predictor measures."""
+"""The metrics of the predictor."""
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
@@ -8,7 +8,7 @@ LOAD_BUCKETS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
 
 
 class BatchMetrics:
-    """What happens to images on their way through a batcher."""
+    """Metrics of images on their way through a batcher."""
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
         stages = Histogram(
@@ -36,7 +36,7 @@ class BatchMetrics:
 
 
 class ReloadMetrics:
-    """How loading what is published goes."""
+    """Metrics of loading versions."""
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
         self.swaps = Counter(

@@ -1,4 +1,4 @@
-"""What is served, for Prometheus."""
+"""Reports the served versions to Prometheus."""
 
 from collections.abc import Iterator
 
@@ -9,7 +9,7 @@ from predictor_service.models.served import Models
 
 
 class ModelsCollector(Collector):
-    """Reads at each scrape what is served; in the thread that the models belong to."""
+    """Reads the models at each scrape; has to be called in the thread of the event loop."""
 
     def __init__(self, models: Models) -> None:
         self._models = models
@@ -27,7 +27,7 @@ class ModelsCollector(Collector):
             "headstart_queue_images", "Images that wait or are worked on.", labels=["model"]
         )
         quarantined = GaugeMetricFamily(
-            "headstart_quarantined_versions", "Versions refused as they are.", labels=["model"]
+            "headstart_quarantined_versions", "Versions in quarantine.", labels=["model"]
         )
         unreadable = GaugeMetricFamily(
             "headstart_model_unreadable",

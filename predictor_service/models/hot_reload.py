@@ -1,4 +1,4 @@
-"""Keeps what is served in step with what is published."""
+"""Watches the model store and serves new versions as they are published."""
 
 import asyncio
 import re
@@ -21,21 +21,21 @@ from shared.model_store import Look, ModelStore, by_preference
 
 log = get_logger(__name__)
 
-#: After so many seconds a version that the machine, not its files, failed is looked at again.
+#: A version that failed because of the machine, not of its files, is tried again after this time.
 RETRY_SECONDS = 30.0
 #: Letters of a reason; the names that it quotes may be as long as a manifest.
 MOST_REASON = 1000
 #: Where in OpenVINO's code something was found; what it was is told in the next lines.
 _WHERE = re.compile(r"Exception from \S+:\d+:|Check '.*' failed at \S+:\d+:")
 
-#: What a file looks like from outside: path, size, times of change.
+#: A file's path, its size, and the times when its content and its status were changed.
 _Entry = tuple[str, int, int, int]
-#: What all below a directory looks like.
+#: The entries of all files and directories below a directory.
 Fingerprint = frozenset[_Entry]
 
 
 class StoreVanished(HeadstartError):
-    """The store was there and is not any more: unmounted, most likely."""
+    """The store existed before and does not any more; most likely it was unmounted."""
 
 
 class Loader(Protocol):
@@ -49,11 +49,11 @@ class _Refusal(NamedTuple):
 
 @dataclass(slots=True)
 class _Known:
-    """What was seen of a model's files.
+    """How a model's files looked when they were last loaded.
 
     Attributes:
-        manifest: that of the version that is served.
-        refusals: of the versions in quarantine.
+        manifest: fingerprint of the manifest of the served version.
+        refusals: by the number of each version in quarantine.
     """
 
     manifest: Fingerprint = frozenset()
@@ -61,11 +61,14 @@ class _Known:
 
 
 class HotReload:
-    """Looks at the store again and again and swaps in what it finds there.
+    """Looks at the store regularly, and loads the versions that should be served.
 
     Args:
-        models: filled and kept up to date.
-        poll_seconds: time between two looks.
+        store: the model store.
+        models: the models to keep up to date.
+        loader: loads a version.
+        poll_seconds: seconds between two looks.
+        metrics: counts loads and refusals.
     """
 
     def __init__(
@@ -84,20 +87,20 @@ class HotReload:
         self._known: dict[str, _Known] = {}
 
     async def run(self) -> None:
-        """Poll until cancelled; a failing poll is logged and the next one tries again."""
+        """Poll until cancelled; if a poll fails, log it and go on."""
         while True:
             try:
                 await self.poll()
                 self._models.fault = None
-            except Exception as error:  # noqa: BLE001 - the loop outlives whatever goes wrong
+            except Exception as error:  # noqa: BLE001 - the loop goes on after any error
                 self._complain(error)
             await asyncio.sleep(self._poll_seconds)
 
     async def poll(self) -> None:
-        """Look once and load what should be served by now.
+        """Look at the store once, and load the versions that should be served.
 
         Raises:
-            StoreVanished, OSError: the store can't be read; what is served stays.
+            StoreVanished, OSError: the store can't be read; served versions stay as they are.
         """
         store_is_expected = bool(self._models.all())
         looks = await asyncio.to_thread(self._look, store_is_expected=store_is_expected)
@@ -111,9 +114,9 @@ class HotReload:
     def _look(self, *, store_is_expected: bool) -> list[Look]:
         looks = []
         for name in self._store.names():
-            with suppress(ModelNotFound):  # it is removed meanwhile
+            with suppress(ModelNotFound):  # it has been removed meanwhile
                 looks.append(self._store.look(name))
-        # Last, as it may vanish meanwhile.
+        # Checked last, since the store may vanish during the look.
         if store_is_expected and not self._store.root.is_dir():
             raise StoreVanished(f"The model store is gone: {self._store.root}.")
         return looks
@@ -121,19 +124,19 @@ class HotReload:
     def _drop_all_but(self, names: set[str]) -> None:
         for model in self._models.keep_only(names):
             self._known.pop(model.name, None)
-            log.info("unloaded: it is no longer in the store", model=model.name)
+            log.info("unloaded, the model is no longer in the store", model=model.name)
 
     async def _update(self, model: Model, look: Look) -> None:
-        """Load what should be served by now; whatever goes wrong with it holds up no other model.
+        """Load the version that should be served; an error does not affect other models.
 
-        What is served stays while nobody knows what should be.
+        If it is not known which version should be served, the served one stays.
         """
         fault = look.fault
         stays = fault is not None and model.version in model.versions
         if look.versions is not None and not stays:
             try:
                 await self._load_best(model)
-            except Exception as error:  # noqa: BLE001 - told, as what can't be read is
+            except Exception as error:  # noqa: BLE001 - reported in the model's notice
                 fault = _describe(error)
         _tell(model, fault)
 
@@ -146,7 +149,7 @@ class HotReload:
                     break
 
     async def _reconsider(self, model: Model) -> None:
-        """Free what is gone or has changed, and what the machine has failed a while ago."""
+        """Release versions from quarantine that are gone, have changed, or should be retried."""
         refusals = self._known_of(model).refusals
         for version, refusal in list(refusals.items()):
             now = await asyncio.to_thread(fingerprint, self._directory(model, version))
@@ -158,7 +161,7 @@ class HotReload:
         return self._known.setdefault(model.name, _Known())
 
     async def _is_replaced(self, model: Model) -> bool:
-        """Tell whether the directory of the served version holds another manifest by now."""
+        """Return whether the directory of the served version has another manifest now."""
         if model.version not in model.versions:
             return False
         directory = self._directory(model, model.version)
@@ -172,7 +175,7 @@ class HotReload:
         started = time.monotonic()
         try:
             served = await self._loader.load(directory)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the version is not served
+        except Exception as error:  # noqa: BLE001 - after any error the version is not served
             await self._refuse(model, version, before, error)
             return False
         finally:
@@ -190,7 +193,7 @@ class HotReload:
     ) -> None:
         directory = self._directory(model, version)
         if await asyncio.to_thread(fingerprint, directory) != before:
-            log.warning("changed while it was loaded")
+            log.warning("the version changed while it was loaded")
             return
         transient = isinstance(error, OSError | MemoryError)
         retry_at = time.monotonic() + RETRY_SECONDS if transient else float("inf")
@@ -206,7 +209,7 @@ class HotReload:
         return self._store.root / model.name / str(version)
 
     def _complain(self, error: Exception) -> None:
-        """Tell of a failing poll, in the log once, not every second for as long as it fails."""
+        """Log why a poll failed; once, not at every poll that fails for the same reason."""
         fault = _describe(error)
         if fault != self._models.fault:
             log.error("can't read the model store, trying again", reason=fault)
@@ -214,10 +217,15 @@ class HotReload:
 
 
 def wanted(model: Model, *, served_is_replaced: bool = False) -> list[int]:
-    """Return the versions worth loading, best first; none if what is served should stay.
+    """Return the versions to try to load, best first; none if the served one should stay.
 
-    The pinned version, else the newest one that is not quarantined. What is served goes on while
-    nothing better loads; only an un-pinned model whose version was deleted goes back to an older.
+    These are the pinned version, or else the newest that are not in quarantine. The served version
+    stays until a better one is loaded. Only if a model is not pinned, and its served version was
+    deleted, an older version is loaded.
+
+    Args:
+        model: the model, as the last look found it.
+        served_is_replaced: whether the directory of the served version has another manifest now.
     """
     newest_first = [v for v in reversed(model.versions) if v not in model.quarantined]
     served = model.version
@@ -232,7 +240,7 @@ def wanted(model: Model, *, served_is_replaced: bool = False) -> list[int]:
 
 
 def _take(look: Look, model: Model) -> None:
-    """Note what was found; what could not be read stays as it was known."""
+    """Copy versions and pin of a look to its model; what could not be read keeps its value."""
     if look.versions is not None:
         model.versions = look.versions
         if look.fault is None:
@@ -240,9 +248,11 @@ def _take(look: Look, model: Model) -> None:
 
 
 def _tell(model: Model, fault: str | None) -> None:
-    """Tell what can't be read in the model's notice, and in the log when that changes."""
+    """Set the model's notice; log its fault when that has changed."""
     if fault is not None and fault != model.fault:
-        log.error("can't read all of a model, what is served stays", model=model.name, reason=fault)
+        log.error(
+            "can't read all of a model, the served version stays", model=model.name, reason=fault
+        )
     elif fault is None and model.fault is not None:
         log.info("can read all of a model again", model=model.name)
     model.fault = fault
@@ -250,9 +260,9 @@ def _tell(model: Model, fault: str | None) -> None:
 
 
 def fingerprint(directory: Path) -> Fingerprint:
-    """Describe the files below a directory, without reading them; empty if there are none.
+    """Return path, size and times of all files below a directory, without reading them.
 
-    What can't be looked at is described by the error that it gives.
+    A file or directory that can't be looked at has the number of its error in place of its size.
     """
     return frozenset(_entries(directory))
 
@@ -300,7 +310,7 @@ def _describe(error: Exception) -> str:
 
 
 def _kind(error: Exception) -> str:
-    """Return what was wrong with a version, in one of the few words that metrics know."""
+    """Return what was wrong with a version: "files", "answers", "machine" or "engine"."""
     if isinstance(error, VersionCorrupt):
         return error.fault
     return "machine" if isinstance(error, OSError | MemoryError) else "engine"

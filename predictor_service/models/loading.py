@@ -1,4 +1,4 @@
-"""Loads a published version and proves that it answers as it did when it was trained."""
+"""Loads a published version and checks that it answers as it did in training."""
 
 import asyncio
 import os
@@ -35,10 +35,10 @@ from shared.logs import get_logger
 from shared.manifest import GOLDEN_FOLDER, GoldenImage, Manifest
 from shared.model_store import read_golden, read_version_file, verify
 
-#: How far from 1 a row of probabilities may add up to; bf16 keeps eight bits.
+#: How far from 1 the sum of an image's probabilities may be; bfloat16 keeps eight bits.
 SUM_TOLERANCE = 0.02
 BACKGROUND_NICENESS = 15
-#: Of the places for images, so many times fewer are for large ones.
+#: The queue of large images is this many times shorter than that of small ones.
 LARGE_SHARE = 4
 
 T = TypeVar("T")
@@ -53,11 +53,17 @@ class _Opened(NamedTuple):
 
 
 class VersionLoader:
-    """Turns a version's directory into something that can be served.
+    """Loads versions from their directories.
 
-    Hashing, loading and warming take place in a thread of their own, one version at a time, and
-    the golden images take the same way as everyone's: `pool`, a batcher, the engine. Once
-    something is served that thread has a lower priority, as requests come first.
+    A thread of its own hashes, loads and warms one version at a time. Golden images are predicted
+    in the same way as those of requests: with `pool`, a batcher and the engine. Once a version is
+    served, the loading thread has a lower priority, since requests come first.
+
+    Args:
+        settings: the settings of the predictor.
+        pool: the threads that decode images.
+        metrics: counts images and batches.
+        large_pool: the threads that decode large images; by default `pool`.
     """
 
     def __init__(
@@ -72,25 +78,29 @@ class VersionLoader:
         self._large_pool = large_pool
         self._metrics = metrics
         self._limits = ImageLimits(settings.max_image_bytes, settings.max_image_pixels)
-        # What raised its own nice value may not lower it again: that needs a thread for good.
+        # A thread can't lower its nice value again, so this one keeps its low priority for good.
         self._background = ThreadPoolExecutor(1, "load", initializer=_give_way)
-        # Nor is that the place to free what was replaced: it would hold the GIL and not be run.
+        # Freeing holds the GIL. A thread of low priority could hold it long without being run.
         self._freeing = ThreadPoolExecutor(1, "free")
         self._serves = False
         self._closed = False
 
     def close(self) -> None:
-        """Let the threads end; one that loads is not waited for."""
+        """End the threads, without waiting for one that still loads."""
         self._closed = True
         for executor in (self._background, self._freeing):
             executor.shutdown(wait=False, cancel_futures=True)
 
     async def load(self, directory: Path) -> ServedVersion:
-        """Verify, load, warm and try a version, in the fastest precision that answers right.
+        """Verify, load, warm and test a version, in the fastest precision that answers correctly.
+
+        Args:
+            directory: `models/<name>/<version>` of the store.
 
         Raises:
-            VersionCorrupt: its files or its answers are not those that were published.
-            Exception: whatever the engine raises on a network that it can't load.
+            VersionCorrupt: the files or the answers are not those that were published.
+            OSError, MemoryError: the machine can't load the version now.
+            Exception: any other error of the engine, if it can't load the network.
         """
         opened = await self._in_thread(partial(_open, directory))
         engine = select_engine(self._settings.engine)
@@ -116,7 +126,7 @@ class VersionLoader:
     async def _in_thread(self, work: Callable[[], T]) -> T:
         if not self._serves:
             return await asyncio.to_thread(work)
-        context = copy_context()  # what is bound to the log; `to_thread` takes it along by itself
+        context = copy_context()  # with the fields of the log; `to_thread` copies it by itself
         return await asyncio.get_running_loop().run_in_executor(self._background, context.run, work)
 
     def _engine(self, opened: _Opened, precision: Precision) -> Engine:
@@ -151,16 +161,16 @@ class VersionLoader:
         return batcher
 
     def _free_elsewhere(self, loop: asyncio.AbstractEventLoop, held: list[Engine]) -> None:
-        """Let go of an engine in a thread, once nobody holds its batcher any more.
+        """Free an engine in a thread of its own, once its batcher is not used any more.
 
-        That takes longer than an answer, and whoever had it last would be held up: hence through
-        the event loop, which has let go of the version by the time it comes to this.
+        Freeing takes longer than an answer, so the thread that used the batcher last should not do
+        it. The event loop starts it, since by then the loop itself does not refer to the version.
         """
         if not loop.is_closed():
             loop.call_soon_threadsafe(self._free_in_thread, held)
 
     def _free_in_thread(self, held: list[Engine]) -> None:
-        if self._closed:  # nobody is left to be held up
+        if self._closed:  # no request is left that this could delay
             _free(held)
         else:
             self._freeing.submit(_free, held)
@@ -172,7 +182,7 @@ def _free(held: list[Engine]) -> None:
 
 
 def _give_way() -> None:
-    """Lower the priority of this thread; only Linux has one for each."""
+    """Lower the priority of this thread; only on Linux does each thread have its own."""
     if sys.platform == "linux":
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), BACKGROUND_NICENESS)
 
@@ -187,7 +197,12 @@ def _open(directory: Path) -> _Opened:
 
 
 def warm(engine: Engine, manifest: Manifest, max_batch: int) -> None:
-    """Run a batch of every size that will occur and check what comes out.
+    """Run a batch of every size that can occur, and check the shape and sum of the outputs.
+
+    Args:
+        engine: the engine of the version.
+        manifest: the manifest of the version.
+        max_batch: the largest number of images in a batch.
 
     Raises:
         VersionCorrupt: the network does not answer with one probability for each label.
@@ -198,7 +213,7 @@ def warm(engine: Engine, manifest: Manifest, max_batch: int) -> None:
 
 
 def _check_outputs(outputs: Outputs, images: int, manifest: Manifest) -> None:
-    if PROBABILITIES not in outputs:  # as a network of several outputs may have it
+    if PROBABILITIES not in outputs:  # possible in a network with several outputs
         raise VersionCorrupt(
             f"The network should have an output called {PROBABILITIES!r}. Received: "
             f"{', '.join(map(repr, outputs))}.",
@@ -221,7 +236,7 @@ def _check_outputs(outputs: Outputs, images: int, manifest: Manifest) -> None:
 
 def _compare(image: GoldenImage, answer: Answer, manifest: Manifest, precision: Precision) -> None:
     if isinstance(answer, OSError | MemoryError):
-        raise answer  # which says nothing of the version
+        raise answer  # about the machine, not about the version
     if isinstance(answer, Exception):
         raise VersionCorrupt(
             f"Golden image {image.file} can't be predicted: {answer}", "answers"
@@ -229,7 +244,7 @@ def _compare(image: GoldenImage, answer: Answer, manifest: Manifest, precision: 
     difference = float(np.abs(answer - np.array(image.expected(precision))).max())
     if not difference <= manifest.golden_tolerance:
         raise VersionCorrupt(
-            f"Golden image {image.file} is answered otherwise than when it was trained: a "
+            f"The answer to golden image {image.file} is not the one from training: a "
             f"probability is off by {difference:.3g}, allowed is {manifest.golden_tolerance:g}.",
             "answers",
         )

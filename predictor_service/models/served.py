@@ -1,4 +1,4 @@
-"""Which models there are and which version of each is served."""
+"""The models of the store, and which version of each is served."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -9,12 +9,12 @@ from shared.engines import Engine
 from shared.errors import InvalidRequest, ModelNotFound, Unavailable
 from shared.manifest import Manifest
 
-NO_MODEL = "No model has been published yet: train one and it will be served here by itself."
+NO_MODEL = "No model has been published yet. Train one, and it is served here automatically."
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ServedVersion:
-    """A version that was verified and loaded; requests hold it until they are answered."""
+    """A version that was verified and loaded; a request keeps it until it is answered."""
 
     manifest: Manifest
     engine: Engine
@@ -24,12 +24,18 @@ class ServedVersion:
 
 @dataclass(slots=True)
 class Model:
-    """One model as the last look at the store found it.
+    """A model, as the last look at the store found it.
 
     Attributes:
-        served: replaced as a whole by a swap, so that a request sees the old or the new one.
-        fault: what of it can't be read, in words.
-        notice: that, and what the store asks for and can't be done.
+        name: the name of the model.
+        versions: the published versions, oldest first.
+        pinned: the version that the model is pinned to, if any.
+        served: the served version; a swap replaces it as a whole, so a request sees either the old
+            or the new one.
+        loading: the version that is being loaded, if any.
+        quarantined: the versions that were refused, by number.
+        fault: what can't be read in the model's directory, as a sentence.
+        notice: the fault, and why the pinned version is not served.
     """
 
     name: str
@@ -46,6 +52,7 @@ class Model:
         return self.served.manifest.version if self.served else None
 
     def why_not_served(self) -> str:
+        """Return, as a sentence, why no version of the model is served."""
         if self.loading is not None:
             return f"Model {self.name!r}: version {self.loading} is being loaded."
         if not self.quarantined:
@@ -72,11 +79,11 @@ class Model:
 
 
 class Models:
-    """Every model of the store. Belongs to the event loop: no other thread may touch it.
+    """All models of the store. Only the thread of the event loop may use it.
 
     Attributes:
-        scanned: whether the store has been read once and what could be loaded is loaded.
-        fault: why the last look at the store has failed, in words.
+        scanned: whether the store has been read once, and its versions have been loaded or refused.
+        fault: why the last look at the store failed, as a sentence; None if it did not.
     """
 
     def __init__(self) -> None:
@@ -88,10 +95,10 @@ class Models:
         return [self._models[name] for name in sorted(self._models)]
 
     def get(self, name: str) -> Model:
-        """Return a model of the store, served or not.
+        """Return a model of the store, whether or not it is served.
 
         Raises:
-            ModelNotFound: there is none of that name.
+            ModelNotFound: no model has this name.
         """
         if name not in self._models:
             raise ModelNotFound(name, sorted(self._models))
@@ -101,19 +108,22 @@ class Models:
         return self._models.setdefault(name, Model(name))
 
     def keep_only(self, names: set[str]) -> list[Model]:
-        """Drop every model that is not named and return those dropped."""
+        """Remove every model that is not in `names`, and return the removed ones."""
         gone = [model for name, model in self._models.items() if name not in names]
         for model in gone:
             del self._models[model.name]
         return gone
 
     def served(self, name: str | None) -> ServedVersion:
-        """Return the version to answer with; `name` may be None while one model is served.
+        """Return the version that is served.
+
+        Args:
+            name: the name of the model; None means the only one that is served.
 
         Raises:
-            ModelNotFound: there is no model of that name.
-            InvalidRequest: no name was given and several models are served.
-            Unavailable: the model, or any model at all, can't be served yet.
+            ModelNotFound: no model has this name.
+            InvalidRequest: `name` is None and several models are served.
+            Unavailable: no version of the model is served yet, or there is no model yet.
         """
         model = self._only() if name is None else self._named(name)
         if model.served is None:
@@ -121,7 +131,10 @@ class Models:
         return model.served
 
     def not_ready(self) -> list[str]:
-        """Say what is not ready: nothing, once the store was read and a model is served."""
+        """Return sentences that say what is not ready.
+
+        The list is empty once the store has been read and a model is served.
+        """
         if not self.scanned:
             loading = [m.why_not_served() for m in self.all() if m.served is None]
             if self.fault is not None:

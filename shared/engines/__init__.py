@@ -1,4 +1,4 @@
-"""Engines: what runs a network forward, on pixels, without training it."""
+"""Engines: they run a trained network on pixels, on a CPU or a GPU."""
 
 from shared.engines.cpu import cpu_precision
 from shared.engines.engine import FEATURES, PROBABILITIES, Engine, EngineName, Outputs, Pixels

@@ -1,4 +1,4 @@
-"""What this machine's CPU computes fastest."""
+"""Finds out which precision this machine's CPU computes fastest in."""
 
 from functools import cache
 from pathlib import Path
@@ -10,7 +10,7 @@ CPUINFO = Path("/proc/cpuinfo")
 
 @cache
 def cpu_precision() -> Precision:
-    """Return "bf16" where the CPU multiplies bfloat16 in hardware, else "f32"."""
+    """Return "bf16" if the CPU multiplies bfloat16 in hardware, else "f32"."""
     return precision_of(_cpu_flags())
 
 

@@ -1,4 +1,4 @@
-"""What every engine can do."""
+"""The interface of all engines, and helpers that they share."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -13,11 +13,11 @@ from shared.manifest import Precision
 EngineName = Literal["openvino", "tensorflow"]
 Pixels = NDArray[np.uint8]
 Outputs = dict[str, NDArray[np.float32]]
-"""What a network answers: float32 arrays of shape (n, k), by the names of its outputs."""
+"""The outputs of a network by name, each float32 of shape (n, k)."""
 
-#: The output of a version's network: one row an image, one column a label.
+#: The name of the output of a version's network: one row per image, one column per label.
 PROBABILITIES = "probabilities"
-#: The output of a backbone.
+#: The name of the output of a backbone.
 FEATURES = "features"
 
 
@@ -29,11 +29,11 @@ class Engine(Protocol):
 
     @property
     def outputs(self) -> tuple[str, ...]:
-        """The names of what it answers."""
+        """The names of the network's outputs."""
 
     @property
     def precision(self) -> Precision:
-        """What it computes in; the outputs are float32 whatever it is."""
+        """The precision that it computes in; the outputs are always float32."""
 
     def infer(self, pixels: Pixels) -> Outputs:
         """Run the network.
@@ -42,25 +42,30 @@ class Engine(Protocol):
             pixels: RGB images, uint8 of shape (n, height, width, 3), any n of at least 1.
 
         Returns:
-            Each of its `outputs`, float32 of shape (n, k).
+            An array for each name in `outputs`, float32 of shape (n, k).
 
         Raises:
-            ValueError: dtype or shape are not what the network takes.
+            ValueError: `pixels` has a dtype or shape that the network does not take.
         """
 
     def infer_batches(self, batches: Iterable[Pixels]) -> Iterator[Outputs]:
         """Run the network on one batch after another, in order.
 
-        The next batches are taken from `batches`, in the caller's thread, while earlier ones
-        compute: an iterator that decodes images costs no extra time.
+        The caller's thread takes the next batches from `batches` while earlier ones compute, so
+        an iterator that decodes images costs no extra time.
         """
 
 
 def check_pixels(pixels: Pixels, height: int | None, width: int | None) -> None:
-    """Check a batch; a height or width of None means any.
+    """Check that a batch is uint8 of shape (n, height, width, 3).
+
+    Args:
+        pixels: the batch.
+        height: the height that the network takes, in pixels; None means any.
+        width: the width that the network takes, in pixels; None means any.
 
     Raises:
-        ValueError: dtype or shape are wrong.
+        ValueError: the dtype or the shape is another, or the batch is empty.
     """
     shape = pixels.shape
     fits = (
@@ -79,7 +84,7 @@ def check_pixels(pixels: Pixels, height: int | None, width: int | None) -> None:
 
 
 def infer_in_chunks(run: Callable[[Pixels], Outputs], pixels: Pixels, chunk: int) -> Outputs:
-    """Run on at most `chunk` images at a time, so that memory does not grow with n."""
+    """Run a network on at most `chunk` images at a time, so that memory does not grow with n."""
     if len(pixels) <= chunk:
         return run(pixels)
     parts = [run(pixels[start : start + chunk]) for start in range(0, len(pixels), chunk)]
@@ -89,7 +94,7 @@ def infer_in_chunks(run: Callable[[Pixels], Outputs], pixels: Pixels, chunk: int
 def infer_pipelined(
     infer: Callable[[Pixels], Outputs], batches: Iterable[Pixels], workers: int
 ) -> Iterator[Outputs]:
-    """Yield `infer(batch)` for each batch in order, with `workers` + 1 of them on their way."""
+    """Yield `infer(batch)` for each batch, in order; up to `workers` + 1 batches are in work."""
     pending: deque[Future[Outputs]] = deque()
     executor = ThreadPoolExecutor(workers, thread_name_prefix="infer")
     try:

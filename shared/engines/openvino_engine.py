@@ -1,4 +1,4 @@
-"""Networks on the CPU with OpenVINO."""
+"""Runs networks on the CPU with OpenVINO."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -25,16 +25,17 @@ CHUNK = 32
 
 
 class OpenVINOEngine:
-    """An OpenVINO model with one input, pixels; its outputs are known by their tensors' names.
+    """An OpenVINO model with one input, pixels; its outputs have the names of their tensors.
 
-    The batch dimension stays dynamic: on a 2-core Xeon MobileNetV2 ran nearly as fast as with a
+    The batch dimension stays dynamic. On a 2-core Xeon, MobileNetV2 ran nearly as fast as with a
     fixed one, at batch 1 and at batch 16, so one compiled model serves both.
 
     Args:
-        model: path of the `.xml`, or an `openvino.Model`.
-        sole_output: the name of the output of a model that has one, whatever it is called there.
+        model: path of the `.xml` file, or an `openvino.Model`.
+        sole_output: the name for the output of a model with one output, in place of the name that
+            the model gives it.
         precision: "bf16" or "f32"; None takes what the CPU computes fastest. "int8" is for a
-            graph that was quantized: what it leaves in float32 is computed in it.
+            quantized graph, whose other operations are computed in float32.
         threads: CPU threads; 0 means all cores.
         hint: "latency" gives every core to one batch; "throughput" computes several batches
             side by side, which scales further on many cores.

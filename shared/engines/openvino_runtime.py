@@ -12,7 +12,7 @@ sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 
 
 def load_openvino() -> Any:
-    """Import and return `openvino`; nothing is sent anywhere and no consent file is read."""
+    """Import and return `openvino`, which then sends no telemetry and reads no consent file."""
     import openvino
 
     return openvino
@@ -21,8 +21,8 @@ def load_openvino() -> Any:
 def read_network(path: Path) -> Any:
     """Read an `openvino.Model` and its weights into memory.
 
-    OpenVINO would map the weights instead: whoever writes the file in place, as `cp` does, would
-    change what is answered, or end the process with SIGBUS (docs/decisions/0035).
+    By default OpenVINO maps the file of the weights. A program that overwrites it in place, as `cp`
+    does, would then change the answers or end the process with SIGBUS (docs/decisions/0035).
     """
     core = load_openvino().Core()
     core.set_property({"ENABLE_MMAP": False})

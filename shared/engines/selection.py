@@ -1,4 +1,4 @@
-"""Which engine this machine uses. Nothing here imports TensorFlow to find out."""
+"""Chooses the engine for this machine, without importing TensorFlow to find out."""
 
 import os
 from importlib.metadata import PackageNotFoundError, distribution
@@ -21,11 +21,11 @@ def select_engine(choice: EngineChoice) -> EngineName:
     """Return the engine to use on this machine.
 
     Args:
-        choice: "auto" takes TensorFlow where an NVIDIA GPU is visible and TensorFlow's GPU build
-            is installed, and OpenVINO elsewhere.
+        choice: the setting `engine`. "auto" takes TensorFlow if an NVIDIA GPU is visible and
+            TensorFlow's GPU build is installed, else OpenVINO.
 
     Raises:
-        InvalidRequest: the library that it takes is not installed.
+        InvalidRequest: the library of the engine is not installed.
     """
     if choice == "auto":
         choice = "tensorflow" if can_use_gpu() else "openvino"
@@ -40,10 +40,10 @@ def select_engine(choice: EngineChoice) -> EngineName:
 def serving_precisions(
     engine: EngineName, choice: PrecisionChoice = "auto", *, quantized: bool = False
 ) -> list[Precision]:
-    """Return what a published version can be run in on this machine, the fastest first.
+    """Return the precisions that a version can be served in on this machine, the fastest first.
 
     Args:
-        engine: what runs it.
+        engine: the engine that runs the version.
         choice: the setting `precision`.
         quantized: whether the version has an INT8 graph.
     """
@@ -56,13 +56,16 @@ def serving_precisions(
 def load_version_engine(
     version_directory: Path, engine: EngineName, precision: Precision, threads: int = 0
 ) -> Engine:
-    """Load a published version: pixels in, probabilities out.
+    """Load a published version, which turns pixels into probabilities.
 
     Args:
         version_directory: `models/<name>/<version>` of the store.
-        engine: what `select_engine` chose.
-        precision: one of `serving_precisions`.
+        engine: the engine that `select_engine` returned.
+        precision: one that `serving_precisions` returned.
         threads: CPU threads; 0 means all cores.
+
+    Returns:
+        An engine with the output `PROBABILITIES`, float32 of shape (n, labels).
     """
     if engine == "tensorflow":
         return TensorFlowEngine.from_saved_model(version_directory / SAVED_MODEL, threads=threads)
@@ -75,12 +78,12 @@ def load_version_engine(
 
 
 def can_use_gpu() -> bool:
-    """Tell, without importing TensorFlow, whether it would find an NVIDIA GPU."""
+    """Return whether TensorFlow would find an NVIDIA GPU, without importing it."""
     return has_nvidia_gpu() and _has_gpu_build()
 
 
 def has_nvidia_gpu(root: Path = Path("/")) -> bool:
-    """Tell whether the driver shows this process a GPU that it may use."""
+    """Return whether the driver shows this process a GPU that it may use."""
     if os.environ.get("CUDA_VISIBLE_DEVICES", "0").strip() in ("", "-1"):
         return False
     return any(True for pattern in _GPU_FILES for _ in root.glob(pattern.lstrip("/")))

@@ -1,4 +1,4 @@
-"""Networks with TensorFlow: on a GPU, or where OpenVINO is not installed."""
+"""Runs networks with TensorFlow, on a GPU or if OpenVINO is not installed."""
 
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -21,14 +21,14 @@ CHUNK = 128
 
 
 class TensorFlowEngine:
-    """A function of TensorFlow, from pixels to named outputs, all batched.
+    """A TensorFlow function that turns pixels into named outputs.
 
     Args:
-        function: takes a uint8 tensor (n, height, width, 3), returns tensors
+        function: takes a uint8 tensor of shape (n, height, width, 3) and returns tensors of shape
             (n, k) by name.
-        outputs: those names.
-        size: height and width that it takes; None means any.
-        precision: what it computes in.
+        outputs: the names of the outputs.
+        size: height and width that the function takes, in pixels; None means any.
+        precision: the precision that the function computes in.
     """
 
     name: EngineName = "tensorflow"
@@ -65,7 +65,7 @@ class TensorFlowEngine:
     def from_keras(
         cls, model: Any, output: str, *, precision: Precision = "f32"
     ) -> "TensorFlowEngine":
-        """Wrap a Keras model whose only input is pixels; its output is called `output`."""
+        """Wrap a Keras model with one input, pixels; its output gets the name `output`."""
         tf = load_tensorflow()
         size = tuple(model.input_shape[1:3])
 
@@ -91,10 +91,10 @@ class TensorFlowEngine:
 
 
 def load_tensorflow(threads: int = 0) -> Any:
-    """Import and return TensorFlow, with GPU memory taken as needed rather than all at once.
+    """Import and return TensorFlow, set to take GPU memory as needed rather than all at once.
 
-    Whatever computes with TensorFlow or Keras calls it first: what is set here is without effect
-    once something has been computed.
+    Code that computes with TensorFlow or Keras has to call this first: the settings have no effect
+    once TensorFlow has computed something.
 
     Args:
         threads: CPU threads within and between operations; 0 leaves them to TensorFlow: all cores.

@@ -1,1 +1,1 @@
-"""The web shell of both services: how they start, answer, guard themselves and are measured."""
+"""The HTTP layer of both services: start and end, access, limits, errors, metrics and pages."""

@@ -1,7 +1,7 @@
-"""Bounds what a connection may cost before a request of it has reached the application.
+"""Limits what a connection may cost before its request reaches the application.
 
-uvicorn takes headers of any size and for any time, and keeps what a client does not read. All of
-that comes before any key is asked for.
+uvicorn accepts headers of any size for any time, and keeps in memory what a client does not read.
+All of this happens before a request can be asked for a key.
 """
 
 import fcntl
@@ -17,37 +17,46 @@ from http import HTTPStatus
 from itertools import takewhile
 from typing import Any, NamedTuple
 
-from httptools import HttpParserError, HttpParserUpgrade
+from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from shared.logs import get_logger
 
 MOST_HEAD_BYTES = 64 * 2**10
-#: Each costs Python some 150 bytes, however short it is.
+#: Each header costs Python some 150 bytes, however short it is.
 MOST_HEADERS = 200
-#: Requests that a client sends ahead of its answers.
+#: Requests that a client may send before the answer to an earlier one.
 MOST_AHEAD = 8
-#: A client that sends less of a body for so long has to go as soon as others need its place.
+#: A client that sends its body more slowly than this, for this long, may lose its place to others.
 SLOW_BYTES_PER_SECOND = 16 << 10
 SLOW_SECONDS = 2.0
 #: An interim answer, which every client of HTTP/1.1 has to expect, asked for or not.
 ARE_YOU_THERE = b"HTTP/1.1 100 Continue\r\n\r\n"
 #: tcpi_state of a connection that the other side has reset.
 TCP_CLOSE = 7
-#: A client that still sends gets that long to read why it should not.
+#: How long a refused client that still sends may take to read the refusal.
 LINGER_SECONDS = 1.0
 
 log = get_logger(__name__)
 
 
 class Refusal(NamedTuple):
-    """What is answered to what is no request that the application could be asked."""
+    """An answer to a request that does not reach the application.
+
+    Attributes:
+        status: the HTTP status.
+        detail: the reason, as a sentence.
+    """
 
     status: int
     detail: str
 
     def answer(self, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
-        """Return the whole answer as it goes over the wire."""
+        """Return the bytes of the whole answer.
+
+        Args:
+            headers: headers that every answer of the service has.
+        """
         title = HTTPStatus(self.status).phrase
         problem = {"type": "about:blank", "title": title, "status": self.status}
         body = json.dumps(problem | {"detail": self.detail}).encode()
@@ -75,16 +84,18 @@ SLOW = Refusal(
     f"{SLOW_BYTES_PER_SECOND} bytes a second came.",
 )
 CUT_OFF = Refusal(400, "The request ended before it was complete.")
+NO_PROXY = Refusal(501, "This service is no proxy: it does not know the method CONNECT.")
+TWO_HOSTS = Refusal(400, "Expected one header `Host`. Received: several.")
 FULL = Refusal(503, "All connections that HEADSTART_MAX_CONNECTIONS allows are in use.")
 
 
 class Lobby:
-    """All connections, and those on which no request is worked on, the longest waiting first.
+    """All connections of a service, and which of them wait for the headers of a request.
 
     Args:
-        most: how many there may be.
+        most: how many connections there may be.
         seconds: how long a client may take for its headers, or read nothing of its answer.
-        clock: seconds that only grow.
+        clock: returns the time in seconds; it never goes back.
     """
 
     def __init__(
@@ -98,7 +109,11 @@ class Lobby:
         self._sent_all: set[Connection] = set()
 
     def admit(self, connection: "Connection") -> bool:
-        """Take in a new connection, if need be in place of the one that has waited longest."""
+        """Add a new connection, if need be in place of the one that has waited longest.
+
+        Returns:
+            Whether there was room for it.
+        """
         if len(self._all) >= self.most and not self._make_room():
             return False
         self._all.add(connection)
@@ -106,7 +121,7 @@ class Lobby:
         return True
 
     def enter(self, connection: "Connection") -> None:
-        """Begin to wait for the headers of a request."""
+        """Note that the connection waits for the headers of a request from now on."""
         self._waiting.pop(connection, None)
         self._waiting[connection] = self._clock()
 
@@ -123,7 +138,10 @@ class Lobby:
         self.leave(connection)
 
     def tidy(self) -> None:
-        """Let go of clients that are silent or have left; to be called several times a second."""
+        """Close the connections of clients that are silent or have left.
+
+        It has to be called several times a second.
+        """
         now = self._clock()
         entered = takewhile(lambda item: now - item[1] > self.seconds, self._waiting.items())
         for connection in [connection for connection, _ in entered]:
@@ -137,9 +155,12 @@ class Lobby:
                 connection.transport.abort()
 
     def _make_room(self) -> bool:
-        """Close a connection that nobody misses: nothing is asked on it, and nothing unsent.
+        """Close the longest idle connection, one without a request and with nothing left to send.
 
-        If there is none, the client has to go that has sent a body too slowly for longest.
+        If there is none, close that of the client that has sent its body too slowly for longest.
+
+        Returns:
+            Whether a connection was closed.
         """
         for connection in self._waiting:
             if not connection.transport.get_write_buffer_size():
@@ -156,7 +177,7 @@ class Lobby:
 
 
 class Connection(HttpToolsProtocol):
-    """A connection of a client; uvicorn's own, within bounds."""
+    """uvicorn's connection of a client, with limits on size and time."""
 
     def __init__(self, lobby: Lobby, **given_by_uvicorn: Any) -> None:
         super().__init__(**given_by_uvicorn)
@@ -164,7 +185,7 @@ class Connection(HttpToolsProtocol):
         self._in_head = False
         self._head_bytes = 0
         self._head_lines = 0
-        # The parser gathers a header, and skips what means nothing, without a word.
+        # While the parser collects a header or skips meaningless bytes, it calls nothing here.
         self._bytes_without_a_word = 0
         self._head_without_upgrade = b""
         self._refusal: Refusal | None = None
@@ -232,10 +253,14 @@ class Connection(HttpToolsProtocol):
         self._head_lines += 1
         if self._head_bytes > MOST_HEAD_BYTES or self._head_lines > MOST_HEADERS:
             self._give_up(LONG_HEAD)
-        if self._in_head:  # else it is a trailer, which must not pass for a header
+        if self._in_head:  # else it is a trailer, which must not become a header
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
+        if self.parser.get_method() == b"CONNECT":  # which the parser always takes for agreed
+            self._give_up(NO_PROXY)
+        if sum(name == b"host" for name, _ in self.headers) > 1:
+            self._give_up(TWO_HOSTS)
         if self.parser.should_upgrade():
             self._head_without_upgrade = self._repeat_head(without=b"upgrade")
             return
@@ -251,7 +276,7 @@ class Connection(HttpToolsProtocol):
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        if not self.parser.should_upgrade():  # else all of it is parsed anew
+        if not self.parser.should_upgrade():  # else the whole request is parsed again
             super().on_message_complete()
 
     def on_response_complete(self) -> None:
@@ -261,11 +286,11 @@ class Connection(HttpToolsProtocol):
             self._lobby.enter(self)
 
     def send_400_response(self, msg: str) -> None:
-        """Answer what the parser, or a callback here, has given up on; uvicorn calls this."""
+        """Answer a request that the parser, or a callback here, has refused; uvicorn calls this."""
         self._refuse(self._refusal or Refusal(400, msg))
 
     def end_waiting(self) -> None:
-        """Let go of a client that has taken too long for its headers."""
+        """Refuse a client that has taken too long for its headers, or close an idle connection."""
         if self._in_head and not self._deaf:
             seconds = f"HEADSTART_SILENCE_SECONDS={self._lobby.seconds:g}"
             self._refuse(Refusal(408, f"The headers of the request did not end within {seconds}."))
@@ -276,7 +301,7 @@ class Connection(HttpToolsProtocol):
         self._refuse(SLOW)
 
     def slow_for(self, now: float) -> float:
-        """Return for how many seconds too little of a body has come; 0 while none is waited for."""
+        """Return for how many seconds a body has come too slowly; 0 if none is expected."""
         asked = self.cycle
         if self._deaf or self._in_head or self.flow.read_paused:
             return 0.0
@@ -286,9 +311,9 @@ class Connection(HttpToolsProtocol):
         return seconds if self._body_bytes < SLOW_BYTES_PER_SECOND * seconds else 0.0
 
     def unread_for(self, now: float) -> float:
-        """Return for how many seconds the client has read nothing of what there is for it."""
+        """Return for how many seconds the client has read nothing although an answer waits."""
         waiting = self.transport.get_write_buffer_size()
-        # The kernel takes no more before much of what it has is gone, so that has to be looked at.
+        # The kernel takes more only after much of its buffer has been read, so look at that, too.
         unread = waiting + _unread_in_kernel(self.transport) if waiting else 0
         if waiting == 0 or unread < self._unread:
             self._read_at = now
@@ -310,29 +335,32 @@ class Connection(HttpToolsProtocol):
             self.transport.abort()
 
     def _parse(self, data: bytes) -> bytes:
-        """Parse what has come; return what of it is to be parsed anew."""
+        """Parse bytes and return those that have to be parsed again."""
         try:
             self.parser.feed_data(data)
         except HttpParserUpgrade as upgrade:
-            # No other protocol is spoken here, as Java's and curl's clients ask whether one is. The
-            # parser takes it for agreed, and would pass over the body and take it for a request.
+            # Java's and curl's clients ask for another protocol, which this service does not speak.
+            # The parser assumes that it does, and would take the body for the next request, or
+            # pass over everything that follows a last request: a new one takes its place.
+            self.parser = HttpRequestParser(self)
+            self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn does
             return self._head_without_upgrade + data[upgrade.args[0] :]
         return b""
 
     def _repeat_head(self, *, without: bytes) -> bytes:
-        """Return the head of the request as it came, but for a header."""
+        """Return request line and headers as they came, without the header of a given name."""
         version = self.parser.get_http_version().encode()
         first = b"%b %b HTTP/%b" % (self.parser.get_method(), self.url, version)
         lines = [b"%b: %b" % header for header in self.headers if header[0] != without]
         return b"\r\n".join([first, *lines, b"", b""])
 
     def _give_up(self, refusal: Refusal) -> None:
-        """End a callback of the parser, and with it the parsing."""
+        """Stop the parser, from one of its callbacks, and remember the answer."""
         self._refusal = refusal
         raise ValueError(refusal.detail)
 
     def _refuse(self, refusal: Refusal) -> None:
-        """Listen no more; answer, unless an earlier request has to be answered first."""
+        """Ignore what else comes, and send the refusal unless an earlier answer comes first."""
         self._deaf = True
         asked = self.cycle
         if asked is None or asked.response_complete:
@@ -355,9 +383,9 @@ class Connection(HttpToolsProtocol):
 
 
 def _unread_in_kernel(transport: Transport) -> int:
-    """Return how many bytes were sent that the other side has not taken."""
+    """Return how many sent bytes the kernel still holds, since the client has not taken them."""
     answer = array("i", [0])
-    with suppress(OSError):  # it was closed just now
+    with suppress(OSError):  # the connection has just been closed
         fcntl.ioctl(transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, answer)
     return answer[0]
 

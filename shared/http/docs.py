@@ -1,4 +1,4 @@
-"""`/docs`: Swagger UI from a package, so that it works offline and under the pages' policy."""
+"""Serves `/docs` with Swagger UI from a package, so that it works offline and without CDNs."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ SWAGGER_UI = Path(fastapi_offline.__file__).parent / "static"
 
 
 def add_docs(app: FastAPI) -> None:
-    """Serve the page of the API at `/docs`; `app` itself should serve none (`docs_url=None`)."""
+    """Serve the page of the API at `/docs`. `app` has to be made with `docs_url=None`."""
 
     @app.get("/docs", include_in_schema=False)
     def docs() -> FileResponse:

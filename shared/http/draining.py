@@ -1,4 +1,4 @@
-"""How an HTTP service ends: what has begun is answered, what comes is sent away."""
+"""Ends an HTTP service: requests that have begun are answered, new ones are refused."""
 
 import asyncio
 import math
@@ -22,7 +22,7 @@ RETRY_SECONDS = 1
 
 
 class Gate:
-    """Whether a service takes requests; once shut, it stays so."""
+    """Whether a service accepts requests; once it is shut, it stays shut."""
 
     def __init__(self) -> None:
         self._shut = asyncio.Event()
@@ -38,7 +38,10 @@ class Gate:
 
 
 class RefuseWhileEnding:
-    """ASGI middleware: 503 to what begins once the gate is shut, or is not answered in time."""
+    """ASGI middleware: once the gate is shut, answers 503 to new requests and to unfinished ones.
+
+    An unfinished request is one that is not answered before the time for the end is over.
+    """
 
     def __init__(self, app: ASGIApp, gate: Gate) -> None:
         self._app = app
@@ -50,23 +53,30 @@ class RefuseWhileEnding:
         sending = Sending(send)
         try:
             await self._app(scope, receive, sending)
-        except asyncio.CancelledError:  # the time is over
+        except asyncio.CancelledError:  # the time for unfinished requests is over
             if sending.begun or not self._gate.is_shut():
                 raise
             await _send_away(scope, receive, send)
 
 
 async def _send_away(scope: Scope, receive: Receive, send: Send) -> None:
-    detail = "This process ends. Ask again, on another connection."
+    detail = "This process is ending. Try again on another connection."
     headers = {"Connection": "close", "Retry-After": str(RETRY_SECONDS)}
     response = problem_response(Unavailable.status, Unavailable.title, detail, headers=headers)
     await response(scope, receive, send)
 
 
 class DrainingServer(uvicorn.Server):
-    """Keeps open connections while requests are worked on; uvicorn alone cuts the idle ones.
+    """A server that, when it ends, keeps its connections until all requests are answered.
 
-    New ones are refused: nothing was sent on them, so proxies go elsewhere without asking.
+    uvicorn's own server cuts idle connections at once. New connections are refused; nothing was
+    sent on them, so proxies try another server by themselves.
+
+    Args:
+        config: uvicorn's configuration.
+        gate: shut when the server begins to end.
+        lobby: the connections of the service.
+        seconds: how long requests may take to finish.
     """
 
     def __init__(self, config: uvicorn.Config, gate: Gate, lobby: Lobby, seconds: int) -> None:
@@ -101,6 +111,6 @@ class DrainingServer(uvicorn.Server):
                 # uvicorn has no event for either.
                 while self.server_state.tasks and not self.force_exit:  # noqa: ASYNC110
                     await asyncio.sleep(LOOK_SECONDS)
-        # What is left of it is for answers that are still being sent.
+        # The rest of the time is for answers that are still being sent.
         self.config.timeout_graceful_shutdown = max(0, math.ceil(deadline - clock()))
         await super().shutdown(sockets)

@@ -1,4 +1,4 @@
-"""What both HTTP services count, and the route where Prometheus reads it."""
+"""The HTTP metrics of both services, and the route where Prometheus reads all metrics."""
 
 from anyio import CapacityLimiter
 from anyio.to_thread import run_sync
@@ -9,12 +9,12 @@ from starlette.types import Scope
 
 METRICS_PATH = "/metrics"
 
-#: Seconds; from a healthy answer to a request that waits for the end of a training.
+#: In seconds, from a fast answer to a request that waits for the end of a training.
 REQUEST_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 
 
 class HttpMetrics:
-    """Counts answers by method, route and status; a route is a template, never a path."""
+    """Counts answers by method, route and status. A route is a template, not a path."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._requests = Counter(
@@ -38,7 +38,11 @@ class HttpMetrics:
 
 
 def route_of(scope: Scope) -> str:
-    """Return the template that the request's path has matched."""
+    """Return the template of the route that a request's path matches.
+
+    Returns:
+        For example `/v1/models/{name}`; "static" for files of the pages, "none" for unknown paths.
+    """
     route = scope.get("route")
     if route is not None:
         return str(route.path)
@@ -47,7 +51,13 @@ def route_of(scope: Scope) -> str:
 
 
 def add_metrics(app: FastAPI, registry: CollectorRegistry, *, blocking: bool) -> None:
-    """Answer `GET /metrics`; in a thread if collecting is `blocking`, else in the event loop's."""
+    """Add the route `GET /metrics`.
+
+    Args:
+        app: the service.
+        registry: the metrics to show.
+        blocking: whether collecting them may block; then it is done outside of the event loop.
+    """
     ProcessCollector(registry=registry)
     own_thread = CapacityLimiter(1)
     app.state.registry = registry

@@ -13,11 +13,11 @@ MULTIPART = "multipart/form-data"
 
 
 class Part(NamedTuple):
-    """What the header of a part says.
+    """A part of a form, as its header describes it.
 
     Attributes:
         field: the name of the form's field.
-        filename: the name of the file as the client sent it; None if the part is no file.
+        filename: the name of the file as the client sent it; None if the part is not a file.
     """
 
     field: str
@@ -30,7 +30,7 @@ class PartWriter(Protocol):
     def write(self, data: memoryview) -> None: ...
 
     def close(self) -> None:
-        """Called once, when the part has ended."""
+        """Finish the part; called once, when all of its content has been written."""
 
 
 @contextmanager
@@ -47,7 +47,7 @@ def media_type(content_type: str) -> str:
 
 
 class FormReader:
-    """Takes a form's body piece by piece.
+    """Reads the body of a form piece by piece.
 
         reader = FormReader(request.headers["content-type"], begin)
         async for chunk in request.stream():
@@ -56,7 +56,7 @@ class FormReader:
 
     Args:
         content_type: the request's header, with the boundary.
-        begin: called with each part; what it returns takes the part's content.
+        begin: called with each part; the writer that it returns gets the part's content.
 
     Raises:
         InvalidRequest: the header names no boundary, or one that is too long.

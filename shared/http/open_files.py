@@ -1,17 +1,21 @@
-"""How many files and connections this process may have open at once."""
+"""Finds out how many connections this process can have open at once."""
 
 import resource
 
-#: For libraries, models, logs and whatever a library opens.
+#: Reserved for libraries, models and logs.
 OWN_FILES = 64
-#: A request may hold a file beside its connection, or a connection to Redis.
+#: A request may need a file, or a connection to Redis, beside its own connection.
 FILES_PER_CONNECTION = 2
 
 
 def room_for_connections(wanted: int) -> int:
-    """Return how many connections leave enough files for everything else, at most `wanted`.
+    """Return how many connections leave enough open files for everything else.
 
-    The soft limit of this process is raised first, as far as that takes and the hard one allows.
+    The process's soft limit of open files is raised first, as far as needed and as far as the hard
+    limit allows.
+
+    Args:
+        wanted: the largest number to return.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     needed = OWN_FILES + FILES_PER_CONNECTION * wanted

@@ -1,4 +1,4 @@
-"""Serves a service's page: files as they are, with headers that let nothing foreign in."""
+"""Serves the files of a service's page, with headers that keep out foreign scripts and frames."""
 
 from os import PathLike, stat_result
 from pathlib import Path
@@ -10,23 +10,27 @@ from starlette.types import Scope
 
 COMMON = Path(__file__).parent / "web"
 
-#: Scripts, styles and requests come from the service itself and from nowhere else; no style or
-#: script stands in the markup, and nobody may frame the page.
+#: Scripts and styles come from files of the service only, never from the markup; requests go to
+#: the service only; and no other page may show this one in a frame.
 PAGE_HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
         "connect-src 'self'; media-src 'self' blob:; form-action 'none'; base-uri 'none'; "
         "frame-ancestors 'none'"
     ),
-    # Asked for each time, and answered 304: after an update nobody sees half of the old page.
+    # The browser asks each time and mostly gets 304. So an update never mixes old and new files.
     "Cache-Control": "no-cache",
 }
 
 
 def add_pages(app: FastAPI, directory: Path) -> None:
-    """Serve `directory/index.html` at `/`, its files below `/pages`, the common ones below `/web`.
+    """Serve a page at `/`, its files below `/pages`, and the common files below `/web`.
 
-    The page names them relatively, so that it works behind a proxy that puts it elsewhere.
+    The page links to them by relative URLs, so that it works behind a proxy under another path.
+
+    Args:
+        app: the service.
+        directory: the directory of the page's files, with an `index.html`.
     """
 
     @app.api_route("/", methods=["GET", "HEAD"], include_in_schema=False)

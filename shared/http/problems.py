@@ -1,4 +1,4 @@
-"""Answers every error as RFC 9457 problem+json; the only place where errors meet FastAPI."""
+"""Answers every error as RFC 9457 problem+json; no other module turns errors into answers."""
 
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -22,7 +22,7 @@ log = get_logger(__name__)
 
 PROBLEM_TYPE = "application/problem+json"
 
-#: What an answer of 401 must tell (RFC 9110, 11.6.1).
+#: The header that an answer of 401 must have (RFC 9110, 11.6.1).
 CHALLENGE = {"WWW-Authenticate": 'Bearer realm="headstart"'}
 
 
@@ -41,7 +41,9 @@ class Problem(BaseModel):
     status: int
     detail: str
     errors: list[FieldProblem] = Field(default_factory=list)
-    request_id: str | None = Field(default=None, description="What the log calls the request.")
+    request_id: str | None = Field(
+        default=None, description="The id of the request; its lines in the log have it, too."
+    )
 
 
 class ProblemResponse(JSONResponse):
@@ -63,7 +65,7 @@ def problem_response(
 
 
 def describe_validation(errors: list[Any]) -> list[FieldProblem]:
-    """Say of each pydantic error which field, what was expected, and what came."""
+    """Return, for each pydantic error, which field is wrong, what was expected, and what came."""
     return [_field_problem(error) for error in errors]
 
 
@@ -75,9 +77,10 @@ def add_problem_handlers(app: FastAPI) -> None:
 
 
 class UnexpectedErrors:
-    """ASGI middleware, the innermost: logs what nobody has handled and answers 500.
+    """ASGI middleware, the innermost: logs an unhandled error and answers 500.
 
-    Middleware around it sees an answer like any other. One that has begun can only be broken off.
+    To the middleware around it, that is an answer like any other. If an answer has already begun,
+    the error is raised on, which breaks the answer off.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -87,7 +90,7 @@ class UnexpectedErrors:
         sending = Sending(send)
         try:
             await self._app(scope, receive, sending)
-        except ClientDisconnect:  # nobody waits for an answer
+        except ClientDisconnect:  # the client does not wait for an answer any more
             return
         except Exception as error:
             if sending.begun or scope["type"] != "http":
@@ -100,12 +103,12 @@ def _unexpected(error: Exception) -> ProblemResponse:
     if is_disk_full(error):
         full = StorageFull()
         return problem_response(full.status, full.title, full.detail)
-    detail = "Something went wrong here; the log says what."
+    detail = "Something went wrong in the service. The log has the error under this request id."
     return problem_response(500, "Internal error", detail)
 
 
 def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Return what a route's `responses=` says of the errors it answers with."""
+    """Return a route's `responses=` for the errors with these statuses."""
     return {
         status: {
             "description": HTTPStatus(status).phrase,
@@ -116,7 +119,7 @@ def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 def _problem_schema() -> dict[str, Any]:
-    """Return the schema without `$defs`, which mean nothing inside of an OpenAPI document."""
+    """Return the schema without `$defs`, which have no meaning inside an OpenAPI document."""
     schema = Problem.model_json_schema()
     schema["properties"]["errors"]["items"] = schema.pop("$defs")["FieldProblem"]
     return schema
@@ -136,7 +139,7 @@ def _field_problem(error: Mapping[str, Any]) -> FieldProblem:
     location = [str(part) for part in error["loc"]]
     if location and location[0] in {"body", "query", "path"} and len(location) > 1:
         location = location[1:]
-    # The tags of unions are no part of what the client sent.
+    # Pydantic adds the tags of unions, which the client did not send.
     location = [part for part in location if not part.startswith("(")]
     detail = _WORDS.get(error["type"], error["msg"].removeprefix("Value error, "))
     if error["type"] not in {"missing", "extra_forbidden"} and not isinstance(

@@ -1,4 +1,4 @@
-"""What every HTTP request gets: an id, a line in the log, and to be counted."""
+"""Gives every HTTP request an id, logs it, and counts it."""
 
 import re
 import secrets
@@ -14,9 +14,9 @@ from shared.logs import bind, get_logger
 REQUEST_ID = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._:/+=@-]{0,127}")
 HEADER = b"x-request-id"
 
-#: Told to everybody, under any name: those who watch over a service have no key.
+#: Open to everybody, under any host name: probes have no key.
 HEALTH = frozenset({"/healthz", "/readyz"})
-#: Probes call these all the time; their lines are for debugging.
+#: Probes call these all the time, so they are logged at `debug`.
 PROBED = HEALTH | {METRICS_PATH}
 LONGEST_PATH = 500
 
@@ -24,9 +24,9 @@ log = get_logger(__name__)
 
 
 class Requests:
-    """ASGI middleware, the outermost: takes or makes the id, returns it, logs the answer.
+    """ASGI middleware, the outermost: takes or makes the id, returns it, and logs the answer.
 
-    The line bears what the routes have bound, such as the model that has answered.
+    The line has the fields that the routes have bound, such as the model that answered.
     """
 
     def __init__(self, app: ASGIApp, metrics: HttpMetrics) -> None:

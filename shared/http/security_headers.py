@@ -1,10 +1,10 @@
-"""The headers that every answer carries, unless its route has set them otherwise."""
+"""The security headers of every answer, unless its route has set others."""
 
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-#: An answer is data: nothing in it runs or loads anything, whoever opens it in a browser. Nobody
-#: frames it, no other origin's page gets to see it, and what it says is not kept in caches.
+#: An answer is data. Opened in a browser, it runs and loads nothing; it can't be framed, pages of
+#: other origins can't read it, and caches do not keep it.
 SECURITY_HEADERS = {
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
     "Cross-Origin-Resource-Policy": "same-origin",
@@ -17,7 +17,7 @@ SECURITY_HEADERS = {
 
 
 class SecurityHeaders:
-    """Adds what an answer lacks of `SECURITY_HEADERS`."""
+    """ASGI middleware: adds those of `SECURITY_HEADERS` that an answer does not have yet."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

@@ -1,14 +1,14 @@
-"""How far an answer is, for middleware that may have to finish it."""
+"""Tracks how much of an answer has been sent, for middleware that may have to finish it."""
 
 from starlette.types import Message, Send
 
 
 class Sending:
-    """An ASGI `send` that remembers what went through it.
+    """An ASGI `send` that remembers how much of the answer has been sent.
 
     Attributes:
-        begun: the status and the headers have been sent.
-        complete: so has the last of the body.
+        begun: whether the status and the headers have been sent.
+        complete: whether all of the body has been sent.
     """
 
     def __init__(self, send: Send) -> None:

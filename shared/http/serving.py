@@ -1,4 +1,4 @@
-"""How both HTTP services start: one listening socket, one sentence on failure."""
+"""Starts an HTTP service: opens its socket, and ends with one sentence if that fails."""
 
 import ipaddress
 import logging
@@ -27,12 +27,15 @@ log = get_logger(__name__)
 
 
 def serve(service: str, kind: type[Settings], create_app: Callable[[Settings], FastAPI]) -> int:
-    """Read the settings, listen, and serve until a signal ends it; return the exit status.
+    """Read the settings, listen, and serve until a signal ends the process.
 
     Args:
-        service: its name; the setting `<service>_port` holds its port.
+        service: the name of the service; the setting `<service>_port` is its port.
         kind: the class of its settings.
-        create_app: makes the application.
+        create_app: makes the application from the settings.
+
+    Returns:
+        The exit status: 0 after a signal, 1 if a setting is wrong or the port can't be used.
     """
     try:
         settings = kind()
@@ -52,11 +55,13 @@ def serve(service: str, kind: type[Settings], create_app: Callable[[Settings], F
     app = create_app(settings)
     connections = room_for_connections(settings.max_connections)
     if connections < settings.max_connections:
-        log.warning("few files may be open, so few connections; see ulimit -n", most=connections)
+        log.warning(
+            "the limit of open files allows few connections; see ulimit -n", most=connections
+        )
     lobby = Lobby(connections, settings.silence_seconds)
     config = uvicorn.Config(
         app,
-        http=partial(Connection, lobby),  # type: ignore[arg-type] # uvicorn does but call it
+        http=partial(Connection, lobby),  # type: ignore[arg-type] # uvicorn only calls it
         log_config=None,
         access_log=False,  # `Requests` writes one with fields.
         server_header=False,
@@ -73,16 +78,17 @@ def listen(host: str, port: int) -> socket.socket:
     """Return a listening socket.
 
     Raises:
-        OSError: the port is in use, or the host is no address of this machine.
+        OSError: the port is in use, or this machine does not have the address.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     return socket.create_server((host, port), family=family, backlog=2048)
 
 
 def end_quietly_on_signals() -> None:
-    """Let a signal end the process with exit code 0; uvicorn raises it again when it is done.
+    """Let SIGINT and SIGTERM end the process with exit status 0.
 
-    Threads that still work, as at loading a model, would be waited for at a usual exit.
+    uvicorn handles the signal first and raises it again when it has ended. The process then ends
+    without waiting for threads, of which one may still be loading a model.
     """
 
     def end(*_: object) -> None:
@@ -94,17 +100,17 @@ def end_quietly_on_signals() -> None:
 
 
 def warn_if_open(settings: SharedSettings) -> None:
-    """Say it if the service is open to everybody who reaches this machine."""
+    """Log a warning if the service needs no key and other machines can reach it."""
     if not settings.read_api_keys() and not is_loopback(settings.host):
         log.warning(
-            "no API keys: whoever reaches the port may use this service. "
+            "no API keys: everybody who reaches the port can use this service. "
             "Set HEADSTART_API_KEYS or HEADSTART_API_KEYS_FILE.",
             host=settings.host,
         )
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether only this machine reaches what listens on `host`."""
+    """Return whether only this machine can reach a service that listens on `host`."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -11,7 +11,7 @@ from client.errors import Unavailable
 from client.follow import events_of
 from client.service import trainer_at
 
-ENDING = json.dumps({"title": "Unavailable", "detail": "This process ends."}).encode()
+ENDING = json.dumps({"title": "Unavailable", "detail": "This process is ending."}).encode()
 RESULT = b'id: 1\nevent: result\ndata: {"id": 1, "type": "result"}\n\n'
 
 
@@ -59,5 +59,5 @@ def test_a_trainer_that_ends_is_asked_again(trainer):
 def test_one_that_says_so_for_too_long_is_given_up(trainer, monkeypatch):
     monkeypatch.setattr(follow, "PATIENCE_SECONDS", 0.1)
     trainer.answers = [(503, "application/problem+json", ENDING)]
-    with pytest.raises(Unavailable, match="This process ends"):
+    with pytest.raises(Unavailable, match="This process is ending"):
         events(trainer)

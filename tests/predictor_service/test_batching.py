@@ -220,7 +220,7 @@ def test_more_large_pictures_than_may_wait_are_refused():
     (large, small), later = run_with(album, overfill, max_queue=8, max_large=2)
 
     assert isinstance(large, Unavailable)
-    assert "2 large pictures are waiting" in str(large)
+    assert "2 large images are waiting" in str(large)
     assert large.retry_after == 5
     assert float(small[0]) == 4
     assert float(later[0][0]) == 5

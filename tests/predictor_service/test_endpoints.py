@@ -291,7 +291,7 @@ def test_before_any_model_everything_says_so(store, start_predictor):
 
     def says_that_there_is_none():
         detail = problem(predictor.predict(picture("red")), 503)["detail"]
-        return detail.startswith("No model has been published yet: ")
+        return detail.startswith("No model has been published yet. ")
 
     wait_for(says_that_there_is_none, "the first look at the store")
     assert problem(predictor.predict(picture("red"), model="pets"), 503)

@@ -178,7 +178,7 @@ AFTER_PUBLISHING = [
     (break_manifest, "manifest.json: the document: Invalid JSON"),
 ]
 BEFORE_PUBLISHING = [
-    (swap_golden_answers, "Golden image red.png is answered otherwise than when it was trained"),
+    (swap_golden_answers, "The answer to golden image red.png is not the one from training"),
     (spoil_golden_picture, "Golden image red.png can't be predicted: not an image"),
     (save_network_of_five, "should answer with shape (1, 3): 1 images, 3 labels. Received: (1, 5)"),
     (add_an_output, "an output called 'probabilities'"),
@@ -578,7 +578,7 @@ def test_an_unreadable_pin_leaves_what_is_served_and_is_told(store, follow, capl
         await predictor.poll()
         assert predictor.model("others").version == 1
         assert (predictor.model().version, predictor.model().pinned) == (1, 1)
-        assert "Nobody knows whether model 'colours' is pinned" in predictor.model().notice
+        assert "The pin of model 'colours' can't be read" in predictor.model().notice
         predictor.store.pin("colours", None)
         await predictor.poll()
         assert (predictor.model().version, predictor.model().notice) == (3, None)

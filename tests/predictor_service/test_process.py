@@ -340,7 +340,7 @@ def test_who_does_not_finish_is_waited_for_as_long_as_the_grace_period(store, st
         assert time.monotonic() - started >= 1
         answer = begun.getresponse()
         assert (answer.status, answer.headers["Retry-After"]) == (503, "1")
-        assert json.loads(answer.read())["detail"].startswith("This process ends.")
+        assert json.loads(answer.read())["detail"].startswith("This process is ending.")
 
 
 SLOW = """

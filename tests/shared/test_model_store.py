@@ -309,7 +309,7 @@ def test_a_copy_of_a_version_under_another_number_is_damaged(models):
     publish(models, training_id="20260101-000000-abcdef")
     shutil.copytree(models.directory("pets", 1), models.root / "pets" / "2")
 
-    with pytest.raises(VersionCorrupt, match="The manifest is that of pets 1"):
+    with pytest.raises(VersionCorrupt, match="The manifest belongs to model pets, version 1"):
         models.manifest("pets", 2)
     assert models.published_by("pets", "20260101-000000-abcdef") == 1
 
@@ -339,8 +339,11 @@ def list_another_file(directory: Path, name: str) -> None:
 @pytest.mark.parametrize(
     ("damage", "reason"),
     [
-        (link_to_itself, "It holds what nobody can read: Symlink loop"),
-        (partial(list_another_file, name="a\0b"), "It holds what nobody can read: embedded null"),
+        (link_to_itself, "The version has a file that can't be read: Symlink loop"),
+        (
+            partial(list_another_file, name="a\0b"),
+            "The version has a file that can't be read: embedded null",
+        ),
         (flip_a_byte, r"openvino/model\.bin is not the file that was published"),
         (lambda d: (d / "openvino/model.bin").unlink(), r"openvino/model\.bin is missing"),
         (lambda d: (d / "openvino/model.bin").write_bytes(b""), "is not the file"),
@@ -351,8 +354,11 @@ def list_another_file(directory: Path, name: str) -> None:
         (lambda d: (d / MANIFEST_FILE).write_text("{"), "manifest.json: the document: Invalid"),
         (lambda d: edit_manifest(d, labels=["one"]), "manifest.json: labels: List should have"),
         (lambda d: edit_manifest(d, schema_version=2), "manifest.json: schema_version"),
-        (lambda d: edit_manifest(d, version=2), "The manifest is that of pets 2"),
-        (lambda d: edit_manifest(d, model="others"), "The manifest is that of others 1"),
+        (lambda d: edit_manifest(d, version=2), "The manifest belongs to model pets, version 2"),
+        (
+            lambda d: edit_manifest(d, model="others"),
+            "manifest belongs to model others, version 1",
+        ),
         (lambda d: edit_manifest(d, files=[]), "golden/blue.png is not in the manifest"),
     ],
 )

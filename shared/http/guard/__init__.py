@@ -1,4 +1,4 @@
-"""What stands before both HTTP services: who may ask, from where, how much, and safe headers."""
+"""The checks before the routes of both services: keys, origins, sizes, and security headers."""
 
 from collections.abc import Collection
 
@@ -27,22 +27,23 @@ def add_guard(
     concurrent_uploads: str,
     held_bytes: int | None = None,
 ) -> None:
-    """Put the guard before `app`, and the routes by which browsers sign in into it.
+    """Add all checks to `app`, and the routes by which browsers sign in.
 
     Args:
         app: a service with all its routes.
-        settings: the keys, and the largest body of a request.
+        settings: the settings of the service.
         streamed: paths, as routes write them (`/v1/models/{name}:predict`), whose routes read their
             bodies piece by piece and have limits of their own.
-        concurrent_uploads: the setting that says how many such bodies are received at once.
-        held_bytes: what HEADSTART_MAX_HELD_BYTES allows, of a service that keeps them in memory.
+        concurrent_uploads: the name of the setting that limits how many such bodies are received
+            at once.
+        held_bytes: HEADSTART_MAX_HELD_BYTES for a service that keeps bodies in memory, else None.
     """
     keys = ApiKeys.of(settings)
     app.state.api_keys = keys
     uploads = Paths(streamed)
     app.include_router(router)
     describe_access(app)
-    # The one that is added last is met first.
+    # A request meets the one that is added last first.
     app.add_middleware(SilenceTimeout, seconds=settings.silence_seconds)
     app.add_middleware(BodyLimit, max_bytes=settings.max_json_bytes, streamed=uploads)
     app.add_middleware(

@@ -1,4 +1,4 @@
-"""Lets nobody in without a key, once there are keys."""
+"""Asks every request for a key, if keys are set."""
 
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -11,13 +11,13 @@ from shared.http.requests import HEALTH
 SESSION_PATH = "/v1/session"
 SESSION_COOKIE = "headstart_session"
 
-#: Health; the page's own files, which hold no data; and the route where a browser hands in its key.
+#: Open without a key: health, the files of the pages (which hold no data), and the sign-in.
 OPEN_PATHS = HEALTH | {"/", SESSION_PATH}
 OPEN_PREFIXES = ("/pages/", "/web/")
 
 
 class Access:
-    """Answers 401 before a byte of the body is read, unless a request carries one of the keys."""
+    """ASGI middleware: answers 401, without reading the body, to a request without a valid key."""
 
     def __init__(self, app: ASGIApp, keys: ApiKeys) -> None:
         self._app = app
@@ -42,7 +42,7 @@ class Access:
         return Unauthorized(
             "An API key is needed: expected the header `Authorization: Bearer KEY`, or "
             "`X-API-Key: KEY`. Received: "
-            + ("neither, and no session" if session is None else "a session that has ended")
+            + ("neither, and no session" if session is None else "a session that is not valid")
         )
 
 

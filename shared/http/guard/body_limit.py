@@ -1,4 +1,4 @@
-"""Bounds the bodies that routes read into memory as a whole."""
+"""Limits the bodies that routes read into memory as a whole."""
 
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
@@ -11,11 +11,11 @@ STATUS = 413
 
 
 class BodyLimit:
-    """Answers 413 to larger bodies, when they are announced or as soon as they turn out to be.
+    """ASGI middleware: answers 413 to a body whose Content-Length or actual size is too large.
 
     Args:
-        app: what reads them.
-        max_bytes: the largest that it gets.
+        app: the application that reads the bodies.
+        max_bytes: the largest body that it gets.
         streamed: paths that have limits of their own.
     """
 

@@ -1,4 +1,4 @@
-"""Bounds how many requests with files are received at once, and what of them is in memory."""
+"""Limits how many requests with files are received at once, and how much memory they take."""
 
 import asyncio
 from http import HTTPStatus
@@ -17,17 +17,19 @@ RETRY_SECONDS = 5
 
 
 class ConcurrentUploads:
-    """Answers 503 to the request beyond, before its body is read, and 408 to one that is too slow.
+    """ASGI middleware: answers 503 if too many requests with files are received at once.
 
-    A slow client keeps its place until it is needed, so that many of them are no harm to others.
+    The 503 comes before the body is read. A slow client keeps its place until another request
+    needs it; then the slow one gets 408.
 
     Args:
-        app: what receives them.
-        most: how many may be inside at once.
-        setting: the variable that says so.
-        paths: where they are posted.
-        most_bytes: of their bodies together, where these are kept in memory.
-        bytes_setting: the variable that says so.
+        app: the application that receives the files.
+        most: how many requests may be received at once.
+        setting: the environment variable of `most`.
+        paths: the paths that receive files.
+        most_bytes: how many bytes all bodies may have together; None if they are not kept in
+            memory.
+        bytes_setting: the environment variable of `most_bytes`.
     """
 
     def __init__(  # noqa: PLR0913 - two limits with their names
@@ -77,7 +79,7 @@ class ConcurrentUploads:
 
         async def receive_and_count() -> Message:
             nonlocal complete
-            if complete:  # what comes now is the client's leaving
+            if complete:  # the next message says that the client has left
                 return await receive()
             self._places.wait(place)
             message = await receive()

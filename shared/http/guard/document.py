@@ -1,4 +1,4 @@
-"""What OpenAPI says of keys, and of the answers that the guard gives before any route."""
+"""Describes keys, and the answers that the guard gives before any route, in OpenAPI."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ SECURITY: list[dict[str, list[str]]] = [{}, {"bearer": []}, {"header": []}, {"se
 
 
 def describe_access(app: FastAPI) -> None:
-    """Have the OpenAPI document of `app` tell of keys and refusals, for all routes."""
+    """Add keys and refusals of all routes to the OpenAPI document of `app`."""
     generate = app.openapi
 
     def openapi() -> dict[str, Any]:
@@ -30,7 +30,7 @@ def describe_access(app: FastAPI) -> None:
                 _describe(operation, path, method)
         return document
 
-    # The way that FastAPI documents.
+    # FastAPI's documentation recommends replacing the method.
     app.openapi = openapi  # type: ignore[method-assign]
 
 
@@ -44,10 +44,10 @@ def _describe(operation: dict[str, Any], path: str, method: str) -> None:
     if method.upper() not in SAFE_METHODS:
         statuses += [403, 413]
     if "requestBody" in operation:
-        statuses.append(400)  # not even text
+        statuses.append(400)  # the body is not even text
     described = operation["responses"].get("422", {})
     if described and PROBLEM_TYPE not in described["content"]:
-        # FastAPI's description of an answer that shared.http.problems gives otherwise.
+        # FastAPI describes its own answer; shared.http.problems gives another.
         del operation["responses"]["422"]
         statuses.append(422)
     for status, response in responses(*statuses).items():

@@ -1,4 +1,4 @@
-"""The API keys, and sessions that are signed with them."""
+"""Checks API keys, and signs sessions with them."""
 
 import hashlib
 import hmac
@@ -9,15 +9,15 @@ from shared.settings import SharedSettings
 
 SESSION_SECONDS = 7 * 86_400
 
-#: Nothing else is ever signed with a key.
+#: Part of everything that is signed, so that a signature is valid for a session only.
 _PURPOSE = b"headstart session until "
 
 
 class ApiKeys:
-    """Keys of which any one opens the service; none at all, and it is open to everybody.
+    """The keys of a service. Any one of them opens it; without keys it is open to everybody.
 
-    Only their hashes are kept: they are all as long as each other, so that comparing them takes
-    the same time whatever a key looks like, and no key can leak from here.
+    Only the hashes of the keys are kept. All have the same length, so a comparison always takes
+    the same time, and no key can leak from here.
     """
 
     def __init__(self, *keys: str) -> None:
@@ -31,23 +31,23 @@ class ApiKeys:
         return bool(self._digests)
 
     def accept(self, key: str) -> bool:
-        """Tell whether this is one of the keys, in the same time whichever it is."""
+        """Return whether this is one of the keys; takes the same time for every key."""
         digest = _digest(key)
         return sum(hmac.compare_digest(digest, known) for known in self._digests) > 0
 
     def new_session(self, key: str) -> str:
-        """Return a text that stands for a key for `SESSION_SECONDS`, and that only it can make."""
+        """Return a session, signed with the key, that is valid for `SESSION_SECONDS`."""
         until = str(int(time.time()) + SESSION_SECONDS)
         return f"{until}.{_signature(_digest(key), until)}"
 
     def accept_session(self, session: str) -> bool:
-        """Tell whether a session was signed with one of the keys and has not ended."""
+        """Return whether a session was signed with one of the keys and has not ended."""
         until, _, signature = session.partition(".")
         given = _digest(signature)
         signed = sum(
             hmac.compare_digest(given, _digest(_signature(known, until))) for known in self._digests
         )
-        # What was signed here is a number.
+        # With a valid signature `until` is a number, so int() can't fail.
         return signed > 0 and int(until) > time.time()
 
 

@@ -1,8 +1,8 @@
-"""Refuses what a website makes its visitors' browsers send here.
+"""Refuses requests that another website's page makes a browser send.
 
-A service on 127.0.0.1 without a key is open to its own machine, and so to every page that a
-browser on it shows: a form needs nobody's leave to be sent. Browsers say where a request comes
-from; programs, which say nothing, are no danger of this kind.
+A service on 127.0.0.1 without a key is open to its own machine, and so to every page in a browser
+there: a page may send a form to any address. Browsers name the origin of a request in a header.
+Programs send no such header, and are not tricked in this way.
 """
 
 from collections.abc import Mapping
@@ -18,9 +18,9 @@ SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 class SameOrigin:
-    """Answers 421 to a request for a host that is not this service's own.
+    """ASGI middleware: answers 421 to a request for a host that is not this service's own.
 
-    And 403 to one that changes something and was made by another origin's page.
+    It answers 403 to a request that changes something and comes from a page of another origin.
     """
 
     def __init__(self, app: ASGIApp, hosts: OwnHosts) -> None:
@@ -54,10 +54,14 @@ def _misdirected(host: str) -> ProblemResponse:
 
 
 def foreign_origin(headers: Mapping[bytes, bytes]) -> str | None:
-    """Return the other origin that a browser says has made the request, or None."""
+    """Return the origin of the page that made a request, or None if it is our own or unknown.
+
+    Args:
+        headers: the headers of the request, with lower-case names.
+    """
     origin = headers.get(b"origin")
     site = headers.get(b"sec-fetch-site")
-    if site is not None:  # only on https and localhost, but right behind every proxy too
+    if site is not None:  # sent to https and localhost only, but correct behind any proxy
         return None if site in {b"same-origin", b"none"} else (origin or site).decode("latin-1")
     if origin is None:
         return None

@@ -1,4 +1,4 @@
-"""Who sends files at the moment, how slowly, and how much of them is in memory."""
+"""Tracks the requests that send files: how slow they are, and how much memory they take."""
 
 import asyncio
 import math
@@ -13,16 +13,16 @@ class Place:
     """One request with files, from its first byte to its answer.
 
     Attributes:
-        task: what serves it.
-        bytes: of its body, received so far.
-        given_up: whether it had to go.
+        task: the task that serves the request.
+        bytes: how many bytes of its body have been received.
+        given_up: whether the request was ended since others needed its place or memory.
     """
 
     def __init__(self, task: asyncio.Task[Any]) -> None:
         self.task = task
         self.bytes = 0
         self.given_up = False
-        # Only what is spent on waiting for the client counts; we may be slow ourselves.
+        # Only time spent waiting for the client counts; the service itself may be slow.
         self._waiting_since: float | None = None
         self._waited = 0.0
         self._bytes_before = 0
@@ -38,7 +38,7 @@ class Place:
             self._waited, self._bytes_before = 0.0, self.bytes
 
     def slow_for(self, now: float) -> float:
-        """Return for how many seconds too little has come; 0 while nothing is waited for."""
+        """Return for how many seconds the client has sent too slowly; 0 if nothing is expected."""
         return 0.0 if self._waiting_since is None else self._waited_until(now)
 
     def _waited_until(self, now: float) -> float:
@@ -47,15 +47,18 @@ class Place:
 
 
 class Places:
-    """Bounds how many requests with files there are at once, and what of them is in memory.
+    """Limits how many requests with files there are at once, and how much memory they take.
 
-    Half of the bytes is divided among the places, so that a small request needs nobody's consent;
-    what is beyond its share comes from the other half. Belongs to the event loop.
+    Half of the bytes is divided evenly among the places, so a small request always has room. A
+    request that needs more than its share takes it from the other half.
+
+    Use it in the event loop only.
 
     Args:
-        most: how many may be inside at once.
-        most_bytes: of all bodies together; None where they are not kept in memory.
-        clock: tells the seconds.
+        most: how many requests there may be at once.
+        most_bytes: how many bytes all bodies may have together; None if they are not kept in
+            memory.
+        clock: returns the time in seconds; it never goes back.
     """
 
     def __init__(
@@ -69,7 +72,7 @@ class Places:
         self._taken: set[Place] = set()
 
     def enter(self, task: asyncio.Task[Any]) -> Place | None:
-        """Return a place, for which the slowest client may have to go; None if there is none."""
+        """Return a place, if need be that of the slowest client; None if all are taken."""
         if len(self._taken) >= self._most and not self._give_up_slowest(self._taken):
             return None
         place = Place(task)
@@ -82,14 +85,14 @@ class Places:
             self._common_taken -= self._beyond_share(place.bytes)
 
     def announce(self, place: Place, size: int) -> bool:
-        """Return whether there is room for `size` bytes; slow clients may have to go for them."""
+        """Return whether there is room for `size` bytes, if need be by ending slow requests."""
         return self._make_room(self._beyond_share(size), place)
 
     def wait(self, place: Place) -> None:
         place.wait(self._clock())
 
     def receive(self, place: Place, size: int) -> bool:
-        """Count bytes that have come, and return whether there is room for them, as `announce`."""
+        """Count bytes that were received, and return whether there is room, as `announce` does."""
         if place.given_up:
             return False
         before = self._beyond_share(place.bytes)
@@ -104,7 +107,7 @@ class Places:
         own = self._beyond_share(place.bytes)
         if not own + size:
             return True
-        # Who is alone gets in: how large one request may be is for others to say.
+        # A request always gets in if no other takes memory; its own size has a limit elsewhere.
         while self._common_taken > own and self._common_taken + size > self._common:
             others = (p for p in self._taken if p is not place and self._beyond_share(p.bytes))
             if not self._give_up_slowest(others):

@@ -1,7 +1,7 @@
-"""The route `/v1/session`: a browser hands in its key once, and gets a cookie for it.
+"""The route `/v1/session`: a browser sends its key once, and gets a cookie in return.
 
-`<img>` and `EventSource` send no header of the page's choice, but they do send cookies; and no
-script can read this one.
+A page can't add headers to the requests of `<img>` and `EventSource`, but they do send cookies. No
+script can read this cookie.
 """
 
 from fastapi import APIRouter, Request, Response
@@ -27,14 +27,14 @@ class SignIn(BaseModel):
 
 @router.get(SESSION_PATH)
 def get_session(request: Request) -> Session:
-    """Tell a page, which can't see its cookie, whether there is something to sign out of."""
+    """Return whether the request has a valid session; a page can't see its own cookie."""
     keys: ApiKeys = request.app.state.api_keys
     return Session(signed_in=keys.accept_session(request.cookies.get(SESSION_COOKIE, "")))
 
 
 @router.post(SESSION_PATH, status_code=204, responses=responses(401, 422))
 def sign_in(body: SignIn, request: Request) -> Response:
-    """Answer an API key with a cookie that stands for it for a week, to this service only."""
+    """Check an API key and set a cookie that replaces it, for a week and for this service."""
     keys: ApiKeys = request.app.state.api_keys
     response = Response(status_code=204)
     if not keys:
@@ -56,7 +56,7 @@ def sign_in(body: SignIn, request: Request) -> Response:
 
 @router.delete(SESSION_PATH, status_code=204)
 def sign_out(request: Request) -> Response:
-    """Take the cookie back."""
+    """Remove the cookie."""
     response = Response(status_code=204)
     response.delete_cookie(SESSION_COOKIE, path=_root(request), httponly=True, samesite="strict")
     return response

@@ -1,4 +1,4 @@
-"""Ends requests whose clients have fallen silent, so that they hold up nobody."""
+"""Ends requests whose clients have stopped sending, so that they do not hold up others."""
 
 import asyncio
 from http import HTTPStatus
@@ -8,11 +8,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 
 class SilenceTimeout:
-    """Answers 408 when nothing more of a body comes for a while; a slow client may be slow.
+    """ASGI middleware: answers 408 if nothing more of a body comes for a while.
+
+    A client may be slow, as long as it sends something.
 
     Args:
-        app: what reads the bodies.
-        seconds: of silence.
+        app: the application that reads the bodies.
+        seconds: how long a client may send nothing.
     """
 
     def __init__(self, app: ASGIApp, seconds: float) -> None:
@@ -26,7 +28,7 @@ class SilenceTimeout:
 
         async def receive_in_time() -> Message:
             nonlocal complete
-            if complete:  # what comes now is the client's leaving, which is waited for
+            if complete:  # the next message says that the client has left; that may take long
                 return await receive()
             try:
                 async with asyncio.timeout(self._seconds):

@@ -102,7 +102,7 @@ def test_what_can_not_be_done_is_said(trainer):
     assert (answer.status_code, answer.json()["detail"]) == (500, NOT_LISTED)
     answer = httpx.delete(f"{trainer}/v1/models/pinless/versions/1")
     assert answer.status_code == 409
-    assert "Nobody knows whether model 'pinless' is pinned" in answer.json()["detail"]
+    assert "The pin of model 'pinless' can't be read" in answer.json()["detail"]
 
 
 def test_the_command_lists_all_and_says_what_is_wrong(trainer):

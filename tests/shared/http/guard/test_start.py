@@ -5,7 +5,7 @@ import pytest
 from tests.predictor_process import running_predictor
 
 KEY = "the-key-of-this-test"
-WARNING = "whoever reaches the port may use this service. Set HEADSTART_API_KEYS"
+WARNING = "everybody who reaches the port can use this service. Set HEADSTART_API_KEYS"
 
 
 @pytest.mark.integration
