@@ -77,10 +77,13 @@ class FeatureStore:
         Args:
             images: those that are looked for, whose files are read to see that they are sound;
                 None takes all for sound.
+
+        Raises:
+            OSError: the machine can't read an index now, and nobody said what is looked for.
         """
         wanted = None if images is None else set(images)
         rows: dict[str, Row] = {}
-        for shard, index in self._indices():
+        for shard, index in self._indices(strict=wanted is None):
             if wanted is not None and not self._is_sound(shard, index, wanted):
                 continue
             seconds = index.seconds / max(1, len(index.images))
@@ -88,19 +91,25 @@ class FeatureStore:
                 rows[sha256] = Row(shard, position, seconds)
         return rows
 
-    def _indices(self) -> Iterator[tuple[str, _Index]]:
+    def _indices(self, *, strict: bool) -> Iterator[tuple[str, _Index]]:
         for file in self._directory.glob("*.json"):
-            index = self._index(file.stem)
+            index = self._index(file.stem, strict=strict)
             if index is not None:
                 yield file.stem, index
 
-    def _index(self, shard: str) -> _Index | None:
+    def _index(self, shard: str, *, strict: bool = False) -> _Index | None:
+        """Return an index, or None if there is none.
+
+        One that the machine can't read now is raised if `strict`, and else counts as none.
+        """
         file = self._directory / f"{shard}.json"
         try:
             return _Index.model_validate_json(read_small(file, MOST_INDEX_BYTES))
         except FileNotFoundError:
             pass  # removed meanwhile
         except OSError as error:
+            if strict and not is_fault_of_the_file(error):
+                raise
             self._discard(shard, error)
         except ValidationError as error:
             self._discard(shard, ValueError(first_fault(error)))
@@ -190,6 +199,7 @@ class FeatureStore:
 
         Raises:
             FeaturesGone: an image has no features here.
+            OSError: the machine can't read them now.
         """
         rows = self.locate()
         if gone := sum(sha256 not in rows for sha256 in images):
