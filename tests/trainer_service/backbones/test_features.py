@@ -203,6 +203,22 @@ def test_what_can_only_not_be_read_now_is_kept(features, shards, monkeypatch, su
     assert all(file.exists() for file in shards)
 
 
+def test_an_index_that_can_only_not_be_read_now_is_not_gone(features, shards, monkeypatch):
+    """Else a hiccup of the disk would end a training."""
+
+    def fail(file, most):
+        if file == shards[0]:
+            raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+        return read_small(file, most)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(features_module, "read_small", fail)
+        with pytest.raises(OSError, match="Stale file handle"):
+            features.read(["a", "b"])
+        assert set(features.locate(["a", "b"])) == {"b"}
+    np.testing.assert_array_equal(features.read(["a", "b"]), rows(1, 2))
+
+
 def test_features_without_a_hash_are_used(features, shards):
     """Those that an earlier version of Headstart has stored."""
     forget_hash(shards[0])
