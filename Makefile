@@ -5,8 +5,10 @@ BIN := $(VENV)/bin
 DATA ?=
 ARCHITECTURE ?=
 FUZZ_SECONDS ?= 300
+# Two test processes; the tests of one file stay together.
+TOGETHER := -n 2 --dist loadfile
 
-.PHONY: demo up test lint fuzz format bench screenshots lock clean
+.PHONY: demo up unit test lint fuzz format bench screenshots lock clean
 
 demo: $(VENV)/.local
 	@$(BIN)/python -m launcher demo $(if $(DATA),--data "$(DATA)") $(if $(ARCHITECTURE),--architecture "$(ARCHITECTURE)")
@@ -14,9 +16,13 @@ demo: $(VENV)/.local
 up: $(VENV)/.local
 	@$(BIN)/python -m launcher up
 
+# The tests that start no process: half a minute.
+unit: $(VENV)/.dev
+	$(BIN)/python -m pytest $(TOGETHER) -m "not slow and not integration and not process"
+
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest -m "not slow and not integration"
-	$(BIN)/python -m pytest -m "slow or integration"
+	$(BIN)/python -m pytest $(TOGETHER) -m "not slow and not integration"
+	$(BIN)/python -m pytest $(TOGETHER) -m "slow or integration"
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

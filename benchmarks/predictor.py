@@ -22,8 +22,8 @@ from benchmarks.weights import weights_for
 from shared.engines import load_version_engine, serving_precisions
 from shared.images import decode
 from shared.model_store import KERAS_MODEL, OPENVINO_MODEL
-from tests.inline_worker import train_inline
 from trainer_service.backbones.architectures import find_architecture
+from trainer_service.inline import train_inline
 from trainer_service.settings import TrainerSettings
 from trainer_service.store.publishing import WritableModelStore
 

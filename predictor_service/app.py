@@ -31,6 +31,9 @@ log = get_logger(__name__)
 
 PAGES = Path(__file__).parent / "pages"
 
+#: Where images are uploaded.
+STREAMED = ("/v1/predict",)
+
 
 def create_app(settings: PredictorSettings | None = None) -> FastAPI:
     """Return the predictor; it reads the store once it is started.
@@ -59,7 +62,7 @@ def create_app(settings: PredictorSettings | None = None) -> FastAPI:
     add_guard(
         app,
         app.state.settings,
-        streamed=("/v1/predict",),
+        streamed=STREAMED,
         concurrent_uploads="max_requests",
         held_bytes=app.state.settings.held_bytes,
     )

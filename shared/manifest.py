@@ -157,4 +157,5 @@ class GoldenImage(_Record):
         return self.reduced.get(precision, self.probabilities)
 
 
-GOLDEN_FILE = "golden/golden.json"
+GOLDEN_FOLDER = "golden"
+GOLDEN_FILE = f"{GOLDEN_FOLDER}/golden.json"

@@ -26,7 +26,14 @@ from shared.errors import (
 )
 from shared.files import is_fault_of_the_file, sha256_file
 from shared.identifiers import is_model_name
-from shared.manifest import FILE_OF, GOLDEN_FILE, MANIFEST_FILE, GoldenImage, Manifest
+from shared.manifest import (
+    FILE_OF,
+    GOLDEN_FILE,
+    GOLDEN_FOLDER,
+    MANIFEST_FILE,
+    GoldenImage,
+    Manifest,
+)
 
 SAVED_MODEL = "."
 OPENVINO_MODEL = FILE_OF["openvino"]
@@ -239,7 +246,8 @@ def read_golden(directory: Path, manifest: Manifest) -> list[GoldenImage]:
     """Read the golden images of a version.
 
     Raises:
-        VersionCorrupt: the list is missing, malformed, or does not fit the manifest's labels.
+        VersionCorrupt: the list is missing, malformed, or does not fit the manifest's labels
+            or files.
         OSError: the machine can't read the list now.
     """
     try:
@@ -248,9 +256,10 @@ def read_golden(directory: Path, manifest: Manifest) -> list[GoldenImage]:
         raise VersionCorrupt(f"{GOLDEN_FILE}: {first_fault(error)}.") from error
     if not golden:
         raise VersionCorrupt(f"{GOLDEN_FILE} lists no image.")
+    listed = {entry.path for entry in manifest.files}
     for image in golden:
-        if Path(image.file).name != image.file:
-            raise VersionCorrupt(f"{GOLDEN_FILE} names a file outside of golden/.")
+        if f"{GOLDEN_FOLDER}/{image.file}" not in listed:
+            raise VersionCorrupt(f"{GOLDEN_FILE}: {image.file} is not in the manifest.")
         answers = [image.probabilities, *image.reduced.values()]
         fit = all(len(answer) == len(manifest.labels) for answer in answers)
         if not fit or image.label not in manifest.labels:
@@ -306,13 +315,14 @@ def is_sound(directory: Path) -> bool:
 
 
 def _visible_files(directory: Path) -> set[str]:
-    """Return the files of a version, without the manifest and without hidden files.
+    """Return all paths below a version but folders, the manifest and hidden files.
 
-    File managers and NFS leave hidden files behind.
+    File managers and NFS leave hidden files behind. Pipes and devices are among the paths; they
+    must not be opened, since that could wait for ever.
     """
     names = {
         path.relative_to(directory).as_posix()
         for path in directory.rglob("*")
-        if path.is_file() and not path.name.startswith(".")
+        if not path.is_dir() and not path.name.startswith(".")
     }
     return names - {MANIFEST_FILE}

@@ -3,11 +3,11 @@
 import hashlib
 from datetime import UTC, datetime
 
-from tests.inline_worker import InlineQueue
 from tests.tiny_model import picture
 from trainer_service import training
 from trainer_service.datasets.dataset import Dataset
 from trainer_service.datasets.records import ImageRecord, save_images
+from trainer_service.inline import InlineQueue
 from trainer_service.phases.context import Worker
 from trainer_service.settings import TrainerSettings
 from trainer_service.store.events.event_log import connect

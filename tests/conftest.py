@@ -1,7 +1,9 @@
 """What every test may ask for: a real Redis, and the data that lies outside the repository."""
 
+import multiprocessing.process
 import os
 import signal
+import subprocess
 from pathlib import Path
 
 import hypothesis
@@ -25,6 +27,19 @@ def redis_url(tmp_path_factory):
     directory = tmp_path_factory.mktemp("redis")
     with redis_server(directory, directory) as url:
         yield url
+
+
+@pytest.fixture(autouse=True)
+def _no_process_without_a_mark(request, monkeypatch):
+    """Keep `make unit` fast: a test that starts a process says so with a mark."""
+    if any(map(request.node.get_closest_marker, ("process", "integration", "slow"))):
+        return
+
+    def refuse(*_, **__):
+        pytest.fail("this test starts a process: mark it @pytest.mark.process")
+
+    monkeypatch.setattr(subprocess.Popen, "__init__", refuse)
+    monkeypatch.setattr(multiprocessing.process.BaseProcess, "start", refuse)
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -1,5 +1,6 @@
 """Files that are none, for what may come to lie in a file's place."""
 
+import os
 import socket
 from contextlib import chdir
 from pathlib import Path
@@ -9,3 +10,14 @@ def make_socket(path: Path) -> None:
     """Make a socket, however long its path is: the system takes only short ones."""
     with chdir(path.parent), socket.socket(socket.AF_UNIX) as made:
         made.bind(path.name)
+
+
+def make_deep(folder: Path, depth: int = 1500, name: str = "a") -> None:
+    """Make folders in a folder, one in the other, and a file in the last: no path leads to it."""
+    inner = os.open(folder, os.O_DIRECTORY)
+    for _ in range(depth):
+        os.mkdir(name, dir_fd=inner)
+        outer, inner = inner, os.open(name, os.O_DIRECTORY, dir_fd=inner)
+        os.close(outer)
+    os.close(os.open("file", os.O_CREAT | os.O_WRONLY, dir_fd=inner))
+    os.close(inner)

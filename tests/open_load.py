@@ -37,7 +37,8 @@ class Outcome:
     """What a round came to.
 
     Attributes:
-        latencies: seconds of every answer that is no 503.
+        latencies: seconds of every answer that is no 503, to be told, not judged.
+        passed: of every request with 200, how many others got one while it waited.
         unexpected: answers of a status that the request does not explain.
         hurried: 503s without a `Retry-After`.
         broken: connections that ended without a whole answer.
@@ -46,6 +47,7 @@ class Outcome:
 
     statuses: Counter[int] = field(default_factory=Counter)
     latencies: list[float] = field(default_factory=list)
+    passed: list[int] = field(default_factory=list)
     unexpected: Counter[tuple[str, int]] = field(default_factory=Counter)
     hurried: int = 0
     broken: int = 0
@@ -85,6 +87,7 @@ class _Clients:
 
     async def _send(self, number: int) -> None:
         post, started = self._posts[number], time.perf_counter()
+        before = self._outcome.statuses[200]
         try:
             reader, writer = await self._connection()
             writer.write(self._bytes[number])
@@ -92,6 +95,8 @@ class _Clients:
         except (OSError, asyncio.IncompleteReadError):
             self._outcome.broken += 1
             return
+        if status == 200:
+            self._outcome.passed.append(self._outcome.statuses[200] - before)
         self._judge(post, status, headers, time.perf_counter() - started)
         if b"connection: close" in headers:
             writer.close()

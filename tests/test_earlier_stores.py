@@ -14,11 +14,11 @@ import httpx
 import pytest
 
 from shared.model_store import ModelStore
-from tests.inline_worker import InlineQueue
 from tests.predictor_process import running_predictor
 from tests.tiny_model import picture
 from trainer_service import training
 from trainer_service.app import create_app
+from trainer_service.inline import InlineQueue
 from trainer_service.phases.context import Worker
 from trainer_service.settings import TrainerSettings
 from trainer_service.store.events.progress import ProgressBoard

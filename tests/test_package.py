@@ -6,6 +6,8 @@ import sys
 import zipfile
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[1]
 PACKAGES = ["client", "launcher", "predictor_service", "shared", "trainer_service"]
 BESIDE = ["pyproject.toml", "README.md", "LICENSE"]
@@ -19,6 +21,7 @@ def the_files(root: Path) -> set[str]:
     return {file.relative_to(root).as_posix() for file in found if file.suffix in KINDS}
 
 
+@pytest.mark.process
 def test_a_wheel_holds_every_module_and_everything_that_the_pages_are_made_of(tmp_path):
     for package in PACKAGES:
         ignored = shutil.ignore_patterns("__pycache__", "data")

@@ -30,6 +30,7 @@ def run(*module, **settings):
     )
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("command", ["up", "demo"])
 def test_a_launcher_that_can_not_write_is_one_sentence(tmp_path, command):
     store = tmp_path / "store"
@@ -43,6 +44,7 @@ def test_a_launcher_that_can_not_write_is_one_sentence(tmp_path, command):
     )
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("module", PROCESSES)
 def test_a_file_where_the_store_would_be_is_one_sentence(tmp_path, module):
     store = tmp_path / "store"
@@ -56,6 +58,7 @@ def test_a_file_where_the_store_would_be_is_one_sentence(tmp_path, module):
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("setting", "value", "sentence"),
     [

@@ -24,7 +24,6 @@ from trainer_service.api.routes import (
 )
 from trainer_service.api.routes.metrics import TrainerCollector
 from trainer_service.api.threads import Threads
-from trainer_service.queue.celery_app import create_celery
 from trainer_service.queue.prompt_queue import PromptQueue
 from trainer_service.queue.view import QueueView
 from trainer_service.service.endings import Endings
@@ -56,7 +55,7 @@ def create_app(settings: TrainerSettings) -> FastAPI:
         settings,
         stores,
         ProgressBoard(stores.events),
-        PromptQueue(create_celery(settings)),
+        PromptQueue(settings),
         EventStreams(stores.events, settings.redis_url),
         Endings(stores.trainings),
     )

@@ -8,6 +8,7 @@ HeadstartError
 │   └── WeightsUnavailable   the architecture's pre-trained weights can't be had
 ├── ModelUnwritable    500   a model can't be pinned, or a version of it removed
 ├── RecordCorrupt      500   a record in the store that can't be understood
+├── RecordUnwritable   500   a record that may not be changed
 ├── Setback                  the machine failed a step of a training; it may pass
 ├── TransientFailure         it did not pass: the training can be submitted again later
 └── TrainingCancelled  409   ends the phases of a cancelled training
@@ -48,6 +49,10 @@ class ModelUnwritable(HeadstartError):
 
 class RecordCorrupt(HeadstartError):
     title = "Corrupt record"
+
+
+class RecordUnwritable(HeadstartError):
+    title = "Unwritable record"
 
 
 class Setback(HeadstartError):

@@ -25,7 +25,7 @@ from trainer_service.phases.evaluate.evaluation import evaluate_network
 from trainer_service.phases.head.fitting import fit, split
 from trainer_service.phases.prepare.reading_step import wait_for_dataset
 from trainer_service.phases.publish.publish import publish
-from trainer_service.phases.setbacks import hand_over, persevere
+from trainer_service.phases.setbacks import hand_over, persevere, warn_of_setback
 from trainer_service.steps import COMPUTE_SHARD, FINISH, PREPARE, Step
 from trainer_service.store.cancellation import CancellationCheck
 from trainer_service.store.events.progress import Ticker
@@ -60,7 +60,8 @@ def prepare(worker: Worker, training_id: str) -> None:
                 if not waits:
                     _prepare(worker, training_id, held, check_cancelled)
 
-            done = persevere(worker, shards.directory, check_cancelled, work)
+            tell = partial(warn_of_setback, worker, training_id)
+            done = persevere(worker, shards.directory, check_cancelled, work, tell)
     _end_if_cancelled(trainings, training_id)
     if not done:
         hand_over(worker, shards.directory, Step(PREPARE, (training_id,)), check_cancelled)
@@ -83,7 +84,8 @@ def compute_shard(worker: Worker, training_id: str, number: int) -> None:
         if held is None:
             return
         work = partial(_compute_shard, worker, record, shards, number, held, check_cancelled)
-        done = persevere(worker, shards.directory, check_cancelled, work)
+        tell = partial(warn_of_setback, worker, training_id)
+        done = persevere(worker, shards.directory, check_cancelled, work, tell)
     if not done:
         hand_over(
             worker, shards.directory, Step(COMPUTE_SHARD, (training_id, number)), check_cancelled
@@ -106,7 +108,8 @@ def finish(worker: Worker, training_id: str) -> None:
         with recorded_outcome(trainings, training_id):
             require_survivable(held)
             work = partial(_finish, worker, record, held, check_cancelled)
-            done = persevere(worker, shards.directory, check_cancelled, work)
+            tell = partial(warn_of_setback, worker, training_id)
+            done = persevere(worker, shards.directory, check_cancelled, work, tell)
     if not done:
         hand_over(worker, shards.directory, Step(FINISH, (training_id,)), check_cancelled)
 

@@ -1,7 +1,7 @@
 """Watches the model store and serves new versions as they are published."""
 
 import asyncio
-import os
+import re
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -14,6 +14,7 @@ from predictor_service.api.answers import Quarantine
 from predictor_service.inference.metrics import ReloadMetrics
 from predictor_service.models.served import Model, Models, ServedVersion
 from shared.errors import HeadstartError, ModelNotFound, VersionCorrupt
+from shared.files import walk
 from shared.logs import bound, get_logger
 from shared.manifest import MANIFEST_FILE
 from shared.model_store import Look, ModelStore, by_preference
@@ -22,6 +23,10 @@ log = get_logger(__name__)
 
 #: A version that failed because of the machine, not of its files, is tried again after this time.
 RETRY_SECONDS = 30.0
+#: Letters of a reason; the names that it quotes may be as long as a manifest.
+MOST_REASON = 1000
+#: Where in OpenVINO's code something was found; what it was is told in the next lines.
+_WHERE = re.compile(r"Exception from \S+:\d+:|Check '.*' failed at \S+:\d+:")
 
 #: A file's path, its size, and the times when its content and its status were changed.
 _Entry = tuple[str, int, int, int]
@@ -193,7 +198,7 @@ class HotReload:
         transient = isinstance(error, OSError | MemoryError)
         retry_at = time.monotonic() + RETRY_SECONDS if transient else float("inf")
         self._known_of(model).refusals[version] = _Refusal(before, retry_at)
-        reason = str(error) if isinstance(error, HeadstartError) else _describe(error)
+        reason = _describe(error)
         model.quarantined[version] = Quarantine(
             version=version, reason=reason, at=datetime.now(UTC)
         )
@@ -268,9 +273,8 @@ def _manifest_of(directory: Path) -> Fingerprint:
 
 def _entries(directory: Path) -> Iterator[_Entry]:
     errors: list[OSError] = []
-    for parent, directories, files in os.walk(directory, onerror=errors.append):
-        for name in (*directories, *files):
-            yield from _entry(Path(parent, name), directory)
+    for entry in walk(directory, errors.append):
+        yield from _entry(Path(entry.path), directory)
     for error in errors:
         if not isinstance(error, FileNotFoundError):
             yield _fault(Path(error.filename), directory, error)
@@ -297,8 +301,12 @@ def _only(entries: Fingerprint, *names: str) -> Fingerprint:
 
 
 def _describe(error: Exception) -> str:
-    first_line = (str(error).strip() or "no message").splitlines()[0]
-    return f"{type(error).__name__}: {first_line}"
+    """Say what went wrong, in a text that any answer and any log can hold."""
+    said = str(error).encode(errors="backslashreplace").decode()  # names of files may be no text
+    if not isinstance(error, HeadstartError):
+        telling = [line for line in said.splitlines() if line.strip() and not _WHERE.match(line)]
+        said = f"{type(error).__name__}: {telling[0].strip() if telling else 'no message'}"
+    return said if len(said) <= MOST_REASON else f"{said[:MOST_REASON]} …"
 
 
 def _kind(error: Exception) -> str:

@@ -32,8 +32,8 @@ from shared.engines import (
 from shared.errors import VersionCorrupt
 from shared.images import ImageLimits, decode
 from shared.logs import get_logger
-from shared.manifest import GOLDEN_FILE, GoldenImage, Manifest
-from shared.model_store import read_golden, verify
+from shared.manifest import GOLDEN_FOLDER, GoldenImage, Manifest
+from shared.model_store import read_golden, read_version_file, verify
 
 #: How far from 1 the sum of an image's probabilities may be; bfloat16 keeps eight bits.
 SUM_TOLERANCE = 0.02
@@ -190,7 +190,7 @@ def _give_way() -> None:
 def _open(directory: Path) -> _Opened:
     manifest = verify(directory)
     golden = [
-        (image, (directory / GOLDEN_FILE).with_name(image.file).read_bytes())
+        (image, read_version_file(directory, f"{GOLDEN_FOLDER}/{image.file}"))
         for image in read_golden(directory, manifest)
     ]
     return _Opened(directory, manifest, golden)

@@ -6,6 +6,7 @@ All of this happens before a request can be asked for a key.
 
 import fcntl
 import json
+import socket
 import termios
 import time
 from array import array
@@ -29,6 +30,10 @@ MOST_AHEAD = 8
 #: A client that sends its body more slowly than this, for this long, may lose its place to others.
 SLOW_BYTES_PER_SECOND = 16 << 10
 SLOW_SECONDS = 2.0
+#: An interim answer (100), which every client of HTTP/1.1 has to accept, asked for or not.
+ARE_YOU_THERE = b"HTTP/1.1 100 Continue\r\n\r\n"
+#: tcpi_state of a connection that the other side has reset.
+TCP_CLOSE = 7
 #: How long a refused client that still sends may take to read the refusal.
 LINGER_SECONDS = 1.0
 
@@ -78,6 +83,7 @@ SLOW = Refusal(
     "Others needed the connection of this request, of which less than "
     f"{SLOW_BYTES_PER_SECOND} bytes a second came.",
 )
+CUT_OFF = Refusal(400, "The request ended before it was complete.")
 FULL = Refusal(503, "All connections that HEADSTART_MAX_CONNECTIONS allows are in use.")
 
 
@@ -94,10 +100,11 @@ class Lobby:
         self, most: int, seconds: float, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self.seconds = seconds
-        self._most = most
+        self.most = most
         self._clock = clock
         self._all: set[Connection] = set()
         self._waiting: dict[Connection, float] = {}
+        self._sent_all: set[Connection] = set()
 
     def admit(self, connection: "Connection") -> bool:
         """Add a new connection, if need be in place of the one that has waited longest.
@@ -105,7 +112,7 @@ class Lobby:
         Returns:
             Whether there was room for it.
         """
-        if len(self._all) >= self._most and not self._make_room():
+        if len(self._all) >= self.most and not self._make_room():
             return False
         self._all.add(connection)
         self.enter(connection)
@@ -119,12 +126,20 @@ class Lobby:
     def leave(self, connection: "Connection") -> None:
         self._waiting.pop(connection, None)
 
+    def watch(self, connection: "Connection") -> None:
+        """Look after a client that will send nothing more, and may have left."""
+        self._sent_all.add(connection)
+
     def forget(self, connection: "Connection") -> None:
         self._all.discard(connection)
+        self._sent_all.discard(connection)
         self.leave(connection)
 
     def tidy(self) -> None:
-        """Close the connections of silent clients; has to be called several times a second."""
+        """Close the connections of clients that are silent or have left.
+
+        Has to be called several times a second.
+        """
         now = self._clock()
         entered = takewhile(lambda item: now - item[1] > self.seconds, self._waiting.items())
         for connection in [connection for connection, _ in entered]:
@@ -132,6 +147,9 @@ class Lobby:
             connection.end_waiting()
         for connection in list(self._all):
             if connection.unread_for(now) > self.seconds:
+                connection.transport.abort()
+        for connection in list(self._sent_all):
+            if _is_reset(connection.transport):
                 connection.transport.abort()
 
     def _make_room(self) -> bool:
@@ -198,6 +216,20 @@ class Connection(HttpToolsProtocol):
             self.send_400_response("Invalid HTTP request received.")
         if self._bytes_without_a_word > MOST_HEAD_BYTES and not self._deaf:
             self._refuse(LONG_HEAD)
+
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """Go on with what is asked: the client sends nothing more, but it may still read."""
+        asked = self.cycle
+        if self._deaf or not (self._in_head or self._is_asked()):
+            return False
+        if self._in_head or asked.more_body:
+            self._refuse(CUT_OFF)
+            return True
+        asked.keep_alive = False
+        if not self.pipeline:
+            self._ask_whether_it_has_left()
+        self._lobby.watch(self)
+        return True
 
     def on_message_begin(self) -> None:
         if len(self.pipeline) >= MOST_AHEAD:
@@ -282,6 +314,20 @@ class Connection(HttpToolsProtocol):
         self._unread = unread
         return now - self._read_at
 
+    def _is_asked(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete
+
+    def _ask_whether_it_has_left(self) -> None:
+        """Send what a client that has left resets the connection for."""
+        if self.cycle.response_started or self.scope["http_version"] == "1.0":
+            self.loop.call_later(LINGER_SECONDS, self._leave_unless_sending)
+        else:
+            self.transport.write(ARE_YOU_THERE)
+
+    def _leave_unless_sending(self) -> None:
+        if not self.transport.get_write_buffer_size():
+            self.transport.abort()
+
     def _parse(self, data: bytes) -> bytes:
         """Parse bytes and return those that have to be parsed again."""
         try:
@@ -333,3 +379,11 @@ def _unread_in_kernel(transport: Transport) -> int:
     with suppress(OSError):  # the connection has just been closed
         fcntl.ioctl(transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, answer)
     return answer[0]
+
+
+def _is_reset(transport: Transport) -> bool:
+    """Tell whether the other side has said that it takes nothing more; nothing is read for it."""
+    with suppress(OSError):  # it was closed just now
+        connection = transport.get_extra_info("socket")
+        return bool(connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] == TCP_CLOSE)
+    return False

@@ -9,11 +9,15 @@ import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from shared.errors import Unavailable
+from shared.http.accepting import Acceptor
 from shared.http.connections import Lobby
 from shared.http.problems import problem_response
 from shared.http.sending import Sending
 
 LOOK_SECONDS = 0.02
+#: Of all connections that there may be, those that are taken in one turn of the event loop. Each
+#: needs a file, and an idle one that makes way for it gives its own back a turn later.
+SHARE_AT_ONCE = 1 / 16
 RETRY_SECONDS = 1
 
 
@@ -80,14 +84,25 @@ class DrainingServer(uvicorn.Server):
         self._gate = gate
         self._lobby = lobby
         self._seconds = seconds
+        self._acceptors: list[Acceptor] = []
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets=[])
+        most = math.ceil(self._lobby.most * SHARE_AT_ONCE)
+        self._acceptors = [Acceptor(listener, self._protocol, most) for listener in sockets or ()]
+
+    def _protocol(self) -> asyncio.Protocol:
+        return self.config.http_protocol_class(  # type: ignore[call-arg]
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
 
     async def on_tick(self, counter: int) -> bool:
         self._lobby.tidy()
         return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        for listener in (*self.servers, *(sockets or ())):
-            listener.close()
+        for acceptor in self._acceptors:
+            acceptor.close()
         self._gate.shut()
         clock = asyncio.get_running_loop().time
         deadline = clock() + self._seconds

@@ -85,6 +85,7 @@ def test_an_address_that_is_none_is_said_so():
             assert "expected an address such as" in done.stderr
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("command", ["train", "predict"])
 @pytest.mark.parametrize("kind", ["pipe", "device"])
 def test_what_is_no_regular_file_is_refused_rather_than_waited_for(tmp_path, command, kind):
@@ -103,6 +104,7 @@ def test_what_is_no_regular_file_is_refused_rather_than_waited_for(tmp_path, com
     assert "regular file" in done.stderr
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("redirection", "said"),
     [
@@ -129,6 +131,7 @@ def test_a_model_is_named_like_its_images(tmp_path, name, model):
     assert model_name(tmp_path / name) == model
 
 
+@pytest.mark.process
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 @pytest.mark.parametrize("name", ["cat.jpg", "my cat's.jpg", 'a,b;"c".jpg'])
 def test_the_curl_line_survives_any_file_name(tmp_path, name):
@@ -156,6 +159,7 @@ def test_the_curl_line_survives_any_file_name(tmp_path, name):
     assert done.returncode == 7, done.stderr  # the connection failed, not the reading
 
 
+@pytest.mark.process
 def test_it_starts_as_a_module_without_importing_what_services_need():
     code = "import sys, client.app; print({'tensorflow', 'fastapi', 'numpy'} & set(sys.modules))"
     root = Path(__file__).parents[2]

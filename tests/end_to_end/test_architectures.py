@@ -13,11 +13,11 @@ from predictor_service.settings import PredictorSettings
 from shared.engines import FEATURES
 from shared.images import ImageLimits, decode
 from shared.model_store import KERAS_MODEL, ModelStore
-from tests.inline_worker import train_inline
 from tests.memory import let_networks_go
 from tests.random_weights import random_pixels, random_weights
 from trainer_service.backbones.architectures import CATALOGUE
 from trainer_service.backbones.backbone import bottleneck_engine
+from trainer_service.inline import train_inline
 from trainer_service.settings import TrainerSettings
 
 pytestmark = [pytest.mark.slow, pytest.mark.integration]

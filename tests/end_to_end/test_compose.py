@@ -116,6 +116,7 @@ def compose_command() -> list[str]:
     pytest.skip("neither `docker compose` nor `docker-compose` is installed")
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("files", [[BASE], [BASE, GPU], [BASE, GPU, GPU_PREDICTOR]])
 def test_compose_accepts_its_files(files):
     options = [option for file in files for option in ("-f", file)]

@@ -11,8 +11,8 @@ from predictor_service.settings import PredictorSettings
 from shared.engines import cpu_precision
 from shared.model_store import ModelStore, read_golden
 from tests.end_to_end.stack import digits
-from tests.inline_worker import train_inline
 from trainer_service import training
+from trainer_service.inline import train_inline
 from trainer_service.settings import TrainerSettings
 
 pytestmark = [pytest.mark.slow, pytest.mark.integration]

@@ -13,7 +13,7 @@ import pytest
 from launcher.services import free_port, redis_server, running_worker
 from shared.identifiers import new_id
 from tests.predictor_process import wait_for
-from tests.trainer_service.api.test_api import caller
+from tests.trainer_service.api_client import caller
 from trainer_service.queue.celery_app import create_celery
 from trainer_service.queue.task_queue import TaskQueue
 from trainer_service.queue.transport import MOST_BYTES, MOST_KEPT
@@ -159,8 +159,16 @@ def message(**changes):
     return json.dumps(line | changes).encode()
 
 
-def body(value):
-    return message(body=base64.b64encode(json.dumps(value).encode()).decode())
+def body(value, **changes):
+    return message(body=base64.b64encode(json.dumps(value).encode()).decode(), **changes)
+
+
+def headers(**changes):
+    return message(headers={"id": "x", "task": "dataset.read"} | changes)
+
+
+def step(task, *arguments):
+    return body([arguments, {}, None], headers={"id": "x", "task": task})
 
 
 POISON = [
@@ -184,6 +192,22 @@ POISON = [
     body([[], {}, None]),
     body([[{}], {}, None]),
     body({"args": 1}),
+    body([["no id"], {}, None]),
+    body([[new_id()], {"a": 1}, None]),
+    body([[new_id()], {}, {"chain": [1]}]),
+    step("dataset.read", new_id(), 0),
+    step("training.prepare", new_id(), 0),
+    step("training.compute_shard", new_id()),
+    step("training.compute_shard", new_id(), -1),
+    headers(compression="none such"),
+    headers(request_id={"a": 1}),
+    headers(request_id="x" * 1000),
+]
+#: Steps all the same, of what was removed meanwhile or with more than they need.
+HARMLESS = [
+    *(step(task, new_id()) for task in ("dataset.read", "training.prepare", "training.finish")),
+    step("training.compute_shard", new_id(), 0),
+    headers(dataset_id="x", event="x", level="x"),
 ]
 
 
@@ -203,6 +227,15 @@ def test_what_is_no_step_is_set_aside_and_the_next_one_done(running):
     assert running.counted("headstart_queue_unreadable_total") == counted + len(POISON)
     assert running.counted("headstart_queue_errors_total") == errors
     assert running.log().count("not a step: set aside") == len(POISON)
+
+
+def test_what_was_removed_meanwhile_is_told_in_a_line(running):
+    for line in HARMLESS:
+        running.redis.lpush(QUEUE, line)
+    running.works()
+
+    wait_for(lambda: running.log().count(" refused ") >= len(HARMLESS), "the refusals")
+    assert "Traceback" not in running.log()
 
 
 def test_of_what_is_set_aside_only_the_latest_is_kept(running):

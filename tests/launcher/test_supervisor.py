@@ -49,6 +49,7 @@ def until(condition, what):
         time.sleep(0.01)
 
 
+@pytest.mark.process
 def test_what_died_is_started_again_and_told_with_its_last_words(start, tmp_path, capsys):
     flag = tmp_path / "flag"
     process = start(
@@ -74,6 +75,7 @@ def test_what_died_is_started_again_and_told_with_its_last_words(start, tmp_path
     assert process.log.read_text() == "one\ntwo\x1b[2J"
 
 
+@pytest.mark.process
 def test_waits_double_and_begin_anew_after_a_minute_of_health(start, capsys):
     process = start("exit 1")
     watched = Watched(process)
@@ -89,6 +91,7 @@ def test_waits_double_and_begin_anew_after_a_minute_of_health(start, capsys):
     assert waits == [1, 2, 4, 8, 16, 30, 1, 2]
 
 
+@pytest.mark.process
 def test_what_dies_at_once_again_and_again_ends_everything(start, monkeypatch, capsys):
     monkeypatch.setattr(supervisor, "FIRST_WAIT_SECONDS", 0.01)
     monkeypatch.setattr(supervisor, "LOOK_SECONDS", 0.01)
@@ -105,6 +108,7 @@ def test_what_dies_at_once_again_and_again_ends_everything(start, monkeypatch, c
     assert other.how_it_ended() is None
 
 
+@pytest.mark.process
 def test_what_can_not_be_started_is_tried_again(start, capsys):
     process = start("exit 1")
     watched = Watched(process)
@@ -117,6 +121,7 @@ def test_what_can_not_be_started_is_tried_again(start, capsys):
     assert capsys.readouterr().err.count("can't be started; it is restarted in") == 2
 
 
+@pytest.mark.process
 def test_a_log_that_can_not_be_written_is_told(tmp_path, guarded):
     (tmp_path / "redis.log").mkdir()
     process = Process(["true"], {}, tmp_path / "redis.log", guarded)
@@ -124,6 +129,7 @@ def test_a_log_that_can_not_be_written_is_told(tmp_path, guarded):
         process.running().__enter__()
 
 
+@pytest.mark.process
 def test_children_of_what_died_go_before_it_is_started_again(start, tmp_path):
     """As those of a Celery worker, which would go on with the same work."""
     process = start(f"sleep 60 & echo $! > {tmp_path / 'child'}; wait")
@@ -158,6 +164,7 @@ LAUNCHER = """
 """
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV])
 def test_nothing_is_left_of_a_launcher_that_was_killed(tmp_path, number):
     code = textwrap.dedent(LAUNCHER)
@@ -188,6 +195,7 @@ KILLED_IN_BETWEEN = """
 """
 
 
+@pytest.mark.process
 def test_nothing_is_left_of_a_launcher_that_was_killed_as_it_had_started_something(tmp_path):
     command = [sys.executable, "-c", textwrap.dedent(KILLED_IN_BETWEEN), str(tmp_path)]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as launcher:
@@ -196,6 +204,7 @@ def test_nothing_is_left_of_a_launcher_that_was_killed_as_it_had_started_somethi
     until(lambda: not psutil.pid_exists(started) or gone(psutil.Process(started)), "its end")
 
 
+@pytest.mark.process
 def test_what_does_not_want_to_end_is_made_to(start, monkeypatch):
     monkeypatch.setattr(guard, "PATIENCE_SECONDS", 0.2)
     process = start("trap '' TERM; echo ready; while :; do sleep 0.1; done")
@@ -205,6 +214,7 @@ def test_what_does_not_want_to_end_is_made_to(start, monkeypatch):
     assert process.handle.wait(5) == -signal.SIGKILL
 
 
+@pytest.mark.process
 def test_a_guard_that_was_killed_is_no_reason_to_fail(tmp_path):
     with Guard() as killed:
         killed._process.kill()
@@ -220,6 +230,7 @@ def gone(process):
         return True
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(("before", "ignored"), [("SIG_IGN", True), ("SIG_DFL", False)])
 def test_a_hangup_that_is_ignored_at_the_start_stays_so(before, ignored):
     """As under nohup."""

@@ -19,6 +19,7 @@ def node():
     return found
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     "pages", ["trainer_service/pages", "predictor_service/pages", "shared/http/web"]
 )
@@ -33,6 +34,7 @@ def test_every_module_can_be_parsed(node, pages, tmp_path):
         assert run.returncode == 0, run.stderr
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("service", ["trainer_service", "predictor_service"])
 def test_modules(node, service, tmp_path):
     # As they are served; a browser takes them for modules by their tag, node by package.json.

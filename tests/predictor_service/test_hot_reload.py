@@ -7,6 +7,7 @@ import os
 import shutil
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,12 @@ from predictor_service.models.loading import VersionLoader
 from predictor_service.models.served import Model, Models, ServedVersion
 from shared.engines.openvino_runtime import load_openvino, read_network
 from shared.errors import VersionCorrupt
+from shared.files import remove_tree
 from shared.manifest import GOLDEN_FILE, MANIFEST_FILE
-from shared.model_store import OPENVINO_MODEL
+from shared.model_store import OPENVINO_MODEL, read_manifest
+from tests.odd_files import make_deep
 from tests.tiny_model import picture, publish_tiny_model, save_network
+from trainer_service.store import publishing
 from trainer_service.store.publishing import WritableModelStore
 
 
@@ -123,7 +127,52 @@ def omit_network(staging: Path) -> None:
     (staging / OPENVINO_MODEL).unlink()
 
 
+def cut_weights(staging: Path) -> None:
+    path = staging / "openvino/model.bin"
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def put_a_pipe(version: Path, name: str) -> None:
+    """To read it is to wait for ever."""
+    (version / name).unlink()
+    os.mkfifo(version / name)
+    list_anew(version, leave_out=name)
+
+
+def put_a_golden_pipe(version: Path) -> None:
+    """A hidden one, as files that are not in the manifest may be."""
+    os.mkfifo(version / "golden/.pipe.png")
+    path = version / GOLDEN_FILE
+    golden = json.loads(path.read_text())
+    path.write_text(json.dumps([golden[0] | {"file": ".pipe.png"}, *golden[1:]]))
+    list_anew(version)
+
+
+def list_anew(version: Path, leave_out: str = "") -> None:
+    """Make the manifest fit the files that it lists."""
+    names = {entry.path for entry in read_manifest(version).files} - {leave_out}
+    entries = [publishing._entry(version / name, name).model_dump() for name in names]
+    manifest = json.loads((version / MANIFEST_FILE).read_text())
+    (version / MANIFEST_FILE).write_text(json.dumps(manifest | {"files": entries}))
+
+
+def name_a_file_in_no_text(version: Path) -> None:
+    Path(os.fsdecode(os.fsencode(version) + b"/\xff")).touch()
+
+
+def list_a_long_name(version: Path) -> None:
+    path = version / MANIFEST_FILE
+    manifest = json.loads(path.read_text())
+    manifest["files"].append({"path": "../" + "x" * 1_000_000, "bytes": 0, "sha256": "0" * 64})
+    path.write_text(json.dumps(manifest))
+
+
 AFTER_PUBLISHING = [
+    (partial(put_a_pipe, name="openvino/model.xml"), "openvino/model.xml is not in the manifest"),
+    (partial(put_a_pipe, name="openvino/model.bin"), "openvino/model.bin is not in the manifest"),
+    (put_a_golden_pipe, "golden.json: .pipe.png is not in the manifest"),
+    (name_a_file_in_no_text, r"\udcff is not in the manifest."),
+    (list_a_long_name, "The manifest names a file outside of the version"),
     (flip_a_byte, "openvino/model.bin is not the file that was published"),
     (remove_weights, "openvino/model.bin is missing"),
     (break_manifest, "manifest.json: the document: Invalid JSON"),
@@ -133,8 +182,9 @@ BEFORE_PUBLISHING = [
     (spoil_golden_picture, "Golden image red.png can't be predicted: not an image"),
     (save_network_of_five, "should answer with shape (1, 3): 1 images, 3 labels. Received: (1, 5)"),
     (add_an_output, "an output called 'probabilities'"),
-    (save_no_network, "RuntimeError"),
-    (omit_network, "RuntimeError"),
+    (save_no_network, "RuntimeError: "),
+    (omit_network, "RuntimeError: "),
+    (cut_weights, "RuntimeError: Incorrect weights in bin file!"),
 ]
 
 
@@ -189,6 +239,7 @@ def test_a_damaged_version_is_quarantined_while_the_old_one_serves_on(
         await predictor.poll()
         assert predictor.model().version == 1
         assert reason in predictor.reasons()[2]
+        assert len(predictor.model().info().model_dump_json()) < 5_000
         assert predictor.loads == ["colours/1", "colours/2"]
         publish_tiny_model(store)
         await predictor.poll()
@@ -413,9 +464,7 @@ def test_a_store_that_vanishes_takes_nothing_down_and_may_return(store, follow, 
             await predictor.poll()
         await asyncio.sleep(0.3)
         assert predictor.model().version == 1
-        assert (
-            predictor.models.fault == f"StoreVanished: The model store is gone: {store / 'models'}."
-        )
+        assert predictor.models.fault == f"The model store is gone: {store / 'models'}."
         store.with_name("away").rename(store)
         publish_tiny_model(store)
         await until(lambda: predictor.model().version == 2)
@@ -473,6 +522,23 @@ def test_what_is_served_of_a_model_that_cannot_be_listed_any_more_goes_on(store,
         assert "can't be listed" in predictor.model().notice
 
     follow(scenario)
+
+
+def test_a_version_of_folders_in_folders_is_quarantined_and_holds_up_no_other(store, follow):
+    publish_tiny_model(store)
+    publish_tiny_model(store)
+    publish_tiny_model(store, "other")
+    make_deep(directory(store, 2) / "openvino")
+
+    async def scenario(predictor: Predictor) -> None:
+        for _ in range(3):
+            await predictor.poll()
+        assert predictor.model().version == 1
+        assert list(predictor.model().quarantined) == [2]
+        assert predictor.model("other").version == 1
+
+    follow(scenario)
+    remove_tree(store)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")

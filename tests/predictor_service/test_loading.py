@@ -142,6 +142,7 @@ libc.fclose(file)
 """
 
 
+@pytest.mark.process
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc has arenas to limit")
 def test_many_threads_have_an_arena_per_core_and_large_blocks_go_back(tmp_path):
     """By itself glibc keeps the second of two large blocks in an arena once the first is freed."""

@@ -1,6 +1,7 @@
 """What a real predictor tells Prometheus."""
 
 import httpx
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from shared.model_store import OPENVINO_MODEL
@@ -22,6 +23,7 @@ def measured(predictor: PredictorProcess, name: str, **labels: str) -> float:
     return values[0] if values else 0
 
 
+@pytest.mark.process
 def test_predictions_are_counted_by_model_route_and_stage(store, start_predictor):
     publish_tiny_model(store)
     predictor = start_predictor()
@@ -52,6 +54,7 @@ def test_predictions_are_counted_by_model_route_and_stage(store, start_predictor
     assert count("process_resident_memory_bytes") > 2**20
 
 
+@pytest.mark.process
 def test_swaps_and_quarantines_are_counted_by_reason(store, start_predictor):
     publish_tiny_model(store)
     (store / "models/astray").symlink_to("astray")  # which nobody can list
@@ -87,6 +90,7 @@ def _forget_the_network(staging) -> None:
     (staging / OPENVINO_MODEL).unlink()
 
 
+@pytest.mark.process
 def test_a_key_is_needed_where_there_are_keys(store, start_predictor):
     publish_tiny_model(store)
     predictor = start_predictor(api_keys="0123456789abcdef")

@@ -1,4 +1,4 @@
-"""Four times what the predictor can do, good and bad requests mixed, for as long as asked for."""
+"""More than the predictor can do, good and bad requests mixed, for as long as asked for."""
 
 import io
 import os
@@ -20,7 +20,8 @@ pytestmark = pytest.mark.slow
 #: By hand 600: ten minutes.
 SECONDS = float(os.environ.get("HEADSTART_TEST_LOAD_SECONDS", "12"))
 MAX_QUEUE = 64
-OVERLOAD = 4
+#: Times what it can do. The first is enough, where others leave the machine alone.
+OVERLOADS = (4, 16, 64)
 JPEG = "image/jpeg"
 
 
@@ -112,7 +113,9 @@ class Memory:
         return statistics.median(last) - statistics.median(second)
 
 
-def test_overload_is_refused_in_time_and_leaves_nothing_behind(store, start_predictor):
+def test_overload_is_refused_and_keeps_nobody_waiting_and_leaves_nothing_behind(
+    store, start_predictor
+):
     publish_tiny_model(store)
     predictor = start_predictor(max_queue=MAX_QUEUE)
     predictor.wait_until_ready()
@@ -121,36 +124,32 @@ def test_overload_is_refused_in_time_and_leaves_nothing_behind(store, start_pred
     mixed = [*good, *good, *good, *bad]
 
     with Memory(predictor.process.pid) as memory:
-        outcome = offer(predictor.url, mixed, OVERLOAD * rate, SECONDS)
-        if not outcome.statuses[503]:  # others kept the machine busy while that was measured
-            rate = capacity(predictor.url, good[0].body)
-            outcome = offer(predictor.url, mixed, OVERLOAD * rate, SECONDS)
+        for times in OVERLOADS:
+            outcome = offer(predictor.url, mixed, times * rate, SECONDS)
+            if outcome.statuses[503]:  # else others kept the machine busy as the rate was measured
+                break
 
-    started = time.monotonic()
-    assert predictor.predict(picture("red")).status_code == 200
-    recovery = time.monotonic() - started
-    _report(rate, outcome, memory, recovery)
-    assert recovery < 1
+    _report(rate, outcome, memory)
     assert not outcome.unexpected
     assert outcome.hurried == 0
     assert outcome.broken == 0
     assert {status for status in outcome.statuses if status >= 500} == {503}
     assert outcome.statuses[200] > 0
-    # Who gets in waits for no more than the queue before it; without its bound these would grow
-    # with the length of the round.
-    cuts = statistics.quantiles(outcome.latencies, n=100)
-    assert cuts[49] < 2
-    assert cuts[98] < 5
+    # Who gets in waits for no more than the queue before it, and for those who get in while its
+    # request is on its way; were either without bounds, others would pass it for the whole round.
+    assert max(outcome.passed) < 4 * MAX_QUEUE
+    # Only a queue with nobody in it takes that many at once.
+    assert predictor.predict(*[picture("red")] * MAX_QUEUE).status_code == 200
     assert memory.growth() < 60
     assert predictor.process.poll() is None
 
 
-def _report(rate: float, outcome: Outcome, memory: Memory, recovery: float) -> None:
+def _report(rate: float, outcome: Outcome, memory: Memory) -> None:
     """Print what docs/reliability.md says was seen; `pytest -s` shows it."""
     cuts = statistics.quantiles(outcome.latencies, n=100)
     print(  # noqa: T201 - for those who run it by hand
         f"\ncapacity {rate:.0f}/s; {dict(outcome.statuses)}, unsent {outcome.unsent}, broken "
         f"{outcome.broken}, unexpected {dict(outcome.unexpected)}; p50 {cuts[49]:.3f} s, p99 "
-        f"{cuts[98]:.3f} s; memory {memory.samples[0]:.0f} to {memory.samples[-1]:.0f} MB, grown "
-        f"{memory.growth():.1f}; recovered in {recovery:.3f} s"
+        f"{cuts[98]:.3f} s; passed by {max(outcome.passed)} at most; memory "
+        f"{memory.samples[0]:.0f} to {memory.samples[-1]:.0f} MB, grown {memory.growth():.1f}"
     )

@@ -323,6 +323,22 @@ def test_a_refused_version_is_told(open_page, start_predictor, store):
         expect(panel.get_by_role("definition").nth(1)).to_have_text("1")
 
 
+def test_a_reason_without_a_place_to_break_it_does_not_widen_the_page(
+    open_page, start_predictor, store
+):
+    def name_a_long_file(staging):
+        golden = json.loads((staging / GOLDEN_FILE).read_bytes())
+        golden[0]["file"] = "x" * 10_000
+        (staging / GOLDEN_FILE).write_text(json.dumps(golden))
+
+    publish_tiny_model(store, change=name_a_long_file)
+    predictor = start_predictor()
+    predictor.wait_for_quarantine(1)
+    with open_page(predictor) as page:
+        expect(page.get_by_role("region", name="Model")).to_contain_text("xxx …")
+        assert page.evaluate("document.body.scrollWidth <= innerWidth")
+
+
 def test_a_predictor_that_is_gone_is_said_and_what_failed_can_be_tried_again(
     chromium, start_predictor, store
 ):

@@ -44,6 +44,7 @@ def run_main(**environment: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.process
 def test_a_port_in_use_ends_in_one_sentence():
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
@@ -56,6 +57,7 @@ def test_a_port_in_use_ends_in_one_sentence():
     )
 
 
+@pytest.mark.process
 def test_a_wrong_setting_ends_in_one_sentence():
     ended = run_main(HEADSTART_MAX_BATCH="0")
 
@@ -63,6 +65,7 @@ def test_a_wrong_setting_ends_in_one_sentence():
     assert ended.stderr == ("HEADSTART_MAX_BATCH: Input should be greater than 0. Received: '0'.\n")
 
 
+@pytest.mark.process
 @pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="needs Linux's /proc")
 def test_serving_never_loads_tensorflow(store, start_predictor):
     publish_tiny_model(store)
@@ -76,6 +79,7 @@ def test_serving_never_loads_tensorflow(store, start_predictor):
     assert "-packages/tensorflow/" not in mapped  # OpenVINO has libraries of that name, too
 
 
+@pytest.mark.process
 def test_importing_the_predictor_imports_no_engine_and_no_training_library():
     script = (
         "import sys, predictor_service.__main__;"
@@ -148,6 +152,7 @@ def flip_a_byte_before_publishing(store: Path) -> int:
     return version
 
 
+@pytest.mark.process
 def test_versions_come_and_go_under_load_without_a_failed_request(store, start_predictor):
     publish_tiny_model(store)
     predictor = start_predictor()
@@ -186,6 +191,7 @@ def save_table(staging: Path) -> None:
     ov.save_model(network, staging / OPENVINO_MODEL, compress_to_fp16=False)
 
 
+@pytest.mark.process
 def test_weights_that_are_written_in_place_change_nothing_that_is_served(store, start_predictor):
     publish_tiny_model(store, change=save_table)
     weights = store / "models/colours/1/openvino/model.bin"
@@ -201,6 +207,7 @@ def test_weights_that_are_written_in_place_change_nothing_that_is_served(store, 
     assert predictor.process.poll() is None
 
 
+@pytest.mark.process
 def test_a_store_that_may_not_be_written_is_enough(store, start_predictor):
     publish_tiny_model(store)
     before = sorted(str(path) for path in store.rglob("*"))
@@ -218,6 +225,7 @@ def test_a_store_that_may_not_be_written_is_enough(store, start_predictor):
     assert sorted(str(path) for path in store.rglob("*")) == before
 
 
+@pytest.mark.process
 def test_beyond_the_queue_requests_get_503_at_once(store, start_predictor):
     publish_tiny_model(store)
     predictor = start_predictor(max_queue=1, max_batch=1)
@@ -243,6 +251,7 @@ def test_beyond_the_queue_requests_get_503_at_once(store, start_predictor):
     assert predictor.predict(picture("red")).status_code == 200
 
 
+@pytest.mark.process
 def test_what_was_accepted_is_answered_before_the_process_ends(store, start_predictor):
     publish_tiny_model(store)
     predictor = start_predictor(max_batch=1, shutdown_seconds=30)
@@ -264,6 +273,7 @@ def waiting(predictor: PredictorProcess) -> float:
     return sum(map(float, re.findall(line, predictor.http.get("/metrics").text, re.MULTILINE)))
 
 
+@pytest.mark.process
 def test_while_it_ends_open_connections_are_told_and_new_ones_refused(store, start_predictor):
     publish_tiny_model(store)
     predictor = start_predictor(shutdown_seconds=30)
@@ -316,6 +326,7 @@ def is_refused(host: str, port: int) -> bool:
     return False
 
 
+@pytest.mark.process
 def test_who_does_not_finish_is_waited_for_as_long_as_the_grace_period(store, start_predictor):
     publish_tiny_model(store)
     predictor = start_predictor(shutdown_seconds=1, silence_seconds=3600)
@@ -344,6 +355,7 @@ runpy.run_module("predictor_service", run_name="__main__")
 """
 
 
+@pytest.mark.process
 def test_it_ends_while_a_version_is_loaded(store):
     publish_tiny_model(store)
     environment = os.environ | {
@@ -390,6 +402,7 @@ class Callers(Clients):
             self.broken.append(error)
 
 
+@pytest.mark.process
 def test_restarted_under_load_it_answers_all_that_it_has_accepted(store, tmp_path):
     publish_tiny_model(store)
     port = free_port()
@@ -416,6 +429,7 @@ def test_restarted_under_load_it_answers_all_that_it_has_accepted(store, tmp_pat
     assert len(callers.broken) <= 2 * 4
 
 
+@pytest.mark.process
 def test_probes_do_not_fill_the_log(store, start_predictor):
     publish_tiny_model(store)
     predictor = start_predictor()

@@ -64,6 +64,7 @@ def in_a_child(*, has_memory):
 linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
 
+@pytest.mark.process
 @linux
 def test_pictures_take_five_bytes_for_a_pixel_and_a_webp_sixteen():
     told = in_a_child(has_memory=True)
@@ -73,6 +74,7 @@ def test_pictures_take_five_bytes_for_a_pixel_and_a_webp_sixteen():
     assert {line.split(": ")[1] for line in told} == {"(224, 224, 3)", *formats}
 
 
+@pytest.mark.process
 @linux
 def test_a_machine_without_memory_says_nothing_of_a_picture():
     """A verdict would be for good: the picture would be left out of its dataset."""

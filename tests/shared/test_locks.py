@@ -42,11 +42,13 @@ def seconds_to_get(path, patience):
         return time.monotonic() - started
 
 
+@pytest.mark.process
 def test_a_killed_holder_is_followed_at_once(path, holder):
     holder.kill()
     assert seconds_to_get(path, patience=60) < 5
 
 
+@pytest.mark.process
 def test_a_frozen_holder_is_waited_for_and_then_followed(path, holder):
     os.kill(holder.pid, signal.SIGSTOP)
     assert 0.5 <= seconds_to_get(path, patience=0.5) < 5

@@ -34,6 +34,7 @@ def logged(log_format: str, level: str = "info") -> list[str]:
     return ran.stderr.splitlines()
 
 
+@pytest.mark.process
 def test_json_is_one_object_a_line_with_everything_that_is_bound():
     lines = [json.loads(line) for line in logged("json")]
 
@@ -57,6 +58,7 @@ def test_json_is_one_object_a_line_with_everything_that_is_bound():
     assert lines[-1]["file"] == "a\nb\x1b[31m\u202e.png"
 
 
+@pytest.mark.process
 def test_people_get_lines_that_no_value_can_break_or_colour():
     lines = logged("console")
 
@@ -69,6 +71,7 @@ def test_people_get_lines_that_no_value_can_break_or_colour():
     assert "ZeroDivisionError: division by zero" in lines
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(("level", "lines"), [("debug", 8), ("info", 7), ("error", 1)])
 def test_the_level_holds_for_every_logger(level, lines):
     assert len(logged("json", level)) == lines

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import secrets
-import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -27,7 +26,7 @@ from shared.engines import (
 )
 from shared.engines.openvino_runtime import load_openvino
 from shared.engines.tensorflow_engine import load_tensorflow
-from shared.files import full_disk_named, is_of_the_machine, sha256_file, sync_tree
+from shared.files import full_disk_named, is_of_the_machine, remove_tree, sha256_file, sync_tree
 from shared.logs import get_logger
 from shared.settings import EngineChoice, PrecisionChoice
 from trainer_service.backbones.architectures import (
@@ -234,7 +233,8 @@ def _remove_damaged(target: Path) -> None:
     with suppress(FileNotFoundError):
         target.rename(removed)
         log.warning("a damaged backbone is converted again", path=str(target))
-        shutil.rmtree(removed, ignore_errors=True)
+        with suppress(OSError):
+            remove_tree(removed)
 
 
 def _move(staging: Path, target: Path) -> None:

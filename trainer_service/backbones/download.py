@@ -165,12 +165,23 @@ def _run(transfer: Callable[[_Progress], None], progress: _Progress) -> None:
     except DownloadFailed as error:
         progress.error = error
     except (HTTPException, OSError, ValueError) as error:
-        reason = getattr(error, "reason", None) or error
-        problem = DownloadFailed if progress.answered.is_set() else _Unreachable
-        progress.error = problem(str(reason) or type(error).__name__)
+        progress.error = _in_words(error, progress)
     finally:
         progress.answered.set()
         progress.ended.set()
+
+
+def _in_words(error: Exception, progress: _Progress) -> DownloadFailed:
+    reason = getattr(error, "reason", None) or error
+    if not progress.answered.is_set():
+        return _Unreachable(str(reason) or type(error).__name__)
+    if isinstance(reason, TimeoutError):
+        return _stalled(progress)
+    return DownloadFailed(str(reason) or type(error).__name__)
+
+
+def _stalled(progress: _Progress) -> DownloadFailed:
+    return DownloadFailed(f"the download stalled after {progress.received:,} bytes")
 
 
 def _watch(progress: _Progress, timeout: float, check_cancelled: Callable[[], None]) -> None:
@@ -183,7 +194,7 @@ def _watch(progress: _Progress, timeout: float, check_cancelled: Callable[[], No
         if time.monotonic() - since < window:
             continue
         if progress.received - received < SLOWEST_BYTES_PER_SECOND * window:
-            raise DownloadFailed(f"the download stalled after {progress.received:,} bytes")
+            raise _stalled(progress)
         received, since = progress.received, time.monotonic()
 
 
@@ -191,7 +202,9 @@ def _open(url: str, method: str, timeout: float) -> HTTPResponse:
     if urlsplit(url).scheme not in ("http", "https"):
         raise ValueError("`weights_url` should begin with http:// or https://")
     request = Request(url, method=method, headers={"User-Agent": "headstart"})  # noqa: S310
-    response: HTTPResponse = urlopen(request, timeout=timeout)  # noqa: S310 - http(s) only
+    # Whoever watches gives up on a silent host; the socket only ends a thread that is left behind.
+    longest = STALL_TIMEOUTS * timeout
+    response: HTTPResponse = urlopen(request, timeout=longest)  # noqa: S310 - http(s) only
     return response
 
 

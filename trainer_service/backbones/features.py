@@ -10,8 +10,6 @@ It is a cache: what in it is damaged is missing, is removed, and is computed aga
 
 import hashlib
 import os
-import shutil
-import stat
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from io import BytesIO
@@ -23,7 +21,7 @@ import numpy.typing as npt
 from pydantic import BaseModel, Field, ValidationError
 
 from shared.errors import first_fault
-from shared.files import atomic_write, atomic_writer, is_fault_of_the_file, sha256_file
+from shared.files import atomic_write, atomic_writer, is_fault_of_the_file, remove_tree
 from shared.logs import get_logger
 from trainer_service.errors import TransientFailure
 from trainer_service.store.small_files import read_small
@@ -32,6 +30,8 @@ Features = npt.NDArray[np.float32]
 
 #: A shard has 256 images at most, each with a hash.
 MOST_INDEX_BYTES = 2**24
+#: The largest backbone has 2,048 features, 2 MB a shard.
+MOST_SHARD_BYTES = 2**26
 
 log = get_logger(__name__)
 
@@ -111,37 +111,30 @@ class FeatureStore:
         if wanted.isdisjoint(index.images):
             return False
         try:
-            self._load(shard, len(index.images))
-            if index.sha256 not in {None, sha256_file(self._file(shard))}:
-                self._discard(shard, ValueError("its file is not what was written"))
-                return False
+            self._load(shard, len(index.images), index.sha256)
         except (OSError, ValueError) as error:
             self._discard(shard, error)
             return False
         return True
 
-    def _load(self, shard: str, rows: int) -> Features:
-        """Return the features of a shard, which are read from the file when they are used.
+    def _load(self, shard: str, rows: int, sha256: str | None = None) -> Features:
+        """Return the features of a shard.
+
+        They are read, not mapped: a file that is cut off while it is mapped ends the process.
 
         Args:
             shard: which.
             rows: how many images it has to have, at least.
+            sha256: the hash of its file, if that is to be checked.
 
         Raises:
             ValueError: the file is damaged.
+            OSError: it can't be read.
         """
-        if not stat.S_ISREG(self._file(shard).stat().st_mode):
-            raise ValueError("its file is no plain file")  # and a pipe would be waited for
-        try:
-            stored = np.lib.format.open_memmap(self._file(shard), mode="r")
-        except (OSError, MemoryError):
-            raise
-        except Exception as error:  # NumPy raises whatever it stumbles over
-            raise ValueError(f"its file can't be read: {error}") from error
-        if stored.ndim != 2 or len(stored) < rows or stored.dtype != np.float32:  # noqa: PLR2004
-            shape = f"{stored.dtype} {stored.shape}"
-            raise ValueError(f"expected float32 of at least {rows} rows. Received: {shape}")
-        return stored
+        data = read_small(self._file(shard), MOST_SHARD_BYTES)
+        if sha256 not in {None, hashlib.sha256(data).hexdigest()}:
+            raise ValueError("its file is not what was written")
+        return _features(data, rows)
 
     def _discard(self, shard: str, error: Exception) -> None:
         """Remove a damaged shard; what only can't be read now is left where it is."""
@@ -150,10 +143,7 @@ class FeatureStore:
             return
         for file in (self._directory / f"{shard}.json", self._file(shard)):
             with suppress(OSError):
-                if file.is_dir() and not file.is_symlink():
-                    shutil.rmtree(file)
-                else:
-                    file.unlink()
+                remove_tree(file)
 
     def _file(self, shard: str) -> Path:
         return self._directory / f"{shard}.npy"
@@ -216,10 +206,29 @@ class FeatureStore:
                 if features is None:
                     features = np.empty((len(images), stored.shape[1]), np.float32)
                 features[positions] = stored[indices]
-            except (FileNotFoundError, ValueError) as error:
+            except (OSError, ValueError) as error:
+                if isinstance(error, OSError) and not is_fault_of_the_file(error):
+                    raise
                 self._discard(shard, error)
                 raise FeaturesGone(len(pairs)) from None
         return np.empty((0, 0), np.float32) if features is None else features
+
+
+def _features(data: bytes, rows: int) -> Features:
+    """Return the features in the bytes of a file, without copying them.
+
+    Raises:
+        ValueError: they are not what `write` writes, or of fewer than `rows` images.
+    """
+    file = BytesIO(data)
+    try:
+        np.lib.format.read_magic(file)
+        shape, by_columns, kind = np.lib.format.read_array_header_1_0(file)
+    except Exception as error:  # NumPy raises whatever it stumbles over
+        raise ValueError(f"its file can't be read: {error}") from error
+    if len(shape) != 2 or shape[0] < rows or kind != np.float32 or by_columns:  # noqa: PLR2004
+        raise ValueError(f"expected float32 of at least {rows} rows. Received: {kind} {shape}")
+    return np.frombuffer(data, np.float32, shape[0] * shape[1], file.tell()).reshape(shape)
 
 
 def _name(images: Sequence[str]) -> str:

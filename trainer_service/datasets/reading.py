@@ -136,6 +136,17 @@ def _set_reading(record: DatasetRecord) -> None:
     record.error = None
 
 
+def put_back(datasets: RecordStore[DatasetRecord], dataset_id: str) -> None:
+    """Have a dataset that nobody reads say so: whoever began to was killed, and nobody wants it."""
+    with datasets.lease(dataset_id) as held:
+        if held is not None and datasets.get(dataset_id).state == DatasetState.READING:
+            datasets.update(dataset_id, _set_queued)
+
+
+def _set_queued(record: DatasetRecord) -> None:
+    record.state = DatasetState.QUEUED
+
+
 def record_failure(datasets: RecordStore[DatasetRecord], dataset_id: str, error: Exception) -> None:
     transient = not isinstance(error, InvalidDataset | TooLarge | WorkersDied)
 

@@ -8,7 +8,6 @@ every worker that runs has let go of its steps a few times.
 """
 
 import os
-import shutil
 import socket
 import time
 from collections.abc import Callable
@@ -19,13 +18,14 @@ from pydantic import BaseModel, Field, ValidationError
 from redis import RedisError
 
 from shared.errors import HeadstartError, Unavailable
-from shared.files import atomic_write, is_disk_full, is_of_the_machine
+from shared.files import atomic_write, is_disk_full, is_of_the_machine, remove_tree
 from shared.logs import get_logger
 from trainer_service.errors import Setback, TransientFailure
 from trainer_service.phases.context import Worker
 from trainer_service.queue.view import QueueView
 from trainer_service.steps import Step
 from trainer_service.store.events.event_log import connect
+from trainer_service.store.events.events import WarningEvent
 from trainer_service.store.outcome import in_words
 from trainer_service.store.small_files import read_small
 
@@ -70,7 +70,8 @@ class Setbacks:
         self._file(worker).unlink(missing_ok=True)
 
     def forget_all(self) -> None:
-        shutil.rmtree(self._directory, ignore_errors=True)
+        with suppress(OSError):
+            remove_tree(self._directory)
 
     def notes(self) -> list[Note]:
         return [note for file in sorted(self._directory.glob("*.json")) for note in _read(file)]
@@ -80,7 +81,11 @@ class Setbacks:
 
 
 def persevere(
-    worker: Worker, directory: Path, check_cancelled: Callable[[], None], work: Callable[[], None]
+    worker: Worker,
+    directory: Path,
+    check_cancelled: Callable[[], None],
+    work: Callable[[], None],
+    tell: Callable[[str], None] = lambda _: None,
 ) -> bool:
     """Do a step; what the machine does to it is waited out. Tell whether it was done.
 
@@ -91,23 +96,30 @@ def persevere(
         directory: where it is noted; it goes with what the step is about.
         check_cancelled: called again and again in the pauses; what it raises ends them.
         work: the step, which may be done again from its beginning.
+        tell: called with each reason for which the step is tried again.
 
     Raises:
         TransientFailure: every worker that runs has had its tries.
     """
     setbacks = Setbacks(directory)
-    reason = _attempt(work)
+    reason = _attempt_and_tell(work, tell)
     # Whoever has waited in vain before leaves it to others at once.
     for pause in () if setbacks.tries(this_worker()) else PAUSES:
         if reason is not None:
             log.info("tried again", reason=reason, seconds=pause)
             _wait(pause, check_cancelled)
-            reason = _attempt(work)
+            reason = _attempt_and_tell(work, tell)
     if reason is None:
         setbacks.forget(this_worker())
         return True
     _let_go(worker, setbacks, reason)
     return False
+
+
+def warn_of_setback(worker: Worker, training_id: str, reason: str) -> None:
+    """Tell whoever follows a training why a step of it is tried again, each reason once."""
+    warning = WarningEvent(code="tried_again", detail=f"A step is tried again: {reason}")
+    worker.stores.events.append_once(training_id, warning)
 
 
 def hand_over(
@@ -136,6 +148,14 @@ def _attempt(work: Callable[[], None]) -> str | None:
             return in_words(error)
         raise
     return None
+
+
+def _attempt_and_tell(work: Callable[[], None], tell: Callable[[str], None]) -> str | None:
+    reason = _attempt(work)
+    if reason is not None:
+        with suppress(OSError, HeadstartError):  # what can't be told is in the log, too
+            tell(reason)
+    return reason
 
 
 def is_setback(error: Exception) -> bool:

@@ -13,7 +13,13 @@ for scheme in ("redis", "rediss"):
     TRANSPORT_ALIASES[scheme] = "trainer_service.queue.transport:Transport"
 
 
-def create_celery(settings: TrainerSettings) -> Celery:
+def create_celery(settings: TrainerSettings, *, silence_seconds: float = 5) -> Celery:
+    """Return the queue.
+
+    Args:
+        settings: where Redis is.
+        silence_seconds: how long each answer of Redis is waited for.
+    """
     app = Celery("headstart", broker=settings.redis_url)
     app.conf.update(
         task_default_queue=QUEUE,
@@ -35,7 +41,7 @@ def create_celery(settings: TrainerSettings) -> Celery:
         worker_enable_remote_control=False,
         broker_transport_options={
             "socket_connect_timeout": 3,
-            "socket_timeout": 5,
+            "socket_timeout": silence_seconds,
             # What a dead worker had taken is found by the search for lost steps; the
             # transport's own timeout would only hand out long tasks twice.
             "visibility_timeout": VISIBILITY_SECONDS,

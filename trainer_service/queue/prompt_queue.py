@@ -3,11 +3,14 @@
 import time
 from collections.abc import Iterable
 
-from celery import Celery
-
 from shared.errors import Unavailable
+from trainer_service.queue.celery_app import create_celery
 from trainer_service.queue.task_queue import TaskQueue
+from trainer_service.settings import TrainerSettings
 from trainer_service.steps import Step
+
+#: How long one answer of Redis is waited for; up to four are, on a connection that was open.
+SILENCE_SECONDS = 2.0
 
 #: What takes longer than that to fail did so by waiting.
 SLOW_SECONDS = 1.0
@@ -16,8 +19,10 @@ SPARED_SECONDS = 5.0
 
 
 class PromptQueue(TaskQueue):
-    def __init__(self, app: Celery) -> None:
-        super().__init__(app)
+    """Submits on behalf of clients, who hear within ten seconds whether that was possible."""
+
+    def __init__(self, settings: TrainerSettings) -> None:
+        super().__init__(create_celery(settings, silence_seconds=SILENCE_SECONDS))
         self._silent_until = 0.0
 
     def submit(self, steps: Iterable[Step]) -> None:

@@ -15,14 +15,16 @@ from kombu.utils.json import loads
 from pydantic import AfterValidator, Base64Bytes, BaseModel, Field, TypeAdapter
 from redis import RedisError
 
+from shared.identifiers import is_id
 from shared.logs import get_logger
 from trainer_service.queue.view import UNREADABLE
-from trainer_service.steps import TASKS
+from trainer_service.steps import COMPUTE_SHARD, TASKS
 from trainer_service.store.work_metrics import QUEUE_UNREADABLE
 
 MOST_KEPT = 100
 MOST_BYTES = 10_000
 SHOWN_BYTES = 200
+LONGEST_REQUEST_ID = 200
 
 log = get_logger(__name__)
 
@@ -42,6 +44,8 @@ class Headers(BaseModel):
     expires: None = None
     retries: int = 0
     timelimit: tuple[None, None] = (None, None)
+    compression: None = None
+    request_id: Annotated[str, Field(max_length=LONGEST_REQUEST_ID)] | None = None
 
 
 class DeliveryInfo(BaseModel):
@@ -66,14 +70,27 @@ class Message(BaseModel):
     properties: Properties
 
 
-#: Arguments, named arguments and what Celery adds.
-_body = TypeAdapter(tuple[tuple[str] | tuple[str, int], dict[str, Any], dict[str, Any] | None])
+def _identifier(text: str) -> str:
+    if not is_id(text):
+        raise ValueError("expected an id")
+    return text
+
+
+Identifier = Annotated[str, AfterValidator(_identifier)]
+Shard = Annotated[int, Field(ge=0)]
+Nothing = Annotated[dict[str, Any], Field(max_length=0)]
+#: What Celery adds: other tasks that are to follow, of which there are none.
+Following = dict[str, None] | None
+
+_body = TypeAdapter(tuple[tuple[Identifier], Nothing, Following])
+_body_of_shard = TypeAdapter(tuple[tuple[Identifier, Shard], Nothing, Following])
 
 
 def require_step(line: bytes) -> None:
     """Raise an exception of any kind unless a line of the queue is a step."""
     message = Message.model_validate(loads(line))
-    _body.validate_json(message.body)
+    expected = _body_of_shard if message.headers.task == COMPUTE_SHARD else _body
+    expected.validate_json(message.body)
 
 
 class Client(redis.Redis):

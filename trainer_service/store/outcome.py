@@ -5,11 +5,18 @@ from contextlib import contextmanager
 
 from shared.errors import HeadstartError, Unavailable
 from shared.logs import get_logger
-from trainer_service.errors import Setback, TrainingCancelled, TransientFailure
+from trainer_service.errors import (
+    RecordUnwritable,
+    Setback,
+    TrainingCancelled,
+    TransientFailure,
+)
 from trainer_service.store.lease import LeaseLost
 from trainer_service.store.records.parts import ErrorInfo
 from trainer_service.store.records.training_record import State, TrainingRecord
 from trainer_service.store.stores import TrainingStore
+
+_TRANSIENT = (OSError, MemoryError, TransientFailure, Setback, Unavailable, RecordUnwritable)
 
 log = get_logger(__name__)
 
@@ -46,9 +53,7 @@ def end(
             return
         record.enter(state)
         if isinstance(error, Exception):
-            transient = isinstance(
-                error, OSError | MemoryError | TransientFailure | Setback | Unavailable
-            )
+            transient = isinstance(error, _TRANSIENT)
             record.error = ErrorInfo(
                 type=type(error).__name__, detail=in_words(error), transient=transient
             )

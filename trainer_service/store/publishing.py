@@ -6,7 +6,6 @@ models/<name>/.lock            held while a number is given out, or a pin or ver
 """
 
 import secrets
-import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -17,6 +16,7 @@ from shared.files import (
     atomic_write,
     is_disk_full,
     locked_briefly,
+    remove_tree,
     sha256_file,
     sync_directory,
     sync_tree,
@@ -60,7 +60,7 @@ class WritableModelStore(ModelStore):
             if version is not None:
                 self.directory(name, version)
             if version is None or file.is_dir():
-                _clear(file)
+                remove_tree(file)
             if version is not None:
                 atomic_write(file, Pin(version=version).model_dump_json().encode())
 
@@ -231,13 +231,6 @@ def _unwritable_named(name: str) -> Iterator[None]:
         raise ModelUnwritable(
             name, f"{file}: {reason(error)}" if file else reason(error)
         ) from error
-
-
-def _clear(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
 
 
 def _published_by(training_id: str, model: Path, versions: Iterable[int]) -> int | None:

@@ -8,15 +8,14 @@
 Files tell which shards are done, so no counter can be lost, or counted twice when a task repeats.
 """
 
-import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
-from shared.files import atomic_write, is_fault_of_the_file
+from shared.files import atomic_write, is_fault_of_the_file, remove_tree
 from shared.manifest import Precision
 from trainer_service.errors import Setback
 from trainer_service.store.lease import LeaseLost
@@ -179,7 +178,8 @@ class Shards:
         return found
 
     def clear(self) -> None:
-        shutil.rmtree(self._directory, ignore_errors=True)
+        with suppress(OSError):
+            remove_tree(self._directory)
 
     @contextmanager
     def _sound(self, file: Path) -> Iterator[None]:

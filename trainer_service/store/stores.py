@@ -1,14 +1,14 @@
 """The parts of the store that the trainer API and its workers share."""
 
-import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 from pydantic import TypeAdapter, ValidationError
 
-from shared.files import atomic_write
+from shared.files import atomic_write, remove_tree
 from shared.logs import get_logger
 from trainer_service.errors import DatasetNotFound, TrainingNotFound
 from trainer_service.settings import TrainerSettings
@@ -132,7 +132,8 @@ class TrainingStore(RecordStore[TrainingRecord]):
 
     def clear(self, training_id: str) -> None:
         """Remove what only a training that has not ended needs."""
-        shutil.rmtree(self.directory(training_id) / SHARDS, ignore_errors=True)
+        with suppress(OSError):
+            remove_tree(self.directory(training_id) / SHARDS)
 
 
 @dataclass(frozen=True, slots=True)

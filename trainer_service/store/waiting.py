@@ -13,6 +13,7 @@ from shared.identifiers import is_id
 from trainer_service.store.records.dataset_record import DatasetRecord, DatasetState
 
 WAITING = "waiting"
+UNREAD = frozenset({DatasetState.QUEUED, DatasetState.READING})
 
 
 class WaitingTrainings:
@@ -48,4 +49,4 @@ class WaitingTrainings:
 
 def must_be_read(dataset: DatasetRecord) -> bool:
     """Tell whether a dataset is yet to be read; one that failed is read anew when that is asked."""
-    return dataset.state in {DatasetState.QUEUED, DatasetState.READING}
+    return dataset.state in UNREAD

@@ -6,13 +6,12 @@
 
 import errno
 import os
-import shutil
-import stat
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
+from shared.files import remove_tree
 from trainer_service.store.lease import LeaseWatch, lease
 
 TRIES, TRY_SECONDS = 50, 0.1
@@ -44,25 +43,8 @@ def working_directory(path: Path) -> Iterator[Path]:
         try:
             yield path
         finally:
-            remove_tree(path)
-
-
-def remove_tree(path: Path) -> None:
-    """Remove a directory as far as that goes, also what its owner took the permissions of."""
-    shutil.rmtree(path, ignore_errors=True)
-    if not path.exists():
-        return
-    _open_up(path)
-    for directory, names, _ in os.walk(path):
-        for name in names:
-            _open_up(Path(directory, name))
-    shutil.rmtree(path, ignore_errors=True)
-
-
-def _open_up(directory: Path) -> None:
-    with suppress(OSError):
-        if not directory.is_symlink():
-            directory.chmod(stat.S_IRWXU)
+            with suppress(OSError):
+                remove_tree(path)
 
 
 def directory_of(path: Path) -> Path:
@@ -86,7 +68,8 @@ def remove_if_abandoned(path: Path, watch: LeaseWatch) -> bool:
         gone = path if path.suffix == GONE else path.with_name(f"{path.name}{GONE}")
         with suppress(FileNotFoundError):
             path.rename(gone)
-        remove_tree(gone)
+        with suppress(OSError):
+            remove_tree(gone)
         return not gone.exists()
 
 

@@ -9,12 +9,12 @@ import os
 import time
 from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager, suppress
-from operator import itemgetter
+from operator import attrgetter
 from pathlib import Path
 
 from redis import RedisError
 
-from shared.errors import Unavailable
+from shared.errors import NotFound, Unavailable
 from shared.logs import get_logger
 from trainer_service.next_steps import next_steps
 from trainer_service.queue.task_queue import TaskQueue, trouble
@@ -22,11 +22,12 @@ from trainer_service.queue.view import QueueView
 from trainer_service.steps import COMPUTE_SHARD, READ_DATASET, Step
 from trainer_service.store.lease import LeaseWatch
 from trainer_service.store.outcome import in_words
+from trainer_service.store.records.dataset_record import DatasetState
 from trainer_service.store.records.record_store import Record, RecordStore
-from trainer_service.store.records.training_record import TrainingRecord
+from trainer_service.store.records.training_record import State, TrainingRecord
 from trainer_service.store.shards import Shards
 from trainer_service.store.stores import Stores
-from trainer_service.store.waiting import WaitingTrainings, must_be_read
+from trainer_service.store.waiting import UNREAD, WaitingTrainings
 from trainer_service.store.work_metrics import STEPS_LOST
 
 #: A search every so many parts of the lease, and a step is lost when it is missing for as long.
@@ -62,7 +63,6 @@ class LostSteps:
         self._queue = queue
         self._clock = clock
         self._watch = LeaseWatch(lease_seconds, clock)
-        self._ended: dict[Path, dict[Path, int]] = {}
         self._missing_since: dict[str, float] = {}
         self._left_out: dict[Path, str] = {}
         self._told: str | None = None
@@ -105,13 +105,14 @@ class LostSteps:
         """Yield the next steps that nobody works on, those of the oldest training first."""
         datasets, trainings = self._stores.datasets, self._stores.trainings
         held: dict[str, bool] = {}
-        for dataset in self._open(datasets, lambda record: not must_be_read(record)):
+        for dataset in self._open(datasets, lambda state: state not in UNREAD):
             with self._alone(datasets.directory(dataset.id)):
                 # Looked at in any case: looking is what breaks the lease of a holder that is gone.
                 held[dataset.id] = self._watch.held(datasets.lease_file(dataset.id))
-                if dataset.submitted and not held[dataset.id]:
+                left = dataset.state == DatasetState.READING
+                if (dataset.submitted or left) and not held[dataset.id]:
                     yield Step(READ_DATASET, (dataset.id,))
-        for training in self._open(trainings, lambda record: record.state.ended):
+        for training in self._open(trainings, lambda state: State(state).ended):
             with self._alone(trainings.directory(training.id)):
                 yield from self._idle_steps_of(training, held)
         self._watch.prune()
@@ -156,19 +157,12 @@ class LostSteps:
             return False
         return training.id in WaitingTrainings(self._stores.datasets.directory(training.dataset.id))
 
-    def _open(self, records: RecordStore[Record], ended: Callable[[Record], bool]) -> list[Record]:
+    def _open(self, records: RecordStore[Record], ended: Callable[[str], bool]) -> list[Record]:
         """Return the records that have not ended, oldest first; those that have are read once."""
-        found, files = [], records.files()
-        known = self._ended.setdefault(records.root, {})
-        for gone in known.keys() - set(files):
-            del known[gone]
-        for file in files:
-            with self._alone(file.parent), suppress(FileNotFoundError):
-                written = file.stat().st_mtime_ns
-                if known.get(file) == written or (record := records.read(file)) is None:
-                    continue
-                if ended(record):
-                    known[file] = written
-                else:
-                    found.append((record.created_at.timestamp(), record))
-        return [record for _, record in sorted(found, key=itemgetter(0))]
+        found: list[Record] = []
+        for brief in sorted(records.briefs(), key=attrgetter("created_at")):
+            if ended(brief.state):
+                continue
+            with self._alone(records.directory(brief.id)), suppress(NotFound):
+                found.append(records.get(brief.id))
+        return found

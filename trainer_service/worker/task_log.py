@@ -21,7 +21,10 @@ def begin(task: Any, args: tuple[Any, ...], **_: Any) -> None:
     _started = time.monotonic()
     clear_contextvars()
     about = "dataset_id" if task.name == READ_DATASET else "training_id"
-    bind(**(task.request.headers or {}), **{about: args[0]}, task=task.name)
+    came_from = (task.request.headers or {}).get("request_id")
+    if came_from:
+        bind(request_id=came_from)
+    bind(**{about: args[0]}, task=task.name)
     log.debug("task started")
 
 

@@ -1,12 +1,15 @@
 """Celery tasks: doorways to the plain functions of `training` and `reading_step`."""
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
 from celery import Celery
 from celery.signals import task_postrun, task_prerun, worker_process_init
 
+from shared.errors import HeadstartError
 from shared.logs import get_logger
 from trainer_service import training
 from trainer_service.phases.context import Worker
@@ -52,19 +55,31 @@ def _import_keras() -> None:
     log.info("Keras is loaded", keras=keras.__version__)
 
 
+@contextmanager
+def _refusals_told() -> Iterator[None]:
+    """Say in a line what a step is refused for, as that its training was removed meanwhile."""
+    try:
+        yield
+    except HeadstartError as error:
+        log.info("refused", reason=error.detail)
+
+
 @app.task(name=PREPARE)  # type: ignore[untyped-decorator]
 def prepare(training_id: str) -> None:
-    training.prepare(worker(), training_id)
+    with _refusals_told():
+        training.prepare(worker(), training_id)
 
 
 @app.task(name=COMPUTE_SHARD)  # type: ignore[untyped-decorator]
 def compute_shard(training_id: str, shard: int) -> None:
-    training.compute_shard(worker(), training_id, shard)
+    with _refusals_told():
+        training.compute_shard(worker(), training_id, shard)
 
 
 @app.task(name=FINISH)  # type: ignore[untyped-decorator]
 def finish(training_id: str) -> None:
-    training.finish(worker(), training_id)
+    with _refusals_told():
+        training.finish(worker(), training_id)
 
 
 @app.task(name=READ_DATASET)  # type: ignore[untyped-decorator]

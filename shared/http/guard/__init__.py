@@ -12,6 +12,7 @@ from shared.http.guard.document import describe_access
 from shared.http.guard.hosts import OwnHosts
 from shared.http.guard.keys import ApiKeys
 from shared.http.guard.origin import SameOrigin
+from shared.http.guard.paths import Paths
 from shared.http.guard.session import router
 from shared.http.guard.silence_timeout import SilenceTimeout
 from shared.http.security_headers import SecurityHeaders
@@ -31,23 +32,25 @@ def add_guard(
     Args:
         app: a service with all its routes.
         settings: the settings of the service.
-        streamed: paths whose routes read their bodies piece by piece and have limits of their own.
+        streamed: paths, as routes write them (`/v1/models/{name}:predict`), whose routes read their
+            bodies piece by piece and have limits of their own.
         concurrent_uploads: the name of the setting that limits how many such bodies are received
             at once.
         held_bytes: HEADSTART_MAX_HELD_BYTES for a service that keeps bodies in memory, else None.
     """
     keys = ApiKeys.of(settings)
     app.state.api_keys = keys
+    uploads = Paths(streamed)
     app.include_router(router)
     describe_access(app)
     # A request meets the one that is added last first.
     app.add_middleware(SilenceTimeout, seconds=settings.silence_seconds)
-    app.add_middleware(BodyLimit, max_bytes=settings.max_json_bytes, streamed=streamed)
+    app.add_middleware(BodyLimit, max_bytes=settings.max_json_bytes, streamed=uploads)
     app.add_middleware(
         ConcurrentUploads,
         most=getattr(settings, concurrent_uploads),
         setting=f"HEADSTART_{concurrent_uploads.upper()}",
-        paths=streamed,
+        paths=uploads,
         most_bytes=held_bytes,
         bytes_setting="HEADSTART_MAX_HELD_BYTES",
     )

@@ -1,11 +1,10 @@
 """Limits the bodies that routes read into memory as a whole."""
 
-from collections.abc import Collection
-
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from shared.http.guard.paths import Paths
 from shared.http.problems import problem_response
 
 STATUS = 413
@@ -20,10 +19,10 @@ class BodyLimit:
         streamed: paths that have limits of their own.
     """
 
-    def __init__(self, app: ASGIApp, max_bytes: int, streamed: Collection[str]) -> None:
+    def __init__(self, app: ASGIApp, max_bytes: int, streamed: Paths) -> None:
         self._app = app
         self._max_bytes = max_bytes
-        self._streamed = frozenset(streamed)
+        self._streamed = streamed
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["path"] in self._streamed:

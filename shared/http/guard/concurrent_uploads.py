@@ -1,7 +1,6 @@
 """Limits how many requests with files are received at once, and how much memory they take."""
 
 import asyncio
-from collections.abc import Collection
 from http import HTTPStatus
 
 from starlette.requests import HTTPConnection
@@ -9,6 +8,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shared.errors import Unavailable
 from shared.http.connections import SLOW_BYTES_PER_SECOND
+from shared.http.guard.paths import Paths
 from shared.http.guard.places import Place, Places
 from shared.http.problems import problem_response
 from shared.http.sending import Sending
@@ -38,12 +38,12 @@ class ConcurrentUploads:
         *,
         most: int,
         setting: str,
-        paths: Collection[str],
+        paths: Paths,
         most_bytes: int | None = None,
         bytes_setting: str = "",
     ) -> None:
         self._app = app
-        self._paths = frozenset(paths)
+        self._paths = paths
         self._places = Places(most, most_bytes)
         self._full = f"{setting} allows {most} requests with files at once. Try again soon."
         self._no_room = (

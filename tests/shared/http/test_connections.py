@@ -13,7 +13,7 @@ import uvloop
 from uvicorn import Config
 from uvicorn.server import ServerState
 
-from shared.http.connections import SLOW_SECONDS, Connection, Lobby
+from shared.http.connections import ARE_YOU_THERE, SLOW_SECONDS, Connection, Lobby
 from tests.predictor_process import wait_for
 from tests.small_service import read_all, running_service
 
@@ -32,6 +32,17 @@ def service(tmp_path_factory):
         yield running
 
 
+FILES = 128
+
+
+@pytest.fixture(scope="module")
+def narrow(tmp_path_factory):
+    """A service that may open few files, and is patient."""
+    log = tmp_path_factory.mktemp("narrow") / "log"
+    with running_service(log, files=FILES, silence_seconds=3600) as running:
+        yield running
+
+
 def get(path, *headers):
     return b"\r\n".join([b"GET %b HTTP/1.1" % path, b"Host: x", *headers]) + b"\r\n\r\n"
 
@@ -43,6 +54,7 @@ def pour(connection, piece, size):
             connection.sendall(piece)
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("begin", "piece", "status"),
     [
@@ -238,6 +250,61 @@ def test_a_body_that_is_expected_is_asked_for(service):
         assert b'{"size":1' in read_all(connection)
 
 
+def ask_and_shut(service, request):
+    """Send a request and nothing after it; return all that comes."""
+    with service.connect() as connection:
+        connection.sendall(request)
+        connection.shutdown(socket.SHUT_WR)
+        return read_all(connection).removeprefix(ARE_YOU_THERE)
+
+
+@pytest.mark.parametrize(
+    ("request_", "end"),
+    [
+        (get(b"/healthz"), b"ok"),
+        (get(b"/v1/slow?seconds=1.5"), b"slow"),
+        (get(b"/v1/slow?seconds=0.3").replace(b"HTTP/1.1", b"HTTP/1.0"), b"slow"),
+        (get(b"/v1/whole?pieces=100"), b"x" * 1000),
+        (get(b"/v1/large?pieces=100"), b"x" * 1000 + b"\r\n0\r\n\r\n"),
+        (CHUNKED + b"0\r\n\r\n", b'{"size":1,"headers":["host","transfer-encoding"]}'),
+    ],
+    ids=["fast", "slow", "HTTP/1.0", "whole", "in pieces", "with a body"],
+)
+def test_who_sends_nothing_after_the_request_is_answered(service, request_, end):
+    answer = ask_and_shut(service, request_)
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert answer.endswith(end)
+
+
+def test_who_sends_nothing_after_several_requests_gets_all_answers(service):
+    requests = [get(b"/v1/slow?seconds=0.2"), get(b"/v1/headers"), get(b"/healthz")]
+    answer = ask_and_shut(service, b"".join(requests))
+
+    assert answer.count(b"HTTP/1.1 200") == 3
+    assert answer.endswith(b"ok")
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [b"GET / HTTP/1.1\r\nHost:", b"POST /v1/stream HTTP/1.1\r\nContent-Length: 9\r\n\r\na"],
+    ids=["head", "body"],
+)
+def test_who_sends_nothing_after_a_part_of_a_request_is_told(service, request_):
+    answer = ask_and_shut(service, request_)
+    assert answer.startswith(b"HTTP/1.1 400")
+    assert answer.endswith(b'"detail": "The request ended before it was complete."}')
+
+
+@pytest.mark.parametrize("version", [b"HTTP/1.1", b"HTTP/1.0"])
+def test_who_has_left_is_told_from_who_sends_nothing_more(narrow, version):
+    with ExitStack() as stack:
+        for _ in range(FILES // 4):
+            connection = stack.enter_context(narrow.connect())
+            connection.sendall(get(b"/v1/slow?seconds=3600").replace(b"HTTP/1.1", version))
+        wait_for(lambda: narrow.connections() == FILES // 4, "all of them to be taken")
+    wait_for(lambda: narrow.connections() == 0, "all of them to be let go")
+
+
 UPGRADE = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMA\r\n"
 POST = b"POST /v1/stream HTTP/1.1\r\nHost: x\r\n" + UPGRADE
 
@@ -276,17 +343,7 @@ def test_what_is_a_body_never_passes_for_a_request(service):
     assert b"hidden" not in answer
 
 
-FILES = 128
-
-
-@pytest.fixture(scope="module")
-def narrow(tmp_path_factory):
-    """A service that may open few files, and is patient."""
-    log = tmp_path_factory.mktemp("narrow") / "log"
-    with running_service(log, files=FILES, silence_seconds=3600) as running:
-        yield running
-
-
+@pytest.mark.process
 def test_more_idle_clients_than_there_are_files_keep_nobody_out(narrow):
     with ExitStack() as stack:
         for number in range(2 * FILES):
@@ -352,6 +409,7 @@ def has_ipv6():
     return True
 
 
+@pytest.mark.process
 @pytest.mark.skipif(not has_ipv6(), reason="this machine has no ::1")
 def test_an_address_of_ipv6_is_listened_on_told_and_answered(tmp_path):
     with running_service(tmp_path / "log", host="::1") as service:

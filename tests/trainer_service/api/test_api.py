@@ -1,81 +1,22 @@
 """The trainer API over HTTP, on a real Redis; no worker runs, so trainings stay queued."""
 
 import asyncio
-import io
 import json
 import os
 import subprocess
 import sys
-import zipfile
 from collections import Counter
 
 import httpx
 import pytest
 
-from tests.tiny_model import picture, publish_tiny_model
+from tests.tiny_model import publish_tiny_model
+from tests.trainer_service.api_client import ARCHITECTURE, archive, caller, field_of, post
 from trainer_service.app import create_app
-from trainer_service.settings import TrainerSettings
 from trainer_service.store.events.event_log import connect
 from trainer_service.store.publishing import WritableModelStore
 
 pytestmark = pytest.mark.integration
-
-#: Its weights come with the requirements, so it can be had on every machine.
-ARCHITECTURE = "efficientnet_lite0"
-NOWHERE = "http://127.0.0.1:1"
-
-
-@pytest.fixture
-def settings(tmp_path, redis_url):
-    connect(redis_url).flushall()
-    (tmp_path / "datasets" / "pets" / "cat").mkdir(parents=True)
-    return TrainerSettings(
-        store=tmp_path / "store",
-        weights=tmp_path / "weights",
-        weights_url=NOWHERE,
-        datasets=tmp_path / "datasets",
-        redis_url=redis_url,
-        max_upload_bytes=100_000,
-    )
-
-
-@pytest.fixture
-def call(settings):
-    """Send one request to the API and return its answer."""
-    return caller(settings)
-
-
-def caller(settings):
-    transport = httpx.ASGITransport(create_app(settings))
-
-    async def call(method, path, **options):
-        async with httpx.AsyncClient(transport=transport, base_url="http://trainer") as client:
-            return await client.request(method, path, **options)
-
-    def run(method, path, **options):
-        return asyncio.run(call(method, path, **options))
-
-    return run
-
-
-def archive():
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as file:
-        # Of no time, so that two of them are the same bytes.
-        file.writestr(zipfile.ZipInfo("cat.1.png"), picture("red"))
-    return {"archive": ("pets.zip", buffer.getvalue())}
-
-
-def post(call, **fields):
-    body = {"architecture": ARCHITECTURE, "dataset": {"path": "pets"}} | fields
-    return call("POST", "/v1/trainings", json=body)
-
-
-def field_of(answer):
-    assert answer.status_code == 422
-    assert answer.headers["content-type"] == "application/problem+json"
-    [error] = answer.json()["errors"]
-    return error["field"]
 
 
 def test_a_training_is_queued_with_defaults_for_everything(call, redis_url):

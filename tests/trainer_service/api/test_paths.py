@@ -125,6 +125,7 @@ def routes(app):
     return [(m.upper(), path) for path, methods in paths.items() if "{" in path for m in methods]
 
 
+@pytest.mark.slow
 @settings(bounded, max_examples=25)
 @with_examples
 @given(hostile)

@@ -1,6 +1,8 @@
 """The trainer API as a process among others: clients that leave, and a Redis that keeps silent."""
 
 import json
+import os
+import signal
 import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -9,12 +11,16 @@ from contextlib import ExitStack
 import httpx
 import psutil
 import pytest
+import redis
 
+from launcher.services import redis_server
 from shared.errors import Unavailable
+from shared.http.connections import ARE_YOU_THERE
 from tests.predictor_process import wait_for
-from tests.small_service import running_service
+from tests.small_service import read_all, running_service
 from trainer_service.queue.prompt_queue import PromptQueue
 from trainer_service.queue.task_queue import TaskQueue
+from trainer_service.settings import TrainerSettings
 
 pytestmark = pytest.mark.integration
 
@@ -84,6 +90,16 @@ def test_who_waits_is_told_of_the_end(trainer):
         assert {answer.result().json()["state"] for answer in waiting} == {"cancelled"}
 
 
+def test_who_sends_nothing_after_the_request_is_told_of_the_end(trainer):
+    location = httpx.post(f"{address(trainer)}/v1/trainings", json=TRAINING).headers["location"]
+    with trainer.connect() as client:
+        client.sendall(b"GET %b?wait=300 HTTP/1.1\r\nHost: x\r\n\r\n" % location.encode())
+        client.shutdown(socket.SHUT_WR)
+        assert client.recv(len(ARE_YOU_THERE)) == ARE_YOU_THERE
+        httpx.post(f"{address(trainer)}{location}/cancel")
+        assert b"cancelled" in read_all(client)
+
+
 def test_while_redis_keeps_silent_everything_else_is_answered(tmp_path):
     """What is posted waits for Redis for some seconds, and takes no thread from the rest."""
     with ExitStack() as stack:
@@ -106,6 +122,24 @@ def test_while_redis_keeps_silent_everything_else_is_answered(tmp_path):
             posts[-1].recv(1)
 
 
+def test_a_redis_that_falls_silent_is_waited_for_no_longer_than_ten_seconds(tmp_path):
+    """Connections are open by then: each command that is sent on them is waited for."""
+    with redis_server(tmp_path, tmp_path) as url, running_trainer(tmp_path, url) as trainer:
+        pid = int(redis.Redis.from_url(url).info("server")["process_id"])
+        with httpx.Client(base_url=address(trainer), timeout=60) as http:
+            assert http.post("/v1/trainings", json=TRAINING).status_code == 202
+            os.kill(pid, signal.SIGSTOP)
+            try:
+                began = time.monotonic()
+                answer = http.post("/v1/trainings", json=TRAINING)
+                seconds = time.monotonic() - began
+            finally:
+                os.kill(pid, signal.SIGCONT)
+
+    assert answer.status_code == 503, answer.text
+    assert seconds < 10
+
+
 def test_what_has_just_been_waited_for_in_vain_is_not_waited_for_again(monkeypatch):
     now = [0.0]
     asked = []
@@ -117,7 +151,7 @@ def test_what_has_just_been_waited_for_in_vain_is_not_waited_for_again(monkeypat
 
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
     monkeypatch.setattr(TaskQueue, "submit", submit)
-    queue = PromptQueue(None)
+    queue = PromptQueue(TrainerSettings())
     for _ in range(3):
         with pytest.raises(Unavailable):
             queue.submit(["step"])

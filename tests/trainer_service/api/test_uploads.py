@@ -103,6 +103,7 @@ def test_a_body_without_content_length_arrives(url, directory):
     assert (directory / answer["files"][0][2]).read_bytes() == bytes(range(256)) * 5000
 
 
+@pytest.mark.slow
 def test_every_cut_of_the_chunks_gives_the_same_file(url, directory):
     """The boundary may fall on any edge between two pieces that the server reads."""
     data = b"\r\n--limi\r\n--\r--limit" * 3

@@ -53,6 +53,7 @@ def test_the_default_and_every_alias_exist():
     assert {DEFAULT_ARCHITECTURE, *ALIASES.values()} <= CATALOGUE.keys()
 
 
+@pytest.mark.process
 def test_the_catalogue_imports_neither_tensorflow_nor_openvino():
     code = (
         "import sys, trainer_service.backbones.architectures, shared.engines\n"

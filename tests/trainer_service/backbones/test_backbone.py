@@ -13,6 +13,7 @@ import pytest
 from openvino import opset13 as ops
 from PIL import Image
 
+from tests.odd_files import make_deep
 from tests.random_weights import random_pixels, random_weights
 from trainer_service.backbones import backbone as backbones
 from trainer_service.backbones.architectures import CATALOGUE, find_architecture
@@ -149,6 +150,13 @@ def flip_a_bit(file):
     file.write_bytes(data)
 
 
+def replace_by_a_file(folder, mode=0o644):
+    shutil.rmtree(folder)
+    folder.write_bytes(b"mine")
+    folder.chmod(mode)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "damage",
     [
@@ -161,6 +169,9 @@ def flip_a_bit(file):
         lambda model: model.with_name("sha256.json").write_bytes(b"{"),
         lambda model: model.with_name("sha256.json").write_bytes(b"{}"),
         lambda model: shutil.rmtree(model.parent),
+        lambda model: replace_by_a_file(model.parent),
+        lambda model: replace_by_a_file(model.parent, 0),
+        lambda model: (model.unlink(), model.mkdir(), make_deep(model)),
     ],
 )
 def test_a_damaged_backbone_is_converted_again(conversions, tmp_path, damage):

@@ -3,6 +3,8 @@
 import errno
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,7 @@ import pytest
 
 from trainer_service.backbones import features as features_module
 from trainer_service.backbones.features import FeaturesGone, FeatureStore
+from trainer_service.store.small_files import read_small
 
 
 def rows(*values):
@@ -173,21 +176,25 @@ def test_a_shard_that_can_not_be_read_now_is_not_held_and_is_written_again(
 ):
     """Else a training would count on it, and fail at its end, as often as it is submitted."""
     with monkeypatch.context() as patch:
-        patch.setattr(features_module, "sha256_file", fail)
+        patch.setattr(features_module, "read_small", fail_at_features)
         assert not features.holds(["a"])
 
     features.write(["a"], rows(7), seconds=1.0)
     np.testing.assert_array_equal(features.read(["a"]), rows(7))
 
 
-def fail(_):
-    raise OSError(errno.EIO, os.strerror(errno.EIO))
+def fail_at_features(file, most):
+    if file.suffix == ".npy":
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+    return read_small(file, most)
 
 
 def test_what_can_only_not_be_read_now_is_kept(features, shards, monkeypatch):
-    monkeypatch.setattr(features_module, "sha256_file", fail)
+    monkeypatch.setattr(features_module, "read_small", fail_at_features)
 
     assert features.locate(["a", "b"]) == {}
+    with pytest.raises(OSError, match="Input/output"):
+        features.read(["a"])
     assert all(file.exists() for file in shards)
 
 
@@ -206,6 +213,44 @@ def test_features_that_are_damaged_once_the_training_runs_fail_it_once(features,
     with pytest.raises(FeaturesGone, match="Submitted again"):
         features.read(["a", "b"])
     assert set(features.locate()) == {"b"}
+
+
+@pytest.mark.parametrize("damage", ["a folder", "a pipe", "endless"])
+def test_what_lies_in_the_features_place_once_the_training_runs_fails_it_once(
+    features, shards, damage
+):
+    (DAMAGE | {"endless": lambda file: os.truncate(file, 2**40)})[damage](shards[1])
+
+    with pytest.raises(FeaturesGone, match="Submitted again"):
+        features.read(["a", "b"])
+    assert set(features.locate()) == {"b"}
+
+
+CUT_OFF_WHILE_THEY_ARE_READ = """
+import sys
+from pathlib import Path
+import numpy as np
+from trainer_service.backbones.features import FeatureStore
+
+images = [f"{number:064}" for number in range(256)]
+store = FeatureStore(Path(sys.argv[1]), "space")
+store.write(images, np.ones((256, 1280), np.float32), 1.0)
+(file,) = Path(sys.argv[1]).rglob("*.npy")
+make = np.empty
+
+def cut_off(*arguments):
+    file.write_bytes(b"")
+    return make(*arguments)
+
+np.empty = cut_off
+assert store.read(images).sum() == 256 * 1280
+"""
+
+
+def test_a_file_that_is_cut_off_while_it_is_read_ends_no_process(tmp_path):
+    """Of what is mapped, the pages that are gone would be a SIGBUS."""
+    command = [sys.executable, "-c", CUT_OFF_WHILE_THEY_ARE_READ, tmp_path]
+    assert subprocess.run(command, check=False, timeout=60).returncode == 0
 
 
 def test_features_of_another_length_are_damaged(features, tmp_path):

@@ -194,6 +194,40 @@ def test_a_silent_host_is_given_up_on(tmp_path):
         assert time.monotonic() - started < 3 * TIMEOUT + 8
 
 
+@pytest.mark.parametrize("method", ["HEAD", "GET"])
+def test_a_silent_host_is_told_in_the_same_words_wherever_the_time_runs_out(
+    tmp_path, monkeypatch, method
+):
+    """A connection may time out before the one who watches it looks at the clock."""
+    waited = threading.Event.wait
+    monkeypatch.setattr(
+        threading.Event, "wait", lambda event, timeout=None: waited(event, timeout and 2 * timeout)
+    )
+    with silent_host() as url:
+        settings = settings_for(tmp_path, url)
+        if method == "HEAD":
+            told = weights.availability(MOBILENET, settings).detail
+        else:
+            with pytest.raises(WeightsUnavailable) as refused:
+                weights.resolve(MOBILENET, settings)
+            told = refused.value.detail
+
+    assert "no answer within 0.4 seconds" in told
+    assert "timed out" not in told
+
+
+def test_a_download_may_pause(tmp_path):
+    def answer(handler):
+        send(handler, BODY[:100], length=len(BODY))
+        time.sleep(2 * TIMEOUT)
+        handler.wfile.write(BODY[100:])
+
+    with serving(answer) as url:
+        download.download(url, tmp_path / "file", None, TIMEOUT)
+
+    assert (tmp_path / "file").read_bytes() == BODY
+
+
 def test_a_name_server_that_hangs_is_given_up_on(tmp_path, monkeypatch):
     """No socket time-out covers the look-up of a name."""
     released = threading.Event()
@@ -217,7 +251,7 @@ def test_a_download_that_stalls_is_given_up_on(tmp_path):
     with serving(answer) as url:
         settings = settings_for(tmp_path, url)
         started = time.monotonic()
-        with pytest.raises(download.DownloadFailed):
+        with pytest.raises(download.DownloadFailed, match="the download stalled after"):
             download.download(url, settings.weights / "file", None, TIMEOUT)
         released.set()
 

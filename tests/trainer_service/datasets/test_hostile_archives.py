@@ -94,30 +94,35 @@ def used(records):
     return {name for name, record in records.items() if record.verdict == "used"}
 
 
+@pytest.mark.process
 def test_ten_gigabytes_of_zeros_in_a_zip(read):
     error, _ = read("a.zip", hostile.ten_gigabytes_in_a_zip)
 
     assert "cat.1.png: 10737418240 bytes; HEADSTART_MAX_IMAGE_BYTES allows" in error
 
 
+@pytest.mark.process
 def test_ten_gigabytes_of_zeros_in_a_tar(read):
     error, _ = read("a.tgz", hostile.ten_gigabytes_in_a_tar, max_bytes=8 << 30)
 
     assert error.startswith("TooLarge: The dataset is larger, unpacked, than HEADSTART_MAX_DATASET")
 
 
+@pytest.mark.process
 def test_much_in_little_of_bzip2(read):
     error, _ = read("a.zip", hostile.much_in_little_of_bzip2)
 
     assert "table.csv can't be read, and may be what labels the images: Bad CRC-32" in error
 
 
+@pytest.mark.process
 def test_zeros_behind_the_end_of_a_tar(read):
     error, _ = read("a.tgz", hostile.zeros_behind_a_tar, PETS, max_bytes=256 * MEGABYTE)
 
     assert error.startswith("TooLarge: The dataset is larger, unpacked, than HEADSTART_MAX_DATASET")
 
 
+@pytest.mark.process
 def test_sizes_that_are_lies(read):
     error, _ = read("a.zip", hostile.lying_zip)
 
@@ -125,24 +130,28 @@ def test_sizes_that_are_lies(read):
     assert "CRC" in error
 
 
+@pytest.mark.process
 def test_what_kind_an_archive_is_is_told_without_unpacking_it(read):
     error, _ = read("a.tar.bz2", hostile.header_in_a_bz2)
 
     assert "a bzip2 file" in error
 
 
+@pytest.mark.process
 def test_what_a_tar_says_of_all_its_members_is_not_kept_for_each(read):
     error, _ = read("a.tar.gz", hostile.tar_of_records, memory=2 * MEGABYTE)
 
     assert error.startswith("InvalidDataset: No images found")
 
 
+@pytest.mark.process
 def test_long_numbers_in_a_tar_take_no_minutes(read):
     error, _ = read("a.tar", hostile.tar_of_digits)
 
     assert "broken: a header has more than 128 digits in a row" in error
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("part", ["extra", "comment", "name"])
 def test_a_zip_whose_list_of_files_is_large_without_many_files(read, part):
     error, _ = read("a.zip", hostile.zip_of_large_headers, part)
@@ -151,12 +160,14 @@ def test_a_zip_whose_list_of_files_is_large_without_many_files(read, part):
     assert "512 a file are the most" in error
 
 
+@pytest.mark.process
 def test_a_negative_size_is_refused(read):
     error, _ = read("a.tar", hostile.tar_that_goes_back)
 
     assert "is broken: the size of a file in it is -512" in error
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("write", [hostile.overlapping_zip, hostile.one_file_listed_often])
 def test_overlapping_files(read, write):
     error, _ = read("a.zip", write, max_bytes=1 << 50)
@@ -164,6 +175,7 @@ def test_overlapping_files(read, write):
     assert error.startswith("InvalidDataset: The archive 'a.zip' is broken: files in it overlap")
 
 
+@pytest.mark.process
 def test_archives_in_archives_in_archives(read):
     error, records = read("a.zip", hostile.nested_zip, PETS)
 
@@ -173,12 +185,14 @@ def test_archives_in_archives_in_archives(read):
     assert "inner.zip" not in records
 
 
+@pytest.mark.process
 def test_more_than_a_million_files_in_a_zip(read):
     error, _ = read("a.zip", hostile.zip_of_many, 1_000_001)
 
     assert error.startswith("TooLarge: The dataset has more files than HEADSTART_MAX_DATASET_FILES")
 
 
+@pytest.mark.process
 def test_more_files_than_allowed_in_a_tar(read):
     """A tar tells its files only as they come; each costs some microseconds, and no memory."""
     error, _ = read("a.tgz", hostile.tar_of_many, 1_000_000, max_files=20_000)
@@ -186,6 +200,7 @@ def test_more_files_than_allowed_in_a_tar(read):
     assert error.startswith("TooLarge: The dataset has more files than HEADSTART_MAX_DATASET_FILES")
 
 
+@pytest.mark.process
 def test_names_of_a_megabyte(read):
     error, records = read("a.tgz", hostile.names_of_a_megabyte, PETS)
 
@@ -195,6 +210,7 @@ def test_names_of_a_megabyte(read):
     assert refused == (105, "unreadable", "its name has 1000012 characters, 1024 are the most")
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("name", "shown", "verdict"),
     [
@@ -222,6 +238,7 @@ def test_names_that_mean_harm(read, name, shown, verdict):
     assert records[shown].verdict == verdict
 
 
+@pytest.mark.process
 def test_a_file_without_a_name_is_ignored(read):
     """NUL ends a name in a zip; Python 3.11 fails to tell whether such a file is a directory."""
 
@@ -235,6 +252,7 @@ def test_a_file_without_a_name_is_ignored(read):
     assert set(records) == set(PETS)
 
 
+@pytest.mark.process
 def test_a_tar_in_a_zip_is_told_of(read):
     error, _ = read("a.zip", hostile.zip_of, {"pets.tar": hostile.tarred(PETS)})
 
@@ -247,6 +265,7 @@ MANY_LINES = "TooLarge: labels.csv: .* HEADSTART_MAX_DATASET_FILES allows 100000
 LONG_ROW = "InvalidDataset: labels.csv is no CSV that can be read: a row has more than 131072"
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("table", "refusal"),
     [
@@ -267,6 +286,7 @@ def test_tables_that_unpack_to_megabytes(read, table, refusal):
     assert re.match(refusal, error)
 
 
+@pytest.mark.process
 def test_tables_of_megabytes_that_label_nothing(read):
     tables = {
         "path.csv": b"file,label\n" + b"a/" * 60_000 + b",cat\n",
@@ -283,6 +303,7 @@ def test_tables_of_megabytes_that_label_nothing(read):
     assert used(records) == set(PETS)
 
 
+@pytest.mark.process
 def test_many_rows_of_images_that_are_not_there(read):
     rows = "".join(f"{number:06x},a\n" for number in range(200_000))
     table = ("file,label\n" + rows + "cat.0,x\ncat.1,x\ncat.2,x\ndog.3,y\n").encode()
@@ -294,6 +315,7 @@ def test_many_rows_of_images_that_are_not_there(read):
     assert {record.label for record in records.values()} == {"x", "y", ""}
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("table", [b"", b"a/" * 300 + b"1.png,cat\n" * 20_000])
 def test_names_of_hundreds_of_folders(read, table):
     files = {"a/" * 500 + f"{number}.png": b"\x89PNG" for number in range(3000)}
@@ -308,6 +330,7 @@ def test_names_of_hundreds_of_folders(read, table):
     assert detail == "it lies in 500 folders, one in the other; 32 are the most"
 
 
+@pytest.mark.process
 def test_many_images_with_one_end_and_a_table_of_all_its_ends(read):
     """Nothing is kept of an image for each end of its path."""
     folders = ["a"] * 31
@@ -320,6 +343,7 @@ def test_many_images_with_one_end_and_a_table_of_all_its_ends(read):
     assert error.startswith("InvalidDataset: labels.csv names 'a/1.png', and several images are")
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("name", "data"),
     [("pets.zip", hostile.tarred(PETS)), ("pets.png", hostile.zipped(PETS)), ("x", None)],

@@ -271,6 +271,7 @@ def _make_folder(file):
     file.mkdir()
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     "damage",
     [

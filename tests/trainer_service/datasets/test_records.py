@@ -4,6 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from trainer_service.datasets.records import ImageRecord, load_images, save_images
 
 RECORD = ImageRecord(
@@ -33,6 +35,7 @@ def test_records_come_back_as_they_were_saved(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["images.jsonl"]
 
 
+@pytest.mark.process
 def test_the_trainer_api_can_know_records_and_uploads_without_image_libraries():
     """Its installation has neither numpy nor Pillow nor simplejpeg."""
     code = (

@@ -9,8 +9,7 @@ from playwright.sync_api import expect
 
 from client.service import trainer_at
 from tests.browser import running_browser, watched_page
-from tests.trainer_service.store.test_event_log import new_record
-from tests.trainer_service.store.test_many_records import make
+from tests.trainer_service.builders import make_dataset, new_record
 from trainer_service.app import create_app
 from trainer_service.datasets.records import RejectedFile, save_images, save_rejected
 from trainer_service.settings import TrainerSettings
@@ -55,7 +54,9 @@ def test_the_command_lists_every_page(url):
 
 
 def test_the_page_shows_older_trainings_and_more_rejected_files(url, stores):
-    dataset = make(stores[1].datasets, images=9, labels={"cat": 4, "dog": 5}, layout="folders")
+    dataset = make_dataset(
+        stores[1].datasets, images=9, labels={"cat": 4, "dog": 5}, layout="folders"
+    )
     files = [
         RejectedFile(name=f"{number:04}.png", label="", verdict="link", detail="no")
         for number in range(REJECTED)

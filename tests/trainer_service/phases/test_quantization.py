@@ -13,8 +13,8 @@ from shared.engines import OpenVINOEngine, cpu_precision, serving_precisions
 from shared.engines.openvino_runtime import load_openvino
 from shared.model_store import OPENVINO_INT8_MODEL, read_golden
 from tests.end_to_end.stack import digits
-from tests.inline_worker import train_inline
 from trainer_service.errors import TrainingCancelled
+from trainer_service.inline import train_inline
 from trainer_service.phases.publish import quantization
 from trainer_service.phases.publish.quantization import judge, quantize, speedup
 from trainer_service.settings import TrainerSettings
@@ -70,6 +70,7 @@ def convolution(tmp_path_factory):
     return path
 
 
+@pytest.mark.slow
 def test_a_quantized_graph_answers_nearly_the_same_with_weights_of_one_byte(convolution, tmp_path):
     images = np.random.default_rng(1).integers(0, 256, (24, 64, 64, 3), dtype=np.uint8)
     looks = []

@@ -10,7 +10,7 @@ import pytest
 from shared.errors import Unavailable
 from shared.identifiers import new_id
 from tests.tiny_model import picture
-from tests.trainer_service.api.test_api import caller
+from tests.trainer_service.api_client import caller
 from trainer_service import training
 from trainer_service.datasets import reading
 from trainer_service.datasets.create import UPLOAD_FILE, new_dataset
@@ -373,3 +373,18 @@ def test_what_another_training_has_computed_meanwhile_is_not_computed_again(scen
         assert Shards(scene.stores.trainings.directory(training_id)).complete()
         progress = scene.worker.board.read(training_id, State.BOTTLENECK)
         assert (progress.done, progress.total) == (IMAGES, IMAGES)
+
+
+def test_what_a_killed_process_was_reading_is_no_longer_read_once_nobody_wants_it(scene):
+    training_id = scene.one_that_waits()
+    datasets = scene.stores.datasets
+    datasets.update(scene.dataset, lambda record: setattr(record, "state", DatasetState.READING))
+    scene.cancel(training_id)
+    with datasets.lease(scene.dataset):
+        scene.read()
+        assert datasets.get(scene.dataset).state == DatasetState.READING
+
+    scene.read()
+
+    assert datasets.get(scene.dataset).state == DatasetState.QUEUED
+    assert not scene.submitted

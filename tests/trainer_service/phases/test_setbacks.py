@@ -58,6 +58,11 @@ def computing(tmp_path, redis_url, monkeypatch):
     return BottleneckTraining(tmp_path, redis_url)
 
 
+def warnings_of(worker, training_id):
+    events = worker.stores.events.read(training_id)
+    return [event.detail for event in events if getattr(event, "code", None) == "tried_again"]
+
+
 def while_waiting(monkeypatch, act):
     """Do something in the first pause."""
     acts = iter([act])
@@ -73,6 +78,23 @@ def test_a_folder_that_is_away_for_a_moment_costs_no_image(computing, monkeypatc
 
     assert computing.shards.complete()
     assert computing.rejected() == []
+    (why,) = warnings_of(computing.worker, computing.record.id)
+    assert why.startswith("A step is tried again: ")
+    assert str(computing.pets) in why
+
+
+def test_that_nobody_can_be_told_why_ends_no_training(computing, monkeypatch):
+    away = computing.pets.with_name("away")
+    computing.pets.rename(away)
+    while_waiting(monkeypatch, lambda: away.rename(computing.pets))
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(computing.worker.stores.events, "append_once", full)
+    computing.compute()
+
+    assert computing.shards.complete()
 
 
 def test_a_part_of_the_folder_that_is_away_for_a_moment_costs_no_image(computing, monkeypatch):
@@ -114,6 +136,9 @@ def test_more_lost_images_end_the_training_for_now_and_nothing_is_published(comp
     assert (computing.record.state, error.transient) == (State.FAILED, True)
     assert "3 of the 200 images are gone" in error.detail
     assert "cat/100.png: The file can't be read: No such file or directory" in error.detail
+    told = warnings_of(computing.worker, computing.record.id)
+    assert "3 of the 200 images are gone" in told[-1]
+    assert len(told) == len(set(told)) <= rounds
 
 
 def test_what_was_lost_in_shards_at_once_is_counted_before_the_head_is_trained(computing):
@@ -282,6 +307,8 @@ def test_a_dataset_that_can_not_be_read_here_is_left_to_others(computing, tmp_pa
 
     assert computing.record.error.type == "TransientFailure"
     assert "HEADSTART_DATASETS" in computing.record.error.detail
+    (why,) = warnings_of(computing.worker, computing.id)
+    assert "HEADSTART_DATASETS" in why
     assert Setbacks(stores.datasets.directory(computing.dataset_id)).notes() == []
 
 

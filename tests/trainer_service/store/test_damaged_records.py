@@ -3,24 +3,24 @@
 import errno
 import json
 import os
+import re
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
 
 from shared.errors import NotFound, Unavailable
 from shared.identifiers import new_id
-from tests.trainer_service.api.test_api import call, post, settings
-from tests.trainer_service.store.test_event_log import new_record
-from trainer_service.errors import DatasetNotFound, RecordCorrupt
+from tests.trainer_service.api_client import post
+from tests.trainer_service.builders import new_record
+from trainer_service.errors import DatasetNotFound, RecordCorrupt, RecordUnwritable
 from trainer_service.store.events.event_log import EventLog, connect
 from trainer_service.store.records import record_store
 from trainer_service.store.records.dataset_record import DatasetRecord, DatasetState
 from trainer_service.store.records.record_store import RecordStore
 from trainer_service.store.records.training_record import CacheUse
 from trainer_service.store.stores import TrainingStore
-
-__all__ = ["call", "settings"]
 
 
 def shut(file):
@@ -198,3 +198,72 @@ def test_metrics_that_are_none_of_ours_are_answered_as_they_are(call, settings, 
     file.write_text(json.dumps(record))
     assert call("GET", f"/v1/trainings/{training}").json()["metrics"] == metrics
     assert call("GET", "/v1/trainings").status_code == 200
+
+
+@pytest.fixture
+def refuse(monkeypatch):
+    """Return what has the system refuse to open files below a directory to be written."""
+    opened, below = os.open, []
+
+    def open_if_permitted(path, flags, *rest, **named):
+        writes = flags & (os.O_RDWR | os.O_WRONLY | os.O_CREAT)
+        if writes and any(Path(os.fsdecode(path)).is_relative_to(shut) for shut in below):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), os.fsdecode(path))
+        return opened(path, flags, *rest, **named)
+
+    monkeypatch.setattr(os, "open", open_if_permitted)
+    return below.append
+
+
+DENIED = f"Permission denied (user id {os.geteuid()})"
+
+
+def test_one_that_may_not_be_locked_is_named_and_holds_up_no_other(call, settings, refuse):
+    shut_one, other = (post(call).json()["id"] for _ in range(2))
+    refuse(settings.store / "trainings" / shut_one / ".record.lock")
+
+    answer = call("POST", f"/v1/trainings/{shut_one}/cancel")
+    assert (answer.status_code, answer.json()["title"]) == (500, "Unwritable record")
+    expected = f"trainings/{shut_one}/.record.lock can't be written: {DENIED}."
+    assert answer.json()["detail"] == expected
+    assert call("GET", f"/v1/trainings/{shut_one}").json()["state"] == "queued"
+    assert call("POST", f"/v1/trainings/{other}/cancel").json()["state"] == "cancelled"
+
+
+def test_a_dataset_that_may_not_be_locked_is_named(call, settings, refuse):
+    dataset, other = (post(call).json()["dataset"]["id"] for _ in range(2))
+    refuse(settings.store / "datasets" / dataset / ".record.lock")
+
+    for answer in (
+        post(call, dataset=dataset),
+        call("DELETE", f"/v1/datasets/{dataset}"),
+    ):
+        assert answer.status_code == 500
+        expected = f"datasets/{dataset}/.record.lock can't be written: {DENIED}."
+        assert answer.json()["detail"] == expected
+    assert len(call("GET", "/v1/trainings").json()) == 2
+    assert post(call, dataset=other).status_code == 202
+
+
+def test_a_record_that_may_not_be_written_is_told_of_by_its_folder(records, monkeypatch):
+    record_id = make(records)
+
+    def deny(file, _):
+        name = file.with_name(f".{file.name}.0a.tmp")
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(name))
+
+    monkeypatch.setattr(record_store, "atomic_write", deny)
+    expected = f"^datasets/{record_id} can't be written: Read-only file system.$"
+    with pytest.raises(RecordUnwritable, match=expected):
+        records.update(record_id, lambda _: None)
+
+
+def test_a_record_that_may_not_be_read_is_told_with_whom(records, monkeypatch):
+    record_id = make(records)
+
+    def deny(file, _):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(file))
+
+    monkeypatch.setattr(record_store, "read_small", deny)
+    with pytest.raises(RecordCorrupt, match=re.escape(f"can't be read: {DENIED}.")):
+        records.get(record_id)

@@ -3,13 +3,13 @@
 import json
 import multiprocessing
 import os
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 from structlog.testing import capture_logs
 
-from shared.identifiers import new_id
 from tests.odd_files import make_socket
+from tests.trainer_service.builders import new_record, progress
 from trainer_service.errors import RecordCorrupt
 from trainer_service.store.events.event_log import (
     EVENTS_FILE,
@@ -19,47 +19,14 @@ from trainer_service.store.events.event_log import (
     connect,
     stream_key,
 )
-from trainer_service.store.events.events import ProgressEvent
 from trainer_service.store.records.parts import ErrorInfo, RejectedImage
 from trainer_service.store.records.training_record import (
     State,
-    TrainingDataset,
-    TrainingRecord,
-    Transition,
 )
 from trainer_service.store.stores import TrainingStore
-from trainer_service.training_request import TrainingRequest
 
 NOWHERE = "redis://127.0.0.1:1/0"
 PROCESSES, EACH = 4, 50
-
-
-def new_record(**request):
-    now = datetime.now(UTC)
-    return TrainingRecord(
-        id=new_id(),
-        model="pets",
-        architecture="mobilenet_v2",
-        state=State.QUEUED,
-        dataset=TrainingDataset(id=new_id()),
-        transitions=[Transition(state=State.QUEUED, at=now)],
-        request=TrainingRequest(**request),
-        created_at=now,
-    )
-
-
-def progress(done):
-    return ProgressEvent(phase=State.BOTTLENECK, done=done, total=100)
-
-
-@pytest.fixture
-def log(tmp_path):
-    return EventLog(tmp_path, connect(NOWHERE))
-
-
-@pytest.fixture
-def trainings(tmp_path, log):
-    return TrainingStore(tmp_path, log)
 
 
 @pytest.fixture
@@ -260,6 +227,7 @@ def _append(directory, training_id):
         log.append(training_id, [progress(done)])
 
 
+@pytest.mark.process
 def test_processes_that_write_at_once_get_ids_without_gap_or_repetition(tmp_path, log, record):
     context = multiprocessing.get_context("spawn")
     processes = [

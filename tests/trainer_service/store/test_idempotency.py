@@ -8,12 +8,10 @@ import httpx
 import pytest
 
 from client.once import BEING_ANSWERED
-from tests.trainer_service.api.test_api import ARCHITECTURE, archive, call, caller, settings
+from tests.trainer_service.api_client import ARCHITECTURE, archive, caller
 from trainer_service.app import create_app
 from trainer_service.store.events.event_log import connect
 from trainer_service.store.lease import lease
-
-__all__ = ["call", "settings"]
 
 pytestmark = pytest.mark.integration
 

@@ -1,6 +1,5 @@
 """Leases between real processes: killed ones, frozen ones and those that only look."""
 
-import multiprocessing
 import os
 import resource
 import signal
@@ -9,54 +8,20 @@ import time
 
 import pytest
 
+from tests.trainer_service.builders import Clock
+from tests.trainer_service.lease_holder import SPAWN, Holder
 from trainer_service.store.lease import (
     MAX_DEATHS,
-    LeaseLost,
     LeaseWatch,
     WorkersDied,
     lease,
     require_survivable,
 )
 
-SPAWN = multiprocessing.get_context("spawn")
-
 
 @pytest.fixture
 def path(tmp_path):
     return tmp_path / "work.lease"
-
-
-class Clock:
-    """Seconds that pass when the test says so."""
-
-    def __init__(self):
-        self.now = 0.0
-
-    def __call__(self):
-        return self.now
-
-
-def _hold(path, held, lost, end):
-    with lease(path) as mine:
-        held.put(mine is not None)
-        end.wait(60)
-        try:
-            mine.raise_if_lost()
-        except LeaseLost:
-            lost.put(True)
-
-
-class Holder:
-    """Another process that holds the lease."""
-
-    def __init__(self, path):
-        held, self.lost, self.end = SPAWN.Queue(), SPAWN.Queue(), SPAWN.Event()
-        self.process = SPAWN.Process(target=_hold, args=(path, held, self.lost, self.end))
-        self.process.start()
-        assert held.get(timeout=60) is True
-
-    def send(self, number):
-        os.kill(self.process.pid, number)
 
 
 @pytest.fixture
@@ -78,6 +43,7 @@ def test_one_holds_it_and_leaves_nothing_behind(path):
         assert again is not None
 
 
+@pytest.mark.process
 def test_it_is_free_as_soon_as_its_holder_is_killed(path, holder):
     watch = LeaseWatch(seconds=1000)
     assert watch.held(path)
@@ -89,6 +55,7 @@ def test_it_is_free_as_soon_as_its_holder_is_killed(path, holder):
         assert mine.deaths == 1
 
 
+@pytest.mark.process
 def test_a_holder_that_beats_keeps_it_however_long_it_takes(path, holder):
     clock = Clock()
     watch = LeaseWatch(seconds=20, clock=clock)
@@ -98,6 +65,7 @@ def test_a_holder_that_beats_keeps_it_however_long_it_takes(path, holder):
         clock.now += 1000
 
 
+@pytest.mark.process
 def test_a_frozen_holder_loses_it_and_notices(path, holder):
     clock = Clock()
     watch = LeaseWatch(seconds=20, clock=clock)
@@ -210,6 +178,7 @@ def _work_on_a_full_disk(path, outcome):
     outcome.put(not path.exists())
 
 
+@pytest.mark.process
 def test_a_full_disk_takes_nobody_a_lease(path):
     outcome = SPAWN.Queue()
     process = SPAWN.Process(target=_work_on_a_full_disk, args=(path, outcome))

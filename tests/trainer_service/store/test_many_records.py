@@ -2,23 +2,21 @@
 
 import json
 import zipfile
-from datetime import UTC, datetime, timedelta
 from itertools import count
 
 import numpy as np
 import pytest
 
 from shared.errors import InvalidRequest
-from shared.identifiers import new_id
-from tests.inline_worker import InlineQueue
 from tests.tiny_model import picture
-from tests.trainer_service.api.test_api import call, post, settings
-from tests.trainer_service.store.test_event_log import log, new_record, trainings
+from tests.trainer_service.api_client import post
+from tests.trainer_service.builders import START, make_dataset, new_record
 from trainer_service.datasets import reading
 from trainer_service.datasets.create import UPLOAD_FILE, new_dataset
 from trainer_service.datasets.dataset import Dataset
 from trainer_service.datasets.records import ImageRecord, RejectedFile, save_images, save_rejected
 from trainer_service.errors import DatasetNotFound, TrainingCancelled
+from trainer_service.inline import InlineQueue
 from trainer_service.phases.context import Worker
 from trainer_service.phases.evaluate.metrics import evaluate
 from trainer_service.phases.head.fitting import _images_with_features
@@ -26,16 +24,12 @@ from trainer_service.service.dataset_images import RejectedQuery, list_rejected
 from trainer_service.store.cancellation import CancellationCheck
 from trainer_service.store.events.progress import ProgressBoard
 from trainer_service.store.records import record_store
-from trainer_service.store.records.dataset_record import DatasetRecord, DatasetState
+from trainer_service.store.records.dataset_record import DatasetRecord
 from trainer_service.store.records.parts import RejectedImage
 from trainer_service.store.records.record_store import RecordStore
 from trainer_service.store.records.training_record import State, Transition, told
 from trainer_service.store.shards import ShardImage, ShardResult, Shards
 from trainer_service.store.stores import Stores
-
-__all__ = ["call", "log", "settings", "trainings"]
-
-START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -57,20 +51,6 @@ def records(tmp_path):
     return RecordStore(tmp_path / "datasets", DatasetRecord, DatasetNotFound)
 
 
-def make(store, number=0, **fields):
-    """Make a dataset so many microseconds after the start."""
-    record = DatasetRecord(
-        id=new_id(),
-        state=DatasetState.READY,
-        source="a.zip",
-        path=False,
-        created_at=START + timedelta(microseconds=number),
-        **fields,
-    )
-    store.create(record)
-    return record.id
-
-
 def ended_training(stores, dataset, version=1, **fields):
     record = new_record()
     record.dataset.id = dataset
@@ -81,7 +61,7 @@ def ended_training(stores, dataset, version=1, **fields):
 
 
 def test_only_what_has_changed_is_read_again(records, reads):
-    first, second = make(records), make(records)
+    first, second = make_dataset(records), make_dataset(records)
     assert len(records.list()) == 2
     reads.clear()
     records.list()
@@ -94,11 +74,11 @@ def test_only_what_has_changed_is_read_again(records, reads):
 
 def test_what_is_deleted_is_forgotten(records):
     for _ in range(20):
-        bad = records.directory(make(records)) / "record.json"
+        bad = records.directory(make_dataset(records)) / "record.json"
         bad.write_text("{")
         records.list()
         records.delete(bad.parent.name)
-        records.delete(make(records))
+        records.delete(make_dataset(records))
         records.list()
     assert (len(records._index._known), len(records._warned)) == (0, 0)
 
@@ -106,7 +86,7 @@ def test_what_is_deleted_is_forgotten(records):
 def test_what_is_kept_of_each_is_small(records):
     """However much there is in a record."""
     labels = {f"label {n}": n for n in range(10_000)}
-    make(records, labels=labels, rejected=[{"name": "x", "verdict": "link"}] * 20)
+    make_dataset(records, labels=labels, rejected=[{"name": "x", "verdict": "link"}] * 20)
     [brief] = records.briefs()
     assert len(brief.listed) < 1000
     [listed] = records.list()
@@ -115,7 +95,7 @@ def test_what_is_kept_of_each_is_small(records):
 
 
 def test_pages_have_every_record_once_whatever_is_removed_and_made_meanwhile(records):
-    ids = [make(records, number) for number in range(10)]
+    ids = [make_dataset(records, number) for number in range(10)]
     seen, after = [], None
     for turn in count():
         page, after = records.page(3, after)
@@ -123,7 +103,7 @@ def test_pages_have_every_record_once_whatever_is_removed_and_made_meanwhile(rec
         if after is None:
             break
         records.delete(seen[-1])  # which the cursor tells of
-        make(records, 100 + turn)
+        make_dataset(records, 100 + turn)
     assert seen == ids[::-1]
 
 
@@ -164,7 +144,7 @@ def test_what_there_is_for_each_label_is_no_part_of_a_record(call, settings, lab
     truth = np.arange(labels).repeat(2)
     names = [f"label {n}" for n in range(labels)]
     metrics = {"test": evaluate(np.eye(labels, dtype=np.float32)[truth], truth, names)}
-    training = ended_training(stores, make(stores.datasets), metrics=metrics)
+    training = ended_training(stores, make_dataset(stores.datasets), metrics=metrics)
     file = stores.trainings.directory(training) / "record.json"
     stores.trainings.keep_evaluation(training, told(metrics))
     of_before = call("GET", f"/v1/trainings/{training}").json()["metrics"]["test"]
@@ -190,7 +170,7 @@ def test_rejected_files_come_in_pages(call, settings, before):
         RejectedFile(name=f"{n:04}/{'x' * 970}.png", label="", verdict="link", detail="d" * 970)
         for n in range(250)
     ]
-    dataset = make(stores.datasets)
+    dataset = make_dataset(stores.datasets)
     if before:
         file = stores.datasets.directory(dataset) / "record.json"
         old = json.loads(file.read_text()) | {"rejected": [r.model_dump() for r in rejected]}
@@ -221,7 +201,7 @@ def test_rejected_files_come_in_pages(call, settings, before):
 @pytest.mark.integration
 def test_a_damaged_list_of_rejected_files_is_told_in_words(call, settings):
     stores = Stores.open(settings)
-    dataset = make(stores.datasets)
+    dataset = make_dataset(stores.datasets)
     file = stores.datasets.directory(dataset) / "rejected.jsonl"
     for damage in (lambda: file.write_text("{\n"), file.unlink, file.mkdir):
         damage()
@@ -309,7 +289,7 @@ def test_what_a_training_finds_bad_itself_comes_first_however_often_it_is_noted(
     stores = Stores.open(settings)
     images = [image(number) for number in range(4)]
     named = [RejectedImage(name=f"{n}.txt", verdict="link") for n in range(50)]
-    dataset = make(stores.datasets)
+    dataset = make_dataset(stores.datasets)
     save_images(stores.datasets.directory(dataset), images)
     stores.datasets.update(dataset, lambda record: record.reject(named, {"link": 50}))
     record = new_record()

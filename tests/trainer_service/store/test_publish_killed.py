@@ -89,6 +89,7 @@ def integers(store):
     return [path for path in (store / "models/pets").iterdir() if path.name.isdecimal()]
 
 
+@pytest.mark.process
 def test_whatever_has_a_number_for_a_name_is_complete(stores):
     published = []
     for store in stores:
@@ -101,6 +102,7 @@ def test_whatever_has_a_number_for_a_name_is_complete(stores):
     assert set(published) == {1, 2}
 
 
+@pytest.mark.process
 def test_what_is_left_is_removed_and_publishing_again_makes_one_version(stores):
     source = PUBLISH.partition("def die_at")[0] + "import json\n"
     source += f"print(json.dumps([publish(Path(s), {TRAINING!r}) for s in sys.argv[1:]]))"

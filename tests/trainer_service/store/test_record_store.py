@@ -8,6 +8,7 @@ import pytest
 
 from trainer_service.errors import DatasetNotFound
 from trainer_service.store.records.dataset_record import DatasetRecord, DatasetState
+from trainer_service.store.records.record_index import RecordIndex
 from trainer_service.store.records.record_store import RecordStore
 
 ID = "20260101-000000-aaaaaa"
@@ -54,9 +55,8 @@ def test_the_newest_comes_first_within_a_second(records):
 
 def test_a_record_that_is_deleted_while_all_are_listed_is_left_out(records, monkeypatch):
     records.create(make("20270101-000000-aaaaaa"))
-    files = records.files()
     records.delete(ID)
-    monkeypatch.setattr(records, "files", lambda: files)
+    monkeypatch.setattr(RecordIndex, "_names", lambda _: [ID, "20270101-000000-aaaaaa"])
     assert [record.id for record in records.list()] == ["20270101-000000-aaaaaa"]
 
 
@@ -78,6 +78,7 @@ def _count(root: Path, times: int) -> None:
         open_store(root).update(ID, add)
 
 
+@pytest.mark.process
 def test_no_change_is_lost_between_processes(records, tmp_path):
     context = multiprocessing.get_context("spawn")
     processes = [context.Process(target=_count, args=(tmp_path, 25)) for _ in range(3)]
@@ -95,6 +96,7 @@ def _hold(root: Path, held, release) -> None:
         release.wait(60)
 
 
+@pytest.mark.process
 def test_only_one_process_works_on_a_record_until_it_ends_or_dies(records, tmp_path):
     context = multiprocessing.get_context("spawn")
     held, release = context.Queue(), context.Event()

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 
 import pytest
 
-from tests.trainer_service.store.test_lease import Clock
+from tests.trainer_service.builders import Clock
 from trainer_service.store import work_in_progress
 from trainer_service.store.lease import LeaseWatch, lease
 from trainer_service.store.work_in_progress import remove_if_abandoned, working_directory
@@ -73,6 +73,7 @@ def test_nothing_is_left_beside_what_was_finished(path, finished):
     assert sorted(left) == (["1", "1/file"] if finished else [])
 
 
+@pytest.mark.process
 def test_what_a_killed_process_left_is_removed_at_once(path, process):
     watch = LeaseWatch(1000)
     assert not remove_if_abandoned(path, watch)
@@ -84,6 +85,7 @@ def test_what_a_killed_process_left_is_removed_at_once(path, process):
     assert not remove_if_abandoned(path, watch)
 
 
+@pytest.mark.process
 def test_of_a_process_whose_heart_has_stopped_it_is_removed_and_cannot_be_finished(path, process):
     clock = Clock()
     watch = LeaseWatch(20, clock)

@@ -9,7 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from shared.errors import Unavailable
-from tests.trainer_service.api.test_api import caller
+from tests.trainer_service.api_client import caller
 from trainer_service import training
 from trainer_service.phases.context import Worker
 from trainer_service.queue.celery_app import create_celery
@@ -200,6 +200,14 @@ def test_datasets_that_were_submitted_by_themselves_are_read(trainer):
 
     with trainer.stores.datasets.lease(held):
         assert set(trainer.pass_time()) == {f"dataset.read:{queued}", f"dataset.read:{reading}"}
+
+
+def test_a_dataset_that_a_killed_process_was_reading_is_looked_at_whoever_wants_it(trainer):
+    left = trainer.dataset(DatasetState.READING, submitted=False)
+    held = trainer.dataset(DatasetState.READING, submitted=False)
+
+    with trainer.stores.datasets.lease(held):
+        assert trainer.pass_time() == [f"{READ_DATASET}:{left}"]
 
 
 def test_a_dataset_that_trainings_wait_for_is_read_once(trainer):

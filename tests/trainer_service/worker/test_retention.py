@@ -14,9 +14,11 @@ import pytest
 from structlog.testing import capture_logs
 
 from shared.identifiers import new_id
+from tests.odd_files import make_deep
 from tests.tiny_model import publish_tiny_model
-from tests.trainer_service.api.test_api import call, caller, post, settings
-from tests.trainer_service.store.test_lease import Clock, Holder
+from tests.trainer_service.api_client import caller, post
+from tests.trainer_service.builders import Clock
+from tests.trainer_service.lease_holder import Holder
 from trainer_service.backbones.features import FeatureStore
 from trainer_service.store.lease import LeaseWatch, lease
 from trainer_service.store.publishing import WritableModelStore
@@ -34,8 +36,6 @@ from trainer_service.training_request import TrainingRequest
 from trainer_service.worker import retention
 from trainer_service.worker.retention import DAY, Retention
 from trainer_service.worker.retention_step import RetentionStep
-
-__all__ = ["call", "settings"]
 
 pytestmark = pytest.mark.integration
 
@@ -113,6 +113,22 @@ def test_a_damaged_version_does_not_count_as_one_that_is_kept(stores, settings, 
 
     retain(keep_versions=1)
     assert stores.models.versions("colours") == [2, 3]
+
+
+def test_a_version_of_folders_in_folders_goes_like_others(stores, settings, retain):
+    for _ in range(4):
+        publish_tiny_model(settings.store)
+    for version in (1, 4):
+        make_deep(settings.store / f"models/colours/{version}/openvino")
+
+    assert retain(keep_versions=2) == ["models/colours/1"]
+    stores.models.remove("colours", 4)
+    assert sorted(path.name for path in (settings.store / "models/colours").glob("*")) == [
+        ".highest",
+        ".lock",
+        "2",
+        "3",
+    ]
 
 
 def test_numbers_of_removed_versions_are_not_given_out_again(call, settings):

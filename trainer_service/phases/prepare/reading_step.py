@@ -11,7 +11,7 @@ from trainer_service.datasets import reading
 from trainer_service.errors import TrainingCancelled, TrainingEnded, TransientFailure
 from trainer_service.phase_table import is_before_plan
 from trainer_service.phases.context import Worker
-from trainer_service.phases.setbacks import Setbacks, hand_over, persevere
+from trainer_service.phases.setbacks import Setbacks, hand_over, persevere, warn_of_setback
 from trainer_service.steps import PREPARE, READ_DATASET, Step
 from trainer_service.store.events.progress import Ticker
 from trainer_service.store.lease import LeaseLost
@@ -28,13 +28,17 @@ log = get_logger(__name__)
 
 def read_dataset(worker: Worker, dataset_id: str) -> None:
     """Read a dataset that is wanted, unless another process is at it, and submit what waits."""
+    datasets = worker.stores.datasets
     try:
-        audience = Audience(worker, worker.stores.datasets.get(dataset_id))
+        audience = Audience(worker, datasets.get(dataset_id))
+        if not audience.begin():
+            reading.put_back(datasets, dataset_id)
+            return
     except HeadstartError as error:
         # The search for lost steps has what waits prepared, which then says so.
         log.info("refused", reason=str(error))
         return
-    if audience.begin() and _read(worker, dataset_id, audience):
+    if _read(worker, dataset_id, audience):
         audience.submit()
 
 
@@ -48,7 +52,7 @@ def _read(worker: Worker, dataset_id: str, audience: "Audience") -> bool:
         found.append(_read_once(worker, dataset_id, audience))
 
     try:
-        if not persevere(worker, directory, audience.check, read):
+        if not persevere(worker, directory, audience.check, read, audience.warn):
             hand_over(worker, directory, Step(READ_DATASET, (dataset_id,)), audience.check)
             return False
     except TransientFailure as error:  # no worker sees it
@@ -138,6 +142,11 @@ class Audience:
             TrainingCancelled: nobody wants the dataset any more.
         """
         self._wanted_by()
+
+    def warn(self, reason: str) -> None:
+        """Tell all that wait why the dataset is not read yet."""
+        for training_id in self._open():
+            self._told(training_id, partial(warn_of_setback, self._worker, training_id, reason))
 
     def begin(self) -> bool:
         """Tell all that wait that it is their turn, and whether anybody wants the dataset."""

@@ -23,6 +23,7 @@ from pydantic import ValidationError
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from shared.documents import reason
 from shared.files import locked_briefly, sync_directory
 from shared.identifiers import is_id
 from shared.logs import get_logger
@@ -94,6 +95,15 @@ class EventLog:
     def append(self, training_id: str, events: Sequence[Event]) -> None:
         """Give the events their ids and add them; after a training's result nothing is added."""
         self._append(training_id, lambda: events)
+
+    def append_once(self, training_id: str, event: Event) -> None:
+        """Add an event as `append` does, unless the log tells the same already."""
+
+        def untold() -> list[Event]:
+            known = {identity(event) for event in self.read(training_id)}
+            return [] if identity(event) in known else [event]
+
+        self._append(training_id, untold)
 
     def append_missing(self, record: TrainingRecord) -> None:
         """Append the events that the record tells and the log does not have.
@@ -173,7 +183,7 @@ class EventLog:
             if not stays(error):
                 raise
             name = f"trainings/{training_id}/{EVENTS_FILE}"
-            raise RecordCorrupt(f"{name} can't be read: {error.strerror}.") from None
+            raise RecordCorrupt(f"{name} can't be read: {reason(error)}.") from None
 
     def _announce(self, training_id: str, events: Sequence[Event]) -> None:
         if time.monotonic() < self._silent_until:

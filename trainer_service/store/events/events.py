@@ -58,7 +58,7 @@ class WarningEvent(_Event):
     """Something that the user may want to change or know; the training goes on."""
 
     type: Literal["warning"] = "warning"
-    code: Literal["rejected_images", "class_imbalance", "int8_refused"]
+    code: Literal["rejected_images", "class_imbalance", "int8_refused", "tried_again"]
     detail: str
     images: list[RejectedImage] = Field(default_factory=list)
     labels: dict[str, int] = Field(default_factory=dict)
@@ -110,7 +110,8 @@ def identity(event: Event) -> Any:
             return event.type, event.state, event.at
         case WarningEvent():
             # Counts of labels may shift a little as images are decoded; once is enough.
-            return event.type, event.code, event.detail if event.images else ""
+            by_detail = event.images or event.code == "tried_again"
+            return event.type, event.code, event.detail if by_detail else ""
         case _:
             return event.type
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from threading import Lock
 from typing import NamedTuple
 
+from shared.documents import reason
 from shared.errors import HeadstartError, NotFound
 from shared.identifiers import is_id
 from trainer_service.errors import RecordCorrupt
@@ -82,4 +83,4 @@ class RecordIndex:
         if not concerns_one_file(error):
             raise error
         name = file.relative_to(self._root.parent)
-        return Known(None, RecordCorrupt(f"{name} can't be read: {error.strerror}."))
+        return Known(None, RecordCorrupt(f"{name} can't be read: {reason(error)}."))

@@ -1,8 +1,9 @@
 """Records that lie in the store as JSON and are changed by one process at a time."""
 
+import errno
+import os
 import re
 import secrets
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
@@ -11,6 +12,7 @@ from typing import Generic, TypeVar
 
 from pydantic import ValidationError
 
+from shared.documents import reason
 from shared.errors import (
     Conflict,
     HeadstartError,
@@ -19,10 +21,10 @@ from shared.errors import (
     Unavailable,
     first_fault,
 )
-from shared.files import atomic_write, locked_briefly
+from shared.files import atomic_write, locked_briefly, remove_tree
 from shared.identifiers import is_id
 from shared.logs import get_logger
-from trainer_service.errors import RecordCorrupt
+from trainer_service.errors import RecordCorrupt, RecordUnwritable
 from trainer_service.store.lease import Lease, lease
 from trainer_service.store.records.parts import BaseRecord, Brief
 from trainer_service.store.records.record_index import RecordIndex, Stamp, stamp_of
@@ -33,6 +35,7 @@ RECORD_FILE = "record.json"
 #: Records of before, which told every rejected file and the confusion matrix, took up to 60 MB.
 MOST_BYTES = 2**28
 
+_NOT_PERMITTED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _CURSOR = re.compile(r"(-?[0-9]{1,18})-([0-9a-f-]{22})")
 
@@ -66,8 +69,9 @@ class RecordStore(Generic[Record]):
 
     def create(self, record: Record) -> Path:
         directory = self.directory(record.id)
-        directory.mkdir(parents=True, exist_ok=True)
-        self._write(record)
+        with self._unwritable_named():
+            directory.mkdir(parents=True, exist_ok=True)
+            self._write(record)
         return directory
 
     def get(self, record_id: str) -> Record:
@@ -81,7 +85,7 @@ class RecordStore(Generic[Record]):
         return self._load(self.directory(record_id) / RECORD_FILE)
 
     def read(self, file: Path) -> Record | None:
-        """Return the record in one of `files`, or None if it is deleted meanwhile or unreadable.
+        """Return the record in a file, or None if it is deleted meanwhile or unreadable.
 
         One that can't be read is warned of, once for each reason.
         """
@@ -141,10 +145,6 @@ class RecordStore(Generic[Record]):
         self._warned = {name: why for name, why in self._warned.items() if name in unreadable}
         return [brief for brief in found.values() if isinstance(brief, Brief)], unreadable
 
-    def files(self) -> Sequence[Path]:
-        """Return where the records lie, in no order."""
-        return [file for file in self.root.glob(f"*/{RECORD_FILE}") if is_id(file.parent.name)]
-
     def stamp(self, record_id: str) -> Stamp:
         """Return what is another once the record has changed.
 
@@ -157,7 +157,11 @@ class RecordStore(Generic[Record]):
             raise self._not_found(record_id) from None
 
     def update(self, record_id: str, change: Callable[[Record], None]) -> Record:
-        """Apply `change` to the record and write it, alone; nothing is written if it raises."""
+        """Apply `change` to the record and write it, alone; nothing is written if it raises.
+
+        Raises:
+            RecordUnwritable: the system does not permit it.
+        """
         with self.locked(record_id):
             record = self.get(record_id)
             change(record)
@@ -170,9 +174,10 @@ class RecordStore(Generic[Record]):
 
         Raises:
             NotFound: there is none with that id, or no more once others have let go of it.
+            RecordUnwritable: the system does not permit it, or what is done meanwhile.
         """
         lock = locked_briefly(self._require(record_id) / ".record.lock")
-        with ExitStack() as stack:
+        with self._unwritable_named(), ExitStack() as stack:
             try:
                 stack.enter_context(lock)
             except FileNotFoundError:
@@ -184,7 +189,8 @@ class RecordStore(Generic[Record]):
         removed = self.root / f"{REMOVED}{secrets.token_hex(6)}"
         with suppress(FileNotFoundError):
             self.directory(record_id).rename(removed)
-            shutil.rmtree(removed, ignore_errors=True)
+            with suppress(OSError):
+                remove_tree(removed)
 
     def delete_unreadable(self, record_id: str) -> None:
         """Remove a record that can't be read, unless a process works on it.
@@ -223,7 +229,7 @@ class RecordStore(Generic[Record]):
             if not concerns_one_file(error):
                 raise
             kind = RecordCorrupt if stays(error) else Unavailable
-            raise kind(f"{name} can't be read: {error.strerror}.") from None
+            raise kind(f"{name} can't be read: {reason(error)}.") from None
         if record.id != file.parent.name:
             raise RecordCorrupt(f"{name} can't be read: it is the record of {record.id!r}.")
         return record
@@ -252,6 +258,21 @@ class RecordStore(Generic[Record]):
         if not directory.is_dir():
             raise self._not_found(record_id)
         return directory
+
+    @contextmanager
+    def _unwritable_named(self) -> Iterator[None]:
+        """Say which file the system does not permit to be written, and to whom."""
+        try:
+            yield
+        except OSError as error:
+            if error.errno not in _NOT_PERMITTED or error.filename is None:
+                raise
+            file = Path(os.fsdecode(error.filename))
+            # Of a file that is written beside the one whose place it takes, the folder is at fault.
+            path = file.parent if file.suffix == ".tmp" else file
+            if path.is_relative_to(self.root.parent):
+                path = path.relative_to(self.root.parent)
+            raise RecordUnwritable(f"{path} can't be written: {reason(error)}.") from error
 
     def _write(self, record: Record) -> None:
         file = self.directory(record.id) / RECORD_FILE

@@ -14,6 +14,8 @@ from shared.settings import SharedSettings
 
 KEYS = ("first-key-0123456789", "second-key-0123456789")
 
+STREAMED = ("/v1/stream", "/v1/models/{name}:stream")
+
 Call = Callable[..., httpx.Response]
 
 
@@ -45,11 +47,12 @@ def create_app(settings: Settings, **guard: Any) -> FastAPI:
         return len(note.text)
 
     @app.post("/v1/stream")
+    @app.post("/v1/models/{name}:stream")
     async def stream(request: Request) -> int:
         return sum([len(chunk) async for chunk in request.stream()])
 
     add_pages(app, COMMON)
-    add_guard(app, settings, streamed=("/v1/stream",), concurrent_uploads="max_uploads", **guard)
+    add_guard(app, settings, streamed=STREAMED, concurrent_uploads="max_uploads", **guard)
     return app
 
 

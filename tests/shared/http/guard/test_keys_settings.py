@@ -63,6 +63,7 @@ def test_loopback_is_known(host, expected):
     assert is_loopback(host) is expected
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("service", ["trainer_service", "predictor_service"])
 def test_a_weak_key_ends_the_start_in_one_sentence(service, tmp_path):
     environment = {"HEADSTART_API_KEYS": "secret", "HEADSTART_STORE": str(tmp_path)}

@@ -82,6 +82,8 @@ class TestBodies:
 
     def test_routes_that_stream_have_limits_of_their_own(self, bounded):
         assert bounded("POST", "/v1/stream", content=b"x" * 5000).json() == 5000
+        assert bounded("POST", "/v1/models/a:stream", content=b"x" * 5000).json() == 5000
+        assert bounded("POST", "/v1/models/a/b:stream", content=b"x" * 5000).status_code == 413
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,17 @@ from shared.http.guard import places
 from .conftest import Settings, create_app
 
 
-@pytest.mark.parametrize("kind", ["multipart/form-data; boundary=x", "image/png", ""])
-def test_the_request_beyond_is_refused_and_the_next_is_not(kind):
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("/v1/stream", "multipart/form-data; boundary=x"),
+        ("/v1/stream", "image/png"),
+        ("/v1/stream", ""),
+        ("/v1/stream%0A", "image/png"),  # the router takes it for the same
+        ("/v1/models/a:stream", "image/png"),
+    ],
+)
+def test_the_request_beyond_is_refused_and_the_next_is_not(path, kind):
     async def story():
         transport = httpx.ASGITransport(create_app(Settings(max_uploads=2)))
         headers = {"Content-Type": kind} if kind else {}
@@ -24,13 +33,13 @@ def test_the_request_beyond_is_refused_and_the_next_is_not(kind):
                 await end.wait()
 
             def post(body):
-                return http.post("/v1/stream", content=body, headers=headers)
+                return http.post(path, content=body, headers=headers)
 
             both = [asyncio.create_task(post(slow())) for _ in range(2)]
             for _ in both:
                 await inside.acquire()
             refused = await post(b"never read")
-            as_json = await http.post("/v1/stream", json={})
+            as_json = await http.post(path, json={})
             end.set()
             done = [await task for task in both]
             return refused, as_json, done, await post(b"now")

@@ -1,4 +1,12 @@
-"""A worker without processes: the plain functions of a training, one after the other."""
+"""Trains in this process, without a broker, workers or HTTP: for scripts, notebooks and tests.
+
+from trainer_service.inline import train_inline
+from trainer_service.settings import TrainerSettings
+
+settings = TrainerSettings(store="store", datasets="datasets", weights="weights")
+record = train_inline(settings, model="pets", dataset={"path": "pets"})
+print(record.state, record.version, record.metrics)
+"""
 
 from collections import deque
 from collections.abc import Callable
@@ -23,7 +31,7 @@ from trainer_service.training_request import TrainingRequest
 
 
 class InlineQueue(TaskQueue):
-    """Keeps what is submitted until `run` does it."""
+    """A queue in memory: keeps the steps that are submitted until `run` does them."""
 
     def __init__(self) -> None:
         self._steps: deque[Callable[[Worker], None]] = deque()
@@ -38,6 +46,7 @@ class InlineQueue(TaskQueue):
         self._steps.append(partial(_call, functions[step.task], step.arguments))
 
     def run(self, worker: Worker) -> None:
+        """Do every step, and those that they submit."""
         while self._steps:
             self._steps.popleft()(worker)
 
@@ -47,7 +56,18 @@ def _call(function: Callable[..., None], arguments: tuple[Any, ...], worker: Wor
 
 
 def train_inline(settings: TrainerSettings, **fields: Any) -> TrainingRecord:
-    """Run a training in this process and return its last record."""
+    """Run a training in this process.
+
+    Args:
+        settings: where the store, the datasets and the weights are; Redis is not needed.
+        fields: those of a `TrainingRequest`.
+
+    Returns:
+        The training's record when it has ended; `error` says what went wrong if it failed.
+
+    Raises:
+        InvalidRequest, WeightsUnavailable: the request can't be trained on.
+    """
     queue, stores = InlineQueue(), Stores.open(settings)
     board = ProgressBoard(stores.events)
     streams = EventStreams(stores.events, settings.redis_url)
