@@ -315,10 +315,10 @@ def is_sound(directory: Path) -> bool:
 
 
 def _visible_files(directory: Path) -> set[str]:
-    """Return all paths below a version but folders, the manifest and hidden files.
+    """Return the paths of a version, without folders, the manifest and hidden files.
 
-    File managers and NFS leave hidden files behind. Pipes and devices are among the paths; they
-    must not be opened, since that could wait for ever.
+    File managers and NFS leave hidden files behind. Pipes and devices are listed: opening one could
+    block for ever.
     """
     names = {
         path.relative_to(directory).as_posix()

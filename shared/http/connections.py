@@ -17,7 +17,7 @@ from http import HTTPStatus
 from itertools import takewhile
 from typing import Any, NamedTuple
 
-from httptools import HttpParserError, HttpParserUpgrade
+from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from shared.logs import get_logger
@@ -30,7 +30,7 @@ MOST_AHEAD = 8
 #: A client that sends its body more slowly than this, for this long, may lose its place to others.
 SLOW_BYTES_PER_SECOND = 16 << 10
 SLOW_SECONDS = 2.0
-#: An interim answer (100), which every client of HTTP/1.1 has to accept, asked for or not.
+#: An interim answer, which every client of HTTP/1.1 has to expect, asked for or not.
 ARE_YOU_THERE = b"HTTP/1.1 100 Continue\r\n\r\n"
 #: tcpi_state of a connection that the other side has reset.
 TCP_CLOSE = 7
@@ -84,6 +84,8 @@ SLOW = Refusal(
     f"{SLOW_BYTES_PER_SECOND} bytes a second came.",
 )
 CUT_OFF = Refusal(400, "The request ended before it was complete.")
+NO_PROXY = Refusal(501, "This service is no proxy: it does not know the method CONNECT.")
+TWO_HOSTS = Refusal(400, "Expected one header `Host`. Received: several.")
 FULL = Refusal(503, "All connections that HEADSTART_MAX_CONNECTIONS allows are in use.")
 
 
@@ -138,7 +140,7 @@ class Lobby:
     def tidy(self) -> None:
         """Close the connections of clients that are silent or have left.
 
-        Has to be called several times a second.
+        It has to be called several times a second.
         """
         now = self._clock()
         entered = takewhile(lambda item: now - item[1] > self.seconds, self._waiting.items())
@@ -255,6 +257,10 @@ class Connection(HttpToolsProtocol):
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
+        if self.parser.get_method() == b"CONNECT":  # which the parser always takes for agreed
+            self._give_up(NO_PROXY)
+        if sum(name == b"host" for name, _ in self.headers) > 1:
+            self._give_up(TWO_HOSTS)
         if self.parser.should_upgrade():
             self._head_without_upgrade = self._repeat_head(without=b"upgrade")
             return
@@ -334,7 +340,10 @@ class Connection(HttpToolsProtocol):
             self.parser.feed_data(data)
         except HttpParserUpgrade as upgrade:
             # Java's and curl's clients ask for another protocol, which this service does not speak.
-            # The parser assumes that it does, and would take the body for the next request.
+            # The parser assumes that it does, and would take the body for the next request, or
+            # pass over everything that follows a last request: a new one takes its place.
+            self.parser = HttpRequestParser(self)
+            self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn does
             return self._head_without_upgrade + data[upgrade.args[0] :]
         return b""
 

@@ -55,7 +55,9 @@ def serve(service: str, kind: type[Settings], create_app: Callable[[Settings], F
     app = create_app(settings)
     connections = room_for_connections(settings.max_connections)
     if connections < settings.max_connections:
-        log.warning("the limit of open files allows few connections", most=connections)
+        log.warning(
+            "the limit of open files allows few connections; see ulimit -n", most=connections
+        )
     lobby = Lobby(connections, settings.silence_seconds)
     config = uvicorn.Config(
         app,

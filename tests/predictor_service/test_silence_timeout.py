@@ -62,6 +62,7 @@ def test_a_slow_client_is_served(store, start_predictor):
     assert answer.startswith(b"HTTP/1.1 200")
 
 
+@pytest.mark.process
 def test_who_sends_nothing_after_the_request_is_answered(store, start_predictor):
     publish_tiny_model(store)
     predictor = start_predictor()

@@ -298,10 +298,10 @@ def test_who_sends_nothing_after_a_part_of_a_request_is_told(service, request_):
 @pytest.mark.parametrize("version", [b"HTTP/1.1", b"HTTP/1.0"])
 def test_who_has_left_is_told_from_who_sends_nothing_more(narrow, version):
     with ExitStack() as stack:
-        for _ in range(FILES // 4):
+        for _ in range(FILES // 8):
             connection = stack.enter_context(narrow.connect())
             connection.sendall(get(b"/v1/slow?seconds=3600").replace(b"HTTP/1.1", version))
-        wait_for(lambda: narrow.connections() == FILES // 4, "all of them to be taken")
+        wait_for(lambda: narrow.connections() == FILES // 8, "all of them to be taken")
     wait_for(lambda: narrow.connections() == 0, "all of them to be let go")
 
 
@@ -329,6 +329,37 @@ def test_who_asks_for_another_protocol_is_served_in_this_one(service, head, body
     assert answer.count(b"HTTP/1.1 200") == 3
     assert b'{"size":5' in answer
     assert answer.endswith(b'[["host","x"],["connection","close"]]')
+
+
+@pytest.mark.parametrize("last", [b"Upgrade, close", b"close, Upgrade"])
+def test_who_asks_for_another_protocol_with_a_last_request_is_served(service, last):
+    head = POST.replace(b"Upgrade, HTTP2-Settings", last) + b"Content-Length: 5\r\n\r\n"
+    with service.connect() as connection:
+        connection.sendall(head + b"abcde")
+        answer = read_all(connection)
+
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert b'{"size":5' in answer
+
+
+@pytest.mark.parametrize("headers", [b"", UPGRADE])
+@pytest.mark.parametrize("target", [b"x:80", b"/healthz"])
+def test_who_takes_the_service_for_a_proxy_is_told(service, target, headers):
+    """The parser would go over the same bytes for ever."""
+    with service.connect() as connection:
+        connection.sendall(b"CONNECT %b HTTP/1.1\r\nHost: x\r\n%b\r\nabc" % (target, headers))
+        answer = read_all(connection)
+
+    assert answer.startswith(b"HTTP/1.1 501")
+    assert b"does not know the method CONNECT" in answer
+    assert service.ask(b"/healthz").startswith(b"HTTP/1.1 200")
+
+
+def test_a_request_for_two_hosts_is_refused(service):
+    """The one that the guard looks at would not be the one that is answered."""
+    answer = service.ask(b"/healthz", b"Host: a.example")
+    assert answer.startswith(b"HTTP/1.1 400")
+    assert b"Expected one header `Host`" in answer
 
 
 def test_what_is_a_body_never_passes_for_a_request(service):

@@ -247,6 +247,7 @@ assert store.read(images).sum() == 256 * 1280
 """
 
 
+@pytest.mark.process
 def test_a_file_that_is_cut_off_while_it_is_read_ends_no_process(tmp_path):
     """Of what is mapped, the pages that are gone would be a SIGBUS."""
     command = [sys.executable, "-c", CUT_OFF_WHILE_THEY_ARE_READ, tmp_path]
