@@ -1,4 +1,4 @@
-"""Headstart beside what people would use instead: one run, one machine, the same images.
+"""Compares Headstart with what people would use instead: in one run, on the same images.
 
-`make bench` runs everything; `python -m benchmarks bottleneck head` a part of it.
+`make bench` runs all benchmarks; `python -m benchmarks bottleneck head` runs some of them.
 """

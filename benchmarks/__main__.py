@@ -1,4 +1,4 @@
-"""`python -m benchmarks [NAME ...] [--quick]`: all but gpu, if none is named."""
+"""Runs the named benchmarks, or all but gpu: `python -m benchmarks [NAME ...] [--quick]`."""
 
 import argparse
 import json
@@ -21,7 +21,7 @@ SUITE = {
     "overload": overload.run,
     "swaps": swaps.run,
 }
-#: Measured only when it is named.
+#: Runs only if it is named.
 NAMED = {"gpu": gpu.run}
 DIRECTORY = Path("var/bench")
 PAGE = Path("docs/benchmarks.md")
@@ -45,9 +45,9 @@ def main() -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
-        "benchmarks", nargs="*", choices=[*SUITE, *NAMED, []], help="all but gpu, if none is named"
+        "benchmarks", nargs="*", choices=[*SUITE, *NAMED, []], help="default: all but gpu"
     )
-    parser.add_argument("--quick", action="store_true", help="only show that it works")
+    parser.add_argument("--quick", action="store_true", help="only check that it works")
     return parser
 
 
@@ -62,7 +62,7 @@ def _page(rows: dict[str, list[Row]], images: str) -> str:
     parts = [
         "# Benchmarks",
         f"Written by `make bench` on {datetime.now(UTC):%Y-%m-%d}, from one run: {images}.",
-        "Absolute numbers are this machine's at that hour; the ratios are what counts.",
+        "Absolute numbers depend on the machine and the hour; compare the ratios.",
         "\n".join(f"- {name}: {value}" for name, value in machine.items()),
     ]
     for name, measured in rows.items():

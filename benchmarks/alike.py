@@ -1,4 +1,4 @@
-"""What every side of a comparison is given alike. BentoML's environment imports it, too."""
+"""The limits and batch size that all compared servers use; BentoML's environment imports it."""
 
 from predictor_service.settings import PredictorSettings
 from shared.images import ImageLimits

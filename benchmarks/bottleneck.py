@@ -1,4 +1,4 @@
-"""The bottleneck phase: images/s beside the Keras guides' way, and beside the machine's limit."""
+"""Measures images/s of the bottleneck phase, of the Keras guides' way, and the machine's limit."""
 
 import os
 import shutil
@@ -23,14 +23,14 @@ from trainer_service.backbones.weights import Weights
 from trainer_service.phases.bottleneck.choices import BATCH_SIZES
 from trainer_service.phases.bottleneck.feature_computer import FeatureComputer
 
-#: Images per architecture: enough for some ten seconds of each side.
+#: Images per architecture: enough for about ten seconds of each side.
 IMAGES = {"mobilenet_v2": 1400, "resnet50_v2": 300, "vgg16": 120}
 ROUNDS = 2
 THREADS = os.cpu_count() or 1
 
 
 def run(directory: Path, *, quick: bool = False) -> list[Row]:
-    """Measure every architecture of `IMAGES`; `quick` only shows that it works."""
+    """Measure every architecture of `IMAGES`; `quick` only checks that it works."""
     files, _ = benchmark_images(directory)
     rows: list[Row] = []
     for name, count in IMAGES.items() if not quick else [("mobilenet_v2", 48)]:
@@ -70,7 +70,7 @@ def _convert(architecture: Architecture, weights: Weights, cache: Path) -> None:
 def headstart(
     files: list[Path], architecture: Architecture, weights: Weights, cache: Path
 ) -> float:
-    """Return images/s of the bottleneck phase: reading, hashing, decoding, computing."""
+    """Return images/s of the bottleneck phase: reading, hashing, decoding and computing."""
     engine = _engine(architecture, weights, cache)
     computer = FeatureComputer(
         engine,
@@ -88,9 +88,9 @@ def headstart(
 
 
 def limit(files: list[Path], architecture: Architecture, weights: Weights, cache: Path) -> float:
-    """Return the best rate there can be: all cores busy with nothing but decoding and computing.
+    """Return the highest possible images/s: all cores do nothing but decode and compute.
 
-    Both use every core when they run alone, so side by side their times per image add up.
+    Decoding and computing each use every core, so their times per image add up.
     """
     size = architecture.input_size
     data = [file.read_bytes() for file in files[:200]]
@@ -118,4 +118,4 @@ def _folder_of(files: list[Path], folder: Path) -> Path:
 
 
 def _ignore(_: int) -> None:
-    """Take no notice of progress."""
+    """Ignore progress."""

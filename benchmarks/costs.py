@@ -1,4 +1,4 @@
-"""What each step costs, in core-milliseconds per image: the floor under everything else."""
+"""Measures what each step costs at least, in core-milliseconds per image."""
 
 import io
 import time
@@ -28,7 +28,7 @@ SECONDS = 5.0
 
 
 def run(directory: Path, *, quick: bool = False) -> list[Row]:
-    """Measure decoding, forward passes and serving, each by itself."""
+    """Measure decoding, forward passes and serving, each on its own."""
     files, _ = benchmark_images(directory)
     version = isolated(published_version, directory, files)
     bodies = [file.read_bytes() for file in files[:BODIES]]
@@ -45,7 +45,7 @@ def run(directory: Path, *, quick: bool = False) -> list[Row]:
 
 
 def decoding(bodies: list[bytes], rounds: int) -> list[Row]:
-    """Return what decoding costs, whole and in its parts."""
+    """Return the costs of decoding, as a whole and in parts."""
     size = find_architecture(ARCHITECTURE).input_size
     images = [simplejpeg.decode_jpeg(body) for body in bodies]
     pictures = [Image.fromarray(image) for image in images]
@@ -74,9 +74,10 @@ def forward(version: Path, precision: str, batch: int, rounds: int) -> float:
 
 
 def serving(store: Path, connections: list[int], seconds: float) -> list[Row]:
-    """Return what a request costs apart from decoding and computing: with a tiny network.
+    """Return the costs of a request to a tiny network: almost no decoding and computing.
 
-    On one thread: OpenVINO's second one would spend more on waiting for work than a request takes.
+    OpenVINO uses one thread; a second one would spend more time waiting for work than a request
+    takes.
     """
     body = picture("red", kind="JPEG")
     rows = []
@@ -92,7 +93,7 @@ def serving(store: Path, connections: list[int], seconds: float) -> list[Row]:
 
 
 def _core_milliseconds(work: Callable[[], object], rounds: int) -> float:
-    """Return the time of all cores that a call takes, in milliseconds."""
+    """Return the time that a call takes, in milliseconds, summed over all cores."""
     started = time.process_time()
     for _ in range(rounds):
         work()

@@ -1,6 +1,7 @@
-"""The bottleneck phase on a GPU: images/s by batch size, how busy the GPU was, and what feeds it.
+"""Measures the bottleneck phase on a GPU: images/s by batch size, GPU load, decoding speed.
 
-`python -m benchmarks gpu`. Without a GPU, TensorFlow's CPU build is measured, and the rows say so.
+Run it with `python -m benchmarks gpu`. Without a GPU it measures TensorFlow on the CPU; the rows
+then say so.
 """
 
 import os
@@ -61,7 +62,7 @@ def decode_rate(files: list[Path]) -> float:
 def measure(
     files: list[Path], architecture: Architecture, weights: Weights, directory: Path, batch: int
 ) -> list[Row]:
-    """Return what the whole phase and the forward pass alone reach with one batch size."""
+    """Return images/s of the whole phase and of the forward pass alone, for one batch size."""
     precision = bottleneck_precision("tensorflow")
     cache = directory / "backbones"
     engine = bottleneck_engine(architecture, weights, "tensorflow", precision, cache, THREADS)

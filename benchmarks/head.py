@@ -1,4 +1,4 @@
-"""The head phase: epochs beside Keras' `fit`, on features of the article's number of images."""
+"""Compares the head phase with Keras' `fit`, on as many features as the article has images."""
 
 import time
 from functools import partial
@@ -18,11 +18,11 @@ ROUNDS = 3
 
 
 def run(directory: Path, *, quick: bool = False) -> list[Row]:
-    """Measure 1,399 and 23,262 images, or as `quick` a handful."""
+    """Measure 1,399 and 23,262 images, or only 100 if `quick`."""
     del directory
     rows: list[Row] = []
     for images in [100] if quick else [1399, 23_262]:
-        # The large one takes minutes with fit: once tells enough.
+        # With fit the large set takes minutes; one round is enough.
         rounds = ROUNDS if images == 1399 else 1  # noqa: PLR2004 - the article's small set
         sides = {name: partial(isolated, side, images) for name, side in SIDES.items()}
         seconds = alternated(sides, rounds)
@@ -36,7 +36,7 @@ def run(directory: Path, *, quick: bool = False) -> list[Row]:
 
 
 def headstart(images: int) -> float:
-    """Return seconds of training, TensorFlow being loaded."""
+    """Return the seconds that training takes, without loading TensorFlow."""
     train, validation = _data(images)
     request = TrainingRequest(epochs=EPOCHS, early_stopping="off")
     _load()
@@ -46,7 +46,7 @@ def headstart(images: int) -> float:
 
 
 def keras_fit(images: int) -> float:
-    """Return seconds of `fit` on the same features and head, with the fastest of its settings."""
+    """Return the seconds that `fit` takes on the same features, with its fastest settings."""
     train, validation = _data(images)
     request = TrainingRequest()
     _load()
@@ -81,7 +81,7 @@ def _load() -> None:
 
 
 def _data(images: int) -> tuple[HeadData, HeadData]:
-    """Return 70 % of the images to train on and 15 % to validate with, as features."""
+    """Return random features: 70 % of the images for training and 15 % for validation."""
     random = np.random.default_rng(0)
     features = random.normal(size=(images, FEATURES)).astype(np.float32)
     truth = (features[:, 0] + random.normal(size=images) > 0).astype(np.int64)
@@ -93,5 +93,5 @@ def _data(images: int) -> tuple[HeadData, HeadData]:
 
 
 def _ignore(_: int, __: dict[str, float]) -> bool:
-    """Take no notice of progress, and never stop."""
+    """Ignore progress, and never stop."""
     return False

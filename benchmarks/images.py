@@ -1,4 +1,4 @@
-"""The pictures that are measured with."""
+"""The images that the benchmarks use."""
 
 import hashlib
 import os
@@ -13,15 +13,15 @@ from trainer_service.store.shards import ShardImage
 #: As large as the photographs of the article's data, on average.
 SIZE = (500, 375)
 ENLARGED = 1400
-#: Where the bottleneck phase reads them.
+#: How the bottleneck phase reads the images.
 FILES = ImageFiles(Path("/"), "BENCH_DATA", max_bytes=1 << 30)
 
 
 def benchmark_images(directory: Path) -> tuple[list[Path], str]:
-    """Return picture files and a sentence on what they are.
+    """Return image files, and a phrase that describes them.
 
-    `BENCH_DATA` names a folder of photographs. Without it, handwritten digits are enlarged: unlike
-    photographs they compress to little and decode quickly.
+    `BENCH_DATA` names a folder of photographs. If it is not set, handwritten digits are enlarged.
+    Their files are smaller than photographs, and decode faster.
     """
     if data := os.environ.get("BENCH_DATA"):
         files = sorted(
@@ -33,7 +33,7 @@ def benchmark_images(directory: Path) -> tuple[list[Path], str]:
 
 
 def shard_images(files: list[Path]) -> list[ShardImage]:
-    """Return the files as the bottleneck phase is given them."""
+    """Return the files in the form that the bottleneck phase takes."""
     return [
         ShardImage(
             sha256=hashlib.sha256(file.read_bytes()).hexdigest(),

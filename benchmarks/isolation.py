@@ -1,4 +1,4 @@
-"""Runs a measurement in a process of its own: no thread pool or cache of another one's."""
+"""Runs a measurement in a process of its own, without the thread pools and caches of others."""
 
 import multiprocessing
 from collections.abc import Callable
@@ -11,13 +11,14 @@ T = TypeVar("T")
 
 
 def isolated(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Return the result of a function that runs in a new process."""
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=context) as pool:
         return pool.submit(function, *args, **kwargs).result()
 
 
 def alternated(sides: dict[str, Callable[[], float]], rounds: int) -> dict[str, float]:
-    """Return the median of each side, measured in turns so that noise meets all alike."""
+    """Return the median of each side; they take turns, so that noise affects all of them alike."""
     values: dict[str, list[float]] = {name: [] for name in sides}
     for _ in range(rounds):
         for name, measure in sides.items():

@@ -1,4 +1,4 @@
-"""A load generator of raw sockets: on two cores a heavier one would measure itself."""
+"""A load generator on raw sockets; on two cores, a heavier one would measure itself."""
 
 import asyncio
 import statistics
@@ -8,9 +8,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-#: A client that is refused tries again ten times as soon as Retry-After tells it to.
+#: A refused client waits only a tenth of what Retry-After asks for.
 PAUSE_SECONDS = 0.1
-BOUNDARY = "a-boundary-that-is-in-no-picture"
+BOUNDARY = "a-boundary-that-is-in-no-image"
 OK, UNAVAILABLE = 200, 503
 
 
@@ -31,7 +31,14 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What a round of requests came to; latencies in milliseconds, of answers with status 200."""
+    """The results of a round of requests.
+
+    Attributes:
+        requests_per_second: answers with status 200 per second.
+        p50: their median latency, in milliseconds.
+        p99: the 99th percentile of their latency, in milliseconds.
+        statuses: how many answers had each status.
+    """
 
     requests_per_second: float
     p50: float
@@ -40,20 +47,27 @@ class Load:
 
 
 def run_load(url: str, bodies: list[bytes], connections: int, seconds: float) -> Load:
-    """Post the pictures in turns, each connection one request after the other."""
+    """Post images over several connections for some seconds, and return the results.
+
+    Args:
+        url: the URL to post to.
+        bodies: the bytes of image files, posted in turns.
+        connections: how many connections to use; each sends one request after the other.
+        seconds: how long to post.
+    """
     return summary(collect(url, bodies, connections, seconds), seconds)
 
 
 def collect(url: str, bodies: list[bytes], connections: int, seconds: float) -> list[Answer]:
-    """Do the same, and return every answer.
+    """Post images as `run_load` does, and return every answer.
 
-    Pictures go as forms with a field `file`, which is what all of the servers understand.
+    Images are sent as forms with a field `file`, which all of the servers understand.
     """
     return asyncio.run(_collect(url, bodies, connections, seconds))
 
 
 def summary(answers: Iterable[Answer], seconds: float) -> Load:
-    """Return the rate and the latencies of the answers of so many seconds."""
+    """Return the rate and the latencies of answers that came within some seconds."""
     answers = list(answers)
     statuses = Counter(answer.status for answer in answers)
     latencies = [answer.milliseconds for answer in answers if answer.status == OK]

@@ -1,4 +1,4 @@
-"""More requests than the queue holds: what is refused, how fast, and what that costs the rest."""
+"""Measures a predictor with more requests than its queue holds: what is answered and refused."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ SECONDS = 10.0
 
 
 def run(directory: Path, *, quick: bool = False) -> list[Row]:
-    """Load a predictor within its queue, and then with eight times as many connections."""
+    """Load a predictor with as many connections as its queue holds, then with eight times more."""
     files, _ = benchmark_images(directory)
     version = isolated(published_version, directory, files)
     bodies = [file.read_bytes() for file in files[:BODIES]]

@@ -1,4 +1,4 @@
-"""The predictor: requests/s, latency, memory and start beside what people would use instead."""
+"""Compares the predictor with other servers: requests/s, latency, memory and start-up time."""
 
 import shutil
 import time
@@ -40,7 +40,15 @@ Start = Callable[[], AbstractContextManager[servers.Server]]
 
 @dataclass(slots=True)
 class Side:
-    """A server and what was measured of it."""
+    """A server and its measurements.
+
+    Attributes:
+        name: the name of the server.
+        start: starts the server.
+        loads: the results, by number of connections.
+        megabytes: resident memory after each round, in MB.
+        starts: seconds from each start to the first answer.
+    """
 
     name: str
     start: Start
@@ -78,7 +86,7 @@ def run(directory: Path, *, quick: bool = False) -> list[Row]:
 
 
 def published_version(directory: Path, files: list[Path]) -> Path:
-    """Train and publish a version with the plain functions of a worker; return where it lies."""
+    """Train and publish a version with a worker's plain functions; return its directory."""
     store = directory / "store"
     models = WritableModelStore(store)
     if "bench" not in models.names():
@@ -176,7 +184,7 @@ def _latency_rows(ours: Side, connections: int, floor: float) -> list[Row]:
 
 
 def _steadiness_rows(ours: Side, connections: list[int]) -> list[Row]:
-    """Compare the rate at the most connections with the rate at eight."""
+    """Compare the rate at the largest number of connections with the rate at eight."""
     most = connections[-1]
     ratio = ours.rate(most) / ours.rate(8)
     case = f"{most} connections over 8"

@@ -1,4 +1,4 @@
-"""What a benchmark measured, as rows of a table."""
+"""The results of benchmarks, as rows of a table."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -6,14 +6,17 @@ from dataclasses import asdict, dataclass
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One thing measured.
+    """One measurement.
 
     Attributes:
-        benchmark: which script measured it.
-        case: architecture, load, phase.
-        subject: who was measured.
-        value: how much, in `unit`.
+        benchmark: the name of the benchmark.
+        case: the architecture, load or phase.
+        subject: what was measured.
+        value: the result, in `unit`.
+        unit: the unit of the value.
         ratio: how many times that of `against`, measured in the same run; None for a baseline.
+        against: what the ratio compares with.
+        note: a remark.
     """
 
     benchmark: str
@@ -37,4 +40,5 @@ def as_table(rows: list[Row]) -> str:
 
 
 def as_json(rows: list[Row]) -> str:
+    """Return the rows as JSON, one object per line."""
     return "\n".join(json.dumps(asdict(row)) for row in rows)

@@ -1,4 +1,4 @@
-"""The servers that are measured, as processes of their own."""
+"""Starts the servers that are compared, as processes of their own."""
 
 import os
 import subprocess
@@ -17,17 +17,18 @@ from launcher.services import free_port
 
 ROOT = Path(__file__).parents[1]
 START_SECONDS = 120
-#: `make bench` puts it there.
+#: `make bench` installs it there.
 BENTOML = Path(sys.prefix) / "bentoml" / "bin" / "python"
 
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A server that answers.
+    """A running server.
 
     Attributes:
-        url: where it takes pictures.
-        started_in: seconds from its start to its first good answer at the probe.
+        url: the URL to which images are posted.
+        process: the process of the server.
+        started_in: seconds from its start to the first success of its probe.
     """
 
     url: str
@@ -35,7 +36,7 @@ class Server:
     started_in: float
 
     def resident_megabytes(self) -> float:
-        """Return the resident memory of the process and its children, shared pages once each."""
+        """Return the resident memory of the process and its children; shared pages count once."""
         parent = psutil.Process(self.process.pid)
         family = [parent, *parent.children(recursive=True)]
         return sum(member.memory_full_info().pss for member in family) / 2**20
@@ -58,14 +59,14 @@ def peer(module: str, model: Path) -> Iterator[Server]:
 
 
 def bentoml_version() -> str | None:
-    """Return the version in BentoML's environment; None: there is none."""
+    """Return the version of BentoML in its own environment; None if it is not installed."""
     paths = [str(path) for path in BENTOML.parents[1].glob("lib/*/site-packages")]
     return next((found.version for found in distributions(name="bentoml", path=paths)), None)
 
 
 @contextmanager
 def bentoml(model: Path) -> Iterator[Server]:
-    """Serve with BentoML, which has an environment of its own: its pins exclude TensorFlow's."""
+    """Serve with BentoML, in its own environment, since its pins conflict with TensorFlow's."""
     port = str(free_port())
     service = ["bentoml", "serve", "benchmarks.peers.bentoml_openvino:Classifier"]
     environment = {"BENCH_MODEL": str(model), "BENTOML_DO_NOT_TRACK": "True"}

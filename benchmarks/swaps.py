@@ -1,4 +1,4 @@
-"""Hot swaps under load: twenty publishes in a row while eight connections ask."""
+"""Measures hot swaps under load: twenty publishes in a row while eight connections predict."""
 
 import json
 import multiprocessing
@@ -29,17 +29,22 @@ SERVED_SECONDS = 60
 
 @dataclass(slots=True)
 class Publishing:
-    """When each version was put into the store, and when the predictor said that it serves it."""
+    """When each version was published and served.
+
+    Attributes:
+        published: when the version was put into the store, by its number.
+        served: when the predictor reported that it serves the version, by its number.
+    """
 
     published: dict[int, float] = field(default_factory=dict)
     served: dict[int, float] = field(default_factory=dict)
 
 
 def run(directory: Path, *, quick: bool = False) -> list[Row]:
-    """Measure latency and memory before, during and after the swaps; every answer is checked.
+    """Measure latency and memory before, during and after the swaps, and check every answer.
 
     Raises:
-        RuntimeError: a request failed, or was answered by a version that was not served then.
+        RuntimeError: a request failed, or a version answered that was not served at that time.
     """
     files, _ = benchmark_images(directory)
     version = isolated(published_version, directory, files)
@@ -60,7 +65,7 @@ def run(directory: Path, *, quick: bool = False) -> list[Row]:
 
 
 def publish_copy(version: Path, store: Path) -> int:
-    """Publish the files of a version once more, as another training's, and return its number."""
+    """Publish the files of a version again, as a new version, and return its number."""
     models = WritableModelStore(store)
     manifest = read_manifest(version).model_copy(update={"training_id": new_id()})
     with models.stage(manifest.model) as staging:
@@ -70,10 +75,10 @@ def publish_copy(version: Path, store: Path) -> int:
 
 
 def check(answers: list[Answer], publishing: Publishing) -> None:
-    """Require that every answer is good, of the version served when it was asked or a newer one.
+    """Check that every answer succeeded, with the version served at the request or a newer one.
 
     Raises:
-        RuntimeError: one is not.
+        RuntimeError: an answer is an error, or comes from another version.
     """
     for answer in answers:
         if answer.status != OK:
@@ -88,7 +93,7 @@ def check(answers: list[Answer], publishing: Publishing) -> None:
 def _swap(
     server: servers.Server, bodies: list[bytes], version: Path, store: Path, publishes: int
 ) -> tuple[list[Answer], Publishing]:
-    """Publish from another process, as a trainer does: here it would hold up the load."""
+    """Publish from another process, as a trainer does, so that it does not delay the load."""
     answers: list[Answer] = []
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=context) as pool:
@@ -99,10 +104,10 @@ def _swap(
 
 
 def publish_in_turn(version: Path, store: Path, url: str, publishes: int) -> Publishing:
-    """Publish copies of a version, each once the one before it is served.
+    """Publish copies of a version; each one as soon as the one before it is served.
 
     Raises:
-        RuntimeError: one was not served.
+        RuntimeError: a copy was not served in time.
     """
     publishing = Publishing()
     models = url.replace("/predict", "/models/bench")

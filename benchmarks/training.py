@@ -1,4 +1,4 @@
-"""Whole trainings on a real stack: cost per image, cached features, first progress, memory."""
+"""Measures whole trainings: cost per image, stored features, time to first progress, memory."""
 
 import io
 import random
@@ -26,9 +26,9 @@ SAMPLE_SECONDS = 0.2
 
 
 def run(directory: Path, *, quick: bool = False) -> list[Row]:
-    """Train on the small and on the large set, and on the large one again from its features."""
+    """Train on the small and the large set, and on the large one again with stored features."""
     files, _ = benchmark_images(directory)
-    random.Random(0).shuffle(files)  # a part of them should have all labels
+    random.Random(0).shuffle(files)  # so that a part of them has all labels
     counts = (60, 180) if quick else (SMALL, LARGE)
     datasets = directory / "sets"
     for count in counts:
@@ -72,7 +72,7 @@ def _train(stack: Stack, model: str, **fields: object) -> Record:
 
 
 def _watched(stack: Stack, model: str, dataset: dict[str, str]) -> tuple[Record, dict[str, float]]:
-    """Train, and return with the record the worker's peak memory in each phase, in MB."""
+    """Train, and return the record and the worker's peak memory in each phase, in MB."""
     workers = [
         process
         for process in psutil.Process().children(recursive=True)
@@ -98,7 +98,7 @@ def _watched(stack: Stack, model: str, dataset: dict[str, str]) -> tuple[Record,
 
 
 def _seconds_to_progress(stack: Stack, dataset: str) -> float:
-    """Return the seconds from a submission to the first event of progress."""
+    """Return the seconds from a submission to its first progress event."""
     started = time.perf_counter()
     record = stack.submit(model="first", architecture=ARCHITECTURE, dataset=dataset, seed=2)
     url = f"/v1/trainings/{record['id']}/events"
@@ -166,7 +166,7 @@ def _total_seconds(record: Record) -> float:
 
 
 def _write_set(files: list[Path], directory: Path, count: int) -> None:
-    """Write `count` different pictures: the files, and then the files compressed otherwise."""
+    """Write `count` different images: first the files as they are, then shifted copies of them."""
     if len(list(directory.glob("*/*"))) == count:
         return
     shutil.rmtree(directory, ignore_errors=True)
@@ -182,7 +182,7 @@ def _write_set(files: list[Path], directory: Path, count: int) -> None:
 
 
 def _write(source: Path, directory: Path, number: int, files: int) -> None:
-    # What the file is called decides, so that the trainings have something to learn.
+    # The label follows from the file's name, so that there is something to learn.
     label = LABELS[source.name.startswith(("dog", "1"))]
     target = directory / label / f"{number}.jpg"
     variant = number // files
@@ -191,7 +191,7 @@ def _write(source: Path, directory: Path, number: int, files: int) -> None:
         return
     buffer = io.BytesIO()
     with Image.open(source) as image:
-        # Shifted by pixels: recompressing alone might give the same bytes twice.
+        # Shifted by some pixels, since compressing again might give the same bytes twice.
         moved = image.convert("RGB").crop((variant, 0, image.width, image.height))
         moved.save(buffer, "JPEG", quality=90)
     target.write_bytes(buffer.getvalue())

@@ -1,4 +1,4 @@
-"""Weights to measure with: real ones where `HEADSTART_WEIGHTS` has them, else random ones."""
+"""Weights for benchmarks: real ones if `HEADSTART_WEIGHTS` has them, else random ones."""
 
 from pathlib import Path
 
@@ -10,7 +10,12 @@ from trainer_service.settings import TrainerSettings
 
 
 def weights_for(architecture: Architecture, directory: Path) -> Weights:
-    """Return weights; which ones makes no difference to the speed."""
+    """Return weights for an architecture; their values do not affect the speed.
+
+    Args:
+        architecture: the architecture.
+        directory: where random weights are kept.
+    """
     real = TrainerSettings().weights / f"{architecture.id}.weights.h5"
     if real.is_file():
         return Weights(real.name, real, file_digest(real))

@@ -1,1 +1,1 @@
-"""The command `headstart`: trains, predicts and lists from a terminal."""
+"""The command `headstart`, with which a terminal trains, predicts, and lists models."""

@@ -1,4 +1,4 @@
-"""`python -m client`: the command `headstart`."""
+"""Runs the command `headstart`: `python -m client`."""
 
 import errno
 import os
@@ -8,13 +8,13 @@ import typer
 
 from client.app import app
 
-#: What a command ends with that can't print its results.
+#: The exit status of a command that can't print its results.
 CANT_PRINT = 1
 
 
 def main() -> None:
     if sys.stdout is None:
-        _say("stdout is closed; expected one that results can be written to.")
+        _say("stdout is closed, so results can't be printed.")
         sys.exit(CANT_PRINT)
     try:
         try:
@@ -35,7 +35,7 @@ def _say(text: str) -> None:
 
 
 def _leave_stdout() -> None:
-    """Throw away what is still to be printed, or Python would try it again at its end."""
+    """Discard what has not been printed yet; else Python would try to print it again at exit."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)
     os.close(nowhere)

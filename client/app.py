@@ -1,6 +1,6 @@
 """The commands of `headstart`.
 
-Exit codes: 0 done · 1 the service refused what was asked, or the training failed · 2 wrong usage ·
+Exit codes: 0 done · 1 the service refused the request, or the training failed · 2 wrong usage ·
 3 the service can't be reached · 130 interrupted.
 """
 
@@ -47,7 +47,7 @@ def predict_command(  # noqa: PLR0913 - each is an option
     predictor_url: PredictorUrl = PREDICTOR,
     api_key: ApiKey = None,
 ) -> None:
-    """Classify pictures; exits with 1 if there is one that can't be."""
+    """Classify images; exits with 1 if one of them can't be classified."""
     with errors_in_words(as_json=as_json), predictor_at(predictor_url, api_key) as predictor:
         predictions = predict(predictor, pictures, model, top)
     if as_json:
@@ -96,7 +96,7 @@ def cancel_command(
     trainer_url: TrainerUrl = TRAINER,
     api_key: ApiKey = None,
 ) -> None:
-    """Cancel a training; what was computed for it is kept."""
+    """Cancel a training; the features that it has computed are kept."""
     with errors_in_words(as_json=as_json), trainer_at(trainer_url, api_key) as trainer:
         _ask(trainer, training_id, "cancel", "is being cancelled", as_json=as_json)
 
@@ -116,7 +116,7 @@ def stop_command(
 
 
 def _ask(trainer: Service, training_id: str, what: str, said: str, *, as_json: bool) -> None:
-    """Post to a training what it is to do, and say that it does."""
+    """Ask for a training to be cancelled or stopped, and print that it is."""
     record = trainer.post(f"/v1/trainings/{training_id}/{what}")
     if as_json:
         print_json(record)
@@ -125,7 +125,7 @@ def _ask(trainer: Service, training_id: str, what: str, said: str, *, as_json: b
 
 
 def _serving(url: str, api_key: str | None) -> dict[str, int | None]:
-    """Return the version of each model that the predictor serves, if it can be asked."""
+    """Return the served version of each model; nothing if the predictor does not answer."""
     try:
         with predictor_at(url, api_key) as predictor:
             models = predictor.get("/v1/models")["models"]

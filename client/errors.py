@@ -1,7 +1,7 @@
-"""What ends a command early, in a sentence.
+"""The errors that end a command, each with its exit code and a sentence for the user.
 
-ClientError          1   the service refused what was asked, or the training failed
-├── Unavailable      1   the service can't do it now, as while it ends
+ClientError          1   the service refused the request, or the training failed
+├── Unavailable      1   the service can't answer now, for example while it ends
 └── Unreachable      3   no answer came
 
 Usage errors are typer's, with exit code 2.
@@ -11,7 +11,12 @@ from typing import Any, ClassVar
 
 
 class ClientError(Exception):
-    """Printed as it is; `problem` is what the service answered, if it did."""
+    """An error whose message is printed as it is.
+
+    Args:
+        detail: the message, a sentence.
+        problem: the JSON that the service answered with, if it answered.
+    """
 
     exit_code: ClassVar[int] = 1
 

@@ -1,4 +1,4 @@
-"""Follows a training by its events."""
+"""Follows the events of a training."""
 
 import time
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from httpx_sse import connect_sse
 from client.errors import Unavailable
 from client.service import Record, Service
 
-#: How long a trainer may be away, as while it restarts, and be asked again.
+#: How long a trainer may be away, for example while it restarts, before following it ends.
 PATIENCE_SECONDS = 30.0
 RETRY_SECONDS = 0.5
 
@@ -17,10 +17,14 @@ RETRY_SECONDS = 0.5
 def events_of(trainer: Service, training_id: str) -> Iterator[Record]:
     """Yield each event of a training once and in order, up to its result.
 
+    Args:
+        trainer: the connection to the trainer.
+        training_id: the id of the training.
+
     Raises:
-        Unreachable: the trainer has been away for too long.
-        Unavailable: it has said that for too long.
-        ClientError: there is no such training.
+        Unreachable: the trainer has not been reached for `PATIENCE_SECONDS`.
+        Unavailable: the trainer has answered 503 for `PATIENCE_SECONDS`.
+        ClientError: no training has this id.
     """
     last, heard = 0, time.monotonic()
     while True:
@@ -45,6 +49,6 @@ def _stream(trainer: Service, training_id: str, last: int) -> Iterator[Record]:
             source.response.read()
         trainer.require_success(source.response)
         for message in source.iter_sse():
-            # A heartbeat is a comment, which httpx-sse takes for an event without data.
+            # A heartbeat is a comment; httpx-sse reports it as an event without data.
             if message.data:
                 yield message.json()

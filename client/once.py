@@ -1,4 +1,4 @@
-"""Posts what makes something, once: if it has to be sent again, a key says that it is the same."""
+"""Posts a request that creates something, and sends it again without creating it twice."""
 
 import secrets
 import time
@@ -10,39 +10,49 @@ import httpx
 from client.service import Record, Service, has_broken
 from client.terminal import note
 
-#: The waits in between double: in all they are longer than a trainer takes to restart.
+#: Each wait between two tries is twice as long; all together exceed a restart of the trainer.
 TRIES = 6
 FIRST_WAIT_SECONDS = 0.5
-#: Whoever asks for a longer wait is not waited for.
+#: If a service asks for a longer wait, the request is not sent again.
 LONGEST_WAIT_SECONDS = 60.0
 
-#: Told by the trainer, or by a proxy in front of it that has lost it.
+#: Statuses of a trainer that can't answer now, or of a proxy that can't reach it.
 PASSING = {
     httpx.codes.REQUEST_TIMEOUT,
     httpx.codes.BAD_GATEWAY,
     httpx.codes.SERVICE_UNAVAILABLE,
     httpx.codes.GATEWAY_TIMEOUT,
 }
-#: What the trainer says of a key whose first request it is still at.
+#: The trainer's answer to a key whose first request it has not finished yet.
 BEING_ANSWERED = "Idempotency-Key is being answered now"
 NEVER_BEGUN = (httpx.ConnectError, httpx.ConnectTimeout)
 
 
 @dataclass(frozen=True, slots=True)
 class _Fault:
-    """Why a request is worth sending again: what is said of it, and how long it has to wait."""
+    """Why a request is sent again.
+
+    Attributes:
+        reason: a sentence for the user.
+        seconds: how long to wait at least.
+    """
 
     reason: str
     seconds: float = 0.0
 
 
 def post_once(service: Service, path: str, **options: Any) -> Record:
-    """Post a request that makes something; if the connection breaks, send it again.
+    """Post a request that creates something; if the connection breaks, send it again.
+
+    Every try has the same Idempotency-Key, so the service creates the thing only once.
 
     Args:
-        service: where to.
-        path: what is posted to.
-        options: the body, as httpx takes it; its files must be such as can be sent again.
+        service: the service to post to.
+        path: the path to post to.
+        options: the body, as keyword arguments of httpx; its files must allow to be read twice.
+
+    Returns:
+        The record that the service answers with.
 
     Raises:
         Unreachable: no answer came.
@@ -74,7 +84,7 @@ def _post(service: Service, path: str, options: dict[str, Any]) -> httpx.Respons
 def _send(
     service: Service, path: str, options: dict[str, Any], *, first: bool
 ) -> httpx.Response | _Fault:
-    """Return the answer, or why another one may be had by sending the same again."""
+    """Send the request; return the answer, or a fault if another try could succeed."""
     with service.errors_in_words():
         try:
             answer = service.http.post(path, **options)
@@ -96,6 +106,6 @@ def _fault(service: Service, answer: httpx.Response) -> _Fault | None:
 
 
 def _retry_after(answer: httpx.Response) -> float:
-    """Return the seconds that an answer asks to wait; dates are for caches."""
+    """Return the seconds that an answer asks to wait; 0 if it has none, or a date."""
     text = answer.headers.get("Retry-After", "")
     return float(text) if text.isascii() and text.isdecimal() else 0.0

@@ -12,7 +12,7 @@ PREDICTOR = "http://127.0.0.1:8001"
 
 
 def _address(text: str) -> str:
-    """Return the address of a service as it is, if it is one."""
+    """Check that a text is the address of a service, and return it unchanged."""
     try:
         url = httpx.URL(text)
     except httpx.InvalidURL:
@@ -48,7 +48,7 @@ ApiKey = Annotated[
         "--api-key",
         envvar="HEADSTART_API_KEY",
         show_envvar=True,
-        help="Opens the services, if they ask for a key; the variable is the safer way.",
+        help="Key, if the services ask for one; it is safer in the variable than here.",
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
@@ -56,7 +56,10 @@ Detach = Annotated[bool, typer.Option("--detach", help="Submit, and do not follo
 
 
 def _existing(text: str) -> Path:
-    """Return the path that a text names; one that is empty, as of an unset variable, names none."""
+    """Return the path of an existing folder or regular file.
+
+    An empty text, for example from an unset variable, is refused; as a path it would be `.`.
+    """
     if not text:
         raise typer.BadParameter("expected a folder or an archive. Received: an empty text.")
     if not os.path.lexists(text):
@@ -68,10 +71,10 @@ def _existing(text: str) -> Path:
 
 
 def _regular(paths: list[Path]) -> list[Path]:
-    """Return pictures as they are; a pipe or a device among them could be waited for for ever."""
+    """Check that all paths are regular files; reading a pipe or a device could take for ever."""
     for path in paths:
         if not path.is_file():
-            raise typer.BadParameter(f"{str(path)!r} is no regular file.")
+            raise typer.BadParameter(f"{str(path)!r} is not a regular file.")
     return paths
 
 
@@ -85,41 +88,55 @@ Source = Annotated[
 ]
 Dataset = Annotated[
     str | None,
-    typer.Option(help="Instead: a dataset's id, or a path below the trainer's datasets."),
+    typer.Option(
+        help="In place of SOURCE: a dataset's id, or a path below the trainer's datasets."
+    ),
 ]
 PublishedModel = Annotated[
-    str | None, typer.Option(help="Model to publish; by default named like the images.")
+    str | None, typer.Option(help="Name of the model; by default that of SOURCE.")
 ]
 Architecture = Annotated[str | None, typer.Option(help="The backbone to train on.")]
-Epochs = Annotated[int | None, typer.Option(help="Most epochs of the head.")]
+Epochs = Annotated[int | None, typer.Option(help="Largest number of epochs of the head.")]
 BatchSize = Annotated[int | None, typer.Option(help="Images in one step.")]
-LearningRate = Annotated[float | None, typer.Option(help="At the beginning.")]
+LearningRate = Annotated[float | None, typer.Option(help="Learning rate at the beginning.")]
 LearningRateSchedule = Annotated[
     str | None, typer.Option(help="constant, exponential, polynomial or cosine.")
 ]
 Optimizer = Annotated[str | None, typer.Option(help="adam, adamw, sgd or rmsprop.")]
 Dropout = Annotated[float | None, typer.Option(help="Share of features left out at random.")]
-HiddenUnits = Annotated[int | None, typer.Option(help="Size of a hidden layer; 0 is none.")]
+HiddenUnits = Annotated[
+    int | None, typer.Option(help="Size of a hidden layer; 0 means no such layer.")
+]
 EarlyStopping = Annotated[
-    str | None, typer.Option(help="What it looks at: val_loss or val_accuracy; or off.")
+    str | None, typer.Option(help="Metric to watch, val_loss or val_accuracy; or off.")
 ]
 Patience = Annotated[
     int | None, typer.Option(help="Epochs without improvement before early stopping.")
 ]
 MinDelta = Annotated[
-    float | None, typer.Option(help="What early stopping takes for an improvement.")
+    float | None, typer.Option(help="Smallest change that early stopping counts as improvement.")
 ]
 ClassWeights = Annotated[str | None, typer.Option(help="none or balanced.")]
 Quantize = Annotated[
-    str | None, typer.Option(help="off, or int8 to add a quantized graph if that pays.")
+    str | None, typer.Option(help="off, or int8 to add a quantized graph if it is worth it.")
 ]
-Validation = Annotated[float | None, typer.Option(help="Share of images held out.")]
+Validation = Annotated[float | None, typer.Option(help="Share of images for validation.")]
 Test = Annotated[float | None, typer.Option(help="Share of images for the test.")]
 Seed = Annotated[int | None, typer.Option(help="The same seed gives the same training.")]
 
 Pictures = Annotated[
-    list[Path], typer.Argument(exists=True, dir_okay=False, readable=True, callback=_regular)
+    list[Path],
+    typer.Argument(
+        metavar="IMAGES...",
+        help="Image files to classify.",
+        exists=True,
+        dir_okay=False,
+        readable=True,
+        callback=_regular,
+    ),
 ]
-ServedModel = Annotated[str | None, typer.Option(help="May be left out while only one is served.")]
-Top = Annotated[int, typer.Option(min=1, max=100, help="How many labels to name.")]
+ServedModel = Annotated[
+    str | None, typer.Option(help="Name of the model; optional while only one is served.")
+]
+Top = Annotated[int, typer.Option(min=1, max=100, help="How many labels to show.")]
 TrainingId = Annotated[str, typer.Argument(metavar="ID")]

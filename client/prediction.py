@@ -1,4 +1,4 @@
-"""Sends pictures to the predictor."""
+"""Sends images to the predictor."""
 
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -15,10 +15,16 @@ FILES_PER_REQUEST = 32
 def predict(
     predictor: Service, pictures: Sequence[Path], model: str | None, top: int
 ) -> list[Record]:
-    """Return, for each picture, what the model says or under `error` why it says nothing.
+    """Return a prediction for each image, or under `error` the reason why there is none.
+
+    Args:
+        predictor: the connection to the predictor.
+        pictures: image files.
+        model: the name of the model; None means the only one that is served.
+        top: how many labels to return for each image.
 
     Raises:
-        ClientError: there is no such model.
+        ClientError: the predictor refuses the request, for example since no model has this name.
         Unreachable: the predictor does not answer.
     """
     predictions: list[Record] = []
@@ -44,7 +50,7 @@ def _predict(
             answer = predictor.post("/v1/predict", params=given, files=files)
         except ClientError as error:
             problems = error.problem.get("errors", [])
-            # If no picture of a request can be used, the request itself is answered with an error.
+            # If no image of a request can be used, the answer to the request is an error.
             if len(problems) != len(pictures) or problems[0]["field"] in given:
                 raise
             return [{"error": {"detail": problem["detail"]}} for problem in problems]

@@ -1,4 +1,4 @@
-"""Prints what the services answer."""
+"""Prints the answers of the services as tables and lines."""
 
 import shlex
 from datetime import datetime
@@ -14,12 +14,12 @@ from rich.text import Text
 from client.service import Record
 from client.terminal import plain, printable
 
-#: So many rejected files are named; `GET /v1/datasets/{id}/rejected` has them all.
+#: How many rejected files are named; `GET /v1/datasets/{id}/rejected` lists all of them.
 NAMED_FILES = 10
 
 
 def print_result(record: Record, console: Console) -> None:
-    """Print what a training that succeeded has come to."""
+    """Print the result of a training that succeeded."""
     dataset, cache, metrics = record["dataset"], record["cache"], record["metrics"]
     console.print(
         f"{dataset['images']} images, {dataset['label_count']} labels, "
@@ -30,7 +30,7 @@ def print_result(record: Record, console: Console) -> None:
     for image in dataset["rejected"][:NAMED_FILES]:
         line = f"  {image['name']}: {image['verdict']}. {image['detail']}"
         console.print(plain(line), soft_wrap=True)
-    if "per_class" in metrics["test"]:  # which with many labels is in the report alone
+    if "per_class" in metrics["test"]:  # with many labels it is only in the report
         console.print(_labels(metrics["test"]["per_class"]))
     line = (
         f"Test accuracy {metrics['test']['accuracy']:.4f} on {metrics['test']['images']} images, "
@@ -40,28 +40,42 @@ def print_result(record: Record, console: Console) -> None:
 
 
 def curl_line(predictor: str, model: str, picture: Path | None, *, with_key: bool = False) -> str:
-    """Return a command that predicts a picture with the model; a key is named, never printed."""
+    """Return a curl command that classifies an image with the model.
+
+    Args:
+        predictor: address of the predictor.
+        model: the name of the model.
+        picture: the image file; None uses a placeholder.
+        with_key: whether the predictor needs a key. The command then takes it from the
+            environment; the key itself is never printed.
+    """
     url = f"{predictor}/v1/predict?model={quote(model)}"
     path = str(picture.absolute()) if picture else ""
-    # What has to be shown as escapes is no name that could be copied.
+    # A name with escapes could not be copied from the terminal.
     if not path or path != printable(path):
-        path = "picture.jpg"
+        path = "image.jpg"
     if any(character in path for character in ',;"\\'):
-        # Such names curl takes in quotes only.
+        # curl needs quotes around such names.
         path = '"' + path.replace("\\", "\\\\").replace('"', '\\"') + '"'
     key = '-H "Authorization: Bearer $HEADSTART_API_KEY" ' if with_key else ""
     return f"curl {key}-F {shlex.quote(f'file=@{path}')} {shlex.quote(url)}"
 
 
 def print_predictions(predictions: list[Record], console: Console) -> None:
-    table = Table("picture", "label", "probability", "next")
+    table = Table("image", "label", "probability", "next")
     for prediction in predictions:
         add_row(table, *_prediction(prediction))
     console.print(table)
 
 
 def print_models(models: list[Record], serving: dict[str, int | None], console: Console) -> None:
-    """Print the newest version of each model, which one is served, and what can't be read."""
+    """Print the newest and the served version of each model, and what can't be read.
+
+    Args:
+        models: the models, as the trainer lists them.
+        serving: the served version of each model, by name.
+        console: the console to print to.
+    """
     columns = ("model", "version", "served", "architecture", "labels", "accuracy", "created")
     table = Table(*columns, box=SIMPLE_HEAD)
     for model in models:
@@ -92,7 +106,7 @@ def print_trainings(trainings: list[Record], console: Console) -> None:
 
 
 def _newest(model: Record) -> list[str]:
-    """Return what is known of a model's newest version whose manifest can be read."""
+    """Return the cells of a row for the newest version whose manifest can be read."""
     if not model["versions"]:
         damaged = model.get("damaged", [])
         return [str(damaged[0]["version"]), "damaged", *"---"] if damaged else [*"-----"]
@@ -123,7 +137,7 @@ def _labels(per_class: dict[str, Any]) -> Table:
 
 
 def add_row(table: Table, *cells: object) -> None:
-    """Add a row of what services or files have said, which is never markup."""
+    """Add a row whose cells, unless they are rich's own texts, are printed without markup."""
     table.add_row(*(cell if isinstance(cell, Text) else plain(cell) for cell in cells))
 
 
@@ -147,7 +161,10 @@ def _state(record: Record) -> str:
 
 
 def _accuracy(metrics: Record) -> str:
-    """Return the accuracy in the test; of a manifest it may be whatever somebody wrote there."""
+    """Return the accuracy on the test images, or "-".
+
+    In a manifest that was edited by hand the metrics may have any form.
+    """
     test = metrics.get("test")
     accuracy = test.get("accuracy") if isinstance(test, dict) else None
     return f"{accuracy:.4f}" if isinstance(accuracy, float | int) and 0 <= accuracy <= 1 else "-"

@@ -1,4 +1,4 @@
-"""Talks to one of the services, and says what went wrong in a sentence."""
+"""Sends requests to a service, and turns what goes wrong into sentences."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -9,13 +9,13 @@ import httpx
 
 from client.errors import ClientError, Unavailable, Unreachable
 
-#: Heartbeats come every 15 seconds; whoever is silent for longer is gone.
+#: Heartbeats come every 15 seconds, so a service that is silent for longer is gone.
 TIMEOUT = httpx.Timeout(60, connect=5)
 
-#: In what httpx says of a connection that was closed; else what came was no HTTP.
+#: In httpx's message for a connection that was closed; other messages mean an answer in no HTTP.
 ENDED_EARLY = ("disconnected", "closed connection")
 
-#: Said when a key is missing or wrong.
+#: The advice if a key is missing or wrong.
 ADVICE = "set HEADSTART_API_KEY, or give --api-key, to one that is valid."
 
 Record = dict[str, Any]
@@ -25,10 +25,10 @@ class Service:
     """A connection to the trainer or the predictor.
 
     Args:
-        name: what messages call it.
-        url: where it answers.
-        setting: the environment variable that says so.
-        api_key: opens it, if it asks for one.
+        name: the name of the service in messages.
+        url: the address of the service.
+        setting: the environment variable of that address.
+        api_key: a key of the service, if it asks for one.
     """
 
     def __init__(self, name: str, url: str, setting: str, api_key: str | None = None) -> None:
@@ -60,7 +60,7 @@ class Service:
 
         Raises:
             Unreachable: no answer came.
-            ClientError: the answer is an error, or none that this service would give.
+            ClientError: the answer is an error, or does not come from this service.
         """
         with self.errors_in_words():
             answer = self.http.request(method, path, **options)
@@ -70,7 +70,7 @@ class Service:
         """Return the JSON of an answer.
 
         Raises:
-            ClientError: it is an error, or none that this service would give.
+            ClientError: the answer is an error, or does not come from this service.
         """
         self.require_success(answer)
         try:
@@ -79,7 +79,7 @@ class Service:
             raise self._stranger() from None
 
     def list(self, path: str) -> list[Record]:
-        """Return the records that a path lists, page after page."""
+        """Return all records of a list, from all of its pages."""
         records: list[Record] = []
         url: str | None = path
         while url is not None:
@@ -88,7 +88,7 @@ class Service:
         return records
 
     def _page(self, url: str) -> tuple[Sequence[Record], str | None]:
-        """Return the records of a page, and where the next one is, if there is one."""
+        """Return the records of a page, and the URL of the next page, if there is one."""
         with self.errors_in_words():
             answer = self.http.request("GET", url)
         page = self.json_of(answer)
@@ -97,11 +97,16 @@ class Service:
         following = answer.links.get("next", {}).get("url")
         if following is None:
             return page, None
-        # Of the same service, whatever it says: the key is sent along.
+        # The key is sent along, so the next page is always asked of the same service.
         return page, str(answer.url.copy_with(query=httpx.URL(following).query))
 
     def require_success(self, answer: httpx.Response) -> None:
-        """Raise what an answer says is wrong."""
+        """Raise the error that an answer reports, if it is one.
+
+        Raises:
+            Unavailable: the service can't answer now (503).
+            ClientError: the answer is another error, or does not come from this service.
+        """
         if answer.is_success:
             return
         try:
@@ -109,7 +114,7 @@ class Service:
             detail = str(problem["detail"])
         except (ValueError, KeyError, TypeError):
             raise self._stranger() from None
-        if detail == answer.reason_phrase:  # it knows no such path
+        if detail == answer.reason_phrase:  # the server does not know the path
             raise self._stranger()
         if answer.status_code == httpx.codes.UNAUTHORIZED:
             detail = f"The {self.name} at {self.url} asks for an API key: {ADVICE}"
@@ -143,7 +148,7 @@ class Service:
 
 
 def has_broken(error: httpx.TransportError) -> bool:
-    """Tell whether the connection broke, or could not be made."""
+    """Return whether the connection broke, or could not be made."""
     if isinstance(error, httpx.RemoteProtocolError):
         return any(words in str(error) for words in ENDED_EARLY)
     return isinstance(error, httpx.NetworkError | httpx.TimeoutException)

@@ -1,4 +1,4 @@
-"""Shows the events of a training: live bars on a terminal, lines elsewhere."""
+"""Shows the events of a training, as live bars on a terminal and as lines elsewhere."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -18,7 +18,7 @@ from rich.progress import (
 from client.service import Record
 from client.terminal import plain
 
-#: Without a terminal there is a line at most this often.
+#: Without a terminal, a line about progress is printed at most this often.
 LINE_SECONDS = 2.0
 ENDS = {"succeeded", "failed", "cancelled"}
 
@@ -27,7 +27,7 @@ Show = Callable[[Record], None]
 
 @contextmanager
 def shown(console: Console) -> Iterator[Show]:
-    """Yield what each event of a training is to be passed to."""
+    """Yield a function that shows an event of a training."""
     if not console.is_terminal:
         yield Lines(console)
         return
@@ -43,7 +43,13 @@ def shown(console: Console) -> Iterator[Show]:
 
 @contextmanager
 def upload_shown(console: Console, name: str, length: int) -> Iterator[Callable[[int], None]]:
-    """Yield what is to be told how many bytes have been sent, each time that there are more."""
+    """Yield a function that shows how many bytes have been sent so far.
+
+    Args:
+        console: the console to print to.
+        name: the name of the file.
+        length: the number of bytes to send.
+    """
     if not console.is_terminal:
         console.print(plain(f"uploading {name}, {decimal(length)}"), soft_wrap=True)
         yield lambda _: None
@@ -60,7 +66,7 @@ def upload_shown(console: Console, name: str, length: int) -> Iterator[Callable[
 
 
 class Bars:
-    """One bar for every phase that the training has entered."""
+    """Shows a bar for every phase that the training has entered."""
 
     def __init__(self, bars: Progress) -> None:
         self._bars = bars
@@ -73,7 +79,7 @@ class Bars:
                 self._enter(event["state"])
             case "progress":
                 self._update(event["phase"], event["done"], event["total"])
-                # The head's bar tells of its epochs instead.
+                # The head's bar shows its epochs instead.
                 if event["phase"] != "head":
                     self._tell(event["phase"], speed(event))
             case "epoch":
@@ -92,7 +98,7 @@ class Bars:
             done = self._bars.tasks[task].completed or 1
             self._bars.update(task, total=done, completed=done)
             took = f"{event['previous_seconds']:.1f} s"
-            # What the head has come to is worth keeping in sight.
+            # The last loss and accuracy of the head stay visible.
             kept = self._bars.tasks[task].fields["news"] if event["previous"] == "head" else ""
             self._tell(event["previous"], f"{took}  {kept}".rstrip())
 
@@ -106,7 +112,7 @@ class Bars:
 
 
 class Lines:
-    """A line when a phase is entered or left, and now and then in between."""
+    """Prints a line when a phase begins or ends, and now and then in between."""
 
     def __init__(self, console: Console) -> None:
         self._console = console

@@ -1,4 +1,4 @@
-"""What every command does with its answers and its errors."""
+"""Prints the results and the errors of every command."""
 
 import json
 import os
@@ -17,15 +17,15 @@ from client.errors import ClientError
 INTERRUPTED = 130
 WIDE = 160
 
-#: Invisible, but they make one sign of several, as in emoji and in Persian.
+#: Invisible characters that join others, in emoji and in Persian.
 JOINERS = "\u200c\u200d"
 
 
 def printable(text: object) -> str:
-    """Return a text as it may be printed: what would steer the terminal is shown as an escape.
+    """Return a text with an escape in place of each character that could control the terminal.
 
-    Names and labels come from whoever has made the files; ESC, newlines and marks that turn the
-    direction of writing are none of their business.
+    Names and labels come from files that others have made. They may contain ESC, newlines, and
+    marks that change the direction of writing.
     """
     return "".join(c if _is_harmless(c) else _escaped(c) for c in str(text))
 
@@ -40,7 +40,7 @@ def _escaped(character: str) -> str:
 
 
 def plain(text: object, style: str = "") -> Text:
-    """Return a text for rich, in which nothing is markup, an emoji's name or an escape sequence."""
+    """Return a text for rich that is printed without markup, emoji names and escape sequences."""
     return Text(printable(text), style)
 
 
@@ -50,12 +50,12 @@ def say(text: object) -> None:
 
 
 def note(text: object) -> None:
-    """Print a line that is no result: on stderr, in the midst of whatever is shown."""
+    """Print a line that is not a result, on stderr."""
     typer.echo(printable(text), err=True)
 
 
 def open_console(*, quiet: bool = False) -> Console:
-    """Return a console as wide as the terminal; what is no terminal gets whole lines."""
+    """Return a console as wide as the terminal, or a wide one if stdout is not a terminal."""
     wide = None if sys.stdout.isatty() or "COLUMNS" in os.environ else WIDE
     return Console(quiet=quiet, width=wide)
 
@@ -66,7 +66,11 @@ def print_json(value: Any) -> None:
 
 @contextmanager
 def errors_in_words(*, as_json: bool) -> Iterator[None]:
-    """End the command with an error's message and its exit code; with JSON, also on stdout."""
+    """Print an error of the body and end the command with its exit code.
+
+    Args:
+        as_json: print the error as JSON on stdout, not as a sentence on stderr.
+    """
     try:
         yield
     except ClientError as error:

@@ -1,4 +1,4 @@
-"""The command that trains."""
+"""The command `headstart train`."""
 
 from pathlib import Path
 
@@ -47,7 +47,7 @@ def train_command(  # noqa: PLR0913 - each is an option
 ) -> None:
     """Upload a folder or archive of labelled images, train on it, and show the result."""
     if (source is None) == (dataset is None):
-        raise typer.BadParameter("expected either a folder or archive, or --dataset.")
+        raise typer.BadParameter("expected either a folder or archive, or --dataset, but not both.")
     fields = given(
         model=model or (model_name(source) if source else None),
         architecture=architecture,
@@ -83,7 +83,7 @@ def _stopping(metric: str | None, patience: int | None, min_delta: float | None)
     if metric != "off":
         return given(metric=metric, patience=patience, min_delta=min_delta)
     if patience is not None or min_delta is not None:
-        raise typer.BadParameter("--patience and --min-delta mean nothing with it off.")
+        raise typer.BadParameter("--patience and --min-delta have no effect if it is off.")
     return metric
 
 
@@ -115,7 +115,7 @@ def _follow(url: str, api_key: str | None, record: Record, console: Console) -> 
         with trainer_at(url, api_key) as trainer:
             return follow(trainer, record["id"], console)
     except KeyboardInterrupt:
-        note(f"It goes on; `headstart cancel {record['id']}` would end it.")
+        note(f"The training goes on. To end it: `headstart cancel {record['id']}`.")
         raise
 
 
@@ -126,10 +126,12 @@ def _print_outcome(
     try:
         with predictor_at(url, api_key) as predictor:
             ready = served(predictor, record, SERVED_SECONDS)
-        other = f"The predictor at {url} serves another version. Once not:"
+        other = (
+            f"The predictor at {url} serves another version. To try this one, once it is served:"
+        )
         advice = "Try it:" if ready else other
     except ClientError as error:
-        advice = f"{error} Once it answers:"
+        advice = f"{error} To try the model, once the predictor answers:"
     console.print(plain(advice))
-    # A line of its own, unbroken, to be copied.
+    # One unbroken line, so that it can be copied.
     say(curl_line(url, record["model"], sample, with_key=bool(api_key)))

@@ -1,4 +1,4 @@
-"""Submits trainings and waits for what becomes of them."""
+"""Submits trainings, follows them, and waits until their version is served."""
 
 import json
 import re
@@ -22,7 +22,7 @@ Fields = dict[str, Any]
 
 
 def given(**fields: Any) -> Fields:
-    """Return the fields that have a value; the trainer has a default for the rest."""
+    """Return the fields that have a value; the trainer has defaults for the others."""
     return {name: value for name, value in fields.items() if value not in (None, {})}
 
 
@@ -32,7 +32,7 @@ def submit_dataset(trainer: Service, dataset: str, fields: Fields) -> Record:
 
 
 def submit_upload(trainer: Service, upload: Upload, fields: Fields, console: Console) -> Record:
-    """Post a training with its images, showing how much of them is sent."""
+    """Post a training with its images, and show how much of them has been sent."""
     form = {
         name: json.dumps(value) if isinstance(value, dict) else str(value)
         for name, value in fields.items()
@@ -46,27 +46,37 @@ def follow(trainer: Service, training_id: str, console: Console) -> Record:
     """Show a training until it has ended, and return its record.
 
     Raises:
-        ClientError: it was cancelled, or it failed.
+        ClientError: the training was cancelled or failed.
+        Unreachable, Unavailable: the trainer has been away for too long.
     """
     with shown(console) as show:
         for event in events_of(trainer, training_id):
             show(event)
     record: Record = trainer.get(f"/v1/trainings/{training_id}")
     if record["state"] == "failed":
-        raise ClientError(f"The training has failed: {record['error']['detail']}", record)
+        raise ClientError(f"The training failed: {record['error']['detail']}", record)
     if record["state"] == "cancelled":
         raise ClientError("The training was cancelled.", record)
     return record
 
 
 def served(predictor: Service, record: Record, seconds: float = SERVED_SECONDS) -> bool:
-    """Wait until the predictor serves what a training has published; tell whether it does."""
+    """Wait until the predictor serves the version that a training has published.
+
+    Args:
+        predictor: the connection to the predictor.
+        record: the record of the training.
+        seconds: how long to wait at most.
+
+    Returns:
+        Whether the predictor serves the version. False at once if another version is pinned.
+    """
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         try:
             model = predictor.get(f"/v1/models/{record['model']}")
         except ClientError as error:
-            if error.problem.get("status") != 404:  # noqa: PLR2004 - it has not noticed it yet
+            if error.problem.get("status") != 404:  # noqa: PLR2004 - the model is not loaded yet
                 raise
         else:
             if model["version"] == record["version"]:
@@ -78,7 +88,7 @@ def served(predictor: Service, record: Record, seconds: float = SERVED_SECONDS) 
 
 
 def model_name(source: Path) -> str:
-    """Make a model's name of that of a folder or archive."""
+    """Return a valid model name, made from the name of a folder or archive."""
     name = source.absolute().name
     stem = name if source.is_dir() else name.split(".")[0]
     return re.sub(r"[^A-Za-z0-9_-]+", "-", stem).strip("-_")[:63] or "default"

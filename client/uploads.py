@@ -1,4 +1,4 @@
-"""Archives and folders on their way to the trainer, a piece at a time."""
+"""Reads archives and folders piece by piece, to upload them."""
 
 import os
 import stat
@@ -15,14 +15,14 @@ IMAGES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"}
 
 
 class Upload:
-    """A file to be sent, which may not exist as one; it can be sent again.
+    """A file to upload, or a folder that is packed while it is sent. It can be sent again.
 
     Attributes:
-        name: what the trainer is told that the file is called.
-        bytes: its length.
-        sample: an image that can be predicted later, if one is known.
-        left_out: what lies in the folder and is not sent, and why.
-        sent: is told how many bytes have been read since it was last sent from the beginning.
+        name: the file name that the trainer gets.
+        bytes: the number of bytes to send.
+        sample: an image that can be classified later, if one is known.
+        left_out: what is in the folder but is not sent, each with the reason.
+        sent: called with the number of bytes read since the last start from the beginning.
     """
 
     def __init__(self, name: str, length: int, chunks: Callable[[], Iterator[bytes]]) -> None:
@@ -35,13 +35,13 @@ class Upload:
         self.seek(0)
 
     def seek(self, _: int) -> None:
-        """Go to the beginning, as httpx does whenever it sends a file; there is no other place."""
-        # An empty piece would be taken for the end.
+        """Go to the beginning, wherever httpx asks to go; it does so before it sends a file."""
+        # httpx would take an empty piece for the end.
         self._left = filter(None, self._chunks())
         self._read = 0
 
     def read(self, _: int = -1) -> bytes:
-        """Return the next piece, which is empty at the end: this is all that httpx asks of a file.
+        """Return the next piece of the file; it is empty at the end.
 
         Raises:
             ClientError: a file can't be read, or changed meanwhile.
@@ -53,10 +53,13 @@ class Upload:
 
 
 def open_upload(source: Path) -> Upload:
-    """Return what to send for an archive, or for a folder: a tar of it, made while it is sent.
+    """Return the upload of an archive, or of a folder as a tar that is made while it is sent.
+
+    Args:
+        source: an archive or a folder.
 
     Raises:
-        ClientError: there is nothing to send, or a folder or a file can't be looked into.
+        ClientError: the folder has no files, or a folder or a file can't be read.
     """
     with _faults_in_words(source):
         return _open_folder(source) if source.is_dir() else _open_file(source)
@@ -74,7 +77,7 @@ def _open_folder(source: Path) -> Upload:
     files = [path for path, problem in found if not problem]
     left_out = [f"{path}: {problem}" for path, problem in found if problem]
     if not files:
-        others = f"; of what can't be sent the first is {left_out[0]}" if left_out else ""
+        others = f" that can be sent. The first that can't is {left_out[0]}" if left_out else ""
         raise ClientError(f"There are no files in {source}{others}.")
     length = sum(path.stat().st_size for path in files)
     name = f"{source.absolute().name or 'folder'}.tar"
@@ -86,7 +89,7 @@ def _open_folder(source: Path) -> Upload:
 
 @contextmanager
 def _faults_in_words(path: Path) -> Iterator[None]:
-    """Say what can't be read: what the error names, or `path` as errors of reading name nothing."""
+    """Turn an OSError into a sentence that names the file; `path` if the error names none."""
     try:
         yield
     except OSError as error:
@@ -95,10 +98,12 @@ def _faults_in_words(path: Path) -> Iterator[None]:
 
 
 def _files(folder: Path) -> Iterator[tuple[Path, str]]:
-    """Yield the files below a folder in order, but none that are hidden; of others, what they are.
+    """Yield the path of everything below a folder, in order, and why it is not sent, if so.
+
+    Hidden files and folders are skipped.
 
     Raises:
-        OSError: a folder can't be listed: what lies there would be missing without a word.
+        OSError: a folder can't be listed; to skip it would leave out its files unnoticed.
     """
     for directory, folders, names in os.walk(folder, onerror=_raise):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
@@ -113,12 +118,12 @@ def _raise(error: OSError) -> None:
 
 
 def _problem(path: Path) -> str:
-    """Return why what lies there is not sent, nothing if it is a file."""
+    """Return why a path is not sent; an empty text if it is a file."""
     if path.is_file():
         return ""
     if path.is_dir():
         return "a link to a folder"
-    return "no regular file" if path.exists() else "a link that leads nowhere"
+    return "not a regular file" if path.exists() else "a link that leads nowhere"
 
 
 def _read(path: Path) -> Iterator[bytes]:
@@ -128,7 +133,7 @@ def _read(path: Path) -> Iterator[bytes]:
 
 
 def _tar(folder: Path, files: list[Path]) -> Iterator[bytes]:
-    """Yield the bytes of an archive, which are the same each time if the files are."""
+    """Yield the bytes of a tar archive; they are the same each time if the files are."""
     for path in files:
         with _faults_in_words(path), path.open("rb") as file:
             info = tarfile.TarInfo(path.relative_to(folder).as_posix())

@@ -1,4 +1,4 @@
-"""`python -m launcher up` and `python -m launcher demo`."""
+"""Starts the services (`python -m launcher up`) or the demo (`python -m launcher demo`)."""
 
 import argparse
 import signal
@@ -52,7 +52,7 @@ def _up(trainer: TrainerSettings, predictor: PredictorSettings, directory: Path)
 
 
 def _directory(trainer: TrainerSettings) -> Path:
-    """Return where logs and Redis' files go: beside the store in var/, else inside of it."""
+    """Return the directory for logs and Redis' files: `var/`, or the store if that was set."""
     store = trainer.store.absolute()
     return store if "store" in trainer.model_fields_set else store.parent
 
@@ -70,7 +70,7 @@ def _parser() -> argparse.ArgumentParser:
 def _heed_signals() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
-    # Under nohup it is ignored, and stays so.
+    # nohup ignores SIGHUP, and that must stay so.
     if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
         signal.signal(signal.SIGHUP, _interrupt)
 

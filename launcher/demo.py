@@ -1,4 +1,4 @@
-"""`make demo`: from a folder of pictures to ten predictions over HTTP."""
+"""Runs `make demo`: from a folder of images to ten predictions over HTTP."""
 
 import random
 from collections.abc import Callable
@@ -23,7 +23,7 @@ from trainer_service.store.records.training_record import TrainingRecord
 from trainer_service.store.stores import Stores
 
 SHOWN = 10
-#: Weights of this one come with the requirements, so it works on a machine without internet.
+#: Its weights come with the requirements, so it works on a machine without internet.
 DEFAULT_ARCHITECTURE = "efficientnet_lite0"
 
 
@@ -34,10 +34,18 @@ def demo(
     data: Path | None,
     architecture: str | None,
 ) -> None:
-    """Train on `data`, or on the digits, and classify ten pictures of the test split.
+    """Start the services, train a model, and classify ten images of the test split.
+
+    Args:
+        trainer: settings of the trainer API and the worker.
+        predictor: settings of the predictor.
+        directory: the directory for logs, Redis' files and the digits.
+        data: a folder or archive of labelled images; None uses the handwritten digits.
+        architecture: the backbone to train on; None uses `DEFAULT_ARCHITECTURE`.
 
     Raises:
-        LaunchError, ClientError: what the user has to change, in a sentence.
+        LaunchError: `data` does not exist, or a service could not be started.
+        ClientError: a service refused a request, or the training failed.
     """
     console = Console()
     source = _source(directory, data)
@@ -60,7 +68,7 @@ def _source(directory: Path, data: Path | None) -> Path:
         return write_digits(directory.absolute() / "datasets" / "digits")
     source = data.expanduser().absolute()
     if not source.exists():
-        raise LaunchError(f"DATA={data}: nothing lies there.")
+        raise LaunchError(f"DATA: expected a folder or an archive. {source} does not exist.")
     return source
 
 
@@ -92,7 +100,7 @@ def _classify(
     path_of = _path_finder(trainer, record)
     with predictor_at(services.predictor, services.api_key) as predictor:
         predictions = predict(predictor, list(map(path_of, images)), record["model"], top=1)
-    table = Table("picture", "truth", "prediction", "probability")
+    table = Table("image", "truth", "prediction", "probability")
     for image, prediction in zip(images, predictions, strict=True):
         add_row(table, *_row(image, prediction))
     console.print(table)
@@ -111,7 +119,7 @@ def _row(image: dict[str, Any], prediction: dict[str, Any]) -> list[object]:
 
 
 def _path_finder(trainer: TrainerSettings, record: Record) -> Callable[[dict[str, Any]], Path]:
-    """Return how to find a test picture, by its row of the report."""
+    """Return a function that finds the file of a test image, given its row of the report."""
     dataset_id = TrainingRecord.model_validate(record).dataset.id
     dataset = Dataset.open(Stores.open(trainer).datasets, trainer, dataset_id)
     images = {image.sha256: image for image in dataset.used_images()}

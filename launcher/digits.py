@@ -1,4 +1,4 @@
-"""The default data of `make demo`: scikit-learn's handwritten digits as picture files."""
+"""Writes the default data of `make demo`: scikit-learn's handwritten digits as image files."""
 
 from pathlib import Path
 
@@ -7,7 +7,16 @@ from PIL import Image
 
 
 def write_digits(directory: Path) -> Path:
-    """Write the 1,797 digits as `<digit>.<number>.png`, 8x8 grey, unless they are there."""
+    """Write the 1,797 digits as `<digit>.<number>.png`, 8x8 pixels in grey.
+
+    If the directory exists already, nothing is written.
+
+    Args:
+        directory: the directory to create.
+
+    Returns:
+        The directory.
+    """
     if directory.is_dir():
         return directory
     from sklearn.datasets import load_digits
@@ -15,7 +24,7 @@ def write_digits(directory: Path) -> Path:
     digits = load_digits()
     staging = directory.with_name(f".{directory.name}")
     staging.mkdir(parents=True, exist_ok=True)
-    # Their grey levels run from 0 to 16.
+    # scikit-learn's grey levels run from 0 to 16.
     pictures = (digits.images * (255 / 16)).round().astype(np.uint8)
     for number, (picture, label) in enumerate(zip(pictures, digits.target, strict=True)):
         Image.fromarray(picture).save(staging / f"{label}.{number:04d}.png")

@@ -1,5 +1,5 @@
-"""What keeps the services from starting, in a sentence."""
+"""The errors of the launcher."""
 
 
 class LaunchError(Exception):
-    """Printed as it is; no traceback would tell the user more."""
+    """The services can't be started or kept running; the message is printed as it is."""

@@ -1,8 +1,8 @@
-"""`python guard.py`: ends the services of a launcher that was killed.
+"""Ends the services of a launcher that was killed; runs as a process of its own.
 
-On stdin the launcher names the process groups that it has started, as `+<id>`, and those that it
-has ended, as `-<id>`. However the launcher itself ends, stdin does too, and what it has left is
-told to end, and made to if it doesn't.
+The launcher writes the process groups that it has started to this program's stdin, as `+<id>`, and
+those that have ended, as `-<id>`. When the launcher ends, in whatever way, stdin ends too. Groups
+that are left then get SIGTERM, and SIGKILL if they do not end in time.
 """
 
 import os
@@ -32,7 +32,7 @@ def _end(groups: set[int]) -> None:
 
 
 def _sent(groups: set[int], number: int) -> set[int]:
-    """Send a signal to groups, and return those in which there is somebody to get it."""
+    """Send a signal to process groups, and return those that still have a process."""
     found = set()
     for group in groups:
         with suppress(ProcessLookupError):

@@ -1,4 +1,4 @@
-"""Processes that log to files and end with the launcher, however that ends."""
+"""Runs processes that log to files and end with the launcher, in whatever way that ends."""
 
 import os
 import signal
@@ -14,16 +14,16 @@ from launcher import guard
 from launcher.errors import LaunchError
 
 STOP_SECONDS = 10
-#: So much of the end of a log is looked at for the last lines in it.
+#: How much of the end of a log is read to find its last lines.
 TAIL_BYTES = 4096
 LONGEST_WORDS = 600
 
 
 class Guard:
-    """A process that ends the others if this one is killed."""
+    """A process that ends the services if the launcher is killed."""
 
     def __enter__(self) -> Self:
-        # Isolated, and in a session of its own: nothing that ends the launcher ends it too.
+        # In a session of its own, so that a signal to the launcher's group does not reach it.
         self._process = subprocess.Popen(
             [sys.executable, "-I", "-S", guard.__file__],
             stdin=subprocess.PIPE,
@@ -38,10 +38,10 @@ class Guard:
         self._process.communicate()
 
     def join(self) -> None:
-        """Name this process's group; a child calls it before it becomes another program.
+        """Report this process's group to the guard; a child calls it before it runs its program.
 
-        Told by the launcher, once it had started the child, it would be told never if the launcher
-        was killed in between. And until the child has told, it holds the guard's stdin open.
+        If the launcher reported the child after starting it, the launcher could be killed in
+        between. Until the child has reported itself, it keeps the guard's stdin open.
         """
         with suppress(OSError):
             self._tell(f"+{os.getpid()}\n")
@@ -81,10 +81,10 @@ class Process:
 
     @contextmanager
     def running(self) -> Iterator[Self]:
-        """Start it, and stop whichever process of it runs at the end.
+        """Start the process, and stop it at the end, even if it was started again meanwhile.
 
         Raises:
-            LaunchError: its log can't be written.
+            LaunchError: the log can't be written.
         """
         try:
             self.log.write_bytes(b"")
@@ -99,7 +99,7 @@ class Process:
     def start(self) -> None:
         with self.log.open("ab") as file:
             self._begun = file.tell()
-            # A session of its own: Ctrl-C reaches the launcher alone, which stops them in order.
+            # In a session of its own: Ctrl-C reaches only the launcher, which stops all in order.
             self.handle = subprocess.Popen(
                 self.command,
                 env=self.environment,
@@ -111,23 +111,23 @@ class Process:
         self._is_clear = False
 
     def clear(self) -> None:
-        """End what is left of its group, as the child processes of a worker that was killed."""
+        """Kill what is left of its group, for example the children of a worker that was killed."""
         if self._is_clear:
-            return  # by now the group's number may be another's
+            return  # another group may have this number by now
         with suppress(ProcessLookupError):
             os.killpg(self.handle.pid, signal.SIGKILL)
         self.guard.ended(self.handle.pid)
         self._is_clear = True
 
     def how_it_ended(self) -> str | None:
-        """Return the exit status, or the signal, of a process that has ended."""
+        """Return the exit status or signal of a process that has ended; None while it runs."""
         status = self.handle.poll()
         if status is None:
             return None
         return f"exit status {status}" if status >= 0 else signal.Signals(-status).name
 
     def last_words(self, lines: int = 1) -> str:
-        """Return the last lines that the process that was started last has logged."""
+        """Return the last lines that the process has logged since it was last started."""
         said = self._tail().decode(errors="replace").splitlines()
         words = [line for line in said if line.strip()]
         return " / ".join(words[-lines:])[-LONGEST_WORDS:] or "nothing"
@@ -139,7 +139,7 @@ class Process:
                 file.seek(max(self._begun, size - TAIL_BYTES))
                 return file.read()
         except OSError:
-            return b""  # somebody has removed it
+            return b""  # the log was removed
 
     def _stop(self) -> None:
         self.handle.terminate()

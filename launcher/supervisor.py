@@ -1,4 +1,4 @@
-"""Starts again what dies, and gives up on what dies again and again."""
+"""Restarts processes that end, and gives up on one that ends too often."""
 
 import time
 from collections.abc import Iterable
@@ -8,20 +8,20 @@ from launcher.errors import LaunchError
 from launcher.processes import Process
 
 LOOK_SECONDS = 0.2
-#: The first wait before a process is started again; each one after it is twice as long.
+#: The first wait before a process is restarted; each later wait is twice as long.
 FIRST_WAIT_SECONDS = 1.0
 LONGEST_WAIT_SECONDS = 30.0
-#: What has run for so long is healthy again.
+#: A process that has run for this long counts as healthy.
 HEALTHY_SECONDS = 60.0
-#: So many ends within that time are the last.
+#: A process that ends this often within that time is given up.
 MOST_ENDS = 5
 
 
 def supervise(processes: Iterable[Process]) -> None:
-    """Keep every process running.
+    """Keep every process running, until one is given up or an exception ends it.
 
     Raises:
-        LaunchError: one of them doesn't live.
+        LaunchError: a process ended too often.
     """
     watched = [Watched(process) for process in processes]
     while True:
@@ -31,7 +31,7 @@ def supervise(processes: Iterable[Process]) -> None:
 
 
 class Watched:
-    """A process that runs, or waits to be started again."""
+    """A process that runs, or waits to be restarted."""
 
     def __init__(self, process: Process) -> None:
         self._process = process
@@ -41,10 +41,13 @@ class Watched:
         self._due: float | None = None
 
     def look(self, now: float) -> None:
-        """Start the process if it is time to, or see whether it has ended.
+        """Check whether the process has ended, or restart it if its wait is over.
+
+        Args:
+            now: the time, in seconds of `time.monotonic`.
 
         Raises:
-            LaunchError: it has, once too often.
+            LaunchError: the process ended too often.
         """
         if self._due is None:
             how = self._process.how_it_ended()
@@ -66,14 +69,14 @@ class Watched:
         if len(self._ends) >= MOST_ENDS:
             raise LaunchError(
                 f"{self._process.name} {what}, for the {MOST_ENDS}th time within "
-                f"{HEALTHY_SECONDS:g} s, so everything is stopped. Its last words: {words}; see "
+                f"{HEALTHY_SECONDS:g} s, so everything is stopped. Its log ends with: {words}; see "
                 f"{self._process.log}."
             )
         if now - self._started >= HEALTHY_SECONDS:
             self._wait = FIRST_WAIT_SECONDS
         note(
-            f"{self._process.name} {what}; it is started again in {self._wait:g} s. "
-            f"Its last words: {words}"
+            f"{self._process.name} {what}; it is restarted in {self._wait:g} s. "
+            f"Its log ends with: {words}"
         )
         self._due = now + self._wait
         self._wait = min(2 * self._wait, LONGEST_WAIT_SECONDS)

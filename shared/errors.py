@@ -64,7 +64,7 @@ class PinUnreadable(Conflict):
     def __init__(self, name: str, reason: str) -> None:
         super().__init__(
             f"The pin of model {name!r} can't be read: {reason.removesuffix('.')}. "
-            "Pin or unpin the model to write the file again."
+            "Pin or un-pin the model to write the file again."
         )
 
 

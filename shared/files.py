@@ -267,11 +267,11 @@ def sync_directory(path: Path) -> None:
 
 
 def walk(root: Path, on_error: Callable[[OSError], object]) -> Iterator["os.DirEntry[str]"]:
-    """Yield all that lies below a folder, however deep that is, without following links.
+    """Yield all entries below a folder, at any depth, without following links.
 
     Args:
         root: the folder.
-        on_error: called with why a folder can't be listed; the others are.
+        on_error: called with the error if a folder can't be listed; the walk then goes on.
     """
     waiting = [os.fspath(root)]
     while waiting:
@@ -286,13 +286,13 @@ def walk(root: Path, on_error: Callable[[OSError], object]) -> Iterator["os.DirE
 
 
 def remove_tree(path: Path) -> None:
-    """Remove a folder with all that lies in it, or a file; nothing is said if there is none.
+    """Remove a file, or a folder with everything in it; a missing path is no error.
 
-    The folder may be of any depth, and its owner may have taken permissions from what is in it.
-    Links are removed, not followed. What can't be removed keeps nothing else.
+    The folder may be of any depth, and its owner may have removed permissions inside it. Links are
+    removed, not followed. If something can't be removed, the rest still is.
 
     Raises:
-        OSError: the first of what could not be removed.
+        OSError: something could not be removed; the first such error.
     """
     errors: list[OSError] = []
     with _noted(errors):
@@ -308,7 +308,7 @@ def remove_tree(path: Path) -> None:
 
 
 def _empty(top: int, errors: list[OSError]) -> None:
-    """Empty an open folder. What its folders hold moves up into it, so that none is ever deep."""
+    """Empty an open folder; the folders inside its folders move up into it, so none is deep."""
     folders = _remove_files(top, top, errors)
     while folders:
         name = folders.pop()
@@ -319,7 +319,7 @@ def _empty(top: int, errors: list[OSError]) -> None:
 
 
 def _remove_files(folder: int, top: int, errors: list[OSError]) -> list[str]:
-    """Remove the files of an open folder, and return the names that its folders have in `top`."""
+    """Remove the files of an open folder, move its folders to `top`, and return their names."""
     names = []
     with os.scandir(folder) as entries:
         found = list(entries)
@@ -338,7 +338,7 @@ def _remove_files(folder: int, top: int, errors: list[OSError]) -> list[str]:
 
 @contextmanager
 def _listable(name: str, below: int | None = None) -> Iterator[int]:
-    """Open a folder, which is no link, to list it."""
+    """Open a folder to list it; fail if it is a link."""
     descriptor = os.open(name, _TO_READ | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=below)
     try:
         yield descriptor
@@ -348,7 +348,7 @@ def _listable(name: str, below: int | None = None) -> Iterator[int]:
 
 @contextmanager
 def _noted(errors: list[OSError]) -> Iterator[None]:
-    """Note what is raised and go on; that something is gone is as good as removed."""
+    """Add an OSError of the body to `errors` and go on; a missing file is not an error."""
     try:
         yield
     except FileNotFoundError:

@@ -36,22 +36,22 @@ class SharedSettings(BaseSettings):
     )
     api_keys: SecretStr | None = Field(
         default=None,
-        description="Keys, separated by commas, any one of which opens both services; without "
-        "them everybody may.",
+        description="Keys, separated by commas. Each of them opens both services; without keys "
+        "they are open to everybody.",
     )
     api_keys_file: Path | None = Field(
-        default=None, description="File with more such keys, one a line."
+        default=None, description="File with more keys, one per line."
     )
     max_json_bytes: int = Field(
         default=2**20, gt=0, description="Largest request body without files, in bytes."
     )
     engine: EngineChoice = Field(
         default="auto",
-        description="auto: tensorflow where there is a GPU, openvino elsewhere.",
+        description="auto: tensorflow if there is a GPU, else openvino.",
     )
     precision: PrecisionChoice = Field(
         default="auto",
-        description="auto: bfloat16 or float16 where the hardware is fast at it; f32: never.",
+        description="auto: bfloat16 or float16 if the hardware is fast at it; f32: always float32.",
     )
     threads: int = Field(
         default=0, ge=0, description="CPU threads for decoding and inference; 0 means all cores."
@@ -69,14 +69,15 @@ class SharedSettings(BaseSettings):
     max_connections: int = Field(
         default=1024,
         gt=0,
-        description="Most connections to each HTTP service; for a new one the longest idle is "
-        "closed, and if none is idle it gets 503. Fewer where the process may open too few files.",
+        description="Most connections to each HTTP service. For a new one the longest idle one is "
+        "closed; if none is idle, the new one gets 503. Fewer if the process may not open enough "
+        "files.",
     )
     silence_seconds: float = Field(
         default=30,
         gt=0,
-        description="Seconds a client may be silent within a request, take for its headers, or "
-        "read nothing of its answer; then it gets 408, or is let go.",
+        description="Seconds that a client may be silent within a request, take for its headers, "
+        "or read nothing of its answer; then it gets 408, or its connection is closed.",
     )
     shutdown_seconds: int = Field(
         default=8, gt=0, description="Seconds that requests in flight get to finish at shutdown."

@@ -54,8 +54,8 @@ class TrainerSettings(SharedSettings):
     )
     predictor_url: str | None = Field(
         default=None,
-        description="Address of the predictor that the trainer's page tells; if unset, its own "
-        "host with the predictor's port.",
+        description="Address of the predictor on the trainer's page; if unset, the page's own host "
+        "with the predictor's port.",
     )
     max_upload_bytes: int = Field(
         default=8 * GIB, gt=0, description="Largest request body with an archive, in bytes."

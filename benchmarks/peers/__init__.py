@@ -1,1 +1,1 @@
-"""What Headstart is measured against, each as its own guides show it."""
+"""The programs that Headstart is compared with, each written as its own guides recommend."""

@@ -1,6 +1,7 @@
-"""BentoML with Headstart's own engine, decoder and batch size: what differs is the server.
+"""BentoML with Headstart's own engine, decoder and batch size; only the server is another.
 
-`python -m bentoml serve benchmarks.peers.bentoml_openvino:Classifier`, the model in `BENCH_MODEL`
+`python -m bentoml serve benchmarks.peers.bentoml_openvino:Classifier`; the environment variable
+`BENCH_MODEL` names the model.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""FastAPI and `model.predict`, as most tutorials have it.
+"""FastAPI with `model.predict`, as in most tutorials.
 
 `python -m benchmarks.peers.fastapi_keras MODEL.keras PORT`
 """

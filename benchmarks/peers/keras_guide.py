@@ -1,4 +1,4 @@
-"""Bottleneck features as the Keras guides show: `image_dataset_from_directory` and `predict`."""
+"""Bottleneck features as in the Keras guides: `image_dataset_from_directory` and `predict`."""
 
 import time
 from pathlib import Path
@@ -11,12 +11,13 @@ BATCH_SIZE = 32
 
 
 def images_per_second(folder: Path, architecture_id: str, weights: Weights) -> float:
-    """Return how many images of `folder/<label>/` go through the backbone in a second.
+    """Return how many images of a folder go through the backbone in a second.
 
     Args:
-        folder: a folder of folders of images.
-        architecture_id: which backbone; its normalisation is a layer of it, as in the guides.
-        weights: the same that Headstart is given.
+        folder: a folder of images.
+        architecture_id: the architecture of the backbone, which includes its normalisation, as in
+            the guides.
+        weights: the same weights that Headstart uses.
     """
     import keras
 
@@ -29,7 +30,7 @@ def images_per_second(folder: Path, architecture_id: str, weights: Weights) -> f
         batch_size=BATCH_SIZE,
         shuffle=False,
     ).map(lambda batch: keras.ops.cast(batch, "uint8"))
-    backbone.predict(images.take(1), verbose=0)  # building the graph is no part of the speed
+    backbone.predict(images.take(1), verbose=0)  # builds the graph, which is not measured
     started = time.perf_counter()
     features = backbone.predict(images, verbose=0)
     return len(features) / (time.perf_counter() - started)

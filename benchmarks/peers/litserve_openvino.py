@@ -1,4 +1,4 @@
-"""LitServe with Headstart's own engine, decoder and batch size: what differs is the server.
+"""LitServe with Headstart's own engine, decoder and batch size; only the server is another.
 
 `python -m benchmarks.peers.litserve_openvino MODEL.xml PORT`
 """

@@ -23,9 +23,9 @@ log = get_logger(__name__)
 
 #: A version that failed because of the machine, not of its files, is tried again after this time.
 RETRY_SECONDS = 30.0
-#: Letters of a reason; the names that it quotes may be as long as a manifest.
+#: The longest reason, in characters; the names that it quotes may be very long.
 MOST_REASON = 1000
-#: Where in OpenVINO's code something was found; what it was is told in the next lines.
+#: Lines of an OpenVINO error that only name a place in its code; the message follows them.
 _WHERE = re.compile(r"Exception from \S+:\d+:|Check '.*' failed at \S+:\d+:")
 
 #: A file's path, its size, and the times when its content and its status were changed.
@@ -301,7 +301,7 @@ def _only(entries: Fingerprint, *names: str) -> Fingerprint:
 
 
 def _describe(error: Exception) -> str:
-    """Say what went wrong, in a text that any answer and any log can hold."""
+    """Return the message of an error as a short text that can be sent and logged."""
     said = str(error).encode(errors="backslashreplace").decode()  # names of files may be no text
     if not isinstance(error, HeadstartError):
         telling = [line for line in said.splitlines() if line.strip() and not _WHERE.match(line)]

@@ -1,4 +1,4 @@
-/* The predictor's page: pictures in, probabilities out. */
+/* The predictor's page: images in, probabilities out. */
 
 import { offerSignOut } from "../web/session.js";
 import { predict } from "./lib/api.js";

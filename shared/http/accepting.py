@@ -1,7 +1,7 @@
-"""Takes new connections as fast as they come, however busy the process is.
+"""Accepts new connections as fast as they come, however busy the process is.
 
-uvloop takes one connection in each turn of the event loop. Where a turn serves fifty requests, a
-new client waits behind fifty of every client that is already connected.
+uvloop accepts one connection in each turn of the event loop. If a turn serves fifty requests, a new
+client waits for fifty requests of clients that are connected already.
 """
 
 import asyncio
@@ -11,21 +11,22 @@ from collections.abc import Callable
 
 from shared.logs import get_logger
 
-#: Until it is tried again, after the system had no file or no memory for a connection.
+#: The pause after the system had no file or no memory for a connection.
 REST_SECONDS = 0.5
-#: What the system lacks, rather than the client.
+#: Errors that mean that the system lacks files or memory; others concern one client.
 _LACKING = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 log = get_logger(__name__)
 
 
 class Acceptor:
-    """Takes the connections of a listening socket, many in each turn of the event loop.
+    """Accepts the connections of a listening socket, many in each turn of the event loop.
 
     Args:
-        listener: the socket; it is made non-blocking, and closed with this.
+        listener: the socket; it becomes non-blocking, and `close` closes it.
         create_protocol: makes the protocol of each connection.
-        most: how many are taken in one turn, so that those who are connected get theirs.
+        most: how many connections are accepted in one turn at most; then connected clients get
+            their turn.
     """
 
     def __init__(
@@ -40,7 +41,7 @@ class Acceptor:
         self._listen()
 
     def close(self) -> None:
-        """Take no more; to be called once or more often."""
+        """Close the socket, so that no more connections are accepted; may be called again."""
         if self._listener.fileno() >= 0:
             self._loop.remove_reader(self._listener)
             self._listener.close()
@@ -58,7 +59,7 @@ class Acceptor:
             except OSError as error:
                 if error.errno not in _LACKING:
                     raise
-                log.warning("no connection can be taken", reason=error.strerror)
+                log.warning("no connection can be accepted", reason=error.strerror)
                 self._loop.remove_reader(self._listener)
                 self._loop.call_later(REST_SECONDS, self._listen)
                 return
@@ -69,6 +70,6 @@ class Acceptor:
     async def _begin(self, connection: socket.socket) -> None:
         try:
             await self._loop.connect_accepted_socket(self._create_protocol, connection)
-        except OSError as error:  # the client is gone by now
+        except OSError as error:  # the client has left already
             log.debug("the connection did not begin", reason=error.strerror)
             connection.close()

@@ -109,7 +109,7 @@ def test_what_is_no_regular_file_is_refused_rather_than_waited_for(tmp_path, com
     ("redirection", "said"),
     [
         (">/dev/full", "stdout can't be written to: No space left on device.\n"),
-        (">&-", "stdout is closed; expected one that results can be written to.\n"),
+        (">&-", "stdout is closed, so results can't be printed.\n"),
         ("| true", ""),
     ],
 )

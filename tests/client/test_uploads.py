@@ -131,7 +131,7 @@ def test_links_to_folders_and_what_is_no_file_are_told_by_name(folder):
 
     assert upload.left_out == [
         f"{folder / 'bird'}: a link to a folder",
-        f"{folder / 'dog'}: no regular file",
+        f"{folder / 'dog'}: not a regular file",
         f"{folder / 'cat' / '3.jpg'}: a link that leads nowhere",
     ]
     with tarfile.open(fileobj=io.BytesIO(everything(upload))) as archive:
@@ -188,7 +188,7 @@ def test_what_is_left_out_is_told(labels):
 
 def test_a_folder_of_links_is_no_empty_one(tmp_path):
     (tmp_path / "cat").symlink_to("/")
-    with pytest.raises(ClientError, match=r"the first is .*/cat: a link to a folder\.$"):
+    with pytest.raises(ClientError, match=r"The first that can't is .*/cat: a link to a folder\.$"):
         open_upload(tmp_path)
 
 

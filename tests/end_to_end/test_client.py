@@ -209,7 +209,7 @@ def test_a_training_that_fails_ends_with_1_and_its_reason(headstart, tmp_path):
 
     assert done.returncode == 1
     assert "failed" in done.stdout
-    assert done.stderr.startswith("The training has failed: None of the 1 images")
+    assert done.stderr.startswith("The training failed: None of the 1 images")
 
 
 def test_a_followed_training_is_cancelled_from_elsewhere(headstart, directory, tmp_path):

@@ -71,7 +71,7 @@ def test_the_pages_ask_for_the_key_once_and_then_work(stack, submitted, pictures
 
         expect(page.get_by_role("heading", name="API key")).to_have_count(0)
         expect(page.get_by_role("heading", name="Confusion")).to_be_visible(timeout=SECONDS)
-        random = page.locator("section", has_text="Test pictures at random")
+        random = page.locator("section", has_text="Test images at random")
         expect(random.get_by_role("img").first).to_have_js_property("naturalWidth", 8)
         expect(page.get_by_text('-H "Authorization: Bearer $HEADSTART_API_KEY"')).to_have_count(2)
         assert page.evaluate("document.cookie") == ""
@@ -114,7 +114,7 @@ def test_an_upload_from_the_page_asks_for_the_key(stack, pictures):
         file = {"name": "f.zip", "mimeType": "application/zip", "buffer": zipped(pictures)}
         page.set_input_files("#archive", file)
         sign_in(page, OTHER)
-        expect(page.get_by_role("heading", name="Pictures: f.zip")).to_be_visible(timeout=SECONDS)
+        expect(page.get_by_role("heading", name="Images: f.zip")).to_be_visible(timeout=SECONDS)
 
 
 def test_the_command_takes_the_key_and_never_prints_it(stack, pictures, tmp_path):

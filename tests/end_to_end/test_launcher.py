@@ -82,7 +82,10 @@ def test_the_demo_takes_a_folder_of_the_user(environment, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["--data", "nowhere-at-all"], r"^DATA=nowhere-at-all: nothing lies there\.\n$"),
+        (
+            ["--data", "nowhere-at-all"],
+            r"^DATA: expected a folder or an archive\. .*nowhere-at-all does not exist\.\n$",
+        ),
         (["--architecture", "vgg16"], r"vgg16.*efficientnet_lite0"),
         (["--architecture", "alexnet"], r"vgg16.*Received: 'alexnet'"),
         (["--data", "{empty}"], r"No images found in 'empty'"),
@@ -164,7 +167,7 @@ def test_up_starts_again_what_dies_and_leaves_nothing_when_it_is_killed(environm
             old.kill()
             said = process.stderr.readline()
             assert said.startswith(
-                f"{name} ended (SIGKILL); it is started again in 1 s. Its last words: "
+                f"{name} ended (SIGKILL); it is restarted in 1 s. Its log ends with: "
             )
             assert all_end(children)
         for url in ("TRAINER", "PREDICTOR"):

@@ -64,7 +64,7 @@ def trained(chromium, stack, archive):
     with watched_page(chromium, str(stack.trainer.base_url)) as page:
         page.goto("/")
         page.set_input_files("#archive", archive)
-        expect(page.get_by_role("heading", name="Pictures: figures.zip")).to_be_visible()
+        expect(page.get_by_role("heading", name="Images: figures.zip")).to_be_visible()
         zero = page.get_by_role("group", name="zero")
         expect(zero).to_contain_text("40", timeout=SECONDS)
         expect(page.get_by_role("heading", name=EVIL)).to_be_visible()
@@ -108,10 +108,10 @@ def again(stack, trained):
 def test_the_result_is_told(open_page, trained):
     with open_page() as page:
         page.goto(f"/#/trainings/{trained['id']}")
-        expect(page.locator(".headline")).to_contain_text("test pictures right")
-        for heading in ("Labels", "Most confident mistakes", "Test pictures at random", "Use it"):
+        expect(page.locator(".headline")).to_contain_text("test images right")
+        for heading in ("Labels", "Most confident mistakes", "Test images at random", "Use it"):
             expect(page.get_by_role("heading", name=heading, exact=True)).to_be_visible()
-        random = page.locator("section", has_text="Test pictures at random")
+        random = page.locator("section", has_text="Test images at random")
         assert random.get_by_role("img").count() == min(10, trained["dataset"]["split"]["test"])
         row = page.get_by_role("row", name=EVIL).last
         recall = trained["metrics"]["test"]["per_class"][EVIL]["recall"]
@@ -145,7 +145,7 @@ def test_a_cell_of_the_confusion_matrix_is_chosen_by_keyboard_and_kept_in_the_ad
         page.locator(".cell[tabindex='0']").focus()
         for key in ("ArrowDown", "ArrowRight", "ArrowUp", "ArrowDown", "Enter"):
             page.keyboard.press(key)
-        shown = page.get_by_label("Pictures of the chosen cell")
+        shown = page.get_by_label("Images of the chosen cell")
         expect(shown.get_by_role("img")).to_have_count(len(expected))
         expect(shown.locator("figcaption").first).to_contain_text("%")
         assert "truth=" in page.url
@@ -180,7 +180,7 @@ def test_the_report_is_linked(open_page, stack, trained):
 def test_what_was_reused_is_told_and_trainings_are_compared(open_page, trained, again):
     with open_page() as page:
         page.goto(f"/#/trainings/{again['id']}")
-        expect(page.get_by_text("reused for 120 pictures")).to_be_visible()
+        expect(page.get_by_text("reused for 120 images")).to_be_visible()
         page.get_by_role("link", name="Trainings").click()
         for record in (again, trained):
             page.locator(f"tr[data-id='{record['id']}']").get_by_role("checkbox").check()
@@ -226,9 +226,9 @@ def test_a_folder_is_uploaded_with_its_paths(open_page, stack, folder, way):
             page.set_input_files("#folder", folder)
         else:
             drop_from_disk(page, ".drop", folder)
-        expect(page.get_by_role("heading", name="Pictures: numerals")).to_be_visible()
+        expect(page.get_by_role("heading", name="Images: numerals")).to_be_visible()
         expect(page.get_by_role("group", name="label 4")).to_contain_text("110")
-        expect(page.get_by_text("1 file that is no picture was ignored")).to_be_visible()
+        expect(page.get_by_text("1 file that is not an image was ignored")).to_be_visible()
         dataset_id = page.url.rpartition("/")[2]
     dataset = stack.trainer.get(f"/v1/datasets/{dataset_id}").json()
     assert dataset["labels"] == {"label 3": 110, "label 4": 110}
@@ -240,7 +240,7 @@ def test_an_archive_is_dropped(open_page, archive):
     with open_page() as page:
         page.goto("/")
         drop_from_disk(page, ".drop", archive)
-        expect(page.get_by_role("heading", name="Pictures: figures.zip")).to_be_visible()
+        expect(page.get_by_role("heading", name="Images: figures.zip")).to_be_visible()
         expect(page.get_by_role("group", name="zero")).to_contain_text("40")
 
 
@@ -365,7 +365,7 @@ def tab_to(page, target):
 def test_the_keyboard_leads_to_everything_on_the_first_page(open_page):
     with open_page() as page:
         page.goto("/")
-        expect(page.get_by_role("heading", name="Pictures already there")).to_be_visible()
+        expect(page.get_by_role("heading", name="Images already there")).to_be_visible()
         reached = []
         for _ in range(7):
             page.keyboard.press("Tab")
@@ -389,7 +389,7 @@ def test_every_view_fits_a_phone_and_can_be_read_and_asks_nobody_else(
 ):
     ids = (trained["id"], again["id"])
     views = {
-        "": "Pictures already there",
+        "": "Images already there",
         f"datasets/{trained['dataset']['id']}": "Training",
         f"trainings/{trained['id']}?truth=zero&predicted=zero": "Use it",
         "trainings": "Trainings",

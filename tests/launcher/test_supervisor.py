@@ -63,14 +63,14 @@ def test_what_died_is_started_again_and_told_with_its_last_words(start, tmp_path
 
     assert process.how_it_ended() is None
     assert capsys.readouterr().err == (
-        "predictor ended (exit status 3); it is started again in 1 s. Its last words: two\\x1b[2J\n"
+        "predictor ended (exit status 3); it is restarted in 1 s. Its log ends with: two\\x1b[2J\n"
     )
     # What the one before has said are no words of this one.
     process.handle.kill()
     process.handle.wait()
     watched.look(now + 2)
     assert capsys.readouterr().err == (
-        "predictor ended (SIGKILL); it is started again in 2 s. Its last words: nothing\n"
+        "predictor ended (SIGKILL); it is restarted in 2 s. Its log ends with: nothing\n"
     )
     assert process.log.read_text() == "one\ntwo\x1b[2J"
 
@@ -84,7 +84,7 @@ def test_waits_double_and_begin_anew_after_a_minute_of_health(start, capsys):
         process.handle.wait()
         now += lived
         watched.look(now)
-        waits.append(float(capsys.readouterr().err.split(" again in ")[1].split()[0]))
+        waits.append(float(capsys.readouterr().err.split(" restarted in ")[1].split()[0]))
         now += waits[-1]
         watched.look(now)
 
@@ -101,7 +101,7 @@ def test_what_dies_at_once_again_and_again_ends_everything(start, monkeypatch, c
 
     assert str(ended.value) == (
         "predictor ended (exit status 1), for the 5th time within 60 s, so everything is "
-        f"stopped. Its last words: no such store; see {process.log}."
+        f"stopped. Its log ends with: no such store; see {process.log}."
     )
     assert process.log.read_text().count("no such store") == MOST_ENDS
     assert capsys.readouterr().err.count("\n") == MOST_ENDS - 1
@@ -118,7 +118,7 @@ def test_what_can_not_be_started_is_tried_again(start, capsys):
     for seconds in (0, 1.1, 3.2):
         watched.look(now + seconds)
 
-    assert capsys.readouterr().err.count("can't be started; it is started again in") == 2
+    assert capsys.readouterr().err.count("can't be started; it is restarted in") == 2
 
 
 @pytest.mark.process

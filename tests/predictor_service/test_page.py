@@ -95,7 +95,7 @@ def test_each_picture_gets_its_own_answer_or_its_own_error(open_page, still_pred
         expect(green).to_contain_text("300 \u00d7 300 pixels")
         expect(result(page, "blue.png").get_by_role("listitem").first).to_contain_text("blue")
         expect(result(page, "no.png")).to_contain_text("Not an image in one of the formats")
-        expect(page.get_by_role("status").last).to_have_text("2 pictures classified, 1 refused.")
+        expect(page.get_by_role("status").last).to_have_text("2 images classified, 1 refused.")
         names = page.get_by_role("article").get_by_role("heading").all_inner_texts()
         assert names == ["green.png", "no.png", "blue.png"]
 
@@ -151,7 +151,7 @@ def test_a_picture_is_pasted(open_page, still_predictor):
 
         page.evaluate("navigator.clipboard.writeText('words')")
         page.keyboard.press("Control+V")
-        expect(page.get_by_role("alert")).to_have_text("The clipboard holds no picture.")
+        expect(page.get_by_role("alert")).to_have_text("The clipboard has no image.")
 
 
 @pytest.mark.parametrize("where", [".drop", "header.page"])
@@ -169,7 +169,7 @@ def test_pictures_and_folders_are_dropped_anywhere(open_page, still_predictor, t
 def test_a_picture_is_taken_with_the_camera(open_page, still_predictor):
     with open_page(still_predictor, permissions=["camera"]) as page:
         page.get_by_role("button", name="Use the camera").click()
-        page.get_by_role("button", name="Take a picture").click()
+        page.get_by_role("button", name="Take a photo").click()
         card = page.get_by_role("article", name="Camera")
         expect(card.get_by_role("listitem").first).to_contain_text("green")
         expect(card).to_contain_text(re.compile("[0-9]{3,4} \u00d7 [0-9]{3,4} pixels"))
@@ -213,7 +213,7 @@ def test_keyboard_alone_is_enough(open_page, still_predictor, tmp_path):
         # Listened for from the beginning: a browser that is not told yet hands none over.
         page.on("filechooser", lambda chooser: chooser.set_files(file))
         expect(page.get_by_role("region", name="Model")).to_contain_text("colours")
-        focused = tab_to(page, "Choose pictures")
+        focused = tab_to(page, "Choose images")
         assert focused.evaluate("e => getComputedStyle(e).outlineStyle") == "solid"
         page.keyboard.press("Enter")
         expect(result(page, "red.png").get_by_role("listitem").first).to_contain_text("green")
@@ -294,7 +294,7 @@ def test_models_appear_and_change_without_a_reload(open_page, start_predictor, s
             "colours: version 2 is served now instead of version 1.", timeout=SECONDS
         )
         expect(green).to_contain_text("by colours, version 1")
-        page.get_by_role("button", name="Ask colours, version 2, about 1 picture").click()
+        page.get_by_role("button", name="Ask colours, version 2, about 1 image").click()
         expect(green).to_contain_text("by colours, version 2")
         expect(page.get_by_role("button", name="Ask colours")).to_be_hidden()
 
@@ -353,14 +353,12 @@ def test_a_predictor_that_is_gone_is_said_and_what_failed_can_be_tried_again(
     upload(page, green_png=picture("green"))
     green = result(page, "green.png")
     expect(green).to_contain_text("The predictor can't be reached.")
-    expect(page.get_by_role("alert").last).to_contain_text(
-        "This page goes on trying.", timeout=SECONDS
-    )
+    expect(page.get_by_role("alert").last).to_contain_text("Trying again …", timeout=SECONDS)
 
     start_predictor(predictor_port=port).wait_until_ready()
     green.get_by_role("button", name="Try again").click()
     expect(green.get_by_role("listitem").first).to_contain_text("green")
-    expect(page.get_by_text("This page goes on trying.")).to_be_hidden(timeout=SECONDS)
+    expect(page.get_by_text("Trying again …")).to_be_hidden(timeout=SECONDS)
     page.close()
 
 

@@ -40,7 +40,7 @@ def photograph(
     expect(page.get_by_text("is served now")).to_be_visible(timeout=SECONDS)
     studio.shoot(page, "predictor-other-version")
     page.get_by_role("button", name="Use the camera").click()
-    expect(page.get_by_role("button", name="Take a picture")).to_be_enabled()
+    expect(page.get_by_role("button", name="Take a photo")).to_be_enabled()
     studio.shoot(page, "predictor-camera")
     stack.trainer.put(f"/v1/models/{model}/pin", json={"version": None})
 

@@ -40,7 +40,7 @@ def _before(studio: Studio, page: Page, archive: Path, directory: Path) -> None:
     expect(page.get_by_text("None yet.")).to_be_visible()
     studio.shoot(page, "trainings-empty")
     page.goto("/#/models")
-    expect(page.get_by_text("None is published yet.")).to_be_visible()
+    expect(page.get_by_text("No model has been published yet.")).to_be_visible()
     studio.shoot(page, "models-empty")
     page.goto("/")
     letter = directory / "letter.zip"
@@ -102,7 +102,7 @@ def _results(studio: Studio, page: Page, stack: Stack, record: Record) -> None:
     wrong = {pair: count for pair, count in answers.items() if len(set(pair)) > 1} or answers
     truth, predicted = max(wrong, key=lambda pair: wrong[pair])
     page.goto(f"/#/trainings/{record['id']}?truth={truth}&predicted={predicted}")
-    expect(page.get_by_label("Pictures of the chosen cell")).to_be_visible()
+    expect(page.get_by_label("Images of the chosen cell")).to_be_visible()
     page.wait_for_load_state("networkidle")
     studio.shoot(page, "training-cell")
     if studio.for_readme:
@@ -127,7 +127,7 @@ def _lists(studio: Studio, page: Page, stack: Stack, first: Record, again: Recor
     expect(page.locator("figure.curves path.series-1").first).to_be_attached()
     studio.shoot(page, "compare")
     page.goto("/")
-    expect(page.get_by_role("heading", name="Pictures already there")).to_be_visible()
+    expect(page.get_by_role("heading", name="Images already there")).to_be_visible()
     page.wait_for_load_state("networkidle")
     studio.shoot(page, "start")
 

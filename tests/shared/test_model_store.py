@@ -183,7 +183,7 @@ def test_a_meaningless_pin_is_told_and_can_be_written_anew(models, content):
     publish(models)
     (models.root / "pets" / "pin.json").write_text(content)
 
-    with pytest.raises(PinUnreadable, match=r"pin of model 'pets' can't be read: pin\.json"):
+    with pytest.raises(PinUnreadable, match=r"The pin of model 'pets' can't be read: pin\.json"):
         models.pinned("pets")
     look = models.look("pets")
     assert (look.versions, look.pinned) == ([1], None)

@@ -12,9 +12,9 @@ export async function models() {
 }
 
 /**
- * What a model says of a picture: `{model, version, label, probability, top}`.
+ * The prediction for an image: `{model, version, label, probability, top}`.
  *
- * The bytes are sent as they are. A queue that is full is waited for.
+ * The bytes are sent as they are. If the queue is full, the request is sent again.
  */
 export async function predict(picture, model) {
   const path = `v1/predict?model=${encodeURIComponent(model)}&top=${TOP}`;

@@ -1,7 +1,7 @@
-/* Work that waits for its turn, a few pieces at a time. */
+/* A queue that works on a few items at a time. */
 
 /**
- * A queue: `{add(item), remove(item), open(yes)}`; nothing is begun while it is closed.
+ * A queue: `{add(item), remove(item), open(yes)}`; while it is closed, no work begins.
  *
  * `work` gets an item and returns a promise that is always fulfilled.
  */

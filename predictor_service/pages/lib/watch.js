@@ -1,4 +1,4 @@
-/* Looks at what is served, again and again, for as long as anyone looks at the page. */
+/* Asks which models are served, again and again, while the page is visible. */
 
 import { models } from "./api.js";
 
@@ -6,9 +6,9 @@ const EAGER = 2000;
 const CALM = 5000;
 
 /**
- * Call `onModels` with the models, or `onFault` with what went wrong, at every look.
+ * Call `onModels` with the models, or `onFault` with the error, at every look.
  *
- * While something is about to come, a look follows sooner. Returns the function that looks now.
+ * While a model is loaded, or none is served, it looks more often. Returns a function that looks now.
  */
 export function watch(onModels, onFault) {
   let timer = null;

@@ -1,4 +1,4 @@
-/* Pictures from the camera. */
+/* Images from the camera. */
 
 import { h, put } from "../../web/dom.js";
 
@@ -9,9 +9,9 @@ const REASONS = {
 };
 const INSECURE =
   "Browsers give the camera only to pages that come over https or from localhost, and this one came " +
-  "over plain http. On a phone, this button takes a photo all the same:";
+  "over plain http. On a phone, this button still takes a photo:";
 
-/** `{button, element}`; `onPictures` gets `[{file, name}]`, each of the size that the camera shows. */
+/** `{button, element}`; `onPictures` gets `[{file, name}]`, in the resolution of the camera. */
 export function camera(onPictures) {
   const element = h("div", { class: "camera", hidden: true });
   const button = h("button", { type: "button", "aria-expanded": "false" }, "Use the camera");
@@ -50,7 +50,7 @@ function viewer(stream, onPictures, close) {
   video.muted = true;
   video.srcObject = stream;
   const take = async () => onPictures([await still(video)]);
-  const shutter = h("button", { type: "button", class: "primary", disabled: true, onclick: take }, "Take a picture");
+  const shutter = h("button", { type: "button", class: "primary", disabled: true, onclick: take }, "Take a photo");
   video.addEventListener("loadeddata", () => {
     shutter.disabled = false;
     shutter.focus();
@@ -65,7 +65,7 @@ async function still(video) {
   return { file, name: `Camera, ${new Date().toLocaleTimeString()}` };
 }
 
-/** A phone's own camera, which needs no permission: it comes as a file. */
+/** The camera app of a phone, which needs no permission and returns a file. */
 function photo(onPictures) {
   const input = h("input", { type: "file", accept: "image/*", capture: "environment", "aria-label": "Take a photo" });
   input.addEventListener("change", () => {

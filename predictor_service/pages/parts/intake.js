@@ -1,4 +1,4 @@
-/* Where pictures come in: dropped, chosen or pasted. */
+/* Where images come in: dropped, chosen or pasted. */
 
 import { h } from "../../web/dom.js";
 import { dropped } from "../../web/dropped.js";
@@ -6,17 +6,17 @@ import { dropped } from "../../web/dropped.js";
 /**
  * Fill `element`; `onPictures` gets `[{file, name}]`.
  *
- * `extra` is put beside the button that chooses files. Drops count anywhere on the page: a picture
- * that misses the field would replace the page.
+ * `extra` is put beside the button that chooses files. Files may be dropped anywhere on the page;
+ * else an image dropped beside the field would replace the page.
  */
 export function intake(element, onPictures, extra) {
   const input = h("input", { type: "file", id: "files", multiple: true, accept: "image/*", class: "visually-hidden", tabindex: -1, "aria-hidden": "true" });
-  const choose = h("button", { type: "button", class: "primary", onclick: () => input.click() }, "Choose pictures");
+  const choose = h("button", { type: "button", class: "primary", onclick: () => input.click() }, "Choose images");
   const fault = h("p", { class: "problem", role: "alert", hidden: true });
   const field = h(
     "div",
     { class: "drop" },
-    h("p", {}, h("strong", {}, "Drop pictures here")),
+    h("p", {}, h("strong", {}, "Drop images here")),
     h("div", { class: "row" }, choose, extra),
     h("p", { class: "muted small" }, "or paste one with Ctrl+V. Each is sent as it is, never shrunk."),
     input,
@@ -42,13 +42,13 @@ export function intake(element, onPictures, extra) {
     event.preventDefault();
     field.classList.remove("over");
     const found = await dropped(event.dataTransfer);
-    take(found.map(({ file, path }) => ({ file, name: path })), "There was no file in that. A picture on another page has to be saved first.");
+    take(found.map(({ file, path }) => ({ file, name: path })), "Nothing that was dropped is a file. Save an image of another page first.");
   });
   document.addEventListener("paste", (event) => {
     if (event.target.closest?.("input, select, textarea")) return;
-    take([...event.clipboardData.files].map(named), "The clipboard holds no picture.");
+    take([...event.clipboardData.files].map(named), "The clipboard has no image.");
   });
   element.append(field, fault);
 }
 
-const named = (file) => ({ file, name: file.name || "Pasted picture" });
+const named = (file) => ({ file, name: file.name || "Pasted image" });

@@ -1,15 +1,15 @@
-/* Which model answers, and what is new about it. */
+/* The model that answers, and news about it. */
 
 import { h, put } from "../../web/dom.js";
 import { when } from "../lib/format.js";
 
-const NONE = "There is no model yet. Train one: it appears here by itself, and pictures dropped meanwhile wait for it.";
+const NONE = "There is no model yet. Train one, and it appears here automatically; images dropped meanwhile wait for it.";
 
 /**
  * Fill `element`: `{show(models), fail(error), chosen()}`.
  *
  * `chosen` returns the model to ask, or null while there is none. `onChange` is called when that
- * model, or its version, has become another.
+ * model or its version has changed.
  */
 export function modelPanel(element, onChange) {
   const news = h("p", { class: "news", role: "status" });
@@ -48,13 +48,13 @@ export function modelPanel(element, onChange) {
       if (before?.name !== now?.name || before?.version !== now?.version) onChange();
     },
     fail(error) {
-      fault.textContent = `${error.message} This page goes on trying.`;
+      fault.textContent = `${error.message} Trying again …`;
       fault.hidden = false;
     },
   };
 }
 
-/** What has become another since the last look, in words; null if nothing has. */
+/** The changes since the last look, as sentences; null if there are none. */
 function newsOf(before, now) {
   const told = now.flatMap((model) => {
     const old = before.find((other) => other.name === model.name)?.version ?? null;

@@ -1,4 +1,4 @@
-/* The pictures, each with its own answer or its own error. */
+/* The images, each with its prediction or its error. */
 
 import { announce, h, put } from "../../web/dom.js";
 import { bytes, percent, plural, sentence } from "../lib/format.js";
@@ -8,10 +8,9 @@ const SMALL = 64;
 /**
  * Fill `element`: `{add(pictures), refresh(model)}`.
  *
- * `add` puts pictures, `[{file, name}]`, before the others and returns an entry for each:
+ * `add` puts images, `[{file, name}]`, before the others and returns an entry for each:
  * `{file, wait(), work(), answer(prediction), fail(error)}`.
- * `again` is called with the entries that people want asked again, and `onRemove` with each entry
- * that they remove.
+ * `again` is called with the entries to classify again, and `onRemove` with each removed entry.
  */
 export function results(element, again, onRemove) {
   const entries = new Set();
@@ -26,7 +25,7 @@ export function results(element, again, onRemove) {
     const old = stale();
     for (const entry of entries) entry.element.classList.toggle("old", old.includes(entry));
     repeat.hidden = old.length === 0;
-    if (old.length) repeat.textContent = `Ask ${current.name}, version ${current.version}, about ${plural(old.length, "picture")}`;
+    if (old.length) repeat.textContent = `Ask ${current.name}, version ${current.version}, about ${plural(old.length, "image")}`;
     element.hidden = entries.size === 0;
   };
   const remove = (entry) => {
@@ -62,7 +61,7 @@ function summary(entries) {
   const failed = entries.filter((entry) => entry.failed).length;
   const answered = entries.filter((entry) => entry.by && !entry.failed).length;
   if (failed + answered < entries.length) return "";
-  return `${plural(answered, "picture")} classified${failed ? `, ${failed} refused` : ""}.`;
+  return `${plural(answered, "image")} classified${failed ? `, ${failed} refused` : ""}.`;
 }
 
 function card({ file, name }, again, onSettled, onRemove) {

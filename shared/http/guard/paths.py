@@ -1,4 +1,4 @@
-"""Which paths a limit is for."""
+"""Matches the paths that a limit applies to."""
 
 from collections.abc import Iterable
 
@@ -6,12 +6,15 @@ from starlette.routing import compile_path
 
 
 class Paths:
-    """Paths as routes write them: `/v1/models/{name}:predict`, or `/v2/{rest:path}`.
+    """A set of path patterns, written as in routes: `/v1/models/{name}:predict`, `/v2/{rest:path}`.
 
-    They match what the router matches, so that no other spelling leads around a limit.
+    A path matches exactly if the router matches it, so no other spelling gets around a limit.
 
     Args:
-        patterns: the paths.
+        patterns: the patterns.
+
+    Example:
+        "/v1/models/pets:predict" in Paths(["/v1/models/{name}:predict"])  # True
     """
 
     def __init__(self, patterns: Iterable[str]) -> None:

@@ -1,4 +1,4 @@
-/* Elements from code. What is given as a child is text or an element: never markup. */
+/* Makes elements. A child is an element or text, never markup. */
 
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -17,13 +17,13 @@ export function svg(tag, properties = {}, ...children) {
   return fill(document.createElementNS(SVG, tag), properties, children);
 }
 
-/** Make `children` all that is in an element. */
+/** Replace the children of an element. */
 export function put(element, ...children) {
   element.replaceChildren(...present(children));
   return element;
 }
 
-/** Tell people who do not see the page what has changed. */
+/** Announce a change to screen readers. */
 export function announce(text) {
   document.getElementById("status").textContent = text;
 }

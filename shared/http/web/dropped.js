@@ -1,10 +1,10 @@
 /* Files that people drop, each with its path in the folder it came from. */
 
-/** The files of a drop, those of folders too. Call it inside of the event: later they are gone. */
+/** The files of a drop, also those in folders. Call it inside the event; later they are gone. */
 export async function dropped(transfer) {
   const loose = [...transfer.files].map((file) => ({ file, path: file.name }));
   const entries = [...transfer.items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
-  if (!entries.length) return loose; // e.g. a picture dragged from another page
+  if (!entries.length) return loose; // e.g. an image dragged from another page
   const found = [];
   for (const entry of entries) await collect(entry, found);
   return found;
@@ -18,14 +18,14 @@ async function collect(entry, found) {
   }
   const reader = entry.createReader();
   for (;;) {
-    // A reader hands out a hundred at a time, and none when there are no more.
+    // A reader returns up to a hundred entries at a time, and none at the end.
     const batch = await outcome(entry, (resolve, reject) => reader.readEntries(resolve, reject));
     if (!batch.length) return;
     for (const child of batch) await collect(child, found);
   }
 }
 
-/** What a browser hands to one of two functions; what it says of a fault names no file. */
+/** Turn the browser's two callbacks into a promise; its own error does not name the file. */
 async function outcome(entry, begin) {
   try {
     return await new Promise(begin);

@@ -1,4 +1,4 @@
-/* Signing in and out: asks for the API key once, and the service answers with a cookie for it. */
+/* Signs in and out: asks for the API key once and exchanges it for a cookie. */
 
 import { h, put } from "./dom.js";
 
@@ -8,7 +8,7 @@ const UNAUTHORIZED = 401;
 let asking = null;
 const leave = h("button", { type: "button", hidden: true, onclick: signOut }, "Sign out");
 
-/** As `fetch`, but where a key is needed ask for it and try again. */
+/** Like `fetch`; if the service needs a key, ask for it and try again. */
 export async function authorized(path, options) {
   for (;;) {
     const response = await fetch(path, options);
@@ -17,14 +17,14 @@ export async function authorized(path, options) {
   }
 }
 
-/** Have a button in `place` that ends the session, while there is one. */
+/** Put a button into `place` that ends the session; it is hidden while there is none. */
 export async function offerSignOut(place) {
   place.append(leave);
   const response = await fetch(PATH).catch(() => null);
   if (response?.ok) leave.hidden = !(await response.json()).signed_in;
 }
 
-/** Ask until a key is accepted; whoever comes meanwhile waits for the same answer. */
+/** Ask until a key is accepted; calls in the meantime wait for the same answer. */
 export function signIn() {
   asking ??= ask().finally(() => (asking = null));
   return asking;
@@ -35,11 +35,11 @@ function ask() {
   const refusal = h("p", { class: "problem", role: "alert", hidden: true });
   const form = h("form", {},
     h("h2", { id: "sign-in" }, "API key"),
-    h("p", {}, "This service asks for a key. Whoever runs it has set it as HEADSTART_API_KEYS."),
+    h("p", {}, "This service needs a key. The person who runs it has set it in HEADSTART_API_KEYS."),
     h("label", {}, "Key", field), refusal,
     h("button", { type: "submit", class: "primary" }, "Sign in"));
   const dialog = h("dialog", { class: "card", "aria-labelledby": "sign-in" }, form);
-  // Without a key there is nothing to go back to.
+  // Without a key the page can show nothing, so the dialog can't be closed.
   dialog.addEventListener("cancel", (event) => event.preventDefault());
   document.body.append(dialog);
   dialog.showModal();
@@ -57,7 +57,7 @@ function ask() {
   });
 }
 
-/** Hand a key in; what is wrong with it in words, or null. */
+/** Send a key; return what is wrong with it as a sentence, or null. */
 async function send(key) {
   const body = JSON.stringify({ key: key.trim() });
   try {
@@ -69,7 +69,7 @@ async function send(key) {
   }
 }
 
-/** End the session, and begin anew, so that the page shows nothing more. */
+/** End the session and reload the page, so that it shows no data any more. */
 async function signOut() {
   const response = await fetch(PATH, { method: "DELETE" }).catch(() => null);
   if (response?.ok) location.reload();

@@ -104,7 +104,7 @@ def test_a_dataset_that_is_read_is_looked_at_again_when_the_trainer_is_back(
 ):
     dataset = training["dataset"]["id"]
     page.goto(f"/#/datasets/{dataset}")
-    expect(page.get_by_text("The pictures are being read")).to_be_visible()
+    expect(page.get_by_text("The images are being read")).to_be_visible()
     proxy.refuses = True
     expect(page.get_by_text(TRYING)).to_be_visible(timeout=SECONDS)
     expect(page.get_by_role("heading", name="pets")).to_be_visible()

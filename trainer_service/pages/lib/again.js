@@ -1,4 +1,4 @@
-/* Tries again what has failed for a reason that passes. */
+/* Sends a request again that failed for a temporary reason. */
 
 import { put } from "../../web/dom.js";
 import { waiting } from "./router.js";
@@ -6,9 +6,9 @@ import { waiting } from "./router.js";
 const TRIES = 6;
 const FIRST_MILLISECONDS = 500;
 const LONGEST_MILLISECONDS = 30000;
-/** Whoever asks for a longer wait is not waited for. */
+/** If an answer asks for a longer wait, the request is not sent again. */
 const MOST_SECONDS = 60;
-/** Told by the trainer, by a proxy that has lost it (502, 504), or, as 0, by nobody. */
+/** Statuses of the trainer, or of a proxy that can't reach it (502, 504); 0 if no answer came. */
 const PASSING = [0, 408, 502, 503, 504];
 
 /** Sleep, unless `signal` ends it: then an AbortError is thrown. */
@@ -28,9 +28,9 @@ export function pause(milliseconds, signal) {
 }
 
 /**
- * Send what makes something, and make it once, however often it has to be sent.
+ * Send a request that creates something; sending it again does not create it twice.
  *
- * `send` gets the headers that say that it is the same; `onTrouble` gets words while it is waited.
+ * `send` gets headers that are the same for every try; `onTrouble` gets a sentence before each wait.
  */
 export async function once(send, onTrouble, signal) {
   const headers = { "Idempotency-Key": newKey() };
@@ -46,9 +46,9 @@ export async function once(send, onTrouble, signal) {
 }
 
 /**
- * Return what `ask` returns, however long it takes until the trainer can be asked.
+ * Return what `ask` returns; while the trainer can't answer, try again and say so in `place`.
  *
- * Meanwhile `place` says so. Other errors than the trainer's absence or trouble are thrown.
+ * All other errors are thrown.
  */
 export async function persist(ask, place, signal) {
   for (let wait = FIRST_MILLISECONDS; ; wait = Math.min(2 * wait, LONGEST_MILLISECONDS)) {
@@ -64,7 +64,7 @@ export async function persist(ask, place, signal) {
   }
 }
 
-/** What is told again and again is told to people who do not see the page once. */
+/** Announce a message to screen readers only when it changes, not at every try. */
 function tell(place, text) {
   if (place.textContent !== text) put(place, waiting(text));
 }
@@ -74,7 +74,7 @@ function mayBeSentAgain({ status, message, retryAfter }) {
   return PASSING.includes(status) && retryAfter <= MOST_SECONDS;
 }
 
-/** `crypto.randomUUID` is missing where the page comes without TLS from another machine. */
+/** A random key. Pages from another machine without TLS do not have `crypto.randomUUID`. */
 function newKey() {
   return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
 }

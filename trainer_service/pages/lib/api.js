@@ -4,7 +4,7 @@ import { authorized, signIn } from "../../web/session.js";
 import { once } from "./again.js";
 import { unreadable } from "./files.js";
 
-/** What the API, or, with status 0, the network answered instead: `message` is meant for people. */
+/** An error of the API or, with status 0, of the network; `message` is meant for people. */
 export class ApiError extends Error {
   constructor(message, status = 0, errors = [], retryAfter = 0) {
     super(message);
@@ -20,7 +20,7 @@ export function get(path, signal) {
   return call(path, { signal, headers: { Accept: "application/json" } });
 }
 
-/** The records that a path lists, at most `most` of them if there are more than fit into a page. */
+/** The records of a list, from as many of its pages as are needed for `most` records. */
 export async function list(path, signal, most = Infinity) {
   const records = [];
   for (let url = path; url && records.length < most; ) {
@@ -36,7 +36,7 @@ export function post(path, body = {}) {
   return call(path, json("POST", body));
 }
 
-/** Post what makes something: one, also if it has to be sent again, of which `onTrouble` is told. */
+/** Post a request that creates something once; `onTrouble` is called before it is sent again. */
 export function create(path, body, onTrouble) {
   const options = json("POST", body);
   return once((headers) => call(path, { ...options, headers: { ...options.headers, ...headers } }), onTrouble);
@@ -47,14 +47,13 @@ export function put(path, body) {
 }
 
 /**
- * Post a form, as `create` does, and tell how much of it is sent: `onProgress` gets the bytes sent
- * and in all.
+ * Post a form, as `create` does. `onProgress` gets the number of bytes sent and the number of all.
  */
 export function upload(path, form, onProgress, onTrouble, signal) {
   return once((headers) => sendForm(path, form, headers, onProgress, signal), onTrouble, signal);
 }
 
-/** `fetch` does not tell how much is sent, hence XMLHttpRequest. */
+/** Uses XMLHttpRequest, since `fetch` does not report how much has been sent. */
 function sendForm(path, form, headers, onProgress, signal) {
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
@@ -74,14 +73,14 @@ function sendForm(path, form, headers, onProgress, signal) {
   });
 }
 
-/** Why an upload was interrupted: the browser does not tell a lost file from a lost connection. */
+/** The reason of an interrupted upload: a file that can't be read, or else the connection. */
 async function interruption(form) {
   const file = await unreadable(form);
   if (file) return new Error(`${file.name} can't be read, or has changed since it was chosen.`);
   return new ApiError("The upload was interrupted. " + UNREACHABLE);
 }
 
-/** A small copy of a picture: a few kilobytes. */
+/** A small copy of an image: a few kilobytes. */
 export function thumbnailUrl(datasetId, sha256) {
   return `${imageUrl(datasetId, sha256)}/thumbnail`;
 }

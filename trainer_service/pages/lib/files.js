@@ -7,7 +7,7 @@ export function chosen(input) {
   return [...input.files].map((file) => ({ file, path: file.webkitRelativePath || file.name }));
 }
 
-/** The form that sends files: one that is no picture is an archive, all else is a folder's. */
+/** The form for an upload: a single file that is not an image is an archive, else it is a folder. */
 export function formOf(files) {
   const form = new FormData();
   if (files.length === 1 && !PICTURE.test(files[0].file.name) && !files[0].path.includes("/")) {
@@ -30,7 +30,7 @@ export async function unreadable(form) {
   return null;
 }
 
-/** What is wrong with sending these files, or null; said before minutes are spent on it. */
+/** The reason why the trainer would refuse these files, or null; checked before they are sent. */
 export function refusal(files, limits) {
   const size = files.reduce((sum, { file }) => sum + file.size, 0);
   if (!files.length) return "There is no file in it.";

@@ -9,7 +9,7 @@ const RETRY_MILLISECONDS = 3000;
 /**
  * Call `onEvent` with each event as it happens; those of the past come first.
  *
- * It goes on by itself after an interruption; `onConnection(false)` tells of one.
+ * It goes on automatically after an interruption, which `onConnection(false)` reports.
  */
 export function follow(id, onEvent, onConnection, signal) {
   let source;
@@ -28,7 +28,7 @@ export function follow(id, onEvent, onConnection, signal) {
     source.addEventListener("open", () => onConnection(true));
     source.addEventListener("error", () => {
       onConnection(false);
-      // A browser gives up on what is no stream: a proxy's 502, or a session that has ended.
+      // A browser gives up if the answer is not a stream: a proxy's 502, or an ended session.
       if (source.readyState === EventSource.CLOSED) later();
     });
   }
@@ -54,7 +54,7 @@ export function follow(id, onEvent, onConnection, signal) {
   open();
 }
 
-/** All events that there are. */
+/** All events so far. */
 export async function history(id, signal) {
   const events = [];
   for (let after = 0; ; ) {

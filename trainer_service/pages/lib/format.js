@@ -14,7 +14,7 @@ export const plural = (value, one, many = `${one}s`) => `${count(value)} ${value
 export function percent(value, digits = 1) {
   if (value === null || value === undefined) return "–";
   const shown = (value * 100).toFixed(digits);
-  // Shares come as 32-bit floats, in which all may be a little less than 1.
+  // Shares are 32-bit floats, so 100 % may be a little less than 1.
   return value < 1 - 1e-6 && Number(shown) === 100 ? `>${(100 - 10 ** -digits).toFixed(digits)}${NARROW}%` : `${shown}${NARROW}%`;
 }
 

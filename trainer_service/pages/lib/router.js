@@ -2,7 +2,7 @@
 
 import { h, put } from "../../web/dom.js";
 
-/** The hash of a view: `link("trainings", id)`, with what else it should show. */
+/** The hash of a view, for example `link("trainings", id)`. */
 export function link(...parts) {
   const query = typeof parts.at(-1) === "object" ? parts.pop() : {};
   const text = new URLSearchParams(query).toString();
@@ -13,7 +13,7 @@ export function link(...parts) {
 export const go = (...parts) => (location.hash = link(...parts));
 
 /**
- * Show views as the hash asks for them, from now on.
+ * Show the view that the hash names, now and whenever it changes.
  *
  * A view is an async function of `{root, parts, query, signal}`; the signal ends with it. It may
  * return a function that is called with the query when nothing but that changes.
@@ -47,10 +47,10 @@ export function start(root, views) {
   show(true);
 }
 
-/** What went wrong, in words. */
+/** An error as a paragraph. */
 export const problem = (error) => h("p", { class: "problem", role: "alert" }, error.message);
 
-/** What does not go as it should but goes on, in words. */
+/** A problem that the page waits to pass, as a paragraph. */
 export const waiting = (text) => h("p", { class: "warn", role: "status" }, text);
 
 function read() {

@@ -3,7 +3,7 @@
 import { h } from "../../web/dom.js";
 import { count } from "../lib/format.js";
 
-/** Radio buttons named `architecture`; those that can't be had are there, and say why. */
+/** Radio buttons named `architecture`; unavailable ones are shown, too, with the reason. */
 export function architectures(rows, preferred, speeds) {
   const available = rows.filter((row) => row.available);
   const checked = available.find((row) => row.id === preferred) ?? available[0];
@@ -12,7 +12,7 @@ export function architectures(rows, preferred, speeds) {
     "fieldset",
     {},
     h("legend", {}, "Architecture"),
-    checked ? null : h("p", { class: "problem" }, "None is available: see each one's reason."),
+    checked ? null : h("p", { class: "problem" }, "No architecture is available; each one below says why."),
     h("div", { class: "choices" }, available.map((row) => choice(row, row === checked, speeds.get(row.id)))),
     missing.length
       ? h("details", { open: !checked },
@@ -38,7 +38,7 @@ function choice(row, checked, speed) {
   const facts = [
     `${row.input_size} × ${row.input_size} pixels`,
     `${(row.parameters / 1e6).toFixed(1)} M parameters`,
-    `${(row.multiply_adds / 1e9).toFixed(1)} G multiply-adds a picture`,
+    `${(row.multiply_adds / 1e9).toFixed(1)} G multiply-adds an image`,
     speed ? `${count(Math.round(speed))} images/s here so far` : null,
   ].filter(Boolean);
   const why = `why-${row.id}`;

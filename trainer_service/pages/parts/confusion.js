@@ -1,18 +1,18 @@
-/* The confusion matrix: a table of buttons, dark where there are many. */
+/* The confusion matrix: a table of buttons; the more images, the darker the button. */
 
 import { h } from "../../web/dom.js";
 import { plural } from "../lib/format.js";
 
-const HINT = "Rows: what the pictures are. Columns: what they were taken for. Choose a cell to see its pictures.";
-/** Up to so many labels the cells are large and the labels above them lie. */
+const HINT = "Rows: what the images are. Columns: what they were taken for. Choose a cell to see its images.";
+/** With at most this many labels, the cells are large and the labels above them horizontal. */
 const ROOMY = 4;
 const MOVES = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
 
 /**
  * A row for each true label, a column for each predicted one: `{element, select(truth, predicted)}`.
  *
- * One cell is reached by the tab key, the others from there by the arrow keys. `onChoose` gets the
- * true and the predicted label of a cell.
+ * The tab key leads to one cell, the arrow keys from there to the others. `onChoose` gets the true
+ * and the predicted label of a cell.
  */
 export function confusion(labels, matrix, onChoose) {
   const cells = matrix.map((row, truth) => row.map((number, predicted) => cell(labels, matrix, truth, predicted)));
@@ -53,7 +53,7 @@ function cell(labels, matrix, truth, predicted) {
       class: `cell ${kind}`,
       tabindex: -1,
       "aria-pressed": "false",
-      "aria-label": `${plural(number, "picture")} of ${labels[truth]} taken for ${labels[predicted]}`,
+      "aria-label": `${plural(number, "image")} of ${labels[truth]} taken for ${labels[predicted]}`,
       vars: { "--share": (number && 0.3 + 0.7 * share).toFixed(3) },
     },
     number === 0 ? "·" : String(number),

@@ -9,7 +9,9 @@ const TICKS = 5;
 /**
  * A chart over epochs: `{element, draw(series)}`.
  *
- * `format` makes a text of a value, with so many digits if it is told how many; `high` is the largest value that there can be. A series is `{name, color, dashed, values}`: color from 1, values by epoch, null for a gap.
+ * `format(value, digits)` returns a value as text; without `digits` it chooses their number. `high`
+ * is the largest possible value. A series is `{name, color, dashed, values}`: color from 1, values by
+ * epoch, null for a gap.
  */
 export function chart(title, format, { high = Infinity } = {}) {
   const area = svg("svg", { role: "img", height: HEIGHT, class: "chart" });
@@ -66,7 +68,7 @@ function planeOf(series, width, most) {
   };
 }
 
-/** Round numbers that take in everything from `low` to `high`. */
+/** Round numbers that cover everything from `low` to `high`. */
 export function niceTicks(low, high) {
   if (!Number.isFinite(low) || !Number.isFinite(high)) return [0, 1];
   if (low === high) [low, high] = [low - Math.abs(low || 1) * 0.1, high + Math.abs(high || 1) * 0.1];
@@ -79,7 +81,7 @@ export function niceTicks(low, high) {
 }
 
 function axes(plane, format) {
-  // As many digits as tell two ticks apart.
+  // As many digits as are needed to distinguish two ticks.
   const digits = [0, 1, 2, 3].find((some) => new Set(plane.ticks.map((tick) => format(tick, some))).size === plane.ticks.length);
   const lines = plane.ticks.map((tick) => [
     svg("line", { class: "grid", x1: MARGIN.left, x2: plane.width - MARGIN.right, y1: plane.y(tick), y2: plane.y(tick) }),

@@ -1,4 +1,4 @@
-/* Pictures with words below them. */
+/* Images with words below them. */
 
 import { imageUrl, thumbnailUrl } from "../lib/api.js";
 import { h } from "../../web/dom.js";
@@ -9,7 +9,7 @@ const SMALL = 64;
 /** A grid of figures. */
 export const pictures = (figures) => h("div", { class: "pictures" }, figures);
 
-/** A picture of a dataset, small. */
+/** An image of a dataset, small. */
 export function small(datasetId, sha256, name) {
   const image = h("img", { src: thumbnailUrl(datasetId, sha256), alt: name, title: name, loading: "lazy", decoding: "async" });
   image.addEventListener("load", () => image.classList.toggle("pixelated", image.naturalWidth <= SMALL));
@@ -18,7 +18,7 @@ export function small(datasetId, sha256, name) {
   return image;
 }
 
-/** A test picture, which leads to the whole one: what it is, and what it was taken for with which probability. */
+/** A test image, linked to its full size, with its label, its prediction and the probability. */
 export function answered(datasetId, row) {
   const right = row.label === row.predicted;
   return h("figure", {},

@@ -27,7 +27,7 @@ export function curves() {
   return {
     element,
     add(event) {
-      // A phase that begins anew after a crash tells its epochs anew.
+      // A phase that starts again after a crash reports its epochs again.
       for (const name of NAMES) {
         values[name].length = Math.min(values[name].length, event.epoch - 1);
         values[name].push(event[name]);

@@ -1,14 +1,14 @@
-/* Where a training stands: its phases in a row, and how far the present one is. */
+/* The phases of a training in a row, and the progress of the current one. */
 
 import { h, put } from "../../web/dom.js";
 import { count, duration, words } from "../lib/format.js";
 
 const PHASES = {
   queued: "waits for a worker",
-  preparing: "reads the pictures",
+  preparing: "reads the images",
   bottleneck: "computes features",
   head: "trains the head",
-  evaluating: "answers test pictures",
+  evaluating: "answers test images",
   publishing: "exports the model",
 };
 const ENDS = { succeeded: "good", failed: "bad", cancelled: "warn" };
@@ -16,7 +16,7 @@ const ENDS = { succeeded: "good", failed: "bad", cancelled: "warn" };
 /** A state as a coloured word. */
 export const stateTag = (state) => h("span", { class: `tag ${ENDS[state] ?? ""}` }, words(state));
 
-/** The phases: `{element, show(transitions)}`, transitions as the record has them. */
+/** The phases: `{element, show(transitions)}`, with the transitions of the record. */
 export function phases() {
   const element = h("ol", { class: "phases", "aria-label": "Phases" });
   return {
@@ -41,7 +41,7 @@ function phase(name, what, entered, current, stopped) {
   );
 }
 
-/** How far the present phase is: `{element, show(progress), epoch(event)}`; epochs come more often than progress. */
+/** The progress of the current phase: `{element, show(progress), epoch(event)}`; epochs come more often than progress. */
 export function progressBar() {
   const bar = h("progress", { "aria-label": "Progress of the phase" });
   const text = h("p", { class: "muted" });

@@ -8,7 +8,7 @@ import { confusion } from "./confusion.js";
 import { answered, pictures } from "./figures.js";
 import { perLabel } from "./metrics.js";
 
-/** Up to so many labels the matrix fits beside the table of the labels. */
+/** With at most this many labels, the matrix fits beside the table of the labels. */
 const FEW = 10;
 const MISTAKES = 12;
 const RANDOM = 10;
@@ -23,7 +23,7 @@ export async function result(root, record, report, signal) {
     mistakesCard(record, report),
     randomCard(record, report),
     h("div", { class: "columns" }, callCard(record, report, about), factsCard(record)));
-  announce("The evaluation is there.");
+  announce("The evaluation is ready.");
   return matrix.show;
 }
 
@@ -34,7 +34,7 @@ function labelCard({ metrics }) {
 function matrixCard({ id, dataset }, { labels, metrics, test }) {
   const choose = (truth, predicted) => go("trainings", id, { truth, predicted });
   const table = confusion(labels, metrics.test.confusion_matrix, choose);
-  const shown = h("section", { class: "card chosen", "aria-live": "polite", "aria-label": "Pictures of the chosen cell" });
+  const shown = h("section", { class: "card chosen", "aria-live": "polite", "aria-label": "Images of the chosen cell" });
   shown.hidden = true;
   return {
     element: h("section", { class: "card" }, h("h2", {}, "Confusion"), table.element),
@@ -46,7 +46,7 @@ function matrixCard({ id, dataset }, { labels, metrics, test }) {
       const rows = test.filter((row) => row.label === truth && row.predicted === predicted);
       put(shown,
         h("div", { class: "row between" },
-          h("h2", {}, h("span", { class: "name" }, truth), " taken for ", h("span", { class: "name" }, predicted), `: ${plural(rows.length, "picture")}`),
+          h("h2", {}, h("span", { class: "name" }, truth), " taken for ", h("span", { class: "name" }, predicted), `: ${plural(rows.length, "image")}`),
           h("a", { class: "button", href: link("trainings", id) }, "Close")),
         paged(rows, dataset.id));
       shown.scrollIntoView({ block: "nearest" });
@@ -67,7 +67,7 @@ function paged(rows, datasetId) {
 function mistakesCard({ dataset }, { test }) {
   const wrong = test.filter((row) => row.label !== row.predicted).sort((a, b) => b.probability - a.probability);
   return h("section", { class: "card" }, h("h2", {}, "Most confident mistakes"),
-    wrong.length ? pictures(wrong.slice(0, MISTAKES).map((row) => answered(dataset.id, row))) : h("p", { class: "good" }, "None: every test picture was answered right."));
+    wrong.length ? pictures(wrong.slice(0, MISTAKES).map((row) => answered(dataset.id, row))) : h("p", { class: "good" }, "None: every test image was classified correctly."));
 }
 
 function randomCard({ dataset }, { test }) {
@@ -75,7 +75,7 @@ function randomCard({ dataset }, { test }) {
   const draw = () => put(grid, pictures(sample(test, RANDOM).map((row) => answered(dataset.id, row))));
   draw();
   return h("section", { class: "card" },
-    h("div", { class: "row between" }, h("h2", {}, "Test pictures at random"), test.length > RANDOM ? h("button", { type: "button", onclick: draw }, "Ten others") : null),
+    h("div", { class: "row between" }, h("h2", {}, "Test images at random"), test.length > RANDOM ? h("button", { type: "button", onclick: draw }, "Ten others") : null),
     grid);
 }
 
@@ -93,9 +93,9 @@ function callCard({ model, dataset }, { test }, about) {
   const key = about.keys ? ` -H "Authorization: Bearer $HEADSTART_API_KEY"` : "";
   const picture = new URL(imageUrl(dataset.id, test[0].sha256), document.baseURI.split("#")[0]);
   return h("section", { class: "card stack" }, h("h2", {}, "Use it"),
-    h("p", {}, "The predictor serves it a few seconds after it is published. Ask it with a picture of yours:"),
-    copyable(`curl${key} -F file=@picture.jpg '${predict}'`, "own"),
-    h("p", {}, "or with one of the test pictures:"),
+    h("p", {}, "The predictor serves the version a few seconds after it is published. Try it with an image of yours:"),
+    copyable(`curl${key} -F file=@image.jpg '${predict}'`, "own"),
+    h("p", {}, "or with one of the test images:"),
     copyable(`curl${key} -s '${picture}' | curl${key} -F file=@- '${predict}'`, "test"),
     h("p", {}, "Or in the browser: ", h("a", { href: `${base}/?model=${model}` }, "the predictor's page"), "."));
 }
@@ -107,7 +107,7 @@ function copyable(text, name) {
       await navigator.clipboard.writeText(text);
       put(button, "Copied");
     } catch {
-      // Browsers allow it on https and on localhost only.
+      // Browsers allow copying only on https and on localhost.
       getSelection().selectAllChildren(line);
       put(button, "Selected");
     }
@@ -133,8 +133,8 @@ function factsCard({ id, cache, dataset, transitions, request, version }) {
 
 function cacheUse(cache) {
   if (!cache) return "–";
-  if (!cache.reused) return `computed for ${plural(cache.computed, "picture")}`;
-  return `reused for ${plural(cache.reused, "picture")}, which saved ${duration(cache.seconds_saved)}; computed for ${cache.computed}`;
+  if (!cache.reused) return `computed for ${plural(cache.computed, "image")}`;
+  return `reused for ${plural(cache.reused, "image")}, which saved ${duration(cache.seconds_saved)}; computed for ${cache.computed}`;
 }
 
 const definitions = (pairs) => h("dl", {}, pairs.map(([name, value]) => [h("dt", {}, name), h("dd", { class: "name" }, value)]));

@@ -1,4 +1,4 @@
-/* The settings of a training as a form, made from the schema in the API's own description. */
+/* The settings of a training as a form, made from the schema in the OpenAPI document. */
 
 import { h, put } from "../../web/dom.js";
 import { words } from "../lib/format.js";
@@ -10,7 +10,7 @@ export function trainingSchema(document) {
   return document.paths["/v1/trainings"].post.requestBody.content["application/json"].schema;
 }
 
-/** `{element, values(), complain(errors)}`: values are those that differ from their defaults. */
+/** `{element, values(), complain(errors)}`; `values` returns those that differ from their defaults. */
 export function settings(schema) {
   const names = Object.keys(schema.properties).filter((name) => !ELSEWHERE.has(name));
   const isSingle = (name) => "type" in schema.properties[name] && schema.properties[name].type !== "object";
@@ -22,7 +22,7 @@ export function settings(schema) {
       const changed = fields.map(([name, field]) => [name, field.value()]);
       return Object.fromEntries(changed.filter(([, value]) => value !== undefined));
     },
-    /** Show each error at its field and return those that have none here. */
+    /** Show each error at its field, and return the errors that have no field here. */
     complain(errors) {
       for (const [, field] of fields) field.complain([]);
       return errors.filter(({ field: path }) => {

@@ -1,4 +1,4 @@
-/* What about the data the user may want to change. */
+/* Warnings about the data, which the user may want to change. */
 
 import { h, put } from "../../web/dom.js";
 

@@ -1,4 +1,4 @@
-/* Several trainings in one picture. */
+/* Several trainings side by side. */
 
 import { get } from "../lib/api.js";
 import { h } from "../../web/dom.js";
@@ -42,7 +42,7 @@ function table(all) {
     ["Test loss", ({ record }) => decimal(record.metrics.test?.loss)],
     ["Macro F1", ({ record }) => percent(macroF1(record.metrics.test))],
     ["Architecture", ({ record }) => record.architecture],
-    ["Pictures", ({ record }) => (record.dataset.images === null ? "–" : count(record.dataset.images))],
+    ["Images", ({ record }) => (record.dataset.images === null ? "–" : count(record.dataset.images))],
     ["Epochs trained", ({ epochs }) => count(epochs.length)],
     ["Took", ({ record }) => duration(record.transitions.reduce((sum, { seconds }) => sum + (seconds ?? 0), 0))],
     ...differing(all),

@@ -1,4 +1,4 @@
-/* The second step: what is in the pictures, and how to train on them. */
+/* The second step: what is in the images, and how to train on them. */
 
 import { persist, pause } from "../lib/again.js";
 import { create, get } from "../lib/api.js";
@@ -24,7 +24,7 @@ export async function dataset({ root, parts: [id], signal }) {
   form.hidden = true;
   const record = await read(id, card, signal);
   if (record.state === "failed") return put(card, heading(record), problem(new Error(record.error.detail)), other());
-  announce(`${plural(record.images, "picture")} with ${plural(Object.keys(record.labels).length, "label")} can be trained on.`);
+  announce(`${plural(record.images, "image")} with ${plural(Object.keys(record.labels).length, "label")} can be trained on.`);
   put(card, heading(record), summary(record), labels(record, signal), rejected(record, signal), other());
   form.hidden = false;
   put(form, ...(await trainingForm(record, signal)));
@@ -39,28 +39,28 @@ async function read(id, card, signal) {
     if (["ready", "failed"].includes(record.state)) return record;
     const queued = looks > PATIENCE && record.state === "queued";
     put(card, heading(record), h("progress", { "aria-label": "Reading" }),
-      h("p", { class: "muted" }, queued ? "Waiting for a worker: is one running, or are all busy?" : "The pictures are being read …"), trouble);
+      h("p", { class: "muted" }, queued ? "Waiting for a worker: is one running, or are all busy?" : "The images are being read …"), trouble);
     await pause(LOOK_MILLISECONDS, signal);
   }
 }
 
-const heading = ({ source }) => h("h2", { id: "pictures" }, "Pictures: ", h("span", { class: "name" }, source));
-const other = () => h("p", { class: "after" }, h("a", { href: "#/" }, "Choose other pictures"));
+const heading = ({ source }) => h("h2", { id: "pictures" }, "Images: ", h("span", { class: "name" }, source));
+const other = () => h("p", { class: "after" }, h("a", { href: "#/" }, "Choose other images"));
 
 const LAYOUTS = { folders: "folders", prefix: "file names", csv: "a CSV file" };
 
 function summary({ images, labels: counts, layout, has_split: split, ignored, rejected_count: bad }) {
   const facts = [
-    `${plural(images, "picture")} with ${plural(Object.keys(counts).length, "label")}, read from ${LAYOUTS[layout] ?? layout}.`,
-    split ? "They bring their own split into training, validation and test." : null,
-    ignored ? `${plural(ignored, "file")} that ${ignored === 1 ? "is no picture was" : "are no pictures were"} ignored.` : null,
-    bad ? null : "Not one was rejected.",
+    `${plural(images, "image")} with ${plural(Object.keys(counts).length, "label")}, read from ${LAYOUTS[layout] ?? layout}.`,
+    split ? "They have their own split into training, validation and test." : null,
+    ignored ? `${plural(ignored, "file")} that ${ignored === 1 ? "is not an image was" : "are not images were"} ignored.` : null,
+    bad ? null : "No file was rejected.",
   ];
   const sizes = Object.values(counts);
   const uneven = Math.max(...sizes) >= IMBALANCE * Math.min(...sizes);
   return [
     h("p", {}, facts.filter(Boolean).join(" ")),
-    uneven ? h("p", { class: "warn" }, "The labels differ much in size; class weights “balanced”, among the settings below, gives each the same say.") : null,
+    uneven ? h("p", { class: "warn" }, "The labels differ much in size; class weights “balanced”, among the settings below, gives each label the same weight.") : null,
   ];
 }
 
@@ -142,7 +142,7 @@ async function trainingForm(record, signal) {
   return [h("h2", { id: "how" }, "Training"), form];
 }
 
-/** A model name out of that of an archive or folder. */
+/** A model name, made from the name of an archive or folder. */
 function nameFrom(source) {
   const last = source.split(/[\\/]/).filter(Boolean).at(-1) ?? "";
   const stem = last.replace(/\.(zip|tar|tgz|tar\.gz|gz)$/i, "");

@@ -14,7 +14,7 @@ export async function models({ root, signal }) {
   document.title = "Models · Headstart";
   const all = await get("v1/models", signal);
   if (all.length) return root.append(...all.map(card));
-  return root.append(h("section", { class: "card" }, h("h2", {}, "Models"), h("p", { class: "muted" }, "None is published yet.")));
+  return root.append(h("section", { class: "card" }, h("h2", {}, "Models"), h("p", { class: "muted" }, "No model has been published yet.")));
 }
 
 function card(model) {

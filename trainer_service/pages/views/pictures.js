@@ -1,4 +1,4 @@
-/* The first step of a training: which pictures. */
+/* The first step of a training: which images. */
 
 import { create, get, list as listed, upload } from "../lib/api.js";
 import { announce, h, put } from "../../web/dom.js";
@@ -13,7 +13,7 @@ const PAGE = 100;
 export async function pictures({ root, signal }) {
   document.title = "New training · Headstart";
   const limits = get("v1/about", signal);
-  const known = h("section", { class: "card", "aria-label": "Pictures already there" });
+  const known = h("section", { class: "card", "aria-label": "Images already there" });
   root.append(dropCard(limits, signal), known);
   put(known, ...(await knownDatasets(signal)));
   if ((await limits).paths) root.append(pathCard());
@@ -33,13 +33,13 @@ function dropCard(limits, signal) {
     }
   };
   const zone = h("div", { class: "drop" },
-    h("p", {}, h("strong", {}, "Drop labelled pictures here:"), " a folder, or a zip, tar or tar.gz archive."),
+    h("p", {}, h("strong", {}, "Drop labelled images here:"), " a folder, or a zip, tar or tar.gz archive."),
     h("div", { class: "row center" },
       picker("Choose an archive", "archive", { accept: ".zip,.tar,.gz,.tgz" }, send),
       picker("Choose a folder", "folder", { webkitdirectory: true }, send)),
-    h("p", { class: "muted hint" }, "What they show is read from folders (cat/1.jpg), file names (cat.1.jpg) or a CSV file."));
+    h("p", { class: "muted hint" }, "Labels are read from folders (cat/1.jpg), file names (cat.1.jpg) or a CSV file."));
   makeDroppable(zone, send);
-  return h("section", { class: "card stack", "aria-labelledby": "new" }, h("h2", { id: "new" }, "Train a model on your pictures"), zone, status);
+  return h("section", { class: "card stack", "aria-labelledby": "new" }, h("h2", { id: "new" }, "Train a model on your images"), zone, status);
 }
 
 function picker(text, id, attributes, send) {
@@ -94,12 +94,12 @@ async function knownDatasets(signal) {
     put(list, (await known()).map(knownDataset));
     more.remove();
   };
-  if (!records.length) return [h("h2", {}, "Pictures already there"), h("p", { class: "muted" }, "None yet.")];
-  return [h("h2", {}, "Pictures already there"), list, records.length > SHOWN ? more : null];
+  if (!records.length) return [h("h2", {}, "Images already there"), h("p", { class: "muted" }, "None yet.")];
+  return [h("h2", {}, "Images already there"), list, records.length > SHOWN ? more : null];
 }
 
 function knownDataset({ id, source, created_at: created, state, images, label_count: labels }) {
-  const what = state === "ready" ? `${plural(images, "picture")}, ${plural(labels, "label")}` : state;
+  const what = state === "ready" ? `${plural(images, "image")}, ${plural(labels, "label")}` : state;
   return h("li", {}, h("a", { href: link("datasets", id) }, source), h("span", { class: "muted" }, ` ${what} · ${when(created)}`));
 }
 

@@ -46,7 +46,7 @@ export async function training({ root, parts: [id], query, signal }) {
   };
 }
 
-/** The parts of the page, and what brings them up to date. */
+/** The parts of the page, and the functions that update them. */
 function layout(root, path) {
   const [head, steps, bar, warnings, fault, connection] = [h("div", {}), phases(), progressBar(), warningList(), h("div", {}), h("p", { class: "warn", role: "status" })];
   const history = curves();
@@ -100,7 +100,7 @@ function layout(root, path) {
     },
     showConnection(connected) {
       connection.hidden = connected;
-      put(connection, connected ? "" : "The trainer does not answer; trying again …");
+      put(connection, connected ? "" : "The trainer does not answer. Trying again …");
     },
   };
 }
@@ -109,8 +109,8 @@ function heading({ id, model, version, architecture, state, dataset, created_at:
   const accuracy = metrics.test?.accuracy;
   return [
     h("h2", { id: "training" }, h("span", { class: "name" }, version ? `${model}, version ${version}` : model), " ", h("span", { class: "state" }, stateTag(state))),
-    h("p", { class: "muted" }, `${architecture} · `, h("a", { href: link("datasets", dataset.id) }, "pictures"), ` · ${when(created)} · `, h("code", {}, id)),
-    accuracy === undefined ? null : h("p", { class: "headline" }, h("strong", {}, percent(accuracy)), " of ", String(metrics.test.images), " test pictures right"),
+    h("p", { class: "muted" }, `${architecture} · `, h("a", { href: link("datasets", dataset.id) }, "images"), ` · ${when(created)} · `, h("code", {}, id)),
+    accuracy === undefined ? null : h("p", { class: "headline" }, h("strong", {}, percent(accuracy)), " of ", String(metrics.test.images), " test images right"),
   ];
 }
 

@@ -11,7 +11,7 @@ const FEW = "Choose two to compare";
 const LOOK_MILLISECONDS = 2000;
 const PAGE = 100;
 const HEADS = {
-  Compare: "", Model: "", State: "", Accuracy: "number", Architecture: "wide", Pictures: "wide number", Took: "wide number", Started: "",
+  Compare: "", Model: "", State: "", Accuracy: "number", Architecture: "wide", Images: "wide number", Took: "wide number", Started: "",
 };
 const ENDED = ["succeeded", "failed", "cancelled"];
 
