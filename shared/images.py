@@ -95,6 +95,11 @@ warnings.filterwarnings("ignore", module=r"PIL\.")
 Conversion = Callable[[Image.Image], Image.Image]
 
 
+#: A text of a PNG is long from here on, in bytes; its keyword has 79 at most.
+_PNG_LONG_TEXT = 1 << 16
+_PNG_TEXT_HEAD = 82
+
+
 class ImageLimits(NamedTuple):
     """The largest image that is decoded.
 
@@ -382,11 +387,45 @@ def _open_with_pillow(data: bytes, kind: str, turn: _Turn) -> Image.Image:
         width, height = _webp_size(data)
         _check_pixels(width, height, turn.limits)
         turn.take(width * height * (4 + _WEBP_BYTES))
+    if kind == "PNG":
+        data = _png_without_large_text(data)
     image = Image.open(io.BytesIO(data), formats=(kind.upper(),))
     _check_pixels(*image.size, turn.limits)
     if _ends_early(data, kind):
         raise InvalidImage("truncated", f"the {kind} file ends early")
     return image
+
+
+def _png_without_large_text(data: bytes) -> bytes:
+    """Return a PNG without its colour profile and without long or packed texts, such as XMP.
+
+    Neither says anything of the pixels that are used, and Pillow refuses a sound picture for a text
+    or a profile of over a megabyte. Only XMP that is short and not packed may tell the orientation.
+    """
+    kept, start, position = [], 0, 8
+    while position + 12 <= len(data):
+        length, kind = (
+            int.from_bytes(data[position : position + 4]),
+            data[position + 4 : position + 8],
+        )
+        end = position + 12 + length
+        if end > len(data):
+            break  # it ends early, which is found out elsewhere
+        if _is_large_text(
+            kind, data[position + 8 : position + 8 + min(length, _PNG_TEXT_HEAD)], length
+        ):
+            kept.append(data[start:position])
+            start = end
+        position = end
+    return b"".join([*kept, data[start:]]) if kept else data
+
+
+def _is_large_text(kind: bytes, head: bytes, length: int) -> bool:
+    if kind in {b"iCCP", b"zTXt"}:
+        return True
+    if kind == b"iTXt":  # a keyword, a zero, and whether the text is packed
+        return length > _PNG_LONG_TEXT or head.partition(b"\0")[2][:1] == b"\1"
+    return kind == b"tEXt" and length > _PNG_LONG_TEXT
 
 
 def _check_with_pillow(data: bytes, kind: str, turn: _Turn) -> tuple[int, int]:

@@ -12,6 +12,7 @@ import simplejpeg
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from shared.errors import InvalidImage
 from shared.images import ImageInfo, ImageLimits, check, decode, sniff
@@ -120,6 +121,39 @@ def test_broken_exif_does_not_refuse_the_picture():
     data = _encode(_photo(), "jpeg", exif=b"Exif\0\0II*\0\xff\xff\xff\xff")
 
     assert _difference(decode(data, 20, 20, LIMITS), _photo()) < 5
+
+
+def _png_text(**texts):
+    info = PngInfo()
+    for name, (text, packed) in texts.items():
+        info.add_itxt(name, text, zip=packed)
+    return {"pnginfo": info}
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        {"icc_profile": np.random.default_rng(0).bytes(1_600_000)},
+        {"icc_profile": b"no profile"},
+        _png_text(**{"XML:com.adobe.xmp": ("x" * 1_700_000, False)}),
+        _png_text(**{"XML:com.adobe.xmp": ("x" * 1_700_000, True)}),
+        {"icc_profile": bytes(3_000_000)},
+    ],
+    ids=["profile", "broken profile", "text", "packed text", "packed profile"],
+)
+def test_a_png_is_used_whatever_its_metadata(metadata):
+    data = _encode(_photo(), "png", **metadata)
+    limits = LIMITS._replace(max_bytes=1 << 22)
+
+    assert _difference(decode(data, 20, 20, limits), _photo()) < 5
+    assert check(data, limits) == ImageInfo("png", 50, 40)
+
+
+def test_short_xmp_still_turns_a_png():
+    xmp = '<x xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="6"/>'
+    data = _encode(_photo(), "png", **_png_text(**{"XML:com.adobe.xmp": (xmp, False)}))
+
+    assert check(data, LIMITS) == ImageInfo("png", 40, 50)
 
 
 @pytest.mark.parametrize("progressive", [False, True])
