@@ -67,7 +67,7 @@ class NoPlainFile(OSError):
     """The path leads to a device, a pipe or a socket, from which no bytes should be read."""
 
     def __init__(self, name: str) -> None:
-        super().__init__(errno.ENXIO, "it is no plain file", name)
+        super().__init__(errno.ENXIO, "it is not a plain file", name)
 
 
 def is_fault_of_the_file(error: OSError) -> bool:

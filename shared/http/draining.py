@@ -15,8 +15,8 @@ from shared.http.problems import problem_response
 from shared.http.sending import Sending
 
 LOOK_SECONDS = 0.02
-#: Of all connections that there may be, those that are taken in one turn of the event loop. Each
-#: needs a file, and an idle one that makes way for it gives its own back a turn later.
+#: The share of all allowed connections that one turn of the event loop accepts at most. Each needs
+#: an open file; an idle connection that is closed for it frees its own only a turn later.
 SHARE_AT_ONCE = 1 / 16
 RETRY_SECONDS = 1
 
