@@ -1,13 +1,15 @@
 """The manifest of a published version: `manifest.json`."""
 
 from datetime import datetime
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from shared.identifiers import ModelName
 
 MANIFEST_FILE = "manifest.json"
+#: Of a label, in characters.
+LONGEST_LABEL = 1024
 
 Format = Literal["saved_model", "keras", "openvino", "openvino_int8"]
 
@@ -105,7 +107,7 @@ class Manifest(_Record):
     schema_version: Literal[1] = 1
     model: ModelName
     version: int = Field(ge=0)
-    labels: list[str] = Field(min_length=2)
+    labels: list[Annotated[str, Field(max_length=LONGEST_LABEL)]] = Field(min_length=2)
     architecture: str
     input: InputSpec
     preprocessing_version: int
@@ -123,6 +125,13 @@ class Manifest(_Record):
     golden_tolerance: float = Field(default=0.05, gt=0, lt=1)
     created_at: datetime
     files: list[FileEntry] = Field(default_factory=list)
+
+    @field_validator("labels")
+    @classmethod
+    def _are_distinct(cls, labels: list[str]) -> list[str]:
+        if len(set(labels)) < len(labels):
+            raise ValueError("each label should be there once")
+        return labels
 
     @model_validator(mode="after")
     def _find_artifacts(self) -> Self:

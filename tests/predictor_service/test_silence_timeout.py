@@ -11,7 +11,7 @@ from tests.predictor_process import PredictorProcess, wait_for
 from tests.small_service import read_all
 from tests.tiny_model import picture, publish_tiny_model
 
-SILENCE_SECONDS = 2
+SILENCE_SECONDS = 1
 
 
 def connect(predictor: PredictorProcess) -> socket.socket:
@@ -34,28 +34,29 @@ def test_a_silent_client_gets_408_and_frees_its_place(store, start_predictor):
     data = picture("red")
     with connect(predictor) as silent:
         begun = time.monotonic()
-        silent.sendall(head(data) + data[:10])
-        wait_for(lambda: predictor.predict(data).status_code == 503, "its place to be taken")
+        silent.sendall(head(data).replace(b"\r\n\r\n", b"\r\nExpect: 100-continue\r\n\r\n"))
+        assert silent.recv(65_536) == ARE_YOU_THERE  # it has the only place
+        silent.sendall(data[:10])
         wait_for(lambda: predictor.predict(data).status_code == 200, "its place to be free")
         answer = silent.recv(65_536)
         assert silent.recv(1) == b""  # and is left
 
     assert answer.startswith(b"HTTP/1.1 408")
-    assert b"HEADSTART_SILENCE_SECONDS=2" in answer
+    assert b"HEADSTART_SILENCE_SECONDS=1" in answer
     assert time.monotonic() - begun > SILENCE_SECONDS
 
 
 @pytest.mark.process
 def test_a_slow_client_is_served(store, start_predictor):
     publish_tiny_model(store)
-    predictor = start_predictor(silence_seconds=SILENCE_SECONDS)
+    predictor = start_predictor(silence_seconds=4 * SILENCE_SECONDS)
     predictor.wait_until_ready()
     data = picture("red")
     with connect(predictor) as slow:
         slow.sendall(head(data))
         step = len(data) // 5 + 1
         for start in range(0, len(data), step):
-            time.sleep(SILENCE_SECONDS / 4)
+            time.sleep(SILENCE_SECONDS)
             slow.sendall(data[start : start + step])
         answer = slow.recv(65_536)
 

@@ -353,6 +353,8 @@ def list_another_file(directory: Path, name: str) -> None:
         (lambda d: (d / MANIFEST_FILE).unlink(), "manifest.json is missing"),
         (lambda d: (d / MANIFEST_FILE).write_text("{"), "manifest.json: the document: Invalid"),
         (lambda d: edit_manifest(d, labels=["one"]), "manifest.json: labels: List should have"),
+        (lambda d: edit_manifest(d, labels=["a", "a"]), "each label should be there once"),
+        (lambda d: edit_manifest(d, labels=["a", "b" * 1025]), "should have at most 1024"),
         (lambda d: edit_manifest(d, schema_version=2), "manifest.json: schema_version"),
         (lambda d: edit_manifest(d, version=2), "The manifest belongs to model pets, version 2"),
         (

@@ -10,7 +10,7 @@ It is a cache: what in it is damaged is missing, is removed, and is computed aga
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
@@ -78,29 +78,40 @@ class FeatureStore:
             images: those that are looked for, whose files are read to see that they are sound;
                 None takes all for sound.
         """
-        wanted = None if images is None else set(images)
+        return self._rows(None if images is None else set(images))[0]
+
+    def _rows(self, wanted: set[str] | None) -> tuple[dict[str, Row], OSError | None]:
+        """Return what `locate` does, and why an index can't be read now, if there is one."""
         rows: dict[str, Row] = {}
-        for shard, index in self._indices():
-            if wanted is not None and not self._is_sound(shard, index, wanted):
+        unread: OSError | None = None
+        for file in self._directory.glob("*.json"):
+            shard = file.stem
+            try:
+                index = self._index(shard)
+            except OSError as error:
+                self._discard(shard, unread := error)
+                continue
+            if index is None or not (wanted is None or self._is_sound(shard, index, wanted)):
                 continue
             seconds = index.seconds / max(1, len(index.images))
             for position, sha256 in enumerate(index.images):
                 rows[sha256] = Row(shard, position, seconds)
-        return rows
-
-    def _indices(self) -> Iterator[tuple[str, _Index]]:
-        for file in self._directory.glob("*.json"):
-            index = self._index(file.stem)
-            if index is not None:
-                yield file.stem, index
+        return rows, unread
 
     def _index(self, shard: str) -> _Index | None:
+        """Return the index of a shard, or None if there is none, or a damaged one.
+
+        Raises:
+            OSError: it can't be read now.
+        """
         file = self._directory / f"{shard}.json"
         try:
             return _Index.model_validate_json(read_small(file, MOST_INDEX_BYTES))
         except FileNotFoundError:
             pass  # removed meanwhile
         except OSError as error:
+            if not is_fault_of_the_file(error):
+                raise
             self._discard(shard, error)
         except ValidationError as error:
             self._discard(shard, ValueError(first_fault(error)))
@@ -158,7 +169,11 @@ class FeatureStore:
         """Tell whether these images are stored soundly as one shard, and note that it is used."""
         shard = _name(images)
         self.use([shard])
-        index = self._index(shard)
+        try:
+            index = self._index(shard)
+        except OSError as error:
+            self._discard(shard, error)
+            return False
         return index is not None and self._is_sound(shard, index, set(images))
 
     def write(self, images: Sequence[str], features: Features, seconds: float) -> None:
@@ -190,10 +205,11 @@ class FeatureStore:
 
         Raises:
             FeaturesGone: an image has no features here.
+            OSError: they can't be read now.
         """
-        rows = self.locate()
+        rows, unread = self._rows(None)
         if gone := sum(sha256 not in rows for sha256 in images):
-            raise FeaturesGone(gone)
+            raise unread or FeaturesGone(gone)
         places: dict[str, list[tuple[int, int]]] = {}
         for position, sha256 in enumerate(images):
             row = rows[sha256]

@@ -110,7 +110,8 @@ def persevere(
             _wait(pause, check_cancelled)
             reason = _attempt_and_tell(work, tell)
     if reason is None:
-        setbacks.forget(this_worker())
+        with suppress(OSError):  # what is done is done
+            setbacks.forget(this_worker())
         return True
     _let_go(worker, setbacks, reason)
     return False
@@ -180,7 +181,9 @@ def _let_go(worker: Worker, setbacks: Setbacks, reason: str) -> None:
     Raises:
         TransientFailure: there is none that has not had its tries.
     """
-    notes = setbacks.add(this_worker(), reason)
+    notes: list[Note] = []
+    # What keeps it from being noted is the machine's fault, too: this try does not count.
+    _attempt(lambda: notes.extend(setbacks.add(this_worker(), reason)))
     log.warning("handed over to the next worker", reason=reason)
     tried = {note.worker for note in notes if note.tries >= MOST_TRIES}
     if this_worker() not in tried or not tried.issuperset(_running(worker)):

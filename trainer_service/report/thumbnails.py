@@ -1,7 +1,6 @@
 """Pictures small enough to stand inside of a document."""
 
 import base64
-from pathlib import Path
 from typing import NamedTuple
 
 from shared.errors import InvalidImage
@@ -17,12 +16,11 @@ class Embedded(NamedTuple):
     height: int
 
 
-def embedded(path: Path, limits: ImageLimits) -> Embedded | None:
-    """Return a small upright copy of an image, or None if it can't be read any more."""
+def embedded(data: bytes, limits: ImageLimits) -> Embedded | None:
+    """Return a small upright copy of an encoded image, or None if it can't be decoded."""
     try:
-        data = path.read_bytes()
         small = thumbnails.thumbnail(data, check(data, limits), limits)
-    except (OSError, InvalidImage):
+    except InvalidImage:
         return None
     if small is None:
         return None

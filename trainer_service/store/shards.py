@@ -212,5 +212,6 @@ def too_many_lost(lost: int, used: int, example: str) -> str | None:
         return None
     return (
         f"{lost} of the {used} images are gone, or have changed, since the dataset was read: "
-        f"expected at most {most}. E.g. {example}"
+        f"expected at most {most}. E.g. {example} If they were "
+        "changed on purpose, make a new dataset of them and train on that"
     )

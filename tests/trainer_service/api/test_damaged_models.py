@@ -91,7 +91,7 @@ def test_the_api_lists_all_and_says_what_is_wrong(trainer):
     astray, broken, _, pinless, sound = models
     assert astray["notice"] == NOT_LISTED
     assert broken["damaged"][0]["reason"].startswith("manifest.json: the document: Invalid JSON")
-    assert "whether model 'pinless' is pinned: pin.json: the document" in pinless["notice"]
+    assert "pin of model 'pinless' can't be read: pin.json: the document" in pinless["notice"]
     assert (sound["damaged"], sound["notice"]) == ([], None)
     for model in models:
         assert httpx.get(f"{trainer}/v1/models/{model['name']}").json() == model

@@ -176,26 +176,47 @@ def test_a_shard_that_can_not_be_read_now_is_not_held_and_is_written_again(
 ):
     """Else a training would count on it, and fail at its end, as often as it is submitted."""
     with monkeypatch.context() as patch:
-        patch.setattr(features_module, "read_small", fail_at_features)
+        patch.setattr(features_module, "read_small", failing_at(".npy"))
         assert not features.holds(["a"])
 
     features.write(["a"], rows(7), seconds=1.0)
     np.testing.assert_array_equal(features.read(["a"]), rows(7))
 
 
-def fail_at_features(file, most):
-    if file.suffix == ".npy":
-        raise OSError(errno.EIO, os.strerror(errno.EIO))
-    return read_small(file, most)
+def failing_at(suffix):
+    def read(file, most):
+        if file.suffix == suffix:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return read_small(file, most)
+
+    return read
 
 
-def test_what_can_only_not_be_read_now_is_kept(features, shards, monkeypatch):
-    monkeypatch.setattr(features_module, "read_small", fail_at_features)
+@pytest.mark.parametrize("suffix", [".npy", ".json"])
+def test_what_can_only_not_be_read_now_is_kept(features, shards, monkeypatch, suffix):
+    monkeypatch.setattr(features_module, "read_small", failing_at(suffix))
 
     assert features.locate(["a", "b"]) == {}
+    assert not features.holds(["a"])
     with pytest.raises(OSError, match="Input/output"):
         features.read(["a"])
     assert all(file.exists() for file in shards)
+
+
+def test_an_index_that_can_only_not_be_read_now_is_not_gone(features, shards, monkeypatch):
+    """Else a hiccup of the disk would end a training."""
+
+    def fail(file, most):
+        if file == shards[0]:
+            raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+        return read_small(file, most)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(features_module, "read_small", fail)
+        with pytest.raises(OSError, match="Stale file handle"):
+            features.read(["a", "b"])
+        assert set(features.locate(["a", "b"])) == {"b"}
+    np.testing.assert_array_equal(features.read(["a", "b"]), rows(1, 2))
 
 
 def test_features_without_a_hash_are_used(features, shards):

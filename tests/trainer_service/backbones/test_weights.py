@@ -5,7 +5,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -21,6 +21,8 @@ VGG = find_architecture("vgg16")  # Keras states one.
 LITE = find_architecture("efficientnet_lite0")
 BODY = b"\x89HDF\r\n\x1a\n" + bytes(range(256)) * 100
 TIMEOUT = 0.4
+#: Whoever is not given up on takes that long, or longer.
+HANGS = 40
 
 Answer = Callable[[BaseHTTPRequestHandler], None]
 
@@ -60,6 +62,16 @@ def silent_host() -> Iterator[str]:
     """A host that accepts connections and never says a word."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         yield f"http://127.0.0.1:{server.getsockname()[1]}"
+
+
+def connections_to(host: socket.socket) -> int:
+    """Return how many connections have come since this was last asked."""
+    taken = 0
+    with suppress(BlockingIOError):
+        while True:
+            host.accept()[0].close()
+            taken += 1
+    return taken
 
 
 def refusing_host() -> str:
@@ -191,7 +203,7 @@ def test_a_silent_host_is_given_up_on(tmp_path):
         with pytest.raises(WeightsUnavailable, match=r"no answer within 0\.4 seconds"):
             weights.resolve(MOBILENET, settings)
         # Once for the download, once for the list of what else is available.
-        assert time.monotonic() - started < 3 * TIMEOUT + 8
+        assert time.monotonic() - started < HANGS
 
 
 @pytest.mark.parametrize("method", ["HEAD", "GET"])
@@ -231,14 +243,14 @@ def test_a_download_may_pause(tmp_path):
 def test_a_name_server_that_hangs_is_given_up_on(tmp_path, monkeypatch):
     """No socket time-out covers the look-up of a name."""
     released = threading.Event()
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: released.wait(20) and [])
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: released.wait(HANGS) and [])
     started = time.monotonic()
 
     found = weights.availability(MOBILENET, settings_for(tmp_path, "http://nowhere.invalid"))
 
     released.set()
     assert not found.available
-    assert time.monotonic() - started < TIMEOUT + 1
+    assert time.monotonic() - started < HANGS
 
 
 def test_a_download_that_stalls_is_given_up_on(tmp_path):
@@ -246,7 +258,7 @@ def test_a_download_that_stalls_is_given_up_on(tmp_path):
 
     def answer(handler):
         send(handler, BODY, length=10 * len(BODY))
-        released.wait(20)
+        released.wait(HANGS)
 
     with serving(answer) as url:
         settings = settings_for(tmp_path, url)
@@ -255,7 +267,7 @@ def test_a_download_that_stalls_is_given_up_on(tmp_path):
             download.download(url, settings.weights / "file", None, TIMEOUT)
         released.set()
 
-    assert time.monotonic() - started < 2 * download.STALL_TIMEOUTS * TIMEOUT + 1
+    assert time.monotonic() - started < HANGS
 
 
 def test_a_download_that_trickles_is_given_up_on(tmp_path):
@@ -273,7 +285,7 @@ def test_a_download_that_trickles_is_given_up_on(tmp_path):
             download.download(url, tmp_path / "file", None, TIMEOUT)
         released.set()
 
-    assert time.monotonic() - started < 2 * download.STALL_TIMEOUTS * TIMEOUT + 1
+    assert time.monotonic() - started < HANGS
 
 
 def test_headers_that_trickle_are_given_up_on(tmp_path):
@@ -289,17 +301,18 @@ def test_headers_that_trickle_are_given_up_on(tmp_path):
         released.set()
 
     assert not found.available
-    assert time.monotonic() - started < TIMEOUT + 1
+    assert time.monotonic() - started < HANGS
 
 
 def test_a_silent_host_is_waited_for_once_a_minute(tmp_path):
-    with silent_host() as url:
-        settings = settings_for(tmp_path, url)
+    with socket.create_server(("127.0.0.1", 0), backlog=100) as host:
+        host.setblocking(False)
+        settings = settings_for(tmp_path, f"http://127.0.0.1:{host.getsockname()[1]}")
         weights.availabilities(settings)
-        started = time.monotonic()
+        assert connections_to(host) > 0
         found = weights.availabilities(settings)
+        assert connections_to(host) == 0
 
-    assert time.monotonic() - started < TIMEOUT / 2
     assert [id_ for id_, answer in found.items() if answer.available] == ["efficientnet_lite0"]
 
 

@@ -1,7 +1,6 @@
 """INT8 graphs: what they are, and when a version may have one."""
 
 import asyncio
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -13,6 +12,7 @@ from shared.engines import OpenVINOEngine, cpu_precision, serving_precisions
 from shared.engines.openvino_runtime import load_openvino
 from shared.model_store import OPENVINO_INT8_MODEL, read_golden
 from tests.end_to_end.stack import digits
+from tests.trainer_service.builders import Clock
 from trainer_service.errors import TrainingCancelled
 from trainer_service.inline import train_inline
 from trainer_service.phases.publish import quantization
@@ -99,26 +99,35 @@ def test_calibration_can_be_ended(convolution, tmp_path):
 
 
 class Slow:
-    """An engine that takes so many seconds for a batch."""
+    """An engine that takes so many seconds for a batch, by a clock of the test's own."""
 
-    def __init__(self, seconds):
+    def __init__(self, seconds, clock):
         self.seconds = seconds
+        self.clock = clock
         self.batches = 0
 
     def infer(self, pixels):
-        time.sleep(self.seconds)
+        self.clock.now += self.seconds
         self.batches += 1
 
 
 BATCH = np.zeros((1, 8, 8, 3), np.uint8)
 
 
-def test_speed_is_how_many_times_as_fast():
-    assert 2 < speedup(Slow(0.01), Slow(0.03), BATCH, lambda: None) < 3.1
+@pytest.fixture
+def clock(monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr(quantization.time, "perf_counter", clock)
+    return clock
 
 
-def test_timing_can_be_ended_between_batches():
-    engine, reference = Slow(0), Slow(0)
+def test_speed_is_how_many_times_as_fast(clock):
+    engine, reference = Slow(0.01, clock), Slow(0.03, clock)
+    assert speedup(engine, reference, BATCH, lambda: None) == pytest.approx(3)
+
+
+def test_timing_can_be_ended_between_batches(clock):
+    engine, reference = Slow(0, clock), Slow(0, clock)
 
     def end():
         if reference.batches == 2:

@@ -312,6 +312,34 @@ def test_a_dataset_that_can_not_be_read_here_is_left_to_others(computing, tmp_pa
     assert Setbacks(stores.datasets.directory(computing.dataset_id)).notes() == []
 
 
+def test_that_a_note_can_not_be_removed_takes_back_nothing_that_is_done(computing, monkeypatch):
+    def stale(*_):
+        raise ESTALE
+
+    monkeypatch.setattr(Setbacks, "forget", stale)
+    computing.compute()
+
+    assert computing.shards.complete()
+    assert computing.record.error is None
+
+
+def test_that_a_setback_can_not_be_noted_now_ends_no_training(computing, monkeypatch):
+    away = computing.pets.with_name("away")
+    computing.pets.rename(away)
+
+    def stale(*_):
+        raise ESTALE
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Setbacks, "add", stale)
+        computing.compute()
+    assert computing.record.error is None
+    away.rename(computing.pets)
+    computing.compute()
+
+    assert computing.shards.complete()
+
+
 @pytest.mark.parametrize("fault", [ESTALE, MemoryError(), NotSeenHere("not here")])
 def test_the_machines_faults_are_tried_again_at_most_so_often(computing, fault):
     tries = []

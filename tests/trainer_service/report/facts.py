@@ -66,7 +66,7 @@ def facts(directory: Path, labels=("cat", "dog", "owl"), **request) -> Facts:
     file.write_bytes(picture("green", 300))
 
     def picture_of(image):
-        return embedded(file, LIMITS)
+        return embedded(file.read_bytes(), LIMITS)
 
     return Facts(
         manifest=_manifest(result, record),

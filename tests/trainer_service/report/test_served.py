@@ -177,3 +177,28 @@ def test_it_opens_from_disk_and_from_the_trainer(
         assert page.title() == "pets, version 3"
         assert page.evaluate("document.documentElement.scrollWidth") == 360
         assert [address for address in asked if not address.startswith("data:")] == [url]
+
+
+@pytest.mark.integration
+def test_a_mark_of_direction_in_a_label_turns_no_number_beside_it(chromium, tmp_path):
+    file = tmp_path / "report.html"
+    file.write_text(render(facts(tmp_path, labels=("\u202edog", "\u202ecat", "\u202eowl"))))
+    page = chromium.new_page()
+    page.goto(file.as_uri())
+    assert page.locator(".pictures figcaption > span").count() > 1
+    assert page.evaluate(TURNED) == []
+    page.close()
+
+
+#: The captions whose percentage does not run from left to right.
+TURNED = """() => [...document.querySelectorAll(".pictures figcaption > span")].filter((span) => {
+  const text = span.lastChild;
+  const left = (at) => {
+    const range = document.createRange();
+    range.setStart(text, at);
+    range.setEnd(text, at + 1);
+    return range.getBoundingClientRect().left;
+  };
+  const first = text.data.search(/\\d/);
+  return left(first) > left(text.data.indexOf("%"));
+}).map((span) => span.textContent)"""

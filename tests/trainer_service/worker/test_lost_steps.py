@@ -98,7 +98,7 @@ class Trainer:
 
     def dataset(self, state, *, submitted):
         record = DatasetRecord(
-            id=f"20260101-000000-{len(list(self.stores.datasets.files())):06x}",
+            id=f"20260101-000000-{len(self.stores.datasets.briefs()):06x}",
             created_at=START,
             state=state,
             source="a.zip",

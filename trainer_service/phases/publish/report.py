@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from shared.errors import InvalidImage
 from shared.manifest import Manifest
 from shared.model_store import REPORT_PAGE
 from trainer_service.datasets.records import ImageRecord
@@ -28,8 +29,14 @@ def write_report(
     """Write the report of a staged version; `manifest` is that of the version to be."""
     dataset = worker.dataset_of(record)
 
+    files = dataset.files()
+
     def picture_of(image: ImageRecord) -> Embedded | None:
-        return embedded(dataset.path_of(image), worker.image_limits)
+        try:
+            data = files.read(image.file, image.sha256)
+        except (OSError, InvalidImage):  # gone or changed meanwhile
+            return None
+        return embedded(data, worker.image_limits)
 
     gather = partial(answers, evaluated, picture_of=picture_of)
     facts = Facts(
