@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from shared.identifiers import ModelName
 
 MANIFEST_FILE = "manifest.json"
-#: Of a label, in characters.
+#: The largest length of a label, in characters.
 LONGEST_LABEL = 1024
 
 Format = Literal["saved_model", "keras", "openvino", "openvino_int8"]
