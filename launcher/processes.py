@@ -78,6 +78,7 @@ class Process:
 
     @property
     def name(self) -> str:
+        """The name of the process, which is that of its log."""
         return self.log.stem
 
     @contextmanager
@@ -98,6 +99,7 @@ class Process:
             self._stop()
 
     def start(self) -> None:
+        """Start the process, in a session of its own."""
         with self.log.open("ab") as file:
             self._begun = file.tell()
             # In a session of its own: Ctrl-C reaches only the launcher, which stops all in order.

@@ -126,6 +126,7 @@ class Lobby:
         self._waiting[connection] = self._clock()
 
     def leave(self, connection: "Connection") -> None:
+        """Note that the connection does not wait for headers any more."""
         self._waiting.pop(connection, None)
 
     def watch(self, connection: "Connection") -> None:
@@ -133,6 +134,7 @@ class Lobby:
         self._sent_all.add(connection)
 
     def forget(self, connection: "Connection") -> None:
+        """Remove a connection that is closed."""
         self._all.discard(connection)
         self._sent_all.discard(connection)
         self.leave(connection)
@@ -298,6 +300,7 @@ class Connection(HttpToolsProtocol):
             self.transport.close()
 
     def make_way(self) -> None:
+        """Refuse a slow client whose connection is needed by another."""
         self._refuse(SLOW)
 
     def slow_for(self, now: float) -> float:

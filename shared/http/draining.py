@@ -28,12 +28,15 @@ class Gate:
         self._shut = asyncio.Event()
 
     def is_shut(self) -> bool:
+        """Return whether the gate is shut."""
         return self._shut.is_set()
 
     def shut(self) -> None:
+        """Shut the gate for good."""
         self._shut.set()
 
     async def wait_until_shut(self) -> None:
+        """Wait until the gate is shut."""
         await self._shut.wait()
 
 
