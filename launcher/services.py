@@ -19,7 +19,7 @@ from pydantic import SecretStr
 from launcher.errors import LaunchError
 from launcher.processes import Guard, Process
 from predictor_service.settings import PredictorSettings
-from shared.http.addresses import base_url
+from shared.http.server.addresses import base_url
 from shared.settings import SharedSettings
 from trainer_service.settings import TrainerSettings
 from trainer_service.store.events.event_log import connect

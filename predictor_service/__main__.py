@@ -7,7 +7,7 @@ from fastapi import FastAPI
 from predictor_service.app import create_app
 from predictor_service.inference.memory import keep_for_good, steady_malloc
 from predictor_service.settings import PredictorSettings
-from shared.http.serving import serve
+from shared.http.server.serving import serve
 from shared.start import require_no_file
 
 

@@ -18,7 +18,7 @@ from fastapi.responses import PlainTextResponse, StreamingResponse
 
 from shared.http.guard import add_guard
 from shared.http.problems import add_problem_handlers
-from shared.http.serving import serve
+from shared.http.server.serving import serve
 from shared.settings import SharedSettings
 from tests.predictor_process import wait_for
 

@@ -4,7 +4,7 @@ import sys
 
 from fastapi import FastAPI
 
-from shared.http.serving import serve
+from shared.http.server.serving import serve
 from shared.start import require_writable
 from trainer_service.app import create_app
 from trainer_service.settings import TrainerSettings

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from shared.http.connections import ARE_YOU_THERE
+from shared.http.server.connections import ARE_YOU_THERE
 from tests.predictor_process import PredictorProcess, wait_for
 from tests.small_service import read_all
 from tests.tiny_model import picture, publish_tiny_model

@@ -18,6 +18,7 @@ import re
 import stat
 import struct
 import tarfile
+import unicodedata
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -168,7 +169,11 @@ def iterate(source: Source, limits: DatasetLimits, hang_guard: HangGuard) -> Ite
 
 
 def clean_name(name: str) -> str:
-    """Return a path as it is shown: relative, without `..`, printable, with forward slashes."""
+    """Return a path as it is shown: relative, without `..`, printable, with forward slashes.
+
+    Its letters are composed (Unicode's NFC), as macOS writes `é` as two and others as one.
+    """
+    name = unicodedata.normalize("NFC", name)
     printable = "".join(c if c.isprintable() else "\ufffd" for c in name)
     parts = printable.encode("utf-8", "replace").decode().replace("\\", "/").split("/")
     return "/".join(part for part in parts if part not in {"", ".", ".."})
@@ -459,10 +464,21 @@ def _reader() -> str:
 def is_hidden(name: str) -> bool:
     """Tell whether a file is of no interest for its name, or that of one of its folders."""
     parts = PurePosixPath(name).parts
-    return any(part.startswith(".") or part in _NO_INTEREST for part in parts)
+    return any(part.startswith(".") or part.lower() in _NO_INTEREST for part in parts)
 
 
-_NO_INTEREST = {"__MACOSX", "lost+found"}
+#: What systems, network storage and archivers leave beside the files of people.
+_NO_INTEREST = {
+    "$recycle.bin",
+    "#recycle",
+    "#snapshot",
+    "@eadir",
+    "__macosx",
+    "desktop.ini",
+    "lost+found",
+    "system volume information",
+    "thumbs.db",
+}
 
 
 def _folder_entry(top: int, item: _Item, hang_guard: HangGuard) -> Entry:

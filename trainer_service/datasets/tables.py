@@ -3,6 +3,7 @@
 import codecs
 import csv
 import io
+import unicodedata
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
@@ -123,7 +124,7 @@ class TableReader:
                         f"files, and HEADSTART_MAX_DATASET_FILES allows {self._most}. Leave it "
                         "out if it labels no images"
                     )
-                yield line.replace("\0", "")
+                yield unicodedata.normalize("NFC", line.replace("\0", ""))
 
 
 def labels_images(head: bytes) -> bool:

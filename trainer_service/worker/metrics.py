@@ -13,7 +13,7 @@ from typing import Any
 
 from celery.signals import worker_process_init
 
-from shared.http.addresses import base_url
+from shared.http.server.addresses import base_url
 from shared.logs import get_logger
 
 VARIABLE = "PROMETHEUS_MULTIPROC_DIR"

@@ -4,7 +4,6 @@ from collections.abc import Collection
 
 from fastapi import FastAPI
 
-from shared.http.draining import Gate, RefuseWhileEnding
 from shared.http.guard.access import Access
 from shared.http.guard.body_limit import BodyLimit
 from shared.http.guard.concurrent_uploads import ConcurrentUploads
@@ -16,6 +15,7 @@ from shared.http.guard.paths import Paths
 from shared.http.guard.session import router
 from shared.http.guard.silence_timeout import SilenceTimeout
 from shared.http.security_headers import SecurityHeaders
+from shared.http.server.draining import Gate, RefuseWhileEnding
 from shared.settings import SharedSettings
 
 

@@ -7,11 +7,11 @@ from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shared.errors import Unavailable
-from shared.http.connections import SLOW_BYTES_PER_SECOND
 from shared.http.guard.paths import Paths
 from shared.http.guard.places import Place, Places
 from shared.http.problems import problem_response
 from shared.http.sending import Sending
+from shared.http.server.connections import SLOW_BYTES_PER_SECOND
 
 RETRY_SECONDS = 5
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from shared.http.connections import SLOW_BYTES_PER_SECOND, SLOW_SECONDS
+from shared.http.server.connections import SLOW_BYTES_PER_SECOND, SLOW_SECONDS
 
 
 class Place:

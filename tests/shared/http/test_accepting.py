@@ -10,8 +10,8 @@ import uvloop
 from structlog.testing import capture_logs
 from uvicorn import Config
 
-from shared.http.connections import Connection, Lobby
-from shared.http.draining import DrainingServer, Gate
+from shared.http.server.connections import Connection, Lobby
+from shared.http.server.draining import DrainingServer, Gate
 
 CLIENTS = 128
 

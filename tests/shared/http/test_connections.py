@@ -13,7 +13,7 @@ import uvloop
 from uvicorn import Config
 from uvicorn.server import ServerState
 
-from shared.http.connections import ARE_YOU_THERE, SLOW_SECONDS, Connection, Lobby
+from shared.http.server.connections import ARE_YOU_THERE, SLOW_SECONDS, Connection, Lobby
 from tests.predictor_process import wait_for
 from tests.small_service import read_all, running_service
 

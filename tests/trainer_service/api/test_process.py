@@ -15,7 +15,7 @@ import redis
 
 from launcher.services import redis_server
 from shared.errors import Unavailable
-from shared.http.connections import ARE_YOU_THERE
+from shared.http.server.connections import ARE_YOU_THERE
 from tests.predictor_process import wait_for
 from tests.small_service import read_all, running_service
 from trainer_service.queue.prompt_queue import PromptQueue

@@ -5,6 +5,7 @@ import io
 import os
 import time
 import tracemalloc
+import unicodedata
 import zipfile
 from contextlib import nullcontext
 from pathlib import Path
@@ -116,6 +117,9 @@ def test_files_of_no_interest_are_ignored(write, read):
         "cat/.hidden.png": picture(99),
         ".git/1.png": picture(98),
         "dog/Thumbs.db": b"x",
+        "cat/@eaDir/0.png/SYNOPHOTO_THUMB_XL.png": picture(97),
+        "#recycle/dog/9.png": picture(96),
+        "$RECYCLE.BIN/1.png": picture(95),
         "log.csv": b"epoch,loss,x\n1,2,3\n",
     }
 
@@ -123,6 +127,32 @@ def test_files_of_no_interest_are_ignored(write, read):
 
     assert len(records) == summary.images == 8
     assert summary.ignored == len(nested) + len(hidden)
+
+
+COMPOSED, DECOMPOSED = (unicodedata.normalize(form, "K\xe4tzchen") for form in ("NFC", "NFD"))
+
+
+def test_labels_that_differ_in_their_form_alone_are_one(write, read):
+    """MacOS writes letters with marks as two characters, everybody else as one."""
+    files = {
+        f"{COMPOSED}/0.png": picture(0),
+        f"{COMPOSED}/1.png": picture(1),
+        f"{DECOMPOSED}/2.png": picture(2),
+        f"{DECOMPOSED}/3.png": picture(3),
+        **{f"dog/{number}.png": picture(10 + number) for number in range(4)},
+    }
+    summary, _ = read(write(files))
+
+    assert summary.labels == {COMPOSED: 4, "dog": 4}
+
+
+def test_a_table_names_images_in_either_form(write, read):
+    table = f"file,label\n{DECOMPOSED}.png,{DECOMPOSED}\n1.png,dog\n2.png,{COMPOSED}\n3.png,dog\n"
+    names = (f"{COMPOSED}.png", "1.png", "2.png", "3.png")
+    files = {name: picture(number) for number, name in enumerate(names)}
+    summary, _ = read(write({"labels.csv": table.encode(), **files}))
+
+    assert (summary.layout, summary.labels) == ("csv", {COMPOSED: 2, "dog": 2})
 
 
 def test_an_image_without_a_suffix_is_one(write, read):

@@ -20,9 +20,7 @@ from trainer_service.store.events.event_log import (
     stream_key,
 )
 from trainer_service.store.records.parts import ErrorInfo, RejectedImage
-from trainer_service.store.records.training_record import (
-    State,
-)
+from trainer_service.store.records.training_record import State
 from trainer_service.store.stores import TrainingStore
 
 NOWHERE = "redis://127.0.0.1:1/0"

@@ -6,8 +6,8 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 
 from shared.errors import InvalidRequest
-from shared.http.draining import Gate
 from shared.http.problems import responses
+from shared.http.server.draining import Gate
 from shared.logs import bind
 from trainer_service.api.bodies import parse, read_body
 from trainer_service.api.dependencies import CurrentTrainer, IdempotencyKey, raise_when_left

@@ -35,13 +35,13 @@ function card(model) {
 }
 
 function content({ name, pinned, versions, damaged, notice }, pin) {
-  const served = pinned ?? versions[0]?.version;
+  const chosen = pinned ?? versions[0]?.version;
   const ids = versions.map((version) => version.training_id).join(",");
   return [
     h("div", { class: "row between" }, h("h2", { class: "name" }, name),
       versions.length > 1 ? h("a", { class: "button", href: link("compare", ids) }, "Compare versions") : null),
-    served ? h("p", { class: "muted" }, pinned ? `Pinned: the predictor stays with version ${pinned}.` : "The predictor serves the newest version.") : null,
-    versions.length ? table(versions.map((version) => row(version, served, pinned, pin))) : null,
+    chosen ? h("p", { class: "muted" }, pinned ? `Pinned: the predictor stays with version ${pinned}.` : "The predictor serves the newest version that answers as it did when it was trained; its own page shows which that is.") : null,
+    versions.length ? table(versions.map((version) => row(version, chosen, pinned, pin))) : null,
     ...[notice, ...damaged.map(({ version, reason }) => `Version ${version} is damaged: ${reason}`)].filter(Boolean).map((text) => h("p", { class: "problem" }, text)),
   ];
 }
@@ -51,10 +51,10 @@ const table = (rows) => h("div", { class: "scroll" }, h("table", { class: "recor
     h("th", { scope: "col", class: HEADS[title] }, title)))),
   h("tbody", {}, rows)));
 
-function row({ version, architecture, labels, metrics, training_id: training, created_at: created }, served, pinned, pin) {
+function row({ version, architecture, labels, metrics, training_id: training, created_at: created }, chosen, pinned, pin) {
   const isPinned = version === pinned;
   return h("tr", { "data-version": version },
-    h("td", {}, h("a", { href: link("trainings", training) }, `Version ${version}`), " ", version === served ? h("span", { class: "tag good" }, "served") : null),
+    h("td", {}, h("a", { href: link("trainings", training) }, `Version ${version}`), " ", version === chosen ? h("span", { class: "tag good" }, isPinned ? "pinned" : "newest") : null),
     h("td", { class: "number", "data-head": "Accuracy" }, percent(metrics.test?.accuracy)),
     h("td", { class: "wide number" }, percent(macroF1(metrics.test))),
     h("td", { class: "wide" }, architecture),

@@ -13,10 +13,10 @@ import uvicorn
 from fastapi import FastAPI
 from pydantic import ValidationError
 
-from shared.http.addresses import base_url
-from shared.http.connections import Connection, Lobby
-from shared.http.draining import DrainingServer
-from shared.http.open_files import room_for_connections
+from shared.http.server.addresses import base_url
+from shared.http.server.connections import Connection, Lobby
+from shared.http.server.draining import DrainingServer
+from shared.http.server.open_files import room_for_connections
 from shared.logs import configure_logging, get_logger
 from shared.settings import SharedSettings
 from shared.start import describe, fail

@@ -9,10 +9,10 @@ import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from shared.errors import Unavailable
-from shared.http.accepting import Acceptor
-from shared.http.connections import Lobby
 from shared.http.problems import problem_response
 from shared.http.sending import Sending
+from shared.http.server.accepting import Acceptor
+from shared.http.server.connections import Lobby
 
 LOOK_SECONDS = 0.02
 #: The share of all allowed connections that one turn of the event loop accepts at most. Each needs

@@ -1,0 +1,1 @@
+"""The server: sockets, connections, and how a service starts and ends."""
