@@ -29,6 +29,7 @@ LIBRARIES = ["keras", "tensorflow-cpu", "openvino", "numpy", "fastapi", "uvicorn
 
 
 def main() -> None:
+    """Run the benchmarks of the command line, print their tables, and write the page."""
     arguments = _parser().parse_args()
     DIRECTORY.mkdir(parents=True, exist_ok=True)
     directory = DIRECTORY.absolute()

@@ -26,6 +26,7 @@ class Answer:
 
     @property
     def milliseconds(self) -> float:
+        """The latency of the answer."""
         return 1000 * (self.ended - self.started)
 
 

@@ -57,9 +57,11 @@ class Side:
     starts: list[float] = field(default_factory=list)
 
     def rate(self, connections: int) -> float:
+        """Return the median requests/s at a number of connections."""
         return median(load.requests_per_second for load in self.loads[connections])
 
     def percentile(self, connections: int, which: str) -> float:
+        """Return the median of `p50` or `p99`, in milliseconds, at a number of connections."""
         return median(getattr(load, which) for load in self.loads[connections])
 
 

@@ -44,6 +44,7 @@ class Server:
 
 @contextmanager
 def headstart(store: Path, **settings: str) -> Iterator[Server]:
+    """Serve a store with Headstart's predictor; `settings` are more environment variables."""
     port = str(free_port())
     environment = {"HEADSTART_STORE": str(store), "HEADSTART_PREDICTOR_PORT": port, **settings}
     with _server(["predictor_service"], port, "/readyz", environment) as server:
@@ -52,6 +53,7 @@ def headstart(store: Path, **settings: str) -> Iterator[Server]:
 
 @contextmanager
 def peer(module: str, model: Path) -> Iterator[Server]:
+    """Serve a model with a module of `benchmarks.peers`."""
     port = str(free_port())
     probe = "/health" if "litserve" in module else "/healthz"
     with _server([f"benchmarks.peers.{module}", str(model), port], port, probe, {}) as server:

@@ -13,6 +13,7 @@ CANT_PRINT = 1
 
 
 def main() -> None:
+    """Run the command; end with status 1 and a sentence if stdout can't be written to."""
     if sys.stdout is None:
         _say("stdout is closed, so results can't be printed.")
         sys.exit(CANT_PRINT)

@@ -26,8 +26,10 @@ class ClientError(Exception):
 
 
 class Unavailable(ClientError):
-    pass
+    """The service answered that it can't do this now (503)."""
 
 
 class Unreachable(ClientError):
+    """No answer came from the service."""
+
     exit_code = 3

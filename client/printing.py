@@ -62,6 +62,7 @@ def curl_line(predictor: str, model: str, picture: Path | None, *, with_key: boo
 
 
 def print_predictions(predictions: list[Record], console: Console) -> None:
+    """Print a row for each image: its label and probability, or its error."""
     table = Table("image", "label", "probability", "next")
     for prediction in predictions:
         add_row(table, *_prediction(prediction))
@@ -90,6 +91,7 @@ def print_models(models: list[Record], serving: dict[str, int | None], console: 
 
 
 def print_trainings(trainings: list[Record], console: Console) -> None:
+    """Print a row for each training."""
     table = Table("training", "model", "architecture", "state", "accuracy", box=SIMPLE_HEAD)
     table.columns[0].no_wrap = True
     for record in trainings:

@@ -50,9 +50,11 @@ class Service:
         self.http.close()
 
     def get(self, path: str, **options: Any) -> Any:
+        """Send a GET request, as `request`."""
         return self.request("GET", path, **options)
 
     def post(self, path: str, **options: Any) -> Any:
+        """Send a POST request, as `request`."""
         return self.request("POST", path, **options)
 
     def request(self, method: str, path: str, **options: Any) -> Any:
@@ -123,6 +125,7 @@ class Service:
 
     @contextmanager
     def errors_in_words(self) -> Iterator[None]:
+        """Turn httpx's errors in the body into ClientErrors with a sentence for the user."""
         try:
             yield
         except (httpx.UnsupportedProtocol, httpx.InvalidURL):
@@ -155,8 +158,10 @@ def has_broken(error: httpx.TransportError) -> bool:
 
 
 def trainer_at(url: str, api_key: str | None = None) -> Service:
+    """Return a connection to the trainer at a URL."""
     return Service("trainer", url, "HEADSTART_TRAINER_URL", api_key)
 
 
 def predictor_at(url: str, api_key: str | None = None) -> Service:
+    """Return a connection to the predictor at a URL."""
     return Service("predictor", url, "HEADSTART_PREDICTOR_URL", api_key)

@@ -152,6 +152,7 @@ class Lines:
 
 
 def speed(progress: Record) -> str:
+    """Return the speed and the remaining time of a progress event as text."""
     if not progress["per_second"]:
         return ""
     unit = "epochs/s" if progress["phase"] == "head" else "images/s"
@@ -159,5 +160,6 @@ def speed(progress: Record) -> str:
 
 
 def losses(epoch: Record) -> str:
+    """Return loss and accuracy on the validation images of an epoch event as text."""
     values = ((name, epoch[name]) for name in ("val_loss", "val_accuracy"))
     return " ".join(f"{name} {value:.3f}" for name, value in values if value is not None)

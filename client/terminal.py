@@ -61,6 +61,7 @@ def open_console(*, quiet: bool = False) -> Console:
 
 
 def print_json(value: Any) -> None:
+    """Print a value as JSON on stdout."""
     typer.echo(json.dumps(value, indent=2))
 
 

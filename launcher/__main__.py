@@ -20,6 +20,7 @@ from trainer_service.settings import TrainerSettings
 
 
 def main() -> int:
+    """Run the command of the command line, and return the exit status."""
     arguments = _parser().parse_args()
     _heed_signals()
     try:

@@ -16,6 +16,7 @@ LOOK_SECONDS = 0.05
 
 
 def main() -> None:
+    """Read process groups from stdin until it ends, then end those that are left."""
     groups: set[int] = set()
     for line in sys.stdin:
         (groups.add if line.startswith("+") else groups.discard)(int(line[1:]))

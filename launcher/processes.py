@@ -47,11 +47,12 @@ class Guard:
             self._tell(f"+{os.getpid()}\n")
 
     def ended(self, group: int) -> None:
+        """Report that a process group has ended, so that the guard does not end it later."""
         self._tell(f"-{group}\n")
 
     def _tell(self, line: str) -> None:
-        assert self._process.stdin is not None  # noqa: S101 - it was asked for
-        with suppress(BrokenPipeError):  # somebody has killed the guard
+        assert self._process.stdin is not None  # noqa: S101 - it is a pipe
+        with suppress(BrokenPipeError):  # the guard was killed
             self._process.stdin.write(line.encode())
 
 
@@ -60,10 +61,10 @@ class Process:
     """A command that can be started again once it has ended; it is the leader of its group.
 
     Attributes:
-        command: what is run.
-        environment: all of it.
-        log: where its output goes; the first start empties it.
-        guard: is told of its group.
+        command: the program and its arguments.
+        environment: all environment variables of the process.
+        log: the file that its output goes to; the first start empties it.
+        guard: ends the group of the process if the launcher is killed.
         handle: the process that was started last.
     """
 
@@ -77,6 +78,7 @@ class Process:
 
     @property
     def name(self) -> str:
+        """The name of the process, which is that of its log."""
         return self.log.stem
 
     @contextmanager
@@ -97,6 +99,7 @@ class Process:
             self._stop()
 
     def start(self) -> None:
+        """Start the process, in a session of its own."""
         with self.log.open("ab") as file:
             self._begun = file.tell()
             # In a session of its own: Ctrl-C reaches only the launcher, which stops all in order.

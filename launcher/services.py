@@ -222,6 +222,7 @@ def _redis_executable() -> str:
 
 
 def free_port() -> int:
+    """Return a TCP port on 127.0.0.1 that is free at the moment."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

@@ -12,6 +12,7 @@ from shared.start import require_no_file
 
 
 def create(settings: PredictorSettings) -> FastAPI:
+    """Return the application; end the process if the store is not a directory."""
     require_no_file(settings.store)
     return create_app(settings)
 

@@ -32,4 +32,5 @@ class PredictorSettings(SharedSettings):
 
     @property
     def held_bytes(self) -> int:
+        """The bytes that all predict requests may take in memory together."""
         return self.max_held_bytes or 2 * self.max_request_bytes

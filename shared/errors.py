@@ -44,12 +44,16 @@ class NotFound(HeadstartError):
 
 
 class ModelNotFound(NotFound):
+    """No model has this name; `known` are the names of all models."""
+
     def __init__(self, name: str, known: list[str]) -> None:
         have = ", ".join(known) if known else "none yet"
         super().__init__(f"There is no model {name!r}. Models: {have}.")
 
 
 class VersionNotFound(NotFound):
+    """The model has no such version; `known` are the versions that it has."""
+
     def __init__(self, name: str, version: int, known: list[int]) -> None:
         have = ", ".join(map(str, known)) if known else "none yet"
         super().__init__(f"Model {name!r} has no version {version}. Versions: {have}.")
@@ -61,6 +65,8 @@ class Conflict(HeadstartError):
 
 
 class PinUnreadable(Conflict):
+    """A model has a pin file, but the pinned version can't be read from it."""
+
     def __init__(self, name: str, reason: str) -> None:
         super().__init__(
             f"The pin of model {name!r} can't be read: {reason.removesuffix('.')}. "
@@ -90,6 +96,8 @@ class TooLarge(HeadstartError):
 
 
 class StorageFull(HeadstartError):
+    """The disk of the store is full."""
+
     status = 507
     title = "Storage full"
 
@@ -103,6 +111,8 @@ class UnsupportedMedia(HeadstartError):
 
 
 class Unavailable(HeadstartError):
+    """The service can't answer now; `retry_after` are the seconds after which to try again."""
+
     status = 503
     title = "Unavailable"
 
@@ -112,6 +122,8 @@ class Unavailable(HeadstartError):
 
 
 class ModelUnreadable(HeadstartError):
+    """The directory of a model exists, but can't be listed."""
+
     title = "Unreadable model"
 
     def __init__(self, name: str, reason: str) -> None:

@@ -41,6 +41,7 @@ def atomic_writer(path: Path) -> Iterator[IO[bytes]]:
 
 
 def atomic_write(path: Path, data: bytes) -> None:
+    """Write a file that appears under `path` only when it is complete and synced."""
     with atomic_writer(path) as file:
         file.write(data)
 
@@ -67,7 +68,7 @@ class NoPlainFile(OSError):
     """The path leads to a device, a pipe or a socket, from which no bytes should be read."""
 
     def __init__(self, name: str) -> None:
-        super().__init__(errno.ENXIO, "it is no plain file", name)
+        super().__init__(errno.ENXIO, "it is not a plain file", name)
 
 
 def is_fault_of_the_file(error: OSError) -> bool:
@@ -176,6 +177,7 @@ def _inside(part: str, name: str) -> str:
 
 
 def is_disk_full(error: BaseException) -> bool:
+    """Return whether an error means that the disk, or the user's quota, is full."""
     return isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}
 
 
@@ -243,6 +245,12 @@ def _open_lock(path: Path) -> IO[bytes]:
 
 
 def try_lock(file: IO[Any], kind: int = fcntl.LOCK_EX) -> bool:
+    """Lock an open file without waiting, and return whether it could be locked.
+
+    Args:
+        file: the open file.
+        kind: `fcntl.LOCK_EX` for an exclusive lock, `fcntl.LOCK_SH` for a shared one.
+    """
     try:
         fcntl.flock(file, kind | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -259,6 +267,7 @@ def is_current(file: IO[Any], path: Path) -> bool:
 
 
 def sync_directory(path: Path) -> None:
+    """Fsync a directory or a file, given its path."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

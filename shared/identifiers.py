@@ -17,10 +17,12 @@ def new_id() -> str:
 
 
 def is_id(text: str) -> bool:
+    """Return whether a text has the form of an id, as `new_id` makes it."""
     return _ID.fullmatch(text) is not None
 
 
 def is_model_name(text: str) -> bool:
+    """Return whether a text is a valid name of a model: 1 to 63 letters, digits, - and _."""
     return _MODEL_NAME.fullmatch(text) is not None
 
 

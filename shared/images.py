@@ -202,6 +202,7 @@ def _recognise(data: bytes, limits: ImageLimits) -> str:
 
 
 def too_many_bytes(size: int, limits: ImageLimits) -> InvalidImage:
+    """Return the error for a file of `size` bytes, which is more than `limits` allow."""
     return InvalidImage(
         "too large", f"{size} bytes; HEADSTART_MAX_IMAGE_BYTES allows {limits.max_bytes}"
     )

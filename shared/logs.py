@@ -27,6 +27,7 @@ bound = bound_contextvars
 
 
 def get_logger(name: str) -> BoundLogger:
+    """Return a logger whose events take fields: `log.info("loaded", seconds=0.5)`."""
     return structlog.stdlib.get_logger(name)
 
 

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from shared.identifiers import ModelName
 
 MANIFEST_FILE = "manifest.json"
-#: Of a label, in characters.
+#: The largest length of a label, in characters.
 LONGEST_LABEL = 1024
 
 Format = Literal["saved_model", "keras", "openvino", "openvino_int8"]
@@ -30,6 +30,8 @@ class _Record(BaseModel):
 
 
 class FileEntry(_Record):
+    """A file of a version; `path` is relative to the version's directory."""
+
     path: str
     bytes: int = Field(ge=0)
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
@@ -46,6 +48,8 @@ class InputSpec(_Record):
 
 
 class DatasetInfo(_Record):
+    """The dataset that a version was trained on; `labels` are the numbers of images."""
+
     id: str
     digest: str
     images: int
@@ -53,6 +57,8 @@ class DatasetInfo(_Record):
 
 
 class WeightsInfo(_Record):
+    """The pre-trained weights of the backbone."""
+
     source: str
     sha256: str
 
@@ -143,6 +149,7 @@ class Manifest(_Record):
 
     @property
     def quantized(self) -> bool:
+        """Whether the version has an INT8 graph."""
         return self.quantization is not None and self.quantization.accepted
 
 

@@ -147,6 +147,12 @@ class ModelStore:
         return self.root / name
 
     def manifest(self, name: str, version: int) -> Manifest:
+        """Return the manifest of a version.
+
+        Raises:
+            ModelNotFound, VersionNotFound, ModelUnreadable: as `directory`.
+            VersionCorrupt, OSError: as `read_manifest`.
+        """
         return read_manifest(self.directory(name, version))
 
     def pinned(self, name: str) -> int | None:

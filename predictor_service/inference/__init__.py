@@ -1,1 +1,1 @@
-"""From encoded images to probabilities, in batches."""
+"""Turns encoded images into probabilities, in batches."""

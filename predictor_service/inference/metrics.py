@@ -59,6 +59,8 @@ class ReloadMetrics:
 
 
 class PredictorMetrics:
+    """All metrics of the predictor, in one registry."""
+
     def __init__(self, registry: CollectorRegistry) -> None:
         self.batches = BatchMetrics(registry)
         self.reload = ReloadMetrics(registry)

@@ -1,1 +1,1 @@
-"""Which version of each model answers, and how a newer one takes its place."""
+"""Chooses and loads the version of each model that is served, and replaces it by a newer one."""

@@ -49,6 +49,7 @@ class Model:
 
     @property
     def version(self) -> int | None:
+        """The version that is served, if any."""
         return self.served.manifest.version if self.served else None
 
     def why_not_served(self) -> str:
@@ -61,6 +62,7 @@ class Model:
         return f"Model {self.name!r} has no version that can be served: {reasons}"
 
     def info(self) -> ModelInfo:
+        """Return the description of the model for the API."""
         served = self.served
         return ModelInfo(
             name=self.name,
@@ -92,6 +94,7 @@ class Models:
         self._models: dict[str, Model] = {}
 
     def all(self) -> list[Model]:
+        """Return all models, sorted by name."""
         return [self._models[name] for name in sorted(self._models)]
 
     def get(self, name: str) -> Model:
@@ -105,6 +108,7 @@ class Models:
         return self._models[name]
 
     def ensure(self, name: str) -> Model:
+        """Return the model of this name, and add it if it is new."""
         return self._models.setdefault(name, Model(name))
 
     def keep_only(self, names: set[str]) -> list[Model]:

@@ -15,6 +15,7 @@ def cpu_precision() -> Precision:
 
 
 def precision_of(flags: set[str]) -> Precision:
+    """Return the fastest precision of a CPU with these flags of /proc/cpuinfo."""
     return "bf16" if flags & {"amx_bf16", "avx512_bf16"} else "f32"
 
 

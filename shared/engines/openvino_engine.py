@@ -64,10 +64,12 @@ class OpenVINOEngine:
             self._requests.put(compiled.create_infer_request())
 
     def infer(self, pixels: Pixels) -> Outputs:
+        """Run the network, as `Engine.infer`."""
         check_pixels(pixels, self._height, self._width)
         return infer_in_chunks(self._run, pixels, CHUNK)
 
     def infer_batches(self, batches: Iterable[Pixels]) -> Iterator[Outputs]:
+        """Run the network on one batch after another, as `Engine.infer_batches`."""
         return infer_pipelined(self.infer, batches, self._workers)
 
     def _run(self, pixels: Pixels) -> Outputs:

@@ -77,10 +77,12 @@ class TensorFlowEngine:
         return cls(traced, outputs=(output,), size=size, precision=precision)
 
     def infer(self, pixels: Pixels) -> Outputs:
+        """Run the network, as `Engine.infer`."""
         check_pixels(pixels, self._height, self._width)
         return infer_in_chunks(self._run, pixels, CHUNK)
 
     def infer_batches(self, batches: Iterable[Pixels]) -> Iterator[Outputs]:
+        """Run the network on one batch after another, as `Engine.infer_batches`."""
         return infer_pipelined(self.infer, batches, workers=1)
 
     def _run(self, pixels: Pixels) -> Outputs:

@@ -32,6 +32,13 @@ class HttpMetrics:
         )
 
     def observe(self, scope: Scope, status: int | None, seconds: float) -> None:
+        """Count an answer.
+
+        Args:
+            scope: the ASGI scope of the request.
+            status: the status of the answer; None if there was none.
+            seconds: how long the request took.
+        """
         route = route_of(scope)
         self._requests.labels(scope["method"], route, str(status or "none")).inc()
         self._seconds.labels(route).observe(seconds)

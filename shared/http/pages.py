@@ -42,6 +42,8 @@ def add_pages(app: FastAPI, directory: Path) -> None:
 
 
 class PageFiles(StaticFiles):
+    """Static files with the headers of a page."""
+
     def file_response(
         self,
         full_path: str | PathLike[str],

@@ -47,6 +47,8 @@ class Problem(BaseModel):
 
 
 class ProblemResponse(JSONResponse):
+    """A response of problem+json."""
+
     media_type = PROBLEM_TYPE
 
 
@@ -57,6 +59,15 @@ def problem_response(
     errors: list[FieldProblem] | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> ProblemResponse:
+    """Return a problem+json response with the id of the current request.
+
+    Args:
+        status: the HTTP status.
+        title: a short name of the kind of error.
+        detail: what went wrong, as a sentence.
+        errors: the fields that are wrong.
+        headers: more headers of the response.
+    """
     problem = Problem(
         title=title, status=status, detail=detail, errors=errors or [], request_id=request_id()
     )
@@ -70,6 +81,7 @@ def describe_validation(errors: list[Any]) -> list[FieldProblem]:
 
 
 def add_problem_handlers(app: FastAPI) -> None:
+    """Let `app` answer every error, expected or not, as problem+json."""
     app.add_exception_handler(HeadstartError, _on_headstart_error)
     app.add_exception_handler(RequestValidationError, _on_validation_error)
     app.add_exception_handler(HTTPException, _on_http_exception)

@@ -70,7 +70,7 @@ def test_what_is_no_plain_file_is_not_opened_and_nothing_waits_for_it(root):
     os.mkfifo(root / "pipe")
     make_socket(root / "socket")
     for name in ("pipe", "socket", "cat"):
-        with pytest.raises(NoPlainFile, match="no plain file") as caught:
+        with pytest.raises(NoPlainFile, match="not a plain file") as caught:
             open_below(root, name)
         assert is_fault_of_the_file(caught.value)
 

@@ -219,7 +219,7 @@ def forbidden(path: Path) -> None:
 IN_ITS_PLACE = [
     (a_folder, "Is a directory"),
     (a_loop, "Too many levels of symbolic links"),
-    (os.mkfifo, "it is no plain file"),
+    (os.mkfifo, "it is not a plain file"),
     (nested, "Invalid JSON: recursion limit exceeded"),
     (endless, "should have at most"),
     pytest.param(

@@ -47,6 +47,7 @@ class Access:
 
 
 def is_open(path: str) -> bool:
+    """Return whether a path is open to requests without a key."""
     return path in OPEN_PATHS or path.startswith(OPEN_PREFIXES)
 
 

@@ -128,5 +128,6 @@ async def _let_go(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 def has_files(request: HTTPConnection) -> bool:
+    """Return whether the body of a request is an upload, which is anything but JSON."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     return kind != "application/json"

@@ -73,6 +73,7 @@ def name_of(host: str) -> str:
 
 
 def is_address(name: str) -> bool:
+    """Return whether a host is an IP address, not a name."""
     try:
         ipaddress.ip_address(name)
     except ValueError:

@@ -25,6 +25,7 @@ class ApiKeys:
 
     @classmethod
     def of(cls, settings: SharedSettings) -> Self:
+        """Return the keys of the settings."""
         return cls(*settings.read_api_keys())
 
     def __bool__(self) -> bool:

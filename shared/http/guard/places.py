@@ -28,9 +28,11 @@ class Place:
         self._bytes_before = 0
 
     def wait(self, now: float) -> None:
+        """Note that the service waits for the client from now on."""
         self._waiting_since = now
 
     def receive(self, size: int, now: float) -> None:
+        """Note that `size` bytes of the body have come."""
         self._waited = self._waited_until(now)
         self._waiting_since = None
         self.bytes += size
@@ -80,6 +82,7 @@ class Places:
         return place
 
     def leave(self, place: Place) -> None:
+        """Free the place and the memory of a request."""
         if place in self._taken:
             self._taken.remove(place)
             self._common_taken -= self._beyond_share(place.bytes)
@@ -89,6 +92,7 @@ class Places:
         return self._make_room(self._beyond_share(size), place)
 
     def wait(self, place: Place) -> None:
+        """Note that the service waits for the client of a place from now on."""
         place.wait(self._clock())
 
     def receive(self, place: Place, size: int) -> bool:

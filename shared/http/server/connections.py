@@ -126,13 +126,15 @@ class Lobby:
         self._waiting[connection] = self._clock()
 
     def leave(self, connection: "Connection") -> None:
+        """Note that the connection does not wait for headers any more."""
         self._waiting.pop(connection, None)
 
     def watch(self, connection: "Connection") -> None:
-        """Look after a client that will send nothing more, and may have left."""
+        """Note that a client sends nothing more, so that `tidy` checks whether it has left."""
         self._sent_all.add(connection)
 
     def forget(self, connection: "Connection") -> None:
+        """Remove a connection that is closed."""
         self._all.discard(connection)
         self._sent_all.discard(connection)
         self.leave(connection)
@@ -220,7 +222,7 @@ class Connection(HttpToolsProtocol):
             self._refuse(LONG_HEAD)
 
     def eof_received(self) -> bool:  # type: ignore[override]
-        """Go on with what is asked: the client sends nothing more, but it may still read."""
+        """Keep the connection open: the client sends nothing more, but may still read an answer."""
         asked = self.cycle
         if self._deaf or not (self._in_head or self._is_asked()):
             return False
@@ -298,6 +300,7 @@ class Connection(HttpToolsProtocol):
             self.transport.close()
 
     def make_way(self) -> None:
+        """Refuse a slow client whose connection is needed by another."""
         self._refuse(SLOW)
 
     def slow_for(self, now: float) -> float:
@@ -324,7 +327,7 @@ class Connection(HttpToolsProtocol):
         return self.cycle is not None and not self.cycle.response_complete
 
     def _ask_whether_it_has_left(self) -> None:
-        """Send what a client that has left resets the connection for."""
+        """Send a few bytes; if the client has left, its system then resets the connection."""
         if self.cycle.response_started or self.scope["http_version"] == "1.0":
             self.loop.call_later(LINGER_SECONDS, self._leave_unless_sending)
         else:
@@ -391,8 +394,8 @@ def _unread_in_kernel(transport: Transport) -> int:
 
 
 def _is_reset(transport: Transport) -> bool:
-    """Tell whether the other side has said that it takes nothing more; nothing is read for it."""
-    with suppress(OSError):  # it was closed just now
+    """Return whether the other side has reset the connection, without reading from it."""
+    with suppress(OSError):  # the connection has just been closed
         connection = transport.get_extra_info("socket")
         return bool(connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] == TCP_CLOSE)
     return False

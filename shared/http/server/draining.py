@@ -15,8 +15,8 @@ from shared.http.server.accepting import Acceptor
 from shared.http.server.connections import Lobby
 
 LOOK_SECONDS = 0.02
-#: Of all connections that there may be, those that are taken in one turn of the event loop. Each
-#: needs a file, and an idle one that makes way for it gives its own back a turn later.
+#: The share of all allowed connections that one turn of the event loop accepts at most. Each needs
+#: an open file; an idle connection that is closed for it frees its own only a turn later.
 SHARE_AT_ONCE = 1 / 16
 RETRY_SECONDS = 1
 
@@ -28,12 +28,15 @@ class Gate:
         self._shut = asyncio.Event()
 
     def is_shut(self) -> bool:
+        """Return whether the gate is shut."""
         return self._shut.is_set()
 
     def shut(self) -> None:
+        """Shut the gate for good."""
         self._shut.set()
 
     async def wait_until_shut(self) -> None:
+        """Wait until the gate is shut."""
         await self._shut.wait()
 
 

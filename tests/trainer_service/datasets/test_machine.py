@@ -248,7 +248,7 @@ def test_a_pipe_that_is_put_in_place_of_a_file_keeps_nobody_waiting(tmp_path, re
     _, records = read(source, once(swap))
 
     assert records["cat/0.png"].verdict == "unreadable"
-    assert records["cat/0.png"].detail == "it is no plain file"
+    assert records["cat/0.png"].detail == "it is not a plain file"
 
 
 @contextmanager
