@@ -1,8 +1,12 @@
 """Reads multipart/form-data (RFC 7578) as it arrives; each service decides where a part goes."""
 
+import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from email.errors import HeaderParseError
+from email.header import decode_header, make_header
 from typing import NamedTuple, Protocol
+from urllib.parse import unquote_to_bytes
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
@@ -17,7 +21,8 @@ class Part(NamedTuple):
 
     Attributes:
         field: the name of the form's field.
-        filename: the name of the file as the client sent it; None if the part is not a file.
+        filename: the name of the file, in UTF-8 wherever the client said how it is encoded; None if
+            the part is not a file.
     """
 
     field: str
@@ -44,6 +49,26 @@ def _judged() -> Iterator[None]:
 def media_type(content_type: str) -> str:
     """Return the type that a Content-Type names, in lower case and without its parameters."""
     return content_type.partition(";")[0].strip().lower()
+
+
+#: filename*=UTF-8''K%C3%A4tzchen.png
+_EXTENDED_NAME = re.compile(rb"""filename\*\s*=\s*"?([\w-]+)'[\w-]*'([^;"\s]*)""", re.IGNORECASE)
+
+
+def _file_name(disposition: bytes, options: dict[bytes, bytes]) -> bytes | None:
+    """Return the name of a part's file, or None if it has none.
+
+    Clients write names that are not ASCII in UTF-8, or as `filename*` (RFC 5987), or as a MIME word
+    (RFC 2047); .NET sends the last two together.
+    """
+    name = options.get(b"filename")
+    if extended := _EXTENDED_NAME.search(disposition):
+        with suppress(LookupError, UnicodeError):
+            return unquote_to_bytes(extended[2]).decode(extended[1].decode()).encode()
+    if name is not None and name.startswith(b"=?") and name.endswith(b"?="):
+        with suppress(LookupError, ValueError, HeaderParseError):
+            return str(make_header(decode_header(name.decode("ascii")))).encode()
+    return name
 
 
 class FormReader:
@@ -128,7 +153,7 @@ class FormReader:
             raise InvalidRequest(
                 f"The name of a part should be UTF-8. Received: {options[b'name'][:40]!r}"
             ) from None
-        self._writer = self._begin(Part(field, options.get(b"filename")))
+        self._writer = self._begin(Part(field, _file_name(self._disposition, options)))
 
     def _on_part_data(self, data: bytes, start: int, end: int) -> None:
         if self._writer is not None:

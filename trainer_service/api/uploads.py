@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import IO, NamedTuple
+from urllib.parse import unquote_to_bytes
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
@@ -162,7 +163,7 @@ class _Form:
     def _begin_folder_file(self, folder: FolderField, name: bytes) -> PartWriter:
         if self._folder is None:
             self._folder = FolderArchive(self._new_path(), folder.max_files)
-        self._open = self._folder.begin(_text("The name of a file", name))
+        self._open = self._folder.begin(_relative_path(name))
         return _FileWriter(self._open, self._end_folder_file)
 
     def _new_path(self) -> Path:
@@ -217,6 +218,13 @@ def _packed(folder: FolderArchive, field: FolderField | None) -> UploadedFile:
         os.fsync(file.fileno())
     size = folder.path.stat().st_size
     return UploadedFile(field.name if field else "", folder.name, folder.path, size)
+
+
+def _relative_path(name: bytes) -> str:
+    """Return the path of a folder's file; aiohttp sends it as `cat%2F1.png`."""
+    path = _text("The name of a file", name)
+    encoded = "/" not in path and "%2f" in path.lower()
+    return _text("The name of a file", unquote_to_bytes(path)) if encoded else path
 
 
 def _text(what: str, data: bytes) -> str:

@@ -50,6 +50,43 @@ def test_a_form_that_ends_early_is_refused(end):
         read(FORM[:end])
 
 
+def named(disposition):
+    """Return the file name of a part with a Content-Disposition of these parameters."""
+    head = b'--b\r\nContent-Disposition: form-data; name="f"; ' + disposition
+    [(_, name, _)] = read(head + b"\r\n\r\nx\r\n--b--\r\n")
+    return name
+
+
+@pytest.mark.parametrize(
+    "disposition",
+    [
+        'filename="Kätzchen/1.png"'.encode(),
+        b"filename*=UTF-8''K%C3%A4tzchen%2F1.png",
+        b"filename=\"K_tzchen/1.png\"; filename*=utf-8'de'K%C3%A4tzchen/1.png",
+        b"filename=\"K_tzchen/1.png\"; filename*=iso-8859-1''K%E4tzchen/1.png",
+        b'filename="=?utf-8?B?S8OkdHpjaGVuLzEucG5n?="',
+        b'filename="=?iso-8859-1?Q?K=E4tzchen/1.png?="',
+    ],
+)
+def test_names_arrive_however_the_client_writes_their_letters(disposition):
+    assert named(disposition).decode() == "Kätzchen/1.png"
+
+
+@pytest.mark.parametrize(
+    ("disposition", "name"),
+    [
+        (b'filename="100%25.png"', b"100%25.png"),
+        (b'filename="=?.png"', b"=?.png"),
+        (b'filename="=?no-charset?B?S8Ok?="', b"=?no-charset?B?S8Ok?="),
+        (b"filename=\"a.png\"; filename*=no-charset''b.png", b"a.png"),
+        (b"filename=\"a.png\"; filename*=UTF-8''%FF", b"a.png"),
+        (b'filename="\xff.png"', b"\xff.png"),
+    ],
+)
+def test_other_names_stay_as_they_are(disposition, name):
+    assert named(disposition) == name
+
+
 @pytest.mark.parametrize(
     ("header", "expected"),
     [

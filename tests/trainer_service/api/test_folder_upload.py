@@ -77,6 +77,15 @@ def test_the_files_of_a_folder_become_one_archive_with_their_paths_for_names(rec
         assert {name: archive.read(name) for name in archive.namelist()} == TREE
 
 
+def test_paths_that_arrive_percent_encoded_are_paths(receive, tmp_path):
+    """As aiohttp sends them. A name with a slash of its own is not encoded."""
+    files = [("K%C3%A4tzchen%2F1.png", b"1"), ("100%25/2.png", b"2"), ("3%2.png", b"3")]
+    [[_, _, stored, _]] = receive(files).json()
+
+    with zipfile.ZipFile(tmp_path / stored) as archive:
+        assert archive.namelist() == ["Kätzchen/1.png", "100%25/2.png", "3%2.png"]
+
+
 def test_loose_files_are_called_by_their_number(receive):
     [[_, name, _, _]] = receive([("cat.1.png", b"a"), ("dog.1.png", b"b")]).json()
 
