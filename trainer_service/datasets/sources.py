@@ -75,6 +75,8 @@ _FORMAT_ERRORS = (
     ValueError,
 )
 
+#: The bit of a zip's flags that says that a name is UTF-8.
+_ZIP_UTF8 = 0x800
 _ZIP_METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2}
 _OTHER_ARCHIVES = {
     b"7z\xbc\xaf\x27\x1c": "a 7z archive",
@@ -571,7 +573,7 @@ def _check_overlaps(members: list[zipfile.ZipInfo]) -> None:
 
 def _zip_entry(archive: zipfile.ZipFile, member: zipfile.ZipInfo, raw: _Raw) -> Entry | None:
     kind = stat.S_IFMT(member.external_attr >> 16)
-    name, size = member.filename, member.file_size
+    name, size = _zip_name(member), member.file_size
     if kind == stat.S_IFLNK:
         return _link(name)
     if name.endswith("/") or kind == stat.S_IFDIR:
@@ -585,6 +587,19 @@ def _zip_entry(archive: zipfile.ZipFile, member: zipfile.ZipInfo, raw: _Raw) -> 
         return _entry(name, "", size, None, method)
     opener = _open_bzip2 if member.compress_type == zipfile.ZIP_BZIP2 else zipfile.ZipFile.open
     return _entry(name, "", size, lambda: _member_judged(lambda: opener(archive, member), raw))
+
+
+def _zip_name(member: zipfile.ZipInfo) -> str:
+    """Return the name of a file; without the flag for UTF-8 it may be UTF-8 all the same.
+
+    macOS and many libraries set no flag, and zipfile takes such a name for the code page of DOS.
+    """
+    if member.flag_bits & _ZIP_UTF8:
+        return member.filename
+    try:
+        return member.filename.encode("cp437").decode()
+    except UnicodeError:
+        return member.filename
 
 
 @contextmanager
