@@ -1,7 +1,7 @@
 """Reads the files of untrusted archives and folders, one after the other, without unpacking them.
 
 A name in an archive is only data here: nothing is ever written under it. Devices and
-links are not followed but told; of a folder, a link to a file inside of it is read as that file.
+links are not followed but reported; in a folder, a link to a file of that folder is read.
 
 What is wrong with a file is a verdict on it, `Damaged`, or on its archive, InvalidDataset. What
 the system could not do just now, such as read from a disk that fails, says nothing of either and
@@ -115,7 +115,7 @@ class Source(NamedTuple):
 
         Raises:
             InvalidDataset: neither a file nor a folder lies there.
-            OSError: that can't be told now.
+            OSError: it can't be looked at now.
         """
         try:
             mode = path.stat().st_mode
@@ -161,7 +161,7 @@ def iterate(source: Source, limits: DatasetLimits, hang_guard: HangGuard) -> Ite
     `total` is an estimate for tar archives, whose number of files is known only at their end.
 
     Raises:
-        InvalidDataset: it is none, is broken, or has a folder that this user may not read.
+        InvalidDataset: it is not an archive, is broken, or has a folder that may not be read.
         TooLarge: there are more files or bytes in it than the limits allow.
         OSError: it can't be read now.
     """
@@ -390,7 +390,7 @@ class _Walk:
 
     def _list(self, folder: str) -> Iterator[_Item]:
         with open_folder(self._top, folder) as opened, ExitStack() as stack:
-            # The descriptor that leads to a folder is none to list it with.
+            # A descriptor opened with O_PATH can't be used to list the folder.
             readable = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=opened)
             stack.callback(os.close, readable)
             entries = stack.enter_context(os.scandir(readable))
@@ -464,7 +464,7 @@ def _reader() -> str:
 
 
 def is_hidden(name: str) -> bool:
-    """Tell whether a file is of no interest for its name, or that of one of its folders."""
+    """Return whether a file is of no interest for its name, or that of one of its folders."""
     parts = PurePosixPath(name).parts
     return any(part.startswith(".") or part.lower() in _NO_INTEREST for part in parts)
 
