@@ -10,10 +10,12 @@ from contextlib import contextmanager, suppress
 from glob import glob
 from pathlib import Path
 
+from shared.errors import Unavailable
 from shared.identifiers import is_id
 from shared.logs import get_logger
 from shared.model_store import is_sound
 from trainer_service.datasets.create import UPLOAD_FILE
+from trainer_service.errors import RecordCorrupt
 from trainer_service.settings import TrainerSettings
 from trainer_service.store.lease import LeaseWatch
 from trainer_service.store.publishing import WritableModelStore
@@ -78,6 +80,8 @@ class Retention:
                     name = path.relative_to(self._settings.store).as_posix()
                     log.info("removed", path=name)
                     removed.append(name)
+            except (RecordCorrupt, Unavailable) as error:
+                log.warning("kept: a training may use it", kind=due.__name__[1:], reason=str(error))
             except Exception:
                 log.exception("the rest of what is due is removed later", kind=due.__name__[1:])
         return removed
