@@ -104,7 +104,7 @@ class TrainerSettings(SharedSettings):
 
 
 def _require_address(redis_url: str) -> None:
-    """Refuse what is no address; neither it nor a part of it is told, for a password is in it."""
+    """Refuse an invalid address, without repeating any part of it: it may hold a password."""
     try:
         Redis.from_url(redis_url).close()
     except ValueError:

@@ -123,7 +123,7 @@ def _end_if_cancelled(trainings: TrainingStore, training_id: str) -> None:
 
 
 def _submit_next(worker: Worker, training_id: str) -> None:
-    """Submit what comes next; whoever takes it finds the lease of this step released."""
+    """Submit the next steps. The lease of this step has to be released before."""
     trainings = worker.stores.trainings
     record = trainings.get(training_id)
     if not record.state.ended:

@@ -98,7 +98,10 @@ class TrainingRequest(RequestPart):
     def _take_the_former_name(cls, fields: object) -> object:
         """Take `precision`, as `quantize` was called before, in requests and records."""
         former = {"auto": "off", "int8": "int8"}
-        if not isinstance(fields, dict) or fields.get("precision") not in former:
+        if not isinstance(fields, dict):
+            return fields
+        precision = fields.get("precision")
+        if not isinstance(precision, str) or precision not in former:
             return fields
         others = {name: value for name, value in fields.items() if name != "precision"}
-        return {"quantize": former[fields["precision"]]} | others
+        return {"quantize": former[precision]} | others

@@ -19,6 +19,10 @@ from shared.logs import get_logger, request_id
 
 log = get_logger(__name__)
 
+#: Fields that one answer tells of, and letters of a name that a client has made up: else a request
+#: of a megabyte would be answered with ten.
+MOST_FIELDS = 20
+LONGEST_FIELD = 200
 
 PROBLEM_TYPE = "application/problem+json"
 
@@ -76,8 +80,12 @@ def problem_response(
 
 
 def describe_validation(errors: list[Any]) -> list[FieldProblem]:
-    """Return, for each pydantic error, which field is wrong, what was expected, and what came."""
-    return [_field_problem(error) for error in errors]
+    """Return which field is wrong, what was expected, and what came, of the first few errors.
+
+    Args:
+        errors: the errors of pydantic, of which `MOST_FIELDS` are described.
+    """
+    return [_field_problem(error) for error in errors[:MOST_FIELDS]]
 
 
 def add_problem_handlers(app: FastAPI) -> None:
@@ -158,7 +166,7 @@ def _field_problem(error: Mapping[str, Any]) -> FieldProblem:
         error.get("input"), dict | list
     ):
         detail = f"{detail}. Received: {error.get('input')!r}"[:500]
-    return FieldProblem(field=".".join(location) or "request", detail=detail)
+    return FieldProblem(field=".".join(location)[:LONGEST_FIELD] or "request", detail=detail)
 
 
 async def _on_headstart_error(_: Request, error: Exception) -> ProblemResponse:
@@ -173,8 +181,12 @@ async def _on_headstart_error(_: Request, error: Exception) -> ProblemResponse:
 
 async def _on_validation_error(_: Request, error: Exception) -> ProblemResponse:
     assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for this class only
-    errors = describe_validation(list(error.errors()))
-    detail = "; ".join(f"{problem.field}: {problem.detail}" for problem in errors)
+    found = error.errors()
+    errors = describe_validation(list(found))
+    sentences = [f"{problem.field}: {problem.detail}" for problem in errors]
+    if len(found) > len(errors):
+        sentences.append(f"and {len(found) - len(errors)} more")
+    detail = "; ".join(sentences)
     return problem_response(422, "Invalid request", detail, errors)
 
 

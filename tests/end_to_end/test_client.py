@@ -157,7 +157,8 @@ def test_more_pictures_than_fit_in_a_request_keep_their_order(headstart, trained
     assert right / len(pictures) > 0.9
 
 
-def test_models_and_trainings_are_listed(headstart, trained):
+def test_models_and_trainings_are_listed(stack, headstart, trained):
+    stack.served("my-pets", 1)
     models, _ = headstart.json("models")
     trainings, _ = headstart.json("trainings")
     shown = headstart("models").stdout

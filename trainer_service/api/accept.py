@@ -5,7 +5,7 @@ from contextlib import suppress
 
 
 def prefers(accept: str, wanted: str, default: str) -> bool:
-    """Tell whether an `Accept` header ranks `wanted` above `default`; a tie is the default's.
+    """Return whether an `Accept` header ranks `wanted` above `default`; a tie is the default's.
 
     A type's quality is that of the most specific range it falls into (RFC 9110, 12.5.1). Of two
     that are equally good, one that is named goes before one that `*/*` lets in.

@@ -159,7 +159,7 @@ def find_architecture(name: str) -> Architecture:
     """Return the architecture of that id or alias, however it is spelt (`MobileNetV2`).
 
     Raises:
-        InvalidRequest: there is none.
+        InvalidRequest: the catalogue has no architecture of this name.
     """
     spelling = _plain(name)
     for known, id_ in [*((id_, id_) for id_ in CATALOGUE), *ALIASES.items()]:

@@ -215,7 +215,7 @@ def _digest(**parts: object) -> str:
 
 
 def _is_sound(target: Path) -> bool:
-    """Tell whether a converted backbone is there, and its files are as they were written."""
+    """Return whether a converted backbone is there, and its files are as they were written."""
     try:
         written = _hashes.validate_json((target / _HASHES_FILE).read_bytes())
         return _IR_FILE in written and written == _hash_files(target)

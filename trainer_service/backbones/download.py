@@ -82,7 +82,7 @@ def download(
     Args:
         url: where the file is; http or https.
         target: where it will be.
-        expected_hash: hex MD5 or SHA-256 of the file, or None if there is none to check.
+        expected_hash: hex MD5 or SHA-256 of the file, or None if it can't be checked.
         timeout: seconds until the host has to answer; a download that then stalls is given up
             on after five times as long.
         check_cancelled: called again and again meanwhile; what it raises ends the download.
@@ -114,7 +114,7 @@ def file_digest(path: Path, algorithm: str = "sha256") -> str:
 
 
 def matches(path: Path, expected_hash: str | None) -> bool:
-    """Tell whether a file has the hash (MD5 or SHA-256 by its length); any has None."""
+    """Return whether a file has the hash (MD5 or SHA-256 by its length); any has None."""
     return expected_hash is None or file_digest(path, _algorithm(expected_hash)) == expected_hash
 
 

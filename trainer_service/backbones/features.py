@@ -99,7 +99,7 @@ class FeatureStore:
         return rows, unread
 
     def _index(self, shard: str) -> _Index | None:
-        """Return the index of a shard, or None if there is none, or a damaged one.
+        """Return the index of a shard, or None if it is missing or damaged.
 
         Raises:
             OSError: it can't be read now.
@@ -118,7 +118,7 @@ class FeatureStore:
         return None
 
     def _is_sound(self, shard: str, index: _Index, wanted: set[str]) -> bool:
-        """Tell whether a shard holds what is wanted, and what was written."""
+        """Return whether a shard holds what is wanted, and what was written."""
         if wanted.isdisjoint(index.images):
             return False
         try:
@@ -134,7 +134,7 @@ class FeatureStore:
         They are read, not mapped: a file that is cut off while it is mapped ends the process.
 
         Args:
-            shard: which.
+            shard: the name of the shard.
             rows: how many images it has to have, at least.
             sha256: the hash of its file, if that is to be checked.
 
@@ -166,7 +166,7 @@ class FeatureStore:
                 os.utime(self._directory / f"{shard}.json")
 
     def holds(self, images: Sequence[str]) -> bool:
-        """Tell whether these images are stored soundly as one shard, and note that it is used."""
+        """Return whether these images are stored soundly as one shard, and note that it is used."""
         shard = _name(images)
         self.use([shard])
         try:

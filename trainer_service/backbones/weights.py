@@ -58,7 +58,7 @@ class Weights:
 
 
 def availability(architecture: Architecture, settings: "TrainerSettings") -> Availability:
-    """Tell whether the weights can be had, within `weights_timeout`.
+    """Return whether the weights can be had, within `weights_timeout`.
 
     Whether the weights host answers is remembered for a minute.
     """

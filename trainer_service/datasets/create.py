@@ -107,7 +107,7 @@ def root_of(settings: TrainerSettings, path: str) -> Path:
     """Return the datasets directory, below which `path` is.
 
     Raises:
-        InvalidRequest: there is none.
+        InvalidRequest: nothing lies at that path.
     """
     if settings.datasets is None:
         raise InvalidRequest(

@@ -92,7 +92,7 @@ def read_dataset(  # noqa: PLR0913 - four have a default
     left where they are. Thumbnails of large ones are kept in `<directory>/thumbnails`.
 
     Args:
-        source: a zip, tar or tar.gz archive, told by its content, or a folder.
+        source: a zip, tar or tar.gz archive, recognised by its content, or a folder.
         directory: where the dataset is to be; made if it is not there.
         limits: the largest dataset and the largest image that are read.
         progress: called with the files done and, for tar an estimate, of how many; if it raises,

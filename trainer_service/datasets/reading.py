@@ -133,7 +133,7 @@ def _set_reading(record: DatasetRecord) -> None:
 
 
 def put_back(datasets: RecordStore[DatasetRecord], dataset_id: str) -> None:
-    """Have a dataset that nobody reads say so: whoever began to was killed, and nobody wants it."""
+    """Put a dataset back to queued whose reader was killed and which no training waits for."""
     with datasets.lease(dataset_id) as held:
         if held is not None and datasets.get(dataset_id).state == DatasetState.READING:
             datasets.update(dataset_id, _set_queued)

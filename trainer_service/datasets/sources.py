@@ -1,7 +1,7 @@
 """Reads the files of untrusted archives and folders, one after the other, without unpacking them.
 
 A name in an archive is only data here: nothing is ever written under it. Devices and
-links are not followed but told; of a folder, a link to a file inside of it is read as that file.
+links are not followed but reported; in a folder, a link to a file of that folder is read.
 
 What is wrong with a file is a verdict on it, `Damaged`, or on its archive, InvalidDataset. What
 the system could not do just now, such as read from a disk that fails, says nothing of either and
@@ -75,6 +75,8 @@ _FORMAT_ERRORS = (
     ValueError,
 )
 
+#: The bit of a zip's flags that says that a name is UTF-8.
+_ZIP_UTF8 = 0x800
 _ZIP_METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2}
 _OTHER_ARCHIVES = {
     b"7z\xbc\xaf\x27\x1c": "a 7z archive",
@@ -113,7 +115,7 @@ class Source(NamedTuple):
 
         Raises:
             InvalidDataset: neither a file nor a folder lies there.
-            OSError: that can't be told now.
+            OSError: it can't be looked at now.
         """
         try:
             mode = path.stat().st_mode
@@ -159,7 +161,7 @@ def iterate(source: Source, limits: DatasetLimits, hang_guard: HangGuard) -> Ite
     `total` is an estimate for tar archives, whose number of files is known only at their end.
 
     Raises:
-        InvalidDataset: it is none, is broken, or has a folder that this user may not read.
+        InvalidDataset: it is not an archive, is broken, or has a folder that may not be read.
         TooLarge: there are more files or bytes in it than the limits allow.
         OSError: it can't be read now.
     """
@@ -388,7 +390,7 @@ class _Walk:
 
     def _list(self, folder: str) -> Iterator[_Item]:
         with open_folder(self._top, folder) as opened, ExitStack() as stack:
-            # The descriptor that leads to a folder is none to list it with.
+            # A descriptor opened with O_PATH can't be used to list the folder.
             readable = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=opened)
             stack.callback(os.close, readable)
             entries = stack.enter_context(os.scandir(readable))
@@ -462,7 +464,7 @@ def _reader() -> str:
 
 
 def is_hidden(name: str) -> bool:
-    """Tell whether a file is of no interest for its name, or that of one of its folders."""
+    """Return whether a file is of no interest for its name, or that of one of its folders."""
     parts = PurePosixPath(name).parts
     return any(part.startswith(".") or part.lower() in _NO_INTEREST for part in parts)
 
@@ -571,7 +573,7 @@ def _check_overlaps(members: list[zipfile.ZipInfo]) -> None:
 
 def _zip_entry(archive: zipfile.ZipFile, member: zipfile.ZipInfo, raw: _Raw) -> Entry | None:
     kind = stat.S_IFMT(member.external_attr >> 16)
-    name, size = member.filename, member.file_size
+    name, size = _zip_name(member), member.file_size
     if kind == stat.S_IFLNK:
         return _link(name)
     if name.endswith("/") or kind == stat.S_IFDIR:
@@ -585,6 +587,19 @@ def _zip_entry(archive: zipfile.ZipFile, member: zipfile.ZipInfo, raw: _Raw) -> 
         return _entry(name, "", size, None, method)
     opener = _open_bzip2 if member.compress_type == zipfile.ZIP_BZIP2 else zipfile.ZipFile.open
     return _entry(name, "", size, lambda: _member_judged(lambda: opener(archive, member), raw))
+
+
+def _zip_name(member: zipfile.ZipInfo) -> str:
+    """Return the name of a file; without the flag for UTF-8 it may be UTF-8 all the same.
+
+    macOS and many libraries set no flag, and zipfile takes such a name for the code page of DOS.
+    """
+    if member.flag_bits & _ZIP_UTF8:
+        return member.filename
+    try:
+        return member.filename.encode("cp437").decode()
+    except UnicodeError:
+        return member.filename
 
 
 @contextmanager

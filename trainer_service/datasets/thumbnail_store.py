@@ -27,7 +27,7 @@ SMALL_SIDE = 320
 
 
 def fits(size: int, width: int, height: int) -> bool:
-    """Tell whether a picture is small enough to be shown as it is."""
+    """Return whether a picture is small enough to be shown as it is."""
     return size <= SMALL_BYTES and max(width, height) <= SMALL_SIDE
 
 
@@ -35,7 +35,7 @@ class ThumbnailWriter:
     """Fills a new file; it is complete, and on the disk, when the context ends.
 
     What is half written after a crash is removed with the rest of a dataset that was not read to
-    its end: hence no journal. What SQLite can't do is told as the system's errors are.
+    its end: hence no journal. Errors of SQLite are raised as OSError.
     """
 
     def __init__(self, path: Path) -> None:

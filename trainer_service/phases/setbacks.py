@@ -118,7 +118,7 @@ def persevere(
 
 
 def warn_of_setback(worker: Worker, training_id: str, reason: str) -> None:
-    """Tell whoever follows a training why a step of it is tried again, each reason once."""
+    """Add an event that says why a step is tried again; each reason is added once."""
     warning = WarningEvent(code="tried_again", detail=f"A step is tried again: {reason}")
     worker.stores.events.append_once(training_id, warning)
 
@@ -154,13 +154,13 @@ def _attempt(work: Callable[[], None]) -> str | None:
 def _attempt_and_tell(work: Callable[[], None], tell: Callable[[str], None]) -> str | None:
     reason = _attempt(work)
     if reason is not None:
-        with suppress(OSError, HeadstartError):  # what can't be told is in the log, too
+        with suppress(OSError, HeadstartError):  # the log has the reason, too
             tell(reason)
     return reason
 
 
 def is_setback(error: Exception) -> bool:
-    """Tell whether an error says something of the machine right now, not of what is worked on.
+    """Return whether an error says something of the machine right now, not of what is worked on.
 
     A full disk does, too, but stays full until somebody makes room.
     """
@@ -179,7 +179,7 @@ def _let_go(worker: Worker, setbacks: Setbacks, reason: str) -> None:
     """Leave the step to the next worker.
 
     Raises:
-        TransientFailure: there is none that has not had its tries.
+        TransientFailure: every running worker has used up its tries.
     """
     notes: list[Note] = []
     # What keeps it from being noted is the machine's fault, too: this try does not count.

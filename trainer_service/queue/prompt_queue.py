@@ -19,7 +19,7 @@ SPARED_SECONDS = 5.0
 
 
 class PromptQueue(TaskQueue):
-    """Submits on behalf of clients, who hear within ten seconds whether that was possible."""
+    """Submits for clients of the API, which get an answer within ten seconds, Redis or no Redis."""
 
     def __init__(self, settings: TrainerSettings) -> None:
         super().__init__(create_celery(settings, silence_seconds=SILENCE_SECONDS))

@@ -29,7 +29,7 @@ def trouble(error: BaseException) -> str:
 
 
 class TaskQueue:
-    """Submits tasks by name, so that whoever submits need not import what the tasks import."""
+    """Submits tasks by name, so that the API need not import what the tasks import."""
 
     def __init__(self, app: Celery) -> None:
         self._app = app

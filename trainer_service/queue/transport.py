@@ -79,7 +79,7 @@ def _identifier(text: str) -> str:
 Identifier = Annotated[str, AfterValidator(_identifier)]
 Shard = Annotated[int, Field(ge=0)]
 Nothing = Annotated[dict[str, Any], Field(max_length=0)]
-#: What Celery adds: other tasks that are to follow, of which there are none.
+#: What Celery adds for tasks that follow each other; these tasks never do.
 Following = dict[str, None] | None
 
 _body = TypeAdapter(tuple[tuple[Identifier], Nothing, Following])

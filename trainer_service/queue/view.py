@@ -83,7 +83,7 @@ class QueueView:
         return sorted(key.removeprefix(WORKER_KEY) for key in keys)
 
     def claim(self, seconds: float) -> bool:
-        """Tell whether this process is the first to ask in so many seconds.
+        """Return whether this process is the first to ask in so many seconds.
 
         Raises:
             RedisError: Redis is away.

@@ -28,13 +28,13 @@ def submit_dataset(
     """Make a dataset of an upload, or of a path below the datasets directory, and queue it.
 
     Args:
-        trainer: where.
+        trainer: the stores, the settings and the queue of the service.
         upload: the archive, if one was uploaded.
         name: what it is called, or the path.
         key: what the client calls this request; the same again makes nothing new.
 
     Raises:
-        InvalidRequest: the path is none that the trainer reads, or the key was another request's.
+        InvalidRequest: the trainer may not read this path, or the key belongs to another request.
         Unavailable: Redis is away, or too many wait; nothing was made.
     """
 

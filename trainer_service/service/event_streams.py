@@ -144,7 +144,7 @@ class _Tail:
             return []
 
     def _follow_on(self, events: list[Event]) -> bool:
-        """Tell whether there are events, and none is missing before or between them."""
+        """Return whether there are events, and none is missing before or between them."""
         ids = [self._last or 0, *(event.id for event in events)]
         return bool(events) and all(after == before + 1 for before, after in pairwise(ids))
 

@@ -23,7 +23,7 @@ def open_training_slot(stores: Stores, most: int) -> AbstractContextManager[None
 
 
 def open_dataset_slot(stores: Stores, most: int) -> AbstractContextManager[None]:
-    """Let a dataset be made likewise; those of trainings are counted with the trainings."""
+    """Let a dataset be made within the block; those made for trainings count as trainings."""
     return _room(stores.datasets, "datasets", most)
 
 

@@ -21,7 +21,7 @@ def get_model(trainer: Trainer, name: str) -> ModelStatus:
     """Return the versions of a model, newest first, and what of it can't be read.
 
     Raises:
-        ModelNotFound: there is none of that name.
+        ModelNotFound: no model has this name.
     """
     models = trainer.stores.models
     look = models.look(name)
@@ -57,7 +57,7 @@ def delete_version(trainer: Trainer, name: str, version: int) -> None:
     """Remove a version that is not the one to be served.
 
     Raises:
-        ModelNotFound, VersionNotFound: there is none of that name or number.
+        ModelNotFound, VersionNotFound: no model has this name, or no version this number.
         Conflict: it is pinned, or no version is and it is the newest sound one.
         Unavailable: the machine can't tell now what is to be served.
     """

@@ -35,7 +35,7 @@ def submit_training(
     """Queue a training of an upload or of the dataset that the request names.
 
     Args:
-        trainer: where.
+        trainer: the stores, the settings and the queue of the service.
         request: what to train.
         upload: the archive, if one was uploaded.
         name: what it is called.
@@ -79,7 +79,7 @@ def _make_training(
 
 
 def _submit(trainer: Trainer, training: TrainingRecord, dataset: DatasetRecord) -> None:
-    """Queue what is to be done first; whoever reads a dataset queues what waits for it."""
+    """Queue the first step: reading the dataset, or preparing the training if it is read."""
     if must_be_read(dataset):
         WaitingTrainings(trainer.stores.datasets.directory(dataset.id)).add(training.id)
         trainer.queue.read_dataset(dataset.id)

@@ -30,7 +30,7 @@ def list_trainings(
     """Return some trainings, the newest first, and the cursor of the next ones, None at the end.
 
     Raises:
-        InvalidRequest: the cursor is none.
+        InvalidRequest: `after` is not a cursor that a page has returned.
     """
     trainings = trainer.stores.trainings
     records, following = trainings.page(limit, after)
@@ -47,8 +47,8 @@ async def wait_for_training(
     """Return the record as soon as the training has ended, or after `seconds`.
 
     Args:
-        trainer: where.
-        training_id: which.
+        trainer: the stores, the settings and the queue of the service.
+        training_id: the id of the training.
         seconds: the longest to wait.
         reasons: each waits for something else that ends the waiting; what it raises is raised.
     """

@@ -40,7 +40,7 @@ class CancellationCheck:
             raise TrainingCancelled(f"Training {self._training_id} was cancelled.")
 
     def _has_ended(self) -> bool:
-        """Tell whether the training has ended, or was to be cancelled when it was read last."""
+        """Return whether the training has ended, or was to be cancelled when it was read last."""
         stamp = self._trainings.stamp(self._training_id)
         if stamp == self._stamp:
             return False

@@ -44,7 +44,7 @@ class WorkersDied(HeadstartError):
 
 
 class Holder(BaseModel):
-    """What a lease says of who holds it, for those who look after a fault."""
+    """The holder of a lease, written into it for people who look for a fault."""
 
     host: str
     pid: int
@@ -139,7 +139,7 @@ class LeaseWatch:
         self._last: dict[Path, tuple[tuple[int, int], float]] = {}
 
     def held(self, path: Path) -> bool:
-        """Tell whether a living process holds the lease; one that hangs loses it by this.
+        """Return whether a living process holds the lease; one that hangs loses it by this.
 
         So does one that can't be opened, as nobody can tell whose it is.
         """
@@ -174,7 +174,7 @@ class LeaseWatch:
         return False
 
     def _beats(self, path: Path, status: os.stat_result) -> bool:
-        """Tell whether a lease has moved within so many seconds, or was not watched for as long."""
+        """Return whether a lease moved within the lease's seconds, or was not watched that long."""
         now, beat = self._clock(), (status.st_ino, status.st_mtime_ns)
         last, since = self._last.get(path, (None, now))
         if beat != last:

@@ -35,7 +35,7 @@ SHARDS_PER_TRAINING = 8
 
 
 class ImagesLost(Setback):
-    """More images are lost than can be told as single ones: it is the folder's fault."""
+    """More images are lost than a few single files: something is wrong with their folder."""
 
     title = "Images lost"
 
@@ -72,7 +72,7 @@ _images = TypeAdapter(list[ShardImage])
 
 
 class PlanLost(LeaseLost):
-    """A shard can't be read: there is no plan any more, and whoever makes the next goes on."""
+    """A shard can't be read: its plan is gone, and has to be made again."""
 
 
 class Plan(BaseModel):
@@ -140,7 +140,7 @@ class Shards:
     def count(self) -> int | None:
         """Return how many shards there are, or None if that is yet to be planned.
 
-        A plan that can't be read is none: it can be made again at any time.
+        A plan that can't be read counts as missing: it can be made again at any time.
         """
         try:
             return self._plan().shards
@@ -159,7 +159,7 @@ class Shards:
         return [number for number in range(self.count() or 0) if not self.finished(number)]
 
     def complete(self) -> bool:
-        """Tell whether there is a plan and every shard of it is finished."""
+        """Return whether there is a plan and every shard of it is finished."""
         return self.count() is not None and not self.unfinished()
 
     def lease_file(self, number: int) -> Path:

@@ -49,7 +49,7 @@ def _irregular(path: str) -> PermissionError:
 
 
 def concerns_one_file(error: OSError) -> bool:
-    """Tell whether an error says something of one file, be it for now only, and not of all."""
+    """Return whether an error says something of one file, be it for now only, and not of all."""
     return error.errno not in _OUT_OF
 
 
@@ -58,5 +58,5 @@ def is_gone(error: OSError) -> bool:
 
 
 def stays(error: OSError) -> bool:
-    """Tell whether a file can't be read whenever one tries, though it is there."""
+    """Return whether a file can't be read whenever one tries, though it is there."""
     return is_fault_of_the_file(error) and not is_gone(error)

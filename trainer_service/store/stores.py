@@ -40,7 +40,7 @@ BACKBONES = "backbones"
 
 
 class TrainingStore(RecordStore[TrainingRecord]):
-    """Records of trainings; whatever changes in one is told as events.
+    """Records of trainings; each change of one is announced by events.
 
     What is asked of a training lies beside its record, so that its worker can look at it three
     times a second. A record may tell it as well, if it was written before.
@@ -90,12 +90,12 @@ class TrainingStore(RecordStore[TrainingRecord]):
         return record
 
     def keep_evaluation(self, record_id: str, metrics: dict[str, Any]) -> None:
-        """Keep what there is for each label beside the record, which has the numbers alone."""
+        """Write the metrics of each label beside the record, which holds only the summary."""
         file = self.directory(record_id) / METRICS_FILE
         atomic_write(file, _metrics.dump_json(told(metrics)))
 
     def evaluation(self, record: TrainingRecord) -> dict[str, Any]:
-        """Return all that is told of how good a training's model is.
+        """Return the whole evaluation of a training's model.
 
         Records of before have it all themselves. What can't be read is in the report, too.
         """

@@ -48,5 +48,5 @@ class WaitingTrainings:
 
 
 def must_be_read(dataset: DatasetRecord) -> bool:
-    """Tell whether a dataset is yet to be read; one that failed is read anew when that is asked."""
+    """Return whether a dataset still has to be read; a failed one is queued again to be read."""
     return dataset.state in UNREAD

@@ -1,4 +1,4 @@
-"""Directories for work in progress. What a process leaves behind that is gone can be told by that.
+"""Directories for work in progress, which show when the process that made them is gone.
 
 <name>/          the work; whoever finishes it renames it, or what is in it
 <name>.lease     held for as long as it is worked on

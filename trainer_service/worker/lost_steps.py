@@ -1,8 +1,8 @@
 """Finds the steps that got lost and submits them again.
 
 The store tells which steps come next, leases which of them are worked on, and Redis which wait on
-the queue. A step that is none of these for a while was lost: with the worker that had fetched it,
-with a Redis that was emptied, or because Redis was away when it was to be submitted.
+the queue. A step that is in neither place for a while was lost: with the worker that had it, with
+a Redis that was emptied, or because Redis was away when it was to be submitted.
 """
 
 import os
@@ -136,7 +136,7 @@ class LostSteps:
         """Yield those of a training.
 
         Args:
-            training: which.
+            training: the record of the training.
             held: the datasets that are not read yet, with whether somebody reads them.
         """
         trainings = self._stores.trainings

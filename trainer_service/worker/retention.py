@@ -246,6 +246,6 @@ def superfluous_versions(models: WritableModelStore, name: str, keep: int) -> li
 
 
 def _needs_no_upload(record: DatasetRecord) -> bool:
-    """Tell whether a dataset's archive is read for good; a transient failure is tried again."""
+    """Return whether a dataset's archive is read for good; a transient failure is tried again."""
     for_good = record.error is not None and not record.error.transient
     return record.state == DatasetState.READY or (record.state == DatasetState.FAILED and for_good)

@@ -6,16 +6,25 @@ from typing import Annotated, Any
 import httpx
 import pytest
 from fastapi import FastAPI, Query
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from shared import errors
-from shared.http.problems import add_problem_handlers, responses
+from shared.http.problems import (
+    LONGEST_FIELD,
+    MOST_FIELDS,
+    add_problem_handlers,
+    responses,
+)
 from trainer_service.errors import TrainingEnded
 
 
 class Order(BaseModel):
     epochs: int = Field(ge=1)
     names: list[str] = Field(default_factory=list, max_length=1)
+
+
+class Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid")
 
 
 def create_app() -> FastAPI:
@@ -29,6 +38,9 @@ def create_app() -> FastAPI:
     @app.post("/order", responses=responses(409, 422))
     async def order(order: Order) -> int:
         return order.epochs
+
+    @app.post("/strict")
+    async def strict(nothing: Strict) -> None: ...
 
     return app
 
@@ -144,3 +156,21 @@ def resolve(document: dict[str, Any], reference: str) -> Any:
     for part in reference.removeprefix("#/").split("/"):
         node = node[part]
     return node
+
+
+def test_a_request_that_is_wrong_throughout_gets_a_short_answer():
+    wrong = {f"names.{number}": number for number in range(20_000)}
+
+    response = request("POST", "/strict", json=wrong | {"x" * 100_000: 1})
+
+    assert response.status_code == 422
+    assert len(response.json()["errors"]) == MOST_FIELDS
+    assert response.json()["detail"].endswith(f"; and {20_001 - MOST_FIELDS} more")
+    assert len(response.content) < 10_000
+
+
+def test_a_long_name_of_a_field_is_cut_off():
+    response = request("POST", "/strict", json={"x" * 100_000: 1})
+
+    assert response.json()["errors"][0]["field"] == "x" * LONGEST_FIELD
+    assert len(response.content) < 1_000

@@ -82,8 +82,9 @@ def test_the_former_name_of_quantize_is_taken(call, former, quantize):
     assert post(call, precision=former).json()["request"]["quantize"] == quantize
 
 
-def test_another_precision_is_refused(call):
-    assert field_of(post(call, precision="bf16")) == "precision"
+@pytest.mark.parametrize("other", ["bf16", ["int8"], {"int8": 1}, 8, None])
+def test_another_precision_is_refused(call, other):
+    assert field_of(post(call, precision=other)) == "precision"
 
 
 @pytest.mark.parametrize(

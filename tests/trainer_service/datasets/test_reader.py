@@ -3,6 +3,7 @@
 import hashlib
 import io
 import os
+import re
 import time
 import tracemalloc
 import unicodedata
@@ -144,6 +145,26 @@ def test_labels_that_differ_in_their_form_alone_are_one(write, read):
     summary, _ = read(write(files))
 
     assert summary.labels == {COMPOSED: 4, "dog": 4}
+
+
+def test_a_zip_of_a_mac_has_names_in_utf8_without_the_flag(read, tmp_path):
+    source = write_zip(
+        tmp_path / "pets.zip",
+        {f"{DECOMPOSED}/{number}.png": picture(number) for number in range(4)}
+        | {f"dog/{number}.png": picture(10 + number) for number in range(4)},
+    )
+    data = bytearray(source.read_bytes())
+    with zipfile.ZipFile(source) as archive:
+        local = [member.header_offset + 6 for member in archive.infolist()]
+    central = [match.start() + 8 for match in re.finditer(b"PK\x01\x02", data)]
+    for position in (*local, *central):
+        assert position + 2 <= len(data)
+        data[position + 1] &= ~0x08
+    source.write_bytes(data)
+    summary, records = read(source)
+
+    assert summary.labels == {COMPOSED: 4, "dog": 4}
+    assert all(record.verdict == "used" for record in records.values())
 
 
 def test_a_table_names_images_in_either_form(write, read):

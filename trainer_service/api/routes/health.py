@@ -27,7 +27,7 @@ async def healthz() -> dict[str, str]:
 
 @router.get("/readyz", responses={503: {"description": "Names what is not ready"}})
 async def readyz(request: Request, trainer: CurrentTrainer) -> JSONResponse:
-    """Tell whether trainings can be accepted, and if not, why not; and which workers live.
+    """Return whether trainings can be accepted, and if not, why not; and which workers live.
 
     Without a worker they are accepted, too: they wait for one.
     """

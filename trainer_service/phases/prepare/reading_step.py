@@ -43,7 +43,7 @@ def read_dataset(worker: Worker, dataset_id: str) -> None:
 
 
 def _read(worker: Worker, dataset_id: str, audience: "Audience") -> bool:
-    """Tell whether something has come of it, if only that nobody wants it."""
+    """Return whether something has come of it, if only that nobody wants it."""
     datasets = worker.stores.datasets
     directory = datasets.directory(dataset_id)
     found: list[DatasetRecord | None] = []
@@ -190,8 +190,12 @@ class Audience:
             tell()
         except (TrainingEnded, NotFound):
             return False
-        except Exception as error:  # noqa: BLE001 - it is that training's, and told when it goes on
-            log.warning("not told", training_id=training_id, reason=in_words(error))
+        except Exception as error:  # noqa: BLE001 - it concerns that training alone, whose next step reports it
+            log.warning(
+                "a waiting training could not be updated",
+                training_id=training_id,
+                reason=in_words(error),
+            )
             return False
         return True
 
@@ -211,7 +215,7 @@ class Audience:
             record = trainings.get(training_id)
             if record.cancel_requested and not record.state.ended:
                 record = end(trainings, training_id, State.CANCELLED)
-        except (OSError, Unavailable):  # can't be told just now
+        except (OSError, Unavailable):  # its record can't be read just now
             return True
         except HeadstartError:  # removed, or unreadable
             return False

@@ -49,7 +49,7 @@ EXPIRY_SECONDS = 86_400
 RETRY_SECONDS = 5.0
 
 _TAIL_BYTES = 16_384
-#: So many trainings are remembered whose events are all told.
+#: How many trainings are remembered whose events are complete.
 _REMEMBERED = 1000
 
 log = get_logger(__name__)
@@ -108,7 +108,7 @@ class EventLog:
     def append_missing(self, record: TrainingRecord) -> None:
         """Append the events that the record tells and the log does not have.
 
-        It may be repeated at any time: what a crash kept from being told is told then.
+        It may be repeated at any time, and then adds what a crash has kept from being written.
         """
         told = events_of(record)
         identities = [identity(event) for event in told]

@@ -1,4 +1,4 @@
-"""How far the phases of a training are: told in its record, and as events."""
+"""How far a training's phase is: kept for its record, and sent as events."""
 
 import math
 import time
@@ -51,7 +51,7 @@ class Counts(BaseModel):
         )
 
     def due(self, now: float) -> bool:
-        """Tell whether it is time for an event."""
+        """Return whether it is time for an event."""
         interval = (now - self.started_at) / EVENTS_PER_PHASE
         interval = min(LONGEST_EVENT_INTERVAL, max(EVENT_INTERVAL, interval))
         waited = now - self.told_at

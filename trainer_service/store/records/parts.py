@@ -115,7 +115,7 @@ class Found(RecordPart):
 
     @model_validator(mode="after")
     def _of_before(self) -> Self:
-        """Count what records of before told by name only."""
+        """Fill in the counts that earlier records did not have."""
         if self.labels and not self.label_count:
             self.label_count = len(self.labels)
         if self.rejected and not self.rejected_count:

@@ -60,7 +60,7 @@ class RecordIndex:
             return
 
     def _look_at(self, name: str) -> Known | None:
-        """Return what is known of a record, or None if there is none by now."""
+        """Return the brief of a record, or None if the record is gone."""
         file = f"{self._root}/{name}/{self._name}"
         try:
             stamp = stamp_of(file)

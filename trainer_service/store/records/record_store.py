@@ -32,7 +32,7 @@ from trainer_service.store.small_files import concerns_one_file, is_gone, read_s
 from trainer_service.store.work_in_progress import REMOVED
 
 RECORD_FILE = "record.json"
-#: Records of before, which told every rejected file and the confusion matrix, took up to 60 MB.
+#: Earlier records held every rejected file and the confusion matrix, and took up to 60 MB.
 MOST_BYTES = 2**28
 
 _NOT_PERMITTED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
@@ -78,7 +78,7 @@ class RecordStore(Generic[Record]):
         """Return a record.
 
         Raises:
-            NotFound: there is none with that id.
+            NotFound: no record has this id.
             RecordCorrupt: its file can't be opened, or is not what a record looks like.
             Unavailable: its file can't be read right now.
         """
@@ -109,7 +109,7 @@ class RecordStore(Generic[Record]):
             after: the cursor that came with those before; None to begin.
 
         Raises:
-            InvalidRequest: the cursor is none.
+            InvalidRequest: `after` is not a cursor that a page has returned.
         """
         briefs = _in_order(self.briefs())
         if after is not None:
@@ -149,7 +149,7 @@ class RecordStore(Generic[Record]):
         """Return what is another once the record has changed.
 
         Raises:
-            NotFound: there is none with that id.
+            NotFound: no record has this id.
         """
         try:
             return stamp_of(self.directory(record_id) / RECORD_FILE)
@@ -173,7 +173,7 @@ class RecordStore(Generic[Record]):
         """Keep others from changing the record for some milliseconds, and from coming to use it.
 
         Raises:
-            NotFound: there is none with that id, or no more once others have let go of it.
+            NotFound: no record has this id, or it was removed while this waited for the lock.
             RecordUnwritable: the system does not permit it, or what is done meanwhile.
         """
         lock = locked_briefly(self._require(record_id) / ".record.lock")
@@ -185,7 +185,7 @@ class RecordStore(Generic[Record]):
             yield
 
     def delete(self, record_id: str) -> None:
-        """Remove all there is of a record, at once for all who look for it."""
+        """Remove a record with all its files; it disappears in one step."""
         removed = self.root / f"{REMOVED}{secrets.token_hex(6)}"
         with suppress(FileNotFoundError):
             self.directory(record_id).rename(removed)
@@ -196,7 +196,7 @@ class RecordStore(Generic[Record]):
         """Remove a record that can't be read, unless a process works on it.
 
         Raises:
-            NotFound: there is none with that id.
+            NotFound: no record has this id.
             Conflict: a process works on it.
         """
         try:

@@ -132,9 +132,9 @@ class TrainingRecord(BaseRecord):
 
 
 def told(metrics: dict[str, Any]) -> dict[str, Any]:
-    """Return an evaluation as it is told with a training or a version.
+    """Return an evaluation as the answer for a training or a version shows it.
 
-    Without what there is for each label, and for each two, if there are many: that is the report's.
+    With many labels, the metrics of each label and the confusion matrix are left to the report.
     """
     test = metrics.get("test")
     labels = test.get("per_class") if isinstance(test, dict) else None
