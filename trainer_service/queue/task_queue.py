@@ -13,6 +13,7 @@ from trainer_service.steps import PREPARE, READ_DATASET, Step
 
 #: A connection that was open when Redis restarted is found broken only by using it.
 RETRY = {"max_retries": 1, "interval_start": 0, "interval_step": 0}
+_REFUSED_COMMAND = " of pipeline caused error: "
 
 log = get_logger(__name__)
 
@@ -22,7 +23,8 @@ def trouble(error: BaseException) -> str:
     # Celery wraps what the client raises.
     cause = error.__cause__ if isinstance(error, OperationalError) else None
     if isinstance(cause or error, ResponseError):
-        return f"Redis refuses: {cause or error}"
+        # Of several commands at once, the client says first which was refused.
+        return f"Redis refuses: {str(cause or error).rpartition(_REFUSED_COMMAND)[2]}"
     return f"Redis can't be reached: {error}"
 
 
