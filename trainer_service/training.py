@@ -142,6 +142,7 @@ def _prepare(
         return
     architecture = find_architecture(record.architecture)
     resolved = weights.resolve(architecture, worker.settings, check_cancelled)
+    handle.files().require()  # they are needed at the end, even if all features are stored
     images = handle.used_images()
     split(record, images)  # refuses too small a dataset before anything is computed
     precision = planned_precision(worker.settings)

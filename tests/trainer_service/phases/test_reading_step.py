@@ -388,3 +388,20 @@ def test_what_a_killed_process_was_reading_is_no_longer_read_once_nobody_wants_i
 
     assert datasets.get(scene.dataset).state == DatasetState.QUEUED
     assert not scene.submitted
+
+
+def test_a_training_whose_images_are_not_seen_here_is_not_begun(scene, monkeypatch):
+    """Also if it computes nothing: publishing needs some of them, after all the work."""
+    monkeypatch.setattr(setbacks, "PAUSES", (0, 0))
+    monkeypatch.setattr(setbacks, "LAST_PAUSE", 0)
+    scene.read()
+    training_id = scene.a_training()
+    images = scene.stores.datasets.directory(scene.dataset) / "images"
+    images.rename(images.with_name("away"))
+    training.prepare(scene.worker, training_id)
+    assert Shards(scene.stores.trainings.directory(training_id)).count() is None
+    assert scene.submitted == [prepare_step(training_id)]
+
+    images.with_name("away").rename(images)
+    training.prepare(scene.worker, training_id)
+    assert scene.state(training_id) == State.BOTTLENECK
