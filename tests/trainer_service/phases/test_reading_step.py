@@ -394,8 +394,9 @@ def test_a_training_whose_images_are_not_seen_here_is_not_begun(scene, monkeypat
     """Also if it computes nothing: publishing needs some of them, after all the work."""
     monkeypatch.setattr(setbacks, "PAUSES", (0, 0))
     monkeypatch.setattr(setbacks, "LAST_PAUSE", 0)
+    training_id = scene.one_that_waits()
     scene.read()
-    training_id = scene.a_training()
+    scene.submitted.clear()
     images = scene.stores.datasets.directory(scene.dataset) / "images"
     images.rename(images.with_name("away"))
     training.prepare(scene.worker, training_id)
