@@ -19,11 +19,14 @@ from fastapi.responses import PlainTextResponse, StreamingResponse
 from shared.http.guard import add_guard
 from shared.http.problems import add_problem_handlers
 from shared.http.server.serving import serve
+from shared.logs import get_logger
 from shared.settings import SharedSettings
 from tests.predictor_process import wait_for
 
 REPOSITORY = Path(__file__).parents[1]
 PIECE = b"x" * 65_536
+
+log = get_logger(__name__)
 
 
 class Settings(SharedSettings):
@@ -31,7 +34,7 @@ class Settings(SharedSettings):
     max_uploads: int = 100
 
 
-def create_app(settings: Settings) -> FastAPI:
+def create_app(settings: Settings) -> FastAPI:  # noqa: C901 - one route after the other
     app = FastAPI()
     add_problem_handlers(app)
 
@@ -62,6 +65,12 @@ def create_app(settings: Settings) -> FastAPI:
     async def slow(seconds: float) -> PlainTextResponse:
         await asyncio.sleep(seconds)
         return PlainTextResponse("slow")
+
+    @app.get("/v1/until-left")
+    async def until_left(request: Request) -> None:
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+        log.info("the client has left")
 
     @app.post("/v1/stream")
     async def stream(request: Request) -> dict[str, Any]:

@@ -2,7 +2,15 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    field_validator,
+    model_validator,
+)
 
 from shared.identifiers import ModelName
 
@@ -13,6 +21,14 @@ class RequestPart(BaseModel):
     """A part of a request: whatever it does not name is refused."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _takes_no_truth_value(cls, value: object) -> object:
+        """Refuse true and false, which pydantic takes for 1 and 0."""
+        if isinstance(value, bool):
+            raise ValueError("Input should be neither true nor false")  # noqa: TRY004 - pydantic's own
+        return value
 
 
 class DatasetPath(RequestPart):

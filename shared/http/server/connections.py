@@ -11,6 +11,7 @@ import termios
 import time
 from array import array
 from asyncio import Transport
+from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from http import HTTPStatus
@@ -18,7 +19,11 @@ from itertools import takewhile
 from typing import Any, NamedTuple
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import (
+    STATUS_LINE,
+    HttpToolsProtocol,
+    RequestResponseCycle,
+)
 
 from shared.logs import get_logger
 
@@ -191,6 +196,7 @@ class Connection(HttpToolsProtocol):
         self._bytes_without_a_word = 0
         self._head_without_upgrade = b""
         self._refusal: Refusal | None = None
+        self._unanswered: deque[RequestResponseCycle] = deque()
         self._deaf = False
         self._body_bytes = 0
         self._body_since = 0.0
@@ -206,6 +212,9 @@ class Connection(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._lobby.forget(self)
+        for asked in self._unanswered:  # uvicorn tells the last one only
+            asked.disconnected = True
+            asked.message_event.set()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -270,7 +279,10 @@ class Connection(HttpToolsProtocol):
         self._bytes_without_a_word = self._head_bytes = self._head_lines = 0
         self._body_bytes, self._body_since = 0, time.monotonic()
         super().on_headers_complete()
+        self._unanswered.append(self.cycle)
         self._lobby.leave(self)
+        if self.pipeline:  # nothing is read meanwhile, not even that the client has left
+            self._lobby.watch(self)
 
     def on_body(self, body: bytes) -> None:
         self._bytes_without_a_word = 0
@@ -283,6 +295,7 @@ class Connection(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         is_last = not self.pipeline
+        self._unanswered.popleft()
         super().on_response_complete()
         if is_last:
             self._lobby.enter(self)

@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import select
 import socket
+import struct
 import time
 from contextlib import ExitStack, suppress
 from functools import partial
@@ -33,6 +34,9 @@ def service(tmp_path_factory):
 
 
 FILES = 128
+
+#: Of SO_LINGER: what is on its way is dropped, and the other side told so.
+RESET_WHEN_CLOSED = struct.pack("ii", 1, 0)
 
 
 @pytest.fixture(scope="module")
@@ -303,6 +307,20 @@ def test_who_has_left_is_told_from_who_sends_nothing_more(narrow, version):
             connection.sendall(get(b"/v1/slow?seconds=3600").replace(b"HTTP/1.1", version))
         wait_for(lambda: narrow.connections() == FILES // 8, "all of them to be taken")
     wait_for(lambda: narrow.connections() == 0, "all of them to be let go")
+
+
+def test_who_has_left_with_requests_sent_ahead_is_let_go(narrow):
+    with ExitStack() as stack:
+        for _ in range(FILES // 8):
+            connection = stack.enter_context(narrow.connect())
+            connection.sendall(get(b"/v1/until-left") + get(b"/v1/slow?seconds=3600"))
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_WHEN_CLOSED)
+        wait_for(lambda: narrow.connections() == FILES // 8, "all of them to be taken")
+    wait_for(lambda: narrow.connections() == 0, "all of them to be let go")
+    wait_for(
+        lambda: narrow.log.count("the client has left") == FILES // 8, "each request to be given up"
+    )
+    assert "Traceback" not in narrow.log
 
 
 UPGRADE = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMA\r\n"

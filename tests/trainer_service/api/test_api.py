@@ -92,6 +92,8 @@ def test_another_precision_is_refused(call, other):
     [
         ("epochs", 0),
         ("epochs", "many"),
+        ("epochs", True),
+        ("seed", False),
         ("batch_size", -1),
         ("learning_rate", 0),
         ("learning_rate_schedule", "zigzag"),

@@ -80,6 +80,12 @@ class TestBodies:
         assert "HEADSTART_MAX_JSON_BYTES" in answer.json()["detail"]
         assert len(sent) <= 12
 
+    def test_what_needs_no_key_may_have_little(self, open_call):
+        key = {"key": "x" * 100_000}
+
+        assert open_call("POST", "/v1/session", json=key).status_code == 413
+        assert open_call("PUT", "/v1/things", json=key | {"text": "x"}).json() == 1
+
     def test_routes_that_stream_have_limits_of_their_own(self, bounded):
         assert bounded("POST", "/v1/stream", content=b"x" * 5000).json() == 5000
         assert bounded("POST", "/v1/models/a:stream", content=b"x" * 5000).json() == 5000
