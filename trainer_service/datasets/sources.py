@@ -51,10 +51,15 @@ _MAX_ZIP_HEADER = 512
 # What the central directory may take even with few files in it.
 _MIN_ZIP_DIRECTORY = 1 << 20
 _ZIP_HEADER = struct.Struct("<4s24x3H12x")
+_ZIP_END_BYTES = 22
+# zipfile looks for the end of a zip in no more bytes.
+_MOST_BEHIND_ZIP = 1 << 16
 _LOCAL_HEADER_BYTES = 30
 _ZIP64_RECORDS_BYTES = 56 + 20
 
 _SHOWN_NAME = 100
+
+_MORE_BEHIND = "more follows behind its end, as where two archives were joined: pack them as one"
 
 # Fewer system calls mean fewer times that the reading thread has to wait for the GIL.
 _BUFFER = 1 << 20
@@ -86,6 +91,7 @@ _OTHER_ARCHIVES = {
     b"\x28\xb5\x2f\xfd": "a zstd file",
     b"\x1f\x8b": "a gzip file",
     b"PK\x03\x04": "a zip archive",
+    b"PK\x07\x08": "a part of a zip archive that was split",
 }
 
 
@@ -252,7 +258,7 @@ class _Archive(NamedTuple):
 def _archive_reader(archive: _Archive) -> Callable[[_Archive, DatasetLimits], Iterator[Step]]:
     head = archive.file.read(1024)
     archive.file.seek(0)
-    if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
+    if head.startswith((b"PK\x03\x04", b"PK\x05\x06", b"PK00PK\x03\x04")):
         return _iterate_zip
     if head.startswith(b"\x1f\x8b"):
         return _iterate_tar_gz
@@ -525,7 +531,7 @@ def _open_listed(top: int, path: str) -> BinaryIO:
 
 
 def _iterate_zip(source: _Archive, limits: DatasetLimits) -> Iterator[Step]:
-    _check_central_directory(source.file, limits)
+    _check_central_directory(source, limits)
     with zipfile.ZipFile(source.file) as archive:
         members = archive.infolist()
         tally = _Tally(limits)
@@ -536,30 +542,70 @@ def _iterate_zip(source: _Archive, limits: DatasetLimits) -> Iterator[Step]:
             yield Step(done, len(members), _zip_entry(archive, member, source.raw))
 
 
-def _check_central_directory(file: IO[bytes], limits: DatasetLimits) -> None:
-    """Refuse a list of files that would not fit into memory, before zipfile reads all of it."""
+class _ZipEnd(NamedTuple):
+    """What the end of a zip says: of how many files its list is, its bytes, and where it begins.
+
+    `found` is where the list has to begin to end where the end begins, which is where zipfile looks
+    for it; `behind` is where the end itself ends.
+    """
+
+    files: int
+    size: int
+    position: int
+    found: int
+    behind: int
+
+
+def _end_of_zip(file: IO[bytes]) -> _ZipEnd:
     # zipfile's own function, so that both look at the same list whatever else is in the file.
     end = zipfile._EndRecData(file)  # type: ignore[attr-defined] # noqa: SLF001
     if end is None:
         raise zipfile.BadZipFile("it has no list of its files")
-    size, position = end[5], end[9] - end[5]
-    if end[0] == b"PK\x06\x06":
-        position -= _ZIP64_RECORDS_BYTES
-    if size > max(_MAX_ZIP_HEADER * limits.max_files, _MIN_ZIP_DIRECTORY):
+    signature, _, _, _, files, size, position, comment, _, location = end
+    found = location - size
+    if signature == b"PK\x06\x06":
+        found -= _ZIP64_RECORDS_BYTES
+    return _ZipEnd(files, size, position, found, location + _ZIP_END_BYTES + comment)
+
+
+def _check_central_directory(archive: _Archive, limits: DatasetLimits) -> None:
+    """Refuse a zip whose list of files leaves out some of them, or would not fit into memory.
+
+    zipfile reads all of the list at once, and believes it whatever lies before and behind.
+    """
+    file, end = archive.file, _end_of_zip(archive.file)
+    if end.size > max(_MAX_ZIP_HEADER * limits.max_files, _MIN_ZIP_DIRECTORY):
         raise too_many_files(limits)
-    file.seek(max(position, 0))
-    files, whole = 0, size
-    while size >= _ZIP_HEADER.size:
+    file.seek(max(end.found, 0))
+    files, left = 0, end.size
+    while left >= _ZIP_HEADER.size:
         _, *lengths = _ZIP_HEADER.unpack(file.read(_ZIP_HEADER.size))
         files += 1
         if files > limits.max_files:
             raise too_many_files(limits)
         file.seek(sum(lengths), os.SEEK_CUR)
-        size -= _ZIP_HEADER.size + sum(lengths)
-    if whole > max(_MAX_ZIP_HEADER * files, _MIN_ZIP_DIRECTORY):
+        left -= _ZIP_HEADER.size + sum(lengths)
+    if end.size > max(_MAX_ZIP_HEADER * files, _MIN_ZIP_DIRECTORY):
         raise zipfile.BadZipFile(
-            f"its list of {files} files takes {whole} bytes, {_MAX_ZIP_HEADER} a file are the most"
+            f"its list of {files} files takes {end.size} bytes, {_MAX_ZIP_HEADER} a file are the "
+            "most"
         )
+    _check_whole(file, end, files)
+
+
+def _check_whole(file: IO[bytes], end: _ZipEnd, files: int) -> None:
+    """Refuse a zip that holds more than it lists, such as another one in front of it."""
+    if end.found != end.position:
+        raise zipfile.BadZipFile(
+            f"its list of files begins at byte {end.found}, and its end says {end.position}, as "
+            "where two archives were joined: pack them as one"
+        )
+    # Many write the lowest 16 bits of the number of files, whatever the rest is.
+    if (end.files - files) % (1 << 16):
+        raise zipfile.BadZipFile(f"it lists {files} files, and its end says {end.files}")
+    file.seek(end.behind)
+    if file.read(_MOST_BEHIND_ZIP).strip(b"\0\r\n"):
+        raise zipfile.BadZipFile(_MORE_BEHIND)
 
 
 def _check_overlaps(members: list[zipfile.ZipInfo]) -> None:
@@ -694,9 +740,7 @@ def _iterate_tar_gz(source: _Archive, limits: DatasetLimits) -> Iterator[Step]:
 def _require_padding(rest: bytes) -> None:
     """Refuse files behind the end of a tar, which tarfile would leave out without a word."""
     if rest.strip(b"\0"):
-        raise tarfile.ReadError(
-            "more follows behind its end, as where two archives were joined: pack them as one"
-        )
+        raise tarfile.ReadError(_MORE_BEHIND)
 
 
 def _iterate_members(

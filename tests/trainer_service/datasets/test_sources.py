@@ -260,7 +260,7 @@ def test_zeros_in_the_middle_of_a_tar_are_no_end_of_it(read, tmp_path):
         read(source)
 
 
-@pytest.mark.parametrize("write", [write_tar, write_tar_gz])
+@pytest.mark.parametrize("write", [write_zip, write_tar, write_tar_gz])
 def test_of_two_archives_that_were_joined_none_is_left_out_in_silence(read, tmp_path, write):
     names = sorted(PETS)
     parts = [
@@ -271,6 +271,45 @@ def test_of_two_archives_that_were_joined_none_is_left_out_in_silence(read, tmp_
     source.write_bytes(b"".join(part.read_bytes() for part in parts))
 
     with pytest.raises(InvalidDataset, match="two archives were joined: pack them as one"):
+        read(source)
+
+
+@pytest.mark.parametrize("behind", [b"PK\x03\x04" + bytes(26), write_tar])
+def test_what_lies_behind_a_zip_is_not_left_out_in_silence(read, tmp_path, behind):
+    source = write_zip(tmp_path / "pets.zip", PETS)
+    if callable(behind):
+        behind = behind(tmp_path / "more", {"dog.9.png": picture(9)}).read_bytes()
+    source.write_bytes(source.read_bytes() + behind)
+
+    with pytest.raises(InvalidDataset, match="broken: more follows behind its end"):
+        read(source)
+
+
+@pytest.mark.parametrize(("before", "behind"), [(b"", b"\r\n"), (b"", bytes(1000)), (b"PK00", b"")])
+def test_what_is_harmless_beside_a_zip_is_passed_over(read, tmp_path, before, behind):
+    source = tmp_path / "pets.zip"
+    with source.open("wb") as file:
+        file.write(before)
+        with zipfile.ZipFile(file, "w") as archive:
+            archive.comment = b"Pets of the neighbourhood"
+            for name, data in PETS.items():
+                archive.writestr(name, data)
+        file.seek(0, io.SEEK_END)
+        file.write(behind)
+
+    assert set(read(source)) == set(PETS)
+
+
+def test_a_zip_that_lists_fewer_files_than_it_says_is_refused(read, tmp_path):
+    """Such as one whose list has lost its first half, and is where its end says."""
+    source = write_zip(tmp_path / "pets.zip", PETS)
+    data = source.read_bytes()
+    end, listed = data.rfind(b"PK\x05\x06"), data.find(b"PK\x01\x02")
+    size = (end - listed) // len(PETS) * 3
+    lying = struct.pack("<2L", size, end - size)
+    source.write_bytes(data[: end + 12] + lying + data[end + 20 :])
+
+    with pytest.raises(InvalidDataset, match="broken: it lists 3 files, and its end says 6"):
         read(source)
 
 
@@ -314,6 +353,7 @@ def test_a_tar_with_a_damaged_header_in_the_middle_is_refused(read, tmp_path):
         (b"7z\xbc\xaf\x27\x1c" + bytes(99), "a 7z archive"),
         (b"Rar!\x1a\x07", "a RAR archive"),
         (b"\xfd7zXZ\0", "an xz file"),
+        (b"PK\x07\x08PK\x03\x04", "a part of a zip archive that was split"),
         (gzip.compress(b"hello" * 1000, mtime=0), "a gzip file that holds something else"),
         (gzip.compress(gzip.compress(b"", mtime=0), mtime=0), "that holds a gzip file"),
         (gzip.compress(picture(1), mtime=0), "a gzip file that holds a single PNG image"),
