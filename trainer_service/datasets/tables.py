@@ -3,8 +3,10 @@
 import codecs
 import csv
 import io
+import re
 import unicodedata
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import NamedTuple
 
 from shared.errors import TooLarge
@@ -45,6 +47,19 @@ _TWO = 2
 # Of one row, over all its lines: a quote that is never closed would take the rest of the file.
 _MAX_ROW_CHARACTERS = 1 << 17
 _CHUNK = 1 << 20
+
+_DELIMITERS = ",;\t|"
+# What Excel reads and writes above the columns.
+_SAID_DELIMITER = re.compile(r'sep=([^"\r\n])[\r\n]*', re.IGNORECASE)
+# Stands behind the last line, as no line can: a quote that is never closed takes it in.
+_END = "\0"
+# The longer ones first, as they begin with the shorter.
+_MARKED_ENCODINGS = {
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
 
 
 class Row(NamedTuple):
@@ -115,7 +130,8 @@ class TableReader:
 
     def _lines(self, name: str, data: bytes) -> Iterator[str]:
         """Yield the lines of a table, counting them, each with the end that it has."""
-        with io.TextIOWrapper(io.BytesIO(data), _encoding(data), newline="") as text:
+        encoding = _encoding(data)
+        with io.TextIOWrapper(io.BytesIO(data), encoding, "replace", newline="") as text:
             while line := text.readline(_MAX_ROW_CHARACTERS + 1):
                 self._left -= 1
                 if self._left < 0:
@@ -129,7 +145,8 @@ class TableReader:
 
 def labels_images(head: bytes) -> bool:
     """Tell from the beginning of a table whether its columns say that it labels images."""
-    lines = _parse(iter(head.decode("utf-8-sig", "replace").splitlines()))
+    encoding = _marked_encoding(head) or "utf-8-sig"
+    lines = _parse(iter(head.decode(encoding, "replace").splitlines()))
     try:
         columns = _columns(next(lines, []))
     except csv.Error:
@@ -178,6 +195,11 @@ def _require_one_word(name: str, known: Row, row: Row) -> None:
         raise InvalidDataset(
             f"{row.table} says two things of {name!r}: {_said(known)} and {_said(row)}"
         )
+    if len(row.label.splitlines()) > 1:
+        raise InvalidDataset(
+            f"{row.table}: the label of {name!r} goes over several lines, as where a quote is "
+            f"closed too late. Received: {row.label[:_SHOWN]!r}"
+        )
     if len(row.label) > MAX_NAME:
         raise InvalidDataset(
             f"{row.table}: the label of {name!r} is too long. Expected at most {MAX_NAME} "
@@ -190,7 +212,14 @@ def _said(row: Row) -> str:
     return f"{said} in {row.split}" if row.split else said
 
 
+def _marked_encoding(data: bytes) -> str | None:
+    """Return the encoding that a table begins with the mark of, as Excel and PowerShell write."""
+    return next((name for mark, name in _MARKED_ENCODINGS.items() if data.startswith(mark)), None)
+
+
 def _encoding(data: bytes) -> str:
+    if marked := _marked_encoding(data):
+        return marked
     decoder = codecs.getincrementaldecoder("utf-8")()
     try:
         for start in range(0, len(data), _CHUNK):
@@ -207,10 +236,16 @@ def _parse(lines: Iterator[str]) -> Iterator[list[str]]:
     Raises:
         csv.Error: it is no CSV, or a row of it is implausibly long.
     """
-    first = next(lines, "")
-    delimiter = max(",;\t", key=first.count)
+    first = next(filter(str.strip, lines), "")
+    if said := _SAID_DELIMITER.fullmatch(first):
+        first = next(lines, "")
+    delimiter = said[1] if said else max(_DELIMITERS, key=first.count)
     bounded = _RowLines(first, lines)
-    for row in csv.reader(bounded, delimiter=delimiter):
+    for row in csv.reader(chain(bounded, [_END]), delimiter=delimiter):
+        if row == [_END]:
+            return
+        if row and row[-1].endswith(_END):
+            raise csv.Error("a quote in it is never closed")
         bounded.characters = 0
         cells = [cell.strip() for cell in row]
         if any(cells):
@@ -305,30 +340,33 @@ def _look_up(
     wholes: dict[str, int] = {}
     ends: dict[str, int] = {}
     depths = {path.count("/") for path in paths}
-    for index, name in enumerate(names):
-        for form in _forms(name):
-            _note(wholes, form, index, paths)
-            for end in _ends(form, depths):
-                _note(ends, end, index, paths)
+    for form in _FORMS:
+        of_form: dict[str, int] = {}
+        ends_of_form: dict[str, int] = {}
+        for index, name in enumerate(names):
+            path = form(name)
+            _note(of_form, path, index, paths)
+            for end in _ends(path, depths):
+                _note(ends_of_form, end, index, paths)
+        wholes |= of_form
+        ends |= ends_of_form
     return wholes, ends
 
 
 def _wholes(names: Sequence[str]) -> dict[str, int]:
     wholes: dict[str, int] = {}
-    for index, name in enumerate(names):
-        for form in _forms(name):
-            _note(wholes, form, index, {form})
+    for form in _FORMS:
+        of_form: dict[str, int] = {}
+        for index, name in enumerate(names):
+            path = form(name)
+            _note(of_form, path, index, {path})
+        wholes |= of_form
     return wholes
 
 
 def _note(found: dict[str, int], form: str, index: int, asked: Container[str]) -> None:
     if form in asked:
         found[form] = _AMBIGUOUS if form in found else index
-
-
-def _forms(name: str) -> set[str]:
-    path = name.lower()
-    return {path, _without_suffix(path)}
 
 
 def _ends(path: str, depths: Iterable[int]) -> Iterator[str]:
@@ -339,14 +377,20 @@ def _ends(path: str, depths: Iterable[int]) -> Iterator[str]:
             yield "/".join(parts[len(parts) - 1 - depth :])
 
 
-def _without_suffix(path: str) -> str:
-    folder, slash, name = path.rpartition("/")
-    return folder + slash + (name.rpartition(".")[0] or name)
+def _without_suffix(name: str) -> str:
+    folder, slash, file = name.lower().rpartition("/")
+    return folder + slash + (file.rpartition(".")[0] or file)
+
+
+#: How a row may name an image. The later one counts first: `1.png` is that, not `1.png.jpg`.
+_FORMS = (_without_suffix, str.lower)
 
 
 def _describe_ambiguity(row: Row, path: str, names: Sequence[str]) -> str:
-    alike = [name for name in names if f"/{name.lower()}".endswith(f"/{path}")][:3]
+    forms = ((name, f"/{form(name)}") for form in reversed(_FORMS) for name in names)
+    alike = list(dict.fromkeys(name for name, form in forms if form.endswith(f"/{path}")))[:3]
     return (
         f"{row.table} names {row.file[:_SHOWN]!r}, and several images are called so"
-        f"{': ' + ', '.join(alike) if alike else ''}. Expected their folders to be named too"
+        f"{': ' + ', '.join(alike) if alike else ''}. Expected their folders and suffixes to be "
+        "named too; capital and small letters are the same"
     )

@@ -1,9 +1,12 @@
 """Every way to say what an image shows, and the ways that say nothing."""
 
+import codecs
+
 import pytest
 
 from shared.errors import TooLarge
 from trainer_service.datasets.labels import find_labels, prefix_label
+from trainer_service.datasets.tables import labels_images
 from trainer_service.errors import InvalidDataset
 
 
@@ -133,10 +136,61 @@ IMAGES = ["images/1.jpg", "images/2.jpg", "images/3.png"]
         "\ufefffile,label,remark\r\n./images\\1.jpg,cat,x\r\n2.JPG,dog,y\r\n\r\n3, cat ,z\r\n",
         'file,label\n"1.jpg","cat"\n2.jpg,dog\n3.png,cat\n1.jpg,cat\nmissing.jpg,bird\n',
         "path,label\n/data/x/images/1.jpg,cat\n/data/x/images/2.jpg,dog\n/data/x/images/3.png,cat\n",
+        "sep=;\r\nremark;file;label\r\nx;1;cat\r\ny;2;dog\r\nz;3;cat\r\n",
+        "\n \nremark;file;label\nx;1;cat\ny;2;dog\nz;3;cat\n",
+        "remark|file|label\nx|1|cat\ny|2|dog\nz|3|cat\n",
+        '"file","label"\n"1","cat"\n"2","dog"\n"3","cat"',
     ],
 )
 def test_a_csv_labels_the_images(text):
     assert _find(IMAGES, labels=text) == ("csv", ["cat", "dog", "cat"])
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32", "latin-1"])
+def test_a_csv_may_be_in_what_spreadsheets_and_shells_write(encoding):
+    """One whose names of columns were not understood would be passed over in silence."""
+    text = "file,label,remark\n1,Kätzchen,x\n2,dog,y\n3,cat,z\n"
+    found = find_labels(IMAGES, {"labels.csv": text.encode(encoding)})
+
+    assert [image.label for image in found.images] == ["Kätzchen", "dog", "cat"]
+    assert labels_images(text.encode(encoding))
+
+
+@pytest.mark.parametrize("mark", [codecs.BOM_UTF16_BE, codecs.BOM_UTF32_LE])
+def test_a_csv_that_is_not_in_the_encoding_it_claims_does_no_harm(mark):
+    names = ["cat/1.jpg", "dog/2.jpg"]
+    tables = {"labels.csv": mark + b"\xd8\x00" * 9 + b"\xff"}
+
+    assert find_labels(names, tables).layout == "folders"
+    assert not labels_images(tables["labels.csv"])
+
+
+@pytest.mark.parametrize("header", ["", "file,label\n"])
+def test_a_csv_with_a_quote_that_is_never_closed_is_refused(header):
+    text = f'{header}1,cat\n2,dog\n3,"cat'
+
+    with pytest.raises(InvalidDataset, match=r"labels\.csv is .*: a quote in it is never closed"):
+        _find(IMAGES, labels=text)
+
+
+def test_a_csv_with_a_quote_that_is_closed_lines_later_is_refused():
+    text = 'file,label\n1,"cat\n2,dog"\n3,cat\n'
+
+    with pytest.raises(InvalidDataset, match=r"label of 'images/1\.jpg' goes over several lines"):
+        _find(IMAGES, labels=text)
+
+
+def test_a_cell_that_says_nothing_of_labels_may_have_several_lines():
+    text = 'file,label,remark\n1,cat,"a\nb"\n2,dog,"\n"\n3,cat,"c\n"'
+
+    assert _find(IMAGES, labels=text) == ("csv", ["cat", "dog", "cat"])
+
+
+def test_the_whole_name_of_an_image_counts_before_one_without_its_suffix():
+    names = ["1.jpg", "1.jpg.png", "a/2.jpg", "b/2.jpg.png"]
+    text = "1.jpg,cat\n1.jpg.png,dog\n2.jpg,cat\n/x/b/2.jpg,dog\n"
+
+    assert _find(names, labels=text) == ("csv", ["cat", "dog", "cat", "dog"])
 
 
 def test_a_csv_beside_the_images_or_above_them_counts():
@@ -221,3 +275,9 @@ def test_a_csv_that_names_several_images_at_once_is_refused():
         InvalidDataset, match=r"several images are called so: cat/1\.jpg, dog/1\.jpg"
     ):
         _find(["cat/1.jpg", "dog/1.jpg"], labels="1.jpg,x\n")
+    with pytest.raises(InvalidDataset, match=r"called so: 1\.jpg, 1\.png\. Expected .* suffixes"):
+        _find(["1.jpg", "1.png"], labels="1,x\n")
+    with pytest.raises(
+        InvalidDataset, match=r"called so: 1\.JPG, 1\.jpg\. .* small letters are the"
+    ):
+        _find(["1.JPG", "1.jpg"], labels="1.jpg,x\n")
