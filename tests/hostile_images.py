@@ -49,6 +49,8 @@ def odd() -> Iterator[tuple[str, bytes]]:
     for kind in ("GIF", "WEBP", "PNG", "TIFF"):
         name = f"animated.{kind.lower()}"
         yield name, saved(frames[0], kind, save_all=True, append_images=frames[1:])
+    text = b"k\0\0" + zlib.compress(bytes(1 << 24))
+    yield "text-bomb.png", with_chunk(saved(photo(1), "PNG"), b"zTXt", text)
     yield "1x1.png", saved(photo(13, (1, 1)), "PNG")
     yield "1x1.jpg", saved(photo(14, (1, 1)), "JPEG")
     yield "1x20000.png", saved(photo(15, (1, 20_000)), "PNG")
@@ -89,8 +91,6 @@ def bad() -> Iterator[tuple[str, bytes]]:
     yield "bomb-30000.png", png_of(30_000, 30_000, zlib.compress(bytes(1 << 20)))
     yield "widest.png", png_of(2**31 - 1, 2**31 - 1)
     yield "no-width.png", png_of(0, 10)
-    text = b"k\0\0" + zlib.compress(bytes(1 << 24))
-    yield "text-bomb.png", with_chunk(saved(photo(1), "PNG"), b"zTXt", text)
     yield "bomb.gif", b"GIF89a" + struct.pack("<2H", 65_535, 65_535) + b"\0\0\0" + gif_frame(65_535)
     yield "bomb.bmp", bmp_of(60_000, 60_000)
     yield "negative.bmp", bmp_of(-5, 2**31 - 1)

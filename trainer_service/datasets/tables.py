@@ -46,6 +46,8 @@ _TWO = 2
 
 # Of one row, over all its lines: a quote that is never closed would take the rest of the file.
 _MAX_ROW_CHARACTERS = 1 << 17
+# In these bytes are the first columns of a table that has too many.
+_HEAD = 4096
 _CHUNK = 1 << 20
 
 _DELIMITERS = ",;\t|"
@@ -119,6 +121,10 @@ class TableReader:
             yield from _rows(name, lines, columns)
         except csv.Error as error:
             self.broken[name] = f"{name} is no CSV that can be read: {error}"
+            if columns is None and isinstance(error, _RowTooLong) and labels_images(data[:_HEAD]):
+                raise InvalidDataset(
+                    f"{self.broken[name]}. Leave it out if it labels no images"
+                ) from None
             if columns is not None and columns.named:
                 raise InvalidDataset(self.broken[name]) from None
 
@@ -252,6 +258,10 @@ def _parse(lines: Iterator[str]) -> Iterator[list[str]]:
             yield cells
 
 
+class _RowTooLong(csv.Error):
+    """Nobody can tell what the columns of such a table are."""
+
+
 class _RowLines:
     """The lines of a table, so many characters of them for one row as is plausible."""
 
@@ -267,7 +277,7 @@ class _RowLines:
     def _counted(self, line: str) -> str:
         self.characters += len(line)
         if self.characters > _MAX_ROW_CHARACTERS:
-            raise csv.Error(f"a row has more than {_MAX_ROW_CHARACTERS} characters")
+            raise _RowTooLong(f"a row has more than {_MAX_ROW_CHARACTERS} characters")
         return line
 
 

@@ -167,6 +167,17 @@ def test_a_zip_of_a_mac_has_names_in_utf8_without_the_flag(read, tmp_path):
     assert all(record.verdict == "used" for record in records.values())
 
 
+def test_a_table_of_too_many_columns_is_refused_not_done_without(write, read):
+    """Else the folders would be taken for the labels."""
+    header = "file,label," + ",".join(f"column{number}" for number in range(20_000))
+    names = [f"{folder}/{number}.png" for folder in ("x", "y") for number in range(4)]
+    rows = "".join(f"{name},{'ab'[number % 2]}\n" for number, name in enumerate(names))
+    files = {name: picture(number) for number, name in enumerate(names)}
+
+    with pytest.raises(InvalidDataset, match=r"a row has more than .* Leave it out if it labels"):
+        read(write({"labels.csv": f"{header}\n{rows}".encode(), **files}))
+
+
 def test_a_table_names_images_in_either_form(write, read):
     table = f"file,label\n{DECOMPOSED}.png,{DECOMPOSED}\n1.png,dog\n2.png,{COMPOSED}\n3.png,dog\n"
     names = (f"{COMPOSED}.png", "1.png", "2.png", "3.png")
