@@ -225,6 +225,42 @@ def tar_of_digits(path: Path, members: int = 12, digits: int = 100_000) -> None:
             archive.addfile(member)
 
 
+def pax_header(data: bytes) -> bytes:
+    header = tarfile.TarInfo("pax")
+    header.type, header.size = tarfile.XHDTYPE, len(data)
+    return header.tobuf(tarfile.USTAR_FORMAT) + data + bytes(-len(data) % 512)
+
+
+def tar_of_holes(path: Path, members: int = 200) -> None:
+    """Sparse files with four hundred thousand holes each, in a kilobyte."""
+    holes = b"200000\n" + b"0\n" * 400_000
+    records = b"22 GNU.sparse.major=1\n22 GNU.sparse.minor=0\n27 GNU.sparse.name=a/1.log\n"
+    member = tarfile.TarInfo("a/1.log")
+    member.size = len(holes)
+    block = pax_header(records) + member.tobuf(tarfile.USTAR_FORMAT) + holes
+    block += bytes(-len(holes) % 512)
+    path.write_bytes(gzip.compress(block * members + bytes(1024)))
+
+
+def tar_of_small_records(path: Path, members: int = 200) -> None:
+    """Headers of twenty times nine thousand records, in half a kilobyte each."""
+    headers = pax_header(b"5 a=\n" * 9_000) * 20
+    block = headers + tarfile.TarInfo("a/1.log").tobuf(tarfile.USTAR_FORMAT)
+    path.write_bytes(gzip.compress(block * members + bytes(1024)))
+
+
+def zip_of_wrong_names(path: Path, files: int = 2000) -> None:
+    """Files whose own headers say that their names have 60 KB, which are those of others."""
+    data, entries = b"", []
+    for number in range(files):
+        name = b"cat/%d.png" % number
+        header = bytearray(local_header(name, 0, 0, method=0))
+        header[26:28] = struct.pack("<H", 60_000)
+        entries.append(directory_entry(name, 0, 0, len(data), method=0))
+        data += bytes(header)
+    write_zip(path, data + bytes(60_000), entries)
+
+
 def zip_of_large_headers(path: Path, part: str, files: int = 3000) -> None:
     """A zip whose list of files has 60 KB for each: of extra fields, of a comment, or of a name."""
     with zipfile.ZipFile(path, "w") as archive:

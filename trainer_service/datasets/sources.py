@@ -14,7 +14,6 @@ import errno
 import gzip
 import io
 import os
-import re
 import stat
 import struct
 import tarfile
@@ -38,6 +37,7 @@ if TYPE_CHECKING:
 
 IN_ARCHIVE = "a link, not a file of its own"
 NO_FILE = "it is a device, a pipe or another thing that is no plain file"
+_SPARSE = "it is packed as a sparse file; pack it without the option --sparse"
 EXPECTED = "Expected a zip, tar or tar.gz archive, or a folder"
 
 # The extended headers of one tar member may take this much, far more than any real one does.
@@ -45,7 +45,10 @@ _MAX_TAR_HEADER = 1 << 20
 # Python before 3.11.10 and 3.12.6 looks through a header in time quadratic in its longest run of
 # digits (CVE-2024-6232).
 _MAX_TAR_DIGITS = 128
-_DIGITS = re.compile(rb"\d+")
+_TOO_MANY_DIGITS = b"0" * (_MAX_TAR_DIGITS + 1)
+_DIGITS_TO_ZEROS = bytes.maketrans(b"123456789", b"0" * 9)
+# The headers of a real member have a dozen records. Each of these ends with a new line.
+_MAX_TAR_RECORDS = 10_000
 # Of the central directory of a zip, per file: 46 bytes, its name, and a few extra fields.
 _MAX_ZIP_HEADER = 512
 # What the central directory may take even with few files in it.
@@ -58,6 +61,7 @@ _LOCAL_HEADER_BYTES = 30
 _ZIP64_RECORDS_BYTES = 56 + 20
 
 _SHOWN_NAME = 100
+_SHOWN_REASON = 200
 
 _MORE_BEHIND = "more follows behind its end, as where two archives were joined: pack them as one"
 
@@ -82,6 +86,8 @@ _FORMAT_ERRORS = (
 
 #: The bit of a zip's flags that says that a name is UTF-8.
 _ZIP_UTF8 = 0x800
+#: Unix and macOS.
+_ZIP_UNIX = {3, 19}
 _ZIP_METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2}
 _OTHER_ARCHIVES = {
     b"7z\xbc\xaf\x27\x1c": "a 7z archive",
@@ -300,8 +306,7 @@ def _archive_judged(name: str, raw: _Raw) -> Iterator[None]:
     except _FORMAT_ERRORS as error:
         if raw.failed is not None:
             raise raw.failed from error
-        reason = str(error) or type(error).__name__
-        raise InvalidDataset(f"The archive {name!r} is broken: {reason}") from error
+        raise InvalidDataset(f"The archive {name!r} is broken: {_reason(error)}") from error
 
 
 @contextmanager
@@ -315,7 +320,13 @@ def _member_judged(
     except _FORMAT_ERRORS as error:
         if raw.failed is not None:
             raise raw.failed from error
-        raise Damaged(str(error) or type(error).__name__) from error
+        raise Damaged(_reason(error)) from error
+
+
+def _reason(error: Exception) -> str:
+    """Return what an archive module says, which may quote all that it has read."""
+    reason = str(error) or type(error).__name__
+    return reason if len(reason) <= _SHOWN_REASON else f"{reason[:_SHOWN_REASON]}…"
 
 
 class _Tally:
@@ -618,7 +629,9 @@ def _check_overlaps(members: list[zipfile.ZipInfo]) -> None:
 
 
 def _zip_entry(archive: zipfile.ZipFile, member: zipfile.ZipInfo, raw: _Raw) -> Entry | None:
-    kind = stat.S_IFMT(member.external_attr >> 16)
+    # What other systems write there has no meaning.
+    on_unix = member.create_system in _ZIP_UNIX
+    kind = stat.S_IFMT(member.external_attr >> 16) if on_unix else 0
     name, size = _zip_name(member), member.file_size
     if kind == stat.S_IFLNK:
         return _link(name)
@@ -749,7 +762,11 @@ def _iterate_members(
     stream = _Metered(file)
     tally = _Tally(limits)
     total = 1
-    with tarfile.open(fileobj=stream, mode="r:") as archive:  # type: ignore[call-overload]
+    with ExitStack() as stack:
+        with _headers_judged():
+            archive = stack.enter_context(
+                tarfile.open(fileobj=stream, mode="r:", tarinfo=_Member)  # type: ignore[call-overload]
+            )
         while (member := _next_member(archive, stream)) is not None:
             tally.add(member.size)
             if tally.files % _ESTIMATE_EVERY == 0:
@@ -762,11 +779,31 @@ def _iterate_members(
             raise tarfile.ReadError("it ends early, or a header in it is damaged")
 
 
+@contextmanager
+def _headers_judged() -> Iterator[None]:
+    try:
+        yield
+    except RecursionError as error:
+        raise tarfile.ReadError("a file in it has too many headers") from error
+    except (tarfile.HeaderError, ValueError) as error:
+        raise tarfile.ReadError(f"a header in it is damaged: {error}") from error
+
+
+class _Member(tarfile.TarInfo):
+    """A member of a tar. If it is sparse, the map of its holes is not read: it may be endless."""
+
+    def _is_sparse(self, member: tarfile.TarInfo, *_: object) -> None:
+        member.sparse = b""  # any but None says so
+
+    _proc_gnusparse_00 = _proc_gnusparse_01 = _proc_gnusparse_10 = _is_sparse
+
+
 def _next_member(archive: tarfile.TarFile, stream: "_Metered") -> tarfile.TarInfo | None:
     # tarfile remembers every member, for look-ups by name that are not needed here.
     archive.members = []  # type: ignore[attr-defined]
     stream.allow(_MAX_TAR_HEADER, header=True)
-    member = archive.next()
+    with _headers_judged():
+        member = archive.next()
     if member is not None and member.size < 0:  # tarfile would go back, and round in circles
         raise tarfile.ReadError(f"the size of a file in it is {member.size}")
     # It also copies all that was ever said of all members to each: what it makes use of is enough.
@@ -782,7 +819,9 @@ def _tar_entry(
         return _link(member.name)
     if member.isdir():
         return None
-    if not member.isreg() or member.issparse():
+    if member.issparse():
+        return _entry(member.name, "", member.size, None, _SPARSE)
+    if not member.isreg():
         return _entry(member.name, "", member.size, None, NO_FILE)
 
     def extract() -> AbstractContextManager[IO[bytes]]:
@@ -802,6 +841,7 @@ class _Metered:
         self._file = file
         self._left = _MAX_TAR_HEADER
         self._in_header = True
+        self._records = 0
         self.last = b""
         self.tell = file.tell
         self.seek = file.seek
@@ -809,15 +849,20 @@ class _Metered:
     def allow(self, size: int, *, header: bool = False) -> None:
         self._left = size
         self._in_header = header
+        self._records = 0
 
     def read(self, size: int) -> bytes:
         if size > self._left:
             raise tarfile.ReadError("a header is implausibly large")
         self._left -= size
         self.last = self._file.read(size)
-        if (
-            self._in_header
-            and max(map(len, _DIGITS.findall(self.last)), default=0) > _MAX_TAR_DIGITS
-        ):
-            raise tarfile.ReadError(f"a header has more than {_MAX_TAR_DIGITS} digits in a row")
+        if self._in_header:
+            self._check_header()
         return self.last
+
+    def _check_header(self) -> None:
+        if _TOO_MANY_DIGITS in self.last.translate(_DIGITS_TO_ZEROS):
+            raise tarfile.ReadError(f"a header has more than {_MAX_TAR_DIGITS} digits in a row")
+        self._records += self.last.count(b"\n")
+        if self._records > _MAX_TAR_RECORDS:
+            raise tarfile.ReadError(f"a file in it has more than {_MAX_TAR_RECORDS} records")

@@ -253,6 +253,30 @@ def test_a_file_without_a_name_is_ignored(read):
 
 
 @pytest.mark.process
+def test_the_holes_of_sparse_files_are_not_counted(read):
+    error, _ = read("a.tgz", hostile.tar_of_holes)
+
+    assert error.startswith(
+        "InvalidDataset: No images found in 'a.tgz': 200 files seen, e.g. a/1.l"
+    )
+
+
+@pytest.mark.process
+def test_headers_of_many_small_records(read):
+    error, _ = read("a.tgz", hostile.tar_of_small_records)
+
+    assert error.endswith("is broken: a file in it has more than 10000 records")
+
+
+@pytest.mark.process
+def test_what_a_zip_says_wrongly_is_not_repeated_at_length(read):
+    error, _ = read("a.zip", hostile.zip_of_wrong_names)
+
+    assert error.startswith("InvalidDataset: None of the 2000 images in 'a.zip' can be used. E.g.")
+    assert len(error) < 2000
+
+
+@pytest.mark.process
 def test_a_tar_in_a_zip_is_told_of(read):
     error, _ = read("a.zip", hostile.zip_of, {"pets.tar": hostile.tarred(PETS)})
 

@@ -191,6 +191,45 @@ def test_a_file_of_a_folder_that_is_not_utf_8_is_reported(read, tmp_path):
     assert (bad.verdict, bad.detail) == ("unreadable", "its name is not valid UTF-8")
 
 
+def test_sparse_files_of_a_tar_are_reported_as_such(read, tmp_path):
+    source = write_tar(tmp_path / "pets.tar", PETS)
+    with tarfile.open(source, "a", format=tarfile.PAX_FORMAT) as archive:
+        member = tarfile.TarInfo("cat.7.png")
+        member.size = len(picture(7))
+        member.pax_headers = {"GNU.sparse.map": "0,1", "GNU.sparse.size": "1"}
+        archive.addfile(member, io.BytesIO(picture(7)))
+
+    records = read(source)
+
+    assert records["cat.7.png"].detail.startswith("it is packed as a sparse file; pack it without")
+    assert {name for name, record in records.items() if record.verdict == "used"} == set(PETS)
+
+
+@pytest.mark.parametrize(
+    ("size", "reason"),
+    [(0, "a file in it has too many headers"), (-512, "a header in it is damaged: read length")],
+)
+def test_what_is_wrong_with_the_headers_of_a_tar_is_told(read, tmp_path, size, reason):
+    member = tarfile.TarInfo("long")
+    member.type, member.size = tarfile.GNUTYPE_LONGNAME, size
+    data = member.tobuf(tarfile.GNU_FORMAT) * 2000
+    (tmp_path / "pets.tar").write_bytes(data + bytes(1024))
+
+    with pytest.raises(InvalidDataset, match=f"is broken: {reason}"):
+        read(tmp_path / "pets.tar")
+
+
+def test_only_unix_says_in_a_zip_what_kind_a_file_is(read, tmp_path):
+    source = tmp_path / "pets.zip"
+    with zipfile.ZipFile(source, "w") as archive:
+        for name, data in PETS.items():
+            member = zipfile.ZipInfo(name)
+            member.create_system, member.external_attr = 0, 0x1234 << 16 | 0x20
+            archive.writestr(member, data)
+
+    assert {record.verdict for record in read(source).values()} == {"used"}
+
+
 def test_encrypted_members_are_unreadable(read, tmp_path):
     source = write_zip(tmp_path / "pets.zip", {**PETS, "cat.100.png": picture(999)})
     data = bytearray(source.read_bytes())
