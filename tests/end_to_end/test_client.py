@@ -30,6 +30,7 @@ class Headstart:
             "HEADSTART_TRAINER_URL": str(stack.trainer.base_url),
             "HEADSTART_PREDICTOR_URL": str(stack.predictor.base_url),
         }
+        self._environment.pop("COLUMNS", None)  # test processes side by side have one
 
     def start(self, *arguments):
         return subprocess.Popen(
