@@ -35,11 +35,18 @@ SPLIT_COLUMNS = ("split", "subset", "set", "partition", "part")
 
 SPLIT_NAMES: dict[str, Split] = {
     "train": "train",
+    "train_set": "train",
     "training": "train",
+    "training_set": "train",
+    "dev": "validation",
+    "eval": "validation",
+    "evaluation": "validation",
     "val": "validation",
     "valid": "validation",
     "validation": "validation",
+    "validation_set": "validation",
     "test": "test",
+    "test_set": "test",
     "testing": "test",
 }
 _TWO = 2
@@ -65,13 +72,15 @@ _MARKED_ENCODINGS = {
 class Row(NamedTuple):
     """A line of a CSV: a file as it is named there, its label and its split.
 
-    `header` tells that it may be no more than the names of the columns, in words that are unknown.
+    `unknown_split` is what stands for the split, if it is the name of none. `header` tells that it
+    may be no more than the names of the columns, in words that are unknown.
     """
 
     file: str
     label: str
     split: Split | None
     table: str
+    unknown_split: str = ""
     header: bool = False
 
 
@@ -300,13 +309,10 @@ def _rows(table: str, lines: Iterable[Sequence[str]], columns: _Columns) -> Iter
             # One longer than a name can be names nothing, and labels nothing.
             said = line[label][: MAX_NAME + 1]
             said = labels.setdefault(said, said)
-            yield Row(line[file][: MAX_NAME + 1], said, _split(line, split), table)
-
-
-def _split(line: Sequence[str], column: int | None) -> Split | None:
-    if column is None or column >= len(line):
-        return None
-    return SPLIT_NAMES.get(line[column].lower())
+            name = line[split].lower() if split is not None and split < len(line) else ""
+            known = SPLIT_NAMES.get(name)
+            unknown = "" if known else name[:_SHOWN]
+            yield Row(line[file][: MAX_NAME + 1], said, known, table, unknown)
 
 
 _AMBIGUOUS = -1
