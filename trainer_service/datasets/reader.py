@@ -434,9 +434,15 @@ def _remove_unused(directory: Path, notes: list[Note], records: list[ImageRecord
 def _sync(images: Path) -> None:
     """Fsync what was stored; many at once, since each only waits for the disk."""
     with ThreadPoolExecutor(_SYNC_THREADS) as pool:
-        for _ in pool.map(sync_directory, images.rglob("*")):
+        for _ in pool.map(_sync_folder, images.iterdir()):
             pass
     sync_directory(images)
+
+
+def _sync_folder(folder: Path) -> None:
+    for path in folder.iterdir():
+        sync_directory(path)
+    sync_directory(folder)
 
 
 def _check_usable(records: list[ImageRecord], name: str) -> None:
