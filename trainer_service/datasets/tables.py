@@ -149,7 +149,7 @@ class TableReader:
                         f"files, and HEADSTART_MAX_DATASET_FILES allows {self._most}. Leave it "
                         "out if it labels no images"
                     )
-                yield unicodedata.normalize("NFC", line.replace("\0", ""))
+                yield line.replace("\0", "")
 
 
 def labels_images(head: bytes) -> bool:
@@ -306,13 +306,20 @@ def _rows(table: str, lines: Iterable[Sequence[str]], columns: _Columns) -> Iter
     labels: dict[str, str] = {}
     for line in lines:
         if len(line) > max(file, label) and line[file] and line[label]:
-            # One longer than a name can be names nothing, and labels nothing.
-            said = line[label][: MAX_NAME + 1]
+            said = _cell(line[label])
             said = labels.setdefault(said, said)
             name = line[split].lower() if split is not None and split < len(line) else ""
             known = SPLIT_NAMES.get(name)
             unknown = "" if known else name[:_SHOWN]
-            yield Row(line[file][: MAX_NAME + 1], said, known, table, unknown)
+            yield Row(_cell(line[file]), said, known, table, unknown)
+
+
+def _cell(text: str) -> str:
+    """Return what a cell says, its letters composed; of what is too long for a name a bit more.
+
+    That names nothing, and labels nothing. It is not composed: the time for it grows as the square.
+    """
+    return text[: MAX_NAME + 1] if len(text) > MAX_NAME else unicodedata.normalize("NFC", text)
 
 
 _AMBIGUOUS = -1
