@@ -12,9 +12,10 @@ Understood, in this order:
    `3.0123.png`, `cat-7.jpg`.
 
 First, folders that all images share are left out (`pets/cat/1.jpg` is `cat/1.jpg`), and
-`train|training`, `val|valid|validation`, `test|testing` at the top, in any case, are taken for the
-split, if one of them is train and no image lies beside them; labels follow below in one of the
-three ways. So a label folder called `test` is a label as long as there is no `train` beside it.
+`train|training`, `val|valid|validation|dev|eval`, `test|testing` at the top, in any case, are taken
+for the split, if there are two of these and one is train; labels follow below in one of the three
+ways. So a label folder called `test` is a label as long as there is no `train` beside it. Images
+that lie beside the folders of a split are unlabelled if they are a tenth at most, and else refused.
 
 If all images are in folders the folders are the labels, whatever the files are called. Where a
 few images, up to a tenth, don't fit (they lie beside the label folders, or have no number in
@@ -101,9 +102,16 @@ def _from_names(paths: Sequence[PurePosixPath]) -> Labelling:
     splits = _splits(parts)
     if splits is None:
         return _from_parts(parts, [None] * len(parts))
-    below = [PurePosixPath(*part[1:]) for part in parts]
+    inside = [index for index, split in enumerate(splits) if split is not None]
+    if len(parts) - len(inside) > _TOLERATED * len(parts):
+        raise InvalidDataset(_describe_beside(parts, splits))
+    below = [PurePosixPath(*parts[index][1:]) for index in inside]
     depth = _depth(below)
-    return _from_parts([path.parts[depth:] for path in below], splits)
+    found = _from_parts([path.parts[depth:] for path in below], [splits[i] for i in inside])
+    images = [Labelled("", None)] * len(parts)
+    for index, labelled in zip(inside, found.images, strict=True):
+        images[index] = labelled
+    return found._replace(images=images)
 
 
 def prefix_label(file_name: str) -> str:
@@ -126,10 +134,23 @@ def _depth(paths: Sequence[PurePosixPath]) -> int:
 
 
 def _splits(parts: Sequence[tuple[str, ...]]) -> list[Split | None] | None:
-    tops = {part[0].lower() if len(part) > 1 else "" for part in parts}
-    if tops <= SPLIT_NAMES.keys() and "train" in {SPLIT_NAMES[top] for top in tops}:
-        return [SPLIT_NAMES[part[0].lower()] for part in parts]
+    """Return the part of the split that each image lies in, if any; None if there is no split."""
+    tops = [part[0].lower() if len(part) > 1 else "" for part in parts]
+    splits = [SPLIT_NAMES.get(top) for top in tops]
+    found = {split for split in splits if split is not None}
+    if "train" in found and (len(found) > 1 or set(tops) <= SPLIT_NAMES.keys()):
+        return splits
     return None
+
+
+def _describe_beside(parts: Sequence[tuple[str, ...]], splits: Sequence[Split | None]) -> str:
+    folders = sorted({part[0] for part, split in zip(parts, splits, strict=True) if split})
+    beside = ["/".join(p) for p, split in zip(parts, splits, strict=True) if split is None]
+    return (
+        f"The folders {', '.join(folders)} look like the parts of a split, and {len(beside)} "
+        f"images lie beside them (e.g. {', '.join(beside[:_SHOWN])}). Move these into one of the "
+        "parts, or leave them out"
+    )
 
 
 def _from_parts(parts: Sequence[tuple[str, ...]], splits: Sequence[Split | None]) -> Labelling:
@@ -186,6 +207,7 @@ def _from_tables(
     reader.require_whole(matched.values())
     if not matched:
         return None
+    _check_splits(paths, matched)
     images = [Labelled("", None)] * len(paths)
     for index, row in matched.items():
         images[index] = Labelled(row.label, row.split)
@@ -195,9 +217,21 @@ def _from_tables(
     return Labelling("csv", any(image.split for image in images), images, missing)
 
 
+def _check_splits(paths: Sequence[PurePosixPath], matched: Mapping[int, Row]) -> None:
+    """Refuse a split of which some words are unknown: what they hold back would be trained on."""
+    if any(row.split for row in matched.values()):
+        for index, row in matched.items():
+            if row.unknown_split:
+                raise InvalidDataset(
+                    f"{row.table}: the split of {str(paths[index])!r} is not known. Expected "
+                    f"train, validation or test. Received: {row.unknown_split!r}"
+                )
+
+
 def _split_of_folders(paths: Sequence[PurePosixPath]) -> list[Split | None] | None:
     depth = _depth(paths)
-    return _splits([path.parts[depth:] for path in paths])
+    splits = _splits([path.parts[depth:] for path in paths])
+    return splits if splits and None not in splits else None
 
 
 def _rows(tables: Mapping[str, bytes], reader: TableReader) -> Iterator[Row]:

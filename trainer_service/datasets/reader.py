@@ -14,7 +14,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple, cast
@@ -72,6 +72,7 @@ _MOST_VANISHED = 3
 _SHARE_VANISHED = 0.01
 _SYNC_THREADS = 16
 _SHOWN = 3
+_SUPERSEDED = "a later file of the archive has the same name"
 _NAMED_MISSING = 100
 
 
@@ -242,6 +243,8 @@ class _Scan:
         if not found.notes:
             raise InvalidDataset(_describe_nothing(self._source.name, done, found))
         found.notes.sort(key=lambda note: note.name)
+        if not self._source.is_folder:
+            _supersede(found.notes)
         return found
 
     def _take(self, entry: Entry, pending: "_Pending") -> None:
@@ -281,6 +284,18 @@ class _Scan:
         else:  # nobody knows whether it is an image
             self._found.vanished += data.vanished
             self._found.tell(entry.name, "unreadable", str(data))
+
+
+def _supersede(notes: list[Note]) -> None:
+    """Use only the last of the images of one name, as whoever unpacks an archive gets that one."""
+    later = ""
+    for index in range(len(notes) - 1, -1, -1):
+        note = notes[index]
+        if note.verdict != "used":
+            continue
+        if note.name == later:
+            notes[index] = replace(note, verdict="duplicate", detail=_SUPERSEDED)
+        later = note.name
 
 
 def _require_still(found: _Found, name: str) -> None:
@@ -419,9 +434,15 @@ def _remove_unused(directory: Path, notes: list[Note], records: list[ImageRecord
 def _sync(images: Path) -> None:
     """Fsync what was stored; many at once, since each only waits for the disk."""
     with ThreadPoolExecutor(_SYNC_THREADS) as pool:
-        for _ in pool.map(sync_directory, images.rglob("*")):
+        for _ in pool.map(_sync_folder, images.iterdir()):
             pass
     sync_directory(images)
+
+
+def _sync_folder(folder: Path) -> None:
+    for path in folder.iterdir():
+        sync_directory(path)
+    sync_directory(folder)
 
 
 def _check_usable(records: list[ImageRecord], name: str) -> None:

@@ -35,11 +35,18 @@ SPLIT_COLUMNS = ("split", "subset", "set", "partition", "part")
 
 SPLIT_NAMES: dict[str, Split] = {
     "train": "train",
+    "train_set": "train",
     "training": "train",
+    "training_set": "train",
+    "dev": "validation",
+    "eval": "validation",
+    "evaluation": "validation",
     "val": "validation",
     "valid": "validation",
     "validation": "validation",
+    "validation_set": "validation",
     "test": "test",
+    "test_set": "test",
     "testing": "test",
 }
 _TWO = 2
@@ -67,13 +74,15 @@ _MARKED_ENCODINGS = {
 class Row(NamedTuple):
     """A line of a CSV: a file as it is named there, its label and its split.
 
-    `header` tells that it may be no more than the names of the columns, in words that are unknown.
+    `unknown_split` is what stands for the split, if it is the name of none. `header` tells that it
+    may be no more than the names of the columns, in words that are unknown.
     """
 
     file: str
     label: str
     split: Split | None
     table: str
+    unknown_split: str = ""
     header: bool = False
 
 
@@ -146,7 +155,7 @@ class TableReader:
                         f"files, and HEADSTART_MAX_DATASET_FILES allows {self._most}. Leave it "
                         "out if it labels no images"
                     )
-                yield unicodedata.normalize("NFC", line.replace("\0", ""))
+                yield line.replace("\0", "")
 
 
 def labels_images(head: bytes) -> bool:
@@ -307,16 +316,20 @@ def _rows(table: str, lines: Iterable[Sequence[str]], columns: _Columns) -> Iter
     labels: dict[str, str] = {}
     for line in lines:
         if len(line) > max(file, label) and line[file] and line[label]:
-            # One longer than a name can be names nothing, and labels nothing.
-            said = line[label][: MAX_NAME + 1]
+            said = _cell(line[label])
             said = labels.setdefault(said, said)
-            yield Row(line[file][: MAX_NAME + 1], said, _split(line, split), table)
+            name = line[split].lower() if split is not None and split < len(line) else ""
+            known = SPLIT_NAMES.get(name)
+            unknown = "" if known else name[:_SHOWN]
+            yield Row(_cell(line[file]), said, known, table, unknown)
 
 
-def _split(line: Sequence[str], column: int | None) -> Split | None:
-    if column is None or column >= len(line):
-        return None
-    return SPLIT_NAMES.get(line[column].lower())
+def _cell(text: str) -> str:
+    """Return what a cell says, its letters composed; of what is too long for a name a bit more.
+
+    That names nothing, and labels nothing. It is not composed: the time for it grows as the square.
+    """
+    return text[: MAX_NAME + 1] if len(text) > MAX_NAME else unicodedata.normalize("NFC", text)
 
 
 _AMBIGUOUS = -1

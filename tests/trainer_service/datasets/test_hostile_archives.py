@@ -328,6 +328,20 @@ def test_tables_of_megabytes_that_label_nothing(read):
 
 
 @pytest.mark.process
+def test_marks_that_would_have_to_be_sorted(read):
+    """Unicode orders the marks above and below a letter, which takes their number squared."""
+    marks = "file,label\n" + ("a" + "\u0301\u0323" * 60_000 + ",cat\n") * 40
+    table = marks.encode()
+
+    error, records = read(
+        "a.zip", hostile.zip_of, {"t.csv": table, **PETS}, memory=2 * len(table) + MEMORY
+    )
+
+    assert error == ""
+    assert used(records) == set(PETS)
+
+
+@pytest.mark.process
 def test_many_rows_of_images_that_are_not_there(read):
     rows = "".join(f"{number:06x},a\n" for number in range(200_000))
     table = ("file,label\n" + rows + "cat.0,x\ncat.1,x\ncat.2,x\ndog.3,y\n").encode()

@@ -87,6 +87,42 @@ def test_a_folder_around_the_labels_inside_of_the_split_is_left_out():
     assert _find(paths) == ("folders", ["cat", "dog"] * 2)
 
 
+@pytest.mark.parametrize("stray", ["logo.png", "pets.1.png", "remarks/1.png"])
+def test_a_few_images_beside_a_split_are_unlabelled(stray):
+    """They do not make labels of `train` and `test`."""
+    paths = [
+        f"{part}/images/{label}/{number}.jpg"
+        for part in ("train", "test")
+        for label in ("cat", "dog")
+        for number in range(5)
+    ]
+
+    assert _find([*paths, stray]) == ("folders", (["cat"] * 5 + ["dog"] * 5) * 2 + [""])
+    assert _splits([*paths, stray])[1] == ["train"] * 10 + ["test"] * 10 + [None]
+
+
+def test_more_images_beside_a_split_are_refused():
+    paths = ["train/cat/1.jpg", "Test/dog/2.jpg", "bird/3.jpg", "4.jpg"]
+
+    with pytest.raises(InvalidDataset) as caught:
+        find_labels(paths, {})
+
+    assert "The folders Test, train look like the parts of a split" in caught.value.detail
+    assert "2 images lie beside them (e.g. bird/3.jpg, 4.jpg)" in caught.value.detail
+
+
+def test_a_label_may_be_called_train():
+    assert _find(["train/1.jpg", "bus/2.jpg"]) == ("folders", ["train", "bus"])
+
+
+@pytest.mark.parametrize("names", [("train", "dev"), ("training_set", "test_set")])
+def test_other_names_of_the_parts_are_known(names):
+    paths = [f"{name}/{label}/1.jpg" for name in names for label in ("cat", "dog")]
+
+    assert _find(paths) == ("folders", ["cat", "dog"] * 2)
+    assert _splits(paths)[0]
+
+
 def test_train_alone_is_no_split():
     assert _splits(["train/cat/1.jpg", "train/dog/1.jpg"]) == (False, [None, None])
 
@@ -222,10 +258,30 @@ def test_a_csv_brings_a_split():
     assert _splits(IMAGES, {"l.csv": text.encode()}) == (True, ["train", "validation", "test"])
 
 
+def test_a_csv_with_a_part_that_is_not_known_is_refused():
+    """Its images would be trained on."""
+    text = "file,label,split\n1,cat,train\n2,dog,\n3,cat,Held Out\n"
+
+    with pytest.raises(InvalidDataset, match=r"'images/3\.png' is not known\. .*: 'held out'"):
+        _find(IMAGES, labels=text)
+
+
+def test_a_column_that_is_no_split_whatever_its_name_is_left_alone():
+    text = "file,label,set\n1,cat,A\n2,dog,B\n3,cat,B\n"
+
+    assert _splits(IMAGES, {"l.csv": text.encode()}) == (False, [None, None, None])
+
+
 def test_csv_files_named_after_the_parts_bring_a_split():
     tables = {"train.csv": b"1,cat\n2,dog", "test.csv": b"3,cat"}
 
     assert _splits(IMAGES, tables) == (True, ["train", "train", "test"])
+
+
+def test_a_csv_labels_an_image_beside_the_folders_of_a_split():
+    names = ["train/1.jpg", "test/2.jpg", "3.jpg"]
+
+    assert _splits(names, {"l.csv": b"1,cat\n2,dog\n3,cat"}) == (False, [None, None, None])
 
 
 def test_a_csv_labels_within_the_folders_of_a_split():

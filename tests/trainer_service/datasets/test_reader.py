@@ -415,6 +415,22 @@ def test_many_tables_cost_no_more_each():
     assert time.process_time() - began < 5
 
 
+def test_many_images_take_little_memory_each(tmp_path):
+    """A note and a record for each, and nothing in the queue of a pool of threads."""
+    images = 4000
+    files = {f"{n % 2}/{n}.png": picture(n, size=(2, 2)) for n in range(images)}
+    source = write_zip(tmp_path / "pets.zip", files)
+    limits = DatasetLimits(1 << 30, 10_000, ImageLimits(1 << 25, 64_000_000))
+    del files
+    tracemalloc.start()
+
+    read_dataset(source, tmp_path / "dataset", limits, _quiet)
+
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak / images < 3000
+
+
 @pytest.mark.skipif(
     "HEADSTART_TEST_DATA" not in os.environ, reason="HEADSTART_TEST_DATA is not set"
 )

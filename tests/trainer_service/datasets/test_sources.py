@@ -1,6 +1,7 @@
 """Hostile and broken archives."""
 
 import gzip
+import hashlib
 import io
 import os
 import struct
@@ -13,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from shared.errors import HeadstartError, TooLarge
+from tests.hostile_archives import add
 from trainer_service.datasets.reader import read_dataset
 from trainer_service.datasets.records import load_images
 from trainer_service.errors import InvalidDataset
@@ -189,6 +191,41 @@ def test_a_file_of_a_folder_that_is_not_utf_8_is_reported(read, tmp_path):
     [bad] = [record for name, record in read(folder).items() if name not in PETS]
 
     assert (bad.verdict, bad.detail) == ("unreadable", "its name is not valid UTF-8")
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+@pytest.mark.parametrize("kind", ["zip", "tar"])
+def test_of_several_files_of_one_name_the_last_is_used(kind, tmp_path, limits):
+    """As who unpacks the archive gets that one, e.g. after `tar --append`."""
+    source = tmp_path / "pets"
+    files = [*PETS.items(), ("cat.1.png", picture(7)), ("./cat.1.png", picture(8))]
+    if kind == "zip":
+        with zipfile.ZipFile(source, "w") as archive:
+            for name, data in files:
+                archive.writestr(name, data)
+    else:
+        with tarfile.open(source, "w") as archive:
+            for name, data in files:
+                add(archive, name, data)
+
+    read_dataset(source, tmp_path / "dataset", limits, lambda done, total: None)
+    records = load_images(tmp_path / "dataset")
+
+    called_so = [record for record in records if record.name == "cat.1.png"]
+    assert [record.verdict for record in called_so] == ["duplicate", "duplicate", "used"]
+    assert called_so[-1].sha256 == hashlib.sha256(picture(8)).hexdigest()
+    assert called_so[0].detail == "a later file of the archive has the same name"
+    assert len([path for path in (tmp_path / "dataset/images").rglob("*") if path.is_file()]) == 6
+
+
+def test_files_of_a_folder_that_are_shown_under_one_name_are_used(tmp_path, limits):
+    files = {**PETS, "cat.\1.7.png": picture(7), "cat.\2.7.png": picture(8)}
+    source = write_folder(tmp_path / "pets", files)
+
+    read_dataset(source, tmp_path / "dataset", limits, lambda done, total: None)
+
+    records = load_images(tmp_path / "dataset")
+    assert [(r.name, r.verdict) for r in records].count(("cat.\ufffd.7.png", "used")) == 2
 
 
 def test_sparse_files_of_a_tar_are_reported_as_such(read, tmp_path):
