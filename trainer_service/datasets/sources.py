@@ -63,7 +63,8 @@ _ZIP64_RECORDS_BYTES = 56 + 20
 _SHOWN_NAME = 100
 _SHOWN_REASON = 200
 
-_MORE_BEHIND = "more follows behind its end, as where two archives were joined: pack them as one"
+_AS_JOINED = "as where two archives were joined: pack them as one"
+_MORE_BEHIND = f"more follows behind its end, {_AS_JOINED}"
 
 # Fewer system calls mean fewer times that the reading thread has to wait for the GIL.
 _BUFFER = 1 << 20
@@ -88,6 +89,9 @@ _FORMAT_ERRORS = (
 _ZIP_UTF8 = 0x800
 #: Unix and macOS.
 _ZIP_UNIX = {3, 19}
+#: What a zip begins with that was to be split and fitted into one part.
+_SPLIT_MARK = b"PK00"
+_OTHER_METHODS = {9: "Deflate64", 14: "LZMA", 93: "Zstandard", 95: "XZ", 98: "PPMd"}
 _ZIP_METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2}
 _OTHER_ARCHIVES = {
     b"7z\xbc\xaf\x27\x1c": "a 7z archive",
@@ -264,7 +268,7 @@ class _Archive(NamedTuple):
 def _archive_reader(archive: _Archive) -> Callable[[_Archive, DatasetLimits], Iterator[Step]]:
     head = archive.file.read(1024)
     archive.file.seek(0)
-    if head.startswith((b"PK\x03\x04", b"PK\x05\x06", b"PK00PK\x03\x04")):
+    if head.startswith((b"PK\x03\x04", b"PK\x05\x06", _SPLIT_MARK + b"PK\x03\x04")):
         return _iterate_zip
     if head.startswith(b"\x1f\x8b"):
         return _iterate_tar_gz
@@ -548,7 +552,7 @@ def _iterate_zip(source: _Archive, limits: DatasetLimits) -> Iterator[Step]:
         tally = _Tally(limits)
         for member in members:
             tally.add(member.file_size)
-        _check_overlaps(members)
+        _check_positions(members)
         for done, member in enumerate(members):
             yield Step(done, len(members), _zip_entry(archive, member, source.raw))
 
@@ -608,8 +612,8 @@ def _check_whole(file: IO[bytes], end: _ZipEnd, files: int) -> None:
     """Refuse a zip that holds more than it lists, such as another one in front of it."""
     if end.found != end.position:
         raise zipfile.BadZipFile(
-            f"its list of files begins at byte {end.found}, and its end says {end.position}, as "
-            "where two archives were joined: pack them as one"
+            f"its list of files begins at byte {end.found}, and its end says {end.position}, "
+            f"{_AS_JOINED}"
         )
     # Many write the lowest 16 bits of the number of files, whatever the rest is.
     if (end.files - files) % (1 << 16):
@@ -619,10 +623,16 @@ def _check_whole(file: IO[bytes], end: _ZipEnd, files: int) -> None:
         raise zipfile.BadZipFile(_MORE_BEHIND)
 
 
-def _check_overlaps(members: list[zipfile.ZipInfo]) -> None:
-    """Refuse a zip whose files share their bytes, by which kilobytes unpack to terabytes."""
+def _check_positions(members: list[zipfile.ZipInfo]) -> None:
+    """Refuse a zip whose files share their bytes, by which kilobytes unpack to terabytes.
+
+    So is one refused that begins with a file that is not among its members.
+    """
     end = 0
-    for member in sorted(members, key=lambda member: member.header_offset):
+    ordered = sorted(members, key=lambda member: member.header_offset)
+    if ordered and ordered[0].header_offset > len(_SPLIT_MARK):
+        raise zipfile.BadZipFile(f"it begins with a file that it does not list, {_AS_JOINED}")
+    for member in ordered:
         if member.header_offset < end:
             raise zipfile.BadZipFile(f"files in it overlap, e.g. {shown(member.filename)!r}")
         end = member.header_offset + _LOCAL_HEADER_BYTES + member.compress_size
@@ -642,8 +652,9 @@ def _zip_entry(archive: zipfile.ZipFile, member: zipfile.ZipInfo, raw: _Raw) -> 
     if member.flag_bits & 1:
         return _entry(name, "", size, None, "it is encrypted in the archive")
     if member.compress_type not in _ZIP_METHODS:
-        method = f"compression method {member.compress_type} of the archive is not supported"
-        return _entry(name, "", size, None, method)
+        method = _OTHER_METHODS.get(member.compress_type, f"method {member.compress_type}")
+        problem = f"its compression in the archive, {method}, is not supported; expected Deflate"
+        return _entry(name, "", size, None, problem)
     opener = _open_bzip2 if member.compress_type == zipfile.ZIP_BZIP2 else zipfile.ZipFile.open
     return _entry(name, "", size, lambda: _member_judged(lambda: opener(archive, member), raw))
 

@@ -301,6 +301,7 @@ def test_unusual_compression_is_read_or_reported(read, tmp_path):
 
     verdicts = [records[name].verdict for name in PETS]
     assert verdicts == ["used", "used", "unreadable"] * 2
+    assert "its compression in the archive, LZMA, is not supported" in records["cat.2.png"].detail
 
 
 @pytest.mark.parametrize("writer", [write_zip, write_tar, write_tar_gz])
@@ -358,6 +359,19 @@ def test_what_lies_behind_a_zip_is_not_left_out_in_silence(read, tmp_path, behin
     source.write_bytes(source.read_bytes() + behind)
 
     with pytest.raises(InvalidDataset, match="broken: more follows behind its end"):
+        read(source)
+
+
+def test_a_zip_that_begins_with_a_file_that_it_does_not_list_is_refused(read, tmp_path):
+    """As two that were joined, whose list was then put in order."""
+    source = write_zip(tmp_path / "pets.zip", {"dog.9.png": picture(9)})
+    with source.open("r+b") as file:
+        file.seek(0, io.SEEK_END)
+        with zipfile.ZipFile(file, "w") as archive:
+            for name, data in PETS.items():
+                archive.writestr(name, data)
+
+    with pytest.raises(InvalidDataset, match="it begins with a file that it does not list"):
         read(source)
 
 
