@@ -4,6 +4,7 @@ import hashlib
 from datetime import UTC, datetime
 
 from tests.tiny_model import picture
+from tests.trainer_service.builders import new_dataset_record, new_record
 from trainer_service import training
 from trainer_service.datasets.dataset import Dataset
 from trainer_service.datasets.records import ImageRecord, save_images
@@ -12,16 +13,11 @@ from trainer_service.phases.context import Worker
 from trainer_service.settings import TrainerSettings
 from trainer_service.store.events.event_log import connect
 from trainer_service.store.events.progress import ProgressBoard
-from trainer_service.store.records.dataset_record import DatasetRecord, DatasetState
 from trainer_service.store.records.training_record import (
     State,
-    TrainingDataset,
-    TrainingRecord,
-    Transition,
 )
 from trainer_service.store.shards import ShardImage, Shards
 from trainer_service.store.stores import Stores
-from trainer_service.training_request import TrainingRequest
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 IDS = "20260101-000000-aaaaaa", "20260101-000000-bbbbbb"
@@ -69,21 +65,12 @@ class BottleneckTraining:
         )
 
     def _create(self, stores):
-        ready = {"state": DatasetState.READY, "source": "pets", "path": True, "in_place": True}
-        stores.datasets.create(DatasetRecord(id=self.dataset_id, created_at=START, **ready))
+        where = {"source": "pets", "path": True, "in_place": True}
+        stores.datasets.create(new_dataset_record(at=START, record_id=self.dataset_id, **where))
         save_images(stores.datasets.directory(self.dataset_id), self.images)
-        stores.trainings.create(
-            TrainingRecord(
-                id=self.id,
-                created_at=START,
-                model="m",
-                architecture="efficientnet_lite0",
-                state=State.BOTTLENECK,
-                dataset=TrainingDataset(id=self.dataset_id, images=IMAGES),
-                transitions=[Transition(state=State.BOTTLENECK, at=START)],
-                request=TrainingRequest(),
-            )
-        )
+        record = new_record(State.BOTTLENECK, at=START, record_id=self.id, dataset=self.dataset_id)
+        record.dataset.images = IMAGES
+        stores.trainings.create(record)
 
     @property
     def record(self):

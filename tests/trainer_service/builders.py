@@ -26,17 +26,18 @@ class Clock:
         return self.now
 
 
-def new_record(**request):
-    now = datetime.now(UTC)
+def new_record(state=State.QUEUED, *, at=None, record_id=None, dataset=None, **request):
+    """Return the record of a training that has only ever been in one state, since `at`."""
+    at = at or datetime.now(UTC)
     return TrainingRecord(
-        id=new_id(),
+        id=record_id or new_id(),
         model="pets",
-        architecture="mobilenet_v2",
-        state=State.QUEUED,
-        dataset=TrainingDataset(id=new_id()),
-        transitions=[Transition(state=State.QUEUED, at=now)],
+        architecture="efficientnet_lite0",
+        state=state,
+        dataset=TrainingDataset(id=dataset or new_id()),
+        transitions=[Transition(state=state, at=at)],
         request=TrainingRequest(**request),
-        created_at=now,
+        created_at=at,
     )
 
 
@@ -44,15 +45,18 @@ def progress(done):
     return ProgressEvent(phase=State.BOTTLENECK, done=done, total=100)
 
 
+def new_dataset_record(state=DatasetState.READY, *, at=None, record_id=None, **fields):
+    """Return the record of a dataset, by default of an uploaded archive."""
+    return DatasetRecord(
+        id=record_id or new_id(),
+        state=state,
+        created_at=at or datetime.now(UTC),
+        **{"source": "a.zip", "path": False} | fields,
+    )
+
+
 def make_dataset(store, number=0, **fields):
     """Make a dataset so many microseconds after the start."""
-    record = DatasetRecord(
-        id=new_id(),
-        state=DatasetState.READY,
-        source="a.zip",
-        path=False,
-        created_at=START + timedelta(microseconds=number),
-        **fields,
-    )
+    record = new_dataset_record(at=START + timedelta(microseconds=number), **fields)
     store.create(record)
     return record.id

@@ -2,15 +2,14 @@
 
 import json
 import zipfile
-from datetime import UTC, datetime
 
 import numpy as np
 import pytest
 
 from shared.errors import Unavailable
-from shared.identifiers import new_id
 from tests.tiny_model import picture
 from tests.trainer_service.api_client import caller
+from tests.trainer_service.builders import new_record
 from trainer_service import training
 from trainer_service.datasets import reading
 from trainer_service.datasets.create import UPLOAD_FILE, new_dataset
@@ -26,14 +25,10 @@ from trainer_service.store.lease import MAX_DEATHS, Holder
 from trainer_service.store.records.dataset_record import DatasetState
 from trainer_service.store.records.training_record import (
     State,
-    TrainingDataset,
-    TrainingRecord,
-    Transition,
 )
 from trainer_service.store.shards import ShardResult, Shards
 from trainer_service.store.stores import Stores
 from trainer_service.store.waiting import WaitingTrainings
-from trainer_service.training_request import TrainingRequest
 
 pytestmark = pytest.mark.integration
 
@@ -63,17 +58,7 @@ class Scene:
         return record.id
 
     def a_training(self, *, dataset=None):
-        at = datetime.now(UTC)
-        record = TrainingRecord(
-            id=new_id(),
-            created_at=at,
-            model="m",
-            architecture="efficientnet_lite0",
-            state=State.QUEUED,
-            dataset=TrainingDataset(id=dataset or self.dataset),
-            transitions=[Transition(state=State.QUEUED, at=at)],
-            request=TrainingRequest(),
-        )
+        record = new_record(dataset=dataset or self.dataset)
         self.stores.trainings.create(record)
         return record.id
 

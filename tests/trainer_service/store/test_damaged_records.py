@@ -4,7 +4,6 @@ import errno
 import json
 import os
 import re
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -13,11 +12,11 @@ from structlog.testing import capture_logs
 from shared.errors import NotFound, Unavailable
 from shared.identifiers import new_id
 from tests.trainer_service.api_client import post
-from tests.trainer_service.builders import new_record
+from tests.trainer_service.builders import make_dataset, new_record
 from trainer_service.errors import DatasetNotFound, RecordCorrupt, RecordUnwritable
 from trainer_service.store.events.event_log import EventLog, connect
 from trainer_service.store.records import record_store
-from trainer_service.store.records.dataset_record import DatasetRecord, DatasetState
+from trainer_service.store.records.dataset_record import DatasetRecord
 from trainer_service.store.records.record_store import RecordStore
 from trainer_service.store.records.training_record import CacheUse
 from trainer_service.store.stores import TrainingStore
@@ -75,18 +74,6 @@ FAULTS = (
 )
 
 
-def make(store):
-    record = DatasetRecord(
-        id=new_id(),
-        state=DatasetState.READY,
-        source="a.zip",
-        path=False,
-        created_at=datetime.now(UTC),
-    )
-    store.create(record)
-    return record.id
-
-
 @pytest.fixture
 def records(tmp_path):
     return RecordStore(tmp_path / "datasets", DatasetRecord, DatasetNotFound)
@@ -94,7 +81,7 @@ def records(tmp_path):
 
 @pytest.mark.parametrize("damage", FAULTS)
 def test_one_that_can_not_be_read_is_left_out_and_told_of_once(records, damage):
-    sound, bad = make(records), make(records)
+    sound, bad = make_dataset(records), make_dataset(records)
     file = records.directory(bad) / "record.json"
     damage(file)
 
@@ -114,7 +101,7 @@ def test_one_that_can_not_be_read_is_left_out_and_told_of_once(records, damage):
 
 
 def test_what_can_be_read_a_moment_later_is_no_verdict(records, monkeypatch):
-    known, other = make(records), make(records)
+    known, other = make_dataset(records), make_dataset(records)
     read = record_store.read_small
 
     def stale(file, most):
@@ -131,7 +118,7 @@ def test_what_can_be_read_a_moment_later_is_no_verdict(records, monkeypatch):
 
 
 def test_without_descriptors_a_list_fails_instead_of_being_empty(records, monkeypatch):
-    make(records)
+    make_dataset(records)
 
     def fail(*_):
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
@@ -246,7 +233,7 @@ def test_a_dataset_that_may_not_be_locked_is_named(call, settings, refuse):
 
 
 def test_a_record_that_may_not_be_written_is_told_of_by_its_folder(records, monkeypatch):
-    record_id = make(records)
+    record_id = make_dataset(records)
 
     def deny(file, _):
         name = file.with_name(f".{file.name}.0a.tmp")
@@ -259,7 +246,7 @@ def test_a_record_that_may_not_be_written_is_told_of_by_its_folder(records, monk
 
 
 def test_a_record_that_may_not_be_read_is_told_with_whom(records, monkeypatch):
-    record_id = make(records)
+    record_id = make_dataset(records)
 
     def deny(file, _):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(file))

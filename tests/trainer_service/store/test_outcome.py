@@ -1,21 +1,17 @@
 """What a training ends with when its work raises."""
 
 import logging
-from datetime import UTC, datetime
 
 import pytest
 
+from tests.trainer_service.builders import new_record
 from trainer_service.errors import InvalidDataset
 from trainer_service.settings import TrainerSettings
 from trainer_service.store.outcome import recorded_outcome
 from trainer_service.store.records.training_record import (
     State,
-    TrainingDataset,
-    TrainingRecord,
-    Transition,
 )
 from trainer_service.store.stores import Stores
-from trainer_service.training_request import TrainingRequest
 
 ID = "20260101-000000-aaaaaa"
 
@@ -25,16 +21,7 @@ def trainings(tmp_path):
     store = Stores.open(
         TrainerSettings(store=tmp_path, redis_url="redis://127.0.0.1:1/0")
     ).trainings
-    record = TrainingRecord(
-        id=ID,
-        created_at=datetime.now(UTC),
-        model="m",
-        architecture="vgg16",
-        state=State.QUEUED,
-        dataset=TrainingDataset(id=ID),
-        transitions=[Transition(state=State.QUEUED, at=datetime.now(UTC))],
-        request=TrainingRequest(),
-    )
+    record = new_record(record_id=ID)
     record.enter(State.BOTTLENECK)
     store.create(record)
     return store

@@ -1,11 +1,11 @@
 """Records on disk, changed by several processes at once."""
 
 import multiprocessing
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from tests.trainer_service.builders import new_dataset_record
 from trainer_service.errors import DatasetNotFound
 from trainer_service.store.records.dataset_record import DatasetRecord, DatasetState
 from trainer_service.store.records.record_index import RecordIndex
@@ -19,9 +19,7 @@ def open_store(root: Path) -> RecordStore[DatasetRecord]:
 
 
 def make(record_id: str = ID) -> DatasetRecord:
-    now = datetime.now(UTC)
-    state = DatasetState.QUEUED
-    return DatasetRecord(id=record_id, state=state, source="a.zip", path=False, created_at=now)
+    return new_dataset_record(DatasetState.QUEUED, record_id=record_id)
 
 
 @pytest.fixture

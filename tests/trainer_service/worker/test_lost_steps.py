@@ -10,6 +10,7 @@ from structlog.testing import capture_logs
 
 from shared.errors import Unavailable
 from tests.trainer_service.api_client import caller
+from tests.trainer_service.builders import new_dataset_record, new_record
 from trainer_service import training
 from trainer_service.phases.context import Worker
 from trainer_service.queue.celery_app import create_celery
@@ -20,17 +21,13 @@ from trainer_service.steps import COMPUTE_SHARD, FINISH, PREPARE, READ_DATASET, 
 from trainer_service.store.events.event_log import connect
 from trainer_service.store.events.progress import ProgressBoard
 from trainer_service.store.lease import MAX_DEATHS, Holder, lease
-from trainer_service.store.records.dataset_record import DatasetRecord, DatasetState
+from trainer_service.store.records.dataset_record import DatasetState
 from trainer_service.store.records.training_record import (
     State,
-    TrainingDataset,
-    TrainingRecord,
-    Transition,
 )
 from trainer_service.store.shards import ShardImage, ShardResult, Shards
 from trainer_service.store.stores import Stores
 from trainer_service.store.waiting import WaitingTrainings
-from trainer_service.training_request import TrainingRequest
 from trainer_service.worker.lost_steps import LostSteps
 
 pytestmark = pytest.mark.integration
@@ -74,16 +71,12 @@ class Trainer:
 
     def training(self, number, state=State.QUEUED, dataset="20260101-000000-aaaaaa"):
         at = START + timedelta(seconds=number)
-        record = TrainingRecord(
+        record = new_record(
+            state,
+            at=at,
             # Ids of one second are in no order.
-            id=f"20260101-000000-{(number * 7919) % 2**24:06x}",
-            created_at=at,
-            model="m",
-            architecture="efficientnet_lite0",
-            state=state,
-            dataset=TrainingDataset(id=dataset),
-            transitions=[Transition(state=state, at=at)],
-            request=TrainingRequest(),
+            record_id=f"20260101-000000-{(number * 7919) % 2**24:06x}",
+            dataset=dataset,
         )
         self.stores.trainings.create(record)
         return record.id
@@ -97,12 +90,10 @@ class Trainer:
         return training_id, shards
 
     def dataset(self, state, *, submitted):
-        record = DatasetRecord(
-            id=f"20260101-000000-{len(self.stores.datasets.briefs()):06x}",
-            created_at=START,
-            state=state,
-            source="a.zip",
-            path=False,
+        record = new_dataset_record(
+            state,
+            at=START,
+            record_id=f"20260101-000000-{len(self.stores.datasets.briefs()):06x}",
             submitted=submitted,
         )
         self.stores.datasets.create(record)

@@ -17,22 +17,18 @@ from shared.identifiers import new_id
 from tests.odd_files import make_deep
 from tests.tiny_model import publish_tiny_model
 from tests.trainer_service.api_client import caller, post
-from tests.trainer_service.builders import Clock
+from tests.trainer_service.builders import Clock, new_dataset_record, new_record
 from tests.trainer_service.lease_holder import Holder
 from trainer_service.backbones.features import FeatureStore
 from trainer_service.store.lease import LeaseWatch, lease
 from trainer_service.store.publishing import WritableModelStore
-from trainer_service.store.records.dataset_record import DatasetRecord, DatasetState
+from trainer_service.store.records.dataset_record import DatasetState
 from trainer_service.store.records.record_store import RecordStore
 from trainer_service.store.records.training_record import (
     State,
-    TrainingDataset,
-    TrainingRecord,
-    Transition,
 )
 from trainer_service.store.stores import Stores
 from trainer_service.store.work_in_progress import working_directory
-from trainer_service.training_request import TrainingRequest
 from trainer_service.worker import retention
 from trainer_service.worker.retention import DAY, Retention
 from trainer_service.worker.retention_step import RetentionStep
@@ -58,25 +54,14 @@ def retain(stores, settings):
 
 def a_training(stores, state=State.SUCCEEDED, dataset="20260101-000000-aaaaaa", days=0.0):
     at = datetime.now(UTC) - timedelta(days=days)
-    record = TrainingRecord(
-        id=new_id(),
-        created_at=at,
-        model="colours",
-        architecture="efficientnet_lite0",
-        state=state,
-        dataset=TrainingDataset(id=dataset),
-        transitions=[Transition(state=state, at=at)],
-        request=TrainingRequest(),
-    )
+    record = new_record(state, at=at, dataset=dataset)
     stores.trainings.create(record)
     return record.id
 
 
 def a_dataset(stores, state=DatasetState.READY, days=0.0, *, submitted=False):
     at = datetime.now(UTC) - timedelta(days=days)
-    record = DatasetRecord(
-        id=new_id(), created_at=at, state=state, source="a.zip", path=False, submitted=submitted
-    )
+    record = new_dataset_record(state, at=at, submitted=submitted)
     stores.datasets.create(record)
     return record.id
 
