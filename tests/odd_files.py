@@ -21,3 +21,12 @@ def make_deep(folder: Path, depth: int = 1500, name: str = "a") -> None:
         os.close(outer)
     os.close(os.open("file", os.O_CREAT | os.O_WRONLY, dir_fd=inner))
     os.close(inner)
+
+
+def make_pets_beside_a_secret(directory: Path) -> Path:
+    """Make `pets/cat/1.png`, beside a secret that nothing in it must lead to; return `pets`."""
+    (directory / "pets/cat").mkdir(parents=True)
+    (directory / "pets/cat/1.png").write_bytes(b"cat")
+    (directory / "out").mkdir()
+    (directory / "out/1.png").write_bytes(b"secret")
+    return directory / "pets"

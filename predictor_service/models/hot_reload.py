@@ -3,7 +3,6 @@
 import asyncio
 import re
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -12,9 +11,14 @@ from typing import NamedTuple, Protocol
 
 from predictor_service.api.answers import Quarantine
 from predictor_service.inference.metrics import ReloadMetrics
+from predictor_service.models.fingerprint import (
+    Fingerprint,
+    fingerprint,
+    manifest_fingerprint,
+    only,
+)
 from predictor_service.models.served import Model, Models, ServedVersion
 from shared.errors import HeadstartError, ModelNotFound, VersionCorrupt
-from shared.files import walk
 from shared.logs import bound, get_logger
 from shared.manifest import MANIFEST_FILE
 from shared.model_store import Look, ModelStore, by_preference
@@ -29,9 +33,7 @@ MOST_REASON = 1000
 _WHERE = re.compile(r"Exception from \S+:\d+:|Check '.*' failed at \S+:\d+:")
 
 #: A file's path, its size, and the times when its content and its status were changed.
-_Entry = tuple[str, int, int, int]
 #: The entries of all files and directories below a directory.
-Fingerprint = frozenset[_Entry]
 
 
 class StoreVanished(HeadstartError):
@@ -165,7 +167,7 @@ class HotReload:
         if model.version not in model.versions:
             return False
         directory = self._directory(model, model.version)
-        now = await asyncio.to_thread(_manifest_of, directory)
+        now = await asyncio.to_thread(manifest_fingerprint, directory)
         return now != self._known_of(model).manifest
 
     async def _load(self, model: Model, version: int) -> bool:
@@ -181,7 +183,7 @@ class HotReload:
         finally:
             model.loading = None
         model.served = served
-        self._known_of(model).manifest = _only(before, MANIFEST_FILE)
+        self._known_of(model).manifest = only(before, MANIFEST_FILE)
         seconds = time.monotonic() - started
         self._metrics.swaps.labels(model.name).inc()
         self._metrics.load.observe(seconds)
@@ -257,47 +259,6 @@ def _tell(model: Model, fault: str | None) -> None:
         log.info("can read all of a model again", model=model.name)
     model.fault = fault
     model.notice = " ".join(filter(None, [fault, _notice(model)])) or None
-
-
-def fingerprint(directory: Path) -> Fingerprint:
-    """Return path, size and times of all files below a directory, without reading them.
-
-    A file or directory that can't be looked at has the number of its error in place of its size.
-    """
-    return frozenset(_entries(directory))
-
-
-def _manifest_of(directory: Path) -> Fingerprint:
-    return frozenset(_entry(directory / MANIFEST_FILE, directory))
-
-
-def _entries(directory: Path) -> Iterator[_Entry]:
-    errors: list[OSError] = []
-    for entry in walk(directory, errors.append):
-        yield from _entry(Path(entry.path), directory)
-    for error in errors:
-        if not isinstance(error, FileNotFoundError):
-            yield _fault(Path(error.filename), directory, error)
-
-
-def _entry(path: Path, directory: Path) -> Iterator[_Entry]:
-    try:
-        status = path.stat()
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        yield _fault(path, directory, error)
-        return
-    name = path.relative_to(directory).as_posix()
-    yield name, status.st_size, status.st_mtime_ns, status.st_ctime_ns
-
-
-def _fault(path: Path, directory: Path, error: OSError) -> _Entry:
-    return path.relative_to(directory).as_posix(), -(error.errno or 1), 0, 0
-
-
-def _only(entries: Fingerprint, *names: str) -> Fingerprint:
-    return frozenset(entry for entry in entries if entry[0] in names)
 
 
 def _describe(error: Exception) -> str:

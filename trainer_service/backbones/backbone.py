@@ -26,7 +26,7 @@ from shared.engines import (
 )
 from shared.engines.openvino_runtime import load_openvino
 from shared.engines.tensorflow_engine import load_tensorflow
-from shared.files import full_disk_named, is_of_the_machine, remove_tree, sha256_file, sync_tree
+from shared.files import full_disk_named, is_of_the_machine, sha256_file, sync_tree
 from shared.logs import get_logger
 from shared.settings import EngineChoice, PrecisionChoice
 from trainer_service.backbones.architectures import (
@@ -37,6 +37,7 @@ from trainer_service.backbones.architectures import (
 from trainer_service.backbones.tracing import trace
 from trainer_service.backbones.weights import Weights
 from trainer_service.errors import WeightsUnavailable
+from trainer_service.store.removal import remove_tree
 from trainer_service.store.work_in_progress import STAGING, working_directory
 
 _POLICY_LOCK = threading.Lock()

@@ -18,7 +18,7 @@ from pydantic import BaseModel, Field, ValidationError
 from redis import RedisError
 
 from shared.errors import HeadstartError, Unavailable
-from shared.files import atomic_write, is_disk_full, is_of_the_machine, remove_tree
+from shared.files import atomic_write, is_disk_full, is_of_the_machine
 from shared.logs import get_logger
 from trainer_service.errors import Setback, TransientFailure
 from trainer_service.phases.context import Worker
@@ -27,6 +27,7 @@ from trainer_service.steps import Step
 from trainer_service.store.events.event_log import connect
 from trainer_service.store.events.events import WarningEvent
 from trainer_service.store.outcome import in_words
+from trainer_service.store.removal import remove_tree
 from trainer_service.store.small_files import read_small
 
 #: Seconds before a step is tried again in place; then it is handed over to the next worker.

@@ -16,7 +16,6 @@ from shared.files import (
     atomic_write,
     is_disk_full,
     locked_briefly,
-    remove_tree,
     sha256_file,
     sync_directory,
     sync_tree,
@@ -35,6 +34,7 @@ from shared.model_store import (
     scan,
 )
 from trainer_service.errors import ModelUnwritable
+from trainer_service.store.removal import remove_tree
 from trainer_service.store.work_in_progress import REMOVED, STAGING, working_directory
 
 HIGHEST_FILE = ".highest"

@@ -15,10 +15,11 @@ from typing import Literal
 
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
-from shared.files import atomic_write, is_fault_of_the_file, remove_tree
+from shared.files import atomic_write, is_fault_of_the_file
 from shared.manifest import Precision
 from trainer_service.errors import Setback
 from trainer_service.store.lease import LeaseLost
+from trainer_service.store.removal import remove_tree
 from trainer_service.store.small_files import read_small
 from trainer_service.store.stores import SHARDS
 

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from pydantic import TypeAdapter, ValidationError
 
-from shared.files import atomic_write, remove_tree
+from shared.files import atomic_write
 from shared.logs import get_logger
 from trainer_service.errors import DatasetNotFound, TrainingNotFound
 from trainer_service.settings import TrainerSettings
@@ -18,6 +18,7 @@ from trainer_service.store.publishing import WritableModelStore
 from trainer_service.store.records.dataset_record import DatasetRecord
 from trainer_service.store.records.record_store import RecordStore
 from trainer_service.store.records.training_record import Asked, TrainingRecord, told
+from trainer_service.store.removal import remove_tree
 from trainer_service.store.small_files import read_small
 from trainer_service.store.work_metrics import ENDED, PHASE_SECONDS
 

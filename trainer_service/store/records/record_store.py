@@ -21,13 +21,14 @@ from shared.errors import (
     Unavailable,
     first_fault,
 )
-from shared.files import atomic_write, locked_briefly, remove_tree
+from shared.files import atomic_write, locked_briefly
 from shared.identifiers import is_id
 from shared.logs import get_logger
 from trainer_service.errors import RecordCorrupt, RecordUnwritable
 from trainer_service.store.lease import Lease, lease
 from trainer_service.store.records.parts import BaseRecord, Brief
 from trainer_service.store.records.record_index import RecordIndex, Stamp, stamp_of
+from trainer_service.store.removal import remove_tree
 from trainer_service.store.small_files import concerns_one_file, is_gone, read_small, stays
 from trainer_service.store.work_in_progress import REMOVED
 
