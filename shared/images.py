@@ -95,9 +95,8 @@ warnings.filterwarnings("ignore", module=r"PIL\.")
 Conversion = Callable[[Image.Image], Image.Image]
 
 
-#: A text of a PNG is long from here on, in bytes; its keyword has 79 at most.
+#: A text of a PNG is long from here on, in bytes.
 _PNG_LONG_TEXT = 1 << 16
-_PNG_TEXT_HEAD = 82
 
 
 class ImageLimits(NamedTuple):
@@ -403,30 +402,33 @@ def _png_without_large_text(data: bytes) -> bytes:
     Neither says anything of the pixels that are used, and Pillow refuses a sound picture for a text
     or a profile of over a megabyte. Only XMP that is short and not packed may tell the orientation.
     """
-    kept, start, position = [], 0, 8
-    while position + 12 <= len(data):
-        length, kind = (
-            int.from_bytes(data[position : position + 4]),
-            data[position + 4 : position + 8],
-        )
-        end = position + 12 + length
-        if end > len(data):
-            break  # it ends early, which is found out elsewhere
-        if _is_large_text(
-            kind, data[position + 8 : position + 8 + min(length, _PNG_TEXT_HEAD)], length
-        ):
+    kept, start = [], 0
+    for position, end in _png_chunks(data):
+        if _is_large_text(data, position, end):
             kept.append(data[start:position])
             start = end
-        position = end
     return b"".join([*kept, data[start:]]) if kept else data
 
 
-def _is_large_text(kind: bytes, head: bytes, length: int) -> bool:
+def _png_chunks(data: bytes) -> Iterator[tuple[int, int]]:
+    """Yield where each chunk begins, and where it ends or would end in a file that is cut off."""
+    position = 8
+    while position + 12 <= len(data):
+        end = position + 12 + int.from_bytes(data[position : position + 4], "big")
+        yield position, end
+        position = end
+
+
+def _is_large_text(data: bytes, position: int, end: int) -> bool:
+    kind = data[position + 4 : position + 8]
     if kind in {b"iCCP", b"zTXt"}:
         return True
-    if kind == b"iTXt":  # a keyword, a zero, and whether the text is packed
-        return length > _PNG_LONG_TEXT or head.partition(b"\0")[2][:1] == b"\1"
-    return kind == b"tEXt" and length > _PNG_LONG_TEXT
+    if kind not in {b"iTXt", b"tEXt"}:
+        return False
+    # A keyword, a zero, and in an iTXt whether the text is packed.
+    flag = data.find(b"\0", position + 8, end) + 1
+    is_packed = kind == b"iTXt" and data[flag : flag + 1] == b"\1"
+    return is_packed or end - position > _PNG_LONG_TEXT
 
 
 def _check_with_pillow(data: bytes, kind: str, turn: _Turn) -> tuple[int, int]:
@@ -589,12 +591,7 @@ def _ends_early(data: bytes, kind: str) -> bool:
 
 
 def _png_ends_early(data: bytes) -> bool:
-    position = 8
-    while position + 12 <= len(data):
-        if data[position + 4 : position + 8] == b"IEND":
-            return False
-        position += 12 + int.from_bytes(data[position : position + 4], "big")
-    return True
+    return all(data[start + 4 : start + 8] != b"IEND" for start, _ in _png_chunks(data))
 
 
 def _jpeg_header_ends_early(data: bytes) -> bool:

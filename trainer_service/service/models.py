@@ -4,12 +4,12 @@ from contextlib import suppress
 
 from shared.documents import reason
 from shared.errors import NotFound, VersionCorrupt
-from shared.manifest import Manifest
 from trainer_service.service.answers import DamagedVersion, ModelStatus, VersionStatus
 from trainer_service.service.trainer import Trainer
 
 
 def list_models(trainer: Trainer) -> list[ModelStatus]:
+    """Return every model with its versions, sorted by name."""
     models = []
     for name in trainer.stores.models.names():
         with suppress(NotFound):  # its last version is removed meanwhile
@@ -29,7 +29,9 @@ def get_model(trainer: Trainer, name: str) -> ModelStatus:
     for version in reversed(look.versions or []):
         try:
             with suppress(NotFound):  # it is removed meanwhile
-                status.versions.append(_version_status(models.manifest(name, version)))
+                manifest = models.manifest(name, version)
+                shown = VersionStatus.model_validate(manifest, from_attributes=True)
+                status.versions.append(shown)
         except VersionCorrupt as error:
             status.damaged.append(DamagedVersion(version=version, reason=error.detail))
         except OSError as error:
@@ -37,18 +39,13 @@ def get_model(trainer: Trainer, name: str) -> ModelStatus:
     return status
 
 
-def _version_status(manifest: Manifest) -> VersionStatus:
-    return VersionStatus(
-        version=manifest.version,
-        architecture=manifest.architecture,
-        labels=manifest.labels,
-        metrics=manifest.metrics,
-        training_id=manifest.training_id,
-        created_at=manifest.created_at,
-    )
-
-
 def pin_model(trainer: Trainer, name: str, version: int | None) -> ModelStatus:
+    """Pin a model to one of its versions, or un-pin it with None.
+
+    Raises:
+        ModelNotFound, VersionNotFound: no model has this name, or no version this number.
+        ModelUnwritable: the machine does not allow it.
+    """
     trainer.stores.models.pin(name, version)
     return get_model(trainer, name)
 

@@ -5,14 +5,10 @@ from typing import Any
 
 from trainer_service.datasets.records import ImageRecord
 from trainer_service.phases.context import Worker
-from trainer_service.phases.evaluate.metrics import (
-    Probabilities,
-    Truth,
-    accuracy_and_loss,
-    evaluate,
-)
+from trainer_service.phases.evaluate.metrics import accuracy_and_loss, evaluate
 from trainer_service.phases.head.fitting import Trained, truth_of
-from trainer_service.phases.head.network import Network
+from trainer_service.phases.head.head import Truth
+from trainer_service.phases.head.network import Network, Probabilities
 from trainer_service.store.records.training_record import State, TrainingRecord
 
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-Probabilities = npt.NDArray[np.float32]
-Truth = npt.NDArray[np.int64]
+from trainer_service.phases.head.head import Truth
+from trainer_service.phases.head.network import Probabilities
 
 
 def evaluate(probabilities: Probabilities, truth: Truth, labels: Sequence[str]) -> dict[str, Any]:
