@@ -6,6 +6,7 @@ is not done again, and what another process works on is left to it. A step that 
 worker or Redis may, is found and submitted again by `worker.lost_steps`.
 """
 
+from collections.abc import Callable
 from functools import partial
 
 from shared.logs import bind, get_logger
@@ -60,8 +61,7 @@ def prepare(worker: Worker, training_id: str) -> None:
                 if not waits:
                     _prepare(worker, training_id, held, check_cancelled)
 
-            tell = partial(warn_of_setback, worker, training_id)
-            done = persevere(worker, shards.directory, check_cancelled, work, tell)
+            done = _persevere(worker, record, check_cancelled, work)
     _end_if_cancelled(trainings, training_id)
     if not done:
         hand_over(worker, shards.directory, Step(PREPARE, (training_id,)), check_cancelled)
@@ -84,8 +84,7 @@ def compute_shard(worker: Worker, training_id: str, number: int) -> None:
         if held is None:
             return
         work = partial(_compute_shard, worker, record, shards, number, held, check_cancelled)
-        tell = partial(warn_of_setback, worker, training_id)
-        done = persevere(worker, shards.directory, check_cancelled, work, tell)
+        done = _persevere(worker, record, check_cancelled, work)
     if not done:
         hand_over(
             worker, shards.directory, Step(COMPUTE_SHARD, (training_id, number)), check_cancelled
@@ -108,10 +107,21 @@ def finish(worker: Worker, training_id: str) -> None:
         with recorded_outcome(trainings, training_id):
             require_survivable(held)
             work = partial(_finish, worker, record, held, check_cancelled)
-            tell = partial(warn_of_setback, worker, training_id)
-            done = persevere(worker, shards.directory, check_cancelled, work, tell)
+            done = _persevere(worker, record, check_cancelled, work)
     if not done:
         hand_over(worker, shards.directory, Step(FINISH, (training_id,)), check_cancelled)
+
+
+def _persevere(
+    worker: Worker,
+    record: TrainingRecord,
+    check_cancelled: CancellationCheck,
+    work: Callable[[], None],
+) -> bool:
+    """Do the work of a step, again if the machine fails it; return whether it was done."""
+    shards = Shards(worker.stores.trainings.directory(record.id))
+    tell = partial(warn_of_setback, worker, record.id)
+    return persevere(worker, shards.directory, check_cancelled, work, tell)
 
 
 def _end_if_cancelled(trainings: TrainingStore, training_id: str) -> None:
@@ -135,15 +145,14 @@ def _prepare(
 ) -> None:
     trainings = worker.stores.trainings
     record = trainings.update(training_id, lambda record: record.enter(State.PREPARING))
-    handle = worker.dataset_of(record)
-    dataset = handle.record
-    if dataset.error is not None:
-        end(trainings, training_id, State.FAILED, dataset.error)
+    dataset = worker.dataset_of(record)
+    if dataset.record.error is not None:
+        end(trainings, training_id, State.FAILED, dataset.record.error)
         return
     architecture = find_architecture(record.architecture)
     resolved = weights.resolve(architecture, worker.settings, check_cancelled)
-    handle.files().require()  # they are needed at the end, even if all features are stored
-    images = handle.used_images()
+    dataset.files().require()  # they are needed at the end, even if all features are stored
+    images = dataset.used_images()
     split(record, images)  # refuses too small a dataset before anything is computed
     precision = planned_precision(worker.settings)
     features = feature_store(worker.settings, architecture, resolved, precision)
@@ -156,9 +165,10 @@ def _prepare(
     Shards(trainings.directory(training_id)).plan(shard_images, precision)
 
     def fill(current: TrainingRecord) -> None:
-        current.dataset.images = dataset.images
-        current.dataset.count_labels(dataset.labels)
-        current.dataset.reject(dataset.rejected, dataset.verdicts)
+        found = dataset.record
+        current.dataset.images = found.images
+        current.dataset.count_labels(found.labels)
+        current.dataset.reject(found.rejected, found.verdicts)
         # Prepared again after a crash, what this training itself computed is not "reused".
         current.cache = current.cache or _cache_use(reused)
         current.enter(State.BOTTLENECK)
