@@ -230,3 +230,28 @@ def test_up_runs_until_it_is_told_to_stop(environment):
         process.send_signal(signal.SIGINT)
         assert process.wait(30) == 130
     assert nothing_listens(environment)
+
+
+def test_a_second_one_on_the_same_store_is_refused_and_harms_nothing(environment):
+    """It would empty the logs of the first, and its worker would not see the first one's queue."""
+    logs = Path(environment["HEADSTART_STORE"]) / "logs"
+    ports = {f"HEADSTART_{name}_PORT": str(free_port()) for name in ("TRAINER", "PREDICTOR")}
+    command = [sys.executable, "-m", "launcher", "up"]
+    with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE) as process:
+        ready = f"http://127.0.0.1:{environment['HEADSTART_TRAINER_PORT']}/readyz"
+        try:
+            wait_until_ready(ready)
+            said = (logs / "trainer.log").read_text()
+            second = launch(environment | ports, "demo", timeout=60)
+
+            assert second.returncode == 1
+            assert second.stderr == (
+                f"Headstart is running on {environment['HEADSTART_STORE']} already: stop it, or "
+                "set HEADSTART_STORE to another directory and choose other ports.\n"
+            )
+            assert (logs / "trainer.log").read_text().startswith(said)
+            assert httpx.get(ready).is_success
+        finally:
+            process.send_signal(signal.SIGINT)
+    assert process.returncode == 130
+    assert nothing_listens(environment)

@@ -7,7 +7,9 @@ import redis
 
 from trainer_service.steps import PRIORITIES
 
-QUEUE = "trainings"
+#: The number grows with each release whose steps or records a worker of the release before can't
+#: do. That worker keeps to its own queue; what lies there is found lost and submitted to this one.
+QUEUE = "trainings-2"
 #: Between the name of the queue and a priority: Celery's Redis transport has it so.
 SEPARATOR = "\x06\x16"
 #: The lists in Redis that Celery's transport makes of the queue, one for each priority.
@@ -16,8 +18,8 @@ QUEUE_KEYS = tuple(f"{QUEUE}{SEPARATOR}{level}" if level else QUEUE for level in
 #: A list with the lines of the queue that were no steps, the newest first.
 UNREADABLE = "headstart:unreadable"
 
-#: With the name of a worker, for as long as it lives.
-WORKER_KEY = "headstart:worker:"
+#: With the name of a worker of this queue, for as long as it lives.
+WORKER_KEY = f"headstart:{QUEUE}:worker:"
 
 
 class QueueView:

@@ -13,6 +13,7 @@ import pytest
 from tests.tiny_model import publish_tiny_model
 from tests.trainer_service.api_client import ARCHITECTURE, archive, caller, field_of, post
 from trainer_service.app import create_app
+from trainer_service.queue.view import QUEUE
 from trainer_service.store.events.event_log import connect
 from trainer_service.store.publishing import WritableModelStore
 
@@ -27,7 +28,7 @@ def test_a_training_is_queued_with_defaults_for_everything(call, redis_url):
     assert answer.headers["location"] == f"/v1/trainings/{record['id']}"
     assert (record["state"], record["model"], record["version"]) == ("queued", "default", None)
     assert record["request"]["epochs"] == 50
-    assert connect(redis_url).llen("trainings") == 1
+    assert connect(redis_url).llen(QUEUE) == 1
     stored = call("GET", answer.headers["location"]).json()
     assert stored == record
 

@@ -17,6 +17,7 @@ from trainer_service.errors import InvalidDataset
 from trainer_service.phases import setbacks
 from trainer_service.phases.context import Worker
 from trainer_service.phases.prepare import reading_step
+from trainer_service.queue.view import QUEUE
 from trainer_service.settings import TrainerSettings
 from trainer_service.steps import PREPARE, READ_DATASET, Step
 from trainer_service.store.events.event_log import connect
@@ -144,7 +145,7 @@ def test_posted_trainings_have_their_datasets_read_in_that_order(scene, redis_ur
         posted.append(call("POST", "/v1/trainings", json=body).json()["id"])
     assert scene.waiting() == [posted[0], posted[2]]
 
-    lines = connect(redis_url).lrange("trainings", 0, -1)
+    lines = connect(redis_url).lrange(QUEUE, 0, -1)
     queued = [json.loads(line)["headers"]["id"] for line in reversed(lines)]
     assert queued == list(map(read_step, (scene.dataset, other, scene.dataset)))
 

@@ -128,6 +128,18 @@ def test_progress_that_can_not_be_read_is_none(board, events):
     board.advance(ID, 1)
 
 
+@pytest.mark.parametrize("name", ["progress.json", "progress.tmp"])
+def test_progress_that_can_not_be_written_keeps_no_training(board, events, name, caplog):
+    (events.directory(ID) / name / "something").mkdir(parents=True)
+    for phase in (State.BOTTLENECK, State.HEAD):
+        board.start(ID, phase, 50)
+        board.advance(ID, 50)
+
+    assert board.read(ID, State.HEAD) is None
+    assert [event.phase for event in events.read(ID)] == ["bottleneck", "head"]
+    assert caplog.text.count("progress is not kept") == 1
+
+
 def test_every_epoch_is_told_once_and_what_is_no_number_as_null(events):
     report = EpochReport(events, ID, epochs=40)
     for epoch in range(1, 41):

@@ -9,10 +9,11 @@ from pathlib import Path
 from pydantic import BaseModel, Field, ValidationError
 
 from shared.files import is_fault_of_the_file, locked_briefly
+from shared.logs import get_logger
 from trainer_service.store.events.event_log import EventLog
 from trainer_service.store.events.events import EpochEvent, ProgressEvent
 from trainer_service.store.records.training_record import Progress, State
-from trainer_service.store.small_files import read_small
+from trainer_service.store.small_files import read_small, stays
 
 REPORT_INTERVAL = 0.2
 MOST_BYTES = 2**24
@@ -20,6 +21,8 @@ MOST_BYTES = 2**24
 EVENT_INTERVAL = 0.5
 LONGEST_EVENT_INTERVAL = 5.0
 EVENTS_PER_PHASE = 200
+
+log = get_logger(__name__)
 
 
 class Counts(BaseModel):
@@ -65,10 +68,14 @@ class Counts(BaseModel):
 
 
 class ProgressBoard:
-    """Counts of done images or epochs, in a file of the training that any process may change."""
+    """Counts of done images or epochs, in a file of the training that any process may change.
+
+    How far a training is stands in nobody's way: if the file can't be written, that is logged.
+    """
 
     def __init__(self, events: EventLog) -> None:
         self._events = events
+        self._warned = ""
 
     def start(self, training_id: str, phase: State, total: int) -> None:
         """Open a phase, forgetting the one before."""
@@ -111,8 +118,19 @@ class ProgressBoard:
     @contextmanager
     def _locked(self, training_id: str) -> Iterator[Path]:
         file = self._file(training_id)
-        with locked_briefly(file.with_name(".progress.lock")):
-            yield file
+        try:
+            with locked_briefly(file.with_name(".progress.lock")):
+                yield file
+        except OSError as error:
+            if not stays(error):
+                raise
+            self._warn(training_id, error)
+
+    def _warn(self, training_id: str, error: OSError) -> None:
+        """Say once that a training goes on without telling how far it is."""
+        if self._warned != training_id:
+            self._warned = training_id
+            log.warning("progress is not kept", training_id=training_id, reason=str(error))
 
 
 class Ticker:
@@ -160,7 +178,6 @@ def _load(file: Path) -> Counts | None:
     except ValidationError:
         return None
     except OSError as error:
-        # How far a training is stands in nobody's way.
         if is_fault_of_the_file(error):
             return None
         raise
