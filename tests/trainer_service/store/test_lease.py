@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from tests.trainer_service.builders import Clock
+from tests.clock import Clock
 from tests.trainer_service.lease_holder import SPAWN, Holder
 from trainer_service.store.lease import (
     MAX_DEATHS,
@@ -159,7 +159,7 @@ def test_looking_takes_it_from_nobody(path):
     looking = threading.Thread(target=look)
     looking.start()
     try:
-        for _ in range(300):
+        for _ in range(100):
             with lease(path) as mine:
                 assert mine is not None
     finally:

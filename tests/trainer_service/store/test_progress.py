@@ -3,7 +3,7 @@
 import pytest
 
 from shared.identifiers import new_id
-from tests.trainer_service.builders import Clock
+from tests.clock import Clock
 from trainer_service.store.events.event_log import EventLog, connect
 from trainer_service.store.events.progress import (
     EVENT_INTERVAL,
