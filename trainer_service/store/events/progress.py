@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -71,15 +71,20 @@ class ProgressBoard:
     """Counts of done images or epochs, in a file of the training that any process may change.
 
     How far a training is stands in nobody's way: if the file can't be written, that is logged.
+
+    Args:
+        events: where progress is told of.
+        clock: returns the time in seconds; one that all processes and machines share.
     """
 
-    def __init__(self, events: EventLog) -> None:
+    def __init__(self, events: EventLog, clock: Callable[[], float] = time.time) -> None:
         self._events = events
+        self._clock = clock
         self._warned = ""
 
     def start(self, training_id: str, phase: State, total: int) -> None:
         """Open a phase, forgetting the one before."""
-        now = time.time()
+        now = self._clock()
         with self._locked(training_id) as file:
             self._store(file, Counts(phase=phase, total=total, started_at=now), now, tell=True)
 
@@ -90,7 +95,7 @@ class ProgressBoard:
         with self._locked(training_id) as file:
             counts = _load(file)
             if counts is not None:
-                now = time.time()
+                now = self._clock()
                 counts.total = counts.total if total is None else total
                 counts.advance(part, done, now)
                 self._store(file, counts, now, tell=counts.due(now))
@@ -100,7 +105,7 @@ class ProgressBoard:
         counts = _load(self._file(training_id))
         if counts is None or counts.phase != phase:
             return None
-        return counts.progress(time.time())
+        return counts.progress(self._clock())
 
     def _store(self, file: Path, counts: Counts, now: float, *, tell: bool) -> None:
         if tell:
@@ -136,14 +141,21 @@ class ProgressBoard:
 class Ticker:
     """Passes on at most five reports a second, and always the last one."""
 
-    def __init__(self, board: ProgressBoard, training_id: str, part: str = "0") -> None:
+    def __init__(
+        self,
+        board: ProgressBoard,
+        training_id: str,
+        part: str = "0",
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._board = board
         self._training_id = training_id
         self._part = part
+        self._clock = clock
         self._next = 0.0
 
     def __call__(self, done: int, *, last: bool = False, total: int | None = None) -> None:
-        now = time.monotonic()
+        now = self._clock()
         if last or now >= self._next:
             self._next = now + REPORT_INTERVAL
             self._board.advance(self._training_id, done, self._part, total)
@@ -152,17 +164,24 @@ class Ticker:
 class EpochReport:
     """Tells of every epoch, several at a time where they are quick."""
 
-    def __init__(self, events: EventLog, training_id: str, epochs: int) -> None:
+    def __init__(
+        self,
+        events: EventLog,
+        training_id: str,
+        epochs: int,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._events = events
         self._training_id = training_id
         self._epochs = epochs
+        self._clock = clock
         self._untold: list[EpochEvent] = []
         self._next = 0.0
 
     def __call__(self, epoch: int, logs: dict[str, float]) -> None:
         values = {name: value if math.isfinite(value) else None for name, value in logs.items()}
         self._untold.append(EpochEvent(epoch=epoch, epochs=self._epochs, **values))
-        now = time.monotonic()
+        now = self._clock()
         if now >= self._next:
             self._next = now + REPORT_INTERVAL
             self.flush()

@@ -24,7 +24,7 @@ from trainer_service.settings import TrainerSettings
 from trainer_service.store.events.progress import ProgressBoard
 from trainer_service.store.stores import Stores
 
-ARCHIVE = Path(__file__).parent / "testdata" / "store-2026-11.zip"
+ARCHIVE = Path(__file__).parents[1] / "testdata" / "store-2026-11.zip"
 NOWHERE = "http://127.0.0.1:1"
 
 
