@@ -9,7 +9,7 @@ from trainer_service import training
 from trainer_service.datasets.dataset import Dataset
 from trainer_service.datasets.records import ImageRecord, save_images
 from trainer_service.inline import InlineQueue
-from trainer_service.phases.context import Worker
+from trainer_service.phases.work import Worker
 from trainer_service.settings import TrainerSettings
 from trainer_service.store.events.event_log import connect
 from trainer_service.store.events.progress import ProgressBoard

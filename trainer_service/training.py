@@ -14,19 +14,18 @@ from trainer_service.backbones import weights
 from trainer_service.backbones.architectures import find_architecture
 from trainer_service.backbones.features import Row
 from trainer_service.errors import TrainingCancelled
-from trainer_service.next_steps import needs_plan, next_steps
-from trainer_service.phase_table import phase_of
+from trainer_service.phase_table import needs_plan, next_steps, phase_of
 from trainer_service.phases.bottleneck.choices import (
     feature_computer_for,
     feature_store,
     planned_precision,
 )
-from trainer_service.phases.context import Worker
 from trainer_service.phases.evaluate.evaluation import evaluate_network
 from trainer_service.phases.head.fitting import fit, split
 from trainer_service.phases.prepare.reading_step import wait_for_dataset
 from trainer_service.phases.publish.publish import publish
 from trainer_service.phases.setbacks import hand_over, persevere, warn_of_setback
+from trainer_service.phases.work import Worker
 from trainer_service.steps import COMPUTE_SHARD, FINISH, PREPARE, Step
 from trainer_service.store.cancellation import CancellationCheck
 from trainer_service.store.events.progress import Ticker

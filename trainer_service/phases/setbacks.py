@@ -21,7 +21,7 @@ from shared.errors import HeadstartError, Unavailable
 from shared.files import atomic_write, is_disk_full, is_of_the_machine
 from shared.logs import get_logger
 from trainer_service.errors import Setback, TransientFailure
-from trainer_service.phases.context import Worker
+from trainer_service.phases.work import Worker
 from trainer_service.queue.view import QueueView
 from trainer_service.steps import Step
 from trainer_service.store.events.event_log import connect

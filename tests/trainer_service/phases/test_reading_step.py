@@ -15,8 +15,8 @@ from trainer_service.datasets import reading
 from trainer_service.datasets.create import UPLOAD_FILE, new_dataset
 from trainer_service.errors import InvalidDataset
 from trainer_service.phases import setbacks
-from trainer_service.phases.context import Worker
 from trainer_service.phases.prepare import reading_step
+from trainer_service.phases.work import Worker
 from trainer_service.settings import TrainerSettings
 from trainer_service.steps import PREPARE, READ_DATASET, Step
 from trainer_service.store.events.event_log import connect

@@ -18,10 +18,10 @@ from trainer_service.datasets.records import save_images
 from trainer_service.errors import InvalidDataset, TrainingCancelled, TransientFailure
 from trainer_service.phases import setbacks
 from trainer_service.phases.bottleneck.feature_computer import FeatureComputer
-from trainer_service.phases.context import Worker
 from trainer_service.phases.head import fitting
 from trainer_service.phases.prepare import reading_step
 from trainer_service.phases.setbacks import MOST_TRIES, Setbacks, persevere
+from trainer_service.phases.work import Worker
 from trainer_service.queue.view import QueueView
 from trainer_service.store.records import record_store
 from trainer_service.store.records.dataset_record import DatasetState

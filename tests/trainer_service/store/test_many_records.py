@@ -17,9 +17,9 @@ from trainer_service.datasets.dataset import Dataset
 from trainer_service.datasets.records import ImageRecord, RejectedFile, save_images, save_rejected
 from trainer_service.errors import DatasetNotFound, TrainingCancelled
 from trainer_service.inline import InlineQueue
-from trainer_service.phases.context import Worker
 from trainer_service.phases.evaluate.metrics import evaluate
 from trainer_service.phases.head.fitting import _images_with_features
+from trainer_service.phases.work import Worker
 from trainer_service.service.dataset_images import RejectedQuery, list_rejected
 from trainer_service.store.cancellation import CancellationCheck
 from trainer_service.store.events.progress import ProgressBoard

@@ -10,7 +10,7 @@ from trainer_service.backbones.backbone import (
 from trainer_service.backbones.features import FeatureStore
 from trainer_service.backbones.weights import Weights
 from trainer_service.phases.bottleneck.feature_computer import FeatureComputer
-from trainer_service.phases.context import Worker
+from trainer_service.phases.work import Worker
 from trainer_service.settings import TrainerSettings
 from trainer_service.store.stores import BACKBONES
 

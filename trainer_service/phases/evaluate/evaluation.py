@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from trainer_service.datasets.records import ImageRecord
-from trainer_service.phases.context import Worker
 from trainer_service.phases.evaluate.metrics import accuracy_and_loss, evaluate
 from trainer_service.phases.head.fitting import Trained, truth_of
 from trainer_service.phases.head.head import Truth
 from trainer_service.phases.head.network import Network, Probabilities
+from trainer_service.phases.work import Worker
 from trainer_service.store.records.training_record import State, TrainingRecord
 
 

@@ -13,10 +13,10 @@ from trainer_service.datasets.records import ImageRecord
 from trainer_service.datasets.splits import SplitFractions, assign_splits
 from trainer_service.errors import TransientFailure
 from trainer_service.phases.bottleneck.choices import feature_store
-from trainer_service.phases.context import Worker
 from trainer_service.phases.head.best_epoch import Epoch
 from trainer_service.phases.head.head import HeadData, TrainedHead, Truth, train_head
 from trainer_service.phases.head.network import FrozenNetwork, Network
+from trainer_service.phases.work import Worker
 from trainer_service.store.cancellation import CancellationCheck
 from trainer_service.store.events.progress import EpochReport, Ticker
 from trainer_service.store.records.parts import RejectedImage

@@ -10,8 +10,8 @@ from shared.logs import get_logger
 from trainer_service.datasets import reading
 from trainer_service.errors import TrainingCancelled, TrainingEnded, TransientFailure
 from trainer_service.phase_table import is_before_plan
-from trainer_service.phases.context import Worker
 from trainer_service.phases.setbacks import Setbacks, hand_over, persevere, warn_of_setback
+from trainer_service.phases.work import Worker
 from trainer_service.steps import PREPARE, READ_DATASET, Step
 from trainer_service.store.events.progress import Ticker
 from trainer_service.store.lease import LeaseLost

@@ -20,9 +20,9 @@ from shared.errors import HeadstartError, InvalidImage
 from shared.images import decode
 from shared.manifest import FILE_OF, GOLDEN_FILE, Artifact, Format, GoldenImage
 from trainer_service.datasets.image_files import none_left
-from trainer_service.phases.context import Worker
 from trainer_service.phases.evaluate.evaluation import Evaluated
 from trainer_service.phases.head.network import Probabilities
+from trainer_service.phases.work import Worker
 from trainer_service.store.records.training_record import TrainingRecord
 
 GOLDEN_IMAGES = 8

@@ -12,11 +12,11 @@ from shared.files import full_disk_named
 from shared.manifest import DatasetInfo, InputSpec, Manifest, WeightsInfo
 from shared.model_store import REPORT_FILE
 from trainer_service.backbones.architectures import PREPROCESSING_VERSION
-from trainer_service.phases.context import Worker
 from trainer_service.phases.evaluate.evaluation import Evaluated
 from trainer_service.phases.publish.golden import write_golden
 from trainer_service.phases.publish.quantization import quantize_version
 from trainer_service.phases.publish.report import write_report
+from trainer_service.phases.work import Worker
 from trainer_service.store.cancellation import CancellationCheck
 from trainer_service.store.records.training_record import State, TrainingRecord, told
 

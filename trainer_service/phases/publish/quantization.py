@@ -27,8 +27,8 @@ from trainer_service.backbones.backbone import save_ir
 from trainer_service.datasets.image_files import ImageFiles, none_left
 from trainer_service.phases.bottleneck.choices import BATCH_SIZES
 from trainer_service.phases.bottleneck.feature_computer import FeatureComputer
-from trainer_service.phases.context import Worker
 from trainer_service.phases.evaluate.evaluation import Evaluated
+from trainer_service.phases.work import Worker
 from trainer_service.store.records.training_record import TrainingRecord
 from trainer_service.store.shards import ShardImage
 

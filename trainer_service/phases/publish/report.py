@@ -11,8 +11,8 @@ from shared.errors import InvalidImage
 from shared.manifest import Manifest
 from shared.model_store import REPORT_PAGE
 from trainer_service.datasets.records import ImageRecord
-from trainer_service.phases.context import Worker
 from trainer_service.phases.evaluate.evaluation import Evaluated
+from trainer_service.phases.work import Worker
 from trainer_service.report.facts import Answer, Facts
 from trainer_service.report.page import render
 from trainer_service.report.thumbnails import Embedded, embedded
