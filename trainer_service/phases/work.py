@@ -7,6 +7,8 @@ from typing import Protocol
 
 from shared.images import ImageLimits
 from trainer_service.datasets.dataset import Dataset
+from trainer_service.datasets.records import ImageRecord
+from trainer_service.datasets.splits import SplitFractions, assign_splits
 from trainer_service.settings import TrainerSettings
 from trainer_service.steps import Step
 from trainer_service.store.events.progress import ProgressBoard
@@ -38,3 +40,17 @@ class Worker:
     @property
     def image_limits(self) -> ImageLimits:
         return ImageLimits(self.settings.max_image_bytes, self.settings.max_image_pixels)
+
+
+def split(record: TrainingRecord, images: list[ImageRecord]) -> dict[str, list[ImageRecord]]:
+    """Return the images of each of train, validation and test.
+
+    Raises:
+        InvalidDataset: a label has too few images.
+    """
+    fractions = SplitFractions(record.request.split.validation, record.request.split.test)
+    assigned = assign_splits(images, fractions)
+    parts: dict[str, list[ImageRecord]] = {"train": [], "validation": [], "test": []}
+    for image in images:
+        parts[assigned[image.sha256]].append(image)
+    return parts

@@ -15,6 +15,7 @@ from trainer_service.datasets import reading
 from trainer_service.datasets.create import UPLOAD_FILE, new_dataset
 from trainer_service.errors import InvalidDataset
 from trainer_service.phases import setbacks
+from trainer_service.phases.bottleneck import shard
 from trainer_service.phases.prepare import reading_step
 from trainer_service.phases.work import Worker
 from trainer_service.settings import TrainerSettings
@@ -346,7 +347,7 @@ class FeatureComputer:
 def test_what_another_training_has_computed_meanwhile_is_not_computed_again(scene, monkeypatch):
     """Both were planned before anything was computed: short steps overtake shards."""
     computer = FeatureComputer()
-    monkeypatch.setattr(training, "feature_computer_for", lambda *_: computer)
+    monkeypatch.setattr(shard, "feature_computer_for", lambda *_: computer)
     trainings = [scene.one_that_waits(), scene.one_that_waits()]
     scene.read()
     for step in (training.prepare, lambda *about: training.compute_shard(*about, 0)):

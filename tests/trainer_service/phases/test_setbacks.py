@@ -12,11 +12,13 @@ from shared.engines import OpenVINOEngine
 from shared.images import ImageLimits
 from tests.bottleneck_training import IMAGES, BottleneckTraining
 from trainer_service import training
+from trainer_service.backbones import weights
 from trainer_service.backbones.weights import Weights
 from trainer_service.datasets.image_files import ImageFiles, NotSeenHere
 from trainer_service.datasets.records import save_images
 from trainer_service.errors import InvalidDataset, TrainingCancelled, TransientFailure
 from trainer_service.phases import setbacks
+from trainer_service.phases.bottleneck import shard
 from trainer_service.phases.bottleneck.feature_computer import FeatureComputer
 from trainer_service.phases.head import fitting
 from trainer_service.phases.prepare import reading_step
@@ -52,9 +54,9 @@ def computing(tmp_path, redis_url, monkeypatch):
         threads=2,
         limits=ImageLimits(1 << 20, 1 << 20),
     )
-    monkeypatch.setattr(training, "feature_computer_for", lambda *_: computer)
-    weights = Weights("x", tmp_path / "x", "0" * 64)
-    monkeypatch.setattr(training.weights, "resolve", lambda *_: weights)
+    monkeypatch.setattr(shard, "feature_computer_for", lambda *_: computer)
+    found = Weights("x", tmp_path / "x", "0" * 64)
+    monkeypatch.setattr(weights, "resolve", lambda *_: found)
     return BottleneckTraining(tmp_path, redis_url)
 
 

@@ -18,6 +18,9 @@ from trainer_service.store.shards import ShardImage, ShardResult
 
 Pixels = npt.NDArray[np.uint8]
 
+#: Images in one forward pass of each engine.
+BATCH_SIZES = {"openvino": 16, "tensorflow": 64}
+
 
 class FeatureComputer:
     """Decodes images on a pool of threads while the engine computes the batches before them.

@@ -10,13 +10,12 @@ from trainer_service.backbones import weights
 from trainer_service.backbones.architectures import find_architecture
 from trainer_service.backbones.features import FeatureStore
 from trainer_service.datasets.records import ImageRecord
-from trainer_service.datasets.splits import SplitFractions, assign_splits
 from trainer_service.errors import TransientFailure
-from trainer_service.phases.bottleneck.choices import feature_store
+from trainer_service.phases.backbone import feature_store
 from trainer_service.phases.head.best_epoch import Epoch
 from trainer_service.phases.head.head import HeadData, TrainedHead, Truth, train_head
 from trainer_service.phases.head.network import FrozenNetwork, Network
-from trainer_service.phases.work import Worker
+from trainer_service.phases.work import Worker, split
 from trainer_service.store.cancellation import CancellationCheck
 from trainer_service.store.events.progress import EpochReport, Ticker
 from trainer_service.store.records.parts import RejectedImage
@@ -138,20 +137,6 @@ def _require_labels(images: list[ImageRecord], good: list[ImageRecord]) -> None:
             f"No image is left of {len(lost)} of the labels: {shown}. All were rejected since the "
             "dataset was read; the record says why."
         )
-
-
-def split(record: TrainingRecord, images: list[ImageRecord]) -> dict[str, list[ImageRecord]]:
-    """Return the images of each of train, validation and test.
-
-    Raises:
-        InvalidDataset: a label has too few images.
-    """
-    fractions = SplitFractions(record.request.split.validation, record.request.split.test)
-    assigned = assign_splits(images, fractions)
-    parts: dict[str, list[ImageRecord]] = {"train": [], "validation": [], "test": []}
-    for image in images:
-        parts[assigned[image.sha256]].append(image)
-    return parts
 
 
 def _enter_head(

@@ -17,7 +17,7 @@ from trainer_service.store.events.progress import Ticker
 from trainer_service.store.lease import LeaseLost
 from trainer_service.store.outcome import end, in_words
 from trainer_service.store.records.dataset_record import DatasetRecord
-from trainer_service.store.records.training_record import State, TrainingRecord
+from trainer_service.store.records.training_record import State
 from trainer_service.store.waiting import WaitingTrainings, must_be_read
 
 #: Seconds between two looks at the trainings that wait.
@@ -92,24 +92,6 @@ def _read_once(worker: Worker, dataset_id: str, audience: "Audience") -> Dataset
             raise
         log.info("not read now", reason=in_words(error))
         return record
-
-
-def wait_for_dataset(worker: Worker, training: TrainingRecord) -> bool:
-    """Have a training wait for its dataset if that is to be read; tell whether it does.
-
-    Raises:
-        DatasetNotFound, RecordCorrupt: there is nothing to wait for.
-    """
-    datasets = worker.stores.datasets
-    dataset = datasets.get(training.dataset.id)
-    waiting = WaitingTrainings(datasets.directory(dataset.id))
-    if not must_be_read(dataset):
-        waiting.discard(training.id)
-        return False
-    waiting.add(training.id)
-    # Also while it is being read: it may be ready by now, and nobody have seen this one wait.
-    worker.submit.submit([Step(READ_DATASET, (dataset.id,))])
-    return True
 
 
 class Audience:

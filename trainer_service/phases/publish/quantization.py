@@ -25,8 +25,7 @@ from shared.model_store import OPENVINO_INT8_MODEL, OPENVINO_MODEL
 from trainer_service.backbones.architectures import Architecture
 from trainer_service.backbones.backbone import save_ir
 from trainer_service.datasets.image_files import ImageFiles, none_left
-from trainer_service.phases.bottleneck.choices import BATCH_SIZES
-from trainer_service.phases.bottleneck.feature_computer import FeatureComputer
+from trainer_service.phases.bottleneck.feature_computer import BATCH_SIZES, FeatureComputer
 from trainer_service.phases.evaluate.evaluation import Evaluated
 from trainer_service.phases.work import Worker
 from trainer_service.store.records.training_record import TrainingRecord
