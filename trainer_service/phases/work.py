@@ -1,8 +1,10 @@
-"""What the phases of a training work with."""
+"""What the phases of a training are given: the worker, and the step that it works on."""
 
 import os
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from operator import methodcaller
+from pathlib import Path
 from typing import Protocol
 
 from shared.images import ImageLimits
@@ -11,46 +13,118 @@ from trainer_service.datasets.records import ImageRecord
 from trainer_service.datasets.splits import SplitFractions, assign_splits
 from trainer_service.settings import TrainerSettings
 from trainer_service.steps import Step
+from trainer_service.store.cancellation import CancellationCheck
+from trainer_service.store.events.events import WarningEvent
 from trainer_service.store.events.progress import ProgressBoard
-from trainer_service.store.records.training_record import TrainingRecord
+from trainer_service.store.lease import Lease
+from trainer_service.store.records.training_record import State, TrainingRecord
+from trainer_service.store.shards import Shards
 from trainer_service.store.stores import Stores
 
 
-class Submit(Protocol):
-    """Puts the steps of a training on the queue."""
+class Queue(Protocol):
+    """Where a step submits the steps that come after it."""
 
-    def submit(self, steps: Iterable[Step]) -> None: ...
+    def submit(self, steps: Iterable[Step]) -> None:
+        """Put steps at the end of the queue."""
 
 
 @dataclass(frozen=True, slots=True)
 class Worker:
+    """A process that works on steps: its settings, its store and its queue."""
+
     settings: TrainerSettings
     stores: Stores
     board: ProgressBoard
-    submit: Submit
-
-    def dataset_of(self, training: TrainingRecord) -> Dataset:
-        """Return the dataset of a training."""
-        return Dataset.open(self.stores.datasets, self.settings, training.dataset.id)
+    queue: Queue
 
     @property
     def threads(self) -> int:
+        """How many CPU threads it may use: the setting, or one for each core."""
         return self.settings.threads or os.cpu_count() or 1
 
     @property
     def image_limits(self) -> ImageLimits:
+        """The largest image that it decodes."""
         return ImageLimits(self.settings.max_image_bytes, self.settings.max_image_pixels)
 
+    def warn_of_setback(self, training_id: str, reason: str) -> None:
+        """Add an event to a training that says why a step is tried again, once for each reason."""
+        warning = WarningEvent(code="tried_again", detail=f"A step is tried again: {reason}")
+        self.stores.events.append_once(training_id, warning)
 
-def split(record: TrainingRecord, images: list[ImageRecord]) -> dict[str, list[ImageRecord]]:
-    """Return the images of each of train, validation and test.
 
-    Raises:
-        InvalidDataset: a label has too few images.
+@dataclass(slots=True)
+class Work:
+    """One step of a training, for as long as this process holds the step's lease.
+
+        def publish_something(work: Work) -> None:
+            work.enter(State.PUBLISHING)
+            for image in work.dataset().used_images():
+                work.check_cancelled()
+                ...
+            work.held.raise_if_lost()
+
+    Attributes:
+        worker: the process that does the step.
+        step: the step, which goes back on the queue if this worker can't do it.
+        record: the training's record as this process has last read or written it.
+        held: the lease of the training, or of one of its shards.
+        shards: the shards of the training.
+        notes_directory: where `phases.setbacks` notes what kept workers from a step; it goes with
+            the shards.
+        check_cancelled: to be called often. It raises TrainingCancelled once the training is to be
+            cancelled or has ended.
     """
-    fractions = SplitFractions(record.request.split.validation, record.request.split.test)
-    assigned = assign_splits(images, fractions)
-    parts: dict[str, list[ImageRecord]] = {"train": [], "validation": [], "test": []}
-    for image in images:
-        parts[assigned[image.sha256]].append(image)
-    return parts
+
+    worker: Worker
+    step: Step
+    record: TrainingRecord
+    held: Lease
+    shards: Shards = field(init=False)
+    notes_directory: Path = field(init=False)
+    check_cancelled: CancellationCheck = field(init=False)
+
+    def __post_init__(self) -> None:
+        trainings = self.worker.stores.trainings
+        self.shards = Shards(trainings.directory(self.record.id))
+        self.notes_directory = self.shards.directory
+        self.check_cancelled = CancellationCheck(trainings, self.record.id)
+
+    def dataset(self) -> Dataset:
+        """Open the dataset of the training.
+
+        Raises:
+            DatasetNotFound, RecordCorrupt, Unavailable: its record can't be read.
+        """
+        worker = self.worker
+        return Dataset.open(worker.stores.datasets, worker.settings, self.record.dataset.id)
+
+    def split(self, images: list[ImageRecord]) -> dict[str, list[ImageRecord]]:
+        """Divide images of the dataset into "train", "validation" and "test", as was requested.
+
+        Raises:
+            InvalidDataset: a label has too few images.
+        """
+        asked = self.record.request.split
+        assigned = assign_splits(images, SplitFractions(asked.validation, asked.test))
+        parts: dict[str, list[ImageRecord]] = {"train": [], "validation": [], "test": []}
+        for image in images:
+            parts[assigned[image.sha256]].append(image)
+        return parts
+
+    def update(self, change: Callable[[TrainingRecord], None]) -> None:
+        """Apply `change` to the training's record and write it; nothing is written if it raises."""
+        self.record = self.worker.stores.trainings.update(self.record.id, change)
+
+    def enter(self, state: State) -> None:
+        """Move the training to a state.
+
+        Raises:
+            TrainingEnded: it has ended meanwhile.
+        """
+        self.update(methodcaller("enter", state))
+
+    def warn(self, reason: str) -> None:
+        """Tell those who follow the training why the step is tried again."""
+        self.worker.warn_of_setback(self.record.id, reason)

@@ -1,84 +1,62 @@
-"""One shard of a training: the features of some hundred images are computed and stored."""
+"""One shard of a training: the features of at most 256 images are computed and stored."""
 
 from shared.engines import FEATURES as FEATURES_OUTPUT
-from shared.engines import Precision
 from shared.logs import get_logger
-from trainer_service.backbones import weights
-from trainer_service.backbones.architectures import Architecture, find_architecture
-from trainer_service.backbones.backbone import bottleneck_engine
-from trainer_service.backbones.weights import Weights
-from trainer_service.phases.backbone import feature_store
-from trainer_service.phases.bottleneck.feature_computer import BATCH_SIZES, FeatureComputer
-from trainer_service.phases.work import Worker
-from trainer_service.store.cancellation import CancellationCheck
+from trainer_service.phases.backbone import Backbone
+from trainer_service.phases.bottleneck.feature_computer import FeatureComputer
+from trainer_service.phases.work import Work
 from trainer_service.store.events.progress import Ticker
-from trainer_service.store.lease import Lease, require_survivable
-from trainer_service.store.records.training_record import TrainingRecord
-from trainer_service.store.shards import ShardResult, Shards
-from trainer_service.store.stores import BACKBONES
+from trainer_service.store.shards import ShardImage, ShardResult
 from trainer_service.store.work_metrics import COMPUTE_SECONDS, FEATURES
 
 log = get_logger(__name__)
 
 
-def compute(  # noqa: PLR0913, PLR0917
-    worker: Worker,
-    record: TrainingRecord,
-    shards: Shards,
-    number: int,
-    held: Lease,
-    check_cancelled: CancellationCheck,
-) -> None:
-    if shards.finished(number):
-        return
-    require_survivable(held)
+def compute(work: Work, number: int) -> None:
+    """Compute the features of shard `number`, unless another training has done it meanwhile.
+
+    Raises:
+        TrainingCancelled: the training was cancelled.
+        ImagesLost: more images are gone, or have changed, than a training goes on without.
+        NotSeenHere, OSError, MemoryError: this worker can't compute them right now.
+        PlanLost: the shard can't be read, so the training has to be planned again.
+        LeaseLost: another process has taken over.
+    """
     log.info("computing shard", shard=number)
-    files = worker.dataset_of(record).files()
-    architecture = find_architecture(record.architecture)
-    resolved = weights.resolve(architecture, worker.settings, check_cancelled)
-    ticker = Ticker(worker.board, record.id, part=str(number))
-
-    def advance(done: int) -> None:
-        check_cancelled()
-        ticker(done)
-
-    precision, planned = shards.precision(), shards.images(number)
-    features_of = feature_store(worker.settings, architecture, resolved, precision)
-    if features_of.holds([image.sha256 for image in planned]):
-        # Another training on the same images has computed them since this one was planned.
-        shards.finish(number, ShardResult(computed=0, seconds=0, rejected={}))
-        FEATURES.labels("reused").inc(len(planned))
+    files = work.dataset().files()
+    backbone = Backbone.of(work, work.shards.precision())
+    planned = work.shards.images(number)
+    ticker = Ticker(work.worker.board, work.record.id, part=str(number))
+    if backbone.features.holds([image.sha256 for image in planned]):
+        _reuse(work, number, planned)
         ticker(len(planned), last=True)
         return
-    computer = feature_computer_for(worker, architecture, resolved, precision)
+
+    def advance(done: int) -> None:
+        work.check_cancelled()
+        ticker(done)
+
+    computer = feature_computer_for(work, backbone)
     images, features, result = computer.compute(planned, files, advance)
-    shards.require_few_lost(number, result, record.dataset.images or 0)
+    work.shards.require_few_lost(number, result, work.record.dataset.images or 0)
     if images:
-        features_of.write(images, features, result.seconds)
-    held.raise_if_lost()
-    shards.finish(number, result)
+        backbone.features.write(images, features, result.seconds)
+    work.held.raise_if_lost()
+    work.shards.finish(number, result)
     FEATURES.labels("computed").inc(len(images))
     COMPUTE_SECONDS.inc(result.seconds)
     ticker(len(images) + len(result.rejected), last=True)
 
 
-def feature_computer_for(
-    worker: Worker, architecture: Architecture, weights: Weights, precision: Precision
-) -> FeatureComputer:
-    """Return the computer for a backbone; the backbone itself stays loaded in this process."""
-    engine = bottleneck_engine(
-        architecture,
-        weights,
-        worker.settings.engine,
-        precision,
-        worker.settings.store / BACKBONES,
-        worker.threads,
-    )
-    return FeatureComputer(
-        engine,
-        output=FEATURES_OUTPUT,
-        input_size=architecture.input_size,
-        batch_size=BATCH_SIZES[engine.name],
-        threads=worker.threads,
-        limits=worker.image_limits,
+def _reuse(work: Work, number: int, planned: list[ShardImage]) -> None:
+    """Finish a shard whose features another training has computed since it was planned."""
+    work.shards.finish(number, ShardResult(computed=0, seconds=0, rejected={}))
+    FEATURES.labels("reused").inc(len(planned))
+
+
+def feature_computer_for(work: Work, backbone: Backbone) -> FeatureComputer:
+    """Return what computes the features of a backbone in this process."""
+    size = backbone.architecture.input_size
+    return FeatureComputer.of(
+        work.worker, backbone.engine(), output=FEATURES_OUTPUT, input_size=size
     )

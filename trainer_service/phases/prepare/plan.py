@@ -1,72 +1,107 @@
 """The plan of a training: which features it reuses, and which are computed in which shards."""
 
-from trainer_service.backbones import weights
-from trainer_service.backbones.architectures import find_architecture
-from trainer_service.backbones.features import Row
-from trainer_service.phases.backbone import feature_store, planned_precision
-from trainer_service.phases.work import Worker, split
+from shared.engines import Precision, select_engine
+from trainer_service.backbones.backbone import bottleneck_precision
+from trainer_service.backbones.features import FeatureStore, Row
+from trainer_service.datasets.dataset import Dataset
+from trainer_service.datasets.records import ImageRecord
+from trainer_service.phases.backbone import Backbone
+from trainer_service.phases.work import Work
+from trainer_service.settings import TrainerSettings
 from trainer_service.steps import READ_DATASET, Step
-from trainer_service.store.cancellation import CancellationCheck
-from trainer_service.store.lease import Lease
 from trainer_service.store.outcome import end
 from trainer_service.store.records.training_record import CacheUse, State, TrainingRecord
-from trainer_service.store.shards import ShardImage, Shards
+from trainer_service.store.shards import ShardImage
 from trainer_service.store.waiting import WaitingTrainings, must_be_read
 from trainer_service.store.work_metrics import FEATURES
 
 
-def wait_for_dataset(worker: Worker, training: TrainingRecord) -> bool:
-    """Have a training wait for its dataset if that is to be read; tell whether it does.
+def plan(work: Work) -> None:
+    """Plan the shards of a training, or have it wait for a dataset that is not read yet.
+
+    With a plan the training is in the state "bottleneck". Without one it waits, or has failed
+    because its dataset can't be trained on.
 
     Raises:
-        DatasetNotFound, RecordCorrupt: there is nothing to wait for.
+        TrainingCancelled: the training was cancelled.
+        DatasetNotFound, RecordCorrupt: the dataset is gone or damaged.
+        InvalidDataset: a label has too few images for the split.
+        WeightsUnavailable: the weights of the architecture can't be had.
+        NotSeenHere: this worker does not see the images.
+        LeaseLost: another process has taken over.
     """
-    datasets = worker.stores.datasets
-    dataset = datasets.get(training.dataset.id)
+    work.check_cancelled.now()
+    if wait_for_dataset(work):
+        return
+    work.enter(State.PREPARING)
+    dataset = work.dataset()
+    if dataset.record.error is None:
+        _plan(work, dataset)
+    else:
+        end(work.worker.stores.trainings, work.record.id, State.FAILED, dataset.record.error)
+
+
+def wait_for_dataset(work: Work) -> bool:
+    """Have a training wait if its dataset is yet to be read, and return whether it waits.
+
+    Raises:
+        DatasetNotFound, RecordCorrupt: the dataset is gone or damaged.
+    """
+    datasets, training_id = work.worker.stores.datasets, work.record.id
+    dataset = datasets.get(work.record.dataset.id)
     waiting = WaitingTrainings(datasets.directory(dataset.id))
     if not must_be_read(dataset):
-        waiting.discard(training.id)
+        waiting.discard(training_id)
         return False
-    waiting.add(training.id)
-    # Also while it is being read: it may be ready by now, and nobody have seen this one wait.
-    worker.submit.submit([Step(READ_DATASET, (dataset.id,))])
+    waiting.add(training_id)
+    # Also while a worker reads it: that one may have looked for waiting trainings for the last
+    # time just before this one was added.
+    work.worker.queue.submit([Step(READ_DATASET, (dataset.id,))])
     return True
 
 
-def plan(worker: Worker, training_id: str, held: Lease, check_cancelled: CancellationCheck) -> None:
-    trainings = worker.stores.trainings
-    record = trainings.update(training_id, lambda record: record.enter(State.PREPARING))
-    dataset = worker.dataset_of(record)
-    if dataset.record.error is not None:
-        end(trainings, training_id, State.FAILED, dataset.record.error)
-        return
-    architecture = find_architecture(record.architecture)
-    resolved = weights.resolve(architecture, worker.settings, check_cancelled)
+def planned_precision(settings: TrainerSettings) -> Precision:
+    """Return the precision in which trainings that this machine plans compute their features."""
+    return bottleneck_precision(select_engine(settings.engine), settings.precision)
+
+
+def _plan(work: Work, dataset: Dataset) -> None:
+    precision = planned_precision(work.worker.settings)
+    features = Backbone.of(work, precision).features
     dataset.files().require()  # they are needed at the end, even if all features are stored
     images = dataset.used_images()
-    split(record, images)  # refuses too small a dataset before anything is computed
-    precision = planned_precision(worker.settings)
-    features = feature_store(worker.settings, architecture, resolved, precision)
+    work.split(images)  # refuses too small a dataset before anything is computed
+    reused, missing = _divide(images, features)
+    work.held.raise_if_lost()  # a new plan would undo what another process has done since
+    work.shards.plan(missing, precision)
+
+    def fill(record: TrainingRecord) -> None:
+        found = dataset.record
+        record.dataset.images = found.images
+        record.dataset.count_labels(found.labels)
+        record.dataset.reject(found.rejected, found.verdicts)
+        # Prepared again after a crash, what this training itself computed is not "reused".
+        record.cache = record.cache or _cache_use(reused)
+        record.enter(State.BOTTLENECK)
+
+    work.update(fill)
+    FEATURES.labels("reused").inc(len(reused))
+    work.worker.board.start(work.record.id, State.BOTTLENECK, len(missing))
+
+
+def _divide(
+    images: list[ImageRecord], features: FeatureStore
+) -> tuple[list[Row], list[ShardImage]]:
+    """Return the stored features of the images, and the images that have none."""
     known = features.locate(image.sha256 for image in images)
-    missing = [image for image in images if image.sha256 not in known]
     reused = [known[image.sha256] for image in images if image.sha256 in known]
     features.use({row.shard for row in reused})
-    held.raise_if_lost()  # a new plan would undo what whoever has taken over has done since
-    shard_images = [ShardImage(sha256=image.sha256, path=image.file) for image in missing]
-    Shards(trainings.directory(training_id)).plan(shard_images, precision)
-
-    def fill(current: TrainingRecord) -> None:
-        found = dataset.record
-        current.dataset.images = found.images
-        current.dataset.count_labels(found.labels)
-        current.dataset.reject(found.rejected, found.verdicts)
-        # Prepared again after a crash, what this training itself computed is not "reused".
-        current.cache = current.cache or _cache_use(reused)
-        current.enter(State.BOTTLENECK)
-
-    trainings.update(training_id, fill)
-    FEATURES.labels("reused").inc(len(reused))
-    worker.board.start(training_id, State.BOTTLENECK, len(missing))
+    missing = [
+        ShardImage(sha256=image.sha256, path=image.file)
+        for image in images
+        if image.sha256 not in known
+    ]
+    return reused, missing
 
 
 def _cache_use(reused: list[Row]) -> CacheUse:
