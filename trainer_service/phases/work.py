@@ -1,6 +1,7 @@
 """What the phases of a training are given: the worker, and the step that it works on."""
 
 import os
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from operator import methodcaller
@@ -11,15 +12,18 @@ from shared.images import ImageLimits
 from trainer_service.datasets.dataset import Dataset
 from trainer_service.datasets.records import ImageRecord
 from trainer_service.datasets.splits import SplitFractions, assign_splits
+from trainer_service.errors import TrainingCancelled
 from trainer_service.settings import TrainerSettings
 from trainer_service.steps import Step
-from trainer_service.store.cancellation import CancellationCheck
 from trainer_service.store.events.events import WarningEvent
 from trainer_service.store.events.progress import ProgressBoard
 from trainer_service.store.lease import Lease
+from trainer_service.store.records.record_index import Stamp
 from trainer_service.store.records.training_record import State, TrainingRecord
 from trainer_service.store.shards import Shards
-from trainer_service.store.stores import Stores
+from trainer_service.store.stores import Stores, TrainingStore
+
+LOOK_INTERVAL = 0.3
 
 
 class Queue(Protocol):
@@ -52,6 +56,46 @@ class Worker:
         """Add an event to a training that says why a step is tried again, once for each reason."""
         warning = WarningEvent(code="tried_again", detail=f"A step is tried again: {reason}")
         self.stores.events.append_once(training_id, warning)
+
+
+class CancellationCheck:
+    """Looks at what is asked at most about three times a second.
+
+    That is a file of some bytes; the record is read only when it has changed.
+
+    Calling it raises TrainingCancelled once the training is to be cancelled or has ended.
+
+    Attributes:
+        stop_after: the epoch after which the head is to stop, once somebody asked for that.
+    """
+
+    def __init__(self, trainings: TrainingStore, training_id: str) -> None:
+        self.stop_after: int | None = None
+        self._trainings = trainings
+        self._training_id = training_id
+        self._next = 0.0
+        self._stamp: Stamp | None = None
+
+    def __call__(self) -> None:
+        if time.monotonic() >= self._next:
+            self.now()
+
+    def now(self) -> None:
+        """Look now, as before what can't be taken back."""
+        self._next = time.monotonic() + LOOK_INTERVAL
+        asked = self._trainings.asked(self._training_id)
+        self.stop_after = self.stop_after or asked.stop_after
+        if asked.cancel or self._has_ended():
+            raise TrainingCancelled(f"Training {self._training_id} was cancelled.")
+
+    def _has_ended(self) -> bool:
+        """Return whether the training has ended, or was to be cancelled when it was read last."""
+        stamp = self._trainings.stamp(self._training_id)
+        if stamp == self._stamp:
+            return False
+        record = self._trainings.get(self._training_id)
+        self._stamp, self.stop_after = stamp, record.stop_after
+        return record.cancel_requested or record.state.ended
 
 
 @dataclass(slots=True)
