@@ -12,8 +12,8 @@ from celery.signals import task_postrun, task_prerun, worker_process_init
 from shared.errors import HeadstartError
 from shared.logs import get_logger
 from trainer_service import training
-from trainer_service.phases.context import Worker
 from trainer_service.phases.prepare import reading_step
+from trainer_service.phases.work import Worker
 from trainer_service.queue.celery_app import create_celery
 from trainer_service.queue.task_queue import WorkerQueue
 from trainer_service.settings import TrainerSettings
