@@ -2,7 +2,6 @@
 
 import argparse
 import signal
-import sys
 from pathlib import Path
 from types import FrameType
 
@@ -19,8 +18,12 @@ from shared.start import describe, fail, require_writable
 from trainer_service.settings import TrainerSettings
 
 
-def main() -> int:
-    """Run the command of the command line, and return the exit status."""
+def run() -> int:
+    """Run the command of the command line, and return the exit status.
+
+    Raises:
+        KeyboardInterrupt: a signal asked the launcher to end.
+    """
     arguments = _parser().parse_args()
     _heed_signals()
     try:
@@ -35,8 +38,6 @@ def main() -> int:
         return fail(printable(error))
     except ValidationError as error:
         return fail(describe(error.errors()[0]))
-    except KeyboardInterrupt:
-        return 130
     return 0
 
 
@@ -78,7 +79,3 @@ def _heed_signals() -> None:
 
 def _interrupt(_: int, __: FrameType | None) -> None:
     raise KeyboardInterrupt
-
-
-if __name__ == "__main__":
-    sys.exit(main())
