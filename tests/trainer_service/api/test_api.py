@@ -13,6 +13,7 @@ import pytest
 from tests.tiny_model import publish_tiny_model
 from tests.trainer_service.api_client import ARCHITECTURE, archive, caller, field_of, post
 from trainer_service.app import create_app
+from trainer_service.backbones import weights
 from trainer_service.store.events.event_log import connect
 from trainer_service.store.publishing import WritableModelStore
 
@@ -59,6 +60,29 @@ def test_a_form_names_the_members_of_an_object_with_a_dot(call):
     request = answer.json()["request"]
     assert request["split"] == {"validation": 0.15, "test": 0.3}
     assert request["early_stopping"]["patience"] == 3
+
+
+def test_fields_may_follow_the_archive(call):
+    """Also those that make right what was wrong without them."""
+    before = {"split.validation": (None, "0.9")}
+    after = {"split.test": (None, "0.05"), "architecture": (None, ARCHITECTURE)}
+    answer = call("POST", "/v1/trainings", files=before | archive() | after)
+
+    assert answer.status_code == 202, answer.json()
+    assert answer.json()["request"]["split"] == {"validation": 0.9, "test": 0.05}
+    without = call("POST", "/v1/trainings", files=before | archive())
+    assert "must stay below 1" in without.json()["detail"]
+
+
+def test_an_upload_that_is_sent_again_needs_no_weights_any_more(call, monkeypatch):
+    form = {"data": {"architecture": ARCHITECTURE}, "files": archive()}
+    form["headers"] = {"Idempotency-Key": "the-same"}
+    first = call("POST", "/v1/trainings", **form)
+    monkeypatch.setattr(weights, "_package_file", lambda: None)
+
+    assert call("POST", "/v1/trainings", **form).json() == first.json()
+    del form["headers"]
+    assert call("POST", "/v1/trainings", **form).json()["title"] == "Weights unavailable"
 
 
 @pytest.mark.parametrize(
