@@ -100,6 +100,36 @@ def trainer(tmp_path_factory, redis_url):
         yield running
 
 
+def test_head_is_answered_wherever_get_is(trainer):
+    with httpx.Client(base_url=address(trainer), timeout=10) as http:
+        posted = http.post("/v1/trainings", json=TRAINING)
+        location = posted.headers["location"]
+        dataset = f"/v1/datasets/{posted.json()['dataset']['id']}"
+        for path in [*routes_of_get(trainer), location, dataset, "/nowhere"]:
+            got, head = http.get(path), http.head(path)
+            assert head.status_code == got.status_code, path
+            assert head.headers["content-type"] == got.headers["content-type"], path
+            if path not in UNSTEADY:
+                assert head.headers["content-length"] == str(len(got.content)), path
+        events = http.head(f"{location}/events")
+        assert http.head("/v1/trainings/x/cancel").headers["allow"] == "POST"
+
+    assert events.status_code == 200
+    assert events.headers["content-type"].startswith("text/event-stream")
+    assert f"answered method=HEAD path={location}/events" in trainer.log
+    assert "Traceback" not in trainer.log
+
+
+#: Their bodies grow, or have times in them.
+UNSTEADY = {"/metrics", "/readyz"}
+
+
+def routes_of_get(trainer):
+    document = httpx.get(f"{address(trainer)}/openapi.json").json()
+    listed = [path for path, methods in document["paths"].items() if "get" in methods]
+    return ["/", "/docs", "/openapi.json", "/metrics", *(p for p in listed if "{" not in p)]
+
+
 @pytest.mark.parametrize("query", ["?wait=300", "/events"])
 def test_clients_that_have_left_cost_nothing(trainer, query):
     posted = httpx.post(f"{address(trainer)}/v1/trainings", json=TRAINING)
