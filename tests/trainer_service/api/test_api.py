@@ -166,7 +166,17 @@ def test_a_wrong_field_of_a_field_is_named(call, fields, named):
         ),
         (
             {"dataset": 5},
-            "dataset: Input should be the id of a dataset, or an object with a path. Received: 5",
+            (
+                "dataset: Input should be the id of a dataset as text, or {'path': …} below the "
+                "datasets directory. Received: 5"
+            ),
+        ),
+        (
+            {"dataset": {"id": "20260101-000000-aaaaaa"}},
+            (
+                "dataset: Input should be the id of a dataset as text, or {'path': …} below the "
+                "datasets directory"
+            ),
         ),
         ({"dataset": {"path": "pets", "at": 1}}, "dataset.at: there is no such field"),
         ({"epochs": "many"}, "epochs: Input should be a whole number. Received: 'many'"),
