@@ -104,6 +104,20 @@ def test_what_the_user_has_to_change_is_one_sentence(environment, tmp_path, argu
     assert nothing_listens(environment)
 
 
+def test_the_demo_ends_if_its_worker_ends_again_and_again(environment, tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        done = launch({**environment, "HEADSTART_WORKER_METRICS_PORT": port}, "demo")
+
+    assert done.returncode == 1, done.stdout + done.stderr
+    *restarts, reason = done.stderr.splitlines()
+    assert len(restarts) == 4
+    assert reason.startswith("worker ended (exit status 1), for the 5th time within 600 s")
+    assert "HEADSTART_WORKER_METRICS_PORT: can't listen" in reason
+    assert reason.endswith(f"see {tmp_path / 'var' / 'logs' / 'worker.log'}.")
+    assert nothing_listens(environment)
+
+
 @pytest.mark.parametrize("name", ["HEADSTART_TRAINER_PORT", "HEADSTART_PREDICTOR_PORT"])
 def test_a_port_in_use_is_one_sentence(environment, name):
     with socket.create_server(("127.0.0.1", int(environment[name]))):

@@ -80,6 +80,15 @@ class IdempotencyKeys:
     def __init__(self, root: Path) -> None:
         self.root = root
 
+    def was_used(self, key: str, records: RecordStore[Record]) -> bool:
+        """Return whether a request with this key has come before.
+
+        Args:
+            key: as the client sent it.
+            records: where what such a request makes lies.
+        """
+        return self._file(records.root.name, key).exists()
+
     def once(
         self, key: str, content: str, records: RecordStore[Record], make: Callable[[str], Record]
     ) -> Record:

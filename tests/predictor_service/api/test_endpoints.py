@@ -38,6 +38,18 @@ def raw(predictor: Any, request: bytes) -> bytes:
         return answer
 
 
+@pytest.mark.process
+@pytest.mark.parametrize("path", ["/", "/docs", "/healthz", "/v1/models", "/v1/models/nobody"])
+def test_head_is_answered_as_get_without_the_body(shared_predictor, path):
+    got, head = (
+        httpx.request(method, f"{shared_predictor.url}{path}") for method in ("GET", "HEAD")
+    )
+
+    assert head.status_code == got.status_code
+    assert head.headers["content-length"] == str(len(got.content))
+    assert head.content == b""
+
+
 def test_a_file_is_answered_with_the_model_s_labels(shared_predictor):
     response = shared_predictor.predict(picture("green"))
 
