@@ -38,7 +38,6 @@ def raw(predictor: Any, request: bytes) -> bytes:
         return answer
 
 
-@pytest.mark.process
 @pytest.mark.parametrize("path", ["/", "/docs", "/healthz", "/v1/models", "/v1/models/nobody"])
 def test_head_is_answered_as_get_without_the_body(shared_predictor, path):
     got, head = (
