@@ -11,7 +11,7 @@ from typing import IO
 from client.errors import ClientError
 
 CHUNK_BYTES = 1 << 18
-IMAGES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"}
+IMAGES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".heic", ".avif"}
 
 
 class Upload:

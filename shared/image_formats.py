@@ -67,6 +67,14 @@ _UNREAD_NAMES = {
 UNREAD_SUFFIXES = {
     suffix: kind for kind, suffixes in _UNREAD_NAMES.items() for suffix in suffixes.split()
 }
+#: The media types of what is not read and whose type is not image/…
+UNREAD_MEDIA_TYPES = {
+    "application/dicom": "DICOM",
+    "application/pdf": "PDF",
+    "application/postscript": "EPS",
+    "application/fits": "FITS",
+    "application/photoshop": "PSD",
+}
 #: The suffixes of what is read.
 IMAGE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".webp", ".gif", ".bmp", ".dib"}
