@@ -21,7 +21,15 @@ from typing import NamedTuple, cast
 
 from shared.errors import InvalidImage, TooLarge
 from shared.files import sync_directory
-from shared.images import ImageLimits, check, sniff, too_many_bytes
+from shared.image_formats import (
+    HEAD_BYTES,
+    IMAGE_SUFFIXES,
+    UNREAD_SUFFIXES,
+    not_read,
+    sniff,
+    unread_format,
+)
+from shared.images import ImageLimits, check, too_many_bytes
 from trainer_service.datasets.hang_guard import HangGuard, Stopped
 from trainer_service.datasets.labels import (
     UNDERSTOOD,
@@ -58,13 +66,9 @@ from trainer_service.store.lease import LeaseLost
 
 Progress = Callable[[int, int], None]
 
-# Those that can't be read are named so that they are reported, not silently left out.
-IMAGE_SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".dib", ".tif", ".tiff"}
-    | {".heic", ".heif", ".avif", ".jp2", ".jxl"}
-)
+# Files that are named like images are reported if they are not used, not silently left out.
+_NAMED_SUFFIXES = IMAGE_SUFFIXES | UNREAD_SUFFIXES.keys()
 _TABLE_SUFFIXES = frozenset({".csv", ".tsv"})
-_HEAD = 32
 _MAX_TABLE_BYTES = 64 << 20
 _LOOK_AHEAD_BYTES = 64 << 20
 _TABLE_HEAD = 1 << 16
@@ -254,15 +258,15 @@ class _Scan:
         suffix = path.suffix.lower()
         if not path.parts or is_hidden(entry.name):
             found.ignore(entry.name)
-        elif entry.folder or (entry.link and suffix in IMAGE_SUFFIXES | {""}):
+        elif entry.folder or (entry.link and suffix in _NAMED_SUFFIXES | {""}):
             verdict: Verdict = "link" if entry.link else "unreadable"
             found.tell(entry.name, verdict, entry.problem)
         elif suffix in _TABLE_SUFFIXES:
             _take_table(entry, found)
-        elif suffix in IMAGE_SUFFIXES and entry.open is None:
+        elif suffix in _NAMED_SUFFIXES and entry.open is None:
             found.notes.append(_refused(entry, "unreadable", entry.problem))
         elif suffix in IMAGE_SUFFIXES and entry.size > limits.max_bytes:
-            detail = too_many_bytes(entry.size, limits).detail
+            detail = too_many_bytes(entry.size, limits.max_bytes).detail
             found.notes.append(_refused(entry, "too large", detail))
         else:
             self._take_image(entry, pending)
@@ -271,14 +275,16 @@ class _Scan:
         limits, store = self._limits.image, None
         if not self._source.is_folder:
             store = self._directory / "images"
-        is_named_so = PurePosixPath(entry.name).suffix.lower() in IMAGE_SUFFIXES
-        data = _read(entry, limits.max_bytes, any_file=is_named_so)
-        if isinstance(data, bytes):
+        suffix = PurePosixPath(entry.name).suffix.lower()
+        data = _read(entry, limits.max_bytes, any_file=suffix in IMAGE_SUFFIXES)
+        if isinstance(data, _Refusal):
+            self._found.notes.append(_refused(entry, *data))
+        elif isinstance(data, bytes):
             inspect = partial(_inspect, entry.name, entry.path, data, limits, store)
             pending.submit(inspect, len(data))
         elif data is None:
             self._found.ignore(entry.name)
-        elif is_named_so:
+        elif suffix in _NAMED_SUFFIXES:
             self._found.vanished += data.vanished
             self._found.notes.append(_refused(entry, "unreadable", str(data)))
         else:  # nobody knows whether it is an image
@@ -382,16 +388,37 @@ def _head(entry: Entry) -> bytes:
         return b""
 
 
-def _read(entry: Entry, limit: int, *, any_file: bool) -> bytes | Damaged | None:
-    """Return a file's bytes; None if it is no image or too large; the error if it is damaged."""
-    if entry.open is None or entry.size > limit:
+class _Refusal(NamedTuple):
+    """Why an image is not used that was not read to its end."""
+
+    verdict: Verdict
+    detail: str
+
+
+def _read(entry: Entry, limit: int, *, any_file: bool) -> bytes | Damaged | _Refusal | None:
+    """Return a file's bytes, or the reason why an image can't be used, or None if it is none.
+
+    Any file is returned if it is no larger than the limit, or only those that are images.
+    """
+    if entry.open is None or (any_file and entry.size > limit):
         return None
     try:
         with entry.open() as file:
-            head = file.read(_HEAD)
+            head = file.read(HEAD_BYTES)
+            if not any_file and (refusal := _judge(entry, head, limit)):
+                return refusal
             return head + file.read(limit) if any_file or sniff(head) else None
     except Damaged as damaged:
         return damaged
+
+
+def _judge(entry: Entry, head: bytes, limit: int) -> _Refusal | None:
+    """Return why an image can't be used, as far as its beginning tells."""
+    if unread := unread_format(head, entry.name):
+        return _Refusal("unreadable", not_read(unread))
+    if entry.size > limit and sniff(head):
+        return _Refusal("too large", too_many_bytes(entry.size, limit).detail)
+    return None
 
 
 def _refused(entry: Entry, verdict: Verdict, detail: str) -> Note:
@@ -410,7 +437,7 @@ def _inspect(
         return _Inspected(Note(name, path, len(data), sha256, verdict=verdict, detail=error.detail))
     if store is not None:
         path = _store(store, sha256, data)
-    small = None if fits(len(data), info.width, info.height) else thumbnail(data, info, limits)
+    small = None if fits(len(data), *info) else thumbnail(data, info, limits)
     return _Inspected(Note(name, path, len(data), sha256, *info), small)
 
 

@@ -211,8 +211,8 @@ def test_every_verdict(write, read):
 
     verdicts = _verdicts(records)
     assert [verdicts[name] for name in bad] == [
-        *["unreadable"] * 3,
-        "truncated",
+        *["unreadable"] * 2,
+        *["truncated"] * 2,
         "too large",
         "too large",
         "duplicate",
@@ -227,6 +227,62 @@ def test_every_verdict(write, read):
         name: verdict for name, verdict in verdicts.items() if verdict != "used"
     }
     assert summary.labels == {"cat": 3, "dog": 4}
+
+
+def test_what_phones_and_tools_write_is_read(write, read):
+    made = {
+        "HEIF": "dog/phone.HEIC", "AVIF": "dog/web.avif", "PPM": "dog/face.pgm"
+    }  # fmt: skip
+    files = {name: picture(60 + len(name), kind, (32, 32)) for kind, name in made.items()}
+
+    summary, records = read(write({**PETS, **files}))
+
+    assert summary.rejected == []
+    assert {records[name].format for name in files} == {"heif", "avif", "ppm"}
+
+
+def test_formats_that_are_not_read_are_named_with_what_to_do(write, read):
+    """By what they hold, by their suffix if that says nothing, and whatever their size."""
+    unread = {
+        "dog/IM000001": bytes(128) + b"DICM" + bytes(1 << 20),
+        "dog/old.dcm": b"\x08\0\5\0 no preamble",
+        "dog/logo.svg": b"<svg xmlns='http://www.w3.org/2000/svg'/>",
+        "dog/photo.jxl": b"\xff\x0a" + bytes(100),
+        "dog/DSC_0001.NEF": picture(70, "TIFF") + bytes(1 << 20),
+        "dog/really-psd.png": b"8BPS\0\1" + bytes(100),
+        "dog/print.eps": b"%!PS-Adobe-3.0 EPSF-3.0",
+    }
+    sound = {"dog/exported.dcm": picture(71)}
+
+    summary, records = read(write({**PETS, **unread, **sound}), image=ImageLimits(1 << 20, 1999))
+
+    assert summary.images == 9
+    assert {r.name: r.detail.partition(" is not read: ")[0] for r in summary.rejected} == {
+        "dog/IM000001": "DICOM",
+        "dog/old.dcm": "DICOM",
+        "dog/logo.svg": "SVG",
+        "dog/photo.jxl": "JPEG XL",
+        "dog/DSC_0001.NEF": "Camera raw",
+        "dog/really-psd.png": "PSD",
+        "dog/print.eps": "EPS",
+    }
+    assert {r.label for r in summary.rejected} == {"dog"}
+    assert all(records[name].detail.endswith("convert it to PNG or JPEG") for name in unread)
+
+
+def test_where_nothing_is_read_it_is_said_what_there_is(write, read):
+    scans = {f"{label}/{i}.dcm": bytes(128) + b"DICM" for label in ("a", "b") for i in range(3)}
+
+    with pytest.raises(InvalidDataset, match=r"None of the 6 images .* DICOM is not read: convert"):
+        read(write(scans))
+
+
+def test_an_image_without_a_suffix_that_is_too_large_is_told(write, read):
+    heavy = picture(72) + bytes(1 << 20)
+
+    summary, _ = read(write({**PETS, "cat/heavy": heavy}), image=ImageLimits(1 << 20, 1999))
+
+    assert [(r.name, r.verdict) for r in summary.rejected] == [("cat/heavy", "too large")]
 
 
 def test_only_used_images_are_kept(read, tmp_path):
