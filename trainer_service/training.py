@@ -149,6 +149,7 @@ def _prepare(
     if dataset.record.error is not None:
         end(trainings, training_id, State.FAILED, dataset.record.error)
         return
+    dataset.require_confirmed()
     architecture = find_architecture(record.architecture)
     resolved = weights.resolve(architecture, worker.settings, check_cancelled)
     dataset.files().require()  # they are needed at the end, even if all features are stored

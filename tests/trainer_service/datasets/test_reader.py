@@ -18,8 +18,9 @@ import pytest
 from shared.errors import TooLarge
 from shared.images import ImageLimits
 from trainer_service.datasets import sources
-from trainer_service.datasets.labels import Labelled
-from trainer_service.datasets.reader import _Found, _take_table, read_dataset
+from trainer_service.datasets.found import Found
+from trainer_service.datasets.interpretation.interpret import Labelled
+from trainer_service.datasets.reader import _take_table, read_dataset
 from trainer_service.datasets.records import DatasetLimits, load_images
 from trainer_service.datasets.sources import Entry
 from trainer_service.datasets.splits import assign_splits
@@ -408,7 +409,7 @@ def test_many_copies_of_a_picture_under_two_labels_cost_no_more_each():
 
 
 def test_many_tables_cost_no_more_each():
-    found = _Found()
+    found = Found()
     began = time.process_time()
 
     for number in range(50_000):
