@@ -4,7 +4,6 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -28,7 +27,6 @@ MAX_TABLE_BYTES = 64 << 20
 
 _SHOWN = 3
 _MOST_UNUSED = 50
-_SUPERSEDED = "a later file of the archive has the same name"
 
 
 class Origin(NamedTuple):
@@ -60,31 +58,16 @@ def conclude(
         InvalidDataset: fewer than two labels were found, or what says them is contradictory.
         TooLarge: the tables are.
     """
-    notes = found.notes if origin.in_place else _last_of_each_name(found.notes)
-    said = _label(notes, found, origin.most_files, reading)
-    records = settle(notes, said.images)
+    said = _label(found, origin.most_files, reading)
+    records = settle(found.notes, said.images)
     _check_usable(records, origin.name, said)
     save_images(directory, records)
     return _summarise(records, said, found, in_place=origin.in_place)
 
 
-def _last_of_each_name(notes: Sequence[Note]) -> list[Note]:
-    """Use only the last of the images of one name, as whoever unpacks an archive gets that one."""
-    settled: list[Note] = []
-    later = ""
-    for note in reversed(notes):
-        if note.verdict == "used" and note.name == later:
-            settled.append(replace(note, verdict="duplicate", detail=_SUPERSEDED))
-        else:
-            settled.append(note)
-            later = note.name if note.verdict == "used" else later
-    return settled[::-1]
-
-
-def _label(
-    notes: Sequence[Note], found: Found, most_lines: int, reading: ReadingRequest | None
-) -> Interpreted:
+def _label(found: Found, most_lines: int, reading: ReadingRequest | None) -> Interpreted:
     """Label the images, whatever the names of those that are refused anyway look like."""
+    notes = found.notes
     _refuse_large_tables(found.large_tables)
     _refuse_closed_tables([note.name for note in notes], found.closed_tables)
 

@@ -21,9 +21,6 @@ TABLES_FILE = "tables.zip"
 
 _SHOWN = 3
 _MOST_SUFFIXES = 100
-_NO_FAULT_OF_IMAGES: frozenset[Verdict] = frozenset(
-    {"used", "duplicate", "same picture under two labels", "unlabelled", "left out"}
-)
 
 
 @dataclass
@@ -139,6 +136,6 @@ def _note(record: ImageRecord) -> Note:
         record.width,
         record.height,
     )
-    if record.verdict in _NO_FAULT_OF_IMAGES:
+    if record.file:  # it was sound, and kept
         return note
     return replace(note, verdict=record.verdict, detail=record.detail)

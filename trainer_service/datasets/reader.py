@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple, cast
@@ -63,6 +64,7 @@ _MOST_TEXTS = 32
 _MOST_VANISHED = 3
 _SHARE_VANISHED = 0.01
 _SYNC_THREADS = 16
+_SUPERSEDED = "a later file of the archive has the same name"
 _SHOWN = 3
 
 
@@ -168,6 +170,8 @@ class _Scan:
         if not found.notes:
             raise InvalidDataset(_describe_nothing(self._source.name, done, found))
         found.notes.sort(key=lambda note: note.name)
+        if not self._source.is_folder:
+            _supersede(found.notes, self._directory)
         return found
 
     def _take(self, entry: Entry, pending: "_Pending") -> None:
@@ -207,6 +211,22 @@ class _Scan:
         else:  # nobody knows whether it is an image
             self._found.vanished += data.vanished
             self._found.tell(entry.name, "unreadable", str(data))
+
+
+def _supersede(notes: list[Note], directory: Path) -> None:
+    """Use only the last of the images of one name, as whoever unpacks an archive gets that one."""
+    later = ""
+    superseded: set[str] = set()
+    for index in range(len(notes) - 1, -1, -1):
+        note = notes[index]
+        if note.verdict != "used":
+            continue
+        if note.name == later:
+            notes[index] = replace(note, path="", verdict="duplicate", detail=_SUPERSEDED)
+            superseded.add(note.path)
+        later = note.name
+    for file in superseded - {note.path for note in notes}:
+        (directory / file).unlink(missing_ok=True)
 
 
 def _require_still(found: Found, name: str) -> None:

@@ -24,6 +24,8 @@ from trainer_service.datasets.records import Split
 #: Up to this share of the images may not fit, and the rest goes on without them.
 TOLERATED = 0.1
 _REPEATED = 0.8
+# Labels lie in none of the folders below.
+_MOST_LEVELS = 8
 
 Folders = tuple[str, ...]
 
@@ -63,13 +65,30 @@ class Tree(NamedTuple):
     parts: dict[str, Split | None]
 
 
-class _Node:
-    """A folder, with the number of images in it and in all below."""
+class _Listing:
+    """What lies in a folder, of which a range of the sorted paths is known.
 
-    def __init__(self) -> None:
-        self.children: dict[str, _Node] = {}
+    Attributes:
+        children: the range of each folder in it.
+        totals: the images below each.
+        images: the images in the folder itself.
+        total: the images in it and below.
+    """
+
+    def __init__(self, paths: Sequence[tuple[Folders, int]], inside: range, depth: int) -> None:
+        self.children: dict[str, range] = {}
+        self.totals: Counter[str] = Counter()
         self.images = 0
-        self.total = 0
+        for index in inside:
+            path, images = paths[index]
+            if len(path) == depth:
+                self.images += images
+                continue
+            name = path[depth]
+            start = self.children[name].start if name in self.children else index
+            self.children[name] = range(start, index + 1)
+            self.totals[name] += images
+        self.total = self.images + self.totals.total()
 
 
 def read_tree(
@@ -82,38 +101,28 @@ def read_tree(
         splits: the parts that the user has said folders to be, by their paths or names; None
             for those without labels.
     """
-    top = _Node()
-    for path, images in folders.items():
-        node = top
-        node.total += images
-        for name in path:
-            node = node.children.setdefault(name, _Node())
-            node.total += images
-        node.images += images
     reader = _TreeReader(splits or {})
-    reader.visit(top, (), Place())
+    paths = sorted(folders.items())
+    stack: list[tuple[range, Folders, Place]] = [(range(len(paths)), (), Place())]
+    while stack:
+        inside, path, place = stack.pop()
+        listing = _Listing(paths, inside, len(path))
+        if listing.images:
+            reader.places[path] = place
+        for name, below in listing.children.items():
+            stack.append((below, (*path, name), reader.place(listing, (*path, name), place)))
     return Tree(reader.places, reader.parts)
 
 
 class _TreeReader:
-    """Goes down a tree, and notes for each folder where its images lie."""
+    """Tells where the images of a folder lie, given what lies beside it."""
 
     def __init__(self, splits: Mapping[str, Split | None]) -> None:
         self.places: dict[Folders, Place] = {}
         self.parts: dict[str, Split | None] = {}
         self._splits = splits
 
-    def visit(self, node: _Node, path: Folders, place: Place) -> None:
-        stack = [(node, path, place)]
-        while stack:
-            node, path, place = stack.pop()
-            if node.images:
-                self.places[path] = place
-            for name, child in node.children.items():
-                below = (*path, name)
-                stack.append((child, below, self._place(node, below, place)))
-
-    def _place(self, parent: _Node, path: Folders, place: Place) -> Place:
+    def place(self, parent: _Listing, path: Folders, place: Place) -> Place:
         """Return the place of what lies in a folder, given that of the folder above it."""
         name = path[-1]
         names = parent.children.keys()
@@ -130,6 +139,8 @@ class _TreeReader:
             return place._replace(beside=True)
         if main is not None or self._says_nothing(parent, path, place):
             return place
+        if len(place.levels) == _MOST_LEVELS:
+            return place
         return place._replace(levels=(*place.levels, Level(name, len(path))))
 
     def _parts(self, names: Iterable[str], above: Folders) -> dict[str, PartName] | None:
@@ -143,7 +154,7 @@ class _TreeReader:
         found = split_folders([name for name in names if name not in said])
         return {**(found or {}), **said} or None
 
-    def _says_nothing(self, parent: _Node, path: Folders, place: Place) -> bool:
+    def _says_nothing(self, parent: _Listing, path: Folders, place: Place) -> bool:
         """Return whether a folder is there only to hold what is in it."""
         name, names = path[-1], parent.children.keys()
         if all(map(is_container, names)):
@@ -158,10 +169,10 @@ class _TreeReader:
         return name.lower() == above.lower() or (part is not None and part.split == place.split)
 
 
-def _main_container(parent: _Node) -> str | None:
+def _main_container(parent: _Listing) -> str | None:
     """Return the folder like `images` that nearly all images below a folder lie in, if any."""
-    for name, child in parent.children.items():
-        if is_container(name) and child.total >= (1 - TOLERATED) * parent.total:
+    for name, total in parent.totals.items():
+        if total >= (1 - TOLERATED) * parent.total and is_container(name):
             return name
     return None
 

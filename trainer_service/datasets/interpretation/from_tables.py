@@ -12,7 +12,7 @@ from trainer_service.datasets.interpretation.tables.labels import (
     TableLabels,
     read_table,
 )
-from trainer_service.datasets.interpretation.tables.parse import LineBudget, Table
+from trainer_service.datasets.interpretation.tables.parse import Table
 from trainer_service.datasets.interpretation.ways import Images, Way, settled_splits
 from trainer_service.datasets.records import Split
 from trainer_service.errors import InvalidDataset
@@ -76,7 +76,6 @@ class Tables:
         self.lists: list[NoLabels] = []
         if not tables:
             return
-        budget = LineBudget(most_lines)
         columns = reading.columns
         chosen = ChosenColumns(columns.image, columns.label, columns.split)
         parts: dict[str, Split | None] = {
@@ -84,7 +83,7 @@ class Tables:
         }
         subject = Subject(images.names, images.splits, ImageIndex(images.names), parts)
         for name, data in sorted(tables.items()):
-            table = Table(name, data, budget)
+            table = Table(name, data, most_lines)
             wanted = chosen if reading.table in {None, name} else None
             found = read_table(table, subject, wanted)
             if isinstance(found, NoLabels):

@@ -86,12 +86,12 @@ def interpret(
         tables: the tables of the dataset, by their clean relative paths.
         hashes: of the bytes of each image; empty where they are not known.
         reading: what the user has decided.
-        most_lines: so many may the tables have together.
+        most_lines: so many may a table have.
 
     Raises:
         InvalidDataset: none of the ways fits, a table that counts contradicts itself, or what the
             user has decided does not fit the dataset.
-        TooLarge: there are more lines than that.
+        TooLarge: a table that labels images has more lines than that.
     """
     reading = reading or ReadingRequest()
     omitted = _omitted(names, hashes or [""] * len(names), reading)

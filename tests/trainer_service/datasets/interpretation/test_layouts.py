@@ -5,6 +5,8 @@ from collections import Counter
 import pytest
 
 from trainer_service.datasets.interpretation.interpret import interpret
+from trainer_service.errors import InvalidDataset
+from trainer_service.reading_request import ReadingRequest
 
 CLASSES = ("cat", "dog")
 
@@ -199,11 +201,14 @@ def test_labels_that_unicode_writes_in_two_ways():
 
 def test_a_table_as_windows_writes_it():
     names = [f"{i}.jpg" for i in range(8)]
-    text = "файл\tкласс\n" + "".join(f"{i}.jpg\t{('кошка', 'собака')[i % 2]}\n" for i in range(8))
+    labels = ("\u043a\u043e\u0448\u043a\u0430", "\u0441\u043e\u0431\u0430\u043a\u0430")
+    text = "\u0438\u043c\u044f\t\u0436\u0438\n" + "".join(
+        f"{i}.jpg\t{labels[i % 2]}\n" for i in range(8)
+    )
 
-    found = _read(names, {"метки.csv": text.encode("utf-16")})
+    found = _read(names, {"\u0436.csv": text.encode("utf-16")})
 
-    assert _counts(found) == {("кошка", None): 4, ("собака", None): 4}
+    assert _counts(found) == {(label, None): 4 for label in labels}
 
 
 def test_a_table_that_says_its_separator_and_a_split():
@@ -264,7 +269,7 @@ def test_labels_that_differ_in_case_and_spaces_are_one(names):
 def test_labels_may_be_kept_apart():
     names = _class_folders("", ("Cat", "cat", "dog"))
 
-    found = _read(names, reading=_reading(merge_alike=False))
+    found = _read(names, reading=ReadingRequest(merge_alike=False))
 
     assert {label for label, _ in _counts(found)} == {"Cat", "cat", "dog"}
 
@@ -291,12 +296,6 @@ def test_folders_win_over_a_table_of_boxes():
 
     assert {label for label, _ in _counts(found)} == {"n01440764", "n01443537"}
     assert _unused(found)["LOC_train_solution.csv"].columns == ["ImageId", "PredictionString"]
-
-
-def _reading(**fields):
-    from trainer_service.reading_request import ReadingRequest
-
-    return ReadingRequest(**fields)
 
 
 @pytest.mark.parametrize(
@@ -390,17 +389,28 @@ def test_folders(names, labels):
 @pytest.mark.parametrize(
     "names",
     [
-        [f"{p}/{i}.png" for p in ("train", "test") for i in range(9)],
+        [f"{p}/{i}.png" for p in ("images", "masks") for i in "ab" * 9],
         [f"part_{p}/{i}.png" for p in (1, 2) for i in range(9)],
-        [f"{p}/{i}.png" for p in ("images", "photos2") for i in range(9)],
         [f"{p}_{i}.png" for p in ("IMG", "DSC") for i in range(9)],
-        [f"user{p}a/{i}.png" for p in range(9) for i in range(1)],
+        [f"person {p}/{p}.png" for p in "abcdefgh"],
     ],
 )
-def test_what_is_no_label_is_doubted(names):
-    try:
-        found = _read(names)
-    except Exception as error:
-        assert "tell the labels" in error.detail
-    else:
-        assert found.interpretation.doubt
+def test_a_result_that_looks_wrong_is_doubted_until_it_is_confirmed(names):
+    doubted, confirmed = _read(names), _read(names, reading=ReadingRequest(confirm=True))
+
+    assert doubted.interpretation.doubt
+    assert doubted.images == confirmed.images
+    assert confirmed.interpretation.doubt == ""
+    assert doubted.interpretation.doubt in confirmed.interpretation.notes[0].text
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        [f"{p}/{i}.png" for p in ("train", "test") for i in range(9)],
+        [f"{p}/{i}.png" for p in ("images", "photos2") for i in range(9)],
+    ],
+)
+def test_parts_of_a_split_are_no_labels(names):
+    with pytest.raises(InvalidDataset, match="Can't tell the labels of the images"):
+        _read(names)

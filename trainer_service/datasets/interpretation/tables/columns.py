@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from shared.errors import TooLarge
 from trainer_service.datasets.interpretation.tables.image_index import ImageIndex
-from trainer_service.datasets.interpretation.tables.parse import Broken, LineBudget, Table
+from trainer_service.datasets.interpretation.tables.parse import Broken, Table
 from trainer_service.datasets.interpretation.words import (
     IMAGE_COLUMNS,
     LABEL_COLUMNS,
@@ -127,7 +127,7 @@ def says_labels(first: Sequence[str]) -> bool:
 
 def labels_images(name: str, head: bytes) -> bool:
     """Tell from the beginning of a table whether its columns say that it labels images."""
-    rows = Table(name, head, LineBudget(_TWO)).rows()
+    rows = Table(name, head, _TWO).rows()
     try:
         return says_labels(next(iter(rows), []))
     except (Broken, TooLarge):
@@ -216,6 +216,9 @@ class _Matches:
     def best(self, header: Sequence[str] | None) -> int | None:
         """Return the column that names most images, file names before numbers."""
         columns = [i for i, images in enumerate(self._images) if images]
+        if not columns and header is not None and says_labels(header):
+            names = [column_name(cell) for cell in header]
+            return min(names.index(name) for name in IMAGE_COLUMNS if name in names)
 
         def worth(column: int) -> tuple[bool, int, int, int]:
             name = column_name(header[column]) if header and column < len(header) else ""

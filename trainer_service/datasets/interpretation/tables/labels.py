@@ -16,7 +16,9 @@ from trainer_service.datasets.interpretation.tables.columns import (
     Sample,
     cells_of,
     find_columns,
+    labels_images,
     sample,
+    says_labels,
 )
 from trainer_service.datasets.interpretation.tables.image_index import ImageIndex
 from trainer_service.datasets.interpretation.tables.parse import Broken, RowTooLong, Table
@@ -149,12 +151,12 @@ def read_table(
     except Broken as error:
         broken = f"{table.name} is no table that can be read: {error}"
         said = _beginning(table)
-        if isinstance(error, RowTooLong) and not said.rows and _is_clear(table, said, index):
+        if isinstance(error, RowTooLong) and not said.rows and _is_clear(table, said):
             raise InvalidDataset(f"{broken}. Leave it out if it labels no images") from None
     except TooLarge as error:
         said = _beginning(table)
         columns = find_columns(table, said, index, chosen)
-        if isinstance(columns, Columns) and columns.labels is not None:
+        if says_labels(said.first) or (isinstance(columns, Columns) and columns.labels):
             raise
         return NoLabels(table.name, list(said.first)[:_MOST_TITLES], error.detail)
     columns = find_columns(table, said, index, chosen)
@@ -187,16 +189,14 @@ def _listed(table: Table, columns: Columns, said: Sample, index: ImageIndex) -> 
     return NoLabels(table.name, titles, reason, part.split, images)
 
 
-def _is_clear(table: Table, said: Sample, index: ImageIndex) -> bool:
-    columns = find_columns(table, said, index)
-    names = [cell.lower() for cell in said.first]
-    return isinstance(columns, Columns) or {"file", "label"} <= set(names)
+def _is_clear(table: Table, said: Sample) -> bool:
+    return says_labels(said.first) or labels_images(table.name, table.head)
 
 
 def _beginning(table: Table) -> Sample:
     """Return the rows of a table up to where it can't be read any further."""
     rows: list[Sequence[str]] = []
-    with suppress(Broken):
+    with suppress(Broken, TooLarge):
         rows += islice(table.rows(), _SHOWN)
     return Sample(rows[0] if rows else [], rows[1:], len(rows))
 

@@ -25,6 +25,7 @@ MOST_COLUMNS = 4096
 # Of one row, over all its lines: a quote that is never closed would take the rest of the file.
 _MAX_ROW_CHARACTERS = 1 << 17
 _CHUNK = 1 << 20
+_HEAD = 4096
 _GUESSED_FROM = 1 << 16
 _MAX_JSON_KEYS = 256
 
@@ -41,23 +42,6 @@ _MARKED_ENCODINGS = {
     codecs.BOM_UTF16_BE: "utf-16",
 }
 _JSON_LINES = frozenset({".jsonl", ".ndjson"})
-
-
-class LineBudget:
-    """So many lines may the tables of a dataset have together."""
-
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._left = most
-
-    def take(self, table: str) -> None:
-        self._left -= 1
-        if self._left < 0:
-            raise TooLarge(
-                f"{table}: the tables of a dataset may have as many lines as it may have "
-                f"files, and HEADSTART_MAX_DATASET_FILES allows {self._most}. Leave it "
-                "out if it labels no images"
-            )
 
 
 class Broken(Exception):
@@ -81,14 +65,18 @@ class Table:
     Args:
         name: its clean relative path.
         data: its bytes.
-        budget: the lines that it and others may have.
+        most_lines: how many it may have.
     """
 
-    def __init__(self, name: str, data: bytes, budget: LineBudget) -> None:
+    def __init__(self, name: str, data: bytes, most_lines: int) -> None:
         self.name = name
         self._data = data
-        self._budget = budget
-        self._is_counted = False
+        self._most_lines = most_lines
+
+    @property
+    def head(self) -> bytes:
+        """The beginning, in which the first columns of a table are that has too many."""
+        return self._data[:_HEAD]
 
     @cached_property
     def encoding(self) -> Encoding:
@@ -97,8 +85,7 @@ class Table:
     def rows(self) -> Iterator[Sequence[str]]:
         """Yield the cells of each row that has any, without spaces around them.
 
-        The first row of a table in JSON Lines holds the names of its columns. Its lines count when
-        it is read for the first time, as far as it is read.
+        The first row of a table in JSON Lines holds the names of its columns.
 
         Raises:
             Broken: the rest of it can't be read.
@@ -112,12 +99,16 @@ class Table:
 
     def _lines(self) -> Iterator[str]:
         """Yield the lines, each with the end that it has."""
-        counts, self._is_counted = not self._is_counted, True
-        data = io.BytesIO(self._data)
+        data, left = io.BytesIO(self._data), self._most_lines
         with io.TextIOWrapper(data, self.encoding.name, "replace", newline="") as text:
             while line := text.readline(_MAX_ROW_CHARACTERS + 1):
-                if counts:
-                    self._budget.take(self.name)
+                left -= 1
+                if left < 0:
+                    raise TooLarge(
+                        f"{self.name}: a table may have as many lines as a dataset may have files, "
+                        f"and HEADSTART_MAX_DATASET_FILES allows {self._most_lines}. Leave it out "
+                        "if it labels no images"
+                    )
                 yield line.replace("\0", "")
 
 
