@@ -16,9 +16,8 @@ from itertools import chain
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
-from charset_normalizer import from_bytes
-
 from shared.errors import TooLarge
+from trainer_service.datasets.legacy_text import guess_encoding
 
 MOST_COLUMNS = 4096
 
@@ -26,7 +25,6 @@ MOST_COLUMNS = 4096
 _MAX_ROW_CHARACTERS = 1 << 17
 _CHUNK = 1 << 20
 _HEAD = 4096
-_GUESSED_FROM = 1 << 16
 _MAX_JSON_KEYS = 256
 
 _DELIMITERS = ",;\t|"
@@ -126,14 +124,15 @@ def _encoding(data: bytes) -> Encoding:
             decoder.decode(data[start : start + _CHUNK])
         decoder.decode(b"", final=True)
     except UnicodeDecodeError:
-        return Encoding(guess_encoding(data), guessed=True)
+        # What can't be decoded stands in the middle of a long table, perhaps.
+        start = max(0, _first_of_others(data) - _HEAD)
+        return Encoding(guess_encoding(data[start:]), guessed=True)
     return Encoding("utf-8-sig")
 
 
-def guess_encoding(data: bytes) -> str:
-    """Return the likeliest code page of text that is not UTF-8."""
-    best = from_bytes(data[:_GUESSED_FROM]).best()
-    return best.encoding if best is not None else "latin-1"
+def _first_of_others(data: bytes) -> int:
+    found = re.search(rb"[\x80-\xff]", data)
+    return found.start() if found is not None else 0
 
 
 def _rows(lines: Iterator[str], *, by_spaces: bool) -> Iterator[list[str]]:
