@@ -14,8 +14,8 @@ import pytest
 from tests.tiny_model import publish_tiny_model
 from tests.trainer_service.api_client import ARCHITECTURE, archive, caller, field_of, post
 from trainer_service.app import create_app
-from trainer_service.queue.view import QUEUE
 from trainer_service.backbones import weights
+from trainer_service.queue.view import QUEUE
 from trainer_service.store.events.event_log import connect
 from trainer_service.store.publishing import WritableModelStore
 

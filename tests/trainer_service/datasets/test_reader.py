@@ -17,8 +17,9 @@ from shared.errors import TooLarge
 from shared.images import ImageLimits
 from tests.growth import FACTOR, cost_growth
 from trainer_service.datasets import sources
-from trainer_service.datasets.labels import Labelled
-from trainer_service.datasets.reader import _Found, _take_table, read_dataset
+from trainer_service.datasets.found import Found
+from trainer_service.datasets.interpretation.interpret import Labelled
+from trainer_service.datasets.reader import _take_table, read_dataset
 from trainer_service.datasets.records import DatasetLimits, load_images
 from trainer_service.datasets.sources import Entry
 from trainer_service.datasets.splits import assign_splits
@@ -61,7 +62,7 @@ def test_images_are_read_from_every_source(write, read, tmp_path):
     assert summary.images == 8
     assert summary.labels == {"cat": 4, "dog": 4}
     assert (summary.rejected, summary.ignored) == ([], 0)
-    assert (summary.layout, summary.has_split) == ("folders", False)
+    assert (summary.interpretation.layout.kind, summary.has_split) == ("folders", False)
     assert list(records) == sorted(f"pets/{name}" for name in PETS)
     for name, data in PETS.items():
         record = records[f"pets/{name}"]
@@ -76,7 +77,7 @@ def test_a_folder_is_not_copied(read, tmp_path):
     read(write_folder(tmp_path / "pets", PETS))
 
     names = {path.name for path in (tmp_path / "dataset").iterdir()}
-    assert names == {"images.jsonl", "thumbnails"}
+    assert names == {"images.jsonl", "others.json", "tables.zip", "thumbnails"}
 
 
 def test_an_archive_is_stored_by_hash_alone(read, tmp_path):
@@ -185,7 +186,10 @@ def test_a_table_names_images_in_either_form(write, read):
     files = {name: picture(number) for number, name in enumerate(names)}
     summary, _ = read(write({"labels.csv": table.encode(), **files}))
 
-    assert (summary.layout, summary.labels) == ("csv", {COMPOSED: 2, "dog": 2})
+    assert (summary.interpretation.layout.kind, summary.labels) == (
+        "table",
+        {COMPOSED: 2, "dog": 2},
+    )
 
 
 def test_an_image_without_a_suffix_is_one(write, read):
@@ -285,13 +289,14 @@ def test_an_image_without_a_suffix_that_is_too_large_is_told(write, read):
     assert [(r.name, r.verdict) for r in summary.rejected] == [("cat/heavy", "too large")]
 
 
-def test_only_used_images_are_kept(read, tmp_path):
+def test_only_sound_images_are_kept(read, tmp_path):
+    """Those under two labels too: the labels may be read in another way."""
     wrong = {"dog/wrong.png": PETS["cat/2.png"], "dog/text.png": b"hello"}
 
     summary, _ = read(write_zip(tmp_path / "pets.zip", {**PETS, **wrong}))
 
     stored = [path for path in (tmp_path / "dataset/images").rglob("*") if path.is_file()]
-    assert len(stored) == summary.images == 7
+    assert (len(stored), summary.images) == (8, 7)
 
 
 def test_of_copies_across_the_split_the_test_image_stays(write, read):
@@ -316,7 +321,11 @@ def test_images_that_a_csv_does_not_name_are_unlabelled(write, read):
 
     summary, records = read(write({"labels.csv": table, **files}))
 
-    assert (summary.layout, summary.labels, summary.ignored) == ("csv", {"a": 4, "b": 4}, 0)
+    assert (summary.interpretation.layout.kind, summary.labels, summary.ignored) == (
+        "table",
+        {"a": 4, "b": 4},
+        0,
+    )
     assert records["images/8.png"].verdict == "unlabelled"
 
 
@@ -467,7 +476,7 @@ def test_many_copies_of_a_picture_under_two_labels_cost_no_more_each():
 
 def test_many_tables_cost_no_more_each():
     def take(number):
-        found = _Found()
+        found = Found()
         for index in range(number):
             _take_table(Entry(f"{index}.csv", "", 0, lambda: nullcontext(io.BytesIO())), found)
 
@@ -516,7 +525,7 @@ def test_cats_and_dogs(cats_and_dogs, writer, tmp_path):
 
     summary = read_dataset(source, tmp_path / "dataset", limits, _quiet)
 
-    assert (summary.images, summary.layout) == (1399, "prefix")
+    assert (summary.images, summary.interpretation.layout.kind) == (1399, "prefix")
     assert summary.labels == {"cat": 700, "dog": 699}
     splits = list(assign_splits(load_images(tmp_path / "dataset")).values())
     assert 160 < splits.count("test") < 260

@@ -1,7 +1,12 @@
 """The record of a dataset."""
 
 from enum import StrEnum
+from typing import Self
 
+from pydantic import Field, field_validator
+
+from trainer_service.reading_request import ReadingRequest
+from trainer_service.store.records.interpretation import Interpretation
 from trainer_service.store.records.parts import BaseRecord, Brief, ErrorInfo, Found
 
 
@@ -12,7 +17,7 @@ class DatasetState(StrEnum):
     FAILED = "failed"
 
 
-class DatasetRecord(Found, BaseRecord):
+class DatasetRecord(Interpretation, Found, BaseRecord):
     """A set of labelled images.
 
     Attributes:
@@ -20,6 +25,7 @@ class DatasetRecord(Found, BaseRecord):
         path: whether `source` is a path.
         in_place: whether the images stay in the folder `source` instead of in the store.
         submitted: whether it is to be read by itself, not only when a training needs it.
+        reading: what the user has decided on how it is read.
     """
 
     state: DatasetState
@@ -27,11 +33,28 @@ class DatasetRecord(Found, BaseRecord):
     path: bool
     in_place: bool = False
     submitted: bool = False
+    reading: ReadingRequest = Field(default_factory=ReadingRequest)
     ignored: int = 0
-    layout: str | None = None
     has_split: bool = False
     digest: str | None = None
     error: ErrorInfo | None = None
+
+    @field_validator("layout", mode="before")
+    @classmethod
+    def _take_the_word(cls, layout: object) -> object:
+        """Take the one word that was all that earlier records had."""
+        kinds = {"folders": "folders", "prefix": "prefix", "csv": "table"}
+        return {"kind": kinds[layout]} if isinstance(layout, str) and layout in kinds else layout
+
+    def interpret(self, said: Interpretation) -> None:
+        """Write down how it was read."""
+        for name in Interpretation.model_fields:
+            setattr(self, name, getattr(said, name))
+
+    def in_lists(self) -> Self:
+        """Return what lists show."""
+        little = {"notes": [], "unused": [], "readings": [], "reading": ReadingRequest()}
+        return super().in_lists().model_copy(update=little)
 
     def brief(self) -> Brief:
         """Return what is kept in memory of it."""
