@@ -10,6 +10,7 @@ import httpx
 import pytest
 from fastapi import FastAPI, Request
 
+from shared.http.head import HeadLikeGet
 from shared.http.pages import add_pages
 from shared.http.problems import add_problem_handlers
 from shared.images import ImageLimits
@@ -384,6 +385,7 @@ def test_a_store_of_thumbnails_that_is_damaged_is_none(in_place):
 @pytest.mark.parametrize("path", ["/", "/web/base.css", "/pages/main.js"])
 def test_the_page_and_its_files_let_nothing_foreign_in(path, method):
     app = FastAPI()
+    app.add_middleware(HeadLikeGet)
     add_pages(app, PAGES)
     answer = ask(app, method, path)
 

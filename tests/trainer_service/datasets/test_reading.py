@@ -17,8 +17,8 @@ import structlog
 
 from shared.errors import NotFound, Unavailable
 from tests.tiny_model import picture
+from trainer_service.datasets import conclude, hang_guard, reading, sources
 from trainer_service.datasets import dataset as dataset_module
-from trainer_service.datasets import hang_guard, reader, reading, sources
 from trainer_service.datasets.create import UPLOAD_FILE, new_dataset
 from trainer_service.datasets.dataset import Dataset
 from trainer_service.datasets.image_files import NotSeenHere
@@ -97,7 +97,7 @@ def test_what_says_nothing_of_the_dataset_fails_it_for_now(
     datasets, settings, uploaded, monkeypatch, error
 ):
     with monkeypatch.context() as broken:
-        broken.setattr(reader, "settle", _raise(error))
+        broken.setattr(conclude, "settle", _raise(error))
         with pytest.raises(type(error)):
             reading.read(datasets, settings, uploaded)
 
@@ -141,7 +141,7 @@ def test_a_folder_that_can_not_be_looked_at_now_is_left_to_be_tried_again(
 
 
 def test_a_folder_that_may_not_be_read_is_no_dataset(datasets, settings, uploaded, monkeypatch):
-    monkeypatch.setattr(reader, "settle", _raise(InvalidDataset("permission denied")))
+    monkeypatch.setattr(conclude, "settle", _raise(InvalidDataset("permission denied")))
 
     with pytest.raises(InvalidDataset):
         reading.read(datasets, settings, uploaded)
@@ -230,7 +230,7 @@ def test_the_task_logs_a_mistake_of_ours_and_goes_on(
 
     stores = Stores.open(settings)
     monkeypatch.setattr(tasks, "worker", lambda: SimpleNamespace(stores=stores, settings=settings))
-    monkeypatch.setattr(reader, "settle", _raise(KeyError("a mistake")))
+    monkeypatch.setattr(conclude, "settle", _raise(KeyError("a mistake")))
 
     with structlog.testing.capture_logs() as logs:
         tasks.read_dataset(uploaded)
