@@ -28,7 +28,7 @@ from trainer_service.datasets.thumbnail_store import (
 from trainer_service.errors import RecordCorrupt
 from trainer_service.store.records.parts import RejectedImage
 from trainer_service.store.records.record_store import RECORD_FILE
-from trainer_service.store.small_files import stays
+from trainer_service.store.small_files import is_permanent
 
 #: So much of the list of images is looked through at a time.
 PIECE_BYTES = 1 << 20
@@ -108,7 +108,7 @@ def list_rejected(dataset: Dataset, query: RejectedQuery) -> RejectedPage:
     except ValidationError as error:
         raise RecordCorrupt(f"{name} can't be read: {first_fault(error)}.") from None
     except OSError as error:
-        if not stays(error):
+        if not is_permanent(error):
             raise
         raise RecordCorrupt(f"{name} can't be read: {error.strerror}.") from None
     return RejectedPage(rejected=rejected, after=end if len(lines) > query.limit else None)

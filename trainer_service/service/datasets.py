@@ -44,7 +44,7 @@ def submit_dataset(
     if key is None:
         return make(new_id())
     content = fingerprint(name, upload)
-    return trainer.stores.keys.once(key, content, trainer.stores.datasets, make)
+    return trainer.stores.keys.create_once(key, content, trainer.stores.datasets, make)
 
 
 def _make_dataset(

@@ -54,7 +54,7 @@ def submit_training(
     if key is None:
         return make(new_id())
     content = fingerprint(request.model_dump_json(), upload)
-    return trainer.stores.keys.once(key, content, trainer.stores.trainings, make)
+    return trainer.stores.keys.create_once(key, content, trainer.stores.trainings, make)
 
 
 def _make_training(

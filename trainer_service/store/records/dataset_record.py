@@ -19,7 +19,11 @@ class DatasetRecord(Found, BaseRecord):
         source: the name of the uploaded archive, or the path below the datasets directory.
         path: whether `source` is a path.
         in_place: whether the images stay in the folder `source` instead of in the store.
-        submitted: whether it is to be read by itself, not only when a training needs it.
+        submitted: whether it was submitted on its own, and so is read without a training on it.
+        ignored: how many files are no images and were ignored.
+        layout: how the labels were found, e.g. in the names of folders.
+        has_split: whether the dataset brings its own split into train, validation and test.
+        digest: SHA-256 over the used images with their labels and splits.
     """
 
     state: DatasetState
@@ -34,7 +38,7 @@ class DatasetRecord(Found, BaseRecord):
     error: ErrorInfo | None = None
 
     def brief(self) -> Brief:
-        """Return what is kept in memory of it."""
+        """Return the summary that the index keeps in memory."""
         listed = self.in_lists().model_dump_json().encode()
         waits = self.submitted and self.state in {DatasetState.QUEUED, DatasetState.READING}
         return Brief(self.id, self.created_at, self.state, waits, self.id, listed)
