@@ -29,7 +29,14 @@ Model = TypeVar("Model", bound=BaseModel)
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """The fields of a request, and the archive that came with them; a folder comes as one too."""
+    """The fields of a request, and the archive that came with them.
+
+    Attributes:
+        fields: the fields by name; those of a form are strings, or objects from JSON.
+        archive: the uploaded archive, or the files of an uploaded folder packed into one; None
+            without an upload.
+        archive_name: the name of the archive or of the folder.
+    """
 
     fields: dict[str, Any]
     archive: Path | None = None
@@ -38,7 +45,10 @@ class Body:
 
 @asynccontextmanager
 async def read_body(request: Request, settings: TrainerSettings) -> AsyncIterator[Body]:
-    """Yield the body; an archive lies in the store until the context ends, unless moved away.
+    """Yield the body of a request.
+
+    An uploaded archive is a file in the store. It is removed when the context ends, unless it has
+    been moved elsewhere.
 
     Raises:
         InvalidRequest: the body is malformed or has files under other names than `archive` and
@@ -65,7 +75,11 @@ async def read_body(request: Request, settings: TrainerSettings) -> AsyncIterato
 
 
 def parse(kind: type[Model], fields: dict[str, Any]) -> Model:
-    """Validate fields, answering like FastAPI does for a body of its own."""
+    """Validate the fields of a body.
+
+    Raises:
+        RequestValidationError: a field is wrong; FastAPI raises the same for a JSON body.
+    """
     try:
         return kind.model_validate(fields)
     except ValidationError as error:
@@ -98,7 +112,7 @@ async def _multipart(request: Request, settings: TrainerSettings, directory: Pat
 
 
 def _nested(fields: dict[str, Any]) -> dict[str, Any]:
-    """Put `split.test=0.2` into the object `split`, as a form has no objects of its own."""
+    """Return the fields of a form, with `split.test=0.2` as member `test` of the object `split`."""
     nested = {name: value for name, value in fields.items() if "." not in name}
     for name, value in fields.items():
         group, dot, member = name.partition(".")
@@ -114,7 +128,10 @@ def _nested(fields: dict[str, Any]) -> dict[str, Any]:
 
 
 def _form_value(text: str) -> Any:
-    """Form fields are text; objects come as JSON in it, numbers are pydantic's to read."""
+    """Return the value of a form's field: objects are parsed as JSON, all else stays text.
+
+    Pydantic turns text into numbers where a field needs them.
+    """
     if not text.startswith("{"):
         return text
     try:
