@@ -22,7 +22,7 @@ from trainer_service.settings import TrainerSettings
 def main() -> int:
     """Run the command of the command line, and return the exit status."""
     arguments = _parser().parse_args()
-    _heed_signals()
+    _handle_signals()
     try:
         trainer, predictor = TrainerSettings(), PredictorSettings()
         directory = _directory(trainer)
@@ -68,7 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _heed_signals() -> None:
+def _handle_signals() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
     # nohup ignores SIGHUP, and that must stay so.

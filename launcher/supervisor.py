@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterable
 
-from client.terminal import note
+from client.terminal import print_note
 from launcher.errors import LaunchError
 from launcher.processes import Process
 
@@ -74,7 +74,7 @@ class Watched:
             )
         if now - self._started >= HEALTHY_SECONDS:
             self._wait = FIRST_WAIT_SECONDS
-        note(
+        print_note(
             f"{self._process.name} {what}; it is restarted in {self._wait:g} s. "
             f"Its log ends with: {words}"
         )

@@ -6,6 +6,8 @@ from shared.settings import SharedSettings
 
 
 class PredictorSettings(SharedSettings):
+    """The settings of the predictor; every field is read from `HEADSTART_<FIELD>`."""
+
     predictor_port: int = Field(
         default=8001, ge=0, le=65535, description="Port of the predictor; 0 picks a free one."
     )

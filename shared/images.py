@@ -95,7 +95,7 @@ warnings.filterwarnings("ignore", module=r"PIL\.")
 Conversion = Callable[[Image.Image], Image.Image]
 
 
-#: A text of a PNG is long from here on, in bytes.
+#: A chunk of text in a PNG that has more bytes than this is removed.
 _PNG_LONG_TEXT = 1 << 16
 
 
@@ -125,7 +125,7 @@ class ImageInfo(NamedTuple):
     height: int
 
 
-class LargePicture(Exception):
+class LargeImage(Exception):
     """The image is large and would have to wait for room, but the caller does not want to wait."""
 
 
@@ -145,14 +145,14 @@ def decode(
         height: height of the result, in pixels.
         width: width of the result, in pixels.
         limits: the largest image that is decoded.
-        wait: whether a large image waits for memory; if not, LargePicture is raised at once.
+        wait: whether a large image waits for memory; if not, LargeImage is raised at once.
 
     Returns:
         Pixels of shape (height, width, 3), uint8, RGB; writable and contiguous.
 
     Raises:
         InvalidImage: the bytes are not an image that can be used. No other error is about them.
-        LargePicture: the image is large and `wait` is False.
+        LargeImage: the image is large and `wait` is False.
         MemoryError, OSError: the machine can't decode anything now; the image may be sound.
 
     Example:
@@ -233,7 +233,7 @@ class _Turn:
             return
         if size > SMALL_BYTES:
             if not self._wait:
-                raise LargePicture
+                raise LargeImage
             capacity = self.limits.max_pixels * ROOM_BYTES_PER_PIXEL
             self._held.enter_context(_room.taken(size, capacity))
         self.bytes = size
@@ -259,7 +259,7 @@ def _decode_jpeg(data: bytes, size: tuple[int, int], turn: _Turn) -> Image.Image
     width, height = size[::-1] if _swaps_axes(orientation) else size
     least = min(width, stored[0]), min(height, stored[1])
     turn.take(_jpeg_bytes(data, stored, least, turn.limits))
-    pixels = _turbo(data, *least)
+    pixels = _decode_with_turbo(data, *least)
     if pixels is None:
         return None
     return _transpose(Image.fromarray(pixels), orientation).resize(size, _RESAMPLING)
@@ -271,7 +271,7 @@ def _check_jpeg(data: bytes, turn: _Turn) -> tuple[int, int] | None:
     if size is None:
         return None
     turn.take(_jpeg_bytes(data, size, (1, 1), turn.limits))
-    if _turbo(data, 1, 1) is None:
+    if _decode_with_turbo(data, 1, 1) is None:
         return None
     return size[::-1] if _swaps_axes(_jpeg_orientation(data)) else size
 
@@ -339,7 +339,7 @@ def _jpeg_markers(data: bytes) -> Iterator[tuple[int, int]]:
         position += 2 + length
 
 
-def _turbo(data: bytes, min_width: int, min_height: int) -> NDArray[np.uint8] | None:
+def _decode_with_turbo(data: bytes, min_width: int, min_height: int) -> NDArray[np.uint8] | None:
     """Decode to RGB; return None if Pillow has to decide (odd colours, harmless extra bytes)."""
     try:
         pixels: NDArray[np.uint8] = simplejpeg.decode_jpeg(
@@ -399,8 +399,8 @@ def _open_with_pillow(data: bytes, kind: str, turn: _Turn) -> Image.Image:
 def _png_without_large_text(data: bytes) -> bytes:
     """Return a PNG without its colour profile and without long or packed texts, such as XMP.
 
-    Neither says anything of the pixels that are used, and Pillow refuses a sound picture for a text
-    or a profile of over a megabyte. Only XMP that is short and not packed may tell the orientation.
+    None of them affects the pixels, and Pillow refuses a sound image for a text or a profile of
+    more than a megabyte. XMP with the orientation is used only if it is short and not packed.
     """
     kept, start = [], 0
     for position, end in _png_chunks(data):
@@ -574,7 +574,7 @@ def _samples(image: Image.Image) -> NDArray[np.float64]:
 
 
 def _ends_early(data: bytes, kind: str) -> bool:
-    """Return whether a file is shorter than its own structure says; not every decoder checks it."""
+    """Return whether a file is shorter than its structure says, which not every decoder checks."""
     if kind == "PNG":
         return _png_ends_early(data)
     if kind == "WebP":
@@ -616,7 +616,7 @@ def _explained(data: bytes, kind: str, turn: _Turn) -> Iterator[None]:
     """Turn a decoder's error about the bytes into InvalidImage; let other errors through."""
     try:
         yield
-    except (InvalidImage, LargePicture, MemoryError, ImportError):
+    except (InvalidImage, LargeImage, MemoryError, ImportError):
         raise
     except Exception as error:
         if isinstance(error, OSError) and error.errno is not None:

@@ -85,7 +85,7 @@ class SharedSettings(BaseSettings):
 
     @model_validator(mode="after")
     def _check_access(self) -> Self:
-        """Refuse, at the start, keys and hosts that would open or shut the service by mistake."""
+        """Check keys and hosts at the start, as a mistake in them opens or closes the service."""
         self.read_api_keys()
         self.read_allowed_hosts()
         return self

@@ -13,6 +13,8 @@ GIB = 2**30
 
 
 class TrainerSettings(SharedSettings):
+    """The settings of the trainer and its workers; each is read from `HEADSTART_<FIELD>`."""
+
     datasets: Path | None = Field(
         default=None,
         description="Directory below which a dataset may be named by its path; "

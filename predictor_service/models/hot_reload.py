@@ -25,15 +25,12 @@ from shared.model_store import Look, ModelStore, by_preference
 
 log = get_logger(__name__)
 
-#: A version that failed because of the machine, not of its files, is tried again after this time.
+#: A version that failed because of the machine, not its files, is tried again after this time.
 RETRY_SECONDS = 30.0
 #: The longest reason, in characters; the names that it quotes may be very long.
 MOST_REASON = 1000
 #: Lines of an OpenVINO error that only name a place in its code; the message follows them.
 _WHERE = re.compile(r"Exception from \S+:\d+:|Check '.*' failed at \S+:\d+:")
-
-#: A file's path, its size, and the times when its content and its status were changed.
-#: The entries of all files and directories below a directory.
 
 
 class StoreVanished(HeadstartError):
@@ -41,6 +38,8 @@ class StoreVanished(HeadstartError):
 
 
 class Loader(Protocol):
+    """Loads versions, as `VersionLoader` does."""
+
     async def load(self, directory: Path) -> ServedVersion: ...
 
 
@@ -95,7 +94,7 @@ class HotReload:
                 await self.poll()
                 self._models.fault = None
             except Exception as error:  # noqa: BLE001 - the loop goes on after any error
-                self._complain(error)
+                self._log_fault(error)
             await asyncio.sleep(self._poll_seconds)
 
     async def poll(self) -> None:
@@ -108,7 +107,7 @@ class HotReload:
         looks = await asyncio.to_thread(self._look, store_is_expected=store_is_expected)
         self._drop_all_but({look.name for look in looks})
         for look in looks:
-            _take(look, self._models.ensure(look.name))
+            _apply_look(look, self._models.ensure(look.name))
         for look in looks:
             await self._update(self._models.get(look.name), look)
         self._models.scanned = True
@@ -140,7 +139,7 @@ class HotReload:
                 await self._load_best(model)
             except Exception as error:  # noqa: BLE001 - reported in the model's notice
                 fault = _describe(error)
-        _tell(model, fault)
+        _set_notice(model, fault)
 
     async def _load_best(self, model: Model) -> None:
         await self._reconsider(model)
@@ -210,7 +209,7 @@ class HotReload:
     def _directory(self, model: Model, version: int) -> Path:
         return self._store.root / model.name / str(version)
 
-    def _complain(self, error: Exception) -> None:
+    def _log_fault(self, error: Exception) -> None:
         """Log why a poll failed; once, not at every poll that fails for the same reason."""
         fault = _describe(error)
         if fault != self._models.fault:
@@ -241,7 +240,7 @@ def wanted(model: Model, *, served_is_replaced: bool = False) -> list[int]:
     return [v for v in newest_first if v > served or (v == served and served_is_replaced)]
 
 
-def _take(look: Look, model: Model) -> None:
+def _apply_look(look: Look, model: Model) -> None:
     """Copy versions and pin of a look to its model; what could not be read keeps its value."""
     if look.versions is not None:
         model.versions = look.versions
@@ -249,7 +248,7 @@ def _take(look: Look, model: Model) -> None:
             model.pinned = look.pinned
 
 
-def _tell(model: Model, fault: str | None) -> None:
+def _set_notice(model: Model, fault: str | None) -> None:
     """Set the model's notice; log its fault when that has changed."""
     if fault is not None and fault != model.fault:
         log.error(

@@ -236,7 +236,7 @@ def test_a_hangup_that_is_ignored_at_the_start_stays_so(before, ignored):
     """As under nohup."""
     code = (
         f"import signal; signal.signal(signal.SIGHUP, signal.{before}); "
-        "from launcher.__main__ import _heed_signals; _heed_signals(); "
+        "from launcher.__main__ import _handle_signals; _handle_signals(); "
         "print(signal.getsignal(signal.SIGHUP) == signal.SIG_IGN)"
     )
     command = [sys.executable, "-c", code]

@@ -14,7 +14,7 @@ import uvloop
 from uvicorn import Config
 from uvicorn.server import ServerState
 
-from shared.http.server.connections import ARE_YOU_THERE, SLOW_SECONDS, Connection, Lobby
+from shared.http.server.connections import INTERIM_ANSWER, SLOW_SECONDS, Connection, Lobby
 from tests.predictor_process import wait_for
 from tests.small_service import read_all, running_service
 
@@ -259,7 +259,7 @@ def ask_and_shut(service, request):
     with service.connect() as connection:
         connection.sendall(request)
         connection.shutdown(socket.SHUT_WR)
-        return read_all(connection).removeprefix(ARE_YOU_THERE)
+        return read_all(connection).removeprefix(INTERIM_ANSWER)
 
 
 @pytest.mark.parametrize(
