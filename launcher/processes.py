@@ -1,4 +1,4 @@
-"""Runs processes that log to files and end with the launcher, in whatever way that ends."""
+"""Runs processes that log to files, and that end with the launcher, even if that is killed."""
 
 import os
 import signal

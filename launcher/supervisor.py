@@ -7,7 +7,7 @@ from client.terminal import print_note
 from launcher.errors import LaunchError
 from launcher.processes import Process
 
-LOOK_SECONDS = 0.2
+POLL_SECONDS = 0.2
 #: The first wait before a process is restarted; each later wait is twice as long.
 FIRST_WAIT_SECONDS = 1.0
 LONGEST_WAIT_SECONDS = 30.0
@@ -26,8 +26,8 @@ def supervise(processes: Iterable[Process]) -> None:
     watched = [Watched(process) for process in processes]
     while True:
         for each in watched:
-            each.look(time.monotonic())
-        time.sleep(LOOK_SECONDS)
+            each.check(time.monotonic())
+        time.sleep(POLL_SECONDS)
 
 
 class Watched:
@@ -40,7 +40,7 @@ class Watched:
         self._wait = FIRST_WAIT_SECONDS
         self._due: float | None = None
 
-    def look(self, now: float) -> None:
+    def check(self, now: float) -> None:
         """Check whether the process has ended, or restart it if its wait is over.
 
         Args:

@@ -18,29 +18,41 @@ from shared.errors import Conflict, HeadstartError, InvalidRequest, NotFound
 
 
 class DatasetNotFound(NotFound):
+    """No dataset has this id."""
+
     def __init__(self, dataset_id: str) -> None:
         super().__init__(f"There is no dataset {dataset_id!r}.")
 
 
 class TrainingNotFound(NotFound):
+    """No training has this id."""
+
     def __init__(self, training_id: str) -> None:
         super().__init__(f"There is no training {training_id!r}.")
 
 
 class TrainingEnded(Conflict):
+    """The training has ended, so it can't be changed any more."""
+
     def __init__(self, training_id: str, state: str) -> None:
         super().__init__(f"Training {training_id!r} has already ended: it is {state}.")
 
 
 class InvalidDataset(InvalidRequest):
+    """The dataset can't be trained on, e.g. since a label has too few images."""
+
     title = "Invalid dataset"
 
 
 class WeightsUnavailable(InvalidRequest):
+    """The pre-trained weights of the architecture are neither here nor to be downloaded."""
+
     title = "Weights unavailable"
 
 
 class ModelUnwritable(HeadstartError):
+    """The file system refuses to change a model's pin or versions."""
+
     title = "Unwritable model"
 
     def __init__(self, name: str, reason: str) -> None:
@@ -48,10 +60,14 @@ class ModelUnwritable(HeadstartError):
 
 
 class RecordCorrupt(HeadstartError):
+    """A file of a record is damaged or can't be opened."""
+
     title = "Corrupt record"
 
 
 class RecordUnwritable(HeadstartError):
+    """The file system does not permit a record, or its lock, to be written."""
+
     title = "Unwritable record"
 
 
@@ -68,5 +84,7 @@ class TransientFailure(HeadstartError):
 
 
 class TrainingCancelled(HeadstartError):
+    """The training was cancelled; raised in its phases to end them."""
+
     status = 409
     title = "Training cancelled"

@@ -1,4 +1,4 @@
-"""Which steps of a training come next; its record, its dataset and its shards alone tell."""
+"""Which steps of a training come next, as follows from its record, dataset and shards alone."""
 
 from trainer_service.phase_table import is_before_plan
 from trainer_service.steps import COMPUTE_SHARD, FINISH, PREPARE, READ_DATASET, Step
@@ -7,12 +7,12 @@ from trainer_service.store.shards import Shards
 
 
 def next_steps(record: TrainingRecord, shards: Shards, *, waits: bool = False) -> list[Step]:
-    """Return what has to be done next for a training that has not ended.
+    """Return the next steps of a training that has not ended; shards can be computed in any order.
 
     Args:
-        record: the training.
+        record: the record of the training.
         shards: its shards.
-        waits: whether it waits for its dataset, which is not read yet.
+        waits: whether it waits for its dataset to be read.
     """
     if needs_plan(record, shards):
         if waits:

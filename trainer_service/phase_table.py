@@ -1,4 +1,4 @@
-"""The phases of a training in their order: one table for everything that depends on it."""
+"""The phases of a training in their order, in one table for all code that depends on it."""
 
 from typing import Literal, NamedTuple
 
@@ -12,7 +12,7 @@ class Phase(NamedTuple):
     Attributes:
         state: the training's state during the phase.
         task: the task on the queue that does it.
-        counts: what the phase's progress counts; None if it has no progress of its own.
+        counts: the unit of the phase's progress; None if the phase reports no progress.
         can_stop: whether the training can be asked to stop, so that the best head so far is
             published. It can be cancelled in every phase.
     """

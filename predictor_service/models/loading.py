@@ -78,7 +78,7 @@ class VersionLoader:
         self._large_pool = large_pool
         self._metrics = metrics
         self._limits = ImageLimits(settings.max_image_bytes, settings.max_image_pixels)
-        # A thread can't lower its nice value again, so this one keeps its low priority for good.
+        # A thread can't lower its nice value again, so this one always keeps its low priority.
         self._background = ThreadPoolExecutor(1, "load", initializer=_lower_priority)
         # Freeing holds the GIL. A thread of low priority could hold it long without being run.
         self._freeing = ThreadPoolExecutor(1, "free")

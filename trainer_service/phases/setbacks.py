@@ -38,7 +38,7 @@ MOST_TRIES = 5
 #: time, up to the last. Less than a worker that is to end is given.
 FIRST_PAUSE, LAST_PAUSE = 2.0, 8.0
 
-LOOK_SECONDS = 0.1
+POLL_SECONDS = 0.1
 MOST_BYTES = 2**20
 
 log = get_logger(__name__)
@@ -208,7 +208,7 @@ def _wait(seconds: float, check_cancelled: Callable[[], None]) -> None:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         _attempt(check_cancelled)  # that it can't look just now is no reason to end
-        time.sleep(LOOK_SECONDS)
+        time.sleep(POLL_SECONDS)
 
 
 def _read(file: Path) -> list[Note]:

@@ -66,6 +66,8 @@ class ModelStatus(BaseModel):
 
 
 class PinRequest(RequestPart):
+    """The version to pin a model to."""
+
     version: int | None = Field(description="Version to serve from now on; null un-pins.", ge=1)
 
 

@@ -10,11 +10,11 @@ from trainer_service.store.records.record_index import Stamp
 from trainer_service.store.records.record_store import RecordStore
 from trainer_service.store.records.training_record import TrainingRecord
 
-LOOK_INTERVAL = 0.1
+POLL_INTERVAL = 0.1
 
 
 @dataclass(slots=True)
-class _Look:
+class _Poll:
     task: asyncio.Task[None]
     waiting: int = 0
 
@@ -28,28 +28,28 @@ class Endings:
 
     def __init__(self, trainings: RecordStore[TrainingRecord]) -> None:
         self._trainings = trainings
-        self._looks: dict[str, _Look] = {}
+        self._polls: dict[str, _Poll] = {}
 
     async def wait(self, training_id: str) -> None:
         """Wait until the training has ended or was deleted; cancel this to stop waiting."""
-        look = self._looks.get(training_id)
-        if look is None or look.task.done():
-            look = self._looks[training_id] = _Look(asyncio.create_task(self._look(training_id)))
-        look.waiting += 1
+        poll = self._polls.get(training_id)
+        if poll is None or poll.task.done():
+            poll = self._polls[training_id] = _Poll(asyncio.create_task(self._poll(training_id)))
+        poll.waiting += 1
         try:
-            await asyncio.shield(look.task)
+            await asyncio.shield(poll.task)
         finally:
-            look.waiting -= 1
-            if not look.waiting:
-                look.task.cancel()
-                if self._looks.get(training_id) is look:
-                    del self._looks[training_id]
+            poll.waiting -= 1
+            if not poll.waiting:
+                poll.task.cancel()
+                if self._polls.get(training_id) is poll:
+                    del self._polls[training_id]
 
-    async def _look(self, training_id: str) -> None:
+    async def _poll(self, training_id: str) -> None:
         known: Stamp | None = None
         ended = False
         while not ended:
-            await asyncio.sleep(LOOK_INTERVAL)
+            await asyncio.sleep(POLL_INTERVAL)
             known, ended = await asyncio.to_thread(self._has_ended, training_id, known)
 
     def _has_ended(self, training_id: str, known: Stamp | None) -> tuple[Stamp | None, bool]:

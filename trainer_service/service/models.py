@@ -24,9 +24,9 @@ def get_model(trainer: Trainer, name: str) -> ModelStatus:
         ModelNotFound: no model has this name.
     """
     models = trainer.stores.models
-    look = models.look(name)
-    status = ModelStatus(name=name, pinned=look.pinned, versions=[], notice=look.fault)
-    for version in reversed(look.versions or []):
+    snapshot = models.snapshot(name)
+    status = ModelStatus(name=name, pinned=snapshot.pinned, versions=[], notice=snapshot.fault)
+    for version in reversed(snapshot.versions or []):
         try:
             with suppress(NotFound):  # the version was removed meanwhile
                 manifest = models.manifest(name, version)

@@ -6,7 +6,7 @@ from trainer_service.errors import TrainingCancelled
 from trainer_service.store.records.record_index import Stamp
 from trainer_service.store.stores import TrainingStore
 
-LOOK_INTERVAL = 0.3
+POLL_INTERVAL = 0.3
 
 
 class CancellationCheck:
@@ -38,7 +38,7 @@ class CancellationCheck:
         Raises:
             TrainingCancelled: the training was cancelled or has ended.
         """
-        self._next = time.monotonic() + LOOK_INTERVAL
+        self._next = time.monotonic() + POLL_INTERVAL
         asked = self._trainings.asked(self._training_id)
         self.stop_after = self.stop_after or asked.stop_after
         if asked.cancel or self._has_ended():

@@ -203,7 +203,7 @@ class Shards:
     def _plan_discarded_on_fault(self, file: Path) -> Iterator[None]:
         """Discard the plan if the body finds that one of its files can't be read.
 
-        Features that are stored already are found again when the plan is made anew.
+        The next plan finds the features that are stored already.
         """
         try:
             yield

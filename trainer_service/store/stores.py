@@ -53,6 +53,7 @@ class TrainingStore(RecordStore[TrainingRecord]):
         self._events = events
 
     def create(self, record: TrainingRecord) -> Path:
+        """Write a new record with its first events, and return its directory."""
         directory = self.directory(record.id)
         directory.mkdir(parents=True, exist_ok=True)
         # Created now and replaced later: NFS clients may see a new file late, a changed one soon.
@@ -118,6 +119,7 @@ class TrainingStore(RecordStore[TrainingRecord]):
             return abridged(record.metrics)
 
     def update(self, record_id: str, change: Callable[[TrainingRecord], None]) -> TrainingRecord:
+        """Change a record as `RecordStore.update`, and log and count the states it enters."""
         known = 0
 
         def watched(record: TrainingRecord) -> None:
@@ -160,6 +162,7 @@ class Stores:
 
     @classmethod
     def open(cls, settings: TrainerSettings) -> Self:
+        """Open the store that the settings name; nothing is created or read yet."""
         trainings = settings.store / "trainings"
         events = EventLog(trainings, connect(settings.redis_url))
         return cls(

@@ -14,6 +14,7 @@ from trainer_service.worker.native_output import capture_native_output
 
 
 def main() -> None:
+    """Run a worker until a signal ends it; exit with its status."""
     settings = require_settings(TrainerSettings)
     require_writable(settings.store)
     # TensorFlow's own messages do not help users of the trainer.

@@ -13,7 +13,7 @@ FIRST_SECONDS = 0.5
 LONGEST_SECONDS = 30.0
 #: After this long without an error, the intervals start again with `FIRST_SECONDS`.
 WELL_SECONDS = 60.0
-LOOK_SECONDS = 0.2
+POLL_SECONDS = 0.2
 
 log = get_logger(__name__)
 
@@ -57,4 +57,4 @@ def _sleep(seconds: float) -> None:
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         maybe_shutdown()
-        time.sleep(LOOK_SECONDS)
+        time.sleep(POLL_SECONDS)

@@ -29,6 +29,7 @@ def begin(task: Any, args: tuple[Any, ...], **_: Any) -> None:
 
 
 def end(task: Any, state: str, **_: Any) -> None:
+    """Log that the task has ended, and how long it took."""
     seconds = time.monotonic() - _started
     TASK_SECONDS.labels(task.name).observe(seconds)
     log.info("task ended", state=state, seconds=round(seconds, 3))

@@ -164,7 +164,7 @@ class Lobby:
     def _make_room(self) -> bool:
         """Close the longest idle connection, one without a request and with nothing left to send.
 
-        If there is none, close that of the client that has sent its body too slowly for longest.
+        If there is none, close the connection that has received its body too slowly for longest.
 
         Returns:
             Whether a connection was closed.

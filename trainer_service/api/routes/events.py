@@ -26,6 +26,8 @@ VARY = {"Vary": "Accept"}
 
 
 class EventQuery(BaseModel):
+    """Which events to return."""
+
     after: int = Field(
         default=0, ge=0, le=MAX_CURSOR, description="Id of the last event that is known."
     )

@@ -33,10 +33,10 @@ class TrainerCollector(Collector):
         unreadable = GaugeMetricFamily(
             "headstart_unreadable_records", "Records that can't be read.", labels=["kind"]
         )
-        briefs, faults = self._stores.trainings.look()
+        briefs, faults = self._stores.trainings.briefs_and_errors()
         yield _by_state("trainings", "Trainings", briefs, list(State))
         unreadable.add_metric(["trainings"], len(faults))
-        briefs, faults = self._stores.datasets.look()
+        briefs, faults = self._stores.datasets.briefs_and_errors()
         yield _by_state("datasets", "Datasets", briefs, list(DatasetState))
         unreadable.add_metric(["datasets"], len(faults))
         yield unreadable

@@ -5,6 +5,8 @@ from pydantic import BaseModel, Field
 
 
 class PageQuery(BaseModel):
+    """Which page of a list to return."""
+
     limit: int = Field(default=100, ge=1, le=1000, description="Most records of a page.")
     after: str | None = Field(
         default=None, max_length=64, description="As the header `Link` of the page before has it."

@@ -38,12 +38,14 @@ class Counts(BaseModel):
     told_at: float = 0.0
 
     def advance(self, part: str, done: int, now: float) -> None:
+        """Set how many images or epochs of a part are done by now."""
         self.done[part] = done
         if self.first_at is None or now < self.first_at:  # or the clock was set back since
             # The speed is measured from the first report on: before it, things were loaded.
             self.first_at, self.first_done = now, done
 
     def progress(self, now: float) -> Progress:
+        """Return the progress of the phase, with its speed and the remaining time."""
         done = sum(self.done.values())
         rate = self._rate(done, now)
         return Progress(

@@ -6,6 +6,8 @@ from trainer_service.store.records.parts import BaseRecord, Brief, ErrorInfo, Fo
 
 
 class DatasetState(StrEnum):
+    """The state of a dataset; the last two are final, unless a transient failure is retried."""
+
     QUEUED = "queued"
     READING = "reading"
     READY = "ready"
@@ -20,7 +22,7 @@ class DatasetRecord(Found, BaseRecord):
         path: whether `source` is a path.
         in_place: whether the images stay in the folder `source` instead of in the store.
         submitted: whether it was submitted on its own, and so is read without a training on it.
-        ignored: how many files are no images and were ignored.
+        ignored: how many files are not images and were ignored.
         layout: how the labels were found, e.g. in the names of folders.
         has_split: whether the dataset brings its own split into train, validation and test.
         digest: SHA-256 over the used images with their labels and splits.

@@ -8,7 +8,7 @@ from typing import Annotated, NamedTuple, Self
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
-#: A record names at most so many rejected files; `GET /v1/datasets/{id}/rejected` has them all.
+#: The most rejected files in a record; `GET /v1/datasets/{id}/rejected` lists them all.
 NAMED_REJECTED = 20
 #: With more labels, lists leave out the counts of each, and only reports have metrics of each.
 FEW_LABELS = 64
@@ -63,6 +63,8 @@ class BaseRecord(RecordPart):
 
 
 class RejectedImage(RecordPart):
+    """A file that is not used, with its verdict and a sentence that explains it."""
+
     name: str
     label: str | None = None
     verdict: str

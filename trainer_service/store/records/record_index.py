@@ -50,10 +50,14 @@ class RecordIndex:
         self._known: dict[str, Known] = {}
         self._lock = Lock()
 
-    def look(self) -> dict[str, Brief | HeadstartError]:
-        """Return the current summary of each record by its id, or the error of reading it."""
+    def refresh(self) -> dict[str, Brief | HeadstartError]:
+        """Read the records that have changed, and return all.
+
+        Returns:
+            By the id of each record, its summary or the error of reading it.
+        """
         with self._lock:
-            found = {name: self._look_at(name) for name in self._names()}
+            found = {name: self._refresh_one(name) for name in self._names()}
             self._known = {name: known for name, known in found.items() if known is not None}
             return {name: known.found for name, known in self._known.items()}
 
@@ -64,7 +68,7 @@ class RecordIndex:
         except FileNotFoundError:
             return
 
-    def _look_at(self, name: str) -> Known | None:
+    def _refresh_one(self, name: str) -> Known | None:
         """Return the summary of a record, or None if the record is gone."""
         file = f"{self._root}/{name}/{self._name}"
         try:

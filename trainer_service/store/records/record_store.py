@@ -64,11 +64,21 @@ class RecordStore(Generic[Record]):
         self._warned: dict[str, str] = {}
 
     def directory(self, record_id: str) -> Path:
+        """Return the directory of a record, which need not exist.
+
+        Raises:
+            NotFound: the id is not valid, so it never becomes a path.
+        """
         if not is_id(record_id):
             raise self._not_found(record_id)
         return self.root / record_id
 
     def create(self, record: Record) -> Path:
+        """Write a new record, and return its directory.
+
+        Raises:
+            RecordUnwritable: the file system does not permit it.
+        """
         directory = self.directory(record.id)
         with self._unwritable_named():
             directory.mkdir(parents=True, exist_ok=True)
@@ -124,7 +134,7 @@ class RecordStore(Generic[Record]):
 
         The others are logged, once per reason.
         """
-        return self.look()[0]
+        return self.briefs_and_errors()[0]
 
     def every(self) -> Sequence[Brief]:
         """Return the summaries of all records, in no order; unlike `briefs`, none is left out.
@@ -132,14 +142,14 @@ class RecordStore(Generic[Record]):
         Raises:
             RecordCorrupt, Unavailable: a record can't be read.
         """
-        briefs, unreadable = self.look()
+        briefs, unreadable = self.briefs_and_errors()
         for error in unreadable.values():
             raise error
         return briefs
 
-    def look(self) -> tuple[Sequence[Brief], dict[str, HeadstartError]]:
+    def briefs_and_errors(self) -> tuple[Sequence[Brief], dict[str, HeadstartError]]:
         """Return the result of `briefs`, and the errors of the unreadable records by their ids."""
-        found = self._index.look()
+        found = self._index.refresh()
         unreadable = {name: why for name, why in found.items() if not isinstance(why, Brief)}
         for name, error in unreadable.items():
             self._warn(name, error)

@@ -46,6 +46,11 @@ class Transition(RecordPart):
 
 
 class Progress(RecordPart):
+    """How much of a phase is done, in images or epochs; `per_second` is the speed.
+
+    `per_second` and `eta_seconds` are None while the speed is unknown.
+    """
+
     phase: State
     done: int
     total: int
@@ -54,6 +59,8 @@ class Progress(RecordPart):
 
 
 class TrainingDataset(Found):
+    """The dataset of a training; `split` has the number of images of each part."""
+
     id: str
     split: dict[str, int] = Field(default_factory=dict)
 
