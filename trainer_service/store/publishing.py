@@ -56,7 +56,7 @@ class WritableModelStore(ModelStore):
         self.versions(name)
         model = self.model_directory(name)
         file = model / PIN_FILE
-        with _unwritable_named(name), locked_briefly(model / ".lock", PUBLISHING_SECONDS):
+        with _write_errors_wrapped(name), locked_briefly(model / ".lock", PUBLISHING_SECONDS):
             if version is not None:
                 self.directory(name, version)
             if version is None or file.is_dir():
@@ -134,7 +134,7 @@ class WritableModelStore(ModelStore):
         model, pinned = self.model_directory(name), self.pinned(name)
         served = self._served_instead(name, version, pinned)
         with (
-            _unwritable_named(name),
+            _write_errors_wrapped(name),
             working_directory(model / f"{REMOVED}{secrets.token_hex(6)}") as removed,
             locked_briefly(model / ".lock", PUBLISHING_SECONDS),
         ):
@@ -224,7 +224,7 @@ class WritableModelStore(ModelStore):
 
 
 @contextmanager
-def _unwritable_named(name: str) -> Iterator[None]:
+def _write_errors_wrapped(name: str) -> Iterator[None]:
     """Turn an OSError of the body, except a full disk, into ModelUnwritable."""
     try:
         yield

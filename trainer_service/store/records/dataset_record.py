@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 
-from trainer_service.store.records.parts import BaseRecord, Brief, ErrorInfo, Found
+from trainer_service.store.records.parts import BaseRecord, Brief, DatasetCounts, ErrorInfo
 
 
 class DatasetState(StrEnum):
@@ -14,7 +14,7 @@ class DatasetState(StrEnum):
     FAILED = "failed"
 
 
-class DatasetRecord(Found, BaseRecord):
+class DatasetRecord(DatasetCounts, BaseRecord):
     """A set of labelled images.
 
     Attributes:

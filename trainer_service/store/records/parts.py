@@ -80,7 +80,7 @@ class RejectedImage(RecordPart):
         return self.model_copy(update=short)
 
 
-class Found(RecordPart):
+class DatasetCounts(RecordPart):
     """The content of a dataset in numbers, and the first few of its rejected files.
 
     Attributes:

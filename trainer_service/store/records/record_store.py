@@ -80,7 +80,7 @@ class RecordStore(Generic[Record]):
             RecordUnwritable: the file system does not permit it.
         """
         directory = self.directory(record.id)
-        with self._unwritable_named():
+        with self._write_errors_wrapped():
             directory.mkdir(parents=True, exist_ok=True)
             self._write(record)
         return directory
@@ -193,7 +193,7 @@ class RecordStore(Generic[Record]):
             RecordUnwritable: the file system does not permit the lock, or a write of the body.
         """
         lock = locked_briefly(self._require(record_id) / ".record.lock")
-        with self._unwritable_named(), ExitStack() as stack:
+        with self._write_errors_wrapped(), ExitStack() as stack:
             try:
                 stack.enter_context(lock)
             except FileNotFoundError:
@@ -280,7 +280,7 @@ class RecordStore(Generic[Record]):
         return directory
 
     @contextmanager
-    def _unwritable_named(self) -> Iterator[None]:
+    def _write_errors_wrapped(self) -> Iterator[None]:
         """Turn an OSError for lack of permission into RecordUnwritable, which names the file."""
         try:
             yield

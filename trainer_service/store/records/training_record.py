@@ -12,8 +12,8 @@ from trainer_service.store.records.parts import (
     FEW_LABELS,
     BaseRecord,
     Brief,
+    DatasetCounts,
     ErrorInfo,
-    Found,
     RecordPart,
 )
 from trainer_service.training_request import TrainingRequest
@@ -58,7 +58,7 @@ class Progress(RecordPart):
     eta_seconds: float | None = None
 
 
-class TrainingDataset(Found):
+class TrainingDataset(DatasetCounts):
     """The dataset of a training; `split` has the number of images of each part."""
 
     id: str
