@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 DATA ?=
 ARCHITECTURE ?=
 FUZZ_SECONDS ?= 300
+# Where this is set, as in many containers, every run would compile every test anew.
+unexport PYTHONDONTWRITEBYTECODE
 # Two test processes; the tests of one file stay together.
 TOGETHER := -n 2 --dist loadfile
 

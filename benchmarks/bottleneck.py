@@ -20,8 +20,7 @@ from shared.images import decode
 from trainer_service.backbones.architectures import Architecture, find_architecture
 from trainer_service.backbones.backbone import bottleneck_engine, bottleneck_precision
 from trainer_service.backbones.weights import Weights
-from trainer_service.phases.bottleneck.choices import BATCH_SIZES
-from trainer_service.phases.bottleneck.feature_computer import FeatureComputer
+from trainer_service.phases.bottleneck.feature_computer import BATCH_SIZES, FeatureComputer
 
 #: Images per architecture: enough for about ten seconds of each side.
 IMAGES = {"mobilenet_v2": 1400, "resnet50_v2": 300, "vgg16": 120}

@@ -4,9 +4,7 @@ import errno
 import os
 import sys
 
-import typer
-
-from client.app import app
+from client.interrupts import quiet_interrupts
 
 #: The exit status of a command that can't print its results.
 CANT_PRINT = 1
@@ -14,6 +12,8 @@ CANT_PRINT = 1
 
 def main() -> None:
     """Run the command; end with status 1 and a sentence if stdout can't be written to."""
+    with quiet_interrupts():
+        from client.app import app
     if sys.stdout is None:
         _print_error("stdout is closed, so results can't be printed.")
         sys.exit(CANT_PRINT)
@@ -32,7 +32,8 @@ def main() -> None:
 
 
 def _print_error(text: str) -> None:
-    typer.echo(text, err=True)
+    if sys.stderr is not None:
+        sys.stderr.write(f"{text}\n")
 
 
 def _leave_stdout() -> None:

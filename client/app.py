@@ -37,6 +37,13 @@ app = typer.Typer(
 app.command("train")(train_command)
 
 
+@app.callback()
+def take_options(context: typer.Context, *, as_json: AsJson = False) -> None:
+    """Take `--json` before the name of a command, too."""
+    if as_json:
+        context.default_map = {str(context.invoked_subcommand): {"as_json": True}}
+
+
 @app.command("predict")
 def predict_command(  # noqa: PLR0913 - each is an option
     *,

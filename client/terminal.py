@@ -13,8 +13,8 @@ from rich.console import Console
 from rich.text import Text
 
 from client.errors import ClientError
+from client.interrupts import INTERRUPTED
 
-INTERRUPTED = 130
 WIDE = 160
 
 #: Invisible characters that join others, in emoji and in Persian.

@@ -11,6 +11,8 @@ from typing import IO
 from client.errors import ClientError
 
 CHUNK_BYTES = 1 << 18
+#: In so many folders, one in the other, the trainer reads files.
+MAX_FOLDERS = 32
 IMAGES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"}
 
 
@@ -107,8 +109,10 @@ def _files(folder: Path) -> Iterator[tuple[Path, str]]:
     """
     for directory, folders, names in os.walk(folder, onerror=_raise):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        links = [name for name in folders if Path(directory, name).is_symlink()]
-        for name in sorted(links + [name for name in names if not name.startswith(".")]):
+        told = [name for name in folders if Path(directory, name).is_symlink()]
+        if len(Path(directory).relative_to(folder).parts) == MAX_FOLDERS:
+            told, folders[:] = folders[:], []
+        for name in sorted(told + [name for name in names if not name.startswith(".")]):
             path = Path(directory, name)
             yield path, _problem(path)
 
@@ -121,8 +125,10 @@ def _problem(path: Path) -> str:
     """Return why a path is not sent; an empty text if it is a file."""
     if path.is_file():
         return ""
-    if path.is_dir():
+    if path.is_symlink() and path.is_dir():
         return "a link to a folder"
+    if path.is_dir():
+        return f"a folder in {MAX_FOLDERS} others, one in the other, which are the most"
     return "not a regular file" if path.exists() else "a link that leads nowhere"
 
 

@@ -16,6 +16,7 @@ from client.training import follow, model_name, served, submit_dataset
 from launcher.digits import write_digits
 from launcher.errors import LaunchError
 from launcher.services import Services, running_services
+from launcher.supervisor import supervised
 from predictor_service.settings import PredictorSettings
 from trainer_service.datasets.dataset import Dataset
 from trainer_service.settings import TrainerSettings
@@ -25,6 +26,9 @@ from trainer_service.store.stores import Stores
 SHOWN = 10
 #: Its weights come with the requirements, so it works on a machine without internet.
 DEFAULT_ARCHITECTURE = "efficientnet_lite0"
+#: The demo waits for its training, so a worker that ends again and again is given up even if each
+#: of its lives lasts for two minutes.
+ENDS_WINDOW_SECONDS = 600.0
 
 
 def demo(
@@ -44,7 +48,7 @@ def demo(
         architecture: the backbone to train on; None uses `DEFAULT_ARCHITECTURE`.
 
     Raises:
-        LaunchError: `data` does not exist, or a service could not be started.
+        LaunchError: `data` does not exist, or a service could not be started or kept running.
         ClientError: a service refused a request, or the training failed.
     """
     console = Console()
@@ -58,9 +62,10 @@ def demo(
                 f"logs {services.logs}"
             )
         )
-        record = _train(services, source, architecture or DEFAULT_ARCHITECTURE, console)
-        _wait_until_served(services, record)
-        _classify(services, trainer, record, console)
+        with supervised(services.processes, ENDS_WINDOW_SECONDS):
+            record = _train(services, source, architecture or DEFAULT_ARCHITECTURE, console)
+            _wait_until_served(services, record)
+            _classify(services, trainer, record, console)
 
 
 def _source(directory: Path, data: Path | None) -> Path:

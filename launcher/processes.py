@@ -109,7 +109,7 @@ class Process:
                 stdout=file,
                 stderr=file,
                 start_new_session=True,
-                preexec_fn=self.guard.join,  # noqa: PLW1509 - the launcher has one thread
+                preexec_fn=self.guard.join,  # noqa: PLW1509 - it takes no lock
             )
         self._is_clear = False
 

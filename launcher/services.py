@@ -19,6 +19,7 @@ from pydantic import SecretStr
 from launcher.errors import LaunchError
 from launcher.processes import Guard, Process
 from predictor_service.settings import PredictorSettings
+from shared.files import try_lock
 from shared.http.server.addresses import base_url
 from shared.settings import SharedSettings
 from trainer_service.settings import TrainerSettings
@@ -61,23 +62,24 @@ def running_services(
         workers: how many worker processes to start.
 
     Raises:
-        LaunchError: a port is in use, Redis can't be reached, a process ended while it started, or
-            a service did not become ready in time.
+        LaunchError: another launcher runs on the directory, a port is in use, Redis can't be
+            reached, a process ended while it started, or a service did not become ready in time.
     """
     trainer = trainer.model_copy(update={"trainer_port": trainer.trainer_port or free_port()})
     predictor = predictor.model_copy(
         update={"predictor_port": predictor.predictor_port or free_port()}
     )
-    _require_ports(trainer, predictor)
-    logs = _log_directory(trainer.store, directory)
     environment = {**os.environ, **_environment(trainer), **_environment(predictor)}
-    services = Services(
-        trainer=base_url(trainer.host, trainer.trainer_port),
-        predictor=base_url(trainer.host, predictor.predictor_port),
-        logs=logs,
-        api_key=next(iter(trainer.read_api_keys()), None),
-    )
     with ExitStack() as stack:
+        logs = _log_directory(trainer.store, directory)
+        stack.enter_context(_only_launcher(directory))
+        _require_ports(trainer, predictor)
+        services = Services(
+            trainer=base_url(trainer.host, trainer.trainer_port),
+            predictor=base_url(trainer.host, predictor.predictor_port),
+            logs=logs,
+            api_key=next(iter(trainer.read_api_keys()), None),
+        )
         guard = stack.enter_context(Guard())
         if "redis_url" in trainer.model_fields_set:
             _require_redis(trainer.redis_url)
@@ -115,6 +117,22 @@ def _log_directory(store: Path, directory: Path) -> Path:
             f"Received: {str(store)!r}"
         ) from None
     return logs
+
+
+@contextmanager
+def _only_launcher(directory: Path) -> Iterator[None]:
+    """Keep other launchers away: they would empty the logs, and have a queue of their own.
+
+    Raises:
+        LaunchError: another launcher runs.
+    """
+    with (directory / "launcher.lock").open("ab") as file:
+        if not try_lock(file):
+            raise LaunchError(
+                f"Headstart is running on {directory} already: stop it, or set HEADSTART_STORE to "
+                "another directory and choose other ports."
+            )
+        yield
 
 
 @contextmanager

@@ -1,7 +1,10 @@
 """Restarts processes that end, and gives up on one that ends too often."""
 
+import signal
+import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 from client.terminal import print_note
 from launcher.errors import LaunchError
@@ -17,24 +20,75 @@ HEALTHY_SECONDS = 60.0
 MOST_ENDS = 5
 
 
-def supervise(processes: Iterable[Process]) -> None:
-    """Keep every process running, until one is given up or an exception ends it.
+def supervise(
+    processes: Iterable[Process],
+    window: float = HEALTHY_SECONDS,
+    stopped: threading.Event | None = None,
+) -> None:
+    """Keep every process running, until one is given up or `stopped` is set.
+
+    Args:
+        processes: the processes to watch; they have been started.
+        window: a process that ends `MOST_ENDS` times within this many seconds is given up.
+        stopped: ends the supervision; without it, only an exception does.
 
     Raises:
         LaunchError: a process ended too often.
     """
-    watched = [Watched(process) for process in processes]
-    while True:
+    watched = [Watched(process, window) for process in processes]
+    stopped = stopped or threading.Event()
+    while not stopped.wait(POLL_SECONDS):
         for each in watched:
             each.check(time.monotonic())
-        time.sleep(POLL_SECONDS)
+
+
+@contextmanager
+def supervised(processes: Iterable[Process], window: float) -> Iterator[None]:
+    """Keep every process running while the body runs; it is interrupted if one is given up.
+
+    The body has to run in the main thread, which is the only one that a signal interrupts.
+
+    Args:
+        processes: the processes to watch; they have been started.
+        window: as for `supervise`.
+
+    Raises:
+        LaunchError: a process ended too often.
+    """
+    stopped, reasons = threading.Event(), list[LaunchError]()
+
+    def watch() -> None:
+        try:
+            supervise(processes, window, stopped)
+        except LaunchError as error:
+            reasons.append(error)
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+    thread = threading.Thread(target=watch, name="supervise")
+    thread.start()
+    try:
+        try:
+            yield
+        finally:
+            stopped.set()
+            thread.join()
+    except KeyboardInterrupt:
+        if reasons:
+            raise reasons[0] from None
+        raise
 
 
 class Watched:
-    """A process that runs, or waits to be restarted."""
+    """A process that runs, or waits to be restarted.
 
-    def __init__(self, process: Process) -> None:
+    Args:
+        process: the process; it has been started.
+        window: it is given up if it ends `MOST_ENDS` times within this many seconds.
+    """
+
+    def __init__(self, process: Process, window: float = HEALTHY_SECONDS) -> None:
         self._process = process
+        self._window = window
         self._started = time.monotonic()
         self._ends: list[float] = []
         self._wait = FIRST_WAIT_SECONDS
@@ -65,11 +119,11 @@ class Watched:
             self._end(now, "can't be started", str(error))
 
     def _end(self, now: float, what: str, words: str) -> None:
-        self._ends = [end for end in self._ends if now - end < HEALTHY_SECONDS] + [now]
+        self._ends = [end for end in self._ends if now - end < self._window] + [now]
         if len(self._ends) >= MOST_ENDS:
             raise LaunchError(
                 f"{self._process.name} {what}, for the {MOST_ENDS}th time within "
-                f"{HEALTHY_SECONDS:g} s, so everything is stopped. Its log ends with: {words}; see "
+                f"{self._window:g} s, so everything is stopped. Its log ends with: {words}; see "
                 f"{self._process.log}."
             )
         if now - self._started >= HEALTHY_SECONDS:

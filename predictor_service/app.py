@@ -20,6 +20,7 @@ from predictor_service.settings import PredictorSettings
 from shared import __version__
 from shared.http.docs import add_docs
 from shared.http.guard import add_guard
+from shared.http.head import HeadLikeGet
 from shared.http.metrics import HttpMetrics, add_metrics
 from shared.http.pages import add_pages
 from shared.http.problems import add_problem_handlers
@@ -59,6 +60,7 @@ def create_app(settings: PredictorSettings | None = None) -> FastAPI:
     add_docs(app)  # before the pages, which take all paths below /web
     add_pages(app, PAGES)
     add_metrics(app, registry, blocking=False)
+    app.add_middleware(HeadLikeGet)
     add_guard(
         app,
         app.state.settings,

@@ -9,7 +9,7 @@ import secrets
 import shutil
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, BinaryIO
@@ -201,7 +201,11 @@ def full_disk_named(directory: Path, needed: int = NOTHING_LEFT_BYTES) -> Iterat
 
 
 @contextmanager
-def locked_briefly(path: Path, patience: float = PATIENCE_SECONDS) -> Iterator[None]:
+def locked_briefly(
+    path: Path,
+    patience: float = PATIENCE_SECONDS,
+    clock: Callable[[], float] = time.monotonic,
+) -> Iterator[None]:
     """Hold the lock file `path` for work of milliseconds.
 
     A process that holds the lock for `patience` seconds is stuck, or ran on a host that is gone
@@ -210,15 +214,17 @@ def locked_briefly(path: Path, patience: float = PATIENCE_SECONDS) -> Iterator[N
     Args:
         path: the lock file; it is created if it does not exist.
         patience: seconds.
+        clock: what they are measured with.
     """
-    last, since = (0, 0), time.monotonic()
+    last, since = (0, 0), clock()
     while True:
         with _open_lock(path) as file:
             if try_lock(file) and is_current(file, path):
                 os.utime(file.fileno())
                 yield
                 return
-            status, now = os.fstat(file.fileno()), time.monotonic()
+            now = clock()  # before it is seen who holds it: it may go on to others right after
+            status = os.fstat(file.fileno())
             holding = (status.st_ino, status.st_mtime_ns)
             if holding != last:
                 last, since = holding, now

@@ -10,6 +10,8 @@ from shared.identifiers import ModelName
 MANIFEST_FILE = "manifest.json"
 #: The largest length of a label, in characters.
 LONGEST_LABEL = 1024
+#: The largest height and width of an input, in pixels: a predictor holds batches of such arrays.
+LARGEST_SIDE = 1024
 
 Format = Literal["saved_model", "keras", "openvino", "openvino_int8"]
 
@@ -40,8 +42,8 @@ class FileEntry(_Record):
 class InputSpec(_Record):
     """The pixels that the exported graph takes: uint8 RGB of shape (n, height, width, 3)."""
 
-    height: int = Field(gt=0, le=4096)
-    width: int = Field(gt=0, le=4096)
+    height: int = Field(gt=0, le=LARGEST_SIDE)
+    width: int = Field(gt=0, le=LARGEST_SIDE)
     channels: Literal[3] = 3
     dtype: Literal["uint8"] = "uint8"
     color: Literal["RGB"] = "RGB"

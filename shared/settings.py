@@ -43,7 +43,7 @@ class SharedSettings(BaseSettings):
         default=None, description="File with more keys, one per line."
     )
     max_json_bytes: int = Field(
-        default=2**20, gt=0, description="Largest request body without files, in bytes."
+        default=2**16, gt=0, description="Largest request body without files, in bytes."
     )
     engine: EngineChoice = Field(
         default="auto",

@@ -1,6 +1,7 @@
 """A training in its bottleneck phase, whose pictures lie in a folder."""
 
 import hashlib
+from contextlib import contextmanager
 from datetime import UTC, datetime
 
 from tests.tiny_model import picture
@@ -9,8 +10,9 @@ from trainer_service import training
 from trainer_service.datasets.dataset import Dataset
 from trainer_service.datasets.records import ImageRecord, save_images
 from trainer_service.inline import InlineQueue
-from trainer_service.phases.context import Worker
+from trainer_service.phases.work import Work, Worker
 from trainer_service.settings import TrainerSettings
+from trainer_service.steps import FINISH, Step
 from trainer_service.store.events.event_log import connect
 from trainer_service.store.events.progress import ProgressBoard
 from trainer_service.store.records.training_record import (
@@ -76,8 +78,14 @@ class BottleneckTraining:
     def record(self):
         return self.worker.stores.trainings.get(self.id)
 
+    @contextmanager
+    def work(self):
+        """Yield the work of the step that trains the head."""
+        with self.worker.stores.trainings.lease(self.id) as held:
+            yield Work(self.worker, Step(FINISH, (self.id,)), self.record, held)
+
     def submitted(self):
-        return len(self.worker.submit._steps)
+        return len(self.worker.queue._steps)
 
     def files(self):
         datasets = self.worker.stores.datasets

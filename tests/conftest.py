@@ -29,17 +29,22 @@ def redis_url(tmp_path_factory):
         yield url
 
 
-@pytest.fixture(autouse=True)
-def _no_process_without_a_mark(request, monkeypatch):
-    """Keep `make unit` fast: a test that starts a process says so with a mark."""
-    if any(map(request.node.get_closest_marker, ("process", "integration", "slow"))):
-        return
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item):
+    """Keep `make unit` fast: a test that starts a process, or whose fixtures do, says so by a mark.
+
+    Not done by a fixture: those of a module or a session are set up before those of a test.
+    """
+    if any(map(item.get_closest_marker, ("process", "integration", "slow"))):
+        return (yield)
 
     def refuse(*_, **__):
         pytest.fail("this test starts a process: mark it @pytest.mark.process")
 
-    monkeypatch.setattr(subprocess.Popen, "__init__", refuse)
-    monkeypatch.setattr(multiprocessing.process.BaseProcess, "start", refuse)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(subprocess.Popen, "__init__", refuse)
+        patch.setattr(multiprocessing.process.BaseProcess, "start", refuse)
+        return (yield)
 
 
 @pytest.fixture(scope="module", autouse=True)

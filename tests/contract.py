@@ -1,11 +1,15 @@
-"""Asks a service whatever its OpenAPI document allows, and some of what it does not."""
+"""Asks a service whatever its OpenAPI document allows, and some of what it does not.
+
+Import this where it is used: Schemathesis takes most of a second.
+"""
 
 import os
 from collections.abc import Callable
 
+from fastapi import FastAPI
 from hypothesis import HealthCheck, given, settings
 from hypothesis.errors import Flaky, Unsatisfiable
-from schemathesis import BaseSchema, Case, GenerationMode
+from schemathesis import BaseSchema, Case, GenerationMode, openapi
 from schemathesis.core.failures import Failure, FailureGroup
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
@@ -13,9 +17,17 @@ from schemathesis.specs.openapi.checks import positive_data_acceptance
 EXAMPLES = int(os.environ.get("HEADSTART_TEST_EXAMPLES", "10"))
 
 
-def contract_failures(load: Callable[[], BaseSchema]) -> str:
+def document_at(url: str) -> BaseSchema:
+    return openapi.from_url(url)
+
+
+def document_of(app: FastAPI) -> BaseSchema:
+    return openapi.from_asgi("/openapi.json", app)
+
+
+def failures(load: Callable[[], BaseSchema]) -> str:
     """Return what was wrong with the answers, for each operation and kind of request."""
-    failures = []
+    found = []
     for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE):
         schema = load()
         if mode is GenerationMode.NEGATIVE:
@@ -28,8 +40,8 @@ def contract_failures(load: Callable[[], BaseSchema]) -> str:
                 # An operation without parameters can't be asked wrongly.
                 assert mode is GenerationMode.NEGATIVE, operation.label
             except (Failure, FailureGroup, Flaky, ExceptionGroup) as error:
-                failures.append(f"{operation.label}, {mode.value}: {_words(error)}")
-    return "\n\n".join(failures)
+                found.append(f"{operation.label}, {mode.value}: {_words(error)}")
+    return "\n\n".join(found)
 
 
 def _leave_out_forms(schema: BaseSchema) -> None:

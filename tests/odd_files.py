@@ -12,7 +12,11 @@ def make_socket(path: Path) -> None:
         made.bind(path.name)
 
 
-def make_deep(folder: Path, depth: int = 1500, name: str = "a") -> None:
+#: More than Python's recursion takes.
+DEEP = 1100
+
+
+def make_deep(folder: Path, depth: int = DEEP, name: str = "a") -> None:
     """Make folders in a folder, one in the other, and a file in the last: no path leads to it."""
     inner = os.open(folder, os.O_DIRECTORY)
     for _ in range(depth):

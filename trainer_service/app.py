@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry
 from shared import __version__
 from shared.http.docs import add_docs
 from shared.http.guard import add_guard
+from shared.http.head import HeadLikeGet
 from shared.http.metrics import HttpMetrics, add_metrics
 from shared.http.pages import add_pages
 from shared.http.problems import add_problem_handlers
@@ -71,6 +72,7 @@ def create_app(settings: TrainerSettings) -> FastAPI:
     registry.register(TrainerCollector(stores, app.state.view, app.state.trainer.streams))
     registry.register(WORK)
     add_metrics(app, registry, blocking=True)
+    app.add_middleware(HeadLikeGet)
     add_guard(app, settings, streamed=STREAMED, concurrent_uploads="max_uploads")
     app.add_middleware(Requests, metrics=HttpMetrics(registry))
     return app

@@ -15,8 +15,8 @@ from typing import Any
 
 from shared.identifiers import new_id
 from trainer_service import training
-from trainer_service.phases.context import Worker
 from trainer_service.phases.prepare import reading_step
+from trainer_service.phases.work import Worker
 from trainer_service.queue.task_queue import TaskQueue
 from trainer_service.service import submission
 from trainer_service.service.endings import Endings

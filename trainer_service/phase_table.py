@@ -1,9 +1,13 @@
-"""The phases of a training in their order, in one table for all code that depends on it."""
+"""The phases of a training in their order, and which of its steps come next.
+
+Both follow from the record, the dataset and the shards of a training alone.
+"""
 
 from typing import Literal, NamedTuple
 
-from trainer_service.steps import COMPUTE_SHARD, FINISH, PREPARE
-from trainer_service.store.records.training_record import State
+from trainer_service.steps import COMPUTE_SHARD, FINISH, PREPARE, READ_DATASET, Step
+from trainer_service.store.records.training_record import State, TrainingRecord
+from trainer_service.store.shards import Shards
 
 
 class Phase(NamedTuple):
@@ -43,3 +47,26 @@ def is_before_plan(state: State) -> bool:
     """Return whether a training in this state is still to be prepared, or is being prepared."""
     phase = phase_of(state)
     return phase is not None and phase.task == PREPARE
+
+
+def next_steps(record: TrainingRecord, shards: Shards, *, waits: bool = False) -> list[Step]:
+    """Return the next steps of a training that has not ended; shards can be computed in any order.
+
+    Args:
+        record: the record of the training.
+        shards: its shards.
+        waits: whether it waits for its dataset to be read.
+    """
+    if needs_plan(record, shards):
+        if waits:
+            return [Step(READ_DATASET, (record.dataset.id,))]
+        return [Step(PREPARE, (record.id,))]
+    unfinished = shards.unfinished()
+    if unfinished:
+        return [Step(COMPUTE_SHARD, (record.id, number)) for number in unfinished]
+    return [Step(FINISH, (record.id,))]
+
+
+def needs_plan(record: TrainingRecord, shards: Shards) -> bool:
+    """Return whether the training's shards are still to be planned."""
+    return is_before_plan(record.state) or shards.count() is None

@@ -1,5 +1,6 @@
 """The fields of a request for a training, with their defaults and limits."""
 
+from collections.abc import Callable
 from typing import Annotated, Literal, Self
 
 from pydantic import (
@@ -67,8 +68,13 @@ def _kind_of(value: object) -> str | None:
     return "(text)" if isinstance(value, str) else None
 
 
-def _expected(what: str) -> Discriminator:
-    return Discriminator(_kind_of, custom_error_type="kind", custom_error_message=what)
+def _kind_of_dataset(value: object) -> str | None:
+    """Return the same for a dataset; an object without a path is of no kind."""
+    return None if isinstance(value, dict) and "path" not in value else _kind_of(value)
+
+
+def _expected(what: str, kind_of: Callable[[object], str | None] = _kind_of) -> Discriminator:
+    return Discriminator(kind_of, custom_error_type="kind", custom_error_message=what)
 
 
 # The tags are in brackets; errors leave such tags out, as clients know nothing of the union.
@@ -80,7 +86,10 @@ _Dataset = Annotated[
     Annotated[str, Tag("(text)")]
     | Annotated[DatasetPath, Tag("(object)")]
     | Annotated[None, Tag("(none)")],
-    _expected("Input should be the id of a dataset, or an object with a path"),
+    _expected(
+        "Input should be the id of a dataset as text, or {'path': …} below the datasets directory",
+        _kind_of_dataset,
+    ),
 ]
 
 

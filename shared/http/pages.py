@@ -33,7 +33,7 @@ def add_pages(app: FastAPI, directory: Path) -> None:
         directory: the directory of the page's files, with an `index.html`.
     """
 
-    @app.api_route("/", methods=["GET", "HEAD"], include_in_schema=False)
+    @app.get("/", include_in_schema=False)
     def page() -> FileResponse:
         return FileResponse(directory / "index.html", headers=PAGE_HEADERS)
 

@@ -2,6 +2,7 @@
 
 import inspect
 import io
+import json
 import os
 import re
 import shlex
@@ -73,6 +74,20 @@ def test_a_service_that_does_not_answer_ends_with_3_and_says_where_it_was_sought
     assert done.exit_code == 3
     assert done.stderr.startswith("The trainer at http://127.0.0.1:1 can't be reached: ")
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "command", [["models"], ["trainings"], ["cancel", "1"], ["stop", "1"], ["train", "."]]
+)
+def test_json_may_be_asked_for_before_the_command_and_after_it(command):
+    before, after = (
+        run(*arguments, "--trainer", "http://127.0.0.1:1")
+        for arguments in (["--json", *command], [*command, "--json"])
+    )
+
+    assert before.exit_code == after.exit_code == 3
+    assert before.stdout == after.stdout
+    assert "can't be reached" in json.loads(before.stdout)["error"]["detail"]
 
 
 def test_an_address_that_is_none_is_said_so():

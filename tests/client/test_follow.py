@@ -16,7 +16,7 @@ RESULT = b'id: 1\nevent: result\ndata: {"id": 1, "type": "result"}\n\n'
 
 
 @pytest.fixture
-def trainer():
+def trainer(monkeypatch):
     """A trainer that answers with what the test puts into `answers`, then with the last of it."""
 
     class Handler(BaseHTTPRequestHandler):
@@ -32,8 +32,9 @@ def trainer():
         def log_message(self, *_):
             pass
 
+    monkeypatch.setattr(follow, "RETRY_SECONDS", 0)
     with HTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         try:
             yield server

@@ -15,7 +15,10 @@ from typer.testing import CliRunner
 from client import uploads
 from client.app import app
 from client.errors import ClientError
-from client.uploads import CHUNK_BYTES, open_upload
+from client.uploads import CHUNK_BYTES, MAX_FOLDERS, open_upload
+from tests.odd_files import make_deep
+from trainer_service.datasets import records
+from trainer_service.store.removal import remove_tree
 
 
 @pytest.fixture
@@ -136,6 +139,28 @@ def test_links_to_folders_and_what_is_no_file_are_told_by_name(folder):
     ]
     with tarfile.open(fileobj=io.BytesIO(everything(upload))) as archive:
         assert "cat/4.jpg" in archive.getnames()
+
+
+def test_folders_that_lie_deeper_than_the_trainer_reads_are_told(tmp_path):
+    top = deepest = tmp_path / "pets"
+    for number in range(MAX_FOLDERS):
+        deepest = deepest / f"{number}"
+    deepest.mkdir(parents=True)
+    (deepest / "1.jpg").write_bytes(b"picture")
+    make_deep(deepest, name="in")
+    upload = open_upload(top)
+
+    assert upload.left_out == [
+        f"{deepest / 'in'}: a folder in {MAX_FOLDERS} others, one in the other, which are the most"
+    ]
+    with tarfile.open(fileobj=io.BytesIO(everything(upload))) as archive:
+        [name] = archive.getnames()
+    assert name.count("/") == MAX_FOLDERS
+    remove_tree(top)
+
+
+def test_client_and_trainer_agree_on_the_depth_of_folders():
+    assert MAX_FOLDERS == records.MAX_FOLDERS
 
 
 @pytest.fixture

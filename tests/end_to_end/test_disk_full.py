@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 import pytest
 
 from tests.end_to_end.stack import digits, running_stack, zipped
-from tests.predictor_process import running_predictor
+from tests.predictor_process import running_predictor, wait_for
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
@@ -98,10 +98,7 @@ def failed_for_want_of_space(stack, store, record):
     ended = stack.ended(record)
     assert ended["state"] == "failed", ended
     assert "No space left on device" in ended["error"]["detail"]
-    deadline = time.monotonic() + 10
-    while remains(store):
-        assert time.monotonic() < deadline, remains(store)
-        time.sleep(0.05)
+    wait_for(lambda: not remains(store), "what was begun to be removed", 60)
     serves_on(stack)
     return ended
 

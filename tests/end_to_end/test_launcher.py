@@ -104,6 +104,20 @@ def test_what_the_user_has_to_change_is_one_sentence(environment, tmp_path, argu
     assert nothing_listens(environment)
 
 
+def test_the_demo_ends_if_its_worker_ends_again_and_again(environment, tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        done = launch({**environment, "HEADSTART_WORKER_METRICS_PORT": port}, "demo")
+
+    assert done.returncode == 1, done.stdout + done.stderr
+    *restarts, reason = done.stderr.splitlines()
+    assert len(restarts) == 4
+    assert reason.startswith("worker ended (exit status 1), for the 5th time within 600 s")
+    assert "HEADSTART_WORKER_METRICS_PORT: can't listen" in reason
+    assert reason.endswith(f"see {tmp_path / 'var' / 'logs' / 'worker.log'}.")
+    assert nothing_listens(environment)
+
+
 @pytest.mark.parametrize("name", ["HEADSTART_TRAINER_PORT", "HEADSTART_PREDICTOR_PORT"])
 def test_a_port_in_use_is_one_sentence(environment, name):
     with socket.create_server(("127.0.0.1", int(environment[name]))):
@@ -229,4 +243,29 @@ def test_up_runs_until_it_is_told_to_stop(environment):
         wait_until_ready(url)
         process.send_signal(signal.SIGINT)
         assert process.wait(30) == 130
+    assert nothing_listens(environment)
+
+
+def test_a_second_one_on_the_same_store_is_refused_and_harms_nothing(environment):
+    """It would empty the logs of the first, and its worker would not see the first one's queue."""
+    logs = Path(environment["HEADSTART_STORE"]) / "logs"
+    ports = {f"HEADSTART_{name}_PORT": str(free_port()) for name in ("TRAINER", "PREDICTOR")}
+    command = [sys.executable, "-m", "launcher", "up"]
+    with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE) as process:
+        ready = f"http://127.0.0.1:{environment['HEADSTART_TRAINER_PORT']}/readyz"
+        try:
+            wait_until_ready(ready)
+            said = (logs / "trainer.log").read_text()
+            second = launch(environment | ports, "demo", timeout=60)
+
+            assert second.returncode == 1
+            assert second.stderr == (
+                f"Headstart is running on {environment['HEADSTART_STORE']} already: stop it, or "
+                "set HEADSTART_STORE to another directory and choose other ports.\n"
+            )
+            assert (logs / "trainer.log").read_text().startswith(said)
+            assert httpx.get(ready).is_success
+        finally:
+            process.send_signal(signal.SIGINT)
+    assert process.returncode == 130
     assert nothing_listens(environment)

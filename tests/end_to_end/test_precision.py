@@ -11,8 +11,8 @@ from predictor_service.settings import PredictorSettings
 from shared.engines import cpu_precision
 from shared.model_store import ModelStore, read_golden
 from tests.end_to_end.stack import digits
-from trainer_service import training
 from trainer_service.inline import train_inline
+from trainer_service.phases.prepare import plan
 from trainer_service.settings import TrainerSettings
 
 pytestmark = [pytest.mark.slow, pytest.mark.integration]
@@ -34,7 +34,7 @@ def test_every_worker_works_on_what_the_first_has_planned(
     planned, datasets, tmp_path, redis_url, monkeypatch
 ):
     """One of the two is what this machine would not have planned."""
-    monkeypatch.setattr(training, "planned_precision", lambda _: planned)
+    monkeypatch.setattr(plan, "planned_precision", lambda _: planned)
     settings = TrainerSettings(store=tmp_path, datasets=datasets, redis_url=redis_url)
 
     record = train_inline(

@@ -5,6 +5,8 @@ import json
 import signal
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import httpx
@@ -248,6 +250,30 @@ def test_of_what_is_set_aside_only_the_latest_is_kept(running):
 
     assert running.redis.llen(UNREADABLE) == MOST_KEPT
     assert running.redis.lindex(UNREADABLE, 0) == f"poison {2 * MOST_KEPT - 1}"
+
+
+def test_a_worker_of_an_earlier_release_takes_no_step_from_this_one(running):
+    """It fetches whatever lies on its queue, and loses what it does not understand."""
+    running.redis.set("headstart:worker:earlier", 1, px=60_000)
+    taken, over = [], threading.Event()
+
+    def fetch():
+        with connect(running.settings.redis_url) as redis:
+            while not over.is_set():
+                taken.extend(filter(None, [redis.brpop("trainings", timeout=1)]))
+
+    earlier = threading.Thread(target=fetch)
+    earlier.start()
+    try:
+        time.sleep(2)  # of those that wait for a line Redis serves the one that came first
+        running.works()
+        ready = caller(running.settings)("GET", "/readyz").json()
+    finally:
+        over.set()
+        earlier.join()
+
+    assert taken == []
+    assert "earlier" not in ready["workers"]
 
 
 def test_a_worker_that_breaks_does_not_end_as_one_that_was_asked_to(running, tmp_path):

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import pytest
 from launcher import guard, supervisor
 from launcher.errors import LaunchError
 from launcher.processes import Guard, Process
-from launcher.supervisor import MOST_ENDS, Watched, supervise
+from launcher.supervisor import MOST_ENDS, Watched, supervise, supervised
 
 ROOT = Path(__file__).parents[2]
 
@@ -106,6 +107,47 @@ def test_what_dies_at_once_again_and_again_ends_everything(start, monkeypatch, c
     assert process.log.read_text().count("no such store") == MOST_ENDS
     assert capsys.readouterr().err.count("\n") == MOST_ENDS - 1
     assert other.how_it_ended() is None
+
+
+@pytest.mark.process
+def test_what_waits_for_a_process_is_interrupted_when_that_is_given_up(start, monkeypatch):
+    monkeypatch.setattr(supervisor, "FIRST_WAIT_SECONDS", 0.01)
+    monkeypatch.setattr(supervisor, "POLL_SECONDS", 0.01)
+    process = start("echo no such store; exit 1", "worker")
+    with pytest.raises(LaunchError) as ended, supervised([process], 600):
+        time.sleep(60)
+
+    assert str(ended.value) == (
+        "worker ended (exit status 1), for the 5th time within 600 s, so everything is "
+        f"stopped. Its log ends with: no such store; see {process.log}."
+    )
+    assert threading.active_count() == 1
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("error", [KeyboardInterrupt, LaunchError])
+def test_what_ends_the_body_of_a_supervision_is_raised_on(start, error):
+    process = start("exec sleep 60")
+    with pytest.raises(error), supervised([process], 600):
+        raise error
+
+    assert process.how_it_ended() is None
+    assert threading.active_count() == 1
+
+
+@pytest.mark.process
+def test_lives_of_two_minutes_are_given_up_in_the_end_where_somebody_waits(start):
+    process = start("exit 1")
+    watched, now = Watched(process, 600), time.monotonic()
+    for _ in range(MOST_ENDS - 1):
+        process.handle.wait()
+        now += 120
+        watched.check(now)
+        now += 1
+        watched.check(now)
+    process.handle.wait()
+    with pytest.raises(LaunchError, match="for the 5th time within 600 s"):
+        watched.check(now + 110)
 
 
 @pytest.mark.process
@@ -236,7 +278,7 @@ def test_a_hangup_that_is_ignored_at_the_start_stays_so(before, ignored):
     """As under nohup."""
     code = (
         f"import signal; signal.signal(signal.SIGHUP, signal.{before}); "
-        "from launcher.__main__ import _handle_signals; _handle_signals(); "
+        "from launcher.command import _handle_signals; _handle_signals(); "
         "print(signal.getsignal(signal.SIGHUP) == signal.SIG_IGN)"
     )
     command = [sys.executable, "-c", code]

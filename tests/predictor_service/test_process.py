@@ -23,7 +23,6 @@ import pytest
 from launcher.services import free_port
 from shared.engines.openvino_runtime import load_openvino
 from shared.model_store import OPENVINO_MODEL
-from shared.settings import SharedSettings
 from tests.predictor_process import PredictorProcess, running_predictor, wait_for
 from tests.tiny_model import CONTRAST, SIZE, picture, publish_tiny_model
 from trainer_service.store.publishing import WritableModelStore
@@ -409,13 +408,16 @@ def test_restarted_under_load_it_answers_all_that_it_has_accepted(store, tmp_pat
     with ExitStack() as stack, Callers(f"http://127.0.0.1:{port}") as callers:
         for number in range(2):
             predictor = stack.enter_context(
-                running_predictor(store, tmp_path / f"{number}.log", predictor_port=port)
+                running_predictor(
+                    store,
+                    tmp_path / f"{number}.log",
+                    predictor_port=port,
+                    shutdown_seconds=3600,
+                )
             )
             known = callers.statuses[200]
             wait_for(lambda before=known: callers.statuses[200] > before + 50, "answers")
-            started = time.monotonic()
             assert predictor.terminate() == 0
-            assert time.monotonic() - started < SharedSettings().shutdown_seconds + 2
 
     logged = sum(
         line.count("path=/v1/predict status=200")

@@ -9,6 +9,7 @@ import time
 import pytest
 
 from shared.files import locked_briefly
+from tests.clock import Clock
 from tests.odd_files import make_socket
 
 SPAWN = multiprocessing.get_context("spawn")
@@ -56,25 +57,27 @@ def test_a_frozen_holder_is_waited_for_and_then_followed(path, holder):
 
 
 def test_however_many_want_it_one_has_it(path):
+    """Those who have waited for long see that it goes from hand to hand."""
+    clock = Clock()
     inside, most, turns = [], [], []
 
     def work():
-        for _ in range(30):
-            # Those who wait longer than that see that it goes from hand to hand.
-            with locked_briefly(path, patience=0.2):
+        for _ in range(6):
+            with locked_briefly(path, patience=10, clock=clock):
                 inside.append(1)
                 most.append(len(inside))
-                time.sleep(0.002)
+                clock.now += 9
+                time.sleep(0.012)  # a tick of the clock of the files, by which holders are told
                 inside.pop()
             turns.append(1)
 
-    threads = [threading.Thread(target=work) for _ in range(8)]
+    threads = [threading.Thread(target=work) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
 
-    assert len(turns) == 240
+    assert len(turns) == 24
     assert max(most) == 1
 
 

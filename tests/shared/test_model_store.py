@@ -355,6 +355,10 @@ def list_another_file(directory: Path, name: str) -> None:
         (lambda d: edit_manifest(d, labels=["one"]), "manifest.json: labels: List should have"),
         (lambda d: edit_manifest(d, labels=["a", "a"]), "each label should be there once"),
         (lambda d: edit_manifest(d, labels=["a", "b" * 1025]), "should have at most 1024"),
+        (
+            lambda d: edit_manifest(d, input={"height": 4096, "width": 224}),
+            "manifest.json: input.height: Input should be less than or equal to 1024",
+        ),
         (lambda d: edit_manifest(d, schema_version=2), "manifest.json: schema_version"),
         (lambda d: edit_manifest(d, version=2), "The manifest belongs to model pets, version 2"),
         (

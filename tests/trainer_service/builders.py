@@ -1,4 +1,4 @@
-"""Records of trainings and datasets, and a clock, for tests."""
+"""Records of trainings and datasets, for tests."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -14,16 +14,6 @@ from trainer_service.store.records.training_record import (
 from trainer_service.training_request import TrainingRequest
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
-
-
-class Clock:
-    """Seconds that pass when the test says so."""
-
-    def __init__(self):
-        self.now = 0.0
-
-    def __call__(self):
-        return self.now
 
 
 def new_record(state=State.QUEUED, *, at=None, record_id=None, dataset=None, **request):

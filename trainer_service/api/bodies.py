@@ -2,7 +2,7 @@
 
 import json
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +12,7 @@ from fastapi import Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 from starlette.requests import ClientDisconnect
 
 from shared.errors import InvalidRequest, TooLarge, UnsupportedMedia
@@ -25,6 +26,7 @@ ARCHIVE_FIELD = "archive"
 FOLDER_FIELD = "files"
 
 Model = TypeVar("Model", bound=BaseModel)
+Fields = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,17 +40,25 @@ class Body:
         archive_name: the name of the archive or of the folder.
     """
 
-    fields: dict[str, Any]
+    fields: Fields
     archive: Path | None = None
     archive_name: str = ""
 
 
 @asynccontextmanager
-async def read_body(request: Request, settings: TrainerSettings) -> AsyncIterator[Body]:
+async def read_body(
+    request: Request, settings: TrainerSettings, check: Callable[[Fields], None]
+) -> AsyncIterator[Body]:
     """Yield the body of a request.
 
     An uploaded archive is a file in the store. It is removed when the context ends, unless it has
     been moved elsewhere.
+
+    Args:
+        request: the request with the body.
+        settings: the limits of the service, and its store.
+        check: called with the fields of a form that come before its files, of which there may be
+            gigabytes; what it raises is answered at once.
 
     Raises:
         InvalidRequest: the body is malformed or has files under other names than `archive` and
@@ -64,7 +74,7 @@ async def read_body(request: Request, settings: TrainerSettings) -> AsyncIterato
         stack = ExitStack()  # entered and left in threads: the store may be slow
         directory = await run_in_threadpool(stack.enter_context, work)
         try:
-            yield await _multipart(request, settings, directory)
+            yield await _multipart(request, settings, directory, check)
         finally:
             await run_in_threadpool(stack.close)
     else:
@@ -74,7 +84,7 @@ async def read_body(request: Request, settings: TrainerSettings) -> AsyncIterato
         )
 
 
-def parse(kind: type[Model], fields: dict[str, Any]) -> Model:
+def parse(kind: type[Model], fields: Fields) -> Model:
     """Validate the fields of a body.
 
     Raises:
@@ -86,9 +96,37 @@ def parse(kind: type[Model], fields: dict[str, Any]) -> Model:
         raise RequestValidationError(error.errors()) from None
 
 
-async def _multipart(request: Request, settings: TrainerSettings, directory: Path) -> Body:
+def parse_so_far(kind: type[BaseModel], fields: Fields) -> None:
+    """Validate the fields of a form of which more may come, as `parse` does.
+
+    What is wrong with an object as a whole may become right: more of its members may come.
+    """
+    try:
+        kind.model_validate(fields)
+    except ValidationError as error:
+        final = [fault for fault in error.errors() if not _may_become_right(fault)]
+        if final:
+            raise RequestValidationError(final) from None
+
+
+def _may_become_right(fault: ErrorDetails) -> bool:
+    return fault["type"] == "value_error" and isinstance(fault["input"], dict)
+
+
+async def _multipart(
+    request: Request,
+    settings: TrainerSettings,
+    directory: Path,
+    check: Callable[[Fields], None],
+) -> Body:
     folder = FolderField(FOLDER_FIELD, settings.max_upload_files)
-    upload = await receive_upload(request, directory, settings.max_upload_bytes, folder)
+    upload = await receive_upload(
+        request,
+        directory,
+        settings.max_upload_bytes,
+        folder,
+        lambda texts: check(_form_fields(texts)),
+    )
     others = sorted({file.field for file in upload.files} - {ARCHIVE_FIELD, FOLDER_FIELD})
     if others:
         raise InvalidRequest(
@@ -100,18 +138,23 @@ async def _multipart(request: Request, settings: TrainerSettings, directory: Pat
             f"expected one {ARCHIVE_FIELD!r}, or the {FOLDER_FIELD!r} of a folder. Received: "
             f"{len(upload.files)} of them"
         )
-    if ARCHIVE_FIELD in upload.fields:
-        raise InvalidRequest(
-            f"{ARCHIVE_FIELD}: expected a file; with curl that is -F {ARCHIVE_FIELD}=@FILE. "
-            f"Received: the text {upload.fields[ARCHIVE_FIELD][:100]!r}"
-        )
-    fields = _nested({name: _form_value(value) for name, value in upload.fields.items()})
+    fields = _form_fields(upload.fields)
     if not upload.files:
         return Body(fields)
     return Body(fields, upload.files[0].path, upload.files[0].name)
 
 
-def _nested(fields: dict[str, Any]) -> dict[str, Any]:
+def _form_fields(texts: dict[str, str]) -> Fields:
+    """Return the values of a form's fields, given their texts."""
+    if ARCHIVE_FIELD in texts:
+        raise InvalidRequest(
+            f"{ARCHIVE_FIELD}: expected a file; with curl that is -F {ARCHIVE_FIELD}=@FILE. "
+            f"Received: the text {texts[ARCHIVE_FIELD][:100]!r}"
+        )
+    return _nested({name: _form_value(text) for name, text in texts.items()})
+
+
+def _nested(fields: Fields) -> Fields:
     """Return the fields of a form, with `split.test=0.2` as member `test` of the object `split`."""
     nested = {name: value for name, value in fields.items() if "." not in name}
     for name, value in fields.items():
@@ -152,7 +195,7 @@ async def _bounded(request: Request, limit: int) -> bytes:
     return bytes(body)
 
 
-def _json_object(body: bytes) -> dict[str, Any]:
+def _json_object(body: bytes) -> Fields:
     try:
         value = json.loads(body)
     except (ValueError, RecursionError) as error:

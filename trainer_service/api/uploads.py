@@ -50,8 +50,16 @@ class FolderField(NamedTuple):
     max_files: int
 
 
+#: Checks the fields that come before the first file; what it raises ends the upload.
+CheckFields = Callable[[dict[str, str]], None]
+
+
 async def receive_upload(
-    request: Request, directory: Path, max_bytes: int, folder: FolderField | None = None
+    request: Request,
+    directory: Path,
+    max_bytes: int,
+    folder: FolderField | None = None,
+    check: CheckFields = lambda _: None,
 ) -> Upload:
     """Receive a multipart/form-data body, writing its files to `directory` as they arrive.
 
@@ -64,6 +72,13 @@ async def receive_upload(
         max_bytes: the largest body, in bytes.
         folder: the field for a folder's files; None if the route takes no folders.
 
+    Args:
+        request: the request with the body.
+        directory: the directory for the files.
+        max_bytes: the largest body.
+        folder: the field whose files are a folder, if there may be one.
+        check: called in a thread once the first file begins.
+
     Raises:
         UnsupportedMedia: the body is of another type.
         TooLarge: the body has more than `max_bytes` bytes.
@@ -75,7 +90,7 @@ async def receive_upload(
             f"Expected a body of type {MULTIPART}. Received: {content_type or 'no type'!r}"
         )
     _check_announced(request, max_bytes)
-    form = _Form(directory, folder)
+    form = _Form(directory, folder, check)
     try:
         reader = FormReader(content_type, form.begin)
         async for chunk in _chunks(request, max_bytes):
@@ -121,9 +136,10 @@ async def _chunks(request: Request, max_bytes: int) -> AsyncIterator[bytes]:
 class _Form:
     """Collects the parts of a form: text fields, files, and the files of a folder."""
 
-    def __init__(self, directory: Path, folder: FolderField | None) -> None:
+    def __init__(self, directory: Path, folder: FolderField | None, check: CheckFields) -> None:
         self.upload = Upload()
         self._directory = directory
+        self._check: CheckFields | None = check
         self._folder_field = folder
         self._folder: FolderArchive | None = None
         self._open: IO[bytes] | None = None
@@ -132,6 +148,9 @@ class _Form:
         """Return a writer for the content of a part."""
         if part.filename is None:
             return self._begin_field(part.field)
+        if self._check is not None:
+            self._check(self.upload.fields)
+            self._check = None
         if self._folder_field is not None and part.field == self._folder_field.name:
             return self._begin_folder_file(self._folder_field, part.filename)
         return self._begin_file(part.field, part.filename)

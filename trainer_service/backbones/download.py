@@ -4,6 +4,7 @@ import hashlib
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import lru_cache
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
@@ -27,6 +28,18 @@ _HEAD_REFUSED = (405, 501)
 
 class DownloadFailed(Exception):
     """A sentence's end: why the file could not be downloaded."""
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long a host is waited for, in seconds: until it answers, and then while it stalls."""
+
+    answer: float
+    clock: Callable[[], float] = time.monotonic
+
+    @property
+    def stall(self) -> float:
+        return STALL_TIMEOUTS * self.answer
 
 
 class _Probes:
@@ -60,7 +73,8 @@ def cached_probe(url: str, timeout: float) -> str | None:
         return known[0]
     problem = None
     try:
-        _in_time(lambda _: _probe(url, timeout), timeout)
+        patience = Patience(timeout)
+        _in_time(lambda _: _probe(url, patience), patience)
     except _Unreachable as error:
         problem = str(error)
         probes.put(host, problem)
@@ -74,7 +88,7 @@ def download(
     url: str,
     target: Path,
     expected_hash: str | None,
-    timeout: float,
+    patience: Patience,
     check_cancelled: Callable[[], None] = lambda: None,
 ) -> None:
     """Download a weights file; `target` is either complete and checked, or not there.
@@ -83,8 +97,7 @@ def download(
         url: where the file is; http or https.
         target: where it will be.
         expected_hash: hex MD5 or SHA-256 of the file, or None if it can't be checked.
-        timeout: seconds until the host has to answer; a download that then stalls is given up
-            on after five times as long.
+        patience: how long the host is waited for.
         check_cancelled: called again and again meanwhile; what it raises ends the download.
 
     Raises:
@@ -93,8 +106,8 @@ def download(
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         _in_time(
-            lambda progress: _fetch(url, target, expected_hash, timeout, progress),
-            timeout,
+            lambda progress: _fetch(url, target, expected_hash, patience, progress),
+            patience,
             check_cancelled,
         )
     except OSError as error:
@@ -139,7 +152,7 @@ class _Progress:
 
 def _in_time(
     transfer: Callable[[_Progress], None],
-    timeout: float,
+    patience: Patience,
     check_cancelled: Callable[[], None] = lambda: None,
 ) -> None:
     """Run `transfer` in a thread of its own and leave it behind when it takes too long.
@@ -150,7 +163,7 @@ def _in_time(
     progress = _Progress()
     threading.Thread(target=_run, args=(transfer, progress), daemon=True).start()
     try:
-        _watch(progress, timeout, check_cancelled)
+        _watch(progress, patience, check_cancelled)
     finally:
         progress.abandoned.set()
     if progress.error is not None:
@@ -184,42 +197,40 @@ def _stalled(progress: _Progress) -> DownloadFailed:
     return DownloadFailed(f"the download stalled after {progress.received:,} bytes")
 
 
-def _watch(progress: _Progress, timeout: float, check_cancelled: Callable[[], None]) -> None:
-    if not progress.answered.wait(timeout):
-        raise _Unreachable(f"no answer within {timeout:g} seconds")
-    window = STALL_TIMEOUTS * timeout
-    received, since = 0, time.monotonic()
-    while not progress.ended.wait(min(window, WATCH_SECONDS)):
+def _watch(progress: _Progress, patience: Patience, check_cancelled: Callable[[], None]) -> None:
+    if not progress.answered.wait(patience.answer):
+        raise _Unreachable(f"no answer within {patience.answer:g} seconds")
+    received, since = 0, patience.clock()
+    while not progress.ended.wait(min(patience.stall, WATCH_SECONDS)):
         check_cancelled()
-        if time.monotonic() - since < window:
+        if patience.clock() - since < patience.stall:
             continue
-        if progress.received - received < SLOWEST_BYTES_PER_SECOND * window:
+        if progress.received - received < SLOWEST_BYTES_PER_SECOND * patience.stall:
             raise _stalled(progress)
-        received, since = progress.received, time.monotonic()
+        received, since = progress.received, patience.clock()
 
 
-def _open(url: str, method: str, timeout: float) -> HTTPResponse:
+def _open(url: str, method: str, patience: Patience) -> HTTPResponse:
     if urlsplit(url).scheme not in ("http", "https"):
         raise ValueError("`weights_url` should begin with http:// or https://")
     request = Request(url, method=method, headers={"User-Agent": "headstart"})  # noqa: S310
     # Whoever watches gives up on a silent host; the socket only ends a thread that is left behind.
-    longest = STALL_TIMEOUTS * timeout
-    response: HTTPResponse = urlopen(request, timeout=longest)  # noqa: S310 - http(s) only
+    response: HTTPResponse = urlopen(request, timeout=patience.stall)  # noqa: S310 - http(s) only
     return response
 
 
-def _probe(url: str, timeout: float) -> None:
+def _probe(url: str, patience: Patience) -> None:
     try:
-        _open(url, "HEAD", timeout).close()
+        _open(url, "HEAD", patience).close()
     except HTTPError as error:
         if error.code not in _HEAD_REFUSED:
             raise
 
 
 def _fetch(
-    url: str, target: Path, expected_hash: str | None, timeout: float, progress: _Progress
+    url: str, target: Path, expected_hash: str | None, patience: Patience, progress: _Progress
 ) -> None:
-    with _open(url, "GET", timeout) as response:
+    with _open(url, "GET", patience) as response:
         progress.answered.set()
         with atomic_writer(target) as file:
             first = _copy(response, file, progress)

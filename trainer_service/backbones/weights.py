@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from trainer_service.backbones.architectures import CATALOGUE, Architecture
 from trainer_service.backbones.download import (
     DownloadFailed,
+    Patience,
     cached_probe,
     download,
     file_digest,
@@ -119,7 +120,8 @@ def resolve(
         raise _unavailable(architecture, settings, _tried(architecture, settings, None))
     target = _download_path(architecture, settings)
     try:
-        download(url, target, architecture.download_hash, settings.weights_timeout, check_cancelled)
+        patience = Patience(settings.weights_timeout)
+        download(url, target, architecture.download_hash, patience, check_cancelled)
     except DownloadFailed as error:
         tried = _tried(architecture, settings, str(error))
         raise _unavailable(architecture, settings, tried) from error

@@ -7,7 +7,9 @@ import redis
 
 from trainer_service.steps import PRIORITIES
 
-QUEUE = "trainings"
+#: The number grows with each release whose steps or records earlier workers can't handle. Those
+#: workers keep to their own queue. The search for lost steps moves what is left on it to this one.
+QUEUE = "trainings-2"
 #: What Celery's Redis transport puts between the name of the queue and a priority.
 SEPARATOR = "\x06\x16"
 #: The Redis lists that hold the queue, one for each priority.
@@ -16,8 +18,8 @@ QUEUE_KEYS = tuple(f"{QUEUE}{SEPARATOR}{level}" if level else QUEUE for level in
 #: The Redis list of messages that were set aside as they are not steps, newest first.
 UNREADABLE = "headstart:unreadable"
 
-#: Prefix of a key that exists while the worker with this name is alive.
-WORKER_KEY = "headstart:worker:"
+#: Prefix of a key that exists while the worker of this queue with this name is alive.
+WORKER_KEY = f"headstart:{QUEUE}:worker:"
 
 
 class QueueView:

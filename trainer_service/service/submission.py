@@ -59,6 +59,24 @@ def submit_training(
     return trainer.stores.keys.create_once(key, content, trainer.stores.trainings, make)
 
 
+def require_architecture(trainer: Trainer, name: str, key: str | None) -> None:
+    """Check, before the images of a request are received, that its architecture can be trained.
+
+    A request that is sent again gets its first answer, whatever has become of the weights.
+
+    Args:
+        trainer: the stores and the settings of the service.
+        name: the architecture that the request names.
+        key: what the client calls the request, if it does.
+
+    Raises:
+        InvalidRequest: there is no such architecture.
+        WeightsUnavailable: its weights can't be had.
+    """
+    if key is None or not trainer.stores.keys.was_used(key, trainer.stores.trainings):
+        weights.require_weights(find_architecture(name), trainer.settings)
+
+
 def _make_training(
     trainer: Trainer, request: TrainingRequest, upload: Path | None, name: str, training_id: str
 ) -> TrainingRecord:

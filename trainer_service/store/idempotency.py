@@ -84,6 +84,15 @@ class IdempotencyKeys:
     def __init__(self, root: Path) -> None:
         self.root = root
 
+    def was_used(self, key: str, records: RecordStore[Record]) -> bool:
+        """Return whether a request with this key has come before.
+
+        Args:
+            key: the `Idempotency-Key` that the client sent.
+            records: the store of the records that such a request creates.
+        """
+        return self._file(records.root.name, key).exists()
+
     def create_once(
         self, key: str, content: str, records: RecordStore[Record], make: Callable[[str], Record]
     ) -> Record:

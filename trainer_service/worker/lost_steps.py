@@ -16,7 +16,7 @@ from redis import RedisError
 
 from shared.errors import NotFound, Unavailable
 from shared.logs import get_logger
-from trainer_service.next_steps import next_steps
+from trainer_service.phase_table import next_steps
 from trainer_service.queue.task_queue import TaskQueue, trouble
 from trainer_service.queue.view import QueueView
 from trainer_service.steps import COMPUTE_SHARD, READ_DATASET, Step

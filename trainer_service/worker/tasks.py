@@ -12,8 +12,8 @@ from celery.signals import task_postrun, task_prerun, worker_process_init
 from shared.errors import HeadstartError
 from shared.logs import get_logger
 from trainer_service import training
-from trainer_service.phases.context import Worker
 from trainer_service.phases.prepare import reading_step
+from trainer_service.phases.work import Worker
 from trainer_service.queue.celery_app import create_celery
 from trainer_service.queue.task_queue import WorkerQueue
 from trainer_service.settings import TrainerSettings
@@ -21,6 +21,7 @@ from trainer_service.steps import COMPUTE_SHARD, FINISH, PREPARE, READ_DATASET
 from trainer_service.store.events.progress import ProgressBoard
 from trainer_service.store.stores import Stores
 from trainer_service.worker import task_log
+from trainer_service.worker.hangup import HeedHangup
 from trainer_service.worker.lost_steps_step import LostStepsSearch
 from trainer_service.worker.retention_step import RetentionStep
 
@@ -28,6 +29,7 @@ log = get_logger(__name__)
 
 settings = TrainerSettings()
 app: Celery = create_celery(settings)
+app.steps["worker"].add(HeedHangup)
 app.steps["consumer"].update({LostStepsSearch, RetentionStep})
 task_prerun.connect(task_log.begin)
 task_postrun.connect(task_log.end)

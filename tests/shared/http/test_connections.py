@@ -1,22 +1,18 @@
 """What a client can do to a service before a request of it has begun, and after its answer has."""
 
-import asyncio
-import itertools
 import select
 import socket
 import struct
 import time
 from contextlib import ExitStack, suppress
-from functools import partial
 
 import pytest
-import uvloop
-from uvicorn import Config
-from uvicorn.server import ServerState
 
-from shared.http.server.connections import INTERIM_ANSWER, SLOW_SECONDS, Connection, Lobby
+from shared.http.server.connections import INTERIM_ANSWER
 from tests.predictor_process import wait_for
 from tests.small_service import read_all, running_service
+
+pytestmark = pytest.mark.process
 
 MIB = 2**20
 SILENCE_SECONDS = 0.5
@@ -58,7 +54,6 @@ def pour(connection, piece, size):
             connection.sendall(piece)
 
 
-@pytest.mark.process
 @pytest.mark.parametrize(
     ("begin", "piece", "status"),
     [
@@ -130,13 +125,13 @@ def test_clients_that_keep_silent_are_left(service):
         for name, connection in silent.items():
             connection.sendall(beginnings[name])
         wait_for(lambda: service.connections() == len(silent), "the connections")
-        deadline = time.monotonic() + 10 * SILENCE_SECONDS
-        while service.connections():
-            assert time.monotonic() < deadline, service.connections()
+
+        def all_are_left():
             with suppress(OSError):
                 silent["half a body"].sendall(b"a")  # it trickles, for nobody
-            time.sleep(0.1)
+            return service.connections() == 0
 
+        wait_for(all_are_left, "them to be left")
         assert silent["half a head"].recv(9999).startswith(b"HTTP/1.1 408")
         assert silent["nothing"].recv(9999) == b""
 
@@ -165,48 +160,6 @@ def test_headers_may_not_trickle_for_ever(service):
 def test_a_slow_answer_is_waited_for(service):
     answer = service.ask(b"/v1/slow?seconds=%.1f" % (3 * SILENCE_SECONDS))
     assert answer.endswith(b"slow")
-
-
-async def send_much(_, __, send):
-    await send({"type": "http.response.start", "status": 200, "headers": []})
-    await send({"type": "http.response.body", "body": b"x" * 32 * MIB})
-
-
-def test_a_client_that_reads_slowly_is_told_from_one_that_does_not_read():
-    """Though the kernel asks for more only when it has got rid of a megabyte or so."""
-    clock = itertools.count(step=10)  # seconds
-
-    async def story():
-        lobby = Lobby(1, 30)
-        config = Config(send_much, http=partial(Connection, lobby), log_config=None)
-        state = ServerState()
-        loop = asyncio.get_running_loop()
-        server = await loop.create_server(
-            lambda: Connection(lobby, config=config, server_state=state, app_state={}), "127.0.0.1"
-        )
-        with socket.create_connection(server.sockets[0].getsockname()) as client:
-            client.sendall(get(b"/"))
-            await until(lambda: any(c.transport.get_write_buffer_size() for c in state.connections))
-            [connection] = state.connections
-            # The kernel takes what it has room for.
-            await until(lambda: connection.unread_for(next(clock)) != 0)
-            before = connection.unread_for(next(clock))
-            assert connection.unread_for(next(clock)) == before + 10
-            waiting = connection.transport.get_write_buffer_size()
-
-            def is_seen_to_read():
-                client.recv(65_536)
-                return connection.unread_for(next(clock)) == 0
-
-            await until(is_seen_to_read)
-            assert connection.transport.get_write_buffer_size() == waiting
-
-    asyncio.Runner(loop_factory=uvloop.new_event_loop).run(story())
-
-
-async def until(condition):
-    while not condition():  # noqa: ASYNC110 - there is no event for what is asked here
-        await asyncio.sleep(0.1)
 
 
 def test_requests_sent_ahead_are_answered_in_their_order(service):
@@ -392,7 +345,6 @@ def test_what_is_a_body_never_passes_for_a_request(service):
     assert b"hidden" not in answer
 
 
-@pytest.mark.process
 def test_more_idle_clients_than_there_are_files_keep_nobody_out(narrow):
     with ExitStack() as stack:
         for number in range(2 * FILES):
@@ -458,7 +410,6 @@ def has_ipv6():
     return True
 
 
-@pytest.mark.process
 @pytest.mark.skipif(not has_ipv6(), reason="this machine has no ::1")
 def test_an_address_of_ipv6_is_listened_on_told_and_answered(tmp_path):
     with running_service(tmp_path / "log", host="::1") as service:
@@ -469,57 +420,3 @@ def test_an_address_of_ipv6_is_listened_on_told_and_answered(tmp_path):
             with service.connect() as connection:
                 connection.sendall(b"\r\n".join(lines) + b"\r\n\r\n")
                 assert read_all(connection).startswith(b"HTTP/1.1 " + status)
-
-
-class Transport(asyncio.Transport):
-    def __init__(self):
-        super().__init__()
-        self.unsent = 0
-        self.aborted = False
-
-    def abort(self):
-        self.aborted = True
-
-    def get_write_buffer_size(self):
-        return self.unsent
-
-
-class Waiting:
-    """What a lobby knows of a connection."""
-
-    def __init__(self):
-        self.transport = Transport()
-        self.slow = 0.0
-        self.has_made_way = False
-
-    def slow_for(self, _):
-        return self.slow
-
-    def make_way(self):
-        self.has_made_way = True
-
-
-def test_room_is_made_by_the_one_that_waits_longest_and_has_nothing_unsent():
-    lobby = Lobby(3, 1)
-    unsent, busy, idle, new = Waiting(), Waiting(), Waiting(), Waiting()
-    unsent.transport.unsent = 1
-    assert all(map(lobby.admit, (unsent, busy, idle)))
-    lobby.leave(busy)
-
-    assert lobby.admit(new)
-    aborted = [known.transport.aborted for known in (unsent, busy, idle, new)]
-    assert aborted == [False, False, True, False]
-    lobby.leave(new)
-    assert not lobby.admit(Waiting())
-
-
-def test_only_who_sends_too_slowly_for_a_while_makes_way():
-    lobby = Lobby(3, 1)
-    busy, hesitant, slow = Waiting(), Waiting(), Waiting()
-    hesitant.slow, slow.slow = SLOW_SECONDS / 2, SLOW_SECONDS
-    for connection in (busy, hesitant, slow):
-        assert lobby.admit(connection)
-        lobby.leave(connection)
-
-    assert lobby.admit(Waiting())
-    assert [known.has_made_way for known in (busy, hesitant, slow)] == [False, False, True]

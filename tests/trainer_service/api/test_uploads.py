@@ -12,6 +12,7 @@ import uvicorn
 from fastapi import FastAPI, Request
 
 from shared.http.problems import add_problem_handlers
+from tests.predictor_process import wait_for
 from trainer_service.api import uploads
 from trainer_service.api.uploads import MAX_FIELD_BYTES, MAX_FIELDS, MAX_FILES, receive_upload
 
@@ -180,9 +181,9 @@ def test_a_client_that_goes_away_leaves_nothing(server, directory):
     )
     with socket.create_connection((host, int(port))) as client:
         client.sendall(head.encode() + body[:4_000_000])
-        _wait_until(lambda: list(directory.iterdir()))
+        wait_for(lambda: list(directory.iterdir()), "the file")
 
-    _wait_until(lambda: not list(directory.iterdir()))
+    wait_for(lambda: not list(directory.iterdir()), "the file to be removed")
 
 
 def test_memory_stays_flat(url, directory):
@@ -207,13 +208,6 @@ def test_memory_stays_flat(url, directory):
 
     assert answer["files"][0][3] == 150_000_000
     assert max(sizes) - sizes[0] < 50_000_000
-
-
-def _wait_until(condition):
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline, "nothing happened within 10 s"
-        time.sleep(0.01)
 
 
 def test_a_folder_is_written_to_the_disk_beside_the_event_loop(url, monkeypatch):

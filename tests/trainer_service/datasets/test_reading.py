@@ -30,10 +30,12 @@ from trainer_service.store.lease import LeaseLost
 from trainer_service.store.records.dataset_record import DatasetState
 from trainer_service.store.stores import Stores
 
+NO_REDIS = "redis://127.0.0.1:1/0"
+
 
 @pytest.fixture
-def settings(tmp_path, redis_url):
-    return TrainerSettings(store=tmp_path / "store", redis_url=redis_url)
+def settings(tmp_path):
+    return TrainerSettings(store=tmp_path / "store", redis_url=NO_REDIS)
 
 
 @pytest.fixture
@@ -53,7 +55,6 @@ def uploaded(datasets):
     return record.id
 
 
-@pytest.mark.integration
 @pytest.mark.parametrize("error", [None, OSError("stale"), InvalidDataset("odd")])
 def test_a_reader_that_has_lost_its_lease_leaves_all_as_it_is(datasets, settings, uploaded, error):
     steps = []
@@ -82,7 +83,6 @@ def _record(datasets, uploaded):
     return record.state, record.error and (record.error.type, record.error.transient)
 
 
-@pytest.mark.integration
 @pytest.mark.parametrize(
     "error",
     [
@@ -115,11 +115,8 @@ def _raise(error):
     return broken
 
 
-@pytest.mark.integration
-def test_a_dataset_whose_folder_is_not_seen_here_is_left_to_other_workers(
-    datasets, tmp_path, redis_url
-):
-    settings = TrainerSettings(store=tmp_path / "store", redis_url=redis_url, datasets=tmp_path)
+def test_a_dataset_whose_folder_is_not_seen_here_is_left_to_other_workers(datasets, tmp_path):
+    settings = TrainerSettings(store=tmp_path / "store", redis_url=NO_REDIS, datasets=tmp_path)
     record = new_dataset("away/pets", path=True, submitted=True)
     datasets.create(record)
 
@@ -129,11 +126,10 @@ def test_a_dataset_whose_folder_is_not_seen_here_is_left_to_other_workers(
     assert _record(datasets, record.id) == (DatasetState.QUEUED, None)
 
 
-@pytest.mark.integration
 def test_a_folder_that_can_not_be_looked_at_now_is_left_to_be_tried_again(
-    datasets, tmp_path, redis_url, monkeypatch
+    datasets, tmp_path, monkeypatch
 ):
-    settings = TrainerSettings(store=tmp_path / "store", redis_url=redis_url, datasets=tmp_path)
+    settings = TrainerSettings(store=tmp_path / "store", redis_url=NO_REDIS, datasets=tmp_path)
     record = new_dataset("pets", path=True, submitted=True)
     datasets.create(record)
     monkeypatch.setattr(dataset_module, "locate", _raise(Unavailable("can't be looked at now")))
@@ -144,7 +140,6 @@ def test_a_folder_that_can_not_be_looked_at_now_is_left_to_be_tried_again(
     assert _record(datasets, record.id) == (DatasetState.QUEUED, None)
 
 
-@pytest.mark.integration
 def test_a_folder_that_may_not_be_read_is_no_dataset(datasets, settings, uploaded, monkeypatch):
     monkeypatch.setattr(reader, "settle", _raise(InvalidDataset("permission denied")))
 
@@ -182,7 +177,6 @@ def _reading_threads():
     return [thread for thread in threading.enumerate() if thread.name == "reading"]
 
 
-@pytest.mark.integration
 def test_a_training_that_is_cancelled_does_not_wait_for_a_reading_that_hangs(
     datasets, settings, uploaded, hanging, monkeypatch
 ):
@@ -205,7 +199,6 @@ def test_a_training_that_is_cancelled_does_not_wait_for_a_reading_that_hangs(
     )  # it has removed nothing
 
 
-@pytest.mark.integration
 def test_a_reading_that_hangs_for_too_long_fails_for_now(
     datasets, settings, uploaded, hanging, monkeypatch
 ):
@@ -230,7 +223,6 @@ def test_a_reading_that_is_to_end_ends_before_it_asks_the_system_again():
         hang_guard.run_guarded(work, asked, lambda: None)
 
 
-@pytest.mark.integration
 def test_the_task_logs_a_mistake_of_ours_and_goes_on(
     datasets, settings, uploaded, monkeypatch, capsys
 ):
@@ -271,7 +263,6 @@ def _make_folder(file):
     file.mkdir()
 
 
-@pytest.mark.process
 @pytest.mark.parametrize(
     "damage",
     [

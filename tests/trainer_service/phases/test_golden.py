@@ -36,7 +36,8 @@ def evaluated(trained):
 
 
 def golden(trained, evaluated):
-    return [image.position for image in _read_golden(trained.worker, trained.record, evaluated)]
+    with trained.work() as work:
+        return [image.position for image in _read_golden(work, evaluated)]
 
 
 def test_another_test_image_takes_the_place_of_one_that_is_gone_or_has_changed(trained, evaluated):
@@ -69,10 +70,10 @@ def test_when_none_is_left_or_the_folder_is_gone_it_is_told(trained, evaluated):
 def test_int8_is_calibrated_with_the_images_that_are_left(trained, evaluated):
     files = trained.files()
     (trained.pets / "cat/0.png").unlink()
-    pixels = _calibration_pixels(trained.worker, evaluated, LITE, files, lambda: None)
-    assert len(pixels) == 19
+    with trained.work() as work:
+        assert len(_calibration_pixels(work, evaluated, files)) == 19
 
     for image in trained.images[:20]:
         (trained.pets / image.file).unlink(missing_ok=True)
-    with pytest.raises(ImagesLost):
-        _calibration_pixels(trained.worker, evaluated, LITE, files, lambda: None)
+    with trained.work() as work, pytest.raises(ImagesLost):
+        _calibration_pixels(work, evaluated, files)

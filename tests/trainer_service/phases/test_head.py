@@ -205,9 +205,12 @@ def set_memory_growth(device, enable):
 tf.config.experimental.set_memory_growth = set_memory_growth
 fitting.Ticker = fitting.EpochReport = MagicMock()
 part = HeadData(np.eye(3, 8, dtype=np.float32), np.arange(3))
-record = SimpleNamespace(id="x", request=TrainingRequest(epochs=1))
-check_cancelled = MagicMock(stop_after=None)
-fitting._train(MagicMock(threads=3), record, part, part, ["a", "b", "c"], check_cancelled)
+work = SimpleNamespace(
+    worker=MagicMock(threads=3),
+    record=SimpleNamespace(id="x", request=TrainingRequest(epochs=1)),
+    check_cancelled=MagicMock(stop_after=None),
+)
+fitting._train(work, part, part, ["a", "b", "c"])
 threading = tf.config.threading
 print(
     grown[0],

@@ -15,8 +15,10 @@ from trainer_service.datasets import reading
 from trainer_service.datasets.create import UPLOAD_FILE, new_dataset
 from trainer_service.errors import InvalidDataset
 from trainer_service.phases import setbacks
-from trainer_service.phases.context import Worker
-from trainer_service.phases.prepare import reading_step
+from trainer_service.phases.bottleneck import shard
+from trainer_service.phases.prepare import plan, reading_step
+from trainer_service.phases.work import Worker
+from trainer_service.queue.view import QUEUE
 from trainer_service.settings import TrainerSettings
 from trainer_service.steps import PREPARE, READ_DATASET, Step
 from trainer_service.store.events.event_log import connect
@@ -144,7 +146,7 @@ def test_posted_trainings_have_their_datasets_read_in_that_order(scene, redis_ur
         posted.append(call("POST", "/v1/trainings", json=body).json()["id"])
     assert scene.waiting() == [posted[0], posted[2]]
 
-    lines = connect(redis_url).lrange("trainings", 0, -1)
+    lines = connect(redis_url).lrange(QUEUE, 0, -1)
     queued = [json.loads(line)["headers"]["id"] for line in reversed(lines)]
     assert queued == list(map(read_step, (scene.dataset, other, scene.dataset)))
 
@@ -221,14 +223,14 @@ def test_a_reading_that_is_still_wanted_goes_on(scene, while_read, wanted_by):
 def test_a_cancellation_that_finds_the_worker_at_it_is_seen_to(scene, monkeypatch):
     """Whoever holds the lease has to: that may be for an instant only."""
     training_id = scene.a_training()
-    wait = training.wait_for_dataset
+    wait = plan.wait_for_dataset
 
     def cancelled_meanwhile(*arguments):
         call = caller(scene.settings)
         assert call("POST", f"/v1/trainings/{training_id}/cancel").json()["state"] == "queued"
         return wait(*arguments)
 
-    monkeypatch.setattr(training, "wait_for_dataset", cancelled_meanwhile)
+    monkeypatch.setattr(plan, "wait_for_dataset", cancelled_meanwhile)
     training.prepare(scene.worker, training_id)
     assert scene.state(training_id) == State.CANCELLED
 
@@ -346,7 +348,7 @@ class FeatureComputer:
 def test_what_another_training_has_computed_meanwhile_is_not_computed_again(scene, monkeypatch):
     """Both were planned before anything was computed: short steps overtake shards."""
     computer = FeatureComputer()
-    monkeypatch.setattr(training, "feature_computer_for", lambda *_: computer)
+    monkeypatch.setattr(shard, "feature_computer_for", lambda *_: computer)
     trainings = [scene.one_that_waits(), scene.one_that_waits()]
     scene.read()
     for step in (training.prepare, lambda *about: training.compute_shard(*about, 0)):

@@ -2,6 +2,9 @@
 
 import errno
 import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import openvino as ov
@@ -12,17 +15,20 @@ from shared.engines import OpenVINOEngine
 from shared.images import ImageLimits
 from tests.bottleneck_training import IMAGES, BottleneckTraining
 from trainer_service import training
+from trainer_service.backbones import weights
 from trainer_service.backbones.weights import Weights
 from trainer_service.datasets.image_files import ImageFiles, NotSeenHere
 from trainer_service.datasets.records import save_images
 from trainer_service.errors import InvalidDataset, TrainingCancelled, TransientFailure
 from trainer_service.phases import setbacks
+from trainer_service.phases.bottleneck import shard
 from trainer_service.phases.bottleneck.feature_computer import FeatureComputer
-from trainer_service.phases.context import Worker
 from trainer_service.phases.head import fitting
 from trainer_service.phases.prepare import reading_step
 from trainer_service.phases.setbacks import MOST_TRIES, Setbacks, persevere
+from trainer_service.phases.work import Worker
 from trainer_service.queue.view import QueueView
+from trainer_service.steps import COMPUTE_SHARD, Step
 from trainer_service.store.records import record_store
 from trainer_service.store.records.dataset_record import DatasetState
 from trainer_service.store.records.training_record import State
@@ -52,15 +58,37 @@ def computing(tmp_path, redis_url, monkeypatch):
         threads=2,
         limits=ImageLimits(1 << 20, 1 << 20),
     )
-    monkeypatch.setattr(training, "feature_computer_for", lambda *_: computer)
-    weights = Weights("x", tmp_path / "x", "0" * 64)
-    monkeypatch.setattr(training.weights, "resolve", lambda *_: weights)
+    monkeypatch.setattr(shard, "feature_computer_for", lambda *_: computer)
+    found = Weights("x", tmp_path / "x", "0" * 64)
+    monkeypatch.setattr(weights, "resolve", lambda *_: found)
     return BottleneckTraining(tmp_path, redis_url)
 
 
 def warnings_of(worker, training_id):
     events = worker.stores.events.read(training_id)
     return [event.detail for event in events if getattr(event, "code", None) == "tried_again"]
+
+
+def images_with_features(computing):
+    with computing.work() as work:
+        return fitting._images_with_features(work)
+
+
+@dataclass
+class Job:
+    """A step of the training that is done with perseverance, as `Work` is, without its lease."""
+
+    worker: Worker
+    notes_directory: Path
+    check_cancelled: Callable[[], None] = lambda: None
+    step: Step = field(default_factory=lambda: Step(COMPUTE_SHARD, ("x", 0)))
+
+    def warn(self, reason):
+        """Tell nobody."""
+
+
+def job_of(computing, **fields):
+    return Job(computing.worker, computing.shards.directory, **fields)
 
 
 def while_waiting(monkeypatch, act):
@@ -115,7 +143,7 @@ def test_single_images_that_are_lost_are_told_as_rejected(computing):
     computing.compute()
 
     assert set(computing.rejected()) == {computing.images[n].sha256 for n in (0, 101)}
-    good = fitting._images_with_features(computing.worker, computing.record)
+    good = images_with_features(computing)
     assert len(good) == IMAGES - 2
     details = {image.name: image.detail for image in computing.record.dataset.rejected}
     assert "No such file" in details["cat/0.png"]
@@ -148,7 +176,7 @@ def test_what_was_lost_in_shards_at_once_is_counted_before_the_head_is_trained(c
         computing.shards.finish(number, result)
 
     with pytest.raises(TransientFailure, match=r"7 of the 200 images .* cat/\d+\.png: gone"):
-        fitting._images_with_features(computing.worker, computing.record)
+        images_with_features(computing)
 
 
 def test_no_label_is_lost_with_its_few_images(computing):
@@ -158,7 +186,7 @@ def test_no_label_is_lost_with_its_few_images(computing):
     computing.shards.finish(6, ShardResult(computed=7, seconds=1, rejected={bird: "gone"}))
 
     with pytest.raises(TransientFailure, match=r"1 of the labels: 'bird'"):
-        fitting._images_with_features(computing.worker, computing.record)
+        images_with_features(computing)
 
 
 def test_of_a_small_dataset_one_image_may_be_lost(computing):
@@ -233,7 +261,7 @@ def test_that_nobody_can_look_for_a_cancellation_ends_no_pause(computing, monkey
         looks.append(1)
         raise ESTALE
 
-    assert persevere(computing.worker, computing.shards.directory, check_cancelled, work)
+    assert persevere(job_of(computing, check_cancelled=check_cancelled), work)
     assert looks
 
 
@@ -349,9 +377,9 @@ def test_the_machines_faults_are_tried_again_at_most_so_often(computing, fault):
         raise fault
 
     for _ in range(MOST_TRIES - 1):
-        persevere(computing.worker, computing.shards.directory, lambda: None, work)
+        persevere(job_of(computing), work)
     with pytest.raises(TransientFailure, match=f"has tried it {MOST_TRIES} times"):
-        persevere(computing.worker, computing.shards.directory, lambda: None, work)
+        persevere(job_of(computing), work)
     assert len(tries) == MOST_TRIES + len(setbacks.PAUSES)
 
 
@@ -360,7 +388,7 @@ def test_what_succeeds_is_a_new_beginning(computing):
         raise ESTALE
 
     for work in [fail] * (MOST_TRIES - 1) + [lambda: None] + [fail] * (MOST_TRIES - 1):
-        persevere(computing.worker, computing.shards.directory, lambda: None, work)
+        persevere(job_of(computing), work)
 
 
 @pytest.mark.parametrize(
@@ -381,7 +409,7 @@ def test_other_faults_are_not_tried_again(computing, fault):
         raise fault
 
     with pytest.raises(type(fault)):
-        persevere(computing.worker, computing.shards.directory, lambda: None, work)
+        persevere(job_of(computing), work)
     assert len(tries) == 1
 
 
@@ -395,7 +423,7 @@ def test_a_pause_ends_when_the_training_is_cancelled(computing, monkeypatch):
         raise TrainingCancelled("enough")
 
     with pytest.raises(TrainingCancelled):
-        persevere(computing.worker, computing.shards.directory, check_cancelled, fail)
+        persevere(job_of(computing, check_cancelled=check_cancelled), fail)
 
 
 def test_while_redis_is_away_nobody_gives_up(computing):
@@ -403,14 +431,14 @@ def test_while_redis_is_away_nobody_gives_up(computing):
         computing.settings.model_copy(update={"redis_url": "redis://127.0.0.1:1/0"}),
         computing.worker.stores,
         computing.worker.board,
-        computing.worker.submit,
+        computing.worker.queue,
     )
 
     def fail():
         raise ESTALE
 
     for _ in range(MOST_TRIES + 2):
-        persevere(worker, computing.shards.directory, lambda: None, fail)
+        persevere(Job(worker, computing.shards.directory), fail)
 
 
 def test_a_damaged_note_counts_for_nothing(tmp_path):

@@ -7,11 +7,17 @@ import pytest
 
 from tests.trainer_service.builders import new_record
 from trainer_service.errors import RecordCorrupt
+from trainer_service.service import endings as endings_module
 from trainer_service.service.endings import Endings, first
 from trainer_service.settings import TrainerSettings
 from trainer_service.store.records.record_store import RECORD_FILE
 from trainer_service.store.records.training_record import State
 from trainer_service.store.stores import Stores
+
+
+@pytest.fixture(autouse=True)
+def _looked_at_all_the_time(monkeypatch):
+    monkeypatch.setattr(endings_module, "POLL_INTERVAL", 0.001)
 
 
 @pytest.fixture
@@ -39,20 +45,27 @@ async def waiting(endings, record, number):
 
 def test_a_thousand_who_wait_cost_one_reading_for_each_change(trainings, record, monkeypatch):
     others = Stores.open(TrainerSettings(store=trainings.root.parent))
-    read = Counter()
-    get = trainings.get
+    looked, read = Counter(), Counter()
+    stamp, get = trainings.stamp, trainings.get
 
-    def count(training_id):
+    def count_look(training_id):
+        looked[training_id] += 1
+        return stamp(training_id)
+
+    def count_reading(training_id):
         read[training_id] += 1
         return get(training_id)
 
     async def story():
         tasks = await waiting(Endings(trainings), record, 1000)
-        await asyncio.sleep(0.5)
+        async with asyncio.timeout(30):
+            while looked[record.id] < 5:  # noqa: ASYNC110 - what is awaited happens in a thread
+                await asyncio.sleep(0.001)
         enter(others.trainings, record, State.CANCELLED)
         await asyncio.wait_for(asyncio.gather(*tasks), 30)
 
-    monkeypatch.setattr(trainings, "get", count)
+    monkeypatch.setattr(trainings, "stamp", count_look)
+    monkeypatch.setattr(trainings, "get", count_reading)
     asyncio.run(story())
     assert read == {record.id: 2}
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import errno
-import time
 from contextlib import aclosing
 
 import httpx
@@ -40,57 +39,65 @@ def enter(stores, record, state):
     stores.trainings.update(record.id, lambda current: current.enter(state))
 
 
-async def collect(streams, training_id, after=0):
-    return [event.id async for event in streams.follow(training_id, after)]
+async def collect(streams, training_id, after=0, into=None):
+    got = [] if into is None else into
+    async for event in streams.follow(training_id, after):
+        got.append(event.id)
+    return got
 
 
-async def until_followed():
-    """Give those who follow the time to have read what there is."""
-    await asyncio.sleep(0.3)
+async def until(condition):
+    """Wait for what happens in other tasks and threads."""
+    async with asyncio.timeout(60):
+        while not condition():  # noqa: ASYNC110 - there is no event for it
+            await asyncio.sleep(0.005)
 
 
-def test_events_arrive_as_they_happen_up_to_the_result(tmp_path, url):
+async def until_read(streams, record, last):
+    """Wait until the one who reads for those who follow has read up to an event."""
+    await until(lambda: streams._tails[record.id]._last == last)
+
+
+def test_events_arrive_as_they_happen_up_to_the_result(tmp_path, url, monkeypatch):
+    """On the wire: the store is not looked at before the test has been given up."""
+    monkeypatch.setattr(event_streams, "BLOCK_SECONDS", 3600)
     _, stores, record = opened(tmp_path, url)
     streams = EventStreams(stores.events, url)
-    delays = []
-
-    async def follow():
-        delays.extend(
-            [time.time() - event.at.timestamp() async for event in streams.follow(record.id, 0)]
-        )
+    got = []
 
     async def story():
-        following = asyncio.create_task(follow())
-        await until_followed()
+        following = asyncio.create_task(collect(streams, record.id, into=got))
         for done in range(3):
+            await until(lambda expected=done + 1: len(got) == expected)
             await asyncio.to_thread(stores.events.append, record.id, [progress(done)])
-            await asyncio.sleep(0.1)
+        await until(lambda: len(got) == 4)
         enter(stores, record, State.FAILED)
-        await asyncio.wait_for(following, 10)
+        await asyncio.wait_for(following, 60)
 
     asyncio.run(story())
-    assert len(delays) == 6
-    assert max(delays[1:]) < (0.1 if url != NOWHERE else 1.0)
+    assert got == [1, 2, 3, 4, 5, 6]
 
 
 def test_many_followers_each_get_every_event_once_from_their_cursor_on(tmp_path, url):
     _, stores, record = opened(tmp_path, url)
     streams = EventStreams(stores.events, url)
     stores.events.append(record.id, [progress(done) for done in range(20)])
+    got = {after: [] for after in range(0, 60, 2)}
 
     async def story():
         following = [
-            asyncio.create_task(collect(streams, record.id, after)) for after in range(0, 60, 2)
+            asyncio.create_task(collect(streams, record.id, after, into))
+            for after, into in got.items()
         ]
-        await until_followed()
+        await until(lambda: all(len(ids) == max(0, 21 - after) for after, ids in got.items()))
         for done in range(20, 40):
             await asyncio.to_thread(stores.events.append, record.id, [progress(done)] * 5)
         enter(stores, record, State.CANCELLED)
-        return await asyncio.wait_for(asyncio.gather(*following), 20)
+        await asyncio.wait_for(asyncio.gather(*following), 60)
 
     last = 1 + 20 + 100 + 2
-    got = asyncio.run(story())
-    assert got == [list(range(after + 1, last + 1)) for after in range(0, 60, 2)]
+    asyncio.run(story())
+    assert got == {after: list(range(after + 1, last + 1)) for after in range(0, 60, 2)}
 
 
 def test_a_follower_that_lags_behind_what_is_kept_gets_everything(tmp_path, redis_url, monkeypatch):
@@ -103,33 +110,34 @@ def test_a_follower_that_lags_behind_what_is_kept_gets_everything(tmp_path, redi
         async for event in streams.follow(record.id, 0):
             got.append(event.id)
             if event.id == 1:
-                await until_followed()
+                await until_read(streams, record, 1)
                 stores.events.append(record.id, [progress(done) for done in range(100)])
                 enter(stores, record, State.FAILED)
-            await asyncio.sleep(0.002)
+                await until_read(streams, record, 103)
         return got
 
     assert asyncio.run(story()) == list(range(1, 104))
 
 
 def test_what_redis_never_had_or_lost_comes_from_the_store(tmp_path, redis_url, monkeypatch):
-    monkeypatch.setattr(event_streams, "BLOCK_SECONDS", 0.5)
+    monkeypatch.setattr(event_streams, "BLOCK_SECONDS", 0.1)
     settings, stores, record = opened(tmp_path, redis_url)
     streams = EventStreams(stores.events, redis_url)
     silent = EventLog(settings.store / "trainings", connect(NOWHERE))
 
     async def story():
         following = asyncio.create_task(collect(streams, record.id))
-        await until_followed()
+        await until(lambda: streams.followers)
+        await until_read(streams, record, 1)
         silent.append(record.id, [progress(1), progress(2)])
         stores.events.append(record.id, [progress(3)])
-        await until_followed()
+        await until_read(streams, record, 4)
         connect(redis_url).flushall()
         stores.events.append(record.id, [progress(4)])
         silent.append(record.id, [progress(5)])
-        await asyncio.sleep(0.7)
+        await until_read(streams, record, 6)
         enter(stores, record, State.FAILED)
-        return await asyncio.wait_for(following, 10)
+        return await asyncio.wait_for(following, 60)
 
     assert asyncio.run(story()) == list(range(1, 9))
 
@@ -140,10 +148,11 @@ def test_a_cursor_beyond_the_end_ends_with_the_training(tmp_path, redis_url):
 
     async def story():
         following = asyncio.create_task(collect(streams, record.id, after=1000))
-        await until_followed()
+        await until(lambda: streams.followers)
+        await until_read(streams, record, 1)
         enter(stores, record, State.FAILED)
-        first = await asyncio.wait_for(following, 10)
-        return first, await asyncio.wait_for(collect(streams, record.id, after=1000), 10)
+        first = await asyncio.wait_for(following, 60)
+        return first, await asyncio.wait_for(collect(streams, record.id, after=1000), 60)
 
     assert asyncio.run(story()) == ([], [])
 
@@ -152,13 +161,16 @@ def test_when_nobody_follows_any_more_nothing_is_read(tmp_path, redis_url):
     _, stores, record = opened(tmp_path, redis_url)
     streams = EventStreams(stores.events, redis_url)
 
+    def reading():
+        return [task for task in asyncio.all_tasks() if task.get_name().startswith("events of")]
+
     async def story():
         async with aclosing(streams.follow(record.id, 0)) as events:
             assert (await anext(events)).id == 1
-        await asyncio.sleep(0.1)
-        return [task for task in asyncio.all_tasks() if task.get_name().startswith("events of")]
+            assert len(reading()) == 1
+        await until(lambda: not reading())
 
-    assert asyncio.run(story()) == []
+    asyncio.run(story())
 
 
 def test_who_comes_when_reading_has_failed_gets_the_events_all_the_same(tmp_path, url, monkeypatch):
@@ -173,15 +185,16 @@ def test_who_comes_when_reading_has_failed_gets_the_events_all_the_same(tmp_path
         monkeypatch.setattr(stores.events, "last", fail)
         async with aclosing(streams.follow(record.id, 0)) as early:
             assert (await anext(early)).id == 1
-            await until_followed()
+            await until(lambda: streams._tails[record.id].has_failed)
             monkeypatch.setattr(stores.events, "last", last)
             late = asyncio.create_task(collect(streams, record.id))
-            await until_followed()
+            await until(lambda: not streams._tails[record.id].has_failed)
+            await until_read(streams, record, 1)
             with pytest.raises(OSError, match="Stale"):
-                await asyncio.wait_for(anext(early), 10)
+                await asyncio.wait_for(anext(early), 60)
         assert streams.followers == 1
         enter(stores, record, State.FAILED)
-        return await asyncio.wait_for(late, 10)
+        return await asyncio.wait_for(late, 60)
 
     assert asyncio.run(story()) == [1, 2, 3]
     assert streams.followers == 0

@@ -10,6 +10,7 @@ import pytest
 from client.once import BEING_ANSWERED
 from tests.trainer_service.api_client import ARCHITECTURE, archive, caller
 from trainer_service.app import create_app
+from trainer_service.queue.view import QUEUE
 from trainer_service.store.events.event_log import connect
 from trainer_service.store.lease import lease
 
@@ -44,7 +45,7 @@ def test_the_same_key_gets_the_same_answer_though_redis_was_emptied(call, settin
     assert first.json() == again.json()
     assert first.headers["location"] == again.headers["location"]
     assert len(call("GET", "/v1/trainings").json()) == 1
-    assert connect(redis_url).llen("trainings") == 0
+    assert connect(redis_url).llen(QUEUE) == 0
 
 
 def test_the_same_key_with_another_body_is_refused(call):

@@ -1,15 +1,18 @@
 """Leases between real processes: killed ones, frozen ones and those that only look."""
 
+import fcntl
 import os
 import resource
 import signal
 import threading
-import time
 
 import pytest
 
-from tests.trainer_service.builders import Clock
+from shared import files
+from tests.clock import Clock
+from tests.predictor_process import wait_for
 from tests.trainer_service.lease_holder import SPAWN, Holder
+from trainer_service.store import lease as lease_module
 from trainer_service.store.lease import (
     MAX_DEATHS,
     LeaseWatch,
@@ -60,8 +63,9 @@ def test_a_holder_that_beats_keeps_it_however_long_it_takes(path, holder):
     clock = Clock()
     watch = LeaseWatch(seconds=20, clock=clock)
     for _ in range(3):
+        beat = path.stat().st_mtime_ns
         assert watch.held(path)
-        time.sleep(1.2)
+        wait_for(lambda beat=beat: path.stat().st_mtime_ns != beat, "a beat")
         clock.now += 1000
 
 
@@ -148,23 +152,28 @@ def test_where_no_lease_can_be_made_that_is_said(tmp_path):
         pass
 
 
-def test_looking_takes_it_from_nobody(path):
-    ended = threading.Event()
+def test_looking_takes_it_from_nobody(path, monkeypatch):
+    """Who wants it while another looks at it tries again."""
+    path.touch()
+    looking, refused = threading.Event(), threading.Event()
+    looker = threading.Thread(target=LeaseWatch(seconds=1000).held, args=(path,))
 
-    def look():
-        watch = LeaseWatch(seconds=1000)
-        while not ended.is_set():
-            watch.held(path)
+    def try_lock(file, kind=fcntl.LOCK_EX):
+        locked = files.try_lock(file, kind)
+        if threading.current_thread() is looker:
+            looking.set()
+            refused.wait(60)
+        elif not locked:
+            refused.set()
+        return locked
 
-    looking = threading.Thread(target=look)
-    looking.start()
-    try:
-        for _ in range(300):
-            with lease(path) as mine:
-                assert mine is not None
-    finally:
-        ended.set()
-        looking.join()
+    monkeypatch.setattr(lease_module, "try_lock", try_lock)
+    looker.start()
+    assert looking.wait(60)
+    with lease(path) as mine:
+        assert refused.is_set()
+        assert mine is not None
+    looker.join()
 
 
 def test_what_nobody_has_ever_held_is_free(path):

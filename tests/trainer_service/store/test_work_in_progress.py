@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 
 import pytest
 
-from tests.trainer_service.builders import Clock
+from tests.clock import Clock
 from trainer_service.store import work_in_progress
 from trainer_service.store.lease import LeaseWatch, lease
 from trainer_service.store.work_in_progress import remove_if_abandoned, working_directory

@@ -12,7 +12,7 @@ from shared.errors import Unavailable
 from tests.trainer_service.api_client import caller
 from tests.trainer_service.builders import new_dataset_record, new_record
 from trainer_service import training
-from trainer_service.phases.context import Worker
+from trainer_service.phases.work import Worker
 from trainer_service.queue.celery_app import create_celery
 from trainer_service.queue.task_queue import TaskQueue, WorkerQueue
 from trainer_service.queue.view import QUEUE_KEYS, QueueView

@@ -14,10 +14,11 @@ import pytest
 from structlog.testing import capture_logs
 
 from shared.identifiers import new_id
+from tests.clock import Clock
 from tests.odd_files import make_deep
 from tests.tiny_model import publish_tiny_model
 from tests.trainer_service.api_client import caller, post
-from tests.trainer_service.builders import Clock, new_dataset_record, new_record
+from tests.trainer_service.builders import new_dataset_record, new_record
 from tests.trainer_service.lease_holder import Holder
 from trainer_service.backbones.features import FeatureStore
 from trainer_service.store.lease import LeaseWatch, lease

@@ -10,7 +10,7 @@ from starlette.types import Receive, Scope, Send
 from shared.errors import InvalidRequest
 from shared.http.problems import responses
 from shared.logs import bind
-from trainer_service.api.bodies import ARCHIVE_FIELD, FOLDER_FIELD, parse, read_body
+from trainer_service.api.bodies import ARCHIVE_FIELD, FOLDER_FIELD, Fields, parse, read_body
 from trainer_service.api.dependencies import CurrentTrainer, IdempotencyKey
 from trainer_service.api.openapi import body_of
 from trainer_service.api.routes.pages import PageQuery, link_next
@@ -69,18 +69,14 @@ async def submit_dataset(
     is `ready` or `failed`.
     """
     threads: Threads = request.app.state.threads
-    async with read_body(request, trainer.settings) as body:
+    async with read_body(request, trainer.settings, _require_no_fields) as body:
         if body.archive is None:
             path = parse(DatasetPath, body.fields).path
             record = await threads.submit(
                 datasets.submit_dataset, trainer, None, path, idempotency_key
             )
-        elif body.fields:
-            raise InvalidRequest(
-                f"expected nothing beside {ARCHIVE_FIELD!r} or {FOLDER_FIELD!r}. "
-                f"Received: {', '.join(sorted(body.fields))}"
-            )
         else:
+            _require_no_fields(body.fields)
             record = await threads.submit(
                 datasets.submit_dataset,
                 trainer,
@@ -91,6 +87,14 @@ async def submit_dataset(
     bind(dataset_id=record.id)
     response.headers["Location"] = f"/v1/datasets/{record.id}"
     return record
+
+
+def _require_no_fields(fields: Fields) -> None:
+    if fields:
+        raise InvalidRequest(
+            f"expected nothing beside {ARCHIVE_FIELD!r} or {FOLDER_FIELD!r}. "
+            f"Received: {', '.join(sorted(fields))}"
+        )
 
 
 @router.get("", responses=responses(422))

@@ -9,12 +9,13 @@ from shared.errors import InvalidRequest
 from shared.http.problems import responses
 from shared.http.server.draining import Gate
 from shared.logs import bind
-from trainer_service.api.bodies import parse, read_body
+from trainer_service.api.bodies import Fields, parse, parse_so_far, read_body
 from trainer_service.api.dependencies import CurrentTrainer, IdempotencyKey, raise_on_disconnect
 from trainer_service.api.openapi import body_of
 from trainer_service.api.routes.pages import PageQuery, link_next
 from trainer_service.api.threads import Threads
 from trainer_service.service import submission, trainings
+from trainer_service.service.trainer import Trainer
 from trainer_service.store.records.training_record import TrainingRecord
 from trainer_service.training_request import TrainingRequest
 
@@ -34,10 +35,11 @@ async def submit_training(
     idempotency_key: IdempotencyKey = None,
 ) -> TrainingRecord:
     """Submit a training: JSON naming a dataset, or multipart with the archive itself."""
-    async with read_body(request, trainer.settings) as body:
+    check = partial(_check_before_images, trainer, idempotency_key)
+    async with read_body(request, trainer.settings, check) as body:
         training = parse(TrainingRequest, body.fields)
-        if body.archive is not None and training.dataset is not None:
-            raise InvalidRequest("dataset: expected either a dataset or an archive. Received: both")
+        if body.archive is not None:
+            _require_no_dataset(body.fields)
         threads: Threads = request.app.state.threads
         record = await threads.submit(
             submission.submit_training,
@@ -50,6 +52,19 @@ async def submit_training(
     bind(training_id=record.id, model=record.model)
     response.headers["Location"] = f"/v1/trainings/{record.id}"
     return record
+
+
+def _check_before_images(trainer: Trainer, key: str | None, fields: Fields) -> None:
+    """Refuse a form before its images come; fields may follow these."""
+    parse_so_far(TrainingRequest, fields)
+    _require_no_dataset(fields)
+    if isinstance(architecture := fields.get("architecture"), str):
+        submission.require_architecture(trainer, architecture, key)
+
+
+def _require_no_dataset(fields: Fields) -> None:
+    if fields.get("dataset") is not None:
+        raise InvalidRequest("dataset: expected either a dataset or an archive. Received: both")
 
 
 @router.get("", responses=responses(422))

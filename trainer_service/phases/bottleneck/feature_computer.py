@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -14,9 +15,13 @@ from shared.errors import InvalidImage
 from shared.images import ImageLimits, decode
 from trainer_service.backbones.features import Features
 from trainer_service.datasets.image_files import ImageFiles, ImageLost
+from trainer_service.phases.work import Worker
 from trainer_service.store.shards import ShardImage, ShardResult
 
 Pixels = npt.NDArray[np.uint8]
+
+#: Images in one forward pass of each engine.
+BATCH_SIZES = {"openvino": 16, "tensorflow": 64}
 
 
 class FeatureComputer:
@@ -48,6 +53,18 @@ class FeatureComputer:
         self._limits = limits
         self._look_ahead = 3 * batch_size
         self._threads = threads
+
+    @classmethod
+    def of(cls, worker: Worker, engine: Engine, *, output: str, input_size: int) -> Self:
+        """Return a computer with the threads and limits of a worker, and batches for its engine."""
+        return cls(
+            engine,
+            output=output,
+            input_size=input_size,
+            batch_size=BATCH_SIZES[engine.name],
+            threads=worker.threads,
+            limits=worker.image_limits,
+        )
 
     def compute(
         self, images: Sequence[ShardImage], files: ImageFiles, advance: Callable[[int], None]

@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from trainer_service.datasets.records import ImageRecord
-from trainer_service.phases.context import Worker
 from trainer_service.phases.evaluate.metrics import accuracy_and_loss, evaluate
 from trainer_service.phases.head.fitting import Trained, truth_of
 from trainer_service.phases.head.head import Truth
 from trainer_service.phases.head.network import Network, Probabilities
-from trainer_service.store.records.training_record import State, TrainingRecord
+from trainer_service.phases.work import Work
+from trainer_service.store.records.training_record import State
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +17,7 @@ class Evaluated:
     """A trained network and its evaluation.
 
     Attributes:
-        metrics: `accuracy` and `loss` of "validation"; all that `evaluate` gives of "test".
+        metrics: under "validation" its `accuracy` and `loss`, under "test" what `evaluate` returns.
         validation_truth: int64 (n,), index of the right label of each validation image.
         test_truth: int64 (n,), index of the right label of each test image.
         test_probabilities: float32 (n, len(labels)), the network's answers to the test images.
@@ -42,9 +42,13 @@ class Evaluated:
         return self.trained.splits["test"]
 
 
-def evaluate_network(worker: Worker, record: TrainingRecord, trained: Trained) -> Evaluated:
-    """Evaluate a trained network on the validation images and on the test images."""
-    worker.stores.trainings.update(record.id, lambda current: current.enter(State.EVALUATING))
+def evaluate_network(work: Work, trained: Trained) -> Evaluated:
+    """Evaluate a trained network on the validation images and on the test images.
+
+    Raises:
+        FeaturesGone: features of these images were removed while the training ran.
+    """
+    work.enter(State.EVALUATING)
     network, splits = trained.network, trained.splits
     test_truth, validation_truth = (
         truth_of(splits[part], network.labels) for part in ("test", "validation")

@@ -2,27 +2,24 @@
 
 from collections import Counter
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from shared.engines.tensorflow_engine import load_tensorflow
-from trainer_service.backbones import weights
-from trainer_service.backbones.architectures import find_architecture
 from trainer_service.backbones.features import FeatureStore
 from trainer_service.datasets.records import ImageRecord
-from trainer_service.datasets.splits import SplitFractions, assign_splits
 from trainer_service.errors import TransientFailure
-from trainer_service.phases.bottleneck.choices import feature_store
-from trainer_service.phases.context import Worker
+from trainer_service.phases.backbone import Backbone
 from trainer_service.phases.head.best_epoch import Epoch
 from trainer_service.phases.head.head import HeadData, TrainedHead, Truth, train_head
 from trainer_service.phases.head.network import FrozenNetwork, Network
-from trainer_service.store.cancellation import CancellationCheck
+from trainer_service.phases.work import Work
 from trainer_service.store.events.progress import EpochReport, Ticker
+from trainer_service.store.records.dataset_record import DatasetRecord
 from trainer_service.store.records.parts import RejectedImage
 from trainer_service.store.records.training_record import CacheUse, State, TrainingRecord
-from trainer_service.store.shards import ShardResult, Shards, too_many_lost
-from trainer_service.store.stores import BACKBONES
+from trainer_service.store.shards import ShardResult, too_many_lost
 
 _SHOWN = 3
 
@@ -43,80 +40,80 @@ class Trained:
     best_epoch: int
 
 
-def fit(worker: Worker, record: TrainingRecord, check_cancelled: CancellationCheck) -> Trained:
+def fit(work: Work) -> Trained:
     """Split the images and train the head; the features of the test images are not looked at.
 
     Raises:
-        TrainingCancelled: it was cancelled meanwhile.
+        TrainingCancelled: the training was cancelled.
         InvalidDataset: a label has too few usable images for the split.
-        TransientFailure: more images were lost on the way than may be, or all of a label.
+        InvalidRequest: the loss is no longer a number.
+        TransientFailure: more images were lost since the dataset was read than a training goes on
+            without, or all images of a label, or features were removed.
     """
-    images = _images_with_features(worker, record)
-    splits = split(record, images)
+    images = _images_with_features(work)
+    splits = work.split(images)
     labels = sorted({image.label for image in images})
-    _enter_head(worker, record, splits)
-    precision = Shards(worker.stores.trainings.directory(record.id)).precision()
-    architecture = find_architecture(record.architecture)
-    resolved = weights.resolve(architecture, worker.settings, check_cancelled)
-    features = feature_store(worker.settings, architecture, resolved, precision)
+    _enter_head(work, splits)
+    backbone = Backbone.of(work, work.shards.precision())
     train, validation = (
-        head_data(features, splits[part], labels) for part in ("train", "validation")
+        head_data(backbone.features, splits[part], labels) for part in ("train", "validation")
     )
-    head = _train(worker, record, train, validation, labels, check_cancelled)
-    network = FrozenNetwork(
-        labels,
-        precision,
-        architecture,
-        resolved,
-        head.model,
-        features,
-        worker.settings.store / BACKBONES,
-    )
+    head = _train(work, train, validation, labels)
+    network = FrozenNetwork(labels, backbone, head.model)
     return Trained(network, splits, head.history, head.best_epoch)
 
 
-def _images_with_features(worker: Worker, record: TrainingRecord) -> list[ImageRecord]:
-    """Return the images that have features; the others were found bad while decoding."""
-    directory = worker.stores.trainings.directory(record.id)
-    results = Shards(directory).results()
-    rejected: dict[str, str] = {}
-    for result in results:
-        rejected |= result.rejected
-    dataset = worker.dataset_of(record)
+def _images_with_features(work: Work) -> list[ImageRecord]:
+    """Return the images that have features, and note the others as rejected in the record.
+
+    An image has none if it could not be decoded, or was lost, while its shard was computed.
+
+    Raises:
+        TransientFailure: more images were lost than a training goes on without, or all of a label.
+    """
+    results = work.shards.results()
+    dataset = work.dataset()
     images = dataset.used_images()
     _require_few_lost(images, results)
-    own = [
+    reasons = {sha256: why for result in results for sha256, why in result.rejected.items()}
+    good = [image for image in images if image.sha256 not in reasons]
+    rejected = [
         RejectedImage(
             name=image.name,
             label=image.label,
             verdict="unreadable",
-            detail=rejected[image.sha256],
+            detail=reasons[image.sha256],
         )
         for image in images
-        if image.sha256 in rejected
+        if image.sha256 in reasons
     ]
-    good = [image for image in images if image.sha256 not in rejected]
-
-    def note(current: TrainingRecord) -> None:
-        verdicts = Counter(dataset.record.verdicts)
-        verdicts.update(image.verdict for image in own)
-        current.dataset.reject([*own, *dataset.record.rejected], dict(verdicts))
-        current.dataset.images = len(good)
-        labels = Counter(image.label for image in good)
-        current.dataset.count_labels(dict(sorted(labels.items())))
-        cache = current.cache or CacheUse(reused=0, computed=0, seconds_saved=0)
-        current.cache = cache.model_copy(update={"computed": len(good) - cache.reused})
-
-    worker.stores.trainings.update(record.id, note)
+    work.update(partial(_note, dataset.record, good, rejected))
     _require_labels(images, good)
     return good
 
 
+def _note(
+    dataset: DatasetRecord,
+    good: list[ImageRecord],
+    rejected: list[RejectedImage],
+    record: TrainingRecord,
+) -> None:
+    """Note in a training's record which images it uses, and which were rejected meanwhile."""
+    verdicts = Counter(dataset.verdicts)
+    verdicts.update(image.verdict for image in rejected)
+    record.dataset.reject([*rejected, *dataset.rejected], dict(verdicts))
+    record.dataset.images = len(good)
+    labels = Counter(image.label for image in good)
+    record.dataset.count_labels(dict(sorted(labels.items())))
+    cache = record.cache or CacheUse(reused=0, computed=0, seconds_saved=0)
+    record.cache = cache.model_copy(update={"computed": len(good) - cache.reused})
+
+
 def _require_few_lost(images: list[ImageRecord], results: list[ShardResult]) -> None:
-    """Check that hardly any of the used images were lost on the way.
+    """Check that no more of the used images were lost than a training goes on without.
 
     Raises:
-        TransientFailure: there are more than single ones.
+        TransientFailure: more were lost; an example is named.
     """
     reasons = {sha256: result.rejected[sha256] for result in results for sha256 in result.lost}
     lost = [image for image in images if image.sha256 in reasons]
@@ -126,10 +123,10 @@ def _require_few_lost(images: list[ImageRecord], results: list[ShardResult]) -> 
 
 
 def _require_labels(images: list[ImageRecord], good: list[ImageRecord]) -> None:
-    """Check that no label was lost with its few images: a classifier without it is another one.
+    """Check that every label still has images: without one, it would be another classifier.
 
     Raises:
-        TransientFailure: one was.
+        TransientFailure: a label has none left.
     """
     lost = sorted({image.label for image in images} - {image.label for image in good})
     if lost:
@@ -140,29 +137,13 @@ def _require_labels(images: list[ImageRecord], good: list[ImageRecord]) -> None:
         )
 
 
-def split(record: TrainingRecord, images: list[ImageRecord]) -> dict[str, list[ImageRecord]]:
-    """Return the images of each of train, validation and test.
+def _enter_head(work: Work, splits: dict[str, list[ImageRecord]]) -> None:
+    def enter(record: TrainingRecord) -> None:
+        record.dataset.split = {name: len(part) for name, part in splits.items()}
+        record.enter(State.HEAD)
 
-    Raises:
-        InvalidDataset: a label has too few images.
-    """
-    fractions = SplitFractions(record.request.split.validation, record.request.split.test)
-    assigned = assign_splits(images, fractions)
-    parts: dict[str, list[ImageRecord]] = {"train": [], "validation": [], "test": []}
-    for image in images:
-        parts[assigned[image.sha256]].append(image)
-    return parts
-
-
-def _enter_head(
-    worker: Worker, record: TrainingRecord, splits: dict[str, list[ImageRecord]]
-) -> None:
-    def enter(current: TrainingRecord) -> None:
-        current.dataset.split = {name: len(part) for name, part in splits.items()}
-        current.enter(State.HEAD)
-
-    worker.stores.trainings.update(record.id, enter)
-    worker.board.start(record.id, State.HEAD, record.request.epochs)
+    work.update(enter)
+    work.worker.board.start(work.record.id, State.HEAD, work.record.request.epochs)
 
 
 def truth_of(images: list[ImageRecord], labels: list[str]) -> Truth:
@@ -176,25 +157,20 @@ def head_data(store: FeatureStore, images: list[ImageRecord], labels: list[str])
     return HeadData(store.read([image.sha256 for image in images]), truth_of(images, labels))
 
 
-def _train(  # noqa: PLR0913, PLR0917
-    worker: Worker,
-    record: TrainingRecord,
-    train: HeadData,
-    validation: HeadData,
-    labels: list[str],
-    check_cancelled: CancellationCheck,
-) -> TrainedHead:
-    ticker = Ticker(worker.board, record.id)
-    report = EpochReport(worker.stores.events, record.id, record.request.epochs)
+def _train(work: Work, train: HeadData, validation: HeadData, labels: list[str]) -> TrainedHead:
+    """Train the head; its epochs are reported, and end it when the training is asked to stop."""
+    worker, request, check_cancelled = work.worker, work.record.request, work.check_cancelled
+    ticker = Ticker(worker.board, work.record.id)
+    report = EpochReport(worker.stores.events, work.record.id, request.epochs)
 
     def on_epoch(epoch: int, logs: Epoch) -> bool:
         check_cancelled()
         report(epoch, logs)
-        ticker(epoch, last=epoch == record.request.epochs)
+        ticker(epoch, last=epoch == request.epochs)
         return check_cancelled.stop_after is not None and epoch >= check_cancelled.stop_after
 
     load_tensorflow(worker.threads)
     try:
-        return train_head(train, validation, labels, record.request, on_epoch)
+        return train_head(train, validation, labels, request, on_epoch)
     finally:
         report.flush()

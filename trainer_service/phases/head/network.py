@@ -10,11 +10,10 @@ import numpy.typing as npt
 
 from shared.manifest import Precision
 from trainer_service.backbones.architectures import Architecture
-from trainer_service.backbones.backbone import backbone_ir, cached_backbone
 from trainer_service.backbones.export import export_version
-from trainer_service.backbones.features import FeatureStore
 from trainer_service.backbones.weights import Weights
 from trainer_service.datasets.records import ImageRecord
+from trainer_service.phases.backbone import Backbone
 
 Probabilities = npt.NDArray[np.float32]
 
@@ -61,26 +60,34 @@ class FrozenNetwork:
     """A pre-trained backbone as it was, and a head that was trained on its features.
 
     Attributes:
+        labels: in the order of the probabilities.
+        backbone: has the stored features of every image of the dataset.
         head: a `keras.Model`, float32 (n, feature_size) to probabilities float32 (n, len(labels)).
-        features: the stored features of every image of the dataset.
-        backbones: where converted backbones are kept between processes.
     """
 
     labels: list[str]
-    precision: Precision
-    architecture: Architecture
-    weights: Weights
+    backbone: Backbone
     head: Any
-    features: FeatureStore
-    backbones: Path
+
+    @property
+    def precision(self) -> Precision:
+        return self.backbone.precision
+
+    @property
+    def architecture(self) -> Architecture:
+        return self.backbone.architecture
+
+    @property
+    def weights(self) -> Weights:
+        return self.backbone.weights
 
     def predict(self, images: Sequence[ImageRecord]) -> Probabilities:
-        features = self.features.read([image.sha256 for image in images])
+        features = self.backbone.features.read([image.sha256 for image in images])
         probabilities = self.head.predict(features, batch_size=PREDICT_BATCH, verbose=0)
         return np.asarray(probabilities, np.float32)
 
     def export(self, directory: Path, check_cancelled: Callable[[], None]) -> None:
-        ir = backbone_ir(self.architecture, self.weights, self.backbones)
-        backbone = cached_backbone(self.architecture, self.weights)
+        ir = self.backbone.ir()
+        backbone = self.backbone.model()
         check_cancelled()
         export_version(backbone, self.head, directory, backbone_ir=ir)

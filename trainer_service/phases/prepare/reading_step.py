@@ -10,14 +10,14 @@ from shared.logs import get_logger
 from trainer_service.datasets import reading
 from trainer_service.errors import TrainingCancelled, TrainingEnded, TransientFailure
 from trainer_service.phase_table import is_before_plan
-from trainer_service.phases.context import Worker
-from trainer_service.phases.setbacks import Setbacks, hand_over, persevere, warn_of_setback
+from trainer_service.phases.setbacks import Setbacks, hand_over, persevere
+from trainer_service.phases.work import Worker
 from trainer_service.steps import PREPARE, READ_DATASET, Step
 from trainer_service.store.events.progress import Ticker
 from trainer_service.store.lease import LeaseLost
 from trainer_service.store.outcome import end, in_words
 from trainer_service.store.records.dataset_record import DatasetRecord
-from trainer_service.store.records.training_record import State, TrainingRecord
+from trainer_service.store.records.training_record import State
 from trainer_service.store.waiting import WaitingTrainings, must_be_read
 
 #: Seconds between two looks at the trainings that wait.
@@ -27,7 +27,11 @@ log = get_logger(__name__)
 
 
 def read_dataset(worker: Worker, dataset_id: str) -> None:
-    """Read a dataset that is wanted, unless another process is at it, and submit what waits."""
+    """Read a dataset and submit the trainings that wait for it.
+
+    Nothing is done if nobody wants the dataset or another process reads it. All errors are written
+    to the dataset's record or to the log; none is raised.
+    """
     datasets = worker.stores.datasets
     try:
         audience = Audience(worker, datasets.get(dataset_id))
@@ -35,29 +39,27 @@ def read_dataset(worker: Worker, dataset_id: str) -> None:
             reading.put_back(datasets, dataset_id)
             return
     except HeadstartError as error:
-        # The search for lost steps has what waits prepared, which then says so.
+        # The search for lost steps submits the trainings that wait; `prepare` fails them in words.
         log.info("refused", reason=str(error))
         return
-    if _read(worker, dataset_id, audience):
+    if _read(audience):
         audience.submit()
 
 
-def _read(worker: Worker, dataset_id: str, audience: "Audience") -> bool:
-    """Return whether something has come of it, if only that nobody wants it."""
-    datasets = worker.stores.datasets
-    directory = datasets.directory(dataset_id)
+def _read(audience: "Audience") -> bool:
+    """Read a dataset; return whether the trainings that wait for it can go on.
+
+    They can if it is read, and also if it can't be: then they fail and say why.
+    """
+    datasets, dataset_id = audience.worker.stores.datasets, audience.dataset_id
     found: list[DatasetRecord | None] = []
-
-    def read() -> None:
-        found.append(_read_once(worker, dataset_id, audience))
-
     try:
-        if not persevere(worker, directory, audience.check, read, audience.warn):
-            hand_over(worker, directory, Step(READ_DATASET, (dataset_id,)), audience.check)
+        if not persevere(audience, lambda: found.append(_read_once(audience))):
+            hand_over(audience)
             return False
     except TransientFailure as error:  # no worker sees it
         reading.record_failure(datasets, dataset_id, error)
-        Setbacks(directory).forget_all()  # who has it read anew has all tries again
+        Setbacks(audience.notes_directory).forget_all()
     except TrainingCancelled as cancelled:
         log.info("left unread", reason=str(cancelled))
         return True
@@ -69,23 +71,33 @@ def _read(worker: Worker, dataset_id: str, audience: "Audience") -> bool:
     except Exception:
         log.exception("a dataset could not be read", dataset_id=dataset_id)
     else:
-        return found[-1] is not None  # else whoever is at it submits what waits
+        return found[-1] is not None  # else the process that reads it submits them
+    return _is_settled(audience)
+
+
+def _is_settled(audience: "Audience") -> bool:
+    """Return whether the record of a dataset says that it is read, or why it can't be.
+
+    If not even that could be written, the search for lost steps has the dataset read again.
+    """
     try:
-        # If even that could not be written down, the search for lost steps has it tried again.
-        return not must_be_read(datasets.get(dataset_id))
+        return not must_be_read(audience.worker.stores.datasets.get(audience.dataset_id))
     except HeadstartError:
         return False
 
 
-def _read_once(worker: Worker, dataset_id: str, audience: "Audience") -> DatasetRecord | None:
-    """Read a dataset and return its record, as `reading.read` does.
+def _read_once(audience: "Audience") -> DatasetRecord | None:
+    """Read a dataset and return its record; None if another process reads it.
 
-    What the machine did to it is raised only if that is not what the record says by now: then
-    there is something left to be tried.
+    An error of the machine is raised only while the record says that the dataset is still to be
+    read, because only then can trying again help.
     """
+    worker, dataset_id = audience.worker, audience.dataset_id
     datasets = worker.stores.datasets
     try:
-        return reading.read(datasets, worker.settings, dataset_id, audience, audience.check)
+        return reading.read(
+            datasets, worker.settings, dataset_id, audience, audience.check_cancelled
+        )
     except (OSError, MemoryError) as error:
         record = datasets.get(dataset_id)
         if must_be_read(record):
@@ -94,34 +106,26 @@ def _read_once(worker: Worker, dataset_id: str, audience: "Audience") -> Dataset
         return record
 
 
-def wait_for_dataset(worker: Worker, training: TrainingRecord) -> bool:
-    """Have a training wait for its dataset if that is to be read; tell whether it does.
-
-    Raises:
-        DatasetNotFound, RecordCorrupt: there is nothing to wait for.
-    """
-    datasets = worker.stores.datasets
-    dataset = datasets.get(training.dataset.id)
-    waiting = WaitingTrainings(datasets.directory(dataset.id))
-    if not must_be_read(dataset):
-        waiting.discard(training.id)
-        return False
-    waiting.add(training.id)
-    # Also while it is being read: it may be ready by now, and nobody have seen this one wait.
-    worker.submit.submit([Step(READ_DATASET, (dataset.id,))])
-    return True
-
-
 class Audience:
-    """Tells the trainings that wait for a dataset how far it is read; some come, and some go.
+    """The trainings that wait for a dataset while it is read; some come, and some are cancelled.
 
-    Calling it raises TrainingCancelled once nobody wants the dataset any more. What is wrong with
-    one training is no fault of the dataset's, nor of the others.
+    Calling it tells all of them how many images are done, and how many there are in all; it raises
+    TrainingCancelled once nobody wants the dataset any more. An error that concerns one training is
+    logged and keeps neither the dataset nor the other trainings from going on.
+
+    Attributes:
+        worker: the process that reads the dataset.
+        dataset_id: the dataset.
+        step: the step that reads it.
+        notes_directory: where `phases.setbacks` notes what kept workers from reading it.
     """
 
     def __init__(self, worker: Worker, dataset: DatasetRecord) -> None:
-        self._worker = worker
-        self._waiting = WaitingTrainings(worker.stores.datasets.directory(dataset.id))
+        self.worker = worker
+        self.dataset_id = dataset.id
+        self.step = Step(READ_DATASET, (dataset.id,))
+        self.notes_directory = worker.stores.datasets.directory(dataset.id)
+        self._waiting = WaitingTrainings(self.notes_directory)
         self._submitted = dataset.submitted
         self._tickers: dict[str, Ticker | None] = {}
         self._next = 0.0
@@ -135,8 +139,8 @@ class Audience:
                 tick = partial(ticker, done, last=done == total, total=total)
                 self._tickers[training_id] = ticker if self._told(training_id, tick) else None
 
-    def check(self) -> None:
-        """Look who waits; this may be called in another thread than all else.
+    def check_cancelled(self) -> None:
+        """Look which trainings wait. Unlike all else, this may be called in any thread.
 
         Raises:
             TrainingCancelled: nobody wants the dataset any more.
@@ -144,21 +148,21 @@ class Audience:
         self._wanted_by()
 
     def warn(self, reason: str) -> None:
-        """Tell all that wait why the dataset is not read yet."""
+        """Tell all trainings that wait why the dataset is not read yet."""
         for training_id in self._open():
-            self._told(training_id, partial(warn_of_setback, self._worker, training_id, reason))
+            self._told(training_id, partial(self.worker.warn_of_setback, training_id, reason))
 
     def begin(self) -> bool:
-        """Tell all that wait that it is their turn, and whether anybody wants the dataset."""
-        there = self._open()
-        for training_id in there:
+        """Move all trainings that wait to "preparing"; return whether anybody wants the dataset."""
+        waiting = self._open()
+        for training_id in waiting:
             self._enter(training_id)
-        return bool(there) or self._submitted
+        return bool(waiting) or self._submitted
 
     def submit(self) -> None:
-        """Submit the next step of all that wait, those first that have waited longest."""
+        """Submit the next step of all trainings that wait, those that have waited longest first."""
         for training_id in self._open():
-            self._worker.submit.submit([Step(PREPARE, (training_id,))])
+            self.worker.queue.submit([Step(PREPARE, (training_id,))])
             self._waiting.discard(training_id)
 
     def _look(self, total: int) -> None:
@@ -168,24 +172,24 @@ class Audience:
         }
 
     def _wanted_by(self) -> list[str]:
-        there = self._open()
-        if not there and not self._submitted:
+        waiting = self._open()
+        if not waiting and not self._submitted:
             raise TrainingCancelled("Every training that waited for the dataset was cancelled.")
-        return there
+        return waiting
 
     def _join(self, training_id: str, total: int) -> Ticker | None:
-        start = partial(self._worker.board.start, training_id, State.PREPARING, total)
+        start = partial(self.worker.board.start, training_id, State.PREPARING, total)
         if self._enter(training_id) and self._told(training_id, start):
-            return Ticker(self._worker.board, training_id)
+            return Ticker(self.worker.board, training_id)
         return None
 
     def _enter(self, training_id: str) -> bool:
-        trainings = self._worker.stores.trainings
+        trainings = self.worker.stores.trainings
         change = methodcaller("enter", State.PREPARING)
         return self._told(training_id, partial(trainings.update, training_id, change))
 
     def _told(self, training_id: str, tell: Callable[[], object]) -> bool:
-        """Tell a training something, and whether that could be done."""
+        """Call `tell`, which writes something to a training; return whether that worked."""
         try:
             tell()
         except (TrainingEnded, NotFound):
@@ -210,7 +214,7 @@ class Audience:
         return found
 
     def _is_open(self, training_id: str) -> bool:
-        trainings = self._worker.stores.trainings
+        trainings = self.worker.stores.trainings
         try:
             record = trainings.get(training_id)
             if record.cancel_requested and not record.state.ended:

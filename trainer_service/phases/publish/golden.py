@@ -20,14 +20,14 @@ from shared.errors import HeadstartError, InvalidImage
 from shared.images import decode
 from shared.manifest import FILE_OF, GOLDEN_FILE, Artifact, Format, GoldenImage
 from trainer_service.datasets.image_files import none_left
-from trainer_service.phases.context import Worker
 from trainer_service.phases.evaluate.evaluation import Evaluated
 from trainer_service.phases.head.network import Probabilities
-from trainer_service.store.records.training_record import TrainingRecord
+from trainer_service.phases.work import Work, Worker
 
 GOLDEN_IMAGES = 8
-#: Largest difference allowed between what the exported graph and the trained network answer to most
-#: of the golden images; to a few, bf16 and f32 answer otherwise (docs/decisions/0006).
+#: Largest difference allowed between the probabilities of the exported graph and of the trained
+#: network, for most of the golden images. For a few, bf16 differs more from f32
+#: (docs/decisions/0006).
 EXPORT_TOLERANCE = 0.1
 
 FORMAT_OF: dict[EngineName, Format] = {"openvino": "openvino", "tensorflow": "saved_model"}
@@ -36,41 +36,81 @@ _golden_images = TypeAdapter(list[GoldenImage])
 
 
 class ExportMismatch(HeadstartError):
+    """The exported graph answers otherwise than the trained network did."""
+
     title = "Export mismatch"
 
 
 class _Golden(NamedTuple):
-    """A golden image: its place among the test images, its bytes and its pixels."""
+    """A golden image: its position among the test images, its bytes and its pixels."""
 
     position: int
     data: bytes
     pixels: Pixels
 
 
+Answers = dict[Precision, Probabilities]
+
+
 def write_golden(
-    worker: Worker, record: TrainingRecord, evaluated: Evaluated, to: Path, *, quantized: bool
+    work: Work, evaluated: Evaluated, to: Path, *, quantized: bool
 ) -> dict[Format, Artifact]:
-    """Write some test images with what the exported graphs answer to them.
+    """Write some test images, and what the exported graphs answer to them.
 
     Args:
-        worker: where the images are, and what engine there is.
-        record: the training.
+        work: the training, whose images are read.
         evaluated: the network that was exported.
         to: the version in the making, with its graphs.
         quantized: whether it has an INT8 graph.
 
     Returns:
-        The formats of the version, and how well those that run here agree with the network.
+        The formats of the version, each with the largest difference of its probabilities from those
+        of the trained network, if it runs on this machine.
 
     Raises:
         ExportMismatch: an exported graph does not answer as the trained network did.
         NotSeenHere, ImagesLost: none of the test images can be read.
     """
-    chosen = _read_golden(worker, record, evaluated)
+    chosen = _read_golden(work, evaluated)
     pixels = np.stack([image.pixels for image in chosen])
-    answers = _answers(worker, to, pixels, quantized=quantized)
+    answers = _answers(work.worker, to, pixels, quantized=quantized)
     trained = evaluated.test_probabilities[[image.position for image in chosen]]
     _check_export(answers.get(evaluated.network.precision, answers["f32"]), trained)
+    _write(to, evaluated, chosen, answers)
+    engine = FORMAT_OF[select_engine(work.worker.settings.engine)]
+    differences: dict[Format, float] = {engine: _difference(answers["f32"], trained)}
+    if quantized:
+        differences["openvino_int8"] = _difference(answers["int8"], trained)
+    formats = [kind for kind in FILE_OF if kind != "openvino_int8" or quantized]
+    return {
+        kind: Artifact(path=FILE_OF[kind], difference=differences.get(kind)) for kind in formats
+    }
+
+
+def _read_golden(work: Work, evaluated: Evaluated) -> list[_Golden]:
+    """Return the golden images: the first candidates whose files are still there.
+
+    Raises:
+        NotSeenHere, ImagesLost: none of the test images can be read.
+    """
+    files = work.dataset().files()
+    size = evaluated.network.architecture.input_size
+    found: list[_Golden] = []
+    for position in _candidates(evaluated):
+        image = evaluated.test_images[position]
+        with suppress(InvalidImage):  # gone meanwhile: the next one is taken
+            data = files.read(image.file, image.sha256)
+            pixels = decode(data, size, size, work.worker.image_limits)
+            found.append(_Golden(position, data, pixels))
+        if len(found) == GOLDEN_IMAGES:
+            break
+    if not found:
+        raise none_left(files, len(evaluated.test_images))
+    return found
+
+
+def _write(to: Path, evaluated: Evaluated, chosen: list[_Golden], answers: Answers) -> None:
+    """Write the golden images and a JSON file that says what they are and what is answered."""
     directory = (to / GOLDEN_FILE).parent
     directory.mkdir()
     golden = []
@@ -83,44 +123,12 @@ def write_golden(
             GoldenImage(file=file, label=shown.label, probabilities=own.pop("f32"), reduced=own)
         )
     (to / GOLDEN_FILE).write_bytes(_golden_images.dump_json(golden, indent=2))
-    engine = FORMAT_OF[select_engine(worker.settings.engine)]
-    differences: dict[Format, float] = {engine: _difference(answers["f32"], trained)}
-    if quantized:
-        differences["openvino_int8"] = _difference(answers["int8"], trained)
-    formats = [kind for kind in FILE_OF if kind != "openvino_int8" or quantized]
-    return {
-        kind: Artifact(path=FILE_OF[kind], difference=differences.get(kind)) for kind in formats
-    }
 
 
-def _read_golden(worker: Worker, record: TrainingRecord, evaluated: Evaluated) -> list[_Golden]:
-    """Return the golden images: the first candidates that are still there.
-
-    Raises:
-        NotSeenHere, ImagesLost: none is.
-    """
-    files = worker.dataset_of(record).files()
-    size = evaluated.network.architecture.input_size
-    found: list[_Golden] = []
-    for position in _candidates(evaluated):
-        image = evaluated.test_images[position]
-        with suppress(InvalidImage):  # gone meanwhile: the next one is taken
-            data = files.read(image.file, image.sha256)
-            pixels = decode(data, size, size, worker.image_limits)
-            found.append(_Golden(position, data, pixels))
-        if len(found) == GOLDEN_IMAGES:
-            break
-    if not found:
-        raise none_left(files, len(evaluated.test_images))
-    return found
-
-
-def _answers(
-    worker: Worker, version: Path, pixels: Pixels, *, quantized: bool
-) -> dict[Precision, Probabilities]:
+def _answers(worker: Worker, version: Path, pixels: Pixels, *, quantized: bool) -> Answers:
     """Return what the exported graph answers in every precision that this machine serves."""
     engine = select_engine(worker.settings.engine)
-    answers: dict[Precision, Probabilities] = {
+    answers: Answers = {
         precision: load_version_engine(version, engine, precision, worker.threads).infer(pixels)[
             PROBABILITIES
         ]
@@ -133,7 +141,7 @@ def _answers(
 
 
 def _candidates(evaluated: Evaluated) -> list[int]:
-    """Return the test images, a label after the other, so that as many as fit are golden."""
+    """Return the positions of the test images: one of each label, then a second one, and so on."""
     by_label: dict[int, list[int]] = {}
     for index, label in enumerate(evaluated.test_truth):
         by_label.setdefault(int(label), []).append(index)
@@ -147,10 +155,12 @@ def _candidates(evaluated: Evaluated) -> list[int]:
 
 
 def _difference(exported: Probabilities, trained: Probabilities) -> float:
+    """Return the largest difference between two probabilities, rounded."""
     return round(float(np.abs(exported - trained).max()), 6)
 
 
 def _check_export(exported: Probabilities, trained: Probabilities) -> None:
+    """Raise ExportMismatch if the answers to most of the images differ by too much."""
     difference = float(np.median(np.abs(exported - trained).max(axis=1)))
     if not difference <= EXPORT_TOLERANCE:
         raise ExportMismatch(

@@ -12,43 +12,41 @@ from shared.files import full_disk_named
 from shared.manifest import DatasetInfo, InputSpec, Manifest, WeightsInfo
 from shared.model_store import REPORT_FILE
 from trainer_service.backbones.architectures import PREPROCESSING_VERSION
-from trainer_service.phases.context import Worker
 from trainer_service.phases.evaluate.evaluation import Evaluated
 from trainer_service.phases.publish.golden import write_golden
 from trainer_service.phases.publish.quantization import quantize_version
 from trainer_service.phases.publish.report import write_report
-from trainer_service.store.cancellation import CancellationCheck
+from trainer_service.phases.work import Work
 from trainer_service.store.records.training_record import State, TrainingRecord, abridged
 
 
-def publish(
-    worker: Worker, record: TrainingRecord, evaluated: Evaluated, check_cancelled: CancellationCheck
-) -> int:
+def publish(work: Work, evaluated: Evaluated) -> int:
     """Export the trained network as the model's next version and return its number.
 
     Raises:
-        TrainingCancelled: it was cancelled meanwhile; there is no version.
+        TrainingCancelled: the training was cancelled meanwhile; there is no version.
         ExportMismatch: the exported graph does not answer as the trained network did.
+        NotSeenHere, ImagesLost: no image is left to check the exported graph with.
     """
-    trainings, models = worker.stores.trainings, worker.stores.models
-    record = trainings.update(record.id, lambda current: current.enter(State.PUBLISHING))
-    with models.stage(record.model) as staging:
+    work.enter(State.PUBLISHING)
+    models = work.worker.stores.models
+    with models.stage(work.record.model) as staging:
         with full_disk_named(staging):
-            evaluated.network.export(staging, check_cancelled)
-            check_cancelled()
+            evaluated.network.export(staging, work.check_cancelled)
+            work.check_cancelled()
             quantization = None
-            if record.request.quantize == "int8":
-                quantization = quantize_version(worker, record, evaluated, staging, check_cancelled)
-            check_cancelled()
+            if work.record.request.quantize == "int8":
+                quantization = quantize_version(work, evaluated, staging)
+            work.check_cancelled()
             quantized = quantization is not None and quantization.accepted
-            artifacts = write_golden(worker, record, evaluated, staging, quantized=quantized)
-        _write_evaluation(record, evaluated, staging)
+            artifacts = write_golden(work, evaluated, staging, quantized=quantized)
+        _write_evaluation(work.record, evaluated, staging)
 
         def complete(manifest: Manifest) -> None:
-            write_report(worker, record, evaluated, staging, manifest)
-            check_cancelled.now()
+            write_report(work, evaluated, staging, manifest)
+            work.check_cancelled.now()
 
-        manifest = _manifest(worker, record, evaluated)
+        manifest = _manifest(work, evaluated)
         manifest = manifest.model_copy(
             update={"quantization": quantization, "artifacts": artifacts}
         )
@@ -56,6 +54,7 @@ def publish(
 
 
 def _write_evaluation(record: TrainingRecord, evaluated: Evaluated, to: Path) -> None:
+    """Write the whole evaluation as JSON into the version in the making."""
     (to / REPORT_FILE).parent.mkdir()
     report = {
         "split": record.dataset.split,
@@ -84,14 +83,11 @@ def _test_rows(evaluated: Evaluated) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: (row["label"] == row["predicted"], -row["probability"]))
 
 
-def _manifest(
-    worker: Worker,
-    record: TrainingRecord,
-    evaluated: Evaluated,
-) -> Manifest:
-    network = evaluated.network
+def _manifest(work: Work, evaluated: Evaluated) -> Manifest:
+    """Return the manifest of the version to be; its number is filled in when it is published."""
+    record, network = work.record, evaluated.network
     architecture = network.architecture
-    dataset = worker.stores.datasets.get(record.dataset.id)
+    dataset = work.dataset().record
     return Manifest(
         model=record.model,
         version=0,

@@ -22,14 +22,11 @@ from shared.images import decode
 from shared.logs import get_logger
 from shared.manifest import Quantization
 from shared.model_store import OPENVINO_INT8_MODEL, OPENVINO_MODEL
-from trainer_service.backbones.architectures import Architecture
 from trainer_service.backbones.backbone import save_ir
 from trainer_service.datasets.image_files import ImageFiles, none_left
-from trainer_service.phases.bottleneck.choices import BATCH_SIZES
 from trainer_service.phases.bottleneck.feature_computer import FeatureComputer
-from trainer_service.phases.context import Worker
 from trainer_service.phases.evaluate.evaluation import Evaluated
-from trainer_service.store.records.training_record import TrainingRecord
+from trainer_service.phases.work import Work
 from trainer_service.store.shards import ShardImage
 
 #: NNCF's own default; more change the ranges little.
@@ -44,35 +41,34 @@ TIMED_ROUNDS = 7
 log = get_logger(__name__)
 
 
-def quantize_version(
-    worker: Worker,
-    record: TrainingRecord,
-    evaluated: Evaluated,
-    version: Path,
-    check_cancelled: Callable[[], None],
-) -> Quantization:
+def quantize_version(work: Work, evaluated: Evaluated, version: Path) -> Quantization:
     """Add an INT8 graph to a version in the making, unless it is too slow or too inaccurate.
 
     Args:
-        worker: where the images are, and how many threads there are.
-        record: the training.
+        work: the training. Its `check_cancelled` is called between images and between batches; the
+            seconds of NNCF's own work before and after its images can't be ended.
         evaluated: the network; calibration takes training images, the check the validation images.
         version: the directory, with its OpenVINO model.
-        check_cancelled: called between images and between batches; what it raises ends it. The
-            seconds of NNCF's own work before and after its images can't be ended.
+
+    Returns:
+        Whether the graph is there, with the measured accuracy and speed.
+
+    Raises:
+        TrainingCancelled: the training was cancelled.
+        NotSeenHere, ImagesLost: none of the images can be read.
     """
-    architecture = evaluated.network.architecture
-    files = worker.dataset_of(record).files()
-    pixels = _calibration_pixels(worker, evaluated, architecture, files, check_cancelled)
+    worker = work.worker
+    files = work.dataset().files()
+    pixels = _calibration_pixels(work, evaluated, files)
     int8 = version / OPENVINO_INT8_MODEL
-    quantize(version / OPENVINO_MODEL, int8, pixels, check_cancelled)
+    quantize(version / OPENVINO_MODEL, int8, pixels, work.check_cancelled)
     engine = load_version_engine(version, "openvino", "int8", worker.threads)
     native = serving_precisions("openvino", worker.settings.precision)[0]
     reference = load_version_engine(version, "openvino", native, worker.threads)
     quantization = judge(
-        accuracy=_accuracy(worker, evaluated, architecture, engine, files, check_cancelled),
+        accuracy=_accuracy(work, evaluated, engine, files),
         reference_accuracy=evaluated.metrics["validation"]["accuracy"],
-        speedup=speedup(engine, reference, pixels[:TIMED_BATCH], check_cancelled),
+        speedup=speedup(engine, reference, pixels[:TIMED_BATCH], work.check_cancelled),
     )
     log.info("tried int8", detail=quantization.detail)
     if not quantization.accepted:
@@ -148,48 +144,30 @@ def speedup(
     return median(seconds[reference]) / median(seconds[engine])
 
 
-def _calibration_pixels(
-    worker: Worker,
-    evaluated: Evaluated,
-    architecture: Architecture,
-    files: ImageFiles,
-    check_cancelled: Callable[[], None],
-) -> Pixels:
+def _calibration_pixels(work: Work, evaluated: Evaluated, files: ImageFiles) -> Pixels:
+    """Return some training images as uint8 (n, height, width, 3)."""
     # Images are in the order of their hashes: evenly spaced ones are a random sample.
     images = evaluated.trained.splits["train"]
     chosen = images[:: -(-len(images) // CALIBRATION_IMAGES)]
-    size = architecture.input_size
+    size = evaluated.network.architecture.input_size
     pixels = []
     for image in chosen:
-        check_cancelled()
+        work.check_cancelled()
         with suppress(InvalidImage):  # gone meanwhile; the others will do
             data = files.read(image.file, image.sha256)
-            pixels.append(decode(data, size, size, worker.image_limits))
+            pixels.append(decode(data, size, size, work.worker.image_limits))
     if not pixels:
         raise none_left(files, len(chosen))
     return np.stack(pixels)
 
 
-def _accuracy(  # noqa: PLR0913, PLR0917
-    worker: Worker,
-    evaluated: Evaluated,
-    architecture: Architecture,
-    engine: Engine,
-    files: ImageFiles,
-    check_cancelled: Callable[[], None],
-) -> float:
+def _accuracy(work: Work, evaluated: Evaluated, engine: Engine, files: ImageFiles) -> float:
     """Return the share of the validation images that an engine answers right."""
     images = evaluated.trained.splits["validation"]
-    computer = FeatureComputer(
-        engine,
-        output=PROBABILITIES,
-        input_size=architecture.input_size,
-        batch_size=BATCH_SIZES["openvino"],
-        threads=worker.threads,
-        limits=worker.image_limits,
-    )
+    size = evaluated.network.architecture.input_size
+    computer = FeatureComputer.of(work.worker, engine, output=PROBABILITIES, input_size=size)
     shard = [ShardImage(sha256=image.sha256, path=image.file) for image in images]
-    used, probabilities, _ = computer.compute(shard, files, lambda _: check_cancelled())
+    used, probabilities, _ = computer.compute(shard, files, lambda _: work.check_cancelled())
     if not used:
         raise none_left(files, len(images))
     truth = {

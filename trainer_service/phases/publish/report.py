@@ -1,4 +1,4 @@
-"""Gathers what a report tells, and writes it beside the model."""
+"""Gathers the facts of a version's report, and writes the report beside the model."""
 
 import random
 from collections.abc import Callable, Sequence
@@ -8,55 +8,61 @@ from pathlib import Path
 import numpy as np
 
 from shared.errors import InvalidImage
+from shared.images import ImageLimits
 from shared.manifest import Manifest
 from shared.model_store import REPORT_PAGE
+from trainer_service.datasets.image_files import ImageFiles
 from trainer_service.datasets.records import ImageRecord
-from trainer_service.phases.context import Worker
 from trainer_service.phases.evaluate.evaluation import Evaluated
+from trainer_service.phases.work import Work
 from trainer_service.report.facts import Answer, Facts
 from trainer_service.report.page import render
 from trainer_service.report.thumbnails import Embedded, embedded
 from trainer_service.settings import TrainerSettings
-from trainer_service.store.records.training_record import TrainingRecord
 
 MISTAKES = 12
 SAMPLES = 10
 
 
-def write_report(
-    worker: Worker, record: TrainingRecord, evaluated: Evaluated, staging: Path, manifest: Manifest
-) -> None:
-    """Write the report of a staged version; `manifest` is that of the version to be."""
-    dataset = worker.dataset_of(record)
+def write_report(work: Work, evaluated: Evaluated, staging: Path, manifest: Manifest) -> None:
+    """Write the report of a version in the making.
 
-    files = dataset.files()
-
-    def picture_of(image: ImageRecord) -> Embedded | None:
-        try:
-            data = files.read(image.file, image.sha256)
-        except (OSError, InvalidImage):  # gone or changed meanwhile
-            return None
-        return embedded(data, worker.image_limits)
-
+    Args:
+        work: the training, whose images are shown as far as they can still be read.
+        evaluated: the network and its evaluation.
+        staging: the directory of the version.
+        manifest: that of the version, with the number that it will have.
+    """
+    dataset = work.dataset()
+    picture_of = partial(_picture, work.worker.image_limits, dataset.files())
     gather = partial(answers, evaluated, picture_of=picture_of)
     facts = Facts(
         manifest=manifest,
         metrics=evaluated.metrics,
-        record=record,
+        record=work.record,
         dataset=dataset.record,
         history=evaluated.trained.history,
         best_epoch=evaluated.trained.best_epoch,
         mistakes=gather(choose_mistakes(evaluated)),
-        samples=gather(choose_samples(evaluated, record.request.seed)),
-        predictor=predictor_address(worker.settings),
+        samples=gather(choose_samples(evaluated, work.record.request.seed)),
+        predictor=predictor_address(work.worker.settings),
     )
     file = staging / REPORT_PAGE
     file.parent.mkdir(exist_ok=True)
     file.write_text(render(facts), "utf-8")
 
 
+def _picture(limits: ImageLimits, files: ImageFiles, image: ImageRecord) -> Embedded | None:
+    """Return a small copy of an image; None if the image is gone or has changed."""
+    try:
+        data = files.read(image.file, image.sha256)
+    except (OSError, InvalidImage):
+        return None
+    return embedded(data, limits)
+
+
 def choose_mistakes(evaluated: Evaluated) -> list[int]:
-    """Return the positions of the test images that were most confidently taken for another."""
+    """Return the positions of the test images that were classified wrong, most confident first."""
     predicted = evaluated.test_probabilities.argmax(axis=1)
     confidence = evaluated.test_probabilities.max(axis=1)
     wrong = np.flatnonzero(predicted != evaluated.test_truth)
@@ -75,7 +81,13 @@ def answers(
     chosen: Sequence[int],
     picture_of: Callable[[ImageRecord], Embedded | None],
 ) -> list[Answer]:
-    """Return the answers at some positions of the test images."""
+    """Return what the network answered to some of the test images.
+
+    Args:
+        evaluated: the network and its evaluation.
+        chosen: positions of test images.
+        picture_of: makes a small copy of an image, or None if that can't be done.
+    """
     predicted = evaluated.test_probabilities.argmax(axis=1)
     return [
         Answer(

@@ -2,17 +2,18 @@
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from pydantic import BaseModel, Field, ValidationError
 
 from shared.files import is_fault_of_the_file, locked_briefly
+from shared.logs import get_logger
 from trainer_service.store.events.event_log import EventLog
 from trainer_service.store.events.events import EpochEvent, ProgressEvent
 from trainer_service.store.records.training_record import Progress, State
-from trainer_service.store.small_files import read_small
+from trainer_service.store.small_files import is_permanent, read_small
 
 REPORT_INTERVAL = 0.2
 MOST_BYTES = 2**24
@@ -20,6 +21,8 @@ MOST_BYTES = 2**24
 EVENT_INTERVAL = 0.5
 LONGEST_EVENT_INTERVAL = 5.0
 EVENTS_PER_PHASE = 200
+
+log = get_logger(__name__)
 
 
 class Counts(BaseModel):
@@ -73,16 +76,21 @@ class Counts(BaseModel):
 class ProgressBoard:
     """Keeps the progress of each training in a file, which several processes may update.
 
+    How far a training is stands in nobody's way: if the file can't be written, that is logged.
+
     Args:
         events: the log that gets progress events.
+        clock: returns the time in seconds; one that all processes and machines share.
     """
 
-    def __init__(self, events: EventLog) -> None:
+    def __init__(self, events: EventLog, clock: Callable[[], float] = time.time) -> None:
         self._events = events
+        self._clock = clock
+        self._warned = ""
 
     def start(self, training_id: str, phase: State, total: int) -> None:
         """Begin a phase with `total` images or epochs; the counts of the last one are dropped."""
-        now = time.time()
+        now = self._clock()
         with self._locked(training_id) as file:
             self._store(file, Counts(phase=phase, total=total, started_at=now), now, announce=True)
 
@@ -100,7 +108,7 @@ class ProgressBoard:
         with self._locked(training_id) as file:
             counts = _load(file)
             if counts is not None:
-                now = time.time()
+                now = self._clock()
                 counts.total = counts.total if total is None else total
                 counts.advance(part, done, now)
                 self._store(file, counts, now, announce=counts.due(now))
@@ -110,7 +118,7 @@ class ProgressBoard:
         counts = _load(self._file(training_id))
         if counts is None or counts.phase != phase:
             return None
-        return counts.progress(time.time())
+        return counts.progress(self._clock())
 
     def _store(self, file: Path, counts: Counts, now: float, *, announce: bool) -> None:
         if announce:
@@ -128,21 +136,39 @@ class ProgressBoard:
     @contextmanager
     def _locked(self, training_id: str) -> Iterator[Path]:
         file = self._file(training_id)
-        with locked_briefly(file.with_name(".progress.lock")):
-            yield file
+        try:
+            with locked_briefly(file.with_name(".progress.lock")):
+                yield file
+        except OSError as error:
+            if not is_permanent(error):
+                raise
+            self._warn(training_id, error)
+
+    def _warn(self, training_id: str, error: OSError) -> None:
+        """Say once that a training goes on without telling how far it is."""
+        if self._warned != training_id:
+            self._warned = training_id
+            log.warning("progress is not kept", training_id=training_id, reason=str(error))
 
 
 class Ticker:
     """Passes on at most five reports of a part's progress a second, and always the last one."""
 
-    def __init__(self, board: ProgressBoard, training_id: str, part: str = "0") -> None:
+    def __init__(
+        self,
+        board: ProgressBoard,
+        training_id: str,
+        part: str = "0",
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._board = board
         self._training_id = training_id
         self._part = part
+        self._clock = clock
         self._next = 0.0
 
     def __call__(self, done: int, *, last: bool = False, total: int | None = None) -> None:
-        now = time.monotonic()
+        now = self._clock()
         if last or now >= self._next:
             self._next = now + REPORT_INTERVAL
             self._board.advance(self._training_id, done, self._part, total)
@@ -151,17 +177,24 @@ class Ticker:
 class EpochReport:
     """Appends an event for each epoch; if epochs are short, several at a time."""
 
-    def __init__(self, events: EventLog, training_id: str, epochs: int) -> None:
+    def __init__(
+        self,
+        events: EventLog,
+        training_id: str,
+        epochs: int,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._events = events
         self._training_id = training_id
         self._epochs = epochs
+        self._clock = clock
         self._pending: list[EpochEvent] = []
         self._next = 0.0
 
     def __call__(self, epoch: int, logs: dict[str, float]) -> None:
         values = {name: value if math.isfinite(value) else None for name, value in logs.items()}
         self._pending.append(EpochEvent(epoch=epoch, epochs=self._epochs, **values))
-        now = time.monotonic()
+        now = self._clock()
         if now >= self._next:
             self._next = now + REPORT_INTERVAL
             self.flush()
@@ -177,7 +210,6 @@ def _load(file: Path) -> Counts | None:
     except ValidationError:
         return None
     except OSError as error:
-        # A training must not fail because its progress is unknown.
         if is_fault_of_the_file(error):
             return None
         raise

@@ -1,11 +1,15 @@
 """More uploads at once than the setting allows are refused before they are read."""
 
 import asyncio
+from functools import partial
 
 import httpx
 import pytest
 
-from shared.http.guard import places
+from shared.http.guard import concurrent_uploads
+from shared.http.guard.places import Places
+from shared.http.server.connections import SLOW_SECONDS
+from tests.clock import Clock
 
 from .conftest import Settings, create_app
 
@@ -53,26 +57,28 @@ def test_the_request_beyond_is_refused_and_the_next_is_not(path, kind):
 
 
 def test_a_client_that_is_too_slow_has_to_go_when_its_place_is_needed(monkeypatch):
-    monkeypatch.setattr(places, "SLOW_SECONDS", 0.05)
+    clock = Clock()
+    monkeypatch.setattr(concurrent_uploads, "Places", partial(Places, clock=clock))
 
     async def story():
         transport = httpx.ASGITransport(create_app(Settings(max_uploads=1)))
         async with httpx.AsyncClient(transport=transport, base_url="http://here") as http:
+            inside = asyncio.Event()
 
-            async def trickle():
-                for _ in range(1000):
-                    yield b"x"
-                    await asyncio.sleep(0.01)
+            async def stall():
+                yield b"x"
+                inside.set()
+                await asyncio.Event().wait()
 
             async def post_slowly():
-                answer = await http.post("/v1/stream", content=trickle())
+                answer = await http.post("/v1/stream", content=stall())
                 task = asyncio.current_task()
                 return answer, task and task.cancelling()
 
             slow = asyncio.create_task(post_slowly())
-            await asyncio.sleep(0.02)
+            await inside.wait()
             refused = await http.post("/v1/stream", content=b"too early")
-            await asyncio.sleep(0.1)
+            clock.now += SLOW_SECONDS
             return refused, await http.post("/v1/stream", content=b"in time"), await slow
 
     refused, served, (slow, cancelling) = asyncio.run(story())

@@ -5,14 +5,7 @@ from unittest.mock import Mock
 import pytest
 
 from shared.http.guard.places import SLOW_BYTES_PER_SECOND, SLOW_SECONDS, Place, Places
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
+from tests.clock import Clock
 
 
 @pytest.fixture

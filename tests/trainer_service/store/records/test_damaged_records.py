@@ -205,6 +205,7 @@ def refuse(monkeypatch):
 DENIED = f"Permission denied (user id {os.geteuid()})"
 
 
+@pytest.mark.integration
 def test_one_that_may_not_be_locked_is_named_and_holds_up_no_other(call, settings, refuse):
     shut_one, other = (post(call).json()["id"] for _ in range(2))
     refuse(settings.store / "trainings" / shut_one / ".record.lock")
@@ -217,6 +218,7 @@ def test_one_that_may_not_be_locked_is_named_and_holds_up_no_other(call, setting
     assert call("POST", f"/v1/trainings/{other}/cancel").json()["state"] == "cancelled"
 
 
+@pytest.mark.integration
 def test_a_dataset_that_may_not_be_locked_is_named(call, settings, refuse):
     dataset, other = (post(call).json()["dataset"]["id"] for _ in range(2))
     refuse(settings.store / "datasets" / dataset / ".record.lock")

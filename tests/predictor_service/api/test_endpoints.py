@@ -11,6 +11,8 @@ import pytest
 from tests.predictor_process import wait_for
 from tests.tiny_model import LABELS, expected_probabilities, picture, publish_tiny_model
 
+pytestmark = pytest.mark.process
+
 PROBLEM = "application/problem+json"
 
 
@@ -36,7 +38,17 @@ def raw(predictor: Any, request: bytes) -> bytes:
         return answer
 
 
-@pytest.mark.process
+@pytest.mark.parametrize("path", ["/", "/docs", "/healthz", "/v1/models", "/v1/models/nobody"])
+def test_head_is_answered_as_get_without_the_body(shared_predictor, path):
+    got, head = (
+        httpx.request(method, f"{shared_predictor.url}{path}") for method in ("GET", "HEAD")
+    )
+
+    assert head.status_code == got.status_code
+    assert head.headers["content-length"] == str(len(got.content))
+    assert head.content == b""
+
+
 def test_a_file_is_answered_with_the_model_s_labels(shared_predictor):
     response = shared_predictor.predict(picture("green"))
 
@@ -284,7 +296,6 @@ def test_health_and_documentation(shared_predictor):
     assert "application/json" in predict["responses"]["200"]["content"]
 
 
-@pytest.mark.process
 def test_before_any_model_everything_says_so(store, start_predictor):
     store.mkdir()
     predictor = start_predictor()
@@ -306,7 +317,6 @@ def test_before_any_model_everything_says_so(store, start_predictor):
     assert predictor.predict(picture("red")).json()["predictions"][0]["label"] == "red"
 
 
-@pytest.mark.process
 def test_with_two_models_the_request_has_to_choose(store, start_predictor):
     publish_tiny_model(store)
     publish_tiny_model(store, "pets")

@@ -17,11 +17,11 @@ from trainer_service.datasets.dataset import Dataset
 from trainer_service.datasets.records import ImageRecord, RejectedFile, save_images, save_rejected
 from trainer_service.errors import DatasetNotFound, TrainingCancelled
 from trainer_service.inline import InlineQueue
-from trainer_service.phases.context import Worker
 from trainer_service.phases.evaluate.metrics import evaluate
 from trainer_service.phases.head.fitting import _images_with_features
+from trainer_service.phases.work import CancellationCheck, Work, Worker
 from trainer_service.service.dataset_images import RejectedQuery, list_rejected
-from trainer_service.store.cancellation import CancellationCheck
+from trainer_service.steps import FINISH, Step
 from trainer_service.store.events.progress import ProgressBoard
 from trainer_service.store.records import record_store
 from trainer_service.store.records.dataset_record import DatasetRecord
@@ -299,7 +299,8 @@ def test_what_a_training_finds_bad_itself_comes_first_however_often_it_is_noted(
     shards.finish(0, ShardResult(computed=3, seconds=1, rejected={images[2].sha256: "cut off"}))
     worker = Worker(settings, stores, ProgressBoard(stores.events), InlineQueue())
     for _ in range(2):
-        good = _images_with_features(worker, record)
+        with stores.trainings.lease(record.id) as held:
+            good = _images_with_features(Work(worker, Step(FINISH, (record.id,)), record, held))
 
     found = stores.trainings.get(record.id).dataset
     assert len(good) == found.images == 3

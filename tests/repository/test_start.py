@@ -22,7 +22,7 @@ def run(*module, **settings):
     return subprocess.run(
         [sys.executable, "-m", *module],
         check=False,
-        cwd=Path(__file__).parents[1],
+        cwd=Path(__file__).parents[2],
         env={**environment, **ports, **settings},
         capture_output=True,
         text=True,

@@ -19,12 +19,12 @@ from tests.tiny_model import picture
 from trainer_service import training
 from trainer_service.app import create_app
 from trainer_service.inline import InlineQueue
-from trainer_service.phases.context import Worker
+from trainer_service.phases.work import Worker
 from trainer_service.settings import TrainerSettings
 from trainer_service.store.events.progress import ProgressBoard
 from trainer_service.store.stores import Stores
 
-ARCHIVE = Path(__file__).parent / "testdata" / "store-2026-11.zip"
+ARCHIVE = Path(__file__).parents[1] / "testdata" / "store-2026-11.zip"
 NOWHERE = "http://127.0.0.1:1"
 
 

@@ -1,13 +1,18 @@
 """Live progress, in the store and as events."""
 
-import time
-from functools import partial
-
 import pytest
 
 from shared.identifiers import new_id
+from tests.clock import Clock
 from trainer_service.store.events.event_log import EventLog, connect
-from trainer_service.store.events.progress import Counts, EpochReport, ProgressBoard, Ticker
+from trainer_service.store.events.progress import (
+    EVENT_INTERVAL,
+    REPORT_INTERVAL,
+    Counts,
+    EpochReport,
+    ProgressBoard,
+    Ticker,
+)
 from trainer_service.store.records.training_record import State
 
 ID = new_id()
@@ -22,8 +27,13 @@ def events(tmp_path):
 
 
 @pytest.fixture
-def board(events):
-    return ProgressBoard(events)
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def board(events, clock):
+    return ProgressBoard(events, clock)
 
 
 def test_parts_add_up_and_repeating_one_changes_nothing(board):
@@ -45,16 +55,15 @@ def test_a_total_that_was_an_estimate_can_be_corrected(board):
     assert (progress.done, progress.total) == (45, 50)
 
 
-def test_speed_counts_from_the_first_report_and_gives_the_time_left(board):
+def test_speed_counts_from_the_first_report_and_gives_the_time_left(board, clock):
     board.start(ID, State.BOTTLENECK, 100)
     board.advance(ID, 20)
     assert board.read(ID, State.BOTTLENECK).per_second is None
-    time.sleep(0.2)
+    clock.now += 4
     board.advance(ID, 40)
 
     progress = board.read(ID, State.BOTTLENECK)
-    assert 20 < progress.per_second <= 100
-    assert progress.eta_seconds == pytest.approx(60 / progress.per_second, abs=0.1)
+    assert (progress.per_second, progress.eta_seconds) == (5, 12)
 
 
 def test_a_new_phase_forgets_the_one_before(board):
@@ -66,12 +75,15 @@ def test_a_new_phase_forgets_the_one_before(board):
     assert board.read(ID, State.HEAD).done == 0
 
 
-def test_a_ticker_skips_reports_but_never_the_last(board):
+def test_a_ticker_skips_reports_but_never_the_last(board, clock):
     board.start(ID, State.HEAD, 50)
-    ticker = Ticker(board, ID)
+    ticker = Ticker(board, ID, clock=clock)
     ticker(1)
     ticker(2)
     assert board.read(ID, State.HEAD).done == 1
+    clock.now += REPORT_INTERVAL
+    ticker(3)
+    assert board.read(ID, State.HEAD).done == 3
     ticker(50, last=True)
     assert board.read(ID, State.HEAD).done == 50
 
@@ -83,15 +95,13 @@ def test_progress_that_no_phase_was_opened_for_is_none(board, events):
     assert events.read(ID) == []
 
 
-def test_events_of_progress_are_few_and_the_last_one_is_among_them(board, events):
-    board.start(ID, State.BOTTLENECK, 300)
-    for done in range(1, 301):
+def test_events_of_progress_are_few_and_the_last_one_is_among_them(board, events, clock):
+    board.start(ID, State.BOTTLENECK, 30)
+    for done in range(1, 31):
+        clock.now += EVENT_INTERVAL / 8
         board.advance(ID, done)
 
-    told = [event.done for event in events.read(ID)]
-    assert told[0] == 0
-    assert told[-1] == 300
-    assert len(told) < 20
+    assert [event.done for event in events.read(ID)] == [0, 8, 16, 24, 30]
 
 
 def test_a_phase_that_takes_long_tells_at_longer_intervals():
@@ -104,12 +114,12 @@ def test_a_phase_that_takes_long_tells_at_longer_intervals():
     assert intervals == [0.5, 1.6, 5.0]
 
 
-def test_a_clock_that_was_set_back_neither_silences_nor_hides_progress(board, events, monkeypatch):
+def test_a_clock_that_was_set_back_neither_silences_nor_hides_progress(board, events, clock):
+    clock.now = 7200
     board.start(ID, State.BOTTLENECK, 100)
     board.advance(ID, 20)
-    an_hour_ago = time.time() - 3600
-    for waited, done in ((0, 40), (2, 60)):
-        monkeypatch.setattr(time, "time", partial(float, an_hour_ago + waited))
+    for now, done in ((3600, 40), (3602, 60)):
+        clock.now = now
         board.advance(ID, done)
 
     assert [event.done for event in events.read(ID)][-2:] == [40, 60]
@@ -128,9 +138,22 @@ def test_progress_that_can_not_be_read_is_none(board, events):
     board.advance(ID, 1)
 
 
-def test_every_epoch_is_told_once_and_what_is_no_number_as_null(events):
-    report = EpochReport(events, ID, epochs=40)
+@pytest.mark.parametrize("name", ["progress.json", "progress.tmp"])
+def test_progress_that_can_not_be_written_keeps_no_training(board, events, name, caplog):
+    (events.directory(ID) / name / "something").mkdir(parents=True)
+    for phase in (State.BOTTLENECK, State.HEAD):
+        board.start(ID, phase, 50)
+        board.advance(ID, 50)
+
+    assert board.read(ID, State.HEAD) is None
+    assert [event.phase for event in events.read(ID)] == ["bottleneck", "head"]
+    assert caplog.text.count("progress is not kept") == 1
+
+
+def test_every_epoch_is_told_once_and_what_is_no_number_as_null(events, clock):
+    report = EpochReport(events, ID, epochs=40, clock=clock)
     for epoch in range(1, 41):
+        clock.now += REPORT_INTERVAL / 4
         logs = dict.fromkeys(("loss", "accuracy", "val_loss", "val_accuracy"), epoch / 40)
         report(epoch, {**logs, "learning_rate": 0.001, "val_loss": float("nan")})
     report.flush()

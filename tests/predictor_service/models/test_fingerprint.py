@@ -5,7 +5,7 @@ import errno
 import pytest
 
 from predictor_service.models.fingerprint import walk
-from tests.odd_files import make_deep, make_pets_beside_a_secret
+from tests.odd_files import DEEP, make_deep, make_pets_beside_a_secret
 from trainer_service.store.removal import remove_tree
 
 
@@ -20,7 +20,7 @@ def test_a_folder_of_any_depth_is_looked_through(root):
 
     found = [entry.name for entry in walk(root, errors.append)]
     assert sorted(set(found)) == ["1.png", "a", "cat", "file"]
-    assert found.count("a") == 1500
+    assert found.count("a") == DEEP
     assert errors == []
     remove_tree(root)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PACKAGES = ["client", "launcher", "predictor_service", "shared", "trainer_service"]
 BESIDE = ["pyproject.toml", "README.md", "LICENSE"]
 KINDS = {".css", ".html", ".js", ".py", ".svg"}

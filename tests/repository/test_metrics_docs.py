@@ -12,7 +12,7 @@ from trainer_service.settings import TrainerSettings
 
 pytestmark = pytest.mark.integration
 
-DOCUMENT = (Path(__file__).parents[1] / "docs" / "metrics.md").read_text()
+DOCUMENT = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text()
 ROW = re.compile(r"^\| `(headstart_\w+)` \| (\w+) \|([^|]*)\|", re.MULTILINE)
 
 

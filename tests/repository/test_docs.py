@@ -11,7 +11,7 @@ from shared import __version__
 from trainer_service.backbones.architectures import CATALOGUE
 from trainer_service.settings import TrainerSettings
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 SETTINGS = TrainerSettings.model_fields | PredictorSettings.model_fields
 

@@ -10,7 +10,7 @@ from kombu.serialization import loads, prepare_accept_content
 from trainer_service.queue.celery_app import create_celery
 from trainer_service.settings import TrainerSettings
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PACKAGES = ("client", "launcher", "predictor_service", "shared", "trainer_service")
 FILES = [file for package in PACKAGES for file in sorted((ROOT / package).rglob("*.py"))]
 

@@ -36,6 +36,7 @@ class Predictor:
         self.store = WritableModelStore(settings.store)
         self.models = Models()
         self.loads: list[str] = []
+        self.polls = 0
         self._loader = VersionLoader(settings, pool)
         self._reload = HotReload(self.store, self.models, self, settings.poll_seconds)
 
@@ -47,6 +48,14 @@ class Predictor:
         await self._reload.poll()
 
     async def run(self) -> None:
+        """Follow the store, and count how often it is looked at."""
+        poll = self._reload.poll
+
+        async def count() -> None:
+            self.polls += 1
+            await poll()
+
+        self._reload.poll = count  # type: ignore[method-assign]
         await self._reload.run()
 
     def model(self, name: str = "colours") -> Model:
@@ -463,7 +472,8 @@ def test_a_store_that_vanishes_takes_nothing_down_and_may_return(store, follow, 
         store.rename(store.with_name("away"))
         with pytest.raises(StoreVanished):
             await predictor.poll()
-        await asyncio.sleep(0.3)
+        known = predictor.polls
+        await until(lambda: predictor.polls > known + 3)
         assert predictor.model().version == 1
         assert predictor.models.fault == f"The model store is gone: {store / 'models'}."
         store.with_name("away").rename(store)

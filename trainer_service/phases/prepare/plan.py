@@ -1,0 +1,109 @@
+"""The plan of a training: which features it reuses, and which are computed in which shards."""
+
+from shared.engines import Precision, select_engine
+from trainer_service.backbones.backbone import bottleneck_precision
+from trainer_service.backbones.features import FeatureStore, Row
+from trainer_service.datasets.dataset import Dataset
+from trainer_service.datasets.records import ImageRecord
+from trainer_service.phases.backbone import Backbone
+from trainer_service.phases.work import Work
+from trainer_service.settings import TrainerSettings
+from trainer_service.steps import READ_DATASET, Step
+from trainer_service.store.outcome import end
+from trainer_service.store.records.training_record import CacheUse, State, TrainingRecord
+from trainer_service.store.shards import ShardImage
+from trainer_service.store.waiting import WaitingTrainings, must_be_read
+from trainer_service.store.work_metrics import FEATURES
+
+
+def plan(work: Work) -> None:
+    """Plan the shards of a training, or have it wait for a dataset that is not read yet.
+
+    With a plan the training is in the state "bottleneck". Without one it waits, or has failed
+    because its dataset can't be trained on.
+
+    Raises:
+        TrainingCancelled: the training was cancelled.
+        DatasetNotFound, RecordCorrupt: the dataset is gone or damaged.
+        InvalidDataset: a label has too few images for the split.
+        WeightsUnavailable: the weights of the architecture can't be had.
+        NotSeenHere: this worker does not see the images.
+        LeaseLost: another process has taken over.
+    """
+    work.check_cancelled.now()
+    if wait_for_dataset(work):
+        return
+    work.enter(State.PREPARING)
+    dataset = work.dataset()
+    if dataset.record.error is None:
+        _plan(work, dataset)
+    else:
+        end(work.worker.stores.trainings, work.record.id, State.FAILED, dataset.record.error)
+
+
+def wait_for_dataset(work: Work) -> bool:
+    """Have a training wait if its dataset is yet to be read, and return whether it waits.
+
+    Raises:
+        DatasetNotFound, RecordCorrupt: the dataset is gone or damaged.
+    """
+    datasets, training_id = work.worker.stores.datasets, work.record.id
+    dataset = datasets.get(work.record.dataset.id)
+    waiting = WaitingTrainings(datasets.directory(dataset.id))
+    if not must_be_read(dataset):
+        waiting.discard(training_id)
+        return False
+    waiting.add(training_id)
+    # Also while a worker reads it: that one may have looked for waiting trainings for the last
+    # time just before this one was added.
+    work.worker.queue.submit([Step(READ_DATASET, (dataset.id,))])
+    return True
+
+
+def planned_precision(settings: TrainerSettings) -> Precision:
+    """Return the precision in which trainings that this machine plans compute their features."""
+    return bottleneck_precision(select_engine(settings.engine), settings.precision)
+
+
+def _plan(work: Work, dataset: Dataset) -> None:
+    precision = planned_precision(work.worker.settings)
+    features = Backbone.of(work, precision).features
+    dataset.files().require()  # they are needed at the end, even if all features are stored
+    images = dataset.used_images()
+    work.split(images)  # refuses too small a dataset before anything is computed
+    reused, missing = _divide(images, features)
+    work.held.raise_if_lost()  # a new plan would undo what another process has done since
+    work.shards.plan(missing, precision)
+
+    def fill(record: TrainingRecord) -> None:
+        found = dataset.record
+        record.dataset.images = found.images
+        record.dataset.count_labels(found.labels)
+        record.dataset.reject(found.rejected, found.verdicts)
+        # Prepared again after a crash, what this training itself computed is not "reused".
+        record.cache = record.cache or _cache_use(reused)
+        record.enter(State.BOTTLENECK)
+
+    work.update(fill)
+    FEATURES.labels("reused").inc(len(reused))
+    work.worker.board.start(work.record.id, State.BOTTLENECK, len(missing))
+
+
+def _divide(
+    images: list[ImageRecord], features: FeatureStore
+) -> tuple[list[Row], list[ShardImage]]:
+    """Return the stored features of the images, and the images that have none."""
+    known = features.locate(image.sha256 for image in images)
+    reused = [known[image.sha256] for image in images if image.sha256 in known]
+    features.use({row.shard for row in reused})
+    missing = [
+        ShardImage(sha256=image.sha256, path=image.file)
+        for image in images
+        if image.sha256 not in known
+    ]
+    return reused, missing
+
+
+def _cache_use(reused: list[Row]) -> CacheUse:
+    saved = round(sum(row.seconds for row in reused), 3)
+    return CacheUse(reused=len(reused), computed=0, seconds_saved=saved)
