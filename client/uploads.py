@@ -13,7 +13,7 @@ from client.errors import ClientError
 CHUNK_BYTES = 1 << 18
 #: In so many folders, one in the other, the trainer reads files.
 MAX_FOLDERS = 32
-IMAGES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"}
+IMAGES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".heic", ".avif"}
 
 
 class Upload:

@@ -1,7 +1,8 @@
 """Turns the bytes of an image into pixels; training and serving both use this module.
 
-libjpeg-turbo decodes JPEG and scales it down at once. Pillow decodes the other formats, and the
-JPEGs that libjpeg-turbo refuses. Both release the GIL, so threads are enough to use all cores.
+libjpeg-turbo decodes JPEG and scales it down at once, libheif decodes HEIF. Pillow decodes the
+other formats, and the JPEGs that libjpeg-turbo refuses. All release the GIL, so threads are enough
+to use all cores.
 """
 
 import io
@@ -11,7 +12,6 @@ import struct
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from functools import partial
 from typing import Literal, NamedTuple, Self
 
 import numpy as np
@@ -20,17 +20,19 @@ from numpy.typing import NDArray
 
 # Pillow imports these when it first needs them. If that fails once, it never tries again.
 from PIL import (
+    AvifImagePlugin,
     Image,
-    MpoImagePlugin,  # noqa: F401
+    ImageFile,
     TiffImagePlugin,
     UnidentifiedImageError,
     WebPImagePlugin,  # noqa: F401
 )
 
+from shared import avif, boxes, heif, ppm, samples, tiff
 from shared.errors import InvalidImage
+from shared.image_formats import FORMATS, HEAD_BYTES, not_read, sniff, unread_format
 from shared.room import Room
-
-FORMATS = ("JPEG", "PNG", "WebP", "GIF", "BMP", "TIFF")
+from shared.samples import Picture
 
 # A progressive JPEG of a few megabytes can ask for a million passes over its pixels.
 MAX_JPEG_SCANS = 500
@@ -62,26 +64,21 @@ _BYTES_PER_PIXEL = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2, "
 _LINE_BYTES = 16
 #: More bytes that decoders hold for each pixel: libwebp of the image, libtiff of a strip of it.
 _WEBP_BYTES, _TIFF_STRIP_BYTES = 12, 16
+#: Bytes for each pixel of what is not decoded by Pillow alone, until the image is Pillow's.
+_HEIF_BYTES, _AVIF_BYTES = 12, 16
 _TIFF_ROWS_PER_STRIP = 278
 _OUT_OF_MEMORY = ("out of memory", "insufficient memory", "memory allocation failure")
-_MAGIC = {
-    "JPEG": (b"\xff\xd8\xff",),
-    "PNG": (b"\x89PNG\r\n\x1a\n",),
-    "GIF": (b"GIF87a", b"GIF89a"),
-    "TIFF": (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
-}
-_BMP_HEADERS = {12, 16, 40, 52, 56, 64, 108, 124}
-
-#: Pixels that are converted at once; to convert all at once would take several times the memory.
-BAND_PIXELS = 1 << 19
-#: A side of at least twice this length is averaged down before the image is resized.
-LONG_SIDE = 1 << 15
-
+_APP0, _APP1, _APP14, _APP15, _COMMENT = 0xE0, 0xE1, 0xEE, 0xEF, 0xFE
+_ADOBE_BYTES = 12
+_EXIF, _XMP = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0"
 _JPEG_TEM, _JPEG_SOS, _JPEG_FILL = 0x01, 0xDA, 0xFF
 _JPEG_SEQUENTIAL, _JPEG_PROGRESSIVE = {0xC0, 0xC1, 0xC9}, {0xC2, 0xCA}
 
 # All threads of the process share it.
 _room = Room()
+
+# Many images are decoded at once, each in one thread.
+AvifImagePlugin.DEFAULT_MAX_THREADS = 1
 
 # A TIFF may hold a JPEG with many scans; by default libtiff allows a hundred.
 os.environ.setdefault("LIBTIFF_JPEG_MAX_ALLOWED_SCAN_NUMBER", str(MAX_JPEG_PASSES))
@@ -90,9 +87,6 @@ os.environ.setdefault("LIBTIFF_JPEG_MAX_ALLOWED_SCAN_NUMBER", str(MAX_JPEG_PASSE
 Image.MAX_IMAGE_PIXELS = None
 # What Pillow warns about is either refused here or harmless.
 warnings.filterwarnings("ignore", module=r"PIL\.")
-
-
-Conversion = Callable[[Image.Image], Image.Image]
 
 
 #: A chunk of text in a PNG that has more bytes than this is removed.
@@ -125,6 +119,14 @@ class ImageInfo(NamedTuple):
     height: int
 
 
+class UnknownFormat(InvalidImage):
+    """The format can't be recognised from the bytes, but perhaps from the name of the file."""
+
+    def __init__(self) -> None:
+        known = ", ".join(FORMATS)
+        super().__init__("unreadable", f"not an image in one of the formats {known}")
+
+
 class LargeImage(Exception):
     """The image is large and would have to wait for room, but the caller does not want to wait."""
 
@@ -134,9 +136,9 @@ def decode(
 ) -> NDArray[np.uint8]:
     """Decode the bytes of an image and resize it.
 
-    EXIF orientation is applied, transparent pixels are laid on white, 16-bit samples are scaled to
-    8 bits, and an animation gives its first frame. The resize is antialiased and does not keep the
-    aspect ratio.
+    The orientation is applied, transparent pixels are laid on white, samples of more than 8 bits
+    are stretched as `shared.samples` says, and an animation gives its first frame. The resize is
+    antialiased and does not keep the aspect ratio.
 
     A large image waits until there is memory for it beside the others that are being decoded.
 
@@ -177,34 +179,23 @@ def check(data: bytes, limits: ImageLimits) -> ImageInfo:
         return ImageInfo(kind.lower(), *(size or _check_with_pillow(data, kind, turn)))
 
 
-def sniff(head: bytes) -> str | None:
-    """Return the format, one of `FORMATS`, that the first 32 bytes of a file announce."""
-    for kind, magic in _MAGIC.items():
-        if head.startswith(magic):
-            return kind
-    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
-        return "WebP"
-    if head[:2] == b"BM" and int.from_bytes(head[14:18], "little") in _BMP_HEADERS:
-        return "BMP"
-    return None
-
-
 def _recognise(data: bytes, limits: ImageLimits) -> str:
     if not data:
         raise InvalidImage("unreadable", "the file is empty")
     if len(data) > limits.max_bytes:
-        raise too_many_bytes(len(data), limits)
-    kind = sniff(data[:32])
+        raise too_many_bytes(len(data), limits.max_bytes)
+    head = data[:HEAD_BYTES]
+    if unread := unread_format(head):
+        raise InvalidImage("unreadable", not_read(unread))
+    kind = sniff(head)
     if kind is None:
-        raise InvalidImage("unreadable", f"not an image in one of the formats {', '.join(FORMATS)}")
+        raise UnknownFormat
     return kind
 
 
-def too_many_bytes(size: int, limits: ImageLimits) -> InvalidImage:
-    """Return the error for a file of `size` bytes, which is more than `limits` allow."""
-    return InvalidImage(
-        "too large", f"{size} bytes; HEADSTART_MAX_IMAGE_BYTES allows {limits.max_bytes}"
-    )
+def too_many_bytes(size: int, allowed: int) -> InvalidImage:
+    """Return the error for a file of `size` bytes where fewer are `allowed`."""
+    return InvalidImage("too large", f"{size} bytes; HEADSTART_MAX_IMAGE_BYTES allows {allowed}")
 
 
 class _Turn:
@@ -357,10 +348,42 @@ def _decode_with_turbo(data: bytes, min_width: int, min_height: int) -> NDArray[
 
 
 def _jpeg_orientation(data: bytes) -> int:
+    """Return the orientation of a JPEG, from its metadata alone; however broken, they are no more.
+
+    Pillow, asked for it, refuses a sound image for a segment of metadata that is too short.
+    """
     if b"Exif\0\0" not in data and b"tiff:Orientation" not in data:
         return 1
-    with Image.open(io.BytesIO(data), formats=("JPEG",)) as image:
-        return _orientation(image)
+    segments = [data[start:end] for marker, start, end in _jpeg_metadata(data) if marker == _APP1]
+    bare = Image.new("1", (1, 1))
+    exif = [segment.removeprefix(_EXIF) for segment in segments if segment.startswith(_EXIF)]
+    if exif:
+        bare.info["exif"] = _EXIF + b"".join(exif)
+    for segment in segments:
+        if segment.startswith(_XMP):
+            bare.info["xmp"] = segment.removeprefix(_XMP)
+    return _orientation(bare)
+
+
+def _jpeg_without_metadata(data: bytes) -> bytes:
+    """Return a JPEG without what says nothing of its pixels, and for which Pillow may refuse it."""
+    kept, start = [], 0
+    for marker, begin, end in _jpeg_metadata(data):
+        # Adobe's segment tells how the colours are stored; libjpeg looks at it if it is whole.
+        if marker != _APP14 or end - begin < _ADOBE_BYTES:
+            kept.append(data[start : begin - 4])
+            start = end
+    return b"".join([*kept, data[start:]])
+
+
+def _jpeg_metadata(data: bytes) -> Iterator[tuple[int, int, int]]:
+    """Yield the segments for applications and comments: marker, and where the content is."""
+    for marker, position in _jpeg_markers(data):
+        if marker == _JPEG_SOS:
+            return
+        if _APP0 <= marker <= _APP15 or marker == _COMMENT:
+            length = int.from_bytes(data[position + 2 : position + 4], "big")
+            yield marker, position + 4, position + 2 + length
 
 
 def _orientation(image: Image.Image) -> int:
@@ -382,16 +405,48 @@ def _transpose(image: Image.Image, orientation: int) -> Image.Image:
     return image if method is None else image.transpose(method)
 
 
-def _open_with_pillow(data: bytes, kind: str, turn: _Turn) -> Image.Image:
+def _open(data: bytes, kind: str, turn: _Turn) -> Image.Image:
+    """Open an image; one that Pillow does not decode itself is loaded, too."""
+    if kind == "HEIF":
+        return _open_heif(data, turn)
+    if kind == "PPM":
+        return _open_ppm(data, turn)
+    return _open_with_pillow(data, kind, turn)
+
+
+def _open_heif(data: bytes, turn: _Turn) -> Image.Image:
+    image = heif.open_heif(data)
+    _check_pixels(*image.size, turn.limits)
+    turn.take(image.size[0] * image.size[1] * _HEIF_BYTES)
+    return heif.read_pixels(image)
+
+
+def _open_ppm(data: bytes, turn: _Turn) -> Image.Image:
+    header = ppm.read_header(data)
+    _check_pixels(header.width, header.height, turn.limits)
+    turn.take(header.width * header.height * 4)
+    return ppm.read_pixels(data, header)
+
+
+def _open_with_pillow(data: bytes, kind: str, turn: _Turn) -> ImageFile.ImageFile:
+    if kind == "AVIF":
+        frame = avif.largest_frame(data)
+        _check_pixels(frame.width, frame.height, turn.limits)
+        turn.take(frame.most_pixels * _AVIF_BYTES)
+        data = avif.without_metadata(data)
+    if kind == "TIFF":
+        tiff.check(data)
     if kind == "WebP":  # its decoder takes memory as soon as the file is opened
         width, height = _webp_size(data)
         _check_pixels(width, height, turn.limits)
         turn.take(width * height * (4 + _WEBP_BYTES))
     if kind == "PNG":
         data = _png_without_large_text(data)
+    if kind == "JPEG":
+        data = _jpeg_without_metadata(data)
     image = Image.open(io.BytesIO(data), formats=(kind.upper(),))
     _check_pixels(*image.size, turn.limits)
-    if _ends_early(data, kind):
+    if kind != "AVIF" and _ends_early(data, kind):  # libavif finds it out itself
         raise InvalidImage("truncated", f"the {kind} file ends early")
     return image
 
@@ -432,32 +487,45 @@ def _is_large_text(data: bytes, position: int, end: int) -> bool:
 
 
 def _check_with_pillow(data: bytes, kind: str, turn: _Turn) -> tuple[int, int]:
-    with _open_with_pillow(data, kind, turn) as image:
+    with _open(data, kind, turn) as image:
         size = image.size
         turn.take(_pillow_bytes(image, data, (1, 1), turn.limits))
         image.draft(None, (1, 1))  # this changes the size of a JPEG
         image.load()
         if kind == "TIFF":  # load() has turned the image and dropped the tag
             return image.size
-        return size[::-1] if _swaps_axes(_orientation(image)) else size
+        orientation = _orientation_of(image, data, kind)
+        return size[::-1] if _swaps_axes(orientation) else size
 
 
 def _decode_with_pillow(data: bytes, kind: str, size: tuple[int, int], turn: _Turn) -> Image.Image:
-    with _open_with_pillow(data, kind, turn) as image:
+    with ExitStack() as opened:
+        image = opened.enter_context(_open(data, kind, turn))
         turn.take(_pillow_bytes(image, data, size, turn.limits))
+        low = None
+        if samples.has_low_bytes(image):
+            low = opened.enter_context(_open_with_pillow(data, kind, turn))
+            samples.low_bytes(low).load()
         image.draft("RGB", (max(size), max(size)))
         image.load()
         # Read the orientation after load(), which turns a TIFF itself and drops the tag.
-        return _shrink(image, _orientation(image), size)
+        orientation = _orientation_of(image, data, kind)
+        return _shrink(samples.picture(image, low), orientation, size)
+
+
+def _orientation_of(image: Image.Image, data: bytes, kind: str) -> int:
+    return _jpeg_orientation(data) if kind == "JPEG" else _orientation(image)
 
 
 def _pillow_bytes(
     image: Image.Image, data: bytes, size: tuple[int, int], limits: ImageLimits
 ) -> int:
     """Return the bytes that it takes to load an image and to `_shrink` it."""
-    if image.format in {"JPEG", "MPO"}:
+    if image.format == "JPEG":
         return _jpeg_bytes(data, image.size, size, limits)
     held = image.width * image.height * _BYTES_PER_PIXEL.get(image.mode, 4)
+    if samples.has_low_bytes(image):
+        held *= 2
     if isinstance(image, TiffImagePlugin.TiffImageFile):
         held += _tiff_decoder_bytes(image)
     return held + _LINE_BYTES * (image.width + image.height)
@@ -484,110 +552,61 @@ def _webp_size(data: bytes) -> tuple[int, int]:
     return width & 0x3FFF, height & 0x3FFF
 
 
-def _shrink(image: Image.Image, orientation: int, size: tuple[int, int]) -> Image.Image:
+def _shrink(picture: Picture, orientation: int, size: tuple[int, int]) -> Image.Image:
     """Convert, turn and resize an image; a large one in pieces, to save memory."""
-    to_rgb = _conversion(image)
-    if max(image.size) >= 2 * LONG_SIDE:
-        image, to_rgb = _averaged(image, to_rgb), _to_rgb
-    if image.width * image.height <= BAND_PIXELS:
-        return _transpose(to_rgb(image), orientation).resize(size, _RESAMPLING)
-    return _shrink_in_strips(image, to_rgb, orientation, size)
+    if max(picture.size) >= 2 * samples.LONG_SIDE:
+        picture = samples.plain(_averaged(picture))
+    if math.prod(picture.size) <= samples.BAND_PIXELS:
+        whole = picture.piece((0, 0, *picture.size))
+        return _transpose(whole, orientation).resize(size, _RESAMPLING)
+    return _shrink_in_strips(picture, orientation, size)
 
 
-def _shrink_in_strips(
-    image: Image.Image, to_rgb: Conversion, orientation: int, size: tuple[int, int]
-) -> Image.Image:
+def _shrink_in_strips(picture: Picture, orientation: int, size: tuple[int, int]) -> Image.Image:
     """Resize along one axis strip by strip, then along the other, bit for bit as Pillow does."""
     swapped = _swaps_axes(orientation)
-    upright = image.size[::-1] if swapped else image.size
+    upright = picture.size[::-1] if swapped else picture.size
     across, down = upright[0] - size[0], upright[1] - size[1]
     by_rows = down <= max(0, 2 * across)  # the axis that Pillow begins with
     length = upright[by_rows]
     half = Image.new("RGB", (size[0], length) if by_rows else (length, size[1]))
     backwards = orientation in (_ROWS_BACKWARDS if by_rows else _COLUMNS_BACKWARDS)
-    step = max(1, BAND_PIXELS // upright[not by_rows])
+    step = max(1, samples.BAND_PIXELS // upright[not by_rows])
     for start in range(0, length, step):
         end = min(length, start + step)
         first, last = (length - end, length - start) if backwards else (start, end)
-        rows, columns = (0, first, image.width, last), (first, 0, last, image.height)
-        box = rows if by_rows != swapped else columns
-        strip = _transpose(to_rgb(image.crop(box)), orientation)
+        rows, columns = (0, first, picture.size[0], last), (first, 0, last, picture.size[1])
+        strip = _transpose(picture.piece(rows if by_rows != swapped else columns), orientation)
         narrow = (size[0], strip.height) if by_rows else (strip.width, size[1])
         half.paste(strip.resize(narrow, _RESAMPLING), (0, start) if by_rows else (start, 0))
     return half.resize(size, _RESAMPLING)
 
 
-def _averaged(image: Image.Image, to_rgb: Conversion) -> Image.Image:
+def _averaged(picture: Picture) -> Image.Image:
     """Make the sides shorter than twice LONG_SIDE by taking the means of neighbours."""
-    across, down = (max(1, side // LONG_SIDE) for side in image.size)
-    small = Image.new("RGB", (-(-image.width // across), -(-image.height // down)))
-    for box in _pieces(image.size, across, down):
-        piece = to_rgb(image.crop(box)).reduce((across, down))
-        small.paste(piece, (box[0] // across, box[1] // down))
+    across, down = (max(1, side // samples.LONG_SIDE) for side in picture.size)
+    small = Image.new("RGB", (-(-picture.size[0] // across), -(-picture.size[1] // down)))
+    for box in samples.pieces(picture.size, across, down):
+        small.paste(picture.piece(box).reduce((across, down)), (box[0] // across, box[1] // down))
     return small
-
-
-def _pieces(
-    size: tuple[int, int], across: int = 1, down: int = 1
-) -> Iterator[tuple[int, int, int, int]]:
-    """Yield boxes that cover an image, their sides multiples of `across` and `down`."""
-    width = across * max(1, min(size[0], LONG_SIDE) // across)
-    height = down * max(1, BAND_PIXELS // width // down)
-    for top in range(0, size[1], height):
-        for left in range(0, size[0], width):
-            yield left, top, min(left + width, size[0]), min(top + height, size[1])
-
-
-def _conversion(image: Image.Image) -> Conversion:
-    """Return a function that turns the image, or a piece of it, into RGB."""
-    if image.mode.startswith("I;16"):
-        return partial(_samples_to_rgb, low=0.0, high=65535.0)
-    if image.mode in {"I", "F"}:
-        ranges = [_range(image.crop(box)) for box in _pieces(image.size)]
-        low, high = min(low for low, _ in ranges), max(high for _, high in ranges)
-        return partial(_samples_to_rgb, low=low, high=high)
-    return _to_rgb
-
-
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if not image.has_transparency_data:
-        return image.convert("RGB")
-    opaque = Image.new("RGBA", image.size, "white")
-    opaque.alpha_composite(image.convert("RGBA"))
-    return opaque.convert("RGB")
-
-
-def _samples_to_rgb(image: Image.Image, low: float, high: float) -> Image.Image:
-    """Map samples from `low` to `high` to 0 to 255, as RGB; equal samples become black."""
-    samples = _samples(image)
-    scaled = (samples - low) * (255.0 / (high - low)) if high > low else samples * 0
-    return Image.fromarray(np.rint(scaled).astype(np.uint8)).convert("RGB")
-
-
-def _range(image: Image.Image) -> tuple[float, float]:
-    samples = _samples(image)
-    return float(samples.min()), float(samples.max())
-
-
-def _samples(image: Image.Image) -> NDArray[np.float64]:
-    return np.nan_to_num(np.asarray(image, np.float64), posinf=0.0, neginf=0.0)
 
 
 def _ends_early(data: bytes, kind: str) -> bool:
     """Return whether a file is shorter than its structure says, which not every decoder checks."""
-    if kind == "PNG":
-        return _png_ends_early(data)
-    if kind == "WebP":
-        return int.from_bytes(data[4:8], "little") + 8 > len(data)
-    if kind == "JPEG":
-        return _jpeg_header_ends_early(data)
-    if kind == "GIF":
-        return len(data) < _gif_header_size(data)
-    if kind == "TIFF" and data[2:4] in {b"*\0", b"\0*"}:
-        order: Literal["little", "big"] = "little" if data[:2] == b"II" else "big"
-        offset = int.from_bytes(data[4:8], order)
-        return offset + 2 + 12 * int.from_bytes(data[offset : offset + 2], order) > len(data)
-    return False
+    ends_early = _ENDS_EARLY.get(kind)
+    return ends_early is not None and ends_early(data)
+
+
+def _webp_ends_early(data: bytes) -> bool:
+    return int.from_bytes(data[4:8], "little") + 8 > len(data)
+
+
+def _tiff_ends_early(data: bytes) -> bool:
+    if data[2:4] not in {b"*\0", b"\0*"}:
+        return False
+    order: Literal["little", "big"] = "little" if data[:2] == b"II" else "big"
+    offset = int.from_bytes(data[4:8], order)
+    return offset + 2 + 12 * int.from_bytes(data[offset : offset + 2], order) > len(data)
 
 
 def _png_ends_early(data: bytes) -> bool:
@@ -604,11 +623,22 @@ def _jpeg_header_ends_early(data: bytes) -> bool:
     return True
 
 
-def _gif_header_size(data: bytes) -> int:
-    """Return the size of the screen descriptor, the palette and one image descriptor, in bytes."""
+def _gif_ends_early(data: bytes) -> bool:
+    """Return whether the screen descriptor, the palette or an image descriptor is cut off."""
     flags = data[10] if len(data) > 10 else 0  # noqa: PLR2004 - this byte has the palette's size
     palette = 3 * 2 ** ((flags & 7) + 1) if flags & 0x80 else 0
-    return 13 + palette + 10
+    return len(data) < 13 + palette + 10
+
+
+_ENDS_EARLY: dict[str, Callable[[bytes], bool]] = {
+    "PNG": _png_ends_early,
+    "WebP": _webp_ends_early,
+    "JPEG": _jpeg_header_ends_early,
+    "GIF": _gif_ends_early,
+    "TIFF": _tiff_ends_early,
+    "HEIF": boxes.ends_early,
+    "AVIF": boxes.ends_early,
+}
 
 
 @contextmanager
@@ -640,5 +670,9 @@ def _explain(data: bytes, kind: str, error: Exception) -> InvalidImage:
     if "truncated" in message or isinstance(error, EOFError) or _ends_early(data, kind):
         return InvalidImage("truncated", f"the {kind} file ends early")
     if isinstance(error, UnidentifiedImageError):
+        if kind == "TIFF" and (described := tiff.describe(data)):
+            return InvalidImage("unreadable", described)
         return InvalidImage("unreadable", f"the {kind} file's header is broken")
-    return InvalidImage("unreadable", f"broken {kind} file: {error or type(error).__name__}"[:300])
+    return InvalidImage(
+        "unreadable", f"broken {kind} file: {str(error).strip() or type(error).__name__}"[:300]
+    )

@@ -6,7 +6,11 @@ import zlib
 from collections.abc import Callable, Iterator
 
 import numpy as np
+import pillow_heif
 from PIL import Image, ImageCms
+
+# So that Pillow writes HEIF.
+pillow_heif.register_heif_opener()
 
 MAGICS = {
     "jpeg": b"\xff\xd8\xff\xe0",
@@ -15,6 +19,9 @@ MAGICS = {
     "webp": b"RIFF\x24\0\0\0WEBPVP8 ",
     "bmp": b"BM\x36\0\0\0\0\0\0\0\x36\0\0\0\x28\0\0\0",
     "tiff": b"II*\0\x08\0\0\0",
+    "heif": b"\0\0\0\x1cftypheic\0\0\0\0mif1heicmiaf",
+    "avif": b"\0\0\0\x1cftypavif\0\0\0\0mif1avifmiaf",
+    "ppm": b"P6\n40 30\n255\n",
 }
 
 
@@ -44,6 +51,10 @@ def odd() -> Iterator[tuple[str, bytes]]:
     yield "palette.gif", saved(photo(6).convert("P"), "GIF", transparency=3)
     yield "alpha.png", saved(photo(7).convert("RGBA"), "PNG")
     yield "alpha.webp", saved(photo(8).convert("RGBA"), "WEBP")
+    yield "phone.heic", saved(photo(43), "HEIF", exif=orientation(6).tobytes())
+    yield "alpha.heic", saved(photo(44).convert("RGBA"), "HEIF")
+    yield "photo.avif", saved(photo(45), "AVIF", exif=orientation(6))
+    yield "grey.pgm", saved(photo(46).convert("L"), "PPM")
     yield "one-bit.tif", saved(photo(9).convert("1"), "TIFF", compression="group4")
     frames = [photo(seed) for seed in (10, 11, 12)]
     for kind in ("GIF", "WEBP", "PNG", "TIFF"):
@@ -55,10 +66,8 @@ def odd() -> Iterator[tuple[str, bytes]]:
     yield "1x1.jpg", saved(photo(14, (1, 1)), "JPEG")
     yield "1x20000.png", saved(photo(15, (1, 20_000)), "PNG")
     yield "20000x1.jpg", saved(photo(16, (20_000, 1)), "JPEG")
-    for orientation in range(1, 9):
-        exif = Image.Exif()
-        exif[0x0112] = orientation
-        yield f"exif-{orientation}.jpg", saved(photo(20 + orientation), "JPEG", exif=exif)
+    for number in range(1, 9):
+        yield f"exif-{number}.jpg", saved(photo(20 + number), "JPEG", exif=orientation(number))
     for name, exif in {
         "nonsense": b"Exif\0\0" + bytes(range(256)),
         "endless": b"Exif\0\0II*\0\xff\xff\xff\xff",
@@ -71,6 +80,12 @@ def odd() -> Iterator[tuple[str, bytes]]:
     yield "icc.jpg", saved(photo(40), "JPEG", icc_profile=profile)
     yield "icc-nonsense.png", saved(photo(41), "PNG", icc_profile=bytes(range(256)) * 40)
     yield "wrong-suffix.png", saved(photo(42), "JPEG")
+
+
+def orientation(number: int) -> Image.Exif:
+    exif = Image.Exif()
+    exif[0x0112] = number
+    return exif
 
 
 def hash_of(name: str) -> int:
@@ -97,13 +112,19 @@ def bad() -> Iterator[tuple[str, bytes]]:
     yield "bomb.tif", tiff_of(100_000, 100_000)
     yield "scans.jpg", many_scans()
     yield "bomb.jpg", jpeg_of(65_500, 65_500)
+    yield "bomb.ppm", b"P6\n60000 60000\n255\n" + bytes(100)
+    yield "bomb.heic", with_size(saved(photo(53), "HEIF"), 60_000, 60_000)
+    yield "bomb.avif", with_size(saved(photo(54), "AVIF"), 60_000, 60_000)
+    yield "frame.heic", with_size(saved(photo(55, (400, 300)), "HEIF"), 8, 8)
+    yield "dicom.png", bytes(128) + b"DICM" + bytes(300)
 
 
 def truncated(step: int = 64) -> Iterator[tuple[str, bytes]]:
     """Yield a picture of every format, cut off at every `step`th byte."""
     image = photo(50, (32, 24))
     for kind, options in {
-        "JPEG": {}, "PNG": {}, "GIF": {}, "BMP": {}, "TIFF": {}, "WEBP": {"lossless": True}
+        "JPEG": {}, "PNG": {}, "GIF": {}, "BMP": {}, "TIFF": {}, "WEBP": {"lossless": True},
+        "HEIF": {}, "AVIF": {}, "PPM": {}
     }.items():  # fmt: skip
         whole = saved(image, kind, **options)
         for end in range(step, len(whole), step):
@@ -138,6 +159,9 @@ LARGE: dict[str, Callable[[int], bytes]] = {
     "16-bit.tif": lambda side: flat("I;16", side, "TIFF", compression="tiff_adobe_deflate"),
     "alpha.tif": lambda side: flat("RGBA", side, "TIFF", compression="tiff_adobe_deflate"),
     "flat.webp": lambda side: flat("RGBA", side, "WEBP", lossless=True, method=0),
+    "flat.heic": lambda side: flat("RGB", side, "HEIF", enc_params={"preset": "ultrafast"}),
+    "flat.avif": lambda side: flat("RGB", side, "AVIF", speed=10),
+    "flat.ppm": lambda side: flat("RGB", side, "PPM"),
 }
 
 
@@ -162,6 +186,14 @@ def chunk(kind: bytes, data: bytes) -> bytes:
 
 def with_chunk(png: bytes, kind: bytes, data: bytes) -> bytes:
     return png[:33] + chunk(kind, data) + png[33:]
+
+
+def with_size(boxes: bytes, width: int, height: int) -> bytes:
+    """Return a HEIF or AVIF whose boxes tell another size than its data have."""
+    changed, position = bytearray(boxes), 0
+    while (position := changed.find(b"ispe", position + 1)) > 0:
+        changed[position + 8 : position + 16] = struct.pack(">2I", width, height)
+    return bytes(changed)
 
 
 def gif_frame(side: int) -> bytes:

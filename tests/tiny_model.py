@@ -5,7 +5,6 @@ version = publish_tiny_model(store, "colours")
 prediction = predict(picture("red"))  # "red", with a probability near 1
 """
 
-import io
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +17,7 @@ from shared.engines.openvino_runtime import load_openvino
 from shared.identifiers import new_id
 from shared.manifest import GOLDEN_FILE, DatasetInfo, GoldenImage, InputSpec, Manifest, WeightsInfo
 from shared.model_store import OPENVINO_MODEL
+from tests import hostile_images as hostile
 from trainer_service.store.publishing import WritableModelStore
 
 LABELS = ("red", "green", "blue")
@@ -29,9 +29,7 @@ CONTRAST = 0.05
 def picture(color: str | tuple[int, int, int], size: int = 16, kind: str = "PNG") -> bytes:
     """Return an image file of one colour."""
     rgb = COLORS[color] if isinstance(color, str) else color
-    buffer = io.BytesIO()
-    Image.new("RGB", (size, size), rgb).save(buffer, kind)
-    return buffer.getvalue()
+    return hostile.saved(Image.new("RGB", (size, size), rgb), kind)
 
 
 def expected_probabilities(color: str, contrast: float = CONTRAST) -> list[float]:

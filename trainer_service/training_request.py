@@ -14,6 +14,7 @@ from pydantic import (
 )
 
 from shared.identifiers import ModelName
+from trainer_service.reading_request import ReadingRequest
 
 DEFAULT_ARCHITECTURE = "mobilenet_v2"
 
@@ -36,6 +37,18 @@ class DatasetPath(RequestPart):
     """A folder or archive below the datasets directory of the trainer's machine."""
 
     path: str = Field(min_length=1, max_length=4096, examples=["pets"])
+
+
+class DatasetRequest(DatasetPath):
+    """A dataset to be made, of a path or of an upload."""
+
+    reading: ReadingRequest = Field(default_factory=ReadingRequest)
+
+
+class UploadedDataset(RequestPart):
+    """What may be said of an uploaded dataset."""
+
+    reading: ReadingRequest = Field(default_factory=ReadingRequest)
 
 
 class SplitFractions(RequestPart):
@@ -101,6 +114,9 @@ class TrainingRequest(RequestPart):
     dataset: _Dataset = Field(
         default=None,
         description="Id of a dataset, or {'path': …} below the trainer's datasets directory.",
+    )
+    reading: ReadingRequest | None = Field(
+        default=None, description="How the dataset is read; left out, the reader decides."
     )
     epochs: int = Field(default=50, ge=1, le=10_000)
     batch_size: int = Field(default=32, ge=1, le=65_536)

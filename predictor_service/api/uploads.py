@@ -10,6 +10,7 @@ from starlette.requests import ClientDisconnect
 from predictor_service.settings import PredictorSettings
 from shared.errors import HeadstartError, InvalidRequest, TooLarge, UnsupportedMedia
 from shared.http.multipart import MULTIPART, FormReader, Part, PartWriter, media_type
+from shared.image_formats import UNREAD_MEDIA_TYPES, not_read
 
 FIELDS = ("file", "files")
 
@@ -40,9 +41,10 @@ async def read_uploads(request: Request, settings: PredictorSettings) -> list[Up
         return await _read_form(request, content_type, settings)
     if kind.startswith("image/") or kind in {"", "application/octet-stream"}:
         return [await _read_image(request, settings.max_image_bytes)]
+    unread = UNREAD_MEDIA_TYPES.get(kind)
     raise UnsupportedMedia(
         f"Content-Type should be {MULTIPART}, image/* or application/octet-stream. "
-        f"Received: {kind!r}."
+        f"Received: {kind!r}." + (f" {not_read(unread)}." if unread else "")
     )
 
 

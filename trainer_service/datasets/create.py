@@ -6,6 +6,7 @@ from pathlib import Path
 from shared.errors import InvalidRequest, Unavailable
 from shared.files import is_fault_of_the_file
 from shared.identifiers import new_id
+from trainer_service.reading_request import ReadingRequest
 from trainer_service.settings import TrainerSettings
 from trainer_service.store.records.dataset_record import DatasetRecord, DatasetState
 from trainer_service.store.records.record_store import RecordStore
@@ -14,7 +15,12 @@ UPLOAD_FILE = "upload"
 
 
 def new_dataset(
-    source: str, *, path: bool, submitted: bool, dataset_id: str | None = None
+    source: str,
+    *,
+    path: bool,
+    submitted: bool,
+    dataset_id: str | None = None,
+    reading: ReadingRequest | None = None,
 ) -> DatasetRecord:
     return DatasetRecord(
         id=dataset_id or new_id(),
@@ -22,17 +28,19 @@ def new_dataset(
         source=source,
         path=path,
         submitted=submitted,
+        reading=reading or ReadingRequest(),
         created_at=datetime.now(UTC),
     )
 
 
-def create_from_upload(
+def create_from_upload(  # noqa: PLR0913 - three have a default
     datasets: RecordStore[DatasetRecord],
     upload: Path,
     name: str,
     *,
     submitted: bool = False,
     dataset_id: str | None = None,
+    reading: ReadingRequest | None = None,
 ) -> DatasetRecord:
     """Make a dataset of an uploaded archive; `upload` is moved into it.
 
@@ -42,9 +50,12 @@ def create_from_upload(
         name: what the user calls it.
         submitted: whether it is to be read by itself, not only when a training needs it.
         dataset_id: its id, if that is not to be a new one.
+        reading: what the user has decided on how it is read.
     """
     source = Path(name).name or "archive"
-    record = new_dataset(source, path=False, submitted=submitted, dataset_id=dataset_id)
+    record = new_dataset(
+        source, path=False, submitted=submitted, dataset_id=dataset_id, reading=reading
+    )
     directory = datasets.directory(record.id)
     directory.mkdir(parents=True, exist_ok=True)
     try:
@@ -56,13 +67,14 @@ def create_from_upload(
     return record
 
 
-def create_from_path(
+def create_from_path(  # noqa: PLR0913 - three have a default
     datasets: RecordStore[DatasetRecord],
     settings: TrainerSettings,
     path: str,
     *,
     submitted: bool = False,
     dataset_id: str | None = None,
+    reading: ReadingRequest | None = None,
 ) -> DatasetRecord:
     """Make a dataset of a folder or archive below the datasets directory.
 
@@ -70,7 +82,9 @@ def create_from_path(
         InvalidRequest: there is no such directory, or the path leads out of it or nowhere.
     """
     locate(settings, path)
-    record = new_dataset(path, path=True, submitted=submitted, dataset_id=dataset_id)
+    record = new_dataset(
+        path, path=True, submitted=submitted, dataset_id=dataset_id, reading=reading
+    )
     datasets.create(record)
     return record
 

@@ -9,9 +9,22 @@ from shared.files import open_below
 from trainer_service.datasets.create import locate, root_of
 from trainer_service.datasets.image_files import ImageFiles, not_seen
 from trainer_service.datasets.records import ImageRecord, load_images, records_corrupt
+from trainer_service.errors import InvalidDataset
 from trainer_service.settings import TrainerSettings
 from trainer_service.store.records.dataset_record import DatasetRecord, DatasetState
 from trainer_service.store.records.record_store import RecordStore
+
+_SHOWN = 3
+
+
+def doubtful(record: DatasetRecord) -> str:
+    """Return why nothing is trained on a dataset until its reading is confirmed, and what to do."""
+    others = "".join(f" Or: {other.text}" for other in record.readings[:_SHOWN])
+    return (
+        f"dataset {record.id}: {record.doubt} Nothing is trained on it until that is confirmed: "
+        f'PUT /v1/datasets/{record.id}/reading with {{"confirm": true}}, or with another '
+        f"reading.{others}"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +69,15 @@ class Dataset:
             raise Conflict(
                 f"The images of dataset {self.id!r} are not known: it is {self.record.state}."
             )
+
+    def require_confirmed(self) -> None:
+        """Check that it may be trained on as it was read.
+
+        Raises:
+            InvalidDataset: the reading is doubtful, and was not confirmed.
+        """
+        if self.record.doubt:
+            raise InvalidDataset(doubtful(self.record))
 
     def used_images(self) -> list[ImageRecord]:
         """Return the images that can be trained on, sorted by the hash of their bytes.

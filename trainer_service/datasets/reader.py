@@ -10,70 +10,66 @@ import hashlib
 import os
 import shutil
 import threading
-from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple, cast
 
-from shared.errors import InvalidImage, TooLarge
+from shared.errors import InvalidImage
 from shared.files import sync_directory
-from shared.images import ImageLimits, check, sniff, too_many_bytes
-from trainer_service.datasets.hang_guard import HangGuard, Stopped
-from trainer_service.datasets.labels import (
-    UNDERSTOOD,
-    Labelled,
-    Labelling,
-    find_labels,
-    folders_above,
+from shared.image_formats import (
+    HEAD_BYTES,
+    IMAGE_SUFFIXES,
+    UNREAD_SUFFIXES,
+    not_read,
+    sniff,
+    unread_format,
 )
+from shared.images import ImageLimits, check, too_many_bytes
+from trainer_service.datasets.conclude import MAX_TABLE_BYTES, Origin, conclude
+from trainer_service.datasets.found import OTHERS_FILE, TABLES_FILE, Found, save_others
+from trainer_service.datasets.hang_guard import HangGuard, Stopped
+from trainer_service.datasets.interpretation.describe import UNDERSTOOD
+from trainer_service.datasets.interpretation.tables.columns import labels_images
+from trainer_service.datasets.interpretation.words import lists_images
 from trainer_service.datasets.records import (
     RECORDS_FILE,
     DatasetLimits,
     DatasetSummary,
-    ImageRecord,
-    RejectedFile,
     Verdict,
-    save_images,
 )
 from trainer_service.datasets.sources import (
     Damaged,
     Entry,
     Source,
     changed,
-    clean_name,
     is_hidden,
     iterate,
-    shown,
 )
-from trainer_service.datasets.tables import Row, labels_images
 from trainer_service.datasets.thumbnail_store import THUMBNAILS_FILE, ThumbnailWriter, fits
 from trainer_service.datasets.thumbnails import Thumbnail, thumbnail
-from trainer_service.datasets.verdicts import Note, settle
+from trainer_service.datasets.verdicts import Note
 from trainer_service.errors import InvalidDataset
+from trainer_service.reading_request import ReadingRequest
 from trainer_service.store.lease import LeaseLost
 
 Progress = Callable[[int, int], None]
 
-# Those that can't be read are named so that they are reported, not silently left out.
-IMAGE_SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".dib", ".tif", ".tiff"}
-    | {".heic", ".heif", ".avif", ".jp2", ".jxl"}
-)
-_TABLE_SUFFIXES = frozenset({".csv", ".tsv"})
-_HEAD = 32
-_MAX_TABLE_BYTES = 64 << 20
+# Files that are named like images are reported if they are not used, not silently left out.
+_NAMED_SUFFIXES = IMAGE_SUFFIXES | UNREAD_SUFFIXES.keys()
+_TABLE_SUFFIXES = frozenset({".csv", ".tsv", ".tab", ".psv", ".jsonl", ".ndjson"})
 _LOOK_AHEAD_BYTES = 64 << 20
 _TABLE_HEAD = 1 << 16
+_MOST_TEXTS = 32
 _MOST_VANISHED = 3
 _SHARE_VANISHED = 0.01
 _SYNC_THREADS = 16
-_SHOWN = 3
 _SUPERSEDED = "a later file of the archive has the same name"
-_NAMED_MISSING = 100
+_SHOWN = 3
 
 
 def read_dataset(  # noqa: PLR0913 - four have a default
@@ -86,6 +82,7 @@ def read_dataset(  # noqa: PLR0913 - four have a default
     name: str = "",
     root: Path | None = None,
     hang_guard: HangGuard | None = None,
+    reading: ReadingRequest | None = None,
 ) -> DatasetSummary:
     """Read all images of a source, settle which are used, and write `<directory>/images.jsonl`.
 
@@ -103,6 +100,7 @@ def read_dataset(  # noqa: PLR0913 - four have a default
         root: what the source lies below; no link is followed from there to it. By default the
             folder that it lies in.
         hang_guard: tells from another thread that the reading is to end.
+        reading: what the user has decided on how it is read.
 
     Raises:
         InvalidDataset: the source is broken, or has no images, or fewer than two labels.
@@ -119,56 +117,12 @@ def read_dataset(  # noqa: PLR0913 - four have a default
             found_source = Source.find(source, name or source.name, root)
         scan = _Scan(found_source, directory, limits, hang_guard)
         found = scan.run(progress, threads or os.cpu_count() or 1)
-        labelling = _label(found, limits.max_files)
-        records = settle(found.notes, labelling.images)
-        _check_usable(records, found_source.name)
         hang_guard.check()
         if not found_source.is_folder:
-            _remove_unused(directory, found.notes, records)
             _sync(directory / "images")
-        save_images(directory, records)
-        return _summarise(records, labelling, found, in_place=found_source.is_folder)
-
-
-def _label(found: "_Found", most_lines: int) -> Labelling:
-    """Label the images, whatever the names of those that are refused anyway look like."""
-    notes, tables = found.notes, found.tables
-    names = [note.name for note in notes]
-    _refuse_large_tables(names, found.large_tables)
-    _refuse_closed_tables(names, found.closed_tables)
-    usable = [index for index, note in enumerate(notes) if note.verdict == "used"]
-    if len(usable) in {0, len(notes)}:
-        return find_labels(names, tables, most_lines)
-    labelling = find_labels([names[index] for index in usable], tables, most_lines)
-    with suppress(InvalidDataset):
-        of_all = find_labels(names, tables, most_lines)
-        if [of_all.images[index] for index in usable] == labelling.images:
-            return of_all
-    images = [Labelled("", None)] * len(notes)
-    for index, labelled in zip(usable, labelling.images, strict=True):
-        images[index] = labelled
-    return labelling._replace(images=images)
-
-
-def _refuse_large_tables(names: list[str], tables: list[str]) -> None:
-    above = folders_above(names) if tables else set()
-    for table in tables:
-        if PurePosixPath(table).parent in above:
-            raise TooLarge(
-                f"{table} labels the images, and is too large for that: the tables of a dataset "
-                f"may have {_MAX_TABLE_BYTES} bytes in all. Leave out what labels no images"
-            )
-
-
-def _refuse_closed_tables(names: list[str], tables: dict[str, str]) -> None:
-    """Refuse to do without a table that may label the images: others would be made up for them."""
-    above = folders_above(names) if tables else set()
-    for table, reason in tables.items():
-        if PurePosixPath(table).parent in above:
-            raise InvalidDataset(
-                f"{table} can't be read, and may be what labels the images: {reason}. Make it "
-                "readable, or leave it out"
-            )
+        save_others(directory, found)
+        origin = Origin(found_source.name, found_source.is_folder, limits.max_files)
+        return conclude(directory, found, origin, reading)
 
 
 @contextmanager
@@ -187,32 +141,9 @@ def _afresh(directory: Path, hang_guard: HangGuard) -> Iterator[None]:
 
 
 def _clear(directory: Path) -> None:
-    (directory / RECORDS_FILE).unlink(missing_ok=True)
-    (directory / THUMBNAILS_FILE).unlink(missing_ok=True)
+    for name in (RECORDS_FILE, THUMBNAILS_FILE, OTHERS_FILE, TABLES_FILE):
+        (directory / name).unlink(missing_ok=True)
     shutil.rmtree(directory / "images", ignore_errors=True)
-
-
-@dataclass
-class _Found:
-    """What a pass over the source has found."""
-
-    notes: list[Note] = field(default_factory=list)
-    tables: dict[str, bytes] = field(default_factory=dict)
-    table_bytes: int = 0
-    large_tables: list[str] = field(default_factory=list)
-    closed_tables: dict[str, str] = field(default_factory=dict)
-    told: list[RejectedFile] = field(default_factory=list)
-    vanished: int = 0
-    ignored: int = 0
-    examples: list[str] = field(default_factory=list)
-
-    def tell(self, name: str, verdict: Verdict, detail: str) -> None:
-        self.told.append(RejectedFile(name=name, label="", verdict=verdict, detail=detail))
-
-    def ignore(self, name: str) -> None:
-        self.ignored += 1
-        if len(self.examples) < _SHOWN:
-            self.examples.append(name)
 
 
 class _Scan:
@@ -225,9 +156,9 @@ class _Scan:
         self._directory = directory
         self._limits = limits
         self._hang_guard = hang_guard
-        self._found = _Found()
+        self._found = Found()
 
-    def run(self, progress: Progress, threads: int) -> _Found:
+    def run(self, progress: Progress, threads: int) -> Found:
         found, thumbnails = self._found, self._directory / THUMBNAILS_FILE
         with ThumbnailWriter(thumbnails) as writer, _pool(threads) as pool:
             pending = _Pending(pool, threads, found.notes, writer)
@@ -244,7 +175,7 @@ class _Scan:
             raise InvalidDataset(_describe_nothing(self._source.name, done, found))
         found.notes.sort(key=lambda note: note.name)
         if not self._source.is_folder:
-            _supersede(found.notes)
+            _supersede(found.notes, self._directory)
         return found
 
     def _take(self, entry: Entry, pending: "_Pending") -> None:
@@ -254,15 +185,15 @@ class _Scan:
         suffix = path.suffix.lower()
         if not path.parts or is_hidden(entry.name):
             found.ignore(entry.name)
-        elif entry.folder or (entry.link and suffix in IMAGE_SUFFIXES | {""}):
+        elif entry.folder or (entry.link and suffix in _NAMED_SUFFIXES | {""}):
             verdict: Verdict = "link" if entry.link else "unreadable"
             found.tell(entry.name, verdict, entry.problem)
-        elif suffix in _TABLE_SUFFIXES:
+        elif suffix in _TABLE_SUFFIXES or (suffix == ".txt" and _may_list(path, found)):
             _take_table(entry, found)
-        elif suffix in IMAGE_SUFFIXES and entry.open is None:
+        elif suffix in _NAMED_SUFFIXES and entry.open is None:
             found.notes.append(_refused(entry, "unreadable", entry.problem))
         elif suffix in IMAGE_SUFFIXES and entry.size > limits.max_bytes:
-            detail = too_many_bytes(entry.size, limits).detail
+            detail = too_many_bytes(entry.size, limits.max_bytes).detail
             found.notes.append(_refused(entry, "too large", detail))
         else:
             self._take_image(entry, pending)
@@ -271,14 +202,16 @@ class _Scan:
         limits, store = self._limits.image, None
         if not self._source.is_folder:
             store = self._directory / "images"
-        is_named_so = PurePosixPath(entry.name).suffix.lower() in IMAGE_SUFFIXES
-        data = _read(entry, limits.max_bytes, any_file=is_named_so)
-        if isinstance(data, bytes):
+        suffix = PurePosixPath(entry.name).suffix.lower()
+        data = _read(entry, limits.max_bytes, any_file=suffix in IMAGE_SUFFIXES)
+        if isinstance(data, _Refusal):
+            self._found.notes.append(_refused(entry, *data))
+        elif isinstance(data, bytes):
             inspect = partial(_inspect, entry.name, entry.path, data, limits, store)
             pending.submit(inspect, len(data))
         elif data is None:
-            self._found.ignore(entry.name)
-        elif is_named_so:
+            self._found.pass_over(entry.name)
+        elif suffix in _NAMED_SUFFIXES:
             self._found.vanished += data.vanished
             self._found.notes.append(_refused(entry, "unreadable", str(data)))
         else:  # nobody knows whether it is an image
@@ -286,19 +219,23 @@ class _Scan:
             self._found.tell(entry.name, "unreadable", str(data))
 
 
-def _supersede(notes: list[Note]) -> None:
+def _supersede(notes: list[Note], directory: Path) -> None:
     """Use only the last of the images of one name, as whoever unpacks an archive gets that one."""
     later = ""
+    superseded: set[str] = set()
     for index in range(len(notes) - 1, -1, -1):
         note = notes[index]
         if note.verdict != "used":
             continue
         if note.name == later:
-            notes[index] = replace(note, verdict="duplicate", detail=_SUPERSEDED)
+            notes[index] = replace(note, path="", verdict="duplicate", detail=_SUPERSEDED)
+            superseded.add(note.path)
         later = note.name
+    for file in superseded - {note.path for note in notes}:
+        (directory / file).unlink(missing_ok=True)
 
 
-def _require_still(found: _Found, name: str) -> None:
+def _require_still(found: Found, name: str) -> None:
     """Raise OSError if so many files went away meanwhile that it can't be by chance."""
     if found.vanished > max(_MOST_VANISHED, len(found.notes) * _SHARE_VANISHED):
         reason = f"{found.vanished} files of it vanished while it was read"
@@ -355,9 +292,15 @@ class _Pending:
             self._thumbnails.add(note.sha256, small)
 
 
-def _take_table(entry: Entry, found: _Found) -> None:
-    left = _MAX_TABLE_BYTES - found.table_bytes
-    if entry.size > left and labels_images(_head(entry)):
+def _may_list(path: PurePosixPath, found: Found) -> bool:
+    """Return whether a text file may be a table: of a text for each image there are too many."""
+    texts = sum(name.endswith(".txt") for name in found.tables) if lists_images(path.stem) else 0
+    return lists_images(path.stem) and texts < _MOST_TEXTS
+
+
+def _take_table(entry: Entry, found: Found) -> None:
+    left = MAX_TABLE_BYTES - found.table_bytes
+    if entry.size > left and labels_images(entry.name, _head(entry)):
         found.large_tables.append(entry.name)
     data = _read(entry, left, any_file=True)
     if isinstance(data, bytes):
@@ -369,7 +312,7 @@ def _take_table(entry: Entry, found: _Found) -> None:
         found.closed_tables[entry.name] = entry.problem or str(data)
         found.tell(entry.name, "unreadable", found.closed_tables[entry.name])
     else:
-        found.ignore(entry.name)
+        found.pass_over(entry.name)
 
 
 def _head(entry: Entry) -> bytes:
@@ -382,16 +325,37 @@ def _head(entry: Entry) -> bytes:
         return b""
 
 
-def _read(entry: Entry, limit: int, *, any_file: bool) -> bytes | Damaged | None:
-    """Return a file's bytes; None if it is no image or too large; the error if it is damaged."""
-    if entry.open is None or entry.size > limit:
+class _Refusal(NamedTuple):
+    """Why an image is not used that was not read to its end."""
+
+    verdict: Verdict
+    detail: str
+
+
+def _read(entry: Entry, limit: int, *, any_file: bool) -> bytes | Damaged | _Refusal | None:
+    """Return a file's bytes, or the reason why an image can't be used, or None if it is none.
+
+    Any file is returned if it is no larger than the limit, or only those that are images.
+    """
+    if entry.open is None or (any_file and entry.size > limit):
         return None
     try:
         with entry.open() as file:
-            head = file.read(_HEAD)
+            head = file.read(HEAD_BYTES)
+            if not any_file and (refusal := _judge(entry, head, limit)):
+                return refusal
             return head + file.read(limit) if any_file or sniff(head) else None
     except Damaged as damaged:
         return damaged
+
+
+def _judge(entry: Entry, head: bytes, limit: int) -> _Refusal | None:
+    """Return why an image can't be used, as far as its beginning tells."""
+    if unread := unread_format(head, entry.name):
+        return _Refusal("unreadable", not_read(unread))
+    if entry.size > limit and sniff(head):
+        return _Refusal("too large", too_many_bytes(entry.size, limit).detail)
+    return None
 
 
 def _refused(entry: Entry, verdict: Verdict, detail: str) -> Note:
@@ -410,7 +374,7 @@ def _inspect(
         return _Inspected(Note(name, path, len(data), sha256, verdict=verdict, detail=error.detail))
     if store is not None:
         path = _store(store, sha256, data)
-    small = None if fits(len(data), info.width, info.height) else thumbnail(data, info, limits)
+    small = None if fits(len(data), *info) else thumbnail(data, info, limits)
     return _Inspected(Note(name, path, len(data), sha256, *info), small)
 
 
@@ -425,14 +389,10 @@ def _store(store: Path, sha256: str, data: bytes) -> str:
     return target.relative_to(store.parent).as_posix()
 
 
-def _remove_unused(directory: Path, notes: list[Note], records: list[ImageRecord]) -> None:
-    kept = {record.file for record in records if record.verdict == "used"}
-    for file in {note.path for note in notes if note.sha256 and note.path} - kept:
-        (directory / file).unlink(missing_ok=True)
-
-
 def _sync(images: Path) -> None:
     """Fsync what was stored; many at once, since each only waits for the disk."""
+    if not images.exists():
+        return  # none of them is sound
     with ThreadPoolExecutor(_SYNC_THREADS) as pool:
         for _ in pool.map(_sync_folder, images.iterdir()):
             pass
@@ -445,72 +405,8 @@ def _sync_folder(folder: Path) -> None:
     sync_directory(folder)
 
 
-def _check_usable(records: list[ImageRecord], name: str) -> None:
-    labels = Counter(record.label for record in records if record.verdict == "used")
-    if not labels:
-        examples = "; ".join(f"{r.name}: {r.detail}" for r in records[:_SHOWN])
-        raise InvalidDataset(
-            f"None of the {len(records)} images in {name!r} can be used. E.g. {examples}"
-        )
-    if len(labels) == 1:
-        [(label, count)] = labels.items()
-        raise InvalidDataset(
-            f"A classifier needs at least two labels. Found in {name!r}: one label, "
-            f"{label!r}, with {count} usable images. {_describe_lost(records, label)}{UNDERSTOOD}"
-        )
-
-
-def _describe_lost(records: list[ImageRecord], label: str) -> str:
-    """Tell of the other labels, none of whose images can be used."""
-    lost = [record for record in records if record.verdict != "used" and record.label != label]
-    if not lost:
-        return ""
-    examples = "; ".join(f"{record.name}: {record.detail}" for record in lost[:_SHOWN])
-    return f"{len(lost)} images beside them can't be used, e.g. {examples}. "
-
-
-def _describe_nothing(name: str, files: int, found: _Found) -> str:
-    examples = [*found.examples, *found.tables][:_SHOWN]
+def _describe_nothing(name: str, files: int, found: Found) -> str:
+    named = [name for names in found.examples.values() for name in names]
+    examples = [*named, *found.tables][:_SHOWN]
     seen = f", e.g. {', '.join(examples)}" if examples else ""
     return f"No images found in {name!r}: {files} files seen{seen}. {UNDERSTOOD}"
-
-
-def _summarise(
-    records: list[ImageRecord], labelling: Labelling, found: _Found, *, in_place: bool
-) -> DatasetSummary:
-    used = [record for record in records if record.verdict == "used"]
-    tables = 0 if labelling.layout == "csv" else len(found.tables)
-    return DatasetSummary(
-        images=len(used),
-        labels=dict(sorted(Counter(record.label for record in used).items())),
-        rejected=[
-            RejectedFile(name=r.name, label=r.label, verdict=r.verdict, detail=r.detail)
-            for r in records
-            if r.verdict != "used"
-        ]
-        + [*found.told, *_missing(labelling.missing)],
-        ignored=found.ignored + tables,
-        layout=labelling.layout,
-        has_split=labelling.has_split,
-        digest=_digest(used),
-        in_place=in_place,
-    )
-
-
-def _missing(rows: Sequence[Row]) -> Iterator[RejectedFile]:
-    """Name the files that a CSV names and that are not there, many of them by their number."""
-    for row in rows[:_NAMED_MISSING]:
-        detail = f"{row.table} names it, and there is no such image"
-        name, label = clean_name(shown(row.file)), shown(row.label)
-        yield RejectedFile(name=name, label=label, verdict="missing", detail=detail)
-    if len(rows) > _NAMED_MISSING:
-        detail = f"names {len(rows) - _NAMED_MISSING} more files that are not there"
-        yield RejectedFile(name=rows[-1].table, label="", verdict="missing", detail=detail)
-
-
-def _digest(used: list[ImageRecord]) -> str:
-    """Hash what is learnt from: the pictures, their labels and their split, not their names."""
-    digest = hashlib.sha256()
-    for sha256, label, split in sorted((r.sha256, r.label, r.split or "") for r in used):
-        digest.update(f"{sha256} {split} {label}\n".encode())
-    return digest.hexdigest()

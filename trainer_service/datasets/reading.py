@@ -6,11 +6,18 @@ from functools import partial
 
 from shared.errors import TooLarge, Unavailable
 from shared.images import ImageLimits
+from trainer_service.datasets.conclude import Origin, conclude
 from trainer_service.datasets.create import UPLOAD_FILE, root_of
 from trainer_service.datasets.dataset import Dataset
+from trainer_service.datasets.found import OTHERS_FILE, load_found
 from trainer_service.datasets.hang_guard import HangGuard, run_guarded
 from trainer_service.datasets.reader import read_dataset
-from trainer_service.datasets.records import DatasetLimits, DatasetSummary, save_rejected
+from trainer_service.datasets.records import (
+    DatasetLimits,
+    DatasetSummary,
+    iterate_images,
+    save_rejected,
+)
 from trainer_service.errors import InvalidDataset, Setback, TrainingCancelled
 from trainer_service.settings import TrainerSettings
 from trainer_service.store.lease import LeaseLost, WorkersDied, require_survivable
@@ -80,6 +87,8 @@ def _read(
     dataset: Dataset, advance: Callable[[int, int], None], hang_guard: HangGuard
 ) -> DatasetSummary:
     settings, directory, record = dataset.settings, dataset.directory, dataset.record
+    if record.images is not None and (directory / OTHERS_FILE).exists():
+        return _read_again(dataset)
     limits = DatasetLimits(
         settings.max_dataset_bytes,
         settings.max_dataset_files,
@@ -98,8 +107,19 @@ def _read(
         name=record.source,
         root=root,
         hang_guard=hang_guard,
+        reading=record.reading,
     )
     hang_guard.check()
+    save_rejected(directory, summary.rejected)
+    return summary
+
+
+def _read_again(dataset: Dataset) -> DatasetSummary:
+    """Label the images of a dataset that was read before, in another way."""
+    record, directory = dataset.record, dataset.directory
+    found = load_found(directory, iterate_images(directory))
+    origin = Origin(record.source, record.in_place, dataset.settings.max_dataset_files)
+    summary = conclude(directory, found, origin, record.reading)
     save_rejected(directory, summary.rejected)
     return summary
 
@@ -114,7 +134,7 @@ def _fill(
         named = [RejectedImage(**image.model_dump()) for image in summary.rejected[:NAMED_REJECTED]]
         ready.reject(named, dict(Counter(image.verdict for image in summary.rejected)))
         ready.ignored = summary.ignored
-        ready.layout = summary.layout
+        ready.interpret(summary.interpretation)
         ready.has_split = summary.has_split
         ready.digest = summary.digest
         ready.in_place = summary.in_place

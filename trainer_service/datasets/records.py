@@ -2,7 +2,9 @@
 
 <directory>/images.jsonl            an `ImageRecord` a line, in the order of their names
 <directory>/rejected.jsonl          a `RejectedFile` a line, of those and of what is no image
-<directory>/images/<sha[:2]>/<sha>  the used images of an archive; a folder's stay where they are
+<directory>/images/<sha[:2]>/<sha>  the sound images of an archive; a folder's stay where they are
+<directory>/others.json             what else was found: the names of other files; see `found`
+<directory>/tables.zip              the tables among these
 <directory>/thumbnails              small copies of the large ones; see `thumbnail_store`
 """
 
@@ -16,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from shared.errors import first_fault
 from shared.files import atomic_writer, is_fault_of_the_file, open_below
 from trainer_service.errors import RecordCorrupt
+from trainer_service.store.records.interpretation import Interpretation
 
 if TYPE_CHECKING:  # The trainer API knows these records, and has neither numpy nor Pillow.
     from shared.images import ImageLimits
@@ -29,7 +32,6 @@ MAX_NAME = 1024
 MAX_FOLDERS = 32
 
 Split = Literal["train", "validation", "test"]
-Layout = Literal["folders", "prefix", "csv"]
 Verdict = Literal[
     "used",
     "unreadable",
@@ -38,6 +40,7 @@ Verdict = Literal[
     "duplicate",
     "same picture under two labels",
     "unlabelled",
+    "left out",
     "link",
     "missing",
 ]
@@ -94,7 +97,7 @@ class DatasetSummary(BaseModel):
     labels: dict[str, int]
     rejected: list[RejectedFile]
     ignored: int
-    layout: Layout
+    interpretation: Interpretation
     has_split: bool
     digest: str
     in_place: bool

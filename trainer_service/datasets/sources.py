@@ -27,7 +27,7 @@ from typing import IO, TYPE_CHECKING, BinaryIO, NamedTuple, cast
 
 from shared.errors import TooLarge
 from shared.files import is_fault_of_the_file, open_below, open_file, open_folder
-from shared.images import sniff
+from shared.image_formats import sniff
 from trainer_service.datasets.hang_guard import HangGuard
 from trainer_service.datasets.records import MAX_FOLDERS, MAX_NAME, DatasetLimits
 from trainer_service.errors import InvalidDataset

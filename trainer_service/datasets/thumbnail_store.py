@@ -24,11 +24,14 @@ log = get_logger(__name__)
 #: A picture of no more bytes and pixels is its own thumbnail.
 SMALL_BYTES = 16 * 1024
 SMALL_SIDE = 320
+#: If browsers show its format.
+_SHOWN_FORMATS = frozenset({"jpeg", "png", "webp", "gif", "bmp", "avif"})
 
 
-def fits(size: int, width: int, height: int) -> bool:
-    """Return whether a picture is small enough to be shown as it is."""
-    return size <= SMALL_BYTES and max(width, height) <= SMALL_SIDE
+def fits(size: int, form: str, width: int, height: int) -> bool:
+    """Return whether a picture can be shown as it is: it is small, and browsers know its format."""
+    small = size <= SMALL_BYTES and max(width, height) <= SMALL_SIDE
+    return small and form in _SHOWN_FORMATS
 
 
 class ThumbnailWriter:

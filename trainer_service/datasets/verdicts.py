@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from trainer_service.datasets.labels import Labelled
+from trainer_service.datasets.interpretation.interpret import Labelled
 from trainer_service.datasets.records import ImageRecord, Verdict
 
 # Of two copies the one that is held back longest from training stays.
@@ -47,6 +47,8 @@ def _verdict(
 ) -> tuple[Verdict, str]:
     if note.verdict != "used":
         return note.verdict, note.detail
+    if labelled.reason:
+        return "left out", labelled.reason
     if not labelled.label:
         return "unlabelled", "nothing says what it shows"
     return on_copies or ("used", "")
@@ -93,5 +95,5 @@ def _record(note: Note, labelled: Labelled, verdict: Verdict, detail: str) -> Im
         bytes=note.bytes,
         verdict=verdict,
         detail=detail,
-        file=note.path if verdict == "used" else "",
+        file=note.path if note.verdict == "used" else "",
     )

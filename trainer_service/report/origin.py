@@ -8,6 +8,7 @@ from trainer_service.report.facts import Facts
 from trainer_service.report.markup import Markup, tag
 from trainer_service.report.numbers import seconds, size
 from trainer_service.report.parts import card, details, fact_list, table
+from trainer_service.store.records.interpretation import Layout
 
 
 def how_to_call(facts: Facts) -> Markup:
@@ -138,9 +139,9 @@ def _phases(facts: Facts) -> list[tuple[str, str]]:
     ]
 
 
-def _layout(layout: str | None) -> str:
-    names = {"folders": "folder names", "prefix": "file names", "csv": "a CSV table"}
-    return names.get(layout or "", "the dataset")
+def _layout(layout: Layout | None) -> str:
+    names = {"folders": "folder names", "prefix": "file names", "table": "a table"}
+    return names[layout.kind] if layout is not None else "the dataset"
 
 
 def _plain(value: object) -> str:

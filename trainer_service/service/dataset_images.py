@@ -32,6 +32,8 @@ from trainer_service.store.small_files import is_permanent
 
 #: How much of the list of images is searched at a time.
 PIECE_BYTES = 1 << 20
+#: Where the name of a format is not that of its media type.
+_MEDIA_TYPES = {"ppm": "image/x-portable-anymap"}
 
 
 class ImageQuery(BaseModel):
@@ -142,7 +144,8 @@ def find_small(dataset: Dataset, sha256: str) -> tuple[bytes, str]:
         return small
     record = _require(dataset, sha256)
     with _open(dataset, record) as file:
-        if not fits(os.fstat(file.fileno()).st_size, record.width, record.height):
+        size = os.fstat(file.fileno()).st_size
+        if not fits(size, record.format, record.width, record.height):
             raise NotFound(f"Dataset {dataset.id!r} has no thumbnail of image {sha256!r}.")
         return file.read(SMALL_BYTES), _media_type(record)
 
@@ -165,7 +168,7 @@ def _open(dataset: Dataset, record: ImageRecord) -> BinaryIO:
 
 
 def _media_type(record: ImageRecord) -> str:
-    return f"image/{record.format.lower()}"
+    return _MEDIA_TYPES.get(record.format, f"image/{record.format}")
 
 
 def _records(directory: Path, after: int) -> Iterator[tuple[int, ImageRecord]]:

@@ -1,5 +1,6 @@
 """The API's operations on datasets."""
 
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -8,6 +9,7 @@ from shared.identifiers import new_id
 from trainer_service.datasets import create as datasets
 from trainer_service.datasets.dataset import Dataset
 from trainer_service.errors import RecordCorrupt
+from trainer_service.reading_request import ReadingRequest
 from trainer_service.service import dataset_images
 from trainer_service.service.dataset_images import (
     DatasetImagePage,
@@ -18,12 +20,17 @@ from trainer_service.service.dataset_images import (
 from trainer_service.service.job_slots import open_dataset_slot
 from trainer_service.service.trainer import Trainer
 from trainer_service.store.idempotency import fingerprint
-from trainer_service.store.records.dataset_record import DatasetRecord
+from trainer_service.store.records.dataset_record import DatasetRecord, DatasetState
 from trainer_service.store.records.unused_datasets import users_of
+from trainer_service.store.waiting import must_be_read
 
 
 def submit_dataset(
-    trainer: Trainer, upload: Path | None, name: str, key: str | None = None
+    trainer: Trainer,
+    upload: Path | None,
+    name: str,
+    key: str | None = None,
+    reading: ReadingRequest | None = None,
 ) -> DatasetRecord:
     """Create a dataset from an upload or from a path below the datasets directory, and queue it.
 
@@ -32,6 +39,7 @@ def submit_dataset(
         upload: the uploaded archive; None if `name` is a path.
         name: the name of the archive, or the path of the dataset.
         key: the client's `Idempotency-Key`; a second request with it gets the same dataset.
+        reading: the user's choices of how it is read; None leaves all to the reader.
 
     Raises:
         InvalidRequest: the path can't be used, or the key belongs to another request.
@@ -40,26 +48,41 @@ def submit_dataset(
     """
 
     def make(dataset_id: str) -> DatasetRecord:
-        return _make_dataset(trainer, upload, name, dataset_id)
+        return _make_dataset(trainer, upload, name, dataset_id, reading)
 
     if key is None:
         return make(new_id())
-    content = fingerprint(name, upload)
+    said = "" if reading is None else reading.model_dump_json(exclude_defaults=True)
+    content = fingerprint(name + said, upload)
     return trainer.stores.keys.create_once(key, content, trainer.stores.datasets, make)
 
 
 def _make_dataset(
-    trainer: Trainer, upload: Path | None, name: str, dataset_id: str
+    trainer: Trainer,
+    upload: Path | None,
+    name: str,
+    dataset_id: str,
+    reading: ReadingRequest | None,
 ) -> DatasetRecord:
     stores, settings = trainer.stores, trainer.settings
     with open_dataset_slot(stores, settings.max_open_jobs):
         if upload is None:
             record = datasets.create_from_path(
-                stores.datasets, settings, name, submitted=True, dataset_id=dataset_id
+                stores.datasets,
+                settings,
+                name,
+                submitted=True,
+                dataset_id=dataset_id,
+                reading=reading,
             )
         else:
             record = datasets.create_from_upload(
-                stores.datasets, upload, name, submitted=True, dataset_id=dataset_id
+                stores.datasets,
+                upload,
+                name,
+                submitted=True,
+                dataset_id=dataset_id,
+                reading=reading,
             )
     try:
         trainer.queue.read_dataset(record.id)
@@ -67,6 +90,45 @@ def _make_dataset(
         stores.datasets.delete(record.id)
         raise
     return record
+
+
+def read_in_another_way(
+    trainer: Trainer, dataset_id: str, reading: ReadingRequest
+) -> DatasetRecord:
+    """Have a dataset labelled anew, as the user has decided; its images are not read again.
+
+    Raises:
+        Conflict: it was not read yet, or a training on it has not ended.
+        Unavailable: Redis is away; it stays as it was read.
+    """
+    records = trainer.stores.datasets
+
+    def queue(record: DatasetRecord) -> None:
+        record.reading = reading
+        record.state, record.error, record.submitted = DatasetState.QUEUED, None, True
+
+    with records.lease(dataset_id) as held, records.locked(dataset_id):
+        before = records.get(dataset_id)
+        _require_unused(trainer, dataset_id)
+        if held is None or must_be_read(before):
+            raise Conflict(f"Dataset {dataset_id!r} is being read.")
+        if before.images is None:
+            raise Conflict(
+                f"The images of dataset {dataset_id!r} are not known, as it could not be read. "
+                "Submit them again, with `reading`."
+            )
+        queued = records.update(dataset_id, queue)
+    try:
+        trainer.queue.read_dataset(dataset_id)
+    except Exception:
+        records.update(dataset_id, partial(_put_back, before))
+        raise
+    return queued
+
+
+def _put_back(before: DatasetRecord, record: DatasetRecord) -> None:
+    for name in ("reading", "state", "error", "submitted"):
+        setattr(record, name, getattr(before, name))
 
 
 def list_images(trainer: Trainer, dataset_id: str, query: ImageQuery) -> DatasetImagePage:

@@ -9,6 +9,7 @@ from shared.identifiers import is_id, new_id
 from trainer_service.backbones import weights
 from trainer_service.backbones.architectures import find_architecture
 from trainer_service.datasets import create as datasets
+from trainer_service.datasets.dataset import doubtful
 from trainer_service.service.job_slots import open_training_slot
 from trainer_service.service.trainer import Trainer
 from trainer_service.store.idempotency import fingerprint
@@ -123,24 +124,36 @@ def _dataset_of(
     """
     records, wanted = trainer.stores.datasets, request.dataset
     if isinstance(wanted, str) and is_id(wanted):
+        if request.reading is not None:
+            raise InvalidRequest(
+                f"reading: dataset {wanted} exists. Expected to be decided with "
+                f"PUT /v1/datasets/{wanted}/reading"
+            )
         return _existing(trainer, wanted), False
     with suppress(NotFound):
         return records.get(training_id), True
     if upload is not None:
-        return datasets.create_from_upload(records, upload, name, dataset_id=training_id), True
+        made = datasets.create_from_upload(
+            records, upload, name, dataset_id=training_id, reading=request.reading
+        )
+        return made, True
     if wanted is None:
         raise InvalidRequest(
             "dataset: expected the id of a dataset, {'path': …} below the datasets directory, or "
             "an uploaded file in the multipart field 'archive'. Received: nothing"
         )
     path = wanted.path if isinstance(wanted, DatasetPath) else wanted
-    made = datasets.create_from_path(records, trainer.settings, path, dataset_id=training_id)
+    made = datasets.create_from_path(
+        records, trainer.settings, path, dataset_id=training_id, reading=request.reading
+    )
     return made, True
 
 
 def _existing(trainer: Trainer, dataset_id: str) -> DatasetRecord:
     record = trainer.stores.datasets.get(dataset_id)
     if record.error is None:
+        if record.doubt and record.state == DatasetState.READY:
+            raise InvalidRequest(doubtful(record))
         return record
     if not record.error.transient:
         raise InvalidRequest(f"dataset: {dataset_id} can't be trained on: {record.error.detail}")

@@ -3,6 +3,9 @@
 import { h } from "../../web/dom.js";
 import { dropped } from "../../web/dropped.js";
 
+/* Not every system knows the latter as images. */
+const ACCEPTED = "image/*,.heic,.heif,.hif,.avif,.ppm,.pgm,.pbm,.pnm";
+
 /**
  * Fill `element`; `onPictures` gets `[{file, name}]`.
  *
@@ -10,7 +13,7 @@ import { dropped } from "../../web/dropped.js";
  * else an image dropped beside the field would replace the page.
  */
 export function intake(element, onPictures, extra) {
-  const input = h("input", { type: "file", id: "files", multiple: true, accept: "image/*", class: "visually-hidden", tabindex: -1, "aria-hidden": "true" });
+  const input = h("input", { type: "file", id: "files", multiple: true, accept: ACCEPTED, class: "visually-hidden", tabindex: -1, "aria-hidden": "true" });
   const choose = h("button", { type: "button", class: "primary", onclick: () => input.click() }, "Choose images");
   const fault = h("p", { class: "problem", role: "alert", hidden: true });
   const field = h(

@@ -205,6 +205,44 @@ def test_another_content_type_is_refused(shared_predictor, content_type):
     assert repr(content_type) in problem(response, 415)["detail"]
 
 
+def test_a_phone_s_photo_is_answered(shared_predictor):
+    for kind, name in (("HEIF", "IMG_0001.HEIC"), ("AVIF", "a.avif"), ("PPM", "a.ppm")):
+        files = [("file", (name, picture("red", kind=kind)))]
+        (prediction,) = shared_predictor.http.post("/v1/predict", files=files).json()["predictions"]
+
+        assert (prediction["file"], prediction["label"]) == (name, "red")
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "kind"),
+    [
+        ("scan", bytes(128) + b"DICM", "DICOM"),
+        ("scan.dcm", b"without a preamble", "DICOM"),
+        ("logo.svg", b"<svg/>", "SVG"),
+        ("photo.jxl", b"\xff\x0a" + bytes(100), "JPEG XL"),
+        ("photo.png", b"8BPS" + bytes(100), "PSD"),
+    ],
+)
+def test_a_format_that_is_not_read_is_named_with_what_to_do(shared_predictor, name, data, kind):
+    files = [("file", (name, data))]
+    response = shared_predictor.http.post("/v1/predict", files=files)
+
+    (fault,) = problem(response, 422)["errors"]
+    assert fault == {
+        "field": name,
+        "detail": f"{kind} is not read: convert it to PNG or JPEG",
+    }
+
+
+def test_so_it_is_if_the_content_type_names_it(shared_predictor):
+    response = shared_predictor.http.post(
+        "/v1/predict", content=b"DICM", headers={"Content-Type": "application/dicom"}
+    )
+
+    detail = problem(response, 415)["detail"]
+    assert "DICOM is not read: convert it to PNG or JPEG" in detail
+
+
 @pytest.mark.parametrize(
     ("content_type", "content", "detail"),
     [

@@ -9,15 +9,14 @@ import pytest
 from PIL import Image
 
 from shared.images import ImageLimits
+from tests import hostile_images as hostile
 from trainer_service.datasets.records import DatasetLimits
 
 
 def picture(seed, kind="PNG", size=(8, 8)):
     """The bytes of a picture that is another one for every seed."""
     pixels = np.random.default_rng(seed).integers(0, 256, (*size, 3), dtype=np.uint8)
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, kind)
-    return buffer.getvalue()
+    return hostile.saved(Image.fromarray(pixels), kind)
 
 
 def write_zip(path, files, method=zipfile.ZIP_DEFLATED):

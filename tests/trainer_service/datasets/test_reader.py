@@ -17,8 +17,9 @@ from shared.errors import TooLarge
 from shared.images import ImageLimits
 from tests.growth import FACTOR, cost_growth
 from trainer_service.datasets import sources
-from trainer_service.datasets.labels import Labelled
-from trainer_service.datasets.reader import _Found, _take_table, read_dataset
+from trainer_service.datasets.found import Found
+from trainer_service.datasets.interpretation.interpret import Labelled
+from trainer_service.datasets.reader import _take_table, read_dataset
 from trainer_service.datasets.records import DatasetLimits, load_images
 from trainer_service.datasets.sources import Entry
 from trainer_service.datasets.splits import assign_splits
@@ -61,7 +62,7 @@ def test_images_are_read_from_every_source(write, read, tmp_path):
     assert summary.images == 8
     assert summary.labels == {"cat": 4, "dog": 4}
     assert (summary.rejected, summary.ignored) == ([], 0)
-    assert (summary.layout, summary.has_split) == ("folders", False)
+    assert (summary.interpretation.layout.kind, summary.has_split) == ("folders", False)
     assert list(records) == sorted(f"pets/{name}" for name in PETS)
     for name, data in PETS.items():
         record = records[f"pets/{name}"]
@@ -76,7 +77,7 @@ def test_a_folder_is_not_copied(read, tmp_path):
     read(write_folder(tmp_path / "pets", PETS))
 
     names = {path.name for path in (tmp_path / "dataset").iterdir()}
-    assert names == {"images.jsonl", "thumbnails"}
+    assert names == {"images.jsonl", "others.json", "tables.zip", "thumbnails"}
 
 
 def test_an_archive_is_stored_by_hash_alone(read, tmp_path):
@@ -185,7 +186,10 @@ def test_a_table_names_images_in_either_form(write, read):
     files = {name: picture(number) for number, name in enumerate(names)}
     summary, _ = read(write({"labels.csv": table.encode(), **files}))
 
-    assert (summary.layout, summary.labels) == ("csv", {COMPOSED: 2, "dog": 2})
+    assert (summary.interpretation.layout.kind, summary.labels) == (
+        "table",
+        {COMPOSED: 2, "dog": 2},
+    )
 
 
 def test_an_image_without_a_suffix_is_one(write, read):
@@ -211,8 +215,8 @@ def test_every_verdict(write, read):
 
     verdicts = _verdicts(records)
     assert [verdicts[name] for name in bad] == [
-        *["unreadable"] * 3,
-        "truncated",
+        *["unreadable"] * 2,
+        *["truncated"] * 2,
         "too large",
         "too large",
         "duplicate",
@@ -229,13 +233,70 @@ def test_every_verdict(write, read):
     assert summary.labels == {"cat": 3, "dog": 4}
 
 
-def test_only_used_images_are_kept(read, tmp_path):
+def test_what_phones_and_tools_write_is_read(write, read):
+    made = {
+        "HEIF": "dog/phone.HEIC", "AVIF": "dog/web.avif", "PPM": "dog/face.pgm"
+    }  # fmt: skip
+    files = {name: picture(60 + len(name), kind, (32, 32)) for kind, name in made.items()}
+
+    summary, records = read(write({**PETS, **files}))
+
+    assert summary.rejected == []
+    assert {records[name].format for name in files} == {"heif", "avif", "ppm"}
+
+
+def test_formats_that_are_not_read_are_named_with_what_to_do(write, read):
+    """By what they hold, by their suffix if that says nothing, and whatever their size."""
+    unread = {
+        "dog/IM000001": bytes(128) + b"DICM" + bytes(1 << 20),
+        "dog/old.dcm": b"\x08\0\5\0 no preamble",
+        "dog/logo.svg": b"<svg xmlns='http://www.w3.org/2000/svg'/>",
+        "dog/photo.jxl": b"\xff\x0a" + bytes(100),
+        "dog/DSC_0001.NEF": picture(70, "TIFF") + bytes(1 << 20),
+        "dog/really-psd.png": b"8BPS\0\1" + bytes(100),
+        "dog/print.eps": b"%!PS-Adobe-3.0 EPSF-3.0",
+    }
+    sound = {"dog/exported.dcm": picture(71)}
+
+    summary, records = read(write({**PETS, **unread, **sound}), image=ImageLimits(1 << 20, 1999))
+
+    assert summary.images == 9
+    assert {r.name: r.detail.partition(" is not read: ")[0] for r in summary.rejected} == {
+        "dog/IM000001": "DICOM",
+        "dog/old.dcm": "DICOM",
+        "dog/logo.svg": "SVG",
+        "dog/photo.jxl": "JPEG XL",
+        "dog/DSC_0001.NEF": "Camera raw",
+        "dog/really-psd.png": "PSD",
+        "dog/print.eps": "EPS",
+    }
+    assert {r.label for r in summary.rejected} == {"dog"}
+    assert all(records[name].detail.endswith("convert it to PNG or JPEG") for name in unread)
+
+
+def test_where_nothing_is_read_it_is_said_what_there_is(write, read):
+    scans = {f"{label}/{i}.dcm": bytes(128) + b"DICM" for label in ("a", "b") for i in range(3)}
+
+    with pytest.raises(InvalidDataset, match=r"None of the 6 images .* DICOM is not read: convert"):
+        read(write(scans))
+
+
+def test_an_image_without_a_suffix_that_is_too_large_is_told(write, read):
+    heavy = picture(72) + bytes(1 << 20)
+
+    summary, _ = read(write({**PETS, "cat/heavy": heavy}), image=ImageLimits(1 << 20, 1999))
+
+    assert [(r.name, r.verdict) for r in summary.rejected] == [("cat/heavy", "too large")]
+
+
+def test_only_sound_images_are_kept(read, tmp_path):
+    """Those under two labels too: the labels may be read in another way."""
     wrong = {"dog/wrong.png": PETS["cat/2.png"], "dog/text.png": b"hello"}
 
     summary, _ = read(write_zip(tmp_path / "pets.zip", {**PETS, **wrong}))
 
     stored = [path for path in (tmp_path / "dataset/images").rglob("*") if path.is_file()]
-    assert len(stored) == summary.images == 7
+    assert (len(stored), summary.images) == (8, 7)
 
 
 def test_of_copies_across_the_split_the_test_image_stays(write, read):
@@ -260,7 +321,11 @@ def test_images_that_a_csv_does_not_name_are_unlabelled(write, read):
 
     summary, records = read(write({"labels.csv": table, **files}))
 
-    assert (summary.layout, summary.labels, summary.ignored) == ("csv", {"a": 4, "b": 4}, 0)
+    assert (summary.interpretation.layout.kind, summary.labels, summary.ignored) == (
+        "table",
+        {"a": 4, "b": 4},
+        0,
+    )
     assert records["images/8.png"].verdict == "unlabelled"
 
 
@@ -411,7 +476,7 @@ def test_many_copies_of_a_picture_under_two_labels_cost_no_more_each():
 
 def test_many_tables_cost_no_more_each():
     def take(number):
-        found = _Found()
+        found = Found()
         for index in range(number):
             _take_table(Entry(f"{index}.csv", "", 0, lambda: nullcontext(io.BytesIO())), found)
 
@@ -460,7 +525,7 @@ def test_cats_and_dogs(cats_and_dogs, writer, tmp_path):
 
     summary = read_dataset(source, tmp_path / "dataset", limits, _quiet)
 
-    assert (summary.images, summary.layout) == (1399, "prefix")
+    assert (summary.images, summary.interpretation.layout.kind) == (1399, "prefix")
     assert summary.labels == {"cat": 700, "dog": 699}
     splits = list(assign_splits(load_images(tmp_path / "dataset")).values())
     assert 160 < splits.count("test") < 260

@@ -41,7 +41,7 @@ def test_the_trainer_api_can_know_records_and_uploads_without_image_libraries():
     code = (
         "import sys; sys.modules.update(dict.fromkeys(['numpy', 'PIL', 'simplejpeg']))\n"
         "import trainer_service.datasets.records, trainer_service.datasets.splits\n"
-        "import trainer_service.datasets.labels, trainer_service.api.uploads"
+        "import trainer_service.datasets.interpretation.interpret, trainer_service.api.uploads"
     )
     root = Path(__file__).parents[3]
 

@@ -55,7 +55,7 @@ def test_the_command_lists_every_page(url):
 
 def test_the_page_shows_older_trainings_and_more_rejected_files(url, stores):
     dataset = make_dataset(
-        stores[1].datasets, images=9, labels={"cat": 4, "dog": 5}, layout="folders"
+        stores[1].datasets, images=9, labels={"cat": 4, "dog": 5}, layout={"kind": "folders"}
     )
     files = [
         RejectedFile(name=f"{number:04}.png", label="", verdict="link", detail="no")

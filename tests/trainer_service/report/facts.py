@@ -132,7 +132,7 @@ def _dataset(record):
         images=210,
         labels=record.dataset.labels,
         ignored=3,
-        layout="folders",
+        layout={"kind": "folders"},
         digest=DIGEST,
     )
 

@@ -7,14 +7,14 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.responses import FileResponse
 from starlette.types import Receive, Scope, Send
 
-from shared.errors import InvalidRequest
 from shared.http.problems import responses
 from shared.logs import bind
-from trainer_service.api.bodies import ARCHIVE_FIELD, FOLDER_FIELD, Fields, parse, read_body
+from trainer_service.api.bodies import Fields, parse, parse_so_far, read_body
 from trainer_service.api.dependencies import CurrentTrainer, IdempotencyKey
 from trainer_service.api.openapi import body_of
 from trainer_service.api.routes.pages import PageQuery, link_next
 from trainer_service.api.threads import Threads
+from trainer_service.reading_request import ReadingRequest
 from trainer_service.service import datasets
 from trainer_service.service.dataset_images import (
     DatasetImagePage,
@@ -23,7 +23,7 @@ from trainer_service.service.dataset_images import (
     RejectedQuery,
 )
 from trainer_service.store.records.dataset_record import DatasetRecord
-from trainer_service.training_request import DatasetPath
+from trainer_service.training_request import DatasetRequest, UploadedDataset
 
 Sha256 = Annotated[str, Path(pattern="^[0-9a-f]{64}$")]
 
@@ -54,7 +54,7 @@ router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
     "",
     status_code=202,
     responses=responses(409, 413, 415, 422, 503, 507),
-    openapi_extra=body_of(DatasetPath),
+    openapi_extra=body_of(DatasetRequest),
 )
 async def submit_dataset(
     request: Request,
@@ -65,36 +65,29 @@ async def submit_dataset(
     """Submit an archive (multipart field `archive`), a folder (`files`), or a path (JSON).
 
     Each file of a folder has its relative path as its file name. A path is relative to the datasets
-    directory of the trainer's machine. A worker reads the images: follow `Location` until `state`
-    is `ready` or `failed`.
+    directory of the trainer's machine. `reading` sets how the dataset is read, as far as the reader
+    should not decide that itself. A worker reads the images: follow `Location` until `state` is
+    `ready` or `failed`.
     """
     threads: Threads = request.app.state.threads
-    async with read_body(request, trainer.settings, _require_no_fields) as body:
+    async with read_body(request, trainer.settings, _check_early) as body:
         if body.archive is None:
-            path = parse(DatasetPath, body.fields).path
-            record = await threads.submit(
-                datasets.submit_dataset, trainer, None, path, idempotency_key
-            )
+            asked = parse(DatasetRequest, body.fields)
+            name, reading = asked.path, asked.reading
         else:
-            _require_no_fields(body.fields)
-            record = await threads.submit(
-                datasets.submit_dataset,
-                trainer,
-                body.archive,
-                body.archive_name,
-                idempotency_key,
-            )
+            reading = parse(UploadedDataset, body.fields).reading
+            name = body.archive_name
+        record = await threads.submit(
+            datasets.submit_dataset, trainer, body.archive, name, idempotency_key, reading
+        )
     bind(dataset_id=record.id)
     response.headers["Location"] = f"/v1/datasets/{record.id}"
     return record
 
 
-def _require_no_fields(fields: Fields) -> None:
-    if fields:
-        raise InvalidRequest(
-            f"expected nothing beside {ARCHIVE_FIELD!r} or {FOLDER_FIELD!r}. "
-            f"Received: {', '.join(sorted(fields))}"
-        )
+def _check_early(fields: Fields) -> None:
+    """Check what is said of an upload before its images come."""
+    parse_so_far(UploadedDataset, fields)
 
 
 @router.get("", responses=responses(422))
@@ -108,6 +101,17 @@ def list_datasets(
     records, after = trainer.stores.datasets.page(query.limit, query.after)
     link_next(response, query, after)
     return list(records)
+
+
+@router.put("/{dataset_id}/reading", status_code=202, responses=responses(404, 409, 422, 503))
+def read_in_another_way(
+    dataset_id: str, reading: ReadingRequest, trainer: CurrentTrainer
+) -> DatasetRecord:
+    """Have a dataset labelled anew in the way that is asked for, or confirm a doubtful reading.
+
+    Its images are not read again. `readings` of the dataset lists ways that are possible.
+    """
+    return datasets.read_in_another_way(trainer, dataset_id, reading)
 
 
 @router.delete("/{dataset_id}", status_code=204, responses=responses(404, 409))

@@ -66,6 +66,7 @@ def planned_precision(settings: TrainerSettings) -> Precision:
 
 
 def _plan(work: Work, dataset: Dataset) -> None:
+    dataset.require_confirmed()
     precision = planned_precision(work.worker.settings)
     features = Backbone.of(work, precision).features
     dataset.files().require()  # they are needed at the end, even if all features are stored

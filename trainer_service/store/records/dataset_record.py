@@ -1,7 +1,12 @@
 """The record of a dataset."""
 
 from enum import StrEnum
+from typing import Self
 
+from pydantic import Field, field_validator
+
+from trainer_service.reading_request import ReadingRequest
+from trainer_service.store.records.interpretation import Interpretation
 from trainer_service.store.records.parts import BaseRecord, Brief, DatasetCounts, ErrorInfo
 
 
@@ -14,7 +19,7 @@ class DatasetState(StrEnum):
     FAILED = "failed"
 
 
-class DatasetRecord(DatasetCounts, BaseRecord):
+class DatasetRecord(Interpretation, DatasetCounts, BaseRecord):
     """A set of labelled images.
 
     Attributes:
@@ -23,9 +28,9 @@ class DatasetRecord(DatasetCounts, BaseRecord):
         in_place: whether the images stay in the folder `source` instead of in the store.
         submitted: whether it was submitted on its own, and so is read without a training on it.
         ignored: how many files are not images and were ignored.
-        layout: how the labels were found, e.g. in the names of folders.
         has_split: whether the dataset brings its own split into train, validation and test.
         digest: SHA-256 over the used images with their labels and splits.
+        reading: the user's choices of how it is read.
     """
 
     state: DatasetState
@@ -33,11 +38,28 @@ class DatasetRecord(DatasetCounts, BaseRecord):
     path: bool
     in_place: bool = False
     submitted: bool = False
+    reading: ReadingRequest = Field(default_factory=ReadingRequest)
     ignored: int = 0
-    layout: str | None = None
     has_split: bool = False
     digest: str | None = None
     error: ErrorInfo | None = None
+
+    @field_validator("layout", mode="before")
+    @classmethod
+    def _take_the_word(cls, layout: object) -> object:
+        """Take the one word that was all that earlier records had."""
+        kinds = {"folders": "folders", "prefix": "prefix", "csv": "table"}
+        return {"kind": kinds[layout]} if isinstance(layout, str) and layout in kinds else layout
+
+    def interpret(self, said: Interpretation) -> None:
+        """Write down how it was read."""
+        for name in Interpretation.model_fields:
+            setattr(self, name, getattr(said, name))
+
+    def in_lists(self) -> Self:
+        """Return what lists show."""
+        little = {"notes": [], "unused": [], "readings": [], "reading": ReadingRequest()}
+        return super().in_lists().model_copy(update=little)
 
     def brief(self) -> Brief:
         """Return the summary that the index keeps in memory."""

@@ -1,23 +1,24 @@
 """Every way to say what an image shows, and the ways that say nothing."""
 
 import codecs
+import re
 
 import pytest
 
 from shared.errors import TooLarge
-from trainer_service.datasets.labels import find_labels, prefix_label
-from trainer_service.datasets.tables import labels_images
+from trainer_service.datasets.interpretation.interpret import interpret
+from trainer_service.datasets.interpretation.ways import prefix_label
 from trainer_service.errors import InvalidDataset
 
 
 def _find(names, **tables):
     tables = {f"{name}.csv": text.encode() for name, text in tables.items()}
-    found = find_labels(names, tables)
-    return found.layout, [image.label for image in found.images]
+    found = interpret(names, tables)
+    return found.interpretation.layout.kind, [image.label for image in found.images]
 
 
 def _splits(names, tables=None):
-    found = find_labels(names, tables or {})
+    found = interpret(names, tables or {})
     return found.has_split, [image.split for image in found.images]
 
 
@@ -73,7 +74,7 @@ def test_folders_and_prefixes(names, layout, labels):
 def test_a_split_at_the_top_is_kept(names, top, below):
     paths = [f"{top}{name}/{path}" for name in names for path in below.split()]
 
-    found = find_labels(paths, {})
+    found = interpret(paths, {})
 
     assert found.has_split
     assert [image.label for image in found.images] == ["cat", "dog"] * 3
@@ -105,7 +106,7 @@ def test_more_images_beside_a_split_are_refused():
     paths = ["train/cat/1.jpg", "Test/dog/2.jpg", "bird/3.jpg", "4.jpg"]
 
     with pytest.raises(InvalidDataset) as caught:
-        find_labels(paths, {})
+        interpret(paths, {})
 
     assert "The folders Test, train look like the parts of a split" in caught.value.detail
     assert "2 images lie beside them (e.g. bird/3.jpg, 4.jpg)" in caught.value.detail
@@ -151,7 +152,7 @@ def test_a_few_images_that_do_not_fit_are_unlabelled():
 )
 def test_a_mixture_is_refused(names, found):
     with pytest.raises(InvalidDataset) as caught:
-        find_labels(names, {})
+        interpret(names, {})
 
     assert found in caught.value.detail
     assert "a folder per label (cat/1.jpg" in caught.value.detail
@@ -179,17 +180,16 @@ IMAGES = ["images/1.jpg", "images/2.jpg", "images/3.png"]
     ],
 )
 def test_a_csv_labels_the_images(text):
-    assert _find(IMAGES, labels=text) == ("csv", ["cat", "dog", "cat"])
+    assert _find(IMAGES, labels=text) == ("table", ["cat", "dog", "cat"])
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32", "latin-1"])
 def test_a_csv_may_be_in_what_spreadsheets_and_shells_write(encoding):
     """One whose names of columns were not understood would be passed over in silence."""
     text = "file,label,remark\n1,Kätzchen,x\n2,dog,y\n3,cat,z\n"
-    found = find_labels(IMAGES, {"labels.csv": text.encode(encoding)})
+    found = interpret(IMAGES, {"labels.csv": text.encode(encoding)})
 
     assert [image.label for image in found.images] == ["Kätzchen", "dog", "cat"]
-    assert labels_images(text.encode(encoding))
 
 
 @pytest.mark.parametrize("mark", [codecs.BOM_UTF16_BE, codecs.BOM_UTF32_LE])
@@ -197,8 +197,7 @@ def test_a_csv_that_is_not_in_the_encoding_it_claims_does_no_harm(mark):
     names = ["cat/1.jpg", "dog/2.jpg"]
     tables = {"labels.csv": mark + b"\xd8\x00" * 9 + b"\xff"}
 
-    assert find_labels(names, tables).layout == "folders"
-    assert not labels_images(tables["labels.csv"])
+    assert interpret(names, tables).interpretation.layout.kind == "folders"
 
 
 @pytest.mark.parametrize("header", ["", "file,label\n"])
@@ -219,19 +218,19 @@ def test_a_csv_with_a_quote_that_is_closed_lines_later_is_refused():
 def test_a_cell_that_says_nothing_of_labels_may_have_several_lines():
     text = 'file,label,remark\n1,cat,"a\nb"\n2,dog,"\n"\n3,cat,"c\n"'
 
-    assert _find(IMAGES, labels=text) == ("csv", ["cat", "dog", "cat"])
+    assert _find(IMAGES, labels=text) == ("table", ["cat", "dog", "cat"])
 
 
 def test_the_whole_name_of_an_image_counts_before_one_without_its_suffix():
     names = ["1.jpg", "1.jpg.png", "a/2.jpg", "b/2.jpg.png"]
     text = "1.jpg,cat\n1.jpg.png,dog\n2.jpg,cat\n/x/b/2.jpg,dog\n"
 
-    assert _find(names, labels=text) == ("csv", ["cat", "dog", "cat", "dog"])
+    assert _find(names, labels=text) == ("table", ["cat", "dog", "cat", "dog"])
 
 
 def test_a_csv_beside_the_images_or_above_them_counts():
     for name in ("labels", "images/labels"):
-        assert _find(IMAGES, **{name: "1,cat\n2,dog\n3,cat"})[0] == "csv"
+        assert _find(IMAGES, **{name: "1,cat\n2,dog\n3,cat"})[0] == "table"
     names = ["cat/1.jpg", "dog/2.jpg"]
     assert _find(names, **{"cat/labels": "1,x\n2,y"}) == ("folders", ["cat", "dog"])
 
@@ -239,11 +238,11 @@ def test_a_csv_beside_the_images_or_above_them_counts():
 def test_a_csv_wins_over_folders_and_its_folders_tell_images_apart():
     text = "cat/1.jpg,good\ndog/1.jpg,bad\n"
 
-    assert _find(["cat/1.jpg", "dog/1.jpg"], labels=text) == ("csv", ["good", "bad"])
+    assert _find(["cat/1.jpg", "dog/1.jpg"], labels=text) == ("table", ["good", "bad"])
 
 
 def test_what_a_csv_does_not_name_is_unlabelled():
-    assert _find(IMAGES, labels="file,label\n1,cat\n2,dog\n") == ("csv", ["cat", "dog", ""])
+    assert _find(IMAGES, labels="file,label\n1,cat\n2,dog\n") == ("table", ["cat", "dog", ""])
 
 
 def test_a_csv_about_something_else_is_left_alone():
@@ -262,7 +261,7 @@ def test_a_csv_with_a_part_that_is_not_known_is_refused():
     """Its images would be trained on."""
     text = "file,label,split\n1,cat,train\n2,dog,\n3,cat,Held Out\n"
 
-    with pytest.raises(InvalidDataset, match=r"'images/3\.png' is not known\. .*: 'held out'"):
+    with pytest.raises(InvalidDataset, match=r"'images/3\.png' is not known\. .*: 'Held Out'"):
         _find(IMAGES, labels=text)
 
 
@@ -299,7 +298,9 @@ def test_a_csv_that_contradicts_itself_is_refused():
 def test_a_csv_that_breaks_off_in_the_middle_is_refused(header):
     text = f'{header}1.jpg,cat\n2.jpg,dog\n"' + "x" * 200_000
 
-    with pytest.raises(InvalidDataset, match=r"labels\.csv is no CSV that can be read: a row has"):
+    with pytest.raises(
+        InvalidDataset, match=r"labels\.csv is no table that can be read: a row has"
+    ):
         _find(IMAGES, labels=text)
 
 
@@ -310,11 +311,11 @@ def test_a_csv_about_something_else_that_breaks_off_is_left_alone():
 
 
 def test_more_lines_than_allowed_are_refused():
-    tables = {"labels.csv": b"1,cat\n2,dog\n", "more.csv": b"3,cat\n"}
+    tables = {"labels.csv": b"1,cat\n2,dog\n3,cat\n"}
 
-    assert find_labels(IMAGES, tables, 3).layout == "csv"
-    with pytest.raises(TooLarge, match=r"more\.csv: .* HEADSTART_MAX_DATASET_FILES allows 2"):
-        find_labels(IMAGES, tables, 2)
+    assert interpret(IMAGES, tables, most_lines=3).interpretation.layout.kind == "table"
+    with pytest.raises(TooLarge, match=r"labels\.csv: .* HEADSTART_MAX_DATASET_FILES allows 2"):
+        interpret(IMAGES, tables, most_lines=2)
 
 
 def test_a_label_of_a_csv_that_is_too_long_is_refused():
@@ -323,17 +324,17 @@ def test_a_label_of_a_csv_that_is_too_long_is_refused():
 
 
 def test_old_and_odd_ends_of_lines_are_lines_too():
-    assert _find(IMAGES, labels="file,label\r1,cat\r2,dog\r3,cat")[0] == "csv"
+    assert _find(IMAGES, labels="file,label\r1,cat\r2,dog\r3,cat")[0] == "table"
 
 
-def test_a_csv_that_names_several_images_at_once_is_refused():
-    with pytest.raises(
-        InvalidDataset, match=r"several images are called so: cat/1\.jpg, dog/1\.jpg"
-    ):
-        _find(["cat/1.jpg", "dog/1.jpg"], labels="1.jpg,x\n")
-    with pytest.raises(InvalidDataset, match=r"called so: 1\.jpg, 1\.png\. Expected .* suffixes"):
+def test_a_csv_that_names_several_images_at_once_is_not_used():
+    several = r"several images are called so: {}\. Expected .* suffixes"
+    with pytest.raises(InvalidDataset, match=several.format(r"1\.jpg, 1\.png")):
         _find(["1.jpg", "1.png"], labels="1,x\n")
-    with pytest.raises(
-        InvalidDataset, match=r"called so: 1\.JPG, 1\.jpg\. .* small letters are the"
-    ):
-        _find(["1.JPG", "1.jpg"], labels="1.jpg,x\n")
+    with pytest.raises(InvalidDataset, match=several.format(r"1\.JPG, 1\.jpg")):
+        _find(["1.JPG", "1.jpg"], labels="1.Jpg,x\n")
+
+    found = interpret(["cat/1.jpg", "dog/1.jpg"], {"labels.csv": b"1.jpg,x\n"})
+
+    assert found.interpretation.layout.kind == "folders"
+    assert re.search(several.format("cat/1.jpg, dog/1.jpg"), found.interpretation.unused[0].reason)

@@ -1,0 +1,416 @@
+"""Layouts that data sets are downloaded and exported in: each gives the labels that it means."""
+
+from collections import Counter
+
+import pytest
+
+from trainer_service.datasets.interpretation.interpret import interpret
+from trainer_service.errors import InvalidDataset
+from trainer_service.reading_request import ReadingRequest
+
+CLASSES = ("cat", "dog")
+
+
+def _read(names, tables=None, **more):
+    tables = {name: _bytes(text) for name, text in (tables or {}).items()}
+    return interpret(names, tables, **more)
+
+
+def _bytes(text):
+    return text if isinstance(text, bytes) else text.encode()
+
+
+def _labels(names, found):
+    return {name: image.label for name, image in zip(names, found.images, strict=True)}
+
+
+def _counts(found):
+    return dict(Counter((i.label, i.split) for i in found.images if i.label))
+
+
+def _text(found):
+    return " ".join(note.text for note in found.interpretation.notes)
+
+
+def _unused(found):
+    return {table.name: table for table in found.interpretation.unused}
+
+
+def _class_folders(top, classes=CLASSES, number=4, suffix="jpg"):
+    return [f"{top}{label}/{i}.{suffix}" for label in classes for i in range(number)]
+
+
+BOTH = {(label, split): 4 for label in CLASSES for split in ("train", "test")}
+ALL = BOTH | {(label, "validation"): 4 for label in CLASSES}
+
+
+@pytest.mark.parametrize("suffix", ["csv", "jsonl"])
+def test_a_table_in_each_folder_of_the_split(suffix):
+    names, tables = [], {}
+    for part in ("train", "validation", "test"):
+        rows = [(f"{i:04}.png", CLASSES[i % 2]) for i in range(8)]
+        names += [f"{part}/{file}" for file, _ in rows]
+        if suffix == "csv":
+            text = "file_name,label\n" + "".join(f"{f},{label}\n" for f, label in rows)
+        else:
+            text = "".join(f'{{"file_name": "{f}", "label": "{label}"}}\n' for f, label in rows)
+        tables[f"{part}/metadata.{suffix}"] = text
+
+    found = _read(names, tables)
+
+    assert _counts(found) == ALL
+    assert found.interpretation.doubt == ""
+    assert found.interpretation.layout.kind == "table"
+
+
+def test_split_folders_that_are_doubled_and_predictions():
+    names = [
+        *_class_folders("seg_train/seg_train/"),
+        *_class_folders("seg_test/seg_test/"),
+        *(f"seg_pred/seg_pred/{i}.jpg" for i in range(9)),
+    ]
+
+    found = _read(names)
+
+    assert _counts(found) == BOTH
+    assert "9 images have no label and are left out in seg_pred/" in _text(found)
+    assert found.interpretation.splits == {
+        "seg_train": "train",
+        "seg_test": "test",
+        "seg_pred": None,
+    }
+    assert found.interpretation.doubt == ""
+
+
+def test_training_set_test_set_and_single_prediction():
+    names = [
+        *_class_folders("dataset/training_set/"),
+        *_class_folders("dataset/test_set/"),
+        "dataset/single_prediction/cat_or_dog_1.jpg",
+        "dataset/single_prediction/cat_or_dog_2.jpg",
+    ]
+
+    found = _read(names)
+
+    assert _counts(found) == BOTH
+    assert "2 images have no label and are left out in dataset/single_prediction/" in _text(found)
+
+
+def test_names_with_prefixes_beside_unlabelled_ones_and_a_table_of_placeholders():
+    names = [f"train/{label}.{i}.jpg" for label in CLASSES for i in range(6)]
+    names += [f"test1/{i}.jpg" for i in range(1, 10)]
+    table = "id,label\n" + "".join(f"{i},0\n" for i in range(1, 10))
+
+    found = _read(names, {"sampleSubmission.csv": table})
+
+    assert _counts(found) == {("cat", None): 6, ("dog", None): 6}
+    assert "9 images have no label and are left out in test1/" in _text(found)
+    assert _unused(found)["sampleSubmission.csv"].columns == ["id", "label"]
+    assert "placeholders" in _unused(found)["sampleSubmission.csv"].reason
+
+
+def test_images_in_several_folders_and_one_table():
+    rows = [
+        (f"ISIC_{i:07}", ("nv", "mel", "bkl")[i % 3], 5 * (i % 9), "mf"[i % 2]) for i in range(30)
+    ]
+    names = [f"part_{1 + i % 2}/{image}.jpg" for i, (image, *_) in enumerate(rows)]
+    table = "lesion_id,image_id,dx,dx_type,age,sex,localization\n"
+    table += "".join(
+        f"HAM_{i // 2},{m},{dx},histo,{a},{s},back\n" for i, (m, dx, a, s) in enumerate(rows)
+    )
+
+    found = _read(names, {"HAM10000_metadata.csv": table})
+
+    assert _counts(found) == {("nv", None): 10, ("mel", None): 10, ("bkl", None): 10}
+    assert found.interpretation.layout.image_column == "image_id"
+    assert found.interpretation.layout.label_columns == ["dx"]
+
+
+def test_a_table_for_training_one_without_labels_and_placeholders():
+    train = {f"{i:012x}": str(i % 5) for i in range(1000, 1040)}
+    test = [f"{i:012x}" for i in range(2000, 2020)]
+    names = [f"train_images/{n}.png" for n in train] + [f"test_images/{n}.png" for n in test]
+    tables = {
+        "train.csv": "id_code,diagnosis\n" + "".join(f"{n},{d}\n" for n, d in train.items()),
+        "test.csv": "id_code\n" + "".join(f"{n}\n" for n in test),
+        "sample_submission.csv": "id_code,diagnosis\n" + "".join(f"{n},0\n" for n in test),
+    }
+
+    found = _read(names, tables)
+
+    assert _labels(names, found) == {
+        **{f"train_images/{n}.png": d for n, d in train.items()},
+        **{f"test_images/{n}.png": "" for n in test},
+    }
+    assert "20 images have no label and are left out in test_images/" in _text(found)
+    assert _unused(found).keys() == {"test.csv", "sample_submission.csv"}
+
+
+def test_a_column_for_each_label_in_each_folder_of_the_split():
+    names, tables = [], {}
+    for part in ("train", "valid", "test"):
+        rows = [(f"{part}_{i}.rf.5a5f.jpg", i % 2) for i in range(8)]
+        names += [f"{part}/{file}" for file, _ in rows]
+        tables[f"{part}/_classes.csv"] = "filename, cat, dog\n" + "".join(
+            f"{file}, {1 - dog}, {dog}\n" for file, dog in rows
+        )
+
+    found = _read(names, tables)
+
+    assert _counts(found) == ALL
+    assert found.interpretation.layout.label_columns == ["cat", "dog"]
+
+
+def test_columns_of_0_and_1_without_a_header():
+    names = [f"images/{i}_{side}.jpg" for i in range(8) for side in ("left", "right")]
+    table = "".join(
+        f"{i}_{side}," + ",".join("1" if c == i % 4 else "0" for c in range(4)) + "\n"
+        for i in range(8)
+        for side in ("left", "right")
+    )
+
+    found = _read(names, {"labels.csv": table})
+
+    assert _counts(found) == {(str(label), None): 4 for label in range(4)}
+    assert _labels(names, found)["images/1_left.jpg"] == "1"
+
+
+def test_an_export_of_an_annotation_tool():
+    names = [f"media/upload/3/{i:08x}-x{i}.jpg" for i in range(8)]
+    table = "annotation_id,annotator,choice,created_at,id,image,lead_time\n" + "".join(
+        f"{i},1,{CLASSES[i % 2]},2024-01-0{i + 1}T00:00:00Z,{i},/data/{name[6:]},{i}.5\n"
+        for i, name in enumerate(names)
+    )
+
+    found = _read(names, {"project-3.csv": table})
+
+    assert _counts(found) == {("cat", None): 4, ("dog", None): 4}
+    assert found.interpretation.layout.label_columns == ["choice"]
+
+
+def test_labels_that_unicode_writes_in_two_ways():
+    names = [
+        *_class_folders("train/", ("Caf\u00e9", "Bar")),
+        *_class_folders("test/", ("Cafe\u0301", "Bar")),
+    ]
+
+    found = _read(names)
+
+    assert {label for label, _ in _counts(found)} == {"Caf\u00e9", "Bar"}
+
+
+def test_a_table_as_windows_writes_it():
+    names = [f"{i}.jpg" for i in range(8)]
+    labels = ("\u043a\u043e\u0448\u043a\u0430", "\u0441\u043e\u0431\u0430\u043a\u0430")
+    text = "\u0438\u043c\u044f\t\u0436\u0438\n" + "".join(
+        f"{i}.jpg\t{labels[i % 2]}\n" for i in range(8)
+    )
+
+    found = _read(names, {"\u0436.csv": text.encode("utf-16")})
+
+    assert _counts(found) == {(label, None): 4 for label in labels}
+
+
+def test_a_table_that_says_its_separator_and_a_split():
+    names = [f"{i}.jpg" for i in range(12)]
+    text = "sep=;\r\nfile;label;split\r\n" + "".join(
+        f"{i}.jpg;{CLASSES[i % 2]};{('TRAIN', 'VALIDATION', 'TEST')[i // 4]}\r\n" for i in range(12)
+    )
+
+    found = _read(names, {"labels.csv": text})
+
+    assert _counts(found) == dict.fromkeys(ALL, 2)
+    assert found.interpretation.splits == {
+        "TRAIN": "train",
+        "VALIDATION": "validation",
+        "TEST": "test",
+    }
+
+
+def test_the_same_once_more_inside_of_itself():
+    inner = [
+        f"{part}/{label}/{i}.jpeg"
+        for part in ("train", "val", "test")
+        for label in ("NORMAL", "PNEUMONIA")
+        for i in range(4)
+    ]
+    names = [f"chest_xray/{n}" for n in inner] + [f"chest_xray/chest_xray/{n}" for n in inner]
+
+    found = _read(names, hashes=inner * 2)
+
+    assert len(_counts(found)) == 6
+    assert sum(_counts(found).values()) == 24
+    assert all(image.label for image in found.images[:24])
+    assert "24 images are left out" in _text(found)
+    assert found.interpretation.splits == {
+        "chest_xray/train": "train",
+        "chest_xray/val": "validation",
+        "chest_xray/test": "test",
+    }
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        _class_folders("", ("Cat", "dog")) + _class_folders("", ("cat", "dog"), 2, "png"),
+        _class_folders("", ("cat ", "dog"), 2) + _class_folders("", ("cat", "dog"), 4, "png"),
+        [f"{label}_{i}.jpg" for label in ("Cat", "dog") for i in range(4)]
+        + [f"{label}_{i}.jpg" for label in ("cat", "dog") for i in range(4, 6)],
+    ],
+)
+def test_labels_that_differ_in_case_and_spaces_are_one(names):
+    found = _read(names)
+
+    assert len(_counts(found)) == 2
+    assert sum(_counts(found).values()) == len(names)
+    assert "are taken for one label" in _text(found)
+
+
+def test_labels_may_be_kept_apart():
+    names = _class_folders("", ("Cat", "cat", "dog"))
+
+    found = _read(names, reading=ReadingRequest(merge_alike=False))
+
+    assert {label for label, _ in _counts(found)} == {"Cat", "cat", "dog"}
+
+
+def test_paths_of_another_machine():
+    names = [f"images/IMG_{i:04}.jpg" for i in range(8)]
+    table = "path,label\n" + "".join(
+        f"/content/drive/MyDrive/photos/IMG_{i:04}.jpg,{CLASSES[i % 2]}\n" for i in range(8)
+    )
+
+    assert _counts(_read(names, {"labels.csv": table})) == {("cat", None): 4, ("dog", None): 4}
+
+
+def test_folders_win_over_a_table_of_boxes():
+    names = [f"train/n0{c}/n0{c}_{i}.JPEG" for c in (1440764, 1443537) for i in range(6)]
+    names += [f"val/n0{c}/v_{c}_{i}.JPEG" for c in (1440764, 1443537) for i in range(2)]
+    table = "ImageId,PredictionString\n" + "".join(
+        f"{n.split('/')[2][:-5]},{n.split('/')[1]} {i} 70 {i + 100} 200\n"
+        for i, n in enumerate(names)
+        if n.startswith("train")
+    )
+
+    found = _read(names, {"LOC_train_solution.csv": table})
+
+    assert {label for label, _ in _counts(found)} == {"n01440764", "n01443537"}
+    assert _unused(found)["LOC_train_solution.csv"].columns == ["ImageId", "PredictionString"]
+
+
+@pytest.mark.parametrize(
+    ("names", "labels"),
+    [
+        # domains that each have the same classes
+        (
+            [
+                f"{d}/images/{c}/f_{i}.jpg"
+                for d in ("amazon", "dslr")
+                for c in CLASSES
+                for i in range(3)
+            ],
+            {"cat", "dog"},
+        ),
+        (
+            [f"fold{f}/{c}/{i}.png" for f in range(5) for c in CLASSES for i in range(3)],
+            {"cat", "dog"},
+        ),
+        (
+            [f"camera_{f}/{c}/{i}.png" for f in "ab" for c in CLASSES for i in range(3)],
+            {"cat", "dog"},
+        ),
+        # views of each object below the class
+        (
+            [f"{c}/view{v}/{i}.png" for c in CLASSES for v in range(3) for i in range(3)],
+            {"cat", "dog"},
+        ),
+        # the split below the class
+        (
+            [f"{c}/{p}/{i}.png" for c in CLASSES for p in ("train", "test") for i in range(3)],
+            {"cat", "dog"},
+        ),
+        # the split in the names of the class folders
+        (
+            [f"{c}_{p}/{i}.png" for c in CLASSES for p in ("train", "test") for i in range(3)],
+            {"cat", "dog"},
+        ),
+        # masks
+        (
+            [f"{c}/{k}/{i}.png" for c in CLASSES for k in ("images", "masks") for i in range(3)],
+            {"cat", "dog"},
+        ),
+        (
+            [f"{c}/{c} ({i}){m}.png" for c in CLASSES for m in ("", "_mask") for i in range(3)],
+            {"cat", "dog"},
+        ),
+        # classes far below
+        (
+            [f"a/b/{x}/{c}/{i}.png" for x in ("x",) for c in CLASSES for i in range(3)],
+            {"cat", "dog"},
+        ),
+        # numbers as classes, in parts
+        (
+            [
+                f"MNIST/{p}/{c}/{i}.png"
+                for p in ("training", "testing")
+                for c in range(3)
+                for i in range(3)
+            ],
+            {"0", "1", "2"},
+        ),
+        (
+            [f"trainingSet/trainingSet/{c}/{i}.png" for c in range(3) for i in range(3)]
+            + [f"testSet/testSet/img_{i}.jpg" for i in range(9)],
+            {"0", "1", "2"},
+        ),
+        (
+            [f"TrainImages/{c}/{i}.png" for c in CLASSES for i in range(3)]
+            + [f"ValImages/{c}/{i}.png" for c in CLASSES for i in range(3)],
+            {"cat", "dog"},
+        ),
+        (
+            [f"images/{n}_{i}.jpg" for n in ("Abyssinian", "beagle") for i in range(4)]
+            + [
+                f"annotations/trimaps/{n}_{i}.png"
+                for n in ("Abyssinian", "beagle")
+                for i in range(4)
+            ],
+            {"Abyssinian", "beagle"},
+        ),
+    ],
+)
+def test_folders(names, labels):
+    found = _read(names)
+
+    assert {label for label, _ in _counts(found)} == labels
+    assert found.interpretation.doubt == ""
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        [f"{p}/{i}.png" for p in ("images", "masks") for i in "ab" * 9],
+        [f"part_{p}/{i}.png" for p in (1, 2) for i in range(9)],
+        [f"{p}_{i}.png" for p in ("IMG", "DSC") for i in range(9)],
+        [f"person {p}/{p}.png" for p in "abcdefgh"],
+    ],
+)
+def test_a_result_that_looks_wrong_is_doubted_until_it_is_confirmed(names):
+    doubted, confirmed = _read(names), _read(names, reading=ReadingRequest(confirm=True))
+
+    assert doubted.interpretation.doubt
+    assert doubted.images == confirmed.images
+    assert confirmed.interpretation.doubt == ""
+    assert doubted.interpretation.doubt in confirmed.interpretation.notes[0].text
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        [f"{p}/{i}.png" for p in ("train", "test") for i in range(9)],
+        [f"{p}/{i}.png" for p in ("images", "photos2") for i in range(9)],
+    ],
+)
+def test_parts_of_a_split_are_no_labels(names):
+    with pytest.raises(InvalidDataset, match="Can't tell the labels of the images"):
+        _read(names)

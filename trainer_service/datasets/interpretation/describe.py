@@ -1,0 +1,91 @@
+"""Says in words what was found in a dataset, and how else it could be read."""
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+
+from trainer_service.datasets.interpretation.ways import Images, Way, prefix_label
+from trainer_service.reading_request import ReadingRequest
+from trainer_service.store.records.interpretation import PossibleReading, ReadingNote, UnusedFile
+
+UNDERSTOOD = (
+    "Understood are: a folder per label (cat/1.jpg, dog/2.jpg), the label before the number in the "
+    "file name (cat.1.jpg, dog_2.png), or a table with a column for the file and one for the "
+    "label; each of them also below train/, validation/ and test/."
+)
+
+_SHOWN = 3
+_TWO = 2
+
+
+def describe_mixture(images: Images, unused: Sequence[UnusedFile]) -> str:
+    """Say what kinds of images there are where none of the ways fits."""
+    kinds = ("in folders", "with a label in the file name", "with neither")
+    found: defaultdict[str, list[str]] = defaultdict(list)
+    for name, place in zip(images.names, images.places, strict=True):
+        if place.levels:
+            kind = kinds[0]
+        else:
+            kind = kinds[1] if prefix_label(name.rpartition("/")[2]) else kinds[2]
+        found[kind].append(name)
+    said = [
+        f"{len(found[kind])} {kind} (e.g. {', '.join(found[kind][:_SHOWN])})"
+        for kind in kinds
+        if found[kind]
+    ]
+    tables = "".join(
+        f" {table.name} does not say them: {table.reason}." for table in unused[:_SHOWN]
+    )
+    return f"Can't tell the labels of the images. Found: {'; '.join(said)}.{tables} {UNDERSTOOD}"
+
+
+def describe_strays(images: Images, strays: Sequence[int]) -> str:
+    parts = sorted(part.rpartition("/")[2] for part in images.tree.parts)
+    beside = ", ".join(images.names[index] for index in strays[:_SHOWN])
+    return (
+        f"The folders {', '.join(parts)} look like the parts of a split, and {len(strays)} "
+        f"images lie beside them (e.g. {beside}). Move these into one of the parts, or leave them "
+        "out, e.g. with `reading.ignore`"
+    )
+
+
+def unlabelled_notes(images: Images, way: Way) -> list[ReadingNote]:
+    """Say which images have no label, by the folders that they lie in."""
+    found: defaultdict[str, list[str]] = defaultdict(list)
+    for name, place, label in zip(images.names, images.places, way.labels, strict=True):
+        if not label:
+            found[place.part].append(name)
+    notes = []
+    for part, names in sorted(found.items()):
+        where = f" in {part}/" if part else ""
+        are = "image has no label and is" if len(names) == 1 else "images have no label and are"
+        text = f"{len(names)} {are} left out{where}, e.g. {', '.join(names[:_SHOWN])}."
+        notes.append(ReadingNote(kind="left out", text=text))
+    return notes
+
+
+def possible(way: Way, others: Sequence[Way], asked: ReadingRequest) -> list[PossibleReading]:
+    """Return other readings that give two labels or more, and what to send for each."""
+    taken = _fingerprint(way)
+    seen = {taken}
+    found: list[PossibleReading] = []
+    for other in others:
+        counts = other.counts
+        if len(counts) < _TWO or sum(counts.values()) * 2 < len(other.labels):
+            continue
+        if max(counts.values()) == 1 or (key := _fingerprint(other)) in seen:
+            continue
+        seen.add(key)
+        reading = other.reading.model_copy(update={"ignore": asked.ignore, "splits": asked.splits})
+        found.append(
+            PossibleReading(
+                reading=reading,
+                text=other.layout.text,
+                images=sum(counts.values()),
+                labels=len(counts),
+            )
+        )
+    return found
+
+
+def _fingerprint(way: Way) -> frozenset[tuple[str, int]]:
+    return frozenset(Counter(way.counts).items())

@@ -1,0 +1,366 @@
+"""Decides how a dataset says what its images show, and tells what it decided.
+
+What users say in a `ReadingRequest` holds. Otherwise, in this order, the first of these that
+labels nearly all images:
+
+1. tables whose columns are called like those of images and labels;
+2. the names of folders, if they are no words for something else;
+3. tables whose columns are likely those of labels;
+4. what stands before the number in the file names;
+5. tables whose columns may be labels by their values.
+
+What is not used is named, and a result that looks wrong is doubted.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from trainer_service.datasets.interpretation import left_out
+from trainer_service.datasets.interpretation.describe import (
+    describe_mixture,
+    describe_strays,
+    possible,
+    unlabelled_notes,
+)
+from trainer_service.datasets.interpretation.doubts import odd_labels, serious_doubt
+from trainer_service.datasets.interpretation.folders import TOLERATED
+from trainer_service.datasets.interpretation.from_tables import Tables, TableWay
+from trainer_service.datasets.interpretation.left_out import LeftOut
+from trainer_service.datasets.interpretation.merging import look_alike, merge_alike
+from trainer_service.datasets.interpretation.tables.labels import MissingImage
+from trainer_service.datasets.interpretation.ways import (
+    Images,
+    Way,
+    by_folders,
+    by_prefixes,
+    same_partition,
+)
+from trainer_service.datasets.records import Split
+from trainer_service.errors import InvalidDataset
+from trainer_service.reading_request import ReadingRequest
+from trainer_service.store.records.interpretation import Interpretation, ReadingNote, UnusedFile
+
+MOST_LINES = 1_000_000
+_MOST_NOTES = 50
+_MOST_LEVELS = 4
+
+
+class Labelled(NamedTuple):
+    """The label and the split of an image; `reason` says why it has no label, if it has none."""
+
+    label: str
+    split: Split | None
+    reason: str = ""
+
+
+class Interpreted(NamedTuple):
+    """The label of every image, in the order of the names, and how it was found.
+
+    Attributes:
+        missing: the first rows of tables whose images are not there.
+        missing_count: how many these are, of each table.
+    """
+
+    images: list[Labelled]
+    interpretation: Interpretation
+    missing: Sequence[MissingImage] = ()
+    missing_count: Mapping[str, int] = {}
+
+    @property
+    def has_split(self) -> bool:
+        return any(image.split for image in self.images)
+
+
+def interpret(
+    names: Sequence[str],
+    tables: Mapping[str, bytes],
+    hashes: Sequence[str] = (),
+    reading: ReadingRequest | None = None,
+    most_lines: int = MOST_LINES,
+) -> Interpreted:
+    """Label the images of a dataset.
+
+    Args:
+        names: clean relative paths of all images.
+        tables: the tables of the dataset, by their clean relative paths.
+        hashes: of the bytes of each image; empty where they are not known.
+        reading: what the user has decided.
+        most_lines: so many may a table have.
+
+    Raises:
+        InvalidDataset: none of the ways fits, a table that counts contradicts itself, or what the
+            user has decided does not fit the dataset.
+        TooLarge: a table that labels images has more lines than that.
+    """
+    reading = reading or ReadingRequest()
+    omitted = _omitted(names, hashes or [""] * len(names), reading)
+    try:
+        return _interpret(names, tables, omitted, reading, most_lines)
+    except InvalidDataset:
+        masks = [out for out in omitted if out.is_guess]
+        if not masks:
+            raise
+    return _interpret(
+        names, tables, [out for out in omitted if not out.is_guess], reading, most_lines
+    )
+
+
+def _omitted(names: Sequence[str], hashes: Sequence[str], reading: ReadingRequest) -> list[LeftOut]:
+    """Return the images that are not labelled at all, each in one of the groups."""
+    found: list[LeftOut] = []
+    kept = list(range(len(names)))
+
+    def take(groups: Sequence[LeftOut | None]) -> None:
+        nonlocal kept
+        for group in groups:
+            if group is not None:
+                images = [kept[index] for index in group.images]
+                found.append(group._replace(images=images))
+        gone = {image for group in found for image in group.images}
+        kept = [image for image in kept if image not in gone]
+
+    take([left_out.ignored(names, reading.ignore)])
+    take(left_out.copies([names[i] for i in kept], [hashes[i] for i in kept]))
+    take(left_out.companions([names[i] for i in kept]))
+    return found
+
+
+def _interpret(
+    names: Sequence[str],
+    tables: Mapping[str, bytes],
+    omitted: Sequence[LeftOut],
+    reading: ReadingRequest,
+    most_lines: int,
+) -> Interpreted:
+    reasons = {image: group.reason for group in omitted for image in group.images}
+    kept = [index for index in range(len(names)) if index not in reasons]
+    if not kept:
+        raise InvalidDataset("All images are left out by `reading.ignore`.")
+    images = Images([names[index] for index in kept], reading)
+    found = Tables(images, tables, reading, most_lines)
+    way, others = _decide(images, found, reading)
+    notes = [ReadingNote(kind="left out", text=group.text) for group in omitted]
+    notes += [ReadingNote.model_validate({"kind": k, "text": t}) for k, t in way.notes]
+    notes += unlabelled_notes(images, way)
+    notes += _rename(way, reading)
+    doubt = serious_doubt(way.layout, way.counts) or _doubt_of_columns(way, reading)
+    notes += [ReadingNote(kind="doubt", text=text) for text in odd_labels(way.counts)]
+    notes += [ReadingNote(kind="doubt", text=text) for text in look_alike(way.counts)]
+    if doubt and reading.confirm:
+        notes.insert(0, ReadingNote(kind="doubt", text=f"{doubt} The reading was confirmed."))
+        doubt = ""
+    interpretation = Interpretation(
+        layout=way.layout,
+        splits=_splits(images, way),
+        notes=notes[:_MOST_NOTES],
+        unused=found.unused,
+        readings=possible(way, others, reading),
+        doubt=doubt,
+    )
+    labelled = [Labelled("", None, reasons.get(index, "")) for index in range(len(names))]
+    for index, label, split in zip(kept, way.labels, way.splits, strict=True):
+        labelled[index] = Labelled(label, split)
+    if isinstance(way, TableWay):
+        return Interpreted(labelled, interpretation, way.missing, way.missing_count)
+    return Interpreted(labelled, interpretation)
+
+
+def _decide(images: Images, tables: Tables, reading: ReadingRequest) -> tuple[Way, list[Way]]:
+    """Return the way that is taken, and others that are possible."""
+    folders, prefixes = by_folders(images), by_prefixes(images)
+    if reading.table is not None:
+        tables.require(reading.table)
+    of_tables = tables.way(reading.table)
+    if reading.labels == "table" or reading.table is not None:
+        if of_tables is None:
+            raise InvalidDataset("reading.labels: no table of the dataset labels its images.")
+        return _checked(of_tables), [folders, prefixes]
+    if reading.labels == "file names":
+        return prefixes, [folders, *_some(of_tables)]
+    if reading.labels == "folders" or reading.level is not None:
+        return by_folders(images, reading.level), [prefixes, *_some(of_tables)]
+    way = _choose(images, folders, prefixes, of_tables)
+    if way is None:
+        way = _fall_back(images, folders, prefixes, tables.unused)
+    _split_by_lists(way, tables)
+    levels = [by_folders(images, level) for level in range(1, _MOST_LEVELS + 1)]
+    ways: list[Way] = [folders, prefixes, *_some(of_tables), *levels]
+    _name_unused(tables, of_tables, way)
+    return way, [other for other in ways if other is not way]
+
+
+def _some(way: TableWay | None) -> list[TableWay]:
+    return [] if way is None else [way]
+
+
+def _choose(images: Images, folders: Way, prefixes: Way, tables: TableWay | None) -> Way | None:
+    """Return the first way that labels nearly all images, in the order that stands above."""
+    if tables is not None and (names := _names_of(tables, folders, prefixes)) is not None:
+        names.splits = tables.splits if any(tables.splits) else names.splits
+        return names
+    if tables is not None and tables.share >= 1 / 2 and _wins(tables, folders, prefixes):
+        return _checked(tables)
+    if folders.is_sound:
+        return _completed(images, folders, tables)
+    if prefixes.is_sound:
+        return prefixes
+    return None if tables is None else _checked(tables)
+
+
+def _fall_back(images: Images, folders: Way, prefixes: Way, unused: Sequence[UnusedFile]) -> Way:
+    """Return a way that will be doubted, or explain that there is none."""
+    _refuse_strays(images)
+    for way in (folders, prefixes):
+        if way.fits and way.counts:
+            return way
+    if len(set(images.folders)) == 1 and images.folders[0]:
+        return by_folders(images, -1)  # the only label that there is
+    raise InvalidDataset(describe_mixture(images, unused))
+
+
+def _wins(tables: TableWay, folders: Way, prefixes: Way) -> bool:
+    """Return whether tables win over what the names of folders and files say."""
+    if tables.is_clear:
+        reliable = not any(t.contradictions for t in tables.tables) and len(tables.counts) > 1
+        return reliable or not (folders.is_sound or prefixes.is_sound)
+    if folders.is_sound:
+        return False
+    return not (prefixes.is_sound and tables.is_by_values)
+
+
+def _names_of(tables: TableWay, folders: Way, prefixes: Way) -> Way | None:
+    """Return the folders or prefixes that name the labels of which tables have the numbers."""
+    if not _are_numbers(tables):
+        return None
+    for way in (folders, prefixes):
+        as_many = sum(way.counts.values()) >= sum(tables.counts.values())
+        if way.is_sound and as_many and not _are_numbers(way):
+            return way if same_partition(tables.labels, way.labels) else None
+    return None
+
+
+def _are_numbers(way: Way) -> bool:
+    return bool(way.counts) and all(label.replace(".", "").isdigit() for label in way.counts)
+
+
+def _checked(way: TableWay) -> TableWay:
+    """Raise InvalidDataset if what the tables say of the labels can't be relied on."""
+    for table in way.tables:
+        table.require_sound()
+    if way.contradiction:
+        raise InvalidDataset(
+            f"Two tables of the same columns contradict each other: {way.contradiction}. "
+            "Leave one of them out, or name the right one with `reading.table`."
+        )
+    return way
+
+
+def _completed(images: Images, folders: Way, tables: TableWay | None) -> Way:
+    """Label what lies in no folder of a label by a table that has the same labels."""
+    if tables is None or tables.contradiction:
+        return folders
+    known = folders.counts.keys()
+    added = [
+        index
+        for index, (label, said) in enumerate(zip(folders.labels, tables.labels, strict=True))
+        if not label and said in known
+    ]
+    if not added:
+        return folders
+    labels = list(folders.labels)
+    splits = list(folders.splits)
+    of_folders = images.splits
+    for index in added:
+        labels[index] = tables.labels[index]
+    splits = [s if label else None for s, label in zip(of_folders, labels, strict=True)]
+    folders.labels, folders.splits = labels, splits
+    names = ", ".join(table.name for table in tables.tables)
+    folders.notes.append(("guess", f"{names} labels {len(added)} images that lie in no folder."))
+    folders.layout.tables = [table.name for table in tables.tables]
+    return folders
+
+
+def _split_by_lists(way: Way, tables: Tables) -> None:
+    """Take the split from tables such as `train.txt` that name images and say nothing of them."""
+    if any(way.splits) or not tables.lists:
+        return
+    splits: list[Split | None] = [None] * len(way.labels)
+    for listed in tables.lists:
+        for image in listed.images:
+            splits[image] = listed.split
+    found = [split for split, label in zip(splits, way.labels, strict=True) if label]
+    if None not in found and "train" in found and len(set(found)) > 1:
+        way.splits = splits
+        used = {listed.name: listed.split for listed in tables.lists}
+        tables.unused = [table for table in tables.unused if table.name not in used]
+        names = ", ".join(sorted(used))
+        way.notes.append(("guess", f"The split is that of {names}, which list images."))
+
+
+def _refuse_strays(images: Images) -> None:
+    strays = images.strays if images.tree.parts else []
+    if len(strays) > TOLERATED * len(images.names):
+        raise InvalidDataset(describe_strays(images, strays))
+
+
+def _name_unused(tables: Tables, of_tables: TableWay | None, way: Way) -> None:
+    if of_tables is None or of_tables is way:
+        return
+    says = "folders" if way.layout.kind == "folders" else "file names"
+    for table in of_tables.tables:
+        if table.name not in way.layout.tables:
+            reason = table.contradiction or table.broken or f"the {says} say the labels"
+            tables.leave_out(table.name, table.titles(), reason)
+
+
+def _splits(images: Images, way: Way) -> dict[str, str | None]:
+    """Return which folders, tables and values were taken for which part of the split."""
+    parts: dict[str, str | None] = dict(images.tree.parts)
+    for part in images.unlabelled_parts(way.labels):
+        parts[part] = None
+    if isinstance(way, TableWay) and any(way.splits):
+        for table in way.tables:
+            parts |= table.split_values or ({table.name: table.part} if table.part else {})
+    return parts
+
+
+def _doubt_of_columns(way: Way, reading: ReadingRequest) -> str:
+    """Return, in words, that other columns could as well hold the labels, if that is so."""
+    if not isinstance(way, TableWay) or not way.is_by_values or reading.columns.label is not None:
+        return ""
+    columns = way.tables[0].columns
+    if columns.labels is None or not columns.others:
+        return ""
+    names = ", ".join(map(repr, (*columns.labels.names, *columns.others)))
+    return (
+        f"Several columns of {way.tables[0].name} could hold the labels: {names}. Say which with "
+        '`reading`: {"columns": {"label": …}}.'
+    )
+
+
+def _rename(way: Way, reading: ReadingRequest) -> list[ReadingNote]:
+    """Merge labels that mean the same, and give labels the names that the user wants."""
+    notes: list[ReadingNote] = []
+    trained = Counter(
+        label
+        for label, split in zip(way.labels, way.splits, strict=True)
+        if label and split in {None, "train"}
+    )
+    names: dict[str, str] = {}
+    if reading.merge_alike:
+        merged = merge_alike(way.counts, trained)
+        names = merged.names
+        notes = [ReadingNote(kind="merged", text=text) for text in merged.notes]
+    known = way.counts.keys() | names.values()
+    for old, new in reading.rename.items():
+        if old not in known:
+            raise InvalidDataset(
+                f"reading.rename: no label is called {old!r}. Labels found: "
+                f"{', '.join(sorted(known)[:20])}"
+            )
+        for label in way.counts:
+            if old in {label, names.get(label)}:
+                names[label] = new
+    way.labels = [names.get(label, label) for label in way.labels]
+    return notes

@@ -1,0 +1,1 @@
+"""Tables that come with a dataset, and what they say of its images."""

@@ -1,0 +1,84 @@
+"""How a dataset was read: where its labels come from, and what is doubtful about that."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from trainer_service.reading_request import ReadingRequest
+from trainer_service.store.records.parts import RecordPart
+
+
+class Layout(RecordPart):
+    """Where the labels of a dataset come from.
+
+    Attributes:
+        kind: folders, the beginnings of the file names, or tables.
+        text: the same in words, with an example.
+        level: which folder of an image's path is its label, 1 for the first; None if that differs.
+        tables: the tables that hold labels.
+        image_column: the column that names images.
+        label_columns: the column of the labels; several if each is a label.
+        split_column: the column that names the part of the split.
+    """
+
+    kind: Literal["folders", "prefix", "table"]
+    text: str = ""
+    level: int | None = None
+    tables: list[str] = Field(default_factory=list)
+    image_column: str | None = None
+    label_columns: list[str] = Field(default_factory=list)
+    split_column: str | None = None
+
+
+class ReadingNote(RecordPart):
+    """Something that whoever trains on a dataset should know of how it was read.
+
+    Attributes:
+        kind: `doubt` if the reading may be wrong, `left out` for images that are not used, `merged`
+            for labels that were made one, `guess` for what was guessed.
+        text: what it is, in words.
+    """
+
+    kind: Literal["doubt", "left out", "merged", "guess"]
+    text: str
+
+
+class UnusedFile(RecordPart):
+    """A table, or another file that may say something of the images, that is not used.
+
+    Attributes:
+        name: its path in the dataset.
+        columns: the names of its columns, if it is a table.
+        reason: why it is not used.
+    """
+
+    name: str
+    columns: list[str] = Field(default_factory=list)
+    reason: str
+
+
+class PossibleReading(RecordPart):
+    """Another way to read a dataset: what to send as `reading`, and what that gives."""
+
+    reading: ReadingRequest
+    text: str
+    images: int
+    labels: int
+
+
+class Interpretation(RecordPart):
+    """How a dataset was read.
+
+    Attributes:
+        layout: where the labels come from.
+        splits: the folders, tables or values of a column that are parts of the split; None for
+            those whose images are left out.
+        doubt: why nothing is trained on it until the reading is confirmed; empty if it may be.
+    """
+
+    layout: Layout | None = None
+    splits: dict[str, str | None] = Field(default_factory=dict)
+    notes: list[ReadingNote] = Field(default_factory=list)
+    unused: list[UnusedFile] = Field(default_factory=list)
+    readings: list[PossibleReading] = Field(default_factory=list)
+    doubt: str = ""
