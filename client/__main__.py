@@ -15,7 +15,7 @@ def main() -> None:
     with quiet_interrupts():
         from client.app import app
     if sys.stdout is None:
-        _say("stdout is closed, so results can't be printed.")
+        _print_error("stdout is closed, so results can't be printed.")
         sys.exit(CANT_PRINT)
     try:
         try:
@@ -27,11 +27,11 @@ def main() -> None:
             raise
         _leave_stdout()
         if error.errno != errno.EPIPE:
-            _say(f"stdout can't be written to: {error.strerror}.")
+            _print_error(f"stdout can't be written to: {error.strerror}.")
         sys.exit(CANT_PRINT)
 
 
-def _say(text: str) -> None:
+def _print_error(text: str) -> None:
     if sys.stderr is not None:
         sys.stderr.write(f"{text}\n")
 

@@ -12,7 +12,7 @@ from client.options import (
     TRAINER,
     ApiKey,
     AsJson,
-    Pictures,
+    Images,
     PredictorUrl,
     ServedModel,
     Top,
@@ -22,7 +22,7 @@ from client.options import (
 from client.prediction import predict
 from client.printing import print_models, print_predictions, print_trainings
 from client.service import Service, predictor_at, trainer_at
-from client.terminal import errors_in_words, note, open_console, print_json, say
+from client.terminal import errors_in_words, open_console, print_json, print_line, print_note
 from client.train import train_command
 
 app = typer.Typer(
@@ -47,7 +47,7 @@ def take_options(context: typer.Context, *, as_json: AsJson = False) -> None:
 @app.command("predict")
 def predict_command(  # noqa: PLR0913 - each is an option
     *,
-    pictures: Pictures,
+    images: Images,
     model: ServedModel = None,
     top: Top = 3,
     as_json: AsJson = False,
@@ -56,7 +56,7 @@ def predict_command(  # noqa: PLR0913 - each is an option
 ) -> None:
     """Classify images; exits with 1 if one of them can't be classified."""
     with errors_in_words(as_json=as_json), predictor_at(predictor_url, api_key) as predictor:
-        predictions = predict(predictor, pictures, model, top)
+        predictions = predict(predictor, images, model, top)
     if as_json:
         print_json({"predictions": predictions})
     else:
@@ -128,7 +128,7 @@ def _ask(trainer: Service, training_id: str, what: str, said: str, *, as_json: b
     if as_json:
         print_json(record)
     else:
-        say(f"Training {record['id']} {said}.")
+        print_line(f"Training {record['id']} {said}.")
 
 
 def _serving(url: str, api_key: str | None) -> dict[str, int | None]:
@@ -137,6 +137,6 @@ def _serving(url: str, api_key: str | None) -> dict[str, int | None]:
         with predictor_at(url, api_key) as predictor:
             models = predictor.get("/v1/models")["models"]
     except ClientError as error:
-        note(error)
+        print_note(error)
         return {}
     return {model["name"]: model["version"] for model in models}

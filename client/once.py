@@ -8,9 +8,10 @@ from typing import Any
 import httpx
 
 from client.service import Record, Service, has_broken
-from client.terminal import note
+from client.terminal import print_note
 
-#: Each wait between two tries is twice as long; all together exceed a restart of the trainer.
+#: Each wait between two tries is twice as long as the last; together they cover a restart of the
+#: trainer.
 TRIES = 6
 FIRST_WAIT_SECONDS = 0.5
 #: If a service asks for a longer wait, the request is not sent again.
@@ -65,7 +66,9 @@ def post_once(service: Service, path: str, **options: Any) -> Record:
         if isinstance(outcome, httpx.Response):
             return _json(service, outcome)
         seconds = max(wait, outcome.seconds)
-        note(f"{outcome.reason} It is sent again in {seconds:g} s (try {number + 1} of {TRIES}).")
+        print_note(
+            f"{outcome.reason} It is sent again in {seconds:g} s (try {number + 1} of {TRIES})."
+        )
         time.sleep(seconds)
         wait *= 2
     return _json(service, _post(service, path, options))
@@ -89,8 +92,8 @@ def _send(
         try:
             answer = service.http.post(path, **options)
         except httpx.TransportError as error:
-            nobody_is_there = first and isinstance(error, NEVER_BEGUN)
-            if nobody_is_there or not has_broken(error):
+            is_unreachable = first and isinstance(error, NEVER_BEGUN)
+            if is_unreachable or not has_broken(error):
                 raise
             return _Fault(f"The connection to the {service.name} broke.")
     return _fault(service, answer) or answer

@@ -124,7 +124,7 @@ Validation = Annotated[float | None, typer.Option(help="Share of images for vali
 Test = Annotated[float | None, typer.Option(help="Share of images for the test.")]
 Seed = Annotated[int | None, typer.Option(help="The same seed gives the same training.")]
 
-Pictures = Annotated[
+Images = Annotated[
     list[Path],
     typer.Argument(
         metavar="IMAGES...",

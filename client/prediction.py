@@ -13,13 +13,13 @@ FILES_PER_REQUEST = 32
 
 
 def predict(
-    predictor: Service, pictures: Sequence[Path], model: str | None, top: int
+    predictor: Service, images: Sequence[Path], model: str | None, top: int
 ) -> list[Record]:
     """Return a prediction for each image, or under `error` the reason why there is none.
 
     Args:
         predictor: the connection to the predictor.
-        pictures: image files.
+        images: image files.
         model: the name of the model; None means the only one that is served.
         top: how many labels to return for each image.
 
@@ -28,30 +28,27 @@ def predict(
         Unreachable: the predictor does not answer.
     """
     predictions: list[Record] = []
-    for start in range(0, len(pictures), FILES_PER_REQUEST):
-        part = pictures[start : start + FILES_PER_REQUEST]
+    for start in range(0, len(images), FILES_PER_REQUEST):
+        part = images[start : start + FILES_PER_REQUEST]
         predictions += _predict(predictor, part, {"model": model, "top": top})
     return [
-        {**prediction, "file": str(picture)}
-        for picture, prediction in zip(pictures, predictions, strict=True)
+        {**prediction, "file": str(image)}
+        for image, prediction in zip(images, predictions, strict=True)
     ]
 
 
 def _predict(
-    predictor: Service, pictures: Sequence[Path], parameters: dict[str, Any]
+    predictor: Service, images: Sequence[Path], parameters: dict[str, Any]
 ) -> list[Record]:
     given = {name: value for name, value in parameters.items() if value is not None}
     with ExitStack() as stack:
-        files = [
-            ("file", (picture.name, stack.enter_context(picture.open("rb"))))
-            for picture in pictures
-        ]
+        files = [("file", (image.name, stack.enter_context(image.open("rb")))) for image in images]
         try:
             answer = predictor.post("/v1/predict", params=given, files=files)
         except ClientError as error:
             problems = error.problem.get("errors", [])
             # If no image of a request can be used, the answer to the request is an error.
-            if len(problems) != len(pictures) or problems[0]["field"] in given:
+            if len(problems) != len(images) or problems[0]["field"] in given:
                 raise
             return [{"error": {"detail": problem["detail"]}} for problem in problems]
     predictions: list[Record] = answer["predictions"]

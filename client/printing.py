@@ -39,18 +39,18 @@ def print_result(record: Record, console: Console) -> None:
     console.print(plain(line), soft_wrap=True)
 
 
-def curl_line(predictor: str, model: str, picture: Path | None, *, with_key: bool = False) -> str:
+def curl_line(predictor: str, model: str, image: Path | None, *, with_key: bool = False) -> str:
     """Return a curl command that classifies an image with the model.
 
     Args:
         predictor: address of the predictor.
         model: the name of the model.
-        picture: the image file; None uses a placeholder.
+        image: the image file; None uses a placeholder.
         with_key: whether the predictor needs a key. The command then takes it from the
             environment; the key itself is never printed.
     """
     url = f"{predictor}/v1/predict?model={quote(model)}"
-    path = str(picture.absolute()) if picture else ""
+    path = str(image.absolute()) if image else ""
     # A name with escapes could not be copied from the terminal.
     if not path or path != printable(path):
         path = "image.jpg"

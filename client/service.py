@@ -12,7 +12,8 @@ from client.errors import ClientError, Unavailable, Unreachable
 #: Heartbeats come every 15 seconds, so a service that is silent for longer is gone.
 TIMEOUT = httpx.Timeout(60, connect=5)
 
-#: In httpx's message for a connection that was closed; other messages mean an answer in no HTTP.
+#: Parts of httpx's messages for a closed connection. Its other protocol errors mean that the answer
+#: is not HTTP.
 ENDED_EARLY = ("disconnected", "closed connection")
 
 #: The advice if a key is missing or wrong.
@@ -78,7 +79,7 @@ class Service:
         try:
             return answer.json()
         except ValueError:
-            raise self._stranger() from None
+            raise self._wrong_service() from None
 
     def list(self, path: str) -> list[Record]:
         """Return all records of a list, from all of its pages."""
@@ -95,7 +96,7 @@ class Service:
             answer = self.http.request("GET", url)
         page = self.json_of(answer)
         if not isinstance(page, list):
-            raise self._stranger()
+            raise self._wrong_service()
         following = answer.links.get("next", {}).get("url")
         if following is None:
             return page, None
@@ -115,9 +116,9 @@ class Service:
             problem = answer.json()
             detail = str(problem["detail"])
         except (ValueError, KeyError, TypeError):
-            raise self._stranger() from None
+            raise self._wrong_service() from None
         if detail == answer.reason_phrase:  # the server does not know the path
-            raise self._stranger()
+            raise self._wrong_service()
         if answer.status_code == httpx.codes.UNAUTHORIZED:
             detail = f"The {self.name} at {self.url} asks for an API key: {ADVICE}"
         away = answer.status_code == httpx.codes.SERVICE_UNAVAILABLE
@@ -135,13 +136,13 @@ class Service:
             ) from None
         except httpx.TransportError as error:
             if isinstance(error, httpx.RemoteProtocolError) and not has_broken(error):
-                raise self._stranger() from None
+                raise self._wrong_service() from None
             reason = str(error) or type(error).__name__
             raise Unreachable(
                 f"The {self.name} at {self.url} can't be reached: {reason}. {self._advice()}"
             ) from None
 
-    def _stranger(self) -> ClientError:
+    def _wrong_service(self) -> ClientError:
         return ClientError(
             f"What answers at {self.url} is not Headstart's {self.name}. {self._advice()}"
         )

@@ -81,10 +81,10 @@ class Bars:
                 self._update(event["phase"], event["done"], event["total"])
                 # The head's bar shows its epochs instead.
                 if event["phase"] != "head":
-                    self._tell(event["phase"], speed(event))
+                    self._set_news(event["phase"], speed(event))
             case "epoch":
                 self._update("head", event["epoch"], event["epochs"])
-                self._tell("head", losses(event))
+                self._set_news("head", losses(event))
             case "warning":
                 self._bars.console.print(plain("Warning:", "yellow"), plain(event["detail"]))
 
@@ -100,14 +100,14 @@ class Bars:
             took = f"{event['previous_seconds']:.1f} s"
             # The last loss and accuracy of the head stay visible.
             kept = self._bars.tasks[task].fields["news"] if event["previous"] == "head" else ""
-            self._tell(event["previous"], f"{took}  {kept}".rstrip())
+            self._set_news(event["previous"], f"{took}  {kept}".rstrip())
 
     def _update(self, phase: str, done: int, total: int) -> None:
         self._enter(phase)
         counts = f"{done}/{total}"
         self._bars.update(self._tasks[phase], completed=done, total=total, counts=counts)
 
-    def _tell(self, phase: str, news: str) -> None:
+    def _set_news(self, phase: str, news: str) -> None:
         self._bars.update(self._tasks[phase], news=news)
 
 
@@ -125,10 +125,10 @@ class Lines:
                 self._change(event)
             case "progress" if event["phase"] != "head":
                 counts = f"{event['done']}/{event['total']}"
-                self._tell(event["phase"], f"{counts} {speed(event)}", counts)
+                self._set_news(event["phase"], f"{counts} {speed(event)}", counts)
             case "epoch":
                 news = f"{event['epoch']}/{event['epochs']} {losses(event)}"
-                self._tell("head", news, news)
+                self._set_news("head", news, news)
             case "warning":
                 self._print(f"warning: {event['detail']}")
 
@@ -138,7 +138,7 @@ class Lines:
         self._reached, self._shown = "", time.monotonic()
         self._line(event["state"], "")
 
-    def _tell(self, phase: str, news: str, reached: str) -> None:
+    def _set_news(self, phase: str, news: str, reached: str) -> None:
         self._reached = reached
         if time.monotonic() - self._shown >= LINE_SECONDS:
             self._shown = time.monotonic()

@@ -44,13 +44,13 @@ def plain(text: object, style: str = "") -> Text:
     return Text(printable(text), style)
 
 
-def say(text: object) -> None:
+def print_line(text: object) -> None:
     """Print a line."""
     typer.echo(printable(text))
 
 
-def note(text: object) -> None:
-    """Print a line that is not a result, on stderr."""
+def print_note(text: object) -> None:
+    """Print a line on stderr: a note or an error, not a result."""
     typer.echo(printable(text), err=True)
 
 
@@ -78,7 +78,7 @@ def errors_in_words(*, as_json: bool) -> Iterator[None]:
         if as_json:
             print_json({"error": error.problem})
         else:
-            note(error)
+            print_note(error)
         raise typer.Exit(error.exit_code) from None
     except KeyboardInterrupt:
         raise typer.Exit(INTERRUPTED) from None

@@ -10,7 +10,7 @@ from client.errors import ClientError
 from client.options import PREDICTOR, TRAINER
 from client.printing import NAMED_FILES, curl_line, print_result
 from client.service import Record, predictor_at, trainer_at
-from client.terminal import errors_in_words, note, open_console, plain, print_json, say
+from client.terminal import errors_in_words, open_console, plain, print_json, print_line, print_note
 from client.training import Fields, follow, given, model_name, served, submit_dataset, submit_upload
 from client.uploads import Upload, open_upload
 
@@ -73,7 +73,7 @@ def train_command(  # noqa: PLR0913 - each is an option
     if as_json:
         print_json(record)
     elif detach:
-        say(f"Training {record['id']} is {record['state']}.")
+        print_line(f"Training {record['id']} is {record['state']}.")
     else:
         sample = upload.sample if upload else None
         _print_outcome(predictor_url, api_key, record, sample, console)
@@ -96,18 +96,18 @@ def _submit(  # noqa: PLR0913, PLR0917 - where, with what, and what
     console: Console,
 ) -> Record:
     if upload is not None:
-        _tell_left_out(upload.left_out)
+        _print_left_out(upload.left_out)
     with trainer_at(url, api_key) as trainer:
         if upload is not None:
             return submit_upload(trainer, upload, fields, console)
         return submit_dataset(trainer, dataset or "", fields)
 
 
-def _tell_left_out(paths: list[str]) -> None:
+def _print_left_out(paths: list[str]) -> None:
     for path in paths[:NAMED_FILES]:
-        note(f"left out: {path}")
+        print_note(f"left out: {path}")
     if len(paths) > NAMED_FILES:
-        note(f"left out: {len(paths) - NAMED_FILES} more")
+        print_note(f"left out: {len(paths) - NAMED_FILES} more")
 
 
 def _follow(url: str, api_key: str | None, record: Record, console: Console) -> Record:
@@ -115,7 +115,7 @@ def _follow(url: str, api_key: str | None, record: Record, console: Console) -> 
         with trainer_at(url, api_key) as trainer:
             return follow(trainer, record["id"], console)
     except KeyboardInterrupt:
-        note(f"The training goes on. To end it: `headstart cancel {record['id']}`.")
+        print_note(f"The training goes on. To end it: `headstart cancel {record['id']}`.")
         raise
 
 
@@ -134,4 +134,4 @@ def _print_outcome(
         advice = f"{error} To try the model, once the predictor answers:"
     console.print(plain(advice))
     # One unbroken line, so that it can be copied.
-    say(curl_line(url, record["model"], sample, with_key=bool(api_key)))
+    print_line(curl_line(url, record["model"], sample, with_key=bool(api_key)))

@@ -16,7 +16,7 @@ from client.show import shown, upload_shown
 from client.uploads import Upload
 
 SERVED_SECONDS = 60
-LOOK_SECONDS = 0.2
+POLL_SECONDS = 0.2
 
 Fields = dict[str, Any]
 
@@ -83,7 +83,7 @@ def served(predictor: Service, record: Record, seconds: float = SERVED_SECONDS) 
                 return True
             if model["pinned"] not in {None, record["version"]}:
                 return False
-        time.sleep(LOOK_SECONDS)
+        time.sleep(POLL_SECONDS)
     return False
 
 

@@ -38,7 +38,7 @@ class Upload:
 
     def seek(self, _: int) -> None:
         """Go to the beginning, wherever httpx asks to go; it does so before it sends a file."""
-        # httpx would take an empty piece for the end.
+        # httpx would take an empty piece for the end of the file.
         self._left = filter(None, self._chunks())
         self._read = 0
 

@@ -25,7 +25,7 @@ def run() -> int:
         KeyboardInterrupt: a signal asked the launcher to end.
     """
     arguments = _parser().parse_args()
-    _heed_signals()
+    _handle_signals()
     try:
         trainer, predictor = TrainerSettings(), PredictorSettings()
         directory = _directory(trainer)
@@ -69,7 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _heed_signals() -> None:
+def _handle_signals() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
     # nohup ignores SIGHUP, and that must stay so.

@@ -25,7 +25,7 @@ def write_digits(directory: Path) -> Path:
     staging = directory.with_name(f".{directory.name}")
     staging.mkdir(parents=True, exist_ok=True)
     # scikit-learn's grey levels run from 0 to 16.
-    pictures = (digits.images * (255 / 16)).round().astype(np.uint8)
-    for number, (picture, label) in enumerate(zip(pictures, digits.target, strict=True)):
-        Image.fromarray(picture).save(staging / f"{label}.{number:04d}.png")
+    images = (digits.images * (255 / 16)).round().astype(np.uint8)
+    for number, (image, label) in enumerate(zip(images, digits.target, strict=True)):
+        Image.fromarray(image).save(staging / f"{label}.{number:04d}.png")
     return staging.rename(directory)

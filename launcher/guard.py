@@ -1,8 +1,8 @@
 """Ends the services of a launcher that was killed; runs as a process of its own.
 
 The launcher writes the process groups that it has started to this program's stdin, as `+<id>`, and
-those that have ended, as `-<id>`. When the launcher ends, in whatever way, stdin ends too. Groups
-that are left then get SIGTERM, and SIGKILL if they do not end in time.
+those that have ended, as `-<id>`. When the launcher ends, even by SIGKILL, stdin ends too. The
+groups that are left then get SIGTERM, and SIGKILL if they do not end in time.
 """
 
 import os
@@ -12,7 +12,7 @@ import time
 from contextlib import suppress
 
 PATIENCE_SECONDS = 10.0
-LOOK_SECONDS = 0.05
+POLL_SECONDS = 0.05
 
 
 def main() -> None:
@@ -27,7 +27,7 @@ def _end(groups: set[int]) -> None:
     deadline = time.monotonic() + PATIENCE_SECONDS
     left = _sent(groups, signal.SIGTERM)
     while left and time.monotonic() < deadline:
-        time.sleep(LOOK_SECONDS)
+        time.sleep(POLL_SECONDS)
         left = _sent(left, 0)
     _sent(left, signal.SIGKILL)
 

@@ -1,4 +1,4 @@
-"""Runs processes that log to files and end with the launcher, in whatever way that ends."""
+"""Runs processes that log to files, and that end with the launcher, even if that is killed."""
 
 import os
 import signal
@@ -44,13 +44,13 @@ class Guard:
         between. Until the child has reported itself, it keeps the guard's stdin open.
         """
         with suppress(OSError):
-            self._tell(f"+{os.getpid()}\n")
+            self._write(f"+{os.getpid()}\n")
 
     def ended(self, group: int) -> None:
         """Report that a process group has ended, so that the guard does not end it later."""
-        self._tell(f"-{group}\n")
+        self._write(f"-{group}\n")
 
-    def _tell(self, line: str) -> None:
+    def _write(self, line: str) -> None:
         assert self._process.stdin is not None  # noqa: S101 - it is a pipe
         with suppress(BrokenPipeError):  # the guard was killed
             self._process.stdin.write(line.encode())

@@ -6,11 +6,11 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
-from client.terminal import note
+from client.terminal import print_note
 from launcher.errors import LaunchError
 from launcher.processes import Process
 
-LOOK_SECONDS = 0.2
+POLL_SECONDS = 0.2
 #: The first wait before a process is restarted; each later wait is twice as long.
 FIRST_WAIT_SECONDS = 1.0
 LONGEST_WAIT_SECONDS = 30.0
@@ -37,9 +37,9 @@ def supervise(
     """
     watched = [Watched(process, window) for process in processes]
     stopped = stopped or threading.Event()
-    while not stopped.wait(LOOK_SECONDS):
+    while not stopped.wait(POLL_SECONDS):
         for each in watched:
-            each.look(time.monotonic())
+            each.check(time.monotonic())
 
 
 @contextmanager
@@ -94,7 +94,7 @@ class Watched:
         self._wait = FIRST_WAIT_SECONDS
         self._due: float | None = None
 
-    def look(self, now: float) -> None:
+    def check(self, now: float) -> None:
         """Check whether the process has ended, or restart it if its wait is over.
 
         Args:
@@ -128,7 +128,7 @@ class Watched:
             )
         if now - self._started >= HEALTHY_SECONDS:
             self._wait = FIRST_WAIT_SECONDS
-        note(
+        print_note(
             f"{self._process.name} {what}; it is restarted in {self._wait:g} s. "
             f"Its log ends with: {words}"
         )

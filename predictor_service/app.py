@@ -32,7 +32,7 @@ log = get_logger(__name__)
 
 PAGES = Path(__file__).parent / "pages"
 
-#: Where images are uploaded.
+#: The paths whose routes receive uploads and read their bodies in pieces.
 STREAMED = ("/v1/predict",)
 
 

@@ -6,19 +6,21 @@ from shared.settings import SharedSettings
 
 
 class PredictorSettings(SharedSettings):
+    """The settings of the predictor; every field is read from `HEADSTART_<FIELD>`."""
+
     predictor_port: int = Field(
         default=8001, ge=0, le=65535, description="Port of the predictor; 0 picks a free one."
     )
     poll_seconds: float = Field(
-        default=1.0, gt=0, description="Seconds between two looks at the model store."
+        default=1.0, gt=0, description="Seconds between two polls of the model store."
     )
     max_batch: int = Field(default=8, gt=0, description="Most images in one forward pass.")
     max_queue: int = Field(
-        default=256, gt=0, description="Most images that may wait; beyond it requests get 503."
+        default=256, gt=0, description="Most images that may wait; further requests get 503."
     )
     max_files: int = Field(default=64, gt=0, description="Most files in one predict request.")
     max_requests: int = Field(
-        default=256, gt=0, description="Most predict requests at once; beyond it they get 503."
+        default=256, gt=0, description="Most predict requests at once; further ones get 503."
     )
     max_request_bytes: int = Field(
         default=256 * 2**20, gt=0, description="Largest predict request, in bytes."
@@ -26,8 +28,8 @@ class PredictorSettings(SharedSettings):
     max_held_bytes: int = Field(
         default=0,
         ge=0,
-        description="Most bytes of all predict requests in memory at once; beyond it they get "
-        "503; 0: twice HEADSTART_MAX_REQUEST_BYTES.",
+        description="Most bytes of all predict requests in memory together; further requests "
+        "get 503. 0: twice HEADSTART_MAX_REQUEST_BYTES.",
     )
 
     @property

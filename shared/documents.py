@@ -1,4 +1,4 @@
-"""Reads the small files of the store, and survives anything else that lies in their place."""
+"""Reads the small files of the store safely, even if a pipe or a huge file is in their place."""
 
 import errno
 import os

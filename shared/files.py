@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO, Any, BinaryIO
 
 PATIENCE_SECONDS = 10.0
-LOOK_SECONDS = 0.002
+POLL_SECONDS = 0.002
 #: With less free space than this the disk counts as full: libraries write what fits, then fail.
 NOTHING_LEFT_BYTES = 1 << 20
 
@@ -230,7 +230,7 @@ def locked_briefly(
                 last, since = holding, now
             elif now - since >= patience and is_current(file, path):
                 path.unlink(missing_ok=True)
-        time.sleep(LOOK_SECONDS)
+        time.sleep(POLL_SECONDS)
 
 
 def _open_lock(path: Path) -> IO[bytes]:

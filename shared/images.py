@@ -89,7 +89,7 @@ Image.MAX_IMAGE_PIXELS = None
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
-#: A text of a PNG is long from here on, in bytes.
+#: A chunk of text in a PNG that has more bytes than this is removed.
 _PNG_LONG_TEXT = 1 << 16
 
 
@@ -120,14 +120,14 @@ class ImageInfo(NamedTuple):
 
 
 class UnknownFormat(InvalidImage):
-    """The bytes do not tell which format they are in; the name of their file may."""
+    """The format can't be recognised from the bytes, but perhaps from the name of the file."""
 
     def __init__(self) -> None:
         known = ", ".join(FORMATS)
         super().__init__("unreadable", f"not an image in one of the formats {known}")
 
 
-class LargePicture(Exception):
+class LargeImage(Exception):
     """The image is large and would have to wait for room, but the caller does not want to wait."""
 
 
@@ -147,14 +147,14 @@ def decode(
         height: height of the result, in pixels.
         width: width of the result, in pixels.
         limits: the largest image that is decoded.
-        wait: whether a large image waits for memory; if not, LargePicture is raised at once.
+        wait: whether a large image waits for memory; if not, LargeImage is raised at once.
 
     Returns:
         Pixels of shape (height, width, 3), uint8, RGB; writable and contiguous.
 
     Raises:
         InvalidImage: the bytes are not an image that can be used. No other error is about them.
-        LargePicture: the image is large and `wait` is False.
+        LargeImage: the image is large and `wait` is False.
         MemoryError, OSError: the machine can't decode anything now; the image may be sound.
 
     Example:
@@ -224,7 +224,7 @@ class _Turn:
             return
         if size > SMALL_BYTES:
             if not self._wait:
-                raise LargePicture
+                raise LargeImage
             capacity = self.limits.max_pixels * ROOM_BYTES_PER_PIXEL
             self._held.enter_context(_room.taken(size, capacity))
         self.bytes = size
@@ -250,7 +250,7 @@ def _decode_jpeg(data: bytes, size: tuple[int, int], turn: _Turn) -> Image.Image
     width, height = size[::-1] if _swaps_axes(orientation) else size
     least = min(width, stored[0]), min(height, stored[1])
     turn.take(_jpeg_bytes(data, stored, least, turn.limits))
-    pixels = _turbo(data, *least)
+    pixels = _decode_with_turbo(data, *least)
     if pixels is None:
         return None
     return _transpose(Image.fromarray(pixels), orientation).resize(size, _RESAMPLING)
@@ -262,7 +262,7 @@ def _check_jpeg(data: bytes, turn: _Turn) -> tuple[int, int] | None:
     if size is None:
         return None
     turn.take(_jpeg_bytes(data, size, (1, 1), turn.limits))
-    if _turbo(data, 1, 1) is None:
+    if _decode_with_turbo(data, 1, 1) is None:
         return None
     return size[::-1] if _swaps_axes(_jpeg_orientation(data)) else size
 
@@ -330,7 +330,7 @@ def _jpeg_markers(data: bytes) -> Iterator[tuple[int, int]]:
         position += 2 + length
 
 
-def _turbo(data: bytes, min_width: int, min_height: int) -> NDArray[np.uint8] | None:
+def _decode_with_turbo(data: bytes, min_width: int, min_height: int) -> NDArray[np.uint8] | None:
     """Decode to RGB; return None if Pillow has to decide (odd colours, harmless extra bytes)."""
     try:
         pixels: NDArray[np.uint8] = simplejpeg.decode_jpeg(
@@ -454,8 +454,8 @@ def _open_with_pillow(data: bytes, kind: str, turn: _Turn) -> ImageFile.ImageFil
 def _png_without_large_text(data: bytes) -> bytes:
     """Return a PNG without its colour profile and without long or packed texts, such as XMP.
 
-    Neither says anything of the pixels that are used, and Pillow refuses a sound picture for a text
-    or a profile of over a megabyte. Only XMP that is short and not packed may tell the orientation.
+    None of them affects the pixels, and Pillow refuses a sound image for a text or a profile of
+    more than a megabyte. XMP with the orientation is used only if it is short and not packed.
     """
     kept, start = [], 0
     for position, end in _png_chunks(data):
@@ -592,7 +592,7 @@ def _averaged(picture: Picture) -> Image.Image:
 
 
 def _ends_early(data: bytes, kind: str) -> bool:
-    """Return whether a file is shorter than its own structure says; not every decoder checks it."""
+    """Return whether a file is shorter than its structure says, which not every decoder checks."""
     ends_early = _ENDS_EARLY.get(kind)
     return ends_early is not None and ends_early(data)
 
@@ -646,7 +646,7 @@ def _explained(data: bytes, kind: str, turn: _Turn) -> Iterator[None]:
     """Turn a decoder's error about the bytes into InvalidImage; let other errors through."""
     try:
         yield
-    except (InvalidImage, LargePicture, MemoryError, ImportError):
+    except (InvalidImage, LargeImage, MemoryError, ImportError):
         raise
     except Exception as error:
         if isinstance(error, OSError) and error.errno is not None:

@@ -18,7 +18,7 @@ LogFormat = Literal["console", "json"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 
 #: At `info` these loggers repeat what Headstart's own lines say, or log nothing that matters.
-TALKATIVE = ("absl", "celery.app.trace", "celery.worker.strategy", "httpx", "tensorflow")
+VERBOSE = ("absl", "celery.app.trace", "celery.worker.strategy", "httpx", "tensorflow")
 
 #: Adds fields to every line that this task or thread logs from now on.
 bind = bind_contextvars
@@ -63,7 +63,7 @@ def configure_logging(service: str, log_format: LogFormat, level: LogLevel) -> N
     handler.setFormatter(formatter)
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     logging.captureWarnings(capture=True)
-    for name in TALKATIVE:
+    for name in VERBOSE:
         logging.getLogger(name).setLevel(max(logging.WARNING, logging.root.level))
 
 
@@ -79,7 +79,7 @@ def _for_people(_: WrappedLogger, __: str, event: EventDict) -> str:
 
 
 def _quoted(value: object) -> str:
-    """Return a value as one line without control characters, in quotes if it needs them."""
+    """Return a value as one line without control characters, in quotes if necessary."""
     text = str(value)
     if text.isprintable() and text and " " not in text and '"' not in text:
         return text

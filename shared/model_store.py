@@ -61,7 +61,7 @@ class Pin(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class ModelSnapshot:
     """The state of a model's directory at one moment.
 
     Attributes:
@@ -92,7 +92,7 @@ class ModelStore:
             return []
         return [name for name in names if self._may_have_versions(self.root / name)]
 
-    def look(self, name: str) -> Look:
+    def snapshot(self, name: str) -> ModelSnapshot:
         """Return versions and pin of a model; if one can't be read, the other is still returned.
 
         Raises:
@@ -101,11 +101,11 @@ class ModelStore:
         try:
             versions = self.versions(name)
         except ModelUnreadable as error:
-            return Look(name, None, fault=error.detail)
+            return ModelSnapshot(name, None, fault=error.detail)
         try:
-            return Look(name, versions, self.pinned(name))
+            return ModelSnapshot(name, versions, self.pinned(name))
         except PinUnreadable as error:
-            return Look(name, versions, fault=error.detail)
+            return ModelSnapshot(name, versions, fault=error.detail)
 
     def versions(self, name: str) -> list[int]:
         """Return the published versions of a model, oldest first.
@@ -277,7 +277,7 @@ def verify(directory: Path) -> Manifest:
     """Check every file of a version against its manifest and return the manifest.
 
     Raises:
-        VersionCorrupt: a file is missing, has another size or hash than in the manifest, lies
+        VersionCorrupt: a file is missing, has another size or hash than in the manifest, is
             outside of the directory, or is not in the manifest.
         OSError: the machine can't read a file now.
     """

@@ -30,14 +30,14 @@ class SharedSettings(BaseSettings):
     host: str = Field(default="127.0.0.1", description="Address that the HTTP services bind to.")
     allowed_hosts: str | None = Field(
         default=None,
-        description="Names under which the HTTP services answer besides addresses, names without "
-        "a dot, and local ones, separated by commas: `a.example`, `*.example`, or `*` for all, "
-        "which is the default where keys are set.",
+        description="Host names under which the HTTP services answer, besides IP addresses, "
+        "names without a dot, and local names; separated by commas: `a.example`, "
+        "`*.example`, or `*` for all, which is the default if keys are set.",
     )
     api_keys: SecretStr | None = Field(
         default=None,
-        description="Keys, separated by commas. Each of them opens both services; without keys "
-        "they are open to everybody.",
+        description="Keys, separated by commas. Each of them gives full access to both "
+        "services; without keys everybody has it.",
     )
     api_keys_file: Path | None = Field(
         default=None, description="File with more keys, one per line."
@@ -69,15 +69,16 @@ class SharedSettings(BaseSettings):
     max_connections: int = Field(
         default=1024,
         gt=0,
-        description="Most connections to each HTTP service. For a new one the longest idle one is "
-        "closed; if none is idle, the new one gets 503. Fewer if the process may not open enough "
-        "files.",
+        description="Most connections to each HTTP service. Beyond it, a new connection "
+        "replaces the one that has been idle longest, or gets 503 if none is idle. "
+        "There are fewer if the process may not open enough files.",
     )
     silence_seconds: float = Field(
         default=30,
         gt=0,
-        description="Seconds that a client may be silent within a request, take for its headers, "
-        "or read nothing of its answer; then it gets 408, or its connection is closed.",
+        description="Seconds that a client may send nothing within a request, take for its "
+        "headers, or read nothing of its answer; then it gets 408, or its "
+        "connection is closed.",
     )
     shutdown_seconds: int = Field(
         default=8, gt=0, description="Seconds that requests in flight get to finish at shutdown."
@@ -85,7 +86,7 @@ class SharedSettings(BaseSettings):
 
     @model_validator(mode="after")
     def _check_access(self) -> Self:
-        """Refuse, at the start, keys and hosts that would open or shut the service by mistake."""
+        """Check keys and hosts at the start, as a mistake in them opens or closes the service."""
         self.read_api_keys()
         self.read_allowed_hosts()
         return self

@@ -55,10 +55,10 @@ def require_no_file(store: Path) -> None:
     The store need not exist yet.
     """
     try:
-        is_none = store.exists() and not store.is_dir()
+        is_other = store.exists() and not store.is_dir()
     except OSError:
-        return  # the hot reload looks again and again, and reports it
-    if is_none:
+        return  # the hot reload polls the store, and reports the error
+    if is_other:
         sys.exit(_refusal(store, "a directory", "it is something else"))
 
 

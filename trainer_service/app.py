@@ -38,11 +38,12 @@ from trainer_service.store.work_metrics import WORK
 
 PAGES = Path(__file__).parent / "pages"
 
-#: Where images are uploaded.
+#: The paths whose routes receive uploads and read their bodies in pieces.
 STREAMED = ("/v1/trainings", "/v1/datasets")
 
 
 def create_app(settings: TrainerSettings) -> FastAPI:
+    """Return the application, with all routes, pages, metrics and checks."""
     settings.store.mkdir(parents=True, exist_ok=True)
     app = FastAPI(
         title="Headstart trainer",
@@ -65,7 +66,7 @@ def create_app(settings: TrainerSettings) -> FastAPI:
     add_problem_handlers(app)
     for module in (trainings, reports, events, datasets, models, architectures, about, health):
         app.include_router(module.router)
-    add_docs(app)  # before the pages: they take all that is below /web
+    add_docs(app)  # before the pages, which take all paths below /web
     add_pages(app, PAGES)
     registry = CollectorRegistry()
     registry.register(TrainerCollector(stores, app.state.view, app.state.trainer.streams))

@@ -31,7 +31,7 @@ from trainer_service.training_request import TrainingRequest
 
 
 class InlineQueue(TaskQueue):
-    """A queue in memory: keeps the steps that are submitted until `run` does them."""
+    """A queue in memory, which keeps the submitted steps until `run` is called."""
 
     def __init__(self) -> None:
         self._steps: deque[Callable[[Worker], None]] = deque()
@@ -46,7 +46,7 @@ class InlineQueue(TaskQueue):
         self._steps.append(partial(_call, functions[step.task], step.arguments))
 
     def run(self, worker: Worker) -> None:
-        """Do every step, and those that they submit."""
+        """Run all steps in order, including those that they submit."""
         while self._steps:
             self._steps.popleft()(worker)
 
@@ -60,13 +60,14 @@ def train_inline(settings: TrainerSettings, **fields: Any) -> TrainingRecord:
 
     Args:
         settings: where the store, the datasets and the weights are; Redis is not needed.
-        fields: those of a `TrainingRequest`.
+        fields: the fields of a `TrainingRequest`.
 
     Returns:
-        The training's record when it has ended; `error` says what went wrong if it failed.
+        The training's record once it has ended; if it failed, `error` has the reason.
 
     Raises:
-        InvalidRequest, WeightsUnavailable: the request can't be trained on.
+        InvalidRequest, WeightsUnavailable: the request is not valid, or its dataset or weights
+            are not available.
     """
     queue, stores = InlineQueue(), Stores.open(settings)
     board = ProgressBoard(stores.events)

@@ -1,6 +1,6 @@
 """The phases of a training in their order, and which of its steps come next.
 
-The record, the dataset and the shards of a training are all that this depends on.
+Both follow from the record, the dataset and the shards of a training alone.
 """
 
 from typing import Literal, NamedTuple
@@ -16,7 +16,7 @@ class Phase(NamedTuple):
     Attributes:
         state: the training's state during the phase.
         task: the task on the queue that does it.
-        counts: what the phase's progress counts; None if it has no progress of its own.
+        counts: the unit of the phase's progress; None if the phase reports no progress.
         can_stop: whether the training can be asked to stop, so that the best head so far is
             published. It can be cancelled in every phase.
     """
@@ -50,12 +50,12 @@ def is_before_plan(state: State) -> bool:
 
 
 def next_steps(record: TrainingRecord, shards: Shards, *, waits: bool = False) -> list[Step]:
-    """Return what has to be done next for a training that has not ended.
+    """Return the next steps of a training that has not ended; shards can be computed in any order.
 
     Args:
-        record: the training.
+        record: the record of the training.
         shards: its shards.
-        waits: whether it waits for its dataset, which is not read yet.
+        waits: whether it waits for its dataset to be read.
     """
     if needs_plan(record, shards):
         if waits:

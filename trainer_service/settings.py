@@ -13,32 +13,40 @@ GIB = 2**30
 
 
 class TrainerSettings(SharedSettings):
+    """The settings of the trainer and its workers; each is read from `HEADSTART_<FIELD>`."""
+
     datasets: Path | None = Field(
         default=None,
-        description="Directory below which a dataset may be named by its path; "
-        "`datasets` with `make up`, else none if unset.",
+        description="Directory of datasets that trainings may name by their path; if unset, "
+        "`datasets` with `make up`, else none.",
     )
     weights: Path = Field(
         default=Path("var/weights"),
-        description="Directory of <architecture>.weights.h5 files; downloads are kept there too.",
+        description="Directory of <architecture>.weights.h5 files; downloaded weights are kept "
+        "there, too.",
     )
     weights_url: str = Field(
         default="https://storage.googleapis.com/tensorflow",
         description="Base URL of Keras' pre-trained weights, or of a mirror of them.",
     )
     weights_timeout: float = Field(
-        default=3.0, gt=0, description="Seconds after which a silent weights host is given up on."
+        default=3.0,
+        gt=0,
+        description="Seconds that the weights host may be silent before it counts as unavailable.",
     )
     redis_url: str = Field(
-        default="redis://127.0.0.1:6379/0", description="Redis: the queue and live progress."
+        default="redis://127.0.0.1:6379/0",
+        description="URL of Redis, which holds the queue and announces events.",
     )
     redis_password_file: Path | None = Field(
-        default=None, description="File with the password of Redis, which then is not in its URL."
+        default=None,
+        description="File with the password of Redis, so that it need not be in the URL.",
     )
     lease_seconds: float = Field(
         default=20.0,
         ge=4,
-        description="Seconds without a sign of life after which others take a worker's work over.",
+        description="Seconds without a heartbeat after which other workers take over a "
+        "worker's steps.",
     )
     worker_metrics_port: int | None = Field(
         default=None,
@@ -54,8 +62,8 @@ class TrainerSettings(SharedSettings):
     )
     predictor_url: str | None = Field(
         default=None,
-        description="Address of the predictor on the trainer's page; if unset, the page's own host "
-        "with the predictor's port.",
+        description="Address of the predictor for links on the trainer's page; if unset, the "
+        "page's own host with the predictor's port.",
     )
     max_upload_bytes: int = Field(
         default=8 * GIB, gt=0, description="Largest request body with an archive, in bytes."
@@ -64,29 +72,33 @@ class TrainerSettings(SharedSettings):
         default=100_000, gt=0, description="Most files of a folder in one request."
     )
     max_uploads: int = Field(
-        default=32, gt=0, description="Most uploads at once; beyond it they get 503."
+        default=32, gt=0, description="Most uploads at once; further ones get 503."
     )
     max_open_jobs: int = Field(
         default=1000,
         gt=0,
-        description="Most trainings, and most datasets, that wait or run; beyond it they get 503.",
+        description="Most trainings that wait or run, and most datasets; further ones get 503.",
     )
     max_dataset_bytes: int = Field(
         default=32 * GIB, gt=0, description="Largest dataset once unpacked, in bytes."
     )
     keep_versions: int = Field(
-        default=0, ge=0, description="Newest sound versions of each model that are kept; 0: all."
+        default=0,
+        ge=0,
+        description="How many of the newest intact versions of each model are kept; 0: all.",
     )
     keep_trainings_days: float = Field(
-        default=0, ge=0, description="Days after its end that a training is kept; 0: always."
+        default=0, ge=0, description="Days that a training is kept after its end; 0: for ever."
     )
     keep_datasets_days: float = Field(
         default=0,
         ge=0,
-        description="Days that a dataset is kept that no kept training was on; 0: always.",
+        description="Days that a dataset is kept if no kept training used it; 0: for ever.",
     )
     keep_features_days: float = Field(
-        default=90, ge=0, description="Days that features are kept unused; 0: always."
+        default=90,
+        ge=0,
+        description="Days that features are kept after their last use; 0: for ever.",
     )
     keep_features_bytes: int = Field(
         default=0, ge=0, description="Most bytes of features that are kept; 0: no limit."

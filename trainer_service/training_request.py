@@ -1,4 +1,4 @@
-"""What a training may be asked."""
+"""The fields of a request for a training, with their defaults and limits."""
 
 from collections.abc import Callable
 from typing import Annotated, Literal, Self
@@ -20,14 +20,14 @@ DEFAULT_ARCHITECTURE = "mobilenet_v2"
 
 
 class RequestPart(BaseModel):
-    """A part of a request: whatever it does not name is refused."""
+    """A part of a request; unknown fields are refused."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     @field_validator("*", mode="before")
     @classmethod
-    def _takes_no_truth_value(cls, value: object) -> object:
-        """Refuse true and false, which pydantic takes for 1 and 0."""
+    def _refuse_booleans(cls, value: object) -> object:
+        """Refuse true and false, which pydantic would take for 1 and 0."""
         if isinstance(value, bool):
             raise ValueError("Input should be neither true nor false")  # noqa: TRY004 - pydantic's own
         return value
@@ -52,7 +52,7 @@ class UploadedDataset(RequestPart):
 
 
 class SplitFractions(RequestPart):
-    """Shares of the images held out from training, where the archive brings no split itself."""
+    """The fractions of the images held out from training, unless the dataset brings a split."""
 
     validation: float = Field(default=0.15, gt=0, lt=1)
     test: float = Field(default=0.15, gt=0, lt=1)
@@ -73,7 +73,7 @@ class EarlyStopping(RequestPart):
 
 
 def _kind_of(value: object) -> str | None:
-    """Return the tag of what a value is meant as, or None if it is of no kind that is known."""
+    """Return the tag of a value's type, or None if no field takes such a type."""
     if value is None:
         return "(none)"
     if isinstance(value, dict | EarlyStopping | DatasetPath):
@@ -90,7 +90,7 @@ def _expected(what: str, kind_of: Callable[[object], str | None] = _kind_of) -> 
     return Discriminator(kind_of, custom_error_type="kind", custom_error_message=what)
 
 
-# Tags in brackets, which errors leave out: whoever reads these knows nothing of the union.
+# The tags are in brackets; errors leave such tags out, as clients know nothing of the union.
 _Stopping = Annotated[
     Annotated[EarlyStopping, Tag("(object)")] | Annotated[Literal["off"], Tag("(text)")],
     _expected("Input should be 'off', or an object with metric, min_delta or patience"),
@@ -107,7 +107,7 @@ _Dataset = Annotated[
 
 
 class TrainingRequest(RequestPart):
-    """One training; every field but the images has a default that does."""
+    """The fields of a training; all but the images have defaults."""
 
     model: ModelName = Field(default="default", description="Name of the model to publish.")
     architecture: str = Field(default=DEFAULT_ARCHITECTURE, max_length=64)
@@ -136,8 +136,8 @@ class TrainingRequest(RequestPart):
 
     @model_validator(mode="before")
     @classmethod
-    def _take_the_former_name(cls, fields: object) -> object:
-        """Take `precision`, as `quantize` was called before, in requests and records."""
+    def _rename_precision(cls, fields: object) -> object:
+        """Accept `precision`, the former name of `quantize`, in requests and records."""
         former = {"auto": "off", "int8": "int8"}
         if not isinstance(fields, dict):
             return fields

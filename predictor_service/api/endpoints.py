@@ -49,6 +49,7 @@ _PREDICT_BODY = {
 
 
 def get_models(request: Request) -> Models:
+    """Return the models of the application; a dependency of routes."""
     models: Models = request.app.state.models
     return models
 
@@ -73,7 +74,7 @@ async def predict(
     ] = None,
     top: Annotated[int, Query(ge=1, le=100, description="How many labels to name.")] = 5,
 ) -> Response:
-    """Answer, for every file, with the model's labels or with what is wrong with the file."""
+    """Return, for each file, the likeliest labels, or the reason why it can't be classified."""
     models: Models = request.app.state.models
     settings: PredictorSettings = request.app.state.settings
     models.served(model).batcher.check_room()

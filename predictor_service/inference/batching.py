@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from predictor_service.inference.metrics import BatchMetrics
 from shared.errors import Unavailable
-from shared.images import LargePicture
+from shared.images import LargeImage
 
 Pixels = NDArray[np.uint8]
 Probabilities = NDArray[np.float32]
@@ -26,7 +26,7 @@ LARGE_RETRY_SECONDS = 5
 class Decode(Protocol):
     """Turns the bytes of an image file into uint8 of shape (height, width, 3).
 
-    Many threads call it. For a large image it raises LargePicture, unless `wait` is True.
+    Many threads call it. It raises LargeImage for a large image, unless `wait` is True.
     """
 
     def __call__(self, data: bytes, /, *, wait: bool) -> Pixels: ...
@@ -148,11 +148,11 @@ class Batcher:
             image.pixels = self._decode(image.data, wait=image.large)
             image.decoded_in = perf_counter() - started
             self._metrics.decode.observe(image.decoded_in)
-        except LargePicture:
+        except LargeImage:
             self._loop.call_soon_threadsafe(self._submit_large, image)
             return
         except Exception as error:  # noqa: BLE001 - handed to the caller that waits for the image
-            _let_go_of_files(error)
+            _clear_locals(error)
             self._answer([image], [error])
             return
         with self._lock:
@@ -226,7 +226,7 @@ def _stack(images: list[Pixels]) -> Pixels:
     return images[0][np.newaxis] if len(images) == 1 else np.stack(images)
 
 
-def _let_go_of_files(error: BaseException) -> None:
+def _clear_locals(error: BaseException) -> None:
     """Clear the local variables that an error refers to, which include the bytes of the file."""
     following: BaseException | None = error
     while following is not None:

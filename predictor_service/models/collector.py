@@ -43,7 +43,7 @@ class ModelsCollector(Collector):
                 queue.add_metric([model.name], model.served.batcher.inside)
         yield GaugeMetricFamily(
             "headstart_model_store_unreadable",
-            "1 if the last look at the model store has failed.",
+            "1 if the last poll of the model store failed.",
             self._models.fault is not None,
         )
         yield from (version, loaded, queue, quarantined, unreadable)

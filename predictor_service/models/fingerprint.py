@@ -1,4 +1,4 @@
-"""Tells from sizes and times alone whether the files of a version have changed."""
+"""Detects from sizes and times alone whether the files of a version have changed."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -6,19 +6,22 @@ from pathlib import Path
 
 from shared.manifest import MANIFEST_FILE
 
+#: A file's path, its size in bytes, and its mtime and ctime in nanoseconds.
 _Entry = tuple[str, int, int, int]
+#: The entries of all files and directories below a directory.
 Fingerprint = frozenset[_Entry]
 
 
 def fingerprint(directory: Path) -> Fingerprint:
     """Return path, size and times of all files below a directory, without reading them.
 
-    A file or directory that can't be looked at has the number of its error in place of its size.
+    A file or directory that can't be examined has its negative errno in place of its size.
     """
     return frozenset(_entries(directory))
 
 
 def manifest_fingerprint(directory: Path) -> Fingerprint:
+    """Return the fingerprint of a version's manifest alone."""
     return frozenset(_entry(directory / MANIFEST_FILE, directory))
 
 
@@ -48,6 +51,7 @@ def _fault(path: Path, directory: Path, error: OSError) -> _Entry:
 
 
 def only(entries: Fingerprint, *names: str) -> Fingerprint:
+    """Return the entries with these paths."""
     return frozenset(entry for entry in entries if entry[0] in names)
 
 

@@ -21,19 +21,16 @@ from predictor_service.models.served import Model, Models, ServedVersion
 from shared.errors import HeadstartError, ModelNotFound, VersionCorrupt
 from shared.logs import bound, get_logger
 from shared.manifest import MANIFEST_FILE
-from shared.model_store import Look, ModelStore, by_preference
+from shared.model_store import ModelSnapshot, ModelStore, by_preference
 
 log = get_logger(__name__)
 
-#: A version that failed because of the machine, not of its files, is tried again after this time.
+#: A version that failed because of the machine, not its files, is tried again after this time.
 RETRY_SECONDS = 30.0
 #: The longest reason, in characters; the names that it quotes may be very long.
 MOST_REASON = 1000
 #: Lines of an OpenVINO error that only name a place in its code; the message follows them.
 _WHERE = re.compile(r"Exception from \S+:\d+:|Check '.*' failed at \S+:\d+:")
-
-#: A file's path, its size, and the times when its content and its status were changed.
-#: The entries of all files and directories below a directory.
 
 
 class StoreVanished(HeadstartError):
@@ -41,6 +38,8 @@ class StoreVanished(HeadstartError):
 
 
 class Loader(Protocol):
+    """Loads versions, as `VersionLoader` does."""
+
     async def load(self, directory: Path) -> ServedVersion: ...
 
 
@@ -69,7 +68,7 @@ class HotReload:
         store: the model store.
         models: the models to keep up to date.
         loader: loads a version.
-        poll_seconds: seconds between two looks.
+        poll_seconds: seconds between two polls.
         metrics: counts loads and refusals.
     """
 
@@ -95,52 +94,52 @@ class HotReload:
                 await self.poll()
                 self._models.fault = None
             except Exception as error:  # noqa: BLE001 - the loop goes on after any error
-                self._complain(error)
+                self._log_fault(error)
             await asyncio.sleep(self._poll_seconds)
 
     async def poll(self) -> None:
-        """Look at the store once, and load the versions that should be served.
+        """Poll the store once, and load the versions that should be served.
 
         Raises:
             StoreVanished, OSError: the store can't be read; served versions stay as they are.
         """
         store_is_expected = bool(self._models.all())
-        looks = await asyncio.to_thread(self._look, store_is_expected=store_is_expected)
-        self._drop_all_but({look.name for look in looks})
-        for look in looks:
-            _take(look, self._models.ensure(look.name))
-        for look in looks:
-            await self._update(self._models.get(look.name), look)
+        snapshots = await asyncio.to_thread(self._snapshots, store_is_expected=store_is_expected)
+        self._drop_all_but({snapshot.name for snapshot in snapshots})
+        for snapshot in snapshots:
+            _apply(snapshot, self._models.ensure(snapshot.name))
+        for snapshot in snapshots:
+            await self._update(self._models.get(snapshot.name), snapshot)
         self._models.scanned = True
 
-    def _look(self, *, store_is_expected: bool) -> list[Look]:
-        looks = []
+    def _snapshots(self, *, store_is_expected: bool) -> list[ModelSnapshot]:
+        snapshots = []
         for name in self._store.names():
             with suppress(ModelNotFound):  # it has been removed meanwhile
-                looks.append(self._store.look(name))
-        # Checked last, since the store may vanish during the look.
+                snapshots.append(self._store.snapshot(name))
+        # Checked last, since the store may vanish meanwhile.
         if store_is_expected and not self._store.root.is_dir():
             raise StoreVanished(f"The model store is gone: {self._store.root}.")
-        return looks
+        return snapshots
 
     def _drop_all_but(self, names: set[str]) -> None:
         for model in self._models.keep_only(names):
             self._known.pop(model.name, None)
             log.info("unloaded, the model is no longer in the store", model=model.name)
 
-    async def _update(self, model: Model, look: Look) -> None:
+    async def _update(self, model: Model, snapshot: ModelSnapshot) -> None:
         """Load the version that should be served; an error does not affect other models.
 
         If it is not known which version should be served, the served one stays.
         """
-        fault = look.fault
+        fault = snapshot.fault
         stays = fault is not None and model.version in model.versions
-        if look.versions is not None and not stays:
+        if snapshot.versions is not None and not stays:
             try:
                 await self._load_best(model)
             except Exception as error:  # noqa: BLE001 - reported in the model's notice
                 fault = _describe(error)
-        _tell(model, fault)
+        _set_notice(model, fault)
 
     async def _load_best(self, model: Model) -> None:
         await self._reconsider(model)
@@ -210,7 +209,7 @@ class HotReload:
     def _directory(self, model: Model, version: int) -> Path:
         return self._store.root / model.name / str(version)
 
-    def _complain(self, error: Exception) -> None:
+    def _log_fault(self, error: Exception) -> None:
         """Log why a poll failed; once, not at every poll that fails for the same reason."""
         fault = _describe(error)
         if fault != self._models.fault:
@@ -226,7 +225,7 @@ def wanted(model: Model, *, served_is_replaced: bool = False) -> list[int]:
     deleted, an older version is loaded.
 
     Args:
-        model: the model, as the last look found it.
+        model: the model, as the last poll found it.
         served_is_replaced: whether the directory of the served version has another manifest now.
     """
     newest_first = [v for v in reversed(model.versions) if v not in model.quarantined]
@@ -241,15 +240,15 @@ def wanted(model: Model, *, served_is_replaced: bool = False) -> list[int]:
     return [v for v in newest_first if v > served or (v == served and served_is_replaced)]
 
 
-def _take(look: Look, model: Model) -> None:
-    """Copy versions and pin of a look to its model; what could not be read keeps its value."""
-    if look.versions is not None:
-        model.versions = look.versions
-        if look.fault is None:
-            model.pinned = look.pinned
+def _apply(snapshot: ModelSnapshot, model: Model) -> None:
+    """Copy versions and pin of a snapshot to its model; what could not be read stays as it was."""
+    if snapshot.versions is not None:
+        model.versions = snapshot.versions
+        if snapshot.fault is None:
+            model.pinned = snapshot.pinned
 
 
-def _tell(model: Model, fault: str | None) -> None:
+def _set_notice(model: Model, fault: str | None) -> None:
     """Set the model's notice; log its fault when that has changed."""
     if fault is not None and fault != model.fault:
         log.error(

@@ -78,8 +78,8 @@ class VersionLoader:
         self._large_pool = large_pool
         self._metrics = metrics
         self._limits = ImageLimits(settings.max_image_bytes, settings.max_image_pixels)
-        # A thread can't lower its nice value again, so this one keeps its low priority for good.
-        self._background = ThreadPoolExecutor(1, "load", initializer=_give_way)
+        # A thread can't lower its nice value again, so this one always keeps its low priority.
+        self._background = ThreadPoolExecutor(1, "load", initializer=_lower_priority)
         # Freeing holds the GIL. A thread of low priority could hold it long without being run.
         self._freeing = ThreadPoolExecutor(1, "free")
         self._serves = False
@@ -181,7 +181,7 @@ def _free(held: list[Engine]) -> None:
     return_freed_memory()
 
 
-def _give_way() -> None:
+def _lower_priority() -> None:
     """Lower the priority of this thread; only on Linux does each thread have its own."""
     if sys.platform == "linux":
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), BACKGROUND_NICENESS)

@@ -24,7 +24,7 @@ class ServedVersion:
 
 @dataclass(slots=True)
 class Model:
-    """A model, as the last look at the store found it.
+    """A model, as the last poll of the store found it.
 
     Attributes:
         name: the name of the model.
@@ -85,7 +85,7 @@ class Models:
 
     Attributes:
         scanned: whether the store has been read once, and its versions have been loaded or refused.
-        fault: why the last look at the store failed, as a sentence; None if it did not.
+        fault: why the last poll of the store failed, as a sentence; None if it did not.
     """
 
     def __init__(self) -> None:

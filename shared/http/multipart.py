@@ -39,7 +39,8 @@ class PartWriter(Protocol):
 
 
 @contextmanager
-def _judged() -> Iterator[None]:
+def _parse_errors_wrapped() -> Iterator[None]:
+    """Turn the parser's errors in the body of the `with` into InvalidRequest."""
     try:
         yield
     except FormParserError as error:
@@ -107,7 +108,7 @@ class FormReader:
             "on_part_end": self._on_part_end,
             "on_end": self._on_end,
         }
-        with _judged():
+        with _parse_errors_wrapped():
             self._parser = MultipartParser(boundary, callbacks)
 
     def write(self, chunk: bytes) -> None:
@@ -116,7 +117,7 @@ class FormReader:
         Raises:
             InvalidRequest: it is not multipart/form-data.
         """
-        with _judged():
+        with _parse_errors_wrapped():
             self._parser.write(chunk)
 
     def finish(self) -> None:

@@ -19,8 +19,8 @@ from shared.logs import get_logger, request_id
 
 log = get_logger(__name__)
 
-#: Fields that one answer tells of, and letters of a name that a client has made up: else a request
-#: of a megabyte would be answered with ten.
+#: How many fields an answer describes, and how many characters of a client's field name it repeats.
+#: Without these limits, the answer to a request of a megabyte could have ten.
 MOST_FIELDS = 20
 LONGEST_FIELD = 200
 
@@ -80,7 +80,7 @@ def problem_response(
 
 
 def describe_validation(errors: list[Any]) -> list[FieldProblem]:
-    """Return which field is wrong, what was expected, and what came, of the first few errors.
+    """Return, for the first few errors, the field, what was expected, and what was received.
 
     Args:
         errors: the errors of pydantic, of which `MOST_FIELDS` are described.

@@ -10,7 +10,7 @@ from structlog.contextvars import clear_contextvars
 from shared.http.metrics import METRICS_PATH, HttpMetrics
 from shared.logs import bind, get_logger
 
-#: An id that a client or a proxy has chosen is kept if it looks like one.
+#: An id that the client or a proxy sent is kept if it has this form.
 REQUEST_ID = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._:/+=@-]{0,127}")
 HEADER = b"x-request-id"
 
@@ -24,9 +24,10 @@ log = get_logger(__name__)
 
 
 class Requests:
-    """ASGI middleware, the outermost: takes or makes the id, returns it, and logs the answer.
+    """ASGI middleware, the outermost: gives each request an id, and logs and counts its answer.
 
-    The line has the fields that the routes have bound, such as the model that answered.
+    The id is sent back in the header `X-Request-ID`. The line in the log has the fields that the
+    routes have bound, such as the model.
     """
 
     def __init__(self, app: ASGIApp, metrics: HttpMetrics) -> None:

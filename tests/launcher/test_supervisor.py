@@ -60,7 +60,7 @@ def test_what_died_is_started_again_and_told_with_its_last_words(start, tmp_path
     process.handle.wait()
     now = time.monotonic()
     for seconds in (0, 0.9, 1.1, 1.2):
-        watched.look(now + seconds)
+        watched.check(now + seconds)
 
     assert process.how_it_ended() is None
     assert capsys.readouterr().err == (
@@ -69,7 +69,7 @@ def test_what_died_is_started_again_and_told_with_its_last_words(start, tmp_path
     # What the one before has said are no words of this one.
     process.handle.kill()
     process.handle.wait()
-    watched.look(now + 2)
+    watched.check(now + 2)
     assert capsys.readouterr().err == (
         "predictor ended (SIGKILL); it is restarted in 2 s. Its log ends with: nothing\n"
     )
@@ -84,10 +84,10 @@ def test_waits_double_and_begin_anew_after_a_minute_of_health(start, capsys):
     for lived in (50, 50, 50, 50, 50, 50, 61, 5):
         process.handle.wait()
         now += lived
-        watched.look(now)
+        watched.check(now)
         waits.append(float(capsys.readouterr().err.split(" restarted in ")[1].split()[0]))
         now += waits[-1]
-        watched.look(now)
+        watched.check(now)
 
     assert waits == [1, 2, 4, 8, 16, 30, 1, 2]
 
@@ -95,7 +95,7 @@ def test_waits_double_and_begin_anew_after_a_minute_of_health(start, capsys):
 @pytest.mark.process
 def test_what_dies_at_once_again_and_again_ends_everything(start, monkeypatch, capsys):
     monkeypatch.setattr(supervisor, "FIRST_WAIT_SECONDS", 0.01)
-    monkeypatch.setattr(supervisor, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(supervisor, "POLL_SECONDS", 0.01)
     process, other = start("echo no such store; exit 1"), start("exec sleep 60", "redis")
     with pytest.raises(LaunchError) as ended:
         supervise([other, process])
@@ -112,7 +112,7 @@ def test_what_dies_at_once_again_and_again_ends_everything(start, monkeypatch, c
 @pytest.mark.process
 def test_what_waits_for_a_process_is_interrupted_when_that_is_given_up(start, monkeypatch):
     monkeypatch.setattr(supervisor, "FIRST_WAIT_SECONDS", 0.01)
-    monkeypatch.setattr(supervisor, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(supervisor, "POLL_SECONDS", 0.01)
     process = start("echo no such store; exit 1", "worker")
     with pytest.raises(LaunchError) as ended, supervised([process], 600):
         time.sleep(60)
@@ -142,12 +142,12 @@ def test_lives_of_two_minutes_are_given_up_in_the_end_where_somebody_waits(start
     for _ in range(MOST_ENDS - 1):
         process.handle.wait()
         now += 120
-        watched.look(now)
+        watched.check(now)
         now += 1
-        watched.look(now)
+        watched.check(now)
     process.handle.wait()
     with pytest.raises(LaunchError, match="for the 5th time within 600 s"):
-        watched.look(now + 110)
+        watched.check(now + 110)
 
 
 @pytest.mark.process
@@ -158,7 +158,7 @@ def test_what_can_not_be_started_is_tried_again(start, capsys):
     process.command = ["/nowhere/at/all"]
     now = time.monotonic()
     for seconds in (0, 1.1, 3.2):
-        watched.look(now + seconds)
+        watched.check(now + seconds)
 
     assert capsys.readouterr().err.count("can't be started; it is restarted in") == 2
 
@@ -179,7 +179,7 @@ def test_children_of_what_died_go_before_it_is_started_again(start, tmp_path):
     child = psutil.Process(int((tmp_path / "child").read_text()))
     process.handle.kill()
     process.handle.wait()
-    Watched(process).look(time.monotonic())
+    Watched(process).check(time.monotonic())
 
     until(lambda: gone(child), "the child's end")
 
@@ -278,7 +278,7 @@ def test_a_hangup_that_is_ignored_at_the_start_stays_so(before, ignored):
     """As under nohup."""
     code = (
         f"import signal; signal.signal(signal.SIGHUP, signal.{before}); "
-        "from launcher.command import _heed_signals; _heed_signals(); "
+        "from launcher.command import _handle_signals; _handle_signals(); "
         "print(signal.getsignal(signal.SIGHUP) == signal.SIG_IGN)"
     )
     command = [sys.executable, "-c", code]

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from shared.http.server.connections import ARE_YOU_THERE
+from shared.http.server.connections import INTERIM_ANSWER
 from tests.predictor_process import PredictorProcess, wait_for
 from tests.small_service import read_all
 from tests.tiny_model import picture, publish_tiny_model
@@ -35,7 +35,7 @@ def test_a_silent_client_gets_408_and_frees_its_place(store, start_predictor):
     with connect(predictor) as silent:
         begun = time.monotonic()
         silent.sendall(head(data).replace(b"\r\n\r\n", b"\r\nExpect: 100-continue\r\n\r\n"))
-        assert silent.recv(65_536) == ARE_YOU_THERE  # it has the only place
+        assert silent.recv(65_536) == INTERIM_ANSWER  # it has the only place
         silent.sendall(data[:10])
         wait_for(lambda: predictor.predict(data).status_code == 200, "its place to be free")
         answer = silent.recv(65_536)
@@ -72,7 +72,7 @@ def test_who_sends_nothing_after_the_request_is_answered(store, start_predictor)
     with connect(predictor) as client:
         client.sendall(head(data) + data)
         client.shutdown(socket.SHUT_WR)
-        answer = read_all(client).removeprefix(ARE_YOU_THERE)
+        answer = read_all(client).removeprefix(INTERIM_ANSWER)
 
     assert answer.startswith(b"HTTP/1.1 200")
     assert answer.endswith(b"]}]}")

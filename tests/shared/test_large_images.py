@@ -13,7 +13,7 @@ from PIL import Image
 
 from shared import images, samples
 from shared.errors import InvalidImage
-from shared.images import ImageInfo, ImageLimits, LargePicture, check, decode
+from shared.images import ImageInfo, ImageLimits, LargeImage, check, decode
 from shared.room import Room
 from tests import hostile_images as hostile
 
@@ -232,7 +232,7 @@ def test_large_pictures_are_told_from_small_ones_before_they_are_decoded():
     assert decode(small, 8, 8, LIMITS, wait=False).shape == (8, 8, 3)
 
     for name in ("progressive.jpg", "8-bit.png", "float.tif", "flat.webp"):
-        with pytest.raises(LargePicture):
+        with pytest.raises(LargeImage):
             decode(hostile.LARGE[name](SIDE), 8, 8, LIMITS, wait=False)
 
 
@@ -247,7 +247,7 @@ def test_of_a_tiff_only_a_strip_is_held_twice(monkeypatch):
         {"exif": hostile.orientation(6)},
         {"compression": "tiff_lzw", "strip_size": 1 << 30},
     ):
-        with pytest.raises(LargePicture):
+        with pytest.raises(LargeImage):
             decode(hostile.saved(image, "TIFF", **large), 8, 8, LIMITS, wait=False)
 
 

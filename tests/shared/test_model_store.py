@@ -19,7 +19,7 @@ from shared.errors import (
     VersionNotFound,
 )
 from shared.manifest import GOLDEN_FILE, MANIFEST_FILE
-from shared.model_store import Look, is_sound, read_golden, read_manifest, verify
+from shared.model_store import ModelSnapshot, is_sound, read_golden, read_manifest, verify
 from tests.tiny_model import tiny_manifest, write_golden
 from trainer_service.errors import ModelUnwritable
 from trainer_service.store import publishing
@@ -185,11 +185,11 @@ def test_a_meaningless_pin_is_told_and_can_be_written_anew(models, content):
 
     with pytest.raises(PinUnreadable, match=r"The pin of model 'pets' can't be read: pin\.json"):
         models.pinned("pets")
-    look = models.look("pets")
-    assert (look.versions, look.pinned) == ([1], None)
-    assert "pin.json" in look.fault
+    snapshot = models.snapshot("pets")
+    assert (snapshot.versions, snapshot.pinned) == ([1], None)
+    assert "pin.json" in snapshot.fault
     models.pin("pets", 1)
-    assert models.look("pets") == Look("pets", [1], 1)
+    assert models.snapshot("pets") == ModelSnapshot("pets", [1], 1)
 
 
 def a_folder(path: Path) -> None:
@@ -237,7 +237,7 @@ def test_whatever_lies_where_a_pin_should_is_told_and_can_be_replaced(models, pu
     publish(models)
     put(models.root / "pets" / "pin.json")
 
-    assert said in models.look("pets").fault
+    assert said in models.snapshot("pets").fault
     with pytest.raises(PinUnreadable):
         models.remove("pets", 1)
     models.pin("pets", 1)
@@ -276,7 +276,7 @@ def test_what_the_machine_cannot_read_now_is_no_verdict(models):
         with pytest.raises(Unavailable, match=r"version 2 can't be read: Input/output error"):
             models.remove("pets", version)
     (models.root / "pets/pin.json").symlink_to("/proc/self/mem")
-    assert "Input/output error" in models.look("pets").fault
+    assert "Input/output error" in models.snapshot("pets").fault
     assert models.versions("pets") == [1, 2]
 
 
@@ -285,8 +285,8 @@ def test_a_model_that_cannot_be_listed_takes_nothing_from_the_others(models):
     a_loop(models.root / "astray")
 
     assert models.names() == ["astray", "pets"]
-    assert models.look("pets") == Look("pets", [1])
-    assert models.look("astray") == Look(
+    assert models.snapshot("pets") == ModelSnapshot("pets", [1])
+    assert models.snapshot("astray") == ModelSnapshot(
         "astray",
         None,
         fault="The directory of model 'astray' can't be listed: Too many levels of symbolic links.",

@@ -1,14 +1,17 @@
-"""Which of two media types a client would rather have."""
+"""Content negotiation: which of two media types a client prefers."""
 
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 
 
 def prefers(accept: str, wanted: str, default: str) -> bool:
-    """Return whether an `Accept` header ranks `wanted` above `default`; a tie is the default's.
+    """Return whether an `Accept` header ranks `wanted` above `default`; a tie means no.
 
-    A type's quality is that of the most specific range it falls into (RFC 9110, 12.5.1). Of two
-    that are equally good, one that is named goes before one that `*/*` lets in.
+    The quality of a type is that of the most specific range that matches it (RFC 9110, 12.5.1).
+    Of two types with the same quality, the one with the more specific match is preferred.
+
+    Example:
+        prefers("text/html, */*", "text/html", "application/json")  # True
     """
     ranges = _ranges(accept)
     return _rank(ranges, wanted) > _rank(ranges, default)
@@ -32,7 +35,7 @@ def _quality(parameters: Iterable[str]) -> float:
 
 
 def _rank(ranges: Mapping[str, float], media_type: str) -> tuple[float, int]:
-    """Return the quality of a type, and how well the range fits that says so."""
+    """Return the quality of a type, and how specific the range is that it comes from (0 to 2)."""
     family = media_type.partition("/")[0]
     for fit, name in ((2, media_type), (1, f"{family}/*"), (0, "*/*")):
         if quality := ranges.get(name):

@@ -31,7 +31,14 @@ Fields = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """The fields of a request, and the archive that came with them; a folder comes as one too."""
+    """The fields of a request, and the archive that came with them.
+
+    Attributes:
+        fields: the fields by name; those of a form are strings, or objects from JSON.
+        archive: the uploaded archive, or the files of an uploaded folder packed into one; None
+            without an upload.
+        archive_name: the name of the archive or of the folder.
+    """
 
     fields: Fields
     archive: Path | None = None
@@ -42,7 +49,10 @@ class Body:
 async def read_body(
     request: Request, settings: TrainerSettings, check: Callable[[Fields], None]
 ) -> AsyncIterator[Body]:
-    """Yield the body; an archive lies in the store until the context ends, unless moved away.
+    """Yield the body of a request.
+
+    An uploaded archive is a file in the store. It is removed when the context ends, unless it has
+    been moved elsewhere.
 
     Args:
         request: the request with the body.
@@ -75,7 +85,11 @@ async def read_body(
 
 
 def parse(kind: type[Model], fields: Fields) -> Model:
-    """Validate fields, answering like FastAPI does for a body of its own."""
+    """Validate the fields of a body.
+
+    Raises:
+        RequestValidationError: a field is wrong; FastAPI raises the same for a JSON body.
+    """
     try:
         return kind.model_validate(fields)
     except ValidationError as error:
@@ -131,7 +145,7 @@ async def _multipart(
 
 
 def _form_fields(texts: dict[str, str]) -> Fields:
-    """Return the fields of a form, given their texts."""
+    """Return the values of a form's fields, given their texts."""
     if ARCHIVE_FIELD in texts:
         raise InvalidRequest(
             f"{ARCHIVE_FIELD}: expected a file; with curl that is -F {ARCHIVE_FIELD}=@FILE. "
@@ -141,7 +155,7 @@ def _form_fields(texts: dict[str, str]) -> Fields:
 
 
 def _nested(fields: Fields) -> Fields:
-    """Put `split.test=0.2` into the object `split`, as a form has no objects of its own."""
+    """Return the fields of a form, with `split.test=0.2` as member `test` of the object `split`."""
     nested = {name: value for name, value in fields.items() if "." not in name}
     for name, value in fields.items():
         group, dot, member = name.partition(".")
@@ -157,7 +171,10 @@ def _nested(fields: Fields) -> Fields:
 
 
 def _form_value(text: str) -> Any:
-    """Form fields are text; objects come as JSON in it, numbers are pydantic's to read."""
+    """Return the value of a form's field: objects are parsed as JSON, all else stays text.
+
+    Pydantic turns text into numbers where a field needs them.
+    """
     if not text.startswith("{"):
         return text
     try:

@@ -1,4 +1,4 @@
-"""What routes ask FastAPI for."""
+"""The dependencies that FastAPI passes to the routes."""
 
 from typing import Annotated
 
@@ -8,22 +8,22 @@ from starlette.requests import ClientDisconnect
 from shared.logs import bind
 from trainer_service.service.trainer import Trainer
 
-#: Parameters of paths, and what the log calls them.
+#: The parameters of paths that are logged, and the names of their fields in the log.
 LOGGED = {"training_id": "training_id", "dataset_id": "dataset_id", "name": "model"}
 
 
 async def _trainer(request: Request) -> Trainer:
-    # In a thread, as where FastAPI runs plain functions, nothing would stay bound.
+    # Async, so that FastAPI does not run it in a thread, where the fields would be lost.
     bind(**{LOGGED[name]: value for name, value in request.path_params.items() if name in LOGGED})
     trainer: Trainer = request.app.state.trainer
     return trainer
 
 
-async def raise_when_left(request: Request) -> None:
-    """Wait until the client of a request without a body has left.
+async def raise_on_disconnect(request: Request) -> None:
+    """Wait until the client disconnects; for requests without a body.
 
     Raises:
-        ClientDisconnect: it has.
+        ClientDisconnect: the client has disconnected.
     """
     while (await request.receive())["type"] != "http.disconnect":
         pass

@@ -1,7 +1,7 @@
 """Packs the files of an uploaded folder into one archive as they arrive.
 
-A folder of 20,000 pictures is one file to sync, to move and to delete; and the names that the
-client gives stay data: nothing is ever written under them.
+So a folder of 20,000 images is a single file to sync, move and delete. And no file is ever written
+under a name that the client has chosen.
 """
 
 import zipfile
@@ -12,7 +12,7 @@ from shared.errors import InvalidRequest
 
 MAX_NAME = 1024
 
-#: Nobody reads it; the earliest time that a zip can tell.
+#: The modification time of all entries: the earliest one that a zip can hold. It is not used.
 _TIME = (1980, 1, 1, 0, 0, 0)
 
 
@@ -20,7 +20,7 @@ class FolderArchive:
     """An uncompressed zip that is written one file after the other.
 
     Args:
-        path: where it is made.
+        path: the path of the new archive.
         max_files: how many files it may hold.
     """
 
@@ -31,10 +31,11 @@ class FolderArchive:
         self._names: set[str] = set()
 
     def begin(self, name: str) -> IO[bytes]:
-        """Return what takes the bytes of the next file; close it before the one after.
+        """Return a writer for the bytes of the next file; close it before the next call.
 
         Raises:
-            InvalidRequest: there are too many files, or one of that name, or it has no name.
+            InvalidRequest: there are too many files; or the name is empty, longer than `MAX_NAME`
+                characters, or that of an earlier file.
         """
         if len(self._names) == self._max_files:
             raise InvalidRequest(
@@ -56,7 +57,7 @@ class FolderArchive:
 
     @property
     def name(self) -> str:
-        """What to call the whole: the folder that holds all files, or how many there are."""
+        """The name of the folder that all files are in, or else the number of files."""
         tops = {name.partition("/")[0] for name in self._names}
         nested = all("/" in name for name in self._names)
         return tops.pop() if nested and len(tops) == 1 else f"{len(self._names)} files"

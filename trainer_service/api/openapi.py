@@ -1,4 +1,4 @@
-"""What OpenAPI says of bodies that are JSON or multipart."""
+"""Describes bodies that are JSON or multipart in OpenAPI."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from trainer_service.api.bodies import ARCHIVE_FIELD, FOLDER_FIELD
 
 
 def body_of(kind: type[BaseModel]) -> dict[str, Any]:
-    """Return the `openapi_extra` of a route that takes `kind` as JSON, or with images."""
+    """Return the `openapi_extra` of a route that takes `kind` as JSON, or as a form with images."""
     schema = _inlined(kind.model_json_schema())
     archive = {"type": "string", "format": "binary", "description": "zip, tar or tar.gz"}
     folder = {
@@ -23,7 +23,7 @@ def body_of(kind: type[BaseModel]) -> dict[str, Any]:
 
 
 def _inlined(schema: dict[str, Any]) -> dict[str, Any]:
-    """Replace the references into `$defs`, which mean nothing inside of an OpenAPI document."""
+    """Replace the references into `$defs`, which have no meaning inside an OpenAPI document."""
     definitions = schema.pop("$defs", {})
 
     def inline(node: Any) -> Any:

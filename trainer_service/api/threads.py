@@ -1,4 +1,4 @@
-"""Threads for what may have to wait for Redis, so that everything else has threads, too."""
+"""Separate threads for calls that may wait for Redis, so that other requests get threads, too."""
 
 from collections.abc import Callable
 from functools import partial
@@ -14,16 +14,20 @@ PROBES = 2
 
 
 class Threads:
-    """Both are bounded; what is beyond waits, and is in nobody else's way."""
+    """Runs submissions and probes in threads, each kind with its own limit.
+
+    Calls beyond the limit wait, without holding up other requests.
+    """
 
     def __init__(self) -> None:
         self._submissions = CapacityLimiter(SUBMISSIONS)
         self._probes = CapacityLimiter(PROBES)
 
     async def submit(self, function: Callable[..., T], *arguments: object) -> T:
+        """Call a function that submits a step to the queue, in a thread, and return its result."""
         return await run_sync(partial(function, *arguments), limiter=self._submissions)
 
     async def probe(self, function: Callable[..., T], *arguments: object) -> T:
-        """Call what may be given up while it still waits."""
+        """Call a function in a thread; if this is cancelled, the thread is left to itself."""
         call = partial(function, *arguments)
         return await run_sync(call, limiter=self._probes, abandon_on_cancel=True)

@@ -1,7 +1,7 @@
-"""Receives multipart uploads of any size: files go straight to a directory of the caller's.
+"""Receives multipart uploads of any size, and writes their files straight to a given directory.
 
 Starlette's own form parser spools files to the system's temporary directory first, which is too
-small for datasets and on another disk than the store.
+small for datasets and may be on another disk than the store.
 """
 
 import os
@@ -27,7 +27,7 @@ _CHUNK_BYTES = 1 << 20
 
 
 class UploadedFile(NamedTuple):
-    """A file of an upload: `name` is what the client calls it, `path` where it lies."""
+    """A file of an upload: `name` is the client's name for it, `path` the file on the disk."""
 
     field: str
     name: str
@@ -37,14 +37,14 @@ class UploadedFile(NamedTuple):
 
 @dataclass
 class Upload:
-    """What a form consists of; the files of a folder are one archive."""
+    """The fields and files of a form; the files of a folder have become one archive."""
 
     fields: dict[str, str] = field(default_factory=dict)
     files: list[UploadedFile] = field(default_factory=list)
 
 
 class FolderField(NamedTuple):
-    """The field whose files make up a folder, each with its relative path for a file name."""
+    """The field for the files of a folder, each with its relative path as its file name."""
 
     name: str
     max_files: int
@@ -63,8 +63,14 @@ async def receive_upload(
 ) -> Upload:
     """Receive a multipart/form-data body, writing its files to `directory` as they arrive.
 
-    The files get names of our own, those of a folder are packed into a single zip. If anything
-    goes wrong those written so far are removed.
+    The files get random names, and those of a folder are packed into a single zip. If an error is
+    raised, all files are removed.
+
+    Args:
+        request: the request whose body is read.
+        directory: an existing directory for the files.
+        max_bytes: the largest body, in bytes.
+        folder: the field for a folder's files; None if the route takes no folders.
 
     Args:
         request: the request with the body.
@@ -111,7 +117,7 @@ def _too_large(max_bytes: int) -> TooLarge:
 
 
 async def _chunks(request: Request, max_bytes: int) -> AsyncIterator[bytes]:
-    """Yield the body in pieces of about a megabyte, so that few of them go to a thread."""
+    """Yield the body in pieces of about a megabyte, as each is passed to a thread."""
     received, buffer = 0, bytearray()
     try:
         async for chunk in request.stream():
@@ -139,7 +145,7 @@ class _Form:
         self._open: IO[bytes] | None = None
 
     def begin(self, part: Part) -> PartWriter:
-        """Return what takes the content of a part."""
+        """Return a writer for the content of a part."""
         if part.filename is None:
             return self._begin_field(part.field)
         if self._check is not None:
@@ -155,7 +161,7 @@ class _Form:
             self.upload.files.append(_packed(self._folder, self._folder_field))
 
     def discard(self) -> None:
-        """Remove what was written."""
+        """Remove all files that were written."""
         if self._open is not None:
             self._open.close()
         if self._folder is not None:

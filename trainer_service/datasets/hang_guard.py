@@ -18,7 +18,7 @@ from trainer_service.store.lease import LeaseLost
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-LOOK_SECONDS = 0.3
+POLL_SECONDS = 0.3
 #: A reading that is to end has so long to do it and to clean up before it is left behind.
 GRACE_SECONDS = 5.0
 
@@ -104,7 +104,7 @@ def run_guarded(
     """
     thread = _Thread(work)
     try:
-        while not thread.ended.wait(LOOK_SECONDS):
+        while not thread.ended.wait(POLL_SECONDS):
             waiting()
             hang_guard.raise_if_hanging()
     except BaseException as error:

@@ -38,7 +38,7 @@ MOST_TRIES = 5
 #: each time, up to the last. A worker that is asked to stop has more time than that.
 FIRST_PAUSE, LAST_PAUSE = 2.0, 8.0
 
-LOOK_SECONDS = 0.1
+POLL_SECONDS = 0.1
 MOST_BYTES = 2**20
 
 log = get_logger(__name__)
@@ -224,8 +224,8 @@ def _running(worker: Worker) -> list[str]:
 def _wait(seconds: float, check_cancelled: Callable[[], None]) -> None:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        _attempt(check_cancelled)  # if the machine fails the look, the pause goes on
-        time.sleep(LOOK_SECONDS)
+        _attempt(check_cancelled)  # if the machine fails this check, the pause goes on
+        time.sleep(POLL_SECONDS)
 
 
 def _read(file: Path) -> list[Note]:

@@ -23,7 +23,7 @@ from trainer_service.store.records.training_record import State, TrainingRecord
 from trainer_service.store.shards import Shards
 from trainer_service.store.stores import Stores, TrainingStore
 
-LOOK_INTERVAL = 0.3
+POLL_INTERVAL = 0.3
 
 
 class Queue(Protocol):
@@ -59,14 +59,15 @@ class Worker:
 
 
 class CancellationCheck:
-    """Looks at what is asked at most about three times a second.
+    """Checks for requests to cancel or stop a training; call it as often as you like.
 
-    That is a file of some bytes; the record is read only when it has changed.
+    It reads the small file with these requests at most about three times a second, and the record
+    only when that has changed.
 
-    Calling it raises TrainingCancelled once the training is to be cancelled or has ended.
+    Calling it raises TrainingCancelled if the training was cancelled or has ended.
 
     Attributes:
-        stop_after: the epoch after which the head is to stop, once somebody asked for that.
+        stop_after: the last epoch to train, once a client has asked the training to stop.
     """
 
     def __init__(self, trainings: TrainingStore, training_id: str) -> None:
@@ -81,15 +82,19 @@ class CancellationCheck:
             self.now()
 
     def now(self) -> None:
-        """Look now, as before what can't be taken back."""
-        self._next = time.monotonic() + LOOK_INTERVAL
+        """Check immediately, for example before a step that can't be undone.
+
+        Raises:
+            TrainingCancelled: the training was cancelled or has ended.
+        """
+        self._next = time.monotonic() + POLL_INTERVAL
         asked = self._trainings.asked(self._training_id)
         self.stop_after = self.stop_after or asked.stop_after
         if asked.cancel or self._has_ended():
             raise TrainingCancelled(f"Training {self._training_id} was cancelled.")
 
     def _has_ended(self) -> bool:
-        """Return whether the training has ended, or was to be cancelled when it was read last."""
+        """Return whether the record has changed and now says ended or cancelled."""
         stamp = self._trainings.stamp(self._training_id)
         if stamp == self._stamp:
             return False

@@ -1,1 +1,1 @@
-"""Celery and Redis as the trainer API and its workers see them."""
+"""The queue of steps: Celery on Redis, for the trainer API and its workers."""

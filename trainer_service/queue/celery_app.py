@@ -14,11 +14,11 @@ for scheme in ("redis", "rediss"):
 
 
 def create_celery(settings: TrainerSettings, *, silence_seconds: float = 5) -> Celery:
-    """Return the queue.
+    """Return the Celery application.
 
     Args:
-        settings: where Redis is.
-        silence_seconds: how long each answer of Redis is waited for.
+        settings: the settings with the address of Redis.
+        silence_seconds: how long to wait for each answer of Redis.
     """
     app = Celery("headstart", broker=settings.redis_url)
     app.conf.update(
@@ -26,24 +26,24 @@ def create_celery(settings: TrainerSettings, *, silence_seconds: float = 5) -> C
         task_serializer="json",
         accept_content=["json"],
         task_ignore_result=True,
-        # A task is done when it has ended, not when it was fetched: a killed worker's is repeated.
+        # Acknowledge a task when it has ended, so that a killed worker's task is repeated.
         task_acks_late=True,
         task_reject_on_worker_lost=True,
         worker_prefetch_multiplier=1,
-        # Importing TensorFlow takes longer than the four seconds that a new process is given.
+        # Importing TensorFlow takes longer than the default of four seconds.
         worker_proc_alive_timeout=120,
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
-        # Not only a Redis that is away: one that refuses may take writes again, too.
+        # Reconnect not only if Redis can't be reached, but also if it refuses a command.
         broker_channel_error_retry=True,
         worker_consumer="trainer_service.worker.consumer:PatientConsumer",
-        # Nobody commands workers from afar; so nothing that is published can disturb them.
+        # Workers take no remote commands, so messages from other programs can't disturb them.
         worker_enable_remote_control=False,
         broker_transport_options={
             "socket_connect_timeout": 3,
             "socket_timeout": silence_seconds,
-            # What a dead worker had taken is found by the search for lost steps; the
-            # transport's own timeout would only hand out long tasks twice.
+            # The search for lost steps finds the tasks of dead workers. The transport's own
+            # timeout would only deliver long tasks twice.
             "visibility_timeout": VISIBILITY_SECONDS,
             "priority_steps": list(PRIORITIES),
         },

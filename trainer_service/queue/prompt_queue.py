@@ -1,4 +1,4 @@
-"""The queue as the API uses it: while Redis keeps silent, clients hear so at once."""
+"""The queue as the API uses it: while Redis does not answer, clients get an error quickly."""
 
 import time
 from collections.abc import Iterable
@@ -9,17 +9,21 @@ from trainer_service.queue.task_queue import TaskQueue
 from trainer_service.settings import TrainerSettings
 from trainer_service.steps import Step
 
-#: How long one answer of Redis is waited for; up to four are, on a connection that was open.
+#: How long to wait for one answer of Redis. A submission waits for four answers at most.
 SILENCE_SECONDS = 2.0
 
-#: What takes longer than that to fail did so by waiting.
+#: A submission that takes longer than this to fail has waited for a silent Redis.
 SLOW_SECONDS = 1.0
-#: So long nobody else is made to wait for the same.
+#: After that, submissions fail at once for this long.
 SPARED_SECONDS = 5.0
 
 
 class PromptQueue(TaskQueue):
-    """Submits for clients of the API, which get an answer within ten seconds, Redis or no Redis."""
+    """Submits steps for clients of the API, and fails within ten seconds if Redis does not answer.
+
+    Args:
+        settings: the settings with the address of Redis.
+    """
 
     def __init__(self, settings: TrainerSettings) -> None:
         super().__init__(create_celery(settings, silence_seconds=SILENCE_SECONDS))
@@ -29,7 +33,7 @@ class PromptQueue(TaskQueue):
         """Put the steps at the end of the queue.
 
         Raises:
-            Unavailable: Redis is away, or was found silent just now.
+            Unavailable: Redis refuses or does not answer, or did not in the last few seconds.
         """
         began = time.monotonic()
         if began < self._silent_until:

@@ -11,7 +11,7 @@ from shared.errors import Unavailable
 from shared.logs import get_logger, request_id
 from trainer_service.steps import PREPARE, READ_DATASET, Step
 
-#: A connection that was open when Redis restarted is found broken only by using it.
+#: One retry: a connection that a restart of Redis has broken is only noticed when it is used.
 RETRY = {"max_retries": 1, "interval_start": 0, "interval_step": 0}
 _REFUSED_COMMAND = " of pipeline caused error: "
 
@@ -19,32 +19,38 @@ log = get_logger(__name__)
 
 
 def trouble(error: BaseException) -> str:
-    """Return what is wrong with Redis, in words."""
+    """Return a sentence about what is wrong with Redis, given an error of its client."""
     # Celery wraps what the client raises.
     cause = error.__cause__ if isinstance(error, OperationalError) else None
     if isinstance(cause or error, ResponseError):
-        # Of several commands at once, the client says first which was refused.
+        # For a pipeline, the client puts the refused command before Redis' own message.
         return f"Redis refuses: {str(cause or error).rpartition(_REFUSED_COMMAND)[2]}"
     return f"Redis can't be reached: {error}"
 
 
 class TaskQueue:
-    """Submits tasks by name, so that the API need not import what the tasks import."""
+    """Submits steps as Celery tasks by name, so that the API does not import TensorFlow.
+
+    Args:
+        app: the Celery application.
+    """
 
     def __init__(self, app: Celery) -> None:
         self._app = app
 
     def prepare(self, training_id: str) -> None:
+        """Submit the first step of a training whose dataset has been read."""
         self.submit([Step(PREPARE, (training_id,))])
 
     def read_dataset(self, dataset_id: str) -> None:
+        """Submit the reading of a dataset."""
         self.submit([Step(READ_DATASET, (dataset_id,))])
 
     def submit(self, steps: Iterable[Step]) -> None:
         """Put the steps at the end of the queue.
 
         Raises:
-            Unavailable: Redis is away, or refuses.
+            Unavailable: Redis can't be reached, or refuses.
         """
         for step in steps:
             self._send(step)
@@ -66,7 +72,10 @@ class TaskQueue:
 
 
 class WorkerQueue(TaskQueue):
-    """What steps submit the next one with; without Redis, the search for lost steps does it."""
+    """The queue as steps use it to submit the next one.
+
+    If Redis can't be used, it only logs that: the search for lost steps submits the step later.
+    """
 
     def submit(self, steps: Iterable[Step]) -> None:
         try:

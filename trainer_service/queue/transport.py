@@ -1,7 +1,7 @@
-"""Celery's Redis transport, which sets aside what lies on the queue and is no step.
+"""Celery's Redis transport, changed to set aside whatever is on the queue but is not a step.
 
-A line that is not JSON, or not the JSON that Celery writes, would end the worker that fetches it,
-or have it connect anew again and again. Here it goes to a list of its own, for whoever looks.
+A message that is not JSON, or not as Celery writes it, would end the worker that fetches it, or
+make it reconnect again and again. Here such messages go to a list of their own, for inspection.
 """
 
 from collections.abc import Callable
@@ -36,7 +36,7 @@ def _known(task: str) -> str:
 
 
 class Headers(BaseModel):
-    """What Celery's worker looks at itself; none of our tasks is for a later time."""
+    """The headers that Celery's worker evaluates; no step is scheduled for a later time."""
 
     id: str
     task: Annotated[str, AfterValidator(_known)]
@@ -61,7 +61,7 @@ class Properties(BaseModel):
 
 
 class Message(BaseModel):
-    """What a step looks like on the queue."""
+    """A step as a message on the queue."""
 
     body: Base64Bytes
     content_type: Literal["application/json"] = Field(alias="content-type")
@@ -87,14 +87,20 @@ _body_of_shard = TypeAdapter(tuple[tuple[Identifier, Shard], Nothing, Following]
 
 
 def require_step(line: bytes) -> None:
-    """Raise an exception of any kind unless a line of the queue is a step."""
+    """Raise an exception, of any class, unless a message of the queue is a step."""
     message = Message.model_validate(loads(line))
     expected = _body_of_shard if message.headers.task == COMPUTE_SHARD else _body
     expected.validate_json(message.body)
 
 
 class Client(redis.Redis):
-    """A Redis client that hands out of what it fetches from the queue only what is a step."""
+    """A Redis client that returns only steps from the queue, and sets other messages aside.
+
+    Args:
+        args: the arguments of `redis.Redis`.
+        set_aside: called with each message that is not a step, and the reason.
+        kwargs: the keyword arguments of `redis.Redis`.
+    """
 
     def __init__(self, *args: Any, set_aside: Callable[[bytes, str], None], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -106,13 +112,15 @@ class Client(redis.Redis):
             return answer
         try:
             require_step(answer[1])
-        except Exception as error:  # noqa: BLE001 - whatever is wrong with it, it is no step
+        except Exception as error:  # noqa: BLE001 - any error means that it is not a step
             self._set_aside(answer[1], f"{type(error).__name__}: {error}")
             return None
         return answer
 
 
 class Channel(RedisChannel):  # type: ignore[misc]  # kombu is untyped
+    """kombu's channel, with `Client` as its Redis client."""
+
     def _get_client(self) -> Callable[..., redis.Redis]:
         return partial(Client, set_aside=self._set_aside)
 
@@ -130,4 +138,6 @@ class Channel(RedisChannel):  # type: ignore[misc]  # kombu is untyped
 
 
 class Transport(RedisTransport):  # type: ignore[misc]
+    """kombu's Redis transport, with `Channel` as its channel."""
+
     Channel = Channel

@@ -1,4 +1,4 @@
-"""What lies on the queue, read from Redis itself."""
+"""Reads the queue and the list of workers directly from Redis."""
 
 import json
 from itertools import chain
@@ -7,23 +7,27 @@ import redis
 
 from trainer_service.steps import PRIORITIES
 
-#: The number grows with each release whose steps or records a worker of the release before can't
-#: do. That worker keeps to its own queue; what lies there is found lost and submitted to this one.
+#: The number grows with each release whose steps or records earlier workers can't handle. Those
+#: workers keep to their own queue. The search for lost steps moves what is left on it to this one.
 QUEUE = "trainings-2"
-#: Between the name of the queue and a priority: Celery's Redis transport has it so.
+#: What Celery's Redis transport puts between the name of the queue and a priority.
 SEPARATOR = "\x06\x16"
-#: The lists in Redis that Celery's transport makes of the queue, one for each priority.
+#: The Redis lists that hold the queue, one for each priority.
 QUEUE_KEYS = tuple(f"{QUEUE}{SEPARATOR}{level}" if level else QUEUE for level in PRIORITIES)
 
-#: A list with the lines of the queue that were no steps, the newest first.
+#: The Redis list of messages that were set aside as they are not steps, newest first.
 UNREADABLE = "headstart:unreadable"
 
-#: With the name of a worker of this queue, for as long as it lives.
+#: Prefix of a key that exists while the worker of this queue with this name is alive.
 WORKER_KEY = f"headstart:{QUEUE}:worker:"
 
 
 class QueueView:
-    """What lies on the queue, as Celery's Redis transport keeps it: lists of JSON messages."""
+    """The queue as Celery's Redis transport keeps it, in lists of JSON messages, and the workers.
+
+    Args:
+        client: a client of the Redis that holds the queue.
+    """
 
     def __init__(self, client: redis.Redis) -> None:
         self._client = client
@@ -32,7 +36,7 @@ class QueueView:
         """Return the ids of the steps that no worker has fetched yet.
 
         Raises:
-            RedisError: Redis is away.
+            RedisError: Redis does not answer.
         """
         with self._client.pipeline() as pipeline:
             for key in QUEUE_KEYS:
@@ -44,7 +48,7 @@ class QueueView:
         """Return how many steps no worker has fetched yet.
 
         Raises:
-            RedisError: Redis is away.
+            RedisError: Redis does not answer.
         """
         with self._client.pipeline() as pipeline:
             for key in QUEUE_KEYS:
@@ -52,43 +56,44 @@ class QueueView:
             return sum(pipeline.execute())
 
     def unreadable(self) -> int:
-        """Return how many of the lines that were set aside are kept.
+        """Return how many messages that were set aside are kept.
 
         Raises:
-            RedisError: Redis is away.
+            RedisError: Redis does not answer.
         """
         return self._client.llen(UNREADABLE)
 
     def require_writes(self) -> None:
-        """Write something, as whoever queues a step has to.
+        """Check that Redis accepts writes, as queueing a step needs.
 
         Raises:
-            RedisError: Redis is away, or refuses: it is a replica, is full, or can't save.
+            RedisError: Redis does not answer, or refuses: it is a replica, is out of memory, or
+                can't save to its disk.
         """
         self._client.set("headstart:probe", 1, px=1000)
 
     def sign_in(self, worker: str, seconds: float) -> None:
-        """Say that a worker lives; unless it says so again, that holds for so many seconds.
+        """Register a worker as alive for the next `seconds`.
 
         Raises:
-            RedisError: Redis is away.
+            RedisError: Redis does not answer, or refuses.
         """
         self._client.set(f"{WORKER_KEY}{worker}", 1, px=max(1, round(seconds * 1000)))
 
     def workers(self) -> list[str]:
-        """Return the workers that live.
+        """Return the names of the workers that are alive, sorted.
 
         Raises:
-            RedisError: Redis is away.
+            RedisError: Redis does not answer.
         """
         keys = self._client.scan_iter(f"{WORKER_KEY}*", count=1000)
         return sorted(key.removeprefix(WORKER_KEY) for key in keys)
 
     def claim(self, seconds: float) -> bool:
-        """Return whether this process is the first to ask in so many seconds.
+        """Return whether this process may submit lost steps; one process may, every `seconds`.
 
         Raises:
-            RedisError: Redis is away.
+            RedisError: Redis does not answer, or refuses.
         """
         taken = self._client.set(
             "headstart:lost-steps", 1, nx=True, px=max(1, round(seconds * 1000))
@@ -97,7 +102,7 @@ class QueueView:
 
 
 def _step_id(message: str | bytes) -> str | None:
-    """Return the id of the step that a line of the queue is; None for one that is no step."""
+    """Return the id of the step in a message of the queue; None if it is not a step."""
     try:
         return str(json.loads(message)["headers"]["id"])
     except (ValueError, TypeError, LookupError, RecursionError):

@@ -1,1 +1,1 @@
-"""What the trainer API does, as plain functions that know no web framework."""
+"""The operations of the trainer API, as plain functions independent of the web framework."""

@@ -1,4 +1,4 @@
-"""What the trainer answers beside the records themselves."""
+"""The bodies of the trainer API's answers that are not records."""
 
 from datetime import datetime
 from typing import Any
@@ -9,7 +9,18 @@ from trainer_service.training_request import RequestPart
 
 
 class ArchitectureStatus(BaseModel):
-    """A row of the catalogue, and whether its weights can be had now and from where."""
+    """An architecture of the catalogue, and whether its weights are available.
+
+    Attributes:
+        id: the name that requests use.
+        input_size: height and width of the input, in pixels.
+        feature_size: length of the bottleneck features of an image.
+        parameters: number of parameters.
+        multiply_adds: multiply-adds for one image.
+        available: whether the weights are on this machine or can be downloaded.
+        source: the file, package or URL of the weights; None if they are not available.
+        detail: where the weights are, or what was tried, as a sentence.
+    """
 
     id: str
     input_size: int
@@ -22,6 +33,8 @@ class ArchitectureStatus(BaseModel):
 
 
 class VersionStatus(BaseModel):
+    """A version of a model, from its manifest."""
+
     version: int
     architecture: str
     labels: list[str]
@@ -41,8 +54,8 @@ class ModelStatus(BaseModel):
     """A model and its versions, the newest first.
 
     Attributes:
-        damaged: the versions that are not among the others, as their manifests can't be read.
-        notice: what else of the model can't be read, in words.
+        damaged: the versions whose manifests can't be read; they are not among `versions`.
+        notice: what else of the model can't be read, as a sentence; None if everything can.
     """
 
     name: str
@@ -53,18 +66,21 @@ class ModelStatus(BaseModel):
 
 
 class PinRequest(RequestPart):
+    """The version to pin a model to."""
+
     version: int | None = Field(description="Version to serve from now on; null un-pins.", ge=1)
 
 
 class About(BaseModel):
-    """What a client can't know by itself.
+    """The settings of the service that its clients and its page need to know.
 
     Attributes:
-        predictor_url: where the predictor answers, null if on the trainer's host.
-        predictor_port: the port of the predictor there.
-        max_upload_bytes: largest request with images.
-        max_upload_files: most files of a folder in one request.
-        paths: whether datasets may be named by a path below the datasets directory.
+        predictor_url: the address of the predictor; None if it is on the trainer's host, at
+            `predictor_port`.
+        predictor_port: the port of the predictor if `predictor_url` is None.
+        max_upload_bytes: the largest request with images, in bytes.
+        max_upload_files: the most files of a folder in one request.
+        paths: whether a dataset may be named by its path below the datasets directory.
         keys: whether requests need an API key.
     """
 

@@ -1,4 +1,4 @@
-"""Which architectures there are, and whether their weights can be had."""
+"""The catalogue of architectures, and whether their weights are available."""
 
 from trainer_service.backbones import weights
 from trainer_service.backbones.architectures import CATALOGUE
@@ -7,7 +7,7 @@ from trainer_service.service.trainer import Trainer
 
 
 def list_architectures(trainer: Trainer) -> list[ArchitectureStatus]:
-    """Return every row of the catalogue with whether its weights can be had now."""
+    """Return every architecture of the catalogue, and whether its weights are available now."""
     statuses = []
     for architecture in CATALOGUE.values():
         found = weights.availability(architecture, trainer.settings)

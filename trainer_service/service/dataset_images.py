@@ -1,4 +1,4 @@
-"""The images of a dataset that was read, for people to look at."""
+"""Lists and opens the images of a dataset that has been read."""
 
 import os
 from collections.abc import Iterator
@@ -28,9 +28,9 @@ from trainer_service.datasets.thumbnail_store import (
 from trainer_service.errors import RecordCorrupt
 from trainer_service.store.records.parts import RejectedImage
 from trainer_service.store.records.record_store import RECORD_FILE
-from trainer_service.store.small_files import stays
+from trainer_service.store.small_files import is_permanent
 
-#: So much of the list of images is looked through at a time.
+#: How much of the list of images is searched at a time.
 PIECE_BYTES = 1 << 20
 #: Where the name of a format is not that of its media type.
 _MEDIA_TYPES = {"ppm": "image/x-portable-anymap"}
@@ -46,7 +46,7 @@ class ImageQuery(BaseModel):
 
 
 class DatasetImage(BaseModel):
-    """An image of a dataset; `sha256` is what its bytes are asked for with, if it is used."""
+    """An image of a dataset; `/images/{sha256}` returns its bytes if the image is used."""
 
     name: str
     label: str
@@ -85,7 +85,7 @@ def list_images(dataset: Dataset, query: ImageQuery) -> DatasetImagePage:
     """Return a page of a dataset's images, in the order of their names.
 
     Raises:
-        RecordCorrupt: their records are damaged there.
+        RecordCorrupt: a record on this page is damaged.
     """
     images: list[DatasetImage] = []
     for position, record in _records(dataset.directory, query.after):
@@ -98,10 +98,10 @@ def list_images(dataset: Dataset, query: ImageQuery) -> DatasetImagePage:
 
 
 def list_rejected(dataset: Dataset, query: RejectedQuery) -> RejectedPage:
-    """Return a page of what was rejected as a dataset was read.
+    """Return a page of the files of a dataset that were rejected.
 
     Raises:
-        RecordCorrupt: the list is damaged there.
+        RecordCorrupt: the list can't be read, or is damaged on this page.
     """
     end, name = query.after + query.limit, f"datasets/{dataset.id}/{REJECTED_FILE}"
     try:
@@ -110,14 +110,17 @@ def list_rejected(dataset: Dataset, query: RejectedQuery) -> RejectedPage:
     except ValidationError as error:
         raise RecordCorrupt(f"{name} can't be read: {first_fault(error)}.") from None
     except OSError as error:
-        if not stays(error):
+        if not is_permanent(error):
             raise
         raise RecordCorrupt(f"{name} can't be read: {error.strerror}.") from None
     return RejectedPage(rejected=rejected, after=end if len(lines) > query.limit else None)
 
 
 def open_image(dataset: Dataset, sha256: str) -> tuple[BinaryIO, str]:
-    """Open the file of a used image, and return its media type too.
+    """Open the file of a used image.
+
+    Returns:
+        The open file, which the caller closes, and its media type.
 
     Raises:
         NotFound: the dataset uses no such image, or its file is gone.
@@ -174,8 +177,8 @@ def _records(directory: Path, after: int) -> Iterator[tuple[int, ImageRecord]]:
             yield position, ImageRecord.model_validate_json(line)
 
 
-class _RecordOfBefore(BaseModel):
-    """A record that has every rejected file itself."""
+class _EarlierRecord(BaseModel):
+    """A dataset's record by an earlier release, which held all rejected files itself."""
 
     rejected: list[RejectedImage] = Field(default_factory=list)
 
@@ -185,12 +188,12 @@ def _rejected(directory: Path) -> Iterator[bytes]:
         with open_below(directory, REJECTED_FILE) as file:
             yield from file
     except FileNotFoundError:
-        record = _RecordOfBefore.model_validate_json((directory / RECORD_FILE).read_bytes())
+        record = _EarlierRecord.model_validate_json((directory / RECORD_FILE).read_bytes())
         yield from (image.model_dump_json().encode() for image in record.rejected)
 
 
 def _find(directory: Path, sha256: str) -> ImageRecord | None:
-    """Look for an image without parsing the records of all others."""
+    """Search for an image without parsing the records of all others."""
     wanted = f'"sha256":"{sha256}"'.encode()
     with open_below(directory, RECORDS_FILE) as file:
         for lines in _pieces(file):
@@ -207,7 +210,7 @@ def _find(directory: Path, sha256: str) -> ImageRecord | None:
 def _pieces(file: BinaryIO) -> Iterator[bytes]:
     """Yield the whole lines of a file, many at a time.
 
-    Not mapped into memory: a file that is emptied while it is mapped ends the process.
+    The file is not mapped into memory: if it is truncated meanwhile, SIGBUS would end the process.
     """
     rest = b""
     while piece := file.read(PIECE_BYTES):

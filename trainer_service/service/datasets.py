@@ -1,4 +1,4 @@
-"""What the API does with datasets."""
+"""The API's operations on datasets."""
 
 from functools import partial
 from pathlib import Path
@@ -32,18 +32,19 @@ def submit_dataset(
     key: str | None = None,
     reading: ReadingRequest | None = None,
 ) -> DatasetRecord:
-    """Make a dataset of an upload, or of a path below the datasets directory, and queue it.
+    """Create a dataset from an upload or from a path below the datasets directory, and queue it.
 
     Args:
         trainer: the stores, the settings and the queue of the service.
-        upload: the archive, if one was uploaded.
-        name: what it is called, or the path.
-        key: what the client calls this request; the same again makes nothing new.
-        reading: what the user has decided on how it is read.
+        upload: the uploaded archive; None if `name` is a path.
+        name: the name of the archive, or the path of the dataset.
+        key: the client's `Idempotency-Key`; a second request with it gets the same dataset.
+        reading: the user's choices of how it is read; None leaves all to the reader.
 
     Raises:
-        InvalidRequest: the trainer may not read this path, or the key belongs to another request.
-        Unavailable: Redis is away, or too many wait; nothing was made.
+        InvalidRequest: the path can't be used, or the key belongs to another request.
+        Conflict: a request with the same key is in progress, or its record is damaged.
+        Unavailable: Redis does not answer, or too many datasets wait; nothing was created.
     """
 
     def make(dataset_id: str) -> DatasetRecord:
@@ -53,7 +54,7 @@ def submit_dataset(
         return make(new_id())
     said = "" if reading is None else reading.model_dump_json(exclude_defaults=True)
     content = fingerprint(name + said, upload)
-    return trainer.stores.keys.once(key, content, trainer.stores.datasets, make)
+    return trainer.stores.keys.create_once(key, content, trainer.stores.datasets, make)
 
 
 def _make_dataset(
@@ -134,16 +135,16 @@ def list_images(trainer: Trainer, dataset_id: str, query: ImageQuery) -> Dataset
     """Return a page of a dataset's images.
 
     Raises:
-        Conflict: the dataset was not read yet.
+        Conflict: the dataset has not been read yet.
     """
     return dataset_images.list_images(_read_dataset(trainer, dataset_id), query)
 
 
 def list_rejected(trainer: Trainer, dataset_id: str, query: RejectedQuery) -> RejectedPage:
-    """Return a page of the files of a dataset that are not used.
+    """Return a page of the files of a dataset that were rejected.
 
     Raises:
-        Conflict: the dataset was not read yet.
+        Conflict: the dataset has not been read yet.
     """
     return dataset_images.list_rejected(_read_dataset(trainer, dataset_id), query)
 
@@ -152,18 +153,18 @@ def get_image(trainer: Trainer, dataset_id: str, sha256: str) -> tuple[BinaryIO,
     """Return the open file of a used image, and its media type.
 
     Raises:
-        Conflict: the dataset was not read yet.
+        Conflict: the dataset has not been read yet.
         NotFound: it uses no such image.
     """
     return dataset_images.open_image(_read_dataset(trainer, dataset_id), sha256)
 
 
 def get_thumbnail(trainer: Trainer, dataset_id: str, sha256: str) -> tuple[bytes, str]:
-    """Return the bytes of a small copy of a used image, and their media type.
+    """Return the bytes of the thumbnail of a used image, and their media type.
 
     Raises:
-        Conflict: the dataset was not read yet.
-        NotFound: it uses no such image, or has no small copy of it.
+        Conflict: the dataset has not been read yet.
+        NotFound: it uses no such image, or has no thumbnail of it.
     """
     return dataset_images.find_small(_read_dataset(trainer, dataset_id), sha256)
 
@@ -178,7 +179,9 @@ def delete_dataset(trainer: Trainer, dataset_id: str) -> None:
     """Remove a dataset and its images.
 
     Raises:
-        Conflict: it is being read, or a training on it has not ended.
+        NotFound: no dataset has this id.
+        Conflict: it is being read, a training on it has not ended, or a training's record can't
+            be read, so that it is not known which dataset it uses.
     """
     datasets_ = trainer.stores.datasets
     try:
@@ -188,7 +191,7 @@ def delete_dataset(trainer: Trainer, dataset_id: str) -> None:
         datasets_.delete_unreadable(dataset_id)
         return
     with datasets_.lease(dataset_id) as held, datasets_.locked(dataset_id):
-        # First what uses it: a training is what reads it, most often.
+        # Checked first, for a better message: most datasets are read for a training.
         _require_unused(trainer, dataset_id)
         if held is None:
             raise Conflict(f"Dataset {dataset_id!r} is being read.")

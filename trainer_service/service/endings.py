@@ -1,4 +1,4 @@
-"""Waits for the ends of trainings, on behalf of any number of clients."""
+"""Waits for trainings to end, on behalf of any number of clients."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -10,46 +10,50 @@ from trainer_service.store.records.record_index import Stamp
 from trainer_service.store.records.record_store import RecordStore
 from trainer_service.store.records.training_record import TrainingRecord
 
-LOOK_INTERVAL = 0.1
+POLL_INTERVAL = 0.1
 
 
 @dataclass(slots=True)
-class _Look:
+class _Poll:
     task: asyncio.Task[None]
     waiting: int = 0
 
 
 class Endings:
-    """Looks at a training once, however many wait for it, and not at all when nobody does."""
+    """Polls each training that clients wait for, once for all of them.
+
+    Args:
+        trainings: the store of the trainings.
+    """
 
     def __init__(self, trainings: RecordStore[TrainingRecord]) -> None:
         self._trainings = trainings
-        self._looks: dict[str, _Look] = {}
+        self._polls: dict[str, _Poll] = {}
 
     async def wait(self, training_id: str) -> None:
-        """Return once the training has ended or is no more; to give up, cancel this."""
-        look = self._looks.get(training_id)
-        if look is None or look.task.done():
-            look = self._looks[training_id] = _Look(asyncio.create_task(self._look(training_id)))
-        look.waiting += 1
+        """Wait until the training has ended or was deleted; cancel this to stop waiting."""
+        poll = self._polls.get(training_id)
+        if poll is None or poll.task.done():
+            poll = self._polls[training_id] = _Poll(asyncio.create_task(self._poll(training_id)))
+        poll.waiting += 1
         try:
-            await asyncio.shield(look.task)
+            await asyncio.shield(poll.task)
         finally:
-            look.waiting -= 1
-            if not look.waiting:
-                look.task.cancel()
-                if self._looks.get(training_id) is look:
-                    del self._looks[training_id]
+            poll.waiting -= 1
+            if not poll.waiting:
+                poll.task.cancel()
+                if self._polls.get(training_id) is poll:
+                    del self._polls[training_id]
 
-    async def _look(self, training_id: str) -> None:
+    async def _poll(self, training_id: str) -> None:
         known: Stamp | None = None
         ended = False
         while not ended:
-            await asyncio.sleep(LOOK_INTERVAL)
+            await asyncio.sleep(POLL_INTERVAL)
             known, ended = await asyncio.to_thread(self._has_ended, training_id, known)
 
     def _has_ended(self, training_id: str, known: Stamp | None) -> tuple[Stamp | None, bool]:
-        """Return the record's stamp by now, and, if it is another, whether it has ended."""
+        """Return the record's current stamp, and whether it has changed and now says ended."""
         try:
             stamp = self._trainings.stamp(training_id)
             return stamp, stamp != known and self._trainings.get(training_id).state.ended
@@ -58,7 +62,10 @@ class Endings:
 
 
 async def first(seconds: float, *waits: Coroutine[Any, Any, None]) -> None:
-    """Return when the first of them does, or after so many seconds; the others are given up."""
+    """Wait until the first of some coroutines returns, or for `seconds`; cancel the others.
+
+    An exception of the first one is raised.
+    """
     tasks = [asyncio.ensure_future(wait) for wait in waits]
     try:
         done, _ = await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)

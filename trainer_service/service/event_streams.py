@@ -16,19 +16,24 @@ from shared.logs import get_logger
 from trainer_service.store.events.event_log import FIELD, EventLog, stream_key
 from trainer_service.store.events.events import Event, ResultEvent, event_adapter
 
-#: Without news from Redis the store is looked at this often; without Redis, that often.
+#: How often the store is read while no events come from Redis.
 BLOCK_SECONDS = 5.0
+#: How often the store is read while Redis can't be used.
 POLL_SECONDS = 0.5
-#: Events kept for the clients of a training; one that is slower reads them from the store.
+#: Events of a training kept in memory for its clients; those further behind read the store.
 RECENT = 500
 
 log = get_logger(__name__)
 
 
 class EventStreams:
-    """Streams of events that end with the result.
+    """Streams the events of trainings, each up to the result.
 
-    A training that somebody follows is read by one task, however many follow it.
+    One task reads the events of a training for all clients that follow it.
+
+    Args:
+        events: the log of events in the store.
+        redis_url: the Redis on which they are announced.
     """
 
     def __init__(self, events: EventLog, redis_url: str) -> None:
@@ -57,13 +62,13 @@ class EventStreams:
 
     @property
     def followers(self) -> int:
-        """Return how many clients follow a training."""
+        """The number of clients that follow a training now."""
         return sum(tail.followers for tail in list(self._tails.values()))
 
     @contextmanager
     def _tail(self, training_id: str) -> Iterator["_Tail"]:
         tail = self._tails.get(training_id)
-        if tail is None or tail.has_failed:  # those who follow that one may not have noticed yet
+        if tail is None or tail.has_failed:  # its followers may not have noticed the failure yet
             tail = _Tail(self._events, self._redis_url, training_id)
             self._tails[training_id] = tail
         tail.followers += 1
@@ -78,11 +83,11 @@ class EventStreams:
 
 
 class _Tail:
-    """The end of one training's log, kept up to date by a task of its own.
+    """The last events of one training, kept up to date by a task of its own.
 
     Attributes:
-        followers: how many clients follow it.
-        changed: set once there are more events than at the time when it was taken.
+        followers: how many clients follow the training.
+        changed: set at the next change, and then replaced; so take it before reading the events.
     """
 
     def __init__(self, events: EventLog, redis_url: str, training_id: str) -> None:
@@ -105,12 +110,12 @@ class _Tail:
         return self.task.done() and not self.ended
 
     def require_reading(self) -> None:
-        """Raise what ended the task, if it did not end with the result."""
+        """Raise the task's exception, if it has failed."""
         if self.task.done():
             self.task.result()
 
     def recent_after(self, after: int) -> list[Event] | None:
-        """Return the events after `after`, or None if only the store has them all."""
+        """Return the events with ids greater than `after`; None if not all of them are here."""
         if self._last is None or (after < self._last and not self._covers(after)):
             return None
         return [event for event in self._recent if event.id > after]
@@ -132,7 +137,7 @@ class _Tail:
                 self._add(events)
 
     async def _announced(self, redis: Redis) -> list[Event]:
-        """Wait for the wire, or for the time to look at the store."""
+        """Return new events from Redis; none if it is time to read the store."""
         try:
             streams: Any = {stream_key(self._training_id): f"{self._last}-0"}
             answer: Any = await redis.xread(streams, count=RECENT, block=int(BLOCK_SECONDS * 1000))
@@ -144,7 +149,7 @@ class _Tail:
             return []
 
     def _follow_on(self, events: list[Event]) -> bool:
-        """Return whether there are events, and none is missing before or between them."""
+        """Return whether there are events, and they follow the last known one without gaps."""
         ids = [self._last or 0, *(event.id for event in events)]
         return bool(events) and all(after == before + 1 for before, after in pairwise(ids))
 

@@ -1,4 +1,4 @@
-"""How many trainings and datasets may wait or run at the same time."""
+"""Limits how many trainings and datasets may wait or run at the same time."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -12,23 +12,24 @@ RETRY_SECONDS = 60
 
 
 def open_training_slot(stores: Stores, most: int) -> AbstractContextManager[None]:
-    """Let a training be made within the block, if fewer than `most` have not ended.
-
-    Nobody else makes one meanwhile.
+    """Return a context in which a training may be created; only one process is in it at a time.
 
     Raises:
-        Unavailable: as many have not.
+        Unavailable: `most` trainings or more have not ended.
     """
-    return _room(stores.trainings, "trainings", most)
+    return _slot(stores.trainings, "trainings", most)
 
 
 def open_dataset_slot(stores: Stores, most: int) -> AbstractContextManager[None]:
-    """Let a dataset be made within the block; those made for trainings count as trainings."""
-    return _room(stores.datasets, "datasets", most)
+    """Return a context in which a dataset may be created, as `open_training_slot`.
+
+    Datasets that are created with a training do not count here: they count as trainings.
+    """
+    return _slot(stores.datasets, "datasets", most)
 
 
 @contextmanager
-def _room(records: RecordStore[Record], what: str, most: int) -> Iterator[None]:
+def _slot(records: RecordStore[Record], what: str, most: int) -> Iterator[None]:
     records.root.mkdir(parents=True, exist_ok=True)
     with locked_briefly(records.root / ".room.lock"):
         if sum(brief.waits for brief in records.briefs()) >= most:

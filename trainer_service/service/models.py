@@ -1,4 +1,4 @@
-"""What the API does with published models."""
+"""The API's operations on published models."""
 
 from contextlib import suppress
 
@@ -12,23 +12,23 @@ def list_models(trainer: Trainer) -> list[ModelStatus]:
     """Return every model with its versions, sorted by name."""
     models = []
     for name in trainer.stores.models.names():
-        with suppress(NotFound):  # its last version is removed meanwhile
+        with suppress(NotFound):  # its last version was removed meanwhile
             models.append(get_model(trainer, name))
     return models
 
 
 def get_model(trainer: Trainer, name: str) -> ModelStatus:
-    """Return the versions of a model, newest first, and what of it can't be read.
+    """Return the versions of a model, newest first, and which of its files can't be read.
 
     Raises:
         ModelNotFound: no model has this name.
     """
     models = trainer.stores.models
-    look = models.look(name)
-    status = ModelStatus(name=name, pinned=look.pinned, versions=[], notice=look.fault)
-    for version in reversed(look.versions or []):
+    snapshot = models.snapshot(name)
+    status = ModelStatus(name=name, pinned=snapshot.pinned, versions=[], notice=snapshot.fault)
+    for version in reversed(snapshot.versions or []):
         try:
-            with suppress(NotFound):  # it is removed meanwhile
+            with suppress(NotFound):  # the version was removed meanwhile
                 manifest = models.manifest(name, version)
                 shown = VersionStatus.model_validate(manifest, from_attributes=True)
                 status.versions.append(shown)
@@ -44,18 +44,19 @@ def pin_model(trainer: Trainer, name: str, version: int | None) -> ModelStatus:
 
     Raises:
         ModelNotFound, VersionNotFound: no model has this name, or no version this number.
-        ModelUnwritable: the machine does not allow it.
+        ModelUnwritable: the file system refuses the change.
     """
     trainer.stores.models.pin(name, version)
     return get_model(trainer, name)
 
 
 def delete_version(trainer: Trainer, name: str, version: int) -> None:
-    """Remove a version that is not the one to be served.
+    """Remove a version, unless it is the one to serve.
 
     Raises:
         ModelNotFound, VersionNotFound: no model has this name, or no version this number.
-        Conflict: it is pinned, or no version is and it is the newest sound one.
-        Unavailable: the machine can't tell now what is to be served.
+        Conflict: it is pinned, or no version is and it is the newest intact one.
+        Unavailable: a version can't be read now, so it is not known which one to serve.
+        ModelUnwritable: the file system refuses the change.
     """
     trainer.stores.models.remove(name, version)

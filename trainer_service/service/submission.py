@@ -1,4 +1,4 @@
-"""Makes a training of a request, and puts its first step on the queue."""
+"""Creates a training for a request, and puts its first step on the queue."""
 
 from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
@@ -33,20 +33,22 @@ def submit_training(
     name: str,
     key: str | None = None,
 ) -> TrainingRecord:
-    """Queue a training of an upload or of the dataset that the request names.
+    """Create a training on an upload or on the dataset that the request names, and queue it.
 
     Args:
         trainer: the stores, the settings and the queue of the service.
-        request: what to train.
-        upload: the archive, if one was uploaded.
-        name: what it is called.
-        key: what the client calls this request; the same again makes nothing new.
+        request: the fields of the training.
+        upload: the uploaded archive; None if the request names a dataset.
+        name: the name of the archive.
+        key: the client's `Idempotency-Key`; a second request with it gets the same training.
 
     Raises:
-        InvalidRequest: the architecture or the dataset can't be used, or the key was another
-            request's.
-        WeightsUnavailable: the architecture's weights can't be had.
-        Unavailable: Redis is away, or too many wait; nothing was made.
+        InvalidRequest: the architecture or the dataset can't be used, or the key belongs to
+            another request.
+        NotFound: no dataset has the id in the request.
+        WeightsUnavailable: the architecture's weights are not available.
+        Conflict: a request with the same key is in progress, or its record is damaged.
+        Unavailable: Redis does not answer, or too many trainings wait; nothing was created.
     """
 
     def make(training_id: str) -> TrainingRecord:
@@ -55,7 +57,7 @@ def submit_training(
     if key is None:
         return make(new_id())
     content = fingerprint(request.model_dump_json(), upload)
-    return trainer.stores.keys.once(key, content, trainer.stores.trainings, make)
+    return trainer.stores.keys.create_once(key, content, trainer.stores.trainings, make)
 
 
 def require_architecture(trainer: Trainer, name: str, key: str | None) -> None:
@@ -89,7 +91,7 @@ def _make_training(
                 undo.callback(_undo_dataset, stores, dataset.id)
             record = _new_training(training_id, request, architecture.id, dataset)
             undo.callback(stores.trainings.delete, record.id)
-            # Whoever removes the dataset looks, alone, for trainings on it.
+            # Deleting a dataset takes the same lock and then looks for trainings on it.
             with stores.datasets.locked(dataset.id):
                 stores.trainings.create(record)
         _submit(trainer, record, dataset)
@@ -107,7 +109,7 @@ def _submit(trainer: Trainer, training: TrainingRecord, dataset: DatasetRecord) 
 
 
 def _undo_dataset(stores: Stores, dataset_id: str) -> None:
-    """Remove what was made for a training that could not be; others may be on it by now."""
+    """Remove the dataset of a training that was not created, unless another training uses it."""
     with suppress(HeadstartError):
         delete_unused(stores, dataset_id)
 
@@ -115,10 +117,10 @@ def _undo_dataset(stores: Stores, dataset_id: str) -> None:
 def _dataset_of(
     trainer: Trainer, request: TrainingRequest, upload: Path | None, name: str, training_id: str
 ) -> tuple[DatasetRecord, bool]:
-    """Return the dataset to train on, and whether it was made for this request.
+    """Return the dataset to train on, and whether it was created for this request.
 
-    What is made has the training's id: a repeated request, whose process was killed before it
-    had made the training, finds it.
+    A new dataset gets the id of the training. So if the process is killed before it has created
+    the training, the repeated request finds the dataset.
     """
     records, wanted = trainer.stores.datasets, request.dataset
     if isinstance(wanted, str) and is_id(wanted):
@@ -155,10 +157,10 @@ def _existing(trainer: Trainer, dataset_id: str) -> DatasetRecord:
         return record
     if not record.error.transient:
         raise InvalidRequest(f"dataset: {dataset_id} can't be trained on: {record.error.detail}")
-    return trainer.stores.datasets.update(dataset_id, _read_anew)
+    return trainer.stores.datasets.update(dataset_id, _requeue)
 
 
-def _read_anew(record: DatasetRecord) -> None:
+def _requeue(record: DatasetRecord) -> None:
     if record.state == DatasetState.FAILED:
         record.state, record.error = DatasetState.QUEUED, None
 

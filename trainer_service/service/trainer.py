@@ -1,4 +1,4 @@
-"""What the trainer API works with."""
+"""The dependencies of the trainer API's operations."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -11,16 +11,27 @@ from trainer_service.store.stores import Stores
 
 
 class Queue(Protocol):
-    """Where the first step of what is submitted is put; both raise Unavailable without Redis."""
+    """The queue as the API uses it; both methods raise Unavailable if Redis does not answer."""
 
-    def prepare(self, training_id: str) -> None: ...
+    def prepare(self, training_id: str) -> None:
+        """Submit the first step of a training whose dataset has been read."""
 
-    def read_dataset(self, dataset_id: str) -> None: ...
+    def read_dataset(self, dataset_id: str) -> None:
+        """Submit the reading of a dataset."""
 
 
 @dataclass(frozen=True, slots=True)
 class Trainer:
-    """What the trainer API works with."""
+    """Everything that the operations of the trainer API need.
+
+    Attributes:
+        settings: the settings of the service.
+        stores: the parts of the store.
+        board: the progress of trainings.
+        queue: the queue for the steps of workers.
+        streams: streams of events for clients.
+        endings: waits for the ends of trainings.
+    """
 
     settings: TrainerSettings
     stores: Stores

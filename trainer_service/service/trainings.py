@@ -1,4 +1,4 @@
-"""What the API does with trainings once they are made."""
+"""The API's operations on trainings that exist."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -17,7 +17,7 @@ from trainer_service.store.records.training_record import State, TrainingRecord
 
 
 def get_training(trainer: Trainer, training_id: str) -> TrainingRecord:
-    """Return a training; with few labels its whole evaluation, else the numbers of it."""
+    """Return a training; with up to 64 labels it has the whole evaluation, else the totals."""
     record = trainer.stores.trainings.get(training_id)
     if record.state == State.SUCCEEDED:
         record.metrics = trainer.stores.trainings.evaluation(record)
@@ -27,7 +27,7 @@ def get_training(trainer: Trainer, training_id: str) -> TrainingRecord:
 def list_trainings(
     trainer: Trainer, limit: int, after: str | None
 ) -> tuple[list[TrainingRecord], str | None]:
-    """Return some trainings, the newest first, and the cursor of the next ones, None at the end.
+    """Return a page of trainings, newest first, and the cursor of the next page, or None.
 
     Raises:
         InvalidRequest: `after` is not a cursor that a page has returned.
@@ -49,8 +49,9 @@ async def wait_for_training(
     Args:
         trainer: the stores, the settings and the queue of the service.
         training_id: the id of the training.
-        seconds: the longest to wait.
-        reasons: each waits for something else that ends the waiting; what it raises is raised.
+        seconds: how long to wait at most.
+        reasons: coroutine functions; the wait also ends when one of them returns or raises, and
+            its exception is passed on.
     """
     record = await asyncio.to_thread(get_training, trainer, training_id)
     if record.state.ended or not seconds:
@@ -64,9 +65,8 @@ def get_events(trainer: Trainer, training_id: str, after: int, limit: int) -> Ev
     stores = trainer.stores
     record = stores.trainings.get(training_id)
     if record.state.ended:
-        stores.events.append_missing(
-            record
-        )  # in case that whoever ended it was killed before it did
+        # The process that ended the training may have been killed before it wrote the events.
+        stores.events.append_missing(record)
     events = stores.events.read(training_id, after, limit)
     last = events[-1] if events else stores.events.last(training_id)
     return EventPage(
@@ -86,7 +86,7 @@ def get_report(trainer: Trainer, training_id: str) -> Path:
 
 
 def get_report_page(trainer: Trainer, training_id: str) -> Path | None:
-    """Return the report for people; None if the version was published before there were any.
+    """Return the report as HTML; None if an earlier release published the version without one.
 
     Raises:
         Conflict: the training has published nothing.
@@ -96,10 +96,10 @@ def get_report_page(trainer: Trainer, training_id: str) -> Path | None:
 
 
 def cancel_training(trainer: Trainer, training_id: str) -> TrainingRecord:
-    """Ask for a training's end; one that no process works on alone ends at once.
+    """Request that a training be cancelled; if no process holds its lease, it ends at once.
 
     Raises:
-        TrainingEnded: there is nothing left to cancel.
+        TrainingEnded: the training has ended.
     """
     trainings, models = trainer.stores.trainings, trainer.stores.models
 
@@ -110,18 +110,19 @@ def cancel_training(trainer: Trainer, training_id: str) -> TrainingRecord:
 
     record = trainings.ask(training_id, cancel)
     with trainings.lease(training_id) as held:
-        # Whoever holds the lease sees to it. What a dead worker has published is there to stay.
+        # The holder of the lease ends the training. If a worker died after it had published a
+        # version, the training has succeeded, and the next worker records that.
         if held is None or models.published_by(record.model, training_id) is not None:
             return record
         return end(trainings, training_id, State.CANCELLED)
 
 
 def stop_training(trainer: Trainer, training_id: str) -> TrainingRecord:
-    """Ask a head to stop after this epoch; the best so far is evaluated and published.
+    """Request that head training stop after the current epoch; the best head is published.
 
     Raises:
-        TrainingEnded: there is nothing left to stop.
-        Conflict: there is no head yet that could be published.
+        TrainingEnded: the training has ended.
+        Conflict: head training has not begun, so there is nothing to publish.
     """
 
     def stop(record: TrainingRecord) -> None:
@@ -144,7 +145,8 @@ def delete_training(trainer: Trainer, training_id: str) -> None:
     """Remove a training that has ended; the version that it has published stays.
 
     Raises:
-        Conflict: it has not ended, or nobody can tell and a process works on it.
+        NotFound: no training has this id.
+        Conflict: it has not ended; or its record can't be read and a process works on it.
     """
     trainings = trainer.stores.trainings
     try:
@@ -165,7 +167,7 @@ def _published(trainer: Trainer, training_id: str) -> Path:
 
 
 def _completed(trainer: Trainer, record: TrainingRecord) -> TrainingRecord:
-    """Fill in what is not in the record itself."""
+    """Set the fields that are not kept in the record: the report's address and the progress."""
     if record.version is not None:
         record.report = f"/v1/trainings/{record.id}/report"
     if not record.state.ended:

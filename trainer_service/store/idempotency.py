@@ -1,9 +1,9 @@
-"""A request that is sent twice makes one thing: what the keys of clients have led to.
+"""Idempotency keys: a request that is sent twice with the same key creates one record.
 
-    idempotency/<SHA-256 of what is made and the key>.json    a `KeyUse`
+    idempotency/<SHA-256 of the kind of record and the key>.json    a `KeyUse`
 
-The id is written before anything is made under it, so that a request whose process was killed in
-between is finished, not repeated, when it comes again.
+The new record's id is stored with the key before the record is created. If the process is killed
+in between, the repeated request finds the id and completes the work instead of repeating it.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ from shared.logs import get_logger
 from trainer_service.errors import RecordCorrupt
 from trainer_service.store.lease import lease
 from trainer_service.store.records.record_store import Record, RecordStore
-from trainer_service.store.small_files import read_small, stays
+from trainer_service.store.small_files import is_permanent, read_small
 
 MOST_BYTES = 2**24
 
@@ -28,6 +28,8 @@ log = get_logger(__name__)
 
 
 class KeyReused(InvalidRequest):
+    """The key was used before, for a request with different content."""
+
     def __init__(self, made: str) -> None:
         super().__init__(
             "Idempotency-Key: expected a new key for a request of another content. "
@@ -36,6 +38,8 @@ class KeyReused(InvalidRequest):
 
 
 class KeyUnreadable(Conflict):
+    """The key was used before, but its file or the record that it led to is damaged."""
+
     def __init__(self) -> None:
         super().__init__(
             "Idempotency-Key: what the request with this key has led to can't be read any more. "
@@ -50,12 +54,12 @@ def _require_id(text: str) -> str:
 
 
 class KeyUse(BaseModel):
-    """What a key was used for.
+    """The request that a key was used for.
 
     Attributes:
-        fingerprint: of the request's content.
-        id: what the thing that it makes is called.
-        answer: the record as it was answered, null until then.
+        fingerprint: the `fingerprint` of the request's content.
+        id: the id of the record that the request creates.
+        answer: the record as it was returned to the client; None until it was created.
     """
 
     fingerprint: str
@@ -64,17 +68,17 @@ class KeyUse(BaseModel):
 
 
 def fingerprint(fields: str, upload: Path | None) -> str:
-    """Return what two requests of the same content have in common: their fields and their file."""
+    """Return a SHA-256 that is equal for two requests with the same fields and the same file."""
     digest = hashlib.sha256(fields.encode())
     digest.update(sha256_file(upload).encode() if upload else b"")
     return digest.hexdigest()
 
 
 class IdempotencyKeys:
-    """The keys that were used, and for what.
+    """The idempotency keys that clients have used, and the records that they led to.
 
     Args:
-        root: the directory that they lie in.
+        root: the directory of the keys' files.
     """
 
     def __init__(self, root: Path) -> None:
@@ -84,27 +88,28 @@ class IdempotencyKeys:
         """Return whether a request with this key has come before.
 
         Args:
-            key: as the client sent it.
-            records: where what such a request makes lies.
+            key: the `Idempotency-Key` that the client sent.
+            records: the store of the records that such a request creates.
         """
         return self._file(records.root.name, key).exists()
 
-    def once(
+    def create_once(
         self, key: str, content: str, records: RecordStore[Record], make: Callable[[str], Record]
     ) -> Record:
-        """Return what the first request with this key was answered; if it is this one, make it.
+        """Create a record, or return the answer to an earlier request with the same key.
 
         Args:
-            key: as the client sent it.
-            content: the request's fingerprint.
-            records: where what is made lies.
-            make: makes it under the id that it gets; if it raises, the key is as good as new,
-                unless it was `Unavailable`.
+            key: the `Idempotency-Key` that the client sent.
+            content: the request's `fingerprint`.
+            records: the store of the new record.
+            make: creates the record under the id that it is called with. If it raises, the key
+                can be used again as if it were new, except after `Unavailable`: then the next
+                request with the key continues with the same id.
 
         Raises:
-            KeyReused: the key came with another content before.
-            KeyUnreadable: what is known of the key is damaged.
-            Conflict: another request with this key is being answered now.
+            KeyReused: the key was used for a request with different content.
+            KeyUnreadable: the file of the key, or the record that it led to, is damaged.
+            Conflict: another request with this key is in progress.
         """
         self.root.mkdir(parents=True, exist_ok=True)
         file = self._file(records.root.name, key)
@@ -120,7 +125,7 @@ class IdempotencyKeys:
             try:
                 record = _existing(records, use.id) or make(use.id)
             except (Unavailable, KeyUnreadable):
-                raise  # the same request may come again, and finds what was made before
+                raise  # keep the file: a repeated request must find what this one has created
             except BaseException:
                 file.unlink(missing_ok=True)
                 raise
@@ -136,7 +141,7 @@ def _existing(records: RecordStore[Record], record_id: str) -> Record | None:
         return records.get(record_id)
     except NotFound:
         return None
-    except RecordCorrupt as corrupt:  # made it was, and making it again would make a second one
+    except RecordCorrupt as corrupt:  # it was created, so creating it now would be a duplicate
         raise KeyUnreadable from corrupt
 
 
@@ -155,7 +160,7 @@ def _load(file: Path) -> KeyUse | None:
     except ValidationError as error:
         raise _unreadable(file, first_fault(error)) from None
     except OSError as error:
-        if not stays(error):
+        if not is_permanent(error):
             raise
         raise _unreadable(file, str(error)) from None
 

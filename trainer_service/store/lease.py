@@ -1,8 +1,8 @@
-"""Leases: who works on something in the store, for as long as they live.
+"""Leases: the exclusive right of a process to work on something in the store while it lives.
 
-A lease is a file that its holder keeps locked and touches every second. The kernel frees the lock
-when the holder dies. The heartbeat tells of a holder that can't be asked: its host has vanished
-and the file server keeps its lock, or it hangs.
+A lease is a file that its holder keeps locked (`flock`) and touches every second. The kernel
+releases the lock when the holder dies. The heartbeat covers the other cases: the holder's host has
+vanished and the file server still keeps its lock, or the holder hangs.
 """
 
 import fcntl
@@ -26,25 +26,27 @@ from shared.logs import get_logger
 
 BEAT_SECONDS = 1.0
 MAX_DEATHS = 10
-#: Looking at a lease shares its lock for an instant; whoever wants to hold it tries again.
+#: Checking a lease takes a shared lock for a moment, so acquiring one is retried for this long.
 PATIENCE_SECONDS = 10.0
 TRY_SECONDS = 0.02
-#: A lease is one short line; whatever else lies there is not read as a whole.
+#: A lease is one short line; of anything larger in its place only this much is read.
 MOST_CHARACTERS = 4096
 
 log = get_logger(__name__)
 
 
 class LeaseLost(Exception):
-    """Somebody else has taken over; what they do must not be disturbed."""
+    """Another process has taken the lease over; this one must stop without writing anything."""
 
 
 class WorkersDied(HeadstartError):
+    """Too many worker processes died, one after the other, on the same piece of work."""
+
     title = "Workers died"
 
 
 class Holder(BaseModel):
-    """The holder of a lease, written into it for people who look for a fault."""
+    """The content of a lease file: who holds it, for debugging, and how many holders died."""
 
     host: str
     pid: int
@@ -55,7 +57,7 @@ class Lease:
     """A lease that this process holds.
 
     Attributes:
-        deaths: how many holders before this one died holding it.
+        deaths: how many holders in a row, before this one, died while they held it.
     """
 
     def __init__(self, path: Path, file: IO[str]) -> None:
@@ -63,10 +65,11 @@ class Lease:
         self._path = path
         self._file = file
 
-    def sign(self) -> None:
-        """Write who holds it, if the disk has room, and count who died holding it.
+    def write_holder(self) -> None:
+        """Write this process into the lease, and count an earlier holder that is still in it.
 
-        Those left their names.
+        A holder that ends in order removes the file, so a holder found in it has died. Without
+        space on the disk nothing is written, and the lease is valid all the same.
         """
         self._file.seek(0)
         with suppress(ValidationError):
@@ -74,13 +77,13 @@ class Lease:
         self._file.truncate(0)
         holder = Holder(host=socket.gethostname(), pid=os.getpid(), deaths=self.deaths)
         try:
-            # Not through the file's buffer, which would try again to write it when it is closed.
+            # Unbuffered: a buffered file would try to write again, and fail again, when closed.
             os.write(self._file.fileno(), holder.model_dump_json().encode())
         except OSError as error:
             log.warning("a lease could not be signed", lease=str(self._path), reason=str(error))
 
     def raise_if_lost(self) -> None:
-        """Raise LeaseLost if the lease was taken over, as from a process that hung for long."""
+        """Raise LeaseLost if another process has taken over, e.g. because this one hung."""
         if not is_current(self._file, self._path):
             raise LeaseLost(f"{self._path} was taken over.")
 
@@ -96,8 +99,9 @@ class Lease:
 def lease(path: Path) -> Iterator[Lease | None]:
     """Hold the lease `path` while the body runs.
 
-    Yields None if another process holds it, if what it is about has been removed, or if something
-    lies there that can't be opened: that counts as held until a `LeaseWatch` has replaced it.
+    Yields None if another process holds it, if the directory of the lease is gone, or if `path` is
+    something that can't be opened, such as a directory. That counts as held until a `LeaseWatch`
+    has replaced it.
     """
     file = _lock(path)
     if file is None:
@@ -106,7 +110,7 @@ def lease(path: Path) -> Iterator[Lease | None]:
     with file:
         held = Lease(path, file)
         try:
-            held.sign()
+            held.write_holder()
             with _heartbeat(held):
                 yield held
         finally:
@@ -114,7 +118,7 @@ def lease(path: Path) -> Iterator[Lease | None]:
 
 
 def require_survivable(held: Lease) -> None:
-    """Raise WorkersDied if too many have died of this piece of work to try it once more."""
+    """Raise WorkersDied if `MAX_DEATHS` processes in a row died while they held the lease."""
     if held.deaths >= MAX_DEATHS:
         raise WorkersDied(
             f"{held.deaths} worker processes died of it, one after the other. Most often they run "
@@ -123,14 +127,14 @@ def require_survivable(held: Lease) -> None:
 
 
 class LeaseWatch:
-    """Tells leases that are held from those whose holder is gone.
+    """Detects leases whose holder has died, hangs, or was on a host that has vanished.
 
-    It has to see a lease for a while to find that its heart has stopped, and trusts no clock of
-    another host: keep one for as long as the process lives.
+    It compares what it saw of a lease at different times by its own clock, as the clocks of other
+    hosts may be wrong. So keep one instance for the lifetime of the process.
 
     Args:
-        seconds: without a heartbeat, after which a holder is taken for gone.
-        clock: seconds that only grow.
+        seconds: time without a heartbeat after which a holder counts as gone.
+        clock: a monotonic clock, in seconds.
     """
 
     def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
@@ -139,9 +143,11 @@ class LeaseWatch:
         self._last: dict[Path, tuple[tuple[int, int], float]] = {}
 
     def held(self, path: Path) -> bool:
-        """Return whether a living process holds the lease; one that hangs loses it by this.
+        """Return whether a living process holds the lease.
 
-        So does one that can't be opened, as nobody can tell whose it is.
+        A lease without a heartbeat for `seconds` is taken away from its holder by this call: the
+        file is replaced by a new one that nobody has locked. The same is done with a lease that
+        can't be opened.
         """
         try:
             file = path.open("r+", errors="replace")
@@ -162,7 +168,7 @@ class LeaseWatch:
         return False
 
     def prune(self) -> None:
-        """Forget the leases that were released."""
+        """Forget the leases whose files are gone."""
         self._last = {path: seen for path, seen in self._last.items() if os.path.lexists(path)}
 
     def _unopened(self, path: Path, error: OSError) -> bool:
@@ -174,7 +180,7 @@ class LeaseWatch:
         return False
 
     def _beats(self, path: Path, status: os.stat_result) -> bool:
-        """Return whether a lease moved within the lease's seconds, or was not watched that long."""
+        """Return whether there was a heartbeat in the last `seconds`, or it is too early to say."""
         now, beat = self._clock(), (status.st_ino, status.st_mtime_ns)
         last, since = self._last.get(path, (None, now))
         if beat != last:
@@ -182,7 +188,7 @@ class LeaseWatch:
         return beat != last or now - since < self._seconds
 
     def _replace(self, path: Path, holder: str) -> None:
-        """Put a new file there, which nobody has locked."""
+        """Replace the lease by a new file, which nobody has locked."""
         log.warning("a lease has not moved", lease=str(path), seconds=self._seconds, holder=holder)
         atomic_write(path, holder.encode())
         self._last.pop(path, None)
@@ -206,7 +212,7 @@ def _lock(path: Path) -> IO[str] | None:
             file.close()
             return None
         file.close()
-        # By chance, so as not to keep step with whoever looks.
+        # A random pause, so as not to collide with the same reader each time.
         time.sleep(random.uniform(0, TRY_SECONDS))
     return None
 

@@ -1,4 +1,4 @@
-"""Writes what ends a training early into its record."""
+"""Writes into a training's record why it ended early."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +18,10 @@ log = get_logger(__name__)
 
 @contextmanager
 def recorded_outcome(trainings: TrainingStore, training_id: str) -> Iterator[None]:
-    """Turn an exception of the body into the training's end: cancelled, or failed with words."""
+    """Record an exception of the body as the end of the training: cancelled, or failed and why.
+
+    After LeaseLost nothing is recorded, as another worker continues the training.
+    """
     try:
         yield
     except TrainingCancelled:
@@ -31,7 +34,7 @@ def recorded_outcome(trainings: TrainingStore, training_id: str) -> Iterator[Non
         record = end(trainings, training_id, State.FAILED, error)
         if record.state == State.FAILED:
             log.exception("failed", training_id=training_id)
-        else:  # cancelled while its worker was at it, and its files removed
+        else:  # it was cancelled meanwhile, and its files removed under the worker
             log.info("ended meanwhile", training_id=training_id, reason=str(error))
 
 
@@ -41,7 +44,7 @@ def end(
     state: State,
     error: Exception | ErrorInfo | None = None,
 ) -> TrainingRecord:
-    """Move a training to one of its ends, unless it has ended already, and return its record."""
+    """Move a training to a final state, unless it has ended already, and return its record."""
 
     def change(record: TrainingRecord) -> None:
         if record.state.ended:
@@ -59,6 +62,7 @@ def end(
 
 
 def in_words(error: Exception) -> str:
+    """Return the message of an error, as records and the log show it."""
     if isinstance(error, HeadstartError):
         return error.detail
     if isinstance(error, OSError) and error.strerror:

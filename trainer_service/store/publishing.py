@@ -1,8 +1,8 @@
 """The writing half of the model store: versions are staged, published, pinned and removed.
 
-models/<name>/.staging-<id>/   a version in the making
-models/<name>/.highest         the highest number that a removed version had
-models/<name>/.lock            held while a number is given out, or a pin or version changes
+models/<name>/.staging-<id>/   a version that is being written
+models/<name>/.highest         the highest version number at the time of the last removal
+models/<name>/.lock            locked while a version is published or removed, or the pin changes
 """
 
 import secrets
@@ -39,7 +39,7 @@ from trainer_service.store.work_in_progress import REMOVED, STAGING, working_dir
 
 HIGHEST_FILE = ".highest"
 HIGHEST_VERSION = 10**15 - 1
-#: Numbering a version and renaming it takes well under a second; who takes so long hangs.
+#: How long to wait for the lock. Holders need well under a second; one that takes longer hangs.
 PUBLISHING_SECONDS = 60.0
 
 
@@ -51,12 +51,12 @@ class WritableModelStore(ModelStore):
 
         Raises:
             ModelNotFound, VersionNotFound: there is no such version.
-            ModelUnwritable: the machine does not let it.
+            ModelUnwritable: the file system refuses the change.
         """
         self.versions(name)
         model = self.model_directory(name)
         file = model / PIN_FILE
-        with _unwritable_named(name), locked_briefly(model / ".lock", PUBLISHING_SECONDS):
+        with _write_errors_wrapped(name), locked_briefly(model / ".lock", PUBLISHING_SECONDS):
             if version is not None:
                 self.directory(name, version)
             if version is None or file.is_dir():
@@ -66,10 +66,12 @@ class WritableModelStore(ModelStore):
 
     @contextmanager
     def stage(self, name: str) -> Iterator[Path]:
-        """Yield an empty directory for a version in the making; what is left of it is removed.
+        """Yield an empty directory to write a version to; `publish` moves it into place.
+
+        A directory that was not published is removed at the end.
 
         Raises:
-            Conflict: it could have no number.
+            Conflict: no number is left for another version.
         """
         model = self.model_directory(name)
         self._next_number(model)
@@ -84,20 +86,20 @@ class WritableModelStore(ModelStore):
     ) -> int:
         """Make a staged directory the next version of `manifest.model` and return its number.
 
-        A training publishes once: if one of the versions already carries the manifest's
-        `training_id`, that version is returned and nothing is written.
+        A training publishes once: if a version with the manifest's `training_id` exists already,
+        its number is returned and nothing is written.
 
         Args:
-            staging: a directory from `stage`, complete but for its manifest.
-            manifest: its `version` and `files` are filled in here.
-            complete: called once the version is known, with the manifest as it will be; it may
-                add files to the directory.
+            staging: a directory from `stage` with all files but the manifest.
+            manifest: the manifest; this method sets its `version` and `files`.
+            complete: called with the manifest once the version number is known; it may add files
+                to the directory, such as a report that names the version.
 
         Raises:
-            Conflict: it can have no number.
+            Conflict: no number is left for another version.
         """
         model = self.model_directory(manifest.model)
-        # The most of it, before others have to wait.
+        # Hashing and syncing take long, so they are done before taking the lock.
         files = _describe(staging)
         sync_tree(staging)
         before = set(self.integers(model))
@@ -120,19 +122,19 @@ class WritableModelStore(ModelStore):
         return version
 
     def remove(self, name: str, version: int) -> None:
-        """Remove a version; its number is not given out again.
+        """Remove a version; its number is not used again.
 
         Raises:
             ModelNotFound, VersionNotFound: there is no such version.
-            Conflict: it is what is to be served: the pinned version, or else the newest sound one.
-            Unavailable: the machine can't tell now what is to be served.
-            ModelUnwritable: the machine does not let it.
+            Conflict: it is the one to serve: the pinned version, or else the newest intact one.
+            Unavailable: a version can't be read now, so it is not known which one to serve.
+            ModelUnwritable: the file system refuses the change.
         """
         self.directory(name, version)
         model, pinned = self.model_directory(name), self.pinned(name)
         served = self._served_instead(name, version, pinned)
         with (
-            _unwritable_named(name),
+            _write_errors_wrapped(name),
             working_directory(model / f"{REMOVED}{secrets.token_hex(6)}") as removed,
             locked_briefly(model / ".lock", PUBLISHING_SECONDS),
         ):
@@ -143,16 +145,18 @@ class WritableModelStore(ModelStore):
             atomic_write(model / HIGHEST_FILE, str(highest).encode())
             try:
                 directory.rename(removed / str(version))
-            except PermissionError:  # as of a directory that may not be written
+            except PermissionError:  # renaming a directory requires write permission on it
                 directory.chmod(0o700)
                 directory.rename(removed / str(version))
 
     def _served_instead(self, name: str, version: int, pinned: int | None) -> int | None:
-        """Return which version is served without this one; None if it is damaged itself.
+        """Return the version to serve, which must be another one than `version`.
+
+        Returns None if all versions that take precedence over `version`, and itself, are damaged.
 
         Raises:
-            Conflict: it is the one that is to be served.
-            Unavailable: the machine can't tell now.
+            Conflict: `version` is the one to serve.
+            Unavailable: a version can't be read now.
         """
         if version == pinned:
             raise Conflict(f"Version {version} of model {name!r} is pinned: un-pin it first.")
@@ -179,7 +183,7 @@ class WritableModelStore(ModelStore):
             ) from error
 
     def published_by(self, name: str, training_id: str) -> int | None:
-        """Return the version that a training has published, if it has."""
+        """Return the number of the version that a training has published, or None."""
         model = self.model_directory(name)
         return _published_by(training_id, model, self.integers(model))
 
@@ -187,7 +191,7 @@ class WritableModelStore(ModelStore):
         """Return the number of the model's next version.
 
         Raises:
-            Conflict: there is no number left, or nobody knows which were given out.
+            Conflict: no number is left, or `.highest` is damaged.
         """
         taken = [int(entry.name) for entry in scan(model) if VERSION.fullmatch(entry.name)]
         highest = max([self._highest_removed(model), *taken])
@@ -200,10 +204,10 @@ class WritableModelStore(ModelStore):
 
     @staticmethod
     def _highest_removed(model: Path) -> int:
-        """Return the highest number that a version had when one was removed, 0 if none was.
+        """Return the highest version number at the time of the last removal; 0 without one.
 
         Raises:
-            Conflict: that is not what the file says.
+            Conflict: the file can't be read or holds something else.
         """
         try:
             text = read_document(model / HIGHEST_FILE, MOST_NOTE_BYTES).decode(errors="replace")
@@ -220,8 +224,8 @@ class WritableModelStore(ModelStore):
 
 
 @contextmanager
-def _unwritable_named(name: str) -> Iterator[None]:
-    """Say of which model the machine does not let something be changed, and why."""
+def _write_errors_wrapped(name: str) -> Iterator[None]:
+    """Turn an OSError of the body, except a full disk, into ModelUnwritable."""
     try:
         yield
     except OSError as error:
@@ -237,7 +241,7 @@ def _published_by(training_id: str, model: Path, versions: Iterable[int]) -> int
     for version in sorted(versions, reverse=True):
         directory = model / str(version)
         with suppress(VersionCorrupt):
-            # Looking for the id in the bytes takes a tenth of the time of parsing the JSON.
+            # Searching the bytes for the id takes a tenth of the time of parsing the JSON.
             named = training_id.encode() in read_version_file(directory, MANIFEST_FILE)
             if named and read_manifest(directory).training_id == training_id:
                 return version

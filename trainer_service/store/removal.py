@@ -11,19 +11,19 @@ _TO_LIST = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NO
 
 
 def remove_tree(path: Path) -> None:
-    """Remove a file, or a folder with everything in it; a missing path is no error.
+    """Remove a file, or a folder with everything in it; a missing path is not an error.
 
-    The folder may be of any depth, and its owner may have removed permissions inside it. Links are
-    removed, not followed. If something can't be removed, the rest still is.
+    The folder may be of any depth, and folders in it may lack permissions. Links are removed, not
+    followed. If something can't be removed, the rest still is.
 
     Raises:
         OSError: something could not be removed; the first such error.
     """
     errors: list[OSError] = []
-    with _noted(errors):
+    with _collected(errors):
         if path.is_dir() and not path.is_symlink():
             path.chmod(stat.S_IRWXU)
-            with _listable(os.fspath(path)) as top:
+            with _opened(os.fspath(path)) as top:
                 _empty(top, errors)
             path.rmdir()
         else:
@@ -33,12 +33,16 @@ def remove_tree(path: Path) -> None:
 
 
 def _empty(top: int, errors: list[OSError]) -> None:
-    """Empty an open folder; the folders inside its folders move up into it, so none is deep."""
+    """Empty an open folder.
+
+    Nested folders are moved up into it first, so that no path gets too long and no recursion too
+    deep.
+    """
     folders = _remove_files(top, top, errors)
     while folders:
         name = folders.pop()
-        with _noted(errors):
-            with _listable(name, top) as folder:
+        with _collected(errors):
+            with _opened(name, top) as folder:
                 folders += _remove_files(folder, top, errors)
             os.rmdir(name, dir_fd=top)
 
@@ -49,7 +53,7 @@ def _remove_files(folder: int, top: int, errors: list[OSError]) -> list[str]:
     with os.scandir(folder) as entries:
         found = list(entries)
     for entry in found:
-        with _noted(errors):
+        with _collected(errors):
             if not entry.is_dir(follow_symlinks=False):
                 os.unlink(entry.name, dir_fd=folder)
                 continue
@@ -62,7 +66,7 @@ def _remove_files(folder: int, top: int, errors: list[OSError]) -> list[str]:
 
 
 @contextmanager
-def _listable(name: str, below: int | None = None) -> Iterator[int]:
+def _opened(name: str, below: int | None = None) -> Iterator[int]:
     """Open a folder to list it; fail if it is a link."""
     descriptor = os.open(name, _TO_LIST, dir_fd=below)
     try:
@@ -72,7 +76,7 @@ def _listable(name: str, below: int | None = None) -> Iterator[int]:
 
 
 @contextmanager
-def _noted(errors: list[OSError]) -> Iterator[None]:
+def _collected(errors: list[OSError]) -> Iterator[None]:
     """Add an OSError of the body to `errors` and go on; a missing file is not an error."""
     try:
         yield

@@ -1,11 +1,12 @@
-"""The shards of one training, on disk: what to compute, and what became of it.
+"""The shards of one training, on disk: the images to compute features of, and the results.
 
-    trainings/<id>/shards/plan.json          how many there are, their precision; written last
-    trainings/<id>/shards/<n>.json           images of shard n
+    trainings/<id>/shards/plan.json          the `Plan`; written last, when all shards are
+    trainings/<id>/shards/<n>.json           the images of shard n
     trainings/<id>/shards/<n>.result.json    its ShardResult, once its features are stored
-    trainings/<id>/shards/<n>.lease          while a worker computes it
+    trainings/<id>/shards/<n>.lease          held by the worker that computes it
 
-Files tell which shards are done, so no counter can be lost, or counted twice when a task repeats.
+The result files show which shards are done. There is no counter that a crash could lose, or that a
+repeated task could increment twice.
 """
 
 from collections.abc import Iterator, Sequence
@@ -23,11 +24,11 @@ from trainer_service.store.removal import remove_tree
 from trainer_service.store.small_files import read_small
 from trainer_service.store.stores import SHARDS
 
-#: Of so many used images one may be lost on the way, and in any case a single one.
+#: One in this many used images may be lost on the way, and always at least a single one.
 USED_PER_LOST = 100
-#: More than any dataset has; a plan that says otherwise is damaged.
+#: More than any dataset has; a plan with more is damaged.
 MOST_SHARDS = 1_000_000
-#: Of one file: paths of some hundred images, and what became of them.
+#: Of one file, which has the paths or results of a few hundred images.
 MOST_BYTES = 2**24
 
 SMALLEST_SHARD = 32
@@ -36,24 +37,26 @@ SHARDS_PER_TRAINING = 8
 
 
 class ImagesLost(Setback):
-    """More images are lost than a few single files: something is wrong with their folder."""
+    """So many images are lost that something must be wrong with their whole folder or disk."""
 
     title = "Images lost"
 
 
 class ShardImage(BaseModel):
-    """An image to compute; `path` is its file's, relative to the dataset."""
+    """An image to compute features of; `path` is relative to the dataset's directory."""
 
     sha256: str
     path: str
 
 
 class ShardResult(BaseModel):
-    """What became of a shard.
+    """The result of computing a shard.
 
     Attributes:
-        rejected: images that turned out unusable, by SHA-256, with the reason.
-        lost: those of them whose files are gone, or no longer hold what was read.
+        computed: how many images' features were computed.
+        seconds: how long that took.
+        rejected: SHA-256 of each image that turned out to be unusable, with the reason.
+        lost: those of them whose files are gone or have changed since the dataset was read.
     """
 
     computed: int
@@ -63,7 +66,10 @@ class ShardResult(BaseModel):
 
 
 def plan_shards(images: Sequence[ShardImage]) -> list[list[ShardImage]]:
-    """Cut the images into shards: enough for several workers, few enough to be worth a task."""
+    """Divide the images into about 8 shards of 32 to 256 images.
+
+    That is enough to keep several workers busy, and each shard is worth the overhead of a task.
+    """
     size = -(-len(images) // SHARDS_PER_TRAINING)
     size = min(LARGEST_SHARD, max(SMALLEST_SHARD, size))
     return [list(images[start : start + size]) for start in range(0, len(images), size)]
@@ -73,15 +79,15 @@ _images = TypeAdapter(list[ShardImage])
 
 
 class PlanLost(LeaseLost):
-    """A shard can't be read: its plan is gone, and has to be made again."""
+    """A file of the plan can't be read; the plan was discarded and has to be made again."""
 
 
 class Plan(BaseModel):
-    """How many shards there are, and what their features are computed in by every worker.
+    """How many shards there are, and the precision in which every worker computes them.
 
     Attributes:
-        paths: what those of the images are relative to. A plan that lacks it was made before the
-            store told; its paths are those of the host that made it, and it is none any more.
+        paths: what the paths of the images are relative to. Plans of earlier releases lack it:
+            their paths are absolute ones of the host that made the plan, so they are invalid.
     """
 
     shards: int = Field(ge=0, le=MOST_SHARDS)
@@ -90,6 +96,12 @@ class Plan(BaseModel):
 
 
 class Shards:
+    """The shards of one training.
+
+    Args:
+        training_directory: the directory `trainings/<id>`.
+    """
+
     def __init__(self, training_directory: Path) -> None:
         self._directory = training_directory / SHARDS
 
@@ -98,7 +110,7 @@ class Shards:
         return self._directory
 
     def plan(self, images: Sequence[ShardImage], precision: Precision) -> int:
-        """Cut the images into shards, forgetting any earlier plan, and return how many."""
+        """Divide the images into shards, replacing any earlier plan; return how many there are."""
         self.clear()
         self._directory.mkdir()
         shards = plan_shards(images)
@@ -112,20 +124,25 @@ class Shards:
         """Return the images of a shard.
 
         Raises:
-            PlanLost: they can't be read.
+            PlanLost: their file can't be read.
         """
         file = self._directory / f"{number}.json"
-        with self._sound(file):
+        with self._plan_discarded_on_fault(file):
             return _images.validate_json(read_small(file, MOST_BYTES))
 
     def finished(self, number: int) -> bool:
         return self._result_file(number).exists()
 
     def require_few_lost(self, number: int, result: ShardResult, used: int) -> None:
-        """Check that with this result no more of the used images are lost than may be.
+        """Check that few images are lost in this result and all earlier ones together.
+
+        Args:
+            number: the number of the shard.
+            result: its result, which is not stored yet.
+            used: how many images the training uses in all shards.
 
         Raises:
-            ImagesLost: there are more.
+            ImagesLost: more than 1 in `USED_PER_LOST` are lost.
         """
         if not result.lost:
             return
@@ -139,9 +156,9 @@ class Shards:
         atomic_write(self._result_file(number), result.model_dump_json().encode())
 
     def count(self) -> int | None:
-        """Return how many shards there are, or None if that is yet to be planned.
+        """Return how many shards there are, or None if there is no plan.
 
-        A plan that can't be read counts as missing: it can be made again at any time.
+        A plan that can't be read counts as missing, since it can be made again at any time.
         """
         try:
             return self._plan().shards
@@ -153,7 +170,7 @@ class Shards:
             raise
 
     def precision(self) -> Precision:
-        """Return what the features of a planned training are computed in."""
+        """Return the precision in which the features are computed; there must be a plan."""
         return self._plan().precision
 
     def unfinished(self) -> list[int]:
@@ -167,14 +184,14 @@ class Shards:
         return self._directory / f"{number}.lease"
 
     def results(self) -> list[ShardResult]:
-        """Return what became of the shards that are finished.
+        """Return the results of the finished shards, in no order.
 
         Raises:
             PlanLost: one of them can't be read.
         """
         found = []
         for file in self._directory.glob("*.result.json"):
-            with self._sound(file):
+            with self._plan_discarded_on_fault(file):
                 found.append(ShardResult.model_validate_json(read_small(file, MOST_BYTES)))
         return found
 
@@ -183,8 +200,11 @@ class Shards:
             remove_tree(self._directory)
 
     @contextmanager
-    def _sound(self, file: Path) -> Iterator[None]:
-        """Give the plan up if one of its files can't be read; made anew, it finds what is done."""
+    def _plan_discarded_on_fault(self, file: Path) -> Iterator[None]:
+        """Discard the plan if the body finds that one of its files can't be read.
+
+        The next plan finds the features that are stored already.
+        """
         try:
             yield
         except (OSError, ValidationError) as error:
@@ -201,12 +221,12 @@ class Shards:
 
 
 def too_many_lost(lost: int, used: int, example: str) -> str | None:
-    """Return, in words, that more of the used images are lost than may be; None if that is not so.
+    """Return the error message if more than 1 in `USED_PER_LOST` images are lost, else None.
 
     Args:
-        lost: how many are gone, or have changed, since the dataset was read.
-        used: how many were to be used.
-        example: one that is lost, and why.
+        lost: how many images are gone, or have changed, since the dataset was read.
+        used: how many images the training uses.
+        example: the path of one that is lost, and the reason, for the message.
     """
     most = max(1, used // USED_PER_LOST)
     if lost <= most:

@@ -1,4 +1,8 @@
-"""Small files of the store, opened so that none can hang or fill a process; and their errors."""
+"""Opens small files of the store without the risk of hanging or filling the memory.
+
+Whatever was put in place of such a file, e.g. a pipe or a huge file, gives an OSError. Functions
+here also classify these errors.
+"""
 
 import errno
 import os
@@ -9,17 +13,17 @@ from typing import IO, Literal
 from shared.documents import read_small
 from shared.files import is_fault_of_the_file
 
-__all__ = ["concerns_one_file", "is_gone", "open_small", "read_small", "stays"]
+__all__ = ["concerns_one_file", "is_gone", "is_permanent", "open_small", "read_small"]
 
-#: What this process has run out of says nothing of a file, nor of all others.
+#: This process or the system has run out of these; the file itself is not at fault.
 _OUT_OF = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 
 
 def open_small(file: Path, most: int, mode: Literal["rb", "a+b"] = "rb") -> IO[bytes]:
-    """Open a regular file for what of it is wanted.
+    """Open a regular file of at most `most` bytes; the caller closes it.
 
     Raises:
-        OSError: it can't be opened, is no regular file (a pipe would hang whoever opens it), or has
+        OSError: it can't be opened, is not a regular file (opening a pipe would block), or has
             more than `most` bytes.
     """
     opened = open(file, mode, opener=_regular)  # noqa: SIM115 - the caller closes it
@@ -30,7 +34,10 @@ def open_small(file: Path, most: int, mode: Literal["rb", "a+b"] = "rb") -> IO[b
 
 
 def _regular(path: str, flags: int) -> int:
-    """Open a file without waiting for a pipe's other end; of a folder Python itself complains."""
+    """Open a regular file, as `opener` of `open`; O_NONBLOCK keeps pipes from blocking.
+
+    A directory is let through, as `open` itself raises IsADirectoryError then.
+    """
     try:
         descriptor = os.open(path, flags | os.O_NONBLOCK, 0o666)
     except OSError as error:
@@ -49,14 +56,18 @@ def _irregular(path: str) -> PermissionError:
 
 
 def concerns_one_file(error: OSError) -> bool:
-    """Return whether an error says something of one file, be it for now only, and not of all."""
+    """Return whether an error is about the file, even if it may pass, and not about the system.
+
+    Running out of memory or file descriptors, for example, is about the system.
+    """
     return error.errno not in _OUT_OF
 
 
 def is_gone(error: OSError) -> bool:
+    """Return whether a file, or a folder on its path, does not exist."""
     return isinstance(error, FileNotFoundError | NotADirectoryError)
 
 
-def stays(error: OSError) -> bool:
-    """Return whether a file can't be read whenever one tries, though it is there."""
+def is_permanent(error: OSError) -> bool:
+    """Return whether a file exists but can't be read, now or later, until someone repairs it."""
     return is_fault_of_the_file(error) and not is_gone(error)

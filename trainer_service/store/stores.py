@@ -17,7 +17,7 @@ from trainer_service.store.idempotency import IdempotencyKeys
 from trainer_service.store.publishing import WritableModelStore
 from trainer_service.store.records.dataset_record import DatasetRecord
 from trainer_service.store.records.record_store import RecordStore
-from trainer_service.store.records.training_record import Asked, TrainingRecord, told
+from trainer_service.store.records.training_record import Asked, TrainingRecord, abridged
 from trainer_service.store.removal import remove_tree
 from trainer_service.store.small_files import read_small
 from trainer_service.store.work_metrics import ENDED, PHASE_SECONDS
@@ -26,25 +26,26 @@ _metrics: TypeAdapter[dict[str, Any]] = TypeAdapter(dict[str, Any])
 
 log = get_logger(__name__)
 
-#: What only a training that has not ended needs, in its directory.
+#: Directory in a training's directory, which is needed only until the training has ended.
 SHARDS = "shards"
-#: Where the files of requests lie until they become datasets, a directory for each request.
+#: Directory of uploaded files until they become datasets; each request has a directory in it.
 UPLOADS = "uploads"
-#: What is asked of a training: to be cancelled, or to stop.
+#: File in a training's directory with the requests to cancel or stop it: an `Asked`.
 ASKED_FILE = "asked.json"
 MOST_ASKED_BYTES = 4096
-#: The evaluation of a training with few labels.
+#: File in a training's directory with its evaluation; that of many labels only has the totals.
 METRICS_FILE = "metrics.json"
 MOST_METRICS_BYTES = 2**24
-#: Converted backbones: a later worker process need not convert them again.
+#: Directory of converted backbones, so that later worker processes need not convert them again.
 BACKBONES = "backbones"
 
 
 class TrainingStore(RecordStore[TrainingRecord]):
-    """Records of trainings; each change of one is announced by events.
+    """Records of trainings; each change of a record also appends events.
 
-    What is asked of a training lies beside its record, so that its worker can look at it three
-    times a second. A record may tell it as well, if it was written before.
+    Requests to cancel or stop a training are kept in a small file beside its record, so that its
+    worker can check for them three times a second. Records of earlier releases hold them
+    themselves.
     """
 
     def __init__(self, root: Path, events: EventLog) -> None:
@@ -52,25 +53,29 @@ class TrainingStore(RecordStore[TrainingRecord]):
         self._events = events
 
     def create(self, record: TrainingRecord) -> Path:
+        """Write a new record with its first events, and return its directory."""
         directory = self.directory(record.id)
         directory.mkdir(parents=True, exist_ok=True)
-        # A file that is there: file servers may tell late of one that has come.
+        # Created now and replaced later: NFS clients may see a new file late, a changed one soon.
         (directory / ASKED_FILE).write_text(Asked().model_dump_json())
         return super().create(record)
 
     def get(self, record_id: str) -> TrainingRecord:
-        """Return a record, and in it what is asked of the training."""
+        """Return a record, with `cancel_requested` and `stop_after` as they are now."""
         return self.with_asked(super().get(record_id))
 
     def with_asked(self, record: TrainingRecord) -> TrainingRecord:
-        """Fill in what is asked of a training."""
+        """Set `cancel_requested` and `stop_after` of a record, and return it."""
         asked = self.asked(record.id)
         record.cancel_requested = record.cancel_requested or asked.cancel
         record.stop_after = record.stop_after or asked.stop_after
         return record
 
     def asked(self, record_id: str) -> Asked:
-        """Return what is asked of a training; what can't be read can be asked again."""
+        """Return the requests to cancel or stop a training.
+
+        A file that can't be read counts as no request, since clients can repeat theirs.
+        """
         file = self.directory(record_id) / ASKED_FILE
         try:
             return Asked.model_validate_json(read_small(file, MOST_ASKED_BYTES))
@@ -78,9 +83,15 @@ class TrainingStore(RecordStore[TrainingRecord]):
             return Asked()
 
     def ask(self, record_id: str, change: Callable[[TrainingRecord], None]) -> TrainingRecord:
-        """Apply `change` to what the record tells is asked, and keep that alone.
+        """Request that a training be cancelled or stopped.
 
-        Nothing is written if it raises.
+        Args:
+            record_id: the id of the training.
+            change: sets `cancel_requested` or `stop_after` of the record that it is called with;
+                other changes are not kept. If it raises, nothing is written.
+
+        Returns:
+            The changed record.
         """
         with self.locked(record_id):
             record = self.get(record_id)
@@ -91,22 +102,24 @@ class TrainingStore(RecordStore[TrainingRecord]):
         return record
 
     def keep_evaluation(self, record_id: str, metrics: dict[str, Any]) -> None:
-        """Write the metrics of each label beside the record, which holds only the summary."""
+        """Write the evaluation beside the record, which holds only the totals."""
         file = self.directory(record_id) / METRICS_FILE
-        atomic_write(file, _metrics.dump_json(told(metrics)))
+        atomic_write(file, _metrics.dump_json(abridged(metrics)))
 
     def evaluation(self, record: TrainingRecord) -> dict[str, Any]:
-        """Return the whole evaluation of a training's model.
+        """Return the evaluation of a training's model; with many labels, only its totals.
 
-        Records of before have it all themselves. What can't be read is in the report, too.
+        If the file can't be read, what the record holds is returned: in records of earlier
+        releases that is the whole evaluation. The report always has it all.
         """
         try:
             file = self.directory(record.id) / METRICS_FILE
             return _metrics.validate_json(read_small(file, MOST_METRICS_BYTES))
         except (OSError, ValidationError):
-            return told(record.metrics)
+            return abridged(record.metrics)
 
     def update(self, record_id: str, change: Callable[[TrainingRecord], None]) -> TrainingRecord:
+        """Change a record as `RecordStore.update`, and log and count the states it enters."""
         known = 0
 
         def watched(record: TrainingRecord) -> None:
@@ -132,13 +145,15 @@ class TrainingStore(RecordStore[TrainingRecord]):
             self.clear(record.id)
 
     def clear(self, training_id: str) -> None:
-        """Remove what only a training that has not ended needs."""
+        """Remove the files that a training needs only until it has ended."""
         with suppress(OSError):
             remove_tree(self.directory(training_id) / SHARDS)
 
 
 @dataclass(frozen=True, slots=True)
 class Stores:
+    """All parts of the store, opened by `Stores.open`."""
+
     datasets: RecordStore[DatasetRecord]
     trainings: TrainingStore
     events: EventLog
@@ -147,6 +162,7 @@ class Stores:
 
     @classmethod
     def open(cls, settings: TrainerSettings) -> Self:
+        """Open the store that the settings name; nothing is created or read yet."""
         trainings = settings.store / "trainings"
         events = EventLog(trainings, connect(settings.redis_url))
         return cls(

@@ -2,8 +2,8 @@
 
     datasets/<id>/waiting/<training id>      empty
 
-That a training is to be prepared is told by its record. These files only spare whoever reads a
-dataset to look through all records, again and again, for those that are concerned.
+The records of the trainings are the truth. These files are an index of them: without it, the worker
+that has read a dataset would have to search all records for trainings on it.
 """
 
 from contextlib import suppress
@@ -20,7 +20,7 @@ class WaitingTrainings:
     """The trainings that wait for one dataset.
 
     Args:
-        directory: that of the dataset.
+        directory: the directory of the dataset.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -35,7 +35,7 @@ class WaitingTrainings:
             (self._directory / training_id).unlink()
 
     def ids(self) -> list[str]:
-        """Return their ids, those first that have waited longest."""
+        """Return the ids of the trainings, the one that has waited longest first."""
         found = []
         with suppress(FileNotFoundError, NotADirectoryError):
             for file in self._directory.iterdir():
@@ -48,5 +48,8 @@ class WaitingTrainings:
 
 
 def must_be_read(dataset: DatasetRecord) -> bool:
-    """Return whether a dataset still has to be read; a failed one is queued again to be read."""
+    """Return whether a dataset is queued or being read.
+
+    A failed dataset is not, unless a new training has put it back to queued.
+    """
     return dataset.state in UNREAD

@@ -1,7 +1,7 @@
-"""Directories for work in progress, which show when the process that made them is gone.
+"""Directories for work in progress, with a lease that shows whether their process still lives.
 
-<name>/          the work; whoever finishes it renames it, or what is in it
-<name>.lease     held for as long as it is worked on
+<name>/          the work; when finished, it or what is in it is moved into place
+<name>.lease     held while the process works on it
 """
 
 import errno
@@ -16,10 +16,11 @@ from trainer_service.store.removal import remove_tree
 
 TRIES, TRY_SECONDS = 50, 0.1
 LEASE = ".lease"
-#: What is being made, and what is being removed, has a name that begins so.
+#: Prefixes of the names of directories that are being written, and that are being removed.
 STAGING = ".staging-"
 REMOVED = ".removed-"
-#: Renamed before it is removed: whoever wakes up late can't finish half of it.
+#: Suffix that a directory gets before its removal, so that a process that was only suspended can't
+#: publish it half removed.
 GONE = ".gone"
 
 
@@ -28,14 +29,14 @@ def working_directory(path: Path) -> Iterator[Path]:
     """Make a directory for work in progress, and remove what is left of it at the end.
 
     Raises:
-        FileExistsError: it is there already.
+        FileExistsError: the directory exists, or another process holds its lease.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         for _ in range(TRIES):
             if stack.enter_context(lease(_lease_file(path))) is not None:
                 break
-            # Whoever looks for what was left takes it for an instant.
+            # The search for abandoned directories holds a new lease for a moment.
             time.sleep(TRY_SECONDS)
         else:
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
@@ -48,16 +49,20 @@ def working_directory(path: Path) -> Iterator[Path]:
 
 
 def directory_of(path: Path) -> Path:
-    """Return the working directory that a path is, or is the lease of."""
+    """Return the working directory, given its path or the path of its lease."""
     return path.with_suffix("") if path.suffix == LEASE else path
 
 
 def remove_if_abandoned(path: Path, watch: LeaseWatch) -> bool:
-    """Remove a working directory and its lease if its process is gone; tell whether that was so.
+    """Remove a working directory and its lease if its process is gone.
 
     Args:
         path: the directory.
-        watch: tells whose process is gone. One whose host has vanished it has to see twice.
+        watch: decides whether the process is gone. If the process's host has vanished, it takes
+            several calls, as the watch has to see that the heartbeat has stopped.
+
+    Returns:
+        Whether the directory was removed.
     """
     file = _lease_file(path)
     if not (path.is_dir() or file.exists()) or watch.held(file):

@@ -1,7 +1,7 @@
-"""What is measured where trainings are worked on: in workers, and in the trainer, which cancels.
+"""Metrics of the work on trainings, counted in workers, and in the trainer when it cancels one.
 
-A worker is several processes, so these are of the kinds that prometheus_client adds up over
-processes: counters and histograms.
+A worker has several processes, so only counters and histograms are used, which prometheus_client
+can add up over processes.
 """
 
 from prometheus_client import CollectorRegistry, Counter, Histogram

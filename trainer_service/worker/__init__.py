@@ -1,1 +1,1 @@
-"""The worker process: takes steps from the queue, and looks after the store."""
+"""The worker process: runs steps from the queue, and maintains the store."""

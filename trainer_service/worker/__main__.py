@@ -1,4 +1,4 @@
-"""`python -m trainer_service.worker`: a worker process; start as many as there are machines."""
+"""`python -m trainer_service.worker`: a worker process; start one on each machine."""
 
 import os
 import sys
@@ -14,13 +14,14 @@ from trainer_service.worker.native_output import capture_native_output
 
 
 def main() -> None:
+    """Run a worker until a signal ends it; exit with its status."""
     settings = require_settings(TrainerSettings)
     require_writable(settings.store)
-    # TensorFlow's own log is of no use to who waits for a training.
+    # TensorFlow's own messages do not help users of the trainer.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     capture_native_output()
     configure_logging("worker", settings.log_format, settings.log_level)
-    # Whoever listens to this signal has set up logging; Celery leaves it alone then.
+    # If this signal has a receiver, Celery does not set up logging itself.
     setup_logging.connect(_keep_ours)
     if settings.worker_metrics_port is not None:
         keep_counts_in_files()
@@ -34,9 +35,9 @@ def main() -> None:
     worker_init.connect(lambda sender, **_: started.append(sender), weak=False)
     app.worker_main(
         [
-            "--quiet",  # no banner: it is no line of the log
+            "--quiet",  # no banner, which is not in the format of the log
             "worker",
-            # One child process holds the backbone; if it dies its parent starts another.
+            # One child process has the backbone in memory; if it dies, its parent starts another.
             "--pool=prefork",
             "--concurrency=1",
             f"--loglevel={settings.log_level}",
@@ -45,7 +46,7 @@ def main() -> None:
             *sys.argv[1:],
         ]
     )
-    # Celery's command keeps it to itself: a worker that broke would end as one that was asked to.
+    # Celery's command drops the exit code, so a worker that failed would exit with 0.
     sys.exit(started[0].exitcode if started else 0)
 
 

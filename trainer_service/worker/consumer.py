@@ -1,4 +1,4 @@
-"""Celery's consumer, which goes on trying whatever Redis says, at growing intervals."""
+"""Celery's consumer, changed to reconnect after any error of Redis, at growing intervals."""
 
 import time
 
@@ -11,27 +11,27 @@ from trainer_service.store.work_metrics import QUEUE_ERRORS
 
 FIRST_SECONDS = 0.5
 LONGEST_SECONDS = 30.0
-#: After so long without trouble the next is a new one.
+#: After this long without an error, the intervals start again with `FIRST_SECONDS`.
 WELL_SECONDS = 60.0
-LOOK_SECONDS = 0.2
+POLL_SECONDS = 0.2
 
 log = get_logger(__name__)
 
 
 class PatientConsumer(Consumer):  # type: ignore[misc]  # Celery is untyped
-    """Waits before it connects anew, the longer the more often that was in vain.
+    """Reconnects to Redis with exponential backoff, whatever the error was.
 
-    Celery itself waits only for a Redis that can't be reached. One that is reached and refuses, as
-    it may be a replica, out of memory, or unable to save, would be asked without a pause.
+    Celery itself waits only if Redis can't be reached. If Redis refuses a command, e.g. since it is
+    a replica, out of memory, or unable to save, Celery would retry without a pause.
     """
 
     _trouble_at = 0.0
     _pause = FIRST_SECONDS
-    _told: str | None = None
+    _reported: str | None = None
 
     def on_ready(self) -> None:
         super().on_ready()
-        if self._told is not None:
+        if self._reported is not None:
             log.info("the queue can be used again")
 
     def on_connection_error_before_connected(self, exc: Exception) -> None:
@@ -44,9 +44,9 @@ class PatientConsumer(Consumer):  # type: ignore[misc]  # Celery is untyped
     def _wait(self, exc: Exception) -> None:
         QUEUE_ERRORS.inc()
         if time.monotonic() - self._trouble_at > WELL_SECONDS:
-            self._pause, self._told = FIRST_SECONDS, None
-        if self._told != (reason := trouble(exc)):
-            self._told = reason
+            self._pause, self._reported = FIRST_SECONDS, None
+        if self._reported != (reason := trouble(exc)):
+            self._reported = reason
             log.error("the queue can't be used: trying again and again", reason=reason)
         _sleep(self._pause)
         self._pause = min(LONGEST_SECONDS, self._pause * 2)
@@ -57,4 +57,4 @@ def _sleep(seconds: float) -> None:
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         maybe_shutdown()
-        time.sleep(LOOK_SECONDS)
+        time.sleep(POLL_SECONDS)

@@ -1,7 +1,7 @@
-"""`python -m trainer_service.worker.health`: tells whether the worker of this host lives.
+"""`python -m trainer_service.worker.health`: checks whether a worker of this host is alive.
 
-Nobody can ask a worker itself, as that takes no commands; it signs in with Redis while its loop
-turns and Redis takes what it writes.
+A worker takes no remote commands, so it can't be asked itself. Instead it registers with Redis
+regularly, as long as its event loop runs and Redis accepts writes.
 """
 
 import socket
@@ -17,7 +17,7 @@ from trainer_service.store.events.event_log import connect
 
 
 def main() -> int:
-    """Return 0 if a worker of this host has signed in and that still holds, else 1."""
+    """Return 0 if a worker of this host is registered as alive, else 1."""
     try:
         workers = QueueView(connect(TrainerSettings().redis_url)).workers()
     except redis.RedisError as error:

@@ -1,8 +1,8 @@
 """Finds the steps that got lost and submits them again.
 
-The store tells which steps come next, leases which of them are worked on, and Redis which wait on
-the queue. A step that is in neither place for a while was lost: with the worker that had it, with
-a Redis that was emptied, or because Redis was away when it was to be submitted.
+Records show which steps come next, leases which of them a worker is running, and Redis which of
+them are queued. A step that is neither running nor queued for a while is lost: its worker died,
+Redis was emptied, or Redis could not be reached when the step should have been submitted.
 """
 
 import os
@@ -30,23 +30,24 @@ from trainer_service.store.stores import Stores
 from trainer_service.store.waiting import UNREAD, WaitingTrainings
 from trainer_service.store.work_metrics import STEPS_LOST
 
-#: A search every so many parts of the lease, and a step is lost when it is missing for as long.
+#: Searches per `lease_seconds`. A step that is missing for the time between two is lost.
 SEARCHES_PER_LEASE = 4
 
 log = get_logger(__name__)
 
 
 class LostSteps:
-    """One look at everything; keep it, as what is lost shows by being missing twice.
+    """Searches for lost steps; call it every `interval` seconds.
 
-    What can't be looked at is left out and logged, once for each reason, and keeps nothing else.
+    A step counts as lost if it is missing in two searches, so keep one instance for the lifetime of
+    the process. A record that can't be examined is logged, once per reason, and left out.
 
     Args:
         stores: the records and their leases.
-        view: what waits on the queue.
-        queue: where lost steps are submitted.
-        lease_seconds: without a heartbeat, after which a worker is taken for gone.
-        clock: seconds that only grow.
+        view: the steps on the queue.
+        queue: the queue to submit lost steps to.
+        lease_seconds: time without a heartbeat after which a worker counts as gone.
+        clock: a monotonic clock, in seconds.
     """
 
     def __init__(
@@ -65,36 +66,36 @@ class LostSteps:
         self._watch = LeaseWatch(lease_seconds, clock)
         self._missing_since: dict[str, float] = {}
         self._left_out: dict[Path, str] = {}
-        self._told: str | None = None
+        self._reported: str | None = None
 
     def __call__(self) -> list[Step]:
-        """Submit what is lost and return it, oldest first; while Redis is away that is nothing."""
+        """Submit the lost steps and return them, oldest first; none if Redis can't be used."""
         try:
             lost = self._lost(list(dict.fromkeys(self._idle_steps())))
             if not lost or not self._view.claim(self.interval):
                 return []
-            # Another process may have looked since.
+            # Another process may have submitted them meanwhile.
             queued = self._view.steps()
             lost = [step for step in lost if step.id not in queued]
             self._queue.submit(lost)
         except (RedisError, Unavailable) as error:
-            self._tell(trouble(error) if isinstance(error, RedisError) else error.detail)
+            self._report(trouble(error) if isinstance(error, RedisError) else error.detail)
             return []
-        self._told = None
+        self._reported = None
         for step in lost:
             log.warning("lost and submitted again", step=step.id)
             del self._missing_since[step.id]
         STEPS_LOST.inc(len(lost))
         return lost
 
-    def _tell(self, reason: str) -> None:
-        """Log what keeps lost steps from being submitted, once until it is over."""
-        if self._told != reason:
+    def _report(self, reason: str) -> None:
+        """Log why lost steps can't be submitted now, unless that was logged last time."""
+        if self._reported != reason:
             log.warning("lost steps are submitted later", reason=reason)
-        self._told = reason
+        self._reported = reason
 
     def _lost(self, idle: list[Step]) -> list[Step]:
-        """Return the steps that have been neither worked on nor queued for an interval."""
+        """Return the steps that have been neither running nor queued for an interval."""
         queued = self._view.steps() if idle else set()
         missing = [step for step in idle if step.id not in queued]
         now = self._clock()
@@ -102,29 +103,29 @@ class LostSteps:
         return [step for step in missing if now - self._missing_since[step.id] >= self.interval]
 
     def _idle_steps(self) -> Iterator[Step]:
-        """Yield the next steps that nobody works on, those of the oldest training first."""
+        """Yield the next steps that no worker runs: datasets first, then the oldest training."""
         datasets, trainings = self._stores.datasets, self._stores.trainings
         held: dict[str, bool] = {}
         for dataset in self._open(datasets, lambda state: state not in UNREAD):
-            with self._alone(datasets.directory(dataset.id)):
-                # Looked at in any case: looking is what breaks the lease of a holder that is gone.
+            with self._isolated(datasets.directory(dataset.id)):
+                # Checked for every dataset: the check is what takes a lease from a dead holder.
                 held[dataset.id] = self._watch.held(datasets.lease_file(dataset.id))
                 left = dataset.state == DatasetState.READING
                 if (dataset.submitted or left) and not held[dataset.id]:
                     yield Step(READ_DATASET, (dataset.id,))
         for training in self._open(trainings, lambda state: State(state).ended):
-            with self._alone(trainings.directory(training.id)):
+            with self._isolated(trainings.directory(training.id)):
                 yield from self._idle_steps_of(training, held)
         self._watch.prune()
         for directory in [left for left in self._left_out if not os.path.lexists(left)]:
             del self._left_out[directory]
 
     @contextmanager
-    def _alone(self, directory: Path) -> Iterator[None]:
-        """Keep what is wrong with one record from all others."""
+    def _isolated(self, directory: Path) -> Iterator[None]:
+        """Log any error of the body, once per reason, so that other records are still examined."""
         try:
             yield
-        except Exception as error:  # noqa: BLE001 - whatever it is, the others are looked at
+        except Exception as error:  # noqa: BLE001 - no error may stop the search
             reason = in_words(error)
             if self._left_out.get(directory) != reason:
                 self._left_out[directory] = reason
@@ -133,11 +134,11 @@ class LostSteps:
                 )
 
     def _idle_steps_of(self, training: TrainingRecord, held: dict[str, bool]) -> Iterator[Step]:
-        """Yield those of a training.
+        """Yield the next steps of a training that no worker runs.
 
         Args:
             training: the record of the training.
-            held: the datasets that are not read yet, with whether somebody reads them.
+            held: by the id of each dataset that is still to be read, whether a worker reads it.
         """
         trainings = self._stores.trainings
         shards = Shards(trainings.directory(training.id))
@@ -158,11 +159,16 @@ class LostSteps:
         return training.id in WaitingTrainings(self._stores.datasets.directory(training.dataset.id))
 
     def _open(self, records: RecordStore[Record], ended: Callable[[str], bool]) -> list[Record]:
-        """Return the records that have not ended, oldest first; those that have are read once."""
+        """Return the records that have not ended, oldest first.
+
+        Args:
+            records: the store of the records.
+            ended: whether a record in this state has ended; such a record's file is not read.
+        """
         found: list[Record] = []
         for brief in sorted(records.briefs(), key=attrgetter("created_at")):
             if ended(brief.state):
                 continue
-            with self._alone(records.directory(brief.id)), suppress(NotFound):
+            with self._isolated(records.directory(brief.id)), suppress(NotFound):
                 found.append(records.get(brief.id))
         return found

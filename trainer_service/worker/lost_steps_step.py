@@ -1,4 +1,4 @@
-"""Searches for lost steps in every worker's parent process, and says that the worker lives."""
+"""Searches for lost steps in each worker's parent process, and registers the worker as alive."""
 
 import os
 import socket
@@ -19,12 +19,12 @@ from trainer_service.worker.lost_steps import LostSteps
 
 log = get_logger(__name__)
 
-#: This process among all workers of all hosts.
+#: The name of this process, unique among the workers of all hosts.
 WORKER = f"{socket.gethostname()}:{os.getpid()}"
 
 
 class LostStepsSearch(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery is untyped
-    """Searches whenever the worker is connected; connecting anew starts it anew."""
+    """Searches at intervals while the worker is connected to Redis; reconnecting restarts it."""
 
     requires = ("celery.worker.consumer.tasks:Tasks",)
 
@@ -46,12 +46,12 @@ class LostStepsSearch(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery 
         self._timer = consumer.timer.call_repeatedly(self._search.interval, self._turn)
 
     def _turn(self) -> None:
-        with suppress(RedisError, OSError):  # then the consumer has it, too, and says so
+        with suppress(RedisError, OSError):  # the consumer gets the same error and logs it
             self._view.sign_in(WORKER, self._lease_seconds)
         try:
             self._search()
         except Exception as error:
-            # A worker that can't search can still work.
+            # A worker that can't search can still run steps.
             if self._trouble != (reason := in_words(error)):
                 log.exception("lost steps are looked for later")
             self._trouble = reason

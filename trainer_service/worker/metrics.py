@@ -1,7 +1,7 @@
-"""Answers `/metrics` for a worker: for the parent process and for all its children.
+"""Serves `/metrics` for a worker: for the parent process and all its children together.
 
-prometheus_client keeps the counts of each process in files of one directory, and adds them up. It
-has to know the directory before it is imported.
+prometheus_client keeps the counts of each process in files in one directory, and adds them up. The
+directory has to be set before prometheus_client is imported.
 """
 
 import atexit
@@ -22,18 +22,18 @@ log = get_logger(__name__)
 
 
 def keep_counts_in_files() -> None:
-    """Have this process and its children count in a directory of their own, removed at exit."""
+    """Let this process and its children keep their counts in a new directory, removed at exit."""
     directory = tempfile.mkdtemp(prefix="headstart-metrics-")
-    # Children leave by os._exit, so this is done once.
+    # Children end with os._exit, so only this process removes it.
     atexit.register(shutil.rmtree, directory, ignore_errors=True)
     os.environ[VARIABLE] = directory
 
 
 def serve_metrics(host: str, port: int) -> None:
-    """Listen until the process ends.
+    """Serve `/metrics` in a thread until the process ends.
 
     Raises:
-        OSError: the port is in use, or the host is no address of this machine.
+        OSError: the port is in use, or the host is not an address of this machine.
     """
     from prometheus_client import CollectorRegistry, start_http_server
     from prometheus_client.multiprocess import MultiProcessCollector
@@ -43,7 +43,7 @@ def serve_metrics(host: str, port: int) -> None:
     server, _ = start_http_server(port, host, registry)
 
     def close_in_child(**_: Any) -> None:
-        # Else the port stays taken for as long as a child outlives its parent.
+        # Else a child that outlives its parent would keep the port in use.
         with suppress(OSError):
             server.socket.close()
 

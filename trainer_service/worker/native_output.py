@@ -1,4 +1,4 @@
-"""Makes lines of the log of what libraries in C++ write past Python's loggers."""
+"""Turns what C++ libraries write directly to the standard streams into lines of the log."""
 
 import os
 import sys
@@ -10,9 +10,10 @@ log = get_logger(__name__)
 
 
 def capture_native_output() -> None:
-    """Log what this process and its children write to the descriptors 1 and 2 from now on.
+    """Log what this process and its children write to descriptors 1 and 2 from now on.
 
-    `sys.stderr` goes where it went. Call it before logging is configured.
+    `sys.stderr` still leads to the original standard error, so call this before logging is
+    configured.
     """
     sys.stderr = os.fdopen(os.dup(2), "w", buffering=1)
     reading, writing = os.pipe()

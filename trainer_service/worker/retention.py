@@ -1,7 +1,7 @@
-"""What is removed by itself, and when: docs/retention.md is the policy in words.
+"""Removes what is no longer needed; docs/retention.md describes the policy.
 
-What processes left behind that were killed goes always; finished things only as far as the
-settings say. Nothing that is in use is touched.
+What killed processes left behind is always removed. Finished trainings, datasets, versions and
+features are removed as far as the settings say. Nothing that is in use is removed.
 """
 
 import time
@@ -31,7 +31,7 @@ from trainer_service.store.work_in_progress import (
 )
 
 DAY = 86_400.0
-#: Old enough that no process is still writing it: single files take seconds.
+#: A temporary file of this age is abandoned, as writing a single file takes seconds.
 TEMPORARY_SECONDS = 3600.0
 KEYS_DAYS = 7.0
 
@@ -49,12 +49,15 @@ log = get_logger(__name__)
 
 
 class Retention:
-    """Removes what the settings say; keep it, and run it now and then.
+    """Removes what is due; call it at intervals.
+
+    Keep one instance for the lifetime of the process, as a dead holder of a lease is only
+    recognised after several calls.
 
     Args:
-        stores: what is looked through.
-        settings: what is kept.
-        clock: seconds since 1970.
+        stores: the parts of the store.
+        settings: the settings that say how long to keep what.
+        clock: returns the time in seconds since 1970.
     """
 
     def __init__(
@@ -66,14 +69,15 @@ class Retention:
         self._watch = LeaseWatch(settings.lease_seconds)
 
     def __call__(self) -> list[str]:
-        """Remove what is due and return what that was, as paths in the store.
+        """Remove what is due and return the removed paths, relative to the store.
 
-        What can't be removed keeps nothing else.
+        Whatever can't be removed is logged, and the rest still is removed.
         """
         removed: list[str] = []
         for due in (
-            self._working, self._temporary, self._keys, self._halves, self._uploads, self._shards,
-            self._half_features, self._features, self._versions, self._trainings, self._datasets,
+            self._working, self._temporary, self._keys, self._incomplete, self._uploads,
+            self._shards, self._incomplete_features, self._features, self._versions,
+            self._trainings, self._datasets,
         ):  # fmt: skip
             try:
                 for path in due():
@@ -100,14 +104,14 @@ class Retention:
             yield from self._unlink_older(self._find(pattern), TEMPORARY_SECONDS)
 
     def _keys(self) -> Iterator[Path]:
-        """Remove the keys that nobody repeats any more, and free those of hosts that vanished."""
+        """Remove idempotency keys after `KEYS_DAYS`, and take their leases from dead holders."""
         for file in self._stores.keys.root.glob("*.lease"):
             with self._attempt(file):
                 self._watch.held(file)
         yield from self._unlink_older(self._stores.keys.root.glob("*"), KEYS_DAYS * DAY)
 
     def _uploads(self) -> Iterator[Path]:
-        """Remove the archives whose reader was killed after it had read them."""
+        """Remove uploaded archives whose worker was killed after it had read them."""
         datasets = self._stores.datasets
         for file in self._find(f"datasets/*/{UPLOAD_FILE}"):
             record = datasets.read(file.with_name(RECORD_FILE))
@@ -116,13 +120,13 @@ class Retention:
                     file.unlink(missing_ok=True)
                     yield file
 
-    def _halves(self) -> Iterator[Path]:
-        """Remove what was to become a dataset or a training, if its record was never written."""
+    def _incomplete(self) -> Iterator[Path]:
+        """Remove the directories of datasets and trainings whose record was never written."""
         for records in (self._stores.datasets, self._stores.trainings):
             for directory in records.root.glob("*"):
                 with self._attempt(directory):
-                    half = is_id(directory.name) and not (directory / RECORD_FILE).exists()
-                    if half and self._age(directory.stat().st_mtime) > TEMPORARY_SECONDS:
+                    incomplete = is_id(directory.name) and not (directory / RECORD_FILE).exists()
+                    if incomplete and self._age(directory.stat().st_mtime) > TEMPORARY_SECONDS:
                         records.delete(directory.name)
                         yield directory
 
@@ -160,7 +164,7 @@ class Retention:
         days, datasets = self._settings.keep_datasets_days, self._stores.datasets
         used = {brief.dataset for brief in self._stores.trainings.every()} if days else set()
         for record in datasets.list() if days else []:
-            # Only what was submitted by itself is read without a training on it.
+            # Without a training on it, a dataset is only read if it was submitted on its own.
             awaited = record.submitted and record.state in {
                 DatasetState.QUEUED,
                 DatasetState.READING,
@@ -173,7 +177,7 @@ class Retention:
                         yield directory
 
     def _features(self) -> Iterator[Path]:
-        """Remove the features that were used longest ago, unless a training is under way."""
+        """Remove the features that were used longest ago, unless any training waits or runs."""
         days, most = self._settings.keep_features_days, self._settings.keep_features_bytes
         trainings = self._stores.trainings.every() if days or most else []
         if not (days or most) or any(brief.waits for brief in trainings):
@@ -184,19 +188,19 @@ class Retention:
             data = index.with_suffix(".npy")
             kept += data.stat().st_size if data.exists() else 0
             due = (days and self._age(used_at) > days * DAY) or (most and kept > most)
-            # Looked at again: a training may have come to use them since.
+            # Checked again, as a new training may have used them since.
             if due and index.exists() and index.stat().st_mtime == used_at:
                 with self._attempt(data):
-                    # The index first: what has none does not exist.
+                    # The index first: features without an index count as absent.
                     index.unlink(missing_ok=True)
                     data.unlink(missing_ok=True)
                     yield data
 
-    def _half_features(self) -> Iterator[Path]:
-        """Remove features without an index, which is written last: their process was killed."""
+    def _incomplete_features(self) -> Iterator[Path]:
+        """Remove features that a killed process left without an index, which is written last."""
         files = self._find("features/*/*.npy")
-        half = (file for file in files if not file.with_suffix(".json").exists())
-        yield from self._unlink_older(half, TEMPORARY_SECONDS)
+        incomplete = (file for file in files if not file.with_suffix(".json").exists())
+        yield from self._unlink_older(incomplete, TEMPORARY_SECONDS)
 
     def _unlink_older(self, files: Iterable[Path], seconds: float) -> Iterator[Path]:
         for file in files:
@@ -206,7 +210,7 @@ class Retention:
                     yield file
 
     def _find(self, pattern: str) -> list[Path]:
-        """Return what matches in the store, but for what vanishes meanwhile."""
+        """Return the paths in the store that match, skipping any that vanish meanwhile."""
         store = self._settings.store
         found = glob(pattern, root_dir=store, include_hidden=True)  # noqa: PTH207 - that one raises
         return [store / name for name in found]
@@ -216,7 +220,7 @@ class Retention:
 
     @contextmanager
     def _attempt(self, path: Path) -> Iterator[None]:
-        """Log what keeps `path` from being removed, and go on to the next."""
+        """Log an error of the body, which keeps `path` from being removed, and go on."""
         try:
             yield
         except Exception:
@@ -224,13 +228,18 @@ class Retention:
 
 
 def superfluous_versions(models: WritableModelStore, name: str, keep: int) -> list[int]:
-    """Return the versions that are older than the newest `keep`, but for the pinned one.
+    """Return the versions that are older than the newest `keep` intact ones, without the pinned.
 
-    Only versions count whose files are all as they were published: the predictor serves an older
-    one where the newest are damaged.
+    Damaged versions do not count towards `keep`, as the predictor serves an older version instead
+    of them.
+
+    Args:
+        models: the model store.
+        name: the name of the model.
+        keep: how many intact versions to keep.
 
     Raises:
-        PinUnreadable, OSError: nobody knows now which they are.
+        PinUnreadable, OSError: the pin or a version can't be read now.
     """
     sound = 0
     superfluous = []
@@ -246,6 +255,9 @@ def superfluous_versions(models: WritableModelStore, name: str, keep: int) -> li
 
 
 def _needs_no_upload(record: DatasetRecord) -> bool:
-    """Return whether a dataset's archive is read for good; a transient failure is tried again."""
+    """Return whether a dataset's archive will not be read again.
+
+    After a transient failure it will be.
+    """
     for_good = record.error is not None and not record.error.transient
     return record.state == DatasetState.READY or (record.state == DatasetState.FAILED and for_good)

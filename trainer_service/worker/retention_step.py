@@ -1,4 +1,4 @@
-"""Runs the retention in every worker, in its parent process."""
+"""Runs the retention in the parent process of every worker."""
 
 import threading
 from typing import Any
@@ -38,15 +38,15 @@ class RetentionStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery is
             self._timer = None
 
     def _begin(self) -> None:
-        """Do it beside the worker's own loop, which must not wait for disks."""
+        """Run the retention in a thread, as the worker's event loop must not wait for disks."""
         threading.Thread(target=self._run, name="retention", daemon=True).start()
 
     def _run(self) -> None:
         try:
-            # Looking is what takes it from a worker whose host has vanished.
+            # The check takes the lease from a worker whose host has vanished.
             self._watch.held(self._lease)
             with lease(self._lease) as held:
-                if held is not None:  # else another worker is at it
+                if held is not None:  # else another worker is running it
                     self._retention()
         except Exception:
             log.exception("what is due is removed later")

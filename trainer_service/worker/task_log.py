@@ -1,4 +1,4 @@
-"""What each line that a task logs is about, and a line when it has ended."""
+"""Adds fields to each line that a task logs, and logs a line when the task has ended."""
 
 import time
 from typing import Any
@@ -16,7 +16,7 @@ _started = time.monotonic()
 
 
 def begin(task: Any, args: tuple[Any, ...], **_: Any) -> None:
-    """Bind the task, its training or dataset, and the request that it comes from, if it does."""
+    """Bind the task, its training or dataset, and the id of the request it comes from, if any."""
     global _started  # noqa: PLW0603 - Celery's signals share nothing else
     _started = time.monotonic()
     clear_contextvars()
@@ -29,6 +29,7 @@ def begin(task: Any, args: tuple[Any, ...], **_: Any) -> None:
 
 
 def end(task: Any, state: str, **_: Any) -> None:
+    """Log that the task has ended, and how long it took."""
     seconds = time.monotonic() - _started
     TASK_SECONDS.labels(task.name).observe(seconds)
     log.info("task ended", state=state, seconds=round(seconds, 3))

@@ -1,4 +1,4 @@
-"""Celery tasks: doorways to the plain functions of `training` and `reading_step`."""
+"""The Celery tasks; each calls a plain function of `training` or `reading_step`."""
 
 import threading
 from collections.abc import Iterator
@@ -37,14 +37,14 @@ task_postrun.connect(task_log.end)
 
 @cache
 def worker() -> Worker:
-    """Return this process's context; each process of the pool makes its own connections."""
+    """Return the context of this process; each process of the pool makes its own connections."""
     stores = Stores.open(settings)
     return Worker(settings, stores, ProgressBoard(stores.events), WorkerQueue(app))
 
 
 @worker_process_init.connect  # type: ignore[untyped-decorator]  # Celery is untyped
 def preload(**_: Any) -> None:
-    """Import what every training needs, once per process and beside its first task."""
+    """Import what every training needs, in a thread, while the first task may already run."""
     import numpy as np
 
     log.info("loading Keras beside the first task", numpy=np.__version__)
@@ -58,8 +58,8 @@ def _import_keras() -> None:
 
 
 @contextmanager
-def _refusals_told() -> Iterator[None]:
-    """Say in a line what a step is refused for, as that its training was removed meanwhile."""
+def _refusals_logged() -> Iterator[None]:
+    """Log, in one line, why a step can't be run, e.g. since its training was removed meanwhile."""
     try:
         yield
     except HeadstartError as error:
@@ -68,19 +68,19 @@ def _refusals_told() -> Iterator[None]:
 
 @app.task(name=PREPARE)  # type: ignore[untyped-decorator]
 def prepare(training_id: str) -> None:
-    with _refusals_told():
+    with _refusals_logged():
         training.prepare(worker(), training_id)
 
 
 @app.task(name=COMPUTE_SHARD)  # type: ignore[untyped-decorator]
 def compute_shard(training_id: str, shard: int) -> None:
-    with _refusals_told():
+    with _refusals_logged():
         training.compute_shard(worker(), training_id, shard)
 
 
 @app.task(name=FINISH)  # type: ignore[untyped-decorator]
 def finish(training_id: str) -> None:
-    with _refusals_told():
+    with _refusals_logged():
         training.finish(worker(), training_id)
 
 

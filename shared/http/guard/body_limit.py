@@ -9,7 +9,7 @@ from shared.http.guard.paths import Paths
 from shared.http.problems import problem_response
 
 STATUS = 413
-#: Of what needs no key, as the sign-in.
+#: The limit for paths that need no key, such as the sign-in.
 MOST_OPEN_BYTES = 16 << 10
 
 

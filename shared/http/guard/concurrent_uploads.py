@@ -72,7 +72,7 @@ class ConcurrentUploads:
             if not place.given_up or sending.begun:
                 raise
             place.task.uncancel()
-            await _let_go(scope, receive, send)
+            await _answer_timeout(scope, receive, send)
 
     def _counting(self, place: Place, receive: Receive) -> Receive:
         complete = False
@@ -116,7 +116,7 @@ async def _refuse(detail: str, scope: Scope, receive: Receive, send: Send) -> No
     await response(scope, receive, send)
 
 
-async def _let_go(scope: Scope, receive: Receive, send: Send) -> None:
+async def _answer_timeout(scope: Scope, receive: Receive, send: Send) -> None:
     status = HTTPStatus.REQUEST_TIMEOUT
     detail = (
         "Others needed the place of this request, of which less than "

@@ -14,7 +14,7 @@ SCHEMES = {
     "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
     "session": {"type": "apiKey", "in": "cookie", "name": SESSION_COOKIE},
 }
-#: The empty one is for services without keys.
+#: Alternatives; the empty one stands for a service without keys.
 SECURITY: list[dict[str, list[str]]] = [{}, {"bearer": []}, {"header": []}, {"session": []}]
 
 

@@ -14,10 +14,10 @@ _PURPOSE = b"headstart session until "
 
 
 class ApiKeys:
-    """The keys of a service. Any one of them opens it; without keys it is open to everybody.
+    """The keys of a service. Each of them gives full access; without keys, everybody has it.
 
-    Only the hashes of the keys are kept. All have the same length, so a comparison always takes
-    the same time, and no key can leak from here.
+    Only the hashes of the keys are kept, so no key can leak from here. All hashes have the same
+    length, so every comparison takes the same time.
     """
 
     def __init__(self, *keys: str) -> None:

@@ -1,8 +1,8 @@
 """Refuses requests that another website's page makes a browser send.
 
 A service on 127.0.0.1 without a key is open to its own machine, and so to every page in a browser
-there: a page may send a form to any address. Browsers name the origin of a request in a header.
-Programs send no such header, and are not tricked in this way.
+there, since a page may send a form to any address (CSRF). Browsers name the origin of the page in a
+header. Other programs send no such header and can't be abused in this way.
 """
 
 from collections.abc import Mapping

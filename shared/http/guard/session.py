@@ -16,10 +16,14 @@ router = APIRouter(tags=["session"])
 
 
 class Session(BaseModel):
+    """The state of the client's session."""
+
     signed_in: bool = Field(description="Whether the request came with a session that is valid.")
 
 
 class SignIn(BaseModel):
+    """The API key to sign in with."""
+
     model_config = ConfigDict(extra="forbid")
 
     key: SecretStr = Field(max_length=1024)

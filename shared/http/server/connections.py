@@ -35,8 +35,8 @@ MOST_AHEAD = 8
 #: A client that sends its body more slowly than this, for this long, may lose its place to others.
 SLOW_BYTES_PER_SECOND = 16 << 10
 SLOW_SECONDS = 2.0
-#: An interim answer, which every client of HTTP/1.1 has to expect, asked for or not.
-ARE_YOU_THERE = b"HTTP/1.1 100 Continue\r\n\r\n"
+#: An interim answer. Every HTTP/1.1 client has to accept it, even if it did not ask for one.
+INTERIM_ANSWER = b"HTTP/1.1 100 Continue\r\n\r\n"
 #: tcpi_state of a connection that the other side has reset.
 TCP_CLOSE = 7
 #: How long a refused client that still sends may take to read the refusal.
@@ -164,7 +164,7 @@ class Lobby:
     def _make_room(self) -> bool:
         """Close the longest idle connection, one without a request and with nothing left to send.
 
-        If there is none, close that of the client that has sent its body too slowly for longest.
+        If there is none, close the connection that has received its body too slowly for longest.
 
         Returns:
             Whether a connection was closed.
@@ -192,12 +192,12 @@ class Connection(HttpToolsProtocol):
         self._in_head = False
         self._head_bytes = 0
         self._head_lines = 0
-        # While the parser collects a header or skips meaningless bytes, it calls nothing here.
-        self._bytes_without_a_word = 0
+        # While the parser collects a header or skips meaningless bytes, it makes no callback.
+        self._bytes_without_callback = 0
         self._head_without_upgrade = b""
         self._refusal: Refusal | None = None
         self._unanswered: deque[RequestResponseCycle] = deque()
-        self._deaf = False
+        self._ignores_input = False
         self._body_bytes = 0
         self._body_since = 0.0
         self._unread = 0
@@ -206,41 +206,41 @@ class Connection(HttpToolsProtocol):
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         if not self._lobby.admit(self):
-            self._deaf = True
+            self._ignores_input = True
             transport.write(FULL.answer(self.server_state.default_headers))
             transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._lobby.forget(self)
-        for asked in self._unanswered:  # uvicorn tells the last one only
+        for asked in self._unanswered:  # uvicorn itself only notifies the last one
             asked.disconnected = True
             asked.message_event.set()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        if self._deaf:
+        if self._ignores_input:
             return
-        self._bytes_without_a_word += len(data)
+        self._bytes_without_callback += len(data)
         self._unset_keepalive_if_required()
         try:
             while data:
                 data = self._parse(data)
         except HttpParserError:
             self.send_400_response("Invalid HTTP request received.")
-        if self._bytes_without_a_word > MOST_HEAD_BYTES and not self._deaf:
+        if self._bytes_without_callback > MOST_HEAD_BYTES and not self._ignores_input:
             self._refuse(LONG_HEAD)
 
     def eof_received(self) -> bool:  # type: ignore[override]
         """Keep the connection open: the client sends nothing more, but may still read an answer."""
         asked = self.cycle
-        if self._deaf or not (self._in_head or self._is_asked()):
+        if self._ignores_input or not (self._in_head or self._awaits_answer()):
             return False
         if self._in_head or asked.more_body:
             self._refuse(CUT_OFF)
             return True
         asked.keep_alive = False
         if not self.pipeline:
-            self._ask_whether_it_has_left()
+            self._probe_client()
         self._lobby.watch(self)
         return True
 
@@ -248,18 +248,18 @@ class Connection(HttpToolsProtocol):
         if len(self.pipeline) >= MOST_AHEAD:
             self._give_up(MANY_AHEAD)
         self._in_head = True
-        self._bytes_without_a_word = self._head_bytes = self._head_lines = 0
+        self._bytes_without_callback = self._head_bytes = self._head_lines = 0
         super().on_message_begin()
 
     def on_url(self, url: bytes) -> None:
-        self._bytes_without_a_word = 0
+        self._bytes_without_callback = 0
         self._head_bytes += len(url)
         if self._head_bytes > MOST_HEAD_BYTES:
             self._give_up(LONG_URL)
         super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._bytes_without_a_word = 0
+        self._bytes_without_callback = 0
         self._head_bytes += len(name) + len(value)
         self._head_lines += 1
         if self._head_bytes > MOST_HEAD_BYTES or self._head_lines > MOST_HEADERS:
@@ -276,7 +276,7 @@ class Connection(HttpToolsProtocol):
             self._head_without_upgrade = self._repeat_head(without=b"upgrade")
             return
         self._in_head = False
-        self._bytes_without_a_word = self._head_bytes = self._head_lines = 0
+        self._bytes_without_callback = self._head_bytes = self._head_lines = 0
         self._body_bytes, self._body_since = 0, time.monotonic()
         super().on_headers_complete()
         self._unanswered.append(self.cycle)
@@ -285,7 +285,7 @@ class Connection(HttpToolsProtocol):
             self._lobby.watch(self)
 
     def on_body(self, body: bytes) -> None:
-        self._bytes_without_a_word = 0
+        self._bytes_without_callback = 0
         self._body_bytes += len(body)
         super().on_body(body)
 
@@ -306,7 +306,7 @@ class Connection(HttpToolsProtocol):
 
     def end_waiting(self) -> None:
         """Refuse a client that has taken too long for its headers, or close an idle connection."""
-        if self._in_head and not self._deaf:
+        if self._in_head and not self._ignores_input:
             seconds = f"HEADSTART_SILENCE_SECONDS={self._lobby.seconds:g}"
             self._refuse(Refusal(408, f"The headers of the request did not end within {seconds}."))
         else:
@@ -319,7 +319,7 @@ class Connection(HttpToolsProtocol):
     def slow_for(self, now: float) -> float:
         """Return for how many seconds a body has come too slowly; 0 if none is expected."""
         asked = self.cycle
-        if self._deaf or self._in_head or self.flow.read_paused:
+        if self._ignores_input or self._in_head or self.flow.read_paused:
             return 0.0
         if asked is None or not asked.more_body or asked.response_started:
             return 0.0
@@ -336,17 +336,17 @@ class Connection(HttpToolsProtocol):
         self._unread = unread
         return now - self._read_at
 
-    def _is_asked(self) -> bool:
+    def _awaits_answer(self) -> bool:
         return self.cycle is not None and not self.cycle.response_complete
 
-    def _ask_whether_it_has_left(self) -> None:
+    def _probe_client(self) -> None:
         """Send a few bytes; if the client has left, its system then resets the connection."""
         if self.cycle.response_started or self.scope["http_version"] == "1.0":
-            self.loop.call_later(LINGER_SECONDS, self._leave_unless_sending)
+            self.loop.call_later(LINGER_SECONDS, self._abort_unless_sending)
         else:
-            self.transport.write(ARE_YOU_THERE)
+            self.transport.write(INTERIM_ANSWER)
 
-    def _leave_unless_sending(self) -> None:
+    def _abort_unless_sending(self) -> None:
         if not self.transport.get_write_buffer_size():
             self.transport.abort()
 
@@ -377,7 +377,7 @@ class Connection(HttpToolsProtocol):
 
     def _refuse(self, refusal: Refusal) -> None:
         """Ignore what else comes, and send the refusal unless an earlier answer comes first."""
-        self._deaf = True
+        self._ignores_input = True
         asked = self.cycle
         if asked is None or asked.response_complete:
             self._answer(refusal)

@@ -14,7 +14,7 @@ from shared.http.sending import Sending
 from shared.http.server.accepting import Acceptor
 from shared.http.server.connections import Lobby
 
-LOOK_SECONDS = 0.02
+POLL_SECONDS = 0.02
 #: The share of all allowed connections that one turn of the event loop accepts at most. Each needs
 #: an open file; an idle connection that is closed for it frees its own only a turn later.
 SHARE_AT_ONCE = 1 / 16
@@ -113,7 +113,7 @@ class DrainingServer(uvicorn.Server):
             async with asyncio.timeout_at(deadline):
                 # uvicorn has no event for either.
                 while self.server_state.tasks and not self.force_exit:  # noqa: ASYNC110
-                    await asyncio.sleep(LOOK_SECONDS)
+                    await asyncio.sleep(POLL_SECONDS)
         # The rest of the time is for answers that are still being sent.
         self.config.timeout_graceful_shutdown = max(0, math.ceil(deadline - clock()))
         await super().shutdown(sockets)

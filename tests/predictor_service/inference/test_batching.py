@@ -11,7 +11,7 @@ import pytest
 
 from predictor_service.inference.batching import Batcher, batch_sizes
 from shared.errors import InvalidImage, Unavailable
-from shared.images import LargePicture
+from shared.images import LargeImage
 
 
 def decode(data: bytes, *, wait: bool) -> Any:
@@ -167,7 +167,7 @@ class Album:
     def decode(self, data: bytes, *, wait: bool) -> Any:
         if data.startswith(b"L"):
             if not wait:
-                raise LargePicture
+                raise LargeImage
             assert self.opened.wait(10)
         self.decoded.append(data)
         return np.full((2, 2, 3), int(data[1:]), np.uint8)

@@ -682,14 +682,14 @@ def test_a_version_that_goes_before_it_is_loaded_is_in_quarantine_no_longer_than
 
     async def scenario() -> None:
         predictor = Predictor(settings, pool)
-        look = predictor.store.look
+        look = predictor.store.snapshot
 
         def look_and_remove(name: str) -> Any:
             found = look(name)
             shutil.rmtree(directory(store, 2), ignore_errors=True)
             return found
 
-        monkeypatch.setattr(predictor.store, "look", look_and_remove)
+        monkeypatch.setattr(predictor.store, "snapshot", look_and_remove)
         await predictor.poll()
         assert predictor.model().version == 1
         await predictor.poll()
@@ -723,13 +723,13 @@ def test_a_store_that_vanishes_while_it_is_looked_at_takes_nothing_down(
     async def scenario() -> None:
         predictor = Predictor(settings, pool)
         await predictor.poll()
-        look = predictor.store.look
+        look = predictor.store.snapshot
 
         def vanish(name: str) -> Any:
             store.rename(store.with_name("away"))
             return look(name)
 
-        monkeypatch.setattr(predictor.store, "look", vanish)
+        monkeypatch.setattr(predictor.store, "snapshot", vanish)
         with pytest.raises(StoreVanished):
             await predictor.poll()
         assert predictor.model().version == 1

@@ -8,7 +8,7 @@ from contextlib import ExitStack, suppress
 
 import pytest
 
-from shared.http.server.connections import ARE_YOU_THERE
+from shared.http.server.connections import INTERIM_ANSWER
 from tests.predictor_process import wait_for
 from tests.small_service import read_all, running_service
 
@@ -212,7 +212,7 @@ def ask_and_shut(service, request):
     with service.connect() as connection:
         connection.sendall(request)
         connection.shutdown(socket.SHUT_WR)
-        return read_all(connection).removeprefix(ARE_YOU_THERE)
+        return read_all(connection).removeprefix(INTERIM_ANSWER)
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ import redis
 
 from launcher.services import redis_server
 from shared.errors import Unavailable
-from shared.http.server.connections import ARE_YOU_THERE
+from shared.http.server.connections import INTERIM_ANSWER
 from tests.predictor_process import wait_for
 from tests.small_service import read_all, running_service
 from trainer_service.queue.prompt_queue import PromptQueue
@@ -173,7 +173,7 @@ def test_who_sends_nothing_after_the_request_is_told_of_the_end(trainer):
     with trainer.connect() as client:
         client.sendall(b"GET %b?wait=300 HTTP/1.1\r\nHost: x\r\n\r\n" % location.encode())
         client.shutdown(socket.SHUT_WR)
-        assert client.recv(len(ARE_YOU_THERE)) == ARE_YOU_THERE
+        assert client.recv(len(INTERIM_ANSWER)) == INTERIM_ANSWER
         httpx.post(f"{address(trainer)}{location}/cancel")
         assert b"cancelled" in read_all(client)
 

@@ -167,7 +167,7 @@ class Hanging:
 def hanging(monkeypatch):
     hanging = Hanging(sources.open_below)
     monkeypatch.setattr(sources, "open_below", hanging)
-    monkeypatch.setattr(hang_guard, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(hang_guard, "POLL_SECONDS", 0.01)
     monkeypatch.setattr(hang_guard, "GRACE_SECONDS", 0.05)
     yield hanging
     hanging.answers.set()

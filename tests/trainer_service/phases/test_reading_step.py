@@ -104,7 +104,7 @@ def scene(tmp_path, redis_url):
 @pytest.fixture
 def while_read(monkeypatch):
     """Do something once a few images of a dataset are read, and look at all that wait then."""
-    monkeypatch.setattr(reading_step, "LOOK_INTERVAL", 0.0)
+    monkeypatch.setattr(reading_step, "POLL_INTERVAL", 0.0)
     told = reading_step.Audience.__call__
 
     def do(action):

@@ -249,8 +249,8 @@ def test_a_dataset_whose_record_can_not_be_read_for_a_moment_is_waited_for(compu
 
 
 def test_that_nobody_can_look_for_a_cancellation_ends_no_pause(computing, monkeypatch):
-    monkeypatch.setattr(setbacks, "PAUSES", (setbacks.LOOK_SECONDS,))
-    monkeypatch.setattr(setbacks, "LOOK_SECONDS", 0)
+    monkeypatch.setattr(setbacks, "PAUSES", (setbacks.POLL_SECONDS,))
+    monkeypatch.setattr(setbacks, "POLL_SECONDS", 0)
     faults, looks = iter([ESTALE]), []
 
     def work():

@@ -17,7 +17,7 @@ from trainer_service.store.stores import Stores
 
 @pytest.fixture(autouse=True)
 def _looked_at_all_the_time(monkeypatch):
-    monkeypatch.setattr(endings_module, "LOOK_INTERVAL", 0.001)
+    monkeypatch.setattr(endings_module, "POLL_INTERVAL", 0.001)
 
 
 @pytest.fixture

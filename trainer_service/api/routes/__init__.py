@@ -1,1 +1,1 @@
-"""The routes of the trainer API, a file for each kind of thing that it answers about."""
+"""The routes of the trainer API, one module for each kind of resource."""

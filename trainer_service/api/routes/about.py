@@ -10,7 +10,7 @@ router = APIRouter(prefix="/v1/about", tags=["about"])
 
 @router.get("")
 def about(trainer: CurrentTrainer) -> About:
-    """Tell the limits of uploads, and where the predictor is."""
+    """Return the limits of uploads, and the address of the predictor."""
     settings = trainer.settings
     return About(
         predictor_url=settings.predictor_url,

@@ -11,5 +11,5 @@ router = APIRouter(prefix="/v1/architectures", tags=["architectures"])
 
 @router.get("")
 def list_architectures(trainer: CurrentTrainer) -> list[ArchitectureStatus]:
-    """List the catalogue, and for each architecture whether its weights can be had now."""
+    """List the catalogue of architectures, and whether the weights of each are available now."""
     return architectures.list_architectures(trainer)

@@ -27,16 +27,16 @@ from trainer_service.training_request import DatasetRequest, UploadedDataset
 
 Sha256 = Annotated[str, Path(pattern="^[0-9a-f]{64}$")]
 
-#: Opened by itself, a picture can neither run nor load anything, whatever its bytes say.
+#: An image can't run or load anything, even if its address is opened directly in a browser.
 IMAGE_HEADERS = {
     "Content-Security-Policy": "default-src 'none'; sandbox",
-    # The address holds the hash: what it names never changes.
+    # The address contains the hash of the bytes, so they never change.
     "Cache-Control": "private, max-age=31536000, immutable",
 }
 
 
 class OpenFileResponse(FileResponse):
-    """Answers a file that was opened, whatever lies at its path by now, and closes it."""
+    """Sends a file that is open already, even if its path leads elsewhere by now, and closes it."""
 
     def __init__(self, file: BinaryIO, media_type: str, headers: Mapping[str, str]) -> None:
         super().__init__(f"/proc/self/fd/{file.fileno()}", media_type=media_type, headers=headers)
@@ -62,12 +62,12 @@ async def submit_dataset(
     trainer: CurrentTrainer,
     idempotency_key: IdempotencyKey = None,
 ) -> DatasetRecord:
-    """Submit an archive (multipart field `archive`), a folder (`files`), or name a path.
+    """Submit an archive (multipart field `archive`), a folder (`files`), or a path (JSON).
 
-    The files of a folder come each with its relative path for a file name; a path is one below the
-    datasets directory of the trainer's machine.
-    `reading` says how it is to be read, where the reader is not to decide that itself.
-    The images are read by a worker; follow `Location` until `state` is `ready` or `failed`.
+    Each file of a folder has its relative path as its file name. A path is relative to the datasets
+    directory of the trainer's machine. `reading` sets how the dataset is read, as far as the reader
+    should not decide that itself. A worker reads the images: follow `Location` until `state` is
+    `ready` or `failed`.
     """
     threads: Threads = request.app.state.threads
     async with read_body(request, trainer.settings, _check_early) as body:
@@ -94,9 +94,9 @@ def _check_early(fields: Fields) -> None:
 def list_datasets(
     trainer: CurrentTrainer, response: Response, query: Annotated[PageQuery, Query()]
 ) -> list[DatasetRecord]:
-    """List datasets, the newest first; the header `Link` names the next page, if there is one.
+    """List datasets, newest first. The header `Link` has the address of the next page, if any.
 
-    Of labels, their images only if there are 64 or fewer; no file names.
+    The labels are left out if there are more than 64, and no rejected files are listed.
     """
     records, after = trainer.stores.datasets.page(query.limit, query.after)
     link_next(response, query, after)
@@ -116,13 +116,13 @@ def read_in_another_way(
 
 @router.delete("/{dataset_id}", status_code=204, responses=responses(404, 409))
 def delete_dataset(dataset_id: str, trainer: CurrentTrainer) -> None:
-    """Remove a dataset that no training needs any more, and its images."""
+    """Remove a dataset and its images. No training on it may be waiting or running."""
     datasets.delete_dataset(trainer, dataset_id)
 
 
 @router.get("/{dataset_id}", responses=responses(404))
 def get_dataset(dataset_id: str, trainer: CurrentTrainer) -> DatasetRecord:
-    """Tell a dataset's labels, counts, and the first few of the files that were rejected."""
+    """Return the labels and counts of a dataset, and the first 20 of its rejected files."""
     return trainer.stores.datasets.get(dataset_id)
 
 
@@ -132,7 +132,7 @@ def list_images(
     trainer: CurrentTrainer,
     query: Annotated[ImageQuery, Query()],
 ) -> DatasetImagePage:
-    """List the images of a dataset in the order of their names, a page at a time."""
+    """List the images of a dataset in the order of their names, one page at a time."""
     return datasets.list_images(trainer, dataset_id, query)
 
 
@@ -142,7 +142,7 @@ def list_rejected(
     trainer: CurrentTrainer,
     query: Annotated[RejectedQuery, Query()],
 ) -> RejectedPage:
-    """List the files of a dataset that are not used, and why, a page at a time."""
+    """List the rejected files of a dataset and the reasons, one page at a time."""
     return datasets.list_rejected(trainer, dataset_id, query)
 
 
@@ -156,7 +156,7 @@ def get_image(
     sha256: Sha256,
     trainer: CurrentTrainer,
 ) -> FileResponse:
-    """Answer a used image of a dataset: its bytes as they were sent."""
+    """Return an image that the dataset uses: its bytes as they were uploaded."""
     file, media_type = datasets.get_image(trainer, dataset_id, sha256)
     return OpenFileResponse(file, media_type=media_type, headers=IMAGE_HEADERS)
 
@@ -167,6 +167,6 @@ def get_image(
     response_class=Response,
 )
 def get_thumbnail(dataset_id: str, sha256: Sha256, trainer: CurrentTrainer) -> Response:
-    """Answer a small copy of a used image: some kilobytes, 160 pixels or so at most."""
+    """Return a small copy of an image that the dataset uses: a few kilobytes, about 160 pixels."""
     data, media_type = datasets.get_thumbnail(trainer, dataset_id, sha256)
     return Response(data, media_type=media_type, headers=IMAGE_HEADERS)

@@ -20,12 +20,14 @@ from trainer_service.store.events.events import Event, EventPage
 
 HEARTBEAT_SECONDS = 15
 MAX_LIMIT = 10_000
-#: JSON's readers agree on integers up to here.
+#: Up to here, all JSON parsers read integers exactly.
 MAX_CURSOR = 2**53
 VARY = {"Vary": "Accept"}
 
 
 class EventQuery(BaseModel):
+    """Which events to return."""
+
     after: int = Field(
         default=0, ge=0, le=MAX_CURSOR, description="Id of the last event that is known."
     )
@@ -64,13 +66,14 @@ async def get_events(
     ] = None,
     accept: Annotated[str, Header(include_in_schema=False)] = "",
 ) -> Response:
-    """Stream what happens in a training: states, progress, epochs, warnings, and its result.
+    """Stream the events of a training: states, progress, epochs, warnings, and the result.
 
-    Ids count from 1 without a gap, so `Last-Event-ID` or `after` resumes without loss or
-    repetition, whoever restarted in between. A stream ends with the result; asked for what comes
-    after it, the answer is 204, which keeps a browser from asking again. A phase that has to begin
-    anew, as after a crash, tells its progress and epochs anew. With `Accept: application/json` the
-    events that there are so far are answered as a page; ask for the next one with its `after`.
+    Ids count from 1 without gaps, so `Last-Event-ID` or `after` resumes without loss or repetition,
+    even if a service restarted in between. A stream ends with the result. A request for events
+    after the result is answered with 204, upon which a browser stops asking. A phase that starts
+    again, e.g. after a crash, reports its progress and epochs again. With
+    `Accept: application/json` the answer is a page of the events so far; ask for the next page with
+    its `after`.
     """
     cursor = query.after if last_event_id is None else last_event_id
     if prefers(accept, "application/json", "text/event-stream"):
@@ -86,7 +89,7 @@ async def get_events(
 
 
 class _Stream(EventSourceResponse):
-    """Ends in order when the service does: else client and log would take it for a fault."""
+    """Completes the answer when the service shuts down; else client and log would see an error."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         sending = Sending(send)

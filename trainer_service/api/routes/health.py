@@ -21,15 +21,15 @@ router = APIRouter(tags=["health"])
 
 @router.get("/healthz")
 async def healthz() -> dict[str, str]:
-    """Answer as long as the process does: nothing is asked, and no thread is waited for."""
+    """Answer as long as the process runs. Nothing else is checked, and no thread is needed."""
     return {"status": "ok"}
 
 
 @router.get("/readyz", responses={503: {"description": "Names what is not ready"}})
 async def readyz(request: Request, trainer: CurrentTrainer) -> JSONResponse:
-    """Return whether trainings can be accepted, and if not, why not; and which workers live.
+    """Return whether trainings can be accepted, the reasons if not, and the workers that are alive.
 
-    Without a worker they are accepted, too: they wait for one.
+    Without a worker, trainings are accepted as well: they wait for one.
     """
     threads: Threads = request.app.state.threads
     view: QueueView = request.app.state.view
@@ -44,7 +44,7 @@ async def readyz(request: Request, trainer: CurrentTrainer) -> JSONResponse:
 
 
 def _look(view: QueueView, trainer: Trainer) -> tuple[list[str], list[str]]:
-    """Return the workers that live, and what is not ready."""
+    """Return the workers that are alive, and the reasons why the service is not ready."""
     workers: list[str] = []
     problems = []
     try:

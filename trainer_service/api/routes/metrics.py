@@ -1,4 +1,4 @@
-"""What the trainer tells of the store, the queue and the workers at each scrape."""
+"""The trainer's metrics of the store, the queue and the workers, collected at each scrape."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -16,6 +16,14 @@ from trainer_service.store.stores import Stores
 
 
 class TrainerCollector(Collector):
+    """Collects the gauges of the store, the queue and the workers.
+
+    Args:
+        stores: the records to count.
+        view: the queue and the workers.
+        streams: the streams of events to count.
+    """
+
     def __init__(self, stores: Stores, view: QueueView, streams: EventStreams) -> None:
         self._stores = stores
         self._view = view
@@ -25,10 +33,10 @@ class TrainerCollector(Collector):
         unreadable = GaugeMetricFamily(
             "headstart_unreadable_records", "Records that can't be read.", labels=["kind"]
         )
-        briefs, faults = self._stores.trainings.look()
+        briefs, faults = self._stores.trainings.briefs_and_errors()
         yield _by_state("trainings", "Trainings", briefs, list(State))
         unreadable.add_metric(["trainings"], len(faults))
-        briefs, faults = self._stores.datasets.look()
+        briefs, faults = self._stores.datasets.briefs_and_errors()
         yield _by_state("datasets", "Datasets", briefs, list(DatasetState))
         unreadable.add_metric(["datasets"], len(faults))
         yield unreadable

@@ -18,7 +18,7 @@ def list_models(trainer: CurrentTrainer) -> list[ModelStatus]:
 
 @router.get("/{name}", responses=responses(404))
 def get_model(name: str, trainer: CurrentTrainer) -> ModelStatus:
-    """Tell a model's versions, the newest first, which one is pinned, and what can't be read."""
+    """Return a model's versions, newest first, the pinned one, and which files can't be read."""
     return models.get_model(trainer, name)
 
 
@@ -26,11 +26,11 @@ def get_model(name: str, trainer: CurrentTrainer) -> ModelStatus:
     "/{name}/versions/{version}", status_code=204, responses=responses(404, 409, 422, 503)
 )
 def delete_version(name: str, version: int, trainer: CurrentTrainer) -> None:
-    """Remove a version that is not to be served: that is the pinned, or the newest sound one."""
+    """Remove a version, unless it is the one to serve: the pinned or else the newest intact one."""
     models.delete_version(trainer, name, version)
 
 
 @router.put("/{name}/pin", responses=responses(404, 422))
 def pin_model(name: str, pin: PinRequest, trainer: CurrentTrainer) -> ModelStatus:
-    """Pin a model to one version, or with null let the predictor follow the newest again."""
+    """Pin a model to one version, or with null let the predictor serve the newest one again."""
     return models.pin_model(trainer, name, pin.version)

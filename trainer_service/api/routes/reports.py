@@ -14,9 +14,9 @@ from trainer_service.service import trainings
 
 router = APIRouter(prefix="/v1/trainings", tags=["trainings"])
 
-#: The report is a document without scripts, and the sandbox keeps it so. A header written once for
-#: the reports of all times can't name the hash of the style that each has in it, hence
-#: 'unsafe-inline'; the report's own policy, in its head, does, and both must be met.
+#: The report has no scripts, and the sandbox lets none run. 'unsafe-inline': each release's reports
+#: have their own inline style, whose hash is not known here. The policy in the report's head names
+#: the hash, and browsers apply both policies.
 REPORT_HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; "
@@ -45,7 +45,7 @@ def get_report(
     ] = None,
     accept: Annotated[str, Header(include_in_schema=False)] = "*/*",
 ) -> FileResponse:
-    """Answer the evaluation: metrics, history, and every test image with its prediction."""
+    """Return the evaluation: metrics, history, and every test image with its prediction."""
     page = trainings.get_report_page(trainer, training_id)
     if kind == "html" and page is None:
         raise NotFound(f"Training {training_id!r} was published before there were reports in HTML.")

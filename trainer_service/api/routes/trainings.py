@@ -10,7 +10,7 @@ from shared.http.problems import responses
 from shared.http.server.draining import Gate
 from shared.logs import bind
 from trainer_service.api.bodies import Fields, parse, parse_so_far, read_body
-from trainer_service.api.dependencies import CurrentTrainer, IdempotencyKey, raise_when_left
+from trainer_service.api.dependencies import CurrentTrainer, IdempotencyKey, raise_on_disconnect
 from trainer_service.api.openapi import body_of
 from trainer_service.api.routes.pages import PageQuery, link_next
 from trainer_service.api.threads import Threads
@@ -71,9 +71,10 @@ def _require_no_dataset(fields: Fields) -> None:
 def list_trainings(
     trainer: CurrentTrainer, response: Response, query: Annotated[PageQuery, Query()]
 ) -> list[TrainingRecord]:
-    """List trainings, the newest first; the header `Link` names the next page, if there is one.
+    """List trainings, newest first. The header `Link` has the address of the next page, if any.
 
-    Of metrics, numbers only; of labels, their images only if there are 64 or fewer; no file names.
+    Metrics are only totals, the labels are left out if there are more than 64, and no rejected
+    files are listed.
     """
     records, after = trainings.list_trainings(trainer, query.limit, query.after)
     link_next(response, query, after)
@@ -87,29 +88,29 @@ async def get_training(
     request: Request,
     wait: Annotated[float, Query(ge=0, le=300, description="Seconds to wait for its end.")] = 0,
 ) -> TrainingRecord:
-    """Tell where a training stands; with `wait`, answer when it has ended or the time is up.
+    """Return a training. With `wait`, answer when it has ended or after that many seconds.
 
-    Sooner if this service ends.
+    The answer comes sooner if this service shuts down.
     """
     gate: Gate = request.app.state.gate
     return await trainings.wait_for_training(
-        trainer, training_id, wait, gate.wait_until_shut, partial(raise_when_left, request)
+        trainer, training_id, wait, gate.wait_until_shut, partial(raise_on_disconnect, request)
     )
 
 
 @router.post("/{training_id}/cancel", status_code=202, responses=responses(404, 409))
 def cancel_training(training_id: str, trainer: CurrentTrainer) -> TrainingRecord:
-    """Cancel a training; features that were computed are kept."""
+    """Cancel a training. The features that have been computed are kept."""
     return trainings.cancel_training(trainer, training_id)
 
 
 @router.post("/{training_id}/stop", status_code=202, responses=responses(404, 409))
 def stop_training(training_id: str, trainer: CurrentTrainer) -> TrainingRecord:
-    """End the head phase now; the best head so far is evaluated and published."""
+    """End the head phase now. The best head so far is evaluated and published."""
     return trainings.stop_training(trainer, training_id)
 
 
 @router.delete("/{training_id}", status_code=204, responses=responses(404, 409))
 def delete_training(training_id: str, trainer: CurrentTrainer) -> None:
-    """Remove a training that has ended; the version that it has published stays."""
+    """Remove a training that has ended. The version that it has published stays."""
     trainings.delete_training(trainer, training_id)

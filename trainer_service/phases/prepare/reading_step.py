@@ -21,7 +21,7 @@ from trainer_service.store.records.training_record import State
 from trainer_service.store.waiting import WaitingTrainings, must_be_read
 
 #: Seconds between two looks at the trainings that wait.
-LOOK_INTERVAL = 0.5
+POLL_INTERVAL = 0.5
 
 log = get_logger(__name__)
 
@@ -133,7 +133,7 @@ class Audience:
     def __call__(self, done: int, total: int) -> None:
         if time.monotonic() >= self._next or done == total:
             self._look(total)
-            self._next = time.monotonic() + LOOK_INTERVAL
+            self._next = time.monotonic() + POLL_INTERVAL
         for training_id, ticker in list(self._tickers.items()):
             if ticker is not None:
                 tick = partial(ticker, done, last=done == total, total=total)

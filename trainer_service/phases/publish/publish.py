@@ -17,7 +17,7 @@ from trainer_service.phases.publish.golden import write_golden
 from trainer_service.phases.publish.quantization import quantize_version
 from trainer_service.phases.publish.report import write_report
 from trainer_service.phases.work import Work
-from trainer_service.store.records.training_record import State, TrainingRecord, told
+from trainer_service.store.records.training_record import State, TrainingRecord, abridged
 
 
 def publish(work: Work, evaluated: Evaluated) -> int:
@@ -96,7 +96,7 @@ def _manifest(work: Work, evaluated: Evaluated) -> Manifest:
         input=InputSpec(height=architecture.input_size, width=architecture.input_size),
         preprocessing_version=PREPROCESSING_VERSION,
         precision=network.precision,
-        metrics=told(evaluated.metrics),
+        metrics=abridged(evaluated.metrics),
         dataset=DatasetInfo(
             id=dataset.id,
             digest=dataset.digest or "",

@@ -1,1 +1,1 @@
-"""What has happened to a training, and how far it is."""
+"""The events and the progress of trainings."""

@@ -1,12 +1,12 @@
 """The events of each training: kept in the store, and announced on Redis as they happen.
 
-    trainings/<id>/events.jsonl              an event a line; line n holds the event with the id n
-    headstart:training:<id>:events           the latest of them as a Redis stream, under ids n-0
+    trainings/<id>/events.jsonl              one event per line; line n has the event with id n
+    headstart:training:<id>:events           the latest of them as a Redis stream, with ids n-0
 
-A line that is damaged is left out; the others keep their ids, which are the numbers of their lines.
+A damaged line is left out; the others keep their ids, which are their line numbers.
 
-The store is the truth. An event is durable before it is announced, so nobody ever saw one that a
-crash could take back; a reader who misses one on Redis finds it in the store.
+An event is synced to the disk before it is announced, so no crash can take back an event that a
+client has seen. A reader that misses one on Redis finds it in the store.
 """
 
 import os
@@ -36,20 +36,20 @@ from trainer_service.store.events.events import (
     identity,
 )
 from trainer_service.store.records.training_record import TrainingRecord
-from trainer_service.store.small_files import open_small, stays
+from trainer_service.store.small_files import is_permanent, open_small
 
 EVENTS_FILE = "events.jsonl"
 FIELD = "event"
-#: A thousand times what a long training tells; a damaged file must not fill a process.
+#: A thousand times the events of a long training; a damaged file must not fill the memory.
 MOST_BYTES = 2**28
-#: So many events of a training are on the wire, for a day; who is further behind reads the store.
+#: Redis keeps this many events of a training, for a day; older ones are read from the store.
 WIRE_LENGTH = 1000
 EXPIRY_SECONDS = 86_400
-#: A Redis that did not answer is left alone for so long: training must not wait for it.
+#: After Redis did not answer, nothing is announced for this long: training must not wait for it.
 RETRY_SECONDS = 5.0
 
 _TAIL_BYTES = 16_384
-#: How many trainings are remembered whose events are complete.
+#: How many trainings to remember whose logs are known to be complete.
 _REMEMBERED = 1000
 
 log = get_logger(__name__)
@@ -63,7 +63,7 @@ def connect(url: str) -> redis.Redis:
         socket_timeout=2,
         retry=Retry(NoBackoff(), 0),
         decode_responses=True,
-        # Whatever somebody else has put there.
+        # Other programs may have written anything to Redis.
         encoding_errors="replace",
     )
 
@@ -73,18 +73,18 @@ def stream_key(training_id: str) -> str:
 
 
 class EventLog:
-    """Appends to and reads the events of trainings; any number of processes may do both.
+    """Appends and reads the events of trainings; any number of processes may do both.
 
     Args:
         trainings: the directory of the trainings.
-        client: where events are announced; one that does not answer costs nothing but speed.
+        client: the Redis to announce events on. Without it, readers only see events later.
     """
 
     def __init__(self, trainings: Path, client: redis.Redis) -> None:
         self._trainings = trainings
         self._client = client
         self._silent_until = 0.0
-        self._told: dict[str, list[Any]] = {}
+        self._complete: dict[str, list[Any]] = {}
         self._warned = ""
 
     def directory(self, training_id: str) -> Path:
@@ -93,44 +93,44 @@ class EventLog:
         return self._trainings / training_id
 
     def append(self, training_id: str, events: Sequence[Event]) -> None:
-        """Give the events their ids and add them; after a training's result nothing is added."""
+        """Number the events and append them; after the result of a training, nothing is added."""
         self._append(training_id, lambda: events)
 
     def append_once(self, training_id: str, event: Event) -> None:
-        """Add an event as `append` does, unless the log tells the same already."""
+        """Append an event, unless the log has one with the same `identity`."""
 
-        def untold() -> list[Event]:
-            known = {identity(event) for event in self.read(training_id)}
-            return [] if identity(event) in known else [event]
+        def missing() -> list[Event]:
+            logged = {identity(event) for event in self.read(training_id)}
+            return [] if identity(event) in logged else [event]
 
-        self._append(training_id, untold)
+        self._append(training_id, missing)
 
     def append_missing(self, record: TrainingRecord) -> None:
-        """Append the events that the record tells and the log does not have.
+        """Append the events that follow from the record (`events_of`) and are not in the log.
 
-        It may be repeated at any time, and then adds what a crash has kept from being written.
+        It can be repeated at any time, and then adds what was not written because of a crash.
         """
-        told = events_of(record)
-        identities = [identity(event) for event in told]
-        if self._told.get(record.id) == identities:
+        events = events_of(record)
+        identities = [identity(event) for event in events]
+        if self._complete.get(record.id) == identities:
             return
 
-        def untold() -> list[Event]:
-            known = {identity(event) for event in self.read(record.id)}
-            return [event for event in told if identity(event) not in known]
+        def missing() -> list[Event]:
+            logged = {identity(event) for event in self.read(record.id)}
+            return [event for event in events if identity(event) not in logged]
 
-        self._append(record.id, untold)
-        if len(self._told) >= _REMEMBERED:
-            self._told.clear()
-        self._told[record.id] = identities
+        self._append(record.id, missing)
+        if len(self._complete) >= _REMEMBERED:
+            self._complete.clear()
+        self._complete[record.id] = identities
 
     def read(self, training_id: str, after: int = 0, limit: int | None = None) -> list[Event]:
-        """Return at most `limit` of the events whose ids are greater than `after`.
+        """Return the events with ids greater than `after`, at most `limit` of them.
 
         Raises:
-            RecordCorrupt: they can't be read.
+            RecordCorrupt: the log can't be read.
         """
-        with self._in_words(training_id):
+        with self._read_errors_wrapped(training_id):
             try:
                 with open_small(self.directory(training_id) / EVENTS_FILE, MOST_BYTES) as file:
                     return list(islice(_events(file, after), limit))
@@ -138,12 +138,12 @@ class EventLog:
                 return []
 
     def last(self, training_id: str) -> Event | None:
-        """Return the latest event, if there is any.
+        """Return the latest event, or None if there is none.
 
         Raises:
-            RecordCorrupt: they can't be read.
+            RecordCorrupt: the log can't be read.
         """
-        with self._in_words(training_id):
+        with self._read_errors_wrapped(training_id):
             try:
                 with open_small(self.directory(training_id) / EVENTS_FILE, MOST_BYTES) as file:
                     return _end(file).event
@@ -158,29 +158,30 @@ class EventLog:
                 open_small(directory / EVENTS_FILE, MOST_BYTES, "a+b") as file,
             ):
                 end = _end(file)
-                # What a crash left of an event is no event.
+                # A crash may have left an incomplete line at the end.
                 file.truncate(end.offset)
                 if isinstance(end.event, ResultEvent):
                     return
                 if events := choose():
                     self._announce(training_id, _write(file, events, end.lines))
         except OSError as error:
-            if not stays(error):
+            if not is_permanent(error):
                 raise
             self._warn(training_id, error)
 
     def _warn(self, training_id: str, error: OSError) -> None:
-        """Say once that a training goes on without telling of itself."""
+        """Log, once, that the training goes on without its events being kept."""
         if self._warned != training_id:
             self._warned = training_id
             log.warning("events are not kept", training_id=training_id, reason=str(error))
 
     @contextmanager
-    def _in_words(self, training_id: str) -> Iterator[None]:
+    def _read_errors_wrapped(self, training_id: str) -> Iterator[None]:
+        """Turn a permanent OSError of the body into RecordCorrupt."""
         try:
             yield
         except OSError as error:
-            if not stays(error):
+            if not is_permanent(error):
                 raise
             name = f"trainings/{training_id}/{EVENTS_FILE}"
             raise RecordCorrupt(f"{name} can't be read: {reason(error)}.") from None
@@ -201,7 +202,7 @@ class EventLog:
 
 
 def _write(file: IO[bytes], events: Sequence[Event], last_id: int) -> list[Event]:
-    """Append the events under the ids that follow `last_id`, durably, and return them."""
+    """Append the events with the ids after `last_id`, sync them to the disk, and return them."""
     numbered = [
         event.model_copy(update={"id": number})
         for number, event in enumerate(events, start=last_id + 1)
@@ -215,7 +216,7 @@ def _write(file: IO[bytes], events: Sequence[Event], last_id: int) -> list[Event
 
 
 class _End(NamedTuple):
-    """The last event that is sound, how many lines there are, and the offset of their end."""
+    """The last undamaged event, the number of whole lines, and the offset of their end."""
 
     event: Event | None
     lines: int
@@ -226,12 +227,12 @@ def _events(file: IO[bytes], after: int = 0) -> Iterator[Event]:
     for number, line in enumerate(islice(file, after, None), start=after + 1):
         event = _event(line)
         if event is not None:
-            # Whatever the line says: who asks for what comes after an id counts lines.
+            # The line number counts, whatever id a damaged line may hold.
             yield event if event.id == number else event.model_copy(update={"id": number})
 
 
 def _event(line: bytes) -> Event | None:
-    """Return the event of a line, or None if it is damaged or has no end: it is being written."""
+    """Return the event of a line; None if it is damaged, or incomplete as it is being written."""
     try:
         return event_adapter.validate_json(line) if line.endswith(b"\n") else None
     except ValidationError:

@@ -1,4 +1,4 @@
-"""What happens in a training, as events: their types, and those that a record tells by itself."""
+"""The types of the events of a training, and the events that follow from its record."""
 
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
@@ -19,7 +19,7 @@ IMBALANCE = 3.0
 
 
 class _Event(BaseModel):
-    """Ids count from 1 without a gap; the log gives them out."""
+    """What all events have in common; the log assigns the ids, from 1 without gaps."""
 
     id: int = 0
     type: str
@@ -42,7 +42,7 @@ class ProgressEvent(Progress, _Event):
 
 
 class EpochEvent(_Event):
-    """What one epoch of head training ended with; null stands for what is no number."""
+    """The metrics at the end of one epoch of head training; null stands for NaN and infinity."""
 
     type: Literal["epoch"] = "epoch"
     epoch: int
@@ -92,9 +92,9 @@ class EventPage(BaseModel):
 
 
 def events_of(record: TrainingRecord) -> list[Event]:
-    """Return the events that can be read off a record: states, warnings, and its result.
+    """Return the events that follow from a record: states, warnings, and the result.
 
-    A record that goes on only ever tells more: what it told before stays as it is, but for
+    As the record changes, events are only added: the earlier ones stay the same, except for the
     `at` of warnings.
     """
     events: list[Event] = [*_states(record), *_warnings(record)]
@@ -104,7 +104,7 @@ def events_of(record: TrainingRecord) -> list[Event]:
 
 
 def identity(event: Event) -> Any:
-    """Return what two events have in common when they tell the same fact of a record."""
+    """Return a value that is equal for two events about the same fact, such as the same state."""
     match event:
         case StateEvent():
             return event.type, event.state, event.at

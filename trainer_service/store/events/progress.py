@@ -13,7 +13,7 @@ from shared.logs import get_logger
 from trainer_service.store.events.event_log import EventLog
 from trainer_service.store.events.events import EpochEvent, ProgressEvent
 from trainer_service.store.records.training_record import Progress, State
-from trainer_service.store.small_files import read_small, stays
+from trainer_service.store.small_files import is_permanent, read_small
 
 REPORT_INTERVAL = 0.2
 MOST_BYTES = 2**24
@@ -26,7 +26,11 @@ log = get_logger(__name__)
 
 
 class Counts(BaseModel):
-    """What is done of a phase, per part so that repeating a part is harmless; times in seconds."""
+    """How many images or epochs of a phase are done; times are in seconds since 1970.
+
+    Each part of the phase, such as a shard, has its own count, so a repeated part is not counted
+    twice.
+    """
 
     phase: State
     total: int
@@ -37,12 +41,14 @@ class Counts(BaseModel):
     told_at: float = 0.0
 
     def advance(self, part: str, done: int, now: float) -> None:
+        """Set how many images or epochs of a part are done by now."""
         self.done[part] = done
         if self.first_at is None or now < self.first_at:  # or the clock was set back since
-            # Speed counts from the first report on: what came before it was loading.
+            # The speed is measured from the first report on: before it, things were loaded.
             self.first_at, self.first_done = now, done
 
     def progress(self, now: float) -> Progress:
+        """Return the progress of the phase, with its speed and the remaining time."""
         done = sum(self.done.values())
         rate = self._rate(done, now)
         return Progress(
@@ -58,7 +64,7 @@ class Counts(BaseModel):
         interval = (now - self.started_at) / EVENTS_PER_PHASE
         interval = min(LONGEST_EVENT_INTERVAL, max(EVENT_INTERVAL, interval))
         waited = now - self.told_at
-        # Less than nothing if the clock was set back.
+        # Negative if the clock was set back.
         return not 0 <= waited < interval or sum(self.done.values()) >= self.total
 
     def _rate(self, done: int, now: float) -> float | None:
@@ -68,12 +74,12 @@ class Counts(BaseModel):
 
 
 class ProgressBoard:
-    """Counts of done images or epochs, in a file of the training that any process may change.
+    """Keeps the progress of each training in a file, which several processes may update.
 
     How far a training is stands in nobody's way: if the file can't be written, that is logged.
 
     Args:
-        events: where progress is told of.
+        events: the log that gets progress events.
         clock: returns the time in seconds; one that all processes and machines share.
     """
 
@@ -83,36 +89,43 @@ class ProgressBoard:
         self._warned = ""
 
     def start(self, training_id: str, phase: State, total: int) -> None:
-        """Open a phase, forgetting the one before."""
+        """Begin a phase with `total` images or epochs; the counts of the last one are dropped."""
         now = self._clock()
         with self._locked(training_id) as file:
-            self._store(file, Counts(phase=phase, total=total, started_at=now), now, tell=True)
+            self._store(file, Counts(phase=phase, total=total, started_at=now), now, announce=True)
 
     def advance(
         self, training_id: str, done: int, part: str = "0", total: int | None = None
     ) -> None:
-        """Say how much of a part is done in all, and of how much if that is known better now."""
+        """Update the progress of the current phase.
+
+        Args:
+            training_id: the id of the training.
+            done: how many images or epochs of the part are done by now.
+            part: the part of the phase, such as the number of a shard.
+            total: the number of the whole phase, if it has changed.
+        """
         with self._locked(training_id) as file:
             counts = _load(file)
             if counts is not None:
                 now = self._clock()
                 counts.total = counts.total if total is None else total
                 counts.advance(part, done, now)
-                self._store(file, counts, now, tell=counts.due(now))
+                self._store(file, counts, now, announce=counts.due(now))
 
     def read(self, training_id: str, phase: State) -> Progress | None:
-        """Return the progress of the phase, if it is the one being reported."""
+        """Return the progress of a phase, or None if it is not the current one."""
         counts = _load(self._file(training_id))
         if counts is None or counts.phase != phase:
             return None
         return counts.progress(self._clock())
 
-    def _store(self, file: Path, counts: Counts, now: float, *, tell: bool) -> None:
-        if tell:
+    def _store(self, file: Path, counts: Counts, now: float, *, announce: bool) -> None:
+        if announce:
             counts.told_at = now
             event = ProgressEvent(**counts.progress(now).model_dump())
             self._events.append(file.parent.name, [event])
-        # Not synced: after a crash of the machine a phase counts anew.
+        # Not synced to the disk: after a crash of the machine the phase starts again anyway.
         temporary = file.with_suffix(".tmp")
         temporary.write_text(counts.model_dump_json())
         temporary.replace(file)
@@ -127,7 +140,7 @@ class ProgressBoard:
             with locked_briefly(file.with_name(".progress.lock")):
                 yield file
         except OSError as error:
-            if not stays(error):
+            if not is_permanent(error):
                 raise
             self._warn(training_id, error)
 
@@ -139,7 +152,7 @@ class ProgressBoard:
 
 
 class Ticker:
-    """Passes on at most five reports a second, and always the last one."""
+    """Passes on at most five reports of a part's progress a second, and always the last one."""
 
     def __init__(
         self,
@@ -162,7 +175,7 @@ class Ticker:
 
 
 class EpochReport:
-    """Tells of every epoch, several at a time where they are quick."""
+    """Appends an event for each epoch; if epochs are short, several at a time."""
 
     def __init__(
         self,
@@ -175,20 +188,20 @@ class EpochReport:
         self._training_id = training_id
         self._epochs = epochs
         self._clock = clock
-        self._untold: list[EpochEvent] = []
+        self._pending: list[EpochEvent] = []
         self._next = 0.0
 
     def __call__(self, epoch: int, logs: dict[str, float]) -> None:
         values = {name: value if math.isfinite(value) else None for name, value in logs.items()}
-        self._untold.append(EpochEvent(epoch=epoch, epochs=self._epochs, **values))
+        self._pending.append(EpochEvent(epoch=epoch, epochs=self._epochs, **values))
         now = self._clock()
         if now >= self._next:
             self._next = now + REPORT_INTERVAL
             self.flush()
 
     def flush(self) -> None:
-        self._events.append(self._training_id, self._untold)
-        self._untold = []
+        self._events.append(self._training_id, self._pending)
+        self._pending = []
 
 
 def _load(file: Path) -> Counts | None:

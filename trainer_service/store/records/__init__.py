@@ -1,1 +1,1 @@
-"""Records of trainings and datasets: what they hold, where they lie, and their index in memory."""
+"""Records of trainings and datasets: their fields, their files, and their index in memory."""

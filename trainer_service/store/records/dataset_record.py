@@ -7,25 +7,30 @@ from pydantic import Field, field_validator
 
 from trainer_service.reading_request import ReadingRequest
 from trainer_service.store.records.interpretation import Interpretation
-from trainer_service.store.records.parts import BaseRecord, Brief, ErrorInfo, Found
+from trainer_service.store.records.parts import BaseRecord, Brief, DatasetCounts, ErrorInfo
 
 
 class DatasetState(StrEnum):
+    """The state of a dataset; the last two are final, unless a transient failure is retried."""
+
     QUEUED = "queued"
     READING = "reading"
     READY = "ready"
     FAILED = "failed"
 
 
-class DatasetRecord(Interpretation, Found, BaseRecord):
+class DatasetRecord(Interpretation, DatasetCounts, BaseRecord):
     """A set of labelled images.
 
     Attributes:
         source: the name of the uploaded archive, or the path below the datasets directory.
         path: whether `source` is a path.
         in_place: whether the images stay in the folder `source` instead of in the store.
-        submitted: whether it is to be read by itself, not only when a training needs it.
-        reading: what the user has decided on how it is read.
+        submitted: whether it was submitted on its own, and so is read without a training on it.
+        ignored: how many files are not images and were ignored.
+        has_split: whether the dataset brings its own split into train, validation and test.
+        digest: SHA-256 over the used images with their labels and splits.
+        reading: the user's choices of how it is read.
     """
 
     state: DatasetState
@@ -57,7 +62,7 @@ class DatasetRecord(Interpretation, Found, BaseRecord):
         return super().in_lists().model_copy(update=little)
 
     def brief(self) -> Brief:
-        """Return what is kept in memory of it."""
+        """Return the summary that the index keeps in memory."""
         listed = self.in_lists().model_dump_json().encode()
         waits = self.submitted and self.state in {DatasetState.QUEUED, DatasetState.READING}
         return Brief(self.id, self.created_at, self.state, waits, self.id, listed)

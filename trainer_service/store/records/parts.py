@@ -8,9 +8,9 @@ from typing import Annotated, NamedTuple, Self
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
-#: A record names at most so many rejected files; `GET /v1/datasets/{id}/rejected` has them all.
+#: The most rejected files in a record; `GET /v1/datasets/{id}/rejected` lists them all.
 NAMED_REJECTED = 20
-#: With more labels, lists tell nothing of each, and an evaluation of each is the report's alone.
+#: With more labels, lists leave out the counts of each, and only reports have metrics of each.
 FEW_LABELS = 64
 _LONGEST_NAME = 200
 _LONGEST_DETAIL = 300
@@ -18,7 +18,7 @@ _LONGEST_ERROR = 4000
 
 
 def shortened(text: str, most: int) -> str:
-    """Return at most `most` characters of a text: its beginning and its end."""
+    """Return a text, or if it has more than `most` characters, its beginning and its end."""
     if len(text) <= most:
         return text
     half = (most - 1) // 2
@@ -26,19 +26,21 @@ def shortened(text: str, most: int) -> str:
 
 
 class RecordPart(BaseModel):
-    """A part of a record: what a later release has added to it is ignored."""
+    """A part of a record; fields that a later release has added are ignored."""
 
     model_config = ConfigDict(extra="ignore")
 
 
 class Brief(NamedTuple):
-    """What is kept in memory of a record.
+    """The summary of a record that the index keeps in memory.
 
     Attributes:
-        state: where it stands.
-        waits: whether it counts as one that waits or runs.
-        dataset: the id of the dataset that it is about.
-        listed: what lists answer, as JSON: a few kilobytes at most.
+        id: the id of the record.
+        created_at: when it was created.
+        state: its `State` or `DatasetState`.
+        waits: whether it waits or runs, and so counts towards HEADSTART_MAX_OPEN_JOBS.
+        dataset: the id of its dataset; of a dataset, its own id.
+        listed: the record as lists show it, as JSON: a few kilobytes at most.
     """
 
     id: str
@@ -50,24 +52,26 @@ class Brief(NamedTuple):
 
 
 class BaseRecord(RecordPart):
-    """What lies in the store under an id of its own."""
+    """What the records of trainings and of datasets have in common."""
 
     id: str
     created_at: AwareDatetime
 
     def brief(self) -> Brief:
-        """Return what is kept in memory of it."""
+        """Return the summary that the index keeps in memory."""
         raise NotImplementedError
 
 
 class RejectedImage(RecordPart):
+    """A file that is not used, with its verdict and a sentence that explains it."""
+
     name: str
     label: str | None = None
     verdict: str
     detail: str = ""
 
     def shortened(self) -> Self:
-        """Return it with names that fit into a record."""
+        """Return a copy whose long texts are shortened to fit into a record."""
         short = {
             "name": shortened(self.name, _LONGEST_NAME),
             "label": self.label and shortened(self.label, _LONGEST_NAME),
@@ -76,15 +80,16 @@ class RejectedImage(RecordPart):
         return self.model_copy(update=short)
 
 
-class Found(RecordPart):
-    """What was found in a dataset, in numbers, and the first few of the files that are not used.
+class DatasetCounts(RecordPart):
+    """The content of a dataset in numbers, and the first few of its rejected files.
 
     Attributes:
-        labels: the images of each label; none in lists if there are more than 64 labels.
-        label_count: how many labels there are.
-        rejected: 20 at most, and none in lists.
-        rejected_count: how many were rejected.
-        verdicts: how many of them for which reason.
+        images: how many images are used; None until the dataset was read.
+        labels: the number of images of each label; empty in lists if there are more than 64 labels.
+        label_count: the number of labels.
+        rejected: the first rejected files, at most 20; empty in lists.
+        rejected_count: the number of rejected files.
+        verdicts: the number of rejected files with each verdict.
     """
 
     images: int | None = None
@@ -98,24 +103,24 @@ class Found(RecordPart):
         self.labels, self.label_count = labels, len(labels)
 
     def reject(self, images: Sequence[RejectedImage], verdicts: dict[str, int]) -> None:
-        """Note what was rejected.
+        """Set the rejected files.
 
         Args:
-            images: the first of them, or all.
-            verdicts: how many there are of each verdict.
+            images: the rejected files, or the first `NAMED_REJECTED` of them.
+            verdicts: the number of rejected files with each verdict.
         """
         self.rejected = [image.shortened() for image in images[:NAMED_REJECTED]]
         self.rejected_count = sum(verdicts.values())
         self.verdicts = verdicts
 
     def in_lists(self) -> Self:
-        """Return what lists show."""
+        """Return a copy as lists show it."""
         few = self.label_count <= FEW_LABELS
         return self.model_copy(update={"rejected": [], "labels": self.labels if few else {}})
 
     @model_validator(mode="after")
-    def _of_before(self) -> Self:
-        """Fill in the counts that earlier records did not have."""
+    def _add_missing_counts(self) -> Self:
+        """Fill in the counts that records of earlier releases lack."""
         if self.labels and not self.label_count:
             self.label_count = len(self.labels)
         if self.rejected and not self.rejected_count:
@@ -124,7 +129,7 @@ class Found(RecordPart):
 
 
 class ErrorInfo(RecordPart):
-    """What went wrong; `transient` if it was the machine, so that it can be tried again."""
+    """An error; `transient` if the machine was at fault, so that another try may succeed."""
 
     type: str
     detail: Annotated[str, AfterValidator(partial(shortened, most=_LONGEST_ERROR))]

@@ -1,4 +1,4 @@
-"""What is kept in memory of the records, so that only those that have changed are read again."""
+"""An index of the records in memory, so that only records that have changed are read again."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -13,29 +13,34 @@ from trainer_service.errors import RecordCorrupt
 from trainer_service.store.records.parts import Brief
 from trainer_service.store.small_files import concerns_one_file, is_gone
 
-#: Inode, size, and the times of its content and of itself: whatever changes a file changes one.
+#: Inode, size, mtime and ctime of a file. Any change of the file changes at least one of them.
 Stamp = tuple[int, int, int, int]
 
 
 class Known(NamedTuple):
-    """A record as it was when it was read, or what keeps it from being read."""
+    """The summary of a record when it was last read, or the error of reading it.
+
+    Attributes:
+        stamp: the stamp of the file then; None if reading has to be tried again.
+        found: the summary or the error.
+    """
 
     stamp: Stamp | None
     found: Brief | HeadstartError
 
 
 def stamp_of(file: Path | str) -> Stamp:
-    status = os.stat(file)  # noqa: PTH116 - of thousands, a Path for each costs more than looking
+    status = os.stat(file)  # noqa: PTH116 - with thousands of files, a Path costs more than a stat
     return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 class RecordIndex:
-    """The records of one kind in short; those that are deleted are forgotten.
+    """The summaries of all records of one kind.
 
     Args:
-        root: where the directories of the records lie.
-        name: what their files are called.
-        load: reads one.
+        root: the directory of the records' directories.
+        name: the name of the file in each of them.
+        load: reads a file and returns its summary.
     """
 
     def __init__(self, root: Path, name: str, load: Callable[[Path], Brief]) -> None:
@@ -45,10 +50,14 @@ class RecordIndex:
         self._known: dict[str, Known] = {}
         self._lock = Lock()
 
-    def look(self) -> dict[str, Brief | HeadstartError]:
-        """Return each record as it is now, by its id, or the error of reading it."""
+    def refresh(self) -> dict[str, Brief | HeadstartError]:
+        """Read the records that have changed, and return all.
+
+        Returns:
+            By the id of each record, its summary or the error of reading it.
+        """
         with self._lock:
-            found = {name: self._look_at(name) for name in self._names()}
+            found = {name: self._refresh_one(name) for name in self._names()}
             self._known = {name: known for name, known in found.items() if known is not None}
             return {name: known.found for name, known in self._known.items()}
 
@@ -59,8 +68,8 @@ class RecordIndex:
         except FileNotFoundError:
             return
 
-    def _look_at(self, name: str) -> Known | None:
-        """Return the brief of a record, or None if the record is gone."""
+    def _refresh_one(self, name: str) -> Known | None:
+        """Return the summary of a record, or None if the record is gone."""
         file = f"{self._root}/{name}/{self._name}"
         try:
             stamp = stamp_of(file)
@@ -72,7 +81,7 @@ class RecordIndex:
             return None
         except RecordCorrupt as corrupt:
             return Known(stamp, corrupt)
-        except HeadstartError as error:  # so for now: it is tried again
+        except HeadstartError as error:  # it may pass, so reading is tried again next time
             return Known(None, error)
         except OSError as error:
             return self._unreachable(Path(file), error)

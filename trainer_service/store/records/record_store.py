@@ -1,4 +1,4 @@
-"""Records that lie in the store as JSON and are changed by one process at a time."""
+"""Records that are kept in the store as JSON files and changed by one process at a time."""
 
 import errno
 import os
@@ -29,7 +29,7 @@ from trainer_service.store.lease import Lease, lease
 from trainer_service.store.records.parts import BaseRecord, Brief
 from trainer_service.store.records.record_index import RecordIndex, Stamp, stamp_of
 from trainer_service.store.removal import remove_tree
-from trainer_service.store.small_files import concerns_one_file, is_gone, read_small, stays
+from trainer_service.store.small_files import concerns_one_file, is_gone, is_permanent, read_small
 from trainer_service.store.work_in_progress import REMOVED
 
 RECORD_FILE = "record.json"
@@ -49,7 +49,7 @@ class RecordStore(Generic[Record]):
     """Directories `<root>/<id>/` with a `record.json` each.
 
     Args:
-        root: where the directories lie.
+        root: the directory of the records' directories.
         kind: the class of the records.
         not_found: makes the error for an unknown id.
     """
@@ -64,13 +64,23 @@ class RecordStore(Generic[Record]):
         self._warned: dict[str, str] = {}
 
     def directory(self, record_id: str) -> Path:
+        """Return the directory of a record, which need not exist.
+
+        Raises:
+            NotFound: the id is not valid, so it never becomes a path.
+        """
         if not is_id(record_id):
             raise self._not_found(record_id)
         return self.root / record_id
 
     def create(self, record: Record) -> Path:
+        """Write a new record, and return its directory.
+
+        Raises:
+            RecordUnwritable: the file system does not permit it.
+        """
         directory = self.directory(record.id)
-        with self._unwritable_named():
+        with self._write_errors_wrapped():
             directory.mkdir(parents=True, exist_ok=True)
             self._write(record)
         return directory
@@ -80,15 +90,15 @@ class RecordStore(Generic[Record]):
 
         Raises:
             NotFound: no record has this id.
-            RecordCorrupt: its file can't be opened, or is not what a record looks like.
-            Unavailable: its file can't be read right now.
+            RecordCorrupt: its file can't be opened or is not a valid record.
+            Unavailable: its file can't be read now, because of an error that may pass.
         """
         return self._load(self.directory(record_id) / RECORD_FILE)
 
     def read(self, file: Path) -> Record | None:
-        """Return the record in a file, or None if it is deleted meanwhile or unreadable.
+        """Return the record in a file, or None if it was deleted or can't be read.
 
-        One that can't be read is warned of, once for each reason.
+        A record that can't be read is logged, once per reason.
         """
         try:
             return self.get(file.parent.name)
@@ -99,15 +109,15 @@ class RecordStore(Generic[Record]):
             return None
 
     def list(self) -> list[Record]:
-        """Return all records as lists show them, newest first, but for those that can't be read."""
+        """Return all readable records as lists show them, newest first."""
         return list(map(self._listed, _in_order(self.briefs())))
 
     def page(self, limit: int, after: str | None) -> tuple[Sequence[Record], str | None]:
-        """Return some of `list`, and the cursor of what comes after them, None at the end.
+        """Return a page of `list`, and the cursor of the next page, which is None at the end.
 
         Args:
-            limit: the most to return.
-            after: the cursor that came with those before; None to begin.
+            limit: the most records to return.
+            after: the cursor that came with the page before; None for the first page.
 
         Raises:
             InvalidRequest: `after` is not a cursor that a page has returned.
@@ -120,26 +130,26 @@ class RecordStore(Generic[Record]):
         return records, _cursor(briefs[limit - 1]) if len(briefs) > limit else None
 
     def briefs(self) -> Sequence[Brief]:
-        """Return what is known of all records, in no order, but for those that can't be read.
+        """Return the summaries of all readable records, in no order.
 
-        Those are warned of, once for each reason.
+        The others are logged, once per reason.
         """
-        return self.look()[0]
+        return self.briefs_and_errors()[0]
 
     def every(self) -> Sequence[Brief]:
-        """Return what is known of all records, in no order, for whoever must not overlook one.
+        """Return the summaries of all records, in no order; unlike `briefs`, none is left out.
 
         Raises:
-            RecordCorrupt, Unavailable: one can't be read.
+            RecordCorrupt, Unavailable: a record can't be read.
         """
-        briefs, unreadable = self.look()
+        briefs, unreadable = self.briefs_and_errors()
         for error in unreadable.values():
             raise error
         return briefs
 
-    def look(self) -> tuple[Sequence[Brief], dict[str, HeadstartError]]:
-        """Return what `briefs` does, and why the others can't be read, by their ids."""
-        found = self._index.look()
+    def briefs_and_errors(self) -> tuple[Sequence[Brief], dict[str, HeadstartError]]:
+        """Return the result of `briefs`, and the errors of the unreadable records by their ids."""
+        found = self._index.refresh()
         unreadable = {name: why for name, why in found.items() if not isinstance(why, Brief)}
         for name, error in unreadable.items():
             self._warn(name, error)
@@ -147,7 +157,7 @@ class RecordStore(Generic[Record]):
         return [brief for brief in found.values() if isinstance(brief, Brief)], unreadable
 
     def stamp(self, record_id: str) -> Stamp:
-        """Return what is another once the record has changed.
+        """Return a value that changes whenever the record's file changes.
 
         Raises:
             NotFound: no record has this id.
@@ -158,10 +168,13 @@ class RecordStore(Generic[Record]):
             raise self._not_found(record_id) from None
 
     def update(self, record_id: str, change: Callable[[Record], None]) -> Record:
-        """Apply `change` to the record and write it, alone; nothing is written if it raises.
+        """Read the record, apply `change` to it, and write it, under the record's lock.
+
+        If `change` raises, nothing is written.
 
         Raises:
-            RecordUnwritable: the system does not permit it.
+            NotFound, RecordCorrupt, Unavailable: as `get`.
+            RecordUnwritable: the file system does not permit it.
         """
         with self.locked(record_id):
             record = self.get(record_id)
@@ -171,14 +184,16 @@ class RecordStore(Generic[Record]):
 
     @contextmanager
     def locked(self, record_id: str) -> Iterator[None]:
-        """Keep others from changing the record for some milliseconds, and from coming to use it.
+        """Hold the record's lock, for some milliseconds at most.
+
+        All changes of a record take it, and so does creating a training, on its dataset's record.
 
         Raises:
-            NotFound: no record has this id, or it was removed while this waited for the lock.
-            RecordUnwritable: the system does not permit it, or what is done meanwhile.
+            NotFound: no record has this id, or it was removed while waiting for the lock.
+            RecordUnwritable: the file system does not permit the lock, or a write of the body.
         """
         lock = locked_briefly(self._require(record_id) / ".record.lock")
-        with self._unwritable_named(), ExitStack() as stack:
+        with self._write_errors_wrapped(), ExitStack() as stack:
             try:
                 stack.enter_context(lock)
             except FileNotFoundError:
@@ -205,7 +220,7 @@ class RecordStore(Generic[Record]):
                 if held is None:
                     raise Conflict(f"{self.root.name}/{record_id} is being worked on.")
                 self.delete(record_id)
-        except OSError:  # a lease in a directory that can't be looked into is nobody's we know
+        except OSError:  # the directory can't be searched, so no process can work in it either
             self.delete(record_id)
 
     def lease_file(self, record_id: str) -> Path:
@@ -213,7 +228,11 @@ class RecordStore(Generic[Record]):
 
     @contextmanager
     def lease(self, record_id: str) -> Iterator[Lease | None]:
-        """Yield the right to work on the record alone, or None if another process has it."""
+        """Hold the lease on the record while the body runs; yields None if another process has it.
+
+        Raises:
+            NotFound: no record has this id.
+        """
         self._require(record_id)
         with lease(self.lease_file(record_id)) as held:
             yield held
@@ -229,18 +248,18 @@ class RecordStore(Generic[Record]):
                 raise self._not_found(file.parent.name) from None
             if not concerns_one_file(error):
                 raise
-            kind = RecordCorrupt if stays(error) else Unavailable
+            kind = RecordCorrupt if is_permanent(error) else Unavailable
             raise kind(f"{name} can't be read: {reason(error)}.") from None
         if record.id != file.parent.name:
             raise RecordCorrupt(f"{name} can't be read: it is the record of {record.id!r}.")
         return record
 
     def _load_brief(self, file: Path) -> Brief:
-        """Return a record in short, once it is sure that lists can show it."""
+        """Return the summary of a record, after checking that lists can show it."""
         brief = self._load(file).brief()
         try:
             self._listed(brief)
-        except ValidationError as error:  # JSON has no word for infinity
+        except ValidationError as error:  # e.g. an infinite number, which JSON turns into null
             name = file.relative_to(self.root.parent)
             raise RecordCorrupt(f"{name} can't be read: {first_fault(error)}.") from None
         return brief
@@ -261,15 +280,15 @@ class RecordStore(Generic[Record]):
         return directory
 
     @contextmanager
-    def _unwritable_named(self) -> Iterator[None]:
-        """Say which file the system does not permit to be written, and to whom."""
+    def _write_errors_wrapped(self) -> Iterator[None]:
+        """Turn an OSError for lack of permission into RecordUnwritable, which names the file."""
         try:
             yield
         except OSError as error:
             if error.errno not in _NOT_PERMITTED or error.filename is None:
                 raise
             file = Path(os.fsdecode(error.filename))
-            # Of a file that is written beside the one whose place it takes, the folder is at fault.
+            # A temporary file is written in the same folder; name the folder, which is at fault.
             path = file.parent if file.suffix == ".tmp" else file
             if path.is_relative_to(self.root.parent):
                 path = path.relative_to(self.root.parent)
@@ -281,7 +300,7 @@ class RecordStore(Generic[Record]):
 
 
 def _order(brief: Brief) -> tuple[int, str]:
-    # Ids tell seconds only, and comparing numbers is cheaper than comparing times.
+    # Ids have only seconds, and comparing numbers is cheaper than comparing times.
     return (brief.created_at - _EPOCH) // timedelta(microseconds=1), brief.id
 
 
@@ -290,7 +309,7 @@ def _in_order(briefs: Sequence[Brief]) -> list[Brief]:
 
 
 def _cursor(brief: Brief) -> str:
-    """Return what tells a brief's place also once its record is deleted."""
+    """Return the place of a record in the order of lists; it stays valid if that is deleted."""
     microseconds, record_id = _order(brief)
     return f"{microseconds}-{record_id}"
 

@@ -12,15 +12,15 @@ from trainer_service.store.records.parts import (
     FEW_LABELS,
     BaseRecord,
     Brief,
+    DatasetCounts,
     ErrorInfo,
-    Found,
     RecordPart,
 )
 from trainer_service.training_request import TrainingRequest
 
 
 class State(StrEnum):
-    """Where a training stands; the last three are its ends."""
+    """The state of a training; the last three are final."""
 
     QUEUED = "queued"
     PREPARING = "preparing"
@@ -38,7 +38,7 @@ class State(StrEnum):
 
 
 class Transition(RecordPart):
-    """A state and when it was entered; `seconds` is how long it lasted, null while it does."""
+    """A state and when it was entered; `seconds` is how long it lasted, null until it ends."""
 
     state: State
     at: AwareDatetime
@@ -46,6 +46,11 @@ class Transition(RecordPart):
 
 
 class Progress(RecordPart):
+    """How much of a phase is done, in images or epochs; `per_second` is the speed.
+
+    `per_second` and `eta_seconds` are None while the speed is unknown.
+    """
+
     phase: State
     done: int
     total: int
@@ -53,13 +58,15 @@ class Progress(RecordPart):
     eta_seconds: float | None = None
 
 
-class TrainingDataset(Found):
+class TrainingDataset(DatasetCounts):
+    """The dataset of a training; `split` has the number of images of each part."""
+
     id: str
     split: dict[str, int] = Field(default_factory=dict)
 
 
 class CacheUse(RecordPart):
-    """How many images' features were already there, and the seconds of computing that saved."""
+    """How many images' features were reused or computed, and the seconds that reuse has saved."""
 
     reused: int
     computed: int
@@ -67,21 +74,21 @@ class CacheUse(RecordPart):
 
 
 class Asked(RecordPart):
-    """What somebody has asked of a training that has not ended; see `TrainingRecord`."""
+    """The requests of clients to cancel or stop a training; see `TrainingRecord.stop_after`."""
 
     cancel: bool = False
     stop_after: int | None = None
 
 
 class TrainingRecord(BaseRecord):
-    """One training, as the trainer answers it and as it lies in the store.
+    """One training, as it is kept in the store and as the API returns it.
 
     Attributes:
-        metrics: numbers; those of each label and the confusion matrix are in the report, and with
-            few labels in the answer of this training alone, too.
-        report: where that is answered, once there is one.
-        stop_after: the epoch that the head was at when it was asked to stop and to publish the
-            best so far; a head trained again after a fault stops there, too.
+        metrics: the totals of the evaluation. The report also has the metrics of each label and
+            the confusion matrix; with few labels, so has the API's answer for a single training.
+        report: the address of the report, once there is one.
+        stop_after: the last epoch to train, set when a client asks to stop early and publish the
+            best head so far. A head that is trained again after a fault stops there as well.
     """
 
     model: str
@@ -101,10 +108,12 @@ class TrainingRecord(BaseRecord):
     request: TrainingRequest
 
     def enter(self, state: State) -> None:
-        """Move to `state`, timing the one that ends; entering the current one changes nothing.
+        """Move to another state and set how long the last one took.
+
+        Entering the current state changes nothing.
 
         Raises:
-            TrainingEnded: the training has ended; there is no way back.
+            TrainingEnded: the training has ended.
         """
         if state == self.state:
             return
@@ -112,7 +121,7 @@ class TrainingRecord(BaseRecord):
             raise TrainingEnded(self.id, self.state)
         now = datetime.now(UTC)
         last = self.transitions[-1]
-        # The clock of the machine may have been set back since.
+        # Negative if the clock was set back since.
         last.seconds = round(max(0.0, (now - last.at).total_seconds()), 3)
         seconds = 0.0 if state.ended else None
         self.transitions.append(Transition(state=state, at=now, seconds=seconds))
@@ -120,21 +129,22 @@ class TrainingRecord(BaseRecord):
         self.progress = None
 
     def in_lists(self) -> Self:
-        """Return what lists show."""
+        """Return a copy as lists show it."""
         short = {"metrics": numbers(self.metrics), "dataset": self.dataset.in_lists()}
         return self.model_copy(update=short)
 
     def brief(self) -> Brief:
-        """Return what is kept in memory of it."""
+        """Return the summary that the index keeps in memory."""
         listed = self.in_lists().model_dump_json().encode()
         waits = not self.state.ended
         return Brief(self.id, self.created_at, self.state, waits, self.dataset.id, listed)
 
 
-def told(metrics: dict[str, Any]) -> dict[str, Any]:
-    """Return an evaluation as the answer for a training or a version shows it.
+def abridged(metrics: dict[str, Any]) -> dict[str, Any]:
+    """Return an evaluation as the API shows it for a single training or version.
 
-    With many labels, the metrics of each label and the confusion matrix are left to the report.
+    With more than 64 labels, that leaves out the metrics of each label and the confusion matrix,
+    which are in the report.
     """
     test = metrics.get("test")
     labels = test.get("per_class") if isinstance(test, dict) else None
@@ -143,7 +153,7 @@ def told(metrics: dict[str, Any]) -> dict[str, Any]:
 
 
 def numbers(metrics: dict[str, Any]) -> dict[str, dict[str, int | float]]:
-    """Return of each part of an evaluation what is a number, as the accuracy is."""
+    """Return only the numbers of each part of an evaluation, such as the accuracy."""
     return {
         part: {name: value for name, value in values.items() if isinstance(value, int | float)}
         for part, values in metrics.items()

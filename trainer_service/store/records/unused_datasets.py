@@ -1,14 +1,14 @@
-"""Which datasets a training is on: those are not removed."""
+"""Which datasets trainings use, and the removal of unused ones."""
 
 from trainer_service.store.stores import Stores
 
 
 def delete_unused(stores: Stores, dataset_id: str) -> bool:
-    """Remove a dataset unless it is being read or a training is on it; tell whether it was.
+    """Remove a dataset unless it is being read or a training uses it; return whether it was.
 
     Raises:
-        NotFound: it has been removed meanwhile.
-        RecordCorrupt: a training's record can't be read, so that nobody knows.
+        NotFound: it was removed meanwhile.
+        RecordCorrupt: a training's record can't be read, so it is not known which dataset it uses.
     """
     datasets = stores.datasets
     with datasets.lease(dataset_id) as held, datasets.locked(dataset_id):
@@ -20,10 +20,10 @@ def delete_unused(stores: Stores, dataset_id: str) -> bool:
 
 
 def users_of(stores: Stores, dataset_id: str) -> list[str]:
-    """Return the ids of the trainings that have not ended and train on a dataset.
+    """Return the ids of the trainings that use a dataset and have not ended.
 
     Raises:
-        RecordCorrupt: a training's record can't be read, so that nobody knows.
+        RecordCorrupt: a training's record can't be read, so it is not known which dataset it uses.
     """
     briefs = stores.trainings.every()
     return [brief.id for brief in briefs if brief.waits and brief.dataset == dataset_id]

@@ -206,7 +206,7 @@ def test_what_is_remembered_of_trainings_does_not_grow_for_ever(log, record, mon
         other = new_record()
         log.directory(other.id).mkdir()
         log.append_missing(other)
-        assert len(log._told) <= 3
+        assert len(log._complete) <= 3
 
 
 def test_a_clock_that_was_set_back_makes_no_time_negative(trainings, log, record):

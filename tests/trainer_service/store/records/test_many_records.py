@@ -27,7 +27,7 @@ from trainer_service.store.records import record_store
 from trainer_service.store.records.dataset_record import DatasetRecord
 from trainer_service.store.records.parts import RejectedImage
 from trainer_service.store.records.record_store import RecordStore
-from trainer_service.store.records.training_record import State, Transition, told
+from trainer_service.store.records.training_record import State, Transition, abridged
 from trainer_service.store.shards import ShardImage, ShardResult, Shards
 from trainer_service.store.stores import Stores
 
@@ -146,7 +146,7 @@ def test_what_there_is_for_each_label_is_no_part_of_a_record(call, settings, lab
     metrics = {"test": evaluate(np.eye(labels, dtype=np.float32)[truth], truth, names)}
     training = ended_training(stores, make_dataset(stores.datasets), metrics=metrics)
     file = stores.trainings.directory(training) / "record.json"
-    stores.trainings.keep_evaluation(training, told(metrics))
+    stores.trainings.keep_evaluation(training, abridged(metrics))
     of_before = call("GET", f"/v1/trainings/{training}").json()["metrics"]["test"]
     record = json.loads(file.read_text())
     for name in ("per_class", "confusion_matrix"):
