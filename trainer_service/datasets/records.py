@@ -9,13 +9,14 @@
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from shared.errors import first_fault
 from shared.files import atomic_writer, is_fault_of_the_file, open_below
 from trainer_service.errors import RecordCorrupt
+from trainer_service.store.records.parts import TODAYS_VERDICTS
 
 if TYPE_CHECKING:  # The trainer API knows these records, and has neither numpy nor Pillow.
     from shared.images import ImageLimits
@@ -30,16 +31,19 @@ MAX_FOLDERS = 32
 
 Split = Literal["train", "validation", "test"]
 Layout = Literal["folders", "prefix", "csv"]
-Verdict = Literal[
-    "used",
-    "unreadable",
-    "truncated",
-    "too large",
-    "duplicate",
-    "same picture under two labels",
-    "unlabelled",
-    "link",
-    "missing",
+Verdict = Annotated[
+    Literal[
+        "used",
+        "unreadable",
+        "truncated",
+        "too large",
+        "duplicate",
+        "same image under two labels",
+        "unlabelled",
+        "link",
+        "missing",
+    ],
+    TODAYS_VERDICTS,
 ]
 
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, TypeAdapter
 
-from trainer_service.store.records.parts import ErrorInfo, RejectedImage
+from trainer_service.store.records.parts import TODAYS_VERDICTS, ErrorInfo, RejectedImage
 from trainer_service.store.records.training_record import (
     CacheUse,
     Progress,
@@ -59,7 +59,7 @@ class WarningEvent(_Event):
 
     type: Literal["warning"] = "warning"
     code: Literal["rejected_images", "class_imbalance", "int8_refused", "tried_again"]
-    detail: str
+    detail: Annotated[str, TODAYS_VERDICTS]
     images: list[RejectedImage] = Field(default_factory=list)
     labels: dict[str, int] = Field(default_factory=dict)
 
