@@ -26,7 +26,7 @@ log = get_logger(__name__)
 
 
 class EventStreams:
-    """Streams of events that end with the result.
+    """Streams of events that end with the result, or when the training is removed.
 
     A training that somebody follows is read by one task, however many follow it.
     """
@@ -50,9 +50,8 @@ class EventStreams:
                     if isinstance(event, ResultEvent):
                         return
                 if not events:
-                    if tail.ended:
+                    if tail.ended or tail.is_removed():
                         return
-                    tail.require_reading()  # else nothing would ever change
                     await changed.wait()
 
     @property
@@ -104,10 +103,16 @@ class _Tail:
     def has_failed(self) -> bool:
         return self.task.done() and not self.ended
 
-    def require_reading(self) -> None:
-        """Raise what ended the task, if it did not end with the result."""
-        if self.task.done():
-            self.task.result()
+    def is_removed(self) -> bool:
+        """Return whether the task has ended since the training was removed.
+
+        Raises:
+            Exception: what else has ended the task.
+        """
+        if not self.task.done():
+            return False
+        self.task.result()
+        return True
 
     def recent_after(self, after: int) -> list[Event] | None:
         """Return the events after `after`, or None if only the store has them all."""
@@ -129,6 +134,9 @@ class _Tail:
                     read = self._events.read
                     after = self._last or 0
                     events = await asyncio.to_thread(read, self._training_id, after, RECENT)
+                    removed = self._events.is_removed
+                    if not events and await asyncio.to_thread(removed, self._training_id):
+                        return
                 self._add(events)
 
     async def _announced(self, redis: Redis) -> list[Event]:
