@@ -114,7 +114,7 @@ def test_the_demo_ends_if_its_worker_ends_again_and_again(environment, tmp_path)
     assert len(restarts) == 4
     assert reason.startswith("worker ended (exit status 1), for the 5th time within 600 s")
     assert "HEADSTART_WORKER_METRICS_PORT: can't listen" in reason
-    assert reason.endswith(f"see {tmp_path / 'var' / 'logs' / 'worker.log'}.")
+    assert reason.endswith(f"see {tmp_path / 'var/store/logs/worker.log'}.")
     assert nothing_listens(environment)
 
 

@@ -16,6 +16,16 @@ QUEUE_KEYS = tuple(f"{QUEUE}{SEPARATOR}{level}" if level else QUEUE for level in
 #: A list with the lines of the queue that were no steps, the newest first.
 UNREADABLE = "headstart:unreadable"
 
+#: The type of each key that the queue consists of, as Celery's Redis transport has them.
+QUEUE_TYPES = {
+    **dict.fromkeys(QUEUE_KEYS, "list"),
+    f"_kombu.binding.{QUEUE}": "set",
+    f"_kombu.binding_permanent.{QUEUE}": "set",
+    "unacked": "hash",
+    "unacked_index": "zset",
+    UNREADABLE: "list",
+}
+
 #: With the name of a worker, for as long as it lives.
 WORKER_KEY = "headstart:worker:"
 
@@ -56,6 +66,18 @@ class QueueView:
             RedisError: Redis is away.
         """
         return self._client.llen(UNREADABLE)
+
+    def foreign_keys(self) -> dict[str, str]:
+        """Return the keys of the queue that hold something else, with the type of that.
+
+        Raises:
+            RedisError: Redis is away.
+        """
+        with self._client.pipeline() as pipeline:
+            for key in QUEUE_TYPES:
+                pipeline.type(key)
+            found = zip(QUEUE_TYPES.items(), pipeline.execute(), strict=True)
+        return {key: type_ for (key, expected), type_ in found if type_ not in {expected, "none"}}
 
     def require_writes(self) -> None:
         """Write something, as whoever queues a step has to.
