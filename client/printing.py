@@ -32,11 +32,22 @@ def print_result(record: Record, console: Console) -> None:
         console.print(plain(line), soft_wrap=True)
     if "per_class" in metrics["test"]:  # with many labels it is only in the report
         console.print(_labels(metrics["test"]["per_class"]))
-    line = (
-        f"Test accuracy {metrics['test']['accuracy']:.4f} on {metrics['test']['images']} images, "
-        f"published as {record['model']} version {record['version']}."
+    line = f"published as {record['model']} version {record['version']}."
+    console.print(plain(f"{accuracy_in_words(metrics['test'])}, {line}"), soft_wrap=True)
+
+
+def accuracy_in_words(test: Record) -> str:
+    """Return the accuracy on the test images, on how many, and how certain it is.
+
+    Args:
+        test: the metrics of the test; those of earlier releases have no interval.
+    """
+    words = f"Test accuracy {test['accuracy']:.4f} on {test['images']} images"
+    if "accuracy_low" not in test:
+        return words
+    return (
+        f"{words} ({test['accuracy_low']:.3f} to {test['accuracy_high']:.3f} with 95 % confidence)"
     )
-    console.print(plain(line), soft_wrap=True)
 
 
 def curl_line(predictor: str, model: str, image: Path | None, *, with_key: bool = False) -> str:

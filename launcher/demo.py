@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from client.prediction import predict
-from client.printing import add_row, print_result
+from client.printing import accuracy_in_words, add_row, print_result
 from client.service import Record, predictor_at, trainer_at
 from client.terminal import plain
 from client.training import follow, model_name, served, submit_dataset
@@ -109,10 +109,10 @@ def _classify(
     for image, prediction in zip(images, predictions, strict=True):
         add_row(table, *_row(image, prediction))
     console.print(table)
-    test = record["metrics"]["test"]
     console.print(
-        f"Test accuracy {test['accuracy']:.4f} on {test['images']} images, "
-        f"served as {record['model']} version {record['version']}."
+        f"{accuracy_in_words(record['metrics']['test'])}, "
+        f"served as {record['model']} version {record['version']}.",
+        soft_wrap=True,
     )
 
 

@@ -16,7 +16,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from client.app import app
-from client.printing import curl_line, print_models
+from client.printing import accuracy_in_words, curl_line, print_models
 from client.train import train_command
 from client.training import model_name
 from trainer_service.training_request import EarlyStopping, SplitFractions, TrainingRequest
@@ -204,3 +204,18 @@ def test_what_a_manifest_has_in_place_of_an_accuracy_hides_no_model(metrics):
 
     assert re.search(r"odd .* 2 +- ", output.getvalue())
     assert re.search(r"sound .* 0\.2500 ", output.getvalue())
+
+
+@pytest.mark.parametrize(
+    ("interval", "words"),
+    [
+        ({}, "Test accuracy 0.5000 on 4 images"),
+        (
+            {"accuracy_low": 0.150036, "accuracy_high": 0.849964},
+            "Test accuracy 0.5000 on 4 images (0.150 to 0.850 with 95 % confidence)",
+        ),
+    ],
+)
+def test_an_accuracy_is_told_with_how_certain_it_is(interval, words):
+    """Versions of earlier releases have no interval."""
+    assert accuracy_in_words({"accuracy": 0.5, "images": 4} | interval) == words

@@ -61,7 +61,10 @@ def test_the_demo_goes_from_nothing_to_ten_predictions(environment):
     for phase in ("preparing", "bottleneck", "head", "evaluating", "publishing", "succeeded"):
         assert phase in done.stdout
     assert len(re.findall(r"│ \d\.\d{4}\.png │ \d", done.stdout)) == 10
-    accuracy = float(re.search(r"Test accuracy (\d\.\d+)", done.stdout)[1])
+    told = (
+        r"Test accuracy (\d\.\d+) on 268 images \(0\.\d+ to 0\.\d+ with 95 % confidence\), served"
+    )
+    accuracy = float(re.search(told, done.stdout)[1])
     assert accuracy >= 0.9
     assert nothing_listens(environment)
 
@@ -114,7 +117,7 @@ def test_the_demo_ends_if_its_worker_ends_again_and_again(environment, tmp_path)
     assert len(restarts) == 4
     assert reason.startswith("worker ended (exit status 1), for the 5th time within 600 s")
     assert "HEADSTART_WORKER_METRICS_PORT: can't listen" in reason
-    assert reason.endswith(f"see {tmp_path / 'var' / 'logs' / 'worker.log'}.")
+    assert reason.endswith(f"see {tmp_path / 'var/store/logs/worker.log'}.")
     assert nothing_listens(environment)
 
 

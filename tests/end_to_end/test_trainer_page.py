@@ -108,7 +108,7 @@ def again(stack, trained):
 def test_the_result_is_told(open_page, trained):
     with open_page() as page:
         page.goto(f"/#/trainings/{trained['id']}")
-        expect(page.locator(".headline")).to_contain_text("test images right")
+        expect(page.locator(".headline")).to_contain_text("with 95 % confidence")
         for heading in ("Labels", "Most confident mistakes", "Test images at random", "Use it"):
             expect(page.get_by_role("heading", name=heading, exact=True)).to_be_visible()
         random = page.locator("section", has_text="Test images at random")

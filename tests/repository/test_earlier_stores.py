@@ -97,6 +97,26 @@ def test_a_dataset_shows_its_images_and_what_was_rejected(get, ids):
     assert get(f"{dataset}/images/{used['sha256']}/thumbnail").status_code == 200
 
 
+def test_a_verdict_of_before_goes_by_its_name_of_today(store, get, ids):
+    """In records, lists and events; and no event is told again for its new words."""
+    before, today = (f"same {word} under two labels" for word in ("picture", "image"))
+    for path in (*store.glob("*/*/*.json"), *store.glob("*/*/*.jsonl")):
+        path.write_text(path.read_text().replace("truncated", before))
+    training, dataset = (f"/v1/{kind}/{ids['succeeded']}" for kind in ("trainings", "datasets"))
+    last = (store / "trainings" / ids["succeeded"] / "events.jsonl").read_text().splitlines()[-1]
+    events = get(f"{training}/events").json()["events"]
+    [warning] = [event for event in events if event.get("code") == "rejected_images"]
+
+    assert warning["detail"] == f"1 files were rejected: 1 {today}."
+    assert events[-1]["id"] == json.loads(last)["id"]
+    assert get(training).json()["dataset"]["verdicts"] == {today: 1}
+    assert get(dataset).json()["verdicts"] == {today: 1}
+    assert get(f"{dataset}/rejected").json()["rejected"][0]["verdict"] == today
+    for name in (before, today):
+        [image] = get(f"{dataset}/images?verdict={name}").json()["images"]
+        assert image["verdict"] == today
+
+
 def test_a_model_lists_its_versions_and_its_pin(get):
     model = get("/v1/models/colours").json()
 

@@ -11,7 +11,7 @@
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -19,6 +19,7 @@ from shared.errors import first_fault
 from shared.files import atomic_writer, is_fault_of_the_file, open_below
 from trainer_service.errors import RecordCorrupt
 from trainer_service.store.records.interpretation import Interpretation
+from trainer_service.store.records.parts import TODAYS_VERDICTS
 
 if TYPE_CHECKING:  # The trainer API knows these records, and has neither numpy nor Pillow.
     from shared.images import ImageLimits
@@ -32,17 +33,20 @@ MAX_NAME = 1024
 MAX_FOLDERS = 32
 
 Split = Literal["train", "validation", "test"]
-Verdict = Literal[
-    "used",
-    "unreadable",
-    "truncated",
-    "too large",
-    "duplicate",
-    "same picture under two labels",
-    "unlabelled",
-    "left out",
-    "link",
-    "missing",
+Verdict = Annotated[
+    Literal[
+        "used",
+        "unreadable",
+        "truncated",
+        "too large",
+        "duplicate",
+        "same image under two labels",
+        "unlabelled",
+        "left out",
+        "link",
+        "missing",
+    ],
+    TODAYS_VERDICTS,
 ]
 
 

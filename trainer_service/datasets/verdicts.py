@@ -7,6 +7,7 @@ from itertools import islice
 
 from trainer_service.datasets.interpretation.interpret import Labelled
 from trainer_service.datasets.records import ImageRecord, Verdict
+from trainer_service.store.records.parts import TWO_LABELS
 
 # Of two copies the one that is held back longest from training stays.
 _PREFERENCE = {"test": 0, "validation": 1, "train": 2, None: 3}
@@ -80,7 +81,7 @@ def _contradiction(
     others = (f"{notes[i].name} ({labels[i].label})" for i in copies if labels[i].label != label)
     shown = list(islice(others, _SHOWN))
     more = " and more" if next(others, None) else ""
-    return "same picture under two labels", f"also {', '.join(shown)}{more}"
+    return TWO_LABELS, f"also {', '.join(shown)}{more}"
 
 
 def _record(note: Note, labelled: Labelled, verdict: Verdict, detail: str) -> ImageRecord:

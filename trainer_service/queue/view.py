@@ -18,6 +18,16 @@ QUEUE_KEYS = tuple(f"{QUEUE}{SEPARATOR}{level}" if level else QUEUE for level in
 #: The Redis list of messages that were set aside as they are not steps, newest first.
 UNREADABLE = "headstart:unreadable"
 
+#: The type of each key that the queue consists of, as Celery's Redis transport has them.
+QUEUE_TYPES = {
+    **dict.fromkeys(QUEUE_KEYS, "list"),
+    f"_kombu.binding.{QUEUE}": "set",
+    f"_kombu.binding_permanent.{QUEUE}": "set",
+    "unacked": "hash",
+    "unacked_index": "zset",
+    UNREADABLE: "list",
+}
+
 #: Prefix of a key that exists while the worker of this queue with this name is alive.
 WORKER_KEY = f"headstart:{QUEUE}:worker:"
 
@@ -62,6 +72,18 @@ class QueueView:
             RedisError: Redis does not answer.
         """
         return self._client.llen(UNREADABLE)
+
+    def foreign_keys(self) -> dict[str, str]:
+        """Return the keys of the queue that hold something else, with the type of that.
+
+        Raises:
+            RedisError: Redis is away.
+        """
+        with self._client.pipeline() as pipeline:
+            for key in QUEUE_TYPES:
+                pipeline.type(key)
+            found = zip(QUEUE_TYPES.items(), pipeline.execute(), strict=True)
+        return {key: type_ for (key, expected), type_ in found if type_ not in {expected, "none"}}
 
     def require_writes(self) -> None:
         """Check that Redis accepts writes, as queueing a step needs.

@@ -27,7 +27,7 @@ log = get_logger(__name__)
 
 
 class EventStreams:
-    """Streams the events of trainings, each up to the result.
+    """Streams of events that end with the result, or when the training is removed.
 
     One task reads the events of a training for all clients that follow it.
 
@@ -55,9 +55,8 @@ class EventStreams:
                     if isinstance(event, ResultEvent):
                         return
                 if not events:
-                    if tail.ended:
+                    if tail.ended or tail.is_removed():
                         return
-                    tail.require_reading()  # else nothing would ever change
                     await changed.wait()
 
     @property
@@ -109,10 +108,16 @@ class _Tail:
     def has_failed(self) -> bool:
         return self.task.done() and not self.ended
 
-    def require_reading(self) -> None:
-        """Raise the task's exception, if it has failed."""
-        if self.task.done():
-            self.task.result()
+    def is_removed(self) -> bool:
+        """Return whether the task has ended since the training was removed.
+
+        Raises:
+            Exception: what else has ended the task.
+        """
+        if not self.task.done():
+            return False
+        self.task.result()
+        return True
 
     def recent_after(self, after: int) -> list[Event] | None:
         """Return the events with ids greater than `after`; None if not all of them are here."""
@@ -134,6 +139,9 @@ class _Tail:
                     read = self._events.read
                     after = self._last or 0
                     events = await asyncio.to_thread(read, self._training_id, after, RECENT)
+                    removed = self._events.is_removed
+                    if not events and await asyncio.to_thread(removed, self._training_id):
+                        return
                 self._add(events)
 
     async def _announced(self, redis: Redis) -> list[Event]:

@@ -15,7 +15,7 @@ from tests.tiny_model import publish_tiny_model
 from tests.trainer_service.api_client import ARCHITECTURE, archive, caller, field_of, post
 from trainer_service.app import create_app
 from trainer_service.backbones import weights
-from trainer_service.queue.view import QUEUE
+from trainer_service.queue.view import QUEUE, QUEUE_TYPES
 from trainer_service.store.events.event_log import connect
 from trainer_service.store.publishing import WritableModelStore
 
@@ -415,6 +415,22 @@ def test_without_redis_nothing_is_accepted_and_nothing_left_behind(settings):
 
 def test_with_redis_it_is_ready(call):
     assert call("GET", "/readyz").json() == {"status": "ok", "problems": [], "workers": []}
+
+
+@pytest.mark.parametrize(("key", "type_"), QUEUE_TYPES.items())
+def test_with_something_else_under_a_key_of_the_queue_it_is_not_ready(call, redis_url, key, type_):
+    redis = connect(redis_url)
+    redis.set(key, "x")
+    ready = call("GET", "/readyz")
+    redis.delete(key)
+
+    assert ready.status_code == 503
+    [problem] = ready.json()["problems"]
+    assert problem == (
+        f"Redis: the key {key!r} should be a {type_}, as a part of the queue. "
+        "It is a string; delete it, or use another database."
+    )
+    assert call("GET", "/readyz").status_code == 200
 
 
 def test_the_openapi_document_describes_both_kinds_of_body(call):

@@ -220,9 +220,9 @@ def test_every_verdict(write, read):
         "too large",
         "too large",
         "duplicate",
-        "same picture under two labels",
+        "same image under two labels",
     ]
-    assert verdicts["cat/2.png"] == "same picture under two labels"
+    assert verdicts["cat/2.png"] == "same image under two labels"
     assert records["cat/copy.png"].detail == "duplicate of cat/1.png"
     assert records["dog/wrong.png"].detail == "also cat/2.png (cat)"
     assert "HEADSTART_MAX_IMAGE_PIXELS" in records["cat/wide.png"].detail

@@ -23,6 +23,12 @@ def test_accuracy_is_the_share_of_right_answers(metrics):
     assert metrics["images"] == 4
 
 
+def test_accuracy_has_an_interval(metrics):
+    """Wilson's, for two of four."""
+    assert metrics["accuracy_low"] == pytest.approx(0.150, abs=1e-3)
+    assert metrics["accuracy_high"] == pytest.approx(0.850, abs=1e-3)
+
+
 def test_loss_is_the_mean_cross_entropy(metrics):
     expected = -(math.log(0.8) + math.log(0.3) + math.log(0.7) + math.log(0.25)) / 4
     assert metrics["loss"] == pytest.approx(expected, abs=1e-5)

@@ -1,7 +1,31 @@
+import pytest
 from kombu.transport.redis import Channel
 
-from trainer_service.queue.view import SEPARATOR
+from trainer_service.queue.celery_app import create_celery
+from trainer_service.queue.task_queue import TaskQueue
+from trainer_service.queue.view import QUEUE_KEYS, QUEUE_TYPES, SEPARATOR, QueueView
+from trainer_service.settings import TrainerSettings
+from trainer_service.store.events.event_log import connect
 
 
 def test_the_lists_are_named_as_celery_names_them():
     assert Channel.sep == SEPARATOR
+
+
+@pytest.mark.integration
+def test_what_celery_writes_has_the_names_and_types_that_are_expected(redis_url):
+    redis = connect(redis_url)
+    redis.flushall()
+    queue = TaskQueue(create_celery(TrainerSettings(redis_url=redis_url)))
+    for _ in range(2):
+        queue.prepare("20260101-000000-aaaaaa")
+    with queue._app.connection_for_read() as connection:
+        fetched = connection.SimpleQueue(queue._app.conf.task_default_queue).get()
+        written = {key: redis.type(key) for key in redis.scan_iter()}
+        fetched.ack()
+
+    assert written.items() <= QUEUE_TYPES.items()
+    assert {"_kombu.binding.trainings", "unacked", "unacked_index"} < written.keys()
+    assert written.keys() & set(QUEUE_KEYS)
+    assert QueueView(redis).foreign_keys() == {}
+    redis.flushall()

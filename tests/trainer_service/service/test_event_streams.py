@@ -119,6 +119,24 @@ def test_a_follower_that_lags_behind_what_is_kept_gets_everything(tmp_path, redi
     assert asyncio.run(story()) == list(range(1, 104))
 
 
+def test_a_stream_ends_when_its_training_is_removed(tmp_path, url, monkeypatch):
+    """One whose record can't be read has no result, and can be removed while it is followed."""
+    monkeypatch.setattr(event_streams, "BLOCK_SECONDS", 0.5)
+    settings, stores, record = opened(tmp_path, url)
+    streams = EventStreams(stores.events, url)
+
+    async def story():
+        following = [asyncio.create_task(collect(streams, record.id)) for _ in range(2)]
+        await until_read(streams, record, 1)
+        (stores.trainings.directory(record.id) / "record.json").write_text("{")
+        await asyncio.to_thread(stores.trainings.delete_unreadable, record.id)
+        return await asyncio.wait_for(asyncio.gather(*following), 10)
+
+    assert asyncio.run(story()) == [[1], [1]]
+    assert streams.followers == 0
+    assert Api(settings, record.id).get().status_code == 404
+
+
 def test_what_redis_never_had_or_lost_comes_from_the_store(tmp_path, redis_url, monkeypatch):
     monkeypatch.setattr(event_streams, "BLOCK_SECONDS", 0.1)
     settings, stores, record = opened(tmp_path, redis_url)

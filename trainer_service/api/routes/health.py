@@ -10,7 +10,7 @@ from fastapi.responses import JSONResponse
 from trainer_service.api.dependencies import CurrentTrainer
 from trainer_service.api.threads import Threads
 from trainer_service.queue.task_queue import trouble
-from trainer_service.queue.view import QueueView
+from trainer_service.queue.view import QUEUE_TYPES, QueueView
 from trainer_service.service.trainer import Trainer
 
 #: Probes wait for four seconds (docker-compose.yml).
@@ -46,10 +46,15 @@ async def readyz(request: Request, trainer: CurrentTrainer) -> JSONResponse:
 def _look(view: QueueView, trainer: Trainer) -> tuple[list[str], list[str]]:
     """Return the workers that are alive, and the reasons why the service is not ready."""
     workers: list[str] = []
-    problems = []
+    problems: list[str] = []
     try:
         workers = view.workers()
         view.require_writes()
+        problems += [
+            f"Redis: the key {key!r} should be a {QUEUE_TYPES[key]}, as a part of the queue. "
+            f"It is a {type_}; delete it, or use another database."
+            for key, type_ in view.foreign_keys().items()
+        ]
     except (redis.RedisError, OSError) as error:
         problems.append(trouble(error))
     if problem := _store(trainer):

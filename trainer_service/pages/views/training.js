@@ -110,8 +110,13 @@ function heading({ id, model, version, architecture, state, dataset, created_at:
   return [
     h("h2", { id: "training" }, h("span", { class: "name" }, version ? `${model}, version ${version}` : model), " ", h("span", { class: "state" }, stateTag(state))),
     h("p", { class: "muted" }, `${architecture} · `, h("a", { href: link("datasets", dataset.id) }, "images"), ` · ${when(created)} · `, h("code", {}, id)),
-    accuracy === undefined ? null : h("p", { class: "headline" }, h("strong", {}, percent(accuracy)), " of ", String(metrics.test.images), " test images right"),
+    accuracy === undefined ? null : h("p", { class: "headline" }, h("strong", {}, percent(accuracy)), " of ", String(metrics.test.images), " test images right", uncertainty(metrics.test)),
   ];
+}
+
+/** Between what the accuracy on other images lies; earlier releases did not tell. */
+function uncertainty({ accuracy_low: low, accuracy_high: high }) {
+  return low === undefined ? null : h("span", { class: "muted" }, ` (${percent(low)} to ${percent(high)} with 95 % confidence)`);
 }
 
 /** A button that asks the trainer to end the training in one way or another. */

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from trainer_service.phases.head.head import Truth
 from trainer_service.phases.head.network import Probabilities
+from trainer_service.report.numbers import confidence_interval
 
 
 def evaluate(probabilities: Probabilities, truth: Truth, labels: Sequence[str]) -> dict[str, Any]:
@@ -21,15 +22,20 @@ def evaluate(probabilities: Probabilities, truth: Truth, labels: Sequence[str]) 
 
     Returns:
         `accuracy` and `loss` (mean cross-entropy, natural logarithm) in [0, 1] and [0, ∞);
+        `accuracy_low` and `accuracy_high`: the 95 % interval of the accuracy on other images;
         `macro_f1`: the mean of the labels' F1;
         `per_class`: for each label precision, recall, f1 (0 where undefined) and support;
         `confusion_matrix`: counts, a row per true label and a column per predicted one.
     """
     matrix = confusion_matrix(probabilities.argmax(axis=1), truth, len(labels))
     classes = per_class(matrix, labels)
+    measured = accuracy_and_loss(probabilities, truth)
+    low, high = confidence_interval(measured["accuracy"], len(truth))
     return {
         "images": len(truth),
-        **accuracy_and_loss(probabilities, truth),
+        **measured,
+        "accuracy_low": round(low, 6),
+        "accuracy_high": round(high, 6),
         "macro_f1": round(fmean(row["f1"] for row in classes.values()), 6),
         "per_class": classes,
         "confusion_matrix": matrix.tolist(),

@@ -92,6 +92,14 @@ class EventLog:
             raise TrainingNotFound(training_id)
         return self._trainings / training_id
 
+    def is_removed(self, training_id: str) -> bool:
+        """Return whether the training is no more, so that no event of it will come."""
+        try:
+            self.directory(training_id).stat()
+        except OSError as error:
+            return isinstance(error, FileNotFoundError)  # all others may pass
+        return False
+
     def append(self, training_id: str, events: Sequence[Event]) -> None:
         """Number the events and append them; after the result of a training, nothing is added."""
         self._append(training_id, lambda: events)

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, TypeAdapter
 
-from trainer_service.store.records.parts import ErrorInfo, RejectedImage
+from trainer_service.store.records.parts import TODAYS_VERDICTS, ErrorInfo, RejectedImage
 from trainer_service.store.records.training_record import (
     CacheUse,
     Progress,
@@ -16,6 +16,8 @@ from trainer_service.store.records.training_record import (
 
 #: The largest label may have this many times the images of the smallest without a warning.
 IMBALANCE = 3.0
+#: With fewer test images the accuracy may be off by 17 points or more (95 % confidence).
+FEW_TEST_IMAGES = 30
 
 
 class _Event(BaseModel):
@@ -58,8 +60,10 @@ class WarningEvent(_Event):
     """Something that the user may want to change or know; the training goes on."""
 
     type: Literal["warning"] = "warning"
-    code: Literal["rejected_images", "class_imbalance", "int8_refused", "tried_again"]
-    detail: str
+    code: Literal[
+        "rejected_images", "class_imbalance", "few_test_images", "int8_refused", "tried_again"
+    ]
+    detail: Annotated[str, TODAYS_VERDICTS]
     images: list[RejectedImage] = Field(default_factory=list)
     labels: dict[str, int] = Field(default_factory=dict)
 
@@ -144,6 +148,8 @@ def _warnings(record: TrainingRecord) -> list[WarningEvent]:
         )
     if record.request.class_weights == "none" and (detail := _imbalance(dataset.labels)):
         warnings.append(WarningEvent(code="class_imbalance", detail=detail, labels=dataset.labels))
+    if detail := _few_test_images(dataset.split.get("test")):
+        warnings.append(WarningEvent(code="few_test_images", detail=detail))
     if record.quantization is not None and not record.quantization.accepted:
         warnings.append(WarningEvent(code="int8_refused", detail=record.quantization.detail))
     return warnings
@@ -157,6 +163,16 @@ def _imbalance(labels: dict[str, int]) -> str | None:
     return (
         f"The labels are imbalanced: {most} images of {frequent!r}, {least} of {rare!r}. "
         "class_weights=balanced gives each label the same weight."
+    )
+
+
+def _few_test_images(images: int | None) -> str | None:
+    if images is None or images >= FEW_TEST_IMAGES:
+        return None
+    are = "image is" if images == 1 else "images are"
+    return (
+        f"Only {images} {are} in the test part, so the test accuracy may be off by tens of "
+        "percentage points. More images, or a larger split.test, make it more certain."
     )
 
 

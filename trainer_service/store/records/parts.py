@@ -4,9 +4,17 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
-from typing import Annotated, NamedTuple, Self
+from typing import Annotated, Any, Final, NamedTuple, Self
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    model_validator,
+)
 
 #: The most rejected files in a record; `GET /v1/datasets/{id}/rejected` lists them all.
 NAMED_REJECTED = 20
@@ -16,6 +24,10 @@ _LONGEST_NAME = 200
 _LONGEST_DETAIL = 300
 _LONGEST_ERROR = 4000
 
+#: A verdict, and what it was called in records and events of before.
+TWO_LABELS: Final = "same image under two labels"
+_TWO_LABELS_BEFORE = "same picture under two labels"
+
 
 def shortened(text: str, most: int) -> str:
     """Return a text, or if it has more than `most` characters, its beginning and its end."""
@@ -23,6 +35,19 @@ def shortened(text: str, most: int) -> str:
         return text
     half = (most - 1) // 2
     return f"{text[:half]}…{text[-half:]}"
+
+
+def _renamed(value: Any) -> Any:
+    """Return a text, or an object with such names, with verdicts as they are called today."""
+    if isinstance(value, str):
+        return value.replace(_TWO_LABELS_BEFORE, TWO_LABELS)
+    if isinstance(value, dict):
+        return {_renamed(name): count for name, count in value.items()}
+    return value
+
+
+#: Before the type of a field that holds verdicts: those of before are read as those of today.
+TODAYS_VERDICTS = BeforeValidator(_renamed)
 
 
 class RecordPart(BaseModel):
@@ -67,7 +92,7 @@ class RejectedImage(RecordPart):
 
     name: str
     label: str | None = None
-    verdict: str
+    verdict: Annotated[str, TODAYS_VERDICTS]
     detail: str = ""
 
     def shortened(self) -> Self:
@@ -97,7 +122,7 @@ class DatasetCounts(RecordPart):
     label_count: int = 0
     rejected: list[RejectedImage] = Field(default_factory=list)
     rejected_count: int = 0
-    verdicts: dict[str, int] = Field(default_factory=dict)
+    verdicts: Annotated[dict[str, int], TODAYS_VERDICTS] = Field(default_factory=dict)
 
     def count_labels(self, labels: dict[str, int]) -> None:
         self.labels, self.label_count = labels, len(labels)

@@ -101,6 +101,22 @@ def test_no_imbalance_is_warned_of(trainings, log, labels, request_fields):
     assert told(log, record) == [(1, "state")]
 
 
+@pytest.mark.parametrize(
+    ("images", "said"),
+    [(1, "Only 1 image is"), (2, "Only 2 images are"), (29, "Only 29 images are"), (30, None)],
+)
+def test_a_small_test_part_is_warned_of(trainings, log, record, images, said):
+    split = {"train": 20, "validation": 2, "test": images}
+    trainings.update(record.id, lambda current: setattr(current.dataset, "split", split))
+    warnings = log.read(record.id)[1:]
+
+    assert [warning.code for warning in warnings] == (["few_test_images"] if said else [])
+    assert not said or warnings[0].detail == (
+        f"{said} in the test part, so the test accuracy may be off by tens of percentage points. "
+        "More images, or a larger split.test, make it more certain."
+    )
+
+
 def test_what_a_crash_kept_from_being_told_is_told_with_the_next_change(trainings, log, record):
     """The record was written, its events were not."""
     record.enter(State.PREPARING)
