@@ -63,6 +63,16 @@ def test_a_light_file_of_many_pixels_has_a_small_copy(find):
     assert Image.open(io.BytesIO(find(vast)[0])).size == (160, 160)
 
 
+@pytest.mark.parametrize("kind", ["HEIF", "TIFF", "PPM"])
+def test_a_small_picture_that_browsers_do_not_show_has_a_copy(find, kind):
+    small = picture(3, kind, size=(40, 40))
+    find = find({f"cat/1.{kind.lower()}": small, "dog/1.png": picture(1)})
+
+    copy, media_type = find(small)
+    assert media_type == "image/png"
+    assert Image.open(io.BytesIO(copy)).size == (40, 40)
+
+
 def test_a_copy_is_upright(find):
     exif = Image.Exif()
     exif[0x0112] = 6
