@@ -50,8 +50,8 @@ from trainer_service.datasets.sources import (
     is_hidden,
     iterate,
 )
-from trainer_service.datasets.thumbnail_store import THUMBNAILS_FILE, ThumbnailWriter, fits
-from trainer_service.datasets.thumbnails import Thumbnail, thumbnail
+from trainer_service.datasets.thumbnails.store import THUMBNAILS_FILE, ThumbnailWriter, fits
+from trainer_service.datasets.thumbnails.thumbnail import Thumbnail, thumbnail
 from trainer_service.datasets.verdicts import Note
 from trainer_service.errors import InvalidDataset
 from trainer_service.reading_request import ReadingRequest

@@ -13,7 +13,7 @@ import pytest
 from trainer_service.datasets import reader, sources
 from trainer_service.datasets.reader import read_dataset
 from trainer_service.datasets.records import MAX_FOLDERS, load_images
-from trainer_service.datasets.thumbnail_store import THUMBNAILS_FILE, ThumbnailWriter
+from trainer_service.datasets.thumbnails.store import THUMBNAILS_FILE, ThumbnailWriter
 from trainer_service.errors import InvalidDataset
 
 from .conftest import WRITERS, picture, write_folder, write_tar_gz, write_zip
