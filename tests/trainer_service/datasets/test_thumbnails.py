@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from trainer_service.datasets.reader import read_dataset
-from trainer_service.datasets.thumbnail_store import THUMBNAILS_FILE, find_thumbnail
+from trainer_service.datasets.thumbnails.store import THUMBNAILS_FILE, find_thumbnail
 
 from .conftest import picture
 
