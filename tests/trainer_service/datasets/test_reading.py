@@ -241,6 +241,19 @@ def test_the_task_logs_a_mistake_of_ours_and_goes_on(
     assert line["dataset_id"] == uploaded
 
 
+def test_a_step_that_a_read_only_store_fails_is_logged_in_a_line(monkeypatch):
+    """It may last, and each step is tried again until it passes."""
+    from trainer_service.worker import tasks
+
+    monkeypatch.setattr(tasks, "worker", _raise(OSError(errno.EROFS, "Read-only file system")))
+
+    with structlog.testing.capture_logs() as logs:
+        tasks.prepare("t")
+
+    assert [(line["log_level"], "exc_info" in line) for line in logs] == [("warning", False)]
+    assert "Read-only file system" in logs[0]["reason"]
+
+
 def _damaged(content):
     def damage(file):
         file.unlink()
