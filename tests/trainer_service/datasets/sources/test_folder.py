@@ -94,3 +94,14 @@ def test_files_of_a_folder_that_are_shown_under_one_name_are_used(tmp_path, limi
 
     records = load_images(tmp_path / "dataset")
     assert [(r.name, r.verdict) for r in records].count(("cat.\ufffd.7.png", "used")) == 2
+
+
+def test_backslashes_in_a_name_count_as_folders(read, tmp_path):
+    """As they do in an archive: a name is shown, and its folders are counted, with slashes."""
+    deep = "a\\" * 40 + "cat.7.png"
+    folder = write_folder(tmp_path / "pets", {**PETS, deep: picture(999)})
+
+    [refused] = [record for name, record in read(folder).items() if name not in PETS]
+
+    assert refused.verdict == "unreadable"
+    assert refused.detail == "it lies in 40 folders, one in the other; 32 are the most"
