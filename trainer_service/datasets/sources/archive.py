@@ -10,8 +10,7 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import IO, NamedTuple
 
 from shared.image_formats import sniff
-from trainer_service.datasets.records import MAX_FOLDERS, MAX_NAME
-from trainer_service.datasets.sources.names import clean_name, shown, too_deep
+from trainer_service.datasets.sources.names import clean_name, fault_of, shown
 from trainer_service.datasets.sources.raw_file import RawFile
 from trainer_service.datasets.sources.source import Damaged, Entry
 from trainer_service.errors import InvalidDataset
@@ -89,6 +88,7 @@ def _reason(error: Exception) -> str:
 
 
 def describe(head: bytes) -> str:
+    """Return in words what a file is that is no archive which can be read, by its first bytes."""
     if not head:
         return "an empty file"
     if kind := sniff(head[:32]):
@@ -100,20 +100,17 @@ def describe(head: bytes) -> str:
 
 
 def link_of(name: str) -> Entry:
+    """Return a link of an archive, which is not followed."""
     return Entry(clean_name(shown(name)), "", 0, None, _IN_ARCHIVE, link=True)
 
 
 def entry_of(
     name: str,
-    path: str,
     size: int,
     opener: Callable[[], AbstractContextManager[IO[bytes]]] | None,
     problem: str = "",
 ) -> Entry:
-    if len(name) > MAX_NAME:
-        problem = f"its name has {len(name)} characters, {MAX_NAME} are the most"
-        return Entry(clean_name(shown(name)), "", size, None, problem)
-    clean = clean_name(name)
-    if clean.count("/") > MAX_FOLDERS:
-        return Entry(clean_name(shown(name)), "", size, None, too_deep(clean.count("/")))
-    return Entry(clean, path, size, opener, problem)
+    """Return a file of an archive; `opener` is None for a `problem`."""
+    if fault := fault_of(name):
+        return Entry(clean_name(shown(name)), "", size, None, fault)
+    return Entry(clean_name(name), "", size, opener, problem)

@@ -9,10 +9,15 @@ from pathlib import Path
 from typing import IO, BinaryIO, NamedTuple
 
 from shared.files import is_fault_of_the_file, open_file, open_folder
-from trainer_service.datasets.records import MAX_FOLDERS, MAX_NAME, DatasetLimits
-from trainer_service.datasets.sources.archive import entry_of
+from trainer_service.datasets.records import DatasetLimits
 from trainer_service.datasets.sources.hang_guard import HangGuard
-from trainer_service.datasets.sources.names import clean_name, is_hidden, shown, too_deep
+from trainer_service.datasets.sources.names import (
+    clean_name,
+    fault_of,
+    fault_of_depth,
+    is_hidden,
+    shown,
+)
 from trainer_service.datasets.sources.raw_file import RawFile
 from trainer_service.datasets.sources.source import (
     NO_FILE,
@@ -30,6 +35,7 @@ _LEADS_OUT = "a link that leads out of the folder"
 
 
 def iterate_folder(source: Source, limits: DatasetLimits, hang_guard: HangGuard) -> Iterator[Step]:
+    """Yield every file of a folder, in the order of their names; see `iterate`."""
     with ExitStack() as stack:
         with hang_guard.system_call(source.name):
             top = stack.enter_context(open_folder(source.root, source.path))
@@ -111,9 +117,7 @@ class _Walk:
             if stat.S_ISLNK(mode):
                 return self._link(name)
         if stat.S_ISDIR(mode):
-            folders = name.count("/") + 1
-            problem = too_deep(folders) if folders > MAX_FOLDERS else ""
-            return _Item(name, problem=problem, folder=True)
+            return _Item(name, problem=fault_of_depth(name.count("/") + 1), folder=True)
         if not stat.S_ISREG(mode):
             return _Item(name, problem=NO_FILE)
         return _Item(name, name, status.st_size)
@@ -156,8 +160,8 @@ def _folder_entry(top: int, item: _Item, hang_guard: HangGuard) -> Entry:
         item.name.encode()
     except UnicodeEncodeError:
         return Entry(name, item.path, item.size, None, "its name is not valid UTF-8")
-    if len(name) > MAX_NAME:
-        return entry_of(name, item.path, item.size, None)
+    if fault := fault_of(name):
+        return Entry(shown(name), "", item.size, None, fault)
     return Entry(name, item.path, item.size, lambda: _open_judged(top, item.path, hang_guard))
 
 

@@ -1,10 +1,10 @@
-"""The names of files: as people are shown them, and what they say of a file."""
+"""The names of files: how people are shown them, and which of them are refused or passed over."""
 
 import os
 import unicodedata
 from pathlib import PurePosixPath
 
-from trainer_service.datasets.records import MAX_FOLDERS
+from trainer_service.datasets.records import MAX_FOLDERS, MAX_NAME
 
 _SHOWN_NAME = 100
 
@@ -47,5 +47,19 @@ def is_hidden(name: str) -> bool:
     return any(part.startswith(".") or part.lower() in _NO_INTEREST for part in parts)
 
 
-def too_deep(folders: int) -> str:
+def fault_of(name: str) -> str:
+    """Return why a file of this name is not read: the name is too long or too deep; else nothing.
+
+    Args:
+        name: as its source writes it, or cleaned.
+    """
+    if len(name) > MAX_NAME:
+        return f"its name has {len(name)} characters, {MAX_NAME} are the most"
+    return fault_of_depth(clean_name(name).count("/"))
+
+
+def fault_of_depth(folders: int) -> str:
+    """Return why nothing is read that lies in so many folders, one in the other; else nothing."""
+    if folders <= MAX_FOLDERS:
+        return ""
     return f"it lies in {folders} folders, one in the other; {MAX_FOLDERS} are the most"

@@ -82,14 +82,17 @@ class Damaged(Exception):
 
 
 def changed(name: str) -> OSError:
+    """Return what ends a reading whose source is not the same any more."""
     return OSError(errno.ESTALE, "It changed while it was read", name)
 
 
 def not_opened(name: str, error: OSError) -> InvalidDataset:
+    """Return what refuses a source that is not there, or that may not be read."""
     missing = isinstance(error, FileNotFoundError)
     reason = "which does not exist" if missing else f"{error.strerror}{this_user()}"
     return InvalidDataset(f"{EXPECTED}. Received: {name!r}, {reason}")
 
 
 def this_user() -> str:
+    """Return who it is that may not read something, in words to be put behind the reason."""
     return f" for the user with the id {os.geteuid()}, as which the worker runs"

@@ -13,6 +13,11 @@ class Tally:
         self.bytes = 0
 
     def add(self, size: int) -> None:
+        """Count a file of `size` bytes.
+
+        Raises:
+            TooLarge: it is one too many, or there are too many bytes with it.
+        """
         self.files += 1
         self.bytes += max(size, 0)
         if self.files > self.limits.max_files:
@@ -22,6 +27,7 @@ class Tally:
 
 
 def too_many_files(limits: DatasetLimits) -> TooLarge:
+    """Return what refuses a source of too many files."""
     return TooLarge(
         "The dataset has more files than HEADSTART_MAX_DATASET_FILES allows. "
         f"Expected at most {limits.max_files}"
@@ -29,6 +35,7 @@ def too_many_files(limits: DatasetLimits) -> TooLarge:
 
 
 def too_many_bytes(limits: DatasetLimits) -> TooLarge:
+    """Return what refuses a source of too many bytes."""
     return TooLarge(
         "The dataset is larger, unpacked, than HEADSTART_MAX_DATASET_BYTES allows. "
         f"Expected at most {limits.max_bytes} bytes"

@@ -49,12 +49,14 @@ def is_tar(head: bytes) -> bool:
 
 
 def iterate_tar(source: Archive, limits: DatasetLimits) -> Iterator[Step]:
+    """Yield every file of a tar; see `iterate`."""
     yield from _iterate_members(source.file, source, limits)
     while rest := source.file.read(BUFFER):
         _require_padding(rest)
 
 
 def iterate_tar_gz(source: Archive, limits: DatasetLimits) -> Iterator[Step]:
+    """Yield every file of a tar that gzip has packed; see `iterate`."""
     with gzip.GzipFile(fileobj=source.file, mode="rb") as unpacked:
         head = unpacked.read(tarfile.BLOCKSIZE)
         if not is_tar(head):
@@ -139,15 +141,15 @@ def _tar_entry(
     if member.isdir():
         return None
     if member.issparse():
-        return entry_of(member.name, "", member.size, None, _SPARSE)
+        return entry_of(member.name, member.size, None, _SPARSE)
     if not member.isreg():
-        return entry_of(member.name, "", member.size, None, NO_FILE)
+        return entry_of(member.name, member.size, None, NO_FILE)
 
     def extract() -> AbstractContextManager[IO[bytes]]:
         stream.allow(member.size)
         return cast(IO[bytes], archive.extractfile(member))
 
-    return entry_of(member.name, "", member.size, lambda: member_judged(extract, raw))
+    return entry_of(member.name, member.size, lambda: member_judged(extract, raw))
 
 
 class _Metered:

@@ -52,6 +52,7 @@ _ZIP_METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2}
 
 
 def iterate_zip(source: Archive, limits: DatasetLimits) -> Iterator[Step]:
+    """Yield every file of a zip; see `iterate`."""
     _check_central_directory(source, limits)
     with zipfile.ZipFile(source.file) as archive:
         members = archive.infolist()
@@ -154,15 +155,15 @@ def _zip_entry(archive: zipfile.ZipFile, member: zipfile.ZipInfo, raw: RawFile) 
     if name.endswith("/") or kind == stat.S_IFDIR:
         return None
     if kind not in {0, stat.S_IFREG}:
-        return entry_of(name, "", size, None, NO_FILE)
+        return entry_of(name, size, None, NO_FILE)
     if member.flag_bits & 1:
-        return entry_of(name, "", size, None, "it is encrypted in the archive")
+        return entry_of(name, size, None, "it is encrypted in the archive")
     if member.compress_type not in _ZIP_METHODS:
         method = _OTHER_METHODS.get(member.compress_type, f"method {member.compress_type}")
         problem = f"its compression in the archive, {method}, is not supported; expected Deflate"
-        return entry_of(name, "", size, None, problem)
+        return entry_of(name, size, None, problem)
     opener = _open_bzip2 if member.compress_type == zipfile.ZIP_BZIP2 else zipfile.ZipFile.open
-    return entry_of(name, "", size, lambda: member_judged(lambda: opener(archive, member), raw))
+    return entry_of(name, size, lambda: member_judged(lambda: opener(archive, member), raw))
 
 
 def _zip_name(member: zipfile.ZipInfo) -> str:
