@@ -17,7 +17,7 @@ from trainer_service.datasets.records import (
     RejectedFile,
     save_images,
 )
-from trainer_service.datasets.sources import clean_name, shown
+from trainer_service.datasets.sources.names import clean_name, shown
 from trainer_service.datasets.verdicts import Note, settle
 from trainer_service.errors import InvalidDataset
 from trainer_service.reading_request import ReadingRequest

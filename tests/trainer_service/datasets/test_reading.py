@@ -17,12 +17,13 @@ import structlog
 
 from shared.errors import NotFound, Unavailable
 from tests.tiny_model import picture
-from trainer_service.datasets import conclude, hang_guard, reading, sources
+from trainer_service.datasets import conclude, reading
 from trainer_service.datasets import dataset as dataset_module
 from trainer_service.datasets.create import UPLOAD_FILE, new_dataset
 from trainer_service.datasets.dataset import Dataset
 from trainer_service.datasets.image_files import NotSeenHere
 from trainer_service.datasets.records import RECORDS_FILE, REJECTED_FILE
+from trainer_service.datasets.sources import hang_guard, iterate
 from trainer_service.errors import InvalidDataset, RecordCorrupt, TrainingCancelled
 from trainer_service.service import dataset_images
 from trainer_service.settings import TrainerSettings
@@ -165,8 +166,8 @@ class Hanging:
 
 @pytest.fixture
 def hanging(monkeypatch):
-    hanging = Hanging(sources.open_below)
-    monkeypatch.setattr(sources, "open_below", hanging)
+    hanging = Hanging(iterate.open_below)
+    monkeypatch.setattr(iterate, "open_below", hanging)
     monkeypatch.setattr(hang_guard, "POLL_SECONDS", 0.01)
     monkeypatch.setattr(hang_guard, "GRACE_SECONDS", 0.05)
     yield hanging
