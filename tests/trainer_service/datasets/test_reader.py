@@ -345,7 +345,7 @@ def test_files_that_a_csv_names_and_that_are_not_there_are_told(write, read):
         "name": "gone-0.png",
         "label": "a",
         "verdict": "missing",
-        "detail": "labels.csv names it, and there is no such image",
+        "detail": "labels.csv names it, but there is no such image",
     }
     assert len(summary.rejected) == 101
     assert (last.name, last.detail) == ("labels.csv", "names 5 more files that are not there")

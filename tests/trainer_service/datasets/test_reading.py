@@ -121,7 +121,7 @@ def test_a_dataset_whose_folder_is_not_seen_here_is_left_to_other_workers(datase
     record = new_dataset("away/pets", path=True, submitted=True)
     datasets.create(record)
 
-    with pytest.raises(NotSeenHere, match="nothing lies there"):
+    with pytest.raises(NotSeenHere, match="does not exist"):
         reading.read(datasets, settings, record.id)
 
     assert _record(datasets, record.id) == (DatasetState.QUEUED, None)
@@ -133,7 +133,7 @@ def test_a_folder_that_can_not_be_looked_at_now_is_left_to_be_tried_again(
     settings = TrainerSettings(store=tmp_path / "store", redis_url=NO_REDIS, datasets=tmp_path)
     record = new_dataset("pets", path=True, submitted=True)
     datasets.create(record)
-    monkeypatch.setattr(dataset_module, "locate", _raise(Unavailable("can't be looked at now")))
+    monkeypatch.setattr(dataset_module, "locate", _raise(Unavailable("can't be accessed now")))
 
     with pytest.raises(Unavailable):
         reading.read(datasets, settings, record.id)
@@ -205,7 +205,7 @@ def test_a_reading_that_hangs_for_too_long_fails_for_now(
 ):
     monkeypatch.setattr(hang_guard.HangGuard.__init__, "__defaults__", (0.05,))
 
-    with pytest.raises(TimeoutError, match=r"no answer for 0 seconds: 'pets.zip'"):
+    with pytest.raises(TimeoutError, match=r"did not respond for 0 seconds: 'pets.zip'"):
         reading.read(datasets, settings, uploaded)
 
     assert _record(datasets, uploaded) == (DatasetState.FAILED, ("TimeoutError", True))
