@@ -143,7 +143,8 @@ def _summarise(
     used = [record for record in records if record.verdict == "used"]
     interpretation = said.interpretation
     unused = [*interpretation.unused, *_unknown_files(found)]
-    notes = [*interpretation.notes, *_litter_notes(found)]
+    guesses = [ReadingNote(kind="guess", text=text) for text in found.guesses]
+    notes = [*guesses, *interpretation.notes, *_litter_notes(found)]
     return DatasetSummary(
         images=len(used),
         labels=dict(sorted(Counter(record.label for record in used).items())),

@@ -32,6 +32,7 @@ class Found:
         tables: the tables that may say something of them, by their names.
         large_tables: the names of those that are too large to be read.
         closed_tables: why others can't be read, by their names.
+        guesses: what was guessed of the source as a whole, in words.
         told: files that are no images and that are reported.
         vanished: how many were there and then were not.
         ignored: how many other files there are.
@@ -45,6 +46,7 @@ class Found:
     table_bytes: int = 0
     large_tables: list[str] = field(default_factory=list)
     closed_tables: dict[str, str] = field(default_factory=dict)
+    guesses: list[str] = field(default_factory=list)
     told: list[RejectedFile] = field(default_factory=list)
     vanished: int = 0
     ignored: int = 0
@@ -86,6 +88,7 @@ def save_others(directory: Path, found: Found) -> None:
         "tables": list(found.tables),
         "large_tables": found.large_tables,
         "closed_tables": found.closed_tables,
+        "guesses": found.guesses,
         "told": [file.model_dump() for file in found.told],
         "ignored": found.ignored,
         "litter": found.litter,
@@ -111,6 +114,7 @@ def load_found(directory: Path, records: Iterable[ImageRecord]) -> Found:
             tables=tables,
             large_tables=said["large_tables"],
             closed_tables=said["closed_tables"],
+            guesses=said.get("guesses", []),
             told=[RejectedFile.model_validate(file) for file in said["told"]],
             ignored=said["ignored"],
             litter=Counter(said["litter"]),

@@ -163,6 +163,8 @@ class _Scan:
                 done = step.done + 1
                 if step.entry is not None:
                     self._take(step.entry, pending)
+                if step.note:
+                    found.guesses.append(step.note)
             pending.drain()
             progress(done, done)
         _require_still(found, self._source.name)

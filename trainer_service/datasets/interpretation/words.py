@@ -191,7 +191,7 @@ def are_numbered(names: Collection[str]) -> bool:
 
 def is_companion(name: str) -> bool:
     """Return whether a folder's name says that it holds something about images: `masks`."""
-    said = [w for w in words(name) if not w.isdigit() and w not in _DECORATION]
+    said = [word for word in words(name) if word not in _DECORATION]
     return bool(said) and all(word in _COMPANION_WORDS | {"ground", "truth"} for word in said)
 
 

@@ -66,11 +66,15 @@ class Entry(NamedTuple):
 
 
 class Step(NamedTuple):
-    """How far a source has been read, and the file found there; None for a directory."""
+    """How far a source has been read, and the file found there; None for a directory.
+
+    `note` is what was guessed of the source as a whole, in words; empty if nothing.
+    """
 
     done: int
     total: int
     entry: Entry | None
+    note: str = ""
 
 
 class Damaged(Exception):

@@ -9,7 +9,7 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import IO, TYPE_CHECKING, NamedTuple
 
 from trainer_service.datasets.records import DatasetLimits
@@ -25,6 +25,7 @@ from trainer_service.datasets.sources.names import shown
 from trainer_service.datasets.sources.raw_file import RawFile
 from trainer_service.datasets.sources.source import NO_FILE, Entry, Step
 from trainer_service.datasets.sources.tally import Tally, too_many_files
+from trainer_service.datasets.sources.zip_names import ZipNames
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -43,8 +44,6 @@ _MOST_BEHIND_ZIP = 1 << 16
 _LOCAL_HEADER_BYTES = 30
 _ZIP64_RECORDS_BYTES = 56 + 20
 
-#: The bit of a zip's flags that says that a name is UTF-8.
-_ZIP_UTF8 = 0x800
 #: Unix and macOS.
 _ZIP_UNIX = {3, 19}
 _OTHER_METHODS = {9: "Deflate64", 14: "LZMA", 93: "Zstandard", 95: "XZ", 98: "PPMd"}
@@ -60,8 +59,12 @@ def iterate_zip(source: Archive, limits: DatasetLimits) -> Iterator[Step]:
         for member in members:
             tally.add(member.file_size)
         _check_positions(members)
+        names = ZipNames(members)
         for done, member in enumerate(members):
-            yield Step(done, len(members), _zip_entry(archive, member, source.raw))
+            entry = _zip_entry(archive, member, names, source.raw)
+            yield Step(done, len(members), entry)
+        for note in names.notes():
+            yield Step(len(members), len(members), None, note)
 
 
 class _ZipEnd(NamedTuple):
@@ -145,11 +148,13 @@ def _check_positions(members: list[zipfile.ZipInfo]) -> None:
         end = member.header_offset + _LOCAL_HEADER_BYTES + member.compress_size
 
 
-def _zip_entry(archive: zipfile.ZipFile, member: zipfile.ZipInfo, raw: RawFile) -> Entry | None:
+def _zip_entry(
+    archive: zipfile.ZipFile, member: zipfile.ZipInfo, names: ZipNames, raw: RawFile
+) -> Entry | None:
     # What other systems write there has no meaning.
     on_unix = member.create_system in _ZIP_UNIX
     kind = stat.S_IFMT(member.external_attr >> 16) if on_unix else 0
-    name, size = _zip_name(member), member.file_size
+    name, size = names.name(member), member.file_size
     if kind == stat.S_IFLNK:
         return link_of(name)
     if name.endswith("/") or kind == stat.S_IFDIR:
@@ -163,20 +168,12 @@ def _zip_entry(archive: zipfile.ZipFile, member: zipfile.ZipInfo, raw: RawFile) 
         problem = f"its compression in the archive, {method}, is not supported; expected Deflate"
         return entry_of(name, size, None, problem)
     opener = _open_bzip2 if member.compress_type == zipfile.ZIP_BZIP2 else zipfile.ZipFile.open
-    return entry_of(name, size, lambda: member_judged(lambda: opener(archive, member), raw))
 
+    def open_member() -> AbstractContextManager[IO[bytes]]:
+        names.allow_another(archive, member)
+        return opener(archive, member)
 
-def _zip_name(member: zipfile.ZipInfo) -> str:
-    """Return the name of a file; without the flag for UTF-8 it may be UTF-8 all the same.
-
-    macOS and many libraries set no flag, and zipfile takes such a name for the code page of DOS.
-    """
-    if member.flag_bits & _ZIP_UTF8:
-        return member.filename
-    try:
-        return member.filename.encode("cp437").decode()
-    except UnicodeError:
-        return member.filename
+    return entry_of(name, size, lambda: member_judged(open_member, raw))
 
 
 @contextmanager

@@ -343,6 +343,11 @@ def test_folders_win_over_a_table_of_boxes():
             [f"{c}/{c} ({i}){m}.png" for c in CLASSES for m in ("", "_mask") for i in range(3)],
             {"cat", "dog"},
         ),
+        # labels by number
+        (
+            [f"label {c}/{c}.000{i}.png" for c in range(3) for i in range(3)],
+            {"label 0", "label 1", "label 2"},
+        ),
         # classes far below
         (
             [f"a/b/{x}/{c}/{i}.png" for x in ("x",) for c in CLASSES for i in range(3)],
