@@ -8,6 +8,7 @@ import struct
 import tarfile
 import tracemalloc
 import zipfile
+import zlib
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -107,6 +108,30 @@ def test_a_file_behind_a_link_to_a_folder_is_not_written_there(read, inside, tmp
     read(source)
 
     inside(source)
+
+
+@pytest.mark.parametrize(
+    ("version", "of", "name", "used"),
+    [
+        (1, b"ko_ka.9.png", "kočka.9.png".encode(), "kočka.9.png"),
+        (1, b"renamed.9.png", "kočka.9.png".encode(), "ko_ka.9.png"),
+        (2, b"ko_ka.9.png", "kočka.9.png".encode(), "ko_ka.9.png"),
+        (1, b"ko_ka.9.png", b"ko\xe8ka.9.png", "ko_ka.9.png"),
+        (1, b"ko_ka.9.png", b"", "ko_ka.9.png"),
+        (1, b"ko_ka.9.png", b"../../cat.9.png", "cat.9.png"),
+    ],
+)
+def test_info_zip_s_field_for_names_in_utf_8_is_read(read, tmp_path, version, of, name, used):
+    """If it is about the name that the file has now."""
+    field = struct.pack("<BI", version, zlib.crc32(of)) + name
+    times = struct.pack("<HHI", 0x5455, 4, 0)
+    member = zipfile.ZipInfo("ko_ka.9.png")
+    member.extra = times + struct.pack("<HH", 0x7075, len(field)) + field
+    source = write_zip(tmp_path / "pets.zip", PETS)
+    with zipfile.ZipFile(source, "a") as archive:
+        archive.writestr(member, picture(9))
+
+    assert read(source).keys() - PETS.keys() == {used}
 
 
 def test_links_in_a_zip_are_ignored(read, tmp_path):

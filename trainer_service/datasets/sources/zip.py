@@ -9,7 +9,7 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import IO, TYPE_CHECKING, NamedTuple
 
 from trainer_service.datasets.records import DatasetLimits
@@ -45,6 +45,11 @@ _ZIP64_RECORDS_BYTES = 56 + 20
 
 #: The bit of a zip's flags that says that a name is UTF-8.
 _ZIP_UTF8 = 0x800
+#: The number and the length that begin an extra field.
+_EXTRA_FIELD = struct.Struct("<HH")
+#: Info-ZIP's field for a name in UTF-8: its version, the checksum of the other name, and the name.
+_UNICODE_PATH = 0x7075
+_UNICODE_HEAD = struct.Struct("<BI")
 #: Unix and macOS.
 _ZIP_UNIX = {3, 19}
 _OTHER_METHODS = {9: "Deflate64", 14: "LZMA", 93: "Zstandard", 95: "XZ", 98: "PPMd"}
@@ -172,10 +177,32 @@ def _zip_name(member: zipfile.ZipInfo) -> str:
     """
     if member.flag_bits & _ZIP_UTF8:
         return member.filename
+    raw = member.orig_filename.encode("cp437")
+    if name := _unicode_path(member.extra, raw):
+        return name
     try:
         return member.filename.encode("cp437").decode()
     except UnicodeError:
         return member.filename
+
+
+def _unicode_path(extra: bytes, raw: bytes) -> str:
+    """Return the name of Info-ZIP's field for names in UTF-8; empty if there is no valid one.
+
+    Args:
+        extra: the extra fields of a file.
+        raw: the other name of the file. The field holds its checksum: if a program that does not
+            know the field has renamed the file, the name in the field is out of date.
+    """
+    while len(extra) >= _EXTRA_FIELD.size:
+        kind, size = _EXTRA_FIELD.unpack_from(extra)
+        field, extra = extra[_EXTRA_FIELD.size :][:size], extra[_EXTRA_FIELD.size + size :]
+        if kind == _UNICODE_PATH and field[: _UNICODE_HEAD.size] == _UNICODE_HEAD.pack(
+            1, zlib.crc32(raw)
+        ):
+            with suppress(UnicodeDecodeError):
+                return field[_UNICODE_HEAD.size :].decode()
+    return ""
 
 
 @contextmanager
