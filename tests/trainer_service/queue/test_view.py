@@ -3,7 +3,7 @@ from kombu.transport.redis import Channel
 
 from trainer_service.queue.celery_app import create_celery
 from trainer_service.queue.task_queue import TaskQueue
-from trainer_service.queue.view import QUEUE_KEYS, QUEUE_TYPES, SEPARATOR, QueueView
+from trainer_service.queue.view import QUEUE, QUEUE_KEYS, QUEUE_TYPES, SEPARATOR, QueueView
 from trainer_service.settings import TrainerSettings
 from trainer_service.store.events.event_log import connect
 
@@ -25,7 +25,7 @@ def test_what_celery_writes_has_the_names_and_types_that_are_expected(redis_url)
         fetched.ack()
 
     assert written.items() <= QUEUE_TYPES.items()
-    assert {"_kombu.binding.trainings", "unacked", "unacked_index"} < written.keys()
+    assert {f"_kombu.binding.{QUEUE}", "unacked", "unacked_index"} < written.keys()
     assert written.keys() & set(QUEUE_KEYS)
     assert QueueView(redis).foreign_keys() == {}
     redis.flushall()

@@ -7,10 +7,12 @@ import zlib
 
 import pytest
 
-from tests.trainer_service.datasets.conftest import picture
+from tests.trainer_service.datasets.conftest import picture, write_zip
 from trainer_service.datasets.reader import read_dataset
 from trainer_service.datasets.records import load_images
 from trainer_service.datasets.sources.zip_names import ZipNames
+
+from .conftest import PETS
 
 KITTEN, CAT, DOG = "K\u00e4tzchen", "\u732b", "\u72d7"
 
@@ -91,3 +93,27 @@ def test_a_name_in_the_field_for_it_counts_if_it_is_of_that_name():
         member.extra = struct.pack("<HH", 0x7075, len(data)) + data
 
         assert ZipNames([member]).name(member) == name
+
+
+@pytest.mark.parametrize(
+    ("version", "of", "name", "used"),
+    [
+        (1, b"ko_ka.9.png", "ko\u010dka.9.png".encode(), "ko\u010dka.9.png"),
+        (1, b"renamed.9.png", "ko\u010dka.9.png".encode(), "ko_ka.9.png"),
+        (2, b"ko_ka.9.png", "ko\u010dka.9.png".encode(), "ko_ka.9.png"),
+        (1, b"ko_ka.9.png", b"ko\xe8ka.9.png", "ko_ka.9.png"),
+        (1, b"ko_ka.9.png", b"", "ko_ka.9.png"),
+        (1, b"ko_ka.9.png", b"../../cat.9.png", "cat.9.png"),
+    ],
+)
+def test_info_zip_s_field_for_names_in_utf_8_is_read(read, tmp_path, version, of, name, used):
+    """If it is about the name that the file has now."""
+    field = struct.pack("<BI", version, zlib.crc32(of)) + name
+    times = struct.pack("<HHI", 0x5455, 4, 0)
+    member = zipfile.ZipInfo("ko_ka.9.png")
+    member.extra = times + struct.pack("<HH", 0x7075, len(field)) + field
+    source = write_zip(tmp_path / "pets.zip", PETS)
+    with zipfile.ZipFile(source, "a") as archive:
+        archive.writestr(member, picture(9))
+
+    assert read(source).keys() - PETS.keys() == {used}
