@@ -128,7 +128,7 @@ def _problem(path: Path) -> str:
     if path.is_symlink() and path.is_dir():
         return "a link to a folder"
     if path.is_dir():
-        return f"a folder in {MAX_FOLDERS} others, one in the other, which are the most"
+        return f"nested too deeply: at most {MAX_FOLDERS} folders may lie inside each other"
     return "not a regular file" if path.exists() else "a link that leads nowhere"
 
 

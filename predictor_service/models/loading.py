@@ -245,6 +245,7 @@ def _compare(image: GoldenImage, answer: Answer, manifest: Manifest, precision: 
     if not difference <= manifest.golden_tolerance:
         raise VersionCorrupt(
             f"The answer to golden image {image.file} is not the one from training: a "
-            f"probability is off by {difference:.3g}, allowed is {manifest.golden_tolerance:g}.",
+            f"probability is off by {difference:.3g}; at most {manifest.golden_tolerance:g} is "
+            "allowed.",
             "answers",
         )

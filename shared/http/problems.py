@@ -1,5 +1,6 @@
 """Answers every error as RFC 9457 problem+json; no other module turns errors into answers."""
 
+import errno
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
@@ -96,6 +97,10 @@ def add_problem_handlers(app: FastAPI) -> None:
     app.add_middleware(UnexpectedErrors)
 
 
+#: What a disk or a share answers that is read-only, damaged, or away.
+_DISK_ERRORS = frozenset({errno.EROFS, errno.EIO, errno.ESTALE, errno.EHOSTDOWN})
+
+
 class UnexpectedErrors:
     """ASGI middleware, the innermost: logs an unhandled error and answers 500.
 
@@ -121,8 +126,10 @@ class UnexpectedErrors:
 
 def _unexpected(error: Exception) -> ProblemResponse:
     if is_disk_full(error):
-        full = StorageFull()
-        return problem_response(full.status, full.title, full.detail)
+        return _answer(StorageFull())
+    if isinstance(error, OSError) and error.errno in _DISK_ERRORS:
+        reason = f"The disk of the store can't be used now: {error.strerror}."
+        return _answer(Unavailable(reason))
     detail = "Something went wrong in the service. The log has the error under this request id."
     return problem_response(500, "Internal error", detail)
 
@@ -171,6 +178,10 @@ def _field_problem(error: Mapping[str, Any]) -> FieldProblem:
 
 async def _on_headstart_error(_: Request, error: Exception) -> ProblemResponse:
     assert isinstance(error, HeadstartError)  # noqa: S101 - registered for this class only
+    return _answer(error)
+
+
+def _answer(error: HeadstartError) -> ProblemResponse:
     headers = {}
     if isinstance(error, Unavailable):
         headers["Retry-After"] = str(error.retry_after)

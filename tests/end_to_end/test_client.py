@@ -182,7 +182,7 @@ def test_without_the_predictor_models_are_still_listed(headstart, trained):
     ("arguments", "code", "sentence"),
     [
         (["train", "{pets}", "--architecture", "alexnet"], 1, "Received: 'alexnet'"),
-        (["train", "--dataset", "nothing", *TRAINABLE], 1, "nothing lies there"),
+        (["train", "--dataset", "nothing", *TRAINABLE], 1, "does not exist"),
         (["train", "{pets}", *TRAINABLE, "--test", "1.5"], 1, "Received: 1.5"),
         (["predict", "{picture}", "--model", "unknown"], 1, "no model 'unknown'"),
         (["predict", "{picture}", "--predictor", NOWHERE], 3, "can't be reached"),

@@ -17,6 +17,8 @@ from shared.images import ImageInfo, ImageLimits, LargeImage, check, decode
 from shared.room import Room
 from tests import hostile_images as hostile
 
+from .test_samples import deep_png
+
 SIDE = 3000
 LIMITS = ImageLimits(max_bytes=32 << 20, max_pixels=SIDE * SIDE)
 
@@ -121,6 +123,9 @@ def pictures_of(image):
     for mode in ("L", "LA", "P", "1"):
         yield hostile.saved(image.convert(mode), "PNG")
     yield hostile.saved(image.convert("P"), "PNG", transparency=3)
+    colours = np.asarray(image, np.float64) * 16
+    yield deep_png(colours)
+    yield deep_png(np.dstack([colours, colours[..., 0] * 16]))
     for kind in (np.uint16, np.float32, np.int32):
         grey = np.asarray(image.convert("L"), np.float64) * 250.0 - 7
         grey = grey.clip(0, None) if kind == np.uint16 else grey

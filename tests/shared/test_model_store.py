@@ -465,7 +465,7 @@ def test_of_damaged_newest_versions_the_sound_one_before_is_kept(models, damage)
     damage(models.directory("pets", 3))
     flip_a_byte(models.directory("pets", 4))
 
-    with pytest.raises(Conflict, match=r"Version 2 .* is the newest that is sound"):
+    with pytest.raises(Conflict, match=r"Version 2 .* is the newest intact version"):
         models.remove("pets", 2)
     for version in (3, 1, 4):
         models.remove("pets", version)
@@ -481,7 +481,7 @@ def test_with_a_damaged_pinned_version_the_newest_sound_one_is_kept(models):
 
     with pytest.raises(Conflict, match="is pinned"):
         models.remove("pets", 1)
-    with pytest.raises(Conflict, match="is the newest that is sound"):
+    with pytest.raises(Conflict, match="is the newest intact version"):
         models.remove("pets", 3)
     models.remove("pets", 2)
 
@@ -529,7 +529,7 @@ def test_what_is_served_changes_while_a_version_is_removed(models, monkeypatch):
         return is_sound(directory)
 
     monkeypatch.setattr(publishing, "is_sound", unpin_meanwhile)
-    with pytest.raises(Conflict, match="has just changed: ask again"):
+    with pytest.raises(Conflict, match="has just changed: try again"):
         models.remove("pets", 2)
     assert models.versions("pets") == [1, 2]
 

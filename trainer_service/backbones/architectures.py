@@ -8,7 +8,7 @@ from shared.errors import InvalidRequest
 Preprocessing = Literal["identity", "unit_range", "caffe", "efficientnet_lite"]
 
 #: Raised whenever decoding, resizing or normalisation changes what a backbone sees.
-PREPROCESSING_VERSION = 1
+PREPROCESSING_VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)

@@ -238,7 +238,7 @@ def _fetch(
             file.flush()
             _check_content(Path(file.name), first, expected_hash)
             if progress.abandoned.is_set():
-                raise DownloadFailed("it was given up on")
+                raise DownloadFailed("it was given up")
 
 
 def _copy(response: HTTPResponse, file: Any, progress: _Progress) -> bytes:
@@ -246,7 +246,7 @@ def _copy(response: HTTPResponse, file: Any, progress: _Progress) -> bytes:
     # read1 returns what has arrived, so that `received` tells a trickle from a stream.
     while chunk := response.read1(1 << 20):
         if progress.abandoned.is_set():
-            raise DownloadFailed("it was given up on")
+            raise DownloadFailed("it was given up")
         first = first or chunk[: len(_HDF5)]
         file.write(chunk)
         progress.received += len(chunk)
@@ -265,8 +265,8 @@ def _check_content(path: Path, first: bytes, expected_hash: str | None) -> None:
             received = hashlib.file_digest(file, _algorithm(expected_hash)).hexdigest()
         if received != expected_hash:
             raise DownloadFailed(
-                f"its {_algorithm(expected_hash).upper()} should be {expected_hash} and is "
+                f"its {_algorithm(expected_hash).upper()} should be {expected_hash}, but is "
                 f"{received}"
             )
     elif not first.startswith(_HDF5):
-        raise DownloadFailed("it is no HDF5 file")
+        raise DownloadFailed("it is not an HDF5 file")

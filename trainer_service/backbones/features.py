@@ -42,8 +42,8 @@ class FeaturesGone(TransientFailure):
 
     def __init__(self, images: int) -> None:
         super().__init__(
-            f"The features of {images} images were removed while the training ran. Submitted "
-            "again, it computes them anew."
+            f"The features of {images} images were removed while the training ran. Submit "
+            "the training again to compute them again."
         )
 
 

@@ -180,6 +180,6 @@ def _unavailable(
 ) -> WeightsUnavailable:
     available = [id_ for id_, found in availabilities(settings).items() if found.available]
     return WeightsUnavailable(
-        f"The pre-trained weights of {architecture.id} can't be had: {tried}. "
+        f"The pre-trained weights of {architecture.id} are not available: {tried}. "
         f"Available now: {', '.join(available) or 'none'}."
     )

@@ -17,7 +17,7 @@ from trainer_service.datasets.records import (
     RejectedFile,
     save_images,
 )
-from trainer_service.datasets.sources import clean_name, shown
+from trainer_service.datasets.sources.names import clean_name, shown
 from trainer_service.datasets.verdicts import Note, settle
 from trainer_service.errors import InvalidDataset
 from trainer_service.reading_request import ReadingRequest
@@ -92,7 +92,7 @@ def _label(found: Found, most_lines: int, reading: ReadingRequest | None) -> Int
 def _refuse_large_tables(tables: Sequence[str]) -> None:
     for table in tables:
         raise TooLarge(
-            f"{table} labels the images, and is too large for that: the tables of a dataset "
+            f"{table} labels the images, but is too large: the tables of a dataset "
             f"may have {MAX_TABLE_BYTES} bytes in all. Leave out what labels no images"
         )
 
@@ -187,7 +187,7 @@ def _missing(said: Interpreted) -> Iterator[RejectedFile]:
     """Name the files that tables name and that are not there, many of them by their number."""
     named = Counter(row.table for row in said.missing)
     for row in said.missing:
-        detail = f"{row.table} names it, and there is no such image"
+        detail = f"{row.table} names it, but there is no such image"
         name, label = clean_name(shown(row.file)), shown(row.label)
         yield RejectedFile(name=name, label=label, verdict="missing", detail=detail)
     for table, number in said.missing_count.items():

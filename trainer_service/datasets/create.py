@@ -105,14 +105,14 @@ def locate(settings: TrainerSettings, path: str) -> Path:
     except OSError as error:
         if is_fault_of_the_file(error):
             raise InvalidRequest(f"dataset.path: {error.strerror}. Received: {path!r}") from None
-        raise Unavailable(f"{path!r} can't be looked at now: {error.strerror}.") from error
+        raise Unavailable(f"{path!r} can't be accessed now: {error.strerror}.") from error
     if not found.is_relative_to(root):
         raise InvalidRequest(
             f"dataset.path: expected a path below the datasets directory. Received: {path!r}"
         )
     if not exists:
         raise InvalidRequest(
-            f"dataset.path: nothing lies there below the datasets directory. Received: {path!r}"
+            f"dataset.path: it does not exist below the datasets directory. Received: {path!r}"
         )
     return found
 

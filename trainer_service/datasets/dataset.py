@@ -126,7 +126,7 @@ class Dataset:
         try:
             return locate(self.settings, source)
         except InvalidRequest:
-            raise not_seen(setting, self.settings.datasets / source, "nothing lies there") from None
+            raise not_seen(setting, self.settings.datasets / source, "it does not exist") from None
 
     def open_image(self, image: ImageRecord) -> BinaryIO:
         """Open the file of a used image, without following a link out of the dataset.

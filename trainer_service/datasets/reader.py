@@ -32,7 +32,6 @@ from shared.image_formats import (
 from shared.images import ImageLimits, check, too_many_bytes
 from trainer_service.datasets.conclude import MAX_TABLE_BYTES, Origin, conclude
 from trainer_service.datasets.found import OTHERS_FILE, TABLES_FILE, Found, save_others
-from trainer_service.datasets.hang_guard import HangGuard, Stopped
 from trainer_service.datasets.interpretation.describe import UNDERSTOOD
 from trainer_service.datasets.interpretation.tables.columns import labels_images
 from trainer_service.datasets.interpretation.words import lists_images
@@ -42,16 +41,12 @@ from trainer_service.datasets.records import (
     DatasetSummary,
     Verdict,
 )
-from trainer_service.datasets.sources import (
-    Damaged,
-    Entry,
-    Source,
-    changed,
-    is_hidden,
-    iterate,
-)
-from trainer_service.datasets.thumbnail_store import THUMBNAILS_FILE, ThumbnailWriter, fits
-from trainer_service.datasets.thumbnails import Thumbnail, thumbnail
+from trainer_service.datasets.sources.hang_guard import HangGuard, Stopped
+from trainer_service.datasets.sources.iterate import iterate
+from trainer_service.datasets.sources.names import is_hidden
+from trainer_service.datasets.sources.source import Damaged, Entry, Source, changed
+from trainer_service.datasets.thumbnails.store import THUMBNAILS_FILE, ThumbnailWriter, fits
+from trainer_service.datasets.thumbnails.thumbnail import Thumbnail, thumbnail
 from trainer_service.datasets.verdicts import Note
 from trainer_service.errors import InvalidDataset
 from trainer_service.reading_request import ReadingRequest

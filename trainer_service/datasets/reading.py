@@ -10,7 +10,6 @@ from trainer_service.datasets.conclude import Origin, conclude
 from trainer_service.datasets.create import UPLOAD_FILE, root_of
 from trainer_service.datasets.dataset import Dataset
 from trainer_service.datasets.found import OTHERS_FILE, load_found
-from trainer_service.datasets.hang_guard import HangGuard, run_guarded
 from trainer_service.datasets.reader import read_dataset
 from trainer_service.datasets.records import (
     DatasetLimits,
@@ -18,6 +17,7 @@ from trainer_service.datasets.records import (
     iterate_images,
     save_rejected,
 )
+from trainer_service.datasets.sources.hang_guard import HangGuard, run_guarded
 from trainer_service.errors import InvalidDataset, Setback, TrainingCancelled
 from trainer_service.settings import TrainerSettings
 from trainer_service.store.lease import LeaseLost, WorkersDied, require_survivable

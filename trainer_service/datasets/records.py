@@ -5,7 +5,7 @@
 <directory>/images/<sha[:2]>/<sha>  the sound images of an archive; a folder's stay where they are
 <directory>/others.json             what else was found: the names of other files; see `found`
 <directory>/tables.zip              the tables among these
-<directory>/thumbnails              small copies of the large ones; see `thumbnail_store`
+<directory>/thumbnails              small copies of the large ones; see `thumbnails.store`
 """
 
 from collections.abc import Iterable, Iterator

@@ -51,7 +51,7 @@ def _verdict(
     if labelled.reason:
         return "left out", labelled.reason
     if not labelled.label:
-        return "unlabelled", "nothing says what it shows"
+        return "unlabelled", "no folder, file name or table gives it a label"
     return on_copies or ("used", "")
 
 

@@ -208,8 +208,8 @@ def _give_up(worker: Worker, setbacks: Setbacks, reason: str) -> None:
         return
     said = "; ".join(f"{note.worker}: {note.reason.rstrip('.')}" for note in notes)
     raise TransientFailure(
-        f"Every worker that runs has tried it {MOST_TRIES} times or more. What kept them: {said}. "
-        "Once that is mended, submit it again."
+        f"Every running worker has tried it {MOST_TRIES} times or more. The reasons: {said}. "
+        "Once these are fixed, submit it again."
     )
 
 

@@ -111,8 +111,10 @@ def training_curves(facts: Facts) -> Markup:
 def mistakes(facts: Facts) -> Markup:
     wrong = round(facts.metrics["test"]["images"] * (1 - facts.metrics["test"]["accuracy"]))
     if not wrong:
-        return card("Most confident mistakes", tag("p", "No test image was taken for another."))
-    note = f"{len(facts.mistakes)} of {wrong}: here the model was surest and wrong."
+        return card(
+            "Most confident mistakes", tag("p", "Every test image was classified correctly.")
+        )
+    note = f"{len(facts.mistakes)} of {wrong}: those of which the model was most certain."
     return card(
         "Most confident mistakes", tag("p", note, class_="muted"), _pictures(facts.mistakes)
     )
@@ -146,7 +148,7 @@ def _figure(answer: Answer) -> Markup:
 def _picture(answer: Answer) -> Markup:
     picture = answer.picture
     if picture is None:
-        return tag("p", "The picture could not be read again.", class_="muted")
+        return tag("p", "The image could not be read again.", class_="muted")
     small = max(picture.width, picture.height) <= SMALL_PICTURE
     return tag(
         "img",

@@ -36,7 +36,7 @@ def limits(facts: Facts) -> Markup:
     labels = len(facts.manifest.labels)
     warnings = (
         (
-            f"It answers with one of its {labels} labels for any picture, also for one that "
+            f"It answers with one of its {labels} labels for any image, also for one that "
             "shows none of them."
         ),
         (
@@ -47,7 +47,7 @@ def limits(facts: Facts) -> Markup:
             "Its probabilities are those of a softmax and were not calibrated: 90 % says more than "
             "60 %, but not that nine in ten are right."
         ),
-        "What the collection has too little of, it knows too little of: see the images per label.",
+        "It is weak on whatever the collection shows rarely: see the images per label.",
     )
     return card("What to expect of it", tag("ul", [tag("li", warning) for warning in warnings]))
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from shared.errors import InvalidImage
 from shared.images import ImageLimits, check
-from trainer_service.datasets import thumbnails
+from trainer_service.datasets.thumbnails.thumbnail import thumbnail
 
 
 class Embedded(NamedTuple):
@@ -19,7 +19,7 @@ class Embedded(NamedTuple):
 def embedded(data: bytes, limits: ImageLimits) -> Embedded | None:
     """Return a small upright copy of an encoded image, or None if it can't be decoded."""
     try:
-        small = thumbnails.thumbnail(data, check(data, limits), limits)
+        small = thumbnail(data, check(data, limits), limits)
     except InvalidImage:
         return None
     if small is None:

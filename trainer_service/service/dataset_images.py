@@ -19,7 +19,7 @@ from trainer_service.datasets.records import (
     Verdict,
     records_judged,
 )
-from trainer_service.datasets.thumbnail_store import (
+from trainer_service.datasets.thumbnails.store import (
     SMALL_BYTES,
     THUMBNAILS_FILE,
     find_thumbnail,

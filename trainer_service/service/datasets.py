@@ -203,8 +203,8 @@ def _require_unused(trainer: Trainer, dataset_id: str) -> None:
         users = users_of(trainer.stores, dataset_id)
     except RecordCorrupt as corrupt:
         raise Conflict(
-            f"Nobody knows whether dataset {dataset_id!r} is in use: {corrupt.detail} "
-            "Mend that training's record, or remove it with DELETE /v1/trainings/{id}."
+            f"It is unknown whether dataset {dataset_id!r} is in use: {corrupt.detail} "
+            "Repair that training's record, or remove it with DELETE /v1/trainings/{id}."
         ) from None
     if users:
         raise Conflict(f"Dataset {dataset_id!r} is in use: training {users[0]!r} has not ended.")

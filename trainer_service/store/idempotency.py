@@ -32,8 +32,8 @@ class KeyReused(InvalidRequest):
 
     def __init__(self, made: str) -> None:
         super().__init__(
-            "Idempotency-Key: expected a new key for a request of another content. "
-            f"Received: the one that has led to {made}"
+            "Idempotency-Key: expected a new key for a request with other content. "
+            f"Received: the key of the request that created {made}"
         )
 
 
@@ -42,8 +42,8 @@ class KeyUnreadable(Conflict):
 
     def __init__(self) -> None:
         super().__init__(
-            "Idempotency-Key: what the request with this key has led to can't be read any more. "
-            "Look whether it was made; if not, send the request with a new key."
+            "Idempotency-Key: the result of the request with this key can't be read any more. "
+            "Check whether its training or dataset exists; if not, send the request with a new key."
         )
 
 

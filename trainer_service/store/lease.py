@@ -121,8 +121,8 @@ def require_survivable(held: Lease) -> None:
     """Raise WorkersDied if `MAX_DEATHS` processes in a row died while they held the lease."""
     if held.deaths >= MAX_DEATHS:
         raise WorkersDied(
-            f"{held.deaths} worker processes died of it, one after the other. Most often they run "
-            "out of memory: see the workers' and the system's log."
+            f"{held.deaths} worker processes in a row died while they worked on it. The usual "
+            "reason is a lack of memory: see the logs of the workers and of the system."
         )
 
 

@@ -140,7 +140,7 @@ class WritableModelStore(ModelStore):
         ):
             versions, directory = self.versions(name), self.directory(name, version)
             if self.pinned(name) != pinned or served not in {None, *versions}:
-                raise Conflict(f"What is served of model {name!r} has just changed: ask again.")
+                raise Conflict(f"The served version of model {name!r} has just changed: try again.")
             highest = max(versions[-1], self._highest_removed(model))
             atomic_write(model / HIGHEST_FILE, str(highest).encode())
             try:
@@ -164,8 +164,8 @@ class WritableModelStore(ModelStore):
             sound = self._is_sound(name, candidate)
             if sound and candidate == version:
                 raise Conflict(
-                    f"Version {version} of model {name!r} is the newest that is sound, and so the "
-                    "one that is served: pin another one first."
+                    f"Version {version} of model {name!r} is the newest intact version, so "
+                    "it is the one that is served: pin another version first."
                 )
             if sound:
                 return candidate
@@ -178,8 +178,8 @@ class WritableModelStore(ModelStore):
             return is_sound(self.model_directory(name) / str(version))
         except OSError as error:
             raise Unavailable(
-                f"Nobody can tell now what is served of model {name!r}: version {version} can't "
-                f"be read: {reason(error)}."
+                f"The served version of model {name!r} can't be determined now: version {version} "
+                f"can't be read: {reason(error)}."
             ) from error
 
     def published_by(self, name: str, training_id: str) -> int | None:

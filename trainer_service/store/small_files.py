@@ -52,7 +52,7 @@ def _regular(path: str, flags: int) -> int:
 
 
 def _irregular(path: str) -> PermissionError:
-    return PermissionError(errno.EPERM, "it is no regular file", path)
+    return PermissionError(errno.EPERM, "it is not a regular file", path)
 
 
 def concerns_one_file(error: OSError) -> bool:

@@ -59,11 +59,17 @@ def _import_keras() -> None:
 
 @contextmanager
 def _refusals_logged() -> Iterator[None]:
-    """Log, in one line, why a step can't be run, e.g. since its training was removed meanwhile."""
+    """Log, in one line, why a step can't be run, e.g. since its training was removed meanwhile.
+
+    So is it with a disk that is full or read-only, which may last, and fail the step each time.
+    """
     try:
         yield
     except HeadstartError as error:
         log.info("refused", reason=error.detail)
+    except OSError as error:
+        # The training is as it was: the search for lost steps submits the step again.
+        log.warning("the store can't be used now", reason=str(error))
 
 
 @app.task(name=PREPARE)  # type: ignore[untyped-decorator]
@@ -86,4 +92,5 @@ def finish(training_id: str) -> None:
 
 @app.task(name=READ_DATASET)  # type: ignore[untyped-decorator]
 def read_dataset(dataset_id: str) -> None:
-    reading_step.read_dataset(worker(), dataset_id)
+    with _refusals_logged():
+        reading_step.read_dataset(worker(), dataset_id)

@@ -119,8 +119,8 @@ async def _refuse(detail: str, scope: Scope, receive: Receive, send: Send) -> No
 async def _answer_timeout(scope: Scope, receive: Receive, send: Send) -> None:
     status = HTTPStatus.REQUEST_TIMEOUT
     detail = (
-        "Others needed the place of this request, of which less than "
-        f"{SLOW_BYTES_PER_SECOND} bytes a second came."
+        f"Less than {SLOW_BYTES_PER_SECOND} bytes a second of this request arrived, and others "
+        "needed its place."
     )
     headers = {"Connection": "close", "Retry-After": str(RETRY_SECONDS)}
     response = problem_response(status, status.phrase, detail, headers=headers)

@@ -41,8 +41,6 @@ class SilenceTimeout:
         return await self._app(scope, receive_in_time, send)
 
     def _silent(self) -> HTTPException:
-        detail = (
-            f"Nothing more of the request came for HEADSTART_SILENCE_SECONDS={self._seconds:g}."
-        )
+        detail = f"No more of the request arrived for HEADSTART_SILENCE_SECONDS={self._seconds:g}."
         headers = {"Connection": "close"}
         return HTTPException(HTTPStatus.REQUEST_TIMEOUT, detail, headers)

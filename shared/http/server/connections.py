@@ -85,8 +85,8 @@ LONG_URL = Refusal(414, f"The URL may have {MOST_HEAD_BYTES} bytes.")
 MANY_AHEAD = Refusal(400, f"At most {MOST_AHEAD} requests may wait for their answers.")
 SLOW = Refusal(
     408,
-    "Others needed the connection of this request, of which less than "
-    f"{SLOW_BYTES_PER_SECOND} bytes a second came.",
+    f"Less than {SLOW_BYTES_PER_SECOND} bytes a second of this request arrived, and others needed "
+    "its connection.",
 )
 CUT_OFF = Refusal(400, "The request ended before it was complete.")
 NO_PROXY = Refusal(501, "This service is no proxy: it does not know the method CONNECT.")

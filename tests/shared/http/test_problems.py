@@ -1,6 +1,8 @@
 """Every error of the services becomes problem+json."""
 
 import asyncio
+import errno
+import os
 from typing import Annotated, Any
 
 import httpx
@@ -52,6 +54,8 @@ RAISED: dict[str, Exception] = {
     "media": errors.UnsupportedMedia("Send an image."),
     "image": errors.InvalidImage("truncated", "the JPEG ends early"),
     "unavailable": errors.Unavailable("The queue is full.", retry_after=7),
+    "full": OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)),
+    "read-only": OSError(errno.EROFS, os.strerror(errno.EROFS)),
     "bug": ZeroDivisionError("secret of the implementation"),
 }
 
@@ -95,6 +99,18 @@ def test_an_error_is_answered_with_its_status_and_words(kind, status, title):
 
 def test_unavailable_says_when_to_try_again():
     assert request("GET", "/raise?kind=unavailable").headers["retry-after"] == "7"
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "words"),
+    [("full", 507, "no space left"), ("read-only", 503, "Read-only file system")],
+)
+def test_a_disk_that_can_not_be_written_to_is_told(kind, status, words):
+    response = request("GET", "/raise", params={"kind": kind})
+
+    assert response.status_code == status
+    assert words in response.json()["detail"]
+    assert (status == 503) == ("retry-after" in response.headers)
 
 
 def test_a_bug_gives_nothing_away():

@@ -232,11 +232,11 @@ def test_architectures_say_whether_they_are_available(call):
     ("dataset", "detail"),
     [
         (None, "an uploaded file"),
-        ({"path": "nowhere"}, "nothing lies there"),
+        ({"path": "nowhere"}, "does not exist"),
         ({"path": "../store"}, "below the datasets directory"),
         ({"path": "/etc"}, "below the datasets directory"),
         ({"path": "a\0b"}, "not a usable path"),
-        ("nowhere", "nothing lies there"),
+        ("nowhere", "does not exist"),
     ],
 )
 def test_a_dataset_that_is_none_is_refused(call, dataset, detail):

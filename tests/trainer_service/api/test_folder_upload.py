@@ -21,7 +21,7 @@ from trainer_service.datasets import dataset as dataset_module
 from trainer_service.datasets.dataset import Dataset
 from trainer_service.datasets.reader import read_dataset
 from trainer_service.datasets.records import DatasetLimits
-from trainer_service.datasets.thumbnail_store import THUMBNAILS_FILE
+from trainer_service.datasets.thumbnails.store import THUMBNAILS_FILE
 from trainer_service.service import dataset_images
 from trainer_service.service.dataset_images import ImageQuery
 from trainer_service.settings import TrainerSettings

@@ -231,7 +231,7 @@ def test_features_without_a_hash_are_used(features, shards):
 def test_features_that_are_damaged_once_the_training_runs_fail_it_once(features, shards, damage):
     DAMAGE[damage](shards[1])
 
-    with pytest.raises(FeaturesGone, match="Submitted again"):
+    with pytest.raises(FeaturesGone, match="Submit the training again"):
         features.read(["a", "b"])
     assert set(features.locate()) == {"b"}
 
@@ -242,7 +242,7 @@ def test_what_lies_in_the_features_place_once_the_training_runs_fails_it_once(
 ):
     (DAMAGE | {"endless": lambda file: os.truncate(file, 2**40)})[damage](shards[1])
 
-    with pytest.raises(FeaturesGone, match="Submitted again"):
+    with pytest.raises(FeaturesGone, match="Submit the training again"):
         features.read(["a", "b"])
     assert set(features.locate()) == {"b"}
 

@@ -149,7 +149,7 @@ def test_a_download_with_the_stated_hash_is_taken(tmp_path):
 def test_a_file_with_another_hash_is_refused(tmp_path):
     with serving(lambda handler: send(handler, BODY)) as url:
         settings = settings_for(tmp_path, url)
-        with pytest.raises(WeightsUnavailable, match=f"MD5 should be {VGG.download_hash} and is"):
+        with pytest.raises(WeightsUnavailable, match=f"MD5 should be {VGG.download_hash}, but is"):
             weights.resolve(VGG, settings)
 
     assert left_behind(settings) == []
@@ -168,7 +168,7 @@ def test_a_page_instead_of_weights_is_refused(tmp_path):
     """Captive portals answer 200 with HTML."""
     with serving(lambda handler: send(handler, b"<html>Please log in</html>")) as url:
         settings = settings_for(tmp_path, url)
-        with pytest.raises(WeightsUnavailable, match="it is no HDF5 file"):
+        with pytest.raises(WeightsUnavailable, match="it is not an HDF5 file"):
             weights.resolve(MOBILENET, settings)
 
     assert left_behind(settings) == []
@@ -381,7 +381,9 @@ def test_the_refusal_names_what_was_tried_and_what_is_available(tmp_path):
         weights.require_weights(VGG, settings)
 
     message = str(refusal.value)
-    assert message.startswith("The pre-trained weights of vgg16 can't be had: there is no file ")
+    assert message.startswith(
+        "The pre-trained weights of vgg16 are not available: there is no file "
+    )
     assert str(settings.weights / "vgg16.weights.h5") in message
     assert f"{url}/{VGG.download}" in message
     assert message.endswith("Available now: inception_v3, efficientnet_lite0.")

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from trainer_service.datasets import reader, sources
+from trainer_service.datasets import reader
 from trainer_service.datasets.reader import read_dataset
 from trainer_service.datasets.records import MAX_FOLDERS, load_images
-from trainer_service.datasets.thumbnail_store import THUMBNAILS_FILE, ThumbnailWriter
+from trainer_service.datasets.sources import folder, iterate
+from trainer_service.datasets.thumbnails.store import THUMBNAILS_FILE, ThumbnailWriter
 from trainer_service.errors import InvalidDataset
 
 from .conftest import WRITERS, picture, write_folder, write_tar_gz, write_zip
@@ -66,8 +67,8 @@ def fail(monkeypatch):
     """Makes reading fail once, after some pieces of the files whose names end so."""
 
     def fail(error, pieces=0, end=""):
-        for name in ("open_file", "open_below"):
-            opener = getattr(sources, name)
+        for module, name in ((folder, "open_file"), (iterate, "open_below")):
+            opener = getattr(module, name)
 
             def failing(root, path, opener=opener):
                 file = opener(root, path)
@@ -75,7 +76,7 @@ def fail(monkeypatch):
                     return file
                 return io.BufferedReader(_Failing(file, pieces, error))
 
-            monkeypatch.setattr(sources, name, failing)
+            monkeypatch.setattr(module, name, failing)
 
     return fail
 
@@ -112,7 +113,7 @@ def test_a_folder_that_can_not_be_opened_for_a_moment_is_not_left_out(
 ):
     """It is opened to be listed, and again for each file of it."""
     source = write_folder(tmp_path / "pets", PETS)
-    opener, opened = sources.open_folder, []
+    opener, opened = folder.open_folder, []
 
     @contextmanager
     def failing(root, name=""):
@@ -123,7 +124,7 @@ def test_a_folder_that_can_not_be_opened_for_a_moment_is_not_left_out(
         with opener(root, name) as folder:
             yield folder
 
-    monkeypatch.setattr(sources, "open_folder", failing)
+    monkeypatch.setattr(folder, "open_folder", failing)
 
     with pytest.raises(OSError, match=error.strerror):
         read(source)

@@ -16,12 +16,12 @@ import pytest
 from shared.errors import TooLarge
 from shared.images import ImageLimits
 from tests.growth import FACTOR, cost_growth
-from trainer_service.datasets import sources
 from trainer_service.datasets.found import Found
 from trainer_service.datasets.interpretation.interpret import Labelled
 from trainer_service.datasets.reader import _take_table, read_dataset
 from trainer_service.datasets.records import DatasetLimits, load_images
-from trainer_service.datasets.sources import Entry
+from trainer_service.datasets.sources import folder
+from trainer_service.datasets.sources.source import Entry
 from trainer_service.datasets.splits import assign_splits
 from trainer_service.datasets.verdicts import Note, settle
 from trainer_service.errors import InvalidDataset, TrainingCancelled
@@ -345,7 +345,7 @@ def test_files_that_a_csv_names_and_that_are_not_there_are_told(write, read):
         "name": "gone-0.png",
         "label": "a",
         "verdict": "missing",
-        "detail": "labels.csv names it, and there is no such image",
+        "detail": "labels.csv names it, but there is no such image",
     }
     assert len(summary.rejected) == 101
     assert (last.name, last.detail) == ("labels.csv", "names 5 more files that are not there")
@@ -415,13 +415,13 @@ def test_too_many_files_are_refused(write, read):
 
 def test_no_more_of_a_folder_is_listed_than_allowed(read, tmp_path, monkeypatch):
     seen = []
-    kinds = sources._Walk._item
+    kinds = folder._Walk._item
 
     def count(*arguments):
         seen.append(arguments)
         return kinds(*arguments)
 
-    monkeypatch.setattr(sources._Walk, "_item", count)
+    monkeypatch.setattr(folder._Walk, "_item", count)
     source = write_folder(tmp_path / "pets", {f"{number}.png": b"" for number in range(50)})
 
     with pytest.raises(TooLarge):

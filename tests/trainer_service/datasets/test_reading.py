@@ -17,12 +17,13 @@ import structlog
 
 from shared.errors import NotFound, Unavailable
 from tests.tiny_model import picture
-from trainer_service.datasets import conclude, hang_guard, reading, sources
+from trainer_service.datasets import conclude, reading
 from trainer_service.datasets import dataset as dataset_module
 from trainer_service.datasets.create import UPLOAD_FILE, new_dataset
 from trainer_service.datasets.dataset import Dataset
 from trainer_service.datasets.image_files import NotSeenHere
 from trainer_service.datasets.records import RECORDS_FILE, REJECTED_FILE
+from trainer_service.datasets.sources import hang_guard, iterate
 from trainer_service.errors import InvalidDataset, RecordCorrupt, TrainingCancelled
 from trainer_service.service import dataset_images
 from trainer_service.settings import TrainerSettings
@@ -120,7 +121,7 @@ def test_a_dataset_whose_folder_is_not_seen_here_is_left_to_other_workers(datase
     record = new_dataset("away/pets", path=True, submitted=True)
     datasets.create(record)
 
-    with pytest.raises(NotSeenHere, match="nothing lies there"):
+    with pytest.raises(NotSeenHere, match="does not exist"):
         reading.read(datasets, settings, record.id)
 
     assert _record(datasets, record.id) == (DatasetState.QUEUED, None)
@@ -132,7 +133,7 @@ def test_a_folder_that_can_not_be_looked_at_now_is_left_to_be_tried_again(
     settings = TrainerSettings(store=tmp_path / "store", redis_url=NO_REDIS, datasets=tmp_path)
     record = new_dataset("pets", path=True, submitted=True)
     datasets.create(record)
-    monkeypatch.setattr(dataset_module, "locate", _raise(Unavailable("can't be looked at now")))
+    monkeypatch.setattr(dataset_module, "locate", _raise(Unavailable("can't be accessed now")))
 
     with pytest.raises(Unavailable):
         reading.read(datasets, settings, record.id)
@@ -165,8 +166,8 @@ class Hanging:
 
 @pytest.fixture
 def hanging(monkeypatch):
-    hanging = Hanging(sources.open_below)
-    monkeypatch.setattr(sources, "open_below", hanging)
+    hanging = Hanging(iterate.open_below)
+    monkeypatch.setattr(iterate, "open_below", hanging)
     monkeypatch.setattr(hang_guard, "POLL_SECONDS", 0.01)
     monkeypatch.setattr(hang_guard, "GRACE_SECONDS", 0.05)
     yield hanging
@@ -204,7 +205,7 @@ def test_a_reading_that_hangs_for_too_long_fails_for_now(
 ):
     monkeypatch.setattr(hang_guard.HangGuard.__init__, "__defaults__", (0.05,))
 
-    with pytest.raises(TimeoutError, match=r"no answer for 0 seconds: 'pets.zip'"):
+    with pytest.raises(TimeoutError, match=r"did not respond for 0 seconds: 'pets.zip'"):
         reading.read(datasets, settings, uploaded)
 
     assert _record(datasets, uploaded) == (DatasetState.FAILED, ("TimeoutError", True))
@@ -238,6 +239,19 @@ def test_the_task_logs_a_mistake_of_ours_and_goes_on(
     [line] = [line for line in logs if line["event"] == "a dataset could not be read"]
     assert line["exc_info"]
     assert line["dataset_id"] == uploaded
+
+
+def test_a_step_that_a_read_only_store_fails_is_logged_in_a_line(monkeypatch):
+    """It may last, and each step is tried again until it passes."""
+    from trainer_service.worker import tasks
+
+    monkeypatch.setattr(tasks, "worker", _raise(OSError(errno.EROFS, "Read-only file system")))
+
+    with structlog.testing.capture_logs() as logs:
+        tasks.prepare("t")
+
+    assert [(line["log_level"], "exc_info" in line) for line in logs] == [("warning", False)]
+    assert "Read-only file system" in logs[0]["reason"]
 
 
 def _damaged(content):

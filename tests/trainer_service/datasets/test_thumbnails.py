@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from trainer_service.datasets.reader import read_dataset
-from trainer_service.datasets.thumbnail_store import THUMBNAILS_FILE, find_thumbnail
+from trainer_service.datasets.thumbnails.store import THUMBNAILS_FILE, find_thumbnail
 
 from .conftest import picture
 
@@ -61,6 +61,16 @@ def test_a_light_file_of_many_pixels_has_a_small_copy(find):
     find = find({"cat/1.png": vast, "dog/1.png": picture(1)})
 
     assert Image.open(io.BytesIO(find(vast)[0])).size == (160, 160)
+
+
+@pytest.mark.parametrize("kind", ["HEIF", "TIFF", "PPM"])
+def test_a_small_picture_that_browsers_do_not_show_has_a_copy(find, kind):
+    small = picture(3, kind, size=(40, 40))
+    find = find({f"cat/1.{kind.lower()}": small, "dog/1.png": picture(1)})
+
+    copy, media_type = find(small)
+    assert media_type == "image/png"
+    assert Image.open(io.BytesIO(copy)).size == (40, 40)
 
 
 def test_a_copy_is_upright(find):

@@ -108,6 +108,6 @@ def test_without_a_mistake_or_a_rejected_file_it_says_so(tmp_path):
     test |= {"accuracy": 1.0, "confusion_matrix": [[8, 0, 0], [0, 8, 0], [0, 0, 8]]}
     report = Reader(render(told))
 
-    assert "No test image was taken for another." in report.text
+    assert "Every test image was classified correctly." in report.text
     assert "Nothing was confused." in report.text
     assert "Rejected 0" in report.text

@@ -8,7 +8,7 @@ from PIL import Image
 
 from shared.images import ImageLimits
 from tests.tiny_model import picture
-from trainer_service.datasets.thumbnails import SIDE
+from trainer_service.datasets.thumbnails.thumbnail import SIDE
 from trainer_service.report.thumbnails import embedded
 
 LIMITS = ImageLimits(2**24, 10**7)

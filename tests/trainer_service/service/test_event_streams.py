@@ -127,6 +127,7 @@ def test_a_stream_ends_when_its_training_is_removed(tmp_path, url, monkeypatch):
 
     async def story():
         following = [asyncio.create_task(collect(streams, record.id)) for _ in range(2)]
+        await until(lambda: streams.followers == 2)
         await until_read(streams, record, 1)
         (stores.trainings.directory(record.id) / "record.json").write_text("{")
         await asyncio.to_thread(stores.trainings.delete_unreadable, record.id)

@@ -269,7 +269,7 @@ def test_a_training_that_kills_every_worker_fails_in_words(trainer, tmp_path, re
 
     record = stores.trainings.get(training_id)
     assert (record.state, record.error.type) == (State.FAILED, "WorkersDied")
-    assert f"{MAX_DEATHS} worker processes died" in record.error.detail
+    assert f"{MAX_DEATHS} worker processes in a row died" in record.error.detail
     assert trainer.pass_time() == []
 
 

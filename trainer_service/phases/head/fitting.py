@@ -132,7 +132,7 @@ def _require_labels(images: list[ImageRecord], good: list[ImageRecord]) -> None:
     if lost:
         shown = ", ".join(map(repr, lost[:_SHOWN]))
         raise TransientFailure(
-            f"No image is left of {len(lost)} of the labels: {shown}. All were rejected since the "
+            f"No image is left for {len(lost)} of the labels: {shown}. All were rejected since the "
             "dataset was read; the record says why."
         )
 

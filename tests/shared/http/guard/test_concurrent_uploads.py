@@ -88,7 +88,7 @@ def test_a_client_that_is_too_slow_has_to_go_when_its_place_is_needed(monkeypatc
     assert (served.status_code, served.json()) == (200, 7)
     assert slow.status_code == 408
     assert slow.headers["connection"] == "close"
-    assert "less than 16384 bytes a second" in slow.json()["detail"]
+    assert "Less than 16384 bytes a second" in slow.json()["detail"]
 
 
 def test_bodies_for_which_there_is_no_memory_are_refused():

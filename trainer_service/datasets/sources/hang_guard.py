@@ -84,7 +84,7 @@ class HangGuard:
         """Raise OSError if the system keeps the reading waiting for too long."""
         busy = self._busy
         if busy is not None and time.monotonic() - busy[0] > self._seconds:
-            reason = f"The system gave no answer for {self._seconds:.0f} seconds"
+            reason = f"The system did not respond for {self._seconds:.0f} seconds"
             raise OSError(errno.ETIMEDOUT, reason, busy[1])
 
 

@@ -15,7 +15,7 @@ from urllib.parse import quote
 from shared.logs import get_logger
 
 if TYPE_CHECKING:
-    from trainer_service.datasets.thumbnails import Thumbnail
+    from trainer_service.datasets.thumbnails.thumbnail import Thumbnail
 
 THUMBNAILS_FILE = "thumbnails"
 
