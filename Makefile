@@ -9,6 +9,8 @@ FUZZ_SECONDS ?= 300
 unexport PYTHONDONTWRITEBYTECODE
 # Two test processes; the tests of one file stay together.
 TOGETHER := -n 2 --dist loadfile
+# Percent of lines and branches, without what processes of their own run.
+LEAST_COVERED := 77
 
 .PHONY: demo up unit test lint fuzz format bench screenshots lock clean
 
@@ -22,8 +24,10 @@ up: $(VENV)/.local
 unit: $(VENV)/.dev
 	$(BIN)/python -m pytest $(TOGETHER) -m "not slow and not integration and not process"
 
+# Of the fast tests it is measured how much of the code they run; `coverage report -m` shows the rest.
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest $(TOGETHER) -m "not slow and not integration"
+	$(BIN)/python -m pytest $(TOGETHER) -m "not slow and not integration" \
+		--cov --cov-report= --cov-fail-under=$(LEAST_COVERED)
 	$(BIN)/python -m pytest $(TOGETHER) -m "slow or integration"
 
 lint: $(VENV)/.dev
