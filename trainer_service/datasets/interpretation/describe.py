@@ -57,8 +57,11 @@ def unlabelled_notes(images: Images, way: Way) -> list[ReadingNote]:
     notes = []
     for part, names in sorted(found.items()):
         where = f" in {part}/" if part else ""
-        are = "image has no label and is" if len(names) == 1 else "images have no label and are"
-        text = f"{len(names)} {are} left out{where}, e.g. {', '.join(names[:_SHOWN])}."
+        examples = ", ".join(names[:_SHOWN])
+        if len(names) == 1:
+            text = f"1 image{where} has no label and is left out: {examples}."
+        else:
+            text = f"{len(names)} images{where} have no label and are left out, e.g. {examples}."
         notes.append(ReadingNote(kind="left out", text=text))
     return notes
 

@@ -217,7 +217,7 @@ def _groups_at(places: Mapping[Place, int], index: int) -> list[str] | None:
     names = sorted(below)
     children = {child for counts in below.values() for child in counts}
     if len(names) == 1:
-        return names if len(children) > 1 else None
+        return names
     if not _are_repeated(below) or (are_numbered(children) and not are_groups(names)):
         return None
     return names

@@ -122,7 +122,14 @@ class Tables:
         if not used:
             return None
         way = self._way(used)
-        way.contradiction = next((r for t, r in rejected if _same_shape(t, used[0])), "")
+        way.contradiction = next(
+            (
+                f"{t.name}: {r}"
+                for t, r in rejected
+                if "contradicts" in r and _same_shape(t, used[0])
+            ),
+            "",
+        )
         for table, reason in rejected:
             if all(unused.name != table.name for unused in self.unused):
                 self.leave_out(table.name, table.titles(), reason)

@@ -250,7 +250,7 @@ def _checked(way: TableWay) -> TableWay:
         table.require_sound()
     if way.contradiction:
         raise InvalidDataset(
-            f"Two tables of the same columns contradict each other: {way.contradiction}. "
+            f"Two tables with the same columns contradict each other. {way.contradiction}. "
             "Leave one of them out, or name the right one with `reading.table`."
         )
     return way

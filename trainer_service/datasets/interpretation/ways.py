@@ -15,7 +15,7 @@ from trainer_service.datasets.interpretation.folders import (
     read_tree,
 )
 from trainer_service.datasets.interpretation.merging import form
-from trainer_service.datasets.interpretation.words import is_camera_prefix, is_no_label
+from trainer_service.datasets.interpretation.words import is_camera_prefix, is_no_label, part_name
 from trainer_service.datasets.records import Split
 from trainer_service.reading_request import ReadingRequest
 from trainer_service.store.records.interpretation import Layout
@@ -73,7 +73,21 @@ class Images:
             for name, part in reading.splits.items()
         }
         self.tree: Tree = read_tree(Counter(self.folders), parts)
-        self.places: list[Place] = [self.tree.places[folders] for folders in self.folders]
+        apart = {folders: self._part_apart(folders) for folders in self.tree.places}
+        self.places: list[Place] = [apart[folders] for folders in self.folders]
+
+    def _part_apart(self, folders: Folders) -> Place:
+        """Return where images lie; those of a `test` far from the `train` have no labels."""
+        place = self.tree.places[folders]
+        if place.part or not self.tree.parts:
+            return place
+        for depth, name in enumerate(folders):
+            part = part_name(name)
+            if part is not None and part.split != "train" and not part.rest:
+                path = "/".join(folders[: depth + 1])
+                self.tree.parts[path] = None
+                return Place(None, path)
+        return place
 
     @property
     def splits(self) -> list[Split | None]:

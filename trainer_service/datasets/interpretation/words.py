@@ -15,6 +15,7 @@ _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[^\W\d_]+")
 
 _SPLIT_WORDS: dict[str, Split] = {
     **dict.fromkeys(("train", "training", "trn", "trainset", "traindata"), "train"),
+    **dict.fromkeys(("labeled", "labelled"), "train"),
     **dict.fromkeys(("val", "valid", "validate", "validation", "valset", "dev"), "validation"),
     **dict.fromkeys(("eval", "evaluation"), "validation"),
     **dict.fromkeys(("test", "testing", "tst", "testset", "testdata"), "test"),

@@ -73,7 +73,7 @@ def test_split_folders_that_are_doubled_and_predictions():
     found = _read(names)
 
     assert _counts(found) == BOTH
-    assert "9 images have no label and are left out in seg_pred/" in _text(found)
+    assert "9 images in seg_pred/ have no label" in _text(found)
     assert found.interpretation.splits == {
         "seg_train": "train",
         "seg_test": "test",
@@ -93,7 +93,7 @@ def test_training_set_test_set_and_single_prediction():
     found = _read(names)
 
     assert _counts(found) == BOTH
-    assert "2 images have no label and are left out in dataset/single_prediction/" in _text(found)
+    assert "2 images in dataset/single_prediction/ have no label" in _text(found)
 
 
 def test_names_with_prefixes_beside_unlabelled_ones_and_a_table_of_placeholders():
@@ -104,7 +104,7 @@ def test_names_with_prefixes_beside_unlabelled_ones_and_a_table_of_placeholders(
     found = _read(names, {"sampleSubmission.csv": table})
 
     assert _counts(found) == {("cat", None): 6, ("dog", None): 6}
-    assert "9 images have no label and are left out in test1/" in _text(found)
+    assert "9 images in test1/ have no label" in _text(found)
     assert _unused(found)["sampleSubmission.csv"].columns == ["id", "label"]
     assert "placeholders" in _unused(found)["sampleSubmission.csv"].reason
 
@@ -142,7 +142,7 @@ def test_a_table_for_training_one_without_labels_and_placeholders():
         **{f"train_images/{n}.png": d for n, d in train.items()},
         **{f"test_images/{n}.png": "" for n in test},
     }
-    assert "20 images have no label and are left out in test_images/" in _text(found)
+    assert "20 images in test_images/ have no label" in _text(found)
     assert _unused(found).keys() == {"test.csv", "sample_submission.csv"}
 
 
@@ -348,6 +348,22 @@ def test_folders_win_over_a_table_of_boxes():
             [f"label {c}/{c}.000{i}.png" for c in range(3) for i in range(3)],
             {"label 0", "label 1", "label 2"},
         ),
+        # one part far from the other
+        (
+            [
+                f"Plants (2)/Plants (2)/{p}/{c}/{i}.JPG"
+                for p in ("train", "valid")
+                for c in CLASSES
+                for i in range(5)
+            ]
+            + [f"test/test/Rust{i}.JPG" for i in range(4)],
+            {"cat", "dog"},
+        ),
+        (
+            [f"labeled/{c}/{i}.png" for c in CLASSES for i in range(5)]
+            + [f"unlabeled/{i}.png" for i in range(40)],
+            {"cat", "dog"},
+        ),
         # classes far below
         (
             [f"a/b/{x}/{c}/{i}.png" for x in ("x",) for c in CLASSES for i in range(3)],
@@ -419,3 +435,36 @@ def test_a_result_that_looks_wrong_is_doubted_until_it_is_confirmed(names):
 def test_parts_of_a_split_are_no_labels(names):
     with pytest.raises(InvalidDataset, match="Can't tell the labels of the images"):
         _read(names)
+
+
+def test_a_list_of_row_numbers_says_nothing_of_labels():
+    names = _class_folders("images/", ("001.Albatross", "002.Auklet"))
+    table = "".join(f"{i} {name[7:]}\n" for i, name in enumerate(names))
+
+    found = _read(names, {"images.txt": table})
+
+    assert found.interpretation.layout.kind == "folders"
+    assert _unused(found)["images.txt"].reason == "none of its columns holds labels"
+
+
+def test_members_of_objects_in_json_lines_are_columns():
+    names = [f"{i}.png" for i in range(8)]
+    table = "".join(
+        f'{{"image": {{"path": "{n}"}}, "label": "{"ab"[i % 2]}"}}\n' for i, n in enumerate(names)
+    )
+
+    assert _counts(_read(names, {"a.jsonl": table})) == {("a", None): 4, ("b", None): 4}
+
+
+def test_tables_that_contradict_each_other_are_refused_until_one_is_chosen():
+    names = [f"{i}.png" for i in range(8)]
+    tables = {
+        f"{t}.csv": "file,label\n"
+        + "".join(f"{n},{'ab'[(i + k) % 2]}\n" for i, n in enumerate(names))
+        for k, t in enumerate(("first", "second"))
+    }
+
+    with pytest.raises(InvalidDataset, match=r"second\.csv: it contradicts first\.csv, e\.g\."):
+        _read(names, tables)
+    chosen = _read(names, tables, reading=ReadingRequest(table="second.csv"))
+    assert _labels(names, chosen)["0.png"] == "b"

@@ -280,6 +280,9 @@ class _Profile:
         said = {cell.lower() for cell in cells}
         self.are_flags = bool(filled) and (said <= _YES | _NO or said <= {"-1", "1"})
         self.are_numbers = bool(filled) and all(map(_is_number, self.values))
+        self.are_row_numbers = (
+            self.are_numbers and len(filled) > _TWO and len(self.values) == len(filled)
+        )
         self.are_fractions = self.are_numbers and any(
             "." in cell and not cell.endswith(".0") for cell in self.values
         )
@@ -306,7 +309,9 @@ def _label_columns(
         return [
             _single(header, column, certainty)
             for column, name in names.items()
-            if name not in SPLIT_COLUMNS and not is_description(name)
+            if name not in SPLIT_COLUMNS
+            and not is_description(name)
+            and not profiles[column].are_row_numbers
         ]
     ranked = sorted(
         (rank, column)

@@ -189,10 +189,22 @@ def _json_rows(lines: Iterator[str]) -> Iterator[list[str]]:
             raise Broken(f"a line of it is no JSON: {error}") from None
         if not isinstance(said, dict):
             raise Broken("a line of it is no JSON object")
+        said = _flat(said)
         if not keys:
             keys = list(said)[:_MAX_JSON_KEYS]
             yield keys
         yield [_json_cell(said.get(key)) for key in keys]
+
+
+def _flat(said: dict[str, object]) -> dict[str, object]:
+    """Return an object with the members of its objects beside its own, as `image.path`."""
+    flat: dict[str, object] = {}
+    for key, value in said.items():
+        if isinstance(value, dict):
+            flat |= {f"{key}.{member}": inner for member, inner in value.items()}
+        else:
+            flat[key] = value
+    return flat
 
 
 def _json_cell(value: object) -> str:
