@@ -29,6 +29,7 @@ def photograph(
     _results(studio, page, stack, again)
     _lists(studio, page, stack, first, again)
     _ends(studio, page, stack, first)
+    _readings(studio, page, stack, pictures)
     return again
 
 
@@ -167,6 +168,40 @@ def _ends(studio: Studio, page: Page, stack: Stack, first: Record) -> None:
     page.goto("/#/trainings/20260101-000000-aaaaaa")
     expect(page.get_by_role("alert")).to_be_visible()
     studio.shoot(page, "training-unknown")
+
+
+def _readings(studio: Studio, page: Page, stack: Stack, pictures: dict[str, bytes]) -> None:
+    """Doubtful, read in another way, and how a training that failed by doubt leads there."""
+    names = [
+        f"{folder}/{camera} {number}.png"
+        for folder in ("images", "data")
+        for camera in ("IMG", "DSC")
+        for number in range(6)
+    ]
+    files = dict(zip(names, list(pictures.values())[::3], strict=False))
+    table = f"name,{EVIL}\nelsewhere.png,1\nnowhere.png,2\n".encode()
+    archive = zipped({**files, f"{EVIL}.csv": table})
+    failed = stack.ended(stack.submit(archive, architecture=ARCHITECTURE))
+    page.goto(f"/#/trainings/{failed['id']}")
+    expect(page.get_by_role("link", name="Check how the images were read")).to_be_visible()
+    studio.shoot(page, "training-doubted")
+    page.goto(f"/#/datasets/{failed['dataset']['id']}")
+    expect(page.get_by_role("button", name="Use it as it is")).to_be_visible()
+    page.wait_for_load_state("networkidle")
+    studio.shoot(page, "dataset-doubted")
+    page.get_by_text("Read it in another way", exact=True).click()
+    page.get_by_label("Where the labels are").select_option("A table")
+    page.get_by_role("button", name="Rename IMG").click()
+    page.get_by_label("New name of IMG").fill("DSC")
+    studio.shoot(page, "dataset-reading-form")
+    page.get_by_role("button", name="Use the new names").click()
+    expect(page.get_by_role("button", name="Forget my choices")).to_be_visible(timeout=SECONDS)
+    studio.shoot(page, "dataset-reading-failed")
+    page.get_by_role("button", name="Forget my choices").click()
+    page.get_by_role("button", name="Use it as it is").click(timeout=SECONDS)
+    expect(page.get_by_role("button", name="Start training")).to_be_visible(timeout=SECONDS)
+    page.wait_for_load_state("networkidle")
+    studio.shoot(page, "dataset-confirmed")
 
 
 def _few(first: Record, stack: Stack) -> list[tuple[str, tuple[str, bytes]]]:

@@ -75,6 +75,7 @@ def test_the_page_shows_older_trainings_and_more_rejected_files(url, stores):
         expect(page.get_by_role("button", name="Show older ones")).to_be_hidden()
 
         page.goto(f"/#/datasets/{dataset}")
+        expect(page.get_by_text("Labels are the names of folders.")).to_be_visible()
         page.get_by_text(f"{REJECTED:,} files will not be used: {REJECTED} link").click()
         expect(rows).to_have_count(20)
         page.get_by_role("button", name="Show 1000 more").click()

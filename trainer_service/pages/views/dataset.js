@@ -1,12 +1,14 @@
 /* The second step: what is in the images, and how to train on them. */
 
 import { persist, pause } from "../lib/again.js";
-import { create, get } from "../lib/api.js";
+import { create, get, put as send } from "../lib/api.js";
 import { announce, h, put } from "../../web/dom.js";
 import { count, percent, plural, words } from "../lib/format.js";
+import { renamed } from "../lib/reading.js";
 import { go, problem, waiting } from "../lib/router.js";
 import { architectures, measuredSpeeds } from "../parts/architectures.js";
 import { small } from "../parts/figures.js";
+import { attempt, doubtful, howRead, readingForm } from "../parts/reading.js";
 import { settings, trainingSchema } from "../parts/settings.js";
 
 const LOOK_MILLISECONDS = 700;
@@ -21,13 +23,33 @@ export async function dataset({ root, parts: [id], signal }) {
   const card = h("section", { class: "card", "aria-labelledby": "pictures" });
   const form = h("section", { class: "card", "aria-labelledby": "how" });
   root.append(card, form);
+  await show(id, card, form, signal);
+}
+
+/** Show the dataset as soon as it is read, and again whenever the user has it read differently. */
+async function show(id, card, form, signal) {
   form.hidden = true;
   const record = await read(id, card, signal);
-  if (record.state === "failed") return put(card, heading(record), problem(new Error(record.error.detail)), other());
-  announce(`${plural(record.images, "image")} with ${plural(Object.keys(record.labels).length, "label")} can be trained on.`);
-  put(card, heading(record), summary(record), labels(record, signal), rejected(record, signal), other());
-  form.hidden = false;
+  const apply = async (reading) => {
+    await send(`v1/datasets/${encodeURIComponent(id)}/reading`, reading);
+    show(id, card, form, signal).catch((error) => signal.aborted || put(card, heading(record), problem(error), other()));
+  };
+  if (record.state === "failed") {
+    // Without images there is nothing to label in another way.
+    const again = record.images === null ? null : readingForm(record, apply, true);
+    return put(card, heading(record), problem(new Error(record.error.detail)), again, other());
+  }
+  announce(outcome(record));
+  put(card, heading(record), doubtful(record, apply), summary(record), howRead(record), readingForm(record, apply),
+    labels(record, apply, signal), rejected(record, signal), other());
+  if (record.doubt) return;
   put(form, ...(await trainingForm(record, signal)));
+  form.hidden = false;
+}
+
+function outcome({ images, labels: counts, doubt }) {
+  const found = `${plural(images, "image")} with ${plural(Object.keys(counts).length, "label")}`;
+  return doubt ? `${found} were found. Is this right? ${doubt}` : `${found} can be trained on.`;
 }
 
 /** Wait until a worker has read the dataset, and say so. */
@@ -47,12 +69,10 @@ async function read(id, card, signal) {
 const heading = ({ source }) => h("h2", { id: "pictures" }, "Images: ", h("span", { class: "name" }, source));
 const other = () => h("p", { class: "after" }, h("a", { href: "#/" }, "Choose other images"));
 
-const LAYOUTS = { folders: "folders", prefix: "file names", csv: "a CSV file" };
-
-function summary({ images, labels: counts, layout, has_split: split, ignored, rejected_count: bad }) {
+function summary({ images, labels: counts, splits, has_split: split, ignored, rejected_count: bad }) {
   const facts = [
-    `${plural(images, "image")} with ${plural(Object.keys(counts).length, "label")}, read from ${LAYOUTS[layout] ?? layout}.`,
-    split ? "They have their own split into training, validation and test." : null,
+    `${plural(images, "image")} with ${plural(Object.keys(counts).length, "label")}.`,
+    split && !Object.keys(splits ?? {}).length ? "They have their own split into training, validation and test." : null,
     ignored ? `${plural(ignored, "file")} that ${ignored === 1 ? "is not an image was" : "are not images were"} ignored.` : null,
     bad ? null : "No file was rejected.",
   ];
@@ -64,24 +84,56 @@ function summary({ images, labels: counts, layout, has_split: split, ignored, re
   ];
 }
 
-function labels(record, signal) {
+/** The labels with some of their images; each can be given another name. */
+function labels(record, apply, signal) {
   const all = Object.entries(record.labels).sort(([, a], [, b]) => b - a);
   const most = all[0][1];
+  const names = renaming(record, apply);
   const list = h("div", { class: "labels" });
-  const show = (some) => list.append(...some.map(([label, number]) => oneLabel(record.id, label, number, number / most, signal)));
+  const show = (some) => list.append(...some.map(([label, number]) => oneLabel(record.id, label, number, number / most, names.edit(label), signal)));
   const more = h("button", { type: "button", onclick: () => { show(all.slice(LABELS)); more.remove(); } }, `Show all ${all.length} labels`);
   show(all.slice(0, LABELS));
-  return [list, all.length > LABELS ? more : null];
+  return h("form", { class: "after", novalidate: true, onsubmit: names.submit }, list, all.length > LABELS ? more : null, names.bar);
 }
 
-function oneLabel(id, label, number, share, signal) {
+/** The new names of labels: `edit` makes the button and field of one, `bar` sends them all. */
+function renaming({ labels: counts, reading }, apply) {
+  const changes = new Map();
+  const fault = h("div", {});
+  const save = h("button", { class: "primary" }, "Use the new names");
+  const bar = h("div", { class: "after" }, h("div", { class: "row" }, save, h("span", { class: "muted" }, "Labels with one name become one.")), fault);
+  bar.hidden = true;
+  const change = (label, name) => {
+    if (name && name !== label) changes.set(label, name);
+    else changes.delete(label);
+    bar.hidden = !changes.size;
+  };
+  const edit = (label) => {
+    const input = h("input", { value: label, "aria-label": `New name of ${label}`, maxlength: 1024, autocomplete: "off", oninput: () => change(label, input.value.trim()) });
+    const button = h("button", { type: "button", class: "quiet", "aria-label": `Rename ${label}`, onclick: () => {
+      button.closest(".label").querySelector(".row").after(input);
+      button.remove();
+      input.select();
+    } }, "Rename");
+    return button;
+  };
+  const submit = (event) => {
+    event.preventDefault();
+    if (!changes.size) return;
+    const rename = renamed(reading.rename, changes, Object.keys(counts));
+    attempt(save, fault, { ...reading, rename, confirm: false }, apply);
+  };
+  return { bar, edit, submit };
+}
+
+function oneLabel(id, label, number, share, edit, signal) {
   const thumbnails = h("div", { class: "strip" });
   const query = new URLSearchParams({ label, verdict: "used", limit: THUMBNAILS });
   get(`v1/datasets/${id}/images?${query}`, signal)
     .then(({ images }) => put(thumbnails, images.map((image) => small(id, image.sha256, image.name))))
     .catch((error) => signal.aborted || put(thumbnails, problem(error)));
   return h("div", { class: "label", role: "group", "aria-label": label },
-    h("div", { class: "row between" }, h("h3", {}, label), h("span", { class: "number" }, count(number))),
+    h("div", { class: "row between" }, h("h3", {}, label), edit, h("span", { class: "number" }, count(number))),
     h("div", { class: "bar", "aria-hidden": "true" }, h("span", { vars: { "--share": share } })),
     thumbnails);
 }

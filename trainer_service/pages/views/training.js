@@ -81,7 +81,7 @@ function layout(root, path) {
       enter(record.transitions);
       bar.show(record.progress);
       warnings.showRecord(record);
-      if (record.error) put(fault, problem(new Error(record.error.detail)));
+      if (record.error) put(fault, problem(new Error(record.error.detail)), wayOut(record));
     },
     showEvent(event) {
       if (event.type === "state") {
@@ -103,6 +103,12 @@ function layout(root, path) {
       put(connection, connected ? "" : "The trainer does not answer. Trying again …");
     },
   };
+}
+
+/** Where a doubtful reading is confirmed or changed, if that is why the training failed. */
+function wayOut({ error, dataset }) {
+  if (!error.detail.includes(`/v1/datasets/${dataset.id}/reading`)) return null;
+  return h("p", {}, h("a", { class: "button primary", href: link("datasets", dataset.id) }, "Check how the images were read"));
 }
 
 function heading({ id, model, version, architecture, state, dataset, created_at: created, metrics }) {
