@@ -37,7 +37,7 @@ function dropCard(limits, signal) {
     h("div", { class: "row center" },
       picker("Choose an archive", "archive", { accept: ".zip,.tar,.gz,.tgz" }, send),
       picker("Choose a folder", "folder", { webkitdirectory: true }, send)),
-    h("p", { class: "muted hint" }, "Labels are read from folders (cat/1.jpg), file names (cat.1.jpg) or a CSV file."));
+    h("p", { class: "muted hint" }, "Labels are read from folders (cat/1.jpg), file names (cat.1.jpg) or a table."));
   makeDroppable(zone, send);
   return h("section", { class: "card stack", "aria-labelledby": "new" }, h("h2", { id: "new" }, "Train a model on your images"), zone, status);
 }
