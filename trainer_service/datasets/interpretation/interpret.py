@@ -145,7 +145,8 @@ def _interpret(
     notes += unlabelled_notes(images, way)
     notes += _rename(way, reading)
     doubt = serious_doubt(way.layout, way.counts) or _doubt_of_columns(way, reading)
-    notes += [ReadingNote(kind="doubt", text=text) for text in odd_labels(way.counts)]
+    if not doubt:
+        notes += [ReadingNote(kind="doubt", text=text) for text in odd_labels(way.counts)]
     notes += [ReadingNote(kind="doubt", text=text) for text in look_alike(way.counts)]
     if doubt and reading.confirm:
         notes.insert(0, ReadingNote(kind="doubt", text=f"{doubt} The reading was confirmed."))
@@ -353,14 +354,15 @@ def _rename(way: Way, reading: ReadingRequest) -> list[ReadingNote]:
         names = merged.names
         notes = [ReadingNote(kind="merged", text=text) for text in merged.notes]
     known = way.counts.keys() | names.values()
-    for old, new in reading.rename.items():
+    for old in reading.rename:
         if old not in known:
             raise InvalidDataset(
                 f"reading.rename: no label is called {old!r}. Labels found: "
                 f"{', '.join(sorted(known)[:20])}"
             )
-        for label in way.counts:
-            if old in {label, names.get(label)}:
-                names[label] = new
+    asked = {names.get(old, old): new for old, new in reading.rename.items()}
+    for label in way.counts:
+        tidy = names.get(label, label)
+        names[label] = asked.get(tidy, tidy)
     way.labels = [names.get(label, label) for label in way.labels]
     return notes

@@ -468,3 +468,61 @@ def test_tables_that_contradict_each_other_are_refused_until_one_is_chosen():
         _read(names, tables)
     chosen = _read(names, tables, reading=ReadingRequest(table="second.csv"))
     assert _labels(names, chosen)["0.png"] == "b"
+
+
+@pytest.mark.parametrize(
+    ("rename", "labels"),
+    [
+        ({"cat": "animal", "dog": "animal", "cow": "other"}, ["animal", "animal", "other"]),
+        ({"cat": "dog", "dog": "cat"}, ["dog", "cat", "cow"]),
+        ({"Cat": "Kitty"}, ["Kitty", "dog", "cow"]),
+    ],
+)
+def test_labels_are_renamed_and_merged_as_asked(rename, labels):
+    names = _class_folders("", ("cat", "dog", "cow"), 3) + ["Cat/9.jpg"]
+
+    found = _read(names, reading=ReadingRequest(rename=rename))
+
+    assert [image.label for image in found.images[::3]] == [*labels, labels[0]]
+
+
+def test_a_label_to_be_renamed_has_to_be_there():
+    with pytest.raises(
+        InvalidDataset, match=r"reading\.rename: no label is called 'bird'.*cat, dog"
+    ):
+        _read(_class_folders(""), reading=ReadingRequest(rename={"bird": "x"}))
+
+
+@pytest.mark.parametrize(
+    ("reading", "counts"),
+    [
+        ({"level": 2}, {"siamese": 4, "pug": 4}),
+        ({"level": -1}, {"siamese": 4, "pug": 4}),
+        ({"labels": "folders", "level": 1}, {"cats": 4, "dogs": 4}),
+        ({"labels": "file names"}, {"a": 4, "b": 4}),
+        ({"table": "extra.csv", "columns": {"label": "colour"}}, {"red": 4, "blue": 4}),
+    ],
+)
+def test_a_reading_that_the_user_has_chosen_holds(reading, counts):
+    names = [
+        f"{top}/{label}/{'ab'[i % 2]}{i}.jpg"
+        for top, label in (("cats", "siamese"), ("dogs", "pug"))
+        for i in range(4)
+    ]
+    table = "file,weight,colour\n" + "".join(
+        f"{name},{i}.5,{('red', 'blue')[i % 2]}\n" for i, name in enumerate(names)
+    )
+
+    found = _read(names, {"extra.csv": table}, reading=ReadingRequest.model_validate(reading))
+
+    assert Counter(image.label for image in found.images) == counts
+
+
+def test_folders_are_ignored_and_taken_for_parts_as_asked():
+    names = [*_class_folders("good/"), *_class_folders("held/"), *_class_folders("junk/")]
+    reading = ReadingRequest(ignore=["junk"], splits={"good": "train", "held": "test"})
+
+    found = _read(names, reading=reading)
+
+    assert _counts(found) == BOTH
+    assert {image.reason for image in found.images[16:]} == {"left out by the reading"}
