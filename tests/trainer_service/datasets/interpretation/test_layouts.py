@@ -479,7 +479,7 @@ def test_tables_that_contradict_each_other_are_refused_until_one_is_chosen():
     ],
 )
 def test_labels_are_renamed_and_merged_as_asked(rename, labels):
-    names = _class_folders("", ("cat", "dog", "cow"), 3) + ["Cat/9.jpg"]
+    names = [*_class_folders("", ("cat", "dog", "cow"), 3), "Cat/9.jpg"]
 
     found = _read(names, reading=ReadingRequest(rename=rename))
 
