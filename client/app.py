@@ -4,6 +4,8 @@ Exit codes: 0 done · 1 the service refused the request, or the training failed 
 3 the service can't be reached · 130 interrupted.
 """
 
+from typing import Any
+
 import typer
 
 from client.errors import ClientError
@@ -12,8 +14,15 @@ from client.options import (
     TRAINER,
     ApiKey,
     AsJson,
+    Confirm,
+    DatasetId,
+    Ignore,
     Images,
+    LabelColumn,
+    LabelTable,
+    Level,
     PredictorUrl,
+    Reading,
     ServedModel,
     Top,
     TrainerUrl,
@@ -21,6 +30,13 @@ from client.options import (
 )
 from client.prediction import predict
 from client.printing import print_models, print_predictions, print_trainings
+from client.reading import (
+    print_dataset,
+    print_datasets,
+    read_anew,
+    reading_of,
+    require_sound,
+)
 from client.service import Service, predictor_at, trainer_at
 from client.terminal import errors_in_words, open_console, print_json, print_line, print_note
 from client.train import train_command
@@ -93,6 +109,44 @@ def trainings_command(
         print_json(trainings)
     else:
         print_trainings(trainings, open_console())
+
+
+@app.command("datasets")
+def datasets_command(  # noqa: PLR0913 - each is an option
+    *,
+    dataset_id: DatasetId = None,
+    reading: Reading = None,
+    level: Level = None,
+    table: LabelTable = None,
+    label_column: LabelColumn = None,
+    ignore: Ignore = None,
+    confirm: Confirm = False,
+    as_json: AsJson = False,
+    trainer_url: TrainerUrl = TRAINER,
+    api_key: ApiKey = None,
+) -> None:
+    """List the datasets, or show how one is read, and have it read in another way.
+
+    Exits with 1 if it can't be read, or if how it is read has to be confirmed.
+    """
+    asked = reading_of(reading, level, table, label_column, ignore, confirm=confirm)
+    if asked and dataset_id is None:
+        raise typer.BadParameter("expected the ID of the dataset that is to be read so.")
+    with errors_in_words(as_json=as_json), trainer_at(trainer_url, api_key) as trainer:
+        if dataset_id is None:
+            found: Any = trainer.list("/v1/datasets")
+        elif asked:
+            found = read_anew(trainer, dataset_id, asked)
+        else:
+            found = trainer.get(f"/v1/datasets/{dataset_id}")
+        if dataset_id is not None and not as_json:
+            print_dataset(found, open_console())
+        if dataset_id is not None:
+            require_sound(found)
+    if as_json:
+        print_json(found)
+    elif dataset_id is None:
+        print_datasets(found, open_console())
 
 
 @app.command("cancel")

@@ -7,6 +7,7 @@ ClientError          1   the service refused the request, or the training failed
 Usage errors are typer's, with exit code 2.
 """
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 
@@ -16,12 +17,16 @@ class ClientError(Exception):
     Args:
         detail: the message, a sentence.
         problem: the JSON that the service answered with, if it answered.
+        advice: what to do, in lines that are printed below the message.
     """
 
     exit_code: ClassVar[int] = 1
 
-    def __init__(self, detail: str, problem: dict[str, Any] | None = None) -> None:
+    def __init__(
+        self, detail: str, problem: dict[str, Any] | None = None, advice: Sequence[str] = ()
+    ) -> None:
         super().__init__(detail)
+        self.advice = advice
         self.problem = problem or {"detail": detail}
 
 

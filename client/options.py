@@ -122,6 +122,23 @@ Quantize = Annotated[
 ]
 Validation = Annotated[float | None, typer.Option(help="Share of images for validation.")]
 Test = Annotated[float | None, typer.Option(help="Share of images for the test.")]
+Reading = Annotated[
+    str | None,
+    typer.Option(help="How the images are read: a JSON object, or a file that holds one."),
+]
+Level = Annotated[
+    int | None,
+    typer.Option(help="Which folder of a path is the label: 1 the first, -1 the last."),
+]
+LabelTable = Annotated[
+    str | None, typer.Option("--table", help="The table that says the labels, by its path.")
+]
+LabelColumn = Annotated[str | None, typer.Option(help="The column that holds the labels.")]
+Ignore = Annotated[
+    list[str] | None, typer.Option(help="A folder or file to leave out; may be repeated.")
+]
+Confirm = Annotated[bool, typer.Option("--confirm", help="The images are read rightly.")]
+DatasetId = Annotated[str | None, typer.Argument(metavar="[ID]")]
 Seed = Annotated[int | None, typer.Option(help="The same seed gives the same training.")]
 
 Images = Annotated[

@@ -58,6 +58,10 @@ class Service:
         """Send a POST request, as `request`."""
         return self.request("POST", path, **options)
 
+    def put(self, path: str, **options: Any) -> Any:
+        """Send a PUT request, as `request`."""
+        return self.request("PUT", path, **options)
+
     def request(self, method: str, path: str, **options: Any) -> Any:
         """Send a request and return the JSON of its answer.
 

@@ -79,6 +79,8 @@ def errors_in_words(*, as_json: bool) -> Iterator[None]:
             print_json({"error": error.problem})
         else:
             print_note(error)
+            for line in error.advice:
+                print_note(line)
         raise typer.Exit(error.exit_code) from None
     except KeyboardInterrupt:
         raise typer.Exit(INTERRUPTED) from None

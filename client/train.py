@@ -9,7 +9,14 @@ from client import options
 from client.errors import ClientError
 from client.options import PREDICTOR, TRAINER
 from client.printing import NAMED_FILES, curl_line, print_result
-from client.service import Record, predictor_at, trainer_at
+from client.reading import (
+    doubt_explained,
+    is_dataset_id,
+    print_reading,
+    read_anew,
+    reading_of,
+)
+from client.service import Record, Service, predictor_at, trainer_at
 from client.terminal import errors_in_words, open_console, plain, print_json, print_line, print_note
 from client.training import Fields, follow, given, model_name, served, submit_dataset, submit_upload
 from client.uploads import Upload, open_upload
@@ -39,6 +46,12 @@ def train_command(  # noqa: PLR0913 - each is an option
     validation: options.Validation = None,
     test: options.Test = None,
     seed: options.Seed = None,
+    reading: options.Reading = None,
+    level: options.Level = None,
+    table: options.LabelTable = None,
+    label_column: options.LabelColumn = None,
+    ignore: options.Ignore = None,
+    confirm: options.Confirm = False,
     detach: options.Detach = False,
     as_json: options.AsJson = False,
     trainer_url: options.TrainerUrl = TRAINER,
@@ -63,13 +76,14 @@ def train_command(  # noqa: PLR0913 - each is an option
         quantize=quantize,
         split=given(validation=validation, test=test),
         seed=seed,
+        reading=reading_of(reading, level, table, label_column, ignore, confirm=confirm),
     )
     console = open_console(quiet=as_json)
     with errors_in_words(as_json=as_json):
         upload = open_upload(source) if source else None
         record = _submit(trainer_url, api_key, dataset, upload, fields, console)
         if not detach:
-            record = _follow(trainer_url, api_key, record, console)
+            record = _follow(trainer_url, api_key, record, fields, console)
     if as_json:
         print_json(record)
     elif detach:
@@ -100,7 +114,18 @@ def _submit(  # noqa: PLR0913, PLR0917 - where, with what, and what
     with trainer_at(url, api_key) as trainer:
         if upload is not None:
             return submit_upload(trainer, upload, fields, console)
-        return submit_dataset(trainer, dataset or "", fields)
+        return _submit_dataset(trainer, dataset or "", fields)
+
+
+def _submit_dataset(trainer: Service, dataset: str, fields: Fields) -> Record:
+    """Post a training on a dataset; one that is known by its id is first read as is asked for."""
+    if not is_dataset_id(dataset):
+        return submit_dataset(trainer, dataset, fields)
+    others = {name: value for name, value in fields.items() if name != "reading"}
+    with doubt_explained(trainer, dataset, others):
+        if "reading" in fields:
+            read_anew(trainer, dataset, fields["reading"])
+        return submit_dataset(trainer, dataset, others)
 
 
 def _print_left_out(paths: list[str]) -> None:
@@ -110,10 +135,15 @@ def _print_left_out(paths: list[str]) -> None:
         print_note(f"left out: {len(paths) - NAMED_FILES} more")
 
 
-def _follow(url: str, api_key: str | None, record: Record, console: Console) -> Record:
+def _follow(
+    url: str, api_key: str | None, record: Record, fields: Fields, console: Console
+) -> Record:
+    dataset = record["dataset"]["id"]
     try:
-        with trainer_at(url, api_key) as trainer:
-            return follow(trainer, record["id"], console)
+        with trainer_at(url, api_key) as trainer, doubt_explained(trainer, dataset, fields):
+            ended = follow(trainer, record["id"], console)
+            print_reading(trainer.get(f"/v1/datasets/{dataset}"), console)
+            return ended
     except KeyboardInterrupt:
         print_note(f"The training goes on. To end it: `headstart cancel {record['id']}`.")
         raise

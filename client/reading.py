@@ -1,0 +1,227 @@
+"""How a dataset is read: what the user says of it, and what the trainer has decided."""
+
+import json
+import re
+import shlex
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import typer
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from client.errors import ClientError
+from client.printing import add_row
+from client.service import Record, Service
+from client.terminal import plain
+from client.training import Fields, given
+
+LOOK_SECONDS = 0.5
+
+_SHOWN = 10
+_ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{6}")
+_DEFAULTS = (("merge_alike", True), ("confirm", False))
+_OTHER_NAMES = {"metric": "early_stopping"}
+
+
+def reading_of(  # noqa: PLR0913 - each is an option
+    text: str | None,
+    level: int | None,
+    table: str | None,
+    label_column: str | None,
+    ignore: list[str] | None,
+    *,
+    confirm: bool,
+) -> Fields:
+    """Return the object `reading` of a request, of the options that make it up.
+
+    Args:
+        text: the object as JSON, or the path of a file that holds it.
+        level: which folder of a path is the label. This and the following win over `text`.
+        table: the table that says the labels.
+        label_column: its column of the labels.
+        ignore: folders and files to leave out.
+        confirm: that a doubtful reading is right.
+
+    Raises:
+        typer.BadParameter: the text is neither.
+    """
+    reading = {} if text is None else _parsed(text)
+    reading |= given(level=level, table=table, ignore=ignore or None, confirm=confirm or None)
+    if label_column is not None:
+        columns = reading.get("columns")
+        before = columns if isinstance(columns, dict) else {}
+        reading["columns"] = {**before, "label": label_column}
+    return reading
+
+
+def _parsed(text: str) -> Fields:
+    try:
+        content = text if text.lstrip().startswith("{") else Path(text).read_text(encoding="utf-8")
+        reading = json.loads(content)
+    except OSError as error:
+        raise typer.BadParameter(f"--reading: {text!r} can't be read: {error.strerror}.") from None
+    except (ValueError, RecursionError) as error:
+        raise typer.BadParameter(f"--reading: {text!r} is not JSON: {error}.") from None
+    if not isinstance(reading, dict):
+        raise typer.BadParameter(f"--reading: expected a JSON object. Received: {content[:100]!r}.")
+    return reading
+
+
+def is_dataset_id(text: str) -> bool:
+    """Return whether a text is the id of a dataset, and not a path."""
+    return _ID.fullmatch(text) is not None
+
+
+def read_anew(trainer: Service, dataset_id: str, reading: Fields) -> Record:
+    """Have a dataset read in another way, wait until that is done, and return its record.
+
+    Raises:
+        ClientError: it can't be read anew now.
+    """
+    record: Record = trainer.put(f"/v1/datasets/{dataset_id}/reading", json=reading)
+    while record["state"] in {"queued", "reading"}:
+        time.sleep(LOOK_SECONDS)
+        record = trainer.get(f"/v1/datasets/{dataset_id}")
+    return record
+
+
+def print_datasets(datasets: list[Record], console: Console) -> None:
+    """Print a row for each dataset."""
+    table = Table("dataset", "source", "state", "images", "labels", "labels from", box=SIMPLE_HEAD)
+    table.columns[0].no_wrap = True
+    for record in datasets:
+        state = "to be confirmed" if _is_doubtful(record) else record["state"]
+        layout = (record.get("layout") or {}).get("kind", "-")
+        images = "-" if record["images"] is None else record["images"]
+        labels = "-" if record["images"] is None else record["label_count"]
+        add_row(table, record["id"], record["source"], state, images, labels, layout)
+    console.print(table)
+
+
+def print_dataset(record: Record, console: Console) -> None:
+    """Print what a dataset holds, and how it was read."""
+    line = f"Dataset {record['id']} of {record['source']} is {record['state']}"
+    if record["images"] is not None:
+        line += (
+            f": {record['images']} images, {record['label_count']} labels, "
+            f"{record['rejected_count']} rejected"
+        )
+    console.print(plain(f"{line}."), soft_wrap=True)
+    if record["state"] == "ready":
+        print_reading(record, console)
+
+
+def print_reading(record: Record, console: Console) -> None:
+    """Print, in a few lines, where the labels of a dataset come from, and what was noted."""
+    for line in _lines(record):
+        console.print(plain(line), soft_wrap=True)
+
+
+def _lines(record: Record) -> Iterator[str]:
+    if text := (record.get("layout") or {}).get("text"):
+        yield text
+    yield from _first([f"  {note['kind']}: {note['text']}" for note in record.get("notes", [])])
+    yield from _first([_unused(table) for table in record.get("unused", [])])
+
+
+def _unused(table: Record) -> str:
+    columns = f" ({', '.join(table['columns'])})" if table.get("columns") else ""
+    return f"  unused: {table['name']}{columns}: {table['reason']}"
+
+
+def _first(lines: list[str]) -> Iterator[str]:
+    yield from lines[:_SHOWN]
+    if len(lines) > _SHOWN:
+        yield f"  … and {len(lines) - _SHOWN} more"
+
+
+def require_sound(record: Record) -> None:
+    """Check that a dataset can be trained on, as far as that is known.
+
+    Raises:
+        ClientError: it could not be read, or the reading is doubtful; it says what to do.
+    """
+    if record["state"] == "failed":
+        raise ClientError(f"It can't be trained on: {record['error']['detail']}", record)
+    if _is_doubtful(record):
+        raise _doubt(record, f"headstart datasets {record['id']}", record)
+
+
+@contextmanager
+def doubt_explained(trainer: Service, dataset_id: str, fields: Fields) -> Iterator[None]:
+    """Say which command to run, if the body fails because the reading of a dataset is doubtful.
+
+    Args:
+        trainer: the connection to the trainer.
+        dataset_id: the dataset.
+        fields: those of the training.
+
+    Raises:
+        ClientError: what the body raised, or the doubt.
+    """
+    try:
+        yield
+    except ClientError as error:
+        doubtful = _doubtful(trainer, dataset_id)
+        if doubtful is None:
+            raise
+        raise _doubt(doubtful, _train_command(dataset_id, fields), error.problem) from None
+
+
+def _doubtful(trainer: Service, dataset_id: str) -> Record | None:
+    """Return a dataset if its reading is doubtful, as far as the trainer can tell."""
+    try:
+        record: Record = trainer.get(f"/v1/datasets/{dataset_id}")
+    except ClientError:
+        return None
+    return record if _is_doubtful(record) else None
+
+
+def _is_doubtful(record: Record) -> bool:
+    return record["state"] == "ready" and bool(record.get("doubt"))
+
+
+def _doubt(record: Record, command: str, problem: Record) -> ClientError:
+    confirmed = _short(record["reading"])
+    said = ["--reading", json.dumps(confirmed)] if confirmed else []
+    lines = ["If they are right:", f"  {command} {shlex.join([*said, '--confirm'])}"]
+    readings = record["readings"][:_SHOWN]
+    if readings:
+        lines.append("If not, they may also be read so:")
+    for other in readings:
+        option = shlex.join(["--reading", json.dumps(_short(other["reading"]))])
+        lines.append(f"  {other['text']} {other['images']} images, {other['labels']} labels:")
+        lines.append(f"    {command} {option}")
+    message = f"{record['doubt']} Nothing is trained on these labels until they are confirmed."
+    return ClientError(message, problem, lines)
+
+
+def _short(reading: Record) -> Record:
+    """Return a reading without what it leaves to the trainer."""
+    short: dict[str, Any] = {}
+    for name, value in reading.items():
+        kept = _short(value) if name == "columns" else value
+        if kept not in (None, [], {}) and (name, kept) not in _DEFAULTS:
+            short[name] = kept
+    return short
+
+
+def _train_command(dataset_id: str, fields: Fields) -> str:
+    """Return the command that trains on a dataset with the same options."""
+    return shlex.join(["headstart", "train", "--dataset", dataset_id, *_options(fields)])
+
+
+def _options(fields: Fields) -> Iterator[str]:
+    for name, value in fields.items():
+        if name == "reading":
+            continue
+        if isinstance(value, dict):
+            yield from _options(value)
+        else:
+            option = _OTHER_NAMES.get(name, name).replace("_", "-")
+            yield from (f"--{option}", str(value))
