@@ -180,7 +180,7 @@ def _decide(images: Images, tables: Tables, reading: ReadingRequest) -> tuple[Wa
     if reading.labels == "file names":
         return prefixes, [folders, *_some(of_tables)]
     if reading.labels == "folders" or reading.level is not None:
-        return by_folders(images, reading.level), [prefixes, *_some(of_tables)]
+        return _at_level(images, reading.level), [folders, prefixes, *_some(of_tables)]
     way = _choose(images, folders, prefixes, of_tables)
     if way is None:
         way = _fall_back(images, folders, prefixes, tables.unused)
@@ -189,6 +189,16 @@ def _decide(images: Images, tables: Tables, reading: ReadingRequest) -> tuple[Wa
     ways: list[Way] = [folders, prefixes, *_some(of_tables), *levels]
     _name_unused(tables, of_tables, way)
     return way, [other for other in ways if other is not way]
+
+
+def _at_level(images: Images, level: int | None) -> Way:
+    way = by_folders(images, level)
+    if not way.counts:
+        deepest = max(len(folders) for folders in images.folders)
+        raise InvalidDataset(
+            f"reading.level: no image lies in so many folders, {deepest} at most. Received: {level}"
+        )
+    return way
 
 
 def _some(way: TableWay | None) -> list[TableWay]:

@@ -526,3 +526,8 @@ def test_folders_are_ignored_and_taken_for_parts_as_asked():
 
     assert _counts(found) == BOTH
     assert {image.reason for image in found.images[16:]} == {"left out by the reading"}
+
+
+def test_a_level_that_is_too_deep_is_refused():
+    with pytest.raises(InvalidDataset, match=r"so many folders, 1 at most\. Received: 3"):
+        _read(_class_folders(""), reading=ReadingRequest(level=3))
