@@ -50,3 +50,7 @@ class ReadingRequest(BaseModel):
     rename: dict[_Name, _Name] = Field(default_factory=dict, max_length=10_000)
     merge_alike: bool = True
     confirm: bool = False
+
+    def as_asked(self) -> str:
+        """Return it as JSON, without what it leaves to the reader."""
+        return self.model_dump_json(exclude_defaults=True)

@@ -19,10 +19,13 @@ _SHOWN = 3
 
 def doubtful(record: DatasetRecord) -> str:
     """Return why nothing is trained on a dataset until its reading is confirmed, and what to do."""
-    others = "".join(f" Or: {other.text}" for other in record.readings[:_SHOWN])
+    confirmed = record.reading.model_copy(update={"confirm": True})
+    others = "".join(
+        f" Or {other.reading.as_asked()}: {other.text}" for other in record.readings[:_SHOWN]
+    )
     return (
         f"dataset {record.id}: {record.doubt} Nothing is trained on it until that is confirmed: "
-        f'PUT /v1/datasets/{record.id}/reading with {{"confirm": true}}, or with another '
+        f"PUT /v1/datasets/{record.id}/reading with {confirmed.as_asked()}, or with another "
         f"reading.{others}"
     )
 

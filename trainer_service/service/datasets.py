@@ -8,6 +8,7 @@ from shared.errors import Conflict, Unavailable
 from shared.identifiers import new_id
 from trainer_service.datasets import create as datasets
 from trainer_service.datasets.dataset import Dataset
+from trainer_service.datasets.found import OTHERS_FILE
 from trainer_service.errors import RecordCorrupt
 from trainer_service.reading_request import ReadingRequest
 from trainer_service.service import dataset_images
@@ -51,7 +52,7 @@ def submit_dataset(
 
     if key is None:
         return make(new_id())
-    said = "" if reading is None else reading.model_dump_json(exclude_defaults=True)
+    said = "" if reading is None else reading.as_asked()
     content = fingerprint(name + said, upload)
     return trainer.stores.keys.once(key, content, trainer.stores.datasets, make)
 
@@ -94,10 +95,12 @@ def _make_dataset(
 def read_in_another_way(
     trainer: Trainer, dataset_id: str, reading: ReadingRequest
 ) -> DatasetRecord:
-    """Have a dataset labelled anew, as the user has decided; its images are not read again.
+    """Have a dataset labelled anew, as the user has decided.
+
+    Its images are not read again, unless that failed or an earlier release has read them.
 
     Raises:
-        Conflict: it was not read yet, or a training on it has not ended.
+        Conflict: it is being read, a training on it has not ended, or what it was made of is gone.
         Unavailable: Redis is away; it stays as it was read.
     """
     records = trainer.stores.datasets
@@ -111,11 +114,7 @@ def read_in_another_way(
         _require_unused(trainer, dataset_id)
         if held is None or must_be_read(before):
             raise Conflict(f"Dataset {dataset_id!r} is being read.")
-        if before.images is None:
-            raise Conflict(
-                f"The images of dataset {dataset_id!r} are not known, as it could not be read. "
-                "Submit them again, with `reading`."
-            )
+        _require_readable(before, records.directory(dataset_id))
         queued = records.update(dataset_id, queue)
     try:
         trainer.queue.read_dataset(dataset_id)
@@ -123,6 +122,26 @@ def read_in_another_way(
         records.update(dataset_id, partial(_put_back, before))
         raise
     return queued
+
+
+def _require_readable(record: DatasetRecord, directory: Path) -> None:
+    """Check that what is needed to label a dataset anew is there.
+
+    Raises:
+        Conflict: neither what was found in it is known nor what it was made of.
+    """
+    if record.path or (directory / datasets.UPLOAD_FILE).exists():
+        return
+    if record.images is None:
+        raise Conflict(
+            f"Dataset {record.id!r} could not be read, and its archive is not kept any more. "
+            "Submit it again, with `reading`."
+        )
+    if not (directory / OTHERS_FILE).exists():
+        raise Conflict(
+            f"Dataset {record.id!r} was read by an earlier release, which kept only what it used, "
+            "so that it can't be read in another way. Submit its archive again, with `reading`."
+        )
 
 
 def _put_back(before: DatasetRecord, record: DatasetRecord) -> None:
