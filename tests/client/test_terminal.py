@@ -27,6 +27,7 @@ RECORD = {
     "progress": None,
     "error": None,
     "dataset": {
+        "id": "d",
         "images": 1,
         "labels": {EVIL: 1},
         "label_count": 1,
@@ -49,6 +50,11 @@ ANSWERS = {
     "GET /v1/models": [{"name": EVIL, "pinned": None, "versions": [VERSION]}],
     "POST /v1/predict": {"predictions": [{"label": EVIL, "probability": 0.5, "top": TOP}]},
     "POST /v1/trainings": RECORD,
+    "GET /v1/datasets/d": {
+        "layout": {"text": EVIL},
+        "notes": [{"kind": "doubt", "text": EVIL}],
+        "unused": [{"name": EVIL, "columns": [EVIL], "reason": EVIL}],
+    },
     "POST /v1/trainings/1/cancel": {"detail": EVIL},
 }
 EVENTS = [
@@ -100,7 +106,7 @@ def url():
         (["trainings"], 2),
         (["models", "--predictor", "http://127.0.0.1:1"], 2),
         (["predict", "{picture}"], 2),
-        (["train", "--dataset", "pets"], 6),
+        (["train", "--dataset", "pets"], 11),
         (["cancel", "1"], 1),
     ],
 )
