@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 _Name = Annotated[str, Field(min_length=1, max_length=1024)]
 Part = Literal["train", "validation", "test", "none"]
@@ -50,6 +50,14 @@ class ReadingRequest(BaseModel):
     rename: dict[_Name, _Name] = Field(default_factory=dict, max_length=10_000)
     merge_alike: bool = True
     confirm: bool = False
+
+    @field_validator("level", mode="before")
+    @classmethod
+    def _takes_no_truth_value(cls, value: object) -> object:
+        """Refuse true and false, which pydantic takes for 1 and 0."""
+        if isinstance(value, bool):
+            raise ValueError("Input should be neither true nor false")  # noqa: TRY004 - pydantic's own
+        return value
 
     def as_asked(self) -> str:
         """Return it as JSON, without what it leaves to the reader."""

@@ -146,6 +146,7 @@ def write(folder, names):
     ("form", "field"),
     [
         ({"reading.level": "deep"}, "reading.level"),
+        ({"reading": '{"level": true}'}, "reading.level"),
         ({"reading.level": "99"}, "reading.level"),
         ({"reading": '{"tabel": "a.csv"}'}, "reading.tabel"),
         ({"reading.labels": "stars"}, "reading.labels"),
