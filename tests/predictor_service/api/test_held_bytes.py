@@ -60,7 +60,7 @@ def test_clients_that_trickle_in_all_places_keep_nobody_out(start):
         answer = slow[0].recv(65_536)
 
     assert answer.startswith(b"HTTP/1.1 408")
-    assert b"less than 16384 bytes a second" in answer
+    assert b"Less than 16384 bytes a second" in answer
 
 
 def test_bodies_take_bounded_memory_and_small_requests_find_room(start):
