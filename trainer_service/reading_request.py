@@ -59,6 +59,16 @@ class ReadingRequest(BaseModel):
             raise ValueError("Input should be neither true nor false")  # noqa: TRY004 - pydantic's own
         return value
 
+    @property
+    def parts(self) -> dict[str, Literal["train", "validation", "test"]]:
+        """What is asked to be a part of the split, without what is to be left out."""
+        return {key.strip("/"): part for key, part in self.splits.items() if part != "none"}
+
+    @property
+    def without_labels(self) -> list[str]:
+        """The folders, and values of the column of the split, whose images are left out."""
+        return [key for key, part in self.splits.items() if part == "none"]
+
     def as_asked(self) -> str:
         """Return it as JSON, without what it leaves to the reader."""
         return self.model_dump_json(exclude_defaults=True)

@@ -11,8 +11,6 @@ from shared.errors import InvalidRequest
 from trainer_service.datasets.records import ImageRecord, Split
 from trainer_service.errors import InvalidDataset
 
-MIN_IMAGES = 3
-
 
 class SplitFractions(NamedTuple):
     """The shares of the images, each in [0, 1), that are held back from training."""

@@ -91,15 +91,12 @@ class _Listing:
         self.total = self.images + self.totals.total()
 
 
-def read_tree(
-    folders: Mapping[Folders, int], splits: Mapping[str, Split | None] | None = None
-) -> Tree:
+def read_tree(folders: Mapping[Folders, int], splits: Mapping[str, Split] | None = None) -> Tree:
     """Return what the folders of a dataset say.
 
     Args:
         folders: how many images lie directly in each.
-        splits: the parts that the user has said folders to be, by their paths or names; None
-            for those without labels.
+        splits: the parts that the user has said folders to be, by their paths or names.
     """
     reader = _TreeReader(splits or {})
     paths = sorted(folders.items())
@@ -117,7 +114,7 @@ def read_tree(
 class _TreeReader:
     """Tells where the images of a folder lie, given what lies beside it."""
 
-    def __init__(self, splits: Mapping[str, Split | None]) -> None:
+    def __init__(self, splits: Mapping[str, Split]) -> None:
         self.places: dict[Folders, Place] = {}
         self.parts: dict[str, Split | None] = {}
         self._splits = splits

@@ -58,7 +58,7 @@ class Tables:
     """What the tables of a dataset say.
 
     Attributes:
-        labelling: those that label images, the one of the most images first.
+        labelling: those that label images.
         unused: the others, and why.
         lists: those of the others that list the images of a part of the split.
     """
@@ -78,10 +78,8 @@ class Tables:
             return
         columns = reading.columns
         chosen = ChosenColumns(columns.image, columns.label, columns.split)
-        parts: dict[str, Split | None] = {
-            value: None if part == "none" else part for value, part in reading.splits.items()
-        }
-        subject = Subject(images.names, images.splits, ImageIndex(images.names), parts)
+        index = ImageIndex(images.names)
+        subject = Subject(images.names, images.splits, index, reading.parts, reading.without_labels)
         for name, data in sorted(tables.items()):
             table = Table(name, data, most_lines)
             wanted = chosen if reading.table in {None, name} else None
@@ -95,7 +93,6 @@ class Tables:
             else:
                 reason = found.ambiguous or "it names no image of the dataset"
                 self.leave_out(name, found.titles(), reason)
-        self.labelling.sort(key=lambda table: (-len(table.images), table.name))
 
     def leave_out(self, name: str, titles: Sequence[str], reason: str) -> None:
         self.unused.append(UnusedFile(name=name, columns=list(titles), reason=reason))
@@ -111,8 +108,9 @@ class Tables:
         used: list[TableLabels] = []
         said: dict[int, str] = {}
         rejected: list[tuple[TableLabels, str]] = []
-        for table in self._ordered(wanted):
-            reason = _why_not(table, used, said)
+        for table in self._ordered():
+            chosen_away = wanted not in {None, table.name}
+            reason = f"{wanted} was chosen" if chosen_away else _why_not(table, used, said)
             if reason:
                 rejected.append((table, reason))
                 continue
@@ -135,11 +133,8 @@ class Tables:
                 self.leave_out(table.name, table.titles(), reason)
         return way
 
-    def _ordered(self, wanted: str | None) -> list[TableLabels]:
-        tables = self.labelling
-        if wanted is not None:
-            return [table for table in tables if table.name == wanted]
-        return sorted(tables, key=lambda t: (not t.is_clear, -len(t.images), t.name))
+    def _ordered(self) -> list[TableLabels]:
+        return sorted(self.labelling, key=lambda t: (not t.is_clear, -len(t.images), t.name))
 
     def _way(self, used: Sequence[TableLabels]) -> TableWay:
         names = self._images.names

@@ -35,6 +35,7 @@ from trainer_service.datasets.interpretation.ways import (
     by_folders,
     by_prefixes,
     same_partition,
+    settled_splits,
 )
 from trainer_service.datasets.records import Split
 from trainer_service.errors import InvalidDataset
@@ -43,7 +44,7 @@ from trainer_service.store.records.interpretation import Interpretation, Reading
 
 MOST_LINES = 1_000_000
 _MOST_NOTES = 50
-_MOST_LEVELS = 4
+_LEVELS = range(1, 5)
 
 
 class Labelled(NamedTuple):
@@ -66,6 +67,10 @@ class Interpreted(NamedTuple):
     interpretation: Interpretation
     missing: Sequence[MissingImage] = ()
     missing_count: Mapping[str, int] = {}
+
+    @property
+    def has_several_labels(self) -> bool:
+        return len({image.label for image in self.images if image.label}) > 1
 
     @property
     def has_split(self) -> bool:
@@ -95,15 +100,16 @@ def interpret(
     """
     reading = reading or ReadingRequest()
     omitted = _omitted(names, hashes or [""] * len(names), reading)
+    sure = [out for out in omitted if not out.is_guess]
     try:
-        return _interpret(names, tables, omitted, reading, most_lines)
+        found = _interpret(names, tables, omitted, reading, most_lines)
+        if len(sure) == len(omitted) or found.has_several_labels:
+            return found
     except InvalidDataset:
-        masks = [out for out in omitted if out.is_guess]
-        if not masks:
+        if len(sure) == len(omitted):
             raise
-    return _interpret(
-        names, tables, [out for out in omitted if not out.is_guess], reading, most_lines
-    )
+    # What seemed to be masks may be what is to be told from the other images.
+    return _interpret(names, tables, sure, reading, most_lines)
 
 
 def _omitted(names: Sequence[str], hashes: Sequence[str], reading: ReadingRequest) -> list[LeftOut]:
@@ -120,7 +126,7 @@ def _omitted(names: Sequence[str], hashes: Sequence[str], reading: ReadingReques
         gone = {image for group in found for image in group.images}
         kept = [image for image in kept if image not in gone]
 
-    take([left_out.ignored(names, reading.ignore)])
+    take([left_out.ignored(names, [*reading.ignore, *reading.without_labels])])
     take(left_out.copies([names[i] for i in kept], [hashes[i] for i in kept]))
     take(left_out.companions([names[i] for i in kept]))
     return found
@@ -136,13 +142,14 @@ def _interpret(
     reasons = {image: group.reason for group in omitted for image in group.images}
     kept = [index for index in range(len(names)) if index not in reasons]
     if not kept:
-        raise InvalidDataset("All images are left out by `reading.ignore`.")
+        raise InvalidDataset("reading: all images of the dataset are left out.")
     images = Images([names[index] for index in kept], reading)
     found = Tables(images, tables, reading, most_lines)
     way, others = _decide(images, found, reading)
     notes = [ReadingNote(kind="left out", text=group.text) for group in omitted]
     notes += [ReadingNote.model_validate({"kind": k, "text": t}) for k, t in way.notes]
     notes += unlabelled_notes(images, way)
+    readings = possible(way, others, reading)
     notes += _rename(way, reading)
     doubt = serious_doubt(way.layout, way.counts) or _doubt_of_columns(way, reading)
     if not doubt:
@@ -156,7 +163,7 @@ def _interpret(
         splits=_splits(images, way),
         notes=notes[:_MOST_NOTES],
         unused=found.unused,
-        readings=possible(way, others, reading),
+        readings=readings,
         doubt=doubt,
     )
     labelled = [Labelled("", None, reasons.get(index, "")) for index in range(len(names))]
@@ -169,26 +176,34 @@ def _interpret(
 
 def _decide(images: Images, tables: Tables, reading: ReadingRequest) -> tuple[Way, list[Way]]:
     """Return the way that is taken, and others that are possible."""
-    folders, prefixes = by_folders(images), by_prefixes(images)
     if reading.table is not None:
         tables.require(reading.table)
+    folders, prefixes = by_folders(images), by_prefixes(images)
     of_tables = tables.way(reading.table)
-    if reading.labels == "table" or reading.table is not None:
-        if of_tables is None:
-            raise InvalidDataset("reading.labels: no table of the dataset labels its images.")
-        return _checked(of_tables), [folders, prefixes]
-    if reading.labels == "file names":
-        return prefixes, [folders, *_some(of_tables)]
-    if reading.labels == "folders" or reading.level is not None:
-        return _at_level(images, reading.level), [folders, prefixes, *_some(of_tables)]
-    way = _choose(images, folders, prefixes, of_tables)
+    way = _asked(images, reading, prefixes, of_tables)
+    if way is None:
+        way = _choose(images, folders, prefixes, of_tables)
     if way is None:
         way = _fall_back(images, folders, prefixes, tables.unused)
     _split_by_lists(way, tables)
-    levels = [by_folders(images, level) for level in range(1, _MOST_LEVELS + 1)]
-    ways: list[Way] = [folders, prefixes, *_some(of_tables), *levels]
     _name_unused(tables, of_tables, way)
-    return way, [other for other in ways if other is not way]
+    others = [folders, prefixes, *(by_folders(images, level) for level in _LEVELS)]
+    if of_tables is not None:
+        others.append(of_tables)
+    return way, [other for other in others if other is not way]
+
+
+def _asked(
+    images: Images, reading: ReadingRequest, prefixes: Way, tables: TableWay | None
+) -> Way | None:
+    """Return the way that the user has asked for, if any."""
+    if reading.labels == "table" or reading.table is not None:
+        if tables is None:
+            raise InvalidDataset("reading.labels: no table of the dataset labels its images.")
+        return _checked(tables)
+    if reading.labels == "folders" or reading.level is not None:
+        return _at_level(images, reading.level)
+    return prefixes if reading.labels == "file names" else None
 
 
 def _at_level(images: Images, level: int | None) -> Way:
@@ -199,10 +214,6 @@ def _at_level(images: Images, level: int | None) -> Way:
             f"reading.level: no image lies in so many folders, {deepest} at most. Received: {level}"
         )
     return way
-
-
-def _some(way: TableWay | None) -> list[TableWay]:
-    return [] if way is None else [way]
 
 
 def _choose(images: Images, folders: Way, prefixes: Way, tables: TableWay | None) -> Way | None:
@@ -279,13 +290,9 @@ def _completed(images: Images, folders: Way, tables: TableWay | None) -> Way:
     ]
     if not added:
         return folders
-    labels = list(folders.labels)
-    splits = list(folders.splits)
-    of_folders = images.splits
     for index in added:
-        labels[index] = tables.labels[index]
-    splits = [s if label else None for s, label in zip(of_folders, labels, strict=True)]
-    folders.labels, folders.splits = labels, splits
+        folders.labels[index] = tables.labels[index]
+    folders.splits = settled_splits(folders.labels, images.splits)
     names = ", ".join(table.name for table in tables.tables)
     folders.notes.append(("guess", f"{names} labels {len(added)} images that lie in no folder."))
     folders.layout.tables = [table.name for table in tables.tables]

@@ -1,7 +1,7 @@
 """Gives labels that mean the same the same name."""
 
 import unicodedata
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -61,7 +61,3 @@ def form(label: str) -> str:
     if len(label.strip()) == 1:
         return label.strip()
     return " ".join(unicodedata.normalize("NFKC", label).casefold().split())
-
-
-def count(labels: list[str]) -> Counter[str]:
-    return Counter(label for label in labels if label)

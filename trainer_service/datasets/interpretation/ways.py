@@ -2,8 +2,8 @@
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 from trainer_service.datasets.interpretation.folders import (
@@ -68,11 +68,7 @@ class Images:
     def __init__(self, names: Sequence[str], reading: ReadingRequest) -> None:
         self.names = names
         self.folders: list[Folders] = [tuple(name.split("/")[:-1]) for name in names]
-        parts: dict[str, Split | None] = {
-            name.strip("/"): None if part == "none" else part
-            for name, part in reading.splits.items()
-        }
-        self.tree: Tree = read_tree(Counter(self.folders), parts)
+        self.tree: Tree = read_tree(Counter(self.folders), reading.parts)
         apart = {folders: self._part_apart(folders) for folders in self.tree.places}
         self.places: list[Place] = [apart[folders] for folders in self.folders]
 
@@ -195,8 +191,7 @@ def prefix_label(file_name: str) -> str:
 def _finished(images: Images, labels: list[str], kind: str) -> Way:
     """Return a way without the labels of images that belong to no part of the split."""
     labels = list(labels)
-    strays = images.strays
-    for index in strays:
+    for index in images.strays:
         labels[index] = ""
     parts = images.unlabelled_parts(labels)
     expected = missing = 0
@@ -224,19 +219,8 @@ def same_partition(first: Sequence[str], second: Sequence[str]) -> bool:
     names: dict[str, str] = {}
     backwards: dict[str, str] = {}
     for one, other in zip(first, second, strict=True):
-        if (
-            one
-            and other
-            and (names.setdefault(one, other), backwards.setdefault(other, one))
-            != (
-                other,
-                one,
-            )
-        ):
+        if not one or not other:
+            continue
+        if names.setdefault(one, other) != other or backwards.setdefault(other, one) != one:
             return False
     return bool(names)
-
-
-def without(way: Way, names: Mapping[str, str]) -> Way:
-    """Return a way with other names for its labels."""
-    return replace(way, labels=[names.get(label, label) for label in way.labels])

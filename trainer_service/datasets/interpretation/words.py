@@ -43,7 +43,6 @@ _COMPANION_WORDS = frozenset(
     | {"contour", "contours", "edge", "edges", "heatmap", "heatmaps", "matte", "mattes", "alpha"}
     | {"segmentationclass", "segmentationobject", "xml", "xmls", "bbox", "bboxes"}
 )
-_PLACEHOLDER_WORDS = frozenset({"sample", "submission", "samplesubmission", "example"})
 # What cameras, telephones and programs call every picture, whatever it shows.
 _CAMERA_WORDS = frozenset(
     {"img", "dsc", "dscn", "dscf", "dcim", "pxl", "mvimg", "image", "images", "photo", "picture"}

@@ -531,3 +531,51 @@ def test_folders_are_ignored_and_taken_for_parts_as_asked():
 def test_a_level_that_is_too_deep_is_refused():
     with pytest.raises(InvalidDataset, match=r"so many folders, 1 at most\. Received: 3"):
         _read(_class_folders(""), reading=ReadingRequest(level=3))
+
+
+def _table(names, label=lambda i: CLASSES[i % 2], header="file,label"):
+    return f"{header}\n" + "".join(f"{name},{label(i)}\n" for i, name in enumerate(names))
+
+
+def test_a_value_of_the_split_that_is_to_have_no_labels_is_left_out():
+    names = [f"{i}.jpg" for i in range(12)]
+    parts = ("train", "test", "hidden")
+    table = _table(names, lambda i: f"{CLASSES[i % 2]},{parts[i // 4]}", "file,label,split")
+
+    found = _read(names, {"l.csv": table}, reading=ReadingRequest(splits={"hidden": "none"}))
+
+    assert _counts(found) == dict.fromkeys(BOTH, 2)
+    assert [image.label for image in found.images[8:]] == [""] * 4
+
+
+@pytest.mark.parametrize("labels", ["folders", "file names"])
+def test_a_table_is_named_whatever_the_user_has_chosen_instead(labels):
+    names = _class_folders("")
+
+    found = _read(names, {"l.csv": _table(names)}, reading=ReadingRequest(labels=labels))
+
+    assert _unused(found)["l.csv"].reason.endswith("say the labels")
+
+
+def test_tables_that_were_not_chosen_are_named():
+    names = [f"{i}.jpg" for i in range(8)]
+    tables = {"first.csv": _table(names[:4]), "second.csv": _table(names[4:])}
+
+    found = _read(names, tables, reading=ReadingRequest(table="second.csv"))
+
+    assert _unused(found)["first.csv"].reason == "second.csv was chosen"
+    assert sum(_counts(found).values()) == 4
+
+
+def test_masks_are_a_label_where_nothing_else_is():
+    names = [f"{folder}/{i}.png" for folder in ("faces", "masks") for i in range(4)]
+
+    assert set(_counts(_read(names))) == {("faces", None), ("masks", None)}
+
+
+def test_the_way_that_is_taken_is_no_other_way():
+    names = [*_class_folders("", ("Cat", "dog")), "cat/9.jpg"]
+
+    found = _read(names)
+
+    assert found.interpretation.readings == []

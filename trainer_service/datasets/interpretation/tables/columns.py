@@ -1,7 +1,6 @@
 """Finds out which columns of a table hold images, labels and the split, by names and by values."""
 
 from collections.abc import Sequence
-from pathlib import PurePosixPath
 from typing import NamedTuple
 
 from shared.errors import TooLarge
@@ -108,7 +107,6 @@ class Sample(NamedTuple):
 
     first: Sequence[str]
     rows: list[Sequence[str]]
-    number: int
 
 
 class ChosenColumns(NamedTuple):
@@ -139,15 +137,14 @@ def sample(table: Table) -> Sample:
     rows = iter(table.rows())
     first = next(rows, [])
     kept: list[Sequence[str]] = []
-    step, number = 1, 0
-    for row in rows:
+    step = 1
+    for number, row in enumerate(rows):
         if number % step == 0:
             kept.append(row)
             if len(kept) > _MOST_SAMPLED:
                 kept = kept[::2]
                 step *= 2
-        number += 1
-    return Sample(first, kept, number)
+    return Sample(first, kept)
 
 
 def find_columns(
@@ -156,8 +153,7 @@ def find_columns(
     """Return what the columns of a table hold, or why it says nothing of the images."""
     rows = [said.first, *said.rows]
     width = max(map(len, rows), default=0)
-    folder = str(PurePosixPath(table.name).parent).replace(".", "", 1) if table.name else ""
-    matches = _Matches(rows, width, index, folder)
+    matches = _Matches(rows, width, index, table.folder)
     header = said.first if _is_header(said, matches) else None
     chosen = chosen or ChosenColumns()
     if chosen.image is not None:
@@ -196,9 +192,7 @@ class _Matches:
     ) -> None:
         self._images: list[set[int]] = [set() for _ in range(width)]
         self._files: list[int] = [0] * width
-        self._strict: list[int] = [0] * width
-        self._loose: list[int] = [0] * width
-        self._first: set[int] = set()
+        self._strict: list[bool] = [False] * width
         self._rows: list[set[int]] = [set() for _ in range(width)]
         for number, row in enumerate(rows):
             for column, cell in enumerate(row):
@@ -208,10 +202,7 @@ class _Matches:
                 self._images[column].update(found.images)
                 self._rows[column].add(number)
                 self._files[column] += "." in cell or "/" in cell
-                self._strict[column] += found.strict
-                self._loose[column] += not found.strict
-                if number == 0:
-                    self._first.add(column)
+                self._strict[column] |= found.strict
 
     def best(self, header: Sequence[str] | None) -> int | None:
         """Return the column that names most images, file names before numbers."""
@@ -232,13 +223,13 @@ class _Matches:
         return self._files[column] * 2 > len(self._images[column])
 
     def in_first_row(self) -> bool:
-        return bool(self._first)
+        return any(0 in rows for rows in self._rows)
 
     def rows(self, column: int) -> set[int]:
         return self._rows[column]
 
     def are_strict(self, column: int) -> bool:
-        return self._strict[column] > 0
+        return self._strict[column]
 
 
 def _is_header(said: Sample, matches: _Matches) -> bool:

@@ -22,7 +22,7 @@ from trainer_service.datasets.interpretation.tables.columns import (
 )
 from trainer_service.datasets.interpretation.tables.image_index import ImageIndex
 from trainer_service.datasets.interpretation.tables.parse import Broken, RowTooLong, Table
-from trainer_service.datasets.interpretation.words import is_placeholder, part_name
+from trainer_service.datasets.interpretation.words import is_placeholder
 from trainer_service.datasets.records import MAX_NAME, Split
 from trainer_service.errors import InvalidDataset
 
@@ -75,7 +75,7 @@ class TableLabels:
     contradictions: int = 0
     unknown_split: str = ""
     part: Split | None = None
-    split_values: dict[str, Split | None] = field(default_factory=dict)
+    split_values: dict[str, Split] = field(default_factory=dict)
     ambiguous: str = ""
     broken: str = ""
 
@@ -122,12 +122,14 @@ class Subject(NamedTuple):
         splits: the parts of the split that their folders put them in.
         images: to find them by what tables call them.
         parts: which part a value of a split's column is, where the user has said so.
+        without_labels: the values of such a column whose images are left out.
     """
 
     names: Sequence[str]
     splits: Sequence[Split | None]
     images: ImageIndex
-    parts: Mapping[str, Split | None]
+    parts: Mapping[str, Split]
+    without_labels: Sequence[str] = ()
 
 
 def read_table(
@@ -178,15 +180,14 @@ def _listed(table: Table, columns: Columns, said: Sample, index: ImageIndex) -> 
     """Return a table that names images and labels none, and which if it lists a part of them."""
     titles = list(columns.header or said.first)[:_MOST_TITLES]
     reason = "none of its columns holds labels"
-    part = part_name(PurePosixPath(table.name).stem)
-    if part is None or part.split is None:
+    if table.part is None:
         return NoLabels(table.name, titles, reason)
     images: set[int] = set()
     with suppress(Broken):
         for row in table.rows():
             found = index.find(cells_of(columns, row)[0]).images
             images.update(found if len(found) == 1 else ())
-    return NoLabels(table.name, titles, reason, part.split, images)
+    return NoLabels(table.name, titles, reason, table.part, images)
 
 
 def _is_clear(table: Table, said: Sample) -> bool:
@@ -198,7 +199,7 @@ def _beginning(table: Table) -> Sample:
     rows: list[Sequence[str]] = []
     with suppress(Broken, TooLarge):
         rows += islice(table.rows(), _SHOWN)
-    return Sample(rows[0] if rows else [], rows[1:], len(rows))
+    return Sample(rows[0] if rows else [], rows[1:])
 
 
 class _Reader:
@@ -208,12 +209,8 @@ class _Reader:
         self._table = table
         self._columns = columns
         self._subject = subject
-        path = PurePosixPath(table.name)
-        self._folder = "" if str(path.parent) == "." else str(path.parent)
-        of_table = part_name(path.stem)
         self._labels: dict[str, str] = {}
-        self._split = of_table.split if of_table is not None else None
-        self._found = TableLabels(table.name, columns, part=self._split)
+        self._found = TableLabels(table.name, columns, part=table.part)
 
     def read(self) -> TableLabels:
         with suppress(Broken):  # is known by now
@@ -229,9 +226,10 @@ class _Reader:
 
     def _take(self, row: Sequence[str]) -> None:
         file, label = map(_composed, cells_of(self._columns, row))
-        if not file or not label:
+        left_out = self._columns.split_cell(row) in self._subject.without_labels
+        if not file or not label or left_out:
             return
-        found = self._subject.images.find(file, self._folder, self._prefers())
+        found = self._subject.images.find(file, self._table.folder, self._prefers())
         images = found.images if found.strict or not self._columns.strict else ()
         label = self._labels.setdefault(label, label)
         if len(images) == 1:
@@ -244,9 +242,8 @@ class _Reader:
                 self._found.missing.append(MissingImage(self._table.name, file, label))
 
     def _prefers(self) -> Callable[[int], bool] | None:
-        if self._split is None:
-            return None
-        return lambda index: self._subject.splits[index] == self._split
+        part = self._table.part
+        return None if part is None else lambda index: self._subject.splits[index] == part
 
     def _note(self, image: int, label: str, row: Sequence[str]) -> None:
         said = TableLabel(label, self._split_of(image, row))
@@ -265,17 +262,14 @@ class _Reader:
 
     def _split_of(self, image: int, row: Sequence[str]) -> Split | None:
         value = self._columns.split_cell(row)
-        if value in self._subject.parts:
-            split = self._subject.parts[value]
-        else:
-            split = self._columns.split_of(value)
-            if split is None and self._columns.is_unknown_split(value):
-                self._found.unknown_split = self._found.unknown_split or (
-                    f"{self._table.name}: the split of {self._subject.names[image]!r} is not "
-                    f"known. Expected train, validation or test. Received: {value[:_SHOWN]!r}"
-                )
+        split = self._subject.parts.get(value) or self._columns.split_of(value)
+        if split is None and self._columns.is_unknown_split(value):
+            self._found.unknown_split = self._found.unknown_split or (
+                f"{self._table.name}: the split of {self._subject.names[image]!r} is not "
+                f"known. Expected train, validation or test. Received: {value[:_SHOWN]!r}"
+            )
         if split is None:
-            return self._split
+            return self._table.part
         self._found.split_values.setdefault(value, split)
         return split
 

@@ -17,7 +17,9 @@ from pathlib import PurePosixPath
 from typing import NamedTuple
 
 from shared.errors import TooLarge
+from trainer_service.datasets.interpretation.words import part_name
 from trainer_service.datasets.legacy_text import guess_encoding
+from trainer_service.datasets.records import Split
 
 MOST_COLUMNS = 4096
 
@@ -70,6 +72,17 @@ class Table:
         self.name = name
         self._data = data
         self._most_lines = most_lines
+
+    @property
+    def folder(self) -> str:
+        """The folder that it lies in; empty for the top."""
+        return self.name.rpartition("/")[0]
+
+    @property
+    def part(self) -> Split | None:
+        """The part of the split that its name stands for, as `train.csv` does."""
+        part = part_name(PurePosixPath(self.name).stem)
+        return part.split if part is not None else None
 
     @property
     def head(self) -> bytes:
