@@ -90,9 +90,9 @@ def _label(found: Found, most_lines: int, reading: ReadingRequest | None) -> Int
 
 
 def _refuse_large_tables(tables: Sequence[str]) -> None:
-    for table in tables:
+    if tables:
         raise TooLarge(
-            f"{table} labels the images, but is too large: the tables of a dataset "
+            f"{tables[0]} labels the images, but is too large: the tables of a dataset "
             f"may have {MAX_TABLE_BYTES} bytes in all. Leave out what labels no images"
         )
 

@@ -105,26 +105,25 @@ def read_in_another_way(
         Unavailable: Redis is away; it stays as it was read.
     """
     records = trainer.stores.datasets
-    before: list[DatasetRecord] = []
 
     def queue(record: DatasetRecord) -> None:
         _require_unused(trainer, dataset_id)
         if must_be_read(record):
             raise Conflict(f"Dataset {dataset_id!r} is being read.")
         _require_readable(record, records.directory(dataset_id))
-        before.append(record.model_copy())
         record.reading = reading
         record.state, record.error, record.submitted = DatasetState.QUEUED, None, True
 
     with records.lease(dataset_id) as held:
         if held is None:
             raise Conflict(f"Dataset {dataset_id!r} is being read.")
+        before = records.get(dataset_id)
         # The record's lock is held meanwhile, as it is where a training on it is created.
         queued = records.update(dataset_id, queue)
     try:
         trainer.queue.read_dataset(dataset_id)
     except Exception:
-        records.update(dataset_id, partial(_put_back, before[0]))
+        records.update(dataset_id, partial(_put_back, before))
         raise
     return queued
 

@@ -58,7 +58,12 @@ def unlabelled_notes(images: Images, way: Way) -> list[ReadingNote]:
     for part, names in sorted(found.items()):
         where = f" in {part}/" if part else ""
         examples = ", ".join(names[:_SHOWN])
-        if len(names) == 1:
+        if part in way.untrained:
+            text = (
+                f"{len(names)} images{where} are left out: none of their labels, e.g. "
+                f"{way.untrained[part]!r}, is among those to be trained on."
+            )
+        elif len(names) == 1:
             text = f"1 image{where} has no label and is left out: {examples}."
         else:
             text = f"{len(names)} images{where} have no label and are left out, e.g. {examples}."

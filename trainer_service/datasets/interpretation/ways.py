@@ -37,6 +37,8 @@ class Way:
         splits: the part of the split of each image.
         reading: what a user sends to have it read so.
         notes: what is to be said of it, as pairs of a kind and a text.
+        untrained: by the folders of the split whose labels are none of those that are trained on,
+            one of these labels.
         fits: whether it labels nearly all images that it should.
     """
 
@@ -45,6 +47,7 @@ class Way:
     splits: list[Split | None]
     reading: ReadingRequest
     notes: list[tuple[str, str]] = field(default_factory=list)
+    untrained: dict[str, str] = field(default_factory=dict)
     fits: bool = True
 
     @property
@@ -194,9 +197,12 @@ def _finished(images: Images, labels: list[str], kind: str) -> Way:
     for index in images.strays:
         labels[index] = ""
     parts = images.unlabelled_parts(labels)
+    untrained: dict[str, str] = {}
     expected = missing = 0
     for index, place in enumerate(images.places):
         if place.part in parts:
+            if labels[index] and images.tree.parts[place.part]:
+                untrained.setdefault(place.part, labels[index])
             labels[index] = ""
         else:
             expected += 1
@@ -204,7 +210,8 @@ def _finished(images: Images, labels: list[str], kind: str) -> Way:
     layout = Layout.model_validate({"kind": kind})
     reading = ReadingRequest.model_validate({"labels": "folders" if kind == "folders" else None})
     fits = expected > 0 and missing <= TOLERATED * expected
-    return Way(layout, labels, settled_splits(labels, images.splits), reading, fits=fits)
+    splits = settled_splits(labels, images.splits)
+    return Way(layout, labels, splits, reading, untrained=untrained, fits=fits)
 
 
 def settled_splits(labels: Sequence[str], splits: Sequence[Split | None]) -> list[Split | None]:

@@ -579,3 +579,12 @@ def test_the_way_that_is_taken_is_no_other_way():
     found = _read(names)
 
     assert found.interpretation.readings == []
+
+
+def test_a_part_whose_labels_are_not_trained_on_is_left_out_and_told():
+    names = [*_class_folders("train/"), *_class_folders("test/", ("cow", "hen"))]
+
+    found = _read(names)
+
+    assert _counts(found) == {("cat", None): 4, ("dog", None): 4}
+    assert "8 images in test/ are left out: none of their labels, e.g. 'cow', is" in _text(found)
