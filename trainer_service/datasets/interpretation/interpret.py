@@ -14,6 +14,7 @@ What is not used is named, and a result that looks wrong is doubted.
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import NamedTuple
 
 from trainer_service.datasets.interpretation import left_out
@@ -40,7 +41,12 @@ from trainer_service.datasets.interpretation.ways import (
 from trainer_service.datasets.records import Split
 from trainer_service.errors import InvalidDataset
 from trainer_service.reading_request import ReadingRequest
-from trainer_service.store.records.interpretation import Interpretation, ReadingNote, UnusedFile
+from trainer_service.store.records.interpretation import (
+    MOST_PARTS,
+    Interpretation,
+    ReadingNote,
+    UnusedFile,
+)
 
 MOST_LINES = 1_000_000
 _MOST_NOTES = 50
@@ -160,7 +166,7 @@ def _interpret(
         doubt = ""
     interpretation = Interpretation(
         layout=way.layout,
-        splits=_splits(images, way),
+        splits=dict(islice(_splits(images, way).items(), MOST_PARTS)),
         notes=notes[:_MOST_NOTES],
         unused=found.unused,
         readings=readings,

@@ -1,11 +1,20 @@
 """How a dataset was read: where its labels come from, and what is doubtful about that."""
 
-from typing import Literal
+from functools import partial
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, ConfigDict, Field
 
 from trainer_service.reading_request import ReadingRequest
-from trainer_service.store.records.parts import RecordPart
+from trainer_service.store.records.parts import RecordPart, shortened
+
+#: A record names at most so many folders, tables or values that are parts of the split.
+MOST_PARTS = 100
+
+# Names of files, columns and labels come from the dataset, and may be as long as these like.
+_Text = Annotated[str, AfterValidator(partial(shortened, most=1000))]
+_Name = Annotated[str, AfterValidator(partial(shortened, most=200))]
+_Title = Annotated[str, AfterValidator(partial(shortened, most=60))]
 
 
 class Layout(RecordPart):
@@ -21,13 +30,15 @@ class Layout(RecordPart):
         split_column: the column that names the part of the split.
     """
 
+    model_config = ConfigDict(extra="ignore", validate_assignment=True)
+
     kind: Literal["folders", "prefix", "table"]
-    text: str = ""
+    text: _Text = ""
     level: int | None = None
-    tables: list[str] = Field(default_factory=list)
-    image_column: str | None = None
-    label_columns: list[str] = Field(default_factory=list)
-    split_column: str | None = None
+    tables: list[_Name] = Field(default_factory=list)
+    image_column: _Name | None = None
+    label_columns: list[_Name] = Field(default_factory=list)
+    split_column: _Name | None = None
 
 
 class ReadingNote(RecordPart):
@@ -40,7 +51,7 @@ class ReadingNote(RecordPart):
     """
 
     kind: Literal["doubt", "left out", "merged", "guess"]
-    text: str
+    text: _Text
 
 
 class UnusedFile(RecordPart):
@@ -52,16 +63,16 @@ class UnusedFile(RecordPart):
         reason: why it is not used.
     """
 
-    name: str
-    columns: list[str] = Field(default_factory=list)
-    reason: str
+    name: _Name
+    columns: list[_Title] = Field(default_factory=list)
+    reason: _Text
 
 
 class PossibleReading(RecordPart):
     """Another way to read a dataset: what to send as `reading`, and what that gives."""
 
     reading: ReadingRequest
-    text: str
+    text: _Text
     images: int
     labels: int
 
@@ -71,14 +82,14 @@ class Interpretation(RecordPart):
 
     Attributes:
         layout: where the labels come from.
-        splits: the folders, tables or values of a column that are parts of the split; None for
-            those whose images are left out.
+        splits: the folders, tables or values of a column that are parts of the split, the first
+            100; None for those whose images are left out.
         doubt: why nothing is trained on it until the reading is confirmed; empty if it may be.
     """
 
     layout: Layout | None = None
-    splits: dict[str, str | None] = Field(default_factory=dict)
+    splits: dict[_Name, str | None] = Field(default_factory=dict)
     notes: list[ReadingNote] = Field(default_factory=list)
     unused: list[UnusedFile] = Field(default_factory=list)
     readings: list[PossibleReading] = Field(default_factory=list)
-    doubt: str = ""
+    doubt: _Text = ""

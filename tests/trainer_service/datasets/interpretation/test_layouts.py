@@ -588,3 +588,17 @@ def test_a_part_whose_labels_are_not_trained_on_is_left_out_and_told():
 
     assert _counts(found) == {("cat", None): 4, ("dog", None): 4}
     assert "8 images in test/ are left out: none of their labels, e.g. 'cow', is" in _text(found)
+
+
+def test_what_is_kept_of_an_interpretation_is_small_whatever_the_names_are():
+    """It stands in the dataset's record."""
+    long = "x" * 1000
+    names = [f"{label}{long}/{i}/{long}.jpg" for label in "abcdefgh" for i in range(3)]
+    header = ",".join(["file", f"label {long * 50}", *(f"{c}{long}" for c in range(20)), "split"])
+    rows = (f"{n},{n[0]}{long},{',' * 19},train_{i}" for i, n in enumerate(names * 50))
+    tables = {f"{t}{long}.csv": "\n".join([header, *rows]) for t in range(60)}
+
+    found = _read(names, tables)
+
+    assert len(found.interpretation.model_dump_json()) < 150_000
+    assert len(_read(names, dict(list(tables.items())[:1])).interpretation.splits) <= 100
