@@ -161,9 +161,8 @@ class _TreeReader:
             return False
         if not place.part:
             return True
-        above = path[-2] if len(path) > 1 else ""
         part = part_name(name)
-        return name.lower() == above.lower() or (part is not None and part.split == place.split)
+        return part is not None and part.split == place.split
 
 
 def _main_container(parent: _Listing) -> str | None:

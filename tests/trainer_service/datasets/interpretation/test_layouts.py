@@ -5,6 +5,7 @@ from collections import Counter
 import pytest
 
 from trainer_service.datasets.interpretation.interpret import interpret
+from trainer_service.datasets.interpretation.words import part_name
 from trainer_service.errors import InvalidDataset
 from trainer_service.reading_request import ReadingRequest
 
@@ -602,3 +603,95 @@ def test_what_is_kept_of_an_interpretation_is_small_whatever_the_names_are():
 
     assert len(found.interpretation.model_dump_json()) < 150_000
     assert len(_read(names, dict(list(tables.items())[:1])).interpretation.splits) <= 100
+
+
+def test_a_table_labels_the_part_that_has_no_folders():
+    names = _class_folders("tiny/train/", ("n01", "n02"))
+    names += [f"tiny/val/images/val_{i}.JPEG" for i in range(6)]
+    names += [f"tiny/test/images/test_{i}.JPEG" for i in range(6)]
+    table = "".join(f"val_{i}.JPEG\tn0{1 + i % 2}\t0\t{i}\t44\t62\n" for i in range(6))
+
+    found = _read(names, {"tiny/val/val_annotations.txt": table})
+
+    assert _counts(found) == {
+        **{(label, "train"): 4 for label in ("n01", "n02")},
+        **{(label, "validation"): 3 for label in ("n01", "n02")},
+    }
+    assert found.interpretation.unused == []
+
+
+def test_lists_of_images_are_the_split():
+    names = [f"food/images/{name}" for name in _class_folders("")]
+    tables = {
+        "food/meta/train.txt": "\n".join(n[12:-4] for n in names if n[-5] in "012"),
+        "food/meta/test.txt": "\n".join(n[12:-4] for n in names if n[-5] == "3"),
+        "food/meta/classes.txt": "cat\ndog\n",
+    }
+
+    found = _read(names, tables)
+
+    assert _counts(found) == {
+        (label, split): number for label in CLASSES for split, number in (("train", 3), ("test", 1))
+    }
+    assert list(_unused(found)) == ["food/meta/classes.txt"]
+
+
+def test_attributes_of_yes_and_no_are_no_labels():
+    names = [f"faces/{i:06}.jpg" for i in range(20)]
+    rows = (f"{i:06}.jpg,{(-1) ** i},{(-1) ** (i // 2)}" for i in range(20))
+    table = "\n".join(["image_id,Smiling,Young", *rows])
+
+    found = _read(names, {"list_attr.csv": table})
+
+    assert {image.label for image in found.images} == {"faces"}
+    assert _unused(found)["list_attr.csv"].reason == "none of its columns holds labels"
+
+
+def test_names_of_labels_count_before_their_numbers():
+    names = [f"{i}.jpg" for i in range(9)]
+    table = _table(
+        names, lambda i: f"{i % 3},{('cat', 'dog', 'cow')[i % 3]}", "file,label,label_name"
+    )
+
+    assert {label for label, _ in _counts(_read(names, {"l.csv": table}))} == {"cat", "dog", "cow"}
+
+
+def test_names_of_files_count_before_the_numbers_of_a_table():
+    names = [f"images/{breed}_{i}.jpg" for breed in ("beagle", "pug") for i in range(4)]
+    table = _table([n[7:] for n in names], lambda i: 1 + i // 4, "Image,CLASS-ID")
+
+    assert {label for label, _ in _counts(_read(names, {"list.csv": table}))} == {"beagle", "pug"}
+
+
+def test_images_are_named_by_addresses():
+    names = [f"pics/my cat {i}.jpg" for i in range(8)]
+    rows = (f"https://example.org/a/my%20cat%20{i}.jpg?size=large" for i in range(8))
+
+    assert _counts(_read(names, {"l.csv": _table(rows)})) == {("cat", None): 4, ("dog", None): 4}
+
+
+def test_a_part_of_which_hardly_any_image_has_a_label_has_none():
+    names = [*_class_folders("train/"), *(f"test/{i}.jpg" for i in range(20)), "test/cat/0.jpg"]
+
+    assert _counts(_read(names)) == {("cat", None): 4, ("dog", None): 4}
+
+
+def test_a_name_of_two_parts_is_that_of_none():
+    assert part_name("train_val") is None
+    assert part_name("train_images") == ("train", "")
+
+
+def test_columns_that_describe_images_are_no_labels():
+    names = [f"{i}.jpg" for i in range(12)]
+    table = _table(names, lambda i: f"{CLASSES[i % 2]},{'mf'[i // 6]},{i % 3}", "scan,what,sex,age")
+
+    found = _read(names, {"l.csv": table})
+
+    assert found.interpretation.layout.label_columns == ["what"]
+    assert found.interpretation.doubt == ""
+
+
+def test_a_folder_of_each_image_is_no_other_way():
+    names = [f"{label}/scan of {label} {n}/{n}.jpg" for label in CLASSES for n in range(3)]
+
+    assert _read(names).interpretation.readings == []
