@@ -119,14 +119,6 @@ class ImageInfo(NamedTuple):
     height: int
 
 
-class UnknownFormat(InvalidImage):
-    """The format can't be recognised from the bytes, but perhaps from the name of the file."""
-
-    def __init__(self) -> None:
-        known = ", ".join(FORMATS)
-        super().__init__("unreadable", f"not an image in one of the formats {known}")
-
-
 class LargeImage(Exception):
     """The image is large and would have to wait for room, but the caller does not want to wait."""
 
@@ -185,12 +177,11 @@ def _recognise(data: bytes, limits: ImageLimits) -> str:
     if len(data) > limits.max_bytes:
         raise too_many_bytes(len(data), limits.max_bytes)
     head = data[:HEAD_BYTES]
+    if kind := sniff(head):
+        return kind
     if unread := unread_format(head):
         raise InvalidImage("unreadable", not_read(unread))
-    kind = sniff(head)
-    if kind is None:
-        raise UnknownFormat
-    return kind
+    raise InvalidImage("unreadable", f"not an image in one of the formats {', '.join(FORMATS)}")
 
 
 def too_many_bytes(size: int, allowed: int) -> InvalidImage:
