@@ -258,7 +258,7 @@ def test_what_a_file_holds_counts_before_its_name():
 
 def tiff(*tags, body=bytes(200)):
     """A TIFF with these tags, each a number, a type and a value, and little else."""
-    every = dict.fromkeys((), 0) | {number: (kind, value) for number, kind, value in tags}
+    every = {number: (kind, value) for number, kind, value in tags}
     entries = b"".join(
         struct.pack("<2H2I", number, kind, 1, value)
         for number, (kind, value) in sorted(every.items())

@@ -309,15 +309,17 @@ def test_transparency_of_many_palette_colours_is_laid_on_white():
 
 
 def test_a_first_frame_that_covers_a_part_stands_on_white():
-    """What a GIF's or an APNG's first frame leaves open is transparent."""
+    """What the first frame of a GIF leaves open is transparent, if it has a transparent colour."""
     frame = Image.new("P", (4, 4), 0)
-    frame.putpalette([0, 0, 255])
-    data = bytearray(_encode(frame, "gif"))
+    frame.putpalette([0, 0, 255, 0, 255, 0])
+    data = bytearray(_encode(frame, "gif", transparency=1, optimize=False))
     data[6:10] = struct.pack("<2H", 8, 8)
 
     pixels = decode(bytes(data), 8, 8, LIMITS)
 
     assert pixels[1, 1].tolist() == [0, 0, 255]
+    assert pixels[1, 6].tolist() == [255, 255, 255]
+    assert pixels[6, 1].tolist() == [255, 255, 255]
 
 
 def test_ycck_is_decoded_as_cmyk_is():
