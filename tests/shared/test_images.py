@@ -192,6 +192,16 @@ def test_a_jpeg_with_a_short_segment_of_metadata_is_used(spoil, mode):
     assert np.abs(pixels - decode(plain, 20, 20, LIMITS)).max() <= 8
 
 
+def test_exif_in_several_segments_is_joined():
+    exif = hostile.orientation(6).tobytes()
+    parts = exif[:20], exif[:6] + exif[20:]
+    data = _encode(_photo(60, 80), "jpeg")
+    for part in reversed(parts):
+        data = _with_segment(data, 0xE1, part)
+
+    assert check(data, LIMITS) == ImageInfo("jpeg", 60, 80)
+
+
 @pytest.mark.parametrize(
     "damage",
     [

@@ -241,6 +241,17 @@ def test_large_pictures_are_told_from_small_ones_before_they_are_decoded():
             decode(hostile.LARGE[name](SIDE), 8, 8, LIMITS, wait=False)
 
 
+def test_what_decoders_hold_beside_the_pixels_counts():
+    """At this size, four bytes for each pixel would be those of a small picture."""
+    side = 2100
+    assert 4 * side**2 < images.SMALL_BYTES < 8 * side**2
+    decode(hostile.LARGE["8-bit.png"](side), 8, 8, LIMITS, wait=False)
+
+    for name in ("16-bit-alpha.png", "flat.heic", "flat.avif", "flat.webp"):
+        with pytest.raises(LargeImage):
+            decode(hostile.LARGE[name](side), 8, 8, LIMITS, wait=False)
+
+
 def test_of_a_tiff_only_a_strip_is_held_twice(monkeypatch):
     """Else scans would wait for one another that take no more than a PNG of that size."""
     monkeypatch.setattr(images, "SMALL_BYTES", 6 * 500 * 500)
