@@ -303,9 +303,9 @@ def _decode_with_turbo(data: bytes, min_width: int, min_height: int) -> NDArray[
 
 
 def _jpeg_orientation(data: bytes) -> int:
-    """Return the orientation of a JPEG, from its metadata alone; however broken, they are no more.
+    """Return the orientation of a JPEG; 1 if its metadata are broken.
 
-    Pillow, asked for it, refuses a sound image for a segment of metadata that is too short.
+    Pillow does not open the file for it: it would refuse a sound image for broken metadata.
     """
     bare = Image.new("1", (1, 1))
     bare.info.update(jpeg.exif_and_xmp(data).items())
