@@ -25,7 +25,7 @@ class Frame(NamedTuple):
     Attributes:
         width: of the largest frame, in pixels.
         height: of the largest frame, in pixels.
-        most_pixels: the pixels that a single frame may have by saying so itself.
+        most_pixels: the most pixels of any frame, since each may state another size than these.
     """
 
     width: int

@@ -14,7 +14,7 @@ pillow_heif.options.DECODE_THREADS = 1
 def open_heif(data: bytes) -> pillow_heif.HeifImage:
     """Return the primary image of a file; its `size` is known and upright, its pixels are not read.
 
-    No image of a file whose pixels are more than this size are ever decoded: libheif refuses them.
+    If the file's images have more pixels than this size says, libheif refuses to decode them.
 
     Raises:
         ValueError, EOFError, SyntaxError, RuntimeError: the file is broken.

@@ -19,7 +19,7 @@ _HEIF_BRANDS = frozenset(
 )
 _AVIF_BRANDS = frozenset({b"avif", b"avis"})
 
-_RAW = "Camera raw"
+CAMERA_RAW = "Camera raw"
 _PPM_TEXT = "PPM as text"
 #: What is not read, by where its files have which bytes.
 _UNREAD_MAGIC = (
@@ -36,16 +36,16 @@ _UNREAD_MAGIC = (
     ("Radiance HDR", 0, b"#?RADIANCE"),
     ("FITS", 0, b"SIMPLE  ="),
     ("XCF", 0, b"gimp xcf"),
-    (_RAW, 8, b"CR\x02"),
-    (_RAW, 4, b"ftypcrx "),
-    (_RAW, 0, b"FUJIFILMCCD-RAW"),
-    (_RAW, 0, b"IIRO"),
-    (_RAW, 0, b"IIRS"),
-    (_RAW, 0, b"MMOR"),
-    (_RAW, 0, b"IIU\0"),
-    (_RAW, 0, b"FOVb"),
-    (_RAW, 0, b"\0MRM"),
-    (_RAW, 6, b"HEAPCCDR"),
+    (CAMERA_RAW, 8, b"CR\x02"),
+    (CAMERA_RAW, 4, b"ftypcrx "),
+    (CAMERA_RAW, 0, b"FUJIFILMCCD-RAW"),
+    (CAMERA_RAW, 0, b"IIRO"),
+    (CAMERA_RAW, 0, b"IIRS"),
+    (CAMERA_RAW, 0, b"MMOR"),
+    (CAMERA_RAW, 0, b"IIU\0"),
+    (CAMERA_RAW, 0, b"FOVb"),
+    (CAMERA_RAW, 0, b"\0MRM"),
+    (CAMERA_RAW, 6, b"HEAPCCDR"),
 )
 _UNREAD_NAMES = {
     "DICOM": ".dcm .dicom",
@@ -61,7 +61,8 @@ _UNREAD_NAMES = {
     "NIfTI": ".nii",
     "TGA": ".tga",
     "ICO": ".ico",
-    _RAW: ".cr2 .cr3 .crw .nef .nrw .arw .srf .sr2 .dng .raf .orf .rw2 .pef .srw .x3f .mrw .3fr",
+    CAMERA_RAW: ".cr2 .cr3 .crw .nef .nrw .arw .srf .sr2 .dng .raf .orf .rw2 .pef .srw .x3f "
+    ".mrw .3fr",
 }
 #: The formats that are not read, by the suffixes of their files.
 UNREAD_SUFFIXES = {
@@ -80,6 +81,8 @@ IMAGE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".webp", ".gif", ".bmp", ".dib"}
     | {".tif", ".tiff", ".heic", ".heif", ".hif", ".avif", ".ppm", ".pgm", ".pbm", ".pnm"}
 )
+#: The suffixes of all images, whether they are read or not.
+KNOWN_SUFFIXES = IMAGE_SUFFIXES | UNREAD_SUFFIXES.keys()
 
 
 def sniff(head: bytes) -> str | None:
@@ -114,17 +117,12 @@ def unread_format(head: bytes, name: str | None = None) -> str | None:
     named = UNREAD_SUFFIXES.get(PurePosixPath(name).suffix.lower())
     found = sniff(head)
     # Many cameras' raw files are TIFFs whose first image is a thumbnail.
-    return named if found is None or (found == "TIFF" and named == _RAW) else None
+    return named if found is None or (found == "TIFF" and named == CAMERA_RAW) else None
 
 
 def not_read(kind: str) -> str:
     """Return what is said of a file in a format that is not read."""
     return f"{kind} is not read: convert it to PNG or JPEG"
-
-
-def camera_raw() -> str:
-    """Return what is said of a TIFF that is a camera's raw file."""
-    return not_read(_RAW)
 
 
 def _sniff_brands(head: bytes) -> str | None:

@@ -28,7 +28,7 @@ from PIL import (
     WebPImagePlugin,  # noqa: F401
 )
 
-from shared import avif, boxes, heif, ppm, samples, tiff
+from shared import avif, boxes, heif, jpeg, png, ppm, samples, tiff
 from shared.errors import InvalidImage
 from shared.image_formats import FORMATS, HEAD_BYTES, not_read, sniff, unread_format
 from shared.room import Room
@@ -68,11 +68,6 @@ _WEBP_BYTES, _TIFF_STRIP_BYTES = 12, 16
 _HEIF_BYTES, _AVIF_BYTES = 12, 16
 _TIFF_ROWS_PER_STRIP = 278
 _OUT_OF_MEMORY = ("out of memory", "insufficient memory", "memory allocation failure")
-_APP0, _APP1, _APP14, _APP15, _COMMENT = 0xE0, 0xE1, 0xEE, 0xEF, 0xFE
-_ADOBE_BYTES = 12
-_EXIF, _XMP = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0"
-_JPEG_TEM, _JPEG_SOS, _JPEG_FILL = 0x01, 0xDA, 0xFF
-_JPEG_SEQUENTIAL, _JPEG_PROGRESSIVE = {0xC0, 0xC1, 0xC9}, {0xC2, 0xCA}
 
 # All threads of the process share it.
 _room = Room()
@@ -87,10 +82,6 @@ os.environ.setdefault("LIBTIFF_JPEG_MAX_ALLOWED_SCAN_NUMBER", str(MAX_JPEG_PASSE
 Image.MAX_IMAGE_PIXELS = None
 # What Pillow warns about is either refused here or harmless.
 warnings.filterwarnings("ignore", module=r"PIL\.")
-
-
-#: A chunk of text in a PNG that has more bytes than this is removed.
-_PNG_LONG_TEXT = 1 << 16
 
 
 class ImageLimits(NamedTuple):
@@ -117,14 +108,6 @@ class ImageInfo(NamedTuple):
     format: str
     width: int
     height: int
-
-
-class UnknownFormat(InvalidImage):
-    """The format can't be recognised from the bytes, but perhaps from the name of the file."""
-
-    def __init__(self) -> None:
-        known = ", ".join(FORMATS)
-        super().__init__("unreadable", f"not an image in one of the formats {known}")
 
 
 class LargeImage(Exception):
@@ -185,12 +168,11 @@ def _recognise(data: bytes, limits: ImageLimits) -> str:
     if len(data) > limits.max_bytes:
         raise too_many_bytes(len(data), limits.max_bytes)
     head = data[:HEAD_BYTES]
+    if kind := sniff(head):
+        return kind
     if unread := unread_format(head):
         raise InvalidImage("unreadable", not_read(unread))
-    kind = sniff(head)
-    if kind is None:
-        raise UnknownFormat
-    return kind
+    raise InvalidImage("unreadable", f"not an image in one of the formats {', '.join(FORMATS)}")
 
 
 def too_many_bytes(size: int, allowed: int) -> InvalidImage:
@@ -286,7 +268,7 @@ def _jpeg_bytes(
         InvalidImage: the JPEG has too many scans, or its scans have too many pixels together.
     """
     width, height = size
-    scans = _jpeg_scans(data)
+    scans = jpeg.count_scans(data)
     if scans > MAX_JPEG_SCANS:
         raise InvalidImage("unreadable", f"a JPEG with more than {MAX_JPEG_SCANS} scans")
     if scans * width * height > MAX_JPEG_PASSES * limits.max_pixels:
@@ -301,33 +283,6 @@ def _jpeg_bytes(
     single = max(11 * scaled, 4 * len(data))
     # With more than one scan, the decoder keeps all coefficients.
     return single if scans == 1 else 11 * scaled + width * height * max(8, scans)
-
-
-def _jpeg_scans(data: bytes) -> int:
-    """Return how many scans the decoder reads; sometimes more, never less."""
-    components, progressive = 0, False
-    for marker, position in _jpeg_markers(data):
-        if marker in _JPEG_SEQUENTIAL | _JPEG_PROGRESSIVE:
-            components, progressive = data[position + 9], marker in _JPEG_PROGRESSIVE
-        elif marker == _JPEG_SOS:
-            if not progressive and data[position + 4] >= components:
-                return 1  # the image is complete, whatever follows
-            return data.count(b"\xff\xda", position)
-    return data.count(b"\xff\xda")
-
-
-def _jpeg_markers(data: bytes) -> Iterator[tuple[int, int]]:
-    """Yield the markers of the header and their positions, up to the first malformed one."""
-    position = 2
-    while position + 10 <= len(data):
-        fill, marker, length = struct.unpack_from(">BBH", data, position)
-        if fill != _JPEG_FILL or marker in {0, _JPEG_TEM} or 0xD0 <= marker <= 0xD8:  # noqa: PLR2004 - RST, SOI
-            return
-        if marker == _JPEG_FILL:
-            position += 1
-            continue
-        yield marker, position
-        position += 2 + length
 
 
 def _decode_with_turbo(data: bytes, min_width: int, min_height: int) -> NDArray[np.uint8] | None:
@@ -348,42 +303,13 @@ def _decode_with_turbo(data: bytes, min_width: int, min_height: int) -> NDArray[
 
 
 def _jpeg_orientation(data: bytes) -> int:
-    """Return the orientation of a JPEG, from its metadata alone; however broken, they are no more.
+    """Return the orientation of a JPEG; 1 if its metadata are broken.
 
-    Pillow, asked for it, refuses a sound image for a segment of metadata that is too short.
+    Pillow does not open the file for it: it would refuse a sound image for broken metadata.
     """
-    if b"Exif\0\0" not in data and b"tiff:Orientation" not in data:
-        return 1
-    segments = [data[start:end] for marker, start, end in _jpeg_metadata(data) if marker == _APP1]
     bare = Image.new("1", (1, 1))
-    exif = [segment.removeprefix(_EXIF) for segment in segments if segment.startswith(_EXIF)]
-    if exif:
-        bare.info["exif"] = _EXIF + b"".join(exif)
-    for segment in segments:
-        if segment.startswith(_XMP):
-            bare.info["xmp"] = segment.removeprefix(_XMP)
+    bare.info.update(jpeg.exif_and_xmp(data).items())
     return _orientation(bare)
-
-
-def _jpeg_without_metadata(data: bytes) -> bytes:
-    """Return a JPEG without what says nothing of its pixels, and for which Pillow may refuse it."""
-    kept, start = [], 0
-    for marker, begin, end in _jpeg_metadata(data):
-        # Adobe's segment tells how the colours are stored; libjpeg looks at it if it is whole.
-        if marker != _APP14 or end - begin < _ADOBE_BYTES:
-            kept.append(data[start : begin - 4])
-            start = end
-    return b"".join([*kept, data[start:]])
-
-
-def _jpeg_metadata(data: bytes) -> Iterator[tuple[int, int, int]]:
-    """Yield the segments for applications and comments: marker, and where the content is."""
-    for marker, position in _jpeg_markers(data):
-        if marker == _JPEG_SOS:
-            return
-        if _APP0 <= marker <= _APP15 or marker == _COMMENT:
-            length = int.from_bytes(data[position + 2 : position + 4], "big")
-            yield marker, position + 4, position + 2 + length
 
 
 def _orientation(image: Image.Image) -> int:
@@ -441,49 +367,14 @@ def _open_with_pillow(data: bytes, kind: str, turn: _Turn) -> ImageFile.ImageFil
         _check_pixels(width, height, turn.limits)
         turn.take(width * height * (4 + _WEBP_BYTES))
     if kind == "PNG":
-        data = _png_without_large_text(data)
+        data = png.without_large_text(data)
     if kind == "JPEG":
-        data = _jpeg_without_metadata(data)
+        data = jpeg.without_metadata(data)
     image = Image.open(io.BytesIO(data), formats=(kind.upper(),))
     _check_pixels(*image.size, turn.limits)
     if kind != "AVIF" and _ends_early(data, kind):  # libavif finds it out itself
         raise InvalidImage("truncated", f"the {kind} file ends early")
     return image
-
-
-def _png_without_large_text(data: bytes) -> bytes:
-    """Return a PNG without its colour profile and without long or packed texts, such as XMP.
-
-    None of them affects the pixels, and Pillow refuses a sound image for a text or a profile of
-    more than a megabyte. XMP with the orientation is used only if it is short and not packed.
-    """
-    kept, start = [], 0
-    for position, end in _png_chunks(data):
-        if _is_large_text(data, position, end):
-            kept.append(data[start:position])
-            start = end
-    return b"".join([*kept, data[start:]]) if kept else data
-
-
-def _png_chunks(data: bytes) -> Iterator[tuple[int, int]]:
-    """Yield where each chunk begins, and where it ends or would end in a file that is cut off."""
-    position = 8
-    while position + 12 <= len(data):
-        end = position + 12 + int.from_bytes(data[position : position + 4], "big")
-        yield position, end
-        position = end
-
-
-def _is_large_text(data: bytes, position: int, end: int) -> bool:
-    kind = data[position + 4 : position + 8]
-    if kind in {b"iCCP", b"zTXt"}:
-        return True
-    if kind not in {b"iTXt", b"tEXt"}:
-        return False
-    # A keyword, a zero, and in an iTXt whether the text is packed.
-    flag = data.find(b"\0", position + 8, end) + 1
-    is_packed = kind == b"iTXt" and data[flag : flag + 1] == b"\1"
-    return is_packed or end - position > _PNG_LONG_TEXT
 
 
 def _check_with_pillow(data: bytes, kind: str, turn: _Turn) -> tuple[int, int]:
@@ -609,20 +500,6 @@ def _tiff_ends_early(data: bytes) -> bool:
     return offset + 2 + 12 * int.from_bytes(data[offset : offset + 2], order) > len(data)
 
 
-def _png_ends_early(data: bytes) -> bool:
-    return all(data[start + 4 : start + 8] != b"IEND" for start, _ in _png_chunks(data))
-
-
-def _jpeg_header_ends_early(data: bytes) -> bool:
-    position = 2
-    while position + 4 <= len(data):
-        fill, marker, length = struct.unpack_from(">BBH", data, position)
-        if fill != 0xFF or marker == 0xDA:  # noqa: PLR2004 - start of scan: the header is complete
-            return False
-        position += 1 if marker == 0xFF else 2 + length  # noqa: PLR2004 - a fill byte
-    return True
-
-
 def _gif_ends_early(data: bytes) -> bool:
     """Return whether the screen descriptor, the palette or an image descriptor is cut off."""
     flags = data[10] if len(data) > 10 else 0  # noqa: PLR2004 - this byte has the palette's size
@@ -631,9 +508,9 @@ def _gif_ends_early(data: bytes) -> bool:
 
 
 _ENDS_EARLY: dict[str, Callable[[bytes], bool]] = {
-    "PNG": _png_ends_early,
+    "PNG": png.ends_early,
     "WebP": _webp_ends_early,
-    "JPEG": _jpeg_header_ends_early,
+    "JPEG": jpeg.header_ends_early,
     "GIF": _gif_ends_early,
     "TIFF": _tiff_ends_early,
     "HEIF": boxes.ends_early,

@@ -5,7 +5,7 @@ import io
 from PIL import TiffImagePlugin
 
 from shared.errors import InvalidImage
-from shared.image_formats import camera_raw
+from shared.image_formats import CAMERA_RAW, not_read
 
 _SUBFILE_TYPE, _IS_PREVIEW = 254, 1
 _BITS, _PHOTOMETRIC, _BANDS, _SUB_IFDS, _SAMPLE_FORMAT = 258, 262, 277, 330, 339
@@ -28,7 +28,7 @@ def check(data: bytes) -> None:
     is_preview = tags.get(_SUBFILE_TYPE, 0) == _IS_PREVIEW and _SUB_IFDS in tags
     is_raw = tags.get(_PHOTOMETRIC) in {_COLOUR_FILTER_ARRAY, _LINEAR_RAW}
     if _DNG_VERSION in tags or is_preview or is_raw:
-        raise InvalidImage("unreadable", camera_raw())
+        raise InvalidImage("unreadable", not_read(CAMERA_RAW))
 
 
 def describe(data: bytes) -> str | None:

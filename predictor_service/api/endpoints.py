@@ -16,8 +16,6 @@ from predictor_service.models.served import Models, ServedVersion
 from predictor_service.settings import PredictorSettings
 from shared.errors import HeadstartError, InvalidImage, TooLarge, Unavailable
 from shared.http.problems import FieldProblem, problem_response, responses
-from shared.image_formats import not_read, unread_format
-from shared.images import UnknownFormat
 from shared.logs import bind
 
 router = APIRouter()
@@ -135,17 +133,9 @@ def _merge(uploads: list[Upload], answers: Sequence[Answer]) -> list[Result]:
     """Return a result for every file: its answer, or the error with which it was received."""
     remaining = iter(answers)
     return [
-        _named(_settled(next(remaining)), upload.name)
-        if isinstance(upload.data, bytes)
-        else upload.data
+        _settled(next(remaining)) if isinstance(upload.data, bytes) else upload.data
         for upload in uploads
     ]
-
-
-def _named(result: Result, name: str | None) -> Result:
-    """Name the format of a file whose bytes don't tell it, if its name does."""
-    unread = unread_format(b"", name) if isinstance(result, UnknownFormat) else None
-    return InvalidImage("unreadable", not_read(unread)) if unread else result
 
 
 def _settled(answer: Answer) -> Result:

@@ -8,9 +8,9 @@ from fastapi import Request
 from starlette.requests import ClientDisconnect
 
 from predictor_service.settings import PredictorSettings
-from shared.errors import HeadstartError, InvalidRequest, TooLarge, UnsupportedMedia
+from shared.errors import HeadstartError, InvalidImage, InvalidRequest, TooLarge, UnsupportedMedia
 from shared.http.multipart import MULTIPART, FormReader, Part, PartWriter, media_type
-from shared.image_formats import UNREAD_MEDIA_TYPES, not_read
+from shared.image_formats import HEAD_BYTES, UNREAD_MEDIA_TYPES, not_read, unread_format
 
 FIELDS = ("file", "files")
 
@@ -20,7 +20,7 @@ class Upload(NamedTuple):
 
     Attributes:
         name: the file name that the client sent; None if it sent none.
-        data: the bytes of the file, or the error that says why they were not kept.
+        data: the bytes of the file, or the error that says why they are of no use.
     """
 
     name: str | None
@@ -136,8 +136,10 @@ class _ImageWriter:
         self._uploads.append(Upload(self._name, self._content()))
 
     def _content(self) -> bytes | HeadstartError:
-        if self._size <= self._max_bytes:
-            return self._file.getvalue()
-        return TooLarge(
-            f"HEADSTART_MAX_IMAGE_BYTES allows {self._max_bytes} bytes. Received: {self._size}."
-        )
+        if self._size > self._max_bytes:
+            return TooLarge(
+                f"HEADSTART_MAX_IMAGE_BYTES allows {self._max_bytes} bytes. Received: {self._size}."
+            )
+        data = self._file.getvalue()
+        unread = unread_format(data[:HEAD_BYTES], self._name)
+        return InvalidImage("unreadable", not_read(unread)) if unread else data

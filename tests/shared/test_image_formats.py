@@ -9,6 +9,7 @@ import pillow_heif
 import pytest
 from PIL import Image
 
+from shared import avif
 from shared.errors import InvalidImage
 from shared.image_formats import IMAGE_SUFFIXES, UNREAD_SUFFIXES, sniff, unread_format
 from shared.images import ImageInfo, ImageLimits, check, decode
@@ -147,6 +148,27 @@ def test_an_animated_avif_has_its_frames_measured():
     assert "400 x 300" in detail
 
 
+def test_an_avif_whose_exif_is_broken_is_used():
+    """Pillow would refuse it."""
+    sound = hostile.saved(corners(), "AVIF", exif=b"II*\0\x08\0\0\0" + bytes(6))
+    data = sound.replace(b"II*\0", b"none")
+
+    assert data != sound
+    assert check(data, LIMITS) == ImageInfo("avif", 80, 60)
+
+
+def test_of_an_avif_its_items_and_its_tracks_are_measured():
+    """A frame of a video may be larger than the others: as large as the bits of its size allow."""
+    frames = [Image.new("RGB", (400, 300), colour) for colour in ("red", "lime")]
+    video = hostile.saved(frames[0], "AVIF", save_all=True, append_images=frames[1:])
+    most = (1 << 9) * (1 << 9)
+
+    assert avif.largest_frame(hostile.saved(frames[0], "AVIF")) == (400, 300, 400 * 300)
+    for hidden in (b"iloc", b"stco"):
+        assert hidden in video
+        assert avif.largest_frame(video.replace(hidden, b"none")) == (400, 300, most)
+
+
 def test_an_avif_whose_turn_stands_in_its_properties_is_turned_once():
     data = hostile.saved(corners(), "AVIF", exif=hostile.orientation(6))
 
@@ -193,6 +215,12 @@ def test_a_portable_image_says_what_white_is(magic, white):
     pixels = decode(data, 1, width, LIMITS)
     grey = pixels[0, :, 0] if magic == b"P5" else pixels.ravel()
     assert np.abs(grey - np.array(samples) * 255 / white).max() <= 0.51
+
+
+def test_samples_beyond_white_are_white():
+    pixels = decode(b"P5 3 1 100\n" + bytes([0, 100, 200]), 1, 3, LIMITS)
+
+    assert pixels[0, :, 0].tolist() == [0, 255, 255]
 
 
 @pytest.mark.parametrize(
@@ -256,9 +284,27 @@ def test_what_a_file_holds_counts_before_its_name():
     assert not IMAGE_SUFFIXES & set(UNREAD_SUFFIXES)
 
 
+@pytest.mark.parametrize(
+    ("brands", "kind"),
+    [
+        ([b"mif1", b"miaf", b"avif"], "AVIF"),
+        ([b"msf1", b"avis"], "AVIF"),
+        ([b"heic", b"mif1", b"avif"], "HEIF"),
+        ([b"MiHE", b"mif1", b"heic"], "HEIF"),
+        ([b"mif1", b"miaf"], "HEIF"),
+        ([b"isom", b"mp41"], None),
+    ],
+)
+def test_the_brands_of_a_file_of_boxes_tell_its_format(brands, kind):
+    major, *others = brands
+    box = b"ftyp" + major + bytes(4) + b"".join(others)
+
+    assert sniff((len(box) + 4).to_bytes(4, "big") + box + bytes(100)) == kind
+
+
 def tiff(*tags, body=bytes(200)):
     """A TIFF with these tags, each a number, a type and a value, and little else."""
-    every = dict.fromkeys((), 0) | {number: (kind, value) for number, kind, value in tags}
+    every = {number: (kind, value) for number, kind, value in tags}
     entries = b"".join(
         struct.pack("<2H2I", number, kind, 1, value)
         for number, (kind, value) in sorted(every.items())

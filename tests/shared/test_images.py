@@ -192,6 +192,16 @@ def test_a_jpeg_with_a_short_segment_of_metadata_is_used(spoil, mode):
     assert np.abs(pixels - decode(plain, 20, 20, LIMITS)).max() <= 8
 
 
+def test_exif_in_several_segments_is_joined():
+    exif = hostile.orientation(6).tobytes()
+    parts = exif[:20], exif[:6] + exif[20:]
+    data = _encode(_photo(60, 80), "jpeg")
+    for part in reversed(parts):
+        data = _with_segment(data, 0xE1, part)
+
+    assert check(data, LIMITS) == ImageInfo("jpeg", 60, 80)
+
+
 @pytest.mark.parametrize(
     "damage",
     [
@@ -309,15 +319,17 @@ def test_transparency_of_many_palette_colours_is_laid_on_white():
 
 
 def test_a_first_frame_that_covers_a_part_stands_on_white():
-    """What a GIF's or an APNG's first frame leaves open is transparent."""
+    """What the first frame of a GIF leaves open is transparent, if it has a transparent colour."""
     frame = Image.new("P", (4, 4), 0)
-    frame.putpalette([0, 0, 255])
-    data = bytearray(_encode(frame, "gif"))
+    frame.putpalette([0, 0, 255, 0, 255, 0])
+    data = bytearray(_encode(frame, "gif", transparency=1, optimize=False))
     data[6:10] = struct.pack("<2H", 8, 8)
 
     pixels = decode(bytes(data), 8, 8, LIMITS)
 
     assert pixels[1, 1].tolist() == [0, 0, 255]
+    assert pixels[1, 6].tolist() == [255, 255, 255]
+    assert pixels[6, 1].tolist() == [255, 255, 255]
 
 
 def test_ycck_is_decoded_as_cmyk_is():

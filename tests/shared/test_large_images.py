@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from shared import images, samples
+from shared import images, jpeg, samples
 from shared.errors import InvalidImage
 from shared.images import ImageInfo, ImageLimits, LargeImage, check, decode
 from shared.room import Room
@@ -221,7 +221,7 @@ SCANS = b"\xff\xda" * 7
     ],
 )
 def test_scans_are_counted_as_the_decoder_goes_over_them(data, scans):
-    assert images._jpeg_scans(data) == scans
+    assert jpeg.count_scans(data) == scans
 
 
 def test_a_jpeg_whose_colours_come_one_after_the_other_has_several_scans():
@@ -229,7 +229,7 @@ def test_a_jpeg_whose_colours_come_one_after_the_other_has_several_scans():
     data = bytearray(baseline())
     data[data.find(b"\xff\xda") + 4] = 1
 
-    assert images._jpeg_scans(bytes(data) + SCANS) == 8
+    assert jpeg.count_scans(bytes(data) + SCANS) == 8
 
 
 def test_large_pictures_are_told_from_small_ones_before_they_are_decoded():
@@ -239,6 +239,17 @@ def test_large_pictures_are_told_from_small_ones_before_they_are_decoded():
     for name in ("progressive.jpg", "8-bit.png", "float.tif", "flat.webp"):
         with pytest.raises(LargeImage):
             decode(hostile.LARGE[name](SIDE), 8, 8, LIMITS, wait=False)
+
+
+def test_what_decoders_hold_beside_the_pixels_counts():
+    """At this size, four bytes for each pixel would be those of a small picture."""
+    side = 2100
+    assert 4 * side**2 < images.SMALL_BYTES < 8 * side**2
+    decode(hostile.LARGE["8-bit.png"](side), 8, 8, LIMITS, wait=False)
+
+    for name in ("16-bit-alpha.png", "flat.heic", "flat.avif", "flat.webp"):
+        with pytest.raises(LargeImage):
+            decode(hostile.LARGE[name](side), 8, 8, LIMITS, wait=False)
 
 
 def test_of_a_tiff_only_a_strip_is_held_twice(monkeypatch):

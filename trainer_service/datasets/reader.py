@@ -24,7 +24,7 @@ from shared.files import sync_directory
 from shared.image_formats import (
     HEAD_BYTES,
     IMAGE_SUFFIXES,
-    UNREAD_SUFFIXES,
+    KNOWN_SUFFIXES,
     not_read,
     sniff,
     unread_format,
@@ -54,8 +54,6 @@ from trainer_service.store.lease import LeaseLost
 
 Progress = Callable[[int, int], None]
 
-# Files that are named like images are reported if they are not used, not silently left out.
-_NAMED_SUFFIXES = IMAGE_SUFFIXES | UNREAD_SUFFIXES.keys()
 _TABLE_SUFFIXES = frozenset({".csv", ".tsv", ".tab", ".psv", ".jsonl", ".ndjson"})
 _LOOK_AHEAD_BYTES = 64 << 20
 _TABLE_HEAD = 1 << 16
@@ -176,18 +174,21 @@ class _Scan:
         return found
 
     def _take(self, entry: Entry, pending: "_Pending") -> None:
-        """Sort a file of the source: an image, a table, or of no interest."""
+        """Sort a file of the source: an image, a table, or of no interest.
+
+        What is named like an image is reported if it is not used, not silently left out.
+        """
         found, limits = self._found, self._limits.image
         path = PurePosixPath(entry.name)
         suffix = path.suffix.lower()
         if not path.parts or is_hidden(entry.name):
             found.ignore(entry.name)
-        elif entry.folder or (entry.link and suffix in _NAMED_SUFFIXES | {""}):
+        elif entry.folder or (entry.link and suffix in KNOWN_SUFFIXES | {""}):
             verdict: Verdict = "link" if entry.link else "unreadable"
             found.tell(entry.name, verdict, entry.problem)
         elif suffix in _TABLE_SUFFIXES or (suffix == ".txt" and _may_list(path, found)):
             _take_table(entry, found)
-        elif suffix in _NAMED_SUFFIXES and entry.open is None:
+        elif suffix in KNOWN_SUFFIXES and entry.open is None:
             found.notes.append(_refused(entry, "unreadable", entry.problem))
         elif suffix in IMAGE_SUFFIXES and entry.size > limits.max_bytes:
             detail = too_many_bytes(entry.size, limits.max_bytes).detail
@@ -208,7 +209,7 @@ class _Scan:
             pending.submit(inspect, len(data))
         elif data is None:
             self._found.pass_over(entry.name)
-        elif suffix in _NAMED_SUFFIXES:
+        elif suffix in KNOWN_SUFFIXES:
             self._found.vanished += data.vanished
             self._found.notes.append(_refused(entry, "unreadable", str(data)))
         else:  # nobody knows whether it is an image

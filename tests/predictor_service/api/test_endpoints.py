@@ -221,6 +221,7 @@ def test_a_phone_s_photo_is_answered(shared_predictor):
         ("logo.svg", b"<svg/>", "SVG"),
         ("photo.jxl", b"\xff\x0a" + bytes(100), "JPEG XL"),
         ("photo.png", b"8BPS" + bytes(100), "PSD"),
+        ("DSC_0001.NEF", picture("red", kind="TIFF"), "Camera raw"),
     ],
 )
 def test_a_format_that_is_not_read_is_named_with_what_to_do(shared_predictor, name, data, kind):

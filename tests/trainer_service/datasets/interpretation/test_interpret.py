@@ -228,6 +228,13 @@ def test_the_whole_name_of_an_image_counts_before_one_without_its_suffix():
     assert _find(names, labels=text) == ("table", ["cat", "dog", "cat", "dog"])
 
 
+@pytest.mark.parametrize("suffix", ["jp2", "hif", "mpo", "cr2", "exr"])
+def test_a_csv_may_name_the_images_before_they_were_converted(suffix):
+    text = f"file,label\n1.{suffix},cat\n2.{suffix.upper()},dog\n3.{suffix},cat\n"
+
+    assert _find(IMAGES, labels=text) == ("table", ["cat", "dog", "cat"])
+
+
 def test_a_csv_beside_the_images_or_above_them_counts():
     for name in ("labels", "images/labels"):
         assert _find(IMAGES, **{name: "1,cat\n2,dog\n3,cat"})[0] == "table"

@@ -5,12 +5,8 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 from urllib.parse import unquote
 
+from shared.image_formats import KNOWN_SUFFIXES
 from trainer_service.datasets.records import MAX_NAME
-
-_SUFFIXES = frozenset(
-    {"jpg", "jpeg", "jpe", "jfif", "png", "webp", "gif", "bmp", "dib", "tif", "tiff"}
-    | {"heic", "heif", "avif", "jp2", "jxl", "ppm", "pgm", "dcm"}
-)
 
 
 class Found(NamedTuple):
@@ -90,7 +86,7 @@ class ImageIndex:
     def _called(self, file: str) -> list[list[int]]:
         """Return the images of a file name, the likeliest first: the whole one, or its stem."""
         stem, _, suffix = file.rpartition(".")
-        other = self._by_stem.get(stem) if suffix in _SUFFIXES and stem else None
+        other = self._by_stem.get(stem) if stem and f".{suffix}" in KNOWN_SUFFIXES else None
         found = (self._by_file.get(file), self._by_stem.get(file), other)
         return [images for images in found if images]
 
