@@ -1,5 +1,6 @@
 """The command `headstart train`."""
 
+import shlex
 from pathlib import Path
 
 import typer
@@ -145,7 +146,8 @@ def _follow(
             print_reading(trainer.get(f"/v1/datasets/{dataset}"), console)
             return ended
     except KeyboardInterrupt:
-        print_note(f"The training goes on. To end it: `headstart cancel {record['id']}`.")
+        command = shlex.join(["headstart", "cancel", record["id"], *options.trainer_option(url)])
+        print_note(f"The training goes on. To end it: `{command}`.")
         raise
 
 
