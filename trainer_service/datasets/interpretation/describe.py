@@ -44,7 +44,7 @@ def describe_strays(images: Images, strays: Sequence[int]) -> str:
     return (
         f"The folders {', '.join(parts)} look like the parts of a split, and {len(strays)} "
         f"images lie beside them (e.g. {beside}). Move these into one of the parts, or leave them "
-        "out, e.g. with `reading.ignore`"
+        "out"
     )
 
 

@@ -136,7 +136,7 @@ def _interpret(
     reasons = {image: group.reason for group in omitted for image in group.images}
     kept = [index for index in range(len(names)) if index not in reasons]
     if not kept:
-        raise InvalidDataset("All images are left out by `reading.ignore`.")
+        raise InvalidDataset("All images are left out, as asked.")
     images = Images([names[index] for index in kept], reading)
     found = Tables(images, tables, reading, most_lines)
     way, others = _decide(images, found, reading)
@@ -262,7 +262,7 @@ def _checked(way: TableWay) -> TableWay:
     if way.contradiction:
         raise InvalidDataset(
             f"Two tables with the same columns contradict each other. {way.contradiction}. "
-            "Leave one of them out, or name the right one with `reading.table`."
+            "Leave one of them out, or say which table is right."
         )
     return way
 
@@ -345,8 +345,8 @@ def _doubt_of_columns(way: Way, reading: ReadingRequest) -> str:
         return ""
     names = ", ".join(map(repr, (*columns.labels.names, *columns.others)))
     return (
-        f"Several columns of {way.tables[0].name} could hold the labels: {names}. Say which with "
-        '`reading`: {"columns": {"label": …}}.'
+        f"Several columns of {way.tables[0].name} could hold the labels: {names}. Say which of "
+        "them does."
     )
 
 
