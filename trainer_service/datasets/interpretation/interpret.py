@@ -143,6 +143,7 @@ def _interpret(
     notes = [ReadingNote(kind="left out", text=group.text) for group in omitted]
     notes += [ReadingNote.model_validate({"kind": k, "text": t}) for k, t in way.notes]
     notes += unlabelled_notes(images, way)
+    readings = possible(way, others, reading)
     notes += _rename(way, reading)
     doubt = serious_doubt(way.layout, way.counts) or _doubt_of_columns(way, reading)
     if not doubt:
@@ -156,7 +157,7 @@ def _interpret(
         splits=_splits(images, way),
         notes=notes[:_MOST_NOTES],
         unused=found.unused,
-        readings=possible(way, others, reading),
+        readings=readings,
         doubt=doubt,
     )
     labelled = [Labelled("", None, reasons.get(index, "")) for index in range(len(names))]
@@ -173,22 +174,38 @@ def _decide(images: Images, tables: Tables, reading: ReadingRequest) -> tuple[Wa
     if reading.table is not None:
         tables.require(reading.table)
     of_tables = tables.way(reading.table)
-    if reading.labels == "table" or reading.table is not None:
-        if of_tables is None:
-            raise InvalidDataset("reading.labels: no table of the dataset labels its images.")
-        return _checked(of_tables), [folders, prefixes]
-    if reading.labels == "file names":
-        return prefixes, [folders, *_some(of_tables)]
-    if reading.labels == "folders" or reading.level is not None:
-        return _at_level(images, reading.level), [folders, prefixes, *_some(of_tables)]
-    way = _choose(images, folders, prefixes, of_tables)
+    way = _asked(images, prefixes, of_tables, reading)
+    if way is None:
+        way = _choose(images, folders, prefixes, of_tables)
     if way is None:
         way = _fall_back(images, folders, prefixes, tables.unused)
     _split_by_lists(way, tables)
-    levels = [by_folders(images, level) for level in range(1, _MOST_LEVELS + 1)]
-    ways: list[Way] = [folders, prefixes, *_some(of_tables), *levels]
     _name_unused(tables, of_tables, way)
+    levels = [by_folders(images, level) for level in range(1, _MOST_LEVELS + 1)]
+    ways: list[Way] = [folders, prefixes, *([] if of_tables is None else [of_tables]), *levels]
     return way, [other for other in ways if other is not way]
+
+
+def _asked(
+    images: Images, prefixes: Way, tables: TableWay | None, reading: ReadingRequest
+) -> Way | None:
+    """Return the way that the user has decided on; None if that was left open."""
+    if reading.labels == "table" or reading.table is not None:
+        if tables is None:
+            raise InvalidDataset("reading.labels: no table of the dataset labels its images.")
+        return _checked(tables)
+    if reading.labels == "file names":
+        return prefixes
+    if reading.labels == "folders" or reading.level is not None:
+        return _at_level(images, reading.level)
+    if reading.columns.label is not None:
+        if tables is None:
+            raise InvalidDataset(
+                "reading.columns.label: no table labels the images with such a column. "
+                f"Received: {reading.columns.label!r}"
+            )
+        return _checked(tables)
+    return None
 
 
 def _at_level(images: Images, level: int | None) -> Way:
@@ -199,10 +216,6 @@ def _at_level(images: Images, level: int | None) -> Way:
             f"reading.level: no image lies in so many folders, {deepest} at most. Received: {level}"
         )
     return way
-
-
-def _some(way: TableWay | None) -> list[TableWay]:
-    return [] if way is None else [way]
 
 
 def _choose(images: Images, folders: Way, prefixes: Way, tables: TableWay | None) -> Way | None:

@@ -411,9 +411,12 @@ def _column_title(header: Sequence[str] | None, column: int) -> str:
 
 
 def _named(header: Sequence[str] | None, name: str, width: int) -> int | None:
-    """Return the column of a name, or of a title such as `column 3`."""
+    """Return the column of a name, or else of a number, as in `column 3`."""
     titles = [_column_title(header, column) for column in range(width)]
-    return titles.index(name) if name in titles else None
+    for known in (titles, [_column_title(None, column) for column in range(width)]):
+        if name in known:
+            return known.index(name)
+    return None
 
 
 def _cell(row: Sequence[str], column: int) -> str:
