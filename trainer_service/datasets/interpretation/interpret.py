@@ -1,7 +1,7 @@
 """Decides how a dataset says what its images show, and tells what it decided.
 
 What users say in a `ReadingRequest` holds. Otherwise, in this order, the first of these that
-labels nearly all images:
+labels nearly all images, or half of them in the case of tables:
 
 1. tables whose columns are called like those of images and labels;
 2. the names of folders, if they are no words for something else;
