@@ -3,25 +3,14 @@
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser import faint_texts, running_browser, watched_page
-from tests.end_to_end.stack import digits, running_stack, zipped
+from tests.browser import faint_texts, watched_page
+from tests.end_to_end.stack import digits, zipped
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 EVIL = "<img src=x onerror=document.title='evil'>"
 SECONDS = 15_000
 PHONE = {"width": 390, "height": 844}
-
-
-@pytest.fixture(scope="module")
-def directory(tmp_path_factory):
-    return tmp_path_factory.mktemp("reading")
-
-
-@pytest.fixture(scope="module")
-def stack(directory):
-    with running_stack(directory) as running:
-        yield running
 
 
 @pytest.fixture(scope="module")
@@ -43,12 +32,6 @@ def dataset(stack, archive):
     """Return the id of the dataset, which the reader doubts."""
     answer = stack.trainer.post("/v1/datasets", files={"archive": ("camera.zip", archive)})
     return answer.json()["id"]
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    with running_browser() as running:
-        yield running
 
 
 @pytest.fixture
