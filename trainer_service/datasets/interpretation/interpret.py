@@ -42,7 +42,6 @@ from trainer_service.reading_request import ReadingRequest
 from trainer_service.store.records.interpretation import Interpretation, ReadingNote, UnusedFile
 
 MOST_LINES = 1_000_000
-_MOST_NOTES = 50
 _MOST_LEVELS = 4
 
 
@@ -155,7 +154,7 @@ def _interpret(
     interpretation = Interpretation(
         layout=way.layout,
         splits=_splits(images, way),
-        notes=notes[:_MOST_NOTES],
+        notes=notes,
         unused=found.unused,
         readings=readings,
         doubt=doubt,
