@@ -142,7 +142,7 @@ def datasets_command(  # noqa: PLR0913 - each is an option
         if dataset_id is not None and not as_json:
             print_dataset(found, open_console())
         if dataset_id is not None:
-            require_sound(found)
+            require_sound(trainer, found)
     if as_json:
         print_json(found)
     elif dataset_id is None:

@@ -10,6 +10,8 @@ import typer
 TRAINER = "http://127.0.0.1:8000"
 PREDICTOR = "http://127.0.0.1:8001"
 
+_TRAINER_VARIABLE = "HEADSTART_TRAINER_URL"
+
 
 def _address(text: str) -> str:
     """Check that a text is the address of a service, and return it unchanged."""
@@ -24,11 +26,21 @@ def _address(text: str) -> str:
     return text
 
 
+def trainer_option(url: str) -> list[str]:
+    """Return what another command needs to reach the trainer at an address: none for its default.
+
+    Args:
+        url: the address of this command's trainer.
+    """
+    default = os.environ.get(_TRAINER_VARIABLE) or TRAINER
+    return [] if url.rstrip("/") == default.rstrip("/") else ["--trainer", url]
+
+
 TrainerUrl = Annotated[
     str,
     typer.Option(
         "--trainer",
-        envvar="HEADSTART_TRAINER_URL",
+        envvar=_TRAINER_VARIABLE,
         callback=_address,
         help="Address of the trainer.",
     ),

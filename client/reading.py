@@ -4,7 +4,7 @@ import json
 import re
 import shlex
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from client.errors import ClientError
+from client.options import trainer_option
 from client.printing import add_row
 from client.service import Record, Service
 from client.terminal import plain
@@ -25,6 +26,7 @@ LOOK_SECONDS = 0.5
 _SHOWN = 10
 _ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{6}")
 _DEFAULTS = (("merge_alike", True), ("confirm", False))
+_BY_HAND = "--level, --table, --label-column, --ignore (`headstart datasets --help`)"
 _OTHER_NAMES = {"metric": "early_stopping"}
 
 
@@ -140,8 +142,12 @@ def _first(lines: list[str]) -> Iterator[str]:
         yield f"  … and {len(lines) - _SHOWN} more"
 
 
-def require_sound(record: Record) -> None:
+def require_sound(trainer: Service, record: Record) -> None:
     """Check that a dataset can be trained on, as far as that is known.
+
+    Args:
+        trainer: the connection to the trainer that has it.
+        record: the dataset.
 
     Raises:
         ClientError: it could not be read, or the reading is doubtful; it says what to do.
@@ -149,7 +155,7 @@ def require_sound(record: Record) -> None:
     if record["state"] == "failed":
         raise ClientError(f"It can't be trained on: {record['error']['detail']}", record)
     if _is_doubtful(record):
-        raise _doubt(record, f"headstart datasets {record['id']}", record)
+        raise _doubt(trainer, record, ["datasets", record["id"]], record)
 
 
 @contextmanager
@@ -170,7 +176,8 @@ def doubt_explained(trainer: Service, dataset_id: str, fields: Fields) -> Iterat
         doubtful = _doubtful(trainer, dataset_id)
         if doubtful is None:
             raise
-        raise _doubt(doubtful, _train_command(dataset_id, fields), error.problem) from None
+        command = ["train", "--dataset", dataset_id, *_options(fields)]
+        raise _doubt(trainer, doubtful, command, error.problem) from None
 
 
 def _doubtful(trainer: Service, dataset_id: str) -> Record | None:
@@ -186,17 +193,22 @@ def _is_doubtful(record: Record) -> bool:
     return record["state"] == "ready" and bool(record.get("doubt"))
 
 
-def _doubt(record: Record, command: str, problem: Record) -> ClientError:
+def _doubt(
+    trainer: Service, record: Record, command: Sequence[str], problem: Record
+) -> ClientError:
+    """Return the error of a doubtful reading, with what to add to a command for each way out."""
+    start = shlex.join(["headstart", *command, *trainer_option(trainer.url)])
     confirmed = _short(record["reading"])
     said = ["--reading", json.dumps(confirmed)] if confirmed else []
-    lines = ["If they are right:", f"  {command} {shlex.join([*said, '--confirm'])}"]
+    lines = ["If they are right:", f"  {start} {shlex.join([*said, '--confirm'])}"]
     readings = record["readings"][:_SHOWN]
     if readings:
         lines.append("If not, they may also be read so:")
     for other in readings:
         option = shlex.join(["--reading", json.dumps(_short(other["reading"]))])
         lines.append(f"  {other['text']} {other['images']} images, {other['labels']} labels:")
-        lines.append(f"    {command} {option}")
+        lines.append(f"    {start} {option}")
+    lines.append(f"Or decide it yourself: {_BY_HAND}.")
     message = f"{record['doubt']} Nothing is trained on these labels until they are confirmed."
     return ClientError(message, problem, lines)
 
@@ -211,12 +223,8 @@ def _short(reading: Record) -> Record:
     return short
 
 
-def _train_command(dataset_id: str, fields: Fields) -> str:
-    """Return the command that trains on a dataset with the same options."""
-    return shlex.join(["headstart", "train", "--dataset", dataset_id, *_options(fields)])
-
-
 def _options(fields: Fields) -> Iterator[str]:
+    """Yield the options that give a training its fields; how its dataset is read is not told."""
     for name, value in fields.items():
         if name == "reading":
             continue

@@ -1,6 +1,8 @@
 """The command `headstart train`."""
 
+import shlex
 from pathlib import Path
+from typing import NamedTuple
 
 import typer
 from rich.console import Console
@@ -78,19 +80,49 @@ def train_command(  # noqa: PLR0913 - each is an option
         seed=seed,
         reading=reading_of(reading, level, table, label_column, ignore, confirm=confirm),
     )
+    services = _Services(trainer_url, predictor_url, api_key)
+    _train(services, source or dataset or "", fields, detach=detach, as_json=as_json)
+
+
+class _Services(NamedTuple):
+    """The addresses of the services, and a key if they ask for one."""
+
+    trainer_url: str
+    predictor_url: str
+    api_key: str | None
+
+    def trainer(self) -> Service:
+        return trainer_at(self.trainer_url, self.api_key)
+
+    def predictor(self) -> Service:
+        return predictor_at(self.predictor_url, self.api_key)
+
+
+def _train(
+    services: _Services, images: Path | str, fields: Fields, *, detach: bool, as_json: bool
+) -> None:
+    """Submit a training and print what comes of it.
+
+    Args:
+        services: the services.
+        images: a folder or an archive to upload, or a dataset that the trainer has.
+        fields: those of the training.
+        detach: whether to print no more than that it was submitted.
+        as_json: whether to print nothing but JSON.
+    """
     console = open_console(quiet=as_json)
     with errors_in_words(as_json=as_json):
-        upload = open_upload(source) if source else None
-        record = _submit(trainer_url, api_key, dataset, upload, fields, console)
+        upload = open_upload(images) if isinstance(images, Path) else None
+        record = _submit(services, upload or str(images), fields, console)
         if not detach:
-            record = _follow(trainer_url, api_key, record, fields, console)
+            record = _follow(services, record, fields, console)
     if as_json:
         print_json(record)
     elif detach:
         print_line(f"Training {record['id']} is {record['state']}.")
     else:
         sample = upload.sample if upload else None
-        _print_outcome(predictor_url, api_key, record, sample, console)
+        _print_outcome(services, record, sample, console)
 
 
 def _stopping(metric: str | None, patience: int | None, min_delta: float | None) -> Fields | str:
@@ -101,20 +133,13 @@ def _stopping(metric: str | None, patience: int | None, min_delta: float | None)
     return metric
 
 
-def _submit(  # noqa: PLR0913, PLR0917 - where, with what, and what
-    url: str,
-    api_key: str | None,
-    dataset: str | None,
-    upload: Upload | None,
-    fields: Fields,
-    console: Console,
-) -> Record:
-    if upload is not None:
-        _print_left_out(upload.left_out)
-    with trainer_at(url, api_key) as trainer:
-        if upload is not None:
-            return submit_upload(trainer, upload, fields, console)
-        return _submit_dataset(trainer, dataset or "", fields)
+def _submit(services: _Services, images: Upload | str, fields: Fields, console: Console) -> Record:
+    if isinstance(images, Upload):
+        _print_left_out(images.left_out)
+    with services.trainer() as trainer:
+        if isinstance(images, Upload):
+            return submit_upload(trainer, images, fields, console)
+        return _submit_dataset(trainer, images, fields)
 
 
 def _submit_dataset(trainer: Service, dataset: str, fields: Fields) -> Record:
@@ -135,26 +160,27 @@ def _print_left_out(paths: list[str]) -> None:
         print_note(f"left out: {len(paths) - NAMED_FILES} more")
 
 
-def _follow(
-    url: str, api_key: str | None, record: Record, fields: Fields, console: Console
-) -> Record:
+def _follow(services: _Services, record: Record, fields: Fields, console: Console) -> Record:
     dataset = record["dataset"]["id"]
     try:
-        with trainer_at(url, api_key) as trainer, doubt_explained(trainer, dataset, fields):
+        with services.trainer() as trainer, doubt_explained(trainer, dataset, fields):
             ended = follow(trainer, record["id"], console)
             print_reading(trainer.get(f"/v1/datasets/{dataset}"), console)
             return ended
     except KeyboardInterrupt:
-        print_note(f"The training goes on. To end it: `headstart cancel {record['id']}`.")
+        other = options.trainer_option(services.trainer_url)
+        command = shlex.join(["headstart", "cancel", record["id"], *other])
+        print_note(f"The training goes on. To end it: `{command}`.")
         raise
 
 
 def _print_outcome(
-    url: str, api_key: str | None, record: Record, sample: Path | None, console: Console
+    services: _Services, record: Record, sample: Path | None, console: Console
 ) -> None:
+    url = services.predictor_url
     print_result(record, console)
     try:
-        with predictor_at(url, api_key) as predictor:
+        with services.predictor() as predictor:
             ready = served(predictor, record, SERVED_SECONDS)
         other = (
             f"The predictor at {url} serves another version. To try this one, once it is served:"
@@ -164,4 +190,4 @@ def _print_outcome(
         advice = f"{error} To try the model, once the predictor answers:"
     console.print(plain(advice))
     # One unbroken line, so that it can be copied.
-    print_line(curl_line(url, record["model"], sample, with_key=bool(api_key)))
+    print_line(curl_line(url, record["model"], sample, with_key=bool(services.api_key)))

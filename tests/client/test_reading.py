@@ -1,6 +1,7 @@
 """What the commands say of how a dataset is read, and what they let users decide."""
 
 import json
+import os
 import shlex
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -188,6 +189,22 @@ def test_a_doubtful_dataset_ends_with_1_and_the_commands_that_help(trainer, comm
     trainer.received.clear()
     run(*second[1:])
     assert trainer.received[0][2] == {"level": 1, "ignore": ["my extra"]}
+
+
+@pytest.mark.parametrize("command", [["datasets", ID], ["train", "--dataset", ID]])
+def test_the_commands_that_help_reach_the_trainer_that_was_asked(trainer, monkeypatch, command):
+    url = os.environ["HEADSTART_TRAINER_URL"]
+    monkeypatch.delenv("HEADSTART_TRAINER_URL")
+    trainer.datasets, trainer.refusal = [doubtful()], "doubtful"
+
+    done = run(*command, "--trainer", url)
+
+    commands = [shlex.split(line) for line in done.stderr.splitlines() if "  headstart" in line]
+    assert len(commands) == 2
+    for suggested in commands:
+        trainer.received.clear()
+        run(*suggested[1:])
+        assert trainer.received[0][:2] == ("PUT", f"/v1/datasets/{ID}/reading")
 
 
 def test_a_training_on_a_dataset_has_that_read_anew_first(trainer):

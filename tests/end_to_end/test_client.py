@@ -55,11 +55,6 @@ class Headstart:
 
 
 @pytest.fixture(scope="module")
-def directory(tmp_path_factory):
-    return tmp_path_factory.mktemp("stack")
-
-
-@pytest.fixture(scope="module")
 def stack(directory):
     (directory / "datasets").mkdir()
     with running_stack(directory, datasets=directory / "datasets") as running:

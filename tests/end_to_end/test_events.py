@@ -23,11 +23,6 @@ NUMBERS = {"epoch", "loss", "accuracy", "val_loss", "val_accuracy", "learning_ra
 
 
 @pytest.fixture(scope="module")
-def directory(tmp_path_factory):
-    return tmp_path_factory.mktemp("stack")
-
-
-@pytest.fixture(scope="module")
 def stack(directory, redis_url):
     with running_stack(directory, redis_url=redis_url) as running:
         yield running

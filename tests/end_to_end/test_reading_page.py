@@ -3,25 +3,14 @@
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser import faint_texts, running_browser, watched_page
-from tests.end_to_end.stack import digits, running_stack, zipped
+from tests.browser import faint_texts, watched_page
+from tests.end_to_end.stack import digits, zipped
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 EVIL = "<img src=x onerror=document.title='evil'>"
 SECONDS = 15_000
 PHONE = {"width": 390, "height": 844}
-
-
-@pytest.fixture(scope="module")
-def directory(tmp_path_factory):
-    return tmp_path_factory.mktemp("reading")
-
-
-@pytest.fixture(scope="module")
-def stack(directory):
-    with running_stack(directory) as running:
-        yield running
 
 
 @pytest.fixture(scope="module")
@@ -43,12 +32,6 @@ def dataset(stack, archive):
     """Return the id of the dataset, which the reader doubts."""
     answer = stack.trainer.post("/v1/datasets", files={"archive": ("camera.zip", archive)})
     return answer.json()["id"]
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    with running_browser() as running:
-        yield running
 
 
 @pytest.fixture
@@ -122,9 +105,27 @@ def test_the_form_reads_by_folders_and_tells_what_is_wrong_with_it(page, stack, 
 def test_a_training_that_failed_by_doubt_leads_to_where_it_is_confirmed(page, stack, archive):
     failed = stack.ended(stack.submit(archive, architecture="efficientnet_lite0"))
     page.goto(f"/#/trainings/{failed['id']}")
+    expect(page.get_by_role("alert")).to_contain_text("as cameras call any image")
+    expect(page.get_by_role("alert")).not_to_contain_text("PUT")
     page.get_by_role("link", name="Check how the images were read").click()
 
     page.get_by_role("button", name="Use it as it is").click(timeout=SECONDS)
+    expect(page.get_by_role("button", name="Start training")).to_be_visible(timeout=SECONDS)
+
+
+def test_a_first_reading_that_fails_is_mended_without_the_images(page, stack, directory):
+    names = [
+        f"{folder}/{n}.png" for folder in ("train/a", "train/b", "test/a", "rest") for n in "12"
+    ]
+    pictures = zipped(dict(zip(names, digits(directory, "23", 4).values(), strict=True)))
+    answer = stack.trainer.post("/v1/datasets", files={"archive": ("strays.zip", pictures)})
+    page.goto(f"/#/datasets/{answer.json()['id']}")
+    expect(page.get_by_role("alert")).to_contain_text("leave them out", timeout=SECONDS)
+
+    page.get_by_text("Read it in another way", exact=True).click()
+    page.get_by_label("Folders and files to leave out").fill("rest")
+    page.get_by_role("button", name="Read it so").click()
+
     expect(page.get_by_role("button", name="Start training")).to_be_visible(timeout=SECONDS)
 
 

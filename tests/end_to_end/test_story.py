@@ -16,11 +16,6 @@ ENDED = ["queued", "preparing", "bottleneck", "head", "evaluating", "publishing"
 
 
 @pytest.fixture(scope="module")
-def directory(tmp_path_factory):
-    return tmp_path_factory.mktemp("stack")
-
-
-@pytest.fixture(scope="module")
 def stack(directory):
     datasets = directory / "datasets"
     datasets.mkdir()

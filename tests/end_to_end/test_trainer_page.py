@@ -9,31 +9,14 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser import drop_from_disk, faint_texts, running_browser, watched_page
-from tests.end_to_end.stack import digits, running_stack, zipped
+from tests.browser import drop_from_disk, faint_texts, watched_page
+from tests.end_to_end.stack import digits, zipped
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 ARCHITECTURE = "efficientnet_lite0"
 EVIL = "<img src=x onerror=document.title='evil'>"
 SECONDS = 90_000
-
-
-@pytest.fixture(scope="module")
-def directory(tmp_path_factory):
-    return tmp_path_factory.mktemp("page")
-
-
-@pytest.fixture(scope="module")
-def stack(directory):
-    with running_stack(directory) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def chromium(stack):
-    with running_browser() as running:
-        yield running
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ from trainer_service.store.records.interpretation import ReadingNote, UnusedFile
 MAX_TABLE_BYTES = 64 << 20
 
 _SHOWN = 3
-_MOST_UNUSED = 50
+_MOST_LISTED = 50
 
 
 class Origin(NamedTuple):
@@ -156,7 +156,7 @@ def _summarise(
         + [*found.told, *_missing(said)],
         ignored=found.ignored + len(interpretation.unused),
         interpretation=interpretation.model_copy(
-            update={"unused": unused[:_MOST_UNUSED], "notes": notes}
+            update={"unused": unused[:_MOST_LISTED], "notes": notes[:_MOST_LISTED]}
         ),
         has_split=said.has_split,
         digest=_digest(used),

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { chosenReading, isDecided, layoutText, renamed, splitText, tablesOf } from "../page/app/lib/reading.js";
+import { chosenReading, doubtIn, isDecided, layoutText, renamed, splitText, tablesOf } from "../page/app/lib/reading.js";
 
 const DEFAULT = {
   labels: null, level: null, table: null, columns: { image: null, label: null, split: null },
@@ -13,6 +13,13 @@ test("a layout says where the labels come from, in records of older versions too
   assert.equal(layoutText({ kind: "folders", text: "Labels are 'cat' in …" }), "Labels are 'cat' in …");
   assert.match(layoutText({ kind: "table", text: "" }), /table/);
   assert.equal(layoutText(null), "");
+});
+
+test("a doubt is told without the request that settles it", () => {
+  const said = "Labels are 'a'. Nothing is trained on it until that is confirmed";
+
+  assert.equal(doubtIn(`dataset 1: ${said}: PUT /v1/datasets/1/reading with {"confirm":true}, or …`, "1"), `${said}.`);
+  assert.equal(doubtIn("The archive is broken", "1"), null);
 });
 
 test("a split names its parts, and what is left out", () => {

@@ -198,6 +198,16 @@ def test_an_image_without_a_suffix_is_one(write, read):
     assert summary.labels == {"cat": 5, "dog": 4}
 
 
+def test_at_most_50_notes_are_listed(write, read):
+    names = [f"{spelling}/1.png" for n in range(51) for spelling in (f"cat {n}", f"Cat {n}")]
+    images = {name: picture(number) for number, name in enumerate(names)}
+
+    summary, _ = read(write({**images, "__MACOSX/a.png": b"x"}))
+
+    assert len(summary.labels) == 51
+    assert len(summary.interpretation.notes) == 50
+
+
 def test_every_verdict(write, read):
     photo = picture(50, "JPEG", (40, 40))
     bad = {

@@ -3,6 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 
+from trainer_service.datasets.interpretation.merging import merge_alike
 from trainer_service.datasets.interpretation.ways import Images, Way, prefix_label
 from trainer_service.reading_request import ReadingRequest
 from trainer_service.store.records.interpretation import PossibleReading, ReadingNote, UnusedFile
@@ -44,7 +45,7 @@ def describe_strays(images: Images, strays: Sequence[int]) -> str:
     return (
         f"The folders {', '.join(parts)} look like the parts of a split, and {len(strays)} "
         f"images lie beside them (e.g. {beside}). Move these into one of the parts, or leave them "
-        "out, e.g. with `reading.ignore`"
+        "out"
     )
 
 
@@ -72,18 +73,24 @@ def unlabelled_notes(images: Images, way: Way) -> list[ReadingNote]:
 
 
 def possible(way: Way, others: Sequence[Way], asked: ReadingRequest) -> list[PossibleReading]:
-    """Return other readings that give two labels or more, and what to send for each."""
-    taken = _fingerprint(way)
-    seen = {taken}
+    """Return other readings that give two labels or more, and what to send for each.
+
+    Args:
+        way: the one that is taken, before its labels get other names.
+        others: the other ways.
+        asked: what the user has decided; what does not depend on the way is kept.
+    """
+    seen = {_fingerprint(_merged(way, asked))}
+    kept = {name: getattr(asked, name) for name in ("ignore", "splits", "merge_alike")}
     found: list[PossibleReading] = []
     for other in others:
-        counts = other.counts
+        counts = _merged(other, asked)
         if len(counts) < _TWO or sum(counts.values()) * 2 < len(other.labels):
             continue
-        if max(counts.values()) == 1 or (key := _fingerprint(other)) in seen:
+        if max(counts.values()) == 1 or (key := _fingerprint(counts)) in seen:
             continue
         seen.add(key)
-        reading = other.reading.model_copy(update={"ignore": asked.ignore, "splits": asked.splits})
+        reading = other.reading.model_copy(update=kept)
         found.append(
             PossibleReading(
                 reading=reading,
@@ -95,5 +102,15 @@ def possible(way: Way, others: Sequence[Way], asked: ReadingRequest) -> list[Pos
     return found
 
 
-def _fingerprint(way: Way) -> frozenset[tuple[str, int]]:
-    return frozenset(Counter(way.counts).items())
+def _merged(way: Way, asked: ReadingRequest) -> Counter[str]:
+    """Return the images of each label of a way, as they are once labels that are alike are one."""
+    counts = way.counts
+    names = merge_alike(counts, counts).names if asked.merge_alike else {}
+    merged: Counter[str] = Counter()
+    for label, number in counts.items():
+        merged[names.get(label, label)] += number
+    return merged
+
+
+def _fingerprint(counts: Counter[str]) -> frozenset[tuple[str, int]]:
+    return frozenset(counts.items())

@@ -43,8 +43,8 @@ def odd_labels(counts: Counter[str]) -> list[str]:
     if not odd or len(odd) * 2 > len(counts):
         return []
     text = (
-        f"{_shown(odd)} may be no label, but a folder for something else. If so, leave it out "
-        "with `ignore`."
+        f"{_shown(odd)} may be no label, but a folder for something else. If so, leave out the "
+        "folders of that name."
     )
     return [text]
 

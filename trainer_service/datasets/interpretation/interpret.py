@@ -1,7 +1,7 @@
 """Decides how a dataset says what its images show, and tells what it decided.
 
 What users say in a `ReadingRequest` holds. Otherwise, in this order, the first of these that
-labels nearly all images:
+labels nearly all images, or half of them in the case of tables:
 
 1. tables whose columns are called like those of images and labels;
 2. the names of folders, if they are no words for something else;
@@ -49,7 +49,6 @@ from trainer_service.store.records.interpretation import (
 )
 
 MOST_LINES = 1_000_000
-_MOST_NOTES = 50
 _LEVELS = range(1, 5)
 
 
@@ -148,7 +147,7 @@ def _interpret(
     reasons = {image: group.reason for group in omitted for image in group.images}
     kept = [index for index in range(len(names)) if index not in reasons]
     if not kept:
-        raise InvalidDataset("reading: all images of the dataset are left out.")
+        raise InvalidDataset("All images are left out, as asked.")
     images = Images([names[index] for index in kept], reading)
     found = Tables(images, tables, reading, most_lines)
     way, others = _decide(images, found, reading)
@@ -167,7 +166,7 @@ def _interpret(
     interpretation = Interpretation(
         layout=way.layout,
         splits=dict(islice(_splits(images, way).items(), MOST_PARTS)),
-        notes=notes[:_MOST_NOTES],
+        notes=notes,
         unused=found.unused,
         readings=readings,
         doubt=doubt,
@@ -186,7 +185,7 @@ def _decide(images: Images, tables: Tables, reading: ReadingRequest) -> tuple[Wa
         tables.require(reading.table)
     folders, prefixes = by_folders(images), by_prefixes(images)
     of_tables = tables.way(reading.table)
-    way = _asked(images, reading, prefixes, of_tables)
+    way = _asked(images, prefixes, of_tables, reading)
     if way is None:
         way = _choose(images, folders, prefixes, of_tables)
     if way is None:
@@ -200,16 +199,25 @@ def _decide(images: Images, tables: Tables, reading: ReadingRequest) -> tuple[Wa
 
 
 def _asked(
-    images: Images, reading: ReadingRequest, prefixes: Way, tables: TableWay | None
+    images: Images, prefixes: Way, tables: TableWay | None, reading: ReadingRequest
 ) -> Way | None:
-    """Return the way that the user has asked for, if any."""
+    """Return the way that the user has decided on; None if that was left open."""
     if reading.labels == "table" or reading.table is not None:
         if tables is None:
             raise InvalidDataset("reading.labels: no table of the dataset labels its images.")
         return _checked(tables)
+    if reading.labels == "file names":
+        return prefixes
     if reading.labels == "folders" or reading.level is not None:
         return _at_level(images, reading.level)
-    return prefixes if reading.labels == "file names" else None
+    if reading.columns.label is not None:
+        if tables is None:
+            raise InvalidDataset(
+                "reading.columns.label: no table labels the images with such a column. "
+                f"Received: {reading.columns.label!r}"
+            )
+        return _checked(tables)
+    return None
 
 
 def _at_level(images: Images, level: int | None) -> Way:
@@ -279,7 +287,7 @@ def _checked(way: TableWay) -> TableWay:
     if way.contradiction:
         raise InvalidDataset(
             f"Two tables with the same columns contradict each other. {way.contradiction}. "
-            "Leave one of them out, or name the right one with `reading.table`."
+            "Leave one of them out, or say which table is right."
         )
     return way
 
@@ -358,8 +366,8 @@ def _doubt_of_columns(way: Way, reading: ReadingRequest) -> str:
         return ""
     names = ", ".join(map(repr, (*columns.labels.names, *columns.others)))
     return (
-        f"Several columns of {way.tables[0].name} could hold the labels: {names}. Say which with "
-        '`reading`: {"columns": {"label": …}}.'
+        f"Several columns of {way.tables[0].name} could hold the labels: {names}. Say which of "
+        "them does."
     )
 
 

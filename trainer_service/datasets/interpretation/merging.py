@@ -50,7 +50,7 @@ def look_alike(labels: Mapping[str, int]) -> list[str]:
         alike[letters.removesuffix("s") if len(letters) > 3 else letters].append(label)  # noqa: PLR2004 - as `gas` and `ga` do not
     return [
         f"The labels {', '.join(map(repr, sorted(found)))} look alike. If they mean the same, "
-        "give them one name with `rename`."
+        "rename them alike."
         for form, found in alike.items()
         if len(found) > 1 and form
     ]

@@ -17,6 +17,12 @@ export function splitText(splits) {
     .join(", ");
 }
 
+/** The doubt in the error of a training, without the request that settles it; null if there is none. */
+export function doubtIn(detail, id) {
+  const request = `: PUT /v1/datasets/${id}/reading`;
+  return detail.includes(request) ? `${detail.slice(0, detail.indexOf(request)).replace(`dataset ${id}: `, "")}.` : null;
+}
+
 /** The tables of a dataset that may hold labels, each with the columns that are known. */
 export function tablesOf({ layout, unused }) {
   const { tables = [], image_column: image, label_columns: labels = [], split_column: split } = layout ?? {};

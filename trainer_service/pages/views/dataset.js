@@ -35,8 +35,8 @@ async function show(id, card, form, signal) {
     show(id, card, form, signal).catch((error) => signal.aborted || put(card, heading(record), problem(error), other()));
   };
   if (record.state === "failed") {
-    // Without images there is nothing to label in another way.
-    const again = record.images === null ? null : readingForm(record, apply, true);
+    // One that was never read can be mended by a reading only if it is the labels that are wrong.
+    const again = record.error.type === "InvalidDataset" ? readingForm(record, apply, record.images !== null) : null;
     return put(card, heading(record), problem(new Error(record.error.detail)), again, other());
   }
   announce(outcome(record));

@@ -5,6 +5,7 @@ import { get, post } from "../lib/api.js";
 import { announce, h, put } from "../../web/dom.js";
 import { follow, history } from "../lib/follow.js";
 import { percent, when, words } from "../lib/format.js";
+import { doubtIn } from "../lib/reading.js";
 import { link, problem } from "../lib/router.js";
 import { curves } from "../parts/history.js";
 import { phases, progressBar, stateTag } from "../parts/phases.js";
@@ -81,7 +82,7 @@ function layout(root, path) {
       enter(record.transitions);
       bar.show(record.progress);
       warnings.showRecord(record);
-      if (record.error) put(fault, problem(new Error(record.error.detail)), wayOut(record));
+      if (record.error) put(fault, ...whyFailed(record));
     },
     showEvent(event) {
       if (event.type === "state") {
@@ -105,10 +106,12 @@ function layout(root, path) {
   };
 }
 
-/** Where a doubtful reading is confirmed or changed, if that is why the training failed. */
-function wayOut({ error, dataset }) {
-  if (!error.detail.includes(`/v1/datasets/${dataset.id}/reading`)) return null;
-  return h("p", {}, h("a", { class: "button primary", href: link("datasets", dataset.id) }, "Check how the images were read"));
+/** Why the training failed; if that is a doubtful reading, with a link to where it is decided. */
+function whyFailed({ error, dataset }) {
+  const doubt = doubtIn(error.detail, dataset.id);
+  if (doubt === null) return [problem(new Error(error.detail))];
+  const way = h("a", { class: "button primary", href: link("datasets", dataset.id) }, "Check how the images were read");
+  return [problem(new Error(doubt)), h("p", {}, way)];
 }
 
 function heading({ id, model, version, architecture, state, dataset, created_at: created, metrics }) {

@@ -574,14 +574,6 @@ def test_masks_are_a_label_where_nothing_else_is():
     assert set(_counts(_read(names))) == {("faces", None), ("masks", None)}
 
 
-def test_the_way_that_is_taken_is_no_other_way():
-    names = [*_class_folders("", ("Cat", "dog")), "cat/9.jpg"]
-
-    found = _read(names)
-
-    assert found.interpretation.readings == []
-
-
 def test_a_part_whose_labels_are_not_trained_on_is_left_out_and_told():
     names = [*_class_folders("train/"), *_class_folders("test/", ("cow", "hen"))]
 
@@ -695,3 +687,57 @@ def test_a_folder_of_each_image_is_no_other_way():
     names = [f"{label}/scan of {label} {n}/{n}.jpg" for label in CLASSES for n in range(3)]
 
     assert _read(names).interpretation.readings == []
+
+
+def test_lists_of_images_say_the_split_of_the_folders_that_the_user_has_chosen():
+    names = _class_folders("")
+    lists = {"train.txt": names[1:4] + names[5:8], "test.txt": [names[0], names[4]]}
+    tables = {name: _bytes("\n".join(listed)) for name, listed in lists.items()}
+
+    left_open, chosen = (
+        _read(names, tables, reading=reading) for reading in (None, ReadingRequest(level=1))
+    )
+
+    assert chosen.has_split
+    assert chosen.images == left_open.images
+
+
+TWO_COLUMNS = "file,label,colour\n" + "".join(
+    f"{name},{'ab'[number % 2]},{'red' if number < 5 else 'blue'}\n"
+    for number, name in enumerate(_class_folders(""))
+)
+
+
+@pytest.mark.parametrize("column", ["colour", "column 3"])
+def test_a_column_is_chosen_by_its_name_or_its_number(column):
+    reading = ReadingRequest.model_validate({"columns": {"label": column}})
+
+    found = _read(_class_folders(""), {"a.csv": _bytes(TWO_COLUMNS)}, reading=reading)
+
+    assert _counts(found) == {("red", None): 5, ("blue", None): 3}
+
+
+def test_a_column_that_no_table_has_is_refused_although_folders_say_labels():
+    reading = ReadingRequest.model_validate({"columns": {"label": "color"}})
+
+    with pytest.raises(InvalidDataset, match=r"reading\.columns\.label: .*'color'"):
+        _read(_class_folders(""), {"a.csv": _bytes(TWO_COLUMNS)}, reading=reading)
+
+
+@pytest.mark.parametrize("reading", [{}, {"rename": {"dog": "hound"}}])
+def test_the_reading_that_is_taken_is_not_offered_as_another(reading):
+    names = [f"{label}/{number}.jpg" for label in ("cat", "Cat", "dog") for number in range(3)]
+
+    found = _read(names, reading=ReadingRequest.model_validate(reading))
+
+    assert found.interpretation.readings == []
+
+
+def test_another_reading_counts_labels_that_are_alike_once():
+    names = [f"{a}/{b}/{n}.jpg" for a in ("x", "y") for b in ("cat", "Cat", "dog") for n in "123"]
+
+    found = _read(names, reading=ReadingRequest(level=1))
+
+    assert [(other.reading.level, other.labels) for other in found.interpretation.readings] == [
+        (2, 2)
+    ]

@@ -1,9 +1,11 @@
 """Finds out which columns of a table hold images, labels and the split, by names and by values."""
 
 from collections.abc import Sequence
+from pathlib import PurePosixPath
 from typing import NamedTuple
 
 from shared.errors import TooLarge
+from shared.image_formats import KNOWN_SUFFIXES
 from trainer_service.datasets.interpretation.tables.image_index import ImageIndex
 from trainer_service.datasets.interpretation.tables.parse import Broken, Table
 from trainer_service.datasets.interpretation.words import (
@@ -245,7 +247,7 @@ def _is_header(said: Sample, matches: _Matches) -> bool:
     filled = [cell for cell in said.first if cell]
     if any(_is_number(cell) or "/" in cell for cell in filled):
         return False
-    if any(cell.lower().endswith((".jpg", ".jpeg", ".png")) for cell in filled):
+    if any(PurePosixPath(cell.lower()).suffix in KNOWN_SUFFIXES for cell in filled):
         return False
     repeated = {cell for row in said.rows for cell in row}
     return len(set(filled)) == len(filled) and not repeated & set(filled)
@@ -402,9 +404,12 @@ def _column_title(header: Sequence[str] | None, column: int) -> str:
 
 
 def _named(header: Sequence[str] | None, name: str, width: int) -> int | None:
-    """Return the column of a name, or of a title such as `column 3`."""
+    """Return the column of a name, or else of a number, as in `column 3`."""
     titles = [_column_title(header, column) for column in range(width)]
-    return titles.index(name) if name in titles else None
+    for known in (titles, [_column_title(None, column) for column in range(width)]):
+        if name in known:
+            return known.index(name)
+    return None
 
 
 def _cell(row: Sequence[str], column: int) -> str:

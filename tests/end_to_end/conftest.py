@@ -1,0 +1,23 @@
+"""A stack for each module, and a browser; modules that need another stack have their own."""
+
+import pytest
+
+from tests.browser import running_browser
+from tests.end_to_end.stack import running_stack
+
+
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory):
+    return tmp_path_factory.mktemp("stack")
+
+
+@pytest.fixture(scope="module")
+def stack(directory):
+    with running_stack(directory) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    with running_browser() as running:
+        yield running
