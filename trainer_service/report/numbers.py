@@ -1,9 +1,4 @@
-"""Numbers as people read them, and what little statistics a report needs."""
-
-import math
-
-#: Two-sided 95 % of the normal distribution.
-_Z = 1.959964
+"""Numbers as people read them."""
 
 
 def percent(share: float) -> str:
@@ -30,11 +25,3 @@ def size(count: int) -> str:
             return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
         value /= 1000
     return f"{value:.1f} GB"
-
-
-def confidence_interval(share: float, n: int) -> tuple[float, float]:
-    """Return Wilson's 95 % interval of a share seen in `n` trials, n > 0."""
-    centre = share + _Z**2 / (2 * n)
-    reach = _Z * math.sqrt(share * (1 - share) / n + _Z**2 / (4 * n * n))
-    scale = 1 + _Z**2 / n
-    return max(0.0, (centre - reach) / scale), min(1.0, (centre + reach) / scale)
