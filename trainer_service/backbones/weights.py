@@ -148,7 +148,7 @@ def _package_file() -> Path | None:
     spec = find_spec(_PACKAGE.replace("-", "_"))
     if spec is None or spec.origin is None:
         return None
-    file = Path(spec.origin).with_name("models") / Path(_PACKAGE_FILE).name
+    file = Path(spec.origin).parent / _PACKAGE_FILE
     return file if file.is_file() else None
 
 
