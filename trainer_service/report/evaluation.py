@@ -1,4 +1,4 @@
-"""The sections of a report that tell how good the model is."""
+"""The sections of a report about how good the model is."""
 
 from collections.abc import Sequence
 
@@ -10,14 +10,14 @@ from trainer_service.report.numbers import percent
 from trainer_service.report.parts import card, fact_list, scroll, table
 
 SHOWN_CONFUSIONS = 10
-#: Pictures up to this side are enlarged without smoothing.
+#: Pictures whose sides have at most this many pixels are enlarged without smoothing.
 SMALL_PICTURE = 64
 
 _TRAINING, _VALIDATION = "series-2 dashed", "series-1"
 
 
 def result(facts: Facts) -> Markup:
-    """Return accuracy with its uncertainty, and what to compare it with."""
+    """Return the accuracy, its uncertainty, and the accuracy of always answering the same."""
     test = facts.metrics["test"]
     low, high = percent(test["accuracy_low"]), percent(test["accuracy_high"])
     supports = {label: row["support"] for label, row in test["per_class"].items()}

@@ -1,8 +1,8 @@
-"""Numbers as people read them."""
+"""Writes numbers for readers."""
 
 
 def percent(share: float) -> str:
-    """Return a share as a percentage; 100 % only if it is all, 0 % only if it is nothing."""
+    """Return a share as a percentage, which is 100 % only for exactly 1, and 0 % only for 0."""
     shown = f"{share * 100:.1f}"
     if shown == "100.0" and share < 1:
         return "> 99.9 %"
@@ -18,7 +18,7 @@ def seconds(value: float) -> str:
 
 
 def size(count: int) -> str:
-    """Return a number of bytes in the unit that suits it."""
+    """Return a number of bytes with a suitable unit."""
     value = float(count)
     for unit in ("B", "kB", "MB"):
         if value < 1000:  # noqa: PLR2004 - SI
