@@ -34,6 +34,13 @@ def _require_model_name(text: str) -> str:
     return text
 
 
+def _require_id(text: str) -> str:
+    if not is_id(text):
+        raise ValueError("Input should be an id")
+    return text
+
+
+Id = Annotated[str, AfterValidator(_require_id)]
 ModelName = Annotated[
     str,
     AfterValidator(_require_model_name),

@@ -10,7 +10,6 @@ print(record.state, record.version, record.metrics)
 
 from collections import deque
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 from shared.identifiers import new_id
@@ -34,25 +33,22 @@ class InlineQueue(TaskQueue):
     """A queue in memory, which keeps the submitted steps until `run` is called."""
 
     def __init__(self) -> None:
-        self._steps: deque[Callable[[Worker], None]] = deque()
+        self._steps: deque[Step] = deque()
 
     def _send(self, step: Step) -> None:
+        self._steps.append(step)
+
+    def run(self, worker: Worker) -> None:
+        """Run all steps in order, including those that they submit."""
         functions: dict[str, Callable[..., None]] = {
             PREPARE: training.prepare,
             COMPUTE_SHARD: training.compute_shard,
             FINISH: training.finish,
             READ_DATASET: reading_step.read_dataset,
         }
-        self._steps.append(partial(_call, functions[step.task], step.arguments))
-
-    def run(self, worker: Worker) -> None:
-        """Run all steps in order, including those that they submit."""
         while self._steps:
-            self._steps.popleft()(worker)
-
-
-def _call(function: Callable[..., None], arguments: tuple[Any, ...], worker: Worker) -> None:
-    function(worker, *arguments)
+            step = self._steps.popleft()
+            functions[step.task](worker, *step.arguments)
 
 
 def train_inline(settings: TrainerSettings, **fields: Any) -> TrainingRecord:

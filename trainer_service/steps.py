@@ -1,4 +1,4 @@
-"""What lies on the queue: the steps of trainings, and datasets to read."""
+"""The steps that can be on the queue: those of trainings, and the reading of a dataset."""
 
 from typing import NamedTuple
 
@@ -8,27 +8,31 @@ FINISH = "training.finish"
 READ_DATASET = "dataset.read"
 TASKS = (PREPARE, COMPUTE_SHARD, FINISH, READ_DATASET)
 
-
-#: Of what waits, the steps of the first of these are taken first; within one, the oldest. Celery's
-#: transport has ten.
+#: The priorities of steps, of which 0 comes first. Among steps of the same priority, the oldest
+#: comes first. Celery's transport for Redis has ten priorities.
 PRIORITIES = tuple(range(10))
-#: So many shards of each training have the same priority; the next ones have the next.
+#: The first 8 shards of a training have priority 1, the next 8 have priority 2, and so on.
 SHARDS_IN_A_ROW = 8
 
 
 class Step(NamedTuple):
-    """A Celery task with its arguments, which together are also its id on the queue."""
+    """A Celery task with its arguments; equal steps have the same id."""
 
     task: str
     arguments: tuple[str | int, ...]
 
     @property
     def id(self) -> str:
+        """The id of the step on the queue."""
         return ":".join(map(str, (self.task, *self.arguments)))
 
     @property
     def priority(self) -> int:
-        """A training may have hundreds of shards: no other waits for all of them."""
+        """The priority of the step.
+
+        A training may have hundreds of shards. Later ones have a lower priority, so that no other
+        training has to wait for all of them.
+        """
         if self.task != COMPUTE_SHARD:
             return PRIORITIES[0]
         return min(1 + int(self.arguments[1]) // SHARDS_IN_A_ROW, PRIORITIES[-1])

@@ -1,4 +1,4 @@
-"""The catalogue of architectures: one row each. Nothing here imports TensorFlow."""
+"""The catalogue of architectures, with a row for each. It does not import TensorFlow."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -7,7 +7,8 @@ from shared.errors import InvalidRequest
 
 Preprocessing = Literal["identity", "unit_range", "caffe", "efficientnet_lite"]
 
-#: Raised whenever decoding, resizing or normalisation changes what a backbone sees.
+#: Increased with every change of decoding, resizing or normalisation that changes the input of a
+#: backbone.
 PREPROCESSING_VERSION = 2
 
 
@@ -17,15 +18,17 @@ class Architecture:
 
     Attributes:
         id: the name in requests, manifests and file names.
-        builder: the function of `keras.applications` that builds it, or None for our own.
+        builder: the function of `keras.applications` that builds it; None if Keras has none.
         input_size: height and width of its input, in pixels.
-        preprocessing: how uint8 RGB becomes what the backbone was trained on; part of the
-            exported graph.
-        feature_size: length of its bottleneck features (global average pooling).
-        parameters: number of weights, without the top.
-        multiply_adds: of the convolutions and dense layers, for one image.
-        download: path below `HEADSTART_WEIGHTS_URL` of Keras' own no-top file, or None.
-        download_hash: hex MD5 or SHA-256 of that file, whichever Keras states, or None if none.
+        preprocessing: how uint8 RGB is normalised to what the backbone was trained on. This is part
+            of the exported graph.
+        feature_size: the length of its bottleneck features, after global average pooling.
+        parameters: the number of its weights, without the classifier.
+        multiply_adds: the multiply-adds of its convolutions and dense layers for one image.
+        download: the path below `HEADSTART_WEIGHTS_URL` of Keras' file of its weights; None if
+            Keras has none.
+        download_hash: the hex MD5 or SHA-256 of that file, as Keras states it; None if it states
+            none.
     """
 
     id: str
@@ -156,7 +159,7 @@ ALIASES = {
 
 
 def find_architecture(name: str) -> Architecture:
-    """Return the architecture of that id or alias, however it is spelt (`MobileNetV2`).
+    """Return the architecture with an id or alias; `MobileNetV2` also finds `mobilenet_v2`.
 
     Raises:
         InvalidRequest: the catalogue has no architecture of this name.

@@ -59,11 +59,11 @@ def build_backbone(
     Args:
         architecture: a row of the catalogue.
         weights: its pre-trained weights; None leaves them random.
-        dtype_policy: Keras' word for what it computes in; variables are float32 either way.
+        dtype_policy: the Keras policy that says what to compute in; variables are always float32.
 
     Returns:
         A `keras.Model`: uint8 RGB of shape (n, height, width, 3) to features of shape
-        (n, feature_size), globally averaged, in the policy's compute dtype.
+        (n, feature_size), after global average pooling, in the policy's compute dtype.
 
     Raises:
         WeightsUnavailable: the weights file is damaged or of another architecture.
@@ -102,7 +102,7 @@ def bottleneck_engine(  # noqa: PLR0913, PLR0917 - together they are the key of 
         architecture: a row of the catalogue.
         weights: its pre-trained weights.
         choice: the setting `engine`.
-        precision: what to compute in; float32 where this machine is not fast at it.
+        precision: what to compute in; if this machine is not fast at it, float32 is used instead.
         cache_directory: where converted backbones are kept between processes.
         threads: CPU threads; 0 means all cores.
     """
@@ -120,7 +120,12 @@ def bottleneck_engine(  # noqa: PLR0913, PLR0917 - together they are the key of 
 
 
 def bottleneck_precision(engine: EngineName, choice: PrecisionChoice = "auto") -> Precision:
-    """Return what this machine computes bottleneck features in, if it has the choice."""
+    """Return the precision that this machine computes bottleneck features in by default.
+
+    Args:
+        engine: the engine that computes them.
+        choice: the setting `precision`.
+    """
     if choice == "f32":
         return "f32"
     if engine == "openvino":
@@ -131,11 +136,11 @@ def bottleneck_precision(engine: EngineName, choice: PrecisionChoice = "auto") -
 def backbone_ir(
     architecture: Architecture, weights: Weights, cache_directory: Path, threads: int = 0
 ) -> Path:
-    """Return the backbone as an OpenVINO model, from the cache where it has been converted.
+    """Return the file of the backbone as an OpenVINO model, which is converted if it is missing.
 
-    Only a conversion imports TensorFlow. The model takes uint8 pixels of shape (n, height, width,
-    3) and gives float32 features; its own weights are float32. One whose files are not as they were
-    written is removed and converted again.
+    The model takes uint8 pixels of shape (n, height, width, 3) and returns float32 features; its
+    weights are float32. A model whose files have changed is removed and converted again. TensorFlow
+    is imported only for the conversion.
     """
     target = cache_directory / f"{architecture.id}-{_ir_digest(architecture, weights)}"
     if not _is_sound(target):
@@ -156,10 +161,10 @@ def convert(model: Any) -> Any:
 
 
 def convert_graph(graph: Any) -> Any:
-    """Convert what `trace` returns to an `openvino.Model` with the outputs of the graph alone.
+    """Convert a graph of `trace` to an `openvino.Model` with the same outputs.
 
-    OpenVINO makes an output of each activation that has a gradient of its own, as swish has: 60 of
-    EfficientNetV2B0's, which would all be computed to the end and copied out.
+    OpenVINO also makes an output of each activation with its own gradient, such as swish.
+    EfficientNetV2B0 has 60 of them, which would all be computed and copied for nothing.
     """
     openvino = load_openvino()
     network = openvino.convert_model(graph)
@@ -181,12 +186,12 @@ def _bytes_of_weights(model: Any) -> int:
 
 
 def feature_space(architecture: Architecture, weights: Weights, precision: Precision) -> str:
-    """Return the key under which features may be shared: equal keys mean comparable features.
+    """Return a key; features may be shared by all trainings whose backbone has the same one.
 
     Args:
         architecture: a row of the catalogue.
         weights: its pre-trained weights.
-        precision: what they are computed in.
+        precision: what the features are computed in.
     """
     return (
         architecture.id
@@ -249,7 +254,7 @@ def _move(staging: Path, target: Path) -> None:
 
 @contextmanager
 def _policy(name: str) -> Iterator[None]:
-    """Build layers under a dtype policy; Keras knows only one for the whole process."""
+    """Set the dtype policy for layers that the body builds; Keras has one for the whole process."""
     import keras
 
     with _POLICY_LOCK:

@@ -1,4 +1,4 @@
-"""Downloads that end: a host that is dead, silent or trickling is given up on."""
+"""Downloads files, and gives up on a host that is dead, silent or too slow."""
 
 import hashlib
 import threading
@@ -16,9 +16,9 @@ from urllib.request import Request, urlopen
 from shared.files import atomic_writer
 
 PROBE_SECONDS = 60.0
-#: A download that brings less than this in one window is given up on.
+#: A download that is slower than this for one window is given up.
 SLOWEST_BYTES_PER_SECOND = 8 * 1024
-#: Length of that window, in timeouts.
+#: The length of that window, as a multiple of the timeout.
 STALL_TIMEOUTS = 5
 WATCH_SECONDS = 0.5
 
@@ -27,23 +27,29 @@ _HEAD_REFUSED = (405, 501)
 
 
 class DownloadFailed(Exception):
-    """A sentence's end: why the file could not be downloaded."""
+    """A file could not be downloaded; the message is the end of a sentence that says so."""
 
 
 @dataclass(frozen=True)
 class Patience:
-    """How long a host is waited for, in seconds: until it answers, and then while it stalls."""
+    """How long to wait for a host.
+
+    Attributes:
+        answer: seconds until it answers.
+        clock: a monotonic clock, in seconds.
+    """
 
     answer: float
     clock: Callable[[], float] = time.monotonic
 
     @property
     def stall(self) -> float:
+        """Seconds for which a download may be too slow."""
         return STALL_TIMEOUTS * self.answer
 
 
 class _Probes:
-    """What the weights hosts answered, by URL, each with the time at which that expires."""
+    """The answers of the weights hosts, by host or URL, each kept for `PROBE_SECONDS`."""
 
     def __init__(self) -> None:
         self._answers: dict[str, tuple[float, str | None]] = {}
@@ -63,9 +69,10 @@ probes = _Probes()
 
 
 def cached_probe(url: str, timeout: float) -> str | None:
-    """Return why `url` can't be downloaded, or None if it can; an answer is kept for a minute.
+    """Return why `url` can't be downloaded, or None if it can.
 
-    One silent host is waited for once, not once for each of its files.
+    The result is kept for a minute. That a host is silent is kept for all of its files, so that it
+    is waited for only once.
     """
     host = urlsplit(url).netloc
     known = probes.get(host) or probes.get(url)
@@ -94,10 +101,10 @@ def download(
     """Download a weights file; `target` is either complete and checked, or not there.
 
     Args:
-        url: where the file is; http or https.
-        target: where it will be.
-        expected_hash: hex MD5 or SHA-256 of the file, or None if it can't be checked.
-        patience: how long the host is waited for.
+        url: the address of the file; http or https.
+        target: the file to write.
+        expected_hash: the hex MD5 or SHA-256 of the file; None if that is not known.
+        patience: how long to wait for the host.
         check_cancelled: called again and again meanwhile; what it raises ends the download.
 
     Raises:
@@ -121,13 +128,13 @@ def _digest(path: Path, _modified: int, _size: int, algorithm: str) -> str:
 
 
 def file_digest(path: Path, algorithm: str = "sha256") -> str:
-    """Return the hex digest of a file, computed again only once the file has changed."""
+    """Return the hex digest of a file, which is computed again only if the file has changed."""
     status = path.stat()
     return _digest(path, status.st_mtime_ns, status.st_size, algorithm)
 
 
 def matches(path: Path, expected_hash: str | None) -> bool:
-    """Return whether a file has the hash (MD5 or SHA-256 by its length); any has None."""
+    """Return whether a file has the expected MD5 or SHA-256; without one, every file does."""
     return expected_hash is None or file_digest(path, _algorithm(expected_hash)) == expected_hash
 
 
@@ -140,7 +147,7 @@ class _Unreachable(DownloadFailed):
 
 
 class _Progress:
-    """What a transfer tells the thread that watches it, and the other way round."""
+    """What a transfer and the thread that watches it tell each other."""
 
     def __init__(self) -> None:
         self.answered = threading.Event()
@@ -155,10 +162,10 @@ def _in_time(
     patience: Patience,
     check_cancelled: Callable[[], None] = lambda: None,
 ) -> None:
-    """Run `transfer` in a thread of its own and leave it behind when it takes too long.
+    """Run `transfer` in a thread of its own, and abandon that thread if it takes too long.
 
-    No time limit of the socket layer covers a name server that never answers, or a host that
-    sends a byte now and then.
+    The timeouts of sockets cover neither a name server that does not answer nor a host that sends
+    a byte now and then.
     """
     progress = _Progress()
     threading.Thread(target=_run, args=(transfer, progress), daemon=True).start()
@@ -214,7 +221,7 @@ def _open(url: str, method: str, patience: Patience) -> HTTPResponse:
     if urlsplit(url).scheme not in ("http", "https"):
         raise ValueError("`weights_url` should begin with http:// or https://")
     request = Request(url, method=method, headers={"User-Agent": "headstart"})  # noqa: S310
-    # Whoever watches gives up on a silent host; the socket only ends a thread that is left behind.
+    # The watching thread gives up on a silent host; this timeout only ends an abandoned thread.
     response: HTTPResponse = urlopen(request, timeout=patience.stall)  # noqa: S310 - http(s) only
     return response
 

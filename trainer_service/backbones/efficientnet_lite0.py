@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0 for Keras, with the weights that a Python package brings as PyTorch's."""
+"""EfficientNet-Lite0 for Keras, with the PyTorch weights of a Python package."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,7 +24,7 @@ _STAGES = (
 )
 _EPSILON = 1e-3
 
-#: The state dict's name of a layer, by our names for its block's layers.
+#: The name of a layer in the state dict, by its name here: first the layers of a block.
 _BLOCK_LAYERS = {
     "expand_conv": "_expand_conv",
     "expand_bn": "_bn0",
@@ -43,7 +43,15 @@ _OUTER_LAYERS = {
 
 
 class _Block(NamedTuple):
-    """An inverted residual: channels in, channels while expanded, filters out."""
+    """An inverted residual block.
+
+    Attributes:
+        kernel: the size of the depthwise kernel.
+        stride: its stride.
+        channels: the channels of the input.
+        expanded: the channels after the expansion.
+        filters: the channels of the output.
+    """
 
     kernel: int
     stride: int
@@ -55,8 +63,9 @@ class _Block(NamedTuple):
 def build_efficientnet_lite0(*, include_top: bool = False) -> Any:
     """Return the network with random weights, as a `keras.Model`.
 
-    Input: float32 of shape (n, 224, 224, 3), already (RGB - 127) / 128. Output: float32 of shape
-    (n, 1280), globally averaged, or with `include_top` the 1000 logits of ImageNet.
+    The input is float32 of shape (n, 224, 224, 3), normalised to (RGB - 127) / 128. The output is
+    float32 of shape (n, 1280), after global average pooling, or with `include_top` the 1000 logits
+    of ImageNet.
     """
     import keras
 
@@ -136,7 +145,7 @@ def _relu(x: Any, name: str) -> Any:
 
 
 def _state_names(layer: Any) -> list[str]:
-    """Return the state dict's names of a layer's weights, in Keras' order."""
+    """Return the names that a layer's weights have in the state dict, in the order of Keras."""
     block, _, rest = layer.name.partition("_")
     if block.startswith("block"):
         prefix = f"_blocks.{block.removeprefix('block')}.{_BLOCK_LAYERS[rest]}"
@@ -148,7 +157,7 @@ def _state_names(layer: Any) -> list[str]:
 
 
 def _value(state: dict[str, NDArray[Any]], name: str) -> NDArray[np.float32]:
-    """Return a tensor in Keras' order of axes."""
+    """Return a tensor with its axes in the order of Keras."""
     if name not in state:
         raise ValueError(f"It lacks {name!r} of EfficientNet-Lite0.")
     value = state[name]

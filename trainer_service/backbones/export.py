@@ -1,4 +1,4 @@
-"""A trained classifier in every format that a version holds."""
+"""Writes a trained classifier in each format that a version has."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,22 +15,22 @@ from trainer_service.backbones.tracing import large_variables, trace
 def export_version(
     backbone: Any, head: Any, directory: Path, *, backbone_ir: Path | None = None
 ) -> None:
-    """Write backbone and head as one network, three times.
+    """Write backbone and head as one network, in three formats.
 
     - `saved_model.pb`, `variables/`: for TensorFlow Serving. The signature `serving_default` takes
       `image_bytes`, encoded JPEG, PNG, GIF, BMP or WebP images, string of shape (n,); the signature
       `pixels` takes `pixels`, uint8 of shape (n, height, width, 3). Both give `probabilities`,
       float32 of shape (n, k). The graph resizes like `shared.images` but does not see the EXIF
       orientation.
-    - `openvino/`: pixels to probabilities, float32 weights, any n.
-    - `model.keras`: the same, to train further.
+    - `openvino/`: takes pixels and returns probabilities, for any n; its weights are float32.
+    - `model.keras`: the same network, which can be trained further.
 
     Args:
         backbone: a `keras.Model` from pixels to features, float32.
         head: a `keras.Model` from features to probabilities, float32.
         directory: an existing directory.
-        backbone_ir: the same backbone as an OpenVINO model, if there is one: that saves
-            converting it again.
+        backbone_ir: the file of the same backbone as an OpenVINO model, which is then not converted
+            again.
     """
     with _joined(backbone, head) as model:
         model.save(directory / KERAS_MODEL)
@@ -41,10 +41,10 @@ def export_version(
 
 @contextmanager
 def _joined(backbone: Any, head: Any) -> Iterator[Any]:
-    """Yield both as one `keras.Model`; afterwards the backbone, which is cached, forgets the head.
+    """Yield both as one `keras.Model`, and remove the head from the cached backbone afterwards.
 
-    Keras notes with the last layer what was put after it, and so would keep every head ever trained
-    on the backbone in memory.
+    A Keras layer refers to the layers after it. So the backbone would keep every head that was
+    trained on it in memory.
     """
     import keras
 
@@ -58,7 +58,7 @@ def _joined(backbone: Any, head: Any) -> Iterator[Any]:
 
 
 def _export_saved_model(model: Any, directory: Path) -> Any:
-    """Write a SavedModel that needs no Keras; return its traced graph from pixels."""
+    """Write a SavedModel that can be loaded without Keras; return its graph from pixels."""
     import tensorflow as tf
 
     height, width = model.input_shape[1:3]
@@ -100,7 +100,7 @@ def _decode(data: Any, height: int, width: int) -> Any:
 
 
 def _graft(backbone_ir: Path, head: Any) -> Any:
-    """Return an `openvino.Model` of the backbone with the head in place of its output."""
+    """Return an `openvino.Model` of the backbone with the head on top."""
     openvino = load_openvino()
     backbone = read_network(backbone_ir)
     features = backbone.output(0).get_node().input_value(0)

@@ -3,9 +3,9 @@
     features/<space>/<shard>.npy      float32 (n, feature_size)
     features/<space>/<shard>.json     an `_Index`, written last
 
-A space is one backbone with its weights, preprocessing and precision (`feature_space`); within it
-an image is known by the SHA-256 of its bytes, so any dataset that holds the image shares its row.
-It is a cache: what in it is damaged is missing, is removed, and is computed again.
+A space is a backbone with its weights, preprocessing and precision (`feature_space`). In it, an
+image is known by the SHA-256 of its bytes, so all datasets with the same image share its features.
+The features are a cache: damaged ones count as missing, are removed, and are computed again.
 """
 
 import hashlib
@@ -31,7 +31,7 @@ Features = npt.NDArray[np.float32]
 
 #: A shard has 256 images at most, each with a hash.
 MOST_INDEX_BYTES = 2**24
-#: The largest backbone has 2,048 features, 2 MB a shard.
+#: A shard of the backbone with the most features, 2,048, takes 2 MB.
 MOST_SHARD_BYTES = 2**26
 
 log = get_logger(__name__)
@@ -48,7 +48,7 @@ class FeaturesGone(TransientFailure):
 
 
 class Row(NamedTuple):
-    """Where an image's features lie, and the seconds that computing them took."""
+    """Where the features of an image are, and how many seconds it took to compute them."""
 
     shard: str
     position: int
@@ -56,9 +56,12 @@ class Row(NamedTuple):
 
 
 class _Index(BaseModel):
-    """Which images a shard holds, in its order, how long that took, and the hash of its file.
+    """The index of a shard.
 
-    Those that were written before there were hashes have none.
+    Attributes:
+        images: the SHA-256 of each image, in the order of the rows.
+        seconds: how long it took to compute them.
+        sha256: the hash of the file of features; indices of earlier releases have none.
     """
 
     images: list[str]
@@ -73,16 +76,16 @@ class FeatureStore:
         self._directory = store / "features" / space
 
     def locate(self, images: Iterable[str] | None = None) -> dict[str, Row]:
-        """Return where the features of known images lie, by the image's SHA-256.
+        """Return where the features of images are, by the SHA-256 of each image.
 
         Args:
-            images: those that are looked for, whose files are read to see that they are sound;
-                None takes all for sound.
+            images: the images to look for; the shards that hold them are read and checked. None
+                returns all images, without a check.
         """
         return self._rows(None if images is None else set(images))[0]
 
     def _rows(self, wanted: set[str] | None) -> tuple[dict[str, Row], OSError | None]:
-        """Return what `locate` does, and why an index can't be read now, if there is one."""
+        """Return the result of `locate`, and the error if an index can't be read now."""
         rows: dict[str, Row] = {}
         unread: OSError | None = None
         for file in self._directory.glob("*.json"):
@@ -119,7 +122,7 @@ class FeatureStore:
         return None
 
     def _is_sound(self, shard: str, index: _Index, wanted: set[str]) -> bool:
-        """Return whether a shard holds what is wanted, and what was written."""
+        """Return whether a shard holds a wanted image, and its file is as it was written."""
         if wanted.isdisjoint(index.images):
             return False
         try:
@@ -132,12 +135,12 @@ class FeatureStore:
     def _load(self, shard: str, rows: int, sha256: str | None = None) -> Features:
         """Return the features of a shard.
 
-        They are read, not mapped: a file that is cut off while it is mapped ends the process.
+        The file is read, not mapped: if a mapped file is truncated, the process dies.
 
         Args:
             shard: the name of the shard.
-            rows: how many images it has to have, at least.
-            sha256: the hash of its file, if that is to be checked.
+            rows: how many images it must have at least.
+            sha256: the hash that its file must have; None if there is none to check.
 
         Raises:
             ValueError: the file is damaged.
@@ -149,7 +152,7 @@ class FeatureStore:
         return _features(data, rows)
 
     def _discard(self, shard: str, error: Exception) -> None:
-        """Remove a damaged shard; what only can't be read now is left where it is."""
+        """Remove a damaged shard; one that only can't be read now is left as it is."""
         log.warning("damaged features count as missing", shard=shard, reason=str(error))
         if isinstance(error, OSError) and not is_fault_of_the_file(error):
             return
@@ -161,13 +164,13 @@ class FeatureStore:
         return self._directory / f"{shard}.npy"
 
     def use(self, shards: Iterable[str]) -> None:
-        """Note that shards are used: what is used least is removed first."""
+        """Mark shards as used now; those that were used longest ago are removed first."""
         for shard in shards:
             with suppress(FileNotFoundError):
                 os.utime(self._directory / f"{shard}.json")
 
     def holds(self, images: Sequence[str]) -> bool:
-        """Return whether these images are stored soundly as one shard, and note that it is used."""
+        """Return whether there is an undamaged shard of exactly these images; mark it as used."""
         shard = _name(images)
         self.use([shard])
         try:
@@ -183,7 +186,7 @@ class FeatureStore:
         Args:
             images: SHA-256 of each image.
             features: float32 (len(images), feature_size).
-            seconds: how long computing them took.
+            seconds: how long it took to compute them.
         """
         self._directory.mkdir(parents=True, exist_ok=True)
         shard = _name(images)
@@ -195,7 +198,7 @@ class FeatureStore:
         data = np.ascontiguousarray(features).data
         digest.update(data)
         with atomic_writer(self._file(shard)) as file:
-            # Like np.save, which on a full disk says neither that it is full nor which file it was.
+            # Not np.save, whose error on a full disk names neither the reason nor the file.
             file.write(header.getvalue())
             file.write(data)
         index = _Index(images=list(images), seconds=seconds, sha256=digest.hexdigest())
@@ -235,7 +238,7 @@ def _features(data: bytes, rows: int) -> Features:
     """Return the features in the bytes of a file, without copying them.
 
     Raises:
-        ValueError: they are not what `write` writes, or of fewer than `rows` images.
+        ValueError: `write` has not written them, or they are of fewer than `rows` images.
     """
     file = BytesIO(data)
     try:

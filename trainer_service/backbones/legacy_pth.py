@@ -1,8 +1,8 @@
 """Reads PyTorch's old serialization format without PyTorch.
 
-The file is five pickles (magic number, protocol, system, state dict, storage keys), then for each
-key the storage: an int64 count and that many elements, little-endian. A pickle is a program: this
-one may name four harmless globals and nothing else.
+The file has five pickles: magic number, protocol, system, state dict and storage keys. Then comes
+the storage of each key: an int64 count, and that many elements, little-endian. Loading a pickle can
+run code, so these pickles may only name four harmless globals.
 """
 
 import io
@@ -30,7 +30,7 @@ class _Storage:
 
 @dataclass(frozen=True, slots=True)
 class _Tensor:
-    """A view of a storage that is yet to be read; offset and strides count elements."""
+    """A view of a storage that is read later; offset and strides are in elements."""
 
     storage: _Storage
     offset: int
@@ -63,7 +63,7 @@ _GLOBALS = {
 
 
 class _Unpickler(pickle.Unpickler):
-    """Builds numbers, strings, containers and tensors; anything else is refused."""
+    """Loads numbers, strings, containers and tensors, and refuses anything else."""
 
     def __init__(self, file: io.BytesIO, storages: dict[str, _Storage]) -> None:
         super().__init__(file)
@@ -87,10 +87,10 @@ class _Unpickler(pickle.Unpickler):
 
 
 def read_state_dict(path: Path) -> dict[str, NDArray[Any]]:
-    """Return the tensors of a state dict by name, float32 or int64.
+    """Return the tensors of a state dict by name; each is float32 or int64.
 
     Raises:
-        ValueError: the file is no such state dict, is damaged, or asks for more than tensors.
+        ValueError: the file is not such a state dict, is damaged, or holds more than tensors.
     """
     file = io.BytesIO(path.read_bytes())
     storages: dict[str, _Storage] = {}

@@ -1,12 +1,12 @@
-"""Keras models as TensorFlow graphs."""
+"""Turns Keras models into TensorFlow graphs."""
 
 from typing import Any
 
 import numpy as np
 
-#: Weights with fewer elements than this become constants of the graph. Most of a network's
-#: weights are vectors (normalisations, biases), and the time to convert or save a graph grows
-#: with the square of the number of its variables: 12 s became 5 for ResNet101V2 on two busy cores.
+#: Weights with fewer elements than this become constants of the graph. The time to convert or save
+#: a graph grows with the square of the number of its variables, and most weights of a network are
+#: small vectors (normalisations, biases). For ResNet101V2, 12 s became 5 on two busy cores.
 SMALL = 1 << 14
 
 
@@ -14,8 +14,8 @@ def trace(model: Any, name: str = "inputs") -> Any:
     """Return the inference graph of a `keras.Model` of one input, for any batch size.
 
     Args:
-        model: what to trace.
-        name: of the graph's argument.
+        model: the model.
+        name: the name of the graph's argument.
 
     Returns:
         A TensorFlow `ConcreteFunction`; large weights are captured as variables.

@@ -1,7 +1,7 @@
-"""Where an architecture's pre-trained weights come from. Nothing here imports TensorFlow.
+"""Finds the pre-trained weights of an architecture. It does not import TensorFlow.
 
-In this order: `<weights>/<id>.weights.h5`, an installed Python package, a file downloaded
-earlier, Keras' own download from `weights_url`.
+Weights are looked for in this order: `<weights>/<id>.weights.h5`, an installed Python package, a
+file that was downloaded earlier, and Keras' file below `weights_url`, which is downloaded.
 """
 
 from collections.abc import Callable
@@ -35,8 +35,8 @@ class Availability:
     """Whether an architecture can be trained now.
 
     Attributes:
-        source: where its weights would come from, or None.
-        detail: a sentence for the user: where they lie, or what was tried.
+        source: where its weights would come from; None if they are not available.
+        detail: where they are, as a sentence; or else what was tried, as a part of one.
     """
 
     available: bool
@@ -50,7 +50,7 @@ class Weights:
 
     Attributes:
         source: a file name, a package with its version, or a URL.
-        sha256: hex digest of the file.
+        sha256: the hex SHA-256 of the file.
     """
 
     source: str
@@ -59,9 +59,9 @@ class Weights:
 
 
 def availability(architecture: Architecture, settings: "TrainerSettings") -> Availability:
-    """Return whether the weights can be had, within `weights_timeout`.
+    """Return whether the weights are available; this takes `weights_timeout` at most.
 
-    Whether the weights host answers is remembered for a minute.
+    Whether the host of the weights answers is remembered for a minute.
     """
     local = _find_local(architecture, settings)
     if local is not None:
@@ -77,7 +77,7 @@ def availability(architecture: Architecture, settings: "TrainerSettings") -> Ava
 
 
 def availabilities(settings: "TrainerSettings") -> dict[str, Availability]:
-    """Return the availability of every architecture, by id, within `weights_timeout`."""
+    """Return the availability of each architecture by its id, in `weights_timeout` at most."""
     with ThreadPoolExecutor(len(CATALOGUE)) as executor:
         found = executor.map(lambda row: availability(row, settings), CATALOGUE.values())
         return dict(zip(CATALOGUE, found, strict=True))
@@ -87,7 +87,8 @@ def require_weights(architecture: Architecture, settings: "TrainerSettings") -> 
     """Return where the weights will come from, without downloading them.
 
     Raises:
-        WeightsUnavailable: nowhere; the message says what was tried and what is available.
+        WeightsUnavailable: they are not available; the message says what was tried, and which
+            others are.
     """
     found = availability(architecture, settings)
     if not found.available:
@@ -100,16 +101,16 @@ def resolve(
     settings: "TrainerSettings",
     check_cancelled: Callable[[], None] = lambda: None,
 ) -> Weights:
-    """Return the weights, downloaded if need be.
+    """Return the weights, and download them if necessary.
 
     Args:
-        architecture: whose.
-        settings: where they are looked for.
-        check_cancelled: called again and again during a download; what it raises ends that.
+        architecture: a row of the catalogue.
+        settings: the settings with the directory and the address of weights.
+        check_cancelled: called again and again during a download; what it raises ends the download.
 
     Raises:
-        WeightsUnavailable: they can't be had; the message says what was tried and what is
-            available.
+        WeightsUnavailable: they are not available; the message says what was tried, and which
+            others are.
     """
     local = _find_local(architecture, settings)
     if local is not None:
@@ -148,7 +149,7 @@ def _package_file() -> Path | None:
     spec = find_spec(_PACKAGE.replace("-", "_"))
     if spec is None or spec.origin is None:
         return None
-    file = Path(spec.origin).with_name("models") / Path(_PACKAGE_FILE).name
+    file = Path(spec.origin).parent / _PACKAGE_FILE
     return file if file.is_file() else None
 
 

@@ -1,7 +1,8 @@
 """How a worker reads a dataset, once, and writes down what it found."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 
 from shared.errors import TooLarge, Unavailable
@@ -20,7 +21,7 @@ from trainer_service.datasets.records import (
 from trainer_service.datasets.sources.hang_guard import HangGuard, run_guarded
 from trainer_service.errors import InvalidDataset, Setback, TrainingCancelled
 from trainer_service.settings import TrainerSettings
-from trainer_service.store.lease import LeaseLost, WorkersDied, require_survivable
+from trainer_service.store.lease import Lease, LeaseLost, WorkersDied, require_survivable
 from trainer_service.store.outcome import in_words
 from trainer_service.store.records.dataset_record import DatasetRecord, DatasetState
 from trainer_service.store.records.parts import NAMED_REJECTED, ErrorInfo, RejectedImage
@@ -38,20 +39,23 @@ def read(
 ) -> DatasetRecord | None:
     """Read a dataset unless that was tried before, and return its record.
 
-    Returns None if another process is at it.
-
     Args:
-        datasets: where the record lies.
-        settings: the datasets directory and the caps.
-        dataset_id: which to read.
-        progress: called with images done and images in all; what it raises ends the reading.
-        waiting: called again and again until it is read; what it raises ends that, even if the
-            reading itself hangs.
+        datasets: the records of datasets.
+        settings: the settings with the datasets directory and the limits.
+        dataset_id: the id of the dataset.
+        progress: called with the number of images that are done, and of all images; what it raises
+            ends the reading.
+        waiting: called again and again until the dataset is read; what it raises ends the reading,
+            even if that hangs.
+
+    Returns:
+        The record, or None if another process reads the dataset.
 
     Raises:
         InvalidDataset, TooLarge: nothing can be trained on it; the record says the same.
-        TrainingCancelled, Setback, Unavailable: the dataset is as it was.
-        Exception: it could not be read now, as on a full disk; the record says so.
+        TrainingCancelled, Setback, Unavailable: it is still to be read.
+        Exception: it could not be read now, for example because the disk is full; the record says
+            so.
         LeaseLost: another process has taken over, and may have finished.
     """
     with datasets.lease(dataset_id) as held:
@@ -61,26 +65,44 @@ def read(
         if not must_be_read(record):
             return record
         datasets.update(dataset_id, _set_reading)
-        hang_guard = HangGuard()
-
-        def advance(done: int, total: int) -> None:
-            hang_guard.check()
-            held.raise_if_lost()
-            progress(done, total)
-
         dataset = Dataset(settings, datasets.directory(dataset_id), record)
-        work = partial(_read, dataset, advance, hang_guard)
-        try:
+        with _failure_recorded(datasets, dataset_id, held):
             require_survivable(held)
-            summary = run_guarded(work, hang_guard, waiting)
+            summary = _read_guarded(dataset, held, progress, waiting)
             held.raise_if_lost()
             return _fill(datasets, record, summary)
-        except LeaseLost:
-            raise
-        except Exception as error:
-            held.raise_if_lost()
-            record_failure(datasets, dataset_id, error)
-            raise
+
+
+@contextmanager
+def _failure_recorded(
+    datasets: RecordStore[DatasetRecord], dataset_id: str, held: Lease
+) -> Iterator[None]:
+    """Write an error of the body into the dataset's record, unless the lease is lost."""
+    try:
+        yield
+    except LeaseLost:
+        raise
+    except Exception as error:
+        held.raise_if_lost()
+        record_failure(datasets, dataset_id, error)
+        raise
+
+
+def _read_guarded(
+    dataset: Dataset,
+    held: Lease,
+    progress: Callable[[int, int], None],
+    waiting: Callable[[], None],
+) -> DatasetSummary:
+    """Read a dataset in a thread that is left behind if a system call of it hangs."""
+    hang_guard = HangGuard()
+
+    def advance(done: int, total: int) -> None:
+        hang_guard.check()
+        held.raise_if_lost()
+        progress(done, total)
+
+    return run_guarded(partial(_read, dataset, advance, hang_guard), hang_guard, waiting)
 
 
 def _read(

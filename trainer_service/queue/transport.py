@@ -15,7 +15,7 @@ from kombu.utils.json import loads
 from pydantic import AfterValidator, Base64Bytes, BaseModel, Field, TypeAdapter
 from redis import RedisError
 
-from shared.identifiers import is_id
+from shared.identifiers import Id
 from shared.logs import get_logger
 from trainer_service.queue.view import UNREADABLE
 from trainer_service.steps import COMPUTE_SHARD, TASKS
@@ -70,20 +70,13 @@ class Message(BaseModel):
     properties: Properties
 
 
-def _identifier(text: str) -> str:
-    if not is_id(text):
-        raise ValueError("expected an id")
-    return text
-
-
-Identifier = Annotated[str, AfterValidator(_identifier)]
 Shard = Annotated[int, Field(ge=0)]
 Nothing = Annotated[dict[str, Any], Field(max_length=0)]
 #: What Celery adds for tasks that follow each other; these tasks never do.
 Following = dict[str, None] | None
 
-_body = TypeAdapter(tuple[tuple[Identifier], Nothing, Following])
-_body_of_shard = TypeAdapter(tuple[tuple[Identifier, Shard], Nothing, Following])
+_body = TypeAdapter(tuple[tuple[Id], Nothing, Following])
+_body_of_shard = TypeAdapter(tuple[tuple[Id, Shard], Nothing, Following])
 
 
 def require_step(line: bytes) -> None:

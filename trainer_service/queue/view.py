@@ -77,7 +77,7 @@ class QueueView:
         """Return the keys of the queue that hold something else, with the type of that.
 
         Raises:
-            RedisError: Redis is away.
+            RedisError: Redis does not answer.
         """
         with self._client.pipeline() as pipeline:
             for key in QUEUE_TYPES:

@@ -1,1 +1,1 @@
-"""The report of a published version: one HTML file that opens anywhere, the model's card."""
+"""The report of a published version, its model card: one HTML file that opens anywhere."""

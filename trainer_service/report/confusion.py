@@ -5,16 +5,23 @@ from typing import NamedTuple
 
 from trainer_service.report.markup import Markup, tag
 
-#: Cells smaller than these have no room for a number, or for the name of their row.
+#: The smallest sides of a cell, in pixels, with which numbers and names are drawn.
 NUMBER_CELL, NAME_CELL = 24, 12
-#: Side of the matrix from which on cells get smaller instead.
+#: The largest side of the matrix, in pixels; with more labels, the cells get smaller.
 SIDE = 640
 NAME_LENGTH = 16
 LETTER = 7.5
 
 
 class _Grid(NamedTuple):
-    """Where the cells are: side of a cell, and the corner of the matrix, in pixels."""
+    """Where the cells are.
+
+    Attributes:
+        labels: the names of the rows and columns.
+        cell: the side of a cell, in pixels.
+        left: the left edge of the matrix, in pixels.
+        top: its top edge.
+    """
 
     labels: Sequence[str]
     cell: float
@@ -27,10 +34,11 @@ class _Grid(NamedTuple):
 
 
 def confusion(labels: Sequence[str], matrix: Sequence[Sequence[int]]) -> Markup:
-    """Return the picture: a row per true label, a column per predicted one.
+    """Return the picture, with a row for each true label and a column for each predicted one.
 
-    A cell is as strong as its share of the row; those that count nothing are not drawn, so that
-    the size of the picture follows the number of test images, not that of the labels squared.
+    The larger the share of a cell in its row, the stronger its colour. Empty cells are not drawn:
+    so the size of the file depends on the number of test images, not on the square of the number
+    of labels.
     """
     cell = _cell_size(len(labels))
     named = cell >= NAME_CELL
@@ -60,7 +68,7 @@ def confusion(labels: Sequence[str], matrix: Sequence[Sequence[int]]) -> Markup:
 def most_frequent(
     labels: Sequence[str], matrix: Sequence[Sequence[int]], most: int
 ) -> list[tuple[str, str, int]]:
-    """Return true label, predicted label and count of the most frequent confusions."""
+    """Return the most frequent confusions: true label, predicted label and count."""
     wrong = [
         (count, row, column)
         for row, counts in enumerate(matrix)

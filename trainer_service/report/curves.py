@@ -9,12 +9,18 @@ from trainer_service.report.markup import Markup, tag
 WIDTH, HEIGHT = 440, 260
 LEFT, RIGHT, TOP, BOTTOM = 56, 12, 12, 40
 TICKS = 5
-#: More points than a line has pixels show nothing more.
+#: A line has about this many pixels, so more points would show nothing more.
 MAX_POINTS = 400
 
 
 class Series(NamedTuple):
-    """A line; `style` is its CSS class, `values` has one value an epoch, NaN for a gap."""
+    """A line of a chart.
+
+    Attributes:
+        name: its name in the legend.
+        style: its CSS classes.
+        values: a value for each epoch; NaN leaves a gap.
+    """
 
     name: str
     style: str
@@ -40,10 +46,10 @@ def curves(
     """Return a figure with a line for each series.
 
     Args:
-        title: what the values are.
-        series: of equal length, one value an epoch.
+        title: the title of the figure.
+        series: the lines, which all have the same length.
         kept: the epoch, from 1, whose weights the model has; it is marked.
-        text_of: writes a value.
+        text_of: returns a value as text.
     """
     values = [value for line in series for value in line.values if math.isfinite(value)]
     plane = _Plane(
@@ -67,7 +73,7 @@ def curves(
 
 
 def nice_ticks(low: float, high: float) -> list[float]:
-    """Return round numbers at equal distances that take in everything from `low` to `high`."""
+    """Return round numbers at equal distances, from `low` or less to `high` or more."""
     if high <= low:
         low, high = low - 0.1 * (abs(low) or 1), high + 0.1 * (abs(high) or 1)
     rough = (high - low) / TICKS

@@ -1,4 +1,4 @@
-"""The sections of a report that tell how good the model is."""
+"""The sections of a report about how good the model is."""
 
 from collections.abc import Sequence
 
@@ -6,20 +6,20 @@ from trainer_service.report.confusion import confusion, most_frequent
 from trainer_service.report.curves import Series, curves
 from trainer_service.report.facts import Answer, Facts
 from trainer_service.report.markup import Markup, tag
-from trainer_service.report.numbers import confidence_interval, percent
+from trainer_service.report.numbers import percent
 from trainer_service.report.parts import card, fact_list, scroll, table
 
 SHOWN_CONFUSIONS = 10
-#: Pictures up to this side are enlarged without smoothing.
+#: Pictures whose sides have at most this many pixels are enlarged without smoothing.
 SMALL_PICTURE = 64
 
 _TRAINING, _VALIDATION = "series-2 dashed", "series-1"
 
 
 def result(facts: Facts) -> Markup:
-    """Return accuracy with its uncertainty, and what to compare it with."""
+    """Return the accuracy, its uncertainty, and the accuracy of always answering the same."""
     test = facts.metrics["test"]
-    low, high = confidence_interval(test["accuracy"], test["images"])
+    low, high = percent(test["accuracy_low"]), percent(test["accuracy_high"])
     supports = {label: row["support"] for label, row in test["per_class"].items()}
     common = max(supports, key=lambda label: supports[label])
     return card(
@@ -33,7 +33,7 @@ def result(facts: Facts) -> Markup:
         tag(
             "p",
             f"{test['images']} images that training never saw; with so many, the accuracy on "
-            f"others like them is between {percent(low)} and {percent(high)} (95 % confidence). "
+            f"others like them is between {low} and {high} (95 % confidence). "
             "Always answering ",
             tag("strong", common),
             f" would be right for {percent(supports[common] / test['images'])}.",

@@ -1,4 +1,4 @@
-"""What a report tells, gathered before any of it is written."""
+"""The content of a report, before it becomes HTML."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +11,15 @@ from trainer_service.store.records.training_record import TrainingRecord
 
 
 class Answer(NamedTuple):
-    """A test image, what it is, what it was taken for, and how sure the model was of that."""
+    """What the model answered to a test image.
+
+    Attributes:
+        name: the path of the image in the dataset.
+        label: its true label.
+        predicted: the label that the model answered.
+        probability: the probability of that label.
+        picture: a small copy of the image; None if it could not be read again.
+    """
 
     name: str
     label: str
@@ -29,15 +37,15 @@ class Facts:
     """Everything that is in a report.
 
     Attributes:
-        manifest: of the version, complete but for the files of the report itself.
-        metrics: the whole evaluation; with many labels a manifest has its numbers alone.
-        record: of the training, as it publishes.
-        dataset: what was trained on.
+        manifest: the manifest of the version; it does not list the report itself yet.
+        metrics: the whole evaluation; with many labels, the manifest has only its totals.
+        record: the record of the training while it publishes.
+        dataset: the record of its dataset.
         history: loss, accuracy, val_loss and val_accuracy of each epoch.
         best_epoch: the epoch, from 1, whose weights the model has.
-        mistakes: the most confident ones, the most confident first.
-        samples: test images drawn at random.
-        predictor: base URL of the predictor.
+        mistakes: the most confident wrong answers, the most confident first.
+        samples: the answers to test images that were drawn at random.
+        predictor: the base URL of the predictor.
     """
 
     manifest: Manifest

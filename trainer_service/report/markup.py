@@ -1,4 +1,4 @@
-"""HTML and SVG from Python. What is not markup by its type is escaped."""
+"""Makes HTML and SVG. All text is escaped, unless it is of the type `Markup`."""
 
 from collections.abc import Iterable
 from html import escape
@@ -8,7 +8,7 @@ _VOID = {"br", "img", "link", "meta"}
 
 
 class Markup(str):
-    """Text that is HTML already: only `tag` and `raw` make it."""
+    """Text that is HTML already; only the functions of this module make it."""
 
     __slots__ = ()
 
@@ -20,16 +20,17 @@ def tag(name: str, /, *children: Child, **attributes: str | float | None) -> Mar
     """Return an element.
 
     Args:
-        name: of the element.
+        name: the name of the element.
         *children: text, which is escaped, markup, or sequences of these; None is left out.
-        **attributes: `class_` is `class`, `stroke_width` is `stroke-width`; None is left out.
+        **attributes: the attributes, written as Python names: `class_` for `class`, `stroke_width`
+            for `stroke-width`. None is left out.
     """
     start = f"<{name}{''.join(_attributes(attributes))}>"
     return Markup(start if name in _VOID else f"{start}{join(children)}</{name}>")
 
 
 def join(children: Child) -> Markup:
-    """Return the children one after the other, escaped where they are no markup."""
+    """Return the children one after the other; those that are not markup are escaped."""
     if children is None:
         return Markup()
     if isinstance(children, Markup):
@@ -40,7 +41,7 @@ def join(children: Child) -> Markup:
 
 
 def raw(text: str) -> Markup:
-    """Declare that a text of our own is markup."""
+    """Return a text as markup; it must not come from a user."""
     return Markup(text)
 
 

@@ -1,13 +1,8 @@
-"""Numbers as people read them, and what little statistics a report needs."""
-
-import math
-
-#: Two-sided 95 % of the normal distribution.
-_Z = 1.959964
+"""Writes numbers for readers."""
 
 
 def percent(share: float) -> str:
-    """Return a share as a percentage; 100 % only if it is all, 0 % only if it is nothing."""
+    """Return a share as a percentage, which is 100 % only for exactly 1, and 0 % only for 0."""
     shown = f"{share * 100:.1f}"
     if shown == "100.0" and share < 1:
         return "> 99.9 %"
@@ -23,18 +18,10 @@ def seconds(value: float) -> str:
 
 
 def size(count: int) -> str:
-    """Return a number of bytes in the unit that suits it."""
+    """Return a number of bytes with a suitable unit."""
     value = float(count)
     for unit in ("B", "kB", "MB"):
         if value < 1000:  # noqa: PLR2004 - SI
             return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
         value /= 1000
     return f"{value:.1f} GB"
-
-
-def confidence_interval(share: float, n: int) -> tuple[float, float]:
-    """Return Wilson's 95 % interval of a share seen in `n` trials, n > 0."""
-    centre = share + _Z**2 / (2 * n)
-    reach = _Z * math.sqrt(share * (1 - share) / n + _Z**2 / (4 * n * n))
-    scale = 1 + _Z**2 / n
-    return max(0.0, (centre - reach) / scale), min(1.0, (centre + reach) / scale)

@@ -1,4 +1,4 @@
-"""The sections of a report that tell what the model is, what it is made of and how it is used."""
+"""The sections of a report about what the model was made from, and how to use it."""
 
 import json
 from itertools import pairwise
@@ -32,7 +32,7 @@ def how_to_call(facts: Facts) -> Markup:
 
 
 def limits(facts: Facts) -> Markup:
-    """Return what a model of this kind can't do: the part of a card that saves trouble."""
+    """Return what a model of this kind can't do."""
     labels = len(facts.manifest.labels)
     warnings = (
         (
@@ -53,7 +53,7 @@ def limits(facts: Facts) -> Markup:
 
 
 def data(facts: Facts) -> Markup:
-    """Return where the images come from, how they were split, and which were refused."""
+    """Return where the images come from, how they were split, and which were rejected."""
     dataset, training = facts.dataset, facts.record.dataset
     how = (
         "as the dataset brings it"
@@ -77,7 +77,7 @@ def data(facts: Facts) -> Markup:
 
 
 def training(facts: Facts) -> Markup:
-    """Return architecture, weights, settings, seed, and how long what took."""
+    """Return the architecture, weights, settings, seed, and how long each phase took."""
     manifest, architecture = facts.manifest, CATALOGUE.get(facts.manifest.architecture)
     parameters = f", {architecture.parameters:,} parameters" if architecture else ""
     settings = manifest.training.items()
@@ -101,7 +101,7 @@ def training(facts: Facts) -> Markup:
 
 
 def hashes(facts: Facts) -> Markup:
-    """Return what proves that the files are those that were published."""
+    """Return the hashes that show whether the files are those that were published."""
     rows = [(entry.path, entry.sha256, size(entry.bytes)) for entry in facts.manifest.files]
     return card(
         "Hashes",

@@ -1,4 +1,4 @@
-"""The report as one HTML document: no script, nothing from outside, opens from disk."""
+"""The report as one HTML document, without scripts and without anything from outside."""
 
 import base64
 import hashlib
@@ -11,7 +11,7 @@ from trainer_service.report import evaluation, origin
 from trainer_service.report.facts import Facts
 from trainer_service.report.markup import Markup, join, raw, tag
 
-#: With more labels than these, tables and matrix need the whole width.
+#: With more labels than this, the table and the matrix each need the whole width.
 FEW_LABELS = 12
 
 _COMMON = Path(shared.__file__).parent / "http" / "web" / "base.css"
@@ -59,7 +59,10 @@ def _style() -> Markup:
 
 @cache
 def _policy() -> str:
-    """Return a policy that holds wherever the file is opened: this very style, embedded images."""
+    """Return a policy that allows only the style of the report and its embedded images.
+
+    It is part of the file, so it applies wherever that is opened.
+    """
     digest = base64.b64encode(hashlib.sha256(_style().encode()).digest()).decode()
     return (
         f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'; "

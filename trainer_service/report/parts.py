@@ -1,4 +1,4 @@
-"""What the sections of a report are made of."""
+"""The parts that the sections of a report are made of."""
 
 from collections.abc import Iterable, Sequence
 
@@ -21,10 +21,10 @@ def table(title: str, names: Sequence[str], rows: Iterable[Sequence[Child]], tex
     """Return a table.
 
     Args:
-        title: what it is, for those who do not see it.
-        names: of the columns.
-        rows: their cells; the first one of each names the row.
-        text: how many columns are text; the others are numbers.
+        title: what the table is, for screen readers.
+        names: the names of the columns.
+        rows: the cells of each row, of which the first one names the row.
+        text: how many columns, from the left, are text; the others are numbers.
     """
     styles = [None if index < text else "number" for index in range(len(names))]
     head = [
@@ -36,7 +36,7 @@ def table(title: str, names: Sequence[str], rows: Iterable[Sequence[Child]], tex
 
 
 def scroll(title: str, child: Markup) -> Markup:
-    """Return a region that scrolls by itself, also by the keyboard, where the page is narrow."""
+    """Return a region that can be scrolled, also with the keyboard, if the page is narrow."""
     return tag("div", child, class_="scroll", tabindex="0", role="region", aria_label=title)
 
 

@@ -1,4 +1,4 @@
-"""Pictures small enough to stand inside of a document."""
+"""Pictures that are small enough to be part of an HTML file."""
 
 import base64
 from typing import NamedTuple

@@ -9,13 +9,13 @@ in between, the repeated request finds the id and completes the work instead of 
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import AfterValidator, BaseModel, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from shared.errors import Conflict, InvalidRequest, NotFound, Unavailable, first_fault
 from shared.files import atomic_write, sha256_file
-from shared.identifiers import is_id, new_id
+from shared.identifiers import Id, new_id
 from shared.logs import get_logger
 from trainer_service.errors import RecordCorrupt
 from trainer_service.store.lease import lease
@@ -47,12 +47,6 @@ class KeyUnreadable(Conflict):
         )
 
 
-def _require_id(text: str) -> str:
-    if not is_id(text):
-        raise ValueError("Input should be an id")
-    return text
-
-
 class KeyUse(BaseModel):
     """The request that a key was used for.
 
@@ -63,7 +57,7 @@ class KeyUse(BaseModel):
     """
 
     fingerprint: str
-    id: Annotated[str, AfterValidator(_require_id)]
+    id: Id
     answer: dict[str, Any] | None = None
 
 

@@ -10,10 +10,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from shared.identifiers import is_id
-from trainer_service.store.records.dataset_record import DatasetRecord, DatasetState
+from trainer_service.store.records.dataset_record import DatasetRecord
 
 WAITING = "waiting"
-UNREAD = frozenset({DatasetState.QUEUED, DatasetState.READING})
 
 
 class WaitingTrainings:
@@ -52,4 +51,4 @@ def must_be_read(dataset: DatasetRecord) -> bool:
 
     A failed dataset is not, unless a new training has put it back to queued.
     """
-    return dataset.state in UNREAD
+    return dataset.state.unread

@@ -27,7 +27,7 @@ from trainer_service.store.records.record_store import Record, RecordStore
 from trainer_service.store.records.training_record import State, TrainingRecord
 from trainer_service.store.shards import Shards
 from trainer_service.store.stores import Stores
-from trainer_service.store.waiting import UNREAD, WaitingTrainings
+from trainer_service.store.waiting import WaitingTrainings
 from trainer_service.store.work_metrics import STEPS_LOST
 
 #: Searches per `lease_seconds`. A step that is missing for the time between two is lost.
@@ -106,7 +106,7 @@ class LostSteps:
         """Yield the next steps that no worker runs: datasets first, then the oldest training."""
         datasets, trainings = self._stores.datasets, self._stores.trainings
         held: dict[str, bool] = {}
-        for dataset in self._open(datasets, lambda state: state not in UNREAD):
+        for dataset in self._open(datasets, lambda state: not DatasetState(state).unread):
             with self._isolated(datasets.directory(dataset.id)):
                 # Checked for every dataset: the check is what takes a lease from a dead holder.
                 held[dataset.id] = self._watch.held(datasets.lease_file(dataset.id))

@@ -23,6 +23,7 @@ from trainer_service.store.records.dataset_record import DatasetRecord, DatasetS
 from trainer_service.store.records.record_store import RECORD_FILE
 from trainer_service.store.records.unused_datasets import delete_unused
 from trainer_service.store.stores import BACKBONES, SHARDS, UPLOADS, Stores
+from trainer_service.store.waiting import must_be_read
 from trainer_service.store.work_in_progress import (
     REMOVED,
     STAGING,
@@ -165,10 +166,7 @@ class Retention:
         used = {brief.dataset for brief in self._stores.trainings.every()} if days else set()
         for record in datasets.list() if days else []:
             # Without a training on it, a dataset is only read if it was submitted on its own.
-            awaited = record.submitted and record.state in {
-                DatasetState.QUEUED,
-                DatasetState.READING,
-            }
+            awaited = record.submitted and must_be_read(record)
             old = self._age(record.created_at.timestamp()) > days * DAY
             if record.id not in used and not awaited and old:
                 directory = datasets.directory(record.id)

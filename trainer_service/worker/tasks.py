@@ -59,9 +59,9 @@ def _import_keras() -> None:
 
 @contextmanager
 def _refusals_logged() -> Iterator[None]:
-    """Log, in one line, why a step can't be run, e.g. since its training was removed meanwhile.
+    """Log in one line why a step can't be run, for example because its training was removed.
 
-    So is it with a disk that is full or read-only, which may last, and fail the step each time.
+    A full or read-only disk also gets only one line, as it may stay so and fail many steps.
     """
     try:
         yield

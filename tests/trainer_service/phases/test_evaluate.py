@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from trainer_service.phases.evaluate.metrics import evaluate
+from trainer_service.phases.evaluate.metrics import confidence_interval, evaluate
 
 PROBABILITIES = np.array(
     [[0.8, 0.1, 0.1], [0.3, 0.6, 0.1], [0.2, 0.7, 0.1], [0.5, 0.25, 0.25]], np.float32
@@ -49,3 +49,10 @@ def test_per_class_metrics(metrics):
 def test_a_certain_and_wrong_answer_costs_a_finite_loss():
     metrics = evaluate(np.array([[1, 0]], np.float32), np.array([1]), ["a", "b"])
     assert metrics["loss"] == pytest.approx(-math.log(1e-7), rel=1e-5)
+
+
+def test_wilson_s_interval():
+    """Reference values: R's prop.test(…, correct = FALSE)."""
+    assert confidence_interval(0.9, 100) == pytest.approx((0.825634, 0.944771), abs=1e-6)
+    low, high = confidence_interval(1.0, 10)
+    assert (low, high) == pytest.approx((0.722467, 1.0), abs=1e-6)

@@ -6,23 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-import openvino as ov
 import pytest
-from openvino import opset13 as ops
 
-from shared.engines import OpenVINOEngine
-from shared.images import ImageLimits
-from tests.bottleneck_training import IMAGES, BottleneckTraining
+from tests.bottleneck_training import IMAGES
 from trainer_service import training
-from trainer_service.backbones import weights
-from trainer_service.backbones.weights import Weights
 from trainer_service.datasets.image_files import ImageFiles, NotSeenHere
 from trainer_service.datasets.records import save_images
 from trainer_service.errors import InvalidDataset, TrainingCancelled, TransientFailure
 from trainer_service.phases import setbacks
-from trainer_service.phases.bottleneck import shard
-from trainer_service.phases.bottleneck.feature_computer import FeatureComputer
 from trainer_service.phases.head import fitting
 from trainer_service.phases.prepare import reading_step
 from trainer_service.phases.setbacks import MOST_TRIES, Setbacks, persevere
@@ -43,25 +34,6 @@ ESTALE = OSError(errno.ESTALE, os.strerror(errno.ESTALE))
 def _no_pauses(monkeypatch):
     monkeypatch.setattr(setbacks, "PAUSES", (0, 0, 0))
     monkeypatch.setattr(setbacks, "LAST_PAUSE", 0)
-
-
-@pytest.fixture
-def computing(tmp_path, redis_url, monkeypatch):
-    pixels = ops.parameter([-1, 8, 8, 3], np.uint8)
-    mean = ops.reduce_mean(ops.convert(pixels, np.float32), ops.constant([1, 2]))
-    engine = OpenVINOEngine(ov.Model([mean], [pixels]), sole_output="features", precision="f32")
-    computer = FeatureComputer(
-        engine,
-        output="features",
-        input_size=8,
-        batch_size=16,
-        threads=2,
-        limits=ImageLimits(1 << 20, 1 << 20),
-    )
-    monkeypatch.setattr(shard, "feature_computer_for", lambda *_: computer)
-    found = Weights("x", tmp_path / "x", "0" * 64)
-    monkeypatch.setattr(weights, "resolve", lambda *_: found)
-    return BottleneckTraining(tmp_path, redis_url)
 
 
 def warnings_of(worker, training_id):

@@ -9,7 +9,7 @@ import pytest
 
 from trainer_service.report.confusion import confusion, most_frequent
 from trainer_service.report.curves import HEIGHT, MAX_POINTS, WIDTH, Series, curves, nice_ticks
-from trainer_service.report.numbers import confidence_interval, percent, seconds, size
+from trainer_service.report.numbers import percent, seconds, size
 
 
 def drawn(values, kept=1):
@@ -96,13 +96,6 @@ def test_confusions_come_in_order_of_their_number():
 )
 def test_a_percentage_is_neither_all_nor_nothing_unless_it_is(share, text):
     assert percent(share) == text
-
-
-def test_wilson_s_interval():
-    """Reference values: R's prop.test(…, correct = FALSE)."""
-    assert confidence_interval(0.9, 100) == pytest.approx((0.825634, 0.944771), abs=1e-6)
-    low, high = confidence_interval(1.0, 10)
-    assert (low, high) == pytest.approx((0.722467, 1.0), abs=1e-6)
 
 
 def test_sizes_and_times():

@@ -45,6 +45,7 @@ def report(tmp_path):
     [
         "pets, version 3",
         "91.7 % of the test images right",
+        "is between 74.2 % and 97.7 % (95 % confidence)",
         "cat 100.0 % 87.5 % 93.3 % 8 70",
         "dog owl 1",
         "5 epochs of at most 50; the model has the weights of epoch 3",

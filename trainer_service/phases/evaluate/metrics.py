@@ -1,5 +1,6 @@
 """Metrics of a classifier on held-out images, from its probabilities."""
 
+import math
 from collections.abc import Sequence
 from statistics import fmean
 from typing import Any
@@ -9,7 +10,9 @@ import numpy.typing as npt
 
 from trainer_service.phases.head.head import Truth
 from trainer_service.phases.head.network import Probabilities
-from trainer_service.report.numbers import confidence_interval
+
+#: Two-sided 95 % of the normal distribution.
+_Z = 1.959964
 
 
 def evaluate(probabilities: Probabilities, truth: Truth, labels: Sequence[str]) -> dict[str, Any]:
@@ -69,6 +72,14 @@ def per_class(matrix: npt.NDArray[np.int64], labels: Sequence[str]) -> dict[str,
         }
         for index, label in enumerate(labels)
     }
+
+
+def confidence_interval(share: float, n: int) -> tuple[float, float]:
+    """Return Wilson's 95 % interval of a share seen in `n` trials, n > 0."""
+    centre = share + _Z**2 / (2 * n)
+    reach = _Z * math.sqrt(share * (1 - share) / n + _Z**2 / (4 * n * n))
+    scale = 1 + _Z**2 / n
+    return max(0.0, (centre - reach) / scale), min(1.0, (centre + reach) / scale)
 
 
 def _ratio(above: npt.NDArray[Any], below: npt.NDArray[Any]) -> npt.NDArray[np.float64]:

@@ -9,7 +9,15 @@ from typing import Any
 import numpy as np
 
 from shared.files import full_disk_named
-from shared.manifest import DatasetInfo, InputSpec, Manifest, WeightsInfo
+from shared.manifest import (
+    Artifact,
+    DatasetInfo,
+    Format,
+    InputSpec,
+    Manifest,
+    Quantization,
+    WeightsInfo,
+)
 from shared.model_store import REPORT_FILE
 from trainer_service.backbones.architectures import PREPROCESSING_VERSION
 from trainer_service.phases.evaluate.evaluation import Evaluated
@@ -46,10 +54,7 @@ def publish(work: Work, evaluated: Evaluated) -> int:
             write_report(work, evaluated, staging, manifest)
             work.check_cancelled.now()
 
-        manifest = _manifest(work, evaluated)
-        manifest = manifest.model_copy(
-            update={"quantization": quantization, "artifacts": artifacts}
-        )
+        manifest = _manifest(work, evaluated, quantization, artifacts)
         return models.publish(staging, manifest, complete)
 
 
@@ -83,7 +88,12 @@ def _test_rows(evaluated: Evaluated) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: (row["label"] == row["predicted"], -row["probability"]))
 
 
-def _manifest(work: Work, evaluated: Evaluated) -> Manifest:
+def _manifest(
+    work: Work,
+    evaluated: Evaluated,
+    quantization: Quantization | None,
+    artifacts: dict[Format, Artifact],
+) -> Manifest:
     """Return the manifest of the version to be; its number is filled in when it is published."""
     record, network = work.record, evaluated.network
     architecture = network.architecture
@@ -109,6 +119,8 @@ def _manifest(work: Work, evaluated: Evaluated) -> Manifest:
         seed=record.request.seed,
         libraries=_libraries(),
         created_at=datetime.now(UTC),
+        quantization=quantization,
+        artifacts=artifacts,
     )
 
 

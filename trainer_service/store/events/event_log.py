@@ -26,8 +26,8 @@ from redis.retry import Retry
 from shared.documents import reason
 from shared.files import locked_briefly, sync_directory
 from shared.identifiers import is_id
-from shared.logs import get_logger
 from trainer_service.errors import RecordCorrupt, TrainingNotFound
+from trainer_service.store.events.dispensable import Dispensable
 from trainer_service.store.events.events import (
     Event,
     ResultEvent,
@@ -51,8 +51,6 @@ RETRY_SECONDS = 5.0
 _TAIL_BYTES = 16_384
 #: How many trainings to remember whose logs are known to be complete.
 _REMEMBERED = 1000
-
-log = get_logger(__name__)
 
 
 def connect(url: str) -> redis.Redis:
@@ -85,7 +83,7 @@ class EventLog:
         self._client = client
         self._silent_until = 0.0
         self._complete: dict[str, list[Any]] = {}
-        self._warned = ""
+        self._dispensable = Dispensable("events are not kept")
 
     def directory(self, training_id: str) -> Path:
         if not is_id(training_id):
@@ -160,28 +158,18 @@ class EventLog:
 
     def _append(self, training_id: str, choose: Callable[[], Sequence[Event]]) -> None:
         directory = self.directory(training_id)
-        try:
-            with (
-                locked_briefly(directory / ".events.lock"),
-                open_small(directory / EVENTS_FILE, MOST_BYTES, "a+b") as file,
-            ):
-                end = _end(file)
-                # A crash may have left an incomplete line at the end.
-                file.truncate(end.offset)
-                if isinstance(end.event, ResultEvent):
-                    return
-                if events := choose():
-                    self._announce(training_id, _write(file, events, end.lines))
-        except OSError as error:
-            if not is_permanent(error):
-                raise
-            self._warn(training_id, error)
-
-    def _warn(self, training_id: str, error: OSError) -> None:
-        """Log, once, that the training goes on without its events being kept."""
-        if self._warned != training_id:
-            self._warned = training_id
-            log.warning("events are not kept", training_id=training_id, reason=str(error))
+        with (
+            self._dispensable.of(training_id),
+            locked_briefly(directory / ".events.lock"),
+            open_small(directory / EVENTS_FILE, MOST_BYTES, "a+b") as file,
+        ):
+            end = _end(file)
+            # A crash may have left an incomplete line at the end.
+            file.truncate(end.offset)
+            if isinstance(end.event, ResultEvent):
+                return
+            if events := choose():
+                self._announce(training_id, _write(file, events, end.lines))
 
     @contextmanager
     def _read_errors_wrapped(self, training_id: str) -> Iterator[None]:

@@ -9,11 +9,11 @@ from pathlib import Path
 from pydantic import BaseModel, Field, ValidationError
 
 from shared.files import is_fault_of_the_file, locked_briefly
-from shared.logs import get_logger
+from trainer_service.store.events.dispensable import Dispensable
 from trainer_service.store.events.event_log import EventLog
 from trainer_service.store.events.events import EpochEvent, ProgressEvent
 from trainer_service.store.records.training_record import Progress, State
-from trainer_service.store.small_files import is_permanent, read_small
+from trainer_service.store.small_files import read_small
 
 REPORT_INTERVAL = 0.2
 MOST_BYTES = 2**24
@@ -21,8 +21,6 @@ MOST_BYTES = 2**24
 EVENT_INTERVAL = 0.5
 LONGEST_EVENT_INTERVAL = 5.0
 EVENTS_PER_PHASE = 200
-
-log = get_logger(__name__)
 
 
 class Counts(BaseModel):
@@ -86,12 +84,12 @@ class ProgressBoard:
     def __init__(self, events: EventLog, clock: Callable[[], float] = time.time) -> None:
         self._events = events
         self._clock = clock
-        self._warned = ""
+        self._dispensable = Dispensable("progress is not kept")
 
     def start(self, training_id: str, phase: State, total: int) -> None:
         """Begin a phase with `total` images or epochs; the counts of the last one are dropped."""
         now = self._clock()
-        with self._locked(training_id) as file:
+        with self._dispensable.of(training_id), self._locked(training_id) as file:
             self._store(file, Counts(phase=phase, total=total, started_at=now), now, announce=True)
 
     def advance(
@@ -105,7 +103,7 @@ class ProgressBoard:
             part: the part of the phase, such as the number of a shard.
             total: the number of the whole phase, if it has changed.
         """
-        with self._locked(training_id) as file:
+        with self._dispensable.of(training_id), self._locked(training_id) as file:
             counts = _load(file)
             if counts is not None:
                 now = self._clock()
@@ -136,19 +134,8 @@ class ProgressBoard:
     @contextmanager
     def _locked(self, training_id: str) -> Iterator[Path]:
         file = self._file(training_id)
-        try:
-            with locked_briefly(file.with_name(".progress.lock")):
-                yield file
-        except OSError as error:
-            if not is_permanent(error):
-                raise
-            self._warn(training_id, error)
-
-    def _warn(self, training_id: str, error: OSError) -> None:
-        """Say once that a training goes on without telling how far it is."""
-        if self._warned != training_id:
-            self._warned = training_id
-            log.warning("progress is not kept", training_id=training_id, reason=str(error))
+        with locked_briefly(file.with_name(".progress.lock")):
+            yield file
 
 
 class Ticker:

@@ -18,6 +18,10 @@ class DatasetState(StrEnum):
     READY = "ready"
     FAILED = "failed"
 
+    @property
+    def unread(self) -> bool:
+        return self in {DatasetState.QUEUED, DatasetState.READING}
+
 
 class DatasetRecord(Interpretation, DatasetCounts, BaseRecord):
     """A set of labelled images.
@@ -64,5 +68,5 @@ class DatasetRecord(Interpretation, DatasetCounts, BaseRecord):
     def brief(self) -> Brief:
         """Return the summary that the index keeps in memory."""
         listed = self.in_lists().model_dump_json().encode()
-        waits = self.submitted and self.state in {DatasetState.QUEUED, DatasetState.READING}
+        waits = self.submitted and self.state.unread
         return Brief(self.id, self.created_at, self.state, waits, self.id, listed)

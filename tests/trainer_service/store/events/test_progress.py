@@ -1,5 +1,7 @@
 """Live progress, in the store and as events."""
 
+import errno
+
 import pytest
 
 from shared.identifiers import new_id
@@ -147,6 +149,18 @@ def test_progress_that_can_not_be_written_keeps_no_training(board, events, name,
 
     assert board.read(ID, State.HEAD) is None
     assert [event.phase for event in events.read(ID)] == ["bottleneck", "head"]
+    assert caplog.text.count("progress is not kept") == 1
+
+
+def test_a_lock_that_is_refused_keeps_no_training(board, monkeypatch, caplog):
+    def refuse(lock):
+        raise PermissionError(errno.EACCES, "Permission denied", str(lock))
+
+    monkeypatch.setattr("trainer_service.store.events.progress.locked_briefly", refuse)
+    board.start(ID, State.BOTTLENECK, 50)
+    board.advance(ID, 50)
+
+    assert board.read(ID, State.BOTTLENECK) is None
     assert caplog.text.count("progress is not kept") == 1
 
 

@@ -1,0 +1,29 @@
+"""The steps that compute the shards of a training."""
+
+import pytest
+
+from trainer_service import training
+from trainer_service.phases.bottleneck import shard
+from trainer_service.store.shards import ShardResult
+
+pytestmark = pytest.mark.integration
+
+
+def test_only_the_last_shard_submits_the_next_step(computing):
+    *others, last = computing.shards.unfinished()
+    for number in others:
+        training.compute_shard(computing.worker, computing.id, number)
+    assert computing.submitted() == 0
+
+    training.compute_shard(computing.worker, computing.id, last)
+    assert computing.submitted() == 1
+
+
+def test_features_that_another_training_has_stored_are_not_computed(computing, monkeypatch):
+    images = computing.shards.images(0)
+    training.compute_shard(computing.worker, computing.id, 0)
+    computing.shards.plan(images, "f32")
+    monkeypatch.delattr(shard, "feature_computer_for")
+    training.compute_shard(computing.worker, computing.id, 0)
+
+    assert computing.shards.results() == [ShardResult(computed=0, seconds=0, rejected={})]
