@@ -4,6 +4,8 @@ import os
 import subprocess
 import time
 from contextlib import contextmanager, suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -33,8 +35,13 @@ def mounted(directory, *options):
 
 
 @pytest.fixture(scope="module")
-def directory(tmp_path_factory):
-    return tmp_path_factory.mktemp("full")
+def directory():
+    """A directory that pytest does not know.
+
+    Of a run that is killed, the disk stays mounted: pytest would stumble over it in each run after.
+    """
+    with TemporaryDirectory(prefix="headstart-full-", ignore_cleanup_errors=True) as path:
+        yield Path(path)
 
 
 @pytest.fixture(scope="module")
