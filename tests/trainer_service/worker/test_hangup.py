@@ -25,7 +25,9 @@ def worker(tmp_path, redis_url, *before):
         "HEADSTART_REDIS_URL": redis_url,
         "PATH": "/usr/bin:/bin",
     }
-    command = [*before, sys.executable, "-m", "trainer_service.worker"]
+    # The tests may themselves run under nohup, and every process inherits that it ignores SIGHUP.
+    heeds_hangup = ["env", "--default-signal=HUP"]
+    command = [*heeds_hangup, *before, sys.executable, "-m", "trainer_service.worker"]
     with (
         log.open("wb") as file,
         subprocess.Popen(command, env=environment, stdout=file, stderr=file) as process,
