@@ -1,7 +1,7 @@
 """The limits and batch size that all compared servers use; BentoML's environment imports it."""
 
 from predictor_service.settings import PredictorSettings
-from shared.images import ImageLimits
+from shared.images.decoding import ImageLimits
 
 _SETTINGS = PredictorSettings.model_construct()
 

@@ -16,7 +16,7 @@ from benchmarks.peers import keras_guide
 from benchmarks.rows import Row
 from benchmarks.weights import weights_for
 from shared.engines import FEATURES, Engine, select_engine
-from shared.images import decode
+from shared.images.decoding import decode
 from trainer_service.backbones.architectures import Architecture, find_architecture
 from trainer_service.backbones.backbone import bottleneck_engine, bottleneck_precision
 from trainer_service.backbones.weights import Weights

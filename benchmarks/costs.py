@@ -18,7 +18,7 @@ from benchmarks.load import run_load
 from benchmarks.predictor import ARCHITECTURE, BODIES, published_version
 from benchmarks.rows import Row
 from shared.engines import load_version_engine, serving_precisions
-from shared.images import decode
+from shared.images.decoding import decode
 from tests.tiny_model import picture, publish_tiny_model
 from trainer_service.backbones.architectures import find_architecture
 

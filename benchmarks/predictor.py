@@ -20,7 +20,7 @@ from benchmarks.load import Load, run_load
 from benchmarks.rows import Row
 from benchmarks.weights import weights_for
 from shared.engines import load_version_engine, serving_precisions
-from shared.images import decode
+from shared.images.decoding import decode
 from shared.model_store import KERAS_MODEL, OPENVINO_MODEL
 from trainer_service.backbones.architectures import find_architecture
 from trainer_service.inline import train_inline

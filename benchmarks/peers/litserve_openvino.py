@@ -13,7 +13,7 @@ from fastapi import Request
 
 from benchmarks.alike import LIMITS, MAX_BATCH
 from shared.engines import OpenVINOEngine
-from shared.images import decode
+from shared.images.decoding import decode
 
 
 class Api(litserve.LitAPI):  # type: ignore[misc]  # untyped

@@ -11,7 +11,7 @@ from PIL import Image
 from predictor_service.models.loading import VersionLoader
 from predictor_service.settings import PredictorSettings
 from shared.engines import FEATURES
-from shared.images import ImageLimits, decode
+from shared.images.decoding import ImageLimits, decode
 from shared.model_store import KERAS_MODEL, ModelStore
 from tests.memory import let_networks_go
 from tests.random_weights import random_pixels, random_weights

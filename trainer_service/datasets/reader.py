@@ -21,7 +21,8 @@ from typing import NamedTuple, cast
 
 from shared.errors import InvalidImage
 from shared.files import sync_directory
-from shared.image_formats import (
+from shared.images.decoding import ImageLimits, check, too_many_bytes
+from shared.images.formats import (
     HEAD_BYTES,
     IMAGE_SUFFIXES,
     KNOWN_SUFFIXES,
@@ -29,7 +30,6 @@ from shared.image_formats import (
     sniff,
     unread_format,
 )
-from shared.images import ImageLimits, check, too_many_bytes
 from trainer_service.datasets.conclude import MAX_TABLE_BYTES, Origin, conclude
 from trainer_service.datasets.found import OTHERS_FILE, TABLES_FILE, Found, save_others
 from trainer_service.datasets.interpretation.describe import UNDERSTOOD

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from functools import partial
 
 from shared.errors import TooLarge, Unavailable
-from shared.images import ImageLimits
+from shared.images.decoding import ImageLimits
 from trainer_service.datasets.conclude import Origin, conclude
 from trainer_service.datasets.create import UPLOAD_FILE, root_of
 from trainer_service.datasets.dataset import Dataset

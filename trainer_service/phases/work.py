@@ -8,7 +8,7 @@ from operator import methodcaller
 from pathlib import Path
 from typing import Protocol
 
-from shared.images import ImageLimits
+from shared.images.decoding import ImageLimits
 from trainer_service.datasets.dataset import Dataset
 from trainer_service.datasets.records import ImageRecord
 from trainer_service.datasets.splits import SplitFractions, assign_splits

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from shared.images import ImageLimits
+from shared.images.decoding import ImageLimits
 from tests import hostile_images as hostile
 from trainer_service.datasets.records import DatasetLimits
 

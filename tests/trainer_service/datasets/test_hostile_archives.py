@@ -30,7 +30,7 @@ READ = """
     import json, resource, sys, time
     from pathlib import Path
     from shared.errors import HeadstartError
-    from shared.images import ImageLimits
+    from shared.images.decoding import ImageLimits
     from trainer_service.datasets.reader import read_dataset
     from trainer_service.datasets.records import DatasetLimits
 

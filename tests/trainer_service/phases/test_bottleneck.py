@@ -12,7 +12,7 @@ import simplejpeg
 from openvino import opset13 as ops
 
 from shared.engines import OpenVINOEngine
-from shared.images import ImageLimits
+from shared.images.decoding import ImageLimits
 from tests.tiny_model import picture
 from trainer_service.datasets.image_files import ImageFiles, NotSeenHere
 from trainer_service.errors import TrainingCancelled

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from shared.identifiers import new_id
-from shared.images import ImageLimits
+from shared.images.decoding import ImageLimits
 from shared.manifest import DatasetInfo, FileEntry, InputSpec, Manifest, WeightsInfo
 from tests.tiny_model import picture
 from trainer_service.datasets.records import ImageRecord

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from shared import images, jpeg, samples
 from shared.errors import InvalidImage
-from shared.images import ImageInfo, ImageLimits, LargeImage, check, decode
+from shared.images import decoding, jpeg, samples
+from shared.images.decoding import ImageInfo, ImageLimits, LargeImage, check, decode
 from shared.room import Room
 from tests import hostile_images as hostile
 
@@ -26,7 +26,7 @@ LIMITS = ImageLimits(max_bytes=32 << 20, max_pixels=SIDE * SIDE)
 CHILD = """
 import resource, sys
 from pathlib import Path
-from shared.images import ImageLimits, check, decode
+from shared.images.decoding import ImageLimits, check, decode
 from tests import hostile_images as hostile
 
 side, has_memory = int(sys.argv[1]), sys.argv[2] == "True"
@@ -109,7 +109,7 @@ def test_a_decoder_that_got_no_memory_is_understood(monkeypatch, words):
     def fail(*_, **__):
         raise ValueError(words)
 
-    monkeypatch.setattr(images.simplejpeg, "decode_jpeg", fail)
+    monkeypatch.setattr(decoding.simplejpeg, "decode_jpeg", fail)
 
     with pytest.raises(MemoryError):
         decode(hostile.saved(hostile.photo(), "JPEG"), 8, 8, LIMITS)
@@ -148,8 +148,8 @@ def test_pixels_are_the_same_to_the_last_bit_in_strips(monkeypatch, size):
 def test_the_size_of_a_webp_is_known_before_it_is_opened(options):
     data = hostile.saved(hostile.photo(0, (300, 17)), "WEBP", **options)
 
-    assert images._webp_size(data) == (300, 17)
-    assert images._webp_size(data[:14]) == (0, 0)
+    assert decoding._webp_size(data) == (300, 17)
+    assert decoding._webp_size(data[:14]) == (0, 0)
 
 
 @pytest.mark.parametrize("size", [(400_000, 3), (3, 400_000)])
@@ -168,7 +168,7 @@ def test_very_long_pictures_are_averaged_first(size):
 
 def test_a_jpeg_whose_scans_go_over_too_many_pixels_is_refused_before_it_is_decoded(monkeypatch):
     data = hostile.scans(1000, 490)
-    monkeypatch.setattr(images.simplejpeg, "decode_jpeg", None)
+    monkeypatch.setattr(decoding.simplejpeg, "decode_jpeg", None)
 
     for work in (lambda: decode(data, 8, 8, LIMITS), lambda: check(data, LIMITS)):
         with pytest.raises(
@@ -244,7 +244,7 @@ def test_large_pictures_are_told_from_small_ones_before_they_are_decoded():
 def test_what_decoders_hold_beside_the_pixels_counts():
     """At this size, four bytes for each pixel would be those of a small picture."""
     side = 2100
-    assert 4 * side**2 < images.SMALL_BYTES < 8 * side**2
+    assert 4 * side**2 < decoding.SMALL_BYTES < 8 * side**2
     decode(hostile.LARGE["8-bit.png"](side), 8, 8, LIMITS, wait=False)
 
     for name in ("16-bit-alpha.png", "flat.heic", "flat.avif", "flat.webp"):
@@ -254,7 +254,7 @@ def test_what_decoders_hold_beside_the_pixels_counts():
 
 def test_of_a_tiff_only_a_strip_is_held_twice(monkeypatch):
     """Else scans would wait for one another that take no more than a PNG of that size."""
-    monkeypatch.setattr(images, "SMALL_BYTES", 6 * 500 * 500)
+    monkeypatch.setattr(decoding, "SMALL_BYTES", 6 * 500 * 500)
     image = hostile.photo(0, (500, 500))
 
     for small in ({}, {"compression": "tiff_lzw"}):
@@ -270,17 +270,17 @@ def test_of_a_tiff_only_a_strip_is_held_twice(monkeypatch):
 def test_large_pictures_are_decoded_as_far_as_there_is_room(monkeypatch):
     """Four pictures of 36 MB where there is room for two at a time."""
     limits = LIMITS._replace(max_pixels=SIDE * SIDE * 9 // 16)
-    monkeypatch.setattr(images, "_check_pixels", lambda *_: None)
+    monkeypatch.setattr(decoding, "_check_pixels", lambda *_: None)
     room = Room()
-    monkeypatch.setattr(images, "_room", room)
+    monkeypatch.setattr(decoding, "_room", room)
     seen = []
-    shrink = images._shrink
+    shrink = decoding._shrink
 
     def shrink_and_look(*arguments):
         seen.append(room._taken)
         return shrink(*arguments)
 
-    monkeypatch.setattr(images, "_shrink", shrink_and_look)
+    monkeypatch.setattr(decoding, "_shrink", shrink_and_look)
     data = hostile.LARGE["8-bit.png"](SIDE)
     threads = [threading.Thread(target=decode, args=(data, 8, 8, limits)) for _ in range(4)]
     for thread in threads:
@@ -289,13 +289,13 @@ def test_large_pictures_are_decoded_as_far_as_there_is_room(monkeypatch):
         thread.join(60)
 
     assert len(seen) == 4
-    assert SIDE * SIDE * 4 <= max(seen) <= limits.max_pixels * images.ROOM_BYTES_PER_PIXEL
+    assert SIDE * SIDE * 4 <= max(seen) <= limits.max_pixels * decoding.ROOM_BYTES_PER_PIXEL
     assert room._taken == 0
 
 
 def test_a_picture_that_is_refused_gives_its_room_back(monkeypatch):
-    monkeypatch.setattr(images, "SMALL_BYTES", 0)
+    monkeypatch.setattr(decoding, "SMALL_BYTES", 0)
     for name, data in hostile.truncated():
         with suppress(InvalidImage):
             decode(data, 8, 8, LIMITS)
-        assert images._room._taken == 0, name
+        assert decoding._room._taken == 0, name

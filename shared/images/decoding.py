@@ -28,11 +28,11 @@ from PIL import (
     WebPImagePlugin,  # noqa: F401
 )
 
-from shared import avif, boxes, heif, jpeg, png, ppm, samples, tiff
 from shared.errors import InvalidImage
-from shared.image_formats import FORMATS, HEAD_BYTES, not_read, sniff, unread_format
+from shared.images import avif, boxes, heif, jpeg, png, ppm, samples, tiff
+from shared.images.formats import FORMATS, HEAD_BYTES, not_read, sniff, unread_format
+from shared.images.samples import Picture
 from shared.room import Room
-from shared.samples import Picture
 
 # A progressive JPEG of a few megabytes can ask for a million passes over its pixels.
 MAX_JPEG_SCANS = 500
@@ -120,8 +120,8 @@ def decode(
     """Decode the bytes of an image and resize it.
 
     The orientation is applied, transparent pixels are laid on white, samples of more than 8 bits
-    are stretched as `shared.samples` says, and an animation gives its first frame. The resize is
-    antialiased and does not keep the aspect ratio.
+    are stretched as `shared.images.samples` says, and an animation gives its first frame. The
+    resize is antialiased and does not keep the aspect ratio.
 
     A large image waits until there is memory for it beside the others that are being decoded.
 

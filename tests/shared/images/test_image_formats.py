@@ -9,10 +9,10 @@ import pillow_heif
 import pytest
 from PIL import Image
 
-from shared import avif
 from shared.errors import InvalidImage
-from shared.image_formats import IMAGE_SUFFIXES, UNREAD_SUFFIXES, sniff, unread_format
-from shared.images import ImageInfo, ImageLimits, check, decode
+from shared.images import avif
+from shared.images.decoding import ImageInfo, ImageLimits, check, decode
+from shared.images.formats import IMAGE_SUFFIXES, UNREAD_SUFFIXES, sniff, unread_format
 from tests import hostile_images as hostile
 
 LIMITS = ImageLimits(max_bytes=1 << 22, max_pixels=1_000_000)

@@ -15,8 +15,8 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from shared.errors import InvalidImage
-from shared.image_formats import sniff
-from shared.images import ImageInfo, ImageLimits, check, decode
+from shared.images.decoding import ImageInfo, ImageLimits, check, decode
+from shared.images.formats import sniff
 from tests import hostile_images as hostile
 
 LIMITS = ImageLimits(max_bytes=1 << 20, max_pixels=1_000_000)

@@ -7,7 +7,7 @@ have, up to 268 megapixels, and then scales them. So the AV1 data are asked here
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from shared.boxes import Box, boxes
+from shared.images.boxes import Box, boxes
 
 _AV1, _METADATA = b"av01", (b"Exif", b"mime")
 _SEQUENCE_HEADER = 1

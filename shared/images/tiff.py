@@ -5,7 +5,7 @@ import io
 from PIL import TiffImagePlugin
 
 from shared.errors import InvalidImage
-from shared.image_formats import CAMERA_RAW, not_read
+from shared.images.formats import CAMERA_RAW, not_read
 
 _SUBFILE_TYPE, _IS_PREVIEW = 254, 1
 _BITS, _PHOTOMETRIC, _BANDS, _SUB_IFDS, _SAMPLE_FORMAT = 258, 262, 277, 330, 339

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from shared.images import ImageLimits, decode
+from shared.images.decoding import ImageLimits, decode
 from tests import hostile_images as hostile
 
 LIMITS = ImageLimits(max_bytes=1 << 20, max_pixels=1_000_000)
