@@ -50,7 +50,7 @@ from trainer_service.datasets.thumbnails.thumbnail import Thumbnail, thumbnail
 from trainer_service.datasets.verdicts import Note
 from trainer_service.errors import InvalidDataset
 from trainer_service.reading_request import ReadingRequest
-from trainer_service.store.lease import LeaseLost
+from trainer_service.store.files.lease import LeaseLost
 
 Progress = Callable[[int, int], None]
 

@@ -17,7 +17,7 @@ from trainer_service.settings import TrainerSettings
 from trainer_service.steps import Step
 from trainer_service.store.events.events import WarningEvent
 from trainer_service.store.events.progress import ProgressBoard
-from trainer_service.store.lease import Lease
+from trainer_service.store.files.lease import Lease
 from trainer_service.store.records.record_index import Stamp
 from trainer_service.store.records.training_record import State, TrainingRecord
 from trainer_service.store.shards import Shards

@@ -12,8 +12,8 @@ from shared import files
 from tests.clock import Clock
 from tests.predictor_process import wait_for
 from tests.trainer_service.lease_holder import SPAWN, Holder
-from trainer_service.store import lease as lease_module
-from trainer_service.store.lease import (
+from trainer_service.store.files import lease as lease_module
+from trainer_service.store.files.lease import (
     MAX_DEATHS,
     LeaseWatch,
     WorkersDied,

@@ -9,9 +9,9 @@ from concurrent.futures import ThreadPoolExecutor, wait
 import pytest
 
 from tests.clock import Clock
-from trainer_service.store import work_in_progress
-from trainer_service.store.lease import LeaseWatch, lease
-from trainer_service.store.work_in_progress import remove_if_abandoned, working_directory
+from trainer_service.store.files import work_in_progress
+from trainer_service.store.files.lease import LeaseWatch, lease
+from trainer_service.store.files.work_in_progress import remove_if_abandoned, working_directory
 
 SPAWN = multiprocessing.get_context("spawn")
 

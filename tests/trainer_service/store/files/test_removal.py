@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.odd_files import make_deep, make_pets_beside_a_secret
-from trainer_service.store.removal import remove_tree
+from trainer_service.store.files.removal import remove_tree
 
 
 @pytest.fixture

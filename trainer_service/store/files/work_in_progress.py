@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from trainer_service.store.lease import LeaseWatch, lease
-from trainer_service.store.removal import remove_tree
+from trainer_service.store.files.lease import LeaseWatch, lease
+from trainer_service.store.files.removal import remove_tree
 
 TRIES, TRY_SECONDS = 50, 0.1
 LEASE = ".lease"
