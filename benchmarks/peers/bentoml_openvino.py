@@ -11,7 +11,7 @@ from pathlib import Path
 import bentoml
 import numpy as np
 
-from benchmarks.alike import LIMITS, MAX_BATCH
+from benchmarks.tools.alike import LIMITS, MAX_BATCH
 from shared.engines import OpenVINOEngine
 from shared.images.decoding import decode
 

@@ -15,7 +15,7 @@ import psutil
 
 from launcher.services import free_port
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 START_SECONDS = 120
 #: `make bench` installs it there.
 BENTOML = Path(sys.prefix) / "bentoml" / "bin" / "python"
