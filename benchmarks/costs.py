@@ -19,7 +19,7 @@ from benchmarks.tools.load import run_load
 from benchmarks.tools.rows import Row
 from shared.engines import load_version_engine, serving_precisions
 from shared.images.decoding import decode
-from tests.tiny_model import picture, publish_tiny_model
+from tests.support.inputs.tiny_model import picture, publish_tiny_model
 from trainer_service.backbones.architectures import find_architecture
 
 BATCHES = [1, 4, 8, 16, 32]

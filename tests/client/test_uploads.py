@@ -16,7 +16,7 @@ from client import uploads
 from client.app import app
 from client.errors import ClientError
 from client.uploads import CHUNK_BYTES, MAX_FOLDERS, open_upload
-from tests.odd_files import make_deep
+from tests.support.inputs.odd_files import make_deep
 from trainer_service.datasets import records
 from trainer_service.store.files.removal import remove_tree
 

@@ -13,8 +13,8 @@ from predictor_service.settings import PredictorSettings
 from shared.engines import FEATURES
 from shared.images.decoding import ImageLimits, decode
 from shared.model_store import KERAS_MODEL, ModelStore
-from tests.memory import let_networks_go
-from tests.random_weights import random_pixels, random_weights
+from tests.support.inputs.random_weights import random_pixels, random_weights
+from tests.support.memory import let_networks_go
 from trainer_service.backbones.architectures import CATALOGUE
 from trainer_service.backbones.backbone import bottleneck_engine
 from trainer_service.inline import train_inline

@@ -17,7 +17,7 @@ import pytest
 from launcher.digits import write_digits
 from launcher.services import free_port
 from predictor_service.settings import PredictorSettings
-from tests.predictor_process import wait_for
+from tests.support.processes.predictor_process import wait_for
 from trainer_service.settings import TrainerSettings
 
 REPOSITORY = Path(__file__).parents[2]

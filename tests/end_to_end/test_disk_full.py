@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from tests.end_to_end.stack import digits, running_stack, zipped
-from tests.predictor_process import running_predictor, wait_for
+from tests.support.processes.predictor_process import running_predictor, wait_for
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 

@@ -9,8 +9,8 @@ import httpx
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser import running_browser, watched_page
 from tests.end_to_end.stack import digits, running_stack, zipped
+from tests.support.processes.browser import running_browser, watched_page
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 

@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from launcher.services import free_port
 from tests.end_to_end.stack import Workers, digits, running_stack, zipped
-from tests.predictor_process import wait_for
+from tests.support.processes.predictor_process import wait_for
 from trainer_service.store.events.event_log import connect
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]

@@ -13,7 +13,7 @@ import pytest
 
 from launcher.services import free_port
 from tests.end_to_end.stack import running_stack
-from tests.predictor_process import wait_for
+from tests.support.processes.predictor_process import wait_for
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 

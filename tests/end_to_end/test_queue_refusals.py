@@ -14,7 +14,7 @@ import pytest
 
 from launcher.services import free_port, redis_server, running_worker
 from shared.identifiers import new_id
-from tests.predictor_process import wait_for
+from tests.support.processes.predictor_process import wait_for
 from tests.trainer_service.api_client import caller
 from trainer_service.queue.celery_app import create_celery
 from trainer_service.queue.task_queue import TaskQueue

@@ -3,8 +3,8 @@
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser import faint_texts, watched_page
 from tests.end_to_end.stack import digits, zipped
+from tests.support.processes.browser import faint_texts, watched_page
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 

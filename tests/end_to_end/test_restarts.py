@@ -14,7 +14,7 @@ import pytest
 
 from launcher.services import free_port
 from tests.end_to_end.stack import Workers, digits, zipped
-from tests.predictor_process import wait_for
+from tests.support.processes.predictor_process import wait_for
 from trainer_service.settings import TrainerSettings
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]

@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser import drop_from_disk, faint_texts, watched_page
 from tests.end_to_end.stack import digits, zipped
+from tests.support.processes.browser import drop_from_disk, faint_texts, watched_page
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 

@@ -5,7 +5,7 @@ import errno
 import pytest
 
 from predictor_service.models.fingerprint import walk
-from tests.odd_files import DEEP, make_deep, make_pets_beside_a_secret
+from tests.support.inputs.odd_files import DEEP, make_deep, make_pets_beside_a_secret
 from trainer_service.store.files.removal import remove_tree
 
 

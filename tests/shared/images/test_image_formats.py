@@ -13,7 +13,7 @@ from shared.errors import InvalidImage
 from shared.images import avif
 from shared.images.decoding import ImageInfo, ImageLimits, check, decode
 from shared.images.formats import IMAGE_SUFFIXES, UNREAD_SUFFIXES, sniff, unread_format
-from tests import hostile_images as hostile
+from tests.support.inputs import hostile_images as hostile
 
 LIMITS = ImageLimits(max_bytes=1 << 22, max_pixels=1_000_000)
 

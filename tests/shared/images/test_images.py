@@ -17,7 +17,7 @@ from PIL.PngImagePlugin import PngInfo
 from shared.errors import InvalidImage
 from shared.images.decoding import ImageInfo, ImageLimits, check, decode
 from shared.images.formats import sniff
-from tests import hostile_images as hostile
+from tests.support.inputs import hostile_images as hostile
 
 LIMITS = ImageLimits(max_bytes=1 << 20, max_pixels=1_000_000)
 SAVED_AS = {

@@ -15,7 +15,7 @@ from shared.errors import InvalidImage
 from shared.images import decoding, jpeg, samples
 from shared.images.decoding import ImageInfo, ImageLimits, LargeImage, check, decode
 from shared.room import Room
-from tests import hostile_images as hostile
+from tests.support.inputs import hostile_images as hostile
 
 from .test_samples import deep_png
 
@@ -27,7 +27,7 @@ CHILD = """
 import resource, sys
 from pathlib import Path
 from shared.images.decoding import ImageLimits, check, decode
-from tests import hostile_images as hostile
+from tests.support.inputs import hostile_images as hostile
 
 side, has_memory = int(sys.argv[1]), sys.argv[2] == "True"
 limits = ImageLimits(32 << 20, side * side)

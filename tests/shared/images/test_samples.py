@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from shared.images.decoding import ImageLimits, decode
-from tests import hostile_images as hostile
+from tests.support.inputs import hostile_images as hostile
 
 LIMITS = ImageLimits(max_bytes=1 << 20, max_pixels=1_000_000)
 RAMP = np.linspace(0, 1, 256).reshape(16, 16)

@@ -14,7 +14,7 @@ from PIL import Image
 from shared.engines import OpenVINOEngine, TensorFlowEngine
 from shared.images.decoding import ImageLimits, decode
 from shared.model_store import OPENVINO_MODEL
-from tests.random_weights import random_pixels, random_weights
+from tests.support.inputs.random_weights import random_pixels, random_weights
 from trainer_service.backbones.architectures import find_architecture
 from trainer_service.backbones.backbone import backbone_ir, cached_backbone
 from trainer_service.backbones.export import export_version

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from shared.images.decoding import ImageLimits
-from tests import hostile_images as hostile
+from tests.support.inputs import hostile_images as hostile
 from trainer_service.datasets.records import DatasetLimits
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import hostile_archives as hostile
+from tests.support.inputs import hostile_archives as hostile
 from trainer_service.datasets.records import load_images
 
 from .conftest import picture

@@ -15,7 +15,7 @@ import pytest
 
 from shared.errors import TooLarge
 from shared.images.decoding import ImageLimits
-from tests.growth import FACTOR, cost_growth
+from tests.support.growth import FACTOR, cost_growth
 from trainer_service.datasets.found import Found
 from trainer_service.datasets.interpretation.interpret import Labelled
 from trainer_service.datasets.reader import _take_table, read_dataset

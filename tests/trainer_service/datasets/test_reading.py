@@ -16,7 +16,7 @@ import pytest
 import structlog
 
 from shared.errors import NotFound, Unavailable
-from tests.tiny_model import picture
+from tests.support.inputs.tiny_model import picture
 from trainer_service.datasets import conclude, reading
 from trainer_service.datasets import dataset as dataset_module
 from trainer_service.datasets.create import UPLOAD_FILE, new_dataset

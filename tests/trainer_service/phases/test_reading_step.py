@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from shared.errors import Unavailable
-from tests.tiny_model import picture
+from tests.support.inputs.tiny_model import picture
 from tests.trainer_service.api_client import caller
 from tests.trainer_service.builders import new_record
 from trainer_service import training

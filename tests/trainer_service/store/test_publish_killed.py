@@ -23,7 +23,7 @@ PUBLISH = """
 import builtins, io, os, signal, sys
 from pathlib import Path
 from trainer_service.store.publishing import WritableModelStore
-from tests.tiny_model import tiny_manifest, write_golden
+from tests.support.inputs.tiny_model import tiny_manifest, write_golden
 
 CALLS = ("mkdir", "rename", "replace", "fsync", "unlink", "rmdir")
 

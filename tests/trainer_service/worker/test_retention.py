@@ -14,9 +14,9 @@ import pytest
 from structlog.testing import capture_logs
 
 from shared.identifiers import new_id
-from tests.clock import Clock
-from tests.odd_files import make_deep
-from tests.tiny_model import publish_tiny_model
+from tests.support.clock import Clock
+from tests.support.inputs.odd_files import make_deep
+from tests.support.inputs.tiny_model import publish_tiny_model
 from tests.trainer_service.api_client import caller, post
 from tests.trainer_service.builders import new_dataset_record, new_record
 from tests.trainer_service.lease_holder import Holder

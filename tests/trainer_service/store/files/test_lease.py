@@ -9,8 +9,8 @@ import threading
 import pytest
 
 from shared import files
-from tests.clock import Clock
-from tests.predictor_process import wait_for
+from tests.support.clock import Clock
+from tests.support.processes.predictor_process import wait_for
 from tests.trainer_service.lease_holder import SPAWN, Holder
 from trainer_service.store.files import lease as lease_module
 from trainer_service.store.files.lease import (

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.odd_files import make_deep, make_pets_beside_a_secret
+from tests.support.inputs.odd_files import make_deep, make_pets_beside_a_secret
 from trainer_service.store.files.removal import remove_tree
 
 

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 
 import pytest
 
-from tests.clock import Clock
+from tests.support.clock import Clock
 from trainer_service.store.files import work_in_progress
 from trainer_service.store.files.lease import LeaseWatch, lease
 from trainer_service.store.files.work_in_progress import remove_if_abandoned, working_directory

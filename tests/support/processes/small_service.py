@@ -21,9 +21,9 @@ from shared.http.problems import add_problem_handlers
 from shared.http.server.serving import serve
 from shared.logs import get_logger
 from shared.settings import SharedSettings
-from tests.predictor_process import wait_for
+from tests.support.processes.predictor_process import wait_for
 
-REPOSITORY = Path(__file__).parents[1]
+REPOSITORY = Path(__file__).parents[3]
 PIECE = b"x" * 65_536
 
 log = get_logger(__name__)
@@ -123,7 +123,10 @@ class Service:
 
 @contextmanager
 def running_service(
-    log: Path, module: str = "tests.small_service", files: int | None = None, **settings: Any
+    log: Path,
+    module: str = "tests.support.processes.small_service",
+    files: int | None = None,
+    **settings: Any,
 ) -> Iterator[Service]:
     """Run the small service, or another; `files` is how many it may have open at once."""
     command = (sys.executable, "-m", module)

@@ -17,7 +17,7 @@ from shared.engines.openvino_runtime import load_openvino
 from shared.identifiers import new_id
 from shared.manifest import GOLDEN_FILE, DatasetInfo, GoldenImage, InputSpec, Manifest, WeightsInfo
 from shared.model_store import OPENVINO_MODEL
-from tests import hostile_images as hostile
+from tests.support.inputs import hostile_images as hostile
 from trainer_service.store.publishing import WritableModelStore
 
 LABELS = ("red", "green", "blue")

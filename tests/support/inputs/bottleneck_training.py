@@ -4,7 +4,7 @@ import hashlib
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
-from tests.tiny_model import picture
+from tests.support.inputs.tiny_model import picture
 from tests.trainer_service.builders import new_dataset_record, new_record
 from trainer_service import training
 from trainer_service.datasets.dataset import Dataset
