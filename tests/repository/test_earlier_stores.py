@@ -1,6 +1,6 @@
 """A store that an earlier release has made goes on being read.
 
-`testdata/store-2026-11.zip` holds what Headstart wrote in November 2026: a dataset of small
+`support/inputs/store-2026-11.zip` holds what Headstart wrote in November 2026: a dataset of small
 pictures, trainings of every outcome, their events, features, the key of a request, and a model
 with two versions of which the first is pinned. The networks in it are those of `tiny_model`.
 """

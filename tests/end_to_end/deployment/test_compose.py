@@ -20,7 +20,7 @@ from predictor_service.settings import PredictorSettings
 from tests.support.processes.predictor_process import wait_for
 from trainer_service.settings import TrainerSettings
 
-REPOSITORY = Path(__file__).parents[2]
+REPOSITORY = Path(__file__).parents[3]
 BASE = "docker-compose.yml"
 GPU = "docker-compose.gpu.yml"
 GPU_PREDICTOR = "docker-compose.gpu-predictor.yml"

@@ -14,7 +14,7 @@ from tests.support.processes.browser import running_browser, watched_page
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 ARCHITECTURE = "efficientnet_lite0"
 KEY, OTHER = "the-key-of-this-test", "another-key-of-this-test"
 SECONDS = 90_000
