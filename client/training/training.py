@@ -9,21 +9,15 @@ from typing import Any
 from rich.console import Console
 
 from client.errors import ClientError
-from client.follow import events_of
-from client.once import post_once
+from client.options import Fields
 from client.service import Record, Service
-from client.show import shown, upload_shown
-from client.uploads import Upload
+from client.training.follow import events_of
+from client.training.once import post_once
+from client.training.show import shown, upload_shown
+from client.training.uploads import Upload
 
 SERVED_SECONDS = 60
 POLL_SECONDS = 0.2
-
-Fields = dict[str, Any]
-
-
-def given(**fields: Any) -> Fields:
-    """Return the fields that have a value; the trainer has defaults for the others."""
-    return {name: value for name, value in fields.items() if value not in (None, {})}
 
 
 def submit_dataset(trainer: Service, dataset: str, fields: Fields) -> Record:

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from client import options
 from client.errors import ClientError
-from client.options import PREDICTOR, TRAINER
+from client.options import PREDICTOR, TRAINER, Fields, given
 from client.printing import NAMED_FILES, curl_line, print_result
 from client.reading import (
     doubt_explained,
@@ -20,8 +20,8 @@ from client.reading import (
 )
 from client.service import Record, Service, predictor_at, trainer_at
 from client.terminal import errors_in_words, open_console, plain, print_json, print_line, print_note
-from client.training import Fields, follow, given, model_name, served, submit_dataset, submit_upload
-from client.uploads import Upload, open_upload
+from client.training.training import follow, model_name, served, submit_dataset, submit_upload
+from client.training.uploads import Upload, open_upload
 
 #: The predictor looks for new versions every second and then loads them.
 SERVED_SECONDS = 15
