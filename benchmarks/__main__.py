@@ -8,9 +8,9 @@ from importlib.metadata import version
 from pathlib import Path
 
 from benchmarks import bottleneck, costs, gpu, head, overload, predictor, swaps, training
-from benchmarks.images import benchmark_images
-from benchmarks.rows import Row, as_json, as_table
-from benchmarks.servers import bentoml_version
+from benchmarks.tools.images import benchmark_images
+from benchmarks.tools.rows import Row, as_json, as_table
+from benchmarks.tools.servers import bentoml_version
 
 SUITE = {
     "costs": costs.run,

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.alike import LIMITS
-from benchmarks.images import FILES, benchmark_images, shard_images
-from benchmarks.isolation import alternated, isolated
 from benchmarks.peers import keras_guide
-from benchmarks.rows import Row
-from benchmarks.weights import weights_for
+from benchmarks.tools.alike import LIMITS
+from benchmarks.tools.images import FILES, benchmark_images, shard_images
+from benchmarks.tools.isolation import alternated, isolated
+from benchmarks.tools.rows import Row
+from benchmarks.tools.weights import weights_for
 from shared.engines import FEATURES, Engine, select_engine
-from shared.images import decode
+from shared.images.decoding import decode
 from trainer_service.backbones.architectures import Architecture, find_architecture
 from trainer_service.backbones.backbone import bottleneck_engine, bottleneck_precision
 from trainer_service.backbones.weights import Weights

@@ -10,16 +10,16 @@ import psutil
 import simplejpeg
 from PIL import Image
 
-from benchmarks import servers
-from benchmarks.alike import LIMITS
-from benchmarks.images import benchmark_images
-from benchmarks.isolation import isolated
-from benchmarks.load import run_load
 from benchmarks.predictor import ARCHITECTURE, BODIES, published_version
-from benchmarks.rows import Row
+from benchmarks.tools import servers
+from benchmarks.tools.alike import LIMITS
+from benchmarks.tools.images import benchmark_images
+from benchmarks.tools.isolation import isolated
+from benchmarks.tools.load import run_load
+from benchmarks.tools.rows import Row
 from shared.engines import load_version_engine, serving_precisions
-from shared.images import decode
-from tests.tiny_model import picture, publish_tiny_model
+from shared.images.decoding import decode
+from tests.support.inputs.tiny_model import picture, publish_tiny_model
 from trainer_service.backbones.architectures import find_architecture
 
 BATCHES = [1, 4, 8, 16, 32]

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.isolation import alternated, isolated
-from benchmarks.rows import Row
+from benchmarks.tools.isolation import alternated, isolated
+from benchmarks.tools.rows import Row
 from trainer_service.phases.head.head import HeadData, build_head, train_head
 from trainer_service.training_request import TrainingRequest
 

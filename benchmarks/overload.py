@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from benchmarks import servers
-from benchmarks.images import benchmark_images
-from benchmarks.isolation import isolated
-from benchmarks.load import OK, UNAVAILABLE, Answer, collect, percentiles, summary
 from benchmarks.predictor import BODIES, published_version
-from benchmarks.rows import Row
+from benchmarks.tools import servers
+from benchmarks.tools.images import benchmark_images
+from benchmarks.tools.isolation import isolated
+from benchmarks.tools.load import OK, UNAVAILABLE, Answer, collect, percentiles, summary
+from benchmarks.tools.rows import Row
 
 QUEUE = 32
 CONNECTIONS = 256

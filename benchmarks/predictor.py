@@ -12,15 +12,15 @@ from statistics import median
 
 import numpy as np
 
-from benchmarks import servers
-from benchmarks.alike import LIMITS
-from benchmarks.images import benchmark_images
-from benchmarks.isolation import isolated
-from benchmarks.load import Load, run_load
-from benchmarks.rows import Row
-from benchmarks.weights import weights_for
+from benchmarks.tools import servers
+from benchmarks.tools.alike import LIMITS
+from benchmarks.tools.images import benchmark_images
+from benchmarks.tools.isolation import isolated
+from benchmarks.tools.load import Load, run_load
+from benchmarks.tools.rows import Row
+from benchmarks.tools.weights import weights_for
 from shared.engines import load_version_engine, serving_precisions
-from shared.images import decode
+from shared.images.decoding import decode
 from shared.model_store import KERAS_MODEL, OPENVINO_MODEL
 from trainer_service.backbones.architectures import find_architecture
 from trainer_service.inline import train_inline

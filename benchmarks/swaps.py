@@ -10,12 +10,12 @@ from pathlib import Path
 
 import httpx
 
-from benchmarks import servers
-from benchmarks.images import benchmark_images
-from benchmarks.isolation import isolated
-from benchmarks.load import OK, Answer, collect, summary
 from benchmarks.predictor import BODIES, published_version
-from benchmarks.rows import Row
+from benchmarks.tools import servers
+from benchmarks.tools.images import benchmark_images
+from benchmarks.tools.isolation import isolated
+from benchmarks.tools.load import OK, Answer, collect, summary
+from benchmarks.tools.rows import Row
 from shared.identifiers import new_id
 from shared.manifest import MANIFEST_FILE
 from shared.model_store import read_manifest

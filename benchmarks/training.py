@@ -11,10 +11,10 @@ from pathlib import Path
 import psutil
 from PIL import Image
 
-from benchmarks.images import benchmark_images
-from benchmarks.isolation import isolated
-from benchmarks.rows import Row
-from benchmarks.weights import weights_for
+from benchmarks.tools.images import benchmark_images
+from benchmarks.tools.isolation import isolated
+from benchmarks.tools.rows import Row
+from benchmarks.tools.weights import weights_for
 from tests.end_to_end.stack import Record, Stack, running_stack
 from trainer_service.backbones.architectures import find_architecture
 

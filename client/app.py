@@ -39,7 +39,7 @@ from client.reading import (
 )
 from client.service import Service, predictor_at, trainer_at
 from client.terminal import errors_in_words, open_console, print_json, print_line, print_note
-from client.train import train_command
+from client.training.train import train_command
 
 app = typer.Typer(
     help="Train image classifiers and try them. "

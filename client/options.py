@@ -1,8 +1,8 @@
-"""The options of the commands, as typer reads them from annotations."""
+"""The options of the commands, as typer reads them, and the fields of a request they give."""
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import httpx
 import typer
@@ -11,6 +11,14 @@ TRAINER = "http://127.0.0.1:8000"
 PREDICTOR = "http://127.0.0.1:8001"
 
 _TRAINER_VARIABLE = "HEADSTART_TRAINER_URL"
+
+#: The fields of a request.
+Fields = dict[str, Any]
+
+
+def given(**fields: Any) -> Fields:
+    """Return the fields that have a value; the trainer has defaults for the others."""
+    return {name: value for name, value in fields.items() if value not in (None, {})}
 
 
 def _address(text: str) -> str:

@@ -15,11 +15,10 @@ from rich.console import Console
 from rich.table import Table
 
 from client.errors import ClientError
-from client.options import trainer_option
+from client.options import Fields, given, trainer_option
 from client.printing import add_row
 from client.service import Record, Service
 from client.terminal import plain
-from client.training import Fields, given
 
 LOOK_SECONDS = 0.5
 

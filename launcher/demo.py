@@ -12,7 +12,7 @@ from client.prediction import predict
 from client.printing import accuracy_in_words, add_row, print_result
 from client.service import Record, predictor_at, trainer_at
 from client.terminal import plain
-from client.training import follow, model_name, served, submit_dataset
+from client.training.training import follow, model_name, served, submit_dataset
 from launcher.digits import write_digits
 from launcher.errors import LaunchError
 from launcher.services import Services, running_services

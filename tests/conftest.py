@@ -10,7 +10,7 @@ import hypothesis
 import pytest
 
 from launcher.services import redis_server
-from tests.memory import let_networks_go
+from tests.support.memory import let_networks_go
 
 # How long an example takes says more of the machine than of the code.
 hypothesis.settings.register_profile("any machine", deadline=None)

@@ -11,9 +11,9 @@ from pathlib import Path
 import bentoml
 import numpy as np
 
-from benchmarks.alike import LIMITS, MAX_BATCH
+from benchmarks.tools.alike import LIMITS, MAX_BATCH
 from shared.engines import OpenVINOEngine
-from shared.images import decode
+from shared.images.decoding import decode
 
 
 @bentoml.service(workers=1, logging={"access": {"enabled": False}})

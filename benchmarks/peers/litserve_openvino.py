@@ -11,9 +11,9 @@ import litserve
 import numpy as np
 from fastapi import Request
 
-from benchmarks.alike import LIMITS, MAX_BATCH
+from benchmarks.tools.alike import LIMITS, MAX_BATCH
 from shared.engines import OpenVINOEngine
-from shared.images import decode
+from shared.images.decoding import decode
 
 
 class Api(litserve.LitAPI):  # type: ignore[misc]  # untyped

@@ -10,7 +10,7 @@ from starlette.requests import ClientDisconnect
 from predictor_service.settings import PredictorSettings
 from shared.errors import HeadstartError, InvalidImage, InvalidRequest, TooLarge, UnsupportedMedia
 from shared.http.multipart import MULTIPART, FormReader, Part, PartWriter, media_type
-from shared.image_formats import HEAD_BYTES, UNREAD_MEDIA_TYPES, not_read, unread_format
+from shared.images.formats import HEAD_BYTES, UNREAD_MEDIA_TYPES, not_read, unread_format
 
 FIELDS = ("file", "files")
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from predictor_service.inference.metrics import BatchMetrics
 from shared.errors import Unavailable
-from shared.images import LargeImage
+from shared.images.decoding import LargeImage
 
 Pixels = NDArray[np.uint8]
 Probabilities = NDArray[np.float32]

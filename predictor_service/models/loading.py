@@ -30,7 +30,7 @@ from shared.engines import (
     serving_precisions,
 )
 from shared.errors import VersionCorrupt
-from shared.images import ImageLimits, decode
+from shared.images.decoding import ImageLimits, decode
 from shared.logs import get_logger
 from shared.manifest import GOLDEN_FOLDER, GoldenImage, Manifest
 from shared.model_store import read_golden, read_version_file, verify

@@ -17,8 +17,8 @@ from typer.testing import CliRunner
 
 from client.app import app
 from client.printing import accuracy_in_words, curl_line, print_models
-from client.train import train_command
-from client.training import model_name
+from client.training.train import train_command
+from client.training.training import model_name
 from trainer_service.training_request import EarlyStopping, SplitFractions, TrainingRequest
 
 CREATED = "2026-01-31T23:59:59Z"

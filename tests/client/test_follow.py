@@ -6,10 +6,10 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from client import follow
 from client.errors import Unavailable
-from client.follow import events_of
 from client.service import trainer_at
+from client.training import follow
+from client.training.follow import events_of
 
 ENDING = json.dumps({"title": "Unavailable", "detail": "This process is ending."}).encode()
 RESULT = b'id: 1\nevent: result\ndata: {"id": 1, "type": "result"}\n\n'

@@ -9,11 +9,11 @@ from threading import Thread
 import pytest
 from typer.testing import CliRunner
 
-from client import once
 from client.app import app
-from client.once import TRIES
-from tests.breaking_proxy import BreakingProxy, running_trainer
-from tests.tiny_model import picture
+from client.training import once
+from client.training.once import TRIES
+from tests.support.inputs.tiny_model import picture
+from tests.support.processes.breaking_proxy import BreakingProxy, running_trainer
 from trainer_service.settings import TrainerSettings
 from trainer_service.store.idempotency import KeyUnreadable
 from trainer_service.store.stores import Stores

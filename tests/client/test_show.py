@@ -6,7 +6,7 @@ import re
 import pytest
 from rich.console import Console
 
-from client.show import Lines, shown
+from client.training.show import Lines, shown
 
 AT = "2026-01-31T23:59:59Z"
 

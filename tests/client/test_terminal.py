@@ -11,8 +11,8 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from client.app import app
-from client.show import shown
 from client.terminal import printable
+from client.training.show import shown
 
 #: Sets the window's title, clears the screen, turns the direction; is markup, and an emoji's name.
 EVIL = "[red]\x1b]0;evil\x07\x9b2J\r\n\u202egpj[/red] :cat: \\"
@@ -114,7 +114,7 @@ def test_what_steers_a_terminal_is_shown_escaped(url, tmp_path, monkeypatch, arg
     monkeypatch.setenv("COLUMNS", "1000")
     monkeypatch.setenv("HEADSTART_TRAINER_URL", url)
     monkeypatch.setenv("HEADSTART_PREDICTOR_URL", url)
-    monkeypatch.setattr("client.train.SERVED_SECONDS", 0)
+    monkeypatch.setattr("client.training.train.SERVED_SECONDS", 0)
     (tmp_path / "a.jpg").write_bytes(b"picture")
     filled = [argument.format(picture=tmp_path / "a.jpg") for argument in arguments]
     done = CliRunner().invoke(app, filled)

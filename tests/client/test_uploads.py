@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from client import uploads
 from client.app import app
 from client.errors import ClientError
-from client.uploads import CHUNK_BYTES, MAX_FOLDERS, open_upload
-from tests.odd_files import make_deep
+from client.training import uploads
+from client.training.uploads import CHUNK_BYTES, MAX_FOLDERS, open_upload
+from tests.support.inputs.odd_files import make_deep
 from trainer_service.datasets import records
-from trainer_service.store.removal import remove_tree
+from trainer_service.store.files.removal import remove_tree
 
 
 @pytest.fixture

@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.browser import running_browser
 from tests.end_to_end.stack import running_stack
+from tests.support.processes.browser import running_browser
 
 
 @pytest.fixture(scope="module")

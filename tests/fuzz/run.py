@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests import hostile_archives, hostile_images
+from tests.support.inputs import hostile_archives, hostile_images
 
 ROOT = Path(__file__).parents[2]
 KINDS = ("images", "archives")

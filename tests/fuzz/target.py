@@ -14,21 +14,21 @@ import atheris
 
 # Instrumented, so that libFuzzer sees which lines an input reaches.
 with atheris.instrument_imports(include=["shared", "trainer_service", "zipfile", "tarfile"]):
-    from shared import images
     from shared.errors import HeadstartError, InvalidImage
+    from shared.images import decoding
     from trainer_service.datasets import reader, records
 
 PIXELS = 1 << 22
-LIMITS = images.ImageLimits(1 << 20, PIXELS)
+LIMITS = decoding.ImageLimits(1 << 20, PIXELS)
 
 
 def decode_images(data: bytes) -> None:
     """Check and decode bytes as a picture; the two agree on whether it is one."""
     try:
-        images.check(data, LIMITS)
+        decoding.check(data, LIMITS)
     except InvalidImage:
         return
-    pixels = images.decode(data, 16, 16, LIMITS)
+    pixels = decoding.decode(data, 16, 16, LIMITS)
     assert pixels.shape == (16, 16, 3)
 
 

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from predictor_service.settings import PredictorSettings
-from tests.predictor_process import PredictorProcess, running_predictor
-from tests.tiny_model import publish_tiny_model
+from tests.support.inputs.tiny_model import publish_tiny_model
+from tests.support.processes.predictor_process import PredictorProcess, running_predictor
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ import psutil
 import pytest
 from PIL import Image
 
-from tests.open_load import Outcome, Post, offer
-from tests.tiny_model import picture, publish_tiny_model
+from tests.support.inputs.tiny_model import picture, publish_tiny_model
+from tests.support.processes.open_load import Outcome, Post, offer
 
 pytestmark = pytest.mark.slow
 

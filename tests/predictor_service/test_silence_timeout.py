@@ -7,9 +7,9 @@ from urllib.parse import urlsplit
 import pytest
 
 from shared.http.server.connections import INTERIM_ANSWER
-from tests.predictor_process import PredictorProcess, wait_for
-from tests.small_service import read_all
-from tests.tiny_model import picture, publish_tiny_model
+from tests.support.inputs.tiny_model import picture, publish_tiny_model
+from tests.support.processes.predictor_process import PredictorProcess, wait_for
+from tests.support.processes.small_service import read_all
 
 SILENCE_SECONDS = 1
 

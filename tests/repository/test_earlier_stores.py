@@ -1,6 +1,6 @@
 """A store that an earlier release has made goes on being read.
 
-`testdata/store-2026-11.zip` holds what Headstart wrote in November 2026: a dataset of small
+`support/inputs/store-2026-11.zip` holds what Headstart wrote in November 2026: a dataset of small
 pictures, trainings of every outcome, their events, features, the key of a request, and a model
 with two versions of which the first is pinned. The networks in it are those of `tiny_model`.
 """
@@ -14,8 +14,8 @@ import httpx
 import pytest
 
 from shared.model_store import ModelStore
-from tests.predictor_process import running_predictor
-from tests.tiny_model import picture
+from tests.support.inputs.tiny_model import picture
+from tests.support.processes.predictor_process import running_predictor
 from trainer_service import training
 from trainer_service.app import create_app
 from trainer_service.inline import InlineQueue
@@ -24,7 +24,7 @@ from trainer_service.settings import TrainerSettings
 from trainer_service.store.events.progress import ProgressBoard
 from trainer_service.store.stores import Stores
 
-ARCHIVE = Path(__file__).parents[1] / "testdata" / "store-2026-11.zip"
+ARCHIVE = Path(__file__).parents[1] / "support/inputs/store-2026-11.zip"
 NOWHERE = "http://127.0.0.1:1"
 
 

@@ -8,11 +8,11 @@ import os
 import tempfile
 from pathlib import Path
 
-from tests.browser import running_browser
 from tests.end_to_end.stack import Record, Stack, running_stack
 from tests.screenshots import predictor, trainer
 from tests.screenshots.shapes import shapes
 from tests.screenshots.studio import Studio
+from tests.support.processes.browser import running_browser
 
 EACH = 120
 CAMERA = "--use-fake-device-for-media-stream"

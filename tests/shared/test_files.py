@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from shared.files import NoPlainFile, is_fault_of_the_file, open_below, open_folder
-from tests.odd_files import make_pets_beside_a_secret, make_socket
+from tests.support.inputs.odd_files import make_pets_beside_a_secret, make_socket
 
 
 @pytest.mark.parametrize("code", ["ENOENT", "EISDIR", "EACCES", "ENOTDIR"])

@@ -9,8 +9,8 @@ import time
 import pytest
 
 from shared.files import locked_briefly
-from tests.clock import Clock
-from tests.odd_files import make_socket
+from tests.support.clock import Clock
+from tests.support.inputs.odd_files import make_socket
 
 SPAWN = multiprocessing.get_context("spawn")
 

@@ -20,7 +20,7 @@ from shared.errors import (
 )
 from shared.manifest import GOLDEN_FILE, MANIFEST_FILE
 from shared.model_store import ModelSnapshot, is_sound, read_golden, read_manifest, verify
-from tests.tiny_model import tiny_manifest, write_golden
+from tests.support.inputs.tiny_model import tiny_manifest, write_golden
 from trainer_service.errors import ModelUnwritable
 from trainer_service.store import publishing
 from trainer_service.store.publishing import HIGHEST_VERSION, WritableModelStore

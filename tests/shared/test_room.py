@@ -4,7 +4,7 @@ import threading
 from contextlib import suppress
 
 from shared.room import Room
-from tests.predictor_process import wait_for
+from tests.support.processes.predictor_process import wait_for
 
 
 class Taker(threading.Thread):

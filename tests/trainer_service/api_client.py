@@ -6,7 +6,7 @@ import zipfile
 
 import httpx
 
-from tests.tiny_model import picture
+from tests.support.inputs.tiny_model import picture
 from trainer_service.app import create_app
 
 #: Its weights come with the requirements, so it can be had on every machine.

@@ -3,7 +3,7 @@
 import multiprocessing
 import os
 
-from trainer_service.store.lease import LeaseLost, lease
+from trainer_service.store.files.lease import LeaseLost, lease
 
 SPAWN = multiprocessing.get_context("spawn")
 

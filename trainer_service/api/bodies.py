@@ -19,8 +19,8 @@ from shared.errors import InvalidRequest, TooLarge, UnsupportedMedia
 from shared.http.multipart import MULTIPART, media_type
 from trainer_service.api.uploads import FolderField, receive_upload
 from trainer_service.settings import TrainerSettings
+from trainer_service.store.files.work_in_progress import working_directory
 from trainer_service.store.stores import UPLOADS
-from trainer_service.store.work_in_progress import working_directory
 
 ARCHIVE_FIELD = "archive"
 FOLDER_FIELD = "files"

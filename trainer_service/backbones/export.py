@@ -20,8 +20,8 @@ def export_version(
     - `saved_model.pb`, `variables/`: for TensorFlow Serving. The signature `serving_default` takes
       `image_bytes`, encoded JPEG, PNG, GIF, BMP or WebP images, string of shape (n,); the signature
       `pixels` takes `pixels`, uint8 of shape (n, height, width, 3). Both give `probabilities`,
-      float32 of shape (n, k). The graph resizes like `shared.images` but does not see the EXIF
-      orientation.
+      float32 of shape (n, k). The graph resizes like `shared.images.decoding` but does not see the
+      EXIF orientation.
     - `openvino/`: takes pixels and returns probabilities, for any n; its weights are float32.
     - `model.keras`: the same network, which can be trained further.
 
@@ -91,7 +91,7 @@ def _traced(function: Callable[[Any], Any], spec: Any) -> Any:
 
 
 def _decode(data: Any, height: int, width: int) -> Any:
-    """Decode and resize one image in the graph, like `shared.images.decode`."""
+    """Decode and resize one image in the graph, like `shared.images.decoding.decode`."""
     import tensorflow as tf
 
     image = tf.io.decode_image(data, channels=3, expand_animations=False)

@@ -24,8 +24,8 @@ from shared.errors import first_fault
 from shared.files import atomic_write, atomic_writer, is_fault_of_the_file
 from shared.logs import get_logger
 from trainer_service.errors import TransientFailure
-from trainer_service.store.removal import remove_tree
-from trainer_service.store.small_files import read_small
+from trainer_service.store.files.removal import remove_tree
+from trainer_service.store.files.small_files import read_small
 
 Features = npt.NDArray[np.float32]
 

@@ -21,7 +21,8 @@ from typing import NamedTuple, cast
 
 from shared.errors import InvalidImage
 from shared.files import sync_directory
-from shared.image_formats import (
+from shared.images.decoding import ImageLimits, check, too_many_bytes
+from shared.images.formats import (
     HEAD_BYTES,
     IMAGE_SUFFIXES,
     KNOWN_SUFFIXES,
@@ -29,7 +30,6 @@ from shared.image_formats import (
     sniff,
     unread_format,
 )
-from shared.images import ImageLimits, check, too_many_bytes
 from trainer_service.datasets.conclude import MAX_TABLE_BYTES, Origin, conclude
 from trainer_service.datasets.found import OTHERS_FILE, TABLES_FILE, Found, save_others
 from trainer_service.datasets.interpretation.describe import UNDERSTOOD
@@ -50,7 +50,7 @@ from trainer_service.datasets.thumbnails.thumbnail import Thumbnail, thumbnail
 from trainer_service.datasets.verdicts import Note
 from trainer_service.errors import InvalidDataset
 from trainer_service.reading_request import ReadingRequest
-from trainer_service.store.lease import LeaseLost
+from trainer_service.store.files.lease import LeaseLost
 
 Progress = Callable[[int, int], None]
 

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from functools import partial
 
 from shared.errors import TooLarge, Unavailable
-from shared.images import ImageLimits
+from shared.images.decoding import ImageLimits
 from trainer_service.datasets.conclude import Origin, conclude
 from trainer_service.datasets.create import UPLOAD_FILE, root_of
 from trainer_service.datasets.dataset import Dataset
@@ -21,7 +21,7 @@ from trainer_service.datasets.records import (
 from trainer_service.datasets.sources.hang_guard import HangGuard, run_guarded
 from trainer_service.errors import InvalidDataset, Setback, TrainingCancelled
 from trainer_service.settings import TrainerSettings
-from trainer_service.store.lease import Lease, LeaseLost, WorkersDied, require_survivable
+from trainer_service.store.files.lease import Lease, LeaseLost, WorkersDied, require_survivable
 from trainer_service.store.outcome import in_words
 from trainer_service.store.records.dataset_record import DatasetRecord, DatasetState
 from trainer_service.store.records.parts import NAMED_REJECTED, ErrorInfo, RejectedImage

@@ -22,7 +22,7 @@ from trainer_service.store.records.interpretation import Interpretation
 from trainer_service.store.records.parts import TODAYS_VERDICTS
 
 if TYPE_CHECKING:  # The trainer API knows these records, and has neither numpy nor Pillow.
-    from shared.images import ImageLimits
+    from shared.images.decoding import ImageLimits
 
 RECORDS_FILE = "images.jsonl"
 REJECTED_FILE = "rejected.jsonl"

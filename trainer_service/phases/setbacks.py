@@ -26,9 +26,9 @@ from trainer_service.phases.work import Worker
 from trainer_service.queue.view import QueueView
 from trainer_service.steps import Step
 from trainer_service.store.events.event_log import connect
+from trainer_service.store.files.removal import remove_tree
+from trainer_service.store.files.small_files import read_small
 from trainer_service.store.outcome import in_words
-from trainer_service.store.removal import remove_tree
-from trainer_service.store.small_files import read_small
 
 #: Seconds before a step is tried again in place; then it is handed over to the next worker.
 PAUSES = (0.5, 1.0, 2.0)

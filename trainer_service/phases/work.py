@@ -8,7 +8,7 @@ from operator import methodcaller
 from pathlib import Path
 from typing import Protocol
 
-from shared.images import ImageLimits
+from shared.images.decoding import ImageLimits
 from trainer_service.datasets.dataset import Dataset
 from trainer_service.datasets.records import ImageRecord
 from trainer_service.datasets.splits import SplitFractions, assign_splits
@@ -17,7 +17,7 @@ from trainer_service.settings import TrainerSettings
 from trainer_service.steps import Step
 from trainer_service.store.events.events import WarningEvent
 from trainer_service.store.events.progress import ProgressBoard
-from trainer_service.store.lease import Lease
+from trainer_service.store.files.lease import Lease
 from trainer_service.store.records.record_index import Stamp
 from trainer_service.store.records.training_record import State, TrainingRecord
 from trainer_service.store.shards import Shards

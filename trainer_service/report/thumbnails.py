@@ -4,7 +4,7 @@ import base64
 from typing import NamedTuple
 
 from shared.errors import InvalidImage
-from shared.images import ImageLimits, check
+from shared.images.decoding import ImageLimits, check
 from trainer_service.datasets.thumbnails.thumbnail import thumbnail
 
 

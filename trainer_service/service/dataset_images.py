@@ -26,9 +26,9 @@ from trainer_service.datasets.thumbnails.store import (
     fits,
 )
 from trainer_service.errors import RecordCorrupt
+from trainer_service.store.files.small_files import is_permanent
 from trainer_service.store.records.parts import RejectedImage
 from trainer_service.store.records.record_store import RECORD_FILE
-from trainer_service.store.small_files import is_permanent
 
 #: How much of the list of images is searched at a time.
 PIECE_BYTES = 1 << 20

@@ -22,7 +22,7 @@ from trainer_service.service.job_slots import open_dataset_slot
 from trainer_service.service.trainer import Trainer
 from trainer_service.store.idempotency import fingerprint
 from trainer_service.store.records.dataset_record import DatasetRecord, DatasetState
-from trainer_service.store.records.unused_datasets import users_of
+from trainer_service.store.unused_datasets import users_of
 from trainer_service.store.waiting import must_be_read
 
 

@@ -20,8 +20,8 @@ from trainer_service.store.records.training_record import (
     TrainingRecord,
     Transition,
 )
-from trainer_service.store.records.unused_datasets import delete_unused
 from trainer_service.store.stores import Stores
+from trainer_service.store.unused_datasets import delete_unused
 from trainer_service.store.waiting import WaitingTrainings, must_be_read
 from trainer_service.training_request import DatasetPath, TrainingRequest
 

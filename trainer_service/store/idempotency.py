@@ -18,9 +18,9 @@ from shared.files import atomic_write, sha256_file
 from shared.identifiers import Id, new_id
 from shared.logs import get_logger
 from trainer_service.errors import RecordCorrupt
-from trainer_service.store.lease import lease
+from trainer_service.store.files.lease import lease
+from trainer_service.store.files.small_files import is_permanent, read_small
 from trainer_service.store.records.record_store import Record, RecordStore
-from trainer_service.store.small_files import is_permanent, read_small
 
 MOST_BYTES = 2**24
 

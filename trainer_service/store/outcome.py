@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from shared.errors import HeadstartError, Unavailable
 from shared.logs import get_logger
 from trainer_service.errors import RecordUnwritable, Setback, TrainingCancelled, TransientFailure
-from trainer_service.store.lease import LeaseLost
+from trainer_service.store.files.lease import LeaseLost
 from trainer_service.store.records.parts import ErrorInfo
 from trainer_service.store.records.training_record import State, TrainingRecord
 from trainer_service.store.stores import TrainingStore

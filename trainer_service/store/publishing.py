@@ -34,8 +34,8 @@ from shared.model_store import (
     scan,
 )
 from trainer_service.errors import ModelUnwritable
-from trainer_service.store.removal import remove_tree
-from trainer_service.store.work_in_progress import REMOVED, STAGING, working_directory
+from trainer_service.store.files.removal import remove_tree
+from trainer_service.store.files.work_in_progress import REMOVED, STAGING, working_directory
 
 HIGHEST_FILE = ".highest"
 HIGHEST_VERSION = 10**15 - 1

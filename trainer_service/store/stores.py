@@ -13,13 +13,13 @@ from shared.logs import get_logger
 from trainer_service.errors import DatasetNotFound, TrainingNotFound
 from trainer_service.settings import TrainerSettings
 from trainer_service.store.events.event_log import EventLog, connect
+from trainer_service.store.files.removal import remove_tree
+from trainer_service.store.files.small_files import read_small
 from trainer_service.store.idempotency import IdempotencyKeys
 from trainer_service.store.publishing import WritableModelStore
 from trainer_service.store.records.dataset_record import DatasetRecord
 from trainer_service.store.records.record_store import RecordStore
 from trainer_service.store.records.training_record import Asked, TrainingRecord, abridged
-from trainer_service.store.removal import remove_tree
-from trainer_service.store.small_files import read_small
 from trainer_service.store.work_metrics import ENDED, PHASE_SECONDS
 
 _metrics: TypeAdapter[dict[str, Any]] = TypeAdapter(dict[str, Any])

@@ -17,19 +17,19 @@ from shared.model_store import is_sound
 from trainer_service.datasets.create import UPLOAD_FILE
 from trainer_service.errors import RecordCorrupt
 from trainer_service.settings import TrainerSettings
-from trainer_service.store.lease import LeaseWatch
-from trainer_service.store.publishing import WritableModelStore
-from trainer_service.store.records.dataset_record import DatasetRecord, DatasetState
-from trainer_service.store.records.record_store import RECORD_FILE
-from trainer_service.store.records.unused_datasets import delete_unused
-from trainer_service.store.stores import BACKBONES, SHARDS, UPLOADS, Stores
-from trainer_service.store.waiting import must_be_read
-from trainer_service.store.work_in_progress import (
+from trainer_service.store.files.lease import LeaseWatch
+from trainer_service.store.files.work_in_progress import (
     REMOVED,
     STAGING,
     directory_of,
     remove_if_abandoned,
 )
+from trainer_service.store.publishing import WritableModelStore
+from trainer_service.store.records.dataset_record import DatasetRecord, DatasetState
+from trainer_service.store.records.record_store import RECORD_FILE
+from trainer_service.store.stores import BACKBONES, SHARDS, UPLOADS, Stores
+from trainer_service.store.unused_datasets import delete_unused
+from trainer_service.store.waiting import must_be_read
 
 DAY = 86_400.0
 #: A temporary file of this age is abandoned, as writing a single file takes seconds.

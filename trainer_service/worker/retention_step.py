@@ -7,7 +7,7 @@ from celery import bootsteps
 
 from shared.logs import get_logger
 from trainer_service.settings import TrainerSettings
-from trainer_service.store.lease import LeaseWatch, lease
+from trainer_service.store.files.lease import LeaseWatch, lease
 from trainer_service.store.stores import Stores
 from trainer_service.worker.retention import Retention
 

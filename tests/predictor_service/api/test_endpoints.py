@@ -8,8 +8,13 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from tests.predictor_process import wait_for
-from tests.tiny_model import LABELS, expected_probabilities, picture, publish_tiny_model
+from tests.support.inputs.tiny_model import (
+    LABELS,
+    expected_probabilities,
+    picture,
+    publish_tiny_model,
+)
+from tests.support.processes.predictor_process import wait_for
 
 pytestmark = pytest.mark.process
 

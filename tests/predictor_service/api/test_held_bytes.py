@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.predictor_process import PredictorProcess, wait_for
-from tests.tiny_model import picture, publish_tiny_model
+from tests.support.inputs.tiny_model import picture, publish_tiny_model
+from tests.support.processes.predictor_process import PredictorProcess, wait_for
 
 pytestmark = pytest.mark.integration
 

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from tests import hostile_images as hostile
-from tests.predictor_process import running_predictor
-from tests.tiny_model import picture, publish_tiny_model
+from tests.support.inputs import hostile_images as hostile
+from tests.support.inputs.tiny_model import picture, publish_tiny_model
+from tests.support.processes.predictor_process import running_predictor
 
 pytestmark = pytest.mark.integration
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests import hostile_images as hostile
-from tests.predictor_process import PredictorProcess, running_predictor, wait_for
-from tests.tiny_model import picture, publish_tiny_model
+from tests.support.inputs import hostile_images as hostile
+from tests.support.inputs.tiny_model import picture, publish_tiny_model
+from tests.support.processes.predictor_process import PredictorProcess, running_predictor, wait_for
 
 pytestmark = pytest.mark.integration
 

@@ -11,7 +11,7 @@ import pytest
 
 from predictor_service.inference.batching import Batcher, batch_sizes
 from shared.errors import InvalidImage, Unavailable
-from shared.images import LargeImage
+from shared.images.decoding import LargeImage
 
 
 def decode(data: bytes, *, wait: bool) -> Any:

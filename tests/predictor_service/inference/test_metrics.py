@@ -5,8 +5,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from shared.model_store import OPENVINO_MODEL
-from tests.predictor_process import PredictorProcess
-from tests.tiny_model import picture, publish_tiny_model
+from tests.support.inputs.tiny_model import picture, publish_tiny_model
+from tests.support.processes.predictor_process import PredictorProcess
 
 
 def measured(predictor: PredictorProcess, name: str, **labels: str) -> float:

@@ -5,8 +5,8 @@ import errno
 import pytest
 
 from predictor_service.models.fingerprint import walk
-from tests.odd_files import DEEP, make_deep, make_pets_beside_a_secret
-from trainer_service.store.removal import remove_tree
+from tests.support.inputs.odd_files import DEEP, make_deep, make_pets_beside_a_secret
+from trainer_service.store.files.removal import remove_tree
 
 
 @pytest.fixture

@@ -22,11 +22,11 @@ from shared.engines.openvino_runtime import load_openvino, read_network
 from shared.errors import VersionCorrupt
 from shared.manifest import GOLDEN_FILE, MANIFEST_FILE
 from shared.model_store import OPENVINO_MODEL, read_manifest
-from tests.odd_files import make_deep
-from tests.tiny_model import picture, publish_tiny_model, save_network
+from tests.support.inputs.odd_files import make_deep
+from tests.support.inputs.tiny_model import picture, publish_tiny_model, save_network
 from trainer_service.store import publishing
+from trainer_service.store.files.removal import remove_tree
 from trainer_service.store.publishing import WritableModelStore
-from trainer_service.store.removal import remove_tree
 
 
 class Predictor:

@@ -18,7 +18,7 @@ from predictor_service.models import loading
 from predictor_service.models.loading import BACKGROUND_NICENESS, VersionLoader
 from predictor_service.settings import PredictorSettings
 from shared.model_store import ModelStore
-from tests.tiny_model import picture, publish_tiny_model
+from tests.support.inputs.tiny_model import picture, publish_tiny_model
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has a priority per thread")
 

@@ -9,9 +9,14 @@ import pytest
 from playwright.sync_api import expect
 
 from shared.manifest import GOLDEN_FILE
-from tests.browser import drop_from_disk, faint_texts, running_browser, watched_page
-from tests.predictor_process import running_predictor
-from tests.tiny_model import LABELS, picture, publish_tiny_model
+from tests.support.inputs.tiny_model import LABELS, picture, publish_tiny_model
+from tests.support.processes.browser import (
+    drop_from_disk,
+    faint_texts,
+    running_browser,
+    watched_page,
+)
+from tests.support.processes.predictor_process import running_predictor
 
 pytestmark = pytest.mark.integration
 

@@ -9,8 +9,8 @@ from contextlib import ExitStack, suppress
 import pytest
 
 from shared.http.server.connections import INTERIM_ANSWER
-from tests.predictor_process import wait_for
-from tests.small_service import read_all, running_service
+from tests.support.processes.predictor_process import wait_for
+from tests.support.processes.small_service import read_all, running_service
 
 pytestmark = pytest.mark.process
 

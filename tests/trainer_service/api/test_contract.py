@@ -26,6 +26,6 @@ def app(tmp_path_factory, redis_url):
 
 
 def test_every_answer_is_documented(app):
-    from tests.contract import document_of, failures
+    from tests.support.processes.contract import document_of, failures
 
     assert failures(lambda: document_of(app)) == ""

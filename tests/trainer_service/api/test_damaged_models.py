@@ -11,9 +11,9 @@ import pytest
 from playwright.sync_api import expect
 
 from launcher.services import free_port
-from tests.browser import running_browser, watched_page
-from tests.predictor_process import wait_for
-from tests.tiny_model import publish_tiny_model
+from tests.support.inputs.tiny_model import publish_tiny_model
+from tests.support.processes.browser import running_browser, watched_page
+from tests.support.processes.predictor_process import wait_for
 from trainer_service.store.publishing import WritableModelStore
 
 pytestmark = pytest.mark.integration

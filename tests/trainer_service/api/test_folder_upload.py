@@ -13,8 +13,8 @@ from fastapi import FastAPI, Request
 from shared.http.head import HeadLikeGet
 from shared.http.pages import add_pages
 from shared.http.problems import add_problem_handlers
-from shared.images import ImageLimits
-from tests.tiny_model import picture
+from shared.images.decoding import ImageLimits
+from tests.support.inputs.tiny_model import picture
 from trainer_service.api.uploads import FolderField, receive_upload
 from trainer_service.app import PAGES, create_app
 from trainer_service.datasets import dataset as dataset_module

@@ -17,8 +17,8 @@ import redis
 from launcher.services import redis_server
 from shared.errors import Unavailable
 from shared.http.server.connections import INTERIM_ANSWER
-from tests.predictor_process import wait_for
-from tests.small_service import read_all, running_service
+from tests.support.processes.predictor_process import wait_for
+from tests.support.processes.small_service import read_all, running_service
 from trainer_service.queue.prompt_queue import PromptQueue
 from trainer_service.queue.task_queue import TaskQueue
 from trainer_service.settings import TrainerSettings

@@ -8,7 +8,7 @@ from collections import Counter
 
 import pytest
 
-from tests.tiny_model import picture
+from tests.support.inputs.tiny_model import picture
 from tests.trainer_service.api_client import ARCHITECTURE, caller, field_of
 from tests.trainer_service.builders import new_record
 from trainer_service.datasets.found import OTHERS_FILE, TABLES_FILE

@@ -12,7 +12,7 @@ import uvicorn
 from fastapi import FastAPI, Request
 
 from shared.http.problems import add_problem_handlers
-from tests.predictor_process import wait_for
+from tests.support.processes.predictor_process import wait_for
 from trainer_service.api import uploads
 from trainer_service.api.uploads import MAX_FIELD_BYTES, MAX_FIELDS, MAX_FILES, receive_upload
 

@@ -13,8 +13,8 @@ import pytest
 from openvino import opset13 as ops
 from PIL import Image
 
-from tests.odd_files import make_deep
-from tests.random_weights import random_pixels, random_weights
+from tests.support.inputs.odd_files import make_deep
+from tests.support.inputs.random_weights import random_pixels, random_weights
 from trainer_service.backbones import backbone as backbones
 from trainer_service.backbones.architectures import CATALOGUE, find_architecture
 from trainer_service.backbones.backbone import (

@@ -12,9 +12,9 @@ import pytest
 from PIL import Image
 
 from shared.engines import OpenVINOEngine, TensorFlowEngine
-from shared.images import ImageLimits, decode
+from shared.images.decoding import ImageLimits, decode
 from shared.model_store import OPENVINO_MODEL
-from tests.random_weights import random_pixels, random_weights
+from tests.support.inputs.random_weights import random_pixels, random_weights
 from trainer_service.backbones.architectures import find_architecture
 from trainer_service.backbones.backbone import backbone_ir, cached_backbone
 from trainer_service.backbones.export import export_version
@@ -142,7 +142,7 @@ for name, signature in sorted(model.signatures.items()):
 
 
 def test_encoded_images_are_decoded_and_resized_like_elsewhere(exported):
-    """Pictures of other sizes and formats, in one batch, against `shared.images.decode`."""
+    """Pictures of other sizes and formats, in one batch, against `decoding.decode`."""
     import tensorflow as tf
 
     smooth = Image.fromarray(exported.pixels[0])

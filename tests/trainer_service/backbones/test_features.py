@@ -12,7 +12,7 @@ import pytest
 
 from trainer_service.backbones import features as features_module
 from trainer_service.backbones.features import FeaturesGone, FeatureStore
-from trainer_service.store.small_files import read_small
+from trainer_service.store.files.small_files import read_small
 
 
 def rows(*values):

@@ -11,7 +11,7 @@ from urllib.request import urlopen
 
 import pytest
 
-from tests.clock import Clock
+from tests.support.clock import Clock
 from trainer_service.backbones import download, weights
 from trainer_service.backbones.architectures import find_architecture
 from trainer_service.backbones.download import Patience

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from shared.images import ImageLimits
-from tests import hostile_images as hostile
+from shared.images.decoding import ImageLimits
+from tests.support.inputs import hostile_images as hostile
 from trainer_service.datasets.records import DatasetLimits
 
 

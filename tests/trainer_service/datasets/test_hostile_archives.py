@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import hostile_archives as hostile
+from tests.support.inputs import hostile_archives as hostile
 from trainer_service.datasets.records import load_images
 
 from .conftest import picture
@@ -30,7 +30,7 @@ READ = """
     import json, resource, sys, time
     from pathlib import Path
     from shared.errors import HeadstartError
-    from shared.images import ImageLimits
+    from shared.images.decoding import ImageLimits
     from trainer_service.datasets.reader import read_dataset
     from trainer_service.datasets.records import DatasetLimits
 

@@ -5,8 +5,8 @@ import asyncio
 import httpx
 import pytest
 
-from tests import hostile_images as hostile
 from tests.end_to_end.stack import zipped
+from tests.support.inputs import hostile_images as hostile
 from trainer_service.app import create_app
 from trainer_service.datasets import reading
 from trainer_service.datasets.records import load_images

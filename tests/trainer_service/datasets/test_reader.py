@@ -14,8 +14,8 @@ from contextlib import nullcontext
 import pytest
 
 from shared.errors import TooLarge
-from shared.images import ImageLimits
-from tests.growth import FACTOR, cost_growth
+from shared.images.decoding import ImageLimits
+from tests.support.growth import FACTOR, cost_growth
 from trainer_service.datasets.found import Found
 from trainer_service.datasets.interpretation.interpret import Labelled
 from trainer_service.datasets.reader import _take_table, read_dataset
@@ -496,7 +496,7 @@ def test_many_tables_cost_no_more_each():
 PEAK_OF_READING = """
 import sys, tracemalloc
 from pathlib import Path
-from shared.images import ImageLimits
+from shared.images.decoding import ImageLimits
 from trainer_service.datasets.reader import read_dataset
 from trainer_service.datasets.records import DatasetLimits
 

@@ -16,7 +16,7 @@ import pytest
 import structlog
 
 from shared.errors import NotFound, Unavailable
-from tests.tiny_model import picture
+from tests.support.inputs.tiny_model import picture
 from trainer_service.datasets import conclude, reading
 from trainer_service.datasets import dataset as dataset_module
 from trainer_service.datasets.create import UPLOAD_FILE, new_dataset
@@ -27,7 +27,7 @@ from trainer_service.datasets.sources import hang_guard, iterate
 from trainer_service.errors import InvalidDataset, RecordCorrupt, TrainingCancelled
 from trainer_service.service import dataset_images
 from trainer_service.settings import TrainerSettings
-from trainer_service.store.lease import LeaseLost
+from trainer_service.store.files.lease import LeaseLost
 from trainer_service.store.records.dataset_record import DatasetState
 from trainer_service.store.stores import Stores
 

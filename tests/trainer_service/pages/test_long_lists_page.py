@@ -8,7 +8,7 @@ import uvicorn
 from playwright.sync_api import expect
 
 from client.service import trainer_at
-from tests.browser import running_browser, watched_page
+from tests.support.processes.browser import running_browser, watched_page
 from tests.trainer_service.builders import make_dataset, new_record
 from trainer_service.app import create_app
 from trainer_service.datasets.records import RejectedFile, save_images, save_rejected

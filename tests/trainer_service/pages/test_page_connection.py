@@ -8,9 +8,9 @@ import httpx
 import pytest
 from playwright.sync_api import expect
 
-from tests.breaking_proxy import BreakingProxy, running_trainer
-from tests.browser import running_browser
-from tests.tiny_model import picture
+from tests.support.inputs.tiny_model import picture
+from tests.support.processes.breaking_proxy import BreakingProxy, running_trainer
+from tests.support.processes.browser import running_browser
 from trainer_service.settings import TrainerSettings
 from trainer_service.store.records.dataset_record import DatasetState
 from trainer_service.store.records.parts import ErrorInfo

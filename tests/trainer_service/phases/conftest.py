@@ -6,8 +6,8 @@ import pytest
 from openvino import opset13 as ops
 
 from shared.engines import OpenVINOEngine
-from shared.images import ImageLimits
-from tests.bottleneck_training import BottleneckTraining
+from shared.images.decoding import ImageLimits
+from tests.support.inputs.bottleneck_training import BottleneckTraining
 from trainer_service.backbones import weights
 from trainer_service.backbones.weights import Weights
 from trainer_service.phases.bottleneck import shard

@@ -12,8 +12,8 @@ import simplejpeg
 from openvino import opset13 as ops
 
 from shared.engines import OpenVINOEngine
-from shared.images import ImageLimits
-from tests.tiny_model import picture
+from shared.images.decoding import ImageLimits
+from tests.support.inputs.tiny_model import picture
 from trainer_service.datasets.image_files import ImageFiles, NotSeenHere
 from trainer_service.errors import TrainingCancelled
 from trainer_service.phases.bottleneck.feature_computer import FeatureComputer

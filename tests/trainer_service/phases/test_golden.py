@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from tests.bottleneck_training import BottleneckTraining
+from tests.support.inputs.bottleneck_training import BottleneckTraining
 from trainer_service.backbones.architectures import find_architecture
 from trainer_service.datasets.image_files import NotSeenHere
 from trainer_service.phases.publish.golden import GOLDEN_IMAGES, _read_golden

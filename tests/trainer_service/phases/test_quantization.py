@@ -11,8 +11,8 @@ from predictor_service.settings import PredictorSettings
 from shared.engines import OpenVINOEngine, cpu_precision, serving_precisions
 from shared.engines.openvino_runtime import load_openvino
 from shared.model_store import OPENVINO_INT8_MODEL, read_golden
-from tests.clock import Clock
 from tests.end_to_end.stack import digits
+from tests.support.clock import Clock
 from trainer_service.errors import TrainingCancelled
 from trainer_service.inline import train_inline
 from trainer_service.phases.publish import quantization

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from shared.errors import Unavailable
-from tests.tiny_model import picture
+from tests.support.inputs.tiny_model import picture
 from tests.trainer_service.api_client import caller
 from tests.trainer_service.builders import new_record
 from trainer_service import training
@@ -23,7 +23,7 @@ from trainer_service.settings import TrainerSettings
 from trainer_service.steps import PREPARE, READ_DATASET, Step
 from trainer_service.store.events.event_log import connect
 from trainer_service.store.events.progress import ProgressBoard
-from trainer_service.store.lease import MAX_DEATHS, Holder
+from trainer_service.store.files.lease import MAX_DEATHS, Holder
 from trainer_service.store.records.dataset_record import DatasetState
 from trainer_service.store.records.training_record import (
     State,

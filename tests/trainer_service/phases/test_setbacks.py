@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.bottleneck_training import IMAGES
+from tests.support.inputs.bottleneck_training import IMAGES
 from trainer_service import training
 from trainer_service.datasets.image_files import ImageFiles, NotSeenHere
 from trainer_service.datasets.records import save_images

@@ -7,9 +7,9 @@ from types import SimpleNamespace
 import numpy as np
 
 from shared.identifiers import new_id
-from shared.images import ImageLimits
+from shared.images.decoding import ImageLimits
 from shared.manifest import DatasetInfo, FileEntry, InputSpec, Manifest, WeightsInfo
-from tests.tiny_model import picture
+from tests.support.inputs.tiny_model import picture
 from trainer_service.datasets.records import ImageRecord
 from trainer_service.phases.evaluate.metrics import accuracy_and_loss, evaluate
 from trainer_service.phases.publish.report import answers, choose_mistakes, choose_samples

@@ -11,8 +11,8 @@ import uvicorn
 from playwright.sync_api import expect
 
 from shared.model_store import REPORT_FILE, REPORT_PAGE
-from tests.browser import running_browser, watched_page
-from tests.tiny_model import publish_tiny_model
+from tests.support.inputs.tiny_model import publish_tiny_model
+from tests.support.processes.browser import running_browser, watched_page
 from tests.trainer_service.report.facts import facts
 from trainer_service.api.accept import prefers
 from trainer_service.app import create_app

@@ -6,8 +6,8 @@ import io
 import numpy as np
 from PIL import Image
 
-from shared.images import ImageLimits
-from tests.tiny_model import picture
+from shared.images.decoding import ImageLimits
+from tests.support.inputs.tiny_model import picture
 from trainer_service.datasets.thumbnails.thumbnail import SIDE
 from trainer_service.report.thumbnails import embedded
 

@@ -7,12 +7,12 @@ import shutil
 import httpx
 import pytest
 
-from client.once import BEING_ANSWERED
+from client.training.once import BEING_ANSWERED
 from tests.trainer_service.api_client import ARCHITECTURE, archive, caller
 from trainer_service.app import create_app
 from trainer_service.queue.view import QUEUE
 from trainer_service.store.events.event_log import connect
-from trainer_service.store.lease import lease
+from trainer_service.store.files.lease import lease
 
 pytestmark = pytest.mark.integration
 

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from shared.model_store import verify
-from trainer_service.store.lease import LeaseWatch
+from trainer_service.store.files.lease import LeaseWatch
+from trainer_service.store.files.work_in_progress import directory_of, remove_if_abandoned
 from trainer_service.store.publishing import WritableModelStore
-from trainer_service.store.work_in_progress import directory_of, remove_if_abandoned
 
 ROOT = Path(__file__).parents[3]
 TRAINING = "20260101-000000-abcdef"
@@ -23,7 +23,7 @@ PUBLISH = """
 import builtins, io, os, signal, sys
 from pathlib import Path
 from trainer_service.store.publishing import WritableModelStore
-from tests.tiny_model import tiny_manifest, write_golden
+from tests.support.inputs.tiny_model import tiny_manifest, write_golden
 
 CALLS = ("mkdir", "rename", "replace", "fsync", "unlink", "rmdir")
 

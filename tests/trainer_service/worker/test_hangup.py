@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import pytest
 
 from shared.identifiers import new_id
-from tests.predictor_process import wait_for
+from tests.support.processes.predictor_process import wait_for
 from trainer_service.queue.celery_app import create_celery
 from trainer_service.queue.task_queue import TaskQueue
 from trainer_service.settings import TrainerSettings

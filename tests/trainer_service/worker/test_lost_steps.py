@@ -20,7 +20,7 @@ from trainer_service.settings import TrainerSettings
 from trainer_service.steps import COMPUTE_SHARD, FINISH, PREPARE, READ_DATASET, Step
 from trainer_service.store.events.event_log import connect
 from trainer_service.store.events.progress import ProgressBoard
-from trainer_service.store.lease import MAX_DEATHS, Holder, lease
+from trainer_service.store.files.lease import MAX_DEATHS, Holder, lease
 from trainer_service.store.records.dataset_record import DatasetState
 from trainer_service.store.records.training_record import (
     State,

@@ -14,14 +14,15 @@ import pytest
 from structlog.testing import capture_logs
 
 from shared.identifiers import new_id
-from tests.clock import Clock
-from tests.odd_files import make_deep
-from tests.tiny_model import publish_tiny_model
+from tests.support.clock import Clock
+from tests.support.inputs.odd_files import make_deep
+from tests.support.inputs.tiny_model import publish_tiny_model
 from tests.trainer_service.api_client import caller, post
 from tests.trainer_service.builders import new_dataset_record, new_record
 from tests.trainer_service.lease_holder import Holder
 from trainer_service.backbones.features import FeatureStore
-from trainer_service.store.lease import LeaseWatch, lease
+from trainer_service.store.files.lease import LeaseWatch, lease
+from trainer_service.store.files.work_in_progress import working_directory
 from trainer_service.store.publishing import WritableModelStore
 from trainer_service.store.records.dataset_record import DatasetState
 from trainer_service.store.records.record_store import RecordStore
@@ -29,7 +30,6 @@ from trainer_service.store.records.training_record import (
     State,
 )
 from trainer_service.store.stores import Stores
-from trainer_service.store.work_in_progress import working_directory
 from trainer_service.worker import retention
 from trainer_service.worker.retention import DAY, Retention
 from trainer_service.worker.retention_step import RetentionStep

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import IO, NamedTuple
 
-from shared.image_formats import sniff
+from shared.images.formats import sniff
 from trainer_service.datasets.sources.names import clean_name, fault_of, shown
 from trainer_service.datasets.sources.raw_file import RawFile
 from trainer_service.datasets.sources.source import Damaged, Entry

@@ -13,7 +13,7 @@ from contextvars import copy_context
 from typing import Generic, TypeVar, cast
 
 from shared.logs import get_logger
-from trainer_service.store.lease import LeaseLost
+from trainer_service.store.files.lease import LeaseLost
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from PIL import Image
 
 from shared.errors import InvalidImage
-from shared.images import ImageInfo, ImageLimits, decode
+from shared.images.decoding import ImageInfo, ImageLimits, decode
 
 #: Longest side, in pixels.
 SIDE = 160

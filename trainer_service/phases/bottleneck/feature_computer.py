@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from shared.engines import Engine
 from shared.errors import InvalidImage
-from shared.images import ImageLimits, decode
+from shared.images.decoding import ImageLimits, decode
 from trainer_service.backbones.features import Features
 from trainer_service.datasets.image_files import ImageFiles, ImageLost
 from trainer_service.phases.work import Worker

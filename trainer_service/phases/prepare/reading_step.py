@@ -14,7 +14,7 @@ from trainer_service.phases.setbacks import Setbacks, hand_over, persevere
 from trainer_service.phases.work import Worker
 from trainer_service.steps import PREPARE, READ_DATASET, Step
 from trainer_service.store.events.progress import Ticker
-from trainer_service.store.lease import LeaseLost
+from trainer_service.store.files.lease import LeaseLost
 from trainer_service.store.outcome import end, in_words
 from trainer_service.store.records.dataset_record import DatasetRecord
 from trainer_service.store.records.training_record import State

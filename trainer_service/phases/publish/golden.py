@@ -17,7 +17,7 @@ from shared.engines import (
     serving_precisions,
 )
 from shared.errors import HeadstartError, InvalidImage
-from shared.images import decode
+from shared.images.decoding import decode
 from shared.manifest import FILE_OF, GOLDEN_FILE, Artifact, Format, GoldenImage
 from trainer_service.datasets.image_files import none_left
 from trainer_service.phases.evaluate.evaluation import Evaluated

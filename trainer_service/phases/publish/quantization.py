@@ -18,7 +18,7 @@ import numpy as np
 from shared.engines import PROBABILITIES, Engine, Pixels, load_version_engine, serving_precisions
 from shared.engines.openvino_runtime import load_openvino, read_network
 from shared.errors import InvalidImage
-from shared.images import decode
+from shared.images.decoding import decode
 from shared.logs import get_logger
 from shared.manifest import Quantization
 from shared.model_store import OPENVINO_INT8_MODEL, OPENVINO_MODEL

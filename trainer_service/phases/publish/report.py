@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from shared.errors import InvalidImage
-from shared.images import ImageLimits
+from shared.images.decoding import ImageLimits
 from shared.manifest import Manifest
 from shared.model_store import REPORT_PAGE
 from trainer_service.datasets.image_files import ImageFiles

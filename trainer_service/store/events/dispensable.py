@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from shared.logs import get_logger
-from trainer_service.store.small_files import is_permanent
+from trainer_service.store.files.small_files import is_permanent
 
 log = get_logger(__name__)
 

@@ -35,8 +35,8 @@ from trainer_service.store.events.events import (
     events_of,
     identity,
 )
+from trainer_service.store.files.small_files import is_permanent, open_small
 from trainer_service.store.records.training_record import TrainingRecord
-from trainer_service.store.small_files import is_permanent, open_small
 
 EVENTS_FILE = "events.jsonl"
 FIELD = "event"

@@ -12,8 +12,8 @@ from shared.files import is_fault_of_the_file, locked_briefly
 from trainer_service.store.events.dispensable import Dispensable
 from trainer_service.store.events.event_log import EventLog
 from trainer_service.store.events.events import EpochEvent, ProgressEvent
+from trainer_service.store.files.small_files import read_small
 from trainer_service.store.records.training_record import Progress, State
-from trainer_service.store.small_files import read_small
 
 REPORT_INTERVAL = 0.2
 MOST_BYTES = 2**24

@@ -10,8 +10,8 @@ from shared.documents import reason
 from shared.errors import HeadstartError, NotFound
 from shared.identifiers import is_id
 from trainer_service.errors import RecordCorrupt
+from trainer_service.store.files.small_files import concerns_one_file, is_gone
 from trainer_service.store.records.parts import Brief
-from trainer_service.store.small_files import concerns_one_file, is_gone
 
 #: Inode, size, mtime and ctime of a file. Any change of the file changes at least one of them.
 Stamp = tuple[int, int, int, int]

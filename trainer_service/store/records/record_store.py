@@ -25,12 +25,17 @@ from shared.files import atomic_write, locked_briefly
 from shared.identifiers import is_id
 from shared.logs import get_logger
 from trainer_service.errors import RecordCorrupt, RecordUnwritable
-from trainer_service.store.lease import Lease, lease
+from trainer_service.store.files.lease import Lease, lease
+from trainer_service.store.files.removal import remove_tree
+from trainer_service.store.files.small_files import (
+    concerns_one_file,
+    is_gone,
+    is_permanent,
+    read_small,
+)
+from trainer_service.store.files.work_in_progress import REMOVED
 from trainer_service.store.records.parts import BaseRecord, Brief
 from trainer_service.store.records.record_index import RecordIndex, Stamp, stamp_of
-from trainer_service.store.removal import remove_tree
-from trainer_service.store.small_files import concerns_one_file, is_gone, is_permanent, read_small
-from trainer_service.store.work_in_progress import REMOVED
 
 RECORD_FILE = "record.json"
 #: Earlier records held every rejected file and the confusion matrix, and took up to 60 MB.

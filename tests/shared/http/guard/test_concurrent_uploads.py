@@ -9,7 +9,7 @@ import pytest
 from shared.http.guard import concurrent_uploads
 from shared.http.guard.places import Places
 from shared.http.server.connections import SLOW_SECONDS
-from tests.clock import Clock
+from tests.support.clock import Clock
 
 from .conftest import Settings, create_app
 

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from shared.http.guard.hosts import MOST_REMEMBERED, OwnHosts
 from shared.settings import SharedSettings
-from tests.predictor_process import running_predictor
+from tests.support.processes.predictor_process import running_predictor
 
 OWN = [
     "127.0.0.1:8001",

@@ -5,7 +5,7 @@ from unittest.mock import Mock
 import pytest
 
 from shared.http.guard.places import SLOW_BYTES_PER_SECOND, SLOW_SECONDS, Place, Places
-from tests.clock import Clock
+from tests.support.clock import Clock
 
 
 @pytest.fixture

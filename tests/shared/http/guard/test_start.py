@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.predictor_process import running_predictor
+from tests.support.processes.predictor_process import running_predictor
 
 KEY = "the-key-of-this-test"
 WARNING = "everybody who reaches the port can use this service. Set HEADSTART_API_KEYS"

@@ -5,7 +5,7 @@ import errno
 import pytest
 
 from shared.identifiers import new_id
-from tests.clock import Clock
+from tests.support.clock import Clock
 from trainer_service.store.events.event_log import EventLog, connect
 from trainer_service.store.events.progress import (
     EVENT_INTERVAL,

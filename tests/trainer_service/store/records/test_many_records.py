@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from shared.errors import InvalidRequest
-from tests.tiny_model import picture
+from tests.support.inputs.tiny_model import picture
 from tests.trainer_service.api_client import post
 from tests.trainer_service.builders import START, make_dataset, new_record
 from trainer_service.datasets import reading

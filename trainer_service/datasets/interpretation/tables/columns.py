@@ -5,7 +5,7 @@ from pathlib import PurePosixPath
 from typing import NamedTuple
 
 from shared.errors import TooLarge
-from shared.image_formats import KNOWN_SUFFIXES
+from shared.images.formats import KNOWN_SUFFIXES
 from trainer_service.datasets.interpretation.tables.image_index import ImageIndex
 from trainer_service.datasets.interpretation.tables.parse import Broken, Table
 from trainer_service.datasets.interpretation.words import (

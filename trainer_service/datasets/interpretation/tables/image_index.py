@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 from urllib.parse import unquote
 
-from shared.image_formats import KNOWN_SUFFIXES
+from shared.images.formats import KNOWN_SUFFIXES
 from trainer_service.datasets.records import MAX_NAME
 
 

@@ -1,0 +1,1 @@
+"""What the benchmarks share: images, weights, servers, a load generator, and rows of results."""

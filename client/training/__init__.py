@@ -1,0 +1,1 @@
+"""What `headstart train` does: uploads images, posts the training once, follows and shows it."""

@@ -1,0 +1,193 @@
+"""The command `headstart train`."""
+
+import shlex
+from pathlib import Path
+from typing import NamedTuple
+
+import typer
+from rich.console import Console
+
+from client import options
+from client.errors import ClientError
+from client.options import PREDICTOR, TRAINER, Fields, given
+from client.printing import NAMED_FILES, curl_line, print_result
+from client.reading import (
+    doubt_explained,
+    is_dataset_id,
+    print_reading,
+    read_anew,
+    reading_of,
+)
+from client.service import Record, Service, predictor_at, trainer_at
+from client.terminal import errors_in_words, open_console, plain, print_json, print_line, print_note
+from client.training.training import follow, model_name, served, submit_dataset, submit_upload
+from client.training.uploads import Upload, open_upload
+
+#: The predictor looks for new versions every second and then loads them.
+SERVED_SECONDS = 15
+
+
+def train_command(  # noqa: PLR0913 - each is an option
+    *,
+    source: options.Source = None,
+    dataset: options.Dataset = None,
+    model: options.PublishedModel = None,
+    architecture: options.Architecture = None,
+    epochs: options.Epochs = None,
+    batch_size: options.BatchSize = None,
+    learning_rate: options.LearningRate = None,
+    learning_rate_schedule: options.LearningRateSchedule = None,
+    optimizer: options.Optimizer = None,
+    dropout: options.Dropout = None,
+    hidden_units: options.HiddenUnits = None,
+    early_stopping: options.EarlyStopping = None,
+    patience: options.Patience = None,
+    min_delta: options.MinDelta = None,
+    class_weights: options.ClassWeights = None,
+    quantize: options.Quantize = None,
+    validation: options.Validation = None,
+    test: options.Test = None,
+    seed: options.Seed = None,
+    reading: options.Reading = None,
+    level: options.Level = None,
+    table: options.LabelTable = None,
+    label_column: options.LabelColumn = None,
+    ignore: options.Ignore = None,
+    confirm: options.Confirm = False,
+    detach: options.Detach = False,
+    as_json: options.AsJson = False,
+    trainer_url: options.TrainerUrl = TRAINER,
+    predictor_url: options.PredictorUrl = PREDICTOR,
+    api_key: options.ApiKey = None,
+) -> None:
+    """Upload a folder or archive of labelled images, train on it, and show the result."""
+    if (source is None) == (dataset is None):
+        raise typer.BadParameter("expected either a folder or archive, or --dataset, but not both.")
+    fields = given(
+        model=model or (model_name(source) if source else None),
+        architecture=architecture,
+        epochs=epochs,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        learning_rate_schedule=learning_rate_schedule,
+        optimizer=optimizer,
+        dropout=dropout,
+        hidden_units=hidden_units,
+        early_stopping=_stopping(early_stopping, patience, min_delta),
+        class_weights=class_weights,
+        quantize=quantize,
+        split=given(validation=validation, test=test),
+        seed=seed,
+        reading=reading_of(reading, level, table, label_column, ignore, confirm=confirm),
+    )
+    services = _Services(trainer_url, predictor_url, api_key)
+    _train(services, source or dataset or "", fields, detach=detach, as_json=as_json)
+
+
+class _Services(NamedTuple):
+    """The addresses of the services, and a key if they ask for one."""
+
+    trainer_url: str
+    predictor_url: str
+    api_key: str | None
+
+    def trainer(self) -> Service:
+        return trainer_at(self.trainer_url, self.api_key)
+
+    def predictor(self) -> Service:
+        return predictor_at(self.predictor_url, self.api_key)
+
+
+def _train(
+    services: _Services, images: Path | str, fields: Fields, *, detach: bool, as_json: bool
+) -> None:
+    """Submit a training and print what comes of it.
+
+    Args:
+        services: the services.
+        images: a folder or an archive to upload, or a dataset that the trainer has.
+        fields: those of the training.
+        detach: whether to print no more than that it was submitted.
+        as_json: whether to print nothing but JSON.
+    """
+    console = open_console(quiet=as_json)
+    with errors_in_words(as_json=as_json):
+        upload = open_upload(images) if isinstance(images, Path) else None
+        record = _submit(services, upload or str(images), fields, console)
+        if not detach:
+            record = _follow(services, record, fields, console)
+    if as_json:
+        print_json(record)
+    elif detach:
+        print_line(f"Training {record['id']} is {record['state']}.")
+    else:
+        sample = upload.sample if upload else None
+        _print_outcome(services, record, sample, console)
+
+
+def _stopping(metric: str | None, patience: int | None, min_delta: float | None) -> Fields | str:
+    if metric != "off":
+        return given(metric=metric, patience=patience, min_delta=min_delta)
+    if patience is not None or min_delta is not None:
+        raise typer.BadParameter("--patience and --min-delta have no effect if it is off.")
+    return metric
+
+
+def _submit(services: _Services, images: Upload | str, fields: Fields, console: Console) -> Record:
+    if isinstance(images, Upload):
+        _print_left_out(images.left_out)
+    with services.trainer() as trainer:
+        if isinstance(images, Upload):
+            return submit_upload(trainer, images, fields, console)
+        return _submit_dataset(trainer, images, fields)
+
+
+def _submit_dataset(trainer: Service, dataset: str, fields: Fields) -> Record:
+    """Post a training on a dataset; one that is known by its id is first read as is asked for."""
+    if not is_dataset_id(dataset):
+        return submit_dataset(trainer, dataset, fields)
+    others = {name: value for name, value in fields.items() if name != "reading"}
+    with doubt_explained(trainer, dataset, others):
+        if "reading" in fields:
+            read_anew(trainer, dataset, fields["reading"])
+        return submit_dataset(trainer, dataset, others)
+
+
+def _print_left_out(paths: list[str]) -> None:
+    for path in paths[:NAMED_FILES]:
+        print_note(f"left out: {path}")
+    if len(paths) > NAMED_FILES:
+        print_note(f"left out: {len(paths) - NAMED_FILES} more")
+
+
+def _follow(services: _Services, record: Record, fields: Fields, console: Console) -> Record:
+    dataset = record["dataset"]["id"]
+    try:
+        with services.trainer() as trainer, doubt_explained(trainer, dataset, fields):
+            ended = follow(trainer, record["id"], console)
+            print_reading(trainer.get(f"/v1/datasets/{dataset}"), console)
+            return ended
+    except KeyboardInterrupt:
+        other = options.trainer_option(services.trainer_url)
+        command = shlex.join(["headstart", "cancel", record["id"], *other])
+        print_note(f"The training goes on. To end it: `{command}`.")
+        raise
+
+
+def _print_outcome(
+    services: _Services, record: Record, sample: Path | None, console: Console
+) -> None:
+    url = services.predictor_url
+    print_result(record, console)
+    try:
+        with services.predictor() as predictor:
+            ready = served(predictor, record, SERVED_SECONDS)
+        other = (
+            f"The predictor at {url} serves another version. To try this one, once it is served:"
+        )
+        advice = "Try it:" if ready else other
+    except ClientError as error:
+        advice = f"{error} To try the model, once the predictor answers:"
+    console.print(plain(advice))
+    # One unbroken line, so that it can be copied.
+    print_line(curl_line(url, record["model"], sample, with_key=bool(services.api_key)))

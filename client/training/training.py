@@ -1,0 +1,88 @@
+"""Submits trainings, follows them, and waits until their version is served."""
+
+import json
+import re
+import time
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from client.errors import ClientError
+from client.options import Fields
+from client.service import Record, Service
+from client.training.follow import events_of
+from client.training.once import post_once
+from client.training.show import shown, upload_shown
+from client.training.uploads import Upload
+
+SERVED_SECONDS = 60
+POLL_SECONDS = 0.2
+
+
+def submit_dataset(trainer: Service, dataset: str, fields: Fields) -> Record:
+    """Post a training on a dataset that the trainer has: an id, or a path on its machine."""
+    return post_once(trainer, "/v1/trainings", json={"dataset": dataset, **fields})
+
+
+def submit_upload(trainer: Service, upload: Upload, fields: Fields, console: Console) -> Record:
+    """Post a training with its images, and show how much of them has been sent."""
+    form = {
+        name: json.dumps(value) if isinstance(value, dict) else str(value)
+        for name, value in fields.items()
+    }
+    files: Any = {"archive": (upload.name, upload, "application/octet-stream")}
+    with upload_shown(console, upload.name, upload.bytes) as upload.sent:
+        return post_once(trainer, "/v1/trainings", data=form, files=files)
+
+
+def follow(trainer: Service, training_id: str, console: Console) -> Record:
+    """Show a training until it has ended, and return its record.
+
+    Raises:
+        ClientError: the training was cancelled or failed.
+        Unreachable, Unavailable: the trainer has been away for too long.
+    """
+    with shown(console) as show:
+        for event in events_of(trainer, training_id):
+            show(event)
+    record: Record = trainer.get(f"/v1/trainings/{training_id}")
+    if record["state"] == "failed":
+        raise ClientError(f"The training failed: {record['error']['detail']}", record)
+    if record["state"] == "cancelled":
+        raise ClientError("The training was cancelled.", record)
+    return record
+
+
+def served(predictor: Service, record: Record, seconds: float = SERVED_SECONDS) -> bool:
+    """Wait until the predictor serves the version that a training has published.
+
+    Args:
+        predictor: the connection to the predictor.
+        record: the record of the training.
+        seconds: how long to wait at most.
+
+    Returns:
+        Whether the predictor serves the version. False at once if another version is pinned.
+    """
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        try:
+            model = predictor.get(f"/v1/models/{record['model']}")
+        except ClientError as error:
+            if error.problem.get("status") != 404:  # noqa: PLR2004 - the model is not loaded yet
+                raise
+        else:
+            if model["version"] == record["version"]:
+                return True
+            if model["pinned"] not in {None, record["version"]}:
+                return False
+        time.sleep(POLL_SECONDS)
+    return False
+
+
+def model_name(source: Path) -> str:
+    """Return a valid model name, made from the name of a folder or archive."""
+    name = source.absolute().name
+    stem = name if source.is_dir() else name.split(".")[0]
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", stem).strip("-_")[:63] or "default"

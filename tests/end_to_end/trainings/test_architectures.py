@@ -1,0 +1,142 @@
+"""Every architecture builds, extracts, trains, exports, publishes and serves, on both engines."""
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from predictor_service.models.loading import VersionLoader
+from predictor_service.settings import PredictorSettings
+from shared.engines import FEATURES
+from shared.images.decoding import ImageLimits, decode
+from shared.model_store import KERAS_MODEL, ModelStore
+from tests.support.inputs.random_weights import random_pixels, random_weights
+from tests.support.memory import let_networks_go
+from trainer_service.backbones.architectures import CATALOGUE
+from trainer_service.backbones.backbone import bottleneck_engine
+from trainer_service.inline import train_inline
+from trainer_service.settings import TrainerSettings
+
+pytestmark = [pytest.mark.slow, pytest.mark.integration]
+
+#: Largest difference between two ways to compute the same probability in float32.
+TOLERANCE = 2e-4
+
+LIMITS = ImageLimits(1 << 20, 1 << 20)
+
+#: Pictures of each label; the smallest number that leaves one for validation and for the test.
+EACH = 4
+
+
+@pytest.fixture(scope="module")
+def datasets(tmp_path_factory):
+    """Pictures of three labels: coarse blocks of all colours, one channel of them bright.
+
+    They differ strongly, so that features differ by more than what rounding makes of them: random
+    networks answer fine noise alike, and a head would then learn to tell the roundings apart.
+    """
+    directory = tmp_path_factory.mktemp("datasets")
+    (directory / "colours").mkdir()
+    random = np.random.default_rng(0)
+    for channel, label in enumerate(("red", "green", "blue")):
+        for number in range(EACH):
+            blocks = random.integers(0, 256, (6, 6, 3), dtype=np.uint8)
+            blocks[..., channel] |= 0xC0
+            picture = Image.fromarray(blocks).resize((300, 300), Image.Resampling.NEAREST)
+            picture.save(directory / "colours" / f"{label}.{number}.png")
+    return directory
+
+
+@pytest.fixture(scope="module", params=CATALOGUE)
+def case(request, tmp_path_factory, datasets, redis_url):
+    """A training on random weights, from the request to the published version."""
+    architecture = CATALOGUE[request.param]
+    directory = tmp_path_factory.mktemp(architecture.id)
+    weights = random_weights(architecture, directory)
+    settings = TrainerSettings(
+        store=directory / "store",
+        weights=directory,
+        datasets=datasets,
+        redis_url=redis_url,
+        engine="openvino",
+        precision="f32",
+    )
+    record = train_inline(
+        settings, architecture=architecture.id, dataset={"path": "colours"}, epochs=5
+    )
+    assert record.state == "succeeded", record.error
+    version = ModelStore(settings.store).directory("default", 1)
+    yield SimpleNamespace(
+        architecture=architecture,
+        weights=weights,
+        record=record,
+        settings=settings,
+        version=version,
+        pixels=random_pixels(architecture, 3),
+    )
+    let_networks_go()
+
+
+def test_the_record_names_what_was_done(case):
+    assert case.record.architecture == case.architecture.id
+    assert case.record.cache.computed == 3 * EACH
+    assert set(case.record.metrics) == {"validation", "test"}
+
+
+def test_both_engines_compute_the_same_features(case):
+    engines = [
+        bottleneck_engine(
+            case.architecture, case.weights, engine, "f32", case.settings.store / "backbones", 2
+        )
+        for engine in ("openvino", "tensorflow")
+    ]
+    assert {engine.outputs for engine in engines} == {(FEATURES,)}
+    answers = [engine.infer(case.pixels)[FEATURES] for engine in engines]
+    spread = answers[1].std(axis=0).mean()
+
+    assert answers[0].shape == (3, case.architecture.feature_size)
+    assert answers[0].dtype == answers[1].dtype == np.float32
+    assert np.abs(answers[0] - answers[1]).max() < 0.01 * spread
+
+
+def test_keras_and_the_predictor_on_both_engines_answer_alike(case, datasets):
+    """`model.keras`, the OpenVINO model and the SavedModel, the latter two as they are served."""
+    import keras
+
+    files = [file.read_bytes() for file in sorted((datasets / "colours").iterdir())]
+    size = case.architecture.input_size
+    pixels = np.stack([decode(data, size, size, LIMITS) for data in files])
+    model = keras.saving.load_model(case.version / KERAS_MODEL, safe_mode=True)
+    # Called eagerly, its operators would keep a gigabyte of scratch memory each time.
+    expected = model.predict(pixels, verbose=0)
+
+    assert model.input_shape == (None, size, size, 3)
+    assert np.ptp(expected, axis=0).max() > 0.1, "else the comparison would say nothing"
+    for engine in ("openvino", "tensorflow"):
+        np.testing.assert_allclose(served(case, engine, files), expected, atol=TOLERANCE)
+
+
+def served(case, engine, pictures):
+    """Load the version as the predictor does, golden images and all, and classify pictures."""
+    # Tens of pictures at once would only warm more of the engine.
+    settings = PredictorSettings(
+        store=case.settings.store, engine=engine, precision="f32", max_batch=2
+    )
+
+    async def predict():
+        with ThreadPoolExecutor(2) as pool:
+            version = await VersionLoader(settings, pool).load(case.version)
+            assert version.engine.name == engine
+            return await version.batcher.predict(pictures)
+
+    return asyncio.run(predict())
+
+
+def test_the_catalogue_states_the_number_of_parameters(case):
+    from trainer_service.backbones.backbone import cached_backbone
+
+    backbone = cached_backbone(case.architecture, case.weights)
+    assert backbone.count_params() == case.architecture.parameters
