@@ -20,12 +20,12 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, Field, ValidationError
 
+from shared.documents import read_small
 from shared.errors import first_fault
 from shared.files import atomic_write, atomic_writer, is_fault_of_the_file
 from shared.logs import get_logger
 from trainer_service.errors import TransientFailure
 from trainer_service.store.files.removal import remove_tree
-from trainer_service.store.files.small_files import read_small
 
 Features = npt.NDArray[np.float32]
 

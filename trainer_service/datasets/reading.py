@@ -26,7 +26,6 @@ from trainer_service.store.outcome import in_words
 from trainer_service.store.records.dataset_record import DatasetRecord, DatasetState
 from trainer_service.store.records.parts import NAMED_REJECTED, ErrorInfo, RejectedImage
 from trainer_service.store.records.record_store import RecordStore
-from trainer_service.store.waiting import must_be_read
 from trainer_service.store.work_metrics import IMAGES_REJECTED
 
 
@@ -62,7 +61,7 @@ def read(
         if held is None:
             return None
         record = datasets.get(dataset_id)
-        if not must_be_read(record):
+        if not record.state.unread:
             return record
         datasets.update(dataset_id, _set_reading)
         dataset = Dataset(settings, datasets.directory(dataset_id), record)

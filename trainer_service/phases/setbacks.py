@@ -18,6 +18,7 @@ from typing import Protocol
 from pydantic import BaseModel, Field, ValidationError
 from redis import RedisError
 
+from shared.documents import read_small
 from shared.errors import HeadstartError, Unavailable
 from shared.files import atomic_write, is_disk_full, is_of_the_machine
 from shared.logs import get_logger
@@ -27,7 +28,6 @@ from trainer_service.queue.view import QueueView
 from trainer_service.steps import Step
 from trainer_service.store.events.event_log import connect
 from trainer_service.store.files.removal import remove_tree
-from trainer_service.store.files.small_files import read_small
 from trainer_service.store.outcome import in_words
 
 #: Seconds before a step is tried again in place; then it is handed over to the next worker.

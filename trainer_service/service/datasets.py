@@ -23,7 +23,6 @@ from trainer_service.service.trainer import Trainer
 from trainer_service.store.idempotency import fingerprint
 from trainer_service.store.records.dataset_record import DatasetRecord, DatasetState
 from trainer_service.store.unused_datasets import users_of
-from trainer_service.store.waiting import must_be_read
 
 
 def submit_dataset(
@@ -108,7 +107,7 @@ def read_in_another_way(
 
     def queue(record: DatasetRecord) -> None:
         _require_unused(trainer, dataset_id)
-        if must_be_read(record):
+        if record.state.unread:
             raise Conflict(f"Dataset {dataset_id!r} is being read.")
         _require_readable(record, records.directory(dataset_id))
         record.reading = reading

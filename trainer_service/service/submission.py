@@ -22,7 +22,7 @@ from trainer_service.store.records.training_record import (
 )
 from trainer_service.store.stores import Stores
 from trainer_service.store.unused_datasets import delete_unused
-from trainer_service.store.waiting import WaitingTrainings, must_be_read
+from trainer_service.store.waiting import WaitingTrainings
 from trainer_service.training_request import DatasetPath, TrainingRequest
 
 
@@ -101,7 +101,7 @@ def _make_training(
 
 def _submit(trainer: Trainer, training: TrainingRecord, dataset: DatasetRecord) -> None:
     """Queue the first step: reading the dataset, or preparing the training if it is read."""
-    if must_be_read(dataset):
+    if dataset.state.unread:
         WaitingTrainings(trainer.stores.datasets.directory(dataset.id)).add(training.id)
         trainer.queue.read_dataset(dataset.id)
     else:

@@ -13,13 +13,14 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from shared.documents import read_small
 from shared.errors import Conflict, InvalidRequest, NotFound, Unavailable, first_fault
 from shared.files import atomic_write, sha256_file
 from shared.identifiers import Id, new_id
 from shared.logs import get_logger
 from trainer_service.errors import RecordCorrupt
 from trainer_service.store.files.lease import lease
-from trainer_service.store.files.small_files import is_permanent, read_small
+from trainer_service.store.files.small_files import is_permanent
 from trainer_service.store.records.record_store import Record, RecordStore
 
 MOST_BYTES = 2**24

@@ -16,12 +16,12 @@ from typing import Literal
 
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
+from shared.documents import read_small
 from shared.files import atomic_write, is_fault_of_the_file
 from shared.manifest import Precision
 from trainer_service.errors import Setback
 from trainer_service.store.files.lease import LeaseLost
 from trainer_service.store.files.removal import remove_tree
-from trainer_service.store.files.small_files import read_small
 from trainer_service.store.stores import SHARDS
 
 #: One in this many used images may be lost on the way, and always at least a single one.

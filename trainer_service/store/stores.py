@@ -8,13 +8,13 @@ from typing import Any, Self
 
 from pydantic import TypeAdapter, ValidationError
 
+from shared.documents import read_small
 from shared.files import atomic_write
 from shared.logs import get_logger
 from trainer_service.errors import DatasetNotFound, TrainingNotFound
 from trainer_service.settings import TrainerSettings
 from trainer_service.store.events.event_log import EventLog, connect
 from trainer_service.store.files.removal import remove_tree
-from trainer_service.store.files.small_files import read_small
 from trainer_service.store.idempotency import IdempotencyKeys
 from trainer_service.store.publishing import WritableModelStore
 from trainer_service.store.records.dataset_record import DatasetRecord
@@ -120,14 +120,11 @@ class TrainingStore(RecordStore[TrainingRecord]):
 
     def update(self, record_id: str, change: Callable[[TrainingRecord], None]) -> TrainingRecord:
         """Change a record as `RecordStore.update`, and log and count the states it enters."""
-        known = 0
-
-        def watched(record: TrainingRecord) -> None:
-            nonlocal known
+        with self.locked(record_id):
+            record = self.get(record_id)
             known = len(record.transitions)
             change(record)
-
-        record = super().update(record_id, watched)
+            self._write(record)
         reason = {"reason": record.error.detail} if record.error else {}
         for transition in record.transitions[known:]:
             state = transition.state

@@ -10,7 +10,6 @@ from contextlib import suppress
 from pathlib import Path
 
 from shared.identifiers import is_id
-from trainer_service.store.records.dataset_record import DatasetRecord
 
 WAITING = "waiting"
 
@@ -44,11 +43,3 @@ class WaitingTrainings:
 
     def __contains__(self, training_id: str) -> bool:
         return (self._directory / training_id).exists()
-
-
-def must_be_read(dataset: DatasetRecord) -> bool:
-    """Return whether a dataset is queued or being read.
-
-    A failed dataset is not, unless a new training has put it back to queued.
-    """
-    return dataset.state.unread

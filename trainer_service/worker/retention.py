@@ -29,7 +29,6 @@ from trainer_service.store.records.dataset_record import DatasetRecord, DatasetS
 from trainer_service.store.records.record_store import RECORD_FILE
 from trainer_service.store.stores import BACKBONES, SHARDS, UPLOADS, Stores
 from trainer_service.store.unused_datasets import delete_unused
-from trainer_service.store.waiting import must_be_read
 
 DAY = 86_400.0
 #: A temporary file of this age is abandoned, as writing a single file takes seconds.
@@ -166,7 +165,7 @@ class Retention:
         used = {brief.dataset for brief in self._stores.trainings.every()} if days else set()
         for record in datasets.list() if days else []:
             # Without a training on it, a dataset is only read if it was submitted on its own.
-            awaited = record.submitted and must_be_read(record)
+            awaited = record.submitted and record.state.unread
             old = self._age(record.created_at.timestamp()) > days * DAY
             if record.id not in used and not awaited and old:
                 directory = datasets.directory(record.id)

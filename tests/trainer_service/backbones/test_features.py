@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from shared.documents import read_small
 from trainer_service.backbones import features as features_module
 from trainer_service.backbones.features import FeaturesGone, FeatureStore
-from trainer_service.store.files.small_files import read_small
 
 
 def rows(*values):

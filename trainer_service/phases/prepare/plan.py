@@ -12,7 +12,7 @@ from trainer_service.steps import READ_DATASET, Step
 from trainer_service.store.outcome import end
 from trainer_service.store.records.training_record import CacheUse, State, TrainingRecord
 from trainer_service.store.shards import ShardImage
-from trainer_service.store.waiting import WaitingTrainings, must_be_read
+from trainer_service.store.waiting import WaitingTrainings
 from trainer_service.store.work_metrics import FEATURES
 
 
@@ -31,29 +31,23 @@ def plan(work: Work) -> None:
         LeaseLost: another process has taken over.
     """
     work.check_cancelled.now()
-    if wait_for_dataset(work):
+    dataset = work.dataset()
+    if wait_for_dataset(work, dataset):
         return
     work.enter(State.PREPARING)
-    dataset = work.dataset()
     if dataset.record.error is None:
         _plan(work, dataset)
     else:
         end(work.worker.stores.trainings, work.record.id, State.FAILED, dataset.record.error)
 
 
-def wait_for_dataset(work: Work) -> bool:
-    """Have a training wait if its dataset is yet to be read, and return whether it waits.
-
-    Raises:
-        DatasetNotFound, RecordCorrupt: the dataset is gone or damaged.
-    """
-    datasets, training_id = work.worker.stores.datasets, work.record.id
-    dataset = datasets.get(work.record.dataset.id)
-    waiting = WaitingTrainings(datasets.directory(dataset.id))
-    if not must_be_read(dataset):
-        waiting.discard(training_id)
+def wait_for_dataset(work: Work, dataset: Dataset) -> bool:
+    """Have a training wait if its dataset is yet to be read, and return whether it waits."""
+    waiting = WaitingTrainings(dataset.directory)
+    if not dataset.record.state.unread:
+        waiting.discard(work.record.id)
         return False
-    waiting.add(training_id)
+    waiting.add(work.record.id)
     # Also while a worker reads it: that one may have looked for waiting trainings for the last
     # time just before this one was added.
     work.worker.queue.submit([Step(READ_DATASET, (dataset.id,))])

@@ -18,7 +18,7 @@ from trainer_service.store.files.lease import LeaseLost
 from trainer_service.store.outcome import end, in_words
 from trainer_service.store.records.dataset_record import DatasetRecord
 from trainer_service.store.records.training_record import State
-from trainer_service.store.waiting import WaitingTrainings, must_be_read
+from trainer_service.store.waiting import WaitingTrainings
 
 #: Seconds between two looks at the trainings that wait.
 POLL_INTERVAL = 0.5
@@ -81,7 +81,7 @@ def _is_settled(audience: "Audience") -> bool:
     If not even that could be written, the search for lost steps has the dataset read again.
     """
     try:
-        return not must_be_read(audience.worker.stores.datasets.get(audience.dataset_id))
+        return not audience.worker.stores.datasets.get(audience.dataset_id).state.unread
     except HeadstartError:
         return False
 
@@ -100,7 +100,7 @@ def _read_once(audience: "Audience") -> DatasetRecord | None:
         )
     except (OSError, MemoryError) as error:
         record = datasets.get(dataset_id)
-        if must_be_read(record):
+        if record.state.unread:
             raise
         log.info("not read now", reason=in_words(error))
         return record

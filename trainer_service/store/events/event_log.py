@@ -26,8 +26,8 @@ from redis.retry import Retry
 from shared.documents import reason
 from shared.files import locked_briefly, sync_directory
 from shared.identifiers import is_id
+from shared.logs import get_logger
 from trainer_service.errors import RecordCorrupt, TrainingNotFound
-from trainer_service.store.events.dispensable import Dispensable
 from trainer_service.store.events.events import (
     Event,
     ResultEvent,
@@ -52,6 +52,8 @@ _TAIL_BYTES = 16_384
 #: How many trainings to remember whose logs are known to be complete.
 _REMEMBERED = 1000
 
+log = get_logger(__name__)
+
 
 def connect(url: str) -> redis.Redis:
     """Return a client that gives up on a silent Redis within two seconds."""
@@ -64,6 +66,30 @@ def connect(url: str) -> redis.Redis:
         # Other programs may have written anything to Redis.
         encoding_errors="replace",
     )
+
+
+class Dispensable:
+    """Lets trainings go on although a file can't be written: that of their events, for example.
+
+    Args:
+        missing: what is logged then, for example "progress is not kept".
+    """
+
+    def __init__(self, missing: str) -> None:
+        self._missing = missing
+        self._warned = ""
+
+    @contextmanager
+    def of(self, training_id: str) -> Iterator[None]:
+        """End the body at a permanent OSError, and log it once; all other errors are raised."""
+        try:
+            yield
+        except OSError as error:
+            if not is_permanent(error):
+                raise
+            if self._warned != training_id:
+                self._warned = training_id
+                log.warning(self._missing, training_id=training_id, reason=str(error))
 
 
 def stream_key(training_id: str) -> str:

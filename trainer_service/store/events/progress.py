@@ -8,11 +8,10 @@ from pathlib import Path
 
 from pydantic import BaseModel, Field, ValidationError
 
+from shared.documents import read_small
 from shared.files import is_fault_of_the_file, locked_briefly
-from trainer_service.store.events.dispensable import Dispensable
-from trainer_service.store.events.event_log import EventLog
+from trainer_service.store.events.event_log import Dispensable, EventLog
 from trainer_service.store.events.events import EpochEvent, ProgressEvent
-from trainer_service.store.files.small_files import read_small
 from trainer_service.store.records.training_record import Progress, State
 
 REPORT_INTERVAL = 0.2

@@ -1,7 +1,7 @@
-"""Opens small files of the store without the risk of hanging or filling the memory.
+"""Opens small files of the store to read and write them, without the risk of hanging.
 
 Whatever was put in place of such a file, e.g. a pipe or a huge file, gives an OSError. Functions
-here also classify these errors.
+here also classify these errors. What is only read, `shared.documents.read_small` reads.
 """
 
 import errno
@@ -10,10 +10,7 @@ import stat
 from pathlib import Path
 from typing import IO, Literal
 
-from shared.documents import read_small
 from shared.files import is_fault_of_the_file
-
-__all__ = ["concerns_one_file", "is_gone", "is_permanent", "open_small", "read_small"]
 
 #: This process or the system has run out of these; the file itself is not at fault.
 _OUT_OF = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})

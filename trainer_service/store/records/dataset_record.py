@@ -20,6 +20,7 @@ class DatasetState(StrEnum):
 
     @property
     def unread(self) -> bool:
+        """Whether the dataset is yet to be read; a failed one is not, unless it is queued again."""
         return self in {DatasetState.QUEUED, DatasetState.READING}
 
 

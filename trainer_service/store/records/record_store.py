@@ -12,7 +12,7 @@ from typing import Generic, TypeVar
 
 from pydantic import ValidationError
 
-from shared.documents import reason
+from shared.documents import read_small, reason
 from shared.errors import (
     Conflict,
     HeadstartError,
@@ -27,12 +27,7 @@ from shared.logs import get_logger
 from trainer_service.errors import RecordCorrupt, RecordUnwritable
 from trainer_service.store.files.lease import Lease, lease
 from trainer_service.store.files.removal import remove_tree
-from trainer_service.store.files.small_files import (
-    concerns_one_file,
-    is_gone,
-    is_permanent,
-    read_small,
-)
+from trainer_service.store.files.small_files import concerns_one_file, is_gone, is_permanent
 from trainer_service.store.files.work_in_progress import REMOVED
 from trainer_service.store.records.parts import BaseRecord, Brief
 from trainer_service.store.records.record_index import RecordIndex, Stamp, stamp_of
