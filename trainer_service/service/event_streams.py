@@ -76,7 +76,7 @@ class EventStreams:
         finally:
             tail.followers -= 1
             if tail.followers == 0:
-                tail.task.cancel()
+                tail.stop()
                 if self._tails.get(training_id) is tail:
                     del self._tails[training_id]
 
@@ -97,8 +97,14 @@ class _Tail:
         self._training_id = training_id
         self._last: int | None = None
         self._recent: deque[Event] = deque(maxlen=RECENT)
+        self._is_closing = False
         self.task = asyncio.create_task(self._run(), name=f"events of {training_id}")
         self.task.add_done_callback(lambda _: self._notify())
+
+    def stop(self) -> None:
+        """End the reading. One that ends by itself is left to close its connection."""
+        if not self._is_closing:
+            self.task.cancel()
 
     @property
     def ended(self) -> bool:
@@ -133,16 +139,23 @@ class _Tail:
         self._last = 0
         self._add([last] if last else [])
         async with _connection(self._redis_url) as redis:
-            while not self.ended:
-                events = await self._announced(redis)
-                if not self._follow_on(events):
-                    read = self._events.read
-                    after = self._last or 0
-                    events = await asyncio.to_thread(read, self._training_id, after, RECENT)
-                    removed = self._events.is_removed
-                    if not events and await asyncio.to_thread(removed, self._training_id):
-                        return
-                self._add(events)
+            try:
+                await self._read(redis)
+            finally:
+                self._is_closing = True
+
+    async def _read(self, redis: Redis) -> None:
+        """Read events until the result, or until the training is removed."""
+        while not self.ended:
+            events = await self._announced(redis)
+            if not self._follow_on(events):
+                read = self._events.read
+                after = self._last or 0
+                events = await asyncio.to_thread(read, self._training_id, after, RECENT)
+                removed = self._events.is_removed
+                if not events and await asyncio.to_thread(removed, self._training_id):
+                    return
+            self._add(events)
 
     async def _announced(self, redis: Redis) -> list[Event]:
         """Return new events from Redis; none if it is time to read the store."""

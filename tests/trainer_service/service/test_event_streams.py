@@ -2,6 +2,8 @@
 
 import asyncio
 import errno
+import gc
+import warnings
 from contextlib import aclosing
 
 import httpx
@@ -53,6 +55,17 @@ async def until(condition):
             await asyncio.sleep(0.005)
 
 
+def run(story):
+    """Run a story to its end, and to that of the tasks that it has started."""
+
+    async def whole():
+        result = await story()
+        await until(lambda: len(asyncio.all_tasks()) == 1)
+        return result
+
+    return asyncio.run(whole())
+
+
 async def until_read(streams, record, last):
     """Wait until the one who reads for those who follow has read up to an event."""
     await until(lambda: streams._tails[record.id]._last == last)
@@ -74,7 +87,7 @@ def test_events_arrive_as_they_happen_up_to_the_result(tmp_path, url, monkeypatc
         enter(stores, record, State.FAILED)
         await asyncio.wait_for(following, 60)
 
-    asyncio.run(story())
+    run(story)
     assert got == [1, 2, 3, 4, 5, 6]
 
 
@@ -96,7 +109,7 @@ def test_many_followers_each_get_every_event_once_from_their_cursor_on(tmp_path,
         await asyncio.wait_for(asyncio.gather(*following), 60)
 
     last = 1 + 20 + 100 + 2
-    asyncio.run(story())
+    run(story)
     assert got == {after: list(range(after + 1, last + 1)) for after in range(0, 60, 2)}
 
 
@@ -116,7 +129,7 @@ def test_a_follower_that_lags_behind_what_is_kept_gets_everything(tmp_path, redi
                 await until_read(streams, record, 103)
         return got
 
-    assert asyncio.run(story()) == list(range(1, 104))
+    assert run(story) == list(range(1, 104))
 
 
 def test_a_stream_ends_when_its_training_is_removed(tmp_path, url, monkeypatch):
@@ -133,7 +146,7 @@ def test_a_stream_ends_when_its_training_is_removed(tmp_path, url, monkeypatch):
         await asyncio.to_thread(stores.trainings.delete_unreadable, record.id)
         return await asyncio.wait_for(asyncio.gather(*following), 10)
 
-    assert asyncio.run(story()) == [[1], [1]]
+    assert run(story) == [[1], [1]]
     assert streams.followers == 0
     assert Api(settings, record.id).get().status_code == 404
 
@@ -158,7 +171,7 @@ def test_what_redis_never_had_or_lost_comes_from_the_store(tmp_path, redis_url, 
         enter(stores, record, State.FAILED)
         return await asyncio.wait_for(following, 60)
 
-    assert asyncio.run(story()) == list(range(1, 9))
+    assert run(story) == list(range(1, 9))
 
 
 def test_a_cursor_beyond_the_end_ends_with_the_training(tmp_path, redis_url):
@@ -173,7 +186,25 @@ def test_a_cursor_beyond_the_end_ends_with_the_training(tmp_path, redis_url):
         first = await asyncio.wait_for(following, 60)
         return first, await asyncio.wait_for(collect(streams, record.id, after=1000), 60)
 
-    assert asyncio.run(story()) == ([], [])
+    assert run(story) == ([], [])
+
+
+def test_a_stream_that_has_ended_leaves_no_connection_open(tmp_path, redis_url):
+    _, stores, record = opened(tmp_path, redis_url)
+    streams = EventStreams(stores.events, redis_url)
+
+    async def story():
+        following = asyncio.create_task(collect(streams, record.id))
+        await until(lambda: streams.followers)
+        await until_read(streams, record, 1)
+        enter(stores, record, State.FAILED)
+        await following
+
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        run(story)
+        gc.collect()
+    assert [str(warning.message) for warning in told] == []
 
 
 def test_when_nobody_follows_any_more_nothing_is_read(tmp_path, redis_url):
@@ -189,7 +220,7 @@ def test_when_nobody_follows_any_more_nothing_is_read(tmp_path, redis_url):
             assert len(reading()) == 1
         await until(lambda: not reading())
 
-    asyncio.run(story())
+    run(story)
 
 
 def test_who_comes_when_reading_has_failed_gets_the_events_all_the_same(tmp_path, url, monkeypatch):
@@ -215,7 +246,7 @@ def test_who_comes_when_reading_has_failed_gets_the_events_all_the_same(tmp_path
         enter(stores, record, State.FAILED)
         return await asyncio.wait_for(late, 60)
 
-    assert asyncio.run(story()) == [1, 2, 3]
+    assert run(story) == [1, 2, 3]
     assert streams.followers == 0
 
 
