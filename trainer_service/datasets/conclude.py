@@ -34,12 +34,10 @@ class Origin(NamedTuple):
 
     Attributes:
         name: what errors call it.
-        in_place: whether the images are left where they are, in a folder.
         most_files: how many files it may have, and how many lines its tables.
     """
 
     name: str
-    in_place: bool
     most_files: int
 
 
@@ -62,7 +60,7 @@ def conclude(
     records = settle(found.notes, said.images)
     _check_usable(records, origin.name, said)
     save_images(directory, records)
-    return _summarise(records, said, found, in_place=origin.in_place)
+    return _summarise(records, said, found)
 
 
 def _label(found: Found, most_lines: int, reading: ReadingRequest | None) -> Interpreted:
@@ -137,9 +135,7 @@ def _describe_unused(tables: Sequence[UnusedFile]) -> str:
     return "".join(f"{table.name} is not used: {table.reason}. " for table in tables[:_SHOWN])
 
 
-def _summarise(
-    records: list[ImageRecord], said: Interpreted, found: Found, *, in_place: bool
-) -> DatasetSummary:
+def _summarise(records: list[ImageRecord], said: Interpreted, found: Found) -> DatasetSummary:
     used = [record for record in records if record.verdict == "used"]
     interpretation = said.interpretation
     unused = [*interpretation.unused, *_unknown_files(found)]
@@ -160,7 +156,7 @@ def _summarise(
         ),
         has_split=said.has_split,
         digest=_digest(used),
-        in_place=in_place,
+        in_place=found.in_place,
     )
 
 
