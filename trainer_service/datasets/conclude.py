@@ -11,6 +11,7 @@ from shared.errors import TooLarge
 from trainer_service.datasets.found import Found
 from trainer_service.datasets.interpretation.describe import UNDERSTOOD
 from trainer_service.datasets.interpretation.interpret import Interpreted, Labelled, interpret
+from trainer_service.datasets.interpretation.left_out import matcher
 from trainer_service.datasets.records import (
     DatasetSummary,
     ImageRecord,
@@ -66,8 +67,10 @@ def conclude(
 def _label(found: Found, most_lines: int, reading: ReadingRequest | None) -> Interpreted:
     """Label the images, whatever the names of those that are refused anyway look like."""
     notes = found.notes
-    _refuse_large_tables(found.large_tables)
-    _refuse_closed_tables([note.name for note in notes], found.closed_tables)
+    is_ignored = matcher(reading.ignore if reading is not None else ())
+    _refuse_large_tables([name for name in found.large_tables if not is_ignored(name)])
+    closed = {name: why for name, why in found.closed_tables.items() if not is_ignored(name)}
+    _refuse_closed_tables([note.name for note in notes], closed)
 
     def label(chosen: Sequence[Note]) -> Interpreted:
         names, hashes = [n.name for n in chosen], [n.sha256 for n in chosen]
