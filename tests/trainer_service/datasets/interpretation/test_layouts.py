@@ -551,7 +551,8 @@ def test_a_level_that_is_too_deep_is_refused():
             ["cat.1.jpg", "dog.2.jpg"],
             {},
             (
-                r"reading\.labels: no image lies in a folder that may be its label, as in cat/1\.jpg\. "
+                r"reading\.labels: no image lies in a folder that may be its label, as in "
+                r"cat/1\.jpg\. "
                 r"The images are cat\.1\.jpg, dog\.2\.jpg\. Say with reading\.level"
             ),
         ),
