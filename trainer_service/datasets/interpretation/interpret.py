@@ -153,6 +153,7 @@ def _interpret(
         raise InvalidDataset("All images are left out, as asked.")
     images = Images([names[index] for index in kept], reading)
     found = Tables(images, tables, reading, most_lines)
+    _require_parts(names, found, reading)
     way, others = _decide(images, found, reading)
     notes = [ReadingNote(kind="left out", text=group.text) for group in omitted]
     notes += [ReadingNote.model_validate({"kind": k, "text": t}) for k, t in way.notes]
@@ -201,6 +202,19 @@ def _decide(images: Images, tables: Tables, reading: ReadingRequest) -> tuple[Wa
     if isinstance(way, TableWay) and reading.columns.label is None:
         others += tables.by_other_columns(way)
     return way, [other for other in others if other is not way]
+
+
+def _require_parts(names: Sequence[str], tables: Tables, reading: ReadingRequest) -> None:
+    """Check that what is to be a part of the split is there."""
+    values = {value for table in tables.labelling for value in table.asked_values}
+    for part in reading.splits:
+        is_one = left_out.matcher([part])
+        if part not in values and not any(is_one(name) for name in names):
+            raise InvalidDataset(
+                "reading.splits: expected a folder of the dataset, or a value of the column that "
+                "says the split. Name that with reading.columns.split, if it has other words than "
+                f"train, validation and test. Received: {part!r}"
+            )
 
 
 def _asked(

@@ -622,6 +622,23 @@ def test_a_value_of_the_split_that_is_to_have_no_labels_is_left_out():
     assert [image.label for image in found.images[8:]] == [""] * 4
 
 
+@pytest.mark.parametrize("part", ["test", "none"])
+def test_a_part_of_the_split_that_is_not_there_is_refused(part):
+    names = [f"{i}.jpg" for i in range(12)]
+    table = _table(names, lambda i: f"{CLASSES[i % 2]},{'ab'[i % 3 == 0]}", "file,label,split")
+    asked = {"splits": {"a": "train", "b": "test", "c": part}}
+
+    for missing, column in (("'a'", None), ("'c'", "split")):
+        asked["columns"] = {"split": column}
+        reading = ReadingRequest.model_validate(asked)
+        with pytest.raises(InvalidDataset, match=rf"reading\.splits: expected .*{missing}"):
+            _read(names, {"l.csv": table}, reading=reading)
+
+    del asked["splits"]["c"]
+    found = _read(names, {"l.csv": table}, reading=ReadingRequest.model_validate(asked))
+    assert Counter(image.split for image in found.images) == {"train": 8, "test": 4}
+
+
 @pytest.mark.parametrize("labels", ["folders", "file names"])
 def test_a_table_is_named_whatever_the_user_has_chosen_instead(labels):
     names = [f"{label}/{label}_{i}.jpg" for label in CLASSES for i in range(4)]
