@@ -21,6 +21,7 @@ from client.options import (
     LabelColumn,
     LabelTable,
     Level,
+    Parts,
     PredictorUrl,
     Reading,
     ServedModel,
@@ -120,6 +121,7 @@ def datasets_command(  # noqa: PLR0913 - each is an option
     table: LabelTable = None,
     label_column: LabelColumn = None,
     ignore: Ignore = None,
+    parts: Parts = None,
     confirm: Confirm = False,
     as_json: AsJson = False,
     trainer_url: TrainerUrl = TRAINER,
@@ -129,7 +131,7 @@ def datasets_command(  # noqa: PLR0913 - each is an option
 
     Exits with 1 if it can't be read, or if how it is read has to be confirmed.
     """
-    asked = reading_of(reading, level, table, label_column, ignore, confirm=confirm)
+    asked = reading_of(reading, level, table, label_column, ignore, parts=parts, confirm=confirm)
     if asked and dataset_id is None:
         raise typer.BadParameter("expected the ID of the dataset that is to be read so.")
     with errors_in_words(as_json=as_json), trainer_at(trainer_url, api_key) as trainer:

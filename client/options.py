@@ -157,6 +157,15 @@ LabelColumn = Annotated[str | None, typer.Option(help="The column that holds the
 Ignore = Annotated[
     list[str] | None, typer.Option(help="A folder or file to leave out; may be repeated.")
 ]
+Parts = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--part",
+        metavar="NAME=PART",
+        help="A folder, or value of the split's column, and the part that it is: train, "
+        "validation, test, or none to leave it out; may be repeated.",
+    ),
+]
 Confirm = Annotated[bool, typer.Option("--confirm", help="The images are read rightly.")]
 DatasetId = Annotated[str | None, typer.Argument(metavar="[ID]")]
 Seed = Annotated[int | None, typer.Option(help="The same seed gives the same training.")]

@@ -25,7 +25,7 @@ LOOK_SECONDS = 0.5
 _SHOWN = 10
 _ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{6}")
 _DEFAULTS = (("merge_alike", True), ("confirm", False))
-_BY_HAND = "--level, --table, --label-column, --ignore (`headstart datasets --help`)"
+_BY_HAND = "--level, --table, --label-column, --ignore, --part (`headstart datasets --help`)"
 _OTHER_NAMES = {"metric": "early_stopping"}
 
 
@@ -36,6 +36,7 @@ def reading_of(  # noqa: PLR0913 - each is an option
     label_column: str | None,
     ignore: list[str] | None,
     *,
+    parts: list[str] | None,
     confirm: bool,
 ) -> Fields:
     """Return the object `reading` of a request, of the options that make it up.
@@ -46,18 +47,30 @@ def reading_of(  # noqa: PLR0913 - each is an option
         table: the table that says the labels.
         label_column: its column of the labels.
         ignore: folders and files to leave out.
+        parts: which part of the split folders or values are, as `night=test`.
         confirm: that a doubtful reading is right.
 
     Raises:
-        typer.BadParameter: the text is neither.
+        typer.BadParameter: the text is neither, or a part has no name.
     """
     reading = {} if text is None else _parsed(text)
     reading |= given(level=level, table=table, ignore=ignore or None, confirm=confirm or None)
+    if parts:
+        before = reading.get("splits")
+        known = before if isinstance(before, dict) else {}
+        reading["splits"] = {**known, **dict(map(_part, parts))}
     if label_column is not None:
         columns = reading.get("columns")
-        before = columns if isinstance(columns, dict) else {}
-        reading["columns"] = {**before, "label": label_column}
+        others = columns if isinstance(columns, dict) else {}
+        reading["columns"] = {**others, "label": label_column}
     return reading
+
+
+def _part(text: str) -> tuple[str, str]:
+    name, equals, part = text.rpartition("=")
+    if not (name and equals and part):
+        raise typer.BadParameter(f"--part: expected NAME=PART, as night=test. Received: {text!r}.")
+    return name, part
 
 
 def _parsed(text: str) -> Fields:

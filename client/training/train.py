@@ -53,6 +53,7 @@ def train_command(  # noqa: PLR0913 - each is an option
     table: options.LabelTable = None,
     label_column: options.LabelColumn = None,
     ignore: options.Ignore = None,
+    parts: options.Parts = None,
     confirm: options.Confirm = False,
     detach: options.Detach = False,
     as_json: options.AsJson = False,
@@ -78,7 +79,9 @@ def train_command(  # noqa: PLR0913 - each is an option
         quantize=quantize,
         split=given(validation=validation, test=test),
         seed=seed,
-        reading=reading_of(reading, level, table, label_column, ignore, confirm=confirm),
+        reading=reading_of(
+            reading, level, table, label_column, ignore, parts=parts, confirm=confirm
+        ),
     )
     services = _Services(trainer_url, predictor_url, api_key)
     _train(services, source or dataset or "", fields, detach=detach, as_json=as_json)

@@ -132,6 +132,17 @@ def test_datasets_are_listed(trainer):
         ),
         (["--ignore", "a", "--ignore", "b"], {"ignore": ["a", "b"]}),
         (
+            [
+                "--part",
+                "night=test",
+                "--part",
+                "a=b=train",
+                "--reading",
+                '{"splits": {"c": "none"}}',
+            ],
+            {"splits": {"c": "none", "night": "test", "a=b": "train"}},
+        ),
+        (
             ["--reading", '{"level": 2, "columns": {"image": "id"}}', "--label-column", "x"],
             {"level": 2, "columns": {"image": "id", "label": "x"}},
         ),
@@ -156,6 +167,8 @@ def test_a_dataset_is_read_as_the_options_say(trainer, tmp_path, options, sent):
     [
         ["datasets", "--level", "1"],
         ["datasets", ID, "--reading", "{"],
+        ["datasets", ID, "--part", "night"],
+        ["datasets", ID, "--part", "=test"],
         ["datasets", ID, "--reading", "/nowhere.json"],
         ["train", "--dataset", ID, "--reading", "/dev/null"],
     ],

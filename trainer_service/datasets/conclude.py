@@ -11,6 +11,7 @@ from shared.errors import TooLarge
 from trainer_service.datasets.found import Found
 from trainer_service.datasets.interpretation.describe import UNDERSTOOD
 from trainer_service.datasets.interpretation.interpret import Interpreted, Labelled, interpret
+from trainer_service.datasets.interpretation.left_out import matcher
 from trainer_service.datasets.records import (
     DatasetSummary,
     ImageRecord,
@@ -34,12 +35,10 @@ class Origin(NamedTuple):
 
     Attributes:
         name: what errors call it.
-        in_place: whether the images are left where they are, in a folder.
         most_files: how many files it may have, and how many lines its tables.
     """
 
     name: str
-    in_place: bool
     most_files: int
 
 
@@ -62,14 +61,16 @@ def conclude(
     records = settle(found.notes, said.images)
     _check_usable(records, origin.name, said)
     save_images(directory, records)
-    return _summarise(records, said, found, in_place=origin.in_place)
+    return _summarise(records, said, found)
 
 
 def _label(found: Found, most_lines: int, reading: ReadingRequest | None) -> Interpreted:
     """Label the images, whatever the names of those that are refused anyway look like."""
     notes = found.notes
-    _refuse_large_tables(found.large_tables)
-    _refuse_closed_tables([note.name for note in notes], found.closed_tables)
+    is_ignored = matcher(reading.ignore if reading is not None else ())
+    _refuse_large_tables([name for name in found.large_tables if not is_ignored(name)])
+    closed = {name: why for name, why in found.closed_tables.items() if not is_ignored(name)}
+    _refuse_closed_tables([note.name for note in notes], closed)
 
     def label(chosen: Sequence[Note]) -> Interpreted:
         names, hashes = [n.name for n in chosen], [n.sha256 for n in chosen]
@@ -137,9 +138,7 @@ def _describe_unused(tables: Sequence[UnusedFile]) -> str:
     return "".join(f"{table.name} is not used: {table.reason}. " for table in tables[:_SHOWN])
 
 
-def _summarise(
-    records: list[ImageRecord], said: Interpreted, found: Found, *, in_place: bool
-) -> DatasetSummary:
+def _summarise(records: list[ImageRecord], said: Interpreted, found: Found) -> DatasetSummary:
     used = [record for record in records if record.verdict == "used"]
     interpretation = said.interpretation
     unused = [*interpretation.unused, *_unknown_files(found)]
@@ -160,7 +159,7 @@ def _summarise(
         ),
         has_split=said.has_split,
         digest=_digest(used),
-        in_place=in_place,
+        in_place=found.in_place,
     )
 
 

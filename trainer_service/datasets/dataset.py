@@ -8,7 +8,12 @@ from shared.errors import Conflict, InvalidRequest
 from shared.files import open_below
 from trainer_service.datasets.create import locate, root_of
 from trainer_service.datasets.image_files import ImageFiles, not_seen
-from trainer_service.datasets.records import ImageRecord, load_images, records_corrupt
+from trainer_service.datasets.records import (
+    IMAGES_FOLDER,
+    ImageRecord,
+    load_images,
+    records_corrupt,
+)
 from trainer_service.errors import InvalidDataset
 from trainer_service.settings import TrainerSettings
 from trainer_service.store.records.dataset_record import DatasetRecord, DatasetState
@@ -105,7 +110,7 @@ class Dataset:
         """
         most = self.settings.max_image_bytes
         if not self.record.in_place:
-            images = self.directory / "images"
+            images = self.directory / IMAGES_FOLDER
             return ImageFiles(self.directory, "HEADSTART_STORE", most, images)
         return ImageFiles(self.folder(), "HEADSTART_DATASETS", most)
 

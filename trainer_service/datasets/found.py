@@ -28,6 +28,7 @@ class Found:
     """What a pass over a source has found.
 
     Attributes:
+        in_place: whether its images are left where they are, in a folder.
         notes: its images, in the order of their names once all were seen.
         tables: the tables that may say something of them, by their names.
         large_tables: the names of those that are too large to be read.
@@ -41,6 +42,7 @@ class Found:
         examples: the names of the first of each suffix.
     """
 
+    in_place: bool = False
     notes: list[Note] = field(default_factory=list)
     tables: dict[str, bytes] = field(default_factory=dict)
     table_bytes: int = 0
@@ -85,6 +87,7 @@ def save_others(directory: Path, found: Found) -> None:
         for number, data in enumerate(found.tables.values()):
             archive.writestr(str(number), data)
     said = {
+        "in_place": found.in_place,
         "tables": list(found.tables),
         "large_tables": found.large_tables,
         "closed_tables": found.closed_tables,
@@ -110,6 +113,7 @@ def load_found(directory: Path, records: Iterable[ImageRecord]) -> Found:
         with zipfile.ZipFile(directory / TABLES_FILE) as archive:
             tables = {name: archive.read(str(n)) for n, name in enumerate(said["tables"])}
         return Found(
+            in_place=said.get("in_place", False),
             notes=[_note(record) for record in records],
             tables=tables,
             large_tables=said["large_tables"],

@@ -8,12 +8,11 @@ image; the labels are found, and duplicates settled, when all names and hashes a
 import errno
 import hashlib
 import os
-import shutil
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -31,17 +30,18 @@ from shared.images.formats import (
     unread_format,
 )
 from trainer_service.datasets.conclude import MAX_TABLE_BYTES, Origin, conclude
-from trainer_service.datasets.found import OTHERS_FILE, TABLES_FILE, Found, save_others
+from trainer_service.datasets.found import Found
 from trainer_service.datasets.interpretation.describe import UNDERSTOOD
 from trainer_service.datasets.interpretation.tables.columns import labels_images
 from trainer_service.datasets.interpretation.words import lists_images
 from trainer_service.datasets.records import (
-    RECORDS_FILE,
+    IMAGES_FOLDER,
     DatasetLimits,
     DatasetSummary,
     Verdict,
 )
-from trainer_service.datasets.sources.hang_guard import HangGuard, Stopped
+from trainer_service.datasets.scans import keep, staging
+from trainer_service.datasets.sources.hang_guard import HangGuard
 from trainer_service.datasets.sources.iterate import iterate
 from trainer_service.datasets.sources.names import is_hidden
 from trainer_service.datasets.sources.source import Damaged, Entry, Source, changed
@@ -50,7 +50,6 @@ from trainer_service.datasets.thumbnails.thumbnail import Thumbnail, thumbnail
 from trainer_service.datasets.verdicts import Note
 from trainer_service.errors import InvalidDataset
 from trainer_service.reading_request import ReadingRequest
-from trainer_service.store.files.lease import LeaseLost
 
 Progress = Callable[[int, int], None]
 
@@ -79,15 +78,16 @@ def read_dataset(  # noqa: PLR0913 - four have a default
 ) -> DatasetSummary:
     """Read all images of a source, settle which are used, and write `<directory>/images.jsonl`.
 
-    The used images of an archive are stored below `<directory>/images`; those of a folder are
-    left where they are. Thumbnails of large ones are kept in `<directory>/thumbnails`.
+    The sound images of an archive are stored below `<directory>/images`; those of a folder are
+    left where they are. Thumbnails of large ones are kept in `<directory>/thumbnails`. What was
+    found is kept even if no labels are found for it, for `scans.is_kept` and `found.load_found`.
 
     Args:
         source: a zip, tar or tar.gz archive, recognised by its content, or a folder.
         directory: where the dataset is to be; made if it is not there.
         limits: the largest dataset and the largest image that are read.
         progress: called with the files done and, for tar an estimate, of how many; if it raises,
-            what was written is removed.
+            the directory stays as it was.
         threads: how many check images; 0 means one for each core.
         name: what errors call the source; by default its file's name.
         root: what the source lies below; no link is followed from there to it. By default the
@@ -105,38 +105,18 @@ def read_dataset(  # noqa: PLR0913 - four have a default
     if root is None:
         source = source.resolve()
         root = source.parent
-    with _afresh(directory, hang_guard):
+    with staging(directory) as staged:
         with hang_guard.system_call(name or source.name):
             found_source = Source.find(source, name or source.name, root)
-        scan = _Scan(found_source, directory, limits, hang_guard)
+        scan = _Scan(found_source, staged, limits, hang_guard)
         found = scan.run(progress, threads or os.cpu_count() or 1)
         hang_guard.check()
         if not found_source.is_folder:
-            _sync(directory / "images")
-        save_others(directory, found)
-        origin = Origin(found_source.name, found_source.is_folder, limits.max_files)
-        return conclude(directory, found, origin, reading)
-
-
-@contextmanager
-def _afresh(directory: Path, hang_guard: HangGuard) -> Iterator[None]:
-    """Begin without what a killed worker left, and leave nothing behind on failure."""
-    _clear(directory)
-    try:
-        yield
-    except LeaseLost:
-        raise  # what lies there is by now another's
-    except BaseException:
-        with suppress(Stopped):
-            hang_guard.check()  # raises if it is another's
-        _clear(directory)
-        raise
-
-
-def _clear(directory: Path) -> None:
-    for name in (RECORDS_FILE, THUMBNAILS_FILE, OTHERS_FILE, TABLES_FILE):
-        (directory / name).unlink(missing_ok=True)
-    shutil.rmtree(directory / "images", ignore_errors=True)
+            _sync(staged / IMAGES_FOLDER)
+        hang_guard.check()
+        if any(note.verdict == "used" for note in found.notes):  # else no reading can help
+            keep(staged, directory, found)
+    return conclude(directory, found, Origin(found_source.name, limits.max_files), reading)
 
 
 class _Scan:
@@ -149,7 +129,7 @@ class _Scan:
         self._directory = directory
         self._limits = limits
         self._hang_guard = hang_guard
-        self._found = Found()
+        self._found = Found(in_place=source.is_folder)
 
     def run(self, progress: Progress, threads: int) -> Found:
         found, thumbnails = self._found, self._directory / THUMBNAILS_FILE
@@ -199,7 +179,7 @@ class _Scan:
     def _take_image(self, entry: Entry, pending: "_Pending") -> None:
         limits, store = self._limits.image, None
         if not self._source.is_folder:
-            store = self._directory / "images"
+            store = self._directory / IMAGES_FOLDER
         suffix = PurePosixPath(entry.name).suffix.lower()
         data = _read(entry, limits.max_bytes, any_file=suffix in IMAGE_SUFFIXES)
         if isinstance(data, _Refusal):

@@ -10,7 +10,7 @@ from shared.images.decoding import ImageLimits
 from trainer_service.datasets.conclude import Origin, conclude
 from trainer_service.datasets.create import UPLOAD_FILE, root_of
 from trainer_service.datasets.dataset import Dataset
-from trainer_service.datasets.found import OTHERS_FILE, load_found
+from trainer_service.datasets.found import load_found
 from trainer_service.datasets.reader import read_dataset
 from trainer_service.datasets.records import (
     DatasetLimits,
@@ -18,6 +18,7 @@ from trainer_service.datasets.records import (
     iterate_images,
     save_rejected,
 )
+from trainer_service.datasets.scans import is_kept
 from trainer_service.datasets.sources.hang_guard import HangGuard, run_guarded
 from trainer_service.errors import InvalidDataset, Setback, TrainingCancelled
 from trainer_service.settings import TrainerSettings
@@ -108,8 +109,8 @@ def _read(
     dataset: Dataset, advance: Callable[[int, int], None], hang_guard: HangGuard
 ) -> DatasetSummary:
     settings, directory, record = dataset.settings, dataset.directory, dataset.record
-    if record.images is not None and (directory / OTHERS_FILE).exists():
-        return _read_again(dataset)
+    if is_kept(directory):
+        return _label_anew(dataset)
     limits = DatasetLimits(
         settings.max_dataset_bytes,
         settings.max_dataset_files,
@@ -135,11 +136,12 @@ def _read(
     return summary
 
 
-def _read_again(dataset: Dataset) -> DatasetSummary:
-    """Label the images of a dataset that was read before, in another way."""
+def _label_anew(dataset: Dataset) -> DatasetSummary:
+    """Label the images of a dataset that were read before."""
     record, directory = dataset.record, dataset.directory
     found = load_found(directory, iterate_images(directory))
-    origin = Origin(record.source, record.in_place, dataset.settings.max_dataset_files)
+    found.in_place = found.in_place or record.in_place
+    origin = Origin(record.source, dataset.settings.max_dataset_files)
     summary = conclude(directory, found, origin, record.reading)
     save_rejected(directory, summary.rejected)
     return summary

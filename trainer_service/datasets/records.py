@@ -26,6 +26,7 @@ if TYPE_CHECKING:  # The trainer API knows these records, and has neither numpy 
 
 RECORDS_FILE = "images.jsonl"
 REJECTED_FILE = "rejected.jsonl"
+IMAGES_FOLDER = "images"
 
 # A million pictures with names of a megabyte each pack well, and unpack to a terabyte.
 MAX_NAME = 1024

@@ -8,7 +8,7 @@ from shared.errors import Conflict, Unavailable
 from shared.identifiers import new_id
 from trainer_service.datasets import create as datasets
 from trainer_service.datasets.dataset import Dataset
-from trainer_service.datasets.found import OTHERS_FILE
+from trainer_service.datasets.scans import is_kept
 from trainer_service.errors import RecordCorrupt
 from trainer_service.reading_request import ReadingRequest
 from trainer_service.service import dataset_images
@@ -97,7 +97,7 @@ def read_in_another_way(
 ) -> DatasetRecord:
     """Have a dataset labelled anew, as the user has decided.
 
-    Its images are not read again, unless that failed or an earlier release has read them.
+    Its images are not read again, unless they could not be, or an earlier release has read them.
 
     Raises:
         Conflict: it is being read, a training on it has not ended, or what it was made of is gone.
@@ -133,18 +133,17 @@ def _require_readable(record: DatasetRecord, directory: Path) -> None:
     Raises:
         Conflict: neither what was found in it is known nor what it was made of.
     """
-    if record.path or (directory / datasets.UPLOAD_FILE).exists():
+    if is_kept(directory) or record.path or (directory / datasets.UPLOAD_FILE).exists():
         return
     if record.images is None:
         raise Conflict(
             f"Dataset {record.id!r} could not be read, and its archive is not kept any more. "
             "Submit it again, with `reading`."
         )
-    if not (directory / OTHERS_FILE).exists():
-        raise Conflict(
-            f"Dataset {record.id!r} was read by an earlier release, which kept only what it used, "
-            "so that it can't be read in another way. Submit its archive again, with `reading`."
-        )
+    raise Conflict(
+        f"Dataset {record.id!r} was read by an earlier release, which kept only what it used, "
+        "so that it can't be read in another way. Submit its archive again, with `reading`."
+    )
 
 
 def _put_back(before: DatasetRecord, record: DatasetRecord) -> None:

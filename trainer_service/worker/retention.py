@@ -41,6 +41,7 @@ WORKING = (
     f"models/*/{STAGING}*",
     f"models/*/{REMOVED}*",
     f"{BACKBONES}/{STAGING}*",
+    f"datasets/*/{STAGING}*",
     f"datasets/{REMOVED}*",
     f"trainings/{REMOVED}*",
 )

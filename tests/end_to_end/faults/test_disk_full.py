@@ -95,7 +95,7 @@ def remains(store):
         "trainings/*/shards",
         "models/*/.staging-*",
         "features/**/.*.tmp",
-        "datasets/*/images/*/.*.tmp",
+        "datasets/*/.staging-*",
         "*/*/.*.tmp",
     )
     return [path for pattern in patterns for path in store.glob(pattern)]

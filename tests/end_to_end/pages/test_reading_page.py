@@ -102,6 +102,40 @@ def test_the_form_reads_by_folders_and_tells_what_is_wrong_with_it(page, stack, 
     assert reading["ignore"] == [f"{EVIL}.csv"]
 
 
+def test_folders_are_made_parts_of_the_split_and_one_is_left_out(page, stack, directory):
+    names = [
+        f"{f}/{a}/{n}.png" for f in ("day", "night", "old") for a in ("cat", "dog") for n in "12"
+    ]
+    pictures = zipped(dict(zip(names, digits(directory, "45", 6).values(), strict=True)))
+    answer = stack.trainer.post("/v1/datasets", files={"archive": ("days.zip", pictures)})
+    url = f"/v1/datasets/{answer.json()['id']}"
+    page.goto(f"/#/datasets/{answer.json()['id']}")
+    page.get_by_text("Read it in another way", exact=True).click(timeout=SECONDS)
+    page.get_by_text("Which folders are for training").click()
+    for number, (name, part) in enumerate(
+        [("day", "Training"), ("night", "Test"), ("old", "Left out")], start=1
+    ):
+        page.get_by_label(f"Folder or value {number}").fill(name)
+        page.get_by_label(f"Part of the split {number}").select_option(part)
+    page.get_by_role("button", name="Read it so").last.click()
+
+    how = page.get_by_role("region", name="How it was read")
+    expect(how).to_contain_text("day is for training, night is for test", timeout=SECONDS)
+    record = stack.trainer.get(url).json()
+    assert record["reading"]["splits"] == {"day": "train", "night": "test", "old": "none"}
+    assert record["labels"] == {"cat": 4, "dog": 4}
+
+    page.get_by_text("Read it in another way", exact=True).click()
+    expect(page.get_by_label("Folder or value 3")).to_have_value("old")
+    page.get_by_label("Part of the split 2").select_option("Validation")
+    page.get_by_label("Part of the split 3").select_option("The reader decides")
+    page.get_by_role("button", name="Read it so").last.click()
+
+    expect(how).to_contain_text("night is for validation", timeout=SECONDS)
+    splits = stack.trainer.get(url).json()["reading"]["splits"]
+    assert splits == {"day": "train", "night": "validation"}
+
+
 def test_a_training_that_failed_by_doubt_leads_to_where_it_is_confirmed(page, stack, archive):
     failed = stack.ended(stack.submit(archive, architecture="efficientnet_lite0"))
     page.goto(f"/#/trainings/{failed['id']}")
@@ -136,6 +170,7 @@ def test_a_doubt_can_be_read_on_a_phone(page, dataset, scheme):
     page.goto(f"/#/datasets/{dataset}")
     expect(page.get_by_role("button", name="Use it as it is")).to_be_visible(timeout=SECONDS)
     page.get_by_text("Read it in another way", exact=True).click()
+    page.get_by_text("Which folders are for training").click()
 
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
     assert faint_texts(page) == []

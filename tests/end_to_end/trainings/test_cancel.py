@@ -87,7 +87,7 @@ def cancel(stack, first):
 
 def remains(stack):
     """Return what of a training only lies in the store while it runs."""
-    patterns = ("trainings/*/shards", "models/*/.staging-*", "datasets/*/images/*/.*.tmp")
+    patterns = ("trainings/*/shards", "models/*/.staging-*", "datasets/*/.staging-*")
     return [path for pattern in patterns for path in stack.settings.store.glob(pattern)]
 
 

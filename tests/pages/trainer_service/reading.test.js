@@ -1,13 +1,13 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { chosenReading, doubtIn, isDecided, layoutText, renamed, splitText, tablesOf } from "../page/app/lib/reading.js";
+import { chosenParts, chosenReading, doubtIn, isDecided, layoutText, partsOf, renamed, splitText, tablesOf } from "../page/app/lib/reading.js";
 
 const DEFAULT = {
   labels: null, level: null, table: null, columns: { image: null, label: null, split: null },
   ignore: [], splits: {}, rename: {}, merge_alike: true, confirm: false,
 };
-const FORM = { labels: "", level: "", table: "", labelColumn: "", imageColumn: "", ignore: "", mergeAlike: true };
+const FORM = { labels: "", level: "", table: "", labelColumn: "", imageColumn: "", splitColumn: "", splits: {}, ignore: "", mergeAlike: true };
 
 test("a layout says where the labels come from, in records of older versions too", () => {
   assert.equal(layoutText({ kind: "folders", text: "Labels are 'cat' in …" }), "Labels are 'cat' in …");
@@ -57,6 +57,30 @@ test("what is hidden in the form is not sent", () => {
   const chosen = { ...FORM, labels: "folders", level: "-1", table: "a.csv", labelColumn: "kind", ignore: " extra \n\nold/b " };
 
   assert.deepEqual(chosenReading(DEFAULT, chosen), { ...DEFAULT, labels: "folders", level: -1, ignore: ["extra", "old/b"] });
+});
+
+test("parts of the split are shown as they are, without tables, which are parts by their own names", () => {
+  const record = {
+    layout: { tables: ["train.csv"] }, splits: { "train.csv": "train", day: "train", night: null },
+    reading: { splits: { night: "test", hall: "none" } },
+  };
+
+  assert.deepEqual(partsOf(record), [["day", "train"], ["night", "test"], ["hall", "none"]]);
+  assert.deepEqual(partsOf({ layout: null }), []);
+});
+
+test("parts are sent that were sent before or are another now", () => {
+  const found = [["day", "train"], ["night", "none"], ["hall", "test"]];
+  const chosen = [["day", "train"], ["night", "test"], ["hall", "test"], [" attic ", "validation"], ["yard", ""], ["", "test"]];
+
+  assert.deepEqual(chosenParts({ hall: "test" }, chosen, found), { night: "test", hall: "test", attic: "validation" });
+});
+
+test("the split is sent with its column", () => {
+  const chosen = { ...FORM, labels: "table", splitColumn: " part ", splits: { b: "test" } };
+
+  const reading = chosenReading(DEFAULT, chosen);
+  assert.deepEqual([reading.columns.split, reading.splits], ["part", { b: "test" }]);
 });
 
 test("new names are kept while the labels come from the same place, and a reading is confirmed anew", () => {

@@ -1,5 +1,6 @@
 """How a dataset is read can be said with it, and be decided anew once it was read."""
 
+import hashlib
 import io
 import json
 import shutil
@@ -11,12 +12,16 @@ import pytest
 from tests.support.inputs.tiny_model import picture
 from tests.trainer_service.api_client import ARCHITECTURE, caller, field_of
 from tests.trainer_service.builders import new_record
+from trainer_service.datasets import reading as reading_module
+from trainer_service.datasets.create import UPLOAD_FILE
 from trainer_service.datasets.found import OTHERS_FILE, TABLES_FILE
+from trainer_service.datasets.records import IMAGES_FOLDER, RECORDS_FILE
 from trainer_service.inline import InlineQueue
 from trainer_service.phases.prepare import reading_step
 from trainer_service.phases.work import Worker
 from trainer_service.store.events.progress import ProgressBoard
 from trainer_service.store.stores import Stores
+from trainer_service.worker.retention import Retention
 
 pytestmark = pytest.mark.integration
 
@@ -53,6 +58,19 @@ class Scene:
 
     def uploaded(self, names, files=None, **fields):
         return self.read(self.upload(names, files, **fields))
+
+    def made(self, kind, names, files, reading):
+        """Make a dataset of an upload, or of an archive or a folder by its path, and read it."""
+        if kind == "upload":
+            return self.uploaded(names, files, reading=json.dumps(reading))
+        source = self.settings.datasets / "source"
+        if kind == "archive":
+            source.write_bytes(packed(names, files)["archive"][1])
+        else:
+            source.mkdir()
+            zipfile.ZipFile(io.BytesIO(packed(names, files)["archive"][1])).extractall(source)
+        body = {"path": "source", "reading": reading}
+        return self.read(self.call("POST", "/v1/datasets", json=body))
 
     def get(self, dataset_id):
         return self.call("GET", f"/v1/datasets/{dataset_id}").json()
@@ -286,6 +304,77 @@ def test_a_first_reading_that_does_not_fit_is_mended_by_another(scene, kind):
     assert scene.read(scene.put(failed, level=2))["labels"] == {"cat": 6, "dog": 6}
 
 
+NUMBERS = [f"{n}.png" for n in range(12)]
+#: A table that says two things of an image.
+TWO_MINDS = TABLE.replace("animal", "label") + "1.png,dog,red\n"
+
+
+@pytest.mark.parametrize("kind", ["upload", "archive", "folder"])
+@pytest.mark.parametrize(
+    ("names", "files", "asked", "reading", "labels"),
+    [
+        (LEVELS, {}, {"level": 7}, {}, {"cat": 6, "dog": 6}),
+        (LEVELS, {}, {"rename": {"cat": "dog"}}, {}, {"cat": 6, "dog": 6}),
+        (
+            NUMBERS,
+            {"a.csv": TWO_MINDS},
+            {},
+            {"columns": {"label": "colour"}},
+            {"red": 6, "blue": 6},
+        ),
+        (
+            [
+                f"{part}/{a}/{n}.png"
+                for part in ("train", "test", "rest")
+                for a in PETS
+                for n in "12"
+            ],
+            {},
+            {},
+            {"ignore": ["rest"]},
+            {"cat": 4, "dog": 4},
+        ),
+    ],
+    ids=["level", "names", "table", "strays"],
+)
+def test_a_dataset_that_failed_for_its_labels_is_mended_once_its_upload_is_gone(
+    scene, monkeypatch, kind, names, files, asked, reading, labels
+):
+    """And nothing of it is read again, as its images were all right."""
+    failed = scene.made(kind, names, files, asked)
+    assert (failed["state"], failed["error"]["transient"]) == ("failed", False)
+    Retention(scene.stores, scene.settings)()
+    assert not (scene.directory(failed) / UPLOAD_FILE).exists()
+    monkeypatch.setattr(reading_module, "read_dataset", None)
+
+    mended = scene.read(scene.put(failed, **reading))
+
+    assert (mended["state"], mended["error"]) == ("ready", None)
+    assert mended["labels"] == labels
+    assert mended["in_place"] is (kind == "folder")
+    for image in scene.images(mended):
+        if image["verdict"] == "used":
+            answer = scene.call("GET", f"/v1/datasets/{mended['id']}/images/{image['sha256']}")
+            assert hashlib.sha256(answer.content).hexdigest() == image["sha256"]
+
+
+@pytest.mark.parametrize("kind", ["upload", "archive", "folder"])
+def test_a_dataset_without_sound_images_has_to_be_submitted_again(scene, kind):
+    failed = scene.made(kind, [], {"cat/1.png": "no", "dog/1.png": "image"}, {})
+    assert "None of the 2 images" in failed["error"]["detail"]
+    Retention(scene.stores, scene.settings)()
+    left = {file.name for file in scene.directory(failed).iterdir()}
+    assert not left & {RECORDS_FILE, OTHERS_FILE, IMAGES_FOLDER, UPLOAD_FILE}
+
+    answer = scene.put(failed, confirm=True)
+
+    if kind == "upload":
+        assert answer.status_code == 409
+        assert "its archive is not kept any more" in answer.json()["detail"]
+    else:
+        assert "None of the 2 images" in scene.read(answer)["error"]["detail"]
+
+
 def test_a_dataset_that_is_being_read_keeps_its_reading(scene, levels):
     queued = scene.upload(LEVELS).json()
     assert scene.put(queued, level=1).status_code == 409
@@ -407,3 +496,18 @@ def test_a_folder_that_an_earlier_release_has_read_is_read_again(scene):
     assert later.read(later.put(dataset, level=1))["labels"] == {"a": 6, "b": 6}
     shutil.rmtree(folder)
     assert later.read(later.put(dataset, level=2))["labels"] == {"cat": 6, "dog": 6}
+
+
+def test_an_archive_that_an_earlier_release_has_read_keeps_its_images_though_it_is_gone(scene):
+    dataset = scene.made("archive", LEVELS, {}, {})
+    later = as_earlier_releases_wrote_it(scene, dataset)
+    before = [(image["sha256"], image["label"]) for image in later.images(dataset)]
+    archive = scene.settings.datasets / "source"
+    damaged = archive.rename(archive.with_name("away")).read_bytes()[:-30]
+    archive.write_bytes(damaged)
+    failed = later.read(later.put(dataset, level=1))
+    assert failed["state"] == "failed"
+    shutil.copy(archive.with_name("away"), archive)
+    assert later.read(later.put(dataset, level=2))["labels"] == {"cat": 6, "dog": 6}
+
+    assert [(image["sha256"], image["label"]) for image in later.images(dataset)] == before

@@ -16,7 +16,7 @@ import pytest
 from shared.errors import TooLarge
 from shared.images.decoding import ImageLimits
 from tests.support.growth import FACTOR, cost_growth
-from trainer_service.datasets.found import Found
+from trainer_service.datasets.found import Found, load_found
 from trainer_service.datasets.interpretation.interpret import Labelled
 from trainer_service.datasets.reader import _take_table, read_dataset
 from trainer_service.datasets.records import DatasetLimits, load_images
@@ -367,14 +367,45 @@ def test_the_same_source_gives_the_same_records(write, read):
     assert read(source) == read(source)
 
 
-def test_what_a_killed_worker_left_is_removed(read, tmp_path):
-    left = tmp_path / "dataset/images/ab/.abcd.1.tmp"
+def test_what_an_earlier_reading_left_is_replaced(read, tmp_path):
+    left = tmp_path / "dataset/images/ab/abcd"
     left.parent.mkdir(parents=True)
-    left.write_bytes(b"half")
+    left.write_bytes(b"old")
 
     read(write_zip(tmp_path / "pets.zip", PETS))
 
     assert not left.exists()
+
+
+def test_what_a_killed_worker_left_is_removed(read, tmp_path):
+    left = tmp_path / "dataset/.staging-1/images/ab/.abcd.1.tmp"
+    left.parent.mkdir(parents=True)
+    left.write_bytes(b"half")
+    (tmp_path / "dataset/.staging-1.lease").write_bytes(b"")
+
+    read(write_zip(tmp_path / "pets.zip", PETS))
+
+    assert not list((tmp_path / "dataset").glob(".staging-*"))
+
+
+def test_what_was_read_before_survives_a_reading_that_fails(read, tmp_path):
+    source = write_zip(tmp_path / "pets.zip", PETS)
+    read(source)
+    before = _content(tmp_path / "dataset")
+    source.write_bytes(source.read_bytes()[:-300])
+
+    with pytest.raises(InvalidDataset):
+        read(source)
+
+    assert _content(tmp_path / "dataset") == before
+
+
+def _content(directory):
+    return {
+        path.relative_to(directory): path.read_bytes()
+        for path in directory.rglob("*")
+        if path.is_file()
+    }
 
 
 def test_progress_goes_up_to_its_total(write, tmp_path, limits):
@@ -404,11 +435,9 @@ def test_a_cancelled_reading_leaves_nothing(write, tmp_path, limits):
         ({}, "No images found in 'pets.bin': 0 files seen"),
         ({"a.txt": b"x", "b/c.md": b"y"}, "2 files seen, e.g. a.txt, b/c.md"),
         ({"cat/1.jpg": b"x", "dog/2.jpg": b"y"}, "None of the 2 images in 'pets.bin' can be used"),
-        ({"pets/cat/1.png": picture(1)}, "one label, 'cat', with 1 usable images"),
-        ({"cat.1.png": picture(1), "cat.2.png": picture(2)}, "one label, 'cat', with 2 usable"),
     ],
 )
-def test_what_nothing_can_be_learnt_from_is_refused(write, read, tmp_path, files, message):
+def test_of_what_has_no_images_nothing_is_kept(write, read, tmp_path, files, message):
     source = write(files)
 
     with pytest.raises(InvalidDataset) as caught:
@@ -416,6 +445,32 @@ def test_what_nothing_can_be_learnt_from_is_refused(write, read, tmp_path, files
 
     assert message in caught.value.detail
     assert list((tmp_path / "dataset").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ({"pets/cat/1.png": picture(1)}, "one label, 'cat', with 1 usable images"),
+        ({"cat.1.png": picture(1), "cat.2.png": picture(2)}, "one label, 'cat', with 2 usable"),
+        ({f"{n}.png": picture(n) for n in range(4)}, "Can't tell the labels"),
+        ({"cat/1.png": picture(1), "cat/2.png": b"", "l.csv": b"file,x\n1.png"}, "one label"),
+    ],
+)
+def test_what_is_refused_for_its_labels_alone_is_kept(write, read, tmp_path, files, message):
+    source = write(files)
+
+    with pytest.raises(InvalidDataset) as caught:
+        read(source)
+
+    assert message in caught.value.detail
+    records = {record.name: record for record in load_images(tmp_path / "dataset")}
+    sound = {name for name, record in records.items() if record.file}
+    assert records.keys() == {name for name in files if name.endswith(".png")}
+    assert sound == {name for name in records if files[name]}
+    assert not any(record.verdict == "used" for record in records.values())
+    found = load_found(tmp_path / "dataset", records.values())
+    assert found.tables == {name: data for name, data in files.items() if name.endswith(".csv")}
+    assert found.in_place is source.is_dir()
 
 
 def test_too_many_files_are_refused(write, read):

@@ -240,7 +240,10 @@ def test_what_killed_processes_left_goes_and_what_living_ones_hold_stays(stores,
     for training in (ended, running):
         (stores.trainings.directory(training) / "shards").mkdir()
     publish_tiny_model(store)
-    working = ("uploads/left", "models/colours/.staging-left", "backbones/.staging-left")
+    working = (
+        *("uploads/left", "models/colours/.staging-left", "backbones/.staging-left"),
+        f"datasets/{a_dataset(stores, DatasetState.QUEUED)}/.staging-left",
+    )
     left = [store / name for name in working]
     files = [store / "features/space/.x.npy.0000.tmp", store / f"trainings/{ended}/.record.0.tmp"]
     for path in left:

@@ -39,6 +39,40 @@ def describe_mixture(images: Images, unused: Sequence[UnusedFile]) -> str:
     return f"Can't tell the labels of the images. Found: {'; '.join(said)}.{tables} {UNDERSTOOD}"
 
 
+def describe_file_names(images: Images) -> str:
+    """Say that no file name holds a label."""
+    files = [name.rpartition("/")[2] for name in images.names]
+    return (
+        "no file name has a label before its number, as cat.1.jpg and dog_2.png have. The images "
+        f"are called {_examples(files)}."
+    )
+
+
+def describe_folders(images: Images) -> str:
+    """Say that no folder is the label of an image, without those that say something else."""
+    return (
+        "no image lies in a folder that may be its label, as in cat/1.jpg. The images are "
+        f"{_examples(images.names)}. Say with reading.level which of their folders is the label, "
+        "if one is."
+    )
+
+
+def describe_tables(unused: Sequence[UnusedFile]) -> str:
+    """Say why no table labels images."""
+    if not unused:
+        return "there is no table in the dataset, as labels.csv with the columns file and label."
+    reasons = ". ".join(f"{table.name}: {table.reason}" for table in unused[:_SHOWN])
+    return (
+        f"no table of the dataset labels its images. {reasons}. Say with reading.table and "
+        "reading.columns which columns hold the images and the labels, if one does."
+    )
+
+
+def _examples(names: Sequence[str]) -> str:
+    more = ", …" if len(names) > _SHOWN else ""
+    return f"{', '.join(names[:_SHOWN])}{more}"
+
+
 def describe_strays(images: Images, strays: Sequence[int]) -> str:
     parts = sorted(part.rpartition("/")[2] for part in images.tree.parts)
     beside = ", ".join(images.names[index] for index in strays[:_SHOWN])

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from trainer_service.datasets.interpretation.left_out import AS_ASKED, matcher
 from trainer_service.datasets.interpretation.tables.columns import BY_VALUES, ChosenColumns
 from trainer_service.datasets.interpretation.tables.image_index import ImageIndex
 from trainer_service.datasets.interpretation.tables.labels import (
@@ -16,10 +17,11 @@ from trainer_service.datasets.interpretation.tables.parse import Table
 from trainer_service.datasets.interpretation.ways import Images, Way, settled_splits
 from trainer_service.datasets.records import Split
 from trainer_service.errors import InvalidDataset
-from trainer_service.reading_request import ReadingRequest
+from trainer_service.reading_request import ColumnsRequest, ReadingRequest
 from trainer_service.store.records.interpretation import Layout, UnusedFile
 
 _TWO = 2
+_MOST_OTHERS = 5
 
 
 @dataclass
@@ -77,13 +79,19 @@ class Tables:
         if not tables:
             return
         columns = reading.columns
-        chosen = ChosenColumns(columns.image, columns.label, columns.split)
+        self._chosen = ChosenColumns(columns.image, columns.label, columns.split)
         index = ImageIndex(images.names)
-        subject = Subject(images.names, images.splits, index, reading.parts, reading.without_labels)
-        for name, data in sorted(tables.items()):
-            table = Table(name, data, most_lines)
-            wanted = chosen if reading.table in {None, name} else None
-            found = read_table(table, subject, wanted)
+        self._subject = Subject(
+            images.names, images.splits, index, reading.parts, reading.without_labels
+        )
+        self._tables = {name: Table(name, data, most_lines) for name, data in tables.items()}
+        is_ignored = matcher(reading.ignore)
+        for name, table in sorted(self._tables.items()):
+            if is_ignored(name):
+                self.leave_out(name, (), AS_ASKED)
+                continue
+            wanted = self._chosen if reading.table in {None, name} else None
+            found = read_table(table, self._subject, wanted)
             if isinstance(found, NoLabels):
                 self.leave_out(found.name, found.titles, found.reason)
                 if found.images:
@@ -132,6 +140,20 @@ class Tables:
             if all(unused.name != table.name for unused in self.unused):
                 self.leave_out(table.name, table.titles(), reason)
         return way
+
+    def by_other_columns(self, way: TableWay) -> list[TableWay]:
+        """Return what the table of a way says if another of its columns holds the labels."""
+        first = way.tables[0]
+        ways: list[TableWay] = []
+        for title in first.columns.others[:_MOST_OTHERS]:
+            chosen = self._chosen._replace(label=title)
+            found = read_table(self._tables[first.name], self._subject, chosen)
+            if isinstance(found, TableLabels) and found.images and not found.contradiction:
+                other = self._way([found])
+                columns = ColumnsRequest.model_validate(chosen._asdict())
+                other.reading = ReadingRequest(table=first.name, columns=columns)
+                ways.append(other)
+        return ways
 
     def _ordered(self) -> list[TableLabels]:
         return sorted(self.labelling, key=lambda t: (not t.is_clear, -len(t.images), t.name))

@@ -19,8 +19,11 @@ from typing import NamedTuple
 
 from trainer_service.datasets.interpretation import left_out
 from trainer_service.datasets.interpretation.describe import (
+    describe_file_names,
+    describe_folders,
     describe_mixture,
     describe_strays,
+    describe_tables,
     possible,
     unlabelled_notes,
 )
@@ -150,6 +153,7 @@ def _interpret(
         raise InvalidDataset("All images are left out, as asked.")
     images = Images([names[index] for index in kept], reading)
     found = Tables(images, tables, reading, most_lines)
+    _require_parts(names, found, reading)
     way, others = _decide(images, found, reading)
     notes = [ReadingNote(kind="left out", text=group.text) for group in omitted]
     notes += [ReadingNote.model_validate({"kind": k, "text": t}) for k, t in way.notes]
@@ -185,7 +189,7 @@ def _decide(images: Images, tables: Tables, reading: ReadingRequest) -> tuple[Wa
         tables.require(reading.table)
     folders, prefixes = by_folders(images), by_prefixes(images)
     of_tables = tables.way(reading.table)
-    way = _asked(images, prefixes, of_tables, reading)
+    way = _asked(images, prefixes, tables, of_tables, reading)
     if way is None:
         way = _choose(images, folders, prefixes, of_tables)
     if way is None:
@@ -195,33 +199,56 @@ def _decide(images: Images, tables: Tables, reading: ReadingRequest) -> tuple[Wa
     others = [folders, prefixes, *(by_folders(images, level) for level in _LEVELS)]
     if of_tables is not None:
         others.append(of_tables)
+    if isinstance(way, TableWay) and reading.columns.label is None:
+        others += tables.by_other_columns(way)
     return way, [other for other in others if other is not way]
 
 
+def _require_parts(names: Sequence[str], tables: Tables, reading: ReadingRequest) -> None:
+    """Check that what is to be a part of the split is there."""
+    values = {value for table in tables.labelling for value in table.asked_values}
+    for part in reading.splits:
+        is_one = left_out.matcher([part])
+        if part not in values and not any(is_one(name) for name in names):
+            raise InvalidDataset(
+                "reading.splits: expected a folder of the dataset, or a value of the column that "
+                "says the split. Name that with reading.columns.split, if it has other words than "
+                f"train, validation and test. Received: {part!r}"
+            )
+
+
 def _asked(
-    images: Images, prefixes: Way, tables: TableWay | None, reading: ReadingRequest
+    images: Images,
+    prefixes: Way,
+    tables: Tables,
+    of_tables: TableWay | None,
+    reading: ReadingRequest,
 ) -> Way | None:
     """Return the way that the user has decided on; None if that was left open."""
     if reading.labels == "table" or reading.table is not None:
-        if tables is None:
-            raise InvalidDataset("reading.labels: no table of the dataset labels its images.")
-        return _checked(tables)
+        if of_tables is None:
+            raise InvalidDataset(f"reading.labels: {describe_tables(tables.unused)}")
+        return _checked(of_tables)
     if reading.labels == "file names":
+        if not prefixes.counts:
+            raise InvalidDataset(f"reading.labels: {describe_file_names(images)}")
         return prefixes
     if reading.labels == "folders" or reading.level is not None:
         return _at_level(images, reading.level)
     if reading.columns.label is not None:
-        if tables is None:
+        if of_tables is None:
             raise InvalidDataset(
                 "reading.columns.label: no table labels the images with such a column. "
                 f"Received: {reading.columns.label!r}"
             )
-        return _checked(tables)
+        return _checked(of_tables)
     return None
 
 
 def _at_level(images: Images, level: int | None) -> Way:
     way = by_folders(images, level)
+    if not way.counts and level is None:
+        raise InvalidDataset(f"reading.labels: {describe_folders(images)}")
     if not way.counts:
         deepest = max(len(folders) for folders in images.folders)
         raise InvalidDataset(

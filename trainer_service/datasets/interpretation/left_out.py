@@ -1,10 +1,13 @@
 """Finds images that are no pictures of what is to be learnt: copies, masks, and what users name."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from trainer_service.datasets.interpretation.words import is_companion, part_name
+
+#: Why a file is left out that the user has named.
+AS_ASKED = "left out by the reading"
 
 _MOSTLY = 0.9
 _MOST_COPIES = 16
@@ -33,17 +36,21 @@ class LeftOut(NamedTuple):
 
 def ignored(names: Sequence[str], patterns: Sequence[str]) -> LeftOut | None:
     """Return the images that lie in one of some folders, or that are so called."""
-    paths = {pattern.strip("/") for pattern in patterns if "/" in pattern.strip("/")}
-    single = {pattern.strip("/") for pattern in patterns} - paths
-    found = [
-        index
-        for index, name in enumerate(names)
-        if not single.isdisjoint(name.split("/"))
-        or any(name == path or name.startswith(f"{path}/") for path in paths)
-    ]
+    is_one = matcher(patterns)
+    found = [index for index, name in enumerate(names) if is_one(name)]
     if not found:
         return None
-    return LeftOut(found, "left out by the reading", f"{len(found)} images are ignored, as asked.")
+    return LeftOut(found, AS_ASKED, f"{len(found)} images are ignored, as asked.")
+
+
+def matcher(patterns: Sequence[str]) -> Callable[[str], bool]:
+    """Return what tells whether a file lies in one of some folders, or is so called."""
+    paths = {pattern.strip("/") for pattern in patterns if "/" in pattern.strip("/")}
+    single = {pattern.strip("/") for pattern in patterns} - paths
+    return lambda name: (
+        not single.isdisjoint(name.split("/"))
+        or any(name == path or name.startswith(f"{path}/") for path in paths)
+    )
 
 
 def copies(names: Sequence[str], hashes: Sequence[str]) -> list[LeftOut]:

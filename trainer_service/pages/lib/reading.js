@@ -48,11 +48,29 @@ export function renamed(before, changes, labels) {
   return Object.fromEntries(names);
 }
 
+/** The folders and values whose part of the split can be chosen, each with its part now; what is left out has "none". */
+export function partsOf({ layout, splits, reading }) {
+  const tables = layout?.tables ?? [];
+  const found = Object.entries(splits ?? {}).filter(([name]) => !tables.includes(name));
+  return Object.entries({ ...Object.fromEntries(found.map(([name, part]) => [name, part ?? "none"])), ...reading?.splits });
+}
+
+/**
+ * The parts of the split to send: those that were sent before, and those that are another now.
+ *
+ * `chosen` and `found` are pairs of a name and a part; an empty part leaves it to the reader.
+ */
+export function chosenParts(before, chosen, found) {
+  const parts = new Map(found);
+  const named = chosen.map(([name, part]) => [name.trim(), part]).filter(([name, part]) => name && part);
+  return Object.fromEntries(named.filter(([name, part]) => Object.hasOwn(before, name) || parts.get(name) !== part));
+}
+
 /**
  * The reading that a user has chosen by hand, as a change to the one before.
  *
- * `chosen` has the values of the form as text, and whether labels that look alike are merged.
- * New names of labels are kept only while the labels come from the same place.
+ * `chosen` has the values of the form as text, whether labels that look alike are merged, and the
+ * parts of the split. New names of labels are kept only while the labels come from the same place.
  */
 export function chosenReading(before, chosen) {
   const labels = chosen.labels || null;
@@ -64,12 +82,12 @@ export function chosenReading(before, chosen) {
     columns: {
       image: (isTable && chosen.imageColumn.trim()) || null,
       label: (isTable && chosen.labelColumn.trim()) || null,
-      split: (isTable && before.columns?.split) || null,
+      split: (isTable && chosen.splitColumn.trim()) || null,
     },
   };
   const same = Object.entries(where).every(([name, value]) => JSON.stringify(value) === JSON.stringify(before[name] ?? null));
   const ignore = chosen.ignore.split("\n").map((line) => line.trim()).filter(Boolean);
-  return { ...before, ...where, ignore, merge_alike: chosen.mergeAlike, rename: same ? before.rename : {}, confirm: false };
+  return { ...before, ...where, ignore, splits: chosen.splits, merge_alike: chosen.mergeAlike, rename: same ? before.rename : {}, confirm: false };
 }
 
 /** Whether a user has decided anything on how a dataset is read. */

@@ -2,13 +2,14 @@
 
 import { h, put } from "../../web/dom.js";
 import { plural } from "../lib/format.js";
-import { chosenReading, isDecided, layoutText, splitText, tablesOf } from "../lib/reading.js";
+import { chosenParts, chosenReading, isDecided, layoutText, partsOf, splitText, tablesOf } from "../lib/reading.js";
 import { problem } from "../lib/router.js";
 
 const NOTES = 4;
 const UNUSED = 3;
 const KINDS = { doubt: "Check", "left out": "Left out", merged: "Merged", guess: "Guessed" };
 const LEVELS = [["", "The reader decides"], ["1", "The first"], ["2", "The second"], ["3", "The third"], ["4", "The fourth"], ["-1", "The one the image lies in"]];
+const PARTS = [["", "The reader decides"], ["train", "Training"], ["validation", "Validation"], ["test", "Test"], ["none", "Left out"]];
 const SOURCES = [["", "The reader decides"], ["folders", "Names of folders"], ["file names", "Beginnings of file names"], ["table", "A table"]];
 
 /** Where the labels come from, the split, and what to know of both. */
@@ -108,10 +109,12 @@ function formFields(record, before) {
   const columns = h("datalist", { id: "columns" });
   const labelColumn = h("input", { list: "columns", value: before.columns?.label ?? "", autocomplete: "off", placeholder: "The reader decides" });
   const imageColumn = h("input", { list: "columns", value: before.columns?.image ?? "", autocomplete: "off", placeholder: "The reader decides" });
+  const splitColumn = h("input", { list: "columns", value: before.columns?.split ?? "", autocomplete: "off", placeholder: "The reader decides" });
+  const split = splitFields(record, before.splits ?? {});
   const ignore = h("textarea", { rows: 2, "aria-describedby": "ignore-hint" }, (before.ignore ?? []).join("\n"));
   const apart = h("input", { type: "checkbox", checked: before.merge_alike === false });
   const ofFolders = h("div", { class: "columns" }, field("Which folder of an image is its label", level));
-  const ofTables = h("div", { class: "columns" }, field("Table", table), field("Column of the labels", labelColumn), field("Column of the images", imageColumn), columns);
+  const ofTables = h("div", { class: "columns" }, field("Table", table), field("Column of the labels", labelColumn), field("Column of the images", imageColumn), field("Column of the split", splitColumn), columns);
   const show = () => {
     ofFolders.hidden = labels.value !== "folders";
     ofTables.hidden = labels.value !== "table";
@@ -124,28 +127,53 @@ function formFields(record, before) {
     elements: [
       h("div", { class: "columns" }, field("Where the labels are", labels)), ofFolders, ofTables,
       h("div", { class: "field" }, field("Folders and files to leave out", ignore), h("span", { class: "muted hint", id: "ignore-hint" }, "One a line, by its path or name.")),
+      split.element,
       h("label", { class: "inline" }, apart, "Keep labels apart that differ only in case or spaces"),
     ],
     values: () => ({
       labels: labels.value, level: level.value, table: table.value, labelColumn: labelColumn.value,
-      imageColumn: imageColumn.value, ignore: ignore.value, mergeAlike: !apart.checked,
+      imageColumn: imageColumn.value, splitColumn: splitColumn.value, splits: split.parts(),
+      ignore: ignore.value, mergeAlike: !apart.checked,
     }),
   };
+}
+
+/** A row for each folder or value that is a part of the split, and an empty one for another. */
+function splitFields(record, before) {
+  const found = partsOf(record);
+  const rows = [];
+  const list = h("div", { class: "stack" });
+  const add = (name, part) => {
+    const number = rows.length + 1;
+    const named = h("input", { value: name, autocomplete: "off", "aria-label": `Folder or value ${number}` });
+    const chosen = h("select", { "aria-label": `Part of the split ${number}` }, options(PARTS, part));
+    const row = { named, chosen };
+    named.addEventListener("input", () => { if (row === rows.at(-1)) add("", ""); });
+    rows.push(row);
+    list.append(h("div", { class: "columns" }, named, chosen));
+  };
+  for (const [name, part] of [...found, ["", ""]]) add(name, part);
+  const element = h("details", { open: Object.keys(before).length > 0 },
+    h("summary", {}, "Which folders are for training, validation and test"),
+    h("p", { class: "muted hint" }, "A folder by its path or name, or a value of the column of the split."), list);
+  return { element, parts: () => chosenParts(before, rows.map(({ named, chosen }) => [named.value, chosen.value]), found) };
 }
 
 /** Where the labels are by what was decided, be it only by the name of a table or column. */
 function sourceOf({ labels, level, table, columns }) {
   if (labels) return labels;
-  if (table || columns?.label || columns?.image) return "table";
+  if (table || columns?.label || columns?.image || columns?.split) return "table";
   return level ? "folders" : "";
 }
 
 const field = (text, control) => h("label", {}, text, control);
 
-const choice = (options, value) => h("select", {}, options.map(([key, text]) => h("option", { value: key, selected: key === value }, text)));
+const choice = (choices, value) => h("select", {}, options(choices, value));
+
+const options = (choices, value) => choices.map(([key, text]) => h("option", { value: key, selected: key === value }, text));
 
 /** The options of a level, with one that only the API can have chosen. */
-function withValue(options, level) {
-  if (!level || options.some(([key]) => key === String(level))) return options;
-  return [...options, [String(level), `Number ${level}`]];
+function withValue(levels, level) {
+  if (!level || levels.some(([key]) => key === String(level))) return levels;
+  return [...levels, [String(level), `Number ${level}`]];
 }

@@ -18,6 +18,9 @@ const LABELS = 12;
 const REJECTED = 1000;
 const IMBALANCE = 3;
 
+/** Errors that another reading may mend: of the labels, or of a table that is too large. */
+const MENDABLE = ["InvalidDataset", "TooLarge"];
+
 export async function dataset({ root, parts: [id], signal }) {
   document.title = "New training · Headstart";
   const card = h("section", { class: "card", "aria-labelledby": "pictures" });
@@ -36,7 +39,7 @@ async function show(id, card, form, signal) {
   };
   if (record.state === "failed") {
     // One that was never read can be mended by a reading only if it is the labels that are wrong.
-    const again = record.error.type === "InvalidDataset" ? readingForm(record, apply, record.images !== null) : null;
+    const again = MENDABLE.includes(record.error.type) ? readingForm(record, apply, record.images !== null) : null;
     return put(card, heading(record), problem(new Error(record.error.detail)), again, other());
   }
   announce(outcome(record));

@@ -534,6 +534,79 @@ def test_a_level_that_is_too_deep_is_refused():
         _read(_class_folders(""), reading=ReadingRequest(level=3))
 
 
+@pytest.mark.parametrize(
+    ("labels", "names", "tables", "message"),
+    [
+        (
+            "file names",
+            [f"cat/{i:05}.jpg" for i in range(5)],
+            {},
+            (
+                r"reading\.labels: no file name has a label before its number, as cat\.1\.jpg and "
+                r"dog_2\.png have\. The images are called 00000\.jpg, 00001\.jpg, 00002\.jpg, …\."
+            ),
+        ),
+        (
+            "folders",
+            ["cat.1.jpg", "dog.2.jpg"],
+            {},
+            (
+                r"reading\.labels: no image lies in a folder that may be its label, as in "
+                r"cat/1\.jpg\. "
+                r"The images are cat\.1\.jpg, dog\.2\.jpg\. Say with reading\.level"
+            ),
+        ),
+        ("table", ["cat/1.jpg", "dog/1.jpg"], {}, r"reading\.labels: there is no table"),
+        (
+            "table",
+            ["cat/1.jpg", "dog/1.jpg"],
+            {"a.csv": "x,y\n7,8\n"},
+            r"a\.csv: none of its columns names an image of the dataset\. Say with reading\.table",
+        ),
+    ],
+)
+def test_labels_that_are_not_where_they_should_be(labels, names, tables, message):
+    with pytest.raises(InvalidDataset, match=message):
+        _read(names, tables, reading=ReadingRequest(labels=labels))
+
+
+def test_a_table_is_left_out_as_asked():
+    names = _class_folders("")
+    tables = {
+        "extra/wrong.csv": _table(names, lambda i: CLASSES[i % 3 == 0]),
+        "right.csv": _table(names),
+    }
+    with pytest.raises(InvalidDataset, match="contradict each other"):
+        _read(names, tables)
+
+    for pattern in ("wrong.csv", "extra", "extra/wrong.csv"):
+        found = _read(names, tables, reading=ReadingRequest(ignore=[pattern]))
+
+        assert found.interpretation.layout.tables == ["right.csv"]
+        assert _unused(found)["extra/wrong.csv"].reason == "left out by the reading"
+
+
+def test_of_several_columns_each_can_be_chosen():
+    names = [f"{i}.jpg" for i in range(12)]
+    table = "name,animal,coat,held\n" + "".join(
+        f"{name},{'cat' if i % 2 else 'dog'},{'red' if i < 5 else 'blue'},{'yn'[i % 2]}\n"
+        for i, name in enumerate(names)
+    )
+
+    found = _read(names, {"a.csv": table})
+
+    said = found.interpretation
+    assert "'animal', 'coat', 'held'" in said.doubt
+    offered = {other.reading.as_asked(): (other.images, other.labels) for other in said.readings}
+    assert offered == {
+        f'{{"table":"a.csv","columns":{{"label":"{column}"}}}}': (12, 2)
+        for column in ("coat", "held")
+    }
+    chosen = _read(names, {"a.csv": table}, reading=said.readings[0].reading)
+    assert _counts(chosen) == {("red", None): 5, ("blue", None): 7}
+    assert chosen.interpretation.doubt == ""
+
+
 def _table(names, label=lambda i: CLASSES[i % 2], header="file,label"):
     return f"{header}\n" + "".join(f"{name},{label(i)}\n" for i, name in enumerate(names))
 
@@ -549,9 +622,26 @@ def test_a_value_of_the_split_that_is_to_have_no_labels_is_left_out():
     assert [image.label for image in found.images[8:]] == [""] * 4
 
 
+@pytest.mark.parametrize("part", ["test", "none"])
+def test_a_part_of_the_split_that_is_not_there_is_refused(part):
+    names = [f"{i}.jpg" for i in range(12)]
+    table = _table(names, lambda i: f"{CLASSES[i % 2]},{'ab'[i % 3 == 0]}", "file,label,split")
+    asked = {"splits": {"a": "train", "b": "test", "c": part}}
+
+    for missing, column in (("'a'", None), ("'c'", "split")):
+        asked["columns"] = {"split": column}
+        reading = ReadingRequest.model_validate(asked)
+        with pytest.raises(InvalidDataset, match=rf"reading\.splits: expected .*{missing}"):
+            _read(names, {"l.csv": table}, reading=reading)
+
+    del asked["splits"]["c"]
+    found = _read(names, {"l.csv": table}, reading=ReadingRequest.model_validate(asked))
+    assert Counter(image.split for image in found.images) == {"train": 8, "test": 4}
+
+
 @pytest.mark.parametrize("labels", ["folders", "file names"])
 def test_a_table_is_named_whatever_the_user_has_chosen_instead(labels):
-    names = _class_folders("")
+    names = [f"{label}/{label}_{i}.jpg" for label in CLASSES for i in range(4)]
 
     found = _read(names, {"l.csv": _table(names)}, reading=ReadingRequest(labels=labels))
 

@@ -61,6 +61,7 @@ class TableLabels:
         unknown_split: what stands for the split of an image where that is not known.
         part: the part of the split that its name stands for.
         split_values: the values of the column of the split, and the part that each is.
+        asked_values: those of which the user has said which part they are.
         ambiguous: a row that names several images, in words; empty if none does.
         broken: why only a part of it could be read.
     """
@@ -76,6 +77,7 @@ class TableLabels:
     unknown_split: str = ""
     part: Split | None = None
     split_values: dict[str, Split] = field(default_factory=dict)
+    asked_values: set[str] = field(default_factory=set)
     ambiguous: str = ""
     broken: str = ""
 
@@ -226,7 +228,10 @@ class _Reader:
 
     def _take(self, row: Sequence[str]) -> None:
         file, label = map(_composed, cells_of(self._columns, row))
-        left_out = self._columns.split_cell(row) in self._subject.without_labels
+        value = self._columns.split_cell(row)
+        left_out = value in self._subject.without_labels
+        if left_out or value in self._subject.parts:
+            self._found.asked_values.add(value)
         if not file or not label or left_out:
             return
         found = self._subject.images.find(file, self._table.folder, self._prefers())
