@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.bottleneck_training import IMAGES
+from tests.tiny_model import publish_tiny_model
 from trainer_service import training
 from trainer_service.datasets.image_files import ImageFiles, NotSeenHere
 from trainer_service.datasets.records import save_images
@@ -419,3 +420,37 @@ def test_a_damaged_note_counts_for_nothing(tmp_path):
     (tmp_path / "setbacks/b:1.json").write_bytes(b"\x00")
 
     assert [(note.worker, note.tries) for note in notes.add("a:1", "odd")] == [("a:1", 2)]
+
+
+def published(computing):
+    """Publish a version of the training, as a worker has that was killed right after."""
+    computing.compute()
+    publish_tiny_model(computing.settings.store, computing.record.model, training_id=computing.id)
+
+
+def full_for(monkeypatch, computing, times):
+    """Let the disk be full the first few times that the evaluation is to be kept."""
+    trainings = computing.worker.stores.trainings
+    keep, refusals = trainings.keep_evaluation, iter(range(times))
+
+    def refuse(*arguments):
+        if next(refusals, None) is not None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        keep(*arguments)
+
+    monkeypatch.setattr(trainings, "keep_evaluation", refuse)
+
+
+def test_a_version_that_is_published_is_not_lost_to_a_full_disk(computing, monkeypatch):
+    """The record says so as soon as there is space again, however long that takes."""
+    published(computing)
+    full_for(monkeypatch, computing, 3 * MOST_TRIES)
+
+    for _ in range(3 * MOST_TRIES):
+        with pytest.raises(OSError, match="No space left"):
+            training.finish(computing.worker, computing.id)
+        assert computing.record.state == State.BOTTLENECK
+    training.finish(computing.worker, computing.id)
+
+    record = computing.record
+    assert (record.state, record.version, record.error) == (State.SUCCEEDED, 1, None)
