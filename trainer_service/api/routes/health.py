@@ -13,6 +13,7 @@ from trainer_service.api.threads import Threads
 from trainer_service.queue.task_queue import trouble
 from trainer_service.queue.view import QUEUE_TYPES, QueueView
 from trainer_service.service.trainer import Trainer
+from trainer_service.store.identity import store_id
 from trainer_service.store.stores import UPLOADS
 
 #: Probes wait for four seconds (docker-compose.yml).
@@ -53,6 +54,7 @@ def _look(view: QueueView, trainer: Trainer) -> tuple[list[str], list[str]]:
     workers: list[str] = []
     problems: list[str] = []
     try:
+        _require_own(view, trainer.settings.store)
         workers = view.workers()
         view.require_writes()
         problems += [
@@ -64,6 +66,15 @@ def _look(view: QueueView, trainer: Trainer) -> tuple[list[str], list[str]]:
         problems.append(trouble(error))
     problems += _closed_directories(trainer.settings.store)
     return workers, problems
+
+
+def _require_own(view: QueueView, store: Path) -> None:
+    """Raise ForeignQueue if the workers are those of another store."""
+    try:
+        own = store_id(store)
+    except OSError:
+        return  # what is wrong with the store is told anyway
+    view.require_own(own)
 
 
 def _closed_directories(store: Path) -> list[str]:
