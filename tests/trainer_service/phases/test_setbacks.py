@@ -13,7 +13,12 @@ from tests.tiny_model import publish_tiny_model
 from trainer_service import training
 from trainer_service.datasets.image_files import ImageFiles, NotSeenHere
 from trainer_service.datasets.records import save_images
-from trainer_service.errors import InvalidDataset, TrainingCancelled, TransientFailure
+from trainer_service.errors import (
+    InvalidDataset,
+    RecordUnwritable,
+    TrainingCancelled,
+    TransientFailure,
+)
 from trainer_service.phases import setbacks
 from trainer_service.phases.head import fitting
 from trainer_service.phases.prepare import reading_step
@@ -25,6 +30,7 @@ from trainer_service.store.records import record_store
 from trainer_service.store.records.dataset_record import DatasetState
 from trainer_service.store.records.training_record import State
 from trainer_service.store.shards import ShardResult
+from trainer_service.worker import tasks
 
 pytestmark = pytest.mark.integration
 
@@ -454,3 +460,30 @@ def test_a_version_that_is_published_is_not_lost_to_a_full_disk(computing, monke
 
     record = computing.record
     assert (record.state, record.version, record.error) == (State.SUCCEEDED, 1, None)
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (
+            PermissionError(errno.EACCES, "Permission denied", "0.lease"),
+            f"Permission denied (user id {os.geteuid()}): trainings/1/shards",
+        ),
+        (RecordUnwritable("It can't be."), "It can't be."),
+    ],
+)
+def test_what_keeps_its_steps_from_being_begun_is_told_once(computing, monkeypatch, error, reason):
+    """Such a step fails no training, and is submitted again until somebody mends the store."""
+
+    def refuse(_, __, number):
+        if isinstance(error, OSError):
+            error.filename = f"trainings/1/shards/{number}.lease"
+        raise error
+
+    monkeypatch.setattr(tasks, "worker", lambda: computing.worker)
+    monkeypatch.setattr(training, "compute_shard", refuse)
+    for number in (0, 1, 2):
+        tasks.compute_shard(computing.id, number)
+
+    assert warnings_of(computing.worker, computing.id) == [f"A step is tried again: {reason}"]
+    assert computing.record.state == State.BOTTLENECK
