@@ -14,6 +14,7 @@ from launcher.errors import LaunchError
 from launcher.services import running_services
 from launcher.supervisor import supervise
 from predictor_service.settings import PredictorSettings
+from shared.documents import reason
 from shared.start import describe, fail, require_writable
 from trainer_service.settings import TrainerSettings
 
@@ -38,6 +39,9 @@ def run() -> int:
         return fail(printable(error))
     except ValidationError as error:
         return fail(describe(error.errors()[0]))
+    except OSError as error:  # of a file of its own, such as one that another user has made
+        named = f"{error.filename}: " if error.filename else ""
+        return fail(printable(f"{named}{reason(error)}."))
     return 0
 
 

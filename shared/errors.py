@@ -10,6 +10,7 @@ HeadstartError
 ├── UnsupportedMedia   415   the body has a type that the service does not read
 ├── StorageFull        507   the disk of the store is full
 ├── Unavailable        503   Redis does not answer, there is no model yet, or the queue is full
+├── NotPermitted       500   the file system does not let the service use its store
 ├── ModelUnreadable    500   a model's directory can't be listed
 └── VersionCorrupt           a published version that must not be served
 
@@ -17,6 +18,7 @@ Each class has the HTTP status of its answer; `shared.http.problems` turns it in
 Those of trainings and datasets are in `trainer_service.errors`.
 """
 
+from pathlib import Path
 from typing import ClassVar, Literal
 
 from pydantic import ValidationError
@@ -103,6 +105,21 @@ class StorageFull(HeadstartError):
 
     def __init__(self) -> None:
         super().__init__("There is no space left on the disk of the store.")
+
+
+class NotPermitted(HeadstartError):
+    """The file system does not let the service use a file or directory of its store.
+
+    Args:
+        path: the path, relative to the store.
+        reason: the system's message.
+    """
+
+    title = "Not permitted"
+
+    def __init__(self, path: Path, reason: str) -> None:
+        what = "The store" if path == Path() else f"{path} in the store"
+        super().__init__(f"{what} can't be used: {reason}.")
 
 
 class UnsupportedMedia(HeadstartError):

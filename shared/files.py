@@ -60,6 +60,8 @@ _FAULTS_OF_A_FILE = frozenset(
     }
 )
 
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+
 #: The errors of opening a folder, a loop of links and a socket.
 _NO_LOCKS = frozenset({errno.EISDIR, errno.ELOOP, errno.ENXIO})
 
@@ -178,12 +180,14 @@ def _inside(part: str, name: str) -> str:
 
 def is_disk_full(error: BaseException) -> bool:
     """Return whether an error means that the disk, or the user's quota, is full."""
-    return isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}
+    return isinstance(error, OSError) and error.errno in _FULL
 
 
 @contextmanager
 def full_disk_named(directory: Path, needed: int = NOTHING_LEFT_BYTES) -> Iterator[None]:
     """Raise ENOSPC in place of the various errors that libraries raise when a disk is full.
+
+    Some say that it is full, as an exception of their own. Others do not say why they failed.
 
     Args:
         directory: the directory that the body writes to.
@@ -195,7 +199,8 @@ def full_disk_named(directory: Path, needed: int = NOTHING_LEFT_BYTES) -> Iterat
     try:
         yield
     except Exception as error:
-        if is_disk_full(error) or shutil.disk_usage(directory).free > needed:
+        said = any(os.strerror(number) in str(error) for number in _FULL)
+        if is_disk_full(error) or not (said or shutil.disk_usage(directory).free <= needed):
             raise
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(directory)) from error
 

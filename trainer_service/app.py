@@ -63,7 +63,7 @@ def create_app(settings: TrainerSettings) -> FastAPI:
     )
     app.state.threads = Threads()
     app.state.view = QueueView(connect(settings.redis_url))
-    add_problem_handlers(app)
+    add_problem_handlers(app, settings.store)
     for module in (trainings, reports, events, datasets, models, architectures, about, health):
         app.include_router(module.router)
     add_docs(app)  # before the pages, which take all paths below /web

@@ -36,7 +36,8 @@ class TrainerSettings(SharedSettings):
     )
     redis_url: str = Field(
         default="redis://127.0.0.1:6379/0",
-        description="URL of Redis, which holds the queue and announces events.",
+        description="URL of Redis, which holds the queue and announces events. Each store needs a "
+        "Redis, or a database of one, of its own.",
     )
     redis_password_file: Path | None = Field(
         default=None,

@@ -72,12 +72,17 @@ def finish(worker: Worker, training_id: str) -> None:
 
     Raises:
         TrainingNotFound, RecordCorrupt: there is no such training, or its record is damaged.
+        OSError, RecordUnwritable: the version is published, but the record can't say so now; it
+            will when this step is repeated.
     """
     with worker.stores.trainings.lease(training_id) as held:
         work = _begin(worker, Step(FINISH, (training_id,)), held)
         if work is None or not work.shards.complete():
             return
-        done = _carry_out(work, _finish)
+        versions: list[int] = []
+        done = _carry_out(work, lambda work: versions.append(_publish_once(work)))
+        if versions:
+            _succeed(work, versions[-1])
     if not done:
         hand_over(work)
 
@@ -128,17 +133,25 @@ def _submit_next(work: Work) -> None:
         work.worker.queue.submit(next_steps(record, work.shards))
 
 
-def _finish(work: Work) -> None:
-    models, trainings = work.worker.stores.models, work.worker.stores.trainings
-    version = models.published_by(work.record.model, work.record.id)
+def _publish_once(work: Work) -> int:
+    """Return the training's version; it is made unless an earlier try has published it."""
+    version = work.worker.stores.models.published_by(work.record.model, work.record.id)
     if version is None:
         work.check_cancelled()
         evaluated = evaluate_network(work, fit(work))
         work.held.raise_if_lost()
         version = publish(work, evaluated)
+    return version
+
+
+def _succeed(work: Work, version: int) -> None:
+    """Write the version into the training's record.
+
+    No error of it ends the training, as the version is there: the step is repeated.
+    """
     bind(version=version)
-    manifest = models.manifest(work.record.model, version)
-    trainings.keep_evaluation(work.record.id, manifest.metrics)
+    manifest = work.worker.stores.models.manifest(work.record.model, version)
+    work.worker.stores.trainings.keep_evaluation(work.record.id, manifest.metrics)
 
     def succeed(record: TrainingRecord) -> None:
         record.version = version

@@ -1,8 +1,10 @@
 """Answers every error as RFC 9457 problem+json; no other module turns errors into answers."""
 
 import errno
+import os
 from collections.abc import Mapping
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -13,7 +15,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from shared.errors import HeadstartError, StorageFull, Unauthorized, Unavailable
+from shared.documents import reason
+from shared.errors import HeadstartError, NotPermitted, StorageFull, Unauthorized, Unavailable
 from shared.files import is_disk_full
 from shared.http.sending import Sending
 from shared.logs import get_logger, request_id
@@ -89,12 +92,17 @@ def describe_validation(errors: list[Any]) -> list[FieldProblem]:
     return [_field_problem(error) for error in errors[:MOST_FIELDS]]
 
 
-def add_problem_handlers(app: FastAPI) -> None:
-    """Let `app` answer every error, expected or not, as problem+json."""
+def add_problem_handlers(app: FastAPI, store: Path | None = None) -> None:
+    """Let `app` answer every error, expected or not, as problem+json.
+
+    Args:
+        app: the application.
+        store: the store that its requests use, if any; answers name files in it, and no others.
+    """
     app.add_exception_handler(HeadstartError, _on_headstart_error)
     app.add_exception_handler(RequestValidationError, _on_validation_error)
     app.add_exception_handler(HTTPException, _on_http_exception)
-    app.add_middleware(UnexpectedErrors)
+    app.add_middleware(UnexpectedErrors, store=store)
 
 
 #: What a disk or a share answers that is read-only, damaged, or away.
@@ -102,14 +110,21 @@ _DISK_ERRORS = frozenset({errno.EROFS, errno.EIO, errno.ESTALE, errno.EHOSTDOWN}
 
 
 class UnexpectedErrors:
-    """ASGI middleware, the innermost: logs an unhandled error and answers 500.
+    """ASGI middleware, the innermost: logs an unhandled error and answers it.
 
     To the middleware around it, that is an answer like any other. If an answer has already begun,
     the error is raised on, which breaks the answer off.
+
+    Args:
+        app: what it is around.
+        store: the store that its requests use, if any. If its disk or its permissions are at fault,
+            the answer says so, and the log has one line. Any other error is answered 500 without
+            its reason, and the log has its traceback.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, store: Path | None) -> None:
         self._app = app
+        self._store = store
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         sending = Sending(send)
@@ -120,16 +135,30 @@ class UnexpectedErrors:
         except Exception as error:
             if sending.begun or scope["type"] != "http":
                 raise
-            log.exception("failed", method=scope["method"], path=scope["path"])
-            await _unexpected(error)(scope, receive, send)
+            request = {"method": scope["method"], "path": scope["path"]}
+            told = _about_the_store(error, self._store)
+            if told is None:
+                log.exception("failed", **request)
+            else:
+                log.warning("the store can't be used", **request, reason=str(error))
+            answer = _internal_error() if told is None else _answer(told)
+            await answer(scope, receive, send)
 
 
-def _unexpected(error: Exception) -> ProblemResponse:
+def _about_the_store(error: Exception, store: Path | None) -> HeadstartError | None:
+    """Return what to tell about an error of the store's disk or permissions; None for others."""
     if is_disk_full(error):
-        return _answer(StorageFull())
+        return StorageFull()
     if isinstance(error, OSError) and error.errno in _DISK_ERRORS:
-        reason = f"The disk of the store can't be used now: {error.strerror}."
-        return _answer(Unavailable(reason))
+        return Unavailable(f"The disk of the store can't be used now: {error.strerror}.")
+    if store is not None and isinstance(error, PermissionError) and error.filename is not None:
+        file = Path(os.fsdecode(error.filename))
+        if file.is_relative_to(store):
+            return NotPermitted(file.relative_to(store), reason(error))
+    return None
+
+
+def _internal_error() -> ProblemResponse:
     detail = "Something went wrong in the service. The log has the error under this request id."
     return problem_response(500, "Internal error", detail)
 

@@ -4,7 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from shared.files import NoPlainFile, is_fault_of_the_file, open_below, open_folder
+from shared.files import (
+    NoPlainFile,
+    full_disk_named,
+    is_fault_of_the_file,
+    open_below,
+    open_folder,
+)
 from tests.support.inputs.odd_files import make_pets_beside_a_secret, make_socket
 
 
@@ -79,3 +85,19 @@ def test_opening_leaves_no_descriptor_behind(root):
         with pytest.raises(OSError, match="Errno"):
             open_below(root, name)
     assert len(list(opened.iterdir())) == before
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT])
+def test_a_library_that_says_that_the_disk_is_full_is_believed(tmp_path, code):
+    """TensorFlow removes what it has written so far: by then there is space again."""
+    said = f"variables/part-00000.tempstate; {os.strerror(code)} [Op:SaveV2]"
+
+    with pytest.raises(OSError, match="No space left") as caught, full_disk_named(tmp_path):
+        raise RuntimeError(said)
+    assert caught.value.errno == errno.ENOSPC
+    assert said in str(caught.value.__cause__)
+
+
+def test_any_other_error_is_raised_as_it_is_while_there_is_space(tmp_path):
+    with pytest.raises(RuntimeError, match="no variables"), full_disk_named(tmp_path):
+        raise RuntimeError("no variables")

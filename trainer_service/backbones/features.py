@@ -164,9 +164,12 @@ class FeatureStore:
         return self._directory / f"{shard}.npy"
 
     def use(self, shards: Iterable[str]) -> None:
-        """Mark shards as used now; those that were used longest ago are removed first."""
+        """Mark shards as used now; those that were used longest ago are removed first.
+
+        A shard that is gone, or belongs to another user, is left as it is.
+        """
         for shard in shards:
-            with suppress(FileNotFoundError):
+            with suppress(FileNotFoundError, PermissionError):
                 os.utime(self._directory / f"{shard}.json")
 
     def holds(self, images: Sequence[str]) -> bool:

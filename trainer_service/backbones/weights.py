@@ -4,6 +4,8 @@ Weights are looked for in this order: `<weights>/<id>.weights.h5`, an installed 
 file that was downloaded earlier, and Keras' file below `weights_url`, which is downloaded.
 """
 
+import errno
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -12,6 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from shared.documents import reason
 from trainer_service.backbones.architectures import CATALOGUE, Architecture
 from trainer_service.backbones.download import (
     DownloadFailed,
@@ -63,7 +66,10 @@ def availability(architecture: Architecture, settings: "TrainerSettings") -> Ava
 
     Whether the host of the weights answers is remembered for a minute.
     """
-    local = _find_local(architecture, settings)
+    try:
+        local = _find_local(architecture, settings)
+    except PermissionError as error:
+        return Availability(available=False, source=None, detail=_not_permitted(error))
     if local is not None:
         source, path = local
         return Availability(available=True, source=source, detail=f"Read from {path}.")
@@ -112,7 +118,10 @@ def resolve(
         WeightsUnavailable: they are not available; the message says what was tried, and which
             others are.
     """
-    local = _find_local(architecture, settings)
+    try:
+        local = _find_local(architecture, settings)
+    except PermissionError as error:
+        raise _unavailable(architecture, settings, _not_permitted(error)) from error
     if local is not None:
         source, path = local
         return Weights(source, path, file_digest(path))
@@ -130,9 +139,14 @@ def resolve(
 
 
 def _find_local(architecture: Architecture, settings: "TrainerSettings") -> tuple[str, Path] | None:
-    """Return the source and the path of weights that are already on this machine."""
+    """Return the source and the path of weights that are already on this machine.
+
+    Raises:
+        PermissionError: a file of weights may not be read, or not even be looked for. Weights from
+            elsewhere would be others than those that were put there.
+    """
     file = _file(architecture, settings)
-    if file.is_file():
+    if _may_be_read(file):
         return file.name, file
     package = _package_file() if architecture.id == "efficientnet_lite0" else None
     if package is not None:
@@ -140,9 +154,22 @@ def _find_local(architecture: Architecture, settings: "TrainerSettings") -> tupl
     url = _download_url(architecture, settings)
     if url is not None:
         path = _download_path(architecture, settings)
-        if path.is_file() and matches(path, architecture.download_hash):
+        if _may_be_read(path) and matches(path, architecture.download_hash):
             return url, path
     return None
+
+
+def _may_be_read(file: Path) -> bool:
+    """Return whether there is a file; raise PermissionError if it may not be read."""
+    if not file.is_file():
+        return False
+    if not os.access(file, os.R_OK, effective_ids=True):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(file))
+    return True
+
+
+def _not_permitted(error: PermissionError) -> str:
+    return f"HEADSTART_WEIGHTS: {error.filename} can't be read: {reason(error)}"
 
 
 def _package_file() -> Path | None:

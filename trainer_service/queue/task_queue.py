@@ -9,6 +9,7 @@ from redis.exceptions import ResponseError
 
 from shared.errors import Unavailable
 from shared.logs import get_logger, request_id
+from trainer_service.queue.view import ForeignQueue
 from trainer_service.steps import PREPARE, READ_DATASET, Step
 
 #: One retry: a connection that a restart of Redis has broken is only noticed when it is used.
@@ -20,6 +21,8 @@ log = get_logger(__name__)
 
 def trouble(error: BaseException) -> str:
     """Return a sentence about what is wrong with Redis, given an error of its client."""
+    if isinstance(error, ForeignQueue):
+        return str(error)
     # Celery wraps what the client raises.
     cause = error.__cause__ if isinstance(error, OperationalError) else None
     if isinstance(cause or error, ResponseError):

@@ -31,6 +31,19 @@ QUEUE_TYPES = {
 #: Prefix of a key that exists while the worker of this queue with this name is alive.
 WORKER_KEY = f"headstart:{QUEUE}:worker:"
 
+#: The Redis key with the id of the store whose workers take the steps; it expires without them.
+STORE_KEY = f"headstart:{QUEUE}:store"
+
+
+class ForeignQueue(redis.ConnectionError):
+    """The steps in this Redis are those of another store."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "HEADSTART_REDIS_URL: the workers of another store use this Redis. Expected a Redis, "
+            "or a database of one, such as redis://127.0.0.1:6379/1, for each store."
+        )
+
 
 class QueueView:
     """The queue as Celery's Redis transport keeps it, in lists of JSON messages, and the workers.
@@ -93,6 +106,35 @@ class QueueView:
                 can't save to its disk.
         """
         self._client.set("headstart:probe", 1, px=1000)
+
+    def require_own(self, store: str) -> None:
+        """Check that no worker of another store takes the steps.
+
+        Args:
+            store: the id of the store.
+
+        Raises:
+            ForeignQueue: one does.
+            RedisError: Redis does not answer.
+        """
+        if self._client.get(STORE_KEY) not in {None, store}:
+            raise ForeignQueue
+
+    def own(self, store: str, seconds: float) -> None:
+        """Keep the workers of other stores from taking the steps for the next `seconds`.
+
+        Args:
+            store: the id of the store.
+            seconds: for how long.
+
+        Raises:
+            ForeignQueue: the steps are those of another store.
+            RedisError: Redis does not answer, or refuses.
+        """
+        milliseconds = max(1, round(seconds * 1000))
+        if not self._client.set(STORE_KEY, store, nx=True, px=milliseconds):
+            self.require_own(store)
+            self._client.pexpire(STORE_KEY, milliseconds)
 
     def sign_in(self, worker: str, seconds: float) -> None:
         """Register a worker as alive for the next `seconds`.

@@ -3,7 +3,9 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from shared.documents import reason
 from shared.errors import HeadstartError, Unavailable
+from shared.files import is_disk_full
 from shared.logs import get_logger
 from trainer_service.errors import RecordUnwritable, Setback, TrainingCancelled, TransientFailure
 from trainer_service.store.files.lease import LeaseLost
@@ -32,10 +34,13 @@ def recorded_outcome(trainings: TrainingStore, training_id: str) -> Iterator[Non
         end(trainings, training_id, State.FAILED, error)
     except Exception as error:
         record = end(trainings, training_id, State.FAILED, error)
-        if record.state == State.FAILED:
-            log.exception("failed", training_id=training_id)
-        else:  # it was cancelled meanwhile, and its files removed under the worker
+        if record.state != State.FAILED:
+            # It was cancelled meanwhile, and its files removed under the worker.
             log.info("ended meanwhile", training_id=training_id, reason=str(error))
+        elif isinstance(error, PermissionError) or is_disk_full(error):
+            log.warning("failed", training_id=training_id, reason=str(error))
+        else:
+            log.exception("failed", training_id=training_id)
 
 
 def end(
@@ -66,5 +71,5 @@ def in_words(error: Exception) -> str:
     if isinstance(error, HeadstartError):
         return error.detail
     if isinstance(error, OSError) and error.strerror:
-        return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+        return f"{reason(error)}: {error.filename}" if error.filename else reason(error)
     return f"{type(error).__name__}: {error}"

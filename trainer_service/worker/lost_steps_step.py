@@ -1,4 +1,8 @@
-"""Searches for lost steps in each worker's parent process, and registers the worker as alive."""
+"""Searches for lost steps in each worker's parent process, and registers the worker as alive.
+
+It also claims the queue for the worker's store. Steps name what lies in the store, so those of
+another store would be dropped, found to be lost, submitted again, and dropped again.
+"""
 
 import os
 import socket
@@ -10,9 +14,10 @@ from redis import RedisError
 
 from shared.logs import get_logger
 from trainer_service.queue.task_queue import TaskQueue
-from trainer_service.queue.view import QueueView
+from trainer_service.queue.view import ForeignQueue, QueueView
 from trainer_service.settings import TrainerSettings
 from trainer_service.store.events.event_log import connect
+from trainer_service.store.identity import store_id
 from trainer_service.store.outcome import in_words
 from trainer_service.store.stores import Stores
 from trainer_service.worker.lost_steps import LostSteps
@@ -31,6 +36,7 @@ class LostStepsSearch(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery 
     def __init__(self, consumer: Any, **_: Any) -> None:
         settings = TrainerSettings()
         self._view = QueueView(connect(settings.redis_url))
+        self._store = settings.store
         self._lease_seconds = settings.lease_seconds
         self._search = LostSteps(
             Stores.open(settings),
@@ -46,6 +52,7 @@ class LostStepsSearch(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery 
         self._timer = consumer.timer.call_repeatedly(self._search.interval, self._turn)
 
     def _turn(self) -> None:
+        self._own()
         with suppress(RedisError, OSError):  # the consumer gets the same error and logs it
             self._view.sign_in(WORKER, self._lease_seconds)
         try:
@@ -57,6 +64,21 @@ class LostStepsSearch(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery 
             self._trouble = reason
         else:
             self._trouble = None
+
+    def _own(self) -> None:
+        """Claim the queue for this worker's store.
+
+        Raises:
+            ForeignQueue: it is another store's, whose steps this worker could only drop. The
+                consumer then takes none, and tries to connect again and again.
+        """
+        try:
+            self._view.own(store_id(self._store), self._lease_seconds)
+        except ForeignQueue:
+            raise
+        except (RedisError, OSError) as error:
+            # Redis' own errors are the consumer's; without a store no step can be done anyway.
+            log.debug("the queue was not claimed", reason=str(error))
 
     def stop(self, _: Any) -> None:
         if self._timer is not None:

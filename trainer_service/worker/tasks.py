@@ -1,17 +1,21 @@
 """The Celery tasks; each calls a plain function of `training` or `reading_step`."""
 
+import os
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from celery import Celery
 from celery.signals import task_postrun, task_prerun, worker_process_init
 
+from shared.documents import reason
 from shared.errors import HeadstartError
 from shared.logs import get_logger
 from trainer_service import training
+from trainer_service.errors import RecordUnwritable
 from trainer_service.phases.prepare import reading_step
 from trainer_service.phases.work import Worker
 from trainer_service.queue.celery_app import create_celery
@@ -58,39 +62,52 @@ def _import_keras() -> None:
 
 
 @contextmanager
-def _refusals_logged() -> Iterator[None]:
+def _refusals_told(training_id: str | None = None) -> Iterator[None]:
     """Log in one line why a step can't be run, for example because its training was removed.
 
-    A full or read-only disk also gets only one line, as it may stay so and fail many steps.
+    A disk that is full or read-only, or a directory that is closed, also gets only one line, as it
+    may stay so and fail many steps. Those who follow the training are told of it. The training is
+    as it was: the search for lost steps submits the step again.
     """
     try:
         yield
+    except RecordUnwritable as error:
+        log.warning("the store can't be used now", reason=error.detail)
+        _tell(training_id, error.detail)
     except HeadstartError as error:
         log.info("refused", reason=error.detail)
     except OSError as error:
-        # The training is as it was: the search for lost steps submits the step again.
         log.warning("the store can't be used now", reason=str(error))
+        # Not the file: there may be one for each of many shards.
+        place = f": {Path(os.fsdecode(error.filename)).parent}" if error.filename else ""
+        _tell(training_id, f"{reason(error)}{place}")
+
+
+def _tell(training_id: str | None, why: str) -> None:
+    if training_id is not None:
+        with suppress(OSError, HeadstartError):  # the log has the reason, too
+            worker().warn_of_setback(training_id, why)
 
 
 @app.task(name=PREPARE)  # type: ignore[untyped-decorator]
 def prepare(training_id: str) -> None:
-    with _refusals_logged():
+    with _refusals_told(training_id):
         training.prepare(worker(), training_id)
 
 
 @app.task(name=COMPUTE_SHARD)  # type: ignore[untyped-decorator]
 def compute_shard(training_id: str, shard: int) -> None:
-    with _refusals_logged():
+    with _refusals_told(training_id):
         training.compute_shard(worker(), training_id, shard)
 
 
 @app.task(name=FINISH)  # type: ignore[untyped-decorator]
 def finish(training_id: str) -> None:
-    with _refusals_logged():
+    with _refusals_told(training_id):
         training.finish(worker(), training_id)
 
 
 @app.task(name=READ_DATASET)  # type: ignore[untyped-decorator]
 def read_dataset(dataset_id: str) -> None:
-    with _refusals_logged():
+    with _refusals_told():
         reading_step.read_dataset(worker(), dataset_id)

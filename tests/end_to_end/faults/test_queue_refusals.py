@@ -19,7 +19,7 @@ from tests.trainer_service.api_client import caller
 from trainer_service.queue.celery_app import create_celery
 from trainer_service.queue.task_queue import TaskQueue
 from trainer_service.queue.transport import MOST_BYTES, MOST_KEPT
-from trainer_service.queue.view import QUEUE, UNREADABLE, WORKER_KEY
+from trainer_service.queue.view import QUEUE, STORE_KEY, UNREADABLE, WORKER_KEY
 from trainer_service.settings import TrainerSettings
 from trainer_service.store.events.event_log import connect
 
@@ -117,8 +117,23 @@ def _foreign(redis):
     return lambda: redis.delete(QUEUE)
 
 
-@pytest.mark.parametrize("refuse", [_replica, _full, _unable_to_save, _foreign])
-def test_a_worker_outlives_a_redis_that_refuses(running, refuse):
+def _of_another_store(redis):
+    """The workers of another store use it, and this one had no time to keep it."""
+    redis.set(STORE_KEY, new_id())
+    return lambda: redis.delete(STORE_KEY)
+
+
+REFUSALS = {
+    _replica: "Redis refuses: ",
+    _full: "Redis refuses: ",
+    _unable_to_save: "Redis refuses: ",
+    _foreign: "Redis refuses: ",
+    _of_another_store: "HEADSTART_REDIS_URL: the workers of another store use this Redis. ",
+}
+
+
+@pytest.mark.parametrize(("refuse", "reason"), REFUSALS.items())
+def test_a_worker_outlives_a_redis_that_refuses(running, refuse, reason):
     errors, told = running.counted("headstart_queue_errors_total"), running.log().count("can't be")
     mend = refuse(running.redis)
     if refuse is _full:  # as long as it has nothing to fetch it does not notice
@@ -134,14 +149,29 @@ def test_a_worker_outlives_a_redis_that_refuses(running, refuse):
 
     assert running.process.poll() is None
     assert posted.status_code == 503
-    assert "Redis refuses: " in posted.json()["detail"]
+    assert reason in posted.json()["detail"]
     assert call("GET", "/v1/datasets").json() == []
-    said = f"Redis: the key '{QUEUE}' should" if refuse is _foreign else "Redis refuses: "
+    said = f"Redis: the key '{QUEUE}' should" if refuse is _foreign else reason
     assert answer.status_code == 503
     assert answer.json()["problems"][0].startswith(said)
     assert 1 <= log.count("can't be") - told <= 4  # each reason once, not each try
     running.works()
     assert call("GET", "/readyz").status_code == 200
+
+
+def test_a_worker_of_another_store_takes_no_steps(running, tmp_path):
+    """It could only drop them: they would be submitted again, and dropped again, for a while."""
+    own, log = {"store": tmp_path / "store", "worker_metrics_port": free_port()}, tmp_path / "log"
+    own["store"].mkdir()
+    with running_worker(running.settings.model_copy(update=own), log) as other:
+        reason = "HEADSTART_REDIS_URL: the workers of another store use this Redis."
+        wait_for(lambda: reason in log.read_text(), "the reason")
+        for _ in range(4):
+            running.works()
+        assert len(running.lives()) == 1
+        assert "task ended" not in log.read_text()
+        assert other.poll() is None
+        assert "Traceback" not in log.read_text()
 
 
 def message(**changes):

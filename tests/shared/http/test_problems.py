@@ -3,12 +3,14 @@
 import asyncio
 import errno
 import os
+from pathlib import Path
 from typing import Annotated, Any
 
 import httpx
 import pytest
 from fastapi import FastAPI, Query
 from pydantic import BaseModel, ConfigDict, Field
+from structlog.testing import capture_logs
 
 from shared import errors
 from shared.http.problems import (
@@ -29,9 +31,13 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
+#: Nothing is there: the errors only name files in it.
+STORE = Path("/srv/store")
+
+
 def create_app() -> FastAPI:
     app = FastAPI()
-    add_problem_handlers(app)
+    add_problem_handlers(app, STORE)
 
     @app.get("/raise")
     async def fail(kind: str, top: Annotated[int, Query(ge=1)] = 1) -> None:
@@ -56,6 +62,9 @@ RAISED: dict[str, Exception] = {
     "unavailable": errors.Unavailable("The queue is full.", retry_after=7),
     "full": OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)),
     "read-only": OSError(errno.EROFS, os.strerror(errno.EROFS)),
+    "closed": PermissionError(errno.EACCES, "Permission denied", str(STORE / "uploads/1.lease")),
+    "store": PermissionError(errno.EACCES, "Permission denied", os.fsencode(STORE)),
+    "elsewhere": PermissionError(errno.EACCES, "Permission denied", "/etc/secret"),
     "bug": ZeroDivisionError("secret of the implementation"),
 }
 
@@ -113,11 +122,29 @@ def test_a_disk_that_can_not_be_written_to_is_told(kind, status, words):
     assert (status == 503) == ("retry-after" in response.headers)
 
 
-def test_a_bug_gives_nothing_away():
-    response = request("GET", "/raise?kind=bug")
+@pytest.mark.parametrize(
+    ("kind", "named"), [("closed", "uploads/1.lease in the store"), ("store", "The store")]
+)
+def test_what_may_not_be_used_of_the_store_is_named(kind, named):
+    with capture_logs() as logs:
+        response = request("GET", "/raise", params={"kind": kind})
+
+    assert (response.status_code, response.json()["title"]) == (500, "Not permitted")
+    reason = f"Permission denied (user id {os.geteuid()})"
+    assert response.json()["detail"] == f"{named} can't be used: {reason}."
+    [line] = logs
+    assert line["event"] == "the store can't be used"
+    assert "exc_info" not in line
+
+
+@pytest.mark.parametrize("kind", ["bug", "elsewhere"])
+def test_a_bug_gives_nothing_away(kind):
+    with capture_logs() as logs:
+        response = request("GET", "/raise", params={"kind": kind})
 
     assert response.status_code == 500
     assert "secret" not in response.text
+    assert logs[0]["exc_info"]
 
 
 def test_a_wrong_parameter_is_named_with_what_came():

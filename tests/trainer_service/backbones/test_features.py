@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from shared.documents import read_small
+from tests.support.ordinary_user import ordinary_user, reachable_directory
 from trainer_service.backbones import features as features_module
 from trainer_service.backbones.features import FeaturesGone, FeatureStore
 
@@ -62,6 +63,20 @@ def test_a_shard_without_its_index_does_not_exist(features, tmp_path):
     assert features.locate() == {}
     with pytest.raises(FeaturesGone):
         features.read(["a"])
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make what belongs to another user")
+def test_those_of_another_user_are_used_as_they_are():
+    with reachable_directory() as directory:
+        features = FeatureStore(directory, "space")
+        features.write(["a"], rows(1), seconds=1.0)
+        [index] = directory.rglob("*.json")
+        os.utime(index, (0, 0))
+        with ordinary_user():
+            assert features.holds(["a"])
+            features.use([index.stem])
+            np.testing.assert_array_equal(features.read(["a"]), rows(1))
+        assert index.stat().st_mtime == 0
 
 
 def test_spaces_do_not_share_features(features, tmp_path):

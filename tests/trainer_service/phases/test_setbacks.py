@@ -9,10 +9,16 @@ from pathlib import Path
 import pytest
 
 from tests.support.inputs.bottleneck_training import IMAGES
+from tests.support.inputs.tiny_model import publish_tiny_model
 from trainer_service import training
 from trainer_service.datasets.image_files import ImageFiles, NotSeenHere
 from trainer_service.datasets.records import save_images
-from trainer_service.errors import InvalidDataset, TrainingCancelled, TransientFailure
+from trainer_service.errors import (
+    InvalidDataset,
+    RecordUnwritable,
+    TrainingCancelled,
+    TransientFailure,
+)
 from trainer_service.phases import setbacks
 from trainer_service.phases.head import fitting
 from trainer_service.phases.prepare import reading_step
@@ -24,6 +30,7 @@ from trainer_service.store.records import record_store
 from trainer_service.store.records.dataset_record import DatasetState
 from trainer_service.store.records.training_record import State
 from trainer_service.store.shards import ShardResult
+from trainer_service.worker import tasks
 
 pytestmark = pytest.mark.integration
 
@@ -419,3 +426,64 @@ def test_a_damaged_note_counts_for_nothing(tmp_path):
     (tmp_path / "setbacks/b:1.json").write_bytes(b"\x00")
 
     assert [(note.worker, note.tries) for note in notes.add("a:1", "odd")] == [("a:1", 2)]
+
+
+def published(computing):
+    """Publish a version of the training, as a worker has that was killed right after."""
+    computing.compute()
+    publish_tiny_model(computing.settings.store, computing.record.model, training_id=computing.id)
+
+
+def full_for(monkeypatch, computing, times):
+    """Let the disk be full the first few times that the evaluation is to be kept."""
+    trainings = computing.worker.stores.trainings
+    keep, refusals = trainings.keep_evaluation, iter(range(times))
+
+    def refuse(*arguments):
+        if next(refusals, None) is not None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        keep(*arguments)
+
+    monkeypatch.setattr(trainings, "keep_evaluation", refuse)
+
+
+def test_a_version_that_is_published_is_not_lost_to_a_full_disk(computing, monkeypatch):
+    """The record says so as soon as there is space again, however long that takes."""
+    published(computing)
+    full_for(monkeypatch, computing, 3 * MOST_TRIES)
+
+    for _ in range(3 * MOST_TRIES):
+        with pytest.raises(OSError, match="No space left"):
+            training.finish(computing.worker, computing.id)
+        assert computing.record.state == State.BOTTLENECK
+    training.finish(computing.worker, computing.id)
+
+    record = computing.record
+    assert (record.state, record.version, record.error) == (State.SUCCEEDED, 1, None)
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (
+            PermissionError(errno.EACCES, "Permission denied", "0.lease"),
+            f"Permission denied (user id {os.geteuid()}): trainings/1/shards",
+        ),
+        (RecordUnwritable("It can't be."), "It can't be."),
+    ],
+)
+def test_what_keeps_its_steps_from_being_begun_is_told_once(computing, monkeypatch, error, reason):
+    """Such a step fails no training, and is submitted again until somebody mends the store."""
+
+    def refuse(_, __, number):
+        if isinstance(error, OSError):
+            error.filename = f"trainings/1/shards/{number}.lease"
+        raise error
+
+    monkeypatch.setattr(tasks, "worker", lambda: computing.worker)
+    monkeypatch.setattr(training, "compute_shard", refuse)
+    for number in (0, 1, 2):
+        tasks.compute_shard(computing.id, number)
+
+    assert warnings_of(computing.worker, computing.id) == [f"A step is tried again: {reason}"]
+    assert computing.record.state == State.BOTTLENECK

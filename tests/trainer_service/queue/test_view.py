@@ -1,9 +1,18 @@
 import pytest
 from kombu.transport.redis import Channel
 
+from tests.support.processes.predictor_process import wait_for
 from trainer_service.queue.celery_app import create_celery
 from trainer_service.queue.task_queue import TaskQueue
-from trainer_service.queue.view import QUEUE, QUEUE_KEYS, QUEUE_TYPES, SEPARATOR, QueueView
+from trainer_service.queue.view import (
+    QUEUE,
+    QUEUE_KEYS,
+    QUEUE_TYPES,
+    SEPARATOR,
+    STORE_KEY,
+    ForeignQueue,
+    QueueView,
+)
 from trainer_service.settings import TrainerSettings
 from trainer_service.store.events.event_log import connect
 
@@ -29,3 +38,23 @@ def test_what_celery_writes_has_the_names_and_types_that_are_expected(redis_url)
     assert written.keys() & set(QUEUE_KEYS)
     assert QueueView(redis).foreign_keys() == {}
     redis.flushall()
+
+
+@pytest.mark.integration
+def test_the_queue_is_that_of_the_store_whose_workers_came_first(redis_url):
+    client = connect(redis_url)
+    client.flushall()
+    view = QueueView(client)
+
+    view.require_own("a")
+    view.own("a", 60)
+    view.own("a", 90)
+    assert 60 < client.ttl(STORE_KEY) <= 90
+    view.require_own("a")
+    for ask in (view.require_own, lambda store: view.own(store, 60)):
+        with pytest.raises(ForeignQueue, match="HEADSTART_REDIS_URL: the workers of another store"):
+            ask("b")
+
+    view.own("a", 0.001)
+    wait_for(lambda: not client.exists(STORE_KEY), "the end of its workers")
+    view.own("b", 60)

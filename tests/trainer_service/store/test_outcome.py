@@ -1,8 +1,11 @@
 """What a training ends with when its work raises."""
 
+import errno
 import logging
+import os
 
 import pytest
+from structlog.testing import capture_logs
 
 from tests.trainer_service.builders import new_record
 from trainer_service.errors import InvalidDataset
@@ -44,3 +47,24 @@ def test_what_fails_since_the_training_was_cancelled_is_no_failure(trainings, ca
     assert trainings.get(ID).state == State.CANCELLED
     assert trainings.get(ID).error is None
     assert [line for line in caplog.records if line.levelno >= logging.WARNING] == []
+
+
+@pytest.mark.parametrize(
+    ("error", "detail"),
+    [
+        (
+            PermissionError(errno.EACCES, "Permission denied", "models/pets"),
+            f"Permission denied (user id {os.geteuid()}): models/pets",
+        ),
+        (OSError(errno.ENOSPC, "No space left on device"), "No space left on device"),
+    ],
+)
+def test_what_the_disk_or_its_permissions_refuse_is_a_line_without_a_traceback(
+    trainings, error, detail
+):
+    with capture_logs() as logs, recorded_outcome(trainings, ID):
+        raise error
+
+    assert trainings.get(ID).error.detail == detail
+    [line] = [line for line in logs if line["event"] == "failed"]
+    assert "exc_info" not in line

@@ -1,6 +1,7 @@
 """Routes for probes: `/healthz` and `/readyz`."""
 
 import os
+from pathlib import Path
 
 import redis
 from anyio import fail_after
@@ -12,9 +13,14 @@ from trainer_service.api.threads import Threads
 from trainer_service.queue.task_queue import trouble
 from trainer_service.queue.view import QUEUE_TYPES, QueueView
 from trainer_service.service.trainer import Trainer
+from trainer_service.store.identity import store_id
+from trainer_service.store.stores import UPLOADS
 
 #: Probes wait for four seconds (docker-compose.yml).
 LONGEST_SECONDS = 3
+
+#: What the service itself reads and writes; each is made when it is first needed.
+DIRECTORIES = ("trainings", "datasets", "models", UPLOADS, "idempotency")
 
 router = APIRouter(tags=["health"])
 
@@ -48,6 +54,7 @@ def _look(view: QueueView, trainer: Trainer) -> tuple[list[str], list[str]]:
     workers: list[str] = []
     problems: list[str] = []
     try:
+        _require_own(view, trainer.settings.store)
         workers = view.workers()
         view.require_writes()
         problems += [
@@ -57,11 +64,29 @@ def _look(view: QueueView, trainer: Trainer) -> tuple[list[str], list[str]]:
         ]
     except (redis.RedisError, OSError) as error:
         problems.append(trouble(error))
-    if problem := _store(trainer):
-        problems.append(problem)
+    problems += _closed_directories(trainer.settings.store)
     return workers, problems
 
 
-def _store(trainer: Trainer) -> str | None:
-    store = trainer.settings.store
-    return None if os.access(store, os.W_OK) else f"The store {store} is not writable."
+def _require_own(view: QueueView, store: Path) -> None:
+    """Raise ForeignQueue if the workers are those of another store."""
+    try:
+        own = store_id(store)
+    except OSError:
+        return  # what is wrong with the store is told anyway
+    view.require_own(own)
+
+
+def _closed_directories(store: Path) -> list[str]:
+    """Return what keeps the service from using the store, a sentence for each directory."""
+    if not _is_open(store):
+        return [f"The store {store} is not writable."]
+    return [
+        f"{name} in the store can't be read and written by the user id {os.geteuid()}."
+        for name in DIRECTORIES
+        if (store / name).exists() and not _is_open(store / name)
+    ]
+
+
+def _is_open(directory: Path) -> bool:
+    return os.access(directory, os.R_OK | os.W_OK | os.X_OK, effective_ids=True)

@@ -1,18 +1,21 @@
 """The trainer's metrics of the store, the queue and the workers, collected at each scrape."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 from redis import RedisError
 
+from shared.logs import get_logger
 from trainer_service.queue.view import QueueView
 from trainer_service.service.event_streams import EventStreams
 from trainer_service.store.records.dataset_record import DatasetState
 from trainer_service.store.records.parts import Brief
 from trainer_service.store.records.training_record import State
 from trainer_service.store.stores import Stores
+
+log = get_logger(__name__)
 
 
 class TrainerCollector(Collector):
@@ -30,16 +33,7 @@ class TrainerCollector(Collector):
         self._streams = streams
 
     def collect(self) -> Iterator[Metric]:
-        unreadable = GaugeMetricFamily(
-            "headstart_unreadable_records", "Records that can't be read.", labels=["kind"]
-        )
-        briefs, faults = self._stores.trainings.briefs_and_errors()
-        yield _by_state("trainings", "Trainings", briefs, list(State))
-        unreadable.add_metric(["trainings"], len(faults))
-        briefs, faults = self._stores.datasets.briefs_and_errors()
-        yield _by_state("datasets", "Datasets", briefs, list(DatasetState))
-        unreadable.add_metric(["datasets"], len(faults))
-        yield unreadable
+        yield from self._records()
         streams = self._streams.followers
         yield GaugeMetricFamily("headstart_event_streams", "Clients that follow events.", streams)
         try:
@@ -55,12 +49,30 @@ class TrainerCollector(Collector):
         )
         yield GaugeMetricFamily("headstart_workers", "Workers that live.", workers)
 
+    def _records(self) -> Iterator[Metric]:
+        """Count the records; a directory of records that can't be listed is one unreadable one."""
+        unreadable = GaugeMetricFamily(
+            "headstart_unreadable_records", "Records that can't be read.", labels=["kind"]
+        )
+        for noun, records, states in (
+            ("trainings", self._stores.trainings, State),
+            ("datasets", self._stores.datasets, DatasetState),
+        ):
+            try:
+                briefs, faults = records.briefs_and_errors()
+            except OSError as error:
+                log.warning("records can't be counted", directory=noun, reason=str(error))
+                unreadable.add_metric([noun], 1)
+                continue
+            yield _by_state(noun, briefs, states)
+            unreadable.add_metric([noun], len(faults))
+        yield unreadable
 
-def _by_state(
-    noun: str, words: str, briefs: Sequence[Brief], states: list[State] | list[DatasetState]
-) -> Metric:
+
+def _by_state(noun: str, briefs: Sequence[Brief], states: Iterable[str]) -> Metric:
     counts = Counter(brief.state for brief in briefs)
-    family = GaugeMetricFamily(f"headstart_{noun}", f"{words} in the store.", labels=["state"])
+    words = f"{noun.capitalize()} in the store."
+    family = GaugeMetricFamily(f"headstart_{noun}", words, labels=["state"])
     for state in states:
         family.add_metric([state], counts[state])
     return family
