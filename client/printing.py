@@ -12,17 +12,20 @@ from rich.table import Table
 from rich.text import Text
 
 from client.service import Record
-from client.terminal import plain, printable
+from client.terminal import counted, plain, printable
 
 #: How many rejected files are named; `GET /v1/datasets/{id}/rejected` lists all of them.
 NAMED_FILES = 10
+#: The accuracy on the test images, and between what it lies on other images with 95 % confidence:
+#: two accuracies whose ranges overlap much may be equally good.
+ACCURACY = ("accuracy", "95 % range")
 
 
 def print_result(record: Record, console: Console) -> None:
     """Print the result of a training that succeeded."""
     dataset, cache, metrics = record["dataset"], record["cache"], record["metrics"]
     console.print(
-        f"{dataset['images']} images, {dataset['label_count']} labels, "
+        f"{counted(dataset['images'], 'image')}, {counted(dataset['label_count'], 'label')}, "
         f"{dataset['rejected_count']} rejected; {cache['computed']} through the backbone, "
         f"{cache['reused']} reused ({cache['seconds_saved']:.1f} s saved)",
         soft_wrap=True,
@@ -42,7 +45,7 @@ def accuracy_in_words(test: Record) -> str:
     Args:
         test: the metrics of the test; those of earlier releases have no interval.
     """
-    words = f"Test accuracy {test['accuracy']:.4f} on {test['images']} images"
+    words = f"Test accuracy {test['accuracy']:.4f} on {counted(test['images'], 'image')}"
     if "accuracy_low" not in test:
         return words
     return (
@@ -88,7 +91,7 @@ def print_models(models: list[Record], serving: dict[str, int | None], console: 
         serving: the served version of each model, by name.
         console: the console to print to.
     """
-    columns = ("model", "version", "served", "architecture", "labels", "accuracy", "created")
+    columns = ("model", "version", "served", "architecture", "labels", *ACCURACY, "created")
     table = Table(*columns, box=SIMPLE_HEAD)
     for model in models:
         pinned = " (pinned)" if model["pinned"] else ""
@@ -103,7 +106,8 @@ def print_models(models: list[Record], serving: dict[str, int | None], console: 
 
 def print_trainings(trainings: list[Record], console: Console) -> None:
     """Print a row for each training."""
-    table = Table("training", "model", "architecture", "state", "accuracy", box=SIMPLE_HEAD)
+    columns = ("training", "model", "architecture", "state", *ACCURACY)
+    table = Table(*columns, box=SIMPLE_HEAD)
     table.columns[0].no_wrap = True
     for record in trainings:
         version = f" {record['version']}" if record["version"] else ""
@@ -113,7 +117,7 @@ def print_trainings(trainings: list[Record], console: Console) -> None:
             f"{record['model']}{version}",
             record["architecture"],
             _state(record),
-            _accuracy(record["metrics"]),
+            *_accuracy(record["metrics"]),
         )
     console.print(table)
 
@@ -122,13 +126,13 @@ def _newest(model: Record) -> list[str]:
     """Return the cells of a row for the newest version whose manifest can be read."""
     if not model["versions"]:
         damaged = model.get("damaged", [])
-        return [str(damaged[0]["version"]), "damaged", *"---"] if damaged else [*"-----"]
+        return [str(damaged[0]["version"]), "damaged", *"----"] if damaged else [*"------"]
     newest = model["versions"][0]
     return [
         str(newest["version"]),
         newest["architecture"],
         str(len(newest["labels"])),
-        _accuracy(newest["metrics"]),
+        *_accuracy(newest["metrics"]),
         _time(newest["created_at"]),
     ]
 
@@ -173,14 +177,23 @@ def _state(record: Record) -> str:
     return f"{record['state']} {progress['done'] / progress['total']:.0%}"
 
 
-def _accuracy(metrics: Record) -> str:
-    """Return the accuracy on the test images, or "-".
+def _accuracy(metrics: Record) -> tuple[str, str]:
+    """Return the accuracy on the test images and its range; "-" for what is not known.
 
-    In a manifest that was edited by hand the metrics may have any form.
+    Earlier releases did not tell the range, and in a manifest that was edited by hand the metrics
+    may have any form.
     """
     test = metrics.get("test")
-    accuracy = test.get("accuracy") if isinstance(test, dict) else None
-    return f"{accuracy:.4f}" if isinstance(accuracy, float | int) and 0 <= accuracy <= 1 else "-"
+    test = test if isinstance(test, dict) else {}
+    accuracy, *ends = (test.get(name) for name in ("accuracy", "accuracy_low", "accuracy_high"))
+    return (
+        f"{accuracy:.4f}" if _is_share(accuracy) else "-",
+        " to ".join(f"{end:.3f}" for end in ends) if all(map(_is_share, ends)) else "-",
+    )
+
+
+def _is_share(value: object) -> bool:
+    return isinstance(value, float | int) and 0 <= value <= 1
 
 
 def _time(text: str) -> str:

@@ -18,7 +18,7 @@ from client.errors import ClientError
 from client.options import Fields, given, trainer_option
 from client.printing import add_row
 from client.service import Record, Service
-from client.terminal import plain
+from client.terminal import counted, plain
 
 LOOK_SECONDS = 0.5
 
@@ -122,7 +122,7 @@ def print_dataset(record: Record, console: Console) -> None:
     line = f"Dataset {record['id']} of {record['source']} is {record['state']}"
     if record["images"] is not None:
         line += (
-            f": {record['images']} images, {record['label_count']} labels, "
+            f": {counted(record['images'], 'image')}, {counted(record['label_count'], 'label')}, "
             f"{record['rejected_count']} rejected"
         )
     console.print(plain(f"{line}."), soft_wrap=True)
@@ -218,7 +218,8 @@ def _doubt(
         lines.append("If not, they may also be read so:")
     for other in readings:
         option = shlex.join(["--reading", json.dumps(_short(other["reading"]))])
-        lines.append(f"  {other['text']} {other['images']} images, {other['labels']} labels:")
+        images, labels = counted(other["images"], "image"), counted(other["labels"], "label")
+        lines.append(f"  {other['text']} {images}, {labels}:")
         lines.append(f"    {start} {option}")
     lines.append(f"Or decide it yourself: {_BY_HAND}.")
     message = f"{record['doubt']} Nothing is trained on these labels until they are confirmed."

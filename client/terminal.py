@@ -39,6 +39,11 @@ def _escaped(character: str) -> str:
     return character.encode("unicode_escape").decode()
 
 
+def counted(number: int, thing: str) -> str:
+    """Return a number of things in words, for example "1 image" or "2 images"."""
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
+
+
 def plain(text: object, style: str = "") -> Text:
     """Return a text for rich that is printed without markup, emoji names and escape sequences."""
     return Text(printable(text), style)

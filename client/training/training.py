@@ -8,6 +8,7 @@ from typing import Any
 
 from rich.console import Console
 
+from client.early import EarlyAnswer
 from client.errors import ClientError
 from client.options import Fields
 from client.service import Record, Service
@@ -26,14 +27,20 @@ def submit_dataset(trainer: Service, dataset: str, fields: Fields) -> Record:
 
 
 def submit_upload(trainer: Service, upload: Upload, fields: Fields, console: Console) -> Record:
-    """Post a training with its images, and show how much of them has been sent."""
+    """Post a training with its images, and show how much of them has been sent.
+
+    Once the trainer has answered, for example that it refuses the fields, no more is sent.
+    """
     form = {
         name: json.dumps(value) if isinstance(value, dict) else str(value)
         for name, value in fields.items()
     }
     files: Any = {"archive": (upload.name, upload, "application/octet-stream")}
+    answer = EarlyAnswer()
+    upload.check = answer.stop_if_there
+    extensions = {"trace": answer.trace}
     with upload_shown(console, upload.name, upload.bytes) as upload.sent:
-        return post_once(trainer, "/v1/trainings", data=form, files=files)
+        return post_once(trainer, "/v1/trainings", data=form, files=files, extensions=extensions)
 
 
 def follow(trainer: Service, training_id: str, console: Console) -> Record:

@@ -25,6 +25,7 @@ class Upload:
         sample: an image that can be classified later, if one is known.
         left_out: what is in the folder but is not sent, each with the reason.
         sent: called with the number of bytes read since the last start from the beginning.
+        check: called before each piece; what it raises ends the sending.
     """
 
     def __init__(self, name: str, length: int, chunks: Callable[[], Iterator[bytes]]) -> None:
@@ -33,6 +34,7 @@ class Upload:
         self.sample: Path | None = None
         self.left_out: list[str] = []
         self.sent: Callable[[int], None] = lambda _: None
+        self.check: Callable[[], None] = lambda: None
         self._chunks = chunks
         self.seek(0)
 
@@ -48,6 +50,7 @@ class Upload:
         Raises:
             ClientError: a file can't be read, or changed meanwhile.
         """
+        self.check()
         chunk = next(self._left, b"")
         self._read += len(chunk)
         self.sent(self._read)

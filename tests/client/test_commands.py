@@ -16,7 +16,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from client.app import app
-from client.printing import accuracy_in_words, curl_line, print_models
+from client.printing import accuracy_in_words, curl_line, print_models, print_trainings
 from client.training.train import train_command
 from client.training.training import model_name
 from trainer_service.training_request import EarlyStopping, SplitFractions, TrainingRequest
@@ -219,3 +219,35 @@ def test_what_a_manifest_has_in_place_of_an_accuracy_hides_no_model(metrics):
 def test_an_accuracy_is_told_with_how_certain_it_is(interval, words):
     """Versions of earlier releases have no interval."""
     assert accuracy_in_words({"accuracy": 0.5, "images": 4} | interval) == words
+
+
+@pytest.mark.parametrize(
+    ("interval", "shown"),
+    [
+        ({}, r"0\.5000 +- "),
+        ({"accuracy_low": None, "accuracy_high": 0.85}, r"0\.5000 +- "),
+        ({"accuracy_low": 0.150036, "accuracy_high": 0.849964}, r"0\.5000 +0\.150 to 0\.850"),
+    ],
+)
+def test_lists_have_the_range_of_each_accuracy(interval, shown):
+    metrics = {"test": {"accuracy": 0.5, "images": 4, **interval}}
+    version = {"version": 1, "architecture": "vgg16", "labels": ["a", "b"], "created_at": CREATED}
+    model = {"name": "pets", "pinned": None, "versions": [version | {"metrics": metrics}]}
+    training = {
+        "id": "20260131-235959-123456",
+        "model": "pets",
+        "version": 1,
+        "architecture": "efficientnet_lite0",
+        "state": "succeeded",
+        "progress": None,
+        "metrics": metrics,
+    }
+    output = io.StringIO()
+    print_models([model], {}, Console(file=output, width=120))
+    print_trainings([training], Console(file=output, width=120))
+
+    assert len(re.findall(shown, output.getvalue())) == 2, output.getvalue()
+
+
+def test_one_is_not_counted_as_many():
+    assert accuracy_in_words({"accuracy": 1.0, "images": 1}).endswith("on 1 image")

@@ -35,7 +35,7 @@ STORY = [
     state("queued"),
     state("preparing", "queued", 0.1),
     progress("preparing", 5, 5, 50.0, 0.0),
-    {"type": "warning", "detail": "1 files were rejected: 1 [bold]truncated."},
+    {"type": "warning", "detail": "1 file was rejected: 1 [bold]truncated."},
     state("bottleneck", "preparing", 2.0),
     progress("bottleneck", 0, 240),
     progress("bottleneck", 120, 240, 47.2, 3.0),
@@ -59,7 +59,7 @@ def test_without_a_terminal_every_phase_is_a_plain_line_with_its_time():
 
     assert "bottleneck  240/240 took 5.2 s" in lines
     assert "head        7/9 val_loss 0.500 val_accuracy 0.800 took 1.5 s" in lines
-    assert "warning: 1 files were rejected: 1 [bold]truncated." in lines
+    assert "warning: 1 file was rejected: 1 [bold]truncated." in lines
     assert lines[-1] == "succeeded"
     assert "\x1b" not in output.getvalue()
 
@@ -100,4 +100,4 @@ def test_a_terminal_gets_a_bar_for_every_phase(value):
     assert "240/240 5.2 s" in last[2]
     assert ("val_loss 0.250" in last[3]) == (value is not None)
     assert "val_accuracy 0.800" in last[3]
-    assert "Warning: 1 files were rejected: 1 [bold]truncated." in text
+    assert "Warning: 1 file was rejected: 1 [bold]truncated." in text

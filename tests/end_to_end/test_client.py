@@ -92,7 +92,7 @@ def test_a_folder_is_trained_on_and_every_phase_is_seen(trained):
     assert trained.returncode == 0, trained.stderr
     for phase in ("queued", "preparing", "bottleneck", "head", "evaluating", "publishing"):
         assert re.search(rf"^{phase} .*took \d+\.\d s$", trained.stdout, re.MULTILINE)
-    assert "warning: 1 files were rejected" in trained.stdout
+    assert "warning: 1 file was rejected" in trained.stdout
     assert "80 images, 2 labels, 1 rejected; 80 through the backbone, 0 reused" in trained.stdout
     assert len(re.findall(r"│ label \d +│ [01]\.\d{3} ", trained.stdout)) == 2
     assert "published as my-pets version 1" in trained.stdout

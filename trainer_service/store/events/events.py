@@ -114,10 +114,17 @@ def identity(event: Event) -> Any:
             return event.type, event.state, event.at
         case WarningEvent():
             # Counts of labels may shift a little as images are decoded; once is enough.
-            by_detail = event.images or event.code == "tried_again"
-            return event.type, event.code, event.detail if by_detail else ""
+            return event.type, event.code, _distinguishing(event)
         case _:
             return event.type
+
+
+def _distinguishing(event: WarningEvent) -> str:
+    """Return the part of a warning's detail in which two of a kind differ."""
+    if event.code == "tried_again":
+        return event.detail
+    # Earlier releases worded the rest of it in another way.
+    return event.detail.partition(" rejected: ")[2] if event.images else ""
 
 
 def _states(record: TrainingRecord) -> list[StateEvent]:
@@ -142,7 +149,7 @@ def _warnings(record: TrainingRecord) -> list[WarningEvent]:
         warnings.append(
             WarningEvent(
                 code="rejected_images",
-                detail=f"{dataset.rejected_count} files were rejected: {counts}.",
+                detail=f"{_files_were(dataset.rejected_count)} rejected: {counts}.",
                 images=dataset.rejected,
             )
         )
@@ -153,6 +160,10 @@ def _warnings(record: TrainingRecord) -> list[WarningEvent]:
     if record.quantization is not None and not record.quantization.accepted:
         warnings.append(WarningEvent(code="int8_refused", detail=record.quantization.detail))
     return warnings
+
+
+def _files_were(number: int) -> str:
+    return "1 file was" if number == 1 else f"{number} files were"
 
 
 def _imbalance(labels: dict[str, int]) -> str | None:

@@ -89,6 +89,23 @@ def test_rejected_files_and_imbalance_are_warned_of_once(trainings, log, record)
     assert "90 images of 'cat', 30 of 'dog'" in imbalance.detail
 
 
+def test_one_rejected_file_is_warned_of_once_however_earlier_releases_worded_it(
+    trainings, log, record
+):
+    image = RejectedImage(name="1.png", verdict="truncated")
+
+    def fill(current):
+        current.dataset.reject([image], {"truncated": 1})
+
+    trainings.update(record.id, fill)
+    [_, warning] = log.read(record.id)
+    assert warning.detail == "1 file was rejected: 1 truncated."
+    earlier = warning.model_copy(update={"detail": "1 files were rejected: 1 truncated."})
+    log.append_once(record.id, earlier)
+
+    assert told(log, record) == [(1, "state"), (2, "warning")]
+
+
 @pytest.mark.parametrize(
     ("labels", "request_fields"),
     [({"a": 29, "b": 10}, {}), ({"a": 90, "b": 10}, {"class_weights": "balanced"}), ({}, {})],

@@ -1,0 +1,113 @@
+"""A trainer that answers before it has the whole upload."""
+
+import json
+import socket
+import threading
+from contextlib import contextmanager
+
+import pytest
+from typer.testing import CliRunner
+
+from client.app import app
+from client.training import once
+from client.training.once import TRIES
+
+SIZE = 60_000_000
+#: More than what the two systems keep of a connection between them.
+LITTLE = 20_000_000
+REFUSAL = {"detail": "epochs: expected at least 1. Received: 0"}
+LAST_CHUNK = b"\r\n0\r\n\r\n"
+INTERIM = b"HTTP/1.1 100 Continue\r\n\r\n"
+RECORD = {"id": "1", "state": "queued"}
+
+
+class Early:
+    """Answers each request after its first bytes, and counts what comes nevertheless.
+
+    Attributes:
+        received: the bytes of each connection.
+    """
+
+    def __init__(self, answers):
+        self.received = []
+        self._answers = list(answers)
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        self._thread = threading.Thread(target=self._serve)
+        self._thread.start()
+
+    def _serve(self):
+        for answer, waits in self._answers:
+            connection, _ = self._listener.accept()
+            with connection:
+                self._take(connection, answer, waits)
+
+    def _take(self, connection, answer, waits):
+        self.received.append(len(connection.recv(1 << 16)))
+        connection.sendall(INTERIM if waits else answer)
+        end = b""
+        while data := connection.recv(1 << 20):
+            self.received[-1] += len(data)
+            end = (end + data)[-len(LAST_CHUNK) :]
+            if waits and end == LAST_CHUNK:
+                connection.sendall(answer)
+
+    def close(self):
+        self._listener.close()
+        self._thread.join()
+
+
+def http(status, body):
+    content = json.dumps(body).encode()
+    return b"HTTP/1.1 %d X\r\nContent-Length: %d\r\n\r\n%b" % (status, len(content), content)
+
+
+@contextmanager
+def answering(*answers):
+    server = Early(answers)
+    try:
+        yield server
+    finally:
+        server.close()
+
+
+@pytest.fixture
+def archive(tmp_path):
+    file = tmp_path / "pets.zip"
+    with file.open("wb") as opened:
+        opened.truncate(SIZE)
+    return file
+
+
+def train(server, archive):
+    options = ["--detach", "--json", "--trainer", server.url]
+    return CliRunner().invoke(app, ["train", str(archive), *options])
+
+
+@pytest.mark.parametrize("status", [413, 422])
+def test_no_more_is_sent_once_the_trainer_has_refused(archive, status):
+    with answering((http(status, REFUSAL), False)) as server:
+        done = train(server, archive)
+
+    assert done.exit_code == 1, done.output
+    assert json.loads(done.stdout) == {"error": REFUSAL}
+    assert server.received[0] < LITTLE
+
+
+def test_a_trainer_that_is_busy_gets_it_once_more(archive, monkeypatch):
+    monkeypatch.setattr(once, "FIRST_WAIT_SECONDS", 0.01)
+    with answering((http(503, REFUSAL), False), (http(202, RECORD), True)) as server:
+        done = train(server, archive)
+
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout) == RECORD
+    assert server.received[0] < LITTLE < SIZE < server.received[1]
+
+
+def test_a_connection_that_ends_is_noticed_at_once(archive, monkeypatch):
+    monkeypatch.setattr(once, "FIRST_WAIT_SECONDS", 0.001)
+    with answering(*[(b"", False)] * TRIES) as server:
+        monkeypatch.setattr(server, "_take", lambda connection, *_: connection.recv(100))
+        done = train(server, archive)
+
+    assert done.exit_code == 3, done.output
