@@ -111,7 +111,7 @@ def wait_until_it_works(stack, worker, record, phase):
         os.getpgid(holder) == worker.pid for holder in holders(stack, record)
     ):
         assert time.monotonic() < deadline, f"nobody works on {phase}"
-        time.sleep(0.01)
+        time.sleep(0.03)  # more often, asking would take the worker's time
 
 
 def holders(stack, record):
@@ -167,6 +167,7 @@ def test_redis_away_while_a_head_is_trained(stack, workers, submit, succeeded, a
     try:
         while state_of(stack, running) != "succeeded":
             answers_without_redis(stack, running, archive)
+            time.sleep(0.1)
         assert state_of(stack, waiting) == "bottleneck"
     finally:
         redis.start()

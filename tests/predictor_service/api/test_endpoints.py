@@ -297,7 +297,8 @@ def test_a_model_name_is_never_a_path(shared_predictor, name):
 
 @pytest.mark.parametrize("path", ["%2e%2e", "..%2fcolours", "colours%2f1", "%00", "%2fetc"])
 def test_a_model_s_path_leads_nowhere_else(shared_predictor, path):
-    answer = raw(shared_predictor, f"GET /v1/models/{path} HTTP/1.1\r\nHost: h\r\n\r\n".encode())
+    request = f"GET /v1/models/{path} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"
+    answer = raw(shared_predictor, request.encode())
 
     assert answer.startswith(b"HTTP/1.1 404")
 

@@ -22,6 +22,7 @@ from trainer_service.phases.work import Worker
 from trainer_service.store.events.progress import ProgressBoard
 from trainer_service.store.stores import Stores
 from trainer_service.worker.retention import Retention
+from trainer_service.training import prepare
 
 pytestmark = pytest.mark.integration
 
@@ -93,6 +94,16 @@ class Scene:
             self.queue.prepare(training["id"])
         self.queue.run(self.worker)
         return self.call("GET", f"/v1/trainings/{training['id']}").json()
+
+    def prepared(self, answer):
+        """Prepare a training that was posted, its dataset too if need be, and return its state."""
+        assert answer.status_code == 202, answer.text
+        posted = answer.json()
+        dataset = posted["dataset"]["id"]
+        if self.get(dataset)["state"] == "queued":
+            reading_step.read_dataset(self.worker, dataset)
+        prepare(self.worker, posted["id"])
+        return self.call("GET", f"/v1/trainings/{posted['id']}").json()["state"]
 
     def images(self, dataset):
         return self.call("GET", f"/v1/datasets/{dataset['id']}/images").json()["images"]
@@ -428,7 +439,7 @@ def test_nothing_is_trained_on_a_doubtful_dataset_until_it_is_confirmed(scene, d
 
     confirmed = scene.read(scene.put(doubtful, confirm=True))
     assert (confirmed["doubt"], confirmed["labels"]) == ("", doubtful["labels"])
-    assert scene.ended(scene.train(dataset=doubtful["id"]))["state"] == "succeeded"
+    assert scene.prepared(scene.train(dataset=doubtful["id"])) == "bottleneck"
 
 
 def test_what_was_decided_is_in_what_confirms_it(scene):
@@ -451,14 +462,14 @@ def test_a_training_whose_upload_is_doubtful_fails_and_says_what_to_do(scene):
     assert f"PUT /v1/datasets/{dataset['id']}/reading" in failed["error"]["detail"]
 
     scene.read(scene.put(dataset, confirm=True))
-    assert scene.ended(scene.train(dataset=dataset["id"]))["state"] == "succeeded"
+    assert scene.prepared(scene.train(dataset=dataset["id"])) == "bottleneck"
 
 
 def test_an_upload_may_be_confirmed_beforehand(scene):
     data = {"architecture": ARCHITECTURE, "epochs": "1", "reading.confirm": "true"}
     answer = scene.call("POST", "/v1/trainings", data=data, files=packed(CAMERA))
 
-    assert scene.ended(answer)["state"] == "succeeded"
+    assert scene.prepared(answer) == "bottleneck"
 
 
 def as_earlier_releases_wrote_it(scene, dataset):

@@ -147,10 +147,16 @@ def datasets(tmp_path_factory):
     return directory
 
 
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    """One for all trainings: the first has the backbone converted for the others."""
+    return tmp_path_factory.mktemp("store")
+
+
 @pytest.fixture
-def train(datasets, tmp_path, redis_url):
+def train(datasets, store, redis_url):
     def train(**request):
-        settings = TrainerSettings(store=tmp_path, datasets=datasets, redis_url=redis_url)
+        settings = TrainerSettings(store=store, datasets=datasets, redis_url=redis_url)
         record = train_inline(
             settings,
             architecture="efficientnet_lite0",
@@ -169,44 +175,44 @@ def train(datasets, tmp_path, redis_url):
 
 @pytest.mark.slow
 @pytest.mark.integration
-def test_a_version_that_may_is_served_in_int8(train, tmp_path, monkeypatch):
+def test_a_version_that_may_is_served_in_int8(train, store, monkeypatch):
     """What is accepted does not hang on this machine's speed and on six validation images."""
     monkeypatch.setattr(quantization, "LEAST_SPEEDUP", 0)
     monkeypatch.setattr(quantization, "LARGEST_LOSS", 1)
 
-    record, warnings = train(quantize="int8")
+    record, warnings = train(model="exact", quantize="int8")
 
     assert record.quantization.accepted
     assert record.quantization.accuracy > 0.8
     assert record.quantization.speedup > 0
     assert warnings == []
-    models = WritableModelStore(tmp_path)
-    directory, manifest = models.directory("default", 1), models.manifest("default", 1)
+    models = WritableModelStore(store)
+    directory, manifest = models.directory("exact", 1), models.manifest("exact", 1)
     assert (directory / OPENVINO_INT8_MODEL).is_file()
     assert all("int8" in image.reduced for image in read_golden(directory, manifest))
     assert list(manifest.artifacts) == ["saved_model", "keras", "openvino", "openvino_int8"]
     assert manifest.artifacts["openvino"].difference < 0.1
     assert manifest.artifacts["openvino_int8"].difference < 0.3
     assert manifest.artifacts["keras"].difference is None
-    assert served(directory, tmp_path).engine.precision == "int8"
-    assert served(directory, tmp_path, precision="f32").engine.precision == "f32"
+    assert served(directory, store).engine.precision == "int8"
+    assert served(directory, store, precision="f32").engine.precision == "f32"
 
 
 @pytest.mark.slow
 @pytest.mark.integration
-def test_a_version_that_loses_accuracy_has_no_int8_graph_and_says_so(train, tmp_path, monkeypatch):
+def test_a_version_that_loses_accuracy_has_no_int8_graph_and_says_so(train, store, monkeypatch):
     monkeypatch.setattr(quantization, "LARGEST_LOSS", -2)
 
-    record, warnings = train(quantize="int8")
+    record, warnings = train(model="worse", quantize="int8")
 
     assert not record.quantization.accepted
     assert [warning.code for warning in warnings] == ["int8_refused"]
     assert "Not served in int8" in warnings[0].detail
-    models = WritableModelStore(tmp_path)
-    directory, manifest = models.directory("default", 1), models.manifest("default", 1)
+    models = WritableModelStore(store)
+    directory, manifest = models.directory("worse", 1), models.manifest("worse", 1)
     assert not list(directory.rglob("int8.*"))
     assert list(manifest.artifacts) == ["saved_model", "keras", "openvino"]
-    assert served(directory, tmp_path).engine.precision == cpu_precision()
+    assert served(directory, store).engine.precision == cpu_precision()
 
 
 def served(directory, store, **settings):
