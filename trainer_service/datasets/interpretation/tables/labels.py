@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from shared.errors import TooLarge
 from trainer_service.datasets.interpretation.tables.columns import (
+    BY_VALUES,
     CLEAR,
     ChosenColumns,
     Columns,
@@ -84,6 +85,10 @@ class TableLabels:
     @property
     def is_clear(self) -> bool:
         return self.columns.labels is not None and self.columns.labels.certainty == CLEAR
+
+    @property
+    def certainty(self) -> int:
+        return BY_VALUES if self.columns.labels is None else self.columns.labels.certainty
 
     @property
     def labels(self) -> set[str]:
@@ -181,7 +186,9 @@ def read_table(
 def _listed(table: Table, columns: Columns, said: Sample, index: ImageIndex) -> NoLabels:
     """Return a table that names images and labels none, and which if it lists a part of them."""
     titles = list(columns.header or said.first)[:_MOST_TITLES]
-    reason = "none of its columns holds labels"
+    reason = (
+        "none of its columns is known to hold labels: reading.columns.label names one that does"
+    )
     if table.part is None:
         return NoLabels(table.name, titles, reason)
     images: set[int] = set()

@@ -106,7 +106,20 @@ class Table:
         if suffix in _JSON_LINES:
             yield from _json_rows(self._lines())
         else:
-            yield from _rows(self._lines(), by_spaces=suffix == ".txt")
+            yield from _rows(self._lines(), self._words() if suffix == ".txt" else None)
+
+    def _words(self) -> Iterator[list[str]]:
+        """Yield the words of each line; two where a label may be of several words."""
+        most = 1 if self._is_ragged else -1
+        for line in self._lines():
+            if not line.startswith("#") and (cells := line.split(maxsplit=most)):
+                yield [cell.strip() for cell in cells]
+
+    @cached_property
+    def _is_ragged(self) -> bool:
+        """Whether its lines have two words and more, but not all the same number."""
+        widths = {len(line.split()) for line in self._lines() if not line.startswith("#")} - {0}
+        return len(widths) > 1 and min(widths) > 1
 
     def _lines(self) -> Iterator[str]:
         """Yield the lines, each with the end that it has."""
@@ -148,13 +161,14 @@ def _first_of_others(data: bytes) -> int:
     return found.start() if found is not None else 0
 
 
-def _rows(lines: Iterator[str], *, by_spaces: bool) -> Iterator[list[str]]:
+def _rows(lines: Iterator[str], by_spaces: Iterator[list[str]] | None) -> Iterator[list[str]]:
+    """Yield the cells of lines, or those by spaces if no separator parts the first line."""
     first = next(filter(str.strip, lines), "")
     if said := _SAID_DELIMITER.fullmatch(first):
         first = next(lines, "")
     delimiter = said[1] if said else max(_DELIMITERS, key=first.count)
-    if by_spaces and delimiter not in first:
-        yield from (cells for line in chain([first], lines) if (cells := line.split()))
+    if by_spaces is not None and delimiter not in first:
+        yield from by_spaces
         return
     bounded = _RowLines(first, lines)
     try:
