@@ -1,5 +1,6 @@
 """Layouts that data sets are downloaded and exported in: each gives the labels that it means."""
 
+import unicodedata
 from collections import Counter
 
 import pytest
@@ -980,3 +981,32 @@ def test_lists_that_contradict_each_other_are_no_split():
     short = _read(names, {"train.txt": lists["train1.txt"]})
     assert not short.has_split
     assert "train.txt list images, but not all" in _text(short)
+
+
+@pytest.mark.parametrize("form", ["{}", "./{}", "/home/me/my data/{}"])
+@pytest.mark.parametrize("below", ["", "images/"])
+def test_lists_of_names_with_spaces_are_the_split(form, below):
+    labels = ("great dane", "no dog", "cat")
+    names = [f"pets/{a}/{below}{k}{i}.jpg" for k, a in enumerate(labels) for i in range(4)]
+    lists = {
+        f"{part}.txt": "".join(
+            f"{form.format(name[5:])}\n"
+            for i, name in enumerate(names)
+            if (i % 4 == 0) == (part == "test")
+        )
+        for part in ("train", "test")
+    }
+
+    found = _read(names, lists)
+
+    assert {image.label for image in found.images} == set(labels)
+    assert Counter(image.split for image in found.images) == {"train": 9, "test": 3}
+
+
+def test_a_list_whose_letters_are_written_apart_is_read():
+    names = [f"Kätzchen/{i}.jpg" for i in range(4)] + [f"Hündin/{i}.jpg" for i in range(4)]
+    table = _table([unicodedata.normalize("NFD", name) for name in names])
+
+    assert len(_counts(_read(names, {"labels.csv": table}))) == 2
+    found = _read(names, {"labels.csv": table})
+    assert found.interpretation.layout.tables == ["labels.csv"]

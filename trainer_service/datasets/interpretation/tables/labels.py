@@ -30,6 +30,7 @@ from trainer_service.errors import InvalidDataset
 _SHOWN = 100
 _NAMED_MISSING = 100
 _MOST_TITLES = 20
+_MOSTLY = 0.9
 
 
 class TableLabel(NamedTuple):
@@ -154,6 +155,7 @@ def read_table(
         TooLarge: the same, and it has too many lines.
     """
     index = subject.images
+    table.whole_lines = table.is_text and _is_list(table, index)
     try:
         said = sample(table)
         broken = ""
@@ -181,6 +183,26 @@ def read_table(
         reason = "its labels are placeholders: all are the same"
         return NoLabels(table.name, found.titles(), reason)
     return found
+
+
+def _is_list(table: Table, index: ImageIndex) -> bool:
+    """Return whether nearly all lines, as a whole, name an image."""
+    try:
+        lines = list(islice(table.lines(), _SHOWN))
+    except TooLarge:
+        return False
+    named = sum(_names_image(line, index, table.folder) for line in lines)
+    return bool(lines) and named >= _MOSTLY * len(lines)
+
+
+def _names_image(line: str, index: ImageIndex, folder: str) -> bool:
+    """Return whether a line is the name of an image, rather than one word of it."""
+    found = index.find(line, folder)
+    if found.strict or not found.images:
+        return bool(found.images)
+    return not any(
+        (word := index.find(part, folder)).strict and word.images for part in line.split()
+    )
 
 
 def _listed(table: Table, columns: Columns, said: Sample, index: ImageIndex) -> NoLabels:

@@ -66,12 +66,16 @@ class Table:
         name: its clean relative path.
         data: its bytes.
         most_lines: how many it may have.
+
+    Attributes:
+        whole_lines: whether each line is a cell, as in a list of names in which spaces are.
     """
 
     def __init__(self, name: str, data: bytes, most_lines: int) -> None:
         self.name = name
         self._data = data
         self._most_lines = most_lines
+        self.whole_lines = False
 
     @property
     def folder(self) -> str:
@@ -102,11 +106,21 @@ class Table:
             Broken: the rest of it can't be read.
             TooLarge: it has too many lines.
         """
-        suffix = PurePosixPath(self.name).suffix.lower()
-        if suffix in _JSON_LINES:
+        if PurePosixPath(self.name).suffix.lower() in _JSON_LINES:
             yield from _json_rows(self._lines())
+        elif self.whole_lines:
+            yield from ([line] for line in self.lines())
         else:
-            yield from _rows(self._lines(), self._words() if suffix == ".txt" else None)
+            yield from _rows(self._lines(), self._words() if self.is_text else None)
+
+    @property
+    def is_text(self) -> bool:
+        """Whether spaces may part its cells."""
+        return PurePosixPath(self.name).suffix.lower() == ".txt"
+
+    def lines(self) -> Iterator[str]:
+        """Yield the lines that are not empty, without spaces around them."""
+        return filter(None, map(str.strip, self._lines()))
 
     def _words(self) -> Iterator[list[str]]:
         """Yield the words of each line; two where a label may be of several words."""
