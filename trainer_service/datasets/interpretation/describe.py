@@ -2,6 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from typing import cast
 
 from trainer_service.datasets.interpretation.merging import merge_alike
 from trainer_service.datasets.interpretation.ways import Images, Way, prefix_label
@@ -115,7 +116,7 @@ def possible(way: Way, others: Sequence[Way], asked: ReadingRequest) -> list[Pos
         asked: what the user has decided; what does not depend on the way is kept.
     """
     seen = {_fingerprint(_merged(way, asked))}
-    kept = {name: getattr(asked, name) for name in ("ignore", "splits", "merge_alike")}
+    kept = {name: getattr(asked, name) for name in ("splits", "merge_alike")}
     found: list[PossibleReading] = []
     for other in others:
         counts = _merged(other, asked)
@@ -124,7 +125,8 @@ def possible(way: Way, others: Sequence[Way], asked: ReadingRequest) -> list[Pos
         if max(counts.values()) == 1 or (key := _fingerprint(counts)) in seen:
             continue
         seen.add(key)
-        reading = other.reading.model_copy(update=kept)
+        ignore = [*asked.ignore, *other.reading.ignore]
+        reading = other.reading.model_copy(update={**kept, "ignore": ignore})
         found.append(
             PossibleReading(
                 reading=reading,
@@ -134,6 +136,32 @@ def possible(way: Way, others: Sequence[Way], asked: ReadingRequest) -> list[Pos
             )
         )
     return found
+
+
+def finer_folders(way: Way, others: Sequence[Way]) -> list[ReadingNote]:
+    """Say that folders below those that are taken for the labels may be these instead."""
+    level = way.layout.level
+    for other in others:
+        deeper = other.reading.level
+        if None in {level, deeper} or cast(int, deeper) <= cast(int, level):
+            continue
+        if not other.is_sound or not _refines(other.labels, way.labels):
+            continue
+        text = (
+            f"Each of the folders that are taken for labels has others in it. {other.layout.text} "
+            f"That may be meant: level {deeper} reads it so."
+        )
+        return [ReadingNote(kind="doubt", text=text)]
+    return []
+
+
+def _refines(finer: Sequence[str], labels: Sequence[str]) -> bool:
+    """Return whether each of the finer labels has images of one label alone."""
+    above: dict[str, str] = {}
+    for one, label in zip(finer, labels, strict=True):
+        if label and (not one or above.setdefault(one, label) != label):
+            return False
+    return len(above) > len(set(above.values()))
 
 
 def _merged(way: Way, asked: ReadingRequest) -> Counter[str]:

@@ -1,5 +1,6 @@
 """Doubts a reading whose result looks wrong, as where the labels are `train` and `test`."""
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 
@@ -8,6 +9,8 @@ from trainer_service.store.records.interpretation import Layout
 
 _SHOWN = 5
 _TWO = 2
+_MOST_SMALL = 10
+_CODE = re.compile(r"[0-9a-f]{6,}")
 
 
 def serious_doubt(layout: Layout, counts: Counter[str]) -> str:
@@ -28,6 +31,17 @@ def serious_doubt(layout: Layout, counts: Counter[str]) -> str:
             f"The labels found are {_shown(sorted(counts))}, as cameras call any image, whatever "
             "it shows."
         )
+    codes = [label for label in counts if _CODE.fullmatch(label.lower()) and not label.isalpha()]
+    if layout.kind == "prefix" and len(codes) * 2 > len(counts):
+        return (
+            f"The labels found are {_shown(sorted(counts))}, which look like the numbers of "
+            "things, and not like their kinds."
+        )
+    if layout.kind == "prefix" and len(counts) > _MOST_SMALL and len(counts) * 3 > counts.total():
+        return (
+            f"{len(counts)} labels were found in the names of {counts.total()} images, e.g. "
+            f"{_shown(sorted(counts))}."
+        )
     single = [label for label, number in counts.items() if number == 1]
     if len(counts) > _TWO and len(single) * 2 > len(counts):
         return (
@@ -40,13 +54,27 @@ def serious_doubt(layout: Layout, counts: Counter[str]) -> str:
 def odd_labels(counts: Counter[str]) -> list[str]:
     """Return, in words, the labels among others that look like something else."""
     odd = sorted(label for label in counts if is_no_label(label))
-    if not odd or len(odd) * 2 > len(counts):
-        return []
-    text = (
-        f"{_shown(odd)} may be no label, but a folder for something else. If so, leave out the "
-        "folders of that name."
+    texts: list[str] = []
+    if odd and len(odd) * 2 <= len(counts):
+        texts.append(
+            f"{_shown(odd)} may be no label, but a folder for something else. If so, leave out the "
+            "folders of that name."
+        )
+    joined = sorted(label for label in counts if _is_joined(label, counts))
+    if joined:
+        texts.append(
+            f"{_shown(joined)} may be several labels of one image, which is learnt as a label of "
+            "its own. Leave out such images, or rename it, if that is not meant."
+        )
+    return texts
+
+
+def _is_joined(label: str, labels: Counter[str]) -> bool:
+    """Return whether a label is others, joined by a sign as in `cat|dog`."""
+    return any(
+        sign in label and sum(part.strip() in labels for part in label.split(sign)) > 0
+        for sign in "|;,"
     )
-    return [text]
 
 
 def _shown(labels: Sequence[str]) -> str:

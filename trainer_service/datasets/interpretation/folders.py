@@ -212,11 +212,19 @@ def _groups_at(places: Mapping[Place, int], index: int) -> list[str] | None:
         return None
     names = sorted(below)
     children = {child for counts in below.values() for child in counts}
-    if len(names) == 1:
+    if len(names) == 1 or _are_initials(below):
         return names
     if not _are_repeated(below) or (are_numbered(children) and not are_groups(names)):
         return None
     return names
+
+
+def _are_initials(below: Mapping[str, Counter[str]]) -> bool:
+    """Return whether names are the first letters of those below them: `a/abbey`, `b/bar`."""
+    return all(
+        len(name) == 1 and all(len(c) > 1 and c.lower().startswith(name.lower()) for c in counts)
+        for name, counts in below.items()
+    )
 
 
 def _are_repeated(below: Mapping[str, Counter[str]]) -> bool:

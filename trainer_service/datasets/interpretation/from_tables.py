@@ -33,12 +33,14 @@ class TableWay(Way):
         missing: the first of their rows whose images are not there.
         missing_count: how many these are of each table.
         contradiction: why what they say can't be relied on; empty if it can.
+        rivals: why other tables, which may as well be right, are not used.
     """
 
     tables: list[TableLabels] = field(default_factory=list)
     missing: list[MissingImage] = field(default_factory=list)
     missing_count: dict[str, int] = field(default_factory=dict)
     contradiction: str = ""
+    rivals: list[str] = field(default_factory=list)
 
     @property
     def is_clear(self) -> bool:
@@ -128,18 +130,27 @@ class Tables:
         if not used:
             return None
         way = self._way(used)
-        way.contradiction = next(
-            (
-                f"{t.name}: {r}"
-                for t, r in rejected
-                if "contradicts" in r and _same_shape(t, used[0])
-            ),
-            "",
-        )
+        against = [
+            (table, f"{table.name}: {why}") for table, why in rejected if "contradicts" in why
+        ]
+        way.contradiction = next((why for t, why in against if _same_shape(t, used[0])), "")
+        way.rivals = [why for table, why in against if table.certainty == used[0].certainty]
         for table, reason in rejected:
             if all(unused.name != table.name for unused in self.unused):
                 self.leave_out(table.name, table.titles(), reason)
         return way
+
+    def without(self, way: TableWay) -> TableWay | None:
+        """Return what the other tables say; None if none of them labels an image."""
+        used = [table.name for table in way.tables]
+        others = [table for table in self.labelling if table.name not in used]
+        found, self.labelling = self.labelling, others
+        unused = list(self.unused)
+        other = self.way()
+        self.labelling, self.unused = found, unused
+        if other is not None:
+            other.reading = ReadingRequest(labels="table", ignore=used)
+        return other
 
     def by_other_columns(self, way: TableWay) -> list[TableWay]:
         """Return what the table of a way says if another of its columns holds the labels."""
@@ -156,7 +167,7 @@ class Tables:
         return ways
 
     def _ordered(self) -> list[TableLabels]:
-        return sorted(self.labelling, key=lambda t: (not t.is_clear, -len(t.images), t.name))
+        return sorted(self.labelling, key=lambda t: (t.certainty, -len(t.images), t.name))
 
     def _way(self, used: Sequence[TableLabels]) -> TableWay:
         names = self._images.names
@@ -251,10 +262,13 @@ def _notes(table: TableLabels) -> list[tuple[str, str]]:
         read_as = f"it is read as {table.guessed_encoding}, which is the likeliest."
         notes.append(("guess", f"{table.name} is not UTF-8: {read_as}"))
     labels = table.columns.labels
-    if labels is None or labels.certainty != BY_VALUES:
+    if labels is None or table.is_clear:
         return notes
     title = labels.names[0] if len(labels.names) == 1 else "the columns of 0 and 1"
     others = ", ".join(map(repr, table.columns.others))
+    if labels.certainty != BY_VALUES:
+        text = f"{table.name}: {title!r} is taken for the labels. Others could be: {others}."
+        return [*notes, ("doubt", text)] if others else notes
     also = f" Others could: {others}." if others else ""
     notes.append(
         ("guess", f"{table.name}: {title!r} is taken for the labels, as its values repeat.{also}")

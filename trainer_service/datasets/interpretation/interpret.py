@@ -24,6 +24,7 @@ from trainer_service.datasets.interpretation.describe import (
     describe_mixture,
     describe_strays,
     describe_tables,
+    finer_folders,
     possible,
     unlabelled_notes,
 )
@@ -32,7 +33,7 @@ from trainer_service.datasets.interpretation.folders import TOLERATED
 from trainer_service.datasets.interpretation.from_tables import Tables, TableWay
 from trainer_service.datasets.interpretation.left_out import LeftOut
 from trainer_service.datasets.interpretation.merging import look_alike, merge_alike
-from trainer_service.datasets.interpretation.tables.labels import MissingImage
+from trainer_service.datasets.interpretation.tables.labels import MissingImage, NoLabels
 from trainer_service.datasets.interpretation.ways import (
     Images,
     Way,
@@ -159,8 +160,10 @@ def _interpret(
     notes += [ReadingNote.model_validate({"kind": k, "text": t}) for k, t in way.notes]
     notes += unlabelled_notes(images, way)
     readings = possible(way, others, reading)
+    if reading.level is None and way.layout.kind == "folders" and not reading.confirm:
+        notes += finer_folders(way, others)
     notes += _rename(way, reading)
-    doubt = serious_doubt(way.layout, way.counts) or _doubt_of_columns(way, reading)
+    doubt = serious_doubt(way.layout, way.counts) or _doubt_of_tables(way, reading)
     if not doubt:
         notes += [ReadingNote(kind="doubt", text=text) for text in odd_labels(way.counts)]
     notes += [ReadingNote(kind="doubt", text=text) for text in look_alike(way.counts)]
@@ -201,6 +204,8 @@ def _decide(images: Images, tables: Tables, reading: ReadingRequest) -> tuple[Wa
         others.append(of_tables)
     if isinstance(way, TableWay) and reading.columns.label is None:
         others += tables.by_other_columns(way)
+        if way.rivals and (rival := tables.without(way)) is not None:
+            others.append(rival)
     return way, [other for other in others if other is not way]
 
 
@@ -265,9 +270,9 @@ def _choose(images: Images, folders: Way, prefixes: Way, tables: TableWay | None
     if tables is not None and tables.share >= 1 / 2 and _wins(tables, folders, prefixes):
         return _checked(tables)
     if folders.is_sound:
-        return _completed(images, folders, tables)
+        return _split_by_table(_completed(images, folders, tables), tables)
     if prefixes.is_sound:
-        return prefixes
+        return _split_by_table(prefixes, tables)
     return None if tables is None else _checked(tables)
 
 
@@ -340,13 +345,34 @@ def _completed(images: Images, folders: Way, tables: TableWay | None) -> Way:
     return folders
 
 
+def _split_by_table(way: Way, tables: TableWay | None) -> Way:
+    """Take the split from a table that says the same of the images as the names do."""
+    if tables is None or tables.contradiction or any(way.splits) or not any(tables.splits):
+        return way
+    if None in tables.splits or not same_partition(tables.labels, way.labels):
+        return way
+    way.splits = tables.splits
+    names = ", ".join(table.name for table in tables.tables)
+    way.notes.append(("guess", f"The split is that of {names}, which has the same labels."))
+    return way
+
+
 def _split_by_lists(way: Way, tables: Tables) -> None:
     """Take the split from tables such as `train.txt` that name images and say nothing of them."""
     if any(way.splits) or not tables.lists:
         return
     splits: list[Split | None] = [None] * len(way.labels)
+    by: dict[int, NoLabels] = {}
     for listed in tables.lists:
         for image in listed.images:
+            other = by.setdefault(image, listed)
+            if other.split != listed.split:
+                text = (
+                    f"{other.name} and {listed.name} put the same image in two parts of the split, "
+                    "so that lists of images are not taken for the split."
+                )
+                way.notes.append(("left out", text))
+                return
             splits[image] = listed.split
     found = [split for split, label in zip(splits, way.labels, strict=True) if label]
     if None not in found and "train" in found and len(set(found)) > 1:
@@ -355,6 +381,10 @@ def _split_by_lists(way: Way, tables: Tables) -> None:
         tables.unused = [table for table in tables.unused if table.name not in used]
         names = ", ".join(sorted(used))
         way.notes.append(("guess", f"The split is that of {names}, which list images."))
+    else:
+        names = ", ".join(sorted(listed.name for listed in tables.lists))
+        text = f"{names} list images, but not all, or none to train on: they are not the split."
+        way.notes.append(("left out", text))
 
 
 def _refuse_strays(images: Images) -> None:
@@ -384,9 +414,15 @@ def _splits(images: Images, way: Way) -> dict[str, str | None]:
     return parts
 
 
-def _doubt_of_columns(way: Way, reading: ReadingRequest) -> str:
-    """Return, in words, that other columns could as well hold the labels, if that is so."""
-    if not isinstance(way, TableWay) or not way.is_by_values or reading.columns.label is not None:
+def _doubt_of_tables(way: Way, reading: ReadingRequest) -> str:
+    """Return, in words, that other tables or columns could as well hold the labels, if so."""
+    if not isinstance(way, TableWay) or reading.columns.label is not None:
+        return ""
+    if way.rivals and not way.is_clear and reading.table is None:
+        return (
+            f"Tables say different things of the same images. {way.rivals[0]}. Say which is right."
+        )
+    if not way.is_by_values:
         return ""
     columns = way.tables[0].columns
     if columns.labels is None or not columns.others:

@@ -26,6 +26,10 @@ _TWO = 2
 # The label ends with something else than a digit, or a separator parts it from the number.
 _PREFIX = re.compile(r"(.*[^\d\s._()-])[\s._-]*\(?\d+\)?|(.*[^\s._()-])[\s._-]+\(?\d+\)?")
 
+# A hash, or a long number.
+_CODE = re.compile(r"[0-9a-f]{6,}")
+_SHARD = 3
+
 
 @dataclass
 class Way:
@@ -148,15 +152,34 @@ def by_folders(images: Images, level: int | None = None) -> Way:
             groups = ", ".join(found.groups[:_SHOWN])
             more = ", …" if len(found.groups) > _SHOWN else ""
             notes.append(
-                ("guess", f"The same folders lie below each of {groups}{more}: these are labels.")
+                ("guess", f"The labels are the folders below {groups}{more}, which are none.")
             )
     way = _finished(images, labels, "folders")
+    way.fits = way.fits and (level is not None or not _are_shards(images))
     way.notes += notes
     if len(positions) == 1:
         way.layout.level = positions.pop()
         way.reading.level = way.layout.level
     way.layout.text = _describe_folders(images, way)
     return way
+
+
+def _are_shards(images: Images) -> bool:
+    """Return whether folders are the beginnings of the file names, as in `0/1/01ab34cd.jpg`.
+
+    So many files are parted among folders, whatever they show.
+    """
+    sharded = 0
+    letters = deep = False
+    for name, place in zip(images.names, images.places, strict=True):
+        stem = PurePosixPath(name).stem.lower()
+        folders = [level.name.lower() for level in place.levels]
+        if not folders or not _CODE.fullmatch(stem) or max(map(len, folders)) > _SHARD:
+            continue
+        sharded += stem.startswith("".join(folders))
+        letters |= not stem.isdigit()
+        deep |= len(folders) > 1
+    return (letters or deep) and sharded >= (1 - TOLERATED) * len(images.names)
 
 
 def _at(folders: Folders, level: int) -> str:

@@ -179,8 +179,13 @@ def are_groups(names: Collection[str]) -> bool:
 
 
 def _is_group(name: str) -> bool:
-    word, *rest = words(name) or [""]
-    return word in _GROUP_WORDS and bool(rest) and all(r.isdigit() or len(r) == 1 for r in rest)
+    """Return whether a name ends as `part_1` does, or `HAM10000_images_part_1`."""
+    said = words(name)
+    numbered = False
+    while said and (said[-1].isdigit() or len(said[-1]) == 1):
+        said.pop()
+        numbered = True
+    return numbered and bool(said) and said[-1] in _GROUP_WORDS
 
 
 def are_numbered(names: Collection[str]) -> bool:

@@ -1,5 +1,6 @@
 """Layouts that data sets are downloaded and exported in: each gives the labels that it means."""
 
+import unicodedata
 from collections import Counter
 
 import pytest
@@ -445,7 +446,7 @@ def test_a_list_of_row_numbers_says_nothing_of_labels():
     found = _read(names, {"images.txt": table})
 
     assert found.interpretation.layout.kind == "folders"
-    assert _unused(found)["images.txt"].reason == "none of its columns holds labels"
+    assert _unused(found)["images.txt"].reason.startswith("none of its columns is known")
 
 
 def test_members_of_objects_in_json_lines_are_columns():
@@ -726,7 +727,7 @@ def test_attributes_of_yes_and_no_are_no_labels():
     found = _read(names, {"list_attr.csv": table})
 
     assert {image.label for image in found.images} == {"faces"}
-    assert _unused(found)["list_attr.csv"].reason == "none of its columns holds labels"
+    assert _unused(found)["list_attr.csv"].reason.startswith("none of its columns is known")
 
 
 def test_names_of_labels_count_before_their_numbers():
@@ -831,3 +832,181 @@ def test_another_reading_counts_labels_that_are_alike_once():
     assert [(other.reading.level, other.labels) for other in found.interpretation.readings] == [
         (2, 2)
     ]
+
+
+def test_parts_of_an_export_are_no_labels_whatever_they_are_called():
+    names = [f"SKIN1000_images_part_{1 + i % 2}/S_{i:07}.jpg" for i in range(16)]
+    table = "image_id,dx\n" + "".join(
+        f"{name[-13:-4]},{CLASSES[i // 2 % 2]}\n" for i, name in enumerate(names)
+    )
+    assert names[0][-13:-4] == "S_0000000"
+
+    found = _read(names, {"metadata.csv": table})
+
+    assert found.interpretation.layout.tables == ["metadata.csv"]
+    assert _read(names[:4] + names[8:], {}).interpretation.doubt
+
+
+def test_folders_by_the_beginning_of_a_hash_are_no_labels():
+    hashes = [f"{i % 3:x}{i % 2:x}{i % 4:x}{i * 7919 + 10**7:08x}ab" for i in range(24)]
+    names = [f"train/{h[0]}/{h[1]}/{h[2]}/{h}.jpg" for h in hashes]
+    table = _table(hashes, lambda i: i // 6, "id,landmark")
+
+    found = _read(names, {"train.csv": table})
+
+    assert found.interpretation.layout.tables == ["train.csv"]
+    with pytest.raises(InvalidDataset, match="Can't tell the labels"):
+        _read(names)
+    digits = [f"{i % 2}/{i % 2}{i:05}.png" for i in range(12)]
+    assert Counter(_labels(digits, _read(digits)).values()) == {"0": 6, "1": 6}
+
+
+def test_folders_by_the_first_letter_are_no_labels():
+    places = ("a/abbey", "a/airport", "b/Bakery", "c/castle")
+    names = [f"SUN/{place}/sun_{i:04x}.jpg" for place in places for i in range(4)]
+
+    found = _read(names)
+
+    assert {image.label for image in found.images} == {"abbey", "airport", "Bakery", "castle"}
+    assert "which are none" in _text(found)
+
+
+def test_finer_folders_are_told_of_and_can_be_taken():
+    names = [f"{p}/{i}.jpg" for p in ("Birds/202", "Birds/203", "Plants/40") for i in range(3)]
+
+    found = _read(names)
+
+    assert "'202' in Birds/202/0.jpg. That may be meant: level 2" in _text(found)
+    asked = [_read(names, reading=ReadingRequest(level=n)) for n in (1, 2)]
+    assert not any("That may be meant" in _text(found) for found in asked)
+    sessions = [f"{a}/day{d}/{i}.jpg" for a in CLASSES for d in "12" for i in range(3)]
+    assert _text(_read(sessions)) == ""
+
+
+def test_a_list_by_spaces_keeps_labels_of_several_words():
+    names = [f"images/{i:07}.jpg" for i in range(12)]
+    kinds = ("Boeing 707", "Boeing 727", "A300")
+    table = "# made by hand\n" + "".join(f"{i:07} {kinds[i % 3]}\n" for i in range(12))
+
+    found = _read(names, {"images_list.txt": table})
+
+    assert _counts(found) == {(kind, None): 4 for kind in kinds}
+
+
+def test_tables_that_say_different_things_by_columns_without_names_are_doubted():
+    names = [f"images/{i:07}.jpg" for i in range(12)]
+    tables = {
+        f"images_{kind}_{part}.txt": "".join(
+            f"{i:07} {said[i % 4]}\n" for i in range(12) if (i < 8) == (part == "train")
+        )
+        for kind, said in (("family", "wxyz"), ("maker", "aabb"))
+        for part in ("train", "test")
+    }
+
+    found = _read(names, tables)
+
+    said = found.interpretation
+    assert said.doubt.startswith("Tables say different things of the same images. images_maker_")
+    [other] = [r for r in said.readings if r.reading.ignore]
+    assert (other.images, other.labels) == (12, 2)
+    chosen = _read(names, tables, reading=other.reading)
+    assert (chosen.interpretation.doubt, chosen.has_split) == ("", True)
+    assert {image.label for image in chosen.images} == {"a", "b"}
+
+
+def test_a_list_of_addresses_labels_no_images():
+    names = [f"images/{i}.jpg" for i in range(12)]
+    tables = {
+        "images.csv": _table([n[7:] for n in names], lambda i: f"http://a.b/{i}.jpg", "name,link"),
+        "styles.csv": _table([n[7:-4] for n in names], lambda i: f"{'ab'[i % 2]},{'xyz'[i % 3]}",
+                             "id,topCategory,subCategory"),
+    }  # fmt: skip
+
+    found = _read(names, tables)
+
+    assert found.interpretation.layout.tables == ["styles.csv"]
+    assert "'topCategory' is taken for the labels. Others could be: 'subCategory'" in _text(found)
+    [other] = found.interpretation.readings
+    assert other.reading.columns.label == "subCategory"
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        ([f"train/{i * 7919 + 10**8:09x}-{k}.jpg" for i in range(9) for k in "123"], "numbers of"),
+        ([f"{chr(97 + i)}x_{k}.jpg" for i in range(20) for k in "12"], "20 labels were found"),
+    ],
+)
+def test_numbers_of_things_in_file_names_are_doubted(names, said):
+    assert said in _read(names).interpretation.doubt
+
+
+def test_labels_joined_by_a_sign_are_told():
+    names = [f"{i}.png" for i in range(12)]
+    table = _table(names, lambda i: ("Mass", "Mass|Edema", "None")[i % 3])
+
+    assert "'Mass|Edema' may be several labels of one image" in _text(
+        _read(names, {"a.csv": table})
+    )
+
+
+def test_the_split_of_a_table_holds_where_folders_say_the_same_labels():
+    names = _class_folders("flowers/")
+    parts = ("TRAIN", "TRAIN", "VALIDATION", "TEST")
+    rows = (f"{parts[i % 4]},gs://b/{name},{name.split('/')[1]}" for i, name in enumerate(names))
+
+    found = _read(names, {"all_data.csv": "\n".join(rows)})
+
+    assert found.has_split
+    assert "The split is that of all_data.csv" in _text(found)
+    assert Counter(i.split for i in found.images) == {"train": 4, "validation": 2, "test": 2}
+
+
+def test_lists_that_contradict_each_other_are_no_split():
+    names = _class_folders("images/")
+    lists = {
+        f"{part}{k}.txt": "".join(
+            f"{name[7:]}\n"
+            for i, name in enumerate(names)
+            if ((i + k) % 4 == 0) == (part == "test")
+        )
+        for part in ("train", "test")
+        for k in (1, 2)
+    }
+
+    found = _read(names, lists)
+
+    assert not found.has_split
+    assert "put the same image in two parts of the split" in _text(found)
+    short = _read(names, {"train.txt": lists["train1.txt"]})
+    assert not short.has_split
+    assert "train.txt list images, but not all" in _text(short)
+
+
+@pytest.mark.parametrize("form", ["{}", "./{}", "/home/me/my data/{}"])
+@pytest.mark.parametrize("below", ["", "images/"])
+def test_lists_of_names_with_spaces_are_the_split(form, below):
+    labels = ("great dane", "no dog", "cat")
+    names = [f"pets/{a}/{below}{k}{i}.jpg" for k, a in enumerate(labels) for i in range(4)]
+    lists = {
+        f"{part}.txt": "".join(
+            f"{form.format(name[5:])}\n"
+            for i, name in enumerate(names)
+            if (i % 4 == 0) == (part == "test")
+        )
+        for part in ("train", "test")
+    }
+
+    found = _read(names, lists)
+
+    assert {image.label for image in found.images} == set(labels)
+    assert Counter(image.split for image in found.images) == {"train": 9, "test": 3}
+
+
+def test_a_list_whose_letters_are_written_apart_is_read():
+    names = [f"Kätzchen/{i}.jpg" for i in range(4)] + [f"Hündin/{i}.jpg" for i in range(4)]
+    table = _table([unicodedata.normalize("NFD", name) for name in names])
+
+    assert len(_counts(_read(names, {"labels.csv": table}))) == 2
+    found = _read(names, {"labels.csv": table})
+    assert found.interpretation.layout.tables == ["labels.csv"]

@@ -1,6 +1,9 @@
 """A clean data set in any of the forms that people give it: the same labels come back."""
 
+import codecs
+import hashlib
 import json
+import unicodedata
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -25,13 +28,49 @@ SPLITS = st.sampled_from(
         ("data/train", "data/val"),
         ("train/images", "test/images"),
         ("trainingSet", "testSet"),
+        ("01_training", "02_testing"),
+        ("TRAIN-DATA", "EVAL-DATA"),
+        ("train images (1)", "test images (1)"),
+        ("pets_train", "pets_val"),
+        ("split/training", "split/validation"),
+        ("Training Data", "Testing Data"),
+        ("trn", "tst"),
     ]
 )
 WRAPPERS = st.sampled_from(["", "pets/", "archive/dataset/", "images/", "Pets (1)/Pets (1)/"])
+#: Folders that images are spread over, whatever they show.
+HEAPS = st.sampled_from(
+    [
+        ("part_1", "part_2"),
+        ("images_001", "images_002"),
+        ("PETS2019_images_part_1", "PETS2019_images_part_2"),
+        ("batch-a", "batch-b"),
+        ("day 1", "day 2"),
+        ("camera1", "camera2"),
+    ]
+)
+#: Columns that say something else of an image, each by its number.
+OTHERS = {
+    "age": lambda number: str(20 + number % 3),
+    "sex": lambda number: ("male", "female")[number % 2],
+    "": str,
+    "width": lambda _: "640",
+    "confidence": lambda number: f"0.{number + 11}",
+    "patient_id": lambda number: f"p{number // 2}",
+    "note": lambda number: (
+        f"seen on a walk of {number} miles through the woods by the old mill; fine"
+    ),
+    "url": lambda number: f"https://a.example/{number}",
+}
 
 
 class DataSet:
-    """Images with the label that each really has; None for those that have none."""
+    """Images with the label that each really has; None for those that have none.
+
+    Attributes:
+        splits: the part of each image, where the data set says so.
+        hashes: those of images that are there twice.
+    """
 
     def __init__(self, labels, number=6):
         self.labels = labels
@@ -40,60 +79,108 @@ class DataSet:
             for k, label in enumerate(labels)
             for i in range(number)
         }
+        self.splits = {}
+        self.hashes = {}
         self.tables = {}
 
     def moved(self, move):
-        self.images = {
-            move(number, name): self.images[name] for number, name in enumerate(self.images)
-        }
+        names = {name: move(number, name) for number, name in enumerate(self.images)}
+        self.images = {names[name]: label for name, label in self.images.items()}
+        self.splits = {names[name]: split for name, split in self.splits.items()}
+        self.hashes = {names[name]: digest for name, digest in self.hashes.items()}
+
+    def split(self, first, second):
+        """Put every third image into the second of two folders; the first is to train on."""
+        is_test = "test" in second.lower() or "tst" in second.lower()
+        parts = ("test" if is_test else "validation", "train", "train")
+        self.splits = {name: parts[number % 3] for number, name in enumerate(self.images)}
+        self.moved(lambda number, name: f"{first if number % 3 else second}/{name}")
 
 
 def in_folders(draw, data):
-    """Leave the class folders, below those of a split or not."""
+    """Leave the class folders, below those of a split or of heaps, or above folders of images."""
     if draw(st.booleans()):
-        first, second = draw(SPLITS)
-        data.moved(lambda number, name: f"{first if number % 3 else second}/{name}")
+        data.moved(lambda _, name: name.replace("/", "/images/"))
+    kind = draw(st.sampled_from(["plain", "split", "heaps", "lists"]))
+    if kind == "split":
+        data.split(*draw(SPLITS))
+    elif kind == "heaps":
+        heaps = draw(HEAPS)
+        data.moved(lambda number, name: f"{heaps[number % 2]}/{name}")
+    elif kind == "lists":
+        form = draw(st.sampled_from(["{}", "./{}", "/home/me/{}"]))
+        data.splits = {n: ("test", "train", "train")[k % 3] for k, n in enumerate(data.images)}
+        for part in ("train", "test"):
+            lines = [form.format(name) for name, split in data.splits.items() if split == part]
+            data.tables[f"meta/{part}.txt"] = ",\n".join(lines).replace(",", "").encode()
 
 
 def in_file_names(draw, data):
-    form = draw(st.sampled_from(["{label}.{number}.jpg", "{label}_{number}.png"]))
+    form = draw(
+        st.sampled_from(["{label}.{number}.jpg", "{label}_{number}.png", "{label} ({number}).jpg"])
+    )
     if any(label.isdigit() or label[-1].isdigit() for label in data.labels):
         form = "{label}.{number}.jpg"
     data.moved(lambda number, name: form.format(label=name.split("/")[0], number=number))
-    if draw(st.booleans()):
-        first, second = draw(SPLITS)
-        data.moved(lambda number, name: f"{first if number % 3 else second}/{name}")
+    kind = draw(st.sampled_from(["plain", "split", "heaps"]))
+    if kind == "split":
+        data.split(*draw(SPLITS))
+    elif kind == "heaps":
+        heaps = draw(HEAPS)
+        data.moved(lambda number, name: f"{heaps[number % 2]}/{name}")
 
 
 def in_a_table(draw, data):
     columns = draw(
-        st.sampled_from([("file", "label"), ("image_id", "dx"), ("Image Path", "Class")])
+        st.sampled_from(
+            [("file", "label"), ("image_id", "dx"), ("Image Path", "Class"), ("ID", "species")]
+        )
     )
-    folder = draw(st.sampled_from(["", "images/", "part_1/", "media/upload/"]))
-    data.moved(lambda number, name: f"{folder}{number:05x}a.jpg")
+    heaps = draw(
+        st.one_of(HEAPS, st.sampled_from([("", ""), ("images", "images"), ("media/upload",) * 2]))
+    )
+    data.moved(lambda number, name: f"{heaps[number % 2]}/{number:05x}a.jpg".lstrip("/"))
     forms = {
         "path": lambda name: name,
         "file": lambda name: name.rpartition("/")[2],
         "stem": lambda name: name.rpartition("/")[2].removesuffix(".jpg"),
         "elsewhere": lambda name: f"/content/drive/x/{name.rpartition('/')[2]}",
         "windows": lambda name: f"C:\\data\\{name.rpartition('/')[2]}",
+        "capitals": lambda name: name.rpartition("/")[2].upper(),
+        "address": lambda name: f"https://a.example/{name}?size=1",
     }
     called = forms[draw(st.sampled_from(sorted(forms)))]
-    rows = [(called(name), label) for name, label in data.images.items()]
-    kind = draw(st.sampled_from(["csv", "semicolons", "tsv", "utf-16", "jsonl", "one-hot"]))
+    others = draw(st.lists(st.sampled_from(sorted(OTHERS)), max_size=3, unique=True))
+    titles, rows = list(columns), [[called(name), label] for name, label in data.images.items()]
+    if draw(st.booleans()):
+        data.splits = {n: ("test", "train", "train")[k % 3] for k, n in enumerate(data.images)}
+        titles.append(draw(st.sampled_from(["split", "data set", "Subset"])))
+        for row, split in zip(rows, data.splits.values(), strict=True):
+            row.append(split.upper())
+    for title in others:
+        place = draw(st.integers(0, len(titles)))
+        titles.insert(place, title)
+        for number, row in enumerate(rows):
+            row.insert(place, OTHERS[title](number))
+    kind = draw(
+        st.sampled_from(["csv", "semicolons", "bars", "tsv", "utf-16", "bom", "jsonl", "one-hot"])
+    )
     if kind == "jsonl":
-        lines = [json.dumps(dict(zip(columns, row, strict=True))) for row in rows]
+        lines = [json.dumps(dict(zip(titles, row, strict=True))) for row in rows]
         data.tables["labels.jsonl"] = "\n".join(lines).encode()
     elif kind == "one-hot":
+        data.splits = {}
         lines = [",".join([columns[0], *data.labels])]
         lines += [
-            ",".join([f, *("01"[said == label] for said in data.labels)]) for f, label in rows
+            ",".join([called(file), *("01"[said == label] for said in data.labels)])
+            for file, label in data.images.items()
         ]
         data.tables["labels.csv"] = "\n".join(lines).encode()
     else:
-        between = {"csv": ",", "semicolons": ";"}.get(kind, "\t")
-        lines = [between.join(row) for row in [columns, *rows]]
-        encoding = "utf-16" if kind == "utf-16" else "utf-8"
+        between = {"csv": ",", "semicolons": ";", "bars": "|", "bom": ","}.get(kind, "\t")
+        quoted = [[f'"{cell}"' if between in cell else cell for cell in row] for row in rows]
+        lines = [between.join(row) for row in [titles, *quoted]]
+        encoding = {"utf-16": "utf-16", "bom": "utf-8-sig"}.get(kind, "utf-8")
         data.tables[draw(st.sampled_from(["labels.csv", "data/train_labels.csv"]))] = "\n".join(
             lines
         ).encode(encoding)
@@ -106,20 +193,42 @@ def wrapped(draw, data):
 
 
 def with_other_spelling(draw, data):
-    """One image in five spells its label in capital letters, in folders that do not hold others."""
+    """One image in five spells its label otherwise, in folders that do not hold others."""
     label = data.labels[0]
+    other = draw(
+        st.sampled_from(
+            [str.upper, str.title, lambda text: f"{text} ", lambda text: text.replace(" ", "  ")]
+        )
+    )
     if not data.tables and len(label) > 1:
         data.moved(
             lambda number, name: (
-                name.replace(f"{label}/", f"{label.upper()}/") if number % 5 == 0 else name
+                name.replace(f"{label}/", f"{other(label)}/") if number % 5 == 0 else name
             )
         )
+
+
+def with_other_unicode(_, data):
+    """Tables as macOS writes names: letters and their marks apart."""
+    for name, table in data.tables.items():
+        encoding = "utf-16" if table.startswith(codecs.BOM_UTF16) else "utf-8"
+        data.tables[name] = unicodedata.normalize("NFD", table.decode(encoding)).encode(encoding)
 
 
 def with_masks(draw, data):
     if not data.tables:
         masks = {f"{name.rpartition('.')[0]}_mask.png": None for name in list(data.images)}
         data.images |= masks
+
+
+def with_a_copy(draw, data):
+    """The whole of it once more, in a folder of its own."""
+    if data.tables or not all("/" in name for name in data.images):
+        return
+    again = {f"again/{name}": None for name in data.images}
+    for name in data.images:
+        data.hashes[name] = data.hashes[f"again/{name}"] = hashlib.sha256(name.encode()).hexdigest()
+    data.images |= again
 
 
 def with_placeholders(draw, data):
@@ -135,7 +244,14 @@ def with_placeholders(draw, data):
 def data_sets(draw):
     data = DataSet(draw(LABELS))
     draw(st.sampled_from([in_folders, in_folders, in_file_names, in_a_table]))(draw, data)
-    for change in (with_other_spelling, with_masks, with_placeholders, wrapped):
+    for change in (
+        with_other_spelling,
+        with_other_unicode,
+        with_masks,
+        with_a_copy,
+        with_placeholders,
+        wrapped,
+    ):
         if draw(st.booleans()):
             change(draw, data)
     return data
@@ -146,13 +262,19 @@ def data_sets(draw):
 def test_the_labels_come_back_or_doubts_are_told(data):
     names = sorted(data.images)
 
-    found = interpret(names, data.tables)
+    found = interpret(names, data.tables, [data.hashes.get(name, "") for name in names])
 
     said = found.interpretation
     doubts = said.doubt or [note for note in said.notes if note.kind == "doubt"]
     right = {name: data.images[name] or "" for name in names}
     read = {name: image.label for name, image in zip(names, found.images, strict=True)}
-    partition = {name: read[name].casefold() for name in names} == {
-        name: label.casefold() for name, label in right.items()
+    labels = {name: _form(read[name]) for name in names} == {
+        name: _form(label) for name, label in right.items()
     }
-    assert partition or doubts, (right, read, said)
+    splits = {name: image.split for name, image in zip(names, found.images, strict=True)}
+    split = all(splits[name] == part for name, part in data.splits.items())
+    assert (labels and split) or doubts, (right, read, data.splits, splits, said)
+
+
+def _form(label):
+    return " ".join(unicodedata.normalize("NFC", label).casefold().split())

@@ -280,13 +280,14 @@ class _Profile:
             "." in cell and not cell.endswith(".0") for cell in self.values
         )
         self.are_texts = sum(map(len, self.values)) > _LONG_TEXT * max(len(self.values), 1)
+        self.are_addresses = sum("://" in cell for cell in self.values) * 2 > len(self.values)
         self.flags = [cell.lower() in _YES for cell in cells]
 
     @property
     def may_be_labels(self) -> bool:
         """Whether the values are few, repeat, and are neither measures nor sentences."""
         few = self.are_repeated and len(self.values) >= _TWO and self.filled >= 1 / 2
-        return few and not self.are_fractions and not self.are_texts
+        return few and not (self.are_fractions or self.are_texts or self.are_addresses)
 
 
 def _label_columns(
@@ -304,7 +305,7 @@ def _label_columns(
             for column, name in names.items()
             if name not in SPLIT_COLUMNS
             and not is_description(name)
-            and not profiles[column].are_row_numbers
+            and not (profiles[column].are_row_numbers or profiles[column].are_addresses)
         ]
     ranked = sorted(
         (rank, column)

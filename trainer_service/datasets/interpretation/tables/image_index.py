@@ -1,5 +1,6 @@
 """Finds the image that a cell of a table names."""
 
+import unicodedata
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
@@ -31,7 +32,7 @@ class ImageIndex:
     front tell apart images whose file name is the same.
 
     Args:
-        names: the paths of the images.
+        names: the paths of the images, with composed letters.
     """
 
     def __init__(self, names: Sequence[str]) -> None:
@@ -55,9 +56,11 @@ class ImageIndex:
         """
         if not cell or len(cell) > MAX_NAME:
             return _NOTHING
+        cell = unicodedata.normalize("NFC", cell)
         found = self._find(cell, folder, prefers)
         if not found.images and "%" in cell:
-            found = self._find(unquote(cell), folder, prefers)
+            cell = unicodedata.normalize("NFC", unquote(cell))
+            found = self._find(cell, folder, prefers)
         return found
 
     def _find(self, cell: str, folder: str, prefers: Callable[[int], bool] | None) -> Found:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from shared.errors import TooLarge
 from trainer_service.datasets.interpretation.tables.columns import (
+    BY_VALUES,
     CLEAR,
     ChosenColumns,
     Columns,
@@ -29,6 +30,7 @@ from trainer_service.errors import InvalidDataset
 _SHOWN = 100
 _NAMED_MISSING = 100
 _MOST_TITLES = 20
+_MOSTLY = 0.9
 
 
 class TableLabel(NamedTuple):
@@ -84,6 +86,10 @@ class TableLabels:
     @property
     def is_clear(self) -> bool:
         return self.columns.labels is not None and self.columns.labels.certainty == CLEAR
+
+    @property
+    def certainty(self) -> int:
+        return BY_VALUES if self.columns.labels is None else self.columns.labels.certainty
 
     @property
     def labels(self) -> set[str]:
@@ -149,6 +155,7 @@ def read_table(
         TooLarge: the same, and it has too many lines.
     """
     index = subject.images
+    table.whole_lines = table.is_text and _is_list(table, index)
     try:
         said = sample(table)
         broken = ""
@@ -178,10 +185,32 @@ def read_table(
     return found
 
 
+def _is_list(table: Table, index: ImageIndex) -> bool:
+    """Return whether nearly all lines, as a whole, name an image."""
+    try:
+        lines = list(islice(table.lines(), _SHOWN))
+    except TooLarge:
+        return False
+    named = sum(_names_image(line, index, table.folder) for line in lines)
+    return bool(lines) and named >= _MOSTLY * len(lines)
+
+
+def _names_image(line: str, index: ImageIndex, folder: str) -> bool:
+    """Return whether a line is the name of an image, rather than one word of it."""
+    found = index.find(line, folder)
+    if found.strict or not found.images:
+        return bool(found.images)
+    return not any(
+        (word := index.find(part, folder)).strict and word.images for part in line.split()
+    )
+
+
 def _listed(table: Table, columns: Columns, said: Sample, index: ImageIndex) -> NoLabels:
     """Return a table that names images and labels none, and which if it lists a part of them."""
     titles = list(columns.header or said.first)[:_MOST_TITLES]
-    reason = "none of its columns holds labels"
+    reason = (
+        "none of its columns is known to hold labels: reading.columns.label names one that does"
+    )
     if table.part is None:
         return NoLabels(table.name, titles, reason)
     images: set[int] = set()

@@ -66,12 +66,16 @@ class Table:
         name: its clean relative path.
         data: its bytes.
         most_lines: how many it may have.
+
+    Attributes:
+        whole_lines: whether each line is a cell, as in a list of names in which spaces are.
     """
 
     def __init__(self, name: str, data: bytes, most_lines: int) -> None:
         self.name = name
         self._data = data
         self._most_lines = most_lines
+        self.whole_lines = False
 
     @property
     def folder(self) -> str:
@@ -102,11 +106,34 @@ class Table:
             Broken: the rest of it can't be read.
             TooLarge: it has too many lines.
         """
-        suffix = PurePosixPath(self.name).suffix.lower()
-        if suffix in _JSON_LINES:
+        if PurePosixPath(self.name).suffix.lower() in _JSON_LINES:
             yield from _json_rows(self._lines())
+        elif self.whole_lines:
+            yield from ([line] for line in self.lines())
         else:
-            yield from _rows(self._lines(), by_spaces=suffix == ".txt")
+            yield from _rows(self._lines(), self._words() if self.is_text else None)
+
+    @property
+    def is_text(self) -> bool:
+        """Whether spaces may part its cells."""
+        return PurePosixPath(self.name).suffix.lower() == ".txt"
+
+    def lines(self) -> Iterator[str]:
+        """Yield the lines that are not empty, without spaces around them."""
+        return filter(None, map(str.strip, self._lines()))
+
+    def _words(self) -> Iterator[list[str]]:
+        """Yield the words of each line; two where a label may be of several words."""
+        most = 1 if self._is_ragged else -1
+        for line in self._lines():
+            if not line.startswith("#") and (cells := line.split(maxsplit=most)):
+                yield [cell.strip() for cell in cells]
+
+    @cached_property
+    def _is_ragged(self) -> bool:
+        """Whether its lines have two words and more, but not all the same number."""
+        widths = {len(line.split()) for line in self._lines() if not line.startswith("#")} - {0}
+        return len(widths) > 1 and min(widths) > 1
 
     def _lines(self) -> Iterator[str]:
         """Yield the lines, each with the end that it has."""
@@ -148,13 +175,14 @@ def _first_of_others(data: bytes) -> int:
     return found.start() if found is not None else 0
 
 
-def _rows(lines: Iterator[str], *, by_spaces: bool) -> Iterator[list[str]]:
+def _rows(lines: Iterator[str], by_spaces: Iterator[list[str]] | None) -> Iterator[list[str]]:
+    """Yield the cells of lines, or those by spaces if no separator parts the first line."""
     first = next(filter(str.strip, lines), "")
     if said := _SAID_DELIMITER.fullmatch(first):
         first = next(lines, "")
     delimiter = said[1] if said else max(_DELIMITERS, key=first.count)
-    if by_spaces and delimiter not in first:
-        yield from (cells for line in chain([first], lines) if (cells := line.split()))
+    if by_spaces is not None and delimiter not in first:
+        yield from by_spaces
         return
     bounded = _RowLines(first, lines)
     try:
