@@ -215,7 +215,7 @@ def _doubt(
     lines = ["If they are right:", f"  {start} {shlex.join([*said, '--confirm'])}"]
     readings = record["readings"][:_SHOWN]
     if readings:
-        lines.append("If not, they may also be read so:")
+        lines.append("If not, they may also be read this way:")
     for other in readings:
         option = shlex.join(["--reading", json.dumps(_short(other["reading"]))])
         images, labels = counted(other["images"], "image"), counted(other["labels"], "label")

@@ -10,26 +10,45 @@ import { modelPanel } from "./parts/models.js";
 import { results } from "./parts/results.js";
 
 const AT_ONCE = 4;
+/** An image is sent so often, as long as the predictor itself answers meanwhile. */
+const TRIES = 3;
 const part = (id) => document.getElementById(id);
 
 const jobs = queue(AT_ONCE, classify);
 const board = results(part("results"), (entries) => entries.forEach(enqueue), jobs.remove);
 const panel = modelPanel(part("model"), () => {
   board.refresh(panel.chosen());
-  jobs.open(panel.chosen() !== null);
+  settle();
 });
 const { button, element } = camera(addPictures);
 intake(part("intake"), addPictures, button);
 part("intake").append(element);
 offerSignOut(document.querySelector("header nav"));
-const look = watch(panel.show, panel.fail);
+let answers = true;
+const look = watch(
+  (models) => {
+    panel.show(models);
+    settle(true);
+  },
+  (error) => {
+    panel.fail(error);
+    settle(false);
+  },
+);
+
+/** Work on the images as long as the predictor answers and has the model. */
+function settle(now = answers) {
+  answers = now;
+  jobs.open(answers && panel.chosen() !== null);
+}
 
 function addPictures(pictures) {
   board.add(pictures).forEach(enqueue);
 }
 
 function enqueue(entry) {
-  entry.wait();
+  entry.wait(panel.chosen() ? "Waits for its turn." : "Waits for a model.");
+  entry.tries = 0;
   jobs.add(entry);
 }
 
@@ -41,6 +60,11 @@ async function classify(entry) {
     entry.answer(prediction);
     if (prediction.version !== model.version) look();
   } catch (error) {
-    entry.fail(error);
+    entry.tries += 1;
+    if (!error.away || entry.tries === TRIES) return entry.fail(error);
+    entry.wait(`${error.message} It is sent again once the predictor answers.`);
+    settle(false);
+    jobs.add(entry);
+    look();
   }
 }

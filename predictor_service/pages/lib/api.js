@@ -5,10 +5,17 @@ import { authorized } from "../../web/session.js";
 const TOP = 5;
 const RETRIES = 8;
 const UNREACHABLE = "The predictor can't be reached. Is it still running?";
+const STRANGE = "What answers here is not the predictor, perhaps a page of a proxy.";
+const PATIENCE_SECONDS = 30;
+/** Statuses with which a proxy says that it can't reach the predictor, or this that it ends. */
+const AWAY = [502, 503, 504];
 
 /** The models of the store, served or not. */
 export async function models() {
-  return (await call("v1/models", { headers: { Accept: "application/json" } })).models;
+  const signal = AbortSignal.timeout(1000 * PATIENCE_SECONDS);
+  const { models: found } = await call("v1/models", { signal, headers: { Accept: "application/json" } });
+  if (!Array.isArray(found)) throw away(STRANGE);
+  return found;
 }
 
 /**
@@ -21,7 +28,9 @@ export async function predict(picture, model) {
   const options = { method: "POST", body: picture, headers: { "Content-Type": "application/octet-stream" } };
   for (let left = RETRIES; ; left -= 1) {
     try {
-      return (await call(path, options)).predictions[0];
+      const { predictions } = await call(path, options);
+      if (!predictions?.length) throw away(STRANGE);
+      return predictions[0];
     } catch (error) {
       if (error.status !== 503 || left === 0) throw error;
       await new Promise((resolve) => setTimeout(resolve, 1000 * error.retryAfter));
@@ -33,18 +42,24 @@ async function call(path, options) {
   let response;
   try {
     response = await authorized(path, options);
-  } catch {
-    throw new Error(UNREACHABLE);
+  } catch (error) {
+    throw away(error.name === "TimeoutError" ? `The predictor has not answered for ${PATIENCE_SECONDS} seconds.` : UNREACHABLE);
   }
   const body = await response.json().catch(() => null);
   if (response.ok && body) return body;
-  throw problem(response, body);
+  throw response.ok ? away(STRANGE) : problem(response, body);
+}
+
+/** An error of which `away` is true: it is not about the request, and may pass. */
+function away(message) {
+  return Object.assign(new Error(message), { away: true });
 }
 
 function problem(response, body) {
   const said = body?.errors?.[0]?.detail ?? body?.detail;
   const error = new Error(said ?? `The predictor answered with status ${response.status}.`);
   error.status = response.status;
+  error.away = AWAY.includes(response.status);
   error.retryAfter = Number(response.headers.get("Retry-After")) || 1;
   return error;
 }

@@ -1,7 +1,7 @@
 /* The model that answers, and news about it. */
 
 import { h, put } from "../../web/dom.js";
-import { when } from "../lib/format.js";
+import { plural, when } from "../lib/format.js";
 
 const NONE = "There is no model yet. Train one, and it appears here automatically; images dropped meanwhile wait for it.";
 
@@ -105,7 +105,7 @@ function facts(model) {
 function labels(model) {
   if (!model.labels.length) return null;
   return [
-    h("h3", { id: "labels" }, `${model.labels.length} labels`),
+    h("h3", { id: "labels" }, plural(model.labels.length, "label")),
     h("ul", { class: "labels", "aria-labelledby": "labels", tabindex: 0 }, model.labels.map((label) => h("li", {}, label))),
   ];
 }

@@ -9,7 +9,7 @@ const SMALL = 64;
  * Fill `element`: `{add(pictures), refresh(model)}`.
  *
  * `add` puts images, `[{file, name}]`, before the others and returns an entry for each:
- * `{file, wait(), work(), answer(prediction), fail(error)}`.
+ * `{file, wait(text), work(), answer(prediction), fail(error)}`.
  * `again` is called with the entries to classify again, and `onRemove` with each removed entry.
  */
 export function results(element, again, onRemove) {
@@ -86,10 +86,10 @@ function card({ file, name }, again, onSettled, onRemove) {
     file,
     by: null,
     failed: false,
-    wait() {
+    wait(text) {
       this.by = null;
       this.failed = false;
-      say(true, h("p", { class: "muted" }, "Waits for a model."));
+      say(true, h("p", { class: "muted" }, text));
     },
     work: () => say(true, h("p", { class: "muted" }, "Is being classified …")),
     answer(prediction) {

@@ -21,7 +21,8 @@ export async function authorized(path, options) {
 export async function offerSignOut(place) {
   place.append(leave);
   const response = await fetch(PATH).catch(() => null);
-  if (response?.ok) leave.hidden = !(await response.json()).signed_in;
+  const session = response?.ok ? await response.json().catch(() => null) : null;
+  leave.hidden = !session?.signed_in;
 }
 
 /** Ask until a key is accepted; calls in the meantime wait for the same answer. */

@@ -58,7 +58,7 @@ def test_a_doubtful_reading_is_confirmed_and_only_then_trained_on(page, stack, d
 def test_another_reading_is_one_click(page, dataset):
     page.goto(f"/#/datasets/{dataset}")
     other = page.get_by_role("listitem").filter(has_text="2 labels, 24 images")
-    other.get_by_role("button", name="Read it so").click(timeout=SECONDS)
+    other.get_by_role("button", name="Read it this way").click(timeout=SECONDS)
 
     expect(page.get_by_role("heading", name="images", exact=True)).to_be_visible(timeout=SECONDS)
     expect(page.get_by_role("heading", name="data", exact=True)).to_be_visible()
@@ -87,14 +87,14 @@ def test_the_form_reads_by_folders_and_tells_what_is_wrong_with_it(page, stack, 
     expect(page.get_by_label("Which folder of an image is its label")).to_be_hidden()
     form = page.locator("form", has=page.get_by_label("Where the labels are"))
     page.get_by_label("Folders and files to leave out").fill("x" * 2000)
-    form.get_by_role("button", name="Read it so").click()
+    form.get_by_role("button", name="Read it this way").click()
     expect(form.get_by_role("alert")).to_be_visible()
     expect(form).to_contain_text("1024")
 
     page.get_by_label("Folders and files to leave out").fill(f"{EVIL}.csv")
     page.get_by_label("Where the labels are").select_option("Names of folders")
     page.get_by_label("Which folder of an image is its label").select_option("The first")
-    form.get_by_role("button", name="Read it so").click()
+    form.get_by_role("button", name="Read it this way").click()
 
     expect(page.get_by_role("heading", name="data", exact=True)).to_be_visible(timeout=SECONDS)
     reading = stack.trainer.get(f"/v1/datasets/{dataset}").json()["reading"]
@@ -158,7 +158,7 @@ def test_a_first_reading_that_fails_is_mended_without_the_images(page, stack, di
 
     page.get_by_text("Read it in another way", exact=True).click()
     page.get_by_label("Folders and files to leave out").fill("rest")
-    page.get_by_role("button", name="Read it so").click()
+    page.get_by_role("button", name="Read it this way").click()
 
     expect(page.get_by_role("button", name="Start training")).to_be_visible(timeout=SECONDS)
 

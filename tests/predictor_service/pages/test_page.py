@@ -344,7 +344,7 @@ def test_a_reason_without_a_place_to_break_it_does_not_widen_the_page(
         assert page.evaluate("document.body.scrollWidth <= innerWidth")
 
 
-def test_a_predictor_that_is_gone_is_said_and_what_failed_can_be_tried_again(
+def test_a_predictor_that_is_gone_is_said_and_images_are_sent_again_once_it_is_back(
     chromium, start_predictor, store
 ):
     publish_tiny_model(store)
@@ -361,10 +361,58 @@ def test_a_predictor_that_is_gone_is_said_and_what_failed_can_be_tried_again(
     expect(page.get_by_role("alert").last).to_contain_text("Trying again …", timeout=SECONDS)
 
     start_predictor(predictor_port=port).wait_until_ready()
-    green.get_by_role("button", name="Try again").click()
-    expect(green.get_by_role("listitem").first).to_contain_text("green")
+    expect(green.get_by_role("listitem").first).to_contain_text("green", timeout=SECONDS)
     expect(page.get_by_text("Trying again …")).to_be_hidden(timeout=SECONDS)
     page.close()
+
+
+@contextmanager
+def forgiving_page(chromium, url):
+    """Yield a page; what the browser itself logs of lost requests is no fault here."""
+    page = chromium.new_page(base_url=url)
+    faults = []
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    yield page
+    page.close()
+    assert faults == []
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"status": 200, "content_type": "text/html", "body": "<h1>Sign in</h1>"},
+        {"status": 200, "content_type": "application/json", "body": "{}"},
+        {"status": 502, "content_type": "text/html", "body": "<h1>Bad gateway</h1>"},
+    ],
+)
+def test_an_answer_of_a_proxy_is_told_and_waited_out(chromium, still_predictor, answer):
+    with forgiving_page(chromium, still_predictor.url) as page:
+        page.goto("/")
+        expect(page.get_by_role("region", name="Model")).to_contain_text("colours")
+        page.route("**/v1/**", lambda route: route.fulfill(**answer))
+        upload(page, green_png=picture("green"))
+        green = result(page, "green.png")
+        said = "status 502" if answer["status"] == 502 else "not the predictor"
+        expect(page.get_by_role("alert").first).to_contain_text(said, timeout=SECONDS)
+        expect(green).to_contain_text("It is sent again once the predictor answers.")
+        page.unroute("**/v1/**")
+
+        expect(green.get_by_role("listitem").first).to_contain_text("green", timeout=SECONDS)
+
+
+def test_an_image_that_is_never_answered_is_given_up_with_a_button(chromium, still_predictor):
+    with forgiving_page(chromium, still_predictor.url) as page:
+        page.route("**/v1/predict?*", lambda route: route.abort())
+        page.goto("/")
+        upload(page, green_png=picture("green"))
+        green = result(page, "green.png")
+        expect(green).to_contain_text("The predictor can't be reached.")
+        again = green.get_by_role("button", name="Try again")
+        expect(again).to_be_visible(timeout=SECONDS)
+        page.unroute("**/v1/predict?*")
+        again.click()
+
+        expect(green.get_by_role("listitem").first).to_contain_text("green")
 
 
 def test_the_page_comes_with_headers_that_let_nothing_foreign_in(still_predictor):

@@ -37,6 +37,7 @@ class BreakingProxy:
         answers: so many POSTs are received and answered, but the answer is lost.
         uploads: so many POSTs are lost in the middle.
         refuses: every connection ends while it is set, as if nothing were there.
+        holds: nothing that is answered while it is set arrives, as if the host were gone.
         posts: how many POSTs have come.
     """
 
@@ -44,6 +45,7 @@ class BreakingProxy:
         self.answers = 0
         self.uploads = 0
         self.refuses = False
+        self.holds = False
         self.posts = 0
         self._target = ("127.0.0.1", port)
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -95,6 +97,8 @@ class _Connection:
             if self._is_post and self._proxy.answers:
                 self._proxy.answers -= 1
                 return
+            if self._proxy.holds:
+                continue
             self._client.sendall(data)
 
 

@@ -21,8 +21,8 @@ from trainer_service.phases.prepare import reading_step
 from trainer_service.phases.work import Worker
 from trainer_service.store.events.progress import ProgressBoard
 from trainer_service.store.stores import Stores
-from trainer_service.worker.retention import Retention
 from trainer_service.training import prepare
+from trainer_service.worker.retention import Retention
 
 pytestmark = pytest.mark.integration
 

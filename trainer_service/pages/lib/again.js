@@ -1,10 +1,12 @@
 /* Sends a request again that failed for a temporary reason. */
 
 import { put } from "../../web/dom.js";
-import { waiting } from "./router.js";
+import { waiting } from "./messages.js";
 
 const TRIES = 6;
 const FIRST_MILLISECONDS = 500;
+/** After so long without an answer, the page says that it waits. */
+const SLOW_MILLISECONDS = 2000;
 const LONGEST_MILLISECONDS = 30000;
 /** If an answer asks for a longer wait, the request is not sent again. */
 const MOST_SECONDS = 60;
@@ -52,15 +54,33 @@ export async function once(send, onTrouble, signal) {
  */
 export async function persist(ask, place, signal) {
   for (let wait = FIRST_MILLISECONDS; ; wait = Math.min(2 * wait, LONGEST_MILLISECONDS)) {
+    const slow = setTimeout(() => signal?.aborted || tell(place, "Waiting for the trainer's answer …"), SLOW_MILLISECONDS);
     try {
       const found = await ask();
       put(place);
       return found;
     } catch (error) {
-      if (!PASSING.includes(error.status) && !(error.status >= 500)) throw error;
+      if (!passes(error)) {
+        put(place);
+        throw error;
+      }
       tell(place, `${error.message} Trying again …`);
+    } finally {
+      clearTimeout(slow);
     }
     await pause(wait, signal);
+  }
+}
+
+/** Whether the reason of an error may pass, so that the same request may succeed later. */
+export const passes = ({ status }) => PASSING.includes(status) || status >= 500;
+
+/** Wait for some time, and until the page is in sight: a page that nobody sees asks nothing. */
+export async function rest(milliseconds, signal) {
+  await pause(milliseconds, signal);
+  while (document.hidden) {
+    await new Promise((resolve) => document.addEventListener("visibilitychange", resolve, { once: true }));
+    if (signal.aborted) throw new DOMException("stopped", "AbortError");
   }
 }
 

@@ -15,6 +15,8 @@ export class ApiError extends Error {
 }
 
 const UNREACHABLE = "The trainer can't be reached. Is it still running?";
+const STRANGE = "What answers here is not the trainer, perhaps a page of a proxy.";
+const PATIENCE_SECONDS = 30;
 
 export function get(path, signal) {
   return call(path, { signal, headers: { Accept: "application/json" } });
@@ -62,7 +64,8 @@ function sendForm(path, form, headers, onProgress, signal) {
     request.upload.addEventListener("progress", (event) => onProgress(event.loaded, event.total));
     request.addEventListener("load", () => {
       const body = parsed(request.responseText);
-      if (request.status < 300) resolve(body);
+      if (request.status < 300 && body !== null) resolve(body);
+      else if (request.status < 300) reject(new ApiError(STRANGE));
       else if (request.status === 401) signIn().then(() => sendForm(path, form, headers, onProgress, signal)).then(resolve, reject);
       else reject(problem(request.status, body, request.getResponseHeader("Retry-After")));
     });
@@ -102,17 +105,20 @@ async function call(path, options) {
 }
 
 async function send(path, options) {
+  const patience = AbortSignal.timeout(1000 * PATIENCE_SECONDS);
+  const signal = options.signal ? AbortSignal.any([options.signal, patience]) : patience;
   let response;
   let text;
   try {
-    response = await authorized(path, options);
+    response = await authorized(path, { ...options, signal });
     text = await response.text();
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new ApiError(UNREACHABLE);
+    throw new ApiError(error.name === "TimeoutError" ? `The trainer has not answered for ${PATIENCE_SECONDS} seconds.` : UNREACHABLE);
   }
   const body = parsed(text);
   if (!response.ok) throw problem(response.status, body, response.headers.get("Retry-After"));
+  if (body === null) throw new ApiError(STRANGE);
   return { body, headers: response.headers };
 }
 

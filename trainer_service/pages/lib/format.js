@@ -18,6 +18,9 @@ export function percent(value, digits = 1) {
   return value < 1 - 1e-6 && Number(shown) === 100 ? `>${(100 - 10 ** -digits).toFixed(digits)}${NARROW}%` : `${shown}${NARROW}%`;
 }
 
+/** Between what the accuracy on other images lies; earlier releases did not tell. */
+export const range = (test) => (test?.accuracy_low === undefined ? "–" : `${percent(test.accuracy_low)} to ${percent(test.accuracy_high)}`);
+
 export const decimal = (value, digits = 3) => (value === null || value === undefined ? "–" : value.toFixed(digits));
 
 export function duration(seconds) {

@@ -1,6 +1,8 @@
 /* Which view is shown: the location's hash says it, so that reload, back and links work. */
 
 import { h, put } from "../../web/dom.js";
+import { persist } from "./again.js";
+import { problem } from "./messages.js";
 
 /** The hash of a view, for example `link("trainings", id)`. */
 export function link(...parts) {
@@ -15,8 +17,9 @@ export const go = (...parts) => (location.hash = link(...parts));
 /**
  * Show the view that the hash names, now and whenever it changes.
  *
- * A view is an async function of `{root, parts, query, signal}`; the signal ends with it. It may
- * return a function that is called with the query when nothing but that changes.
+ * A view is an async function of `{root, parts, query, signal, load}`; the signal ends with it.
+ * `load` is `persist`, which says at the top of the view what it waits for. The view may return a
+ * function that is called with the query when nothing but that changes.
  */
 export function start(root, views) {
   let leave = new AbortController();
@@ -30,13 +33,15 @@ export function start(root, views) {
     leave = new AbortController();
     [shown, update] = [path, null];
     markCurrent(path);
-    put(root);
+    const trouble = h("div", {});
+    put(root, trouble);
     if (!first) focusTop(root);
     const { signal } = leave;
+    const load = (ask) => persist(ask, trouble, signal);
     try {
       const view = views[parts[0] ?? ""];
       if (!view) throw new Error("There is no such page.");
-      const result = await view({ root, parts: parts.slice(1), query, signal });
+      const result = await view({ root, parts: parts.slice(1), query, signal, load });
       if (!signal.aborted) update = result;
     } catch (error) {
       if (!signal.aborted) root.append(problem(error));
@@ -46,12 +51,6 @@ export function start(root, views) {
   window.addEventListener("hashchange", () => show(false));
   show(true);
 }
-
-/** An error as a paragraph. */
-export const problem = (error) => h("p", { class: "problem", role: "alert" }, error.message);
-
-/** A problem that the page waits to pass, as a paragraph. */
-export const waiting = (text) => h("p", { class: "warn", role: "status" }, text);
 
 function read() {
   const [path, query = ""] = location.hash.replace(/^#\/?/, "").split("?");

@@ -1,20 +1,54 @@
 /* The confusion matrix: a table of buttons; the more images, the darker the button. */
 
 import { h } from "../../web/dom.js";
-import { plural } from "../lib/format.js";
+import { count, plural } from "../lib/format.js";
 
 const HINT = "Rows: what the images are. Columns: what they were taken for. Choose a cell to see its images.";
 /** With at most this many labels, the cells are large and the labels above them horizontal. */
 const ROOMY = 4;
+/** With more labels than this, nobody finds a cell, and a browser has a million of them to draw. */
+const MOST_LABELS = 60;
+const PAIRS = 100;
 const MOVES = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
 
 /**
- * A row for each true label, a column for each predicted one: `{element, select(truth, predicted)}`.
- *
- * The tab key leads to one cell, the arrow keys from there to the others. `onChoose` gets the true
- * and the predicted label of a cell.
+ * What was taken for what: the matrix, or with many labels a list of its largest cells:
+ * `{element, select(truth, predicted)}`. `onChoose` gets the true and the predicted label of a cell.
  */
 export function confusion(labels, matrix, onChoose) {
+  return labels.length > MOST_LABELS ? pairs(labels, matrix, onChoose) : grid(labels, matrix, onChoose);
+}
+
+/** The most frequent confusions as a table. */
+function pairs(labels, matrix, onChoose) {
+  const wrong = matrix.flatMap((row, truth) => row.map((number, predicted) => ({ number, truth: labels[truth], predicted: labels[predicted] })))
+    .filter(({ number, truth, predicted }) => number && truth !== predicted)
+    .sort((a, b) => b.number - a.number);
+  const buttons = wrong.slice(0, PAIRS).map((pair) => ({ ...pair, button: h("button", {
+    type: "button", "aria-pressed": "false", onclick: () => onChoose(pair.truth, pair.predicted),
+    "aria-label": `${plural(pair.number, "image")} of ${pair.truth} taken for ${pair.predicted}`,
+  }, count(pair.number)) }));
+  const heads = [["Is", null], ["Taken for", null], ["Images", "number"]].map(([name, kind]) => h("th", { scope: "col", class: kind }, name));
+  const rows = buttons.map(({ truth, predicted, button }) => h("tr", {}, h("td", { class: "name" }, truth), h("td", { class: "name" }, predicted), h("td", { class: "last" }, button)));
+  const said = wrong.length > PAIRS
+    ? `The ${PAIRS} most frequent confusions of ${count(wrong.length)}. Choose a number to see its images.`
+    : "All confusions. Choose a number to see its images.";
+  return {
+    element: wrong.length
+      ? h("div", {}, h("p", { class: "muted hint" }, said), h("div", { class: "scroll confusions" }, h("table", {}, h("thead", {}, h("tr", {}, heads)), h("tbody", {}, rows))))
+      : h("p", { class: "good" }, "None: every test image was classified correctly."),
+    select(truth, predicted) {
+      for (const pair of buttons) pair.button.setAttribute("aria-pressed", String(pair.truth === truth && pair.predicted === predicted));
+    },
+  };
+}
+
+/**
+ * A row for each true label, a column for each predicted one.
+ *
+ * The tab key leads to one cell, the arrow keys from there to the others.
+ */
+function grid(labels, matrix, onChoose) {
   const cells = matrix.map((row, truth) => row.map((number, predicted) => cell(labels, matrix, truth, predicted)));
   const table = h(
     "table",

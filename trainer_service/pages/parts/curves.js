@@ -1,6 +1,7 @@
 /* Line charts in plain SVG, drawn at the size they have on the screen. */
 
 import { h, put, svg } from "../../web/dom.js";
+import { plural } from "../lib/format.js";
 
 const HEIGHT = 240;
 const MARGIN = { top: 12, right: 12, bottom: 34, left: 58 };
@@ -136,7 +137,7 @@ function valueAt(line, pointed) {
 function described(title, series, format) {
   const parts = series.map((line) => {
     const value = valueAt(line, null);
-    return `${line.name} ${value === null ? "unknown" : format(value)} after ${line.values.length} epochs`;
+    return `${line.name} ${value === null ? "unknown" : format(value)} after ${plural(line.values.length, "epoch")}`;
   });
   return `${title}: ${parts.join(", ")}`;
 }

@@ -3,7 +3,7 @@
 import { h, put } from "../../web/dom.js";
 import { plural } from "../lib/format.js";
 import { chosenParts, chosenReading, isDecided, layoutText, partsOf, splitText, tablesOf } from "../lib/reading.js";
-import { problem } from "../lib/router.js";
+import { problem } from "../lib/messages.js";
 
 const NOTES = 4;
 const UNUSED = 3;
@@ -61,7 +61,7 @@ function otherReadings({ readings, layout }, apply) {
   if (!others.length) return null;
   return h("ul", { class: "list readings" }, others.map(({ reading, text, labels, images }) => h("li", { class: "row" },
     h("span", { class: "grow" }, h("span", { class: "name" }, text), " ", h("span", { class: "muted whole" }, `${plural(labels, "label")}, ${plural(images, "image")}`)),
-    action("Read it so", reading, apply))));
+    action("Read it this way", reading, apply))));
 }
 
 /** A button that has the dataset read in a way; what the trainer says against it stands below. */
@@ -89,7 +89,7 @@ export function readingForm(record, apply, open = false) {
   const before = record.reading ?? {};
   const fields = formFields(record, before);
   const fault = h("div", {});
-  const submit = h("button", {}, "Read it so");
+  const submit = h("button", {}, "Read it this way");
   const form = h("form", { class: "stack", novalidate: true }, fields.elements, fault,
     h("div", { class: "row" }, submit, isDecided(before) ? action("Forget my choices", {}, apply) : null));
   form.addEventListener("submit", (event) => {

@@ -1,6 +1,6 @@
 /* The evaluation of a training that succeeded. */
 
-import { get, imageUrl } from "../lib/api.js";
+import { imageUrl } from "../lib/api.js";
 import { announce, h, put } from "../../web/dom.js";
 import { duration, plural, words } from "../lib/format.js";
 import { go, link } from "../lib/router.js";
@@ -15,8 +15,7 @@ const RANDOM = 10;
 const PAGE = 60;
 
 /** Fill `root` and return the function that shows the cell that a query names. */
-export async function result(root, record, report, signal) {
-  const about = await get("v1/about", signal);
+export function result(root, record, report, about) {
   const matrix = matrixCard(record, report);
   put(root,
     h("div", { class: report.labels.length <= FEW ? "columns halves" : "stack" }, matrix.element, matrix.pictures, labelCard(report)),

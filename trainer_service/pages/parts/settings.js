@@ -3,7 +3,7 @@
 import { h, put } from "../../web/dom.js";
 import { words } from "../lib/format.js";
 
-const ELSEWHERE = new Set(["model", "architecture", "dataset"]);
+const ELSEWHERE = new Set(["model", "architecture", "dataset", "reading"]);
 
 /** The schema of the body that starts a training, from the OpenAPI document. */
 export function trainingSchema(document) {
@@ -49,7 +49,7 @@ function single(path, schema) {
     ? h("select", { id, name: path }, schema.enum.map((value) => h("option", { value, selected: value === schema.default }, value)))
     : h("input", { id, name: path, inputmode: "decimal", autocomplete: "off", value: String(schema.default ?? "") });
   control.setAttribute("aria-describedby", `${id}-hint ${fault.id}`);
-  const hint = [schema.description, `Default: ${schema.default}`].filter(Boolean).join(" ");
+  const hint = [schema.description, schema.default === undefined ? null : `Default: ${schema.default}`].filter(Boolean).join(" ");
   return {
     element: h("div", { class: "field" }, h("label", { for: id }, words(path.split(".").at(-1))), control,
       h("span", { class: "muted hint", id: `${id}-hint` }, hint), fault),

@@ -2,7 +2,8 @@
 
 import { get } from "../lib/api.js";
 import { h } from "../../web/dom.js";
-import { count, decimal, duration, percent, plural, words } from "../lib/format.js";
+import { count, decimal, duration, percent, plural, range, words } from "../lib/format.js";
+import { problem } from "../lib/messages.js";
 import { link } from "../lib/router.js";
 import { history } from "../lib/follow.js";
 import { chart } from "../parts/curves.js";
@@ -11,27 +12,32 @@ import { stateTag } from "../parts/phases.js";
 
 const MOST = 8;
 
-export async function compare({ root, parts: [list = ""], signal }) {
+export async function compare({ root, parts: [list = ""], signal, load }) {
   document.title = "Compare · Headstart";
   const ids = list.split(",").filter(Boolean);
   const card = h("section", { class: "card" }, h("h2", {}, `Compare ${plural(Math.min(ids.length, MOST), "training")}`));
   root.append(card);
   if (ids.length < 2) return card.append(h("p", {}, "Choose at least two ", h("a", { href: "#/trainings" }, "trainings"), "."));
   if (ids.length > MOST) card.append(h("p", { class: "warn" }, `The first ${MOST} of ${ids.length} are shown.`));
-  const all = await Promise.all(ids.slice(0, MOST).map((id, index) => load(id, index, signal)));
+  const found = await Promise.all(ids.slice(0, MOST).map((id) => load(() => one(id, signal)).catch((error) => ({ error }))));
+  card.append(...found.filter(({ error }) => error).map(({ error }) => problem(error)));
+  const all = found.filter(({ error }) => !error).map(({ record, epochs }, index) => ({ record, epochs, color: index + 1, name: nameOf(record, index) }));
+  if (!all.length) return;
   const [loss, accuracy] = [chart("Validation loss", decimal), chart("Validation accuracy", percent, { high: 1 })];
   card.append(h("div", { class: "columns" }, loss.element, accuracy.element), table(all));
   loss.draw(all.map((one) => line(one, "val_loss")));
   accuracy.draw(all.map((one) => line(one, "val_accuracy")));
 }
 
-async function load(id, index, signal) {
+async function one(id, signal) {
   const record = await get(`v1/trainings/${encodeURIComponent(id)}`, signal);
   const epochs = record.state === "succeeded"
     ? (await get(`v1/trainings/${record.id}/report`, signal)).history
     : (await history(record.id, signal)).filter(({ type }) => type === "epoch");
-  return { record, epochs, color: index + 1, name: `${index + 1}: ${record.model}${record.version ? `, version ${record.version}` : ""}` };
+  return { record, epochs };
 }
+
+const nameOf = ({ model, version }, index) => `${index + 1}: ${model}${version ? `, version ${version}` : ""}`;
 
 const line = ({ name, color, epochs }, field) => ({ name, color, dashed: color > MOST / 2, values: epochs.map((epoch) => epoch[field] ?? null) });
 
@@ -39,6 +45,7 @@ function table(all) {
   const rows = [
     ["State", ({ record }) => stateTag(record.state)],
     ["Test accuracy", ({ record }) => percent(record.metrics.test?.accuracy)],
+    ["With 95 % confidence", ({ record }) => range(record.metrics.test)],
     ["Test loss", ({ record }) => decimal(record.metrics.test?.loss)],
     ["Macro F1", ({ record }) => percent(macroF1(record.metrics.test))],
     ["Architecture", ({ record }) => record.architecture],

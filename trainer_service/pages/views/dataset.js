@@ -1,17 +1,21 @@
 /* The second step: what is in the images, and how to train on them. */
 
-import { persist, pause } from "../lib/again.js";
+import { passes, pause, persist, rest } from "../lib/again.js";
 import { create, get, put as send } from "../lib/api.js";
 import { announce, h, put } from "../../web/dom.js";
 import { count, percent, plural, words } from "../lib/format.js";
 import { renamed } from "../lib/reading.js";
-import { go, problem, waiting } from "../lib/router.js";
+import { problem, waiting } from "../lib/messages.js";
+import { go } from "../lib/router.js";
 import { architectures, measuredSpeeds } from "../parts/architectures.js";
 import { small } from "../parts/figures.js";
 import { attempt, doubtful, howRead, readingForm } from "../parts/reading.js";
 import { settings, trainingSchema } from "../parts/settings.js";
 
 const LOOK_MILLISECONDS = 700;
+const CALM_MILLISECONDS = 5000;
+/** What a dataset is trained on, and how it was decided. */
+const FACTS = ["state", "reading", "labels", "digest"];
 const PATIENCE = 15;
 const THUMBNAILS = 6;
 const LABELS = 12;
@@ -21,34 +25,73 @@ const IMBALANCE = 3;
 /** Errors that another reading may mend: of the labels, or of a table that is too large. */
 const MENDABLE = ["InvalidDataset", "TooLarge"];
 
-export async function dataset({ root, parts: [id], signal }) {
+export async function dataset({ root, parts: [id], signal, load }) {
   document.title = "New training · Headstart";
-  const card = h("section", { class: "card", "aria-labelledby": "pictures" });
+  if (!id) return go("");
+  const elsewhere = h("div", {});
+  const card = h("section", { class: "card", "aria-labelledby": "pictures", tabindex: -1 });
   const form = h("section", { class: "card", "aria-labelledby": "how" });
-  root.append(card, form);
-  await show(id, card, form, signal);
+  root.append(elsewhere, card, form);
+  await show({ id, elsewhere, card, form, signal, load, training: null });
+  return undefined;
 }
 
-/** Show the dataset as soon as it is read, and again whenever the user has it read differently. */
-async function show(id, card, form, signal) {
+/**
+ * Show the dataset as soon as it is read, and again whenever it is read in another way.
+ *
+ * What the user has filled in for the training is kept.
+ */
+async function show(view) {
+  const { id, elsewhere, card, form, signal, load } = view;
+  const path = `v1/datasets/${encodeURIComponent(id)}`;
   form.hidden = true;
-  const record = await read(id, card, signal);
+  put(elsewhere);
+  const record = await read(path, card, signal);
+  const again = () => show(view).catch((error) => signal.aborted || put(card, heading(record), problem(error), other()));
+  const requireSame = async () => {
+    if (isSame(record, await get(path, signal))) return;
+    put(elsewhere, changed(again));
+    throw new Error("These images have been read in another way meanwhile. See above.");
+  };
   const apply = async (reading) => {
-    await send(`v1/datasets/${encodeURIComponent(id)}/reading`, reading);
-    show(id, card, form, signal).catch((error) => signal.aborted || put(card, heading(record), problem(error), other()));
+    await requireSame();
+    await send(`${path}/reading`, reading);
+    card.focus();
+    again();
   };
   if (record.state === "failed") {
     // One that was never read can be mended by a reading only if it is the labels that are wrong.
-    const again = MENDABLE.includes(record.error.type) ? readingForm(record, apply, record.images !== null) : null;
-    return put(card, heading(record), problem(new Error(record.error.detail)), again, other());
+    const mend = MENDABLE.includes(record.error.type) ? readingForm(record, apply, record.images !== null) : null;
+    put(card, heading(record), problem(new Error(record.error.detail)), mend, other());
+  } else {
+    announce(outcome(record));
+    put(card, heading(record), doubtful(record, apply), summary(record), howRead(record), readingForm(record, apply),
+      labels(record, apply, signal), rejected(record, signal), other());
   }
-  announce(outcome(record));
-  put(card, heading(record), doubtful(record, apply), summary(record), howRead(record), readingForm(record, apply),
-    labels(record, apply, signal), rejected(record, signal), other());
-  if (record.doubt) return;
-  put(form, ...(await trainingForm(record, signal)));
+  watch(record, path, () => put(elsewhere, changed(again)), signal);
+  if (record.state === "failed" || record.doubt) return;
+  view.training ??= await trainingForm(record, load);
+  view.training.before(requireSame);
+  put(form, h("h2", { id: "how" }, "Training"), view.training.element);
   form.hidden = false;
 }
+
+/** Call `onChange` once the dataset is not any more what `record` says, by another window or command. */
+async function watch(record, path, onChange, signal) {
+  try {
+    do await rest(CALM_MILLISECONDS, signal);
+    while (isSame(record, await get(path, signal).catch((error) => (passes(error) ? record : null))));
+    onChange();
+  } catch (error) {
+    if (error.name !== "AbortError") throw error;
+  }
+}
+
+const isSame = (one, other) => FACTS.every((fact) => JSON.stringify(one?.[fact]) === JSON.stringify(other?.[fact]));
+
+const changed = (again) => h("section", { class: "card row", role: "status" },
+  h("p", { class: "warn grow" }, "These images have been read in another way, or removed, in another window or by a command. What is below is from before."),
+  h("button", { type: "button", class: "primary", onclick: again }, "Show how they are now"));
 
 function outcome({ images, labels: counts, doubt }) {
   const found = `${plural(images, "image")} with ${plural(Object.keys(counts).length, "label")}`;
@@ -56,11 +99,11 @@ function outcome({ images, labels: counts, doubt }) {
 }
 
 /** Wait until a worker has read the dataset, and say so. */
-async function read(id, card, signal) {
+async function read(path, card, signal) {
   const trouble = h("div", {});
   put(card, trouble);
   for (let looks = 0; ; looks++) {
-    const record = await persist(() => get(`v1/datasets/${encodeURIComponent(id)}`, signal), trouble, signal);
+    const record = await persist(() => get(path, signal), trouble, signal);
     if (["ready", "failed"].includes(record.state)) return record;
     const queued = looks > PATIENCE && record.state === "queued";
     put(card, heading(record), h("progress", { "aria-label": "Reading" }),
@@ -104,7 +147,7 @@ function renaming({ labels: counts, reading }, apply) {
   const changes = new Map();
   const fault = h("div", {});
   const save = h("button", { class: "primary" }, "Use the new names");
-  const bar = h("div", { class: "after" }, h("div", { class: "row" }, save, h("span", { class: "muted" }, "Labels with one name become one.")), fault);
+  const bar = h("div", { class: "after" }, h("div", { class: "row" }, save, h("span", { class: "muted" }, "Labels with the same name become one.")), fault);
   bar.hidden = true;
   const change = (label, name) => {
     if (name && name !== label) changes.set(label, name);
@@ -132,13 +175,23 @@ function renaming({ labels: counts, reading }, apply) {
 function oneLabel(id, label, number, share, edit, signal) {
   const thumbnails = h("div", { class: "strip" });
   const query = new URLSearchParams({ label, verdict: "used", limit: THUMBNAILS });
-  get(`v1/datasets/${id}/images?${query}`, signal)
+  whenSeen(thumbnails, () => persist(() => get(`v1/datasets/${id}/images?${query}`, signal), thumbnails, signal)
     .then(({ images }) => put(thumbnails, images.map((image) => small(id, image.sha256, image.name))))
-    .catch((error) => signal.aborted || put(thumbnails, problem(error)));
+    .catch((error) => signal.aborted || put(thumbnails, problem(error))));
   return h("div", { class: "label", role: "group", "aria-label": label },
     h("div", { class: "row between" }, h("h3", {}, label), edit, h("span", { class: "number" }, count(number))),
     h("div", { class: "bar", "aria-hidden": "true" }, h("span", { vars: { "--share": share } })),
     thumbnails);
+}
+
+/** Do something once an element comes into sight: of a thousand labels, few do. */
+function whenSeen(element, then) {
+  const observer = new IntersectionObserver((entries) => {
+    if (!entries.some(({ isIntersecting }) => isIntersecting)) return;
+    observer.disconnect();
+    then();
+  }, { rootMargin: "200px" });
+  observer.observe(element);
 }
 
 function rejected({ id, rejected: files, rejected_count: number, verdicts }, signal) {
@@ -147,26 +200,31 @@ function rejected({ id, rejected: files, rejected_count: number, verdicts }, sig
   const body = h("tbody", {}, files.map(rejectedRow));
   let after = files.length;
   const show = async () => {
-    const page = await get(`v1/datasets/${id}/rejected?limit=${REJECTED}&after=${after}`, signal);
+    more.disabled = true;
+    const page = await persist(() => get(`v1/datasets/${id}/rejected?limit=${REJECTED}&after=${after}`, signal), trouble, signal);
     body.append(...page.rejected.map(rejectedRow));
     after = page.after;
+    more.disabled = false;
     if (after === null) more.remove();
   };
-  const more = h("button", { type: "button", onclick: () => show().catch((error) => signal.aborted || more.replaceWith(problem(error))) },
+  const trouble = h("div", {});
+  const more = h("button", { type: "button", onclick: () => show().catch((error) => signal.aborted || put(trouble, problem(error))) },
     number - files.length > REJECTED ? `Show ${REJECTED} more` : `Show all ${number}`);
   return h("details", { open: number <= 10, class: "after" },
     h("summary", {}, h("span", { class: "warn" }, `${plural(number, "file")} will not be used: ${counts}`)),
     h("div", { class: "scroll" }, h("table", { class: "records" },
       h("thead", {}, h("tr", {}, ["File", "Verdict", "Why"].map((name) => h("th", { scope: "col" }, name)))), body)),
-    number > files.length ? more : null);
+    trouble, number > files.length ? more : null);
 }
 
 const rejectedRow = ({ name, verdict, detail }) =>
   h("tr", {}, h("td", { class: "name file" }, name), h("td", {}, verdict), h("td", { class: "name muted" }, detail));
 
-async function trainingForm(record, signal) {
+/** `{element, before(check)}`; `check` throws if a training must not be started. */
+async function trainingForm(record, load) {
   const [document, rows, trainings] = await Promise.all(
-    ["openapi.json", "v1/architectures", "v1/trainings"].map((path) => get(path, signal)));
+    ["openapi.json", "v1/architectures", "v1/trainings"].map((path) => load(() => get(path))));
+  let check = null;
   const schema = trainingSchema(document);
   const more = settings(schema);
   const name = h("input", { id: "model", name: "model", class: "short", value: nameFrom(record.source), autocomplete: "off", "aria-describedby": "model-hint" });
@@ -182,8 +240,11 @@ async function trainingForm(record, signal) {
     event.preventDefault();
     const architecture = form.elements.architecture.value;
     const body = { dataset: record.id, model: name.value, ...(architecture && { architecture }), ...more.values() };
+    if (start.disabled) return;
     start.disabled = true;
+    put(faults);
     try {
+      await check();
       const training = await create("v1/trainings", body, (trouble) => put(faults, waiting(trouble)));
       go("trainings", training.id);
     } catch (error) {
@@ -194,7 +255,11 @@ async function trainingForm(record, signal) {
       start.disabled = false;
     }
   });
-  return [h("h2", { id: "how" }, "Training"), form];
+  const before = (next) => {
+    check = next;
+    put(faults);
+  };
+  return { element: form, before };
 }
 
 /** A model name, made from the name of an archive or folder. */

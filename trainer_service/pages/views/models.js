@@ -1,37 +1,60 @@
 /* All models, the versions of each side by side. */
 
+import { rest } from "../lib/again.js";
 import { get, put as send } from "../lib/api.js";
 import { announce, h, put } from "../../web/dom.js";
-import { percent, when } from "../lib/format.js";
-import { link, problem } from "../lib/router.js";
+import { percent, range, when } from "../lib/format.js";
+import { problem } from "../lib/messages.js";
+import { link } from "../lib/router.js";
 import { macroF1 } from "../parts/metrics.js";
 
+const LOOK_MILLISECONDS = 5000;
 const HEADS = {
-  Version: "", Accuracy: "number", "Macro F1": "wide number", Architecture: "wide", Labels: "wide number", Published: "", "": "",
+  Version: "", Accuracy: "number", "95 % range": "wide number", "Macro F1": "wide number", Architecture: "wide", Labels: "wide number", Published: "", "": "",
 };
 
-export async function models({ root, signal }) {
+export async function models({ root, signal, load }) {
   document.title = "Models · Headstart";
-  const all = await get("v1/models", signal);
-  if (all.length) return root.append(...all.map(card));
-  return root.append(h("section", { class: "card" }, h("h2", {}, "Models"), h("p", { class: "muted" }, "No model has been published yet.")));
+  const none = h("section", { class: "card" }, h("h2", {}, "Models"), h("p", { class: "muted" }, "No model has been published yet."));
+  const cards = new Map();
+  none.hidden = true;
+  root.append(none);
+  for (;;) {
+    const all = await load(() => get("v1/models", signal));
+    none.hidden = all.length > 0;
+    for (const [name, { section }] of cards) if (!all.some((model) => model.name === name)) section.remove();
+    for (const model of all) {
+      if (!cards.get(model.name)?.section.isConnected) cards.set(model.name, card(model));
+      cards.get(model.name).show(model);
+    }
+    root.append(...all.map(({ name }) => cards.get(name).section).filter((section) => !section.isConnected));
+    await rest(LOOK_MILLISECONDS, signal);
+  }
 }
 
-function card(model) {
-  const section = h("section", { class: "card", "aria-label": `Model ${model.name}` });
-  const show = (current) => put(section, ...content(current, pin));
+/** A model: `{section, show(model)}`; what has not changed is left as it is, so that focus stays. */
+function card({ name }) {
+  const section = h("section", { class: "card", "aria-label": `Model ${name}` });
+  const [body, fault] = [h("div", {}), h("div", {})];
+  section.append(body, fault);
+  let shown = null;
+  const show = (current) => {
+    const key = JSON.stringify(current);
+    if (key !== shown) put(body, ...content(current, pin));
+    shown = key;
+  };
   const pin = async (version) => {
+    put(fault);
     try {
-      const changed = await send(`v1/models/${encodeURIComponent(model.name)}/pin`, { version });
+      const changed = await send(`v1/models/${encodeURIComponent(name)}/pin`, { version });
       show(changed);
-      announce(version ? `Version ${version} of ${model.name} is pinned.` : `${model.name} follows its newest version.`);
+      announce(version ? `Version ${version} of ${name} is pinned.` : `${name} follows its newest version.`);
       section.querySelector(`[data-version="${version ?? changed.versions[0]?.version}"] button`)?.focus();
     } catch (error) {
-      section.append(problem(error));
+      put(fault, problem(error));
     }
   };
-  show(model);
-  return section;
+  return { section, show };
 }
 
 function content({ name, pinned, versions, damaged, notice }, pin) {
@@ -56,6 +79,7 @@ function row({ version, architecture, labels, metrics, training_id: training, cr
   return h("tr", { "data-version": version },
     h("td", {}, h("a", { href: link("trainings", training) }, `Version ${version}`), " ", version === chosen ? h("span", { class: "tag good" }, isPinned ? "pinned" : "newest") : null),
     h("td", { class: "number", "data-head": "Accuracy" }, percent(metrics.test?.accuracy)),
+    h("td", { class: "wide number muted" }, range(metrics.test)),
     h("td", { class: "wide number" }, percent(macroF1(metrics.test))),
     h("td", { class: "wide" }, architecture),
     h("td", { class: "wide number", title: labels.join(", ") }, labels.length),

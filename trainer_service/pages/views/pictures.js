@@ -1,35 +1,53 @@
 /* The first step of a training: which images. */
 
+import { passes, rest } from "../lib/again.js";
 import { create, get, list as listed, upload } from "../lib/api.js";
 import { announce, h, put } from "../../web/dom.js";
 import { dropped } from "../../web/dropped.js";
 import { chosen, formOf, refusal } from "../lib/files.js";
 import { bytes, percent, plural, when } from "../lib/format.js";
-import { go, link, problem, waiting } from "../lib/router.js";
+import { problem, waiting } from "../lib/messages.js";
+import { go, link } from "../lib/router.js";
 
+const LOOK_MILLISECONDS = 5000;
 const SHOWN = 6;
 const PAGE = 100;
 
-export async function pictures({ root, signal }) {
+export async function pictures({ root, signal, load }) {
   document.title = "New training · Headstart";
-  const limits = get("v1/about", signal);
-  const known = h("section", { class: "card", "aria-label": "Images already there" });
-  root.append(dropCard(limits, signal), known);
-  put(known, ...(await knownDatasets(signal)));
+  const limits = load(() => get("v1/about", signal));
+  const known = knownDatasets(signal, load);
+  root.append(dropCard(limits, signal), known.element);
+  await known.look();
   if ((await limits).paths) root.append(pathCard());
+  for (;;) {
+    await rest(LOOK_MILLISECONDS, signal);
+    await known.look();
+  }
 }
 
 function dropCard(limits, signal) {
   const status = h("div", {});
+  let stop = null;
   const send = async (reading) => {
+    stop?.abort();
+    const mine = (stop = new AbortController());
+    const leave = () => mine.abort();
+    signal.addEventListener("abort", leave);
+    window.addEventListener("beforeunload", ask);
+    let files;
     try {
-      const files = await reading;
+      files = await reading;
       const fault = refusal(files, await limits);
       if (fault) throw new Error(fault);
-      const record = await sendFiles(files, status, signal);
+      const record = await sendFiles(files, status, mine);
       go("datasets", record.id);
     } catch (error) {
-      if (!signal.aborted) put(status, problem(error));
+      if (signal.aborted || stop !== mine) return;
+      put(status, problem(error), passes(error) ? h("button", { type: "button", onclick: () => send(files) }, "Send it again") : null);
+    } finally {
+      signal.removeEventListener("abort", leave);
+      window.removeEventListener("beforeunload", ask);
     }
   };
   const zone = h("div", { class: "drop" },
@@ -41,6 +59,9 @@ function dropCard(limits, signal) {
   makeDroppable(zone, send);
   return h("section", { class: "card stack", "aria-labelledby": "new" }, h("h2", { id: "new" }, "Train a model on your images"), zone, status);
 }
+
+/** Let the browser ask before the page is left. */
+const ask = (event) => event.preventDefault();
 
 function picker(text, id, attributes, send) {
   const input = h("input", { type: "file", id, class: "visually-hidden", tabindex: -1, "aria-label": text, ...attributes });
@@ -66,9 +87,7 @@ function makeDroppable(zone, send) {
   });
 }
 
-async function sendFiles(files, status, signal) {
-  const stop = new AbortController();
-  signal.addEventListener("abort", () => stop.abort());
+async function sendFiles(files, status, stop) {
   const bar = h("progress", { max: 1, value: 0, "aria-label": "Upload" });
   const text = h("p", { class: "muted" }, `Sending ${plural(files.length, "file")} …`);
   put(status, h("div", { class: "row" }, h("div", { class: "grow" }, bar, text), h("button", { type: "button", onclick: () => stop.abort() }, "Stop")));
@@ -84,18 +103,33 @@ async function sendFiles(files, status, signal) {
   }
 }
 
-async function knownDatasets(signal) {
-  const known = async (most) => (await listed("v1/datasets", signal, most)).filter(({ state }) => state !== "failed");
-  const records = await known(PAGE);
-  const list = h("ul", { class: "list" }, records.slice(0, SHOWN).map(knownDataset));
-  const more = h("button", { type: "button", onclick: () => showAll().catch((error) => signal.aborted || more.replaceWith(problem(error))) },
-    records.length < PAGE ? `Show all ${records.length}` : "Show all");
-  const showAll = async () => {
-    put(list, (await known()).map(knownDataset));
-    more.remove();
+/** The datasets that the trainer has: `{element, look()}`. */
+function knownDatasets(signal, load) {
+  const list = h("ul", { class: "list" });
+  const none = h("p", { class: "muted" }, "None yet.");
+  const more = h("button", { type: "button", onclick: () => showAll().catch((error) => signal.aborted || more.replaceWith(problem(error))) });
+  const element = h("section", { class: "card", "aria-label": "Images already there" }, h("h2", {}, "Images already there"), none, list, more);
+  let all = false;
+  let shown = null;
+  none.hidden = more.hidden = true;
+  const look = async () => {
+    const found = await load(() => listed("v1/datasets", signal, all ? Infinity : PAGE));
+    const records = found.filter(({ state }) => state !== "failed");
+    const key = JSON.stringify([all, records]);
+    if (key === shown) return;
+    shown = key;
+    const focused = list.contains(document.activeElement) ? document.activeElement.getAttribute("href") : null;
+    put(list, records.slice(0, all ? undefined : SHOWN).map(knownDataset));
+    list.querySelector(`a[href="${focused}"]`)?.focus();
+    none.hidden = records.length > 0;
+    more.hidden = all || records.length <= SHOWN;
+    put(more, found.length < PAGE ? `Show all ${records.length}` : "Show all");
   };
-  if (!records.length) return [h("h2", {}, "Images already there"), h("p", { class: "muted" }, "None yet.")];
-  return [h("h2", {}, "Images already there"), list, records.length > SHOWN ? more : null];
+  const showAll = () => {
+    all = true;
+    return look();
+  };
+  return { element, look };
 }
 
 function knownDataset({ id, source, created_at: created, state, images, label_count: labels }) {
@@ -106,19 +140,24 @@ function knownDataset({ id, source, created_at: created, state, images, label_co
 function pathCard() {
   const input = h("input", { id: "path", autocomplete: "off", placeholder: "pets" });
   const status = h("div", {});
+  const button = h("button", {}, "Read it");
   const submit = async (event) => {
     event.preventDefault();
+    if (button.disabled) return;
+    button.disabled = true;
     try {
       const record = await create("v1/datasets", { path: input.value }, (trouble) => put(status, waiting(trouble)));
       go("datasets", record.id);
     } catch (error) {
       put(status, problem(error));
+    } finally {
+      button.disabled = false;
     }
   };
   return h("section", { class: "card" }, h("details", {},
     h("summary", {}, "A folder or archive on the trainer's machine"),
     h("form", { class: "row", novalidate: true, onsubmit: submit },
       h("label", { for: "path", class: "grow" }, "Path below the datasets directory", input),
-      h("button", {}, "Read it")),
+      button),
     status));
 }

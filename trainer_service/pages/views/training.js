@@ -4,9 +4,10 @@ import { persist } from "../lib/again.js";
 import { get, post } from "../lib/api.js";
 import { announce, h, put } from "../../web/dom.js";
 import { follow, history } from "../lib/follow.js";
-import { percent, when, words } from "../lib/format.js";
+import { percent, plural, range, when, words } from "../lib/format.js";
 import { doubtIn } from "../lib/reading.js";
-import { link, problem } from "../lib/router.js";
+import { problem } from "../lib/messages.js";
+import { link } from "../lib/router.js";
 import { curves } from "../parts/history.js";
 import { phases, progressBar, stateTag } from "../parts/phases.js";
 import { result } from "../parts/result.js";
@@ -14,11 +15,11 @@ import { warningList } from "../parts/warnings.js";
 
 const ENDED = ["succeeded", "failed", "cancelled"];
 
-export async function training({ root, parts: [id], query, signal }) {
+export async function training({ root, parts: [id], query, signal, load }) {
   const path = `v1/trainings/${encodeURIComponent(id)}`;
-  const record = await get(path, signal);
+  const record = await load(() => get(path, signal));
   document.title = `${record.model} · Headstart`;
-  const page = layout(root, path);
+  const page = layout(root, path, signal);
   let select = null;
   let latest = query;
 
@@ -28,18 +29,21 @@ export async function training({ root, parts: [id], query, signal }) {
     if (ended.state !== "succeeded") return;
     const report = await persist(() => get(`${path}/report`, signal), page.trouble, signal);
     page.curves.showHistory(report.history);
-    select = await result(page.results, ended, report, signal);
+    const about = await persist(() => get("v1/about", signal), page.trouble, signal);
+    select = result(page.results, ended, report, about);
     select(latest);
   };
   page.showRecord(record);
   if (ENDED.includes(record.state)) {
-    if (record.state !== "succeeded") for (const event of await history(id, signal)) page.showEvent(event);
+    if (record.state !== "succeeded") for (const event of await load(() => history(id, signal))) page.showEvent(event);
     await finish();
   } else {
-    follow(id, (event) => {
+    const onEnd = (error) => signal.aborted || put(root, problem(error));
+    const onEvent = (event) => {
       page.showEvent(event);
-      if (event.type === "result") finish().catch((error) => signal.aborted || root.append(problem(error)));
-    }, page.showConnection, signal);
+      if (event.type === "result") finish().catch(onEnd);
+    };
+    follow(id, { onEvent, onConnection: page.showConnection, onEnd }, signal);
   }
   return (changed) => {
     latest = changed;
@@ -48,13 +52,13 @@ export async function training({ root, parts: [id], query, signal }) {
 }
 
 /** The parts of the page, and the functions that update them. */
-function layout(root, path) {
+function layout(root, path, signal) {
   const [head, steps, bar, warnings, fault, connection] = [h("div", {}), phases(), progressBar(), warningList(), h("div", {}), h("p", { class: "warn", role: "status" })];
   const history = curves();
   const [results, trouble] = [h("div", { class: "stack" }), h("div", {})];
   const transitions = [];
-  const cancel = askButton(`${path}/cancel`, fault, "Cancel", "Cancelling …");
-  const stop = askButton(`${path}/stop`, fault, "Stop and publish", "Stopping …");
+  const cancel = askButton(`${path}/cancel`, fault, "Cancel", "Cancelling …", signal);
+  const stop = askButton(`${path}/stop`, fault, "Stop and publish", "Stopping …", signal);
   connection.hidden = true;
   history.element.hidden = true;
   root.append(
@@ -72,6 +76,7 @@ function layout(root, path) {
     cancel.hidden = ended;
     // Before the head there is nothing to publish, and after it the best is being published.
     stop.hidden = state !== "head";
+    if (ended) put(fault);
   };
   return {
     curves: history,
@@ -101,7 +106,7 @@ function layout(root, path) {
     },
     showConnection(connected) {
       connection.hidden = connected;
-      put(connection, connected ? "" : "The trainer does not answer. Trying again …");
+      put(connection, connected ? "" : "The trainer does not answer, so what is shown may be out of date. Trying again …");
     },
   };
 }
@@ -119,24 +124,25 @@ function heading({ id, model, version, architecture, state, dataset, created_at:
   return [
     h("h2", { id: "training" }, h("span", { class: "name" }, version ? `${model}, version ${version}` : model), " ", h("span", { class: "state" }, stateTag(state))),
     h("p", { class: "muted" }, `${architecture} · `, h("a", { href: link("datasets", dataset.id) }, "images"), ` · ${when(created)} · `, h("code", {}, id)),
-    accuracy === undefined ? null : h("p", { class: "headline" }, h("strong", {}, percent(accuracy)), " of ", String(metrics.test.images), " test images right", uncertainty(metrics.test)),
+    accuracy === undefined ? null : h("p", { class: "headline" }, h("strong", {}, percent(accuracy)), " of ", plural(metrics.test.images, "test image"), " right", uncertainty(metrics.test)),
   ];
 }
 
-/** Between what the accuracy on other images lies; earlier releases did not tell. */
-function uncertainty({ accuracy_low: low, accuracy_high: high }) {
-  return low === undefined ? null : h("span", { class: "muted" }, ` (${percent(low)} to ${percent(high)} with 95 % confidence)`);
+function uncertainty(test) {
+  return test.accuracy_low === undefined ? null : h("span", { class: "muted" }, ` (${range(test)} with 95 % confidence)`);
 }
 
 /** A button that asks the trainer to end the training in one way or another. */
-function askButton(path, fault, label, meanwhile) {
+function askButton(path, fault, label, meanwhile, signal) {
   const button = h("button", { type: "button", onclick: ask }, label);
   async function ask() {
     button.disabled = true;
+    put(fault);
     try {
-      await post(path);
+      await persist(() => post(path), fault, signal);
       put(button, meanwhile);
     } catch (error) {
+      if (signal.aborted) return;
       button.disabled = false;
       put(fault, problem(error));
     }

@@ -1,17 +1,19 @@
 /* All trainings, to look at or to compare. */
 
-import { pause, persist } from "../lib/again.js";
+import { persist, rest } from "../lib/again.js";
 import { list } from "../lib/api.js";
 import { h, put } from "../../web/dom.js";
-import { count, duration, percent, when } from "../lib/format.js";
-import { go, link, problem } from "../lib/router.js";
+import { count, duration, percent, range, when } from "../lib/format.js";
+import { problem } from "../lib/messages.js";
+import { go, link } from "../lib/router.js";
 import { stateTag } from "../parts/phases.js";
 
 const FEW = "Choose two to compare";
 const LOOK_MILLISECONDS = 2000;
+const CALM_MILLISECONDS = 10000;
 const PAGE = 100;
 const HEADS = {
-  Compare: "", Model: "", State: "", Accuracy: "number", Architecture: "wide", Images: "wide number", Took: "wide number", Started: "",
+  Compare: "", Model: "", State: "", Accuracy: "number", "95 % range": "wide number", Architecture: "wide", Images: "wide number", Took: "wide number", Started: "",
 };
 const ENDED = ["succeeded", "failed", "cancelled"];
 
@@ -29,23 +31,24 @@ export async function trainings({ root, signal }) {
   const table = h("div", { class: "scroll" }, h("table", { class: "records" }, h("thead", {}, h("tr", {}, Object.keys(HEADS).map(head))), body));
   const [status, trouble] = [h("div", {}), h("div", {})];
   let most = PAGE;
-  const load = async () => {
-    const records = await persist(() => list("v1/trainings", signal, most), trouble, signal);
+  const look = async () => {
+    const asked = most;
+    const records = await persist(() => list("v1/trainings", signal, asked), trouble, signal);
+    if (asked < most) return records; // more have been asked for meanwhile
     older.hidden = records.length < most;
     update(body, records, chosen, toggle);
+    put(status, records.length ? null : h("p", { class: "muted" }, "None yet. ", h("a", { href: "#/" }, "Start the first one.")));
     return records;
   };
   const older = h("button", { type: "button", hidden: true, onclick: () => {
     most += PAGE;
-    load().catch((error) => signal.aborted || put(status, problem(error)));
+    look().catch((error) => signal.aborted || put(status, problem(error)));
   } }, "Show older ones");
   root.append(h("section", { class: "card" },
     h("div", { class: "row between" }, h("h2", {}, "Trainings"), compare), trouble, status, table, older));
   for (;;) {
-    const records = await load();
-    if (!records.length) return put(status, h("p", { class: "muted" }, "None yet. ", h("a", { href: "#/" }, "Start the first one.")));
-    if (records.every(({ state }) => ENDED.includes(state))) return undefined;
-    await pause(LOOK_MILLISECONDS, signal);
+    const records = await look();
+    await rest(records.every(({ state }) => ENDED.includes(state)) ? CALM_MILLISECONDS : LOOK_MILLISECONDS, signal);
   }
 }
 
@@ -54,6 +57,12 @@ const head = (name) => h("th", { scope: "col", class: HEADS[name] }, name);
 /** Show the records, leaving rows that have not changed as they are: focus stays in them. */
 function update(body, records, chosen, toggle) {
   const known = new Map([...body.rows].map((row) => [row.dataset.id, row]));
+  const present = new Set(records.map(({ id }) => id));
+  for (const [id, row] of known) {
+    if (present.has(id)) continue;
+    row.remove();
+    toggle(id, false);
+  }
   records.forEach((record, index) => {
     const old = known.get(record.id);
     const key = JSON.stringify([record.state, record.progress]);
@@ -77,6 +86,7 @@ function rowOf(record, key, chosen, toggle) {
     h("td", {}, h("a", { href: link("trainings", id), class: "name" }, version ? `${model} ${version}` : model)),
     h("td", {}, stateTag(state), share),
     h("td", { class: "number", "data-head": "Accuracy" }, percent(metrics.test?.accuracy)),
+    h("td", { class: "wide number muted" }, range(metrics.test)),
     h("td", { class: "wide" }, architecture),
     h("td", { class: "wide number" }, dataset.images === null ? "–" : count(dataset.images)),
     h("td", { class: "wide number" }, ENDED.includes(state) ? duration(seconds) : "–"),
