@@ -30,7 +30,7 @@ THREADS = os.cpu_count() or 1
 
 def run(directory: Path, *, quick: bool = False) -> list[Row]:
     """Measure every architecture of `IMAGES`; `quick` only checks that it works."""
-    files, _ = benchmark_images(directory)
+    files, _ = benchmark_images(directory, quick=quick)
     rows: list[Row] = []
     for name, count in IMAGES.items() if not quick else [("mobilenet_v2", 48)]:
         rows += _measure(directory, name, files[:count], 1 if quick else ROUNDS)

@@ -29,7 +29,7 @@ SECONDS = 5.0
 
 def run(directory: Path, *, quick: bool = False) -> list[Row]:
     """Measure decoding, forward passes and serving, each on its own."""
-    files, _ = benchmark_images(directory)
+    files, _ = benchmark_images(directory, quick=quick)
     version = isolated(published_version, directory, files)
     bodies = [file.read_bytes() for file in files[:BODIES]]
     rounds = 1 if quick else 20

@@ -16,7 +16,7 @@ SECONDS = 10.0
 
 def run(directory: Path, *, quick: bool = False) -> list[Row]:
     """Load a predictor with as many connections as its queue holds, then with eight times more."""
-    files, _ = benchmark_images(directory)
+    files, _ = benchmark_images(directory, quick=quick)
     version = isolated(published_version, directory, files)
     bodies = [file.read_bytes() for file in files[:BODIES]]
     seconds = 1.0 if quick else SECONDS

@@ -67,10 +67,10 @@ class Side:
 
 def run(directory: Path, *, quick: bool = False) -> list[Row]:
     """Measure every server at every number of connections, in turns."""
-    files, _ = benchmark_images(directory)
+    files, _ = benchmark_images(directory, quick=quick)
     version = isolated(published_version, directory, files)
     bodies = [file.read_bytes() for file in files[:BODIES]]
-    connections, seconds, rounds = ([8], 1.0, 1) if quick else (CONNECTIONS, SECONDS, ROUNDS)
+    connections, seconds, rounds = ([8], 0.5, 1) if quick else (CONNECTIONS, SECONDS, ROUNDS)
     sides = _sides(version)
     floors = []
     for _ in range(rounds):

@@ -46,13 +46,13 @@ def run(directory: Path, *, quick: bool = False) -> list[Row]:
     Raises:
         RuntimeError: a request failed, or a version answered that was not served at that time.
     """
-    files, _ = benchmark_images(directory)
+    files, _ = benchmark_images(directory, quick=quick)
     version = isolated(published_version, directory, files)
     bodies = [file.read_bytes() for file in files[:BODIES]]
     store = directory / "swaps"
     shutil.rmtree(store, ignore_errors=True)
     publish_copy(version, store)
-    publishes, seconds = (2, 1.0) if quick else (PUBLISHES, STEADY_SECONDS)
+    publishes, seconds = (2, 0.5) if quick else (PUBLISHES, STEADY_SECONDS)
     with servers.headstart(store) as server:
         collect(server.url, bodies, CONNECTIONS, seconds / 3)
         steady = collect(server.url, bodies, CONNECTIONS, seconds)

@@ -27,9 +27,10 @@ SAMPLE_SECONDS = 0.2
 
 def run(directory: Path, *, quick: bool = False) -> list[Row]:
     """Train on the small and the large set, and on the large one again with stored features."""
-    files, _ = benchmark_images(directory)
+    files, _ = benchmark_images(directory, quick=quick)
     random.Random(0).shuffle(files)  # so that a part of them has all labels
     counts = (60, 180) if quick else (SMALL, LARGE)
+    fields: dict[str, object] = {"epochs": 5} if quick else {}
     datasets = directory / "sets"
     for count in counts:
         _write_set(files, datasets / str(count), count)
@@ -38,12 +39,12 @@ def run(directory: Path, *, quick: bool = False) -> list[Row]:
     shutil.rmtree(home, ignore_errors=True)
     home.mkdir()
     with running_stack(home, datasets=datasets, weights=weights.path.parent) as stack:
-        _train(stack, "warm", dataset={"path": str(counts[0])}, seed=1)
+        _train(stack, "warm", dataset={"path": str(counts[0])}, seed=1, **fields)
         shutil.rmtree(home / "store" / "features")
         (small, small_peaks), (large, large_peaks) = [
-            _watched(stack, str(count), {"path": str(count)}) for count in counts
+            _watched(stack, str(count), dataset={"path": str(count)}, **fields) for count in counts
         ]
-        again = _train(stack, "again", dataset=large["dataset"]["id"])
+        again = _train(stack, "again", dataset=large["dataset"]["id"], **fields)
         first = _seconds_to_progress(stack, small["dataset"]["id"])
     return [
         *_cost_rows(small, large),
@@ -71,7 +72,7 @@ def _train(stack: Stack, model: str, **fields: object) -> Record:
     return record
 
 
-def _watched(stack: Stack, model: str, dataset: dict[str, str]) -> tuple[Record, dict[str, float]]:
+def _watched(stack: Stack, model: str, **fields: object) -> tuple[Record, dict[str, float]]:
     """Train, and return the record and the worker's peak memory in each phase, in MB."""
     workers = [
         process
@@ -91,7 +92,7 @@ def _watched(stack: Stack, model: str, dataset: dict[str, str]) -> tuple[Record,
     thread = threading.Thread(target=watch)
     thread.start()
     try:
-        return _train(stack, model, dataset=dataset), peaks
+        return _train(stack, model, **fields), peaks
     finally:
         ended.set()
         thread.join()

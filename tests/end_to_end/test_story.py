@@ -7,6 +7,7 @@ from operator import itemgetter
 import pytest
 
 from tests.end_to_end.stack import digits, running_stack, zipped
+from tests.predictor_process import wait_for
 from trainer_service.store.records.training_record import TrainingRecord, numbers
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
@@ -72,13 +73,19 @@ def test_the_record_lies_in_the_store_as_it_is_answered(first, stack):
 
 
 def test_two_workers_shared_the_shards(first, stack):
-    logs = [(stack.logs / f"worker{number}.log").read_text() for number in (1, 2)]
+    logs = [log_of(stack, name) for name in ("worker1", "worker2")]
     assert all("computing shard" in log for log in logs)
 
 
+def log_of(stack, *names):
+    return "".join((stack.logs / f"{name}.log").read_text() for name in names)
+
+
 def test_its_lines_in_every_log_name_it_and_the_request_it_came_from(first, stack):
+    # A client knows the end of a training before its line is written.
+    wait_for(lambda: 'state": "succeeded' in log_of(stack, "worker1", "worker2"), "its last line")
     lines = {
-        name: [json.loads(line) for line in (stack.logs / f"{name}.log").read_text().splitlines()]
+        name: [json.loads(line) for line in log_of(stack, name).splitlines()]
         for name in ("trainer", "worker1", "worker2", "predictor")
     }
     for name, logged in lines.items():

@@ -7,7 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
+
+# Five seconds, as Playwright has it, are too few on a busy machine.
+expect.set_options(timeout=15_000)
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 OPTIONS = (
