@@ -128,12 +128,12 @@ def test_folders_are_made_parts_of_the_split_and_one_is_left_out(page, stack, di
     page.get_by_text("Read it in another way", exact=True).click()
     expect(page.get_by_label("Folder or value 3")).to_have_value("old")
     page.get_by_label("Part of the split 2").select_option("Validation")
-    page.get_by_label("Part of the split 3").select_option("The reader decides")
+    page.get_by_label("Part of the split 3").select_option("Training")
     page.get_by_role("button", name="Read it so").last.click()
 
     expect(how).to_contain_text("night is for validation", timeout=SECONDS)
     splits = stack.trainer.get(url).json()["reading"]["splits"]
-    assert splits == {"day": "train", "night": "validation"}
+    assert splits == {"day": "train", "night": "validation", "old": "train"}
 
 
 def test_a_training_that_failed_by_doubt_leads_to_where_it_is_confirmed(page, stack, archive):

@@ -212,14 +212,12 @@ def _decide(images: Images, tables: Tables, reading: ReadingRequest) -> tuple[Wa
 def _require_parts(names: Sequence[str], tables: Tables, reading: ReadingRequest) -> None:
     """Check that what is to be a part of the split is there."""
     values = {value for table in tables.labelling for value in table.asked_values}
-    for part in reading.splits:
-        is_one = left_out.matcher([part])
-        if part not in values and not any(is_one(name) for name in names):
-            raise InvalidDataset(
-                "reading.splits: expected a folder of the dataset, or a value of the column that "
-                "says the split. Name that with reading.columns.split, if it has other words than "
-                f"train, validation and test. Received: {part!r}"
-            )
+    if missing := left_out.not_there(names, reading.splits.keys() - values):
+        raise InvalidDataset(
+            "reading.splits: expected a folder of the dataset, or a value of the column that "
+            "says the split. Name that with reading.columns.split, if it has other words than "
+            f"train, validation and test. Received: {min(missing)!r}"
+        )
 
 
 def _asked(

@@ -43,14 +43,33 @@ def ignored(names: Sequence[str], patterns: Sequence[str]) -> LeftOut | None:
     return LeftOut(found, AS_ASKED, f"{len(found)} images are ignored, as asked.")
 
 
-def matcher(patterns: Sequence[str]) -> Callable[[str], bool]:
-    """Return what tells whether a file lies in one of some folders, or is so called."""
-    paths = {pattern.strip("/") for pattern in patterns if "/" in pattern.strip("/")}
-    single = {pattern.strip("/") for pattern in patterns} - paths
-    return lambda name: (
-        not single.isdisjoint(name.split("/"))
-        or any(name == path or name.startswith(f"{path}/") for path in paths)
-    )
+def matcher(patterns: Iterable[str]) -> Callable[[str], bool]:
+    """Return what tells whether a file lies in one of some folders, or is so called.
+
+    It takes no longer for more patterns.
+    """
+    wanted = {pattern.strip("/") for pattern in patterns}
+    return lambda name: bool(wanted) and any(part in wanted for part in _parts(name))
+
+
+def not_there(names: Iterable[str], patterns: Iterable[str]) -> set[str]:
+    """Return those of some names and paths that no file lies in, and none is called."""
+    left = {pattern.strip("/") for pattern in patterns}
+    for name in names:
+        if not left:
+            break
+        left.difference_update(_parts(name))
+    return left
+
+
+def _parts(name: str) -> Iterator[str]:
+    """Yield what patterns may call a file or the folders around it: their names and paths."""
+    end = 0
+    for part in name.split("/"):
+        end += len(part)
+        yield part
+        yield name[:end]
+        end += 1
 
 
 def copies(names: Sequence[str], hashes: Sequence[str]) -> list[LeftOut]:

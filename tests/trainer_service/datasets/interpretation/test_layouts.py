@@ -5,6 +5,7 @@ from collections import Counter
 
 import pytest
 
+from tests.growth import cost_growth
 from trainer_service.datasets.interpretation.interpret import interpret
 from trainer_service.datasets.interpretation.words import part_name
 from trainer_service.errors import InvalidDataset
@@ -569,6 +570,20 @@ def test_a_level_that_is_too_deep_is_refused():
 def test_labels_that_are_not_where_they_should_be(labels, names, tables, message):
     with pytest.raises(InvalidDataset, match=message):
         _read(names, tables, reading=ReadingRequest(labels=labels))
+
+
+def test_what_users_name_costs_no_more_for_many_names():
+    labels = (*CLASSES, "cow")
+    names = [f"pets/{label}/{i}.jpg" for label in labels for i in range(2000)]
+
+    def read(number):
+        ignored = ["cow", *(f"some/other/folder {n}" for n in range(number))]
+        splits = {f"pets/cat/{n}.jpg": "none" for n in range(number)}
+        asked = ReadingRequest.model_validate({"ignore": ignored, "splits": splits})
+        return _read(names, reading=asked)
+
+    assert _counts(read(9)) == {("cat", None): 1991, ("dog", None): 2000}
+    assert cost_growth(read, 100) < 2
 
 
 def test_a_table_is_left_out_as_asked():
