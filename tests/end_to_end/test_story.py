@@ -7,7 +7,7 @@ from operator import itemgetter
 import pytest
 
 from tests.end_to_end.stack import digits, running_stack, zipped
-from tests.predictor_process import wait_for
+from tests.support.processes.predictor_process import wait_for
 from trainer_service.store.records.training_record import TrainingRecord, numbers
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]

@@ -1,16 +1,22 @@
-"""Celery's Redis transport, changed to set aside whatever is on the queue but is not a step.
+"""Celery's Redis transport, changed so that nothing keeps a worker from its next step.
 
-A message that is not JSON, or not as Celery writes it, would end the worker that fetches it, or
-make it reconnect again and again. Here such messages go to a list of their own, for inspection.
+Whatever is on the queue but is not a step is set aside. A message that is not JSON, or not as
+Celery writes it, would end the worker that fetches it, or make it reconnect again and again. Here
+such messages go to a list of their own, for inspection.
+
+A step that ends while Redis is away does not count as being worked on.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Annotated, Any, Literal
 
 import redis
 from kombu.transport.redis import Channel as RedisChannel
+from kombu.transport.redis import QoS as RedisQoS
 from kombu.transport.redis import Transport as RedisTransport
+from kombu.transport.virtual import QoS as VirtualQoS
 from kombu.utils.json import loads
 from pydantic import AfterValidator, Base64Bytes, BaseModel, Field, TypeAdapter
 from redis import RedisError
@@ -111,8 +117,36 @@ class Client(redis.Redis):
         return answer
 
 
-class Channel(RedisChannel):  # type: ignore[misc]  # kombu is untyped
-    """kombu's channel, with `Client` as its Redis client."""
+class QoS(RedisQoS):  # type: ignore[misc]  # kombu is untyped
+    """kombu's count of the messages that are worked on, which never counts one for ever.
+
+    A worker fetches no message while it counts one. If Redis is away when that is done, Celery
+    logs an error and goes on, and kombu would count the message still. In a Redis that was only
+    out of reach it stays on the list of those that are worked on. That does no harm: it is handed
+    out again after `VISIBILITY_SECONDS`, and a step that is done is not done again.
+    """
+
+    def ack(self, delivery_tag: str) -> None:
+        with self._no_longer_counted(delivery_tag):
+            super().ack(delivery_tag)
+
+    def reject(self, delivery_tag: str, **options: bool) -> None:
+        with self._no_longer_counted(delivery_tag):
+            super().reject(delivery_tag, **options)
+
+    @contextmanager
+    def _no_longer_counted(self, delivery_tag: str) -> Iterator[None]:
+        try:
+            yield
+        except Exception:
+            VirtualQoS.ack(self, delivery_tag)
+            raise
+
+
+class Channel(RedisChannel):  # type: ignore[misc]
+    """kombu's channel, with `Client` as its Redis client and `QoS` as its count of messages."""
+
+    QoS = QoS
 
     def _get_client(self) -> Callable[..., redis.Redis]:
         return partial(Client, set_aside=self._set_aside)

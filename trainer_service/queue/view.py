@@ -107,17 +107,17 @@ class QueueView:
         """
         self._client.set("headstart:probe", 1, px=1000)
 
-    def require_own(self, store: str) -> None:
+    def require_own(self, store: str | None) -> None:
         """Check that no worker of another store takes the steps.
 
         Args:
-            store: the id of the store.
+            store: the id of the store; None if it is not known, so that nothing can be said.
 
         Raises:
             ForeignQueue: one does.
             RedisError: Redis does not answer.
         """
-        if self._client.get(STORE_KEY) not in {None, store}:
+        if store is not None and self._client.get(STORE_KEY) not in {None, store}:
             raise ForeignQueue
 
     def own(self, store: str, seconds: float) -> None:

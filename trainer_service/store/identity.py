@@ -14,21 +14,24 @@ ID_FILE = ".store-id"
 MOST_BYTES = 64
 
 
-def store_id(store: Path) -> str:
+def store_id(store: Path) -> str | None:
     """Return the id of a store; one without an id, or with a damaged one, gets a new one.
 
-    Raises:
-        OSError: the id can't be read, or a new one not be written.
+    Returns:
+        None if the store can't be used now: then nothing can be said, and no step be done either.
     """
-    file = store / ID_FILE
-    if known := _read(file):
-        return known
+    with suppress(OSError):
+        return _read(store / ID_FILE) or _make(store)
+    return None
+
+
+def _make(store: Path) -> str:
     with locked_briefly(store / f"{ID_FILE}.lock"):
-        if known := _read(file):
-            return known
-        made = new_id()
-        atomic_write(file, made.encode())
-    return made
+        known = _read(store / ID_FILE)  # another process may just have made it
+        if known is None:
+            known = new_id()
+            atomic_write(store / ID_FILE, known.encode())
+    return known
 
 
 def _read(file: Path) -> str | None:

@@ -73,11 +73,11 @@ class LostStepsSearch(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery 
                 consumer then takes none, and tries to connect again and again.
         """
         try:
-            self._view.own(store_id(self._store), self._lease_seconds)
+            if (own := store_id(self._store)) is not None:
+                self._view.own(own, self._lease_seconds)
         except ForeignQueue:
             raise
-        except (RedisError, OSError) as error:
-            # Redis' own errors are the consumer's; without a store no step can be done anyway.
+        except RedisError as error:  # the consumer gets the same error and logs it
             log.debug("the queue was not claimed", reason=str(error))
 
     def stop(self, _: Any) -> None:

@@ -4,6 +4,7 @@ What killed processes left behind is always removed. Finished trainings, dataset
 features are removed as far as the settings say. Nothing that is in use is removed.
 """
 
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -68,12 +69,14 @@ class Retention:
         self._settings = settings
         self._clock = clock
         self._watch = LeaseWatch(settings.lease_seconds)
+        self._ahead = 0.0
 
     def __call__(self) -> list[str]:
         """Remove what is due and return the removed paths, relative to the store.
 
         Whatever can't be removed is logged, and the rest still is removed.
         """
+        self._ahead = seconds_ahead_of(self._settings.store)
         removed: list[str] = []
         for due in (
             self._working, self._temporary, self._keys, self._incomplete, self._uploads,
@@ -127,7 +130,7 @@ class Retention:
             for directory in records.root.glob("*"):
                 with self._attempt(directory):
                     incomplete = is_id(directory.name) and not (directory / RECORD_FILE).exists()
-                    if incomplete and self._age(directory.stat().st_mtime) > TEMPORARY_SECONDS:
+                    if incomplete and self._unchanged(directory) > TEMPORARY_SECONDS:
                         records.delete(directory.name)
                         yield directory
 
@@ -185,7 +188,8 @@ class Retention:
         for used_at, index in sorted(indices, reverse=True):
             data = index.with_suffix(".npy")
             kept += data.stat().st_size if data.exists() else 0
-            due = (days and self._age(used_at) > days * DAY) or (most and kept > most)
+            unused = self._age(used_at + self._ahead)
+            due = (days and unused > days * DAY) or (most and kept > most)
             # Checked again, as a new training may have used them since.
             if due and index.exists() and index.stat().st_mtime == used_at:
                 with self._attempt(data):
@@ -203,7 +207,7 @@ class Retention:
     def _unlink_older(self, files: Iterable[Path], seconds: float) -> Iterator[Path]:
         for file in files:
             with self._attempt(file), suppress(FileNotFoundError):
-                if file.is_file() and self._age(file.stat().st_mtime) > seconds:
+                if file.is_file() and self._unchanged(file) > seconds:
                     file.unlink()
                     yield file
 
@@ -216,6 +220,10 @@ class Retention:
     def _age(self, since: float) -> float:
         return self._clock() - since
 
+    def _unchanged(self, path: Path) -> float:
+        """Return for how many seconds a file or directory has not changed."""
+        return self._age(path.stat().st_mtime + self._ahead)
+
     @contextmanager
     def _attempt(self, path: Path) -> Iterator[None]:
         """Log an error of the body, which keeps `path` from being removed, and go on."""
@@ -223,6 +231,19 @@ class Retention:
             yield
         except Exception:
             log.exception("not removed", path=str(path))
+
+
+def seconds_ahead_of(store: Path) -> float:
+    """Return by how much the clock of this host is ahead of the one that dates the store's files.
+
+    A file server has a clock of its own. If that is slow, a file that is just being written looks
+    as if it had been left behind long ago.
+    """
+    try:
+        os.utime(store)
+        return time.time() - store.stat().st_mtime
+    except OSError:
+        return 0.0  # nothing can be removed either
 
 
 def superfluous_versions(models: WritableModelStore, name: str, keep: int) -> list[int]:

@@ -2,11 +2,13 @@
 
 import base64
 import json
+import os
 import signal
 import subprocess
 import sys
 import threading
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -14,6 +16,7 @@ import pytest
 
 from launcher.services import free_port, redis_server, running_worker
 from shared.identifiers import new_id
+from tests.end_to_end.stack import RestartableRedis
 from tests.support.processes.predictor_process import wait_for
 from tests.trainer_service.api_client import caller
 from trainer_service.queue.celery_app import create_celery
@@ -172,6 +175,50 @@ def test_a_worker_of_another_store_takes_no_steps(running, tmp_path):
         assert "task ended" not in log.read_text()
         assert other.poll() is None
         assert "Traceback" not in log.read_text()
+
+
+@contextmanager
+def frozen(pids):
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+
+
+def test_a_step_that_ends_while_redis_is_away_is_not_the_worker_s_last(tmp_path):
+    """That the step has ended can't be said to Redis, which would hand out no other one."""
+    redis, log = RestartableRedis(tmp_path), tmp_path / "worker.log"
+    redis.start()
+    settings = TrainerSettings(
+        store=tmp_path / "store",
+        redis_url=redis.url,
+        lease_seconds=4,
+        worker_metrics_port=free_port(),
+    )
+    settings.store.mkdir()
+    with running_worker(settings, log) as process:
+        worker = Running(settings, process, log)
+        wait_for(worker.lives, "the worker")
+        worker.works()
+        ended = worker.log().count("task ended")
+        with frozen(children_of(process.pid)):
+            TaskQueue(create_celery(settings)).read_dataset(new_id())
+            wait_for(lambda: worker.redis.hlen("unacked"), "the step to be fetched")
+            redis.stop()
+        wait_for(lambda: worker.log().count("task ended") > ended, "the end of the step")
+        wait_for(lambda: "Couldn't ack" in worker.log(), "what Redis was not told")
+        redis.start()
+        worker.works()
+    redis.stop()
+
+
+def children_of(pid):
+    """Return the processes that a worker has started, of which one does the steps."""
+    file = Path(f"/proc/{pid}/task/{pid}/children")
+    return [int(child) for child in file.read_text().split()]
 
 
 def message(**changes):

@@ -3,8 +3,8 @@
 import pytest
 from playwright.sync_api import expect
 
-from tests.breaking_proxy import BreakingProxy, running_trainer
-from tests.browser import running_browser
+from tests.support.processes.breaking_proxy import BreakingProxy, running_trainer
+from tests.support.processes.browser import running_browser
 from tests.trainer_service.builders import make_dataset, new_record
 from trainer_service.datasets.records import save_images, save_rejected
 from trainer_service.settings import TrainerSettings

@@ -58,3 +58,4 @@ def test_the_queue_is_that_of_the_store_whose_workers_came_first(redis_url):
     view.own("a", 0.001)
     wait_for(lambda: not client.exists(STORE_KEY), "the end of its workers")
     view.own("b", 60)
+    client.flushall()

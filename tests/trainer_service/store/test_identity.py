@@ -30,3 +30,8 @@ def test_a_damaged_one_is_made_again(tmp_path, content):
 
     assert is_id(made := store_id(tmp_path))
     assert store_id(tmp_path) == made
+
+
+def test_a_store_that_is_not_there_has_none(tmp_path):
+    assert store_id(tmp_path / "store") is None
+    assert not (tmp_path / "store").exists()

@@ -547,3 +547,26 @@ def test_what_a_deletion_left_that_was_killed_goes(stores, settings, retain):
     assert stores.datasets.list() == []
     assert retain() == ["datasets/.removed-left"]
     assert list(stores.datasets.root.iterdir()) == []
+
+
+def test_what_is_being_written_stays_although_the_clock_of_the_files_is_slow(
+    stores, settings, monkeypatch
+):
+    """A file server has a clock of its own; or this host's has just jumped ahead."""
+    space = settings.store / "features/space"
+    space.mkdir(parents=True)
+    written = [space / ".1.npy.abcd.tmp", space / "1.npy", stores.trainings.directory(new_id())]
+    for path in written[:2]:
+        path.touch()
+    written[2].mkdir(parents=True)
+    (space / "2.npy").touch()
+    (space / "2.json").touch()
+    slow_by, real = 2 * DAY, time.time
+    monkeypatch.setattr(time, "time", lambda: real() + slow_by)
+    kept = settings.model_copy(update={"keep_features_days": 1})
+
+    retain = Retention(stores, kept, time.time)
+    assert retain() == []
+    for path in (*written, space / "2.json"):
+        os.utime(path, (real() - 1.1 * DAY, real() - 1.1 * DAY))
+    assert sorted(settings.store / name for name in retain()) == sorted([*written, space / "2.npy"])

@@ -54,7 +54,7 @@ def _look(view: QueueView, trainer: Trainer) -> tuple[list[str], list[str]]:
     workers: list[str] = []
     problems: list[str] = []
     try:
-        _require_own(view, trainer.settings.store)
+        view.require_own(store_id(trainer.settings.store))
         workers = view.workers()
         view.require_writes()
         problems += [
@@ -66,15 +66,6 @@ def _look(view: QueueView, trainer: Trainer) -> tuple[list[str], list[str]]:
         problems.append(trouble(error))
     problems += _closed_directories(trainer.settings.store)
     return workers, problems
-
-
-def _require_own(view: QueueView, store: Path) -> None:
-    """Raise ForeignQueue if the workers are those of another store."""
-    try:
-        own = store_id(store)
-    except OSError:
-        return  # what is wrong with the store is told anyway
-    view.require_own(own)
 
 
 def _closed_directories(store: Path) -> list[str]:

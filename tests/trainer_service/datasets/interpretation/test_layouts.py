@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from tests.growth import cost_growth
+from tests.support.growth import cost_growth
 from trainer_service.datasets.interpretation.interpret import interpret
 from trainer_service.datasets.interpretation.words import part_name
 from trainer_service.errors import InvalidDataset
