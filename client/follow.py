@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import httpx
 from httpx_sse import connect_sse
 
-from client.errors import Unavailable
+from client.errors import Unavailable, Unreachable
 from client.service import Record, Service
 
 #: How long a trainer may be away, for example while it restarts, before following it ends.
@@ -39,6 +39,26 @@ def events_of(trainer: Service, training_id: str) -> Iterator[Record]:
                 with trainer.errors_in_words():
                     raise
         time.sleep(RETRY_SECONDS)
+
+
+def get_patiently(trainer: Service, path: str) -> Record:
+    """Return the JSON at a path; if the trainer is away for a moment, wait for it.
+
+    Raises:
+        Unreachable: the trainer has not been reached for `PATIENCE_SECONDS`.
+        Unavailable: the trainer has answered 503 for `PATIENCE_SECONDS`.
+        ClientError: the answer is another error.
+    """
+    begun = time.monotonic()
+    while True:
+        try:
+            found: Record = trainer.get(path)
+        except (Unavailable, Unreachable):
+            if time.monotonic() - begun > PATIENCE_SECONDS:
+                raise
+            time.sleep(RETRY_SECONDS)
+        else:
+            return found
 
 
 def _stream(trainer: Service, training_id: str, last: int) -> Iterator[Record]:

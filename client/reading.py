@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from client.errors import ClientError
+from client.follow import get_patiently
 from client.options import trainer_option
 from client.printing import add_row
 from client.service import Record, Service
@@ -88,7 +89,7 @@ def read_anew(trainer: Service, dataset_id: str, reading: Fields) -> Record:
     record: Record = trainer.put(f"/v1/datasets/{dataset_id}/reading", json=reading)
     while record["state"] in {"queued", "reading"}:
         time.sleep(LOOK_SECONDS)
-        record = trainer.get(f"/v1/datasets/{dataset_id}")
+        record = get_patiently(trainer, f"/v1/datasets/{dataset_id}")
     return record
 
 

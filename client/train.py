@@ -9,6 +9,7 @@ from rich.console import Console
 
 from client import options
 from client.errors import ClientError
+from client.follow import get_patiently
 from client.options import PREDICTOR, TRAINER
 from client.printing import NAMED_FILES, curl_line, print_result
 from client.reading import (
@@ -165,7 +166,7 @@ def _follow(services: _Services, record: Record, fields: Fields, console: Consol
     try:
         with services.trainer() as trainer, doubt_explained(trainer, dataset, fields):
             ended = follow(trainer, record["id"], console)
-            print_reading(trainer.get(f"/v1/datasets/{dataset}"), console)
+            print_reading(get_patiently(trainer, f"/v1/datasets/{dataset}"), console)
             return ended
     except KeyboardInterrupt:
         other = options.trainer_option(services.trainer_url)

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from client.early import EarlyAnswer
 from client.errors import ClientError
-from client.follow import events_of
+from client.follow import events_of, get_patiently
 from client.once import post_once
 from client.service import Record, Service
 from client.show import shown, upload_shown
@@ -59,7 +59,7 @@ def follow(trainer: Service, training_id: str, console: Console) -> Record:
     with shown(console) as show:
         for event in events_of(trainer, training_id):
             show(event)
-    record: Record = trainer.get(f"/v1/trainings/{training_id}")
+    record = get_patiently(trainer, f"/v1/trainings/{training_id}")
     if record["state"] == "failed":
         raise ClientError(f"The training failed: {record['error']['detail']}", record)
     if record["state"] == "cancelled":
