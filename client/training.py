@@ -79,9 +79,9 @@ def served(predictor: Service, record: Record, seconds: float = SERVED_SECONDS) 
         Whether the predictor serves the version. False at once if another version is pinned.
     """
     deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
+    while (left := deadline - time.monotonic()) > 0:
         try:
-            model = predictor.get(f"/v1/models/{record['model']}")
+            model = predictor.get(f"/v1/models/{record['model']}", timeout=left)
         except ClientError as error:
             if error.problem.get("status") != 404:  # noqa: PLR2004 - the model is not loaded yet
                 raise
