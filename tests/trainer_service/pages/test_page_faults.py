@@ -323,6 +323,32 @@ def test_the_settings_leave_out_what_is_decided_above_them(page, dataset):
     expect(settings).not_to_contain_text("undefined")
 
 
+def test_an_upload_is_not_lost_by_a_link_that_is_followed_by_mistake(page, stores, tmp_path):
+    (tmp_path / "pets.zip").write_bytes(b"PK\5\6" + bytes(18))
+    page.goto("/")
+    held = holding(page, "**/v1/datasets")
+    page.set_input_files("#archive", tmp_path / "pets.zip")
+    expect(page.get_by_text("Sending 1 file")).to_be_visible()
+    questions = []
+
+    def refuse(dialog):
+        questions.append(dialog.message)
+        dialog.dismiss()
+
+    page.on("dialog", refuse)
+    page.get_by_role("link", name="Trainings").click()
+    expect(page.get_by_text("Sending 1 file")).to_be_visible()
+    assert questions == ["Images are being sent. Stop that, and leave?"]
+    page.get_by_role("link", name="Models").click()
+    assert len(questions) == 2
+
+    held[-1].continue_()
+    page.wait_for_url("**/#/datasets/*", timeout=SECONDS)
+    assert len(questions) == 2
+    page.get_by_role("link", name="Trainings").click()
+    expect(page.get_by_text("None yet.")).to_be_visible()
+
+
 def test_an_address_without_an_id_leads_to_the_start(page):
     page.goto("/#/datasets")
     expect(page.get_by_role("heading", name="Train a model on your images")).to_be_visible()
