@@ -8,6 +8,7 @@ from tests.browser import running_browser
 from tests.trainer_service.builders import make_dataset, new_record
 from trainer_service.datasets.records import save_images, save_rejected
 from trainer_service.settings import TrainerSettings
+from trainer_service.store.records.dataset_record import DatasetState
 from trainer_service.store.records.training_record import State
 from trainer_service.store.stores import Stores
 
@@ -261,6 +262,31 @@ def test_a_reading_that_changed_elsewhere_is_told_by_itself(page, stores, datase
     page.clock.run_for(6_000)
 
     expect(page.get_by_role("button", name="Show how they are now")).to_be_visible()
+
+
+def test_what_this_tab_has_decided_is_not_told_as_done_elsewhere(page, stores):
+    fields = {"source": "pets", "path": True, "in_place": True, "layout": {"kind": "folders"}}
+    dataset = make_dataset(stores.datasets, images=9, labels={"cat": 4, "dog": 5}, **fields)
+    save_images(stores.datasets.directory(dataset), [])
+    page.clock.install()
+    page.goto(f"/#/datasets/{dataset}")
+    page.get_by_role("button", name="Rename cat").click()
+    page.get_by_label("New name of cat").fill("bird")
+    page.get_by_role("button", name="Use the new names").click()
+    expect(page.get_by_text("The images are being read")).to_be_visible()
+
+    def finish(record):
+        relabel(record)
+        record.state = DatasetState.READY
+
+    stores.datasets.update(dataset, finish)
+    page.clock.run_for(1_000)
+    expect(page.get_by_role("heading", name="bird")).to_be_visible()
+    for _ in range(3):
+        page.clock.run_for(6_000)
+        page.wait_for_timeout(200)
+
+    expect(page.get_by_role("button", name="Show how they are now")).to_have_count(0)
 
 
 def test_new_names_do_not_overwrite_what_another_tab_has_decided(page, stores, dataset):
