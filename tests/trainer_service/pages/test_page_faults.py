@@ -1,10 +1,14 @@
 """What the trainer's page does while the trainer is slow, away, or not the one who answers."""
 
+import shutil
+
+import httpx
 import pytest
 from playwright.sync_api import expect
 
 from tests.breaking_proxy import BreakingProxy, running_trainer
 from tests.browser import running_browser
+from tests.tiny_model import publish_tiny_model
 from tests.trainer_service.builders import make_dataset, new_record
 from trainer_service.datasets.records import save_images, save_rejected
 from trainer_service.settings import TrainerSettings
@@ -303,6 +307,32 @@ def test_new_names_do_not_overwrite_what_another_tab_has_decided(page, stores, d
 
 def relabel(record):
     record.labels = {"bird": 4, "dog": 5}
+
+
+def test_models_show_what_was_published_and_pinned_elsewhere(page, trainer_port, settings):
+    url = f"http://127.0.0.1:{trainer_port}/v1/models/colours/pin"
+    page.clock.install()
+    page.goto("/#/models")
+    expect(page.get_by_text("No model has been published yet.")).to_be_visible()
+    version = publish_tiny_model(settings.store)
+    page.clock.run_for(6_000)
+    expect(page.get_by_role("link", name="Version 1")).to_be_visible()
+    httpx.put(url, json={"version": version}).raise_for_status()
+    page.clock.run_for(6_000)
+    expect(page.get_by_text("the predictor stays with version 1")).to_be_visible()
+
+    # An answer from before a click does not undo it on the page.
+    held = holding(page, "**/v1/models")
+    page.clock.run_for(6_000)
+    while not held:
+        page.wait_for_timeout(50)
+    before = held[0].fetch()
+    page.get_by_role("button", name="Un-pin version 1").click()
+    expect(page.get_by_text("the predictor serves the newest")).to_be_visible()
+    held[0].fulfill(response=before)
+    page.wait_for_timeout(500)
+    expect(page.get_by_text("the predictor serves the newest")).to_be_visible()
+    shutil.rmtree(settings.store / "models" / "colours")
 
 
 def test_a_double_click_has_a_path_read_once(page, stores):
