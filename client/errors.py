@@ -31,7 +31,7 @@ class ClientError(Exception):
 
 
 class Unavailable(ClientError):
-    """The service answered that it can't do this now (503)."""
+    """The service can't answer now: it says so (503), or a proxy can't reach it (502, 504)."""
 
 
 class Unreachable(ClientError):

@@ -16,6 +16,7 @@ from rich.table import Table
 
 from client.errors import ClientError
 from client.options import Fields, given, trainer_option
+from client.patience import get_patiently
 from client.printing import add_row
 from client.service import Record, Service
 from client.terminal import counted, plain
@@ -100,7 +101,7 @@ def read_anew(trainer: Service, dataset_id: str, reading: Fields) -> Record:
     record: Record = trainer.put(f"/v1/datasets/{dataset_id}/reading", json=reading)
     while record["state"] in {"queued", "reading"}:
         time.sleep(LOOK_SECONDS)
-        record = trainer.get(f"/v1/datasets/{dataset_id}")
+        record = get_patiently(trainer, f"/v1/datasets/{dataset_id}")
     return record
 
 

@@ -16,6 +16,9 @@ TIMEOUT = httpx.Timeout(60, connect=5)
 #: is not HTTP.
 ENDED_EARLY = ("disconnected", "closed connection")
 
+#: Answers of a proxy that can't reach the service.
+BEFORE_IT = {httpx.codes.BAD_GATEWAY, httpx.codes.GATEWAY_TIMEOUT}
+
 #: The advice if a key is missing or wrong.
 ADVICE = "set HEADSTART_API_KEY, or give --api-key, to one that is valid."
 
@@ -111,11 +114,16 @@ class Service:
         """Raise the error that an answer reports, if it is one.
 
         Raises:
-            Unavailable: the service can't answer now (503).
+            Unavailable: the service can't answer now (503), or a proxy can't reach it.
             ClientError: the answer is another error, or does not come from this service.
         """
         if answer.is_success:
             return
+        if answer.status_code in BEFORE_IT:
+            raise Unavailable(
+                f"What stands before the {self.name} at {self.url} can't reach it "
+                f"(status {answer.status_code})."
+            )
         try:
             problem = answer.json()
             detail = str(problem["detail"])

@@ -6,12 +6,9 @@ from collections.abc import Iterator
 import httpx
 from httpx_sse import connect_sse
 
+from client import patience
 from client.errors import Unavailable
 from client.service import Record, Service
-
-#: How long a trainer may be away, for example while it restarts, before following it ends.
-PATIENCE_SECONDS = 30.0
-RETRY_SECONDS = 0.5
 
 
 def events_of(trainer: Service, training_id: str) -> Iterator[Record]:
@@ -35,10 +32,10 @@ def events_of(trainer: Service, training_id: str) -> Iterator[Record]:
                 if event["type"] == "result":
                     return
         except (httpx.TransportError, Unavailable):
-            if time.monotonic() - heard > PATIENCE_SECONDS:
+            if time.monotonic() - heard > patience.PATIENCE_SECONDS:
                 with trainer.errors_in_words():
                     raise
-        time.sleep(RETRY_SECONDS)
+        time.sleep(patience.RETRY_SECONDS)
 
 
 def _stream(trainer: Service, training_id: str, last: int) -> Iterator[Record]:

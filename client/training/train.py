@@ -10,6 +10,7 @@ from rich.console import Console
 from client import options
 from client.errors import ClientError
 from client.options import PREDICTOR, TRAINER, Fields, given
+from client.patience import get_patiently
 from client.printing import NAMED_FILES, curl_line, print_result
 from client.reading import (
     doubt_explained,
@@ -139,10 +140,22 @@ def _stopping(metric: str | None, patience: int | None, min_delta: float | None)
 def _submit(services: _Services, images: Upload | str, fields: Fields, console: Console) -> Record:
     if isinstance(images, Upload):
         _print_left_out(images.left_out)
-    with services.trainer() as trainer:
-        if isinstance(images, Upload):
-            return submit_upload(trainer, images, fields, console)
-        return _submit_dataset(trainer, images, fields)
+    try:
+        with services.trainer() as trainer:
+            if isinstance(images, Upload):
+                return submit_upload(trainer, images, fields, console)
+            return _submit_dataset(trainer, images, fields)
+    except KeyboardInterrupt:
+        command = shlex.join(["headstart", "trainings", *_other_trainer(services)])
+        print_note(
+            "Interrupted before the trainer answered. "
+            f"`{command}` shows whether it has made a training."
+        )
+        raise
+
+
+def _other_trainer(services: _Services) -> list[str]:
+    return options.trainer_option(services.trainer_url)
 
 
 def _submit_dataset(trainer: Service, dataset: str, fields: Fields) -> Record:
@@ -168,11 +181,10 @@ def _follow(services: _Services, record: Record, fields: Fields, console: Consol
     try:
         with services.trainer() as trainer, doubt_explained(trainer, dataset, fields):
             ended = follow(trainer, record["id"], console)
-            print_reading(trainer.get(f"/v1/datasets/{dataset}"), console)
+            print_reading(get_patiently(trainer, f"/v1/datasets/{dataset}"), console)
             return ended
     except KeyboardInterrupt:
-        other = options.trainer_option(services.trainer_url)
-        command = shlex.join(["headstart", "cancel", record["id"], *other])
+        command = shlex.join(["headstart", "cancel", record["id"], *_other_trainer(services)])
         print_note(f"The training goes on. To end it: `{command}`.")
         raise
 

@@ -11,6 +11,7 @@ from rich.console import Console
 from client.early import EarlyAnswer
 from client.errors import ClientError
 from client.options import Fields
+from client.patience import get_patiently
 from client.service import Record, Service
 from client.training.follow import events_of
 from client.training.once import post_once
@@ -53,7 +54,7 @@ def follow(trainer: Service, training_id: str, console: Console) -> Record:
     with shown(console) as show:
         for event in events_of(trainer, training_id):
             show(event)
-    record: Record = trainer.get(f"/v1/trainings/{training_id}")
+    record = get_patiently(trainer, f"/v1/trainings/{training_id}")
     if record["state"] == "failed":
         raise ClientError(f"The training failed: {record['error']['detail']}", record)
     if record["state"] == "cancelled":
@@ -73,9 +74,9 @@ def served(predictor: Service, record: Record, seconds: float = SERVED_SECONDS) 
         Whether the predictor serves the version. False at once if another version is pinned.
     """
     deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
+    while (left := deadline - time.monotonic()) > 0:
         try:
-            model = predictor.get(f"/v1/models/{record['model']}")
+            model = predictor.get(f"/v1/models/{record['model']}", timeout=left)
         except ClientError as error:
             if error.problem.get("status") != 404:  # noqa: PLR2004 - the model is not loaded yet
                 raise

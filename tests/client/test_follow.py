@@ -5,10 +5,12 @@ import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
+from rich.console import Console
 
+from client import patience, reading
 from client.errors import Unavailable
 from client.service import trainer_at
-from client.training import follow
+from client.training import training
 from client.training.follow import events_of
 
 ENDING = json.dumps({"title": "Unavailable", "detail": "This process is ending."}).encode()
@@ -29,10 +31,14 @@ def trainer(monkeypatch):
             self.end_headers()
             self.wfile.write(body)
 
+        def do_PUT(self):
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.do_GET()
+
         def log_message(self, *_):
             pass
 
-    monkeypatch.setattr(follow, "RETRY_SECONDS", 0)
+    monkeypatch.setattr(patience, "RETRY_SECONDS", 0)
     with HTTPServer(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
@@ -57,8 +63,48 @@ def test_a_trainer_that_ends_is_asked_again(trainer):
     assert events(trainer) == [{"id": 1, "type": "result"}]
 
 
+@pytest.mark.parametrize("status", [502, 504])
+def test_a_proxy_that_does_not_reach_the_trainer_is_asked_again(trainer, status):
+    trainer.answers = [
+        (status, "text/html", b"<h1>Bad Gateway</h1>"),
+        (200, "text/event-stream", RESULT),
+    ]
+    assert events(trainer) == [{"id": 1, "type": "result"}]
+
+
+def test_a_proxy_that_never_reaches_it_is_told(trainer, monkeypatch):
+    monkeypatch.setattr(patience, "PATIENCE_SECONDS", 0.1)
+    trainer.answers = [(502, "text/html", b"<h1>Bad Gateway</h1>")]
+    with pytest.raises(Unavailable, match=r"can't reach it \(status 502\)"):
+        events(trainer)
+
+
+def test_the_record_of_a_training_that_has_ended_is_waited_for(trainer):
+    record = {"id": "1", "state": "succeeded"}
+    trainer.answers = [
+        (200, "text/event-stream", RESULT),
+        (503, "application/problem+json", ENDING),
+        (502, "text/html", b""),
+        (200, "application/json", json.dumps(record).encode()),
+    ]
+    with trainer_at(f"http://127.0.0.1:{trainer.server_port}") as service:
+        assert training.follow(service, "1", Console(quiet=True)) == record
+
+
+def test_a_dataset_that_is_read_anew_is_waited_for(trainer, monkeypatch):
+    monkeypatch.setattr(reading, "LOOK_SECONDS", 0)
+    record = {"id": "1", "state": "ready"}
+    trainer.answers = [
+        (200, "application/json", json.dumps({"id": "1", "state": "reading"}).encode()),
+        (503, "application/problem+json", ENDING),
+        (200, "application/json", json.dumps(record).encode()),
+    ]
+    with trainer_at(f"http://127.0.0.1:{trainer.server_port}") as service:
+        assert reading.read_anew(service, "1", {}) == record
+
+
 def test_one_that_says_so_for_too_long_is_given_up(trainer, monkeypatch):
-    monkeypatch.setattr(follow, "PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr(patience, "PATIENCE_SECONDS", 0.1)
     trainer.answers = [(503, "application/problem+json", ENDING)]
     with pytest.raises(Unavailable, match="This process is ending"):
         events(trainer)

@@ -1,11 +1,22 @@
-"""Ctrl-C while a command is still importing its modules."""
+"""Ctrl-C in every phase, and services that keep a command waiting."""
 
+import os
 import signal
+import socket
 import subprocess
 import sys
+import time
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
+from typer.testing import CliRunner
+
+from client.app import app
+from client.errors import Unreachable
+from client.service import predictor_at
+from client.training.training import served
 
 ROOT = Path(__file__).parents[2]
 INTERRUPTED = 130
@@ -64,3 +75,39 @@ def test_an_interrupt_that_is_ignored_stays_so(module):
 
     assert done.returncode == 0
     assert "usage" in done.stdout.lower()
+
+
+class Interrupts(BaseHTTPRequestHandler):
+    """Interrupts this process, in place of an answer."""
+
+    def do_POST(self):
+        self.rfile.read(int(self.headers["Content-Length"]))
+        os.kill(os.getpid(), signal.SIGINT)
+
+    def log_message(self, *_):
+        pass
+
+
+def test_an_interrupt_before_the_answer_tells_how_to_look_for_the_training():
+    with HTTPServer(("127.0.0.1", 0), Interrupts) as server:
+        thread = Thread(target=server.handle_request)
+        thread.start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        done = CliRunner().invoke(app, ["train", "--dataset", "pets", "--trainer", url])
+        thread.join()
+
+    assert done.exit_code == INTERRUPTED
+    assert done.stderr == (
+        f"Interrupted before the trainer answered. `headstart trainings --trainer {url}` "
+        "shows whether it has made a training.\n"
+    )
+
+
+def test_a_predictor_that_never_answers_is_waited_for_no_longer_than_others():
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        begun = time.monotonic()
+        with predictor_at(url) as predictor, pytest.raises(Unreachable, match="timed out"):
+            served(predictor, {"model": "pets", "version": 1}, 0.5)
+
+    assert time.monotonic() - begun < 10

@@ -387,4 +387,5 @@ def _describe_nothing(name: str, files: int, found: Found) -> str:
     named = [name for names in found.examples.values() for name in names]
     examples = [*named, *found.tables][:_SHOWN]
     seen = f", e.g. {', '.join(examples)}" if examples else ""
-    return f"No images found in {name!r}: {files} files seen{seen}. {UNDERSTOOD}"
+    counted = "1 file" if files == 1 else f"{files} files"
+    return f"No images found in {name!r}: {counted} seen{seen}. {UNDERSTOOD}"

@@ -281,7 +281,7 @@ def test_a_tar_in_a_zip_is_told_of(read):
     error, _ = read("a.zip", hostile.zip_of, {"pets.tar": hostile.tarred(PETS)})
 
     assert error.startswith(
-        "InvalidDataset: No images found in 'a.zip': 1 files seen, e.g. pets.ta"
+        "InvalidDataset: No images found in 'a.zip': 1 file seen, e.g. pets.tar"
     )
 
 

@@ -1,13 +1,18 @@
 """What the trainer's page does while the trainer is slow, away, or not the one who answers."""
 
+import shutil
+
+import httpx
 import pytest
 from playwright.sync_api import expect
 
+from tests.support.inputs.tiny_model import publish_tiny_model
 from tests.support.processes.breaking_proxy import BreakingProxy, running_trainer
 from tests.support.processes.browser import running_browser
 from tests.trainer_service.builders import make_dataset, new_record
 from trainer_service.datasets.records import save_images, save_rejected
 from trainer_service.settings import TrainerSettings
+from trainer_service.store.records.dataset_record import DatasetState
 from trainer_service.store.records.training_record import State
 from trainer_service.store.stores import Stores
 
@@ -263,6 +268,31 @@ def test_a_reading_that_changed_elsewhere_is_told_by_itself(page, stores, datase
     expect(page.get_by_role("button", name="Show how they are now")).to_be_visible()
 
 
+def test_what_this_tab_has_decided_is_not_told_as_done_elsewhere(page, stores):
+    fields = {"source": "pets", "path": True, "in_place": True, "layout": {"kind": "folders"}}
+    dataset = make_dataset(stores.datasets, images=9, labels={"cat": 4, "dog": 5}, **fields)
+    save_images(stores.datasets.directory(dataset), [])
+    page.clock.install()
+    page.goto(f"/#/datasets/{dataset}")
+    page.get_by_role("button", name="Rename cat").click()
+    page.get_by_label("New name of cat").fill("bird")
+    page.get_by_role("button", name="Use the new names").click()
+    expect(page.get_by_text("The images are being read")).to_be_visible()
+
+    def finish(record):
+        relabel(record)
+        record.state = DatasetState.READY
+
+    stores.datasets.update(dataset, finish)
+    page.clock.run_for(1_000)
+    expect(page.get_by_role("heading", name="bird")).to_be_visible()
+    for _ in range(3):
+        page.clock.run_for(6_000)
+        page.wait_for_timeout(200)
+
+    expect(page.get_by_role("button", name="Show how they are now")).to_have_count(0)
+
+
 def test_new_names_do_not_overwrite_what_another_tab_has_decided(page, stores, dataset):
     page.goto(f"/#/datasets/{dataset}")
     page.get_by_role("button", name="Rename cat").click()
@@ -277,6 +307,32 @@ def test_new_names_do_not_overwrite_what_another_tab_has_decided(page, stores, d
 
 def relabel(record):
     record.labels = {"bird": 4, "dog": 5}
+
+
+def test_models_show_what_was_published_and_pinned_elsewhere(page, trainer_port, settings):
+    url = f"http://127.0.0.1:{trainer_port}/v1/models/colours/pin"
+    page.clock.install()
+    page.goto("/#/models")
+    expect(page.get_by_text("No model has been published yet.")).to_be_visible()
+    version = publish_tiny_model(settings.store)
+    page.clock.run_for(6_000)
+    expect(page.get_by_role("link", name="Version 1")).to_be_visible()
+    httpx.put(url, json={"version": version}).raise_for_status()
+    page.clock.run_for(6_000)
+    expect(page.get_by_text("the predictor stays with version 1")).to_be_visible()
+
+    # An answer from before a click does not undo it on the page.
+    held = holding(page, "**/v1/models")
+    page.clock.run_for(6_000)
+    while not held:
+        page.wait_for_timeout(50)
+    before = held[0].fetch()
+    page.get_by_role("button", name="Un-pin version 1").click()
+    expect(page.get_by_text("the predictor serves the newest")).to_be_visible()
+    held[0].fulfill(response=before)
+    page.wait_for_timeout(500)
+    expect(page.get_by_text("the predictor serves the newest")).to_be_visible()
+    shutil.rmtree(settings.store / "models" / "colours")
 
 
 def test_a_double_click_has_a_path_read_once(page, stores):
@@ -321,6 +377,32 @@ def test_the_settings_leave_out_what_is_decided_above_them(page, dataset):
     expect(settings.get_by_label("Seed")).to_be_visible()
     expect(settings.get_by_label("Reading")).to_have_count(0)
     expect(settings).not_to_contain_text("undefined")
+
+
+def test_an_upload_is_not_lost_by_a_link_that_is_followed_by_mistake(page, stores, tmp_path):
+    (tmp_path / "pets.zip").write_bytes(b"PK\5\6" + bytes(18))
+    page.goto("/")
+    held = holding(page, "**/v1/datasets")
+    page.set_input_files("#archive", tmp_path / "pets.zip")
+    expect(page.get_by_text("Sending 1 file")).to_be_visible()
+    questions = []
+
+    def refuse(dialog):
+        questions.append(dialog.message)
+        dialog.dismiss()
+
+    page.on("dialog", refuse)
+    page.get_by_role("link", name="Trainings").click()
+    expect(page.get_by_text("Sending 1 file")).to_be_visible()
+    assert questions == ["Images are being sent. Stop that, and leave?"]
+    page.get_by_role("link", name="Models").click()
+    assert len(questions) == 2
+
+    held[-1].continue_()
+    page.wait_for_url("**/#/datasets/*", timeout=SECONDS)
+    assert len(questions) == 2
+    page.get_by_role("link", name="Trainings").click()
+    expect(page.get_by_text("None yet.")).to_be_visible()
 
 
 def test_an_address_without_an_id_leads_to_the_start(page):

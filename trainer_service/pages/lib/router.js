@@ -14,6 +14,19 @@ export function link(...parts) {
 /** Go to a view. */
 export const go = (...parts) => (location.hash = link(...parts));
 
+let question = null;
+
+/** Ask `text` before the view is left, until the function that is returned is called. */
+export function holdOn(text) {
+  const ask = (event) => event.preventDefault(); // the browser then asks in its own words
+  question = text;
+  window.addEventListener("beforeunload", ask);
+  return () => {
+    question = null;
+    window.removeEventListener("beforeunload", ask);
+  };
+}
+
 /**
  * Show the view that the hash names, now and whenever it changes.
  *
@@ -29,6 +42,10 @@ export function start(root, views) {
   async function show(first) {
     const { path, parts, query } = read();
     if (path === shown) return update?.(query);
+    if (question && !confirm(question)) {
+      location.hash = `#/${shown}`;
+      return undefined;
+    }
     leave.abort();
     leave = new AbortController();
     [shown, update] = [path, null];

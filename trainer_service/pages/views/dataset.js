@@ -32,7 +32,7 @@ export async function dataset({ root, parts: [id], signal, load }) {
   const card = h("section", { class: "card", "aria-labelledby": "pictures", tabindex: -1 });
   const form = h("section", { class: "card", "aria-labelledby": "how" });
   root.append(elsewhere, card, form);
-  await show({ id, elsewhere, card, form, signal, load, training: null });
+  await show({ id, elsewhere, card, form, signal, load, training: null, before: new AbortController() });
   return undefined;
 }
 
@@ -42,12 +42,15 @@ export async function dataset({ root, parts: [id], signal, load }) {
  * What the user has filled in for the training is kept.
  */
 async function show(view) {
-  const { id, elsewhere, card, form, signal, load } = view;
+  const { id, elsewhere, card, form, load } = view;
+  view.before.abort();
+  view.before = new AbortController();
+  const signal = AbortSignal.any([view.signal, view.before.signal]);
   const path = `v1/datasets/${encodeURIComponent(id)}`;
   form.hidden = true;
   put(elsewhere);
   const record = await read(path, card, signal);
-  const again = () => show(view).catch((error) => signal.aborted || put(card, heading(record), problem(error), other()));
+  const again = () => show(view).catch((error) => error.name === "AbortError" || put(card, heading(record), problem(error), other()));
   const requireSame = async () => {
     if (isSame(record, await get(path, signal))) return;
     put(elsewhere, changed(again));
@@ -71,6 +74,7 @@ async function show(view) {
   watch(record, path, () => put(elsewhere, changed(again)), signal);
   if (record.state === "failed" || record.doubt) return;
   view.training ??= await trainingForm(record, load);
+  if (signal.aborted) return; // it is shown anew
   view.training.before(requireSame);
   put(form, h("h2", { id: "how" }, "Training"), view.training.element);
   form.hidden = false;

@@ -17,14 +17,17 @@ export async function models({ root, signal, load }) {
   document.title = "Models · Headstart";
   const none = h("section", { class: "card" }, h("h2", {}, "Models"), h("p", { class: "muted" }, "No model has been published yet."));
   const cards = new Map();
+  let pins = 0;
   none.hidden = true;
   root.append(none);
   for (;;) {
+    const before = pins;
     const all = await load(() => get("v1/models", signal));
+    if (pins !== before) continue; // the answer may be from before
     none.hidden = all.length > 0;
     for (const [name, { section }] of cards) if (!all.some((model) => model.name === name)) section.remove();
     for (const model of all) {
-      if (!cards.get(model.name)?.section.isConnected) cards.set(model.name, card(model));
+      if (!cards.get(model.name)?.section.isConnected) cards.set(model.name, card(model, () => (pins += 1)));
       cards.get(model.name).show(model);
     }
     root.append(...all.map(({ name }) => cards.get(name).section).filter((section) => !section.isConnected));
@@ -33,7 +36,7 @@ export async function models({ root, signal, load }) {
 }
 
 /** A model: `{section, show(model)}`; what has not changed is left as it is, so that focus stays. */
-function card({ name }) {
+function card({ name }, onPin) {
   const section = h("section", { class: "card", "aria-label": `Model ${name}` });
   const [body, fault] = [h("div", {}), h("div", {})];
   section.append(body, fault);
@@ -47,6 +50,7 @@ function card({ name }) {
     put(fault);
     try {
       const changed = await send(`v1/models/${encodeURIComponent(name)}/pin`, { version });
+      onPin();
       show(changed);
       announce(version ? `Version ${version} of ${name} is pinned.` : `${name} follows its newest version.`);
       section.querySelector(`[data-version="${version ?? changed.versions[0]?.version}"] button`)?.focus();

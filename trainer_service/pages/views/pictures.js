@@ -7,7 +7,7 @@ import { dropped } from "../../web/dropped.js";
 import { chosen, formOf, refusal } from "../lib/files.js";
 import { bytes, percent, plural, when } from "../lib/format.js";
 import { problem, waiting } from "../lib/messages.js";
-import { go, link } from "../lib/router.js";
+import { go, holdOn, link } from "../lib/router.js";
 
 const LOOK_MILLISECONDS = 5000;
 const SHOWN = 6;
@@ -29,12 +29,14 @@ export async function pictures({ root, signal, load }) {
 function dropCard(limits, signal) {
   const status = h("div", {});
   let stop = null;
+  let release = () => {};
   const send = async (reading) => {
     stop?.abort();
     const mine = (stop = new AbortController());
     const leave = () => mine.abort();
     signal.addEventListener("abort", leave);
-    window.addEventListener("beforeunload", ask);
+    release();
+    release = holdOn("Images are being sent. Stop that, and leave?");
     let files;
     try {
       files = await reading;
@@ -47,7 +49,7 @@ function dropCard(limits, signal) {
       put(status, problem(error), passes(error) ? h("button", { type: "button", onclick: () => send(files) }, "Send it again") : null);
     } finally {
       signal.removeEventListener("abort", leave);
-      window.removeEventListener("beforeunload", ask);
+      if (stop === mine) release();
     }
   };
   const zone = h("div", { class: "drop" },
@@ -59,9 +61,6 @@ function dropCard(limits, signal) {
   makeDroppable(zone, send);
   return h("section", { class: "card stack", "aria-labelledby": "new" }, h("h2", { id: "new" }, "Train a model on your images"), zone, status);
 }
-
-/** Let the browser ask before the page is left. */
-const ask = (event) => event.preventDefault();
 
 function picker(text, id, attributes, send) {
   const input = h("input", { type: "file", id, class: "visually-hidden", tabindex: -1, "aria-label": text, ...attributes });
