@@ -1052,3 +1052,12 @@ def test_what_cameras_call_a_few_images_is_told():
 
     assert found.interpretation.doubt == ""
     assert "'IMG' may be no label, but what cameras call any image." in _text(found)
+
+
+def test_folders_win_over_a_list_of_one_label_and_more():
+    names = _class_folders("images/")
+    table = "".join(
+        f"{n[7:]} {n.split('/')[1]}{' grid' if i % 4 == 0 else ''}\n" for i, n in enumerate(names)
+    )
+
+    assert _counts(_read(names, {"labels_joint.txt": table})) == {(c, None): 4 for c in CLASSES}
