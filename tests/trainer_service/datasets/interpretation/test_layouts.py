@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from tests.growth import cost_growth
+from tests.growth import FACTOR, cost_growth
 from trainer_service.datasets.interpretation.interpret import interpret
 from trainer_service.datasets.interpretation.words import part_name
 from trainer_service.errors import InvalidDataset
@@ -1061,3 +1061,10 @@ def test_folders_win_over_a_list_of_one_label_and_more():
     )
 
     assert _counts(_read(names, {"labels_joint.txt": table})) == {(c, None): 4 for c in CLASSES}
+
+
+def test_many_labels_cost_no_more_each():
+    def read(number):
+        return _read([f"pets/label {n}/{i}.jpg" for n in range(number) for i in "12"])
+
+    assert cost_growth(read, 100) < 2 * FACTOR
