@@ -51,7 +51,7 @@ def serious_doubt(layout: Layout, counts: Counter[str]) -> str:
     return ""
 
 
-def odd_labels(counts: Counter[str]) -> list[str]:
+def odd_labels(layout: Layout, counts: Counter[str]) -> list[str]:
     """Return, in words, the labels among others that look like something else."""
     odd = sorted(label for label in counts if is_no_label(label))
     texts: list[str] = []
@@ -60,6 +60,9 @@ def odd_labels(counts: Counter[str]) -> list[str]:
             f"{_shown(odd)} may be no label, but a folder for something else. If so, leave out the "
             "folders of that name."
         )
+    of_cameras = sorted(filter(is_camera_prefix, counts)) if layout.kind == "prefix" else []
+    if of_cameras:
+        texts.append(f"{_shown(of_cameras)} may be no label, but what cameras call any image.")
     joined = sorted(label for label in counts if _is_joined(label, counts))
     if joined:
         texts.append(

@@ -105,40 +105,56 @@ def read_tree(folders: Mapping[Folders, int], splits: Mapping[str, Split] | None
         inside, path, place = stack.pop()
         listing = _Listing(paths, inside, len(path))
         if listing.images:
-            reader.places[path] = place
-        for name, below in listing.children.items():
-            stack.append((below, (*path, name), reader.place(listing, (*path, name), place)))
-    return Tree(reader.places, reader.parts)
+            reader.placed[path] = place
+        places = reader.below(listing, path, place)
+        stack += [(below, (*path, name), places[name]) for name, below in listing.children.items()]
+    return Tree(reader.placed, reader.parts)
 
 
 class _TreeReader:
     """Tells where the images of a folder lie, given what lies beside it."""
 
     def __init__(self, splits: Mapping[str, Split]) -> None:
-        self.places: dict[Folders, Place] = {}
+        self.placed: dict[Folders, Place] = {}
         self.parts: dict[str, Split | None] = {}
         self._splits = splits
 
-    def place(self, parent: _Listing, path: Folders, place: Place) -> Place:
-        """Return the place of what lies in a folder, given that of the folder above it."""
-        name = path[-1]
+    def below(self, parent: _Listing, above: Folders, place: Place) -> dict[str, Place]:
+        """Return the place of what lies in each folder in another one.
+
+        Args:
+            parent: what lies in that.
+            above: its path.
+            place: its own place.
+        """
         names = parent.children.keys()
-        parts = None if place.part else self._parts(names, path[:-1])
-        if parts is not None and name in parts:
-            self.parts["/".join(path)] = parts[name].split
-            rest = parts[name].rest
-            levels = (*place.levels, Level(rest, len(path))) if rest else place.levels
-            return Place(parts[name].split, "/".join(path), levels=levels)
-        if parts is not None:
+        parts = None if place.part else self._parts(names, above)
+        if parts is None and (main := _main_container(parent)) is not None:
+            beside = place._replace(beside=True)
+            return {name: place if name == main else beside for name in names}
+        are_containers = parts is None and all(map(is_container, names))
+        found: dict[str, Place] = {}
+        for name in names:
+            path = (*above, name)
+            if parts is not None:
+                found[name] = self._in_part(path, place, parts.get(name))
+            elif (
+                are_containers
+                or len(place.levels) == _MOST_LEVELS
+                or _adds_nothing(parent, name, place)
+            ):
+                found[name] = place
+            else:
+                found[name] = place._replace(levels=(*place.levels, Level(name, len(path))))
+        return found
+
+    def _in_part(self, path: Folders, place: Place, part: PartName | None) -> Place:
+        """Return the place of what lies in a part of a split, or in a folder beside the parts."""
+        if part is None:
             return place._replace(beside=True)
-        main = _main_container(parent)
-        if main is not None and name != main:
-            return place._replace(beside=True)
-        if main is not None or self._says_nothing(parent, path, place):
-            return place
-        if len(place.levels) == _MOST_LEVELS:
-            return place
-        return place._replace(levels=(*place.levels, Level(name, len(path))))
+        self.parts["/".join(path)] = part.split
+        levels = (*place.levels, Level(part.rest, len(path))) if part.rest else place.levels
+        return Place(part.split, "/".join(path), levels=levels)
 
     def _parts(self, names: Iterable[str], above: Folders) -> dict[str, PartName] | None:
         names = list(names)
@@ -151,18 +167,16 @@ class _TreeReader:
         found = split_folders([name for name in names if name not in said])
         return {**(found or {}), **said} or None
 
-    def _says_nothing(self, parent: _Listing, path: Folders, place: Place) -> bool:
-        """Return whether a folder is there only to hold what is in it."""
-        name, names = path[-1], parent.children.keys()
-        if all(map(is_container, names)):
-            return True
-        alone = len(names) == 1 and parent.images <= TOLERATED * parent.total
-        if not alone or place.levels:
-            return False
-        if not place.part:
-            return True
-        part = part_name(name)
-        return part is not None and part.split == place.split
+
+def _adds_nothing(parent: _Listing, name: str, place: Place) -> bool:
+    """Return whether a folder is the only one in another, and only holds what is in it."""
+    alone = len(parent.children) == 1 and parent.images <= TOLERATED * parent.total
+    if not alone or place.levels:
+        return False
+    if not place.part:
+        return True
+    part = part_name(name)
+    return part is not None and part.split == place.split
 
 
 def _main_container(parent: _Listing) -> str | None:

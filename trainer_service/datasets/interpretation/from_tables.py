@@ -84,7 +84,12 @@ class Tables:
         self._chosen = ChosenColumns(columns.image, columns.label, columns.split)
         index = ImageIndex(images.names)
         self._subject = Subject(
-            images.names, images.splits, index, reading.parts, reading.without_labels
+            images.names,
+            images.splits,
+            images.hashes,
+            index,
+            reading.parts,
+            reading.without_labels,
         )
         self._tables = {name: Table(name, data, most_lines) for name, data in tables.items()}
         is_ignored = matcher(reading.ignore)

@@ -108,17 +108,18 @@ def interpret(
         TooLarge: a table that labels images has more lines than that.
     """
     reading = reading or ReadingRequest()
-    omitted = _omitted(names, hashes or [""] * len(names), reading)
+    hashes = hashes or [""] * len(names)
+    omitted = _omitted(names, hashes, reading)
     sure = [out for out in omitted if not out.is_guess]
     try:
-        found = _interpret(names, tables, omitted, reading, most_lines)
+        found = _interpret(names, tables, hashes, omitted, reading, most_lines=most_lines)
         if len(sure) == len(omitted) or found.has_several_labels:
             return found
     except InvalidDataset:
         if len(sure) == len(omitted):
             raise
     # What seemed to be masks may be what is to be told from the other images.
-    return _interpret(names, tables, sure, reading, most_lines)
+    return _interpret(names, tables, hashes, sure, reading, most_lines=most_lines)
 
 
 def _omitted(names: Sequence[str], hashes: Sequence[str], reading: ReadingRequest) -> list[LeftOut]:
@@ -141,18 +142,20 @@ def _omitted(names: Sequence[str], hashes: Sequence[str], reading: ReadingReques
     return found
 
 
-def _interpret(
+def _interpret(  # noqa: PLR0913 - what there is, and what is wanted
     names: Sequence[str],
     tables: Mapping[str, bytes],
+    hashes: Sequence[str],
     omitted: Sequence[LeftOut],
     reading: ReadingRequest,
+    *,
     most_lines: int,
 ) -> Interpreted:
     reasons = {image: group.reason for group in omitted for image in group.images}
     kept = [index for index in range(len(names)) if index not in reasons]
     if not kept:
         raise InvalidDataset("All images are left out, as asked.")
-    images = Images([names[index] for index in kept], reading)
+    images = Images([names[i] for i in kept], reading, [hashes[i] for i in kept])
     found = Tables(images, tables, reading, most_lines)
     _require_parts(names, found, reading)
     way, others = _decide(images, found, reading)
@@ -165,7 +168,9 @@ def _interpret(
     notes += _rename(way, reading)
     doubt = serious_doubt(way.layout, way.counts) or _doubt_of_tables(way, reading)
     if not doubt:
-        notes += [ReadingNote(kind="doubt", text=text) for text in odd_labels(way.counts)]
+        notes += [
+            ReadingNote(kind="doubt", text=text) for text in odd_labels(way.layout, way.counts)
+        ]
     notes += [ReadingNote(kind="doubt", text=text) for text in look_alike(way.counts)]
     if doubt and reading.confirm:
         notes.insert(0, ReadingNote(kind="doubt", text=f"{doubt} The reading was confirmed."))

@@ -62,18 +62,28 @@ class Way:
     def is_sound(self) -> bool:
         """Whether it gives at least two labels that are no words for something else."""
         labels = self.counts
-        if not self.fits or len(labels) < _TWO:
+        if not self.fits or len(set(map(form, labels))) < _TWO:
             return False
-        if self.layout.kind == "prefix" and all(map(is_camera_prefix, labels)):
+        of_cameras = sum(labels[label] for label in labels if is_camera_prefix(label))
+        if self.layout.kind == "prefix" and of_cameras * 2 > labels.total():
             return False
         return sum(map(is_no_label, labels)) * 2 <= len(labels)
 
 
 class Images:
-    """The names of the images that are labelled, and what their folders say of the split."""
+    """The names of the images that are labelled, and what their folders say of the split.
 
-    def __init__(self, names: Sequence[str], reading: ReadingRequest) -> None:
+    Args:
+        names: their paths.
+        reading: what the user has decided.
+        hashes: of the bytes of each; empty where they are not known.
+    """
+
+    def __init__(
+        self, names: Sequence[str], reading: ReadingRequest, hashes: Sequence[str]
+    ) -> None:
         self.names = names
+        self.hashes = hashes
         self.folders: list[Folders] = [tuple(name.split("/")[:-1]) for name in names]
         self.tree: Tree = read_tree(Counter(self.folders), reading.parts)
         apart = {folders: self._part_apart(folders) for folders in self.tree.places}

@@ -31,6 +31,7 @@ _IMAGE_WORDS = frozenset(
 )
 # What else stands beside the word of a part: `training_set`, `test1`, `single_prediction`.
 _DECORATION = _IMAGE_WORDS | {"set", "sets", "ds", "folder", "dir", "split", "part", "single"}
+_DATASET_WORDS = frozenset({"dataset", "datasets", "trainset", "testset", "valset"})
 _GROUP_WORDS = frozenset(
     {"part", "fold", "batch", "set", "group", "folder", "dir", "chunk", "shard", "subset", "disk"}
     | {"session", "day", "camera", "cam", "source", "site", "hospital", "patient", "subject"}
@@ -211,10 +212,11 @@ def is_camera_prefix(label: str) -> bool:
 
 
 def is_no_label(label: str) -> bool:
-    """Return whether a label is a word for something else, as `train`, `images` or `part_1`."""
+    """Return whether a label is a word for something else: `train`, `part_1`, `pets_dataset`."""
     part = part_name(label)
     return (
         (part is not None and not part.rest)
+        or not _DATASET_WORDS.isdisjoint(words(label))
         or is_container(label)
         or is_companion(label)
         or are_groups([label])

@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from tests.support.growth import cost_growth
+from tests.support.growth import FACTOR, cost_growth
 from trainer_service.datasets.interpretation.interpret import interpret
 from trainer_service.datasets.interpretation.words import part_name
 from trainer_service.errors import InvalidDataset
@@ -1025,3 +1025,46 @@ def test_a_list_whose_letters_are_written_apart_is_read():
     assert len(_counts(_read(names, {"labels.csv": table}))) == 2
     found = _read(names, {"labels.csv": table})
     assert found.interpretation.layout.tables == ["labels.csv"]
+
+
+def test_a_table_names_all_copies_of_a_picture():
+    names = [f"{p}_images/{i}.jpg" for p in ("SKIN", "skin") for i in range(8)]
+    table = _table([f"{i}" for i in range(8)], header="image_id,dx")
+
+    found = _read(names, {"metadata.csv": table}, hashes=[name[-5] for name in names])
+
+    assert _counts(found) == {(label, None): 8 for label in CLASSES}
+    others = _read(names, {"metadata.csv": table}, hashes=[f"{i}" for i in range(16)])
+    assert "several images are called so" in _unused(others)["metadata.csv"].reason
+
+
+def test_names_of_data_sets_are_no_labels():
+    names = [f"pets_dataset/pets_dataset/{label}/pic_{i}.jpg" for label in CLASSES for i in "12345"]
+    names += [f"kaggle_pets_testset/{label}_{i}.jpg" for label in CLASSES for i in "123"]
+
+    assert "look like the names of folders" in _read(names).interpretation.doubt
+
+
+def test_what_cameras_call_a_few_images_is_told():
+    names = [f"{label}_{i}.jpg" for label in (*CLASSES, "IMG") for i in range(4)]
+
+    found = _read(names)
+
+    assert found.interpretation.doubt == ""
+    assert "'IMG' may be no label, but what cameras call any image." in _text(found)
+
+
+def test_folders_win_over_a_list_of_one_label_and_more():
+    names = _class_folders("images/")
+    table = "".join(
+        f"{n[7:]} {n.split('/')[1]}{' grid' if i % 4 == 0 else ''}\n" for i, n in enumerate(names)
+    )
+
+    assert _counts(_read(names, {"labels_joint.txt": table})) == {(c, None): 4 for c in CLASSES}
+
+
+def test_many_labels_cost_no_more_each():
+    def read(number):
+        return _read([f"pets/label {n}/{i}.jpg" for n in range(number) for i in "12"])
+
+    assert cost_growth(read, 100) < 2 * FACTOR

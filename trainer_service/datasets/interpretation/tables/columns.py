@@ -170,7 +170,8 @@ def find_columns(
     if chosen.split is not None:
         split = _named(header, chosen.split, width)
     others = {i: profile for i, profile in profiles.items() if i != split}
-    labels = _label_columns(header, others, width, are_files=matches.are_files(image))
+    are_files = matches.are_files(image) and not table.is_ragged  # those may be several labels
+    labels = _label_columns(header, others, width, are_files=are_files)
     if chosen.label is not None:
         wanted = _named(header, chosen.label, width)
         labels = [] if wanted is None else [_single(header, wanted, CLEAR)]

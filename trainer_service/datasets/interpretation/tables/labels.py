@@ -30,6 +30,7 @@ from trainer_service.errors import InvalidDataset
 _SHOWN = 100
 _NAMED_MISSING = 100
 _MOST_TITLES = 20
+_MOST_COPIES = 16
 _MOSTLY = 0.9
 
 
@@ -128,6 +129,7 @@ class Subject(NamedTuple):
     Attributes:
         names: the paths of the images.
         splits: the parts of the split that their folders put them in.
+        hashes: of the bytes of each; empty where they are not known.
         images: to find them by what tables call them.
         parts: which part a value of a split's column is, where the user has said so.
         without_labels: the values of such a column whose images are left out.
@@ -135,6 +137,7 @@ class Subject(NamedTuple):
 
     names: Sequence[str]
     splits: Sequence[Split | None]
+    hashes: Sequence[str]
     images: ImageIndex
     parts: Mapping[str, Split]
     without_labels: Sequence[str] = ()
@@ -266,14 +269,20 @@ class _Reader:
         found = self._subject.images.find(file, self._table.folder, self._prefers())
         images = found.images if found.strict or not self._columns.strict else ()
         label = self._labels.setdefault(label, label)
-        if len(images) == 1:
-            self._note(images[0], label, row)
+        if len(images) == 1 or self._are_copies(images):
+            for image in images:
+                self._note(image, label, row)
         elif images:
             self._found.ambiguous = self._found.ambiguous or self._ambiguity(file, images)
         else:
             self._found.missing_count += 1
             if len(self._found.missing) < _NAMED_MISSING:
                 self._found.missing.append(MissingImage(self._table.name, file, label))
+
+    def _are_copies(self, images: Sequence[int]) -> bool:
+        """Return whether images are one picture, so that it does not matter which is meant."""
+        hashes = {self._subject.hashes[image] for image in images[:_MOST_COPIES]}
+        return len(hashes) == 1 and "" not in hashes and len(images) <= _MOST_COPIES
 
     def _prefers(self) -> Callable[[int], bool] | None:
         part = self._table.part

@@ -124,14 +124,19 @@ class Table:
 
     def _words(self) -> Iterator[list[str]]:
         """Yield the words of each line; two where a label may be of several words."""
-        most = 1 if self._is_ragged else -1
+        most = 1 if self.is_ragged else -1
         for line in self._lines():
             if not line.startswith("#") and (cells := line.split(maxsplit=most)):
                 yield [cell.strip() for cell in cells]
 
     @cached_property
-    def _is_ragged(self) -> bool:
-        """Whether its lines have two words and more, but not all the same number."""
+    def is_ragged(self) -> bool:
+        """Whether spaces part its lines, into two words and more, but not all into as many."""
+        if not self.is_text or self.whole_lines:
+            return False
+        first = next(self.lines(), "")
+        if any(sign in first for sign in _DELIMITERS):
+            return False
         widths = {len(line.split()) for line in self._lines() if not line.startswith("#")} - {0}
         return len(widths) > 1 and min(widths) > 1
 
