@@ -149,3 +149,12 @@ def test_rows_without_weight_change_nothing():
         for start in [starting_weights(ours)]
     )
     np.testing.assert_array_equal(one.weights, two.weights)
+
+
+def test_it_ends_where_float32_can_tell_no_better(kind):
+    ours, _ = problem(*clouds())
+    found = minimise(ours, 0.05, starting_weights(ours), never, tolerance=0)
+    assert not found.converged
+    assert found.steps < 300
+    exact = minimise(ours, 0.05, starting_weights(ours), never)
+    np.testing.assert_allclose(softmax(found.logits), softmax(exact.logits), rtol=0, atol=1e-4)

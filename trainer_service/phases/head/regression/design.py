@@ -103,12 +103,10 @@ class Rotated(Design):
         self._coordinates, self._basis, self._scaling = coordinates, basis, scaling
 
     def products(self, weights: Floats, check_cancelled: Check) -> Floats:
-        check_cancelled()
-        return weights @ self._coordinates.T
+        return _products([self._coordinates], weights, check_cancelled)
 
     def sums(self, factors: Floats, check_cancelled: Check) -> Floats:
-        check_cancelled()
-        return factors @ self._coordinates
+        return _sums([self._coordinates], factors, check_cancelled)
 
     def kernel(self, weights: Floats) -> Doubles:
         return (self._basis @ weights.T) / self._scaling.scale[:, None]
@@ -126,27 +124,39 @@ class Direct(Design):
 
     def products(self, weights: Floats, check_cancelled: Check) -> Floats:
         scaled = weights / self._scale
-        products = np.empty((len(weights), self.rows), np.float32)
-        start = 0
-        for block in blocks(self._parts):
-            check_cancelled()
-            products[:, start : start + len(block)] = scaled @ block.T
-            start += len(block)
+        products = _products(self._parts, scaled, check_cancelled)
         products -= (scaled @ self._mean)[:, None]
         return products
 
     def sums(self, factors: Floats, check_cancelled: Check) -> Floats:
-        sums = np.zeros((len(factors), self.size), np.float32)
-        start = 0
-        for block in blocks(self._parts):
-            check_cancelled()
-            sums += factors[:, start : start + len(block)] @ block
-            start += len(block)
-        sums -= factors.sum(axis=1, dtype=np.float64).astype(np.float32)[:, None] * self._mean
+        sums = _sums(self._parts, factors, check_cancelled)
+        sums -= np.outer(factors.sum(axis=1, dtype=np.float64), self._mean).astype(np.float32)
         return sums / self._scale
 
     def kernel(self, weights: Floats) -> Doubles:
         return weights.T.astype(np.float64) / self._scale[:, None]
+
+
+def _products(parts: Sequence[Stored], weights: Floats, check_cancelled: Check) -> Floats:
+    """Return the product of each row of the parts with each label's weights: (labels, n)."""
+    products = np.empty((len(weights), sum(len(part) for part in parts)), np.float32)
+    start = 0
+    for block in blocks(parts):
+        check_cancelled()
+        products[:, start : start + len(block)] = weights @ block.T
+        start += len(block)
+    return products
+
+
+def _sums(parts: Sequence[Stored], factors: Floats, check_cancelled: Check) -> Floats:
+    """Return the sums of all rows of the parts, each times its factors: (labels, m)."""
+    sums = np.zeros((len(factors), parts[0].shape[1]), np.float32)
+    start = 0
+    for block in blocks(parts):
+        check_cancelled()
+        sums += factors[:, start : start + len(block)] @ block
+        start += len(block)
+    return sums
 
 
 def build_design(
