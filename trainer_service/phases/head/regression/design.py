@@ -22,7 +22,6 @@ from trainer_service.phases.head.regression.scaling import (
     Doubles,
     Floats,
     Scaling,
-    Stored,
     blocks,
 )
 
@@ -115,7 +114,7 @@ class Rotated(Design):
 class Direct(Design):
     """The features themselves; they are scaled by way of the weights, not copied."""
 
-    def __init__(self, parts: Sequence[Stored], spread: Spread, scaling: Scaling) -> None:
+    def __init__(self, parts: Sequence[Floats], spread: Spread, scaling: Scaling) -> None:
         self.spread = spread
         self.rows, self.size = sum(len(part) for part in parts), len(scaling.mean)
         self._parts = [part[:, -self.size :] for part in parts]
@@ -137,7 +136,7 @@ class Direct(Design):
         return weights.T.astype(np.float64) / self._scale[:, None]
 
 
-def _products(parts: Sequence[Stored], weights: Floats, check_cancelled: Check) -> Floats:
+def _products(parts: Sequence[Floats], weights: Floats, check_cancelled: Check) -> Floats:
     """Return the product of each row of the parts with each label's weights: (labels, n)."""
     products = np.empty((len(weights), sum(len(part) for part in parts)), np.float32)
     start = 0
@@ -148,7 +147,7 @@ def _products(parts: Sequence[Stored], weights: Floats, check_cancelled: Check) 
     return products
 
 
-def _sums(parts: Sequence[Stored], factors: Floats, check_cancelled: Check) -> Floats:
+def _sums(parts: Sequence[Floats], factors: Floats, check_cancelled: Check) -> Floats:
     """Return the sums of all rows of the parts, each times its factors: (labels, m)."""
     sums = np.zeros((len(factors), parts[0].shape[1]), np.float32)
     start = 0
@@ -160,7 +159,7 @@ def _sums(parts: Sequence[Stored], factors: Floats, check_cancelled: Check) -> F
 
 
 def build_design(
-    parts: Sequence[Stored], seen: int, scaling: Scaling, seed: int, check_cancelled: Check
+    parts: Sequence[Floats], seen: int, scaling: Scaling, seed: int, check_cancelled: Check
 ) -> Design:
     """Return the rows of all parts in the coordinates that suit the first ones.
 
@@ -189,7 +188,7 @@ def build_design(
 
 
 def _sampled_spread(
-    parts: Sequence[Stored], scaling: Scaling, seed: int, check_cancelled: Check
+    parts: Sequence[Floats], scaling: Scaling, seed: int, check_cancelled: Check
 ) -> Spread:
     rows = sum(len(part) for part in parts)
     chosen = np.random.default_rng(seed).choice(rows, MOST_DECOMPOSED, replace=False)
@@ -219,7 +218,7 @@ def _directions(
 
 
 def _products_of_features(
-    parts: Sequence[Stored], scaling: Scaling, check_cancelled: Check
+    parts: Sequence[Floats], scaling: Scaling, check_cancelled: Check
 ) -> Floats:
     matrix = np.zeros((len(scaling.mean), len(scaling.mean)), np.float32)
     for block in scaling.blocks(parts):

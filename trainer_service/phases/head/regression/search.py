@@ -14,7 +14,7 @@ from trainer_service.phases.head.regression.folds import (
     needs_cross_validation,
     stratified_folds,
 )
-from trainer_service.phases.head.regression.scaling import Floats, Scaling, Stored, measure
+from trainer_service.phases.head.regression.scaling import Floats, Scaling, measure
 from trainer_service.phases.head.regression.solver import (
     TOLERANCE,
     Problem,
@@ -45,11 +45,11 @@ class Examples:
     """Images to learn from or to judge by.
 
     Attributes:
-        features: float32 or float16 (n, d); those of each tap stand together, early to late.
+        features: float32 (n, d); those of each tap stand together, early to late.
         truth: the index of each image's label: int64 (n,).
     """
 
-    features: Stored
+    features: Floats
     truth: Truth
 
 
@@ -194,7 +194,7 @@ class _Rows:
         self.judged = np.any([fold.judged for fold in self.folds], axis=0)
 
     @property
-    def seen(self) -> list[Stored]:
+    def seen(self) -> list[Floats]:
         """The features of the rows that the final head is solved on."""
         return self.parts if self.crossed else self.parts[:1]
 
