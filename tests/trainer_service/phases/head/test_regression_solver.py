@@ -50,6 +50,7 @@ def kind(request, monkeypatch):
     """Solve in either kind of coordinates."""
     if request.param is Direct:
         monkeypatch.setattr(designs, "MOST_DECOMPOSED", 60)
+        monkeypatch.setattr(designs, "SAMPLED_ROWS", 70)
         monkeypatch.setattr(designs, "KNOWN_DIRECTIONS", 10)
     return request.param
 

@@ -27,8 +27,11 @@ from trainer_service.phases.head.regression.scaling import (
 
 Check = Callable[[], None]
 
-#: The largest matrix that is decomposed: it takes 0.3 s, in which nothing can be cancelled.
+#: The largest matrix that is decomposed: on two cores it takes 0.3 s, in which nothing can be
+#: cancelled.
 MOST_DECOMPOSED = 1536
+#: Of many rows with many features, so many tell along which directions they spread.
+SAMPLED_ROWS = 1024
 #: Along how many directions the curvature of a `Direct` is known.
 KNOWN_DIRECTIONS = 512
 #: What float32 can't tell from nothing, as a share of the variance along the strongest direction.
@@ -191,7 +194,7 @@ def _sampled_spread(
     parts: Sequence[Floats], scaling: Scaling, seed: int, check_cancelled: Check
 ) -> Spread:
     rows = sum(len(part) for part in parts)
-    chosen = np.random.default_rng(seed).choice(rows, MOST_DECOMPOSED, replace=False)
+    chosen = np.random.default_rng(seed).choice(rows, SAMPLED_ROWS, replace=False)
     chosen.sort()
     sample, start = [], 0
     for part in parts:
