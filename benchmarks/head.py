@@ -8,7 +8,8 @@ import numpy as np
 
 from benchmarks.tools.isolation import alternated, isolated
 from benchmarks.tools.rows import Row
-from trainer_service.phases.head.head import HeadData, build_head, train_head
+from trainer_service.phases.head.data import HeadData
+from trainer_service.phases.head.layers import build_head, train_layers
 from trainer_service.training_request import TrainingRequest
 
 EPOCHS, QUICK_EPOCHS = 50, 5
@@ -42,7 +43,7 @@ def headstart(images: int, epochs: int) -> float:
     request = TrainingRequest(epochs=epochs, early_stopping="off")
     _load()
     started = time.perf_counter()
-    train_head(train, validation, LABELS, request, _ignore)
+    train_layers(train, validation, LABELS, request, _ignore)
     return time.perf_counter() - started
 
 

@@ -116,6 +116,16 @@ PublishedModel = Annotated[
     str | None, typer.Option(help="Name of the model; by default that of SOURCE.")
 ]
 Architecture = Annotated[str | None, typer.Option(help="The backbone to train on.")]
+Taps = Annotated[
+    str | None,
+    typer.Option(help="Layers of the backbone that the head sees: auto, last, late or all."),
+]
+Head = Annotated[
+    str | None,
+    typer.Option(
+        help="regression, or layers: which the options from --epochs to --patience are for."
+    ),
+]
 Epochs = Annotated[int | None, typer.Option(help="Largest number of epochs of the head.")]
 BatchSize = Annotated[int | None, typer.Option(help="Images in one step.")]
 LearningRate = Annotated[float | None, typer.Option(help="Learning rate at the beginning.")]

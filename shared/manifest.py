@@ -78,6 +78,29 @@ class Artifact(_Record):
     difference: float | None = None
 
 
+class HeadInfo(_Record):
+    """The head of a version, and what it was chosen by.
+
+    Attributes:
+        kind: "regression" or "layers".
+        taps: the layers of the backbone that it sees: "last", "late" or "all".
+        features: the length of its input.
+        strength: of a regression, the strength of its L2 regularisation.
+        cross_validated: whether it was chosen by cross-validation over the training and the
+            validation images, and then learnt from both.
+        val_losses: the smallest validation loss with each of the taps that were tried.
+        detail: what was chosen and why, as a sentence.
+    """
+
+    kind: str
+    taps: str
+    features: int
+    strength: float | None = None
+    cross_validated: bool = False
+    val_losses: dict[str, float] = Field(default_factory=dict)
+    detail: str = ""
+
+
 class Quantization(_Record):
     """Whether the version has an INT8 graph, and the measurements that decided it.
 
@@ -106,6 +129,7 @@ class Manifest(_Record):
         outputs: the names of the network's outputs.
         artifacts: the formats that the version has. Older manifests do not list them; then they
             are found by the names of the files.
+        head: None in manifests of earlier releases.
         quantization: None unless the training asked for INT8.
         golden_tolerance: how far, at most, a probability of a golden image may be from the
             recorded one.
@@ -122,6 +146,7 @@ class Manifest(_Record):
     precision: str = "f32"
     outputs: list[str] = Field(default_factory=lambda: ["probabilities"])
     artifacts: dict[Format, Artifact] = Field(default_factory=dict)
+    head: HeadInfo | None = None
     quantization: Quantization | None = None
     metrics: dict[str, Any]
     dataset: DatasetInfo

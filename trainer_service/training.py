@@ -156,6 +156,7 @@ def _succeed(work: Work, version: int) -> None:
     def succeed(record: TrainingRecord) -> None:
         record.version = version
         record.metrics = numbers(manifest.metrics)
+        record.head = manifest.head
         record.quantization = manifest.quantization
         record.enter(State.SUCCEEDED)
 

@@ -18,6 +18,10 @@ from trainer_service.reading_request import ReadingRequest
 
 DEFAULT_ARCHITECTURE = "mobilenet_v2"
 
+#: The layers of a backbone whose pooled outputs are the features: the last one, the last three, or
+#: all that the catalogue lists.
+TapSet = Literal["last", "late", "all"]
+
 
 class RequestPart(BaseModel):
     """A part of a request; unknown fields are refused."""
@@ -106,6 +110,19 @@ _Dataset = Annotated[
 ]
 
 
+#: The fields that only a head of layers has.
+LAYERS_FIELDS = (
+    "epochs",
+    "batch_size",
+    "learning_rate",
+    "learning_rate_schedule",
+    "optimizer",
+    "dropout",
+    "hidden_units",
+    "early_stopping",
+)
+
+
 class TrainingRequest(RequestPart):
     """The fields of a training; all but the images have defaults."""
 
@@ -117,6 +134,18 @@ class TrainingRequest(RequestPart):
     )
     reading: ReadingRequest | None = Field(
         default=None, description="How the dataset is read; left out, the reader decides."
+    )
+    taps: TapSet | Literal["auto"] = Field(
+        default="auto",
+        description="The layers of the backbone whose outputs become the features: the last, the "
+        "last three (late) or all of the catalogue's; auto takes what answers the validation "
+        "images best.",
+    )
+    head: Literal["regression", "layers"] = Field(
+        default="regression",
+        description="regression: a logistic regression, which is solved in seconds. layers: "
+        "dropout and dense layers, which are trained for epochs; also chosen by any field that "
+        "only they have.",
     )
     epochs: int = Field(default=50, ge=1, le=10_000)
     batch_size: int = Field(default=32, ge=1, le=65_536)
@@ -133,6 +162,32 @@ class TrainingRequest(RequestPart):
     )
     split: SplitFractions = Field(default_factory=SplitFractions)
     seed: int = Field(default=0, ge=0, lt=2**31)
+
+    @property
+    def computed_taps(self) -> TapSet:
+        """The taps whose features are computed; those that the head uses are among them."""
+        return "all" if self.taps == "auto" else self.taps
+
+    @model_validator(mode="after")
+    def _choose_head(self) -> Self:
+        """Take `layers` if only the fields of layers say so; refuse them beside `regression`."""
+        given = [name for name in LAYERS_FIELDS if name in self.model_fields_set]
+        if "head" not in self.model_fields_set:
+            self.head = "layers" if given else "regression"
+        elif self.head == "regression":
+            defaults = type(self).model_fields
+            changed = [
+                name
+                for name in given
+                if getattr(self, name) != defaults[name].get_default(call_default_factory=True)
+            ]
+            if changed:
+                names, belong = ", ".join(changed), "belongs" if len(changed) == 1 else "belong"
+                raise ValueError(
+                    f"{names} {belong} to head: layers, and a regression has no such setting. "
+                    "Send head: layers, or leave it out"
+                )
+        return self
 
     @model_validator(mode="before")
     @classmethod

@@ -79,11 +79,14 @@ class Bars:
                 self._enter(event["state"])
             case "progress":
                 self._update(event["phase"], event["done"], event["total"])
-                # The head's bar shows its epochs instead.
+                # The head's bar shows its epochs or strengths instead.
                 if event["phase"] != "head":
                     self._set_news(event["phase"], speed(event))
             case "epoch":
                 self._update("head", event["epoch"], event["epochs"])
+                self._set_news("head", losses(event))
+            case "strength":
+                self._update("head", event["attempt"], event["attempts"])
                 self._set_news("head", losses(event))
             case "warning":
                 self._bars.console.print(plain("Warning:", "yellow"), plain(event["detail"]))
@@ -129,6 +132,9 @@ class Lines:
             case "epoch":
                 news = f"{event['epoch']}/{event['epochs']} {losses(event)}"
                 self._set_news("head", news, news)
+            case "strength":
+                news = f"{event['attempt']}/{event['attempts']} {losses(event)}"
+                self._set_news("head", news, news)
             case "warning":
                 self._print(f"warning: {event['detail']}")
 
@@ -159,7 +165,7 @@ def speed(progress: Record) -> str:
     return f"{progress['per_second']:.0f} {unit}, ETA {progress['eta_seconds']:.0f} s"
 
 
-def losses(epoch: Record) -> str:
-    """Return loss and accuracy on the validation images of an epoch event as text."""
-    values = ((name, epoch[name]) for name in ("val_loss", "val_accuracy"))
+def losses(event: Record) -> str:
+    """Return loss and accuracy on the validation images of an epoch or strength as text."""
+    values = ((name, event[name]) for name in ("val_loss", "val_accuracy"))
     return " ".join(f"{name} {value:.3f}" for name, value in values if value is not None)

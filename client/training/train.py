@@ -34,6 +34,8 @@ def train_command(  # noqa: PLR0913 - each is an option
     dataset: options.Dataset = None,
     model: options.PublishedModel = None,
     architecture: options.Architecture = None,
+    taps: options.Taps = None,
+    head: options.Head = None,
     epochs: options.Epochs = None,
     batch_size: options.BatchSize = None,
     learning_rate: options.LearningRate = None,
@@ -68,6 +70,8 @@ def train_command(  # noqa: PLR0913 - each is an option
     fields = given(
         model=model or (model_name(source) if source else None),
         architecture=architecture,
+        taps=taps,
+        head=head,
         epochs=epochs,
         batch_size=batch_size,
         learning_rate=learning_rate,

@@ -4,12 +4,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from shared.errors import InvalidRequest
+from trainer_service.training_request import TapSet
 
 Preprocessing = Literal["identity", "unit_range", "caffe", "efficientnet_lite"]
-
-#: Which of a backbone's layers its features are taken from: its own output, its last three taps, or
-#: all of them.
-TapSet = Literal["last", "late", "all"]
 
 #: The name that the last layer of every network is given: its output after global average pooling.
 OUTPUT = "output"

@@ -1,22 +1,24 @@
 """The pre-trained network of a training, as its phases use it."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
 from shared.engines import Engine, Precision
 from trainer_service.backbones import weights as weights_files
-from trainer_service.backbones.architectures import Architecture, TapSet, find_architecture
+from trainer_service.backbones.architectures import Architecture, find_architecture
 from trainer_service.backbones.backbone import (
     backbone_ir,
     bottleneck_engine,
     cached_backbone,
     feature_space,
 )
-from trainer_service.backbones.features import FeatureStore
+from trainer_service.backbones.features import Features, FeatureStore
 from trainer_service.backbones.weights import Weights
 from trainer_service.phases.work import Work, Worker
 from trainer_service.store.stores import BACKBONES
+from trainer_service.training_request import TapSet
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,32 +27,50 @@ class Backbone:
 
     Attributes:
         precision: what its features are computed in, by all workers that work on the training.
-        taps: which of its layers the features are taken from.
+        computed_taps: the layers whose features are stored for the training.
+        taps: those of them that its features are taken from.
     """
 
     worker: Worker
     architecture: Architecture
     weights: Weights
     precision: Precision
-    taps: TapSet = "last"
+    computed_taps: TapSet
+    taps: TapSet
 
     @classmethod
-    def of(cls, work: Work, precision: Precision, taps: TapSet = "last") -> Self:
-        """Return the backbone that a training asks for; its weights are downloaded if need be.
+    def of(cls, work: Work, precision: Precision) -> Self:
+        """Return the backbone that a training asks for, with all taps that are computed for it.
+
+        Its weights are downloaded if need be.
 
         Raises:
             WeightsUnavailable: the weights can't be had.
             TrainingCancelled: the training was cancelled during the download.
         """
         architecture = find_architecture(work.record.architecture)
+        taps = work.record.request.computed_taps
         weights = weights_files.resolve(architecture, work.worker.settings, work.check_cancelled)
-        return cls(work.worker, architecture, weights, precision, taps)
+        return cls(work.worker, architecture, weights, precision, taps, taps)
+
+    def with_taps(self, taps: TapSet) -> Self:
+        """Return the same backbone with some of its taps only."""
+        return replace(self, taps=taps)
 
     @property
     def features(self) -> FeatureStore:
         """The features of images that any training has computed with this backbone."""
-        space = feature_space(self.architecture, self.weights, self.precision, self.taps)
+        space = feature_space(self.architecture, self.weights, self.precision, self.computed_taps)
         return FeatureStore(self.worker.settings.store, space)
+
+    def read(self, images: Sequence[str]) -> Features:
+        """Return the stored features of images, by their SHA-256: float32 (n, feature_size).
+
+        Raises:
+            FeaturesGone: an image has no features here.
+            OSError: they can't be read now.
+        """
+        return self.features.read(images, last=self.architecture.feature_size_of(self.taps))
 
     def engine(self) -> Engine:
         """Return the engine that computes its features; it stays loaded in this process."""

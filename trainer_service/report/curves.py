@@ -1,4 +1,4 @@
-"""Curves over epochs as SVG."""
+"""Curves over epochs, or over strengths, as SVG."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -19,7 +19,7 @@ class Series(NamedTuple):
     Attributes:
         name: its name in the legend.
         style: its CSS classes.
-        values: a value for each epoch; NaN leaves a gap.
+        values: a value for each position on the axis; NaN leaves a gap.
     """
 
     name: str
@@ -27,12 +27,24 @@ class Series(NamedTuple):
     values: Sequence[float]
 
 
+class Axis(NamedTuple):
+    """What lies along the lower axis.
+
+    Attributes:
+        unit: its name, such as "epoch".
+        name_of: returns the name of a position, from 1.
+    """
+
+    unit: str = "epoch"
+    name_of: Callable[[int], str] = str
+
+
 class _Plane(NamedTuple):
-    epochs: int
+    length: int
     ticks: list[float]
 
-    def x(self, epoch: float) -> float:
-        share = (epoch - 1) / (self.epochs - 1) if self.epochs > 1 else 0.5
+    def x(self, position: float) -> float:
+        share = (position - 1) / (self.length - 1) if self.length > 1 else 0.5
         return LEFT + share * (WIDTH - LEFT - RIGHT)
 
     def y(self, value: float) -> float:
@@ -41,27 +53,33 @@ class _Plane(NamedTuple):
 
 
 def curves(
-    title: str, series: Sequence[Series], kept: int, text_of: Callable[[float], str]
+    title: str,
+    series: Sequence[Series],
+    kept: int,
+    text_of: Callable[[float], str],
+    axis: Axis = Axis(),  # noqa: B008 - it can't be changed
 ) -> Markup:
     """Return a figure with a line for each series.
 
     Args:
         title: the title of the figure.
         series: the lines, which all have the same length.
-        kept: the epoch, from 1, whose weights the model has; it is marked.
+        kept: the position, from 1, whose weights the model has; it is marked.
         text_of: returns a value as text.
+        axis: what lies along the lower axis.
     """
     values = [value for line in series for value in line.values if math.isfinite(value)]
     plane = _Plane(
         len(series[0].values), nice_ticks(min(values, default=0), max(values, default=1))
     )
-    label = f"{title} over {plane.epochs} epochs: " + ", ".join(
-        f"{line.name} {text_of(line.values[kept - 1])} in epoch {kept}" for line in series
+    at = f"{axis.unit} {axis.name_of(kept)}"
+    label = f"{title} over {plane.length} {axis.unit}s: " + ", ".join(
+        f"{line.name} {_value(line, kept, text_of)} at {at}" for line in series
     )
     drawing = tag(
         "svg",
-        _axes(plane, text_of),
-        _kept_mark(plane, kept),
+        _axes(plane, text_of, axis),
+        _kept_mark(plane, kept, at),
         [_line(line, plane) for line in series],
         viewBox=f"0 0 {WIDTH} {HEIGHT}",
         role="img",
@@ -83,7 +101,7 @@ def nice_ticks(low: float, high: float) -> list[float]:
     return [round(number * step, 12) for number in range(first, last + 1)]
 
 
-def _axes(plane: _Plane, text_of: Callable[[float], str]) -> list[Markup]:
+def _axes(plane: _Plane, text_of: Callable[[float], str], axis: Axis) -> list[Markup]:
     rows = [
         tag("line", x1=LEFT, x2=WIDTH - RIGHT, y1=plane.y(tick), y2=plane.y(tick), class_="grid")
         for tick in plane.ticks
@@ -92,34 +110,35 @@ def _axes(plane: _Plane, text_of: Callable[[float], str]) -> list[Markup]:
         tag("text", text_of(tick), x=LEFT - 6, y=plane.y(tick) + 4, text_anchor="end")
         for tick in plane.ticks
     ]
-    return [*rows, *names, *_epoch_names(plane)]
+    return [*rows, *names, *_positions(plane, axis)]
 
 
-def _epoch_names(plane: _Plane) -> list[Markup]:
-    whole = {int(tick) for tick in nice_ticks(1, plane.epochs) if tick == int(tick)}
-    shown = sorted({1} | {epoch for epoch in whole if 1 < epoch <= plane.epochs})
+def _positions(plane: _Plane, axis: Axis) -> list[Markup]:
+    whole = {int(tick) for tick in nice_ticks(1, plane.length) if tick == int(tick)}
+    shown = sorted({1} | {position for position in whole if 1 < position <= plane.length})
     marks = [
-        tag("text", epoch, x=plane.x(epoch), y=HEIGHT - 22, text_anchor="middle") for epoch in shown
+        tag("text", axis.name_of(at), x=plane.x(at), y=HEIGHT - 22, text_anchor="middle")
+        for at in shown
     ]
-    return [*marks, tag("text", "epoch", x=WIDTH - RIGHT, y=HEIGHT - 5, text_anchor="end")]
+    return [*marks, tag("text", axis.unit, x=WIDTH - RIGHT, y=HEIGHT - 5, text_anchor="end")]
 
 
-def _kept_mark(plane: _Plane, kept: int) -> Markup:
+def _kept_mark(plane: _Plane, kept: int, at: str) -> Markup:
     x = plane.x(kept)
-    title = tag("title", f"epoch {kept}: the weights of the model")
+    title = tag("title", f"{at}: the weights of the model")
     return tag("line", title, x1=x, x2=x, y1=TOP, y2=HEIGHT - BOTTOM, class_="kept")
 
 
 def _line(series: Series, plane: _Plane) -> list[Markup]:
-    stride = max(1, math.ceil(plane.epochs / MAX_POINTS))
+    stride = max(1, math.ceil(plane.length / MAX_POINTS))
     path, pen_down = [], False
-    for index in sorted({*range(0, plane.epochs, stride), plane.epochs - 1}):
+    for index in sorted({*range(0, plane.length, stride), plane.length - 1}):
         value = series.values[index]
         if math.isfinite(value):
             path.append(f"{'L' if pen_down else 'M'}{plane.x(index + 1):.1f} {plane.y(value):.1f}")
         pen_down = math.isfinite(value)
     drawn = [tag("path", d="".join(path), class_=f"line {series.style}")]
-    if plane.epochs == 1 and path:
+    if plane.length == 1 and path:
         y = plane.y(series.values[0])
         drawn.append(tag("circle", cx=plane.x(1), cy=y, r=4, class_=f"dot {series.style}"))
     return drawn
@@ -128,5 +147,10 @@ def _line(series: Series, plane: _Plane) -> list[Markup]:
 def _entry(series: Series, kept: int, text_of: Callable[[float], str]) -> Markup:
     sample = tag("path", d="M1 6H23", class_=f"line {series.style}")
     swatch = tag("svg", sample, width=24, height=12, aria_hidden="true")
-    value = tag("strong", text_of(series.values[kept - 1]))
+    value = tag("strong", _value(series, kept, text_of))
     return tag("li", swatch, tag("span", series.name, " ", value))
+
+
+def _value(series: Series, kept: int, text_of: Callable[[float], str]) -> str:
+    value = series.values[kept - 1]
+    return text_of(value) if math.isfinite(value) else "not tried"

@@ -1,7 +1,9 @@
 """The sections of a report about how good the model is."""
 
+import math
 from collections.abc import Sequence
 
+from trainer_service.report.choice import choice
 from trainer_service.report.confusion import confusion, most_frequent
 from trainer_service.report.curves import Series, curves
 from trainer_service.report.facts import Answer, Facts
@@ -79,24 +81,24 @@ def _confusions(worst: Sequence[tuple[str, str, int]]) -> tuple[Markup, Markup]:
 
 
 def training_curves(facts: Facts) -> Markup:
-    """Return loss and accuracy over the epochs."""
+    """Return how the head was trained: its loss and accuracy by epoch, or by strength."""
+    return choice(facts) if "strength" in facts.history[0] else _epochs(facts)
+
+
+def _epochs(facts: Facts) -> Markup:
     pair = (("training", "", _TRAINING), ("validation", "val_", _VALIDATION))
     loss, accuracy = (
         [
-            Series(
-                name, style, [logs.get(f"{prefix}{metric}", float("nan")) for logs in facts.history]
-            )
+            Series(name, style, [logs.get(f"{prefix}{metric}", math.nan) for logs in facts.history])
             for name, prefix, style in pair
         ]
         for metric in ("loss", "accuracy")
     )
     return card(
         "Curves",
-        tag(
-            "div",
-            curves("Loss", loss, facts.best_epoch, lambda value: f"{value:.4g}"),
+        _side_by_side(
+            curves("Loss", loss, facts.best_epoch, _loss),
             curves("Accuracy", accuracy, facts.best_epoch, percent),
-            class_="columns",
         ),
         tag(
             "p",
@@ -106,6 +108,14 @@ def training_curves(facts: Facts) -> Markup:
             class_="muted",
         ),
     )
+
+
+def _side_by_side(*figures: Markup) -> Markup:
+    return tag("div", figures, class_="columns")
+
+
+def _loss(value: float) -> str:
+    return f"{value:.4g}"
 
 
 def mistakes(facts: Facts) -> Markup:

@@ -41,8 +41,9 @@ class Facts:
         metrics: the whole evaluation; with many labels, the manifest has only its totals.
         record: the record of the training while it publishes.
         dataset: the record of its dataset.
-        history: loss, accuracy, val_loss and val_accuracy of each epoch.
-        best_epoch: the epoch, from 1, whose weights the model has.
+        history: loss, accuracy, val_loss and val_accuracy of each epoch; of a regression, also the
+            `taps` and `strength` of each attempt.
+        best_epoch: the epoch or attempt, from 1, whose weights the model has.
         mistakes: the most confident wrong answers, the most confident first.
         samples: the answers to test images that were drawn at random.
         predictor: the base URL of the predictor.
@@ -52,7 +53,7 @@ class Facts:
     metrics: dict[str, Any]
     record: TrainingRecord
     dataset: DatasetRecord
-    history: Sequence[dict[str, float]]
+    history: Sequence[dict[str, Any]]
     best_epoch: int
     mistakes: Sequence[Answer]
     samples: Sequence[Answer]

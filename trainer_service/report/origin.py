@@ -89,6 +89,7 @@ def training(facts: Facts) -> Markup:
             ("Architecture", f"{manifest.architecture}{parameters}"),
             ("Input", f"{manifest.input.width} by {manifest.input.height} pixels, RGB"),
             ("Weights", manifest.weights.source),
+            ("Head", manifest.head.detail if manifest.head else "layers"),
             ("Bottleneck features", reused),
             ("Seed", manifest.seed),
             ("Training", manifest.training_id),

@@ -14,7 +14,9 @@ class ArchitectureStatus(BaseModel):
     Attributes:
         id: the name that requests use.
         input_size: height and width of the input, in pixels.
-        feature_size: length of the bottleneck features of an image.
+        feature_size: length of the features of its last layer.
+        taps: the layers that features can be taken from, early to late, with their lengths. The
+            tap set `late` is the last three of them.
         parameters: number of parameters.
         multiply_adds: multiply-adds for one image.
         available: whether the weights are on this machine or can be downloaded.
@@ -25,6 +27,7 @@ class ArchitectureStatus(BaseModel):
     id: str
     input_size: int
     feature_size: int
+    taps: dict[str, int]
     parameters: int
     multiply_adds: int
     available: bool

@@ -16,6 +16,7 @@ def list_architectures(trainer: Trainer) -> list[ArchitectureStatus]:
                 id=architecture.id,
                 input_size=architecture.input_size,
                 feature_size=architecture.feature_size,
+                taps=dict(zip(architecture.taps, architecture.tap_widths, strict=True)),
                 parameters=architecture.parameters,
                 multiply_adds=architecture.multiply_adds,
                 available=found.available,

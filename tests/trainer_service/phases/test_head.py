@@ -8,7 +8,8 @@ import pytest
 
 from shared.errors import InvalidRequest
 from trainer_service.errors import TrainingCancelled
-from trainer_service.phases.head.head import HeadData, build_head, class_weights, train_head
+from trainer_service.phases.head.data import HeadData
+from trainer_service.phases.head.layers import build_head, class_weights, train_layers
 from trainer_service.training_request import EarlyStopping, TrainingRequest
 
 pytestmark = pytest.mark.slow
@@ -26,7 +27,7 @@ def data(images, seed=0, scale=1.0):
 
 def train(request, images=90, on_epoch=lambda epoch, logs: False, scale=1.0):
     validation = data(60, seed=1, scale=scale)
-    return train_head(data(images, scale=scale), validation, LABELS, request, on_epoch)
+    return train_layers(data(images, scale=scale), validation, LABELS, request, on_epoch)
 
 
 def accuracy(head, scale=1.0):
@@ -126,7 +127,7 @@ def test_stopped_it_has_the_weights_of_the_best_epoch_so_far(early_stopping):
     request = TrainingRequest(epochs=40, learning_rate=0.3, early_stopping=early_stopping)
     validation = data(60, seed=1)
     validation.truth[::4] = 0
-    head = train_head(data(90), validation, LABELS, request, lambda epoch, logs: epoch == 12)
+    head = train_layers(data(90), validation, LABELS, request, lambda epoch, logs: epoch == 12)
     probabilities = np.asarray(head.model(validation.features), np.float64)
     loss = -np.log(np.clip(probabilities[np.arange(60), validation.truth], 1e-7, 1)).mean()
 
@@ -149,7 +150,7 @@ def test_a_loss_that_is_no_number_is_named_as_such():
     broken.features[0] = np.nan
 
     with pytest.raises(InvalidRequest, match=r"no longer a number.*learning_rate.*Received: 0\.5"):
-        train_head(
+        train_layers(
             broken, broken, LABELS, TrainingRequest(learning_rate=0.5), lambda epoch, logs: False
         )
 
@@ -173,13 +174,14 @@ def test_balanced_class_weights_raise_the_recall_of_a_rare_label():
     recalls = []
     for weights in ("none", "balanced"):
         request = TrainingRequest(class_weights=weights, epochs=30, learning_rate=0.01)
-        head = train_head(both, both, ["a", "b"], request, lambda epoch, logs: False)
+        head = train_layers(both, both, ["a", "b"], request, lambda epoch, logs: False)
         predicted = np.asarray(head.model(features)).argmax(axis=1)
         recalls.append(predicted[truth == 1].mean())
     assert recalls[1] > recalls[0] + 0.1
 
 
 FIRST_USE = """
+import sys
 import sys
 from types import SimpleNamespace
 from unittest.mock import MagicMock
@@ -189,8 +191,9 @@ import keras  # as a worker imports it beforehand
 import tensorflow as tf
 from tensorflow.python.eager import context
 
-from trainer_service.phases.head import fitting
-from trainer_service.phases.head.head import HeadData
+from trainer_service.backbones.architectures import CATALOGUE
+from trainer_service.phases.head import train
+from trainer_service.phases.head.data import HeadData
 from trainer_service.training_request import TrainingRequest
 
 grown = []
@@ -203,14 +206,16 @@ def set_memory_growth(device, enable):
 
 
 tf.config.experimental.set_memory_growth = set_memory_growth
-fitting.Ticker = fitting.EpochReport = MagicMock()
-part = HeadData(np.eye(3, 8, dtype=np.float32), np.arange(3))
+train.HeadProgress = MagicMock()
+part = HeadData(np.eye(3, 1280, dtype=np.float32), np.arange(3))
 work = SimpleNamespace(
     worker=MagicMock(threads=3),
-    record=SimpleNamespace(id="x", request=TrainingRequest(epochs=1)),
-    check_cancelled=MagicMock(stop_after=None),
+    check_cancelled=lambda: None,
+    record=SimpleNamespace(id="x", request=TrainingRequest(head=sys.argv[1], taps="last")),
 )
-fitting._train(work, part, part, ["a", "b", "c"])
+train.train_head(
+    train.HeadTask(work, CATALOGUE["mobilenet_v2"], part, part, ["a", "b", "c"])
+)
 threading = tf.config.threading
 print(
     grown[0],
@@ -220,10 +225,11 @@ print(
 """
 
 
-def test_the_head_phase_as_the_first_use_of_tensorflow_is_given_its_threads_and_memory():
+@pytest.mark.parametrize("head", ["regression", "layers"])
+def test_the_head_phase_as_the_first_use_of_tensorflow_is_given_its_threads_and_memory(head):
     """And before anything has been computed, after which it would be without effect."""
     answer = subprocess.run(
-        [sys.executable, "-c", FIRST_USE], check=False, capture_output=True, text=True
+        [sys.executable, "-c", FIRST_USE, head], check=False, capture_output=True, text=True
     )
 
     assert answer.stdout.strip() == "('GPU', True, True) 3 3", answer.stderr

@@ -20,7 +20,7 @@ from trainer_service.errors import (
     TransientFailure,
 )
 from trainer_service.phases import setbacks
-from trainer_service.phases.head import fitting
+from trainer_service.phases.head import images as head_images
 from trainer_service.phases.prepare import reading_step
 from trainer_service.phases.setbacks import MOST_TRIES, Setbacks, persevere
 from trainer_service.phases.work import Worker
@@ -50,7 +50,7 @@ def warnings_of(worker, training_id):
 
 def images_with_features(computing):
     with computing.work() as work:
-        return fitting._images_with_features(work)
+        return head_images.images_with_features(work)
 
 
 @dataclass
@@ -173,7 +173,7 @@ def test_of_a_small_dataset_one_image_may_be_lost(computing):
     images = computing.images[:10]
     images[0] = images[0].model_copy(update={"sha256": "a"})
 
-    fitting._require_few_lost(images, [result])
+    head_images._require_few_lost(images, [result])
 
 
 def test_a_shard_of_a_disk_that_hiccups_is_tried_again(computing, monkeypatch):

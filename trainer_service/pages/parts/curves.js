@@ -8,13 +8,13 @@ const MARGIN = { top: 12, right: 12, bottom: 34, left: 58 };
 const TICKS = 5;
 
 /**
- * A chart over epochs: `{element, draw(series)}`.
+ * A chart over epochs, or whatever else `unit` names: `{element, draw(series)}`.
  *
  * `format(value, digits)` returns a value as text; without `digits` it chooses their number. `high`
- * is the largest possible value. A series is `{name, color, dashed, values}`: color from 1, values by
- * epoch, null for a gap.
+ * is the largest possible value, `mark(position)` the text below the axis at a position from 1. A
+ * series is `{name, color, dashed, values}`: color from 1, values by position, null for a gap.
  */
-export function chart(title, format, { high = Infinity } = {}) {
+export function chart(title, format, { high = Infinity, unit = "epoch", mark = String } = {}) {
   const area = svg("svg", { role: "img", height: HEIGHT, class: "chart" });
   const legend = h("ul", { class: "legend" });
   const element = h("figure", { class: "curves" }, h("figcaption", {}, title), area, legend);
@@ -25,15 +25,15 @@ export function chart(title, format, { high = Infinity } = {}) {
     const width = Math.max(element.clientWidth, 200);
     const plane = planeOf(series, width, high);
     area.setAttribute("viewBox", `0 0 ${width} ${HEIGHT}`);
-    area.setAttribute("aria-label", described(title, series, format));
-    put(area, axes(plane, format), series.map((line) => curve(line, plane)), marker(series, plane, pointed));
-    put(legend, series.map((line) => entry(line, pointed, format)));
+    area.setAttribute("aria-label", described(title, series, format, unit));
+    put(area, axes(plane, format, unit, mark), series.map((line) => curve(line, plane)), marker(series, plane, pointed));
+    put(legend, series.map((line) => entry(line, pointed === null ? null : { at: pointed, text: `${unit} ${mark(pointed)}` }, format)));
   };
   const point = (event) => {
     const plane = planeOf(series, Math.max(element.clientWidth, 200), high);
     const offset = event.clientX - area.getBoundingClientRect().left;
-    const epoch = Math.round(plane.epochAt(offset));
-    pointed = epoch >= 1 && epoch <= plane.last ? epoch : null;
+    const position = Math.round(plane.positionAt(offset));
+    pointed = position >= 1 && position <= plane.last ? position : null;
     redraw();
   };
   area.addEventListener("pointermove", point);
@@ -63,9 +63,9 @@ function planeOf(series, width, most) {
     width,
     last,
     ticks,
-    x: (epoch) => MARGIN.left + (last === 1 ? inner / 2 : ((epoch - 1) / span) * inner),
+    x: (position) => MARGIN.left + (last === 1 ? inner / 2 : ((position - 1) / span) * inner),
     y: (value) => MARGIN.top + tall - ((value - low) / (high - low)) * tall,
-    epochAt: (offset) => 1 + ((offset - MARGIN.left) / inner) * span,
+    positionAt: (offset) => 1 + ((offset - MARGIN.left) / inner) * span,
   };
 }
 
@@ -81,18 +81,18 @@ export function niceTicks(low, high) {
   return Array.from({ length: end - first + 1 }, (_, index) => (first + index) * step);
 }
 
-function axes(plane, format) {
+function axes(plane, format, unit, mark) {
   // As many digits as are needed to distinguish two ticks.
   const digits = [0, 1, 2, 3].find((some) => new Set(plane.ticks.map((tick) => format(tick, some))).size === plane.ticks.length);
   const lines = plane.ticks.map((tick) => [
     svg("line", { class: "grid", x1: MARGIN.left, x2: plane.width - MARGIN.right, y1: plane.y(tick), y2: plane.y(tick) }),
     svg("text", { x: MARGIN.left - 6, y: plane.y(tick) + 4, "text-anchor": "end" }, format(tick, digits)),
   ]);
-  const epochs = niceTicks(1, plane.last).filter((epoch) => Number.isInteger(epoch) && epoch > 1 && epoch <= plane.last);
-  const marks = [1, ...epochs].map((epoch) =>
-    svg("text", { x: plane.x(epoch), y: HEIGHT - 18, "text-anchor": "middle" }, String(epoch)),
+  const positions = niceTicks(1, plane.last).filter((position) => Number.isInteger(position) && position > 1 && position <= plane.last);
+  const marks = [1, ...positions].map((position) =>
+    svg("text", { x: plane.x(position), y: HEIGHT - 18, "text-anchor": "middle" }, mark(position)),
   );
-  const name = svg("text", { x: plane.width - MARGIN.right, y: HEIGHT - 3, "text-anchor": "end" }, "epoch");
+  const name = svg("text", { x: plane.width - MARGIN.right, y: HEIGHT - 3, "text-anchor": "end" }, unit);
   return [lines, marks, name];
 }
 
@@ -111,15 +111,15 @@ function curve(line, plane) {
   ];
 }
 
-function marker(series, plane, epoch) {
-  if (epoch === null) return null;
-  const x = plane.x(epoch);
+function marker(series, plane, position) {
+  if (position === null) return null;
+  const x = plane.x(position);
   return svg("line", { class: "marker", x1: x, x2: x, y1: MARGIN.top, y2: HEIGHT - MARGIN.bottom });
 }
 
 function entry(line, pointed, format) {
-  const value = valueAt(line, pointed);
-  const at = pointed === null ? "" : ` (epoch ${pointed})`;
+  const value = valueAt(line, pointed?.at ?? null);
+  const at = pointed === null ? "" : ` (${pointed.text})`;
   return h(
     "li",
     {},
@@ -134,10 +134,10 @@ function valueAt(line, pointed) {
   return line.values.findLast((value) => value !== null) ?? null;
 }
 
-function described(title, series, format) {
+function described(title, series, format, unit) {
   const parts = series.map((line) => {
     const value = valueAt(line, null);
-    return `${line.name} ${value === null ? "unknown" : format(value)} after ${plural(line.values.length, "epoch")}`;
+    return `${line.name} ${value === null ? "unknown" : format(value)} after ${plural(line.values.length, unit)}`;
   });
   return `${title}: ${parts.join(", ")}`;
 }

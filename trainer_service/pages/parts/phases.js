@@ -41,7 +41,7 @@ function phase(name, what, entered, current, stopped) {
   );
 }
 
-/** The progress of the current phase: `{element, show(progress), epoch(event)}`; epochs come more often than progress. */
+/** The progress of the current phase: `{element, show(progress), head(done, total)}`; the head's events come more often than progress. */
 export function progressBar() {
   const bar = h("progress", { "aria-label": "Progress of the phase" });
   const text = h("p", { class: "muted" });
@@ -49,8 +49,8 @@ export function progressBar() {
   let latest = null;
   return {
     element,
-    epoch({ epoch, epochs }) {
-      this.show({ phase: "head", per_second: latest?.phase === "head" ? latest.per_second : null, done: epoch, total: epochs });
+    head(done, total) {
+      this.show({ phase: "head", per_second: latest?.phase === "head" ? latest.per_second : null, done, total });
     },
     show(progress) {
       latest = progress;
@@ -67,7 +67,7 @@ export function progressBar() {
 }
 
 function described({ phase: name, done, total, per_second: speed, eta_seconds: left }) {
-  const what = name === "head" ? "epochs" : "images";
+  const what = name === "head" ? "steps" : "images";
   const parts = [`${count(done)} of ${count(total)} ${what}`];
   if (speed) parts.push(`${speed < 10 ? speed.toFixed(1) : count(Math.round(speed))} ${what}/s`);
   if (left && done < total) parts.push(`${duration(left)} left`);

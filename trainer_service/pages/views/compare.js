@@ -24,15 +24,17 @@ export async function compare({ root, parts: [list = ""], signal, load }) {
   const all = found.filter(({ error }) => !error).map(({ record, epochs }, index) => ({ record, epochs, color: index + 1, name: nameOf(record, index) }));
   if (!all.length) return;
   const [loss, accuracy] = [chart("Validation loss", decimal), chart("Validation accuracy", percent, { high: 1 })];
-  card.append(h("div", { class: "columns" }, loss.element, accuracy.element), table(all));
-  loss.draw(all.map((one) => line(one, "val_loss")));
-  accuracy.draw(all.map((one) => line(one, "val_accuracy")));
+  const trained = all.filter(({ epochs }) => epochs.length);
+  card.append(trained.length ? h("div", { class: "columns" }, loss.element, accuracy.element) : "", table(all));
+  loss.draw(trained.map((one) => line(one, "val_loss")));
+  accuracy.draw(trained.map((one) => line(one, "val_accuracy")));
 }
 
 async function one(id, signal) {
   const record = await get(`v1/trainings/${encodeURIComponent(id)}`, signal);
+  // A regression has strengths in place of epochs.
   const epochs = record.state === "succeeded"
-    ? (await get(`v1/trainings/${record.id}/report`, signal)).history
+    ? (await get(`v1/trainings/${record.id}/report`, signal)).history.filter(({ strength }) => strength === undefined)
     : (await history(record.id, signal)).filter(({ type }) => type === "epoch");
   return { record, epochs };
 }
@@ -50,7 +52,7 @@ function table(all) {
     ["Macro F1", ({ record }) => percent(macroF1(record.metrics.test))],
     ["Architecture", ({ record }) => record.architecture],
     ["Images", ({ record }) => (record.dataset.images === null ? "–" : count(record.dataset.images))],
-    ["Epochs trained", ({ epochs }) => count(epochs.length)],
+    ["Head", ({ record, epochs }) => headOf(record, epochs)],
     ["Took", ({ record }) => duration(record.transitions.reduce((sum, { seconds }) => sum + (seconds ?? 0), 0))],
     ...differing(all),
   ];
@@ -58,6 +60,11 @@ function table(all) {
     h("thead", {}, h("tr", {}, h("td", {}), all.map(({ name, record, color }) =>
       h("th", { scope: "col" }, h("span", { class: `dot series-${color}`, "aria-hidden": "true" }), h("a", { href: link("trainings", record.id) }, name))))),
     h("tbody", {}, rows.map(([name, value]) => h("tr", {}, h("th", { scope: "row" }, name), all.map((one) => h("td", {}, value(one))))))));
+}
+
+function headOf({ head }, epochs) {
+  if (epochs.length) return `layers, ${plural(epochs.length, "epoch")}`;
+  return head ? `regression on ${head.features} features (${head.taps})` : "–";
 }
 
 /** The settings in which the trainings differ, as rows. */

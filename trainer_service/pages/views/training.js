@@ -11,6 +11,7 @@ import { link } from "../lib/router.js";
 import { curves } from "../parts/history.js";
 import { phases, progressBar, stateTag } from "../parts/phases.js";
 import { result } from "../parts/result.js";
+import { strengthCurves } from "../parts/strengths.js";
 import { warningList } from "../parts/warnings.js";
 
 const ENDED = ["succeeded", "failed", "cancelled"];
@@ -28,7 +29,7 @@ export async function training({ root, parts: [id], query, signal, load }) {
     page.showRecord(ended);
     if (ended.state !== "succeeded") return;
     const report = await persist(() => get(`${path}/report`, signal), page.trouble, signal);
-    page.curves.showHistory(report.history);
+    page.showHistory(report.history);
     const about = await persist(() => get("v1/about", signal), page.trouble, signal);
     select = result(page.results, ended, report, about);
     select(latest);
@@ -54,17 +55,19 @@ export async function training({ root, parts: [id], query, signal, load }) {
 /** The parts of the page, and the functions that update them. */
 function layout(root, path, signal) {
   const [head, steps, bar, warnings, fault, connection] = [h("div", {}), phases(), progressBar(), warningList(), h("div", {}), h("p", { class: "warn", role: "status" })];
-  const history = curves();
+  const [epochs, strengths] = [curves(), strengthCurves()];
   const [results, trouble] = [h("div", { class: "stack" }), h("div", {})];
   const transitions = [];
   const cancel = askButton(`${path}/cancel`, fault, "Cancel", "Cancelling …", signal);
   const stop = askButton(`${path}/stop`, fault, "Stop and publish", "Stopping …", signal);
   connection.hidden = true;
-  history.element.hidden = true;
+  epochs.element.hidden = true;
+  strengths.element.hidden = true;
   root.append(
     h("section", { class: "card stack", "aria-labelledby": "training" },
       h("div", { class: "row between" }, head, h("div", { class: "row" }, stop, cancel)), steps.element, bar.element, connection, trouble, fault, warnings.element),
-    history.element,
+    strengths.element,
+    epochs.element,
     results,
   );
 
@@ -79,7 +82,6 @@ function layout(root, path, signal) {
     if (ended) put(fault);
   };
   return {
-    curves: history,
     results,
     trouble,
     showRecord(record) {
@@ -87,6 +89,7 @@ function layout(root, path, signal) {
       enter(record.transitions);
       bar.show(record.progress);
       warnings.showRecord(record);
+      strengths.explain(record.head?.detail);
       if (record.error) put(fault, ...whyFailed(record));
     },
     showEvent(event) {
@@ -99,10 +102,18 @@ function layout(root, path, signal) {
         announce(`${words(event.state)}.`);
       } else if (event.type === "progress") bar.show(event);
       else if (event.type === "epoch") {
-        history.add(event);
-        bar.epoch(event);
+        epochs.add(event);
+        bar.head(event.epoch, event.epochs);
+      } else if (event.type === "strength") {
+        strengths.add(event);
+        bar.head(event.attempt, event.attempts);
       }
       else if (event.type === "warning") warnings.add(event);
+    },
+    /** Show the history of an ended training, as its report has it. */
+    showHistory(rows) {
+      strengths.showHistory(rows.filter(({ strength }) => strength !== undefined));
+      epochs.showHistory(rows.filter(({ strength }) => strength === undefined));
     },
     showConnection(connected) {
       connection.hidden = connected;

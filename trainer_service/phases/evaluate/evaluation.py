@@ -5,9 +5,9 @@ from typing import Any
 
 from trainer_service.datasets.records import ImageRecord
 from trainer_service.phases.evaluate.metrics import accuracy_and_loss, evaluate
-from trainer_service.phases.head.fitting import Trained, truth_of
-from trainer_service.phases.head.head import Truth
-from trainer_service.phases.head.network import Network, Probabilities
+from trainer_service.phases.head.data import Probabilities, Truth, truth_of
+from trainer_service.phases.head.fitting import Trained
+from trainer_service.phases.head.network import Network
 from trainer_service.phases.work import Work
 from trainer_service.store.records.training_record import State
 
@@ -43,7 +43,7 @@ class Evaluated:
 
 
 def evaluate_network(work: Work, trained: Trained) -> Evaluated:
-    """Evaluate a trained network on the validation images and on the test images.
+    """Evaluate a trained network on the test images, and sum up how it was validated.
 
     Raises:
         FeaturesGone: features of these images were removed while the training ran.
@@ -55,7 +55,7 @@ def evaluate_network(work: Work, trained: Trained) -> Evaluated:
     )
     test_probabilities = network.predict(splits["test"])
     metrics = {
-        "validation": accuracy_and_loss(network.predict(splits["validation"]), validation_truth),
+        "validation": accuracy_and_loss(*trained.validated),
         "test": evaluate(test_probabilities, test_truth, network.labels),
     }
     return Evaluated(trained, metrics, validation_truth, test_truth, test_probabilities)

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from trainer_service.phases.head.head import Truth
-from trainer_service.phases.head.network import Probabilities
+from trainer_service.phases.head.data import Probabilities, Truth
 
 #: Two-sided 95 % of the normal distribution.
 _Z = 1.959964

@@ -16,7 +16,7 @@ from trainer_service.backbones.features import Features
 from trainer_service.training_request import TrainingRequest
 
 if TYPE_CHECKING:
-    from trainer_service.phases.head.head import HeadData
+    from trainer_service.phases.head.data import HeadData
 
 
 class EpochLoop:

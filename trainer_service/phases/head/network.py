@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 from shared.manifest import Precision
 from trainer_service.backbones.architectures import Architecture
@@ -14,8 +13,7 @@ from trainer_service.backbones.export import export_version
 from trainer_service.backbones.weights import Weights
 from trainer_service.datasets.records import ImageRecord
 from trainer_service.phases.backbone import Backbone
-
-Probabilities = npt.NDArray[np.float32]
+from trainer_service.phases.head.data import Probabilities
 
 #: Rows of features in one call of the head.
 PREDICT_BATCH = 4096
@@ -82,7 +80,7 @@ class FrozenNetwork:
         return self.backbone.weights
 
     def predict(self, images: Sequence[ImageRecord]) -> Probabilities:
-        features = self.backbone.features.read([image.sha256 for image in images])
+        features = self.backbone.read([image.sha256 for image in images])
         probabilities = self.head.predict(features, batch_size=PREDICT_BATCH, verbose=0)
         return np.asarray(probabilities, np.float32)
 

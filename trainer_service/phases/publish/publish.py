@@ -65,6 +65,7 @@ def _write_evaluation(record: TrainingRecord, evaluated: Evaluated, to: Path) ->
         "split": record.dataset.split,
         "labels": evaluated.labels,
         "metrics": evaluated.metrics,
+        "head": evaluated.trained.head.model_dump(),
         "history": evaluated.trained.history,
         "best_epoch": evaluated.trained.best_epoch,
         "test": _test_rows(evaluated),
@@ -119,6 +120,7 @@ def _manifest(
         seed=record.request.seed,
         libraries=_libraries(),
         created_at=datetime.now(UTC),
+        head=evaluated.trained.head,
         quantization=quantization,
         artifacts=artifacts,
     )

@@ -67,7 +67,7 @@ def quantize_version(work: Work, evaluated: Evaluated, version: Path) -> Quantiz
     reference = load_version_engine(version, "openvino", native, worker.threads)
     quantization = judge(
         accuracy=_accuracy(work, evaluated, engine, files),
-        reference_accuracy=evaluated.metrics["validation"]["accuracy"],
+        reference_accuracy=_reference_accuracy(evaluated),
         speedup=speedup(engine, reference, pixels[:TIMED_BATCH], work.check_cancelled),
     )
     log.info("tried int8", detail=quantization.detail)
@@ -159,6 +159,12 @@ def _calibration_pixels(work: Work, evaluated: Evaluated, files: ImageFiles) -> 
     if not pixels:
         raise none_left(files, len(chosen))
     return np.stack(pixels)
+
+
+def _reference_accuracy(evaluated: Evaluated) -> float:
+    """Return the share of the validation images that the trained network answers right."""
+    answers = evaluated.network.predict(evaluated.trained.splits["validation"])
+    return float(np.mean(answers.argmax(axis=1) == evaluated.validation_truth))
 
 
 def _accuracy(work: Work, evaluated: Evaluated, engine: Engine, files: ImageFiles) -> float:

@@ -38,7 +38,7 @@ class StateEvent(_Event):
 
 
 class ProgressEvent(Progress, _Event):
-    """How far a phase is: images, or in the head phase epochs; `per_second` is their speed."""
+    """How far a phase is, in images, or in the head phase in epochs or strengths."""
 
     type: Literal["progress"] = "progress"
 
@@ -54,6 +54,24 @@ class EpochEvent(_Event):
     val_loss: float | None
     val_accuracy: float | None
     learning_rate: float | None
+
+
+class StrengthEvent(_Event):
+    """A regression was solved with one strength of its regularisation, on the features of `taps`.
+
+    The strengths are tried from strong to weak for each of the taps; `attempt` counts all of them,
+    from 1.
+    """
+
+    type: Literal["strength"] = "strength"
+    attempt: int
+    attempts: int
+    taps: str
+    strength: float
+    loss: float
+    accuracy: float
+    val_loss: float
+    val_accuracy: float
 
 
 class WarningEvent(_Event):
@@ -81,7 +99,7 @@ class ResultEvent(_Event):
 
 
 Event = Annotated[
-    StateEvent | ProgressEvent | EpochEvent | WarningEvent | ResultEvent,
+    StateEvent | ProgressEvent | EpochEvent | StrengthEvent | WarningEvent | ResultEvent,
     Field(discriminator="type"),
 ]
 event_adapter: TypeAdapter[Event] = TypeAdapter(Event)

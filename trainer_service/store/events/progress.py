@@ -1,17 +1,17 @@
 """How far a training's phase is: kept for its record, and sent as events."""
 
-import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Self
 
 from pydantic import BaseModel, Field, ValidationError
 
 from shared.documents import read_small
 from shared.files import is_fault_of_the_file, locked_briefly
 from trainer_service.store.events.event_log import Dispensable, EventLog
-from trainer_service.store.events.events import EpochEvent, ProgressEvent
+from trainer_service.store.events.events import EpochEvent, Event, ProgressEvent, StrengthEvent
 from trainer_service.store.records.training_record import Progress, State
 
 REPORT_INTERVAL = 0.2
@@ -160,32 +160,35 @@ class Ticker:
             self._board.advance(self._training_id, done, self._part, total)
 
 
-class EpochReport:
-    """Appends an event for each epoch; if epochs are short, several at a time."""
+class HeadReport:
+    """Appends an event for each epoch or strength of a head; if they are short, several at a time.
+
+    Used as a context, it appends at its end what is still to be appended.
+    """
 
     def __init__(
-        self,
-        events: EventLog,
-        training_id: str,
-        epochs: int,
-        clock: Callable[[], float] = time.monotonic,
+        self, events: EventLog, training_id: str, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._events = events
         self._training_id = training_id
-        self._epochs = epochs
         self._clock = clock
-        self._pending: list[EpochEvent] = []
+        self._pending: list[Event] = []
         self._next = 0.0
 
-    def __call__(self, epoch: int, logs: dict[str, float]) -> None:
-        values = {name: value if math.isfinite(value) else None for name, value in logs.items()}
-        self._pending.append(EpochEvent(epoch=epoch, epochs=self._epochs, **values))
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._flush()
+
+    def __call__(self, event: EpochEvent | StrengthEvent) -> None:
+        self._pending.append(event)
         now = self._clock()
         if now >= self._next:
             self._next = now + REPORT_INTERVAL
-            self.flush()
+            self._flush()
 
-    def flush(self) -> None:
+    def _flush(self) -> None:
         self._events.append(self._training_id, self._pending)
         self._pending = []
 

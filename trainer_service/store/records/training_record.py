@@ -4,9 +4,9 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Self
 
-from pydantic import AwareDatetime, Field
+from pydantic import AwareDatetime, Field, field_validator
 
-from shared.manifest import Quantization
+from shared.manifest import HeadInfo, Quantization
 from trainer_service.errors import TrainingEnded
 from trainer_service.store.records.parts import (
     FEW_LABELS,
@@ -86,6 +86,7 @@ class TrainingRecord(BaseRecord):
     Attributes:
         metrics: the totals of the evaluation. The report also has the metrics of each label and
             the confusion matrix; with few labels, so has the API's answer for a single training.
+        head: how the head was chosen, once it is trained.
         report: the address of the report, once there is one.
         stop_after: the last epoch to train, set when a client asks to stop early and publish the
             best head so far. A head that is trained again after a fault stops there as well.
@@ -101,11 +102,20 @@ class TrainingRecord(BaseRecord):
     cache: CacheUse | None = None
     metrics: dict[str, Any] = Field(default_factory=dict)
     report: str | None = None
+    head: HeadInfo | None = None
     quantization: Quantization | None = None
     error: ErrorInfo | None = None
     cancel_requested: bool = False
     stop_after: int | None = None
     request: TrainingRequest
+
+    @field_validator("request", mode="before")
+    @classmethod
+    def _name_the_head(cls, request: Any) -> Any:
+        """Name the head and the taps of a record of before: there was one kind of each."""
+        if isinstance(request, dict) and "head" not in request:
+            return {"head": "layers", "taps": "last"} | request
+        return request
 
     def enter(self, state: State) -> None:
         """Move to another state and set how long the last one took.

@@ -18,7 +18,7 @@ from trainer_service.datasets.records import ImageRecord, RejectedFile, save_ima
 from trainer_service.errors import DatasetNotFound, TrainingCancelled
 from trainer_service.inline import InlineQueue
 from trainer_service.phases.evaluate.metrics import evaluate
-from trainer_service.phases.head.fitting import _images_with_features
+from trainer_service.phases.head.images import images_with_features
 from trainer_service.phases.work import CancellationCheck, Work, Worker
 from trainer_service.service.dataset_images import RejectedQuery, list_rejected
 from trainer_service.steps import FINISH, Step
@@ -301,7 +301,7 @@ def test_what_a_training_finds_bad_itself_comes_first_however_often_it_is_noted(
     worker = Worker(settings, stores, ProgressBoard(stores.events), InlineQueue())
     for _ in range(2):
         with stores.trainings.lease(record.id) as held:
-            good = _images_with_features(Work(worker, Step(FINISH, (record.id,)), record, held))
+            good = images_with_features(Work(worker, Step(FINISH, (record.id,)), record, held))
 
     found = stores.trainings.get(record.id).dataset
     assert len(good) == found.images == 3

@@ -23,6 +23,7 @@ from trainer_service.phases.head.regression.solver import (
     minimise,
     starting_weights,
 )
+from trainer_service.training_request import TapSet
 
 Check = Callable[[], None]
 ClassWeights = Literal["none", "balanced"]
@@ -68,7 +69,7 @@ class PathStep:
             of these taps were not tried.
     """
 
-    taps: str
+    taps: TapSet
     strength: float
     loss: float
     accuracy: float
@@ -94,7 +95,7 @@ class SolvedHead:
             solved without it.
     """
 
-    taps: str
+    taps: TapSet
     strength: float
     kernel: Floats
     bias: Floats
@@ -121,7 +122,7 @@ class Setup:
     validation: Examples
     labels: int
     widths: Sequence[int]
-    tap_sets: Mapping[str, int]
+    tap_sets: Mapping[TapSet, int]
     class_weights: ClassWeights = "none"
     seed: int = 0
 
@@ -340,7 +341,7 @@ def _judged(rows: _Rows, solved: list[_Solution]) -> Floats:
 
 
 def _step(  # noqa: PLR0913, PLR0917
-    taps: str,
+    taps: TapSet,
     strength: float,
     solved: list[_Solution],
     scores: Floats,

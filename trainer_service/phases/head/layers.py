@@ -1,4 +1,4 @@
-"""The head phase: a small classifier trained on bottleneck features."""
+"""A head of dropout and dense layers, trained for epochs on bottleneck features."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -12,10 +12,9 @@ from shared.engines.tensorflow_engine import load_tensorflow
 from shared.errors import InvalidRequest
 from trainer_service.backbones.features import Features
 from trainer_service.phases.head.best_epoch import BestEpoch, Epoch
+from trainer_service.phases.head.data import HeadData, Truth
 from trainer_service.phases.head.optimizer import build_optimizer
 from trainer_service.training_request import TrainingRequest
-
-Truth = npt.NDArray[np.int64]
 
 #: Features that do not vary at all must not be divided by zero.
 SMALLEST_VARIANCE = 1e-12
@@ -25,15 +24,7 @@ ROWS_AT_ONCE = 1024
 
 
 @dataclass(frozen=True, slots=True)
-class HeadData:
-    """Features, float32 (n, feature_size), and label indices, int64 (n,), of one split."""
-
-    features: Features
-    truth: Truth
-
-
-@dataclass(frozen=True, slots=True)
-class TrainedHead:
+class TrainedLayers:
     """A head with the weights of its best epoch.
 
     Attributes:
@@ -47,14 +38,14 @@ class TrainedHead:
     best_epoch: int
 
 
-def train_head(
+def train_layers(
     train: HeadData,
     validation: HeadData,
     labels: Sequence[str],
     request: TrainingRequest,
     on_epoch: Callable[[int, Epoch], bool],
-) -> TrainedHead:
-    """Train a head; the same seed and features give the same head.
+) -> TrainedLayers:
+    """Train a head of layers; the same seed and features give the same head.
 
     Args:
         train: what the head learns from.
@@ -94,9 +85,9 @@ def train_head(
             f"Received: {request.learning_rate}"
         )
     if request.early_stopping == "off" and len(history) == request.epochs:
-        return TrainedHead(model, history, best_epoch=len(history))
+        return TrainedLayers(model, history, best_epoch=len(history))
     model.set_weights(best_weights)
-    return TrainedHead(model, history, best.number)
+    return TrainedLayers(model, history, best.number)
 
 
 def build_head(features: Features, labels: int, request: TrainingRequest) -> Any:

@@ -1,0 +1,27 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { lines, power, strengths } from "../page/app/parts/strengths.js";
+
+const row = (taps, strength, val_loss) => ({ taps, strength, val_loss });
+const ROWS = [row("last", 1, 0.9), row("last", 0.1, 0.7), row("last", 0.01, 0.8), row("all", 1, 0.6), row("all", 0.1, 0.5)];
+
+test("strengths go from strong to weak, each once", () => {
+  assert.deepEqual(strengths(ROWS), [1, 0.1, 0.01]);
+});
+
+test("each of the taps that were tried has a line, up to the weakest strength that was tried", () => {
+  assert.deepEqual(lines(ROWS, "val_loss"), [
+    { name: "last layer", color: 1, dashed: false, values: [0.9, 0.7, 0.8] },
+    { name: "all layers", color: 3, dashed: false, values: [0.6, 0.5] },
+  ]);
+});
+
+test("a strength that was not tried leaves a gap", () => {
+  const rows = [row("late", 1, 0.9), row("late", 0.01, 0.8), row("last", 0.1, 0.7)];
+  assert.deepEqual(lines(rows, "val_loss").at(-1).values, [0.9, null, 0.8]);
+});
+
+test("strengths are short texts", () => {
+  assert.deepEqual([1000, 1, 0.0316, 0.001, 0.000316].map(power), ["1e+3", "1", "0.03", "0.001", "3e-4"]);
+});

@@ -1,0 +1,70 @@
+/* How well a regression does with each strength of its regularisation, drawn as they are tried. */
+
+import { h, put } from "../../web/dom.js";
+import { decimal, percent } from "../lib/format.js";
+import { chart } from "./curves.js";
+
+/** The names of the taps for a reader, in the order of their colours. */
+const TAPS = { last: "last layer", late: "last three layers", all: "all layers" };
+
+/** `{element, add(strength event), showHistory(rows), explain(text)}`; hidden until there is one. */
+export function strengthCurves() {
+  let rows = [];
+  let waiting = false;
+  const axis = { unit: "strength", mark: (position) => power(strengths(rows)[position - 1]) };
+  const [loss, accuracy] = [chart("Validation loss", decimal, axis), chart("Validation accuracy", percent, { ...axis, high: 1 })];
+  const why = h("p", {});
+  const element = h("section", { class: "card stack", "aria-label": "Strengths" },
+    h("h2", {}, "Choice of the head"), why, h("div", { class: "columns" }, loss.element, accuracy.element),
+    h("p", { class: "muted" }, "The stronger the regularisation, the simpler the head. The strength and the layers with the smallest validation loss are taken."));
+
+  const draw = () => {
+    waiting = false;
+    element.hidden = rows.length === 0;
+    loss.draw(lines(rows, "val_loss"));
+    accuracy.draw(lines(rows, "val_accuracy"));
+  };
+  const drawSoon = () => {
+    if (!waiting) requestAnimationFrame(draw);
+    waiting = true;
+  };
+  return {
+    element,
+    add(event) {
+      // A phase that starts again after a crash reports its strengths again.
+      rows = [...rows.slice(0, event.attempt - 1), event];
+      drawSoon();
+    },
+    showHistory(all) {
+      rows = all;
+      drawSoon();
+    },
+    explain(text) {
+      put(why, text);
+    },
+  };
+}
+
+/** The strengths that were tried, from strong to weak. */
+export function strengths(rows) {
+  return [...new Set(rows.map(({ strength }) => strength))].sort((one, other) => other - one);
+}
+
+/** A line for each of the taps: its values by strength. */
+export function lines(rows, field) {
+  const positions = strengths(rows);
+  return Object.entries(TAPS).map(([taps, name], index) => {
+    const own = rows.filter((row) => row.taps === taps);
+    const values = positions.map((strength) => own.find((row) => row.strength === strength)?.[field] ?? null);
+    return { name, color: index + 1, dashed: false, values: trimmed(values) };
+  }).filter(({ values }) => values.length);
+}
+
+/** The values up to the last one: a weak strength may not have been tried. */
+const trimmed = (values) => values.slice(0, values.findLastIndex((value) => value !== null) + 1);
+
+/** A strength as a short text, such as 0.03 or 3e-4. */
+export function power(strength) {
+  if (strength === undefined) return "";
+  return strength >= 0.001 && strength < 1000 ? String(Number(strength.toPrecision(1))) : strength.toExponential(0);
+}

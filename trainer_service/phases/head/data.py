@@ -1,0 +1,36 @@
+"""What a head learns from, as arrays."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from trainer_service.backbones.features import Features
+from trainer_service.datasets.records import ImageRecord
+from trainer_service.phases.backbone import Backbone
+
+Truth = npt.NDArray[np.int64]
+Probabilities = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class HeadData:
+    """Features, float32 (n, feature_size), and label indices, int64 (n,), of one split."""
+
+    features: Features
+    truth: Truth
+
+    def last(self, width: int) -> "HeadData":
+        """Return the same with the last `width` features of each image only, without a copy."""
+        return HeadData(self.features[:, -width:], self.truth)
+
+
+def truth_of(images: list[ImageRecord], labels: list[str]) -> Truth:
+    """Return the index of each image's label: int64 (n,)."""
+    index = {label: position for position, label in enumerate(labels)}
+    return np.array([index[image.label] for image in images], np.int64)
+
+
+def head_data(backbone: Backbone, images: list[ImageRecord], labels: list[str]) -> HeadData:
+    """Return the features of some images, and the indices of their labels."""
+    return HeadData(backbone.read([image.sha256 for image in images]), truth_of(images, labels))

@@ -1,0 +1,71 @@
+"""The progress of a head's training: its events, and requests to stop or cancel it."""
+
+import math
+from dataclasses import asdict
+from types import TracebackType
+from typing import Self
+
+from trainer_service.phases.head.regression.search import PathStep
+from trainer_service.phases.work import Work
+from trainer_service.store.events.events import EpochEvent, StrengthEvent
+from trainer_service.store.events.progress import HeadReport, Ticker
+from trainer_service.store.records.training_record import State
+
+
+class HeadProgress:
+    """Reports the steps of a head's training, which are epochs or attempts.
+
+        with HeadProgress(work, request.epochs) as progress:
+            ...
+            if progress.epoch(number, values):
+                break
+
+    Args:
+        work: the training.
+        total: the number of steps, at most.
+    """
+
+    def __init__(self, work: Work, total: int) -> None:
+        self._work = work
+        self._total = total
+        self._attempts = 0
+        self._ticker = Ticker(work.worker.board, work.record.id)
+        self._report = HeadReport(work.worker.stores.events, work.record.id)
+        work.worker.board.start(work.record.id, State.HEAD, total)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._report.__exit__(kind, error, traceback)
+
+    def epoch(self, number: int, values: dict[str, float]) -> bool:
+        """Report an epoch; return whether a client wants no more of them.
+
+        Raises:
+            TrainingCancelled: the training was cancelled.
+        """
+        numbers = {name: one if math.isfinite(one) else None for name, one in values.items()}
+        return self._done(number, EpochEvent(epoch=number, epochs=self._total, **numbers))
+
+    def attempt(self, step: PathStep) -> bool:
+        """Report a strength that was tried; return whether a client wants no more of them.
+
+        Raises:
+            TrainingCancelled: the training was cancelled.
+        """
+        self._attempts += 1
+        event = StrengthEvent(attempt=self._attempts, attempts=self._total, **asdict(step))
+        return self._done(self._attempts, event)
+
+    def _done(self, number: int, event: EpochEvent | StrengthEvent) -> bool:
+        check_cancelled = self._work.check_cancelled
+        check_cancelled()
+        self._report(event)
+        self._ticker(number, last=number == self._total)
+        return check_cancelled.stop_after is not None and number >= check_cancelled.stop_after

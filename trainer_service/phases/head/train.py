@@ -1,0 +1,158 @@
+"""Trains the head that a request asks for."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from shared.engines.tensorflow_engine import load_tensorflow
+from shared.manifest import HeadInfo
+from trainer_service.backbones.architectures import Architecture
+from trainer_service.phases.head.data import HeadData, Probabilities, Truth
+from trainer_service.phases.head.explain import explained
+from trainer_service.phases.head.layers import train_layers
+from trainer_service.phases.head.progress import HeadProgress
+from trainer_service.phases.head.regression.search import (
+    STRENGTHS,
+    Examples,
+    PathStep,
+    Setup,
+    SolvedHead,
+    search,
+)
+from trainer_service.phases.head.solved import as_layers
+from trainer_service.phases.work import Work
+from trainer_service.training_request import TapSet, TrainingRequest
+
+#: The tap sets that `auto` decides between.
+TAP_SETS: tuple[TapSet, ...] = ("last", "late", "all")
+#: Rows of features in one call of a head.
+PREDICT_BATCH = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """A trained head, and how its training went.
+
+    Attributes:
+        model: a `keras.Model`, float32 (n, info.features) to probabilities float32 (n, labels).
+        taps: the layers of the backbone that it sees.
+        info: what it is, and why.
+        history: what is known of each epoch or attempt.
+        best: the epoch or attempt, from 1, whose weights it has.
+        validated: its answers to images that it has not learnt from, and their labels.
+    """
+
+    model: Any
+    taps: TapSet
+    info: HeadInfo
+    history: list[dict[str, Any]]
+    best: int
+    validated: tuple[Probabilities, Truth]
+
+
+@dataclass(frozen=True, slots=True)
+class HeadTask:
+    """What a head is trained for.
+
+    Attributes:
+        work: the training.
+        architecture: its backbone.
+        train: what the head learns from, with the features of all taps that were computed.
+        validation: the same of the images that decide between heads.
+        labels: in the order of the outputs.
+    """
+
+    work: Work
+    architecture: Architecture
+    train: HeadData
+    validation: HeadData
+    labels: Sequence[str]
+
+    @property
+    def request(self) -> TrainingRequest:
+        return self.work.record.request
+
+
+def train_head(task: HeadTask) -> Head:
+    """Train the head that a training asks for.
+
+    Raises:
+        TrainingCancelled: the training was cancelled.
+        InvalidRequest: the loss is no longer a number, or a feature is none.
+    """
+    if task.request.head == "regression":
+        return _regression(task)
+    solved = _search(task) if task.request.taps == "auto" else None
+    return _layers(task, solved)
+
+
+def _search(task: HeadTask) -> SolvedHead:
+    """Solve regressions on the tap sets that the request leaves open."""
+    request, architecture = task.request, task.architecture
+    sets = TAP_SETS if request.taps == "auto" else (request.taps,)
+    setup = Setup(
+        train=Examples(task.train.features, task.train.truth),
+        validation=Examples(task.validation.features, task.validation.truth),
+        labels=len(task.labels),
+        widths=architecture.widths_of(request.computed_taps),
+        tap_sets={taps: len(architecture.widths_of(taps)) for taps in sets},
+        class_weights=request.class_weights,
+        seed=request.seed,
+    )
+    with HeadProgress(task.work, len(sets) * len(STRENGTHS)) as progress:
+        return search(setup, progress.attempt, task.work.check_cancelled)
+
+
+def _regression(task: HeadTask) -> Head:
+    solved = _search(task)
+    truths = [task.train.truth] if solved.cross_validated else []
+    truth = np.concatenate([*truths, task.validation.truth])
+    info = HeadInfo(
+        kind="regression",
+        taps=solved.taps,
+        features=len(solved.kernel),
+        strength=solved.strength,
+        cross_validated=solved.cross_validated,
+        val_losses=_least_losses(solved.path),
+    )
+    load_tensorflow(task.work.worker.threads)
+    return Head(
+        model=as_layers(solved.kernel, solved.bias),
+        taps=solved.taps,
+        info=explained(info, task.request.taps, len(truth)),
+        history=[asdict(step) for step in solved.path],
+        best=1 + min(range(len(solved.path)), key=lambda place: solved.path[place].val_loss),
+        validated=(solved.probabilities, truth),
+    )
+
+
+def _layers(task: HeadTask, solved: SolvedHead | None) -> Head:
+    """Train layers on the taps that were asked for, or that a regression does best with."""
+    request = task.request
+    taps = request.computed_taps if solved is None else solved.taps
+    width = task.architecture.feature_size_of(taps)
+    train, validation = task.train.last(width), task.validation.last(width)
+    load_tensorflow(task.work.worker.threads)
+    with HeadProgress(task.work, request.epochs) as progress:
+        trained = train_layers(train, validation, task.labels, request, progress.epoch)
+    answers = trained.model.predict(validation.features, batch_size=PREDICT_BATCH, verbose=0)
+    losses = {} if solved is None else _least_losses(solved.path)
+    info = HeadInfo(kind="layers", taps=taps, features=width, val_losses=losses)
+    return Head(
+        model=trained.model,
+        taps=taps,
+        info=explained(info, request.taps, len(validation.truth)),
+        history=list(trained.history),
+        best=trained.best_epoch,
+        validated=(np.asarray(answers, np.float32), validation.truth),
+    )
+
+
+def _least_losses(path: Sequence[PathStep]) -> dict[str, float]:
+    """Return the least validation loss of each tap set."""
+    losses: dict[str, float] = {}
+    for step in path:
+        losses[step.taps] = min(step.val_loss, losses.get(step.taps, step.val_loss))
+    return {taps: round(loss, 6) for taps, loss in losses.items()}
