@@ -83,7 +83,7 @@ install:
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(REQUIREMENTS)
 
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-	--no-emit-index-url --no-header --no-annotate pyproject.toml
+	--no-emit-index-url --no-header --no-annotate --no-strip-extras pyproject.toml
 
 # New pins for everything; what pip installs is exactly what stands there.
 lock:

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from shared.engines.tensorflow_engine import load_tensorflow
 from shared.manifest import HeadInfo
@@ -101,7 +102,8 @@ def _search(task: HeadTask) -> SolvedHead:
         class_weights=request.class_weights,
         seed=request.seed,
     )
-    with HeadProgress(task.work, len(sets) * len(STRENGTHS)) as progress:
+    threads = threadpool_limits(task.work.worker.threads, user_api="blas")
+    with threads, HeadProgress(task.work, len(sets) * len(STRENGTHS)) as progress:
         return search(setup, progress.attempt, task.work.check_cancelled)
 
 
