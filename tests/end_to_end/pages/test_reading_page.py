@@ -117,7 +117,7 @@ def test_folders_are_made_parts_of_the_split_and_one_is_left_out(page, stack, di
     ):
         page.get_by_label(f"Folder or value {number}").fill(name)
         page.get_by_label(f"Part of the split {number}").select_option(part)
-    page.get_by_role("button", name="Read it so").last.click()
+    page.get_by_role("button", name="Read it this way").last.click()
 
     how = page.get_by_role("region", name="How it was read")
     expect(how).to_contain_text("day is for training, night is for test", timeout=SECONDS)
@@ -129,7 +129,7 @@ def test_folders_are_made_parts_of_the_split_and_one_is_left_out(page, stack, di
     expect(page.get_by_label("Folder or value 3")).to_have_value("old")
     page.get_by_label("Part of the split 2").select_option("Validation")
     page.get_by_label("Part of the split 3").select_option("Training")
-    page.get_by_role("button", name="Read it so").last.click()
+    page.get_by_role("button", name="Read it this way").last.click()
 
     expect(how).to_contain_text("night is for validation", timeout=SECONDS)
     splits = stack.trainer.get(url).json()["reading"]["splits"]
