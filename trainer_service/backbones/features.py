@@ -1,6 +1,6 @@
 """Bottleneck features on disk, computed once per image.
 
-    features/<space>/<shard>.npy      float16 (n, feature_size); float32 of earlier releases
+    features/<space>/<shard>.npy      float16 (n, feature_size), or float32 if they need its range
     features/<space>/<shard>.json     an `_Index`, written last
 
 A space is a backbone with its taps, weights, preprocessing and precision (`feature_space`). In it,
@@ -38,7 +38,8 @@ MOST_INDEX_BYTES = 2**24
 MOST_SHARD_BYTES = 2**26
 
 _KIND = np.dtype("<f2")
-_KINDS = (_KIND, np.dtype("<f4"))
+_WIDE = np.dtype("<f4")
+_KINDS = (_KIND, _WIDE)
 #: The largest number of float16.
 _MOST = float(np.finfo(_KIND).max)
 
@@ -213,7 +214,7 @@ class FeatureStore:
         Args:
             images: SHA-256 of each image.
             features: float32 (len(images), feature_size). They are rounded to float16, which keeps
-                eleven bits of each; what exceeds its range becomes its largest number.
+                eleven bits of each, unless one of them exceeds its range.
             seconds: how long it took to compute them.
 
         Raises:
@@ -295,16 +296,15 @@ class FeatureStore:
 
 
 def _rounded(features: Features) -> Stored:
-    """Return features in float16, contiguous.
+    """Return features in float16, or in float32 if float16 can't hold one of them; contiguous.
 
     Raises:
         BrokenFeatures: some are infinite or not a number.
     """
     if broken := int(np.count_nonzero(~np.isfinite(features).all(axis=1))):
         raise BrokenFeatures(broken, len(features))
-    if beyond := int(np.count_nonzero(np.abs(features) > _MOST)):
-        log.warning("features beyond float16 are cut off", features=beyond, largest=_MOST)
-    return np.ascontiguousarray(np.clip(features, -_MOST, _MOST), _KIND)
+    fits = np.abs(features).max(initial=0) <= _MOST
+    return np.ascontiguousarray(features, _KIND if fits else _WIDE)
 
 
 def _width(last: int | None, length: int) -> int:

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from structlog.testing import capture_logs
 
 from shared.documents import read_small
 from tests.support.ordinary_user import ordinary_user, reachable_directory
@@ -117,14 +116,14 @@ def test_features_of_earlier_releases_are_read_beside_those_of_today(features, s
     np.testing.assert_array_equal(features.read(["b", "a"]), np.concatenate([rows(2), old]))
 
 
-def test_what_float16_can_not_hold_becomes_its_largest_number(features):
-    with capture_logs() as logged:
-        features.write(["a", "b"], np.array([[1e6, -1e6], [65504, 0]], np.float32), seconds=1.0)
+def test_what_float16_can_not_hold_is_kept_in_float32(features, tmp_path):
+    large = np.array([[1e6, -1e6], [65504, 1 / 3]], np.float32)
+    features.write(["a", "b"], large, seconds=1.0)
+    features.write(["c"], rows(3), seconds=1.0)
 
-    np.testing.assert_array_equal(features.read(["a", "b"]), [[65504, -65504], [65504, 0]])
-    assert [(line["event"], line["features"]) for line in logged] == [
-        ("features beyond float16 are cut off", 2)
-    ]
+    np.testing.assert_array_equal(features.read(["a", "c", "b"]), [large[0], *rows(3), large[1]])
+    kinds = {np.load(file).dtype for file in tmp_path.rglob("*.npy")}
+    assert kinds == {np.dtype("<f2"), np.dtype("<f4")}
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
