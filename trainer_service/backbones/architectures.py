@@ -7,6 +7,15 @@ from shared.errors import InvalidRequest
 
 Preprocessing = Literal["identity", "unit_range", "caffe", "efficientnet_lite"]
 
+#: Which of a backbone's layers its features are taken from: its own output, its last three taps, or
+#: all of them.
+TapSet = Literal["last", "late", "all"]
+
+#: The name that the last layer of every network is given: its output after global average pooling.
+OUTPUT = "output"
+
+_TAPS_IN: dict[TapSet, int | None] = {"last": 1, "late": 3, "all": None}
+
 #: Increased with every change of decoding, resizing or normalisation that changes the input of a
 #: backbone.
 PREPROCESSING_VERSION = 2
@@ -22,7 +31,9 @@ class Architecture:
         input_size: height and width of its input, in pixels.
         preprocessing: how uint8 RGB is normalised to what the backbone was trained on. This is part
             of the exported graph.
-        feature_size: the length of its bottleneck features, after global average pooling.
+        taps: the names of the layers that features can be taken from, early to late; the last one
+            is `OUTPUT`.
+        tap_widths: how many channels each of them has.
         parameters: the number of its weights, without the classifier.
         multiply_adds: the multiply-adds of its convolutions and dense layers for one image.
         download: the path below `HEADSTART_WEIGHTS_URL` of Keras' file of its weights; None if
@@ -35,11 +46,38 @@ class Architecture:
     builder: str | None
     input_size: int
     preprocessing: Preprocessing
-    feature_size: int
+    taps: tuple[str, ...]
+    tap_widths: tuple[int, ...]
     parameters: int
     multiply_adds: int
     download: str | None
     download_hash: str | None
+
+    @property
+    def feature_size(self) -> int:
+        """The length of the features of its output alone."""
+        return self.feature_size_of("last")
+
+    def taps_of(self, taps: TapSet) -> tuple[str, ...]:
+        """Return the names of the layers of a tap set, early to late."""
+        return self.taps[_first(taps) :]
+
+    def widths_of(self, taps: TapSet) -> tuple[int, ...]:
+        """Return how many features come from each layer of a tap set, early to late."""
+        return self.tap_widths[_first(taps) :]
+
+    def feature_size_of(self, taps: TapSet) -> int:
+        """Return the length of the features of a tap set.
+
+        The features of a smaller set are the end of those of a larger one.
+        """
+        return sum(self.widths_of(taps))
+
+
+def _first(taps: TapSet) -> int:
+    """Return the place of a tap set's first layer among all."""
+    count = _TAPS_IN[taps]
+    return 0 if count is None else -count
 
 
 _ROWS = (
@@ -48,7 +86,17 @@ _ROWS = (
         builder="MobileNetV2",
         input_size=224,
         preprocessing="unit_range",
-        feature_size=1280,
+        taps=(
+            "block_3_expand_relu",
+            "block_6_expand_relu",
+            "block_10_expand_relu",
+            "block_13_expand_relu",
+            "block_14_depthwise_relu",
+            "block_15_depthwise_relu",
+            "block_16_depthwise_relu",
+            OUTPUT,
+        ),
+        tap_widths=(144, 192, 384, 576, 960, 960, 960, 1280),
         parameters=2_257_984,
         multiply_adds=299_494_272,
         download="keras-applications/mobilenet_v2/"
@@ -60,7 +108,17 @@ _ROWS = (
         builder="VGG16",
         input_size=224,
         preprocessing="caffe",
-        feature_size=512,
+        taps=(
+            "block2_conv2",
+            "block3_conv2",
+            "block3_conv3",
+            "block4_conv2",
+            "block4_conv3",
+            "block5_conv1",
+            "block5_conv2",
+            OUTPUT,
+        ),
+        tap_widths=(128, 256, 256, 512, 512, 512, 512, 512),
         parameters=14_714_688,
         multiply_adds=15_346_630_656,
         download="keras-applications/vgg16/vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5",
@@ -71,7 +129,16 @@ _ROWS = (
         builder="InceptionV3",
         input_size=299,
         preprocessing="unit_range",
-        feature_size=2048,
+        taps=(
+            "mixed2",
+            "mixed4",
+            "mixed6",
+            "mixed7",
+            "mixed8",
+            "mixed9",
+            OUTPUT,
+        ),
+        tap_widths=(288, 768, 768, 768, 1280, 2048, 2048),
         parameters=21_802_784,
         multiply_adds=5_711_168_096,
         download="keras-applications/inception_v3/"
@@ -83,7 +150,16 @@ _ROWS = (
         builder="ResNet50V2",
         input_size=224,
         preprocessing="unit_range",
-        feature_size=2048,
+        taps=(
+            "conv3_block1_preact_relu",
+            "conv4_block1_preact_relu",
+            "conv4_block4_preact_relu",
+            "conv5_block1_preact_relu",
+            "conv5_block2_preact_relu",
+            "conv5_block3_preact_relu",
+            OUTPUT,
+        ),
+        tap_widths=(256, 512, 1024, 1024, 2048, 2048, 2048),
         parameters=23_564_800,
         multiply_adds=3_480_207_360,
         download="keras-applications/resnet/resnet50v2_weights_tf_dim_ordering_tf_kernels_notop.h5",
@@ -94,7 +170,16 @@ _ROWS = (
         builder="ResNet101V2",
         input_size=224,
         preprocessing="unit_range",
-        feature_size=2048,
+        taps=(
+            "conv3_block1_preact_relu",
+            "conv4_block1_preact_relu",
+            "conv4_block12_preact_relu",
+            "conv5_block1_preact_relu",
+            "conv5_block2_preact_relu",
+            "conv5_block3_preact_relu",
+            OUTPUT,
+        ),
+        tap_widths=(256, 512, 1024, 1024, 2048, 2048, 2048),
         parameters=42_626_560,
         multiply_adds=7_192_428_544,
         download="keras-applications/resnet/"
@@ -106,7 +191,18 @@ _ROWS = (
         builder=None,
         input_size=224,
         preprocessing="efficientnet_lite",
-        feature_size=1280,
+        taps=(
+            "block2_depthwise_relu",
+            "block4_depthwise_relu",
+            "block7_depthwise_relu",
+            "block10_depthwise_relu",
+            "block12_depthwise_relu",
+            "block13_depthwise_relu",
+            "block14_depthwise_relu",
+            "block15_depthwise_relu",
+            OUTPUT,
+        ),
+        tap_widths=(144, 240, 480, 672, 1152, 1152, 1152, 1152, 1280),
         parameters=3_413_024,
         multiply_adds=383_907_552,
         download=None,
@@ -117,7 +213,17 @@ _ROWS = (
         builder="EfficientNetV2B0",
         input_size=224,
         preprocessing="identity",
-        feature_size=1280,
+        taps=(
+            "block3b_expand_activation",
+            "block4c_se_squeeze",
+            "block5c_se_squeeze",
+            "block5e_se_squeeze",
+            "block6c_se_squeeze",
+            "block6g_se_squeeze",
+            "block6h_se_squeeze",
+            OUTPUT,
+        ),
+        tap_widths=(192, 384, 672, 672, 1152, 1152, 1152, 1280),
         parameters=5_919_312,
         multiply_adds=716_806_176,
         download="keras-applications/efficientnet_v2/efficientnetv2-b0_notop.h5",
@@ -128,7 +234,17 @@ _ROWS = (
         builder="MobileNetV3Large",
         input_size=224,
         preprocessing="identity",
-        feature_size=960,
+        taps=(
+            "expanded_conv_3_squeeze_excite_avg_pool",
+            "expanded_conv_5_squeeze_excite_avg_pool",
+            "expanded_conv_10_squeeze_excite_avg_pool",
+            "expanded_conv_11_squeeze_excite_avg_pool",
+            "expanded_conv_12_squeeze_excite_avg_pool",
+            "expanded_conv_13_squeeze_excite_avg_pool",
+            "expanded_conv_14_squeeze_excite_avg_pool",
+            OUTPUT,
+        ),
+        tap_widths=(72, 120, 480, 672, 672, 960, 960, 960),
         parameters=2_996_352,
         multiply_adds=214_080_960,
         download="keras-applications/mobilenet_v3/"
@@ -140,7 +256,16 @@ _ROWS = (
         builder="ConvNeXtTiny",
         input_size=224,
         preprocessing="identity",
-        feature_size=768,
+        taps=(
+            "convnext_tiny_stage_1_block_2_gelu",
+            "convnext_tiny_stage_2_block_2_gelu",
+            "convnext_tiny_stage_2_block_8_gelu",
+            "convnext_tiny_stage_3_block_0_layernorm",
+            "convnext_tiny_stage_3_block_1_layernorm",
+            "convnext_tiny_stage_3_block_2_layernorm",
+            OUTPUT,
+        ),
+        tap_widths=(768, 1536, 1536, 768, 768, 768, 768),
         parameters=27_820_128,
         multiply_adds=4_454_763_264,
         download="keras-applications/convnext/convnext_tiny_notop.h5",

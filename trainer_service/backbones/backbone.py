@@ -30,9 +30,11 @@ from shared.files import full_disk_named, is_of_the_machine, sha256_file, sync_t
 from shared.logs import get_logger
 from shared.settings import EngineChoice, PrecisionChoice
 from trainer_service.backbones.architectures import (
+    OUTPUT,
     PREPROCESSING_VERSION,
     Architecture,
     Preprocessing,
+    TapSet,
 )
 from trainer_service.backbones.tracing import trace
 from trainer_service.backbones.weights import Weights
@@ -52,18 +54,24 @@ log = get_logger(__name__)
 
 
 def build_backbone(
-    architecture: Architecture, weights: Weights | None, *, dtype_policy: str = "float32"
+    architecture: Architecture,
+    weights: Weights | None,
+    taps: TapSet = "last",
+    *,
+    dtype_policy: str = "float32",
 ) -> Any:
     """Build a backbone with its normalisation inside.
 
     Args:
         architecture: a row of the catalogue.
         weights: its pre-trained weights; None leaves them random.
+        taps: which layers the features are taken from.
         dtype_policy: the Keras policy that says what to compute in; variables are always float32.
 
     Returns:
         A `keras.Model`: uint8 RGB of shape (n, height, width, 3) to features of shape
-        (n, feature_size), after global average pooling, in the policy's compute dtype.
+        (n, architecture.feature_size_of(taps)): the global averages of each layer's output, early
+        to late, in the policy's compute dtype.
 
     Raises:
         WeightsUnavailable: the weights file is damaged or of another architecture.
@@ -77,14 +85,15 @@ def build_backbone(
         if weights is not None:
             _load(network, architecture, weights)
         pixels = keras.Input((size, size, 3), dtype="uint8", name="pixels")
-        features = network(_normalise(pixels, architecture.preprocessing))
+        tapped = _tapped(network, architecture.taps_of(taps))
+        features = tapped(_normalise(pixels, architecture.preprocessing))
         return keras.Model(pixels, features, name=architecture.id)
 
 
 @lru_cache(maxsize=2)
-def cached_backbone(architecture: Architecture, weights: Weights) -> Any:
+def cached_backbone(architecture: Architecture, weights: Weights, taps: TapSet = "last") -> Any:
     """Return the float32 backbone, built once in this process; it must not be trained."""
-    return build_backbone(architecture, weights)
+    return build_backbone(architecture, weights, taps)
 
 
 @lru_cache(maxsize=2)
@@ -95,6 +104,7 @@ def bottleneck_engine(  # noqa: PLR0913, PLR0917 - together they are the key of 
     precision: Precision,
     cache_directory: Path,
     threads: int = 0,
+    taps: TapSet = "last",
 ) -> Engine:
     """Return the engine that computes bottleneck features, made once in this process.
 
@@ -105,18 +115,19 @@ def bottleneck_engine(  # noqa: PLR0913, PLR0917 - together they are the key of 
         precision: what to compute in; if this machine is not fast at it, float32 is used instead.
         cache_directory: where converted backbones are kept between processes.
         threads: CPU threads; 0 means all cores.
+        taps: which layers the features are taken from.
     """
     if select_engine(choice) == "openvino":
-        model = backbone_ir(architecture, weights, cache_directory, threads)
+        model = backbone_ir(architecture, weights, cache_directory, threads, taps)
         native: Precision = precision if precision == cpu_precision() else "f32"
         return OpenVINOEngine(
             model, sole_output=FEATURES, precision=native, threads=threads, hint="throughput"
         )
     load_tensorflow(threads)
     if precision == "mixed" and can_use_gpu():
-        half = build_backbone(architecture, weights, dtype_policy="mixed_float16")
+        half = build_backbone(architecture, weights, taps, dtype_policy="mixed_float16")
         return TensorFlowEngine.from_keras(half, FEATURES, precision="mixed")
-    return TensorFlowEngine.from_keras(cached_backbone(architecture, weights), FEATURES)
+    return TensorFlowEngine.from_keras(cached_backbone(architecture, weights, taps), FEATURES)
 
 
 def bottleneck_precision(engine: EngineName, choice: PrecisionChoice = "auto") -> Precision:
@@ -134,7 +145,11 @@ def bottleneck_precision(engine: EngineName, choice: PrecisionChoice = "auto") -
 
 
 def backbone_ir(
-    architecture: Architecture, weights: Weights, cache_directory: Path, threads: int = 0
+    architecture: Architecture,
+    weights: Weights,
+    cache_directory: Path,
+    threads: int = 0,
+    taps: TapSet = "last",
 ) -> Path:
     """Return the file of the backbone as an OpenVINO model, which is converted if it is missing.
 
@@ -142,12 +157,12 @@ def backbone_ir(
     weights are float32. A model whose files have changed is removed and converted again. TensorFlow
     is imported only for the conversion.
     """
-    target = cache_directory / f"{architecture.id}-{_ir_digest(architecture, weights)}"
+    target = cache_directory / f"{architecture.id}-{_ir_digest(architecture, weights, taps)}"
     if not _is_sound(target):
         _remove_damaged(target)
         with working_directory(cache_directory / f"{STAGING}{secrets.token_hex(6)}") as staging:
             load_tensorflow(threads)
-            model = convert(cached_backbone(architecture, weights))
+            model = convert(cached_backbone(architecture, weights, taps))
             save_ir(model, staging / _IR_FILE)
             (staging / _HASHES_FILE).write_bytes(_hashes.dump_json(_hash_files(staging)))
             sync_tree(staging)
@@ -185,13 +200,16 @@ def _bytes_of_weights(model: Any) -> int:
     return sum(constant.get_byte_size() for constant in constants)
 
 
-def feature_space(architecture: Architecture, weights: Weights, precision: Precision) -> str:
+def feature_space(
+    architecture: Architecture, weights: Weights, precision: Precision, taps: TapSet = "last"
+) -> str:
     """Return a key; features may be shared by all trainings whose backbone has the same one.
 
     Args:
         architecture: a row of the catalogue.
         weights: its pre-trained weights.
         precision: what the features are computed in.
+        taps: which layers the features are taken from.
     """
     return (
         architecture.id
@@ -201,11 +219,12 @@ def feature_space(architecture: Architecture, weights: Weights, precision: Preci
             weights=weights.sha256,
             preprocessing=PREPROCESSING_VERSION,
             precision=precision,
+            **_taps_in_key(architecture, taps),
         )
     )
 
 
-def _ir_digest(architecture: Architecture, weights: Weights) -> str:
+def _ir_digest(architecture: Architecture, weights: Weights, taps: TapSet) -> str:
     return _digest(
         architecture=architecture.id,
         weights=weights.sha256,
@@ -213,7 +232,16 @@ def _ir_digest(architecture: Architecture, weights: Weights) -> str:
         outputs=1,
         keras=version("keras"),
         openvino=version("openvino"),
+        **_taps_in_key(architecture, taps),
     )
+
+
+def _taps_in_key(architecture: Architecture, taps: TapSet) -> dict[str, object]:
+    """Return what tells a tap set from others in a key.
+
+    For "last" that is nothing, so the keys from before there were taps remain valid.
+    """
+    return {} if taps == "last" else {"taps": architecture.taps_of(taps)}
 
 
 def _digest(**parts: object) -> str:
@@ -272,10 +300,37 @@ def _build_network(architecture: Architecture) -> Any:
     from trainer_service.backbones.efficientnet_lite0 import build_efficientnet_lite0
 
     if architecture.builder is None:
-        return build_efficientnet_lite0()
-    size = architecture.input_size
-    builder = getattr(keras.applications, architecture.builder)
-    return builder(weights=None, include_top=False, pooling="avg", input_shape=(size, size, 3))
+        network = build_efficientnet_lite0()
+    else:
+        shape = (architecture.input_size, architecture.input_size, 3)
+        builder = getattr(keras.applications, architecture.builder)
+        network = builder(weights=None, include_top=False, pooling="avg", input_shape=shape)
+    # Keras numbers the names that it makes up, so they differ from one build to the next.
+    network.layers[-1].name = OUTPUT
+    return network
+
+
+def _tapped(network: Any, taps: tuple[str, ...]) -> Any:
+    """Return a network whose output is the pooled outputs of some of its layers, side by side."""
+    import keras
+
+    if taps == (OUTPUT,):
+        return network
+    pooled = [_pooled(network.get_layer(name).output, name) for name in taps]
+    features = keras.layers.Concatenate(name="taps")(pooled)
+    return keras.Model(network.input, features, name=network.name)
+
+
+def _pooled(output: Any, name: str) -> Any:
+    """Return the averages of an output's channels: those of a pooling layer are averages already.
+
+    The layers that squeeze-and-excite begins with pool an activation, so that costs nothing.
+    """
+    from keras import layers
+
+    if len(output.shape) == 2:  # noqa: PLR2004 - (n, channels)
+        return output
+    return layers.GlobalAveragePooling2D(name=f"{name}_pooled")(output)
 
 
 def _load(network: Any, architecture: Architecture, weights: Weights) -> None:

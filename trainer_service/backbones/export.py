@@ -31,7 +31,11 @@ def export_version(
         directory: an existing directory.
         backbone_ir: the file of the same backbone as an OpenVINO model, which is then not converted
             again.
+
+    Raises:
+        ValueError: the head takes another number of features than the backbone gives.
     """
+    _check_width(head.input_shape[1], backbone.output_shape[1])
     with _joined(backbone, head) as model:
         model.save(directory / KERAS_MODEL)
         graph = _export_saved_model(model, directory / SAVED_MODEL)
@@ -99,11 +103,24 @@ def _decode(data: Any, height: int, width: int) -> Any:
     return tf.cast(tf.round(tf.clip_by_value(resized, 0, 255)), tf.uint8)
 
 
+def _check_width(taken: int, given: int) -> None:
+    if taken != given:
+        raise ValueError(
+            f"Expected a head on the backbone's {given} features. Received: a head on {taken}."
+        )
+
+
 def _graft(backbone_ir: Path, head: Any) -> Any:
-    """Return an `openvino.Model` of the backbone with the head on top."""
+    """Return an `openvino.Model` of the backbone with the head on top.
+
+    Raises:
+        ValueError: the head takes another number of features than the backbone gives.
+    """
     openvino = load_openvino()
     backbone = read_network(backbone_ir)
     features = backbone.output(0).get_node().input_value(0)
+    inputs, outputs = (node.get_partial_shape() for node in (head.input(0), features))
+    _check_width(inputs[1].get_length(), outputs[1].get_length())
     for target in head.parameters[0].output(0).get_target_inputs():
         target.replace_source_output(features)
     return openvino.Model(head.results, backbone.parameters, backbone.friendly_name)

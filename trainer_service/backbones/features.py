@@ -1,10 +1,11 @@
 """Bottleneck features on disk, computed once per image.
 
-    features/<space>/<shard>.npy      float32 (n, feature_size)
+    features/<space>/<shard>.npy      float16 (n, feature_size); float32 of earlier releases
     features/<space>/<shard>.json     an `_Index`, written last
 
-A space is a backbone with its weights, preprocessing and precision (`feature_space`). In it, an
-image is known by the SHA-256 of its bytes, so all datasets with the same image share its features.
+A space is a backbone with its taps, weights, preprocessing and precision (`feature_space`). In it,
+an image is known by the SHA-256 of its bytes, so all datasets with the same image share its
+features.
 The features are a cache: damaged ones count as missing, are removed, and are computed again.
 """
 
@@ -20,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, Field, ValidationError
 
-from shared.errors import first_fault
+from shared.errors import InvalidRequest, first_fault
 from shared.files import atomic_write, atomic_writer, is_fault_of_the_file
 from shared.logs import get_logger
 from trainer_service.errors import TransientFailure
@@ -28,11 +29,18 @@ from trainer_service.store.removal import remove_tree
 from trainer_service.store.small_files import read_small
 
 Features = npt.NDArray[np.float32]
+#: Features as they lie on disk: float16 or float32, little-endian.
+Stored = npt.NDArray[np.floating]
 
 #: A shard has 256 images at most, each with a hash.
 MOST_INDEX_BYTES = 2**24
-#: A shard of the backbone with the most features, 2,048, takes 2 MB.
+#: A shard of the backbone with the most features, 8,960, takes 5 MB.
 MOST_SHARD_BYTES = 2**26
+
+_KIND = np.dtype("<f2")
+_KINDS = (_KIND, np.dtype("<f4"))
+#: The largest number of float16.
+_MOST = float(np.finfo(_KIND).max)
 
 log = get_logger(__name__)
 
@@ -44,6 +52,19 @@ class FeaturesGone(TransientFailure):
         super().__init__(
             f"The features of {images} images were removed while the training ran. Submit "
             "the training again to compute them again."
+        )
+
+
+class BrokenFeatures(InvalidRequest):
+    """A backbone gives something else than numbers, so nothing can be learned from it."""
+
+    title = "Broken features"
+
+    def __init__(self, broken: int, images: int) -> None:
+        super().__init__(
+            f"The features of {broken} of {images} images are infinite or not a number: expected "
+            "pre-trained weights that are intact, and a precision that suits them. Try the "
+            "setting HEADSTART_PRECISION=f32, or another file of weights."
         )
 
 
@@ -132,7 +153,9 @@ class FeatureStore:
             return False
         return True
 
-    def _load(self, shard: str, rows: int, sha256: str | None = None) -> Features:
+    def _load(
+        self, shard: str, rows: int, sha256: str | None = None, length: int | None = None
+    ) -> Stored:
         """Return the features of a shard.
 
         The file is read, not mapped: if a mapped file is truncated, the process dies.
@@ -141,6 +164,7 @@ class FeatureStore:
             shard: the name of the shard.
             rows: how many images it must have at least.
             sha256: the hash that its file must have; None if there is none to check.
+            length: how many features each image must have; None if any number will do.
 
         Raises:
             ValueError: the file is damaged.
@@ -149,7 +173,7 @@ class FeatureStore:
         data = read_small(self._file(shard), MOST_SHARD_BYTES)
         if sha256 not in {None, hashlib.sha256(data).hexdigest()}:
             raise ValueError("its file is not what was written")
-        return _features(data, rows)
+        return _features(data, rows, length)
 
     def _discard(self, shard: str, error: Exception) -> None:
         """Remove a damaged shard; one that only can't be read now is left as it is."""
@@ -185,17 +209,22 @@ class FeatureStore:
 
         Args:
             images: SHA-256 of each image.
-            features: float32 (len(images), feature_size).
+            features: float32 (len(images), feature_size). They are rounded to float16, which keeps
+                eleven bits of each; what exceeds its range becomes its largest number.
             seconds: how long it took to compute them.
+
+        Raises:
+            BrokenFeatures: some are infinite or not a number.
         """
+        stored = _rounded(features)
         self._directory.mkdir(parents=True, exist_ok=True)
         shard = _name(images)
         header = BytesIO()
         np.lib.format.write_array_header_1_0(
-            header, np.lib.format.header_data_from_array_1_0(features)
+            header, np.lib.format.header_data_from_array_1_0(stored)
         )
         digest = hashlib.sha256(header.getvalue())
-        data = np.ascontiguousarray(features).data
+        data = stored.data
         digest.update(data)
         with atomic_writer(self._file(shard)) as file:
             # Not np.save, whose error on a full disk names neither the reason nor the file.
@@ -204,12 +233,38 @@ class FeatureStore:
         index = _Index(images=list(images), seconds=seconds, sha256=digest.hexdigest())
         atomic_write(self._directory / f"{shard}.json", index.model_dump_json().encode())
 
-    def read(self, images: Sequence[str]) -> Features:
-        """Return the features of the images, in their order: float32 (n, feature_size).
+    def read(self, images: Sequence[str], last: int | None = None) -> Features:
+        """Return the features of the images, in their order.
+
+        Args:
+            images: SHA-256 of each image.
+            last: how many features of each image to return, from the end; None returns all.
+
+        Returns:
+            float32 (n, last). Beside it, a single shard is in memory at a time.
 
         Raises:
             FeaturesGone: an image has no features here.
             OSError: they can't be read now.
+            ValueError: there are fewer features than `last`.
+        """
+        features: Features | None = None
+        length: int | None = None
+        for shard, pairs in self._places(images).items():
+            positions, indices = np.array(pairs).T
+            stored = self._require(shard, indices, length)
+            if features is None:
+                length = stored.shape[1]
+                features = np.empty((len(images), _width(last, length)), np.float32)
+            features[positions] = stored[indices, -features.shape[1] :]
+        return np.empty((0, last or 0), np.float32) if features is None else features
+
+    def _places(self, images: Sequence[str]) -> dict[str, list[tuple[int, int]]]:
+        """Return by shard where each of its images is among `images`, and in the shard.
+
+        Raises:
+            FeaturesGone: an image has no features here.
+            OSError: an index can't be read now.
         """
         rows, unread = self._rows(None)
         if gone := sum(sha256 not in rows for sha256 in images):
@@ -218,27 +273,51 @@ class FeatureStore:
         for position, sha256 in enumerate(images):
             row = rows[sha256]
             places.setdefault(row.shard, []).append((position, row.position))
-        features: Features | None = None
-        for shard, pairs in places.items():
-            positions, indices = np.array(pairs).T
-            try:
-                stored = self._load(shard, indices.max() + 1)
-                if features is None:
-                    features = np.empty((len(images), stored.shape[1]), np.float32)
-                features[positions] = stored[indices]
-            except (OSError, ValueError) as error:
-                if isinstance(error, OSError) and not is_fault_of_the_file(error):
-                    raise
-                self._discard(shard, error)
-                raise FeaturesGone(len(pairs)) from None
-        return np.empty((0, 0), np.float32) if features is None else features
+        return places
+
+    def _require(self, shard: str, indices: npt.NDArray[np.int_], length: int | None) -> Stored:
+        """Return the features of a shard that has these rows, each of `length` if that is given.
+
+        Raises:
+            FeaturesGone: the shard is damaged; it is removed.
+            OSError: it can't be read now.
+        """
+        try:
+            return self._load(shard, int(indices.max()) + 1, length=length)
+        except (OSError, ValueError) as error:
+            if isinstance(error, OSError) and not is_fault_of_the_file(error):
+                raise
+            self._discard(shard, error)
+            raise FeaturesGone(len(indices)) from None
 
 
-def _features(data: bytes, rows: int) -> Features:
+def _rounded(features: Features) -> Stored:
+    """Return features in float16, contiguous.
+
+    Raises:
+        BrokenFeatures: some are infinite or not a number.
+    """
+    if broken := int(np.count_nonzero(~np.isfinite(features).all(axis=1))):
+        raise BrokenFeatures(broken, len(features))
+    if beyond := int(np.count_nonzero(np.abs(features) > _MOST)):
+        log.warning("features beyond float16 are cut off", features=beyond, largest=_MOST)
+    return np.ascontiguousarray(np.clip(features, -_MOST, _MOST), _KIND)
+
+
+def _width(last: int | None, length: int) -> int:
+    if last is None:
+        return length
+    if not 0 < last <= length:
+        raise ValueError(f"`last` should be from 1 to {length}, all features. Received: {last}.")
+    return last
+
+
+def _features(data: bytes, rows: int, length: int | None) -> Stored:
     """Return the features in the bytes of a file, without copying them.
 
     Raises:
-        ValueError: `write` has not written them, or they are of fewer than `rows` images.
+        ValueError: `write` has not written them, they are of fewer than `rows` images, or there
+            are not `length` of each.
     """
     file = BytesIO(data)
     try:
@@ -246,9 +325,11 @@ def _features(data: bytes, rows: int) -> Features:
         shape, by_columns, kind = np.lib.format.read_array_header_1_0(file)
     except Exception as error:  # NumPy raises whatever it stumbles over
         raise ValueError(f"its file can't be read: {error}") from error
-    if len(shape) != 2 or shape[0] < rows or kind != np.float32 or by_columns:  # noqa: PLR2004
-        raise ValueError(f"expected float32 of at least {rows} rows. Received: {kind} {shape}")
-    return np.frombuffer(data, np.float32, shape[0] * shape[1], file.tell()).reshape(shape)
+    fits = len(shape) == 2 and shape[0] >= rows and length in {None, shape[1]}  # noqa: PLR2004
+    if not fits or kind not in _KINDS or by_columns:
+        expected = f"at least {rows} rows of {length or 'any number of'} features"
+        raise ValueError(f"expected float16 or float32, {expected}. Received: {kind} {shape}")
+    return np.frombuffer(data, kind, shape[0] * shape[1], file.tell()).reshape(shape)
 
 
 def _name(images: Sequence[str]) -> str:

@@ -6,7 +6,7 @@ from typing import Any, Self
 
 from shared.engines import Engine, Precision
 from trainer_service.backbones import weights as weights_files
-from trainer_service.backbones.architectures import Architecture, find_architecture
+from trainer_service.backbones.architectures import Architecture, TapSet, find_architecture
 from trainer_service.backbones.backbone import (
     backbone_ir,
     bottleneck_engine,
@@ -25,15 +25,17 @@ class Backbone:
 
     Attributes:
         precision: what its features are computed in, by all workers that work on the training.
+        taps: which of its layers the features are taken from.
     """
 
     worker: Worker
     architecture: Architecture
     weights: Weights
     precision: Precision
+    taps: TapSet = "last"
 
     @classmethod
-    def of(cls, work: Work, precision: Precision) -> Self:
+    def of(cls, work: Work, precision: Precision, taps: TapSet = "last") -> Self:
         """Return the backbone that a training asks for; its weights are downloaded if need be.
 
         Raises:
@@ -42,12 +44,12 @@ class Backbone:
         """
         architecture = find_architecture(work.record.architecture)
         weights = weights_files.resolve(architecture, work.worker.settings, work.check_cancelled)
-        return cls(work.worker, architecture, weights, precision)
+        return cls(work.worker, architecture, weights, precision, taps)
 
     @property
     def features(self) -> FeatureStore:
         """The features of images that any training has computed with this backbone."""
-        space = feature_space(self.architecture, self.weights, self.precision)
+        space = feature_space(self.architecture, self.weights, self.precision, self.taps)
         return FeatureStore(self.worker.settings.store, space)
 
     def engine(self) -> Engine:
@@ -59,12 +61,14 @@ class Backbone:
             self.precision,
             self.worker.settings.store / BACKBONES,
             self.worker.threads,
+            self.taps,
         )
 
     def model(self) -> Any:
         """Return it as a `keras.Model` in float32, which must not be trained."""
-        return cached_backbone(self.architecture, self.weights)
+        return cached_backbone(self.architecture, self.weights, self.taps)
 
     def ir(self) -> Path:
         """Return the file of it as an OpenVINO model, converted if it was not before."""
-        return backbone_ir(self.architecture, self.weights, self.worker.settings.store / BACKBONES)
+        cache = self.worker.settings.store / BACKBONES
+        return backbone_ir(self.architecture, self.weights, cache, taps=self.taps)
