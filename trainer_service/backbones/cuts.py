@@ -34,8 +34,7 @@ class Divided:
     Attributes:
         backbone: uint8 pixels of shape (n, height, width, 3) to features.
         body: the same pixels to rows, (n, width); None if the cut is at the pixels.
-        tail: rows to the features of the backbone, float32. If the cut is at the pixels, it is the
-            backbone.
+        tail: rows to the features of the backbone, both float32.
     """
 
     backbone: Any
@@ -59,7 +58,7 @@ def divide(backbone: Any, cut: str) -> Divided:
     network = _network_of(backbone)
     if cut == PIXELS:
         _keep_normalisations(network.layers)
-        return Divided(backbone, None, backbone)
+        return Divided(backbone, None, _whole(backbone))
     if cut not in separating_layers(backbone):
         raise ValueError(
             f"Expected a layer of {backbone.name} through which every path to its output leads. "
@@ -164,6 +163,16 @@ def _tail(activations: Any, early: list[Any], late: list[Any]) -> Any:
     features = [rows[:, numbers:], *parts] if early else parts
     joined = keras.layers.Concatenate(name=_JOINT)(features) if len(features) > 1 else features[0]
     return keras.Model(rows, joined, name="tail")
+
+
+def _whole(backbone: Any) -> Any:
+    """Return the tail that is all of the backbone; its rows are the pixels."""
+    import keras
+
+    shape = tuple(backbone.input_shape[1:])
+    rows = keras.Input((math.prod(shape),), name="rows")
+    pixels = keras.layers.Reshape(shape, name="activations")(keras.ops.cast(rows, "uint8"))
+    return keras.Model(rows, backbone(pixels), name="tail")
 
 
 def _network_of(backbone: Any) -> Any:

@@ -43,11 +43,15 @@ def test_body_and_tail_together_are_the_whole(architecture, tmp_path):
         np.testing.assert_allclose(features, expected, rtol=1e-4, atol=1e-4 * expected.std())
 
 
-def test_the_tail_from_the_pixels_is_the_whole():
-    divided = divide(build_backbone(CATALOGUE["mobilenet_v2"], None), PIXELS)
+def test_the_tail_from_the_pixels_is_the_whole(tmp_path):
+    weights = random_weights(CATALOGUE["mobilenet_v2"], tmp_path)
+    divided = divide(build_backbone(CATALOGUE["mobilenet_v2"], weights), PIXELS)
+    pixels = random_pixels(CATALOGUE["mobilenet_v2"], 2)
+
+    features = divided.tail.predict(pixels.reshape(2, -1).astype(np.float32), verbose=0)
 
     assert divided.body is None
-    assert divided.tail is divided.backbone
+    np.testing.assert_array_equal(features, divided.backbone.predict(pixels, verbose=0))
 
 
 def test_to_train_the_tail_is_to_train_the_backbone(tmp_path):

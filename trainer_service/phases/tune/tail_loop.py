@@ -137,11 +137,11 @@ class TailLoop:
 
     def averages(self) -> Arrays:
         """Return the averaged weights."""
-        return [np.array(one) for one in self._averages]
+        return _values(self._averages)
 
     def weights(self) -> Arrays:
         """Return the weights of tail and head."""
-        return [np.array(one) for one in self._variables]
+        return _values(self._variables)
 
     def set_weights(self, weights: Arrays) -> None:
         for variable, value in zip(self._variables, weights, strict=True):
@@ -149,7 +149,7 @@ class TailLoop:
 
     def state(self) -> Arrays:
         """Return all that the next epoch depends on."""
-        return [np.array(one) for one in self._state()]
+        return _values(self._state())
 
     def set_state(self, state: Arrays) -> None:
         """Go on from a state.
@@ -204,7 +204,7 @@ class TailLoop:
 
     def _logits(self, rows: Any) -> Any:
         # Without training, so that dropout and drop-connect of the pre-training stay off.
-        features = self._tail(tf.cast(rows, self._tail.input.dtype), training=False)
+        features = self._tail(tf.cast(rows, tf.float32), training=False)
         return self._dense((features - self._mean) / self._scale)
 
     def _train_batch(self, rows: Any, truth: Any) -> tuple[Any, Any]:
@@ -229,6 +229,10 @@ class TailLoop:
         logits = self._logits(rows)
         losses = tf.nn.sparse_softmax_cross_entropy_with_logits(truth, logits)
         return tf.reduce_sum(losses), _hits(logits, truth)
+
+
+def _values(variables: list[Any]) -> Arrays:
+    return [np.array(variable.value.numpy()) for variable in variables]
 
 
 def _hits(logits: Any, truth: Any) -> Any:
@@ -264,7 +268,7 @@ def _measure(
 
     The scale is the square root of the average variance in the tap.
     """
-    predict = tf.function(lambda rows: tail(tf.cast(rows, tail.input.dtype), training=False))
+    predict = tf.function(lambda rows: tail(tf.cast(rows, tf.float32), training=False))
     parts: list[Features] = []
     for number in range(len(train.activations.groups)):
         rows, _ = train.group(number, 0)
