@@ -1,0 +1,323 @@
+"""The search for the best regression head: taps, strengths, folds and odd inputs."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from shared.errors import InvalidRequest
+from trainer_service.errors import TrainingCancelled
+from trainer_service.phases.head.regression import design as designs
+from trainer_service.phases.head.regression.folds import (
+    hold_out,
+    needs_cross_validation,
+    stratified_folds,
+)
+from trainer_service.phases.head.regression.search import (
+    STRENGTHS,
+    Examples,
+    Setup,
+    search,
+)
+from trainer_service.phases.head.regression.solver import losses, softmax
+
+WIDTHS = [60, 30, 20]
+TAP_SETS = {"last": 1, "late": 2, "all": 3}
+
+
+def never():
+    """Nobody cancels."""
+
+
+def go_on(step):
+    """Nobody stops."""
+    return False
+
+
+def examples(images, labels=3, seed=0, informative=(0, 1, 2)):
+    """Images of which some taps tell the label, and none is sure."""
+    random = np.random.default_rng(seed)
+    truth = np.arange(images) % labels
+    features = random.normal(size=(images, sum(WIDTHS)))
+    starts = np.cumsum([0, *WIDTHS])
+    for tap in informative:
+        centres = np.random.default_rng(tap).normal(size=(labels, WIDTHS[tap]))
+        features[:, starts[tap] : starts[tap + 1]] += 0.5 * centres[truth]
+    features = features * np.repeat([0.1, 1, 20], WIDTHS) + 2
+    return Examples(features.astype(np.float32), truth)
+
+
+def setup(train=300, validation=240, labels=3, **changes):
+    informative = changes.pop("informative", (0, 1, 2))
+    parts = {
+        "train": examples(train, labels, 0, informative) if isinstance(train, int) else train,
+        "validation": (
+            examples(validation, labels, 1, informative)
+            if isinstance(validation, int)
+            else validation
+        ),
+        "labels": labels,
+        "widths": WIDTHS,
+        "tap_sets": TAP_SETS,
+    }
+    return Setup(**(parts | changes))
+
+
+def probabilities(head, features):
+    """What the folded weights make of raw features."""
+    columns = features[:, -len(head.kernel) :].astype(np.float32)
+    return softmax((columns @ head.kernel + head.bias).T).T
+
+
+@pytest.mark.parametrize("most", [1536, 15])
+def test_folded_weights_give_the_probabilities_that_were_judged(most, monkeypatch):
+    monkeypatch.setattr(designs, "MOST_DECOMPOSED", most)
+    monkeypatch.setattr(designs, "KNOWN_DIRECTIONS", 5)
+    question = setup()
+    head = search(question, go_on, never)
+    assert not head.cross_validated
+    ours = probabilities(head, question.validation.features)
+    np.testing.assert_allclose(ours, head.probabilities, rtol=0, atol=1e-4)
+    chosen = min(head.path, key=lambda step: step.val_loss)
+    right = np.log(ours[np.arange(240), question.validation.truth])
+    assert (head.taps, head.strength) == (chosen.taps, chosen.strength)
+    assert -right.mean() == pytest.approx(chosen.val_loss, abs=1e-3)
+    assert (ours.argmax(axis=1) == question.validation.truth).mean() == pytest.approx(
+        chosen.val_accuracy, abs=0.01
+    )
+
+
+@pytest.mark.parametrize(
+    ("informative", "taps"), [((2,), "last"), ((1, 2), "late"), ((0, 1, 2), "all")]
+)
+def test_the_taps_that_tell_the_label_are_chosen(informative, taps):
+    head = search(setup(informative=informative), go_on, never)
+    assert head.taps == taps
+    assert head.kernel.shape == (sum(WIDTHS[-TAP_SETS[taps] :]), 3)
+    assert head.kernel.dtype == head.bias.dtype == np.float32
+
+
+def test_the_path_goes_from_strong_to_weak_until_the_loss_has_turned():
+    head = search(setup(informative=(2,)), go_on, never)
+    assert [*dict.fromkeys(step.taps for step in head.path)] == ["last", "late", "all"]
+    for taps in TAP_SETS:
+        steps = [step for step in head.path if step.taps == taps]
+        assert [step.strength for step in steps] == list(STRENGTHS[: len(steps)])
+        assert [step.turned for step in steps] == [*[False] * (len(steps) - 1), True]
+        assert steps[-1].val_loss > 1.02 * min(step.val_loss for step in steps)
+        assert [step.loss for step in steps] == sorted((s.loss for s in steps), reverse=True)
+
+
+@pytest.mark.parametrize("images", [(40, 30), (300, 100)])
+def test_few_images_are_cross_validated(images):
+    question = setup(*images)
+    head = search(question, go_on, never)
+    assert head.cross_validated
+    assert head.probabilities.shape == (sum(images), 3)
+    truth = np.concatenate([question.train.truth, question.validation.truth])
+    chosen = min(head.path, key=lambda step: step.val_loss)
+    right = np.log(head.probabilities[np.arange(len(truth)), truth])
+    assert -right.mean() == pytest.approx(chosen.val_loss, abs=1e-4)
+    # The chosen head knows all images, so it must be better on them than those that do not.
+    features = np.concatenate([question.train.features, question.validation.features])
+    known = np.log(probabilities(head, features)[np.arange(len(truth)), truth])
+    assert -known.mean() < chosen.val_loss
+
+
+def test_out_of_fold_probabilities_are_those_of_heads_without_the_image():
+    """With labels at random, a head that knew an image would do better than chance on it."""
+    question = setup(60, 30, informative=())
+    head = search(question, go_on, never)
+    truth = np.concatenate([question.train.truth, question.validation.truth])
+    assert (head.probabilities.argmax(axis=1) == truth).mean() < 0.55
+    assert -np.log(head.probabilities[np.arange(90), truth]).mean() > np.log(3) - 0.1
+
+
+def test_cross_validation_is_for_a_rare_label_or_few_validation_images():
+    common, rare = np.repeat([0, 1], [50, 50]), np.repeat([0, 1], [5000, 49])
+    many, few = np.zeros(200, np.int64), np.zeros(199, np.int64)
+    assert not needs_cross_validation(common, many, 2)
+    assert needs_cross_validation(rare, many, 2)
+    assert needs_cross_validation(common, few, 2)
+
+
+def test_folds_judge_each_row_once_and_deal_out_each_label():
+    truth = np.repeat([0, 1, 2, 3], [103, 52, 4, 1])
+    folds = stratified_folds(truth, seed=1)
+    assert len(folds) == 5
+    assert (np.sum([fold.judged for fold in folds], axis=0) == 1).all()
+    for fold in folds:
+        assert (fold.solved == ~fold.judged).all()
+        counts = Counter(truth[fold.judged].tolist())
+        assert counts[0] in {20, 21}
+        assert counts[1] in {10, 11}
+        assert counts[2] <= 1
+    sizes = [np.count_nonzero(fold.judged) for fold in folds]
+    assert max(sizes) - min(sizes) <= 1
+
+
+def test_folds_are_those_of_the_seed():
+    truth = np.arange(100) % 3
+    one, same, other = (stratified_folds(truth, seed) for seed in (1, 1, 2))
+    assert all((a.judged == b.judged).all() for a, b in zip(one, same, strict=True))
+    assert any((a.judged != b.judged).any() for a, b in zip(one, other, strict=True))
+
+
+def test_a_hold_out_judges_by_the_validation_rows():
+    fold = hold_out(2, 3)
+    assert fold.solved.tolist() == [True, True, False, False, False]
+    assert fold.judged.tolist() == [False, False, True, True, True]
+
+
+@pytest.mark.parametrize("counts", [(1, 1), (3, 1), (18, 1, 1), (10, 10)])
+def test_labels_of_one_or_two_images(counts):
+    """A label's only image can be in no other fold than the one that judges by it."""
+    truth = np.repeat(np.arange(len(counts)), counts)
+    random = np.random.default_rng(0)
+    features = (np.eye(3, 110)[:, ::-1][truth] * 9 + random.normal(size=(len(truth), 110))).astype(
+        np.float32
+    )
+    empty = Examples(np.empty((0, 110), np.float32), np.empty(0, np.int64))
+    head = search(
+        setup(train=Examples(features, truth), validation=empty, labels=len(counts)),
+        go_on,
+        never,
+    )
+    assert head.cross_validated
+    assert np.isfinite(head.kernel).all()
+    assert head.probabilities.shape == (len(truth), len(counts))
+    np.testing.assert_allclose(head.probabilities.sum(axis=1), 1, rtol=1e-5)
+    assert (head.probabilities > 0).all()
+    assert (probabilities(head, features).argmax(axis=1) == truth).mean() >= 0.9
+    # The same whatever the strength and the taps, so it has no say in the choice.
+    lonely = [label for label, count in enumerate(counts) if count == 1]
+    for label in lonely:
+        assert head.probabilities[truth == label, label] < 0.5
+
+
+def test_features_that_do_not_vary():
+    question = setup()
+    constant = Examples(np.full_like(question.train.features, 7), question.train.truth)
+    head = search(setup(train=constant), go_on, never)
+    assert not head.kernel.any()
+    shares = np.bincount(constant.truth) / len(constant.truth)
+    np.testing.assert_allclose(np.exp(head.bias), shares, rtol=1e-4)
+
+
+def test_a_tap_that_does_not_vary_beside_others_that_do():
+    question = setup()
+    for part in (question.train, question.validation):
+        part.features[:, : WIDTHS[0]] = 5
+    head = search(question, go_on, never)
+    ours = probabilities(head, question.validation.features)
+    np.testing.assert_allclose(ours, head.probabilities, rtol=0, atol=1e-4)
+
+
+def test_balanced_weights_help_the_rare_label():
+    question = setup(630, 240, informative=(2,))
+    rare = (question.train.truth != 2) | (np.arange(630) < 153)
+    train = Examples(question.train.features[rare], question.train.truth[rare])
+    truth = question.validation.truth
+
+    def found(weights):
+        head = search(setup(train=train, class_weights=weights, informative=(2,)), go_on, never)
+        assert not head.cross_validated
+        return (head.probabilities.argmax(axis=1)[truth == 2] == 2).mean()
+
+    assert found("balanced") > found("none")
+
+
+def test_half_precision_gives_the_same_head():
+    question = setup()
+    halved = {
+        name: Examples(part.features.astype(np.float16), part.truth)
+        for name, part in (("train", question.train), ("validation", question.validation))
+    }
+    exact, half = (
+        search(setup(**changes, tap_sets={"all": 3}), go_on, never) for changes in ({}, halved)
+    )
+    np.testing.assert_allclose(half.probabilities, exact.probabilities, rtol=0, atol=0.01)
+
+
+@pytest.mark.parametrize("train", [300, 60])
+@pytest.mark.parametrize("most", [1536, 15])
+def test_the_same_seed_gives_the_same_head(train, most, monkeypatch):
+    monkeypatch.setattr(designs, "MOST_DECOMPOSED", most)
+    monkeypatch.setattr(designs, "KNOWN_DIRECTIONS", 5)
+    one, two = (search(setup(train), go_on, never) for _ in range(2))
+    assert one.path == two.path
+    np.testing.assert_array_equal(one.kernel, two.kernel)
+    np.testing.assert_array_equal(one.probabilities, two.probabilities)
+
+
+@pytest.mark.parametrize("train", [300, 60])
+def test_asked_to_stop_it_returns_the_best_so_far(train):
+    steps = []
+
+    def stop(step):
+        steps.append(step)
+        return len(steps) == 2
+
+    head = search(setup(train), stop, never)
+    assert head.path == steps
+    assert len(steps) == 2
+    assert head.strength == min(steps, key=lambda step: step.val_loss).strength
+
+
+@pytest.mark.parametrize("most", [1536, 15])
+def test_cancelling_ends_the_search_wherever_it_is(most, monkeypatch):
+    monkeypatch.setattr(designs, "MOST_DECOMPOSED", most)
+    monkeypatch.setattr(designs, "KNOWN_DIRECTIONS", 5)
+    calls = 0
+
+    def count():
+        nonlocal calls
+        calls += 1
+
+    search(setup(), go_on, count)
+    assert calls > 100
+    for cancelled_at in (1, 2, 3, 5, calls // 2, calls):
+        left = cancelled_at
+
+        def check():
+            nonlocal left
+            left -= 1
+            if left == 0:
+                raise TrainingCancelled
+
+        with pytest.raises(TrainingCancelled):
+            search(setup(), go_on, check)
+        assert left == 0
+
+
+def test_features_that_are_no_numbers_are_refused():
+    question = setup()
+    question.train.features[4, 2] = np.nan
+    question.train.features[5, 3] = np.inf
+    with pytest.raises(InvalidRequest, match=r"Received: 2 of 110 features that are not"):
+        search(question, go_on, never)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"widths": [10, 30]}, r"Expected training features of shape \(300, 40\)"),
+        ({"tap_sets": {"every": 4}}, r"Expected 1 to 3 taps in the set 'every'. Received: 4"),
+        ({"tap_sets": {}}, "Expected a set of taps"),
+        ({"labels": 2}, "Expected truth from 0 to 1. Received: 0 to 2"),
+        ({"labels": 4}, "Received none of label 3"),
+    ],
+)
+def test_a_setup_that_does_not_fit_together_is_refused(changes, message):
+    with pytest.raises(ValueError, match=message):
+        search(Setup(**({**vars_of(setup()), **changes})), go_on, never)
+
+
+def vars_of(question):
+    return {name: getattr(question, name) for name in Setup.__dataclass_fields__}
+
+
+def test_the_loss_of_a_row_is_minus_the_logarithm_of_its_probability():
+    logits = np.array([[1, 900], [2, -900]], np.float32)
+    truth = np.array([1, 0])
+    np.testing.assert_allclose(losses(logits, truth), [np.log1p(np.exp(-1)), 0], atol=1e-6)

@@ -1,0 +1,225 @@
+"""The rows that a head is solved on, in the coordinates that need the fewest products.
+
+With L2 the best weights lie in the space that the rows span, and a rotation changes nothing. So
+where there are few rows, or few features, each row is replaced by its coordinates along the
+principal directions (`Rotated`): nothing is lost, there are fewer numbers to multiply, and since
+the coordinates do not correlate, the curvature is known in each. Of many rows with many features,
+the features are used as they are (`Direct`), without a copy, and the curvature is known along the
+strongest directions alone.
+
+Nothing else is cut: with the eight taps of MobileNetV2 and 2,040 images, the 500 weakest of all
+directions hold 1 % of the variance, and without them the validation loss was up to 0.002 higher.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from trainer_service.phases.head.regression.scaling import (
+    Doubles,
+    Floats,
+    Scaling,
+    Stored,
+    blocks,
+)
+
+Check = Callable[[], None]
+
+#: The largest matrix that is decomposed: it takes 0.3 s, in which nothing can be cancelled.
+MOST_DECOMPOSED = 1536
+#: Along how many directions the curvature of a `Direct` is known.
+KNOWN_DIRECTIONS = 512
+#: What float32 can't tell from nothing, as a share of the variance along the strongest direction.
+NOISE = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """How far rows spread, for steps of the right length.
+
+    Attributes:
+        known: the mean square of the rows along each known direction: float64 (r,).
+        rest: along any other direction.
+        directions: the known ones, float32 (m, r); None if they are the coordinates themselves.
+    """
+
+    known: Doubles
+    rest: float = 0.0
+    directions: Floats | None = None
+
+    def divided(self, gradient: Floats, factors: Floats, strength: float) -> Floats:
+        """Return about what Newton's step is: the gradient divided by the curvature.
+
+        Args:
+            gradient: by the weights, without biases: float32 (labels, m).
+            factors: what a mean square of 1 is as curvature, by label: (labels, 1).
+            strength: of the penalty.
+        """
+        known = factors * self.known.astype(np.float32) + np.float32(strength)
+        if self.directions is None:
+            return gradient / known
+        rest = factors * np.float32(self.rest) + np.float32(strength)
+        inner = gradient @ self.directions
+        return gradient / rest + (inner / known - inner / rest) @ self.directions.T
+
+
+class Design(ABC):
+    """The rows of some parts, scaled, in coordinates of which there are m.
+
+    Attributes:
+        spread: of the rows that the coordinates were made for.
+        size: how many coordinates there are.
+        rows: how many rows.
+    """
+
+    spread: Spread
+    size: int
+    rows: int
+
+    @abstractmethod
+    def products(self, weights: Floats, check_cancelled: Check) -> Floats:
+        """Return the product of each row with each label's weights: (labels, m) to (labels, n)."""
+
+    @abstractmethod
+    def sums(self, factors: Floats, check_cancelled: Check) -> Floats:
+        """Return the sums of all rows, each times its factors: (labels, n) to (labels, m)."""
+
+    @abstractmethod
+    def kernel(self, weights: Floats) -> Doubles:
+        """Return (d, labels): what raw features are multiplied by, of weights (labels, m)."""
+
+
+class Rotated(Design):
+    """Coordinates along the principal directions."""
+
+    def __init__(
+        self, coordinates: Floats, basis: Floats, spread: Doubles, scaling: Scaling
+    ) -> None:
+        self.spread = Spread(spread)
+        self.rows, self.size = coordinates.shape
+        self._coordinates, self._basis, self._scaling = coordinates, basis, scaling
+
+    def products(self, weights: Floats, check_cancelled: Check) -> Floats:
+        check_cancelled()
+        return weights @ self._coordinates.T
+
+    def sums(self, factors: Floats, check_cancelled: Check) -> Floats:
+        check_cancelled()
+        return factors @ self._coordinates
+
+    def kernel(self, weights: Floats) -> Doubles:
+        return (self._basis @ weights.T) / self._scaling.scale[:, None]
+
+
+class Direct(Design):
+    """The features themselves; they are scaled by way of the weights, not copied."""
+
+    def __init__(self, parts: Sequence[Stored], spread: Spread, scaling: Scaling) -> None:
+        self.spread = spread
+        self.rows, self.size = sum(len(part) for part in parts), len(scaling.mean)
+        self._parts = [part[:, -self.size :] for part in parts]
+        self._mean = scaling.mean.astype(np.float32)
+        self._scale = scaling.scale.astype(np.float32)
+
+    def products(self, weights: Floats, check_cancelled: Check) -> Floats:
+        scaled = weights / self._scale
+        products = np.empty((len(weights), self.rows), np.float32)
+        start = 0
+        for block in blocks(self._parts):
+            check_cancelled()
+            products[:, start : start + len(block)] = scaled @ block.T
+            start += len(block)
+        products -= (scaled @ self._mean)[:, None]
+        return products
+
+    def sums(self, factors: Floats, check_cancelled: Check) -> Floats:
+        sums = np.zeros((len(factors), self.size), np.float32)
+        start = 0
+        for block in blocks(self._parts):
+            check_cancelled()
+            sums += factors[:, start : start + len(block)] @ block
+            start += len(block)
+        sums -= factors.sum(axis=1, dtype=np.float64).astype(np.float32)[:, None] * self._mean
+        return sums / self._scale
+
+    def kernel(self, weights: Floats) -> Doubles:
+        return weights.T.astype(np.float64) / self._scale[:, None]
+
+
+def build_design(
+    parts: Sequence[Stored], seen: int, scaling: Scaling, seed: int, check_cancelled: Check
+) -> Design:
+    """Return the rows of all parts in the coordinates that suit the first ones.
+
+    Args:
+        parts: each is (n, d).
+        seen: how many parts, from the first on, may have a say in the choice of coordinates.
+        scaling: of the last features of each row; those before are not looked at.
+        seed: of the sample of rows that the curvature of many rows is measured on.
+        check_cancelled: called about every 0.3 s; what it raises ends the work.
+    """
+    own = parts[:seen]
+    rows, features = sum(len(part) for part in own), len(scaling.mean)
+    if min(rows, features) > MOST_DECOMPOSED:
+        return Direct(parts, _sampled_spread(own, scaling, seed, check_cancelled), scaling)
+    if features < rows:
+        values, basis = _decomposed(_products_of_features(own, scaling, check_cancelled))
+    else:
+        values, basis = _directions(np.concatenate(list(scaling.blocks(own))), check_cancelled)
+    coordinates = np.empty((sum(len(part) for part in parts), len(values)), np.float32)
+    start = 0
+    for block in scaling.blocks(parts):
+        check_cancelled()
+        np.matmul(block, basis, out=coordinates[start : start + len(block)])
+        start += len(block)
+    return Rotated(coordinates, basis, values / rows, scaling)
+
+
+def _sampled_spread(
+    parts: Sequence[Stored], scaling: Scaling, seed: int, check_cancelled: Check
+) -> Spread:
+    rows = sum(len(part) for part in parts)
+    chosen = np.random.default_rng(seed).choice(rows, MOST_DECOMPOSED, replace=False)
+    chosen.sort()
+    sample, start = [], 0
+    for part in parts:
+        inside = chosen[(chosen >= start) & (chosen < start + len(part))] - start
+        sample.append(scaling.scaled(part[inside]))
+        start += len(part)
+    scaled = np.concatenate(sample)
+    values, basis = _directions(scaled, check_cancelled, KNOWN_DIRECTIONS)
+    total = float(np.square(scaled).sum(dtype=np.float64))
+    others = len(scaling.mean) - len(values)
+    rest = max(total - float(values.sum()), 0) / others
+    return Spread(values / len(scaled), rest / len(scaled), basis)
+
+
+def _directions(
+    scaled: Floats, check_cancelled: Check, most: int = MOST_DECOMPOSED
+) -> tuple[Doubles, Floats]:
+    """Return the sums of squares of rows along their strongest directions, and these: (d, r)."""
+    check_cancelled()
+    values, vectors = _decomposed(scaled @ scaled.T)
+    values, vectors = values[:most], vectors[:, :most]
+    check_cancelled()
+    return values, scaled.T @ (vectors / np.sqrt(values)).astype(np.float32)
+
+
+def _products_of_features(
+    parts: Sequence[Stored], scaling: Scaling, check_cancelled: Check
+) -> Floats:
+    matrix = np.zeros((len(scaling.mean), len(scaling.mean)), np.float32)
+    for block in scaling.blocks(parts):
+        check_cancelled()
+        matrix += block.T @ block
+    return matrix
+
+
+def _decomposed(matrix: npt.NDArray[np.float32]) -> tuple[Doubles, Floats]:
+    """Return the eigenvalues of a matrix, from the largest on, and its vectors, without noise."""
+    values, vectors = np.linalg.eigh(matrix)
+    good = values > max(NOISE * values[-1], 0)
+    return values[good][::-1].astype(np.float64), np.ascontiguousarray(vectors[:, good][:, ::-1])
