@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from trainer_service.backbones.features import Features, Stored
 from trainer_service.phases.head.best_epoch import Epoch
-from trainer_service.phases.head.head import SMALLEST_VARIANCE
+from trainer_service.phases.head.regression.scaling import measure
 from trainer_service.phases.tune.activations import Activations
 from trainer_service.phases.tune.checkpoint import Arrays
 from trainer_service.phases.tune.settings import TuneSettings
@@ -123,11 +123,11 @@ class TailLoop:
         rate = float(self._optimizers[0].learning_rate)
         return {"loss": loss / images, "accuracy": hits / images, "learning_rate": rate}
 
-    def evaluate(self, data: TailData) -> tuple[float, float]:
-        """Return loss and accuracy of the weights as they are, on the first view of images."""
+    def evaluate(self, data: TailData, view: int = 0) -> tuple[float, float]:
+        """Return loss and accuracy of the weights as they are, on one view of images."""
         loss = hits = 0.0
         for number in range(len(data.activations.groups)):
-            rows, truth = data.group(number, 0)
+            rows, truth = data.group(number, view)
             for start in range(0, len(truth), EVALUATE_BATCH):
                 self._check()
                 part = slice(start, start + EVALUATE_BATCH)
@@ -264,12 +264,9 @@ def _optimizer(
 def _measure(
     tail: Any, train: TailData, widths: Sequence[int], check: Callable[[], None]
 ) -> tuple[Features, Features]:
-    """Return the mean of each feature, and for each the scale of its tap, both float32.
-
-    The scale is the square root of the average variance in the tap.
-    """
+    """Return the mean of each feature, and for each the scale of its tap, both float32."""
     predict = tf.function(lambda rows: tail(tf.cast(rows, tf.float32), training=False))
-    parts: list[Features] = []
+    parts: list[Stored] = []
     for number in range(len(train.activations.groups)):
         rows, _ = train.group(number, 0)
         for start in range(0, len(rows), EVALUATE_BATCH):
@@ -277,9 +274,5 @@ def _measure(
             parts.append(np.asarray(predict(tf.constant(rows[start : start + EVALUATE_BATCH]))))
         if sum(map(len, parts)) >= SCALE_IMAGES:
             break
-    features = np.concatenate(parts)
-    variance = features.var(axis=0, dtype=np.float64)
-    taps = np.split(variance, np.cumsum(widths)[:-1])
-    scales = [max(float(tap.mean()), SMALLEST_VARIANCE) ** 0.5 for tap in taps]
-    scale = np.repeat(scales, widths).astype(np.float32)
-    return features.mean(axis=0, dtype=np.float64).astype(np.float32), scale
+    scaling = measure(parts, widths, check)
+    return scaling.mean.astype(np.float32), scaling.scale.astype(np.float32)
