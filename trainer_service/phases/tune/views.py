@@ -3,14 +3,15 @@
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal, Self
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from trainer_service.tune_request import Change
+
 Pixels = npt.NDArray[np.uint8]
-Change = Literal["mirror", "crop", "colour"]
 
 #: In the order in which requests and records name them.
 CHANGES: tuple[Change, ...] = ("mirror", "crop", "colour")
