@@ -53,15 +53,15 @@ def divide(backbone: Any, cut: str) -> Divided:
         cut: the name of a layer through which every path to the output leads, or `PIXELS`.
 
     Raises:
-        ValueError: the network has no such layer, or a path leads past it.
+        ValueError: the network has no such layer, a path leads past it, or none lies behind it.
     """
     network = _network_of(backbone)
     if cut == PIXELS:
         _keep_normalisations(network.layers)
         return Divided(backbone, None, _whole(backbone))
-    if cut not in separating_layers(backbone):
+    if cut not in separating_layers(backbone)[:-1]:
         raise ValueError(
-            f"Expected a layer of {backbone.name} through which every path to its output leads. "
+            f"Expected a layer of {backbone.name} through which every path to its last one leads. "
             f"Received: {cut!r}"
         )
     layer = network.get_layer(cut)
@@ -141,7 +141,7 @@ def _body(backbone: Any, network: Any, parts: list[Any]) -> Any:
     flat = [keras.layers.Flatten(name="activations")(parts[0]), *parts[1:]]
     rows = keras.layers.Concatenate(name="rows")(flat) if len(flat) > 1 else flat[0]
     inner = keras.Model(network.input, rows, name=network.name)
-    normalised = network._inbound_nodes[-1].input_tensors[0]  # noqa: SLF001 - Keras has no other way
+    (normalised,) = _node(network).input_tensors
     return keras.Model(backbone.input, inner(normalised), name=f"{backbone.name}_body")
 
 
@@ -203,7 +203,7 @@ def _inputs(operation: Any) -> list[Any]:
 
 
 def _node(operation: Any) -> Any:
-    """Return the first use of an operation, which is the one in its own network."""
+    """Return the first use of an operation or a network, which is the one in the backbone."""
     return operation._inbound_nodes[0]  # noqa: SLF001 - Keras has no other way
 
 
