@@ -1,7 +1,6 @@
 """Trains a tail and its head an epoch at a time, on rows that are read from disk in pieces."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -12,46 +11,14 @@ import tensorflow as tf
 from trainer_service.backbones.features import Features, Stored
 from trainer_service.phases.head.best_epoch import Epoch
 from trainer_service.phases.head.regression.scaling import measure
-from trainer_service.phases.tune.activations import Activations
 from trainer_service.phases.tune.checkpoint import Arrays
 from trainer_service.phases.tune.settings import TuneSettings
+from trainer_service.phases.tune.tail_data import EVALUATE_BATCH, LinearHead, TailData
 
-#: Images in one pass without gradients.
-EVALUATE_BATCH = 64
 #: Images whose features tell the scale of each tap.
 SCALE_IMAGES = 2048
 #: Share of the learning rate that the cosine ends at.
 _FINAL = 0.01
-
-
-@dataclass(frozen=True, slots=True)
-class LinearHead:
-    """A dense layer with softmax on raw features.
-
-    Attributes:
-        kernel: float32 (features, labels).
-        bias: float32 (labels,).
-    """
-
-    kernel: Features
-    bias: Features
-
-
-@dataclass(frozen=True, slots=True)
-class TailData:
-    """The stored rows of one part of the split, and the index of each image's label."""
-
-    activations: Activations
-    truth: dict[str, int]
-
-    @property
-    def images(self) -> int:
-        return sum(map(len, self.activations.groups))
-
-    def group(self, number: int, view: int) -> tuple[Stored, npt.NDArray[np.int64]]:
-        """Return rows and label indices of one view of a group."""
-        labels = [self.truth[sha256] for sha256 in self.activations.groups[number]]
-        return self.activations.rows(number, view), np.array(labels, np.int64)
 
 
 class TailLoop:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,7 +17,10 @@ from trainer_service.phases.head.best_epoch import Epoch
 from trainer_service.phases.tune import checkpoint
 from trainer_service.phases.tune.checkpoint import Arrays, Checkpoint
 from trainer_service.phases.tune.settings import TuneSettings
-from trainer_service.phases.tune.tail_loop import LinearHead, TailData, TailLoop
+from trainer_service.phases.tune.tail_data import LinearHead, TailData
+
+if TYPE_CHECKING:
+    from trainer_service.phases.tune.tail_loop import TailLoop
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +82,8 @@ def tune(  # noqa: PLR0913 - most have names
         OSError: they can't be read, or the state can't be written.
     """
     load_tensorflow()
+    from trainer_service.phases.tune.tail_loop import TailLoop
+
     loop = TailLoop(divided.tail, widths, head, train, class_weights, settings, check_cancelled)
     start = loop.weights()
     before = _measured(loop, validation)
@@ -102,12 +108,12 @@ def tune(  # noqa: PLR0913 - most have names
     return _finish(loop, at, head, start, before)
 
 
-def _measured(loop: TailLoop, validation: TailData) -> dict[str, float]:
+def _measured(loop: "TailLoop", validation: TailData) -> dict[str, float]:
     loss, accuracy = loop.evaluate(validation)
     return {"loss": loss, "accuracy": accuracy}
 
 
-def _resume(loop: TailLoop, file: Path, key: str) -> Checkpoint:
+def _resume(loop: "TailLoop", file: Path, key: str) -> Checkpoint:
     """Return where an earlier process left off, and put the loop there; else the beginning."""
     found = checkpoint.load(file, key)
     if found is None:
@@ -125,7 +131,7 @@ def _is_over(at: Checkpoint, settings: TuneSettings) -> bool:
 
 
 def _finish(
-    loop: TailLoop, at: Checkpoint, head: LinearHead, start: Arrays, before: dict[str, float]
+    loop: "TailLoop", at: Checkpoint, head: LinearHead, start: Arrays, before: dict[str, float]
 ) -> Tuned:
     """Give the network its best weights; those from before if no epoch was better."""
     accepted = at.best_epoch > 0

@@ -12,7 +12,8 @@ from trainer_service.backbones.features import FeatureStore
 from trainer_service.errors import TrainingCancelled
 from trainer_service.phases.tune.activations import Activations
 from trainer_service.phases.tune.settings import TuneSettings
-from trainer_service.phases.tune.tail_loop import LinearHead, TailData, TailLoop
+from trainer_service.phases.tune.tail_data import LinearHead, TailData
+from trainer_service.phases.tune.tail_loop import TailLoop
 from trainer_service.phases.tune.tuning import tune
 from trainer_service.phases.tune.views import Views
 
