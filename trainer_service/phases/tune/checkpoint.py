@@ -5,6 +5,7 @@ import zipfile
 import zlib
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +14,7 @@ from shared.files import atomic_writer, is_fault_of_the_file, open_plain
 from shared.logs import get_logger
 from trainer_service.phases.head.best_epoch import Epoch
 
-Arrays = list[npt.NDArray[np.generic]]
+Arrays = list[npt.NDArray[Any]]
 
 _NOTES = "notes"
 

@@ -70,7 +70,7 @@ class TailLoop:
         rows = tf.TensorSpec((None, tail.input_shape[-1]), tf.float16)
         truth = tf.TensorSpec((None,), tf.int64)
         self._step = tf.function(self._train_batch, input_signature=[rows, truth])
-        self._look = tf.function(self._evaluate_batch, input_signature=[rows, truth])
+        self._look = tf.function(self._logits, input_signature=[rows])
 
     @property
     def head(self) -> LinearHead:
@@ -90,20 +90,20 @@ class TailLoop:
         rate = float(self._optimizers[0].learning_rate)
         return {"loss": loss / images, "accuracy": hits / images, "learning_rate": rate}
 
-    def evaluate(self, data: TailData, view: int = 0) -> tuple[float, float]:
-        """Return loss and accuracy of the weights as they are, on one view of images."""
-        loss = hits = 0.0
+    def logits(self, data: TailData) -> tuple[Features, npt.NDArray[np.int64]]:
+        """Return the logits of the first view of images, float32 (n, labels), and the truth."""
+        logits, labels = [], []
         for number in range(len(data.activations.groups)):
-            rows, truth = data.group(number, view)
+            rows, truth = data.group(number, 0)
+            labels.append(truth)
             for start in range(0, len(truth), EVALUATE_BATCH):
                 self._check()
-                part = slice(start, start + EVALUATE_BATCH)
-                losses, right = self._look(tf.constant(rows[part]), tf.constant(truth[part]))
-                loss, hits = loss + float(losses), hits + float(right)
-        return loss / data.images, hits / data.images
+                batch = tf.constant(rows[start : start + EVALUATE_BATCH])
+                logits.append(self._look(batch).numpy())
+        return np.concatenate(logits), np.concatenate(labels)
 
     def averages(self) -> Arrays:
-        """Return the averaged weights."""
+        """Return the averaged weights; the last two are kernel and bias of the head."""
         return _values(self._averages)
 
     def weights(self) -> Arrays:
@@ -190,11 +190,6 @@ class TailLoop:
         momentum = tf.minimum(self._momentum, (1 + steps) / (10 + steps))
         for average, variable in zip(self._averages, self._variables, strict=True):
             average.assign(momentum * average.value + (1 - momentum) * variable.value)
-        return tf.reduce_sum(losses), _hits(logits, truth)
-
-    def _evaluate_batch(self, rows: Any, truth: Any) -> tuple[Any, Any]:
-        logits = self._logits(rows)
-        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(truth, logits)
         return tf.reduce_sum(losses), _hits(logits, truth)
 
 

@@ -14,10 +14,13 @@ from shared.engines.tensorflow_engine import load_tensorflow
 from trainer_service.backbones.cuts import Divided
 from trainer_service.backbones.features import Features
 from trainer_service.phases.head.best_epoch import Epoch
+from trainer_service.phases.head.head import Truth
+from trainer_service.phases.head.regression.solver import losses
 from trainer_service.phases.tune import checkpoint
 from trainer_service.phases.tune.checkpoint import Arrays, Checkpoint
 from trainer_service.phases.tune.settings import TuneSettings
 from trainer_service.phases.tune.tail_data import LinearHead, TailData
+from trainer_service.phases.tune.temperature import best_temperature
 
 if TYPE_CHECKING:
     from trainer_service.phases.tune.tail_loop import TailLoop
@@ -61,7 +64,9 @@ def tune(  # noqa: PLR0913 - most have names
     """Train the tail of a divided backbone, and its head, in place.
 
     The result is accepted only if its loss on the validation images is smaller than before. Neither
-    may have learnt from them. If it is not accepted, the weights are those from before.
+    has learnt from them, except for one number each: they choose the strength of the head's penalty
+    and the temperature of the tuned network. If it is not accepted, the weights are those from
+    before.
 
     Args:
         divided: the backbone; to train its tail changes it.
@@ -86,7 +91,7 @@ def tune(  # noqa: PLR0913 - most have names
 
     loop = TailLoop(divided.tail, widths, head, train, class_weights, settings, check_cancelled)
     start = loop.weights()
-    before = _measured(loop, validation)
+    before = _measured(*loop.logits(validation))
     at = _resume(loop, checkpoint_file, _key(start, train, validation, settings))
     best = at.history[at.best_epoch - 1]["val_loss"] if at.best_epoch else before["loss"]
     stop = False
@@ -95,22 +100,35 @@ def tune(  # noqa: PLR0913 - most have names
     while not (stop or _is_over(at, settings)):
         number = len(at.history) + 1
         epoch = loop.run(number)
-        at.state, averages = loop.state(), loop.averages()
-        loop.set_weights(averages)
-        after = _measured(loop, validation)
+        at.state = loop.state()
+        weights, after = _averaged(loop, validation)
         loop.set_state(at.state)
         epoch |= {"val_loss": after["loss"], "val_accuracy": after["accuracy"]}
         at.history.append(epoch)
         if after["loss"] < best:
-            best, at.best_epoch, at.best = after["loss"], number, averages
+            best, at.best_epoch, at.best = after["loss"], number, weights
         checkpoint.save(checkpoint_file, at)
         stop = on_epoch(number, epoch)
     return _finish(loop, at, head, start, before)
 
 
-def _measured(loop: "TailLoop", validation: TailData) -> dict[str, float]:
-    loss, accuracy = loop.evaluate(validation)
-    return {"loss": loss, "accuracy": accuracy}
+def _measured(logits: Features, truth: Truth) -> dict[str, float]:
+    loss = losses(logits.T, truth).mean(dtype=np.float64)
+    return {"loss": float(loss), "accuracy": float((logits.argmax(axis=1) == truth).mean())}
+
+
+def _averaged(loop: "TailLoop", validation: TailData) -> tuple[Arrays, dict[str, float]]:
+    """Return the averaged weights, and how good they are; the loop has these weights then.
+
+    The head's own are divided by the temperature, without which the network is too sure of itself.
+    """
+    weights = loop.averages()
+    loop.set_weights(weights)
+    logits, truth = loop.logits(validation)
+    temperature = best_temperature(logits, truth)
+    *tail, kernel, bias = weights
+    calibrated = [*tail, kernel / temperature, bias / temperature]
+    return calibrated, _measured(logits / temperature, truth)
 
 
 def _resume(loop: "TailLoop", file: Path, key: str) -> Checkpoint:
