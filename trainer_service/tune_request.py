@@ -52,7 +52,7 @@ class TuneRequest(RequestPart):
     blocks: int | None = Field(default=None, ge=1, le=64)
     epochs: int = Field(default=8, ge=1, le=200)
     learning_rate: float = Field(default=1e-4, gt=0, le=1)
-    head_learning_rate: float = Field(default=1e-4, gt=0, le=1)
+    head_learning_rate: float = Field(default=3e-5, gt=0, le=1)
     views: int = Field(default=6, ge=1, le=16)
     augment: _Augment = "auto"
     patience: int = Field(default=3, ge=1, le=200)

@@ -44,7 +44,7 @@ ACTIVATIONS = "activations"
 #: How many numbers a shard has at most: 8 MB. A group has as many images, so while it is computed,
 #: all its views take up to 16 MB each.
 SHARD_NUMBERS = 1 << 22
-LARGEST_GROUP = 256
+LARGEST_GROUP = 64
 SMALLEST_GROUP = 8
 
 

@@ -22,7 +22,7 @@ class TuneSettings:
 
     epochs: int = 8
     learning_rate: float = 1e-4
-    head_learning_rate: float = 1e-4
+    head_learning_rate: float = 3e-5
     batch_size: int = 32
     patience: int = 3
     seed: int = 0

@@ -63,10 +63,9 @@ def tune(  # noqa: PLR0913 - most have names
 ) -> Tuned:
     """Train the tail of a divided backbone, and its head, in place.
 
-    The result is accepted only if its loss on the validation images is smaller than before. Neither
-    has learnt from them, except for one number each: they choose the strength of the head's penalty
-    and the temperature of the tuned network. If it is not accepted, the weights are those from
-    before.
+    The result is accepted only if its loss on the validation images is smaller than the solved
+    head's, both at their best temperature. Neither has learnt more than that number from them. If
+    it is not accepted, the weights are those from before.
 
     Args:
         divided: the backbone; to train its tail changes it.
@@ -91,9 +90,12 @@ def tune(  # noqa: PLR0913 - most have names
 
     loop = TailLoop(divided.tail, widths, head, train, class_weights, settings, check_cancelled)
     start = loop.weights()
-    before = _measured(*loop.logits(validation))
+    logits, truth = loop.logits(validation)
+    before = _measured(logits, truth)
     at = _resume(loop, checkpoint_file, _key(start, train, validation, settings))
-    best = at.history[at.best_epoch - 1]["val_loss"] if at.best_epoch else before["loss"]
+    best = (
+        at.history[at.best_epoch - 1]["val_loss"] if at.best_epoch else _least_loss(logits, truth)
+    )
     stop = False
     for number, epoch in enumerate(at.history, 1):
         stop = on_epoch(number, epoch)
@@ -115,6 +117,11 @@ def tune(  # noqa: PLR0913 - most have names
 def _measured(logits: Features, truth: Truth) -> dict[str, float]:
     loss = losses(logits.T, truth).mean(dtype=np.float64)
     return {"loss": float(loss), "accuracy": float((logits.argmax(axis=1) == truth).mean())}
+
+
+def _least_loss(logits: Features, truth: Truth) -> float:
+    """Return the loss at the best temperature: only what is learnt must decide, not the doubt."""
+    return _measured(logits / best_temperature(logits, truth), truth)["loss"]
 
 
 def _averaged(loop: "TailLoop", validation: TailData) -> tuple[Arrays, dict[str, float]]:
