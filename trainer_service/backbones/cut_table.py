@@ -186,7 +186,7 @@ CUTS: dict[str, tuple[Cut, ...]] = {
 
 #: Where `tail` cuts: behind it lie 6 to 31 % of the multiply-adds, and the activations are small.
 TAILS = {
-    "mobilenet_v2": "block_13_project_BN",
+    "mobilenet_v2": "block_12_add",
     "vgg16": "block4_pool",
     "inception_v3": "mixed9",
     "resnet50_v2": "conv4_block6_out",
