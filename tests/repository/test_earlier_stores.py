@@ -11,6 +11,7 @@ import zipfile
 from pathlib import Path
 
 import httpx
+import numpy as np
 import pytest
 
 from shared.model_store import ModelStore
@@ -18,6 +19,7 @@ from tests.predictor_process import running_predictor
 from tests.tiny_model import picture
 from trainer_service import training
 from trainer_service.app import create_app
+from trainer_service.backbones.features import FeatureStore
 from trainer_service.inline import InlineQueue
 from trainer_service.phases.work import Worker
 from trainer_service.settings import TrainerSettings
@@ -131,6 +133,17 @@ def test_the_formats_of_a_version_are_found_among_its_files(store):
     assert {kind: artifact.path for kind, artifact in manifest.artifacts.items()} == {
         "openvino": "openvino/model.xml"
     }
+
+
+def test_features_are_read_as_they_were_written(store):
+    """In float32; today they are stored in float16."""
+    [space] = (store / "features").iterdir()
+    [file] = space.glob("*.npy")
+    images = json.loads(file.with_suffix(".json").read_text())["images"]
+    written = np.load(file)
+
+    assert written.dtype == np.float32
+    np.testing.assert_array_equal(FeatureStore(store, space.name).read(images), written)
 
 
 @pytest.mark.integration

@@ -87,10 +87,10 @@ _ROWS = (
         input_size=224,
         preprocessing="unit_range",
         taps=(
-            "block_3_expand_relu",
-            "block_6_expand_relu",
-            "block_10_expand_relu",
-            "block_13_expand_relu",
+            "block_3_depthwise_relu",
+            "block_6_depthwise_relu",
+            "block_10_depthwise_relu",
+            "block_13_depthwise_relu",
             "block_14_depthwise_relu",
             "block_15_depthwise_relu",
             "block_16_depthwise_relu",
@@ -192,7 +192,7 @@ _ROWS = (
         input_size=224,
         preprocessing="efficientnet_lite",
         taps=(
-            "block2_depthwise_relu",
+            "block3_depthwise_relu",
             "block4_depthwise_relu",
             "block7_depthwise_relu",
             "block10_depthwise_relu",

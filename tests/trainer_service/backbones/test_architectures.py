@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from shared.errors import InvalidRequest
-from trainer_service.backbones.architectures import ALIASES, CATALOGUE, find_architecture
+from trainer_service.backbones.architectures import ALIASES, CATALOGUE, OUTPUT, find_architecture
 from trainer_service.backbones.backbone import build_backbone
 from trainer_service.training_request import DEFAULT_ARCHITECTURE
 
@@ -53,6 +53,21 @@ def test_the_default_and_every_alias_exist():
     assert {DEFAULT_ARCHITECTURE, *ALIASES.values()} <= CATALOGUE.keys()
 
 
+@pytest.mark.parametrize("architecture", CATALOGUE.values(), ids=CATALOGUE)
+def test_smaller_tap_sets_are_the_end_of_larger_ones(architecture):
+    every, late, last = (architecture.taps_of(taps) for taps in ("all", "late", "last"))
+
+    assert (every, last) == (architecture.taps, (OUTPUT,))
+    assert late == every[-3:]
+    assert 6 <= len(set(every)) == len(every) <= 10
+    for taps in ("all", "late", "last"):
+        widths = architecture.widths_of(taps)
+        assert widths == architecture.tap_widths[-len(architecture.taps_of(taps)) :]
+        assert architecture.feature_size_of(taps) == sum(widths)
+    assert 3_000 <= architecture.feature_size_of("all") <= 9_000
+    assert architecture.feature_size == architecture.tap_widths[-1]
+
+
 @pytest.mark.process
 def test_the_catalogue_imports_neither_tensorflow_nor_openvino():
     code = (
@@ -78,6 +93,20 @@ def test_sizes_are_those_of_the_network(architecture):
     assert network.output_shape == (None, architecture.feature_size)
     assert network.count_params() == architecture.parameters
     assert multiply_adds(network, keras) == architecture.multiply_adds
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("architecture", CATALOGUE.values(), ids=CATALOGUE)
+def test_taps_are_layers_of_the_network(architecture):
+    network = build_backbone(architecture, None, "all")
+    inner = next(layer for layer in network.layers if hasattr(layer, "layers"))
+    widths = tuple(inner.get_layer(name).output.shape[-1] for name in architecture.taps)
+    places = [inner.layers.index(inner.get_layer(name)) for name in architecture.taps]
+
+    assert widths == architecture.tap_widths
+    assert places == sorted(places), "early to late"
+    assert network.output_shape == (None, sum(widths))
+    assert network.count_params() == architecture.parameters
 
 
 def multiply_adds(network, keras):

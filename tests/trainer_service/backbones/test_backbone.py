@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -63,19 +64,41 @@ def features_of(architecture, pixels):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("taps", ["last", "all"])
 @pytest.mark.parametrize("choice", ["openvino", "tensorflow"])
-def test_the_engine_computes_what_the_backbone_computes(weights, cache, choice):
+def test_the_engine_computes_what_the_backbone_computes(weights, cache, choice, taps):
     pixels = random_pixels(MOBILENET, 3)
-    expected = cached_backbone(MOBILENET, weights).predict(pixels, verbose=0)
+    expected = cached_backbone(MOBILENET, weights, taps).predict(pixels, verbose=0)
 
     precision = bottleneck_precision(choice)
-    engine = bottleneck_engine(MOBILENET, weights, choice, precision, cache)
+    engine = bottleneck_engine(MOBILENET, weights, choice, precision, cache, taps=taps)
 
     # bf16 where the CPU has it: eight bits of mantissa.
     tolerance = {"f32": 1e-3, "bf16": 0.1, "mixed": 0.02}[engine.precision]
     assert (engine.name, engine.precision) == (choice, precision)
     features = engine.infer(pixels)["features"]
     np.testing.assert_allclose(features, expected, atol=tolerance * expected.max())
+
+
+@pytest.mark.slow
+def test_features_are_the_averages_of_each_tap(weights):
+    """Computed here from the layers' outputs; a smaller tap set gives the end of it."""
+    import keras
+
+    pixels = random_pixels(MOBILENET, 2)
+    backbone = cached_backbone(MOBILENET, weights, "all")
+    inner = next(layer for layer in backbone.layers if hasattr(layer, "layers"))
+    names = (*MOBILENET.taps[:-1], "out_relu")
+    maps = keras.Model(inner.input, [inner.get_layer(name).output for name in names])
+    expected = [np.mean(one, axis=(1, 2)) for one in maps(pixels / np.float32(127.5) - 1)]
+
+    features = np.asarray(backbone(pixels))
+
+    np.testing.assert_allclose(features, np.concatenate(expected, axis=1), atol=1e-4)
+    for taps in ("late", "last"):
+        part = np.asarray(cached_backbone(MOBILENET, weights, taps)(pixels))
+        assert part.shape == (2, MOBILENET.feature_size_of(taps))
+        np.testing.assert_allclose(part, features[:, -part.shape[1] :], atol=1e-5)
 
 
 @pytest.mark.slow
@@ -274,14 +297,15 @@ def test_normalisation_is_that_of_keras(architecture):
 
 
 @pytest.mark.slow
-def test_mixed_precision_leaves_variables_in_float32(weights):
+@pytest.mark.parametrize("taps", ["last", "all"])
+def test_mixed_precision_leaves_variables_in_float32(weights, taps):
     """And the policy of the process as it was."""
     import keras
 
     pixels = random_pixels(MOBILENET, 2)
-    expected = np.asarray(cached_backbone(MOBILENET, weights)(pixels))
+    expected = np.asarray(cached_backbone(MOBILENET, weights, taps)(pixels))
 
-    half = build_backbone(MOBILENET, weights, dtype_policy="mixed_float16")
+    half = build_backbone(MOBILENET, weights, taps, dtype_policy="mixed_float16")
 
     features = np.asarray(half(pixels))
     assert features.dtype == np.float16
@@ -297,12 +321,39 @@ def test_feature_spaces_differ_by_what_changes_features(tmp_path, monkeypatch):
         feature_space(MOBILENET, one, "bf16"),
         feature_space(MOBILENET, other, "f32"),
         feature_space(VGG, one, "f32"),
+        feature_space(MOBILENET, one, "f32", "late"),
+        feature_space(MOBILENET, one, "f32", "all"),
     }
     monkeypatch.setattr(backbones, "PREPROCESSING_VERSION", 1_000)
     spaces.add(feature_space(MOBILENET, one, "f32"))
 
-    assert len(spaces) == 5
+    assert len(spaces) == 7
     assert feature_space(MOBILENET, one, "f32") in spaces
+
+
+def test_other_taps_are_another_feature_space(tmp_path):
+    weights = Weights("x", tmp_path / "x", "0" * 64)
+    other = replace(MOBILENET, taps=("block_1_expand_relu", *MOBILENET.taps[1:]))
+
+    assert feature_space(MOBILENET, weights, "f32", "all") != feature_space(
+        other, weights, "f32", "all"
+    )
+    assert feature_space(MOBILENET, weights, "f32", "late") == feature_space(
+        other, weights, "f32", "late"
+    )
+
+
+def test_what_was_stored_before_there_were_taps_keeps_its_name(conversions, tmp_path, monkeypatch):
+    """These names were written down before features could be taken from several layers."""
+    monkeypatch.setattr(backbones, "version", lambda _: "1.0")
+    monkeypatch.setattr(backbones, "load_tensorflow", lambda _: None)
+    weights = Weights("x", tmp_path / "x", "0" * 64)
+
+    assert feature_space(MOBILENET, weights, "f32") == "mobilenet_v2-70097898ff1a53be"
+    assert feature_space(VGG, weights, "f32") == "vgg16-1a38b3705f170112"
+    ir = backbone_ir(MOBILENET, weights, tmp_path / "cache")
+    assert ir.parent.name == "mobilenet_v2-64025e899aedf70d"
+    assert backbone_ir(MOBILENET, weights, tmp_path / "cache", taps="late").parent != ir.parent
 
 
 def test_a_feature_space_is_not_bound_to_where_the_weights_lie(tmp_path):

@@ -95,6 +95,16 @@ def test_a_cached_backbone_gives_the_same_network(exported, tmp_path):
     )
 
 
+@pytest.mark.parametrize("taps", ["last", "late"])
+def test_a_head_on_other_features_is_refused(exported, tmp_path, taps):
+    """Whether it is the backbone that does not fit, or only its converted model."""
+    ir = backbone_ir(MOBILENET, exported.weights, tmp_path / "cache", taps="late")
+    backbone = cached_backbone(MOBILENET, exported.weights, taps)
+
+    with pytest.raises(ValueError, match=r"backbone's 3200 features\. Received: a head on 1280"):
+        export_version(backbone, exported.head, tmp_path, backbone_ir=ir)
+
+
 def test_dropout_is_off(exported):
     """The same pixels get the same answer."""
     engine = TensorFlowEngine.from_saved_model(exported.directory)

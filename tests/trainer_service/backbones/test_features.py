@@ -5,13 +5,15 @@ import json
 import os
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
 import pytest
+from structlog.testing import capture_logs
 
 from trainer_service.backbones import features as features_module
-from trainer_service.backbones.features import FeaturesGone, FeatureStore
+from trainer_service.backbones.features import BrokenFeatures, FeaturesGone, FeatureStore
 from trainer_service.store.small_files import read_small
 
 
@@ -76,6 +78,84 @@ def test_a_shard_that_is_removed_while_they_are_located_is_left_out(features, tm
     (tmp_path / "features/space/gone.json").symlink_to(tmp_path / "nothing")
 
     assert set(features.locate()) == {"a"}
+
+
+def test_features_are_stored_in_half_the_bytes(features, tmp_path):
+    """Float16 keeps eleven bits: the relative error is at most 2 to the power of -11."""
+    values = np.random.default_rng(0).uniform(0.01, 100, (3, 50)).astype(np.float32)
+    features.write(["a", "b", "c"], values, seconds=1.0)
+    (file,) = (tmp_path / "features/space").glob("*.npy")
+
+    assert np.load(file).dtype == np.dtype("<f2")
+    read = features.read(["a", "b", "c"])
+    assert read.dtype == np.float32
+    np.testing.assert_allclose(read, values, rtol=2**-11)
+
+
+def test_features_of_earlier_releases_are_read_beside_those_of_today(features, shards):
+    index, data = shards
+    forget_hash(index)
+    old = np.array([[1.0001, 7e7]], np.float32)
+    np.save(data, old)
+
+    assert set(features.locate(["a", "b"])) == {"a", "b"}
+    np.testing.assert_array_equal(features.read(["b", "a"]), np.concatenate([rows(2), old]))
+
+
+def test_what_float16_can_not_hold_becomes_its_largest_number(features):
+    with capture_logs() as logged:
+        features.write(["a", "b"], np.array([[1e6, -1e6], [65504, 0]], np.float32), seconds=1.0)
+
+    np.testing.assert_array_equal(features.read(["a", "b"]), [[65504, -65504], [65504, 0]])
+    assert [(line["event"], line["features"]) for line in logged] == [
+        ("features beyond float16 are cut off", 2)
+    ]
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_what_is_no_number_is_refused(features, tmp_path, value):
+    broken = rows(1, 2, 3)
+    broken[1] = value
+
+    with pytest.raises(BrokenFeatures, match="features of 1 of 3 images are infinite or not a"):
+        features.write(["a", "b", "c"], broken, seconds=1.0)
+    assert not features.holds(["a", "b", "c"])
+    assert list(tmp_path.rglob("*.npy")) == []
+
+
+def test_the_last_features_of_each_image_are_read_alone(features):
+    features.write(["a", "b"], rows(1, 2), seconds=1.0)
+    features.write(["c"], rows(3), seconds=1.0)
+
+    np.testing.assert_array_equal(features.read(["c", "a"], last=1), rows(3, 1)[:, 1:])
+    np.testing.assert_array_equal(features.read(["c", "a"], last=2), rows(3, 1))
+    assert features.read([], last=2).shape == (0, 2)
+
+
+@pytest.mark.parametrize("last", [0, 3, -1])
+def test_more_features_than_there_are_can_not_be_read(features, last):
+    """And nothing is taken for damaged because of it."""
+    features.write(["a"], rows(1), seconds=1.0)
+
+    with pytest.raises(ValueError, match=f"`last` should be from 1 to 2.* Received: {last}"):
+        features.read(["a"], last=last)
+    np.testing.assert_array_equal(features.read(["a"]), rows(1))
+
+
+def test_reading_takes_little_more_memory_than_what_is_read(features):
+    """Beside it one shard of 0.5 MB: twelve of them are not in memory at once, nor their rest."""
+    shards = [[f"{number}-{row}" for row in range(256)] for number in range(12)]
+    for shard in shards:
+        features.write(shard, np.ones((256, 1024), np.float32), seconds=1.0)
+    images = [image for shard in shards for image in shard]
+
+    for last in (1024, 128):
+        tracemalloc.start()
+        read = features.read(images, last=last)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert read.shape == (3072, last)
+        assert peak < read.nbytes + 3 * 2**20
 
 
 @pytest.fixture
