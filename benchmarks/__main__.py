@@ -7,7 +7,17 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from benchmarks import bottleneck, costs, gpu, head, overload, predictor, swaps, training
+from benchmarks import (
+    bottleneck,
+    costs,
+    gpu,
+    head,
+    overload,
+    predictor,
+    regression,
+    swaps,
+    training,
+)
 from benchmarks.images import benchmark_images
 from benchmarks.rows import Row, as_json, as_table
 from benchmarks.servers import bentoml_version
@@ -16,6 +26,7 @@ SUITE = {
     "costs": costs.run,
     "bottleneck": bottleneck.run,
     "head": head.run,
+    "regression": regression.run,
     "training": training.run,
     "predictor": predictor.run,
     "overload": overload.run,

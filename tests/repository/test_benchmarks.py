@@ -27,6 +27,7 @@ def test_every_benchmark_runs_and_prints_its_ratios(tmp_path):
         "Keras guides",
         "the machine's limit",
         "as fast as fit",
+        "as fast as plainly",
         "features stored",
         "requests/s",
         "refused with 503",

@@ -1,5 +1,6 @@
 """The search for the best regression head: taps, strengths, folds and odd inputs."""
 
+import tracemalloc
 from collections import Counter
 
 import numpy as np
@@ -72,6 +73,7 @@ def probabilities(head, features):
 @pytest.mark.parametrize("most", [1536, 15])
 def test_folded_weights_give_the_probabilities_that_were_judged(most, monkeypatch):
     monkeypatch.setattr(designs, "MOST_DECOMPOSED", most)
+    monkeypatch.setattr(designs, "SAMPLED_ROWS", 50)
     monkeypatch.setattr(designs, "KNOWN_DIRECTIONS", 5)
     question = setup()
     head = search(question, go_on, never)
@@ -189,10 +191,11 @@ def test_labels_of_one_or_two_images(counts):
     np.testing.assert_allclose(head.probabilities.sum(axis=1), 1, rtol=1e-5)
     assert (head.probabilities > 0).all()
     assert (probabilities(head, features).argmax(axis=1) == truth).mean() >= 0.9
-    # The same whatever the strength and the taps, so it has no say in the choice.
+    # What half an image is among those that were solved on, whatever the strength and the taps.
     lonely = [label for label, count in enumerate(counts) if count == 1]
     for label in lonely:
-        assert head.probabilities[truth == label, label] < 0.5
+        unseen = head.probabilities[truth == label, label]
+        assert 0.5 / (len(truth) + 1) < unseen < 0.5 / (len(truth) / 2)
 
 
 def test_features_that_do_not_vary():
@@ -227,22 +230,11 @@ def test_balanced_weights_help_the_rare_label():
     assert found("balanced") > found("none")
 
 
-def test_half_precision_gives_the_same_head():
-    question = setup()
-    halved = {
-        name: Examples(part.features.astype(np.float16), part.truth)
-        for name, part in (("train", question.train), ("validation", question.validation))
-    }
-    exact, half = (
-        search(setup(**changes, tap_sets={"all": 3}), go_on, never) for changes in ({}, halved)
-    )
-    np.testing.assert_allclose(half.probabilities, exact.probabilities, rtol=0, atol=0.01)
-
-
 @pytest.mark.parametrize("train", [300, 60])
 @pytest.mark.parametrize("most", [1536, 15])
 def test_the_same_seed_gives_the_same_head(train, most, monkeypatch):
     monkeypatch.setattr(designs, "MOST_DECOMPOSED", most)
+    monkeypatch.setattr(designs, "SAMPLED_ROWS", 50)
     monkeypatch.setattr(designs, "KNOWN_DIRECTIONS", 5)
     one, two = (search(setup(train), go_on, never) for _ in range(2))
     assert one.path == two.path
@@ -267,6 +259,7 @@ def test_asked_to_stop_it_returns_the_best_so_far(train):
 @pytest.mark.parametrize("most", [1536, 15])
 def test_cancelling_ends_the_search_wherever_it_is(most, monkeypatch):
     monkeypatch.setattr(designs, "MOST_DECOMPOSED", most)
+    monkeypatch.setattr(designs, "SAMPLED_ROWS", 50)
     monkeypatch.setattr(designs, "KNOWN_DIRECTIONS", 5)
     calls = 0
 
@@ -321,3 +314,29 @@ def test_the_loss_of_a_row_is_minus_the_logarithm_of_its_probability():
     logits = np.array([[1, 900], [2, -900]], np.float32)
     truth = np.array([1, 0])
     np.testing.assert_allclose(losses(logits, truth), [np.log1p(np.exp(-1)), 0], atol=1e-6)
+
+
+def test_many_features_are_not_copied(monkeypatch):
+    monkeypatch.setattr(designs, "MOST_DECOMPOSED", 128)
+    monkeypatch.setattr(designs, "SAMPLED_ROWS", 50)
+    monkeypatch.setattr(designs, "KNOWN_DIRECTIONS", 32)
+    random = np.random.default_rng(0)
+    parts = [
+        Examples(random.standard_normal((rows, 2000), np.float32), np.arange(rows) % 2)
+        for rows in (8000, 500)
+    ]
+    question = Setup(*parts, labels=2, widths=[500, 1500], tap_sets={"last": 1, "all": 2})
+    steps = []
+
+    def stop(step):
+        steps.append(step)
+        return step.taps == "all"
+
+    tracemalloc.start()
+    try:
+        search(question, stop, never)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert len(steps) > 1
+    assert peak < 50e6  # two blocks of rows in float64; a copy in float32 would take 64 MB alone

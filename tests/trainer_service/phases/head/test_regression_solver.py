@@ -50,6 +50,7 @@ def kind(request, monkeypatch):
     """Solve in either kind of coordinates."""
     if request.param is Direct:
         monkeypatch.setattr(designs, "MOST_DECOMPOSED", 60)
+        monkeypatch.setattr(designs, "SAMPLED_ROWS", 70)
         monkeypatch.setattr(designs, "KNOWN_DIRECTIONS", 10)
     return request.param
 
@@ -149,3 +150,12 @@ def test_rows_without_weight_change_nothing():
         for start in [starting_weights(ours)]
     )
     np.testing.assert_array_equal(one.weights, two.weights)
+
+
+def test_it_ends_where_float32_can_tell_no_better(kind):
+    ours, _ = problem(*clouds())
+    found = minimise(ours, 0.05, starting_weights(ours), never, tolerance=0)
+    assert not found.converged
+    assert found.steps < 300
+    exact = minimise(ours, 0.05, starting_weights(ours), never)
+    np.testing.assert_allclose(softmax(found.logits), softmax(exact.logits), rtol=0, atol=1e-4)

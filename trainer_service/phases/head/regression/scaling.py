@@ -8,8 +8,6 @@ import numpy.typing as npt
 
 from shared.errors import InvalidRequest
 
-#: Of n images, (n, d), as a backbone gives them or as they are stored.
-Stored = npt.NDArray[np.float32] | npt.NDArray[np.float16]
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
 
@@ -34,7 +32,7 @@ class Scaling:
         """Return the scaling of the last features alone."""
         return Scaling(self.mean[-width:], self.scale[-width:])
 
-    def scaled(self, features: Stored) -> Floats:
+    def scaled(self, features: Floats) -> Floats:
         """Return the last features of each row, as many as the scaling has, scaled.
 
         The mean is taken off before anything is multiplied: of features that hardly vary around a
@@ -45,12 +43,12 @@ class Scaling:
         centred /= self.scale.astype(np.float32)
         return centred
 
-    def blocks(self, parts: Sequence[Stored]) -> Iterator[Floats]:
+    def blocks(self, parts: Sequence[Floats]) -> Iterator[Floats]:
         """Yield all rows of the parts, scaled, a block at a time."""
         return (self.scaled(block) for block in blocks(parts))
 
 
-def blocks(parts: Sequence[Stored]) -> Iterator[Stored]:
+def blocks(parts: Sequence[Floats]) -> Iterator[Floats]:
     """Yield the rows of the parts, in their order, `ROWS_AT_ONCE` at a time."""
     for part in parts:
         for start in range(0, len(part), ROWS_AT_ONCE):
@@ -58,7 +56,7 @@ def blocks(parts: Sequence[Stored]) -> Iterator[Stored]:
 
 
 def measure(
-    parts: Sequence[Stored], widths: Sequence[int], check_cancelled: Callable[[], None]
+    parts: Sequence[Floats], widths: Sequence[int], check_cancelled: Callable[[], None]
 ) -> Scaling:
     """Return the scaling of features, by the rows of some parts.
 

@@ -14,7 +14,7 @@ from trainer_service.phases.head.regression.folds import (
     needs_cross_validation,
     stratified_folds,
 )
-from trainer_service.phases.head.regression.scaling import Floats, Scaling, Stored, measure
+from trainer_service.phases.head.regression.scaling import Floats, Scaling, measure
 from trainer_service.phases.head.regression.solver import (
     TOLERANCE,
     Problem,
@@ -45,11 +45,11 @@ class Examples:
     """Images to learn from or to judge by.
 
     Attributes:
-        features: float32 or float16 (n, d); those of each tap stand together, early to late.
+        features: float32 (n, d); those of each tap stand together, early to late.
         truth: the index of each image's label: int64 (n,).
     """
 
-    features: Stored
+    features: Floats
     truth: Truth
 
 
@@ -194,7 +194,7 @@ class _Rows:
         self.judged = np.any([fold.judged for fold in self.folds], axis=0)
 
     @property
-    def seen(self) -> list[Stored]:
+    def seen(self) -> list[Floats]:
         """The features of the rows that the final head is solved on."""
         return self.parts if self.crossed else self.parts[:1]
 
@@ -294,21 +294,41 @@ def _candidates(setup: Setup, rows: _Rows, check_cancelled: Check) -> Iterator[_
         design = build_design(rows.parts, len(rows.seen), scaling, setup.seed, check_cancelled)
         folds = [_PartialProblem(design, rows.truth, fold.solved, setup) for fold in rows.folds]
         final = _PartialProblem(design, rows.truth, rows.final, setup) if rows.crossed else folds[0]
-        solutions: list[_Solution | None] = [None] * len(folds)
+        solutions: Sequence[_Solution | None] = [None] * len(folds)
         least = np.inf
         for strength in STRENGTHS:
-            solved = [
-                fold.solve(strength, last and last.weights, COMPARED, check_cancelled)
-                for fold, last in zip(folds, solutions, strict=True)
-            ]
+            solved: list[_Solution] = []
+            for fold, last in zip(folds, solutions, strict=True):
+                start = _start(last, solutions[:1], solved[:1])
+                solved.append(fold.solve(strength, start, COMPARED, check_cancelled))
             scores = _judged(rows, solved)
             step = _step(taps, strength, solved, scores, rows.truth[rows.judged], least)
-            start = None if rows.crossed else solved[0].weights
-            yield _Candidate(step, scaling, design, final, start, scores)
+            own = None if rows.crossed else solved[0].weights
+            yield _Candidate(step, scaling, design, final, own, scores)
             if step.turned:
                 break
             least = min(least, step.val_loss)
-            solutions = list(solved)
+            solutions = solved
+
+
+def _start(
+    last: _Solution | None, before: Sequence[_Solution | None], now: Sequence[_Solution]
+) -> Floats | None:
+    """Return weights to start a fold from: its last ones, moved as those of the first fold were.
+
+    The folds share most of their rows, so they move alike from strength to strength: this saves a
+    quarter of the steps.
+
+    Args:
+        last: the fold's own solution for the last strength, if there is one.
+        before: the first fold's for the last strength.
+        now: the first fold's for this strength; none for the first fold itself.
+    """
+    if last is None:
+        return None
+    if now and before[0] and len(last.weights) == len(now[0].weights):
+        return last.weights + (now[0].weights - before[0].weights)
+    return last.weights
 
 
 def _judged(rows: _Rows, solved: list[_Solution]) -> Floats:

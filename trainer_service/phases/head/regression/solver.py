@@ -19,6 +19,8 @@ MEMORY = 10
 TOLERANCE = 1e-10
 #: A guard; the heads that were measured needed at most a tenth.
 MOST_STEPS = 1000
+#: After this many steps that do not halve what is left to gain, float32 can't tell any better.
+PATIENCE = 30
 #: A point on a line is good enough once the slope there is this share of that at its start.
 FLATTER = 0.5
 _MOST_TRIES = 30
@@ -128,17 +130,21 @@ def minimise(
     point = _point(problem, logits)
     gradient = objective.gradient(weights, point)
     memory = _Memory(_Curvature(problem, strength, logits))
-    for steps in range(MOST_STEPS):
-        if memory.gain(gradient) <= tolerance:
-            return Minimum(weights, logits, steps, converged=True)
+    least, since, steps = np.inf, 0, 0
+    while (gain := memory.gain(gradient)) > tolerance and since < PATIENCE and steps < MOST_STEPS:
+        since = 0 if gain < least / 2 else since + 1
+        least = least if since else gain
+        steps += 1
         direction = memory.direction(gradient)
         line = _Line(objective, weights, logits, direction)
+        if line.slope(0, point) >= 0:
+            break  # by rounding: what is left to gain is lost in it
         length, point = line.search(point)
         weights = weights + length * direction
         logits = logits + length * line.change
         last, gradient = gradient, objective.gradient(weights, point)
         memory.add(length * direction, gradient - last)
-    return Minimum(weights, logits, MOST_STEPS, converged=False)
+    return Minimum(weights, logits, steps, converged=gain <= tolerance)
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,7 +234,8 @@ class _Line:
         self._inner = objective.strength * float(np.vdot(weights[:, :-1], direction[:, :-1]))
         self._square = objective.strength * float(np.vdot(direction[:, :-1], direction[:, :-1]))
 
-    def _slope(self, length: float, point: _Point) -> float:
+    def slope(self, length: float, point: _Point) -> float:
+        """Return the derivative of the loss by the length, at a length and the point there."""
         return float(np.vdot(point.residual, self.change)) + self._inner + length * self._square
 
     def _value(self, length: float, point: _Point) -> float:
@@ -240,13 +247,13 @@ class _Line:
 
         The loss is convex, so its slope only rises: a root of the slope is bracketed and narrowed.
         """
-        first = self._slope(0, start)
+        first = self.slope(0, start)
         low, low_slope, high, high_slope = 0.0, first, np.inf, np.inf
         length = 1.0
         for _ in range(_MOST_TRIES):
             self._objective.check_cancelled()
             point = _point(self._objective.problem, self._logits + length * self.change)
-            slope = self._slope(length, point)
+            slope = self.slope(length, point)
             lower = slope <= 0 or self._value(length, point) <= start.loss
             if lower and abs(slope) <= FLATTER * abs(first):
                 break
