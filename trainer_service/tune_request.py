@@ -55,7 +55,7 @@ class TuneRequest(RequestPart):
     head_learning_rate: float = Field(default=3e-5, gt=0, le=1)
     views: int = Field(default=6, ge=1, le=16)
     augment: _Augment = "auto"
-    patience: int = Field(default=3, ge=1, le=200)
+    patience: int = Field(default=5, ge=1, le=200)
 
     @field_validator("augment", mode="before")
     @classmethod

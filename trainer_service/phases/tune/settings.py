@@ -24,7 +24,7 @@ class TuneSettings:
     learning_rate: float = 1e-4
     head_learning_rate: float = 3e-5
     batch_size: int = 32
-    patience: int = 3
+    patience: int = 5
     seed: int = 0
     weight_decay: float = 0.05
     warm_up: float = 0.1

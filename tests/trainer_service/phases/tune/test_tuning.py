@@ -21,7 +21,9 @@ pytestmark = pytest.mark.slow
 
 SIZE = 8
 WIDTHS = (4, 8)
-SETTINGS = TuneSettings(epochs=4, learning_rate=3e-3, head_learning_rate=3e-3, batch_size=16)
+SETTINGS = TuneSettings(
+    epochs=4, learning_rate=3e-3, head_learning_rate=3e-3, batch_size=16, patience=3
+)
 ONES = np.ones(2, np.float32)
 
 
