@@ -104,6 +104,17 @@ class TrainerSettings(SharedSettings):
     keep_features_bytes: int = Field(
         default=0, ge=0, description="Most bytes of features that are kept; 0: no limit."
     )
+    keep_activations_days: float = Field(
+        default=1,
+        ge=0,
+        description="Days that activations for fine-tuning are kept after their last use; "
+        "0: for ever.",
+    )
+    keep_activations_bytes: int = Field(
+        default=4 * GIB,
+        ge=0,
+        description="Most bytes of activations for fine-tuning that are kept; 0: no limit.",
+    )
     max_dataset_files: int = Field(
         default=1_000_000, gt=0, description="Most files that one archive or folder may hold."
     )

@@ -1,40 +1,22 @@
 """The fields of a request for a training, with their defaults and limits."""
 
-from collections.abc import Callable
 from typing import Annotated, Literal, Self
 
 from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Discriminator,
     Field,
     Tag,
-    field_validator,
     model_validator,
 )
 
 from shared.identifiers import ModelName
 from trainer_service.reading_request import ReadingRequest
+from trainer_service.request_part import RequestPart, expected, kind_of
 
 DEFAULT_ARCHITECTURE = "mobilenet_v2"
 
 #: The layers of a backbone whose pooled outputs are the features: the last one, the last three, or
 #: all that the catalogue lists.
 TapSet = Literal["last", "late", "all"]
-
-
-class RequestPart(BaseModel):
-    """A part of a request; unknown fields are refused."""
-
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _refuse_booleans(cls, value: object) -> object:
-        """Refuse true and false, which pydantic would take for 1 and 0."""
-        if isinstance(value, bool):
-            raise ValueError("Input should be neither true nor false")  # noqa: TRY004 - pydantic's own
-        return value
 
 
 class DatasetPath(RequestPart):
@@ -76,34 +58,20 @@ class EarlyStopping(RequestPart):
     patience: int = Field(default=8, ge=1, le=1000)
 
 
-def _kind_of(value: object) -> str | None:
-    """Return the tag of a value's type, or None if no field takes such a type."""
-    if value is None:
-        return "(none)"
-    if isinstance(value, dict | EarlyStopping | DatasetPath):
-        return "(object)"
-    return "(text)" if isinstance(value, str) else None
-
-
 def _kind_of_dataset(value: object) -> str | None:
     """Return the same for a dataset; an object without a path is of no kind."""
-    return None if isinstance(value, dict) and "path" not in value else _kind_of(value)
+    return None if isinstance(value, dict) and "path" not in value else kind_of(value)
 
 
-def _expected(what: str, kind_of: Callable[[object], str | None] = _kind_of) -> Discriminator:
-    return Discriminator(kind_of, custom_error_type="kind", custom_error_message=what)
-
-
-# The tags are in brackets; errors leave such tags out, as clients know nothing of the union.
 _Stopping = Annotated[
     Annotated[EarlyStopping, Tag("(object)")] | Annotated[Literal["off"], Tag("(text)")],
-    _expected("Input should be 'off', or an object with metric, min_delta or patience"),
+    expected("Input should be 'off', or an object with metric, min_delta or patience"),
 ]
 _Dataset = Annotated[
     Annotated[str, Tag("(text)")]
     | Annotated[DatasetPath, Tag("(object)")]
     | Annotated[None, Tag("(none)")],
-    _expected(
+    expected(
         "Input should be the id of a dataset as text, or {'path': …} below the datasets directory",
         _kind_of_dataset,
     ),

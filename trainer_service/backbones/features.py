@@ -92,10 +92,16 @@ class _Index(BaseModel):
 
 
 class FeatureStore:
-    """The features of one space."""
+    """The features of one space.
 
-    def __init__(self, store: Path, space: str) -> None:
-        self._directory = store / "features" / space
+    Args:
+        store: the directory of the whole store.
+        space: the key of what they were computed with.
+        kind: the directory of all spaces of this kind, below the store.
+    """
+
+    def __init__(self, store: Path, space: str, kind: str = "features") -> None:
+        self._directory = store / kind / space
 
     def locate(self, images: Iterable[str] | None = None) -> dict[str, Row]:
         """Return where the features of images are, by the SHA-256 of each image.
@@ -262,6 +268,15 @@ class FeatureStore:
                 features = np.empty((len(images), _width(last, length)), np.float32)
             features[positions] = stored[indices, -features.shape[1] :]
         return np.empty((0, last or 0), np.float32) if features is None else features
+
+    def read_shard(self, images: Sequence[str]) -> Stored:
+        """Return what was stored for exactly these images, as it lies on disk.
+
+        Raises:
+            FeaturesGone: it is not there any more, or damaged.
+            OSError: it can't be read now.
+        """
+        return self._require(_name(images), np.arange(len(images)), None)
 
     def _places(self, images: Sequence[str]) -> dict[str, list[tuple[int, int]]]:
         """Return by shard where each of its images is among `images`, and in the shard.

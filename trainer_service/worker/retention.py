@@ -36,7 +36,13 @@ DAY = 86_400.0
 TEMPORARY_SECONDS = 3600.0
 KEYS_DAYS = 7.0
 
-TEMPORARY = ("features/*/.*.tmp", "*/*/.*.tmp", "*/.*.tmp", "datasets/*/images/*/.*.tmp")
+TEMPORARY = (
+    "features/*/.*.tmp",
+    "activations/*/.*.tmp",
+    "*/*/.*.tmp",
+    "*/.*.tmp",
+    "datasets/*/images/*/.*.tmp",
+)
 WORKING = (
     f"{UPLOADS}/*",
     f"models/*/{STAGING}*",
@@ -80,8 +86,8 @@ class Retention:
         removed: list[str] = []
         for due in (
             self._working, self._temporary, self._keys, self._incomplete, self._uploads,
-            self._shards, self._incomplete_features, self._features, self._versions,
-            self._trainings, self._datasets,
+            self._shards, self._incomplete_features, self._features, self._activations,
+            self._versions, self._trainings, self._datasets,
         ):  # fmt: skip
             try:
                 for path in due():
@@ -178,12 +184,29 @@ class Retention:
                         yield directory
 
     def _features(self) -> Iterator[Path]:
-        """Remove the features that were used longest ago, unless any training waits or runs."""
-        days, most = self._settings.keep_features_days, self._settings.keep_features_bytes
+        settings = self._settings
+        return self._long_unused(
+            "features", settings.keep_features_days, settings.keep_features_bytes
+        )
+
+    def _activations(self) -> Iterator[Path]:
+        settings = self._settings
+        return self._long_unused(
+            "activations", settings.keep_activations_days, settings.keep_activations_bytes
+        )
+
+    def _long_unused(self, kind: str, days: float, most: int) -> Iterator[Path]:
+        """Remove the shards that were used longest ago, unless any training waits or runs.
+
+        Args:
+            kind: the directory of their spaces in the store.
+            days: how long they are kept after their last use; 0: for ever.
+            most: how many bytes of them are kept; 0: all.
+        """
         trainings = self._stores.trainings.every() if days or most else []
         if not (days or most) or any(brief.waits for brief in trainings):
             return
-        indices = [(file.stat().st_mtime, file) for file in self._find("features/*/*.json")]
+        indices = [(file.stat().st_mtime, file) for file in self._find(f"{kind}/*/*.json")]
         kept = 0
         for used_at, index in sorted(indices, reverse=True):
             data = index.with_suffix(".npy")
@@ -200,7 +223,7 @@ class Retention:
 
     def _incomplete_features(self) -> Iterator[Path]:
         """Remove features that a killed process left without an index, which is written last."""
-        files = self._find("features/*/*.npy")
+        files = [*self._find("features/*/*.npy"), *self._find("activations/*/*.npy")]
         incomplete = (file for file in files if not file.with_suffix(".json").exists())
         yield from self._unlink_older(incomplete, TEMPORARY_SECONDS)
 

@@ -202,9 +202,27 @@ def test_of_too_many_features_those_go_that_were_used_longest_ago(settings, reta
         shard = store.locate()[image].shard
         os.utime(settings.store / f"features/space/{shard}.json", (1e9 - age, 1e9 - age))
 
-    retain(keep_features_bytes=2500, keep_features_days=0)
+    retain(keep_features_bytes=1500, keep_features_days=0)
     assert set(store.locate()) == {"a", "c"}
     assert len(list(settings.store.glob("features/space/*.npy"))) == 2
+
+
+def test_activations_have_limits_of_their_own(settings, retain):
+    """They take a hundred times the room of features, and are of use for a while only."""
+    features(settings, "a")
+    store = FeatureStore(settings.store, "space", "activations")
+    for image in "bcd":
+        store.write([image], np.ones((1, 1000), np.float32), 1.0)
+    for age, image in enumerate("dbc"):
+        shard = store.locate()[image].shard
+        used = time.time() - 3600 * age
+        os.utime(settings.store / f"activations/space/{shard}.json", (used, used))
+
+    retain(keep_activations_bytes=4500)
+    assert set(store.locate()) == {"d", "b"}
+    retain(days=2)
+    assert store.locate() == {}
+    assert set(FeatureStore(settings.store, "space").locate()) == {"a"}
 
 
 def test_features_that_come_to_be_used_while_others_are_removed_stay(stores, settings):
@@ -407,7 +425,7 @@ def test_a_record_that_can_not_be_read_keeps_only_what_it_may_need(
     warnings = [line for line in logs if line["log_level"] == "warning"]
     assert sorted(line["file"] for line in warnings if "file" in line) == sorted(map(str, broken))
     kept = [line for line in warnings if "kind" in line]
-    assert [line["kind"] for line in kept] == ["features", "datasets"]
+    assert [line["kind"] for line in kept] == ["features", "activations", "datasets"]
     assert all(f"{broken[0].parent.name}/record.json" in line["reason"] for line in kept)
     assert call("GET", "/v1/trainings").json() == []
     assert [record["id"] for record in call("GET", "/v1/datasets").json()] == [dataset]

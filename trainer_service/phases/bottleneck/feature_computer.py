@@ -101,16 +101,16 @@ class FeatureComputer:
         batch: list[Pixels] = []
         for image, pixels in self._pictures(images, files, result):
             used.append(image.sha256)
-            batch.append(pixels)
-            if len(batch) == self._batch_size:
-                yield np.stack(batch)
-                batch.clear()
+            batch += pixels
+            while len(batch) >= self._batch_size:
+                yield np.stack(batch[: self._batch_size])
+                del batch[: self._batch_size]
         if batch:
             yield np.stack(batch)
 
     def _pictures(
         self, images: Sequence[ShardImage], files: ImageFiles, result: ShardResult
-    ) -> Iterator[tuple[ShardImage, Pixels]]:
+    ) -> Iterator[tuple[ShardImage, list[Pixels]]]:
         """Yield the images that can be used; those that are missing are looked for once more."""
         missing: list[ShardImage] = []
         for image, future in self._decoded(images, files):
@@ -131,9 +131,9 @@ class FeatureComputer:
 
     def _decoded(
         self, images: Sequence[ShardImage], files: ImageFiles
-    ) -> Iterator[tuple[ShardImage, Future[Pixels]]]:
+    ) -> Iterator[tuple[ShardImage, Future[list[Pixels]]]]:
         waiting = iter(images)
-        running: deque[tuple[ShardImage, Future[Pixels]]] = deque()
+        running: deque[tuple[ShardImage, Future[list[Pixels]]]] = deque()
         pool = ThreadPoolExecutor(self._threads, thread_name_prefix="decode")
         try:
             while True:
@@ -145,6 +145,10 @@ class FeatureComputer:
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 
-    def _read(self, image: ShardImage, files: ImageFiles) -> Pixels:
+    def _read(self, image: ShardImage, files: ImageFiles) -> list[Pixels]:
+        """Return the pictures that are made of an image, each of which gives a row."""
+        return [self._decode(image, files, self._size)]
+
+    def _decode(self, image: ShardImage, files: ImageFiles, size: int) -> Pixels:
         data = files.read(image.path, image.sha256)
-        return decode(data, self._size, self._size, self._limits)
+        return decode(data, size, size, self._limits)

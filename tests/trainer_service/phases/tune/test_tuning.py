@@ -1,0 +1,374 @@
+"""A tail is trained from a solved head: a real Keras network, as small as it can be."""
+
+import hashlib
+
+import keras
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+
+from trainer_service.backbones.cuts import divide
+from trainer_service.backbones.features import FeatureStore
+from trainer_service.errors import TrainingCancelled
+from trainer_service.phases.tune.activations import Activations
+from trainer_service.phases.tune.settings import TuneSettings
+from trainer_service.phases.tune.tail_data import LinearHead, TailData
+from trainer_service.phases.tune.tail_loop import TailLoop
+from trainer_service.phases.tune.tuning import tune
+from trainer_service.phases.tune.views import Views
+
+pytestmark = pytest.mark.slow
+
+SIZE = 8
+WIDTHS = (4, 8)
+SETTINGS = TuneSettings(
+    epochs=4, learning_rate=3e-3, head_learning_rate=3e-3, batch_size=16, patience=3
+)
+ONES = np.ones(2, np.float32)
+
+
+def build(seed=3):
+    """Return a backbone of two taps, of which one lies before the layer `cut`."""
+    keras.utils.set_random_seed(seed)
+    inputs = keras.Input((SIZE, SIZE, 3))
+    x = keras.layers.Conv2D(4, 3, padding="same", name="first", activation="relu")(inputs)
+    early = keras.layers.GlobalAveragePooling2D(name="first_pooled")(x)
+    x = keras.layers.Conv2D(6, 3, padding="same", name="cut")(x)
+    x = keras.layers.BatchNormalization(name="norm")(x)
+    x = keras.layers.Dropout(0.5, name="dropped")(keras.layers.ReLU(name="relu")(x))
+    x = keras.layers.Conv2D(8, 3, padding="same", name="last", activation="relu")(x)
+    late = keras.layers.GlobalAveragePooling2D(name="output")(x)
+    features = keras.layers.Concatenate(name="taps")([early, late])
+    network = keras.Model(inputs, features, name="tiny")
+    network.get_layer("norm").set_weights(
+        [np.full(6, value, np.float32) for value in (1.1, 0.1, 0.05, 0.3)]
+    )
+    pixels = keras.Input((SIZE, SIZE, 3), dtype="uint8", name="pixels")
+    return keras.Model(pixels, network(keras.layers.Rescaling(1 / 255)(pixels)), name="tiny")
+
+
+def stripes(count, start=0):
+    """Return pictures, and whether their stripes lie or stand, which no mean colour tells."""
+    pixels, truth = [], []
+    for number in range(start, start + count):
+        random = np.random.default_rng(number)
+        label = number % 2
+        lines = np.zeros((SIZE, SIZE, 3))
+        lines[::2] = 200
+        lines = np.roll(lines, random.integers(2), axis=0)
+        lines = lines.swapaxes(0, 1) if label else lines
+        noise = random.normal(0, 70, lines.shape)
+        pixels.append((lines + noise).clip(0, 255).astype(np.uint8))
+        truth.append(label)
+    return np.stack(pixels), np.array(truth)
+
+
+class Task:
+    """A divided backbone, stored rows of training and validation images, and a solved head."""
+
+    def __init__(self, directory, cut="cut", train=120, *, shuffled=False):
+        self.directory = directory
+        self.divided = divide(build(), cut)
+        self.settings = SETTINGS
+        pixels, truth = stripes(train)
+        self.train = self._data("train", pixels, truth, views=3)
+        self.pixels, self.truth = stripes(60, start=1000)
+        if shuffled:
+            self.truth = 1 - self.truth
+        self.validation = self._data("validation", self.pixels, self.truth, views=1)
+        features = self.divided.backbone.predict(pixels, verbose=0)
+        solved = LogisticRegression(C=1.0).fit(features, truth)
+        half = solved.coef_[0].astype(np.float32) / 2
+        bias = solved.intercept_.astype(np.float32)[0] / 2
+        self.head = LinearHead(np.stack([-half, half], 1), np.array([-bias, bias], np.float32))
+        self.epochs = []
+
+    def _data(self, name, pixels, truth, views):
+        hashes = [
+            hashlib.sha256(f"{name}{number}".encode()).hexdigest() for number in range(len(pixels))
+        ]
+        store = FeatureStore(self.directory, name, "activations")
+        groups = [
+            list(range(start, min(start + 25, len(pixels)))) for start in range(0, len(pixels), 25)
+        ]
+        made = Views.of(SIZE, views, ["mirror", "colour"], 0)
+        for view in range(views):
+            rows = np.stack(
+                [
+                    np.ascontiguousarray(made._view(_image(one), h, view))
+                    for one, h in zip(pixels, hashes, strict=True)
+                ]
+            )
+            if self.divided.body is not None:
+                rows = self.divided.body.predict(rows, verbose=0)
+            rows = rows.reshape(len(pixels), -1).astype(np.float32)
+            for group in groups:
+                store.write([f"{hashes[index]}.{view}" for index in group], rows[group], 1.0)
+        named = [[hashes[index] for index in group] for group in groups]
+        labels = dict(zip(hashes, truth.tolist(), strict=True))
+        return TailData(Activations(store, named, views), labels)
+
+    def tune(self, settings=None, on_epoch=None, check=lambda: None):
+        def note(number, epoch):
+            self.epochs.append(epoch)
+            return bool(on_epoch and on_epoch(number, epoch))
+
+        return tune(
+            self.divided,
+            self.head,
+            self.train,
+            self.validation,
+            widths=WIDTHS,
+            class_weights=ONES,
+            settings=settings or self.settings,
+            checkpoint_file=self.directory / "tune" / "checkpoint.npz",
+            on_epoch=note,
+            check_cancelled=check,
+        )
+
+    def loop(self, settings):
+        return TailLoop(
+            self.divided.tail, WIDTHS, self.head, self.train, ONES, settings, lambda: None
+        )
+
+    def answers(self, head):
+        """Return loss and accuracy of the whole network on the validation pictures."""
+        features = self.divided.backbone.predict(self.pixels, verbose=0)
+        logits = features @ head.kernel + head.bias
+        logs = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+        loss = -logs[np.arange(len(self.truth)), self.truth].mean()
+        return loss, (logits.argmax(axis=1) == self.truth).mean()
+
+
+def _image(pixels):
+    from PIL import Image
+
+    return Image.fromarray(pixels)
+
+
+@pytest.fixture
+def task(tmp_path):
+    return Task(tmp_path)
+
+
+def weights(divided):
+    return [variable.value.numpy().copy() for variable in divided.backbone.variables]
+
+
+def test_what_the_head_can_not_tell_the_tail_learns(task):
+    frozen = task.answers(task.head)
+
+    tuned = task.tune()
+
+    assert tuned.accepted
+    assert tuned.tuned["loss"] < 0.8 * tuned.frozen["loss"]
+    # The stored rows are float16; the published network begins with the pixels.
+    assert (tuned.frozen["loss"], tuned.frozen["accuracy"]) == pytest.approx(frozen, abs=2e-3)
+    expected = task.answers(tuned.head)
+    assert (tuned.tuned["loss"], tuned.tuned["accuracy"]) == pytest.approx(expected, abs=2e-3)
+    assert tuned.history == task.epochs
+    assert tuned.tuned["loss"] == tuned.history[tuned.best_epoch - 1]["val_loss"]
+    assert set(tuned.history[0]) == {
+        "loss",
+        "accuracy",
+        "val_loss",
+        "val_accuracy",
+        "learning_rate",
+    }
+
+
+def test_never_worse(tmp_path):
+    """The validation pictures contradict the others: whatever is learnt does harm."""
+    task = Task(tmp_path, shuffled=True)
+    before = weights(task.divided)
+
+    tuned = task.tune()
+
+    assert not tuned.accepted
+    assert (tuned.best_epoch, len(tuned.history)) == (0, SETTINGS.patience)
+    assert tuned.tuned["loss"] > tuned.frozen["loss"]
+    assert tuned.head is task.head
+    for value, original in zip(weights(task.divided), before, strict=True):
+        np.testing.assert_array_equal(value, original)
+
+
+def test_a_diverging_training_ends_and_changes_nothing(task):
+    before = weights(task.divided)
+
+    tuned = task.tune(TuneSettings(epochs=8, learning_rate=1e30, head_learning_rate=1e30))
+
+    assert not tuned.accepted
+    assert len(tuned.history) < 8
+    for value, original in zip(weights(task.divided), before, strict=True):
+        np.testing.assert_array_equal(value, original)
+
+
+def test_normalisations_stay_as_they_were(task):
+    """At a rate of 0, steps change nothing: neither averages of batches, nor dropout, creep in."""
+    before = task.divided.backbone.predict(task.pixels, verbose=0)
+    still = TuneSettings(epochs=2, learning_rate=0, head_learning_rate=0)
+
+    task.loop(still).run(1)
+
+    after = task.divided.backbone.predict(task.pixels, verbose=0)
+    np.testing.assert_allclose(after, before, rtol=1e-5, atol=1e-6)
+    norm = {"gamma", "beta", "moving_mean", "moving_variance"}
+    moved = weights(task.divided)
+    task.loop(SETTINGS).run(1)
+    for variable, value in zip(task.divided.backbone.variables, moved, strict=True):
+        if variable.name in norm:
+            np.testing.assert_array_equal(variable.value.numpy(), value)
+
+
+def test_normalisations_stay_even_if_keras_trains_the_tail(task):
+    """`fit` calls the layers in training mode, whatever the network was called with."""
+    rows, _ = task.train.group(0, 0)
+    rows = rows.astype(np.float32)
+    tail = task.divided.tail
+    next(layer for layer in tail.layers if layer.name == "layers").get_layer("dropped").rate = 0
+    before = tail.predict(rows, verbose=0)
+    tail.compile(keras.optimizers.SGD(0.0), "mse")
+
+    tail.fit(rows, before * 2, epochs=2, verbose=0)
+
+    np.testing.assert_allclose(tail.predict(rows, verbose=0), before, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("killed_after", [1, 3])
+def test_a_killed_training_goes_on_as_if_nothing_had_happened(tmp_path, killed_after):
+    whole = Task(tmp_path / "whole")
+    expected = whole.tune()
+
+    class Killed(BaseException):
+        pass
+
+    def kill(number, _):
+        if number == killed_after:
+            raise Killed
+
+    with pytest.raises(Killed):
+        Task(tmp_path / "killed").tune(on_epoch=kill)
+    resumed = Task(tmp_path / "killed")
+    batches = []
+    tuned = resumed.tune(check=lambda: batches.append(1))
+
+    assert resumed.epochs == tuned.history  # those who follow see all epochs
+    assert tuned.best_epoch == expected.best_epoch
+    for epoch, other in zip(tuned.history, expected.history, strict=True):
+        assert epoch == pytest.approx(other, rel=1e-4)
+    # Sums may be added up in another order by another process.
+    np.testing.assert_allclose(tuned.head.kernel, expected.head.kernel, atol=1e-4)
+    for value, other in zip(weights(resumed.divided), weights(whole.divided), strict=True):
+        np.testing.assert_allclose(value, other, atol=1e-4)
+
+
+def test_a_checkpoint_saves_the_epochs_before_it(tmp_path, monkeypatch):
+    trained = []
+    run = TailLoop.run
+    monkeypatch.setattr(
+        TailLoop, "run", lambda self, epoch: (trained.append(epoch), run(self, epoch))[1]
+    )
+    Task(tmp_path).tune(on_epoch=lambda number, _: number == 2)
+
+    Task(tmp_path).tune()
+
+    assert trained == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("damage", ["cut", "empty", "other", "folder"])
+def test_a_checkpoint_that_can_not_be_used_is_made_again(tmp_path, damage):
+    expected = Task(tmp_path).tune()
+    file = tmp_path / "tune" / "checkpoint.npz"
+    data = file.read_bytes()
+    if damage == "folder":
+        file.unlink()
+        file.mkdir()
+        with pytest.raises(IsADirectoryError, match="checkpoint"):
+            Task(tmp_path).tune(on_epoch=lambda *_: True)
+        return
+    settings = TuneSettings(**{**SETTINGS_FIELDS, "seed": 1}) if damage == "other" else SETTINGS
+    file.write_bytes({"cut": data[: len(data) // 2], "empty": b"", "other": data}[damage])
+
+    again = Task(tmp_path).tune(settings)
+
+    assert len(again.history) == 4
+    same = again.history[0]["loss"] == pytest.approx(expected.history[0]["loss"], rel=1e-4)
+    assert same == (damage != "other")
+
+
+SETTINGS_FIELDS = {"epochs": 4, "learning_rate": 3e-3, "head_learning_rate": 3e-3, "batch_size": 16}
+
+
+def test_a_training_stops_when_it_is_asked_to(task):
+    tuned = task.tune(on_epoch=lambda number, _: number == 2)
+
+    assert len(tuned.history) == 2
+    assert tuned.best_epoch in {1, 2}
+
+
+def test_it_is_cancelled_within_a_few_batches(task):
+    calls = []
+
+    def cancel():
+        calls.append(1)
+        if len(calls) == 15:
+            raise TrainingCancelled("x")
+
+    with pytest.raises(TrainingCancelled):
+        task.tune(check=cancel)
+    assert not task.epochs
+
+
+@pytest.mark.parametrize("memory", [1, 1 << 30])
+def test_an_epoch_has_each_image_once_and_in_the_next_in_another_view(task, memory):
+    """Also if memory is for one group only."""
+    loop = task.loop(TuneSettings(**{**SETTINGS_FIELDS, "memory": memory}))
+    rows_of = {}
+    for number, group in enumerate(task.train.activations.groups):
+        for view in range(3):
+            for sha256, row in zip(group, task.train.activations.rows(number, view), strict=True):
+                rows_of[row.tobytes()] = (sha256, view)
+
+    seen = [
+        [rows_of[row.tobytes()] for rows, _ in loop._read(epoch) for row in rows]
+        for epoch in (1, 2, 3)
+    ]
+
+    for epoch in seen:
+        assert sorted(sha256 for sha256, _ in epoch) == sorted(task.train.truth)
+    views = [dict(epoch) for epoch in seen]
+    for sha256 in task.train.truth:
+        assert {epoch[sha256] for epoch in views} == {0, 1, 2}
+    assert [sha256 for sha256, _ in seen[0]] != [sha256 for sha256, _ in seen[1]]
+
+
+def test_the_whole_network_learns_from_pixels(tmp_path):
+    task = Task(tmp_path, cut="pixels")
+
+    tuned = task.tune()
+
+    assert tuned.accepted
+    expected = task.answers(tuned.head)
+    assert (tuned.tuned["loss"], tuned.tuned["accuracy"]) == pytest.approx(expected, abs=2e-3)
+
+
+def test_labels_of_more_weight_count_more(task):
+    task.tune()
+    fair = task.epochs.copy()
+    task.epochs.clear()
+    other = Task(task.directory / "weighted")
+
+    result = tune(
+        other.divided,
+        other.head,
+        other.train,
+        other.validation,
+        widths=WIDTHS,
+        class_weights=np.array([1, 20], np.float32),
+        settings=SETTINGS,
+        checkpoint_file=other.directory / "c.npz",
+        on_epoch=lambda *_: False,
+        check_cancelled=lambda: None,
+    )
+
+    assert result.history[0]["loss"] > 3 * fair[0]["loss"]

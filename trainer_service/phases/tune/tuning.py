@@ -1,0 +1,183 @@
+"""The tune phase: the tail of a backbone and its head learn on, from the solved head."""
+
+import hashlib
+import json
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from shared.engines.tensorflow_engine import load_tensorflow
+from trainer_service.backbones.cuts import Divided
+from trainer_service.backbones.features import Features
+from trainer_service.phases.head.best_epoch import Epoch
+from trainer_service.phases.head.data import Truth
+from trainer_service.phases.head.regression.solver import losses
+from trainer_service.phases.tune import checkpoint
+from trainer_service.phases.tune.checkpoint import Arrays, Checkpoint
+from trainer_service.phases.tune.settings import TuneSettings
+from trainer_service.phases.tune.tail_data import LinearHead, TailData
+from trainer_service.phases.tune.temperature import best_temperature
+
+if TYPE_CHECKING:
+    from trainer_service.phases.tune.tail_loop import TailLoop
+
+
+@dataclass(frozen=True, slots=True)
+class Tuned:
+    """What came of tuning.
+
+    Attributes:
+        accepted: whether the tuned network is better than the one that it began with.
+        head: of the tuned network, on raw features; if it was not accepted, the one it began with.
+        history: loss, accuracy, learning_rate, val_loss and val_accuracy of each epoch. The first
+            three are of the weights while they changed, the others of the averaged weights.
+        best_epoch: the epoch whose weights the network has, from 1; 0 if it was not accepted.
+        frozen: `loss` and `accuracy` on the validation images before.
+        tuned: the same of the best epoch.
+    """
+
+    accepted: bool
+    head: LinearHead
+    history: list[Epoch]
+    best_epoch: int
+    frozen: dict[str, float]
+    tuned: dict[str, float]
+
+
+def tune(  # noqa: PLR0913 - most have names
+    divided: Divided,
+    head: LinearHead,
+    train: TailData,
+    validation: TailData,
+    *,
+    widths: Sequence[int],
+    class_weights: Features,
+    settings: TuneSettings,
+    checkpoint_file: Path,
+    on_epoch: Callable[[int, Epoch], bool],
+    check_cancelled: Callable[[], None],
+) -> Tuned:
+    """Train the tail of a divided backbone, and its head, in place.
+
+    The result is accepted only if its loss on the validation images is smaller than the solved
+    head's, both at their best temperature. Neither has learnt more than that number from them. If
+    it is not accepted, the weights are those from before.
+
+    Args:
+        divided: the backbone; to train its tail changes it.
+        head: solved on the features of the training images alone.
+        train: what is learnt from.
+        validation: what tells the best epoch; only the first view is looked at.
+        widths: how many features each tap has, in their order.
+        class_weights: float32 (labels,), the weight of each label in the loss.
+        settings: learning rates and so on.
+        checkpoint_file: where the state is kept after each epoch. If it is there, the training goes
+            on from it; the result is the same as without an interruption.
+        on_epoch: called after each epoch with its number, from 1, and its metrics, also for those
+            that an earlier process has trained. If it returns true, training stops there.
+        check_cancelled: called every few batches; what it raises ends the training.
+
+    Raises:
+        FeaturesGone: activations were removed while the training ran.
+        OSError: they can't be read, or the state can't be written.
+    """
+    load_tensorflow()
+    from trainer_service.phases.tune.tail_loop import TailLoop
+
+    loop = TailLoop(divided.tail, widths, head, train, class_weights, settings, check_cancelled)
+    start = loop.weights()
+    logits, truth = loop.logits(validation)
+    before = _measured(logits, truth)
+    at = _resume(loop, checkpoint_file, _key(start, train, validation, settings))
+    best = (
+        at.history[at.best_epoch - 1]["val_loss"] if at.best_epoch else _least_loss(logits, truth)
+    )
+    stop = False
+    for number, epoch in enumerate(at.history, 1):
+        stop = on_epoch(number, epoch)
+    while not (stop or _is_over(at, settings)):
+        number = len(at.history) + 1
+        epoch = loop.run(number)
+        at.state = loop.state()
+        weights, after = _averaged(loop, validation)
+        loop.set_state(at.state)
+        epoch |= {"val_loss": after["loss"], "val_accuracy": after["accuracy"]}
+        at.history.append(epoch)
+        if after["loss"] < best:
+            best, at.best_epoch, at.best = after["loss"], number, weights
+        checkpoint.save(checkpoint_file, at)
+        stop = on_epoch(number, epoch)
+    return _finish(loop, at, head, start, before)
+
+
+def _measured(logits: Features, truth: Truth) -> dict[str, float]:
+    loss = losses(logits.T, truth).mean(dtype=np.float64)
+    return {"loss": float(loss), "accuracy": float((logits.argmax(axis=1) == truth).mean())}
+
+
+def _least_loss(logits: Features, truth: Truth) -> float:
+    """Return the loss at the best temperature: only what is learnt must decide, not the doubt."""
+    return _measured(logits / best_temperature(logits, truth), truth)["loss"]
+
+
+def _averaged(loop: "TailLoop", validation: TailData) -> tuple[Arrays, dict[str, float]]:
+    """Return the averaged weights, and how good they are; the loop has these weights then.
+
+    The head's own are divided by the temperature, without which the network is too sure of itself.
+    """
+    weights = loop.averages()
+    loop.set_weights(weights)
+    logits, truth = loop.logits(validation)
+    temperature = best_temperature(logits, truth)
+    *tail, kernel, bias = weights
+    calibrated = [*tail, kernel / temperature, bias / temperature]
+    return calibrated, _measured(logits / temperature, truth)
+
+
+def _resume(loop: "TailLoop", file: Path, key: str) -> Checkpoint:
+    """Return where an earlier process left off, and put the loop there; else the beginning."""
+    found = checkpoint.load(file, key)
+    if found is None:
+        return Checkpoint(key, [], 0, [], [])
+    loop.set_state(found.state)
+    return found
+
+
+def _is_over(at: Checkpoint, settings: TuneSettings) -> bool:
+    epochs = len(at.history)
+    if not epochs:
+        return False
+    diverged = not math.isfinite(at.history[-1]["loss"])
+    return diverged or epochs >= settings.epochs or epochs - at.best_epoch >= settings.patience
+
+
+def _finish(
+    loop: "TailLoop", at: Checkpoint, head: LinearHead, start: Arrays, before: dict[str, float]
+) -> Tuned:
+    """Give the network its best weights; those from before if no epoch was better."""
+    accepted = at.best_epoch > 0
+    loop.set_weights(at.best if accepted else start)
+    shown = min(at.history, key=_validation_loss)
+    tuned = {"loss": shown["val_loss"], "accuracy": shown["val_accuracy"]}
+    new = loop.head if accepted else head
+    return Tuned(accepted, new, at.history, at.best_epoch, before, tuned)
+
+
+def _validation_loss(epoch: Epoch) -> float:
+    loss = epoch["val_loss"]
+    return loss if math.isfinite(loss) else math.inf
+
+
+def _key(start: Arrays, train: TailData, validation: TailData, settings: TuneSettings) -> str:
+    """Return what a training depends on: one with another key is another training."""
+    digest = hashlib.sha256(json.dumps(asdict(settings), sort_keys=True).encode())
+    for data in (train, validation):
+        digest.update(json.dumps([data.activations.groups, data.activations.views]).encode())
+        digest.update(json.dumps(data.truth, sort_keys=True).encode())
+    for array in start:
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()

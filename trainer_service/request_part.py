@@ -1,0 +1,36 @@
+"""What all parts of a request have in common."""
+
+from collections.abc import Callable
+
+from pydantic import BaseModel, ConfigDict, Discriminator, field_validator
+
+
+class RequestPart(BaseModel):
+    """A part of a request; unknown fields are refused."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _refuse_booleans(cls, value: object) -> object:
+        """Refuse true and false, which pydantic would take for 1 and 0."""
+        if isinstance(value, bool):
+            raise ValueError("Input should be neither true nor false")  # noqa: TRY004 - pydantic's own
+        return value
+
+
+def kind_of(value: object) -> str | None:
+    """Return the tag of a value's type, or None if no field takes such a type.
+
+    The tags are in brackets; errors leave such tags out, as clients know nothing of the union.
+    """
+    if value is None:
+        return "(none)"
+    if isinstance(value, dict | RequestPart):
+        return "(object)"
+    return "(text)" if isinstance(value, str) else None
+
+
+def expected(what: str, kind_of: Callable[[object], str | None] = kind_of) -> Discriminator:
+    """Return what tells the members of a union apart, and says `what` if a value is of none."""
+    return Discriminator(kind_of, custom_error_type="kind", custom_error_message=what)
