@@ -61,7 +61,7 @@ def load(path: Path, key: str) -> Checkpoint | None:
         OSError: it can't be read now.
     """
     try:
-        with open_plain(path) as file, np.load(file, allow_pickle=False) as arrays:
+        with open_plain(path) as file, np.load(file) as arrays:
             notes = json.loads(arrays[_NOTES].tobytes())
             if notes["key"] != key:
                 return None
