@@ -16,7 +16,7 @@ def choice(facts: Facts) -> Markup:
     """Return the validation loss and accuracy by strength, with a line for each of the taps."""
     strengths = sorted({row["strength"] for row in facts.history}, reverse=True)
     kept = facts.history[facts.best_epoch - 1]["strength"]
-    axis = Axis("strength", lambda position: f"{strengths[position - 1]:.1g}")
+    axis = Axis("strength", lambda position: f"{strengths[position - 1]:.2g}")
     loss, accuracy = (_lines(facts, strengths, field) for field in ("val_loss", "val_accuracy"))
     position = strengths.index(kept) + 1
     return card(

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { lines, power, strengths } from "../page/app/parts/strengths.js";
+import { lines, shortened, strengths } from "../page/app/parts/strengths.js";
 
 const row = (taps, strength, val_loss) => ({ taps, strength, val_loss });
 const ROWS = [row("last", 1, 0.9), row("last", 0.1, 0.7), row("last", 0.01, 0.8), row("all", 1, 0.6), row("all", 0.1, 0.5)];
@@ -23,5 +23,5 @@ test("a strength that was not tried leaves a gap", () => {
 });
 
 test("strengths are short texts", () => {
-  assert.deepEqual([1000, 1, 0.0316, 0.001, 0.000316].map(power), ["1e+3", "1", "0.03", "0.001", "3e-4"]);
+  assert.deepEqual([16, 1, 0.0625, 0.000244140625, undefined].map(shortened), ["16", "1", "0.063", "0.00024", ""]);
 });

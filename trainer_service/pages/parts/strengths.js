@@ -11,7 +11,7 @@ const TAPS = { last: "last layer", late: "last three layers", all: "all layers" 
 export function strengthCurves() {
   let rows = [];
   let waiting = false;
-  const axis = { unit: "strength", mark: (position) => power(strengths(rows)[position - 1]) };
+  const axis = { unit: "strength", mark: (position) => shortened(strengths(rows)[position - 1]) };
   const [loss, accuracy] = [chart("Validation loss", decimal, axis), chart("Validation accuracy", percent, { ...axis, high: 1 })];
   const why = h("p", {});
   const element = h("section", { class: "card stack", "aria-label": "Strengths" },
@@ -63,8 +63,5 @@ export function lines(rows, field) {
 /** The values up to the last one: a weak strength may not have been tried. */
 const trimmed = (values) => values.slice(0, values.findLastIndex((value) => value !== null) + 1);
 
-/** A strength as a short text, such as 0.03 or 3e-4. */
-export function power(strength) {
-  if (strength === undefined) return "";
-  return strength >= 0.001 && strength < 1000 ? String(Number(strength.toPrecision(1))) : strength.toExponential(0);
-}
+/** A strength as a short text, such as 0.25. */
+export const shortened = (strength) => (strength === undefined ? "" : String(Number(strength.toPrecision(2))));

@@ -20,7 +20,7 @@ def explained(head: HeadInfo, asked: str, images: int) -> HeadInfo:
     seen = f"{head.features:,} features of {_LAYERS[head.taps]}"
     if head.kind == "regression":
         detail = (
-            f"A logistic regression of strength {head.strength:.1g} on {seen}: its validation "
+            f"A logistic regression of strength {head.strength:.2g} on {seen}: its validation "
             f"loss is {_loss(head, head.taps)}{_against(head, asked)}.{_how(head, images)}"
         )
     elif head.val_losses:

@@ -1,0 +1,87 @@
+"""Whole trainings with each kind of head, and what is told of the choice."""
+
+import json
+
+import numpy as np
+import pytest
+
+from shared.engines import load_version_engine
+from shared.images.decoding import ImageLimits, decode
+from shared.model_store import REPORT_FILE, ModelStore
+from tests.end_to_end.stack import digits
+from trainer_service.backbones.architectures import find_architecture
+from trainer_service.inline import train_inline
+from trainer_service.settings import TrainerSettings
+from trainer_service.store.stores import Stores
+
+pytestmark = [pytest.mark.slow, pytest.mark.integration]
+
+ARCHITECTURE = find_architecture("efficientnet_lite0")
+EACH = 12
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory, redis_url):
+    directory = tmp_path_factory.mktemp("heads")
+    (directory / "few").mkdir()
+    for name, data in digits(directory, "014", EACH).items():
+        (directory / "few" / name).write_bytes(data)
+    return TrainerSettings(store=directory / "store", datasets=directory, redis_url=redis_url)
+
+
+def train(settings, model, **fields):
+    record = train_inline(
+        settings, model=model, architecture=ARCHITECTURE.id, dataset={"path": "few"}, **fields
+    )
+    assert record.state == "succeeded", record.error
+    directory = ModelStore(settings.store).directory(model, 1)
+    return record, json.loads((directory / REPORT_FILE).read_text())
+
+
+def test_by_default_a_regression_is_chosen_among_taps_and_strengths(settings):
+    record, report = train(settings, "default")
+
+    head = record.head
+    assert head == ModelStore(settings.store).manifest("default", 1).head
+    assert (head.kind, head.cross_validated) == ("regression", True)
+    assert head.features == ARCHITECTURE.feature_size_of(head.taps)
+    assert set(head.val_losses) == {"last", "late", "all"}
+    assert head.val_losses[head.taps] == min(head.val_losses.values())
+    assert "cross-validation" in head.detail
+    best = report["history"][report["best_epoch"] - 1]
+    assert (best["taps"], best["strength"]) == (head.taps, head.strength)
+    told = [e for e in Stores.open(settings).events.read(record.id) if e.type == "strength"]
+    assert [event.attempt for event in told] == list(range(1, len(report["history"]) + 1))
+    assert [event.val_loss for event in told] == [row["val_loss"] for row in report["history"]]
+
+
+def test_the_published_graph_answers_as_the_regression_did(settings):
+    train(settings, "graph")
+    directory = ModelStore(settings.store).directory("graph", 1)
+    rows = json.loads((directory / REPORT_FILE).read_text())["test"]
+    engine = load_version_engine(directory, "openvino", "f32")
+
+    for row in rows:
+        data = (settings.datasets / "few" / row["image"]).read_bytes()
+        size = ARCHITECTURE.input_size
+        pixels = decode(data, size, size, ImageLimits(2**20, 10**6))
+        answer = engine.infer(pixels[np.newaxis])["probabilities"][0].max()
+        assert answer == pytest.approx(row["probability"], abs=0.05)
+
+
+def test_layers_are_trained_on_what_a_regression_does_best_with(settings):
+    record, report = train(settings, "layers", epochs=5)
+
+    assert record.request.head == record.head.kind == "layers"
+    assert set(record.head.val_losses) == {"last", "late", "all"}
+    assert len(report["history"]) == 5
+    assert "strength" not in report["history"][0]
+
+
+def test_taps_that_are_asked_for_are_taken_without_trying_others(settings):
+    record, report = train(settings, "late", taps="late")
+
+    assert record.head.features == ARCHITECTURE.feature_size_of("late")
+    assert {row["taps"] for row in report["history"]} == {"late"}
+    assert record.cache.computed == 3 * EACH  # a space of its own
+    assert train(settings, "again", taps="late")[0].cache.computed == 0

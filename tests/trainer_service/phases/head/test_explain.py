@@ -1,0 +1,53 @@
+"""The sentences that say how a head was chosen."""
+
+import pytest
+
+from shared.manifest import HeadInfo
+from trainer_service.phases.head.explain import explained
+
+LOSSES = {"last": 0.489, "late": 0.376, "all": 0.325}
+
+
+def head(**changes):
+    fields = {"kind": "regression", "taps": "all", "features": 5456, "strength": 0.0625}
+    return HeadInfo(**{**fields, "val_losses": LOSSES, **changes})
+
+
+def test_what_was_chosen_is_compared_with_what_was_not():
+    assert explained(head(), "auto", 400).detail == (
+        "A logistic regression of strength 0.062 on 5,456 features of all layers that the "
+        "catalogue lists: its validation loss is 0.325, against 0.489 with the last layer and "
+        "0.376 with the last three layers."
+    )
+
+
+def test_cross_validation_is_named_with_the_images_that_it_took():
+    detail = explained(head(cross_validated=True), "auto", 150).detail
+
+    assert detail.endswith(
+        "As there are few images, it was chosen by cross-validation over the 150 training and "
+        "validation images, and has learnt from all of them."
+    )
+
+
+def test_layers_that_were_asked_for_are_not_compared():
+    only = head(taps="last", features=1280, val_losses={"last": 0.489})
+
+    assert explained(only, "last", 400).detail.endswith(
+        "its validation loss is 0.489; these layers were asked for."
+    )
+
+
+COMPARED = (
+    ": a logistic regression on them had a validation loss of 0.325, against 0.489 with the last "
+    "layer and 0.376 with the last three layers."
+)
+
+
+@pytest.mark.parametrize(("losses", "end"), [({}, ", which were asked for."), (LOSSES, COMPARED)])
+def test_a_head_of_layers_says_why_these_layers(losses, end):
+    layers = head(kind="layers", strength=None, val_losses=losses)
+
+    assert explained(layers, "auto", 400).detail == (
+        f"Layers trained on 5,456 features of all layers that the catalogue lists{end}"
+    )

@@ -1,0 +1,66 @@
+"""What a report says of how the head was chosen."""
+
+import re
+from dataclasses import replace
+
+from shared.manifest import HeadInfo
+from tests.trainer_service.report.facts import facts
+from trainer_service.report.evaluation import training_curves
+from trainer_service.report.page import render
+
+HEAD = HeadInfo(kind="regression", taps="all", features=24, strength=0.25, detail="Why this one.")
+
+
+def attempt(taps, strength, val_loss):
+    return {
+        "taps": taps,
+        "strength": strength,
+        "loss": 0.1,
+        "accuracy": 1.0,
+        "val_loss": val_loss,
+        "val_accuracy": 1 - val_loss / 2,
+        "turned": False,
+    }
+
+
+def chosen(directory):
+    known = facts(directory)
+    history = [
+        attempt("last", 16.0, 0.9),
+        attempt("last", 0.25, 0.7),
+        attempt("all", 16.0, 0.6),
+        attempt("all", 0.25, 0.5),
+    ]
+    manifest = known.manifest.model_copy(update={"head": HEAD})
+    return replace(known, manifest=manifest, history=history, best_epoch=4)
+
+
+def test_a_line_for_each_of_the_taps_and_the_reason_are_shown(tmp_path):
+    section = str(training_curves(chosen(tmp_path)))
+
+    assert "Why this one." in section
+    assert section.count('class="line series-1"') == section.count('class="line series-2"')
+    assert "last layer" in section
+    assert "all layers" in section
+    assert "last three layers" not in section
+
+
+def test_the_strength_of_the_model_is_marked(tmp_path):
+    section = str(training_curves(chosen(tmp_path)))
+
+    assert (
+        re.findall(r"<title>(.*?)</title>", section)
+        == ["strength 0.25: the weights of the model"] * 2
+    )
+    assert "Validation loss over 2 strengths: last layer 0.7 at strength 0.25" in section
+
+
+def test_the_whole_report_names_the_head(tmp_path):
+    assert render(chosen(tmp_path)).count("Why this one.") == 2
+
+
+def test_a_head_of_layers_has_its_curves(tmp_path):
+    section = str(training_curves(facts(tmp_path)))
+
+    assert "5 epochs of at most" in section
+    assert "Loss over 5 epochs" in section
