@@ -21,9 +21,9 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def redis_url(tmp_path_factory):
-    """A Redis of the test run's own."""
+    """A Redis of the test module's own: stores that share one wait for each other."""
     directory = tmp_path_factory.mktemp("redis")
     with redis_server(directory, directory) as url:
         yield url

@@ -109,6 +109,7 @@ def test_the_command_lists_all_and_says_what_is_wrong(trainer):
     done = subprocess.run(
         [sys.executable, "-m", "client", "models", "--trainer", trainer, "--predictor", NOWHERE],
         cwd=ROOT,
+        env=os.environ | {"COLUMNS": "120"},
         capture_output=True,
         text=True,
         timeout=60,
@@ -118,8 +119,8 @@ def test_the_command_lists_all_and_says_what_is_wrong(trainer):
     assert done.returncode == 0
     assert "Traceback" not in done.stderr
     rows = [line.split() for line in done.stdout.splitlines()]
-    assert ["broken", "1", "-", "damaged", "-", "-", "-"] in rows
-    assert ["astray", "-", "-", "-", "-", "-", "-"] in rows
+    assert ["broken", "1", "-", "damaged", *"----"] in rows
+    assert ["astray", *"-------"] in rows
     assert ["halves", "2", "-", "mean_colour", "3", "1.0000"] in [row[:6] for row in rows]
     assert "Version 1 of broken is damaged: manifest.json: the document: Inv" in done.stdout
     assert "Version 1 of halves is damaged: manifest.json" in done.stdout
