@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import asdict
-from types import TracebackType
 from typing import Self
 
 from trainer_service.phases.head.regression.search import PathStep
@@ -36,13 +35,8 @@ class HeadProgress:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._report.__exit__(kind, error, traceback)
+    def __exit__(self, *_: object) -> None:
+        self._report.flush()
 
     def epoch(self, number: int, values: dict[str, float]) -> bool:
         """Report an epoch; return whether a client wants no more of them.

@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Self
 
 from pydantic import BaseModel, Field, ValidationError
 
@@ -161,10 +160,7 @@ class Ticker:
 
 
 class HeadReport:
-    """Appends an event for each epoch or strength of a head; if they are short, several at a time.
-
-    Used as a context, it appends at its end what is still to be appended.
-    """
+    """Appends an event for each epoch or strength of a head; if they are short, several at a time."""
 
     def __init__(
         self, events: EventLog, training_id: str, clock: Callable[[], float] = time.monotonic
@@ -175,20 +171,15 @@ class HeadReport:
         self._pending: list[Event] = []
         self._next = 0.0
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._flush()
-
     def __call__(self, event: EpochEvent | StrengthEvent) -> None:
         self._pending.append(event)
         now = self._clock()
         if now >= self._next:
             self._next = now + REPORT_INTERVAL
-            self._flush()
+            self.flush()
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Append what is still to be appended."""
         self._events.append(self._training_id, self._pending)
         self._pending = []
 

@@ -166,11 +166,12 @@ def test_a_lock_that_is_refused_keeps_no_training(board, monkeypatch, caplog):
 
 
 def test_every_epoch_is_told_once(events, clock):
-    with HeadReport(events, ID, clock=clock) as report:
-        for epoch in range(1, 41):
-            clock.now += REPORT_INTERVAL / 4
-            values = dict.fromkeys(("loss", "accuracy", "val_accuracy"), epoch / 40)
-            report(EpochEvent(epoch=epoch, epochs=40, val_loss=None, learning_rate=0.001, **values))
+    report = HeadReport(events, ID, clock=clock)
+    for epoch in range(1, 41):
+        clock.now += REPORT_INTERVAL / 4
+        values = dict.fromkeys(("loss", "accuracy", "val_accuracy"), epoch / 40)
+        report(EpochEvent(epoch=epoch, epochs=40, val_loss=None, learning_rate=0.001, **values))
+    report.flush()
 
     told = events.read(ID)
     assert [event.epoch for event in told] == list(range(1, 41))
