@@ -16,13 +16,13 @@ import numpy as np
 
 from benchmarks.tools.isolation import isolated
 from benchmarks.tools.rows import Row
+from trainer_service.phases.head.data import HeadData
 from trainer_service.phases.head.regression.design import Direct, Spread
 from trainer_service.phases.head.regression.scaling import measure
 from trainer_service.phases.head.regression.search import (
     COMPARED,
     STRENGTHS,
     TURNED,
-    Examples,
     PathStep,
     Setup,
     search,
@@ -155,8 +155,8 @@ def _setup(case: Case) -> Setup:
         features[start : start + AT_ONCE] = np.maximum(hidden @ mixing + 0.8 * noise + 1, 0)
     cut = case.train
     return Setup(
-        Examples(features[:cut], truth[:cut]),
-        Examples(features[cut:], truth[cut:]),
+        HeadData(features[:cut], truth[:cut]),
+        HeadData(features[cut:], truth[cut:]),
         case.labels,
         WIDTHS,
         TAP_SETS,

@@ -10,6 +10,7 @@ import numpy as np
 from shared.manifest import Precision
 from trainer_service.backbones.architectures import Architecture
 from trainer_service.backbones.export import export_version
+from trainer_service.backbones.features import Features
 from trainer_service.backbones.weights import Weights
 from trainer_service.datasets.records import ImageRecord
 from trainer_service.phases.backbone import Backbone
@@ -17,6 +18,11 @@ from trainer_service.phases.head.data import Probabilities
 
 #: Rows of features in one call of the head.
 PREDICT_BATCH = 4096
+
+
+def answers_of(head: Any, features: Features) -> Probabilities:
+    """Return the probabilities, float32 (n, labels), that a `keras.Model` gives for features."""
+    return np.asarray(head.predict(features, batch_size=PREDICT_BATCH, verbose=0), np.float32)
 
 
 class Network(Protocol):
@@ -80,9 +86,7 @@ class FrozenNetwork:
         return self.backbone.weights
 
     def predict(self, images: Sequence[ImageRecord]) -> Probabilities:
-        features = self.backbone.read([image.sha256 for image in images])
-        probabilities = self.head.predict(features, batch_size=PREDICT_BATCH, verbose=0)
-        return np.asarray(probabilities, np.float32)
+        return answers_of(self.head, self.backbone.read([image.sha256 for image in images]))
 
     def export(self, directory: Path, check_cancelled: Callable[[], None]) -> None:
         ir = self.backbone.ir()

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -13,10 +13,10 @@ from trainer_service.backbones.architectures import Architecture
 from trainer_service.phases.head.data import HeadData, Probabilities, Truth
 from trainer_service.phases.head.explain import explained
 from trainer_service.phases.head.layers import train_layers
+from trainer_service.phases.head.network import answers_of
 from trainer_service.phases.head.progress import HeadProgress
 from trainer_service.phases.head.regression.search import (
     STRENGTHS,
-    Examples,
     PathStep,
     Setup,
     SolvedHead,
@@ -25,12 +25,6 @@ from trainer_service.phases.head.regression.search import (
 from trainer_service.phases.head.solved import as_layers
 from trainer_service.phases.work import Work
 from trainer_service.training_request import TapSet, TrainingRequest
-
-#: The tap sets that `auto` decides between.
-TAP_SETS: tuple[TapSet, ...] = ("last", "late", "all")
-#: Rows of features in one call of a head.
-PREDICT_BATCH = 4096
-
 
 #: From this number of multiplications, about 0.1 s, several threads share one product.
 LARGE_PRODUCT = 4e9
@@ -96,10 +90,10 @@ def train_head(task: HeadTask) -> Head:
 def _search(task: HeadTask) -> SolvedHead:
     """Solve regressions on the tap sets that the request leaves open."""
     request, architecture = task.request, task.architecture
-    sets = TAP_SETS if request.taps == "auto" else (request.taps,)
+    sets: tuple[TapSet, ...] = get_args(TapSet) if request.taps == "auto" else (request.taps,)
     setup = Setup(
-        train=Examples(task.train.features, task.train.truth),
-        validation=Examples(task.validation.features, task.validation.truth),
+        train=task.train,
+        validation=task.validation,
         labels=len(task.labels),
         widths=architecture.widths_of(request.computed_taps),
         tap_sets={taps: len(architecture.widths_of(taps)) for taps in sets},
@@ -153,7 +147,6 @@ def _layers(task: HeadTask, solved: SolvedHead | None) -> Head:
     load_tensorflow(task.work.worker.threads)
     with HeadProgress(task.work, request.epochs) as progress:
         trained = train_layers(train, validation, task.labels, request, progress.epoch)
-    answers = trained.model.predict(validation.features, batch_size=PREDICT_BATCH, verbose=0)
     losses = {} if solved is None else _least_losses(solved.path)
     info = HeadInfo(kind="layers", taps=taps, features=width, val_losses=losses)
     return Head(
@@ -162,7 +155,7 @@ def _layers(task: HeadTask, solved: SolvedHead | None) -> Head:
         info=explained(info, request.taps, len(validation.truth)),
         history=list(trained.history),
         best=trained.best_epoch,
-        validated=(np.asarray(answers, np.float32), validation.truth),
+        validated=(answers_of(trained.model, validation.features), validation.truth),
     )
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from shared.errors import InvalidRequest
 from trainer_service.errors import TrainingCancelled
+from trainer_service.phases.head.data import HeadData
 from trainer_service.phases.head.regression import design as designs
 from trainer_service.phases.head.regression.folds import (
     hold_out,
@@ -16,7 +17,6 @@ from trainer_service.phases.head.regression.folds import (
 )
 from trainer_service.phases.head.regression.search import (
     STRENGTHS,
-    Examples,
     Setup,
     search,
 )
@@ -45,7 +45,7 @@ def examples(images, labels=3, seed=0, informative=(0, 1, 2)):
         centres = np.random.default_rng(tap).normal(size=(labels, WIDTHS[tap]))
         features[:, starts[tap] : starts[tap + 1]] += 0.5 * centres[truth]
     features = features * np.repeat([0.1, 1, 20], WIDTHS) + 2
-    return Examples(features.astype(np.float32), truth)
+    return HeadData(features.astype(np.float32), truth)
 
 
 def setup(train=300, validation=240, labels=3, **changes):
@@ -179,9 +179,9 @@ def test_labels_of_one_or_two_images(counts):
     features = (np.eye(3, 110)[:, ::-1][truth] * 9 + random.normal(size=(len(truth), 110))).astype(
         np.float32
     )
-    empty = Examples(np.empty((0, 110), np.float32), np.empty(0, np.int64))
+    empty = HeadData(np.empty((0, 110), np.float32), np.empty(0, np.int64))
     head = search(
-        setup(train=Examples(features, truth), validation=empty, labels=len(counts)),
+        setup(train=HeadData(features, truth), validation=empty, labels=len(counts)),
         go_on,
         never,
     )
@@ -200,7 +200,7 @@ def test_labels_of_one_or_two_images(counts):
 
 def test_features_that_do_not_vary():
     question = setup()
-    constant = Examples(np.full_like(question.train.features, 7), question.train.truth)
+    constant = HeadData(np.full_like(question.train.features, 7), question.train.truth)
     head = search(setup(train=constant), go_on, never)
     assert not head.kernel.any()
     shares = np.bincount(constant.truth) / len(constant.truth)
@@ -219,7 +219,7 @@ def test_a_tap_that_does_not_vary_beside_others_that_do():
 def test_balanced_weights_help_the_rare_label():
     question = setup(630, 240, informative=(2,))
     rare = (question.train.truth != 2) | (np.arange(630) < 153)
-    train = Examples(question.train.features[rare], question.train.truth[rare])
+    train = HeadData(question.train.features[rare], question.train.truth[rare])
     truth = question.validation.truth
 
     def found(weights):
@@ -322,7 +322,7 @@ def test_many_features_are_not_copied(monkeypatch):
     monkeypatch.setattr(designs, "KNOWN_DIRECTIONS", 32)
     random = np.random.default_rng(0)
     parts = [
-        Examples(random.standard_normal((rows, 2000), np.float32), np.arange(rows) % 2)
+        HeadData(random.standard_normal((rows, 2000), np.float32), np.arange(rows) % 2)
         for rows in (8000, 500)
     ]
     question = Setup(*parts, labels=2, widths=[500, 1500], tap_sets={"last": 1, "all": 2})

@@ -6,6 +6,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
+from trainer_service.phases.head.data import HeadData
 from trainer_service.phases.head.regression.design import Design, build_design
 from trainer_service.phases.head.regression.folds import (
     Mask,
@@ -39,19 +40,6 @@ TURNED = 1.02
 COMPARED = 1e-7
 #: What a label that has no images in a fold is given there, as a count of images.
 UNSEEN = 0.5
-
-
-@dataclass(frozen=True, slots=True)
-class Examples:
-    """Images to learn from or to judge by.
-
-    Attributes:
-        features: float32 (n, d); those of each tap stand together, early to late.
-        truth: the index of each image's label: int64 (n,).
-    """
-
-    features: Floats
-    truth: Truth
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +106,8 @@ class Setup:
         seed: of the folds, and of the approach to the directions.
     """
 
-    train: Examples
-    validation: Examples
+    train: HeadData
+    validation: HeadData
     labels: int
     widths: Sequence[int]
     tap_sets: Mapping[TapSet, int]
