@@ -52,6 +52,19 @@ export function chart(title, format, { high = Infinity, unit = "epoch", mark = S
   };
 }
 
+/** `draw`, called once before the next frame however often it is asked for. */
+export function oncePerFrame(draw) {
+  let waiting = false;
+  return () => {
+    if (waiting) return;
+    waiting = true;
+    requestAnimationFrame(() => {
+      waiting = false;
+      draw();
+    });
+  };
+}
+
 function planeOf(series, width, most) {
   const values = series.flatMap((line) => line.values).filter((value) => value !== null);
   const last = Math.max(1, ...series.map((line) => line.values.length));

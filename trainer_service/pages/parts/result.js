@@ -115,11 +115,12 @@ function copyable(text, name) {
   return h("div", { class: "copyable" }, line, button);
 }
 
-function factsCard({ id, cache, dataset, transitions, request, version }) {
+function factsCard({ id, head, cache, dataset, transitions, request, version }) {
   const seconds = transitions.reduce((sum, transition) => sum + (transition.seconds ?? 0), 0);
   const { split } = dataset;
   const facts = [
     ["Took", duration(seconds)],
+    ["Head", head?.detail ?? "–"],
     ["Features", cacheUse(cache)],
     ["Split", `${split.train} training, ${split.validation} validation, ${split.test} test`],
     ["Version", String(version)],
