@@ -103,7 +103,7 @@ class TrainingRequest(RequestPart):
     reading: ReadingRequest | None = Field(
         default=None, description="How the dataset is read; left out, the reader decides."
     )
-    taps: TapSet | Literal["auto"] = Field(
+    taps: Literal["auto", "last", "late", "all"] = Field(
         default="auto",
         description="The layers of the backbone whose outputs become the features: the last, the "
         "last three (late) or all of the catalogue's; auto takes what answers the validation "
