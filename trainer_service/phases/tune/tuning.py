@@ -91,27 +91,30 @@ def tune(  # noqa: PLR0913 - most have names
     loop = TailLoop(divided.tail, widths, head, train, class_weights, settings, check_cancelled)
     start = loop.weights()
     logits, truth = loop.logits(validation)
-    before = _measured(logits, truth)
     at = _resume(loop, checkpoint_file, _key(start, train, validation, settings))
-    best = (
-        at.history[at.best_epoch - 1]["val_loss"] if at.best_epoch else _least_loss(logits, truth)
-    )
+    least = _least_loss(logits, truth)
     stop = False
-    for number, epoch in enumerate(at.history, 1):
+    for number, epoch in enumerate(at.history, 1):  # of an earlier process
         stop = on_epoch(number, epoch)
     while not (stop or _is_over(at, settings)):
-        number = len(at.history) + 1
-        epoch = loop.run(number)
-        at.state = loop.state()
-        weights, after = _averaged(loop, validation)
-        loop.set_state(at.state)
-        epoch |= {"val_loss": after["loss"], "val_accuracy": after["accuracy"]}
-        at.history.append(epoch)
-        if after["loss"] < best:
-            best, at.best_epoch, at.best = after["loss"], number, weights
+        _train_epoch(loop, at, validation, least)
         checkpoint.save(checkpoint_file, at)
-        stop = on_epoch(number, epoch)
-    return _finish(loop, at, head, start, before)
+        stop = on_epoch(len(at.history), at.history[-1])
+    return _finish(loop, at, head, start, _measured(logits, truth))
+
+
+def _train_epoch(loop: "TailLoop", at: Checkpoint, validation: TailData, least: float) -> None:
+    """Train another epoch, and note its weights if no epoch was as good, nor `least` as low."""
+    number = len(at.history) + 1
+    epoch = loop.run(number)
+    at.state = loop.state()
+    weights, after = _averaged(loop, validation)
+    loop.set_state(at.state)
+    if at.best_epoch:
+        least = at.history[at.best_epoch - 1]["val_loss"]
+    if after["loss"] < least:
+        at.best_epoch, at.best = number, weights
+    at.history.append(epoch | {"val_loss": after["loss"], "val_accuracy": after["accuracy"]})
 
 
 def _measured(logits: Features, truth: Truth) -> dict[str, float]:

@@ -160,7 +160,7 @@ class Ticker:
 
 
 class HeadReport:
-    """Appends an event for each epoch or strength of a head; if they are short, several at a time."""
+    """Appends an event for each epoch or strength of a head; short ones several at a time."""
 
     def __init__(
         self, events: EventLog, training_id: str, clock: Callable[[], float] = time.monotonic
