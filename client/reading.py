@@ -22,6 +22,8 @@ from client.service import Record, Service
 from client.terminal import counted, plain
 
 LOOK_SECONDS = 0.5
+#: Where labels may come from, in the words that `reading` takes.
+KINDS = {"folders": "folders", "prefix": "file names", "table": "table"}
 
 _SHOWN = 10
 _ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{6}")
@@ -111,7 +113,7 @@ def print_datasets(datasets: list[Record], console: Console) -> None:
     table.columns[0].no_wrap = True
     for record in datasets:
         state = "to be confirmed" if _is_doubtful(record) else record["state"]
-        layout = (record.get("layout") or {}).get("kind", "-")
+        layout = KINDS.get((record.get("layout") or {}).get("kind", ""), "-")
         images = "-" if record["images"] is None else record["images"]
         labels = "-" if record["images"] is None else record["label_count"]
         add_row(table, record["id"], record["source"], state, images, labels, layout)
@@ -120,7 +122,8 @@ def print_datasets(datasets: list[Record], console: Console) -> None:
 
 def print_dataset(record: Record, console: Console) -> None:
     """Print what a dataset holds, and how it was read."""
-    line = f"Dataset {record['id']} of {record['source']} is {record['state']}"
+    state = "has failed" if record["state"] == "failed" else f"is {record['state']}"
+    line = f"Dataset {record['id']} of {record['source']} {state}"
     if record["images"] is not None:
         line += (
             f": {counted(record['images'], 'image')}, {counted(record['label_count'], 'label')}, "

@@ -121,11 +121,22 @@ def test_datasets_are_listed(trainer):
     assert trainer.received == [("GET", "/v1/datasets", None)]
 
 
+def test_a_dataset_that_failed_is_told_of_as_one(trainer):
+    trainer.datasets = [
+        dataset(
+            state="failed", images=None, error={"type": "InvalidDataset", "detail": "No labels."}
+        )
+    ]
+
+    assert f"Dataset {ID} of a.zip has failed" in run("datasets", ID).stdout
+
+
 @pytest.mark.parametrize(
     ("options", "sent"),
     [
         (["--level", "1"], {"level": 1}),
         (["--confirm"], {"confirm": True}),
+        (["--reading", "{}"], {}),
         (
             ["--table", "a.csv", "--label-column", "x"],
             {"table": "a.csv", "columns": {"label": "x"}},
