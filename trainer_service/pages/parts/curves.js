@@ -69,6 +69,18 @@ function planeOf(series, width, most) {
   };
 }
 
+/** A function that has `draw` called before the next frame, once however often it is called till then. */
+export function oncePerFrame(draw) {
+  let waiting = false;
+  return () => {
+    if (!waiting) requestAnimationFrame(() => {
+      waiting = false;
+      draw();
+    });
+    waiting = true;
+  };
+}
+
 /** Round numbers that cover everything from `low` to `high`. */
 export function niceTicks(low, high) {
   if (!Number.isFinite(low) || !Number.isFinite(high)) return [0, 1];

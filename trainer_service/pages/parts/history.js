@@ -2,7 +2,7 @@
 
 import { h } from "../../web/dom.js";
 import { decimal, percent } from "../lib/format.js";
-import { chart } from "./curves.js";
+import { chart, oncePerFrame } from "./curves.js";
 
 const NAMES = ["loss", "val_loss", "accuracy", "val_accuracy"];
 
@@ -12,18 +12,12 @@ export function curves() {
   const element = h("section", { class: "card", "aria-label": "Curves" },
     h("h2", {}, "Curves"), h("div", { class: "columns" }, loss.element, accuracy.element));
   let values = fresh();
-  let waiting = false;
 
-  const draw = () => {
-    waiting = false;
+  const drawSoon = oncePerFrame(() => {
     element.hidden = values.loss.length === 0;
     loss.draw(pair(values.loss, values.val_loss));
     accuracy.draw(pair(values.accuracy, values.val_accuracy));
-  };
-  const drawSoon = () => {
-    if (!waiting) requestAnimationFrame(draw);
-    waiting = true;
-  };
+  });
   return {
     element,
     add(event) {

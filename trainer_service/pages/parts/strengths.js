@@ -2,7 +2,7 @@
 
 import { h, put } from "../../web/dom.js";
 import { decimal, percent } from "../lib/format.js";
-import { chart } from "./curves.js";
+import { chart, oncePerFrame } from "./curves.js";
 
 /** The names of the taps for a reader, in the order of their colours. */
 const TAPS = { last: "last layer", late: "last three layers", all: "all layers" };
@@ -10,7 +10,6 @@ const TAPS = { last: "last layer", late: "last three layers", all: "all layers" 
 /** `{element, add(strength event), showHistory(rows), explain(text)}`; hidden until there is one. */
 export function strengthCurves() {
   let rows = [];
-  let waiting = false;
   const axis = { unit: "strength", mark: (position) => shortened(strengths(rows)[position - 1]) };
   const [loss, accuracy] = [chart("Validation loss", decimal, axis), chart("Validation accuracy", percent, { ...axis, high: 1 })];
   const why = h("p", {});
@@ -18,16 +17,11 @@ export function strengthCurves() {
     h("h2", {}, "Choice of the head"), why, h("div", { class: "columns" }, loss.element, accuracy.element),
     h("p", { class: "muted" }, "The stronger the regularisation, the simpler the head. The strength and the layers with the smallest validation loss are taken."));
 
-  const draw = () => {
-    waiting = false;
+  const drawSoon = oncePerFrame(() => {
     element.hidden = rows.length === 0;
     loss.draw(lines(rows, "val_loss"));
     accuracy.draw(lines(rows, "val_accuracy"));
-  };
-  const drawSoon = () => {
-    if (!waiting) requestAnimationFrame(draw);
-    waiting = true;
-  };
+  });
   return {
     element,
     add(event) {
