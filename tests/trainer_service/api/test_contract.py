@@ -4,14 +4,12 @@ import pytest
 
 from tests.trainer_service.builders import trainer_settings
 from trainer_service.app import create_app
-from trainer_service.store.events.event_log import connect
 
 pytestmark = pytest.mark.integration
 
 
 @pytest.fixture(scope="module")
 def app(tmp_path_factory, redis_url):
-    connect(redis_url).flushall()
     return create_app(trainer_settings(tmp_path_factory.mktemp("contract"), redis_url))
 
 
