@@ -59,14 +59,14 @@ def reading_of(  # noqa: PLR0913 - each is an option
     reading = {} if text is None else _parsed(text)
     reading |= given(level=level, table=table, ignore=ignore or None, confirm=confirm or None)
     if parts:
-        before = reading.get("splits")
-        known = before if isinstance(before, dict) else {}
-        reading["splits"] = {**known, **dict(map(_part, parts))}
+        reading["splits"] = _with(reading.get("splits"), dict(map(_part, parts)))
     if label_column is not None:
-        columns = reading.get("columns")
-        others = columns if isinstance(columns, dict) else {}
-        reading["columns"] = {**others, "label": label_column}
+        reading["columns"] = _with(reading.get("columns"), {"label": label_column})
     return reading
+
+
+def _with(before: object, fields: Fields) -> Fields:
+    return {**before, **fields} if isinstance(before, dict) else fields
 
 
 def _part(text: str) -> tuple[str, str]:

@@ -82,11 +82,8 @@ class Bars:
                 # The head's bar shows its epochs or strengths instead.
                 if event["phase"] != "head":
                     self._set_news(event["phase"], speed(event))
-            case "epoch":
-                self._update("head", event["epoch"], event["epochs"])
-                self._set_news("head", losses(event))
-            case "strength":
-                self._update("head", event["attempt"], event["attempts"])
+            case "epoch" | "strength":
+                self._update("head", *head_counts(event))
                 self._set_news("head", losses(event))
             case "warning":
                 self._bars.console.print(plain("Warning:", "yellow"), plain(event["detail"]))
@@ -129,11 +126,9 @@ class Lines:
             case "progress" if event["phase"] != "head":
                 counts = f"{event['done']}/{event['total']}"
                 self._set_news(event["phase"], f"{counts} {speed(event)}", counts)
-            case "epoch":
-                news = f"{event['epoch']}/{event['epochs']} {losses(event)}"
-                self._set_news("head", news, news)
-            case "strength":
-                news = f"{event['attempt']}/{event['attempts']} {losses(event)}"
+            case "epoch" | "strength":
+                done, total = head_counts(event)
+                news = f"{done}/{total} {losses(event)}"
                 self._set_news("head", news, news)
             case "warning":
                 self._print(f"warning: {event['detail']}")
@@ -163,6 +158,13 @@ def speed(progress: Record) -> str:
         return ""
     unit = "epochs/s" if progress["phase"] == "head" else "images/s"
     return f"{progress['per_second']:.0f} {unit}, ETA {progress['eta_seconds']:.0f} s"
+
+
+def head_counts(event: Record) -> tuple[int, int]:
+    """Return how many epochs or strengths the head has had, by an event of one, and of how many."""
+    if event["type"] == "epoch":
+        return event["epoch"], event["epochs"]
+    return event["attempt"], event["attempts"]
 
 
 def losses(event: Record) -> str:

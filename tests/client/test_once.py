@@ -14,9 +14,8 @@ from client.training import once
 from client.training.once import TRIES
 from tests.support.inputs.tiny_model import picture
 from tests.support.processes.breaking_proxy import BreakingProxy, running_trainer
-from trainer_service.settings import TrainerSettings
+from tests.trainer_service.builders import emptied_stores, trainer_settings
 from trainer_service.store.idempotency import KeyUnreadable
-from trainer_service.store.stores import Stores
 
 ARCHITECTURE = "efficientnet_lite0"
 WAIT = 0.05
@@ -29,15 +28,7 @@ def _little_patience(monkeypatch):
 
 @pytest.fixture(scope="module")
 def settings(tmp_path_factory, redis_url):
-    directory = tmp_path_factory.mktemp("trainer")
-    (directory / "datasets" / "pets" / "cat").mkdir(parents=True)
-    return TrainerSettings(
-        store=directory / "store",
-        weights=directory / "weights",
-        weights_url="http://127.0.0.1:1",
-        datasets=directory / "datasets",
-        redis_url=redis_url,
-    )
+    return trainer_settings(tmp_path_factory.mktemp("trainer"), redis_url)
 
 
 @pytest.fixture(scope="module")
@@ -56,11 +47,7 @@ def proxy(trainer_port):
 @pytest.fixture
 def stores(settings):
     """What the trainer has; empty at the beginning."""
-    stores = Stores.open(settings)
-    for records in (stores.trainings, stores.datasets):
-        for record in records.list():
-            records.delete(record.id)
-    return stores
+    return emptied_stores(settings)
 
 
 @pytest.fixture

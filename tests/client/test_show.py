@@ -31,7 +31,16 @@ def epoch(number, val_loss=0.5):
     return {"type": "epoch", "epoch": number, "epochs": 9, "learning_rate": 0.001, **values}
 
 
-STORY = [
+def strength(number, val_loss=0.5):
+    values = {"loss": 0.6, "accuracy": 0.7, "val_loss": val_loss, "val_accuracy": 0.8}
+    where = {"attempt": number, "attempts": 9, "taps": "late", "strength": 0.1}
+    return {"type": "strength", **where, **values}
+
+
+#: A head of layers has epochs, a regression has strengths.
+HEADS = pytest.mark.parametrize("step", [epoch, strength])
+
+BEFORE = [
     state("queued"),
     state("preparing", "queued", 0.1),
     progress("preparing", 5, 5, 50.0, 0.0),
@@ -42,7 +51,8 @@ STORY = [
     progress("bottleneck", 240, 240, 48.0, 0.0),
     state("head", "bottleneck", 5.25),
     progress("head", 1, 9),
-    *map(epoch, range(1, 8)),
+]
+AFTER = [
     state("evaluating", "head", 1.5),
     state("publishing", "evaluating", 0.3),
     state("succeeded", "publishing", 4.0),
@@ -50,10 +60,11 @@ STORY = [
 ]
 
 
-def test_without_a_terminal_every_phase_is_a_plain_line_with_its_time():
+@HEADS
+def test_without_a_terminal_every_phase_is_a_plain_line_with_its_time(step):
     output = io.StringIO()
     with shown(Console(file=output, width=100)) as show:
-        for event in STORY:
+        for event in [*BEFORE, *map(step, range(1, 8)), *AFTER]:
             show(event)
     lines = output.getvalue().splitlines()
 
@@ -79,12 +90,13 @@ def test_in_a_long_phase_there_is_a_line_every_few_seconds(monkeypatch):
     assert len(lines) == 2 + 5
 
 
+@HEADS
 @pytest.mark.parametrize("value", [0.25, None])
-def test_a_terminal_gets_a_bar_for_every_phase(value):
+def test_a_terminal_gets_a_bar_for_every_phase(step, value):
     output = io.StringIO()
     console = Console(file=output, force_terminal=True, width=80, color_system=None)
     with shown(console) as show:
-        for event in [*STORY[:-5], epoch(8, val_loss=value), *STORY[-4:]]:
+        for event in [*BEFORE, *map(step, range(1, 8)), step(8, val_loss=value), *AFTER]:
             show(event)
     text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", output.getvalue())
     last = [line for line in text.splitlines() if line.strip()][-6:]

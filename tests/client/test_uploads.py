@@ -4,10 +4,7 @@ import errno
 import io
 import os
 import tarfile
-import tempfile
 import tracemalloc
-from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -17,6 +14,7 @@ from client.errors import ClientError
 from client.training import uploads
 from client.training.uploads import CHUNK_BYTES, MAX_FOLDERS, open_upload
 from tests.support.inputs.odd_files import make_deep
+from tests.support.ordinary_user import closed, ordinary_user, reachable_directory
 from trainer_service.datasets import records
 from trainer_service.store.files.removal import remove_tree
 
@@ -168,35 +166,19 @@ def test_client_and_trainer_agree_on_the_depth_of_folders():
 @pytest.fixture
 def labels():
     """A folder of labels where other users than root get to, unlike pytest's."""
-    with tempfile.TemporaryDirectory() as name:
-        top = Path(name)
-        top.chmod(0o755)
+    with reachable_directory() as top:
         for label in ("bird", "cat"):
             (top / label).mkdir()
             (top / label / "1.jpg").write_bytes(b"picture")
         yield top
 
 
-@contextmanager
-def ordinary_user():
-    """Be no root, who may read everything."""
-    user = os.geteuid()
-    if user == 0:
-        os.seteuid(65534)
-    try:
-        yield
-    finally:
-        os.seteuid(user)
-
-
 @pytest.mark.parametrize(
     ("mode", "named"), [(0o000, "bird"), (0o111, "bird"), (0o444, "bird/1.jpg")]
 )
 def test_a_folder_that_may_not_be_read_is_named_and_nothing_is_sent(labels, mode, named):
-    (labels / "bird").chmod(mode)
-    with ordinary_user():
+    with closed(labels / "bird", mode), ordinary_user():
         done = CliRunner().invoke(app, ["train", str(labels), "--trainer", "http://127.0.0.1:1"])
-    (labels / "bird").chmod(0o755)
 
     assert done.exit_code == 1, done.output
     assert done.stderr == f"{labels / named} can't be read: Permission denied.\n"

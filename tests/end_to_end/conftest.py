@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.end_to_end.stack import running_stack
+from tests.end_to_end.stack import Workers, running_stack
 from tests.support.processes.browser import running_browser
 
 
@@ -14,6 +14,13 @@ def directory(tmp_path_factory):
 @pytest.fixture(scope="module")
 def stack(directory):
     with running_stack(directory) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def workers(stack):
+    """None at the beginning; for stacks that have none of their own."""
+    with Workers(stack.settings, stack.logs) as running:
         yield running
 
 

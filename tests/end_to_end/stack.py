@@ -53,6 +53,15 @@ class Stack:
         assert record["state"] == "succeeded", record["error"]
         return record
 
+    def read(self, url: str) -> Record:
+        """Wait until the dataset at an address has been read, and return it."""
+        deadline = time.monotonic() + 60
+        while (dataset := self.trainer.get(url).json())["state"] in {"queued", "reading"}:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        record: Record = dataset
+        return record
+
     def served(self, model: str, version: int) -> None:
         """Wait until the predictor serves the version."""
         url = f"/v1/models/{model}"

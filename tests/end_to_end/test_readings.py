@@ -2,7 +2,6 @@
 
 import json
 import re
-import time
 
 import pytest
 
@@ -44,12 +43,7 @@ def uploaded(stack, archive, **fields):
 def read(stack, answer):
     """Wait until a dataset is read that was just submitted, and return it."""
     assert answer.status_code == 202, answer.text
-    deadline = time.monotonic() + 60
-    url = f"/v1/datasets/{answer.json()['id']}"
-    while (dataset := stack.trainer.get(url).json())["state"] in {"queued", "reading"}:
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-    return dataset
+    return stack.read(f"/v1/datasets/{answer.json()['id']}")
 
 
 def put(stack, dataset, reading):

@@ -170,11 +170,7 @@ def test_a_folder_of_the_datasets_directory_is_trained_on_where_it_lies(stack, d
 def test_a_dataset_is_read_once_and_trained_on_by_its_id(stack, pictures):
     files = {"archive": ("digits.zip", zipped(pictures))}
     answer = stack.trainer.post("/v1/datasets", files=files)
-    location = answer.headers["location"]
-    deadline = time.monotonic() + 60
-    while (dataset := stack.trainer.get(location).json())["state"] in {"queued", "reading"}:
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    dataset = stack.read(answer.headers["location"])
 
     assert dataset["state"] == "ready"
     assert dataset["labels"] == {"0": 80, "1": 80, "2": 80}

@@ -4,13 +4,13 @@ import errno
 import os
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 import pytest
 
 from shared import start
 from shared.start import require_no_file, require_writable
+from tests.support.ordinary_user import closed, ordinary_user, reachable_directory
 
 PROCESSES = ("trainer_service", "predictor_service", "trainer_service.worker")
 SECRET = "geheim"
@@ -78,24 +78,14 @@ def test_a_worker_with_a_wrong_setting_is_one_sentence(tmp_path, setting, value,
 
 @pytest.mark.parametrize("mode", [0o000, 0o555])
 def test_a_store_that_may_not_be_written_ends_the_process(mode):
-    """Root may write everywhere: it is made an ordinary user for the while."""
-    user = os.geteuid()
-    with tempfile.TemporaryDirectory() as name:
-        store = Path(name)
-        store.chmod(mode)
-        try:
-            if user == 0:
-                os.seteuid(65534)
-            with pytest.raises(SystemExit) as ended:
-                require_writable(store)
-            with pytest.raises(SystemExit):
-                require_writable(store / "below")
-        finally:
-            os.seteuid(user)
-            store.chmod(0o755)
+    with reachable_directory() as store, closed(store, mode), ordinary_user():
+        with pytest.raises(SystemExit) as ended:
+            require_writable(store)
+        with pytest.raises(SystemExit):
+            require_writable(store / "below")
     assert ended.value.code == (
         "HEADSTART_STORE: expected a directory that can be written: Permission denied. "
-        f"Received: {name!r}"
+        f"Received: {str(store)!r}"
     )
 
 

@@ -1,19 +1,48 @@
-"""Records of trainings and datasets, for tests."""
+"""Settings of a trainer, and records of trainings and datasets, for tests."""
 
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 
 from shared.identifiers import new_id
+from trainer_service.datasets.records import save_images, save_rejected
+from trainer_service.settings import TrainerSettings
 from trainer_service.store.events.events import ProgressEvent
 from trainer_service.store.records.dataset_record import DatasetRecord, DatasetState
+from trainer_service.store.records.parts import RejectedImage
 from trainer_service.store.records.training_record import (
     State,
     TrainingDataset,
     TrainingRecord,
     Transition,
 )
+from trainer_service.store.stores import Stores
 from trainer_service.training_request import TrainingRequest
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
+#: Nothing answers there.
+NOWHERE = "http://127.0.0.1:1"
+
+
+def trainer_settings(directory, redis_url, **more):
+    """Return the settings of a trainer that has all in a directory, and of datasets only `pets`."""
+    (directory / "datasets" / "pets" / "cat").mkdir(parents=True)
+    return TrainerSettings(
+        store=directory / "store",
+        weights=directory / "weights",
+        weights_url=NOWHERE,
+        datasets=directory / "datasets",
+        redis_url=redis_url,
+        **more,
+    )
+
+
+def emptied_stores(settings):
+    """Return what a trainer has, without the trainings and datasets of earlier tests."""
+    stores = Stores.open(settings)
+    for records in (stores.trainings, stores.datasets):
+        for record in records.list():
+            records.delete(record.id)
+    return stores
 
 
 def new_record(state=State.QUEUED, *, at=None, record_id=None, dataset=None, **request):
@@ -50,3 +79,22 @@ def make_dataset(store, number=0, **fields):
     record = new_dataset_record(at=START + timedelta(microseconds=number), **fields)
     store.create(record)
     return record.id
+
+
+def make_read_dataset(store, labels, rejected=(), **fields):
+    """Make a dataset that has been read, as far as its page shows it.
+
+    Args:
+        store: where.
+        labels: how many images there are with each label; none of them is there.
+        rejected: the files that were rejected.
+        fields: more of the record.
+    """
+    layout = {"kind": "folders"}
+    made = make_dataset(store, images=sum(labels.values()), labels=labels, layout=layout, **fields)
+    save_images(store.directory(made), [])
+    save_rejected(store.directory(made), list(rejected))
+    named = [RejectedImage(**file.model_dump()) for file in rejected]
+    verdicts = Counter(file.verdict for file in rejected)
+    store.update(made, lambda record: record.reject(named, verdicts))
+    return made

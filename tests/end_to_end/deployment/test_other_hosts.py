@@ -10,17 +10,12 @@ import pytest
 
 from launcher import services
 from launcher.processes import Guard, Process
-from tests.end_to_end.stack import Workers, digits, running_stack
+from tests.end_to_end.stack import digits, running_stack
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 ARCHITECTURE = "efficientnet_lite0"
 PROBE = ["unshare", "--mount", "mount", "-t", "tmpfs", "tmpfs", "/mnt"]
-
-
-@pytest.fixture(scope="module")
-def directory(tmp_path_factory):
-    return tmp_path_factory.mktemp("hosts")
 
 
 @pytest.fixture(scope="module")
@@ -38,12 +33,6 @@ def datasets(directory):
 def stack(directory, datasets, redis_url):
     settings = {"datasets": datasets, "redis_url": redis_url, "lease_seconds": 4}
     with running_stack(directory, workers=0, **settings) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def workers(stack):
-    with Workers(stack.settings, stack.logs) as running:
         yield running
 
 

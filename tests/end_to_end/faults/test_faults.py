@@ -12,7 +12,6 @@ import pytest
 
 from tests.end_to_end.stack import (
     RestartableRedis,
-    Workers,
     digits,
     running_stack,
     send_to_group,
@@ -35,11 +34,6 @@ ROUNDS = int(os.environ.get("HEADSTART_TEST_ROUNDS", "1"))
 
 
 @pytest.fixture(scope="module")
-def directory(tmp_path_factory):
-    return tmp_path_factory.mktemp("faults")
-
-
-@pytest.fixture(scope="module")
 def redis(directory):
     server = RestartableRedis(directory)
     server.start()
@@ -52,12 +46,6 @@ def stack(directory, redis):
     with running_stack(
         directory, workers=0, redis_url=redis.url, lease_seconds=LEASE_SECONDS
     ) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def workers(stack):
-    with Workers(stack.settings, stack.logs) as running:
         yield running
 
 

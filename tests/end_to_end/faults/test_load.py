@@ -16,7 +16,6 @@ from prometheus_client.parser import text_string_to_metric_families
 from launcher.services import free_port
 from tests.end_to_end.stack import Workers, digits, running_stack, zipped
 from tests.support.processes.predictor_process import wait_for
-from trainer_service.store.events.event_log import connect
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
@@ -29,13 +28,7 @@ WORKERS = 2
 
 
 @pytest.fixture(scope="module")
-def directory(tmp_path_factory):
-    return tmp_path_factory.mktemp("load")
-
-
-@pytest.fixture(scope="module")
 def stack(directory, redis_url):
-    connect(redis_url).flushall()
     with running_stack(directory, workers=0, redis_url=redis_url) as running:
         yield running
 

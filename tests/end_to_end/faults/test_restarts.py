@@ -87,11 +87,6 @@ class Upload(threading.Thread):
 
 
 @pytest.fixture(scope="module")
-def directory(tmp_path_factory):
-    return tmp_path_factory.mktemp("restarts")
-
-
-@pytest.fixture(scope="module")
 def api(directory, redis_url):
     settings = TrainerSettings(
         store=directory / "store",

@@ -6,7 +6,7 @@ import time
 import pytest
 from PIL import Image
 
-from tests.end_to_end.stack import Workers, digits, running_stack, zipped
+from tests.end_to_end.stack import digits, running_stack, zipped
 from trainer_service.datasets.create import create_from_upload
 from trainer_service.store.records.training_record import State
 from trainer_service.store.stores import Stores
@@ -22,19 +22,8 @@ ORDER = list(State)
 
 
 @pytest.fixture(scope="module")
-def directory(tmp_path_factory):
-    return tmp_path_factory.mktemp("cancel")
-
-
-@pytest.fixture(scope="module")
 def stack(directory, redis_url):
     with running_stack(directory, workers=0, redis_url=redis_url, lease_seconds=6) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def workers(stack):
-    with Workers(stack.settings, stack.logs) as running:
         yield running
 
 

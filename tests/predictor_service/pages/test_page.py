@@ -13,6 +13,7 @@ from tests.support.inputs.tiny_model import LABELS, picture, publish_tiny_model
 from tests.support.processes.browser import (
     drop_from_disk,
     faint_texts,
+    forgiving_page,
     running_browser,
     watched_page,
 )
@@ -364,17 +365,6 @@ def test_a_predictor_that_is_gone_is_said_and_images_are_sent_again_once_it_is_b
     expect(green.get_by_role("listitem").first).to_contain_text("green", timeout=SECONDS)
     expect(page.get_by_text("Trying again …")).to_be_hidden(timeout=SECONDS)
     page.close()
-
-
-@contextmanager
-def forgiving_page(chromium, url):
-    """Yield a page; what the browser itself logs of lost requests is no fault here."""
-    page = chromium.new_page(base_url=url)
-    faults = []
-    page.on("pageerror", lambda error: faults.append(str(error)))
-    yield page
-    page.close()
-    assert faults == []
 
 
 @pytest.mark.parametrize(

@@ -41,6 +41,19 @@ def running_browser(*options: str) -> Iterator[Browser]:
             browser.close()
 
 
+@contextmanager
+def forgiving_page(browser: Browser, base_url: str) -> Iterator[Page]:
+    """Yield a page; what the browser itself says of lost requests is no fault here."""
+    page = browser.new_page(base_url=base_url)
+    faults: list[str] = []
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    try:
+        yield page
+    finally:
+        page.close()
+    assert faults == []
+
+
 def drop_from_disk(page: Page, selector: str, *paths: Path) -> None:
     """Drop files and folders on an element as a file manager does, folders with all in them."""
     box = page.locator(selector).bounding_box()

@@ -3,13 +3,13 @@
 import errno
 import io
 import os
-import tempfile
 import zipfile
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from tests.support.ordinary_user import ordinary_user, reachable_directory
 from trainer_service.datasets import reader
 from trainer_service.datasets.reader import read_dataset
 from trainer_service.datasets.records import MAX_FOLDERS, load_images
@@ -25,7 +25,6 @@ PETS = {
 }
 #: Archives are read a megabyte at a time.
 HEAVY = {name: data + os.urandom(300_000) for name, data in PETS.items()}
-NOBODY = 65534
 
 
 def _quiet(done, total):
@@ -252,24 +251,10 @@ def test_a_pipe_that_is_put_in_place_of_a_file_keeps_nobody_waiting(tmp_path, re
     assert records["cat/0.png"].detail == "it is not a plain file"
 
 
-@contextmanager
-def unprivileged():
-    """Be nobody, if it was root that began: for root no folder is closed."""
-    before = os.geteuid()
-    if before == 0:
-        os.seteuid(NOBODY)
-    try:
-        yield os.geteuid()
-    finally:
-        os.seteuid(before)
-
-
 @pytest.fixture
 def shared():
-    """A directory that nobody can reach and write to, which is not so below `tmp_path`."""
-    with tempfile.TemporaryDirectory() as directory:
-        Path(directory).chmod(0o777)
-        yield Path(directory)
+    with reachable_directory() as directory:
+        yield directory
 
 
 @pytest.mark.parametrize("mode", [0o000, 0o700, 0o644])
@@ -282,7 +267,7 @@ def test_a_folder_that_may_not_be_read_is_refused_by_name(shared, limits, mode, 
     (folder / name).chmod(mode)
 
     try:
-        with unprivileged() as user, pytest.raises(InvalidDataset) as caught:
+        with ordinary_user() as user, pytest.raises(InvalidDataset) as caught:
             read_dataset(folder, shared / "dataset", limits, _quiet)
     finally:
         (folder / name).chmod(0o755)
@@ -298,7 +283,7 @@ def test_an_archive_that_may_not_be_read_is_refused_by_name(shared, limits):
         packed.writestr("cat/1.png", picture(1))
     archive.chmod(0o000)
 
-    with unprivileged() as user, pytest.raises(InvalidDataset) as caught:
+    with ordinary_user() as user, pytest.raises(InvalidDataset) as caught:
         read_dataset(archive, shared / "dataset", limits, _quiet)
 
     assert "Received: 'pets.zip', Permission denied" in caught.value.detail
@@ -312,7 +297,7 @@ def test_a_closed_folder_that_holds_nothing_of_interest_is_passed_over(shared, l
         (folder / name).chmod(0)
 
     try:
-        with unprivileged():
+        with ordinary_user():
             assert read_dataset(folder, shared / "dataset", limits, _quiet).images == 10
     finally:
         for name in ("lost+found", ".git"):
@@ -325,7 +310,7 @@ def test_files_that_may_not_be_read_are_told(shared, limits):
     for name in closed:
         (folder / name).chmod(0)
 
-    with unprivileged():
+    with ordinary_user():
         summary = read_dataset(folder, shared / "dataset", limits, _quiet)
 
     told = {image.name: (image.verdict, image.detail) for image in summary.rejected}
@@ -337,7 +322,7 @@ def test_without_a_table_that_may_not_be_read_no_labels_are_made_up(shared, limi
     folder = write_folder(shared / "pets", {**PETS, "labels.csv": table})
     (folder / "labels.csv").chmod(0)
 
-    with unprivileged(), pytest.raises(InvalidDataset, match=r"labels\.csv can't be read"):
+    with ordinary_user(), pytest.raises(InvalidDataset, match=r"labels\.csv can't be read"):
         read_dataset(folder, shared / "dataset", limits, _quiet)
 
 

@@ -5,14 +5,10 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from tests.support.processes.breaking_proxy import running_trainer
-from tests.support.processes.browser import faint_texts, running_browser, watched_page
-from tests.trainer_service.builders import make_dataset, new_record
-from trainer_service.datasets.records import RejectedFile, save_images, save_rejected
-from trainer_service.settings import TrainerSettings
-from trainer_service.store.records.parts import RejectedImage
+from tests.support.processes.browser import faint_texts, watched_page
+from tests.trainer_service.builders import make_read_dataset, new_record
+from trainer_service.datasets.records import RejectedFile
 from trainer_service.store.records.training_record import State
-from trainer_service.store.stores import Stores
 
 pytestmark = pytest.mark.integration
 
@@ -31,44 +27,8 @@ EVIL = {
 }
 
 
-@pytest.fixture(scope="module")
-def settings(tmp_path_factory, redis_url):
-    directory = tmp_path_factory.mktemp("trainer")
-    return TrainerSettings(
-        store=directory / "store", weights=directory / "weights", redis_url=redis_url
-    )
-
-
-@pytest.fixture(scope="module")
-def url(settings):
-    with running_trainer(settings) as port:
-        yield f"http://127.0.0.1:{port}"
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    with running_browser() as running:
-        yield running
-
-
-@pytest.fixture
-def stores(settings):
-    return Stores.open(settings)
-
-
 def make(stores, labels, rejected=()):
-    dataset = make_dataset(
-        stores.datasets,
-        images=len(labels),
-        labels=dict.fromkeys(labels, 1),
-        layout={"kind": "folders"},
-    )
-    save_images(stores.datasets.directory(dataset), [])
-    save_rejected(stores.datasets.directory(dataset), list(rejected))
-    named = [RejectedImage(**file.model_dump()) for file in rejected]
-    if named:
-        stores.datasets.update(dataset, lambda record: record.reject(named, {"link": len(named)}))
-    return dataset
+    return make_read_dataset(stores.datasets, dict.fromkeys(labels, 1), rejected)
 
 
 def succeed(stores, dataset, labels):

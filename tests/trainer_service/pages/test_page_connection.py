@@ -9,71 +9,14 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.support.inputs.tiny_model import picture
-from tests.support.processes.breaking_proxy import BreakingProxy, running_trainer
-from tests.support.processes.browser import running_browser
-from trainer_service.settings import TrainerSettings
 from trainer_service.store.records.dataset_record import DatasetState
 from trainer_service.store.records.parts import ErrorInfo
-from trainer_service.store.stores import Stores
 
 pytestmark = pytest.mark.integration
 
 ARCHITECTURE = "efficientnet_lite0"
 TRYING = "The trainer can't be reached. Is it still running? Trying again …"
 SECONDS = 20_000
-
-
-@pytest.fixture(scope="module")
-def settings(tmp_path_factory, redis_url):
-    directory = tmp_path_factory.mktemp("trainer")
-    (directory / "datasets" / "pets" / "cat").mkdir(parents=True)
-    return TrainerSettings(
-        store=directory / "store",
-        weights=directory / "weights",
-        weights_url="http://127.0.0.1:1",
-        datasets=directory / "datasets",
-        redis_url=redis_url,
-    )
-
-
-@pytest.fixture(scope="module")
-def trainer_port(settings):
-    with running_trainer(settings) as port:
-        yield port
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    with running_browser() as running:
-        yield running
-
-
-@pytest.fixture
-def proxy(trainer_port):
-    running = BreakingProxy(trainer_port)
-    yield running
-    running.close()
-
-
-@pytest.fixture
-def page(chromium, proxy):
-    """A page behind the proxy. What the browser itself says of lost requests is no fault here."""
-    opened = chromium.new_page(base_url=proxy.url)
-    faults = []
-    opened.on("pageerror", lambda error: faults.append(str(error)))
-    yield opened
-    opened.close()
-    assert faults == []
-
-
-@pytest.fixture
-def stores(settings):
-    """What the trainer has; empty at the beginning."""
-    stores = Stores.open(settings)
-    for records in (stores.trainings, stores.datasets):
-        for record in records.list():
-            records.delete(record.id)
-    return stores
 
 
 @pytest.fixture

@@ -7,14 +7,9 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.support.inputs.tiny_model import publish_tiny_model
-from tests.support.processes.breaking_proxy import BreakingProxy, running_trainer
-from tests.support.processes.browser import running_browser
-from tests.trainer_service.builders import make_dataset, new_record
-from trainer_service.datasets.records import save_images, save_rejected
-from trainer_service.settings import TrainerSettings
+from tests.trainer_service.builders import make_read_dataset, new_record
 from trainer_service.store.records.dataset_record import DatasetState
 from trainer_service.store.records.training_record import State
-from trainer_service.store.stores import Stores
 
 pytestmark = pytest.mark.integration
 
@@ -22,59 +17,6 @@ SECONDS = 20_000
 TRYING = "The trainer can't be reached. Is it still running? Trying again …"
 HTML = {"status": 200, "content_type": "text/html", "body": "<h1>Sign in</h1>"}
 BROKEN = {"status": 500, "content_type": "text/html", "body": "<h1>Oops</h1>"}
-
-
-@pytest.fixture(scope="module")
-def settings(tmp_path_factory, redis_url):
-    directory = tmp_path_factory.mktemp("trainer")
-    (directory / "datasets" / "pets" / "cat").mkdir(parents=True)
-    return TrainerSettings(
-        store=directory / "store",
-        weights=directory / "weights",
-        weights_url="http://127.0.0.1:1",
-        datasets=directory / "datasets",
-        redis_url=redis_url,
-    )
-
-
-@pytest.fixture(scope="module")
-def trainer_port(settings):
-    with running_trainer(settings) as port:
-        yield port
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    with running_browser() as running:
-        yield running
-
-
-@pytest.fixture
-def proxy(trainer_port):
-    running = BreakingProxy(trainer_port)
-    yield running
-    running.close()
-
-
-@pytest.fixture
-def page(chromium, proxy):
-    """A page behind the proxy. What the browser itself says of lost requests is no fault here."""
-    opened = chromium.new_page(base_url=proxy.url)
-    faults = []
-    opened.on("pageerror", lambda error: faults.append(str(error)))
-    yield opened
-    opened.close()
-    assert faults == []
-
-
-@pytest.fixture
-def stores(settings):
-    """What the trainer has; empty at the beginning."""
-    stores = Stores.open(settings)
-    for records in (stores.trainings, stores.datasets):
-        for record in records.list():
-            records.delete(record.id)
-    return stores
 
 
 @pytest.fixture
@@ -87,12 +29,7 @@ def training(stores):
 @pytest.fixture
 def dataset(stores):
     """The id of a dataset that can be trained on."""
-    made = make_dataset(
-        stores.datasets, images=9, labels={"cat": 4, "dog": 5}, layout={"kind": "folders"}
-    )
-    save_images(stores.datasets.directory(made), [])
-    save_rejected(stores.datasets.directory(made), [])
-    return made
+    return make_read_dataset(stores.datasets, {"cat": 4, "dog": 5})
 
 
 def holding(page, pattern):
@@ -269,9 +206,8 @@ def test_a_reading_that_changed_elsewhere_is_told_by_itself(page, stores, datase
 
 
 def test_what_this_tab_has_decided_is_not_told_as_done_elsewhere(page, stores):
-    fields = {"source": "pets", "path": True, "in_place": True, "layout": {"kind": "folders"}}
-    dataset = make_dataset(stores.datasets, images=9, labels={"cat": 4, "dog": 5}, **fields)
-    save_images(stores.datasets.directory(dataset), [])
+    where = {"source": "pets", "path": True, "in_place": True}
+    dataset = make_read_dataset(stores.datasets, {"cat": 4, "dog": 5}, **where)
     page.clock.install()
     page.goto(f"/#/datasets/{dataset}")
     page.get_by_role("button", name="Rename cat").click()

@@ -9,7 +9,7 @@ const NAMES = ["loss", "val_loss", "accuracy", "val_accuracy"];
 /** `{element, add(epoch event), showHistory(rows)}`; hidden as long as there is no epoch. */
 export function curves() {
   const [loss, accuracy] = [chart("Loss", decimal), chart("Accuracy", percent, { high: 1 })];
-  const element = h("section", { class: "card", "aria-label": "Curves" },
+  const element = h("section", { class: "card", "aria-label": "Curves", hidden: true },
     h("h2", {}, "Curves"), h("div", { class: "columns" }, loss.element, accuracy.element));
   let values = fresh();
 

@@ -41,7 +41,7 @@ function phase(name, what, entered, current, stopped) {
   );
 }
 
-/** The progress of the current phase: `{element, show(progress), head(done, total)}`; the head's events come more often than progress. */
+/** The progress of the current phase: `{element, show(progress), head(event)}`; the head's epochs and strengths come more often than progress. */
 export function progressBar() {
   const bar = h("progress", { "aria-label": "Progress of the phase" });
   const text = h("p", { class: "muted" });
@@ -49,8 +49,8 @@ export function progressBar() {
   let latest = null;
   return {
     element,
-    head(done, total) {
-      this.show({ phase: "head", per_second: latest?.phase === "head" ? latest.per_second : null, done, total });
+    head({ epoch, epochs, attempt = epoch, attempts = epochs }) {
+      this.show({ phase: "head", per_second: latest?.phase === "head" ? latest.per_second : null, done: attempt, total: attempts });
     },
     show(progress) {
       latest = progress;

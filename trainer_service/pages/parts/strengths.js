@@ -13,7 +13,7 @@ export function strengthCurves() {
   const axis = { unit: "strength", mark: (position) => shortened(strengths(rows)[position - 1]) };
   const [loss, accuracy] = [chart("Validation loss", decimal, axis), chart("Validation accuracy", percent, { ...axis, high: 1 })];
   const why = h("p", {});
-  const element = h("section", { class: "card stack", "aria-label": "Strengths" },
+  const element = h("section", { class: "card stack", "aria-label": "Strengths", hidden: true },
     h("h2", {}, "Choice of the head"), why, h("div", { class: "columns" }, loss.element, accuracy.element),
     h("p", { class: "muted" }, "The stronger the regularisation, the simpler the head. The strength and the layers with the smallest validation loss are taken."));
 

@@ -7,6 +7,7 @@ import { problem } from "../lib/messages.js";
 import { link } from "../lib/router.js";
 import { history } from "../lib/follow.js";
 import { chart } from "../parts/curves.js";
+import { epochsOf } from "../parts/head.js";
 import { macroF1 } from "../parts/metrics.js";
 import { stateTag } from "../parts/phases.js";
 
@@ -32,9 +33,8 @@ export async function compare({ root, parts: [list = ""], signal, load }) {
 
 async function one(id, signal) {
   const record = await get(`v1/trainings/${encodeURIComponent(id)}`, signal);
-  // A regression has strengths in place of epochs.
   const epochs = record.state === "succeeded"
-    ? (await get(`v1/trainings/${record.id}/report`, signal)).history.filter(({ strength }) => strength === undefined)
+    ? epochsOf((await get(`v1/trainings/${record.id}/report`, signal)).history)
     : (await history(record.id, signal)).filter(({ type }) => type === "epoch");
   return { record, epochs };
 }

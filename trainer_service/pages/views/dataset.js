@@ -32,20 +32,20 @@ export async function dataset({ root, parts: [id], signal, load }) {
   const card = h("section", { class: "card", "aria-labelledby": "pictures", tabindex: -1 });
   const form = h("section", { class: "card", "aria-labelledby": "how" });
   root.append(elsewhere, card, form);
-  await show({ id, elsewhere, card, form, signal, load, training: null, before: new AbortController() });
+  await show({ id, elsewhere, card, form, signal, load, training: null, shown: new AbortController() });
   return undefined;
 }
 
 /**
  * Show the dataset as soon as it is read, and again whenever it is read in another way.
  *
- * What the user has filled in for the training is kept.
+ * What the user has filled in for the training is kept. `view.shown` ends what was shown before.
  */
 async function show(view) {
   const { id, elsewhere, card, form, load } = view;
-  view.before.abort();
-  view.before = new AbortController();
-  const signal = AbortSignal.any([view.signal, view.before.signal]);
+  view.shown.abort();
+  view.shown = new AbortController();
+  const signal = AbortSignal.any([view.signal, view.shown.signal]);
   const path = `v1/datasets/${encodeURIComponent(id)}`;
   form.hidden = true;
   put(elsewhere);
@@ -62,22 +62,25 @@ async function show(view) {
     card.focus();
     again();
   };
-  if (record.state === "failed") {
-    // One that was never read can be mended by a reading only if it is the labels that are wrong.
-    const mend = MENDABLE.includes(record.error.type) ? readingForm(record, apply, record.images !== null) : null;
-    put(card, heading(record), problem(new Error(record.error.detail)), mend, other());
-  } else {
-    announce(outcome(record));
-    put(card, heading(record), doubtful(record, apply), summary(record), howRead(record), readingForm(record, apply),
-      labels(record, apply, signal), rejected(record, signal), other());
-  }
+  put(card, heading(record), record.state === "failed" ? whyFailed(record, apply) : contents(record, apply, signal), other());
   watch(record, path, () => put(elsewhere, changed(again)), signal);
   if (record.state === "failed" || record.doubt) return;
   view.training ??= await trainingForm(record, load);
   if (signal.aborted) return; // it is shown anew
-  view.training.before(requireSame);
+  view.training.guard(requireSame);
   put(form, h("h2", { id: "how" }, "Training"), view.training.element);
   form.hidden = false;
+}
+
+function whyFailed(record, apply) {
+  // One that was never read can be mended by a reading only if it is the labels that are wrong.
+  const mend = MENDABLE.includes(record.error.type) ? readingForm(record, apply, record.images !== null) : null;
+  return [problem(new Error(record.error.detail)), mend];
+}
+
+function contents(record, apply, signal) {
+  announce(outcome(record));
+  return [doubtful(record, apply), summary(record), howRead(record), readingForm(record, apply), labels(record, apply, signal), rejected(record, signal)];
 }
 
 /** Call `onChange` once the dataset is not any more what `record` says, by another window or command. */
@@ -224,7 +227,7 @@ function rejected({ id, rejected: files, rejected_count: number, verdicts }, sig
 const rejectedRow = ({ name, verdict, detail }) =>
   h("tr", {}, h("td", { class: "name file" }, name), h("td", {}, verdict), h("td", { class: "name muted" }, detail));
 
-/** `{element, before(check)}`; `check` throws if a training must not be started. */
+/** `{element, guard(check)}`; `check` throws if a training must not be started. */
 async function trainingForm(record, load) {
   const [document, rows, trainings] = await Promise.all(
     ["openapi.json", "v1/architectures", "v1/trainings"].map((path) => load(() => get(path))));
@@ -259,11 +262,11 @@ async function trainingForm(record, load) {
       start.disabled = false;
     }
   });
-  const before = (next) => {
+  const guard = (next) => {
     check = next;
     put(faults);
   };
-  return { element: form, before };
+  return { element: form, guard };
 }
 
 /** A model name, made from the name of an archive or folder. */

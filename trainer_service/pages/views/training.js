@@ -8,10 +8,9 @@ import { percent, plural, range, when, words } from "../lib/format.js";
 import { doubtIn } from "../lib/reading.js";
 import { problem } from "../lib/messages.js";
 import { link } from "../lib/router.js";
-import { curves } from "../parts/history.js";
+import { headCurves } from "../parts/head.js";
 import { phases, progressBar, stateTag } from "../parts/phases.js";
 import { result } from "../parts/result.js";
-import { strengthCurves } from "../parts/strengths.js";
 import { warningList } from "../parts/warnings.js";
 
 const ENDED = ["succeeded", "failed", "cancelled"];
@@ -29,7 +28,7 @@ export async function training({ root, parts: [id], query, signal, load }) {
     page.showRecord(ended);
     if (ended.state !== "succeeded") return;
     const report = await persist(() => get(`${path}/report`, signal), page.trouble, signal);
-    page.showHistory(report.history);
+    page.curves.showHistory(report.history);
     const about = await persist(() => get("v1/about", signal), page.trouble, signal);
     select = result(page.results, ended, report, about);
     select(latest);
@@ -55,19 +54,16 @@ export async function training({ root, parts: [id], query, signal, load }) {
 /** The parts of the page, and the functions that update them. */
 function layout(root, path, signal) {
   const [head, steps, bar, warnings, fault, connection] = [h("div", {}), phases(), progressBar(), warningList(), h("div", {}), h("p", { class: "warn", role: "status" })];
-  const [epochs, strengths] = [curves(), strengthCurves()];
+  const curves = headCurves();
   const [results, trouble] = [h("div", { class: "stack" }), h("div", {})];
   const transitions = [];
   const cancel = askButton(`${path}/cancel`, fault, "Cancel", "Cancelling …", signal);
   const stop = askButton(`${path}/stop`, fault, "Stop and publish", "Stopping …", signal);
   connection.hidden = true;
-  epochs.element.hidden = true;
-  strengths.element.hidden = true;
   root.append(
     h("section", { class: "card stack", "aria-labelledby": "training" },
       h("div", { class: "row between" }, head, h("div", { class: "row" }, stop, cancel)), steps.element, bar.element, connection, trouble, fault, warnings.element),
-    strengths.element,
-    epochs.element,
+    ...curves.elements,
     results,
   );
 
@@ -82,6 +78,7 @@ function layout(root, path, signal) {
     if (ended) put(fault);
   };
   return {
+    curves,
     results,
     trouble,
     showRecord(record) {
@@ -89,7 +86,7 @@ function layout(root, path, signal) {
       enter(record.transitions);
       bar.show(record.progress);
       warnings.showRecord(record);
-      strengths.explain(record.head?.detail);
+      curves.explain(record.head?.detail);
       if (record.error) put(fault, ...whyFailed(record));
     },
     showEvent(event) {
@@ -101,19 +98,10 @@ function layout(root, path, signal) {
         bar.show(null);
         announce(`${words(event.state)}.`);
       } else if (event.type === "progress") bar.show(event);
-      else if (event.type === "epoch") {
-        epochs.add(event);
-        bar.head(event.epoch, event.epochs);
-      } else if (event.type === "strength") {
-        strengths.add(event);
-        bar.head(event.attempt, event.attempts);
-      }
-      else if (event.type === "warning") warnings.add(event);
-    },
-    /** Show the history of an ended training, as its report has it. */
-    showHistory(rows) {
-      strengths.showHistory(rows.filter(({ strength }) => strength !== undefined));
-      epochs.showHistory(rows.filter(({ strength }) => strength === undefined));
+      else if (["epoch", "strength"].includes(event.type)) {
+        curves.add(event);
+        bar.head(event);
+      } else if (event.type === "warning") warnings.add(event);
     },
     showConnection(connected) {
       connection.hidden = connected;
