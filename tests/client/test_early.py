@@ -2,6 +2,8 @@
 
 import json
 import socket
+import ssl
+import subprocess
 import threading
 from contextlib import contextmanager
 
@@ -28,11 +30,14 @@ class Early:
         received: the bytes of each connection.
     """
 
-    def __init__(self, answers):
+    def __init__(self, answers, secure=None):
         self.received = []
         self._answers = list(answers)
         self._listener = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        scheme, port = "https" if secure else "http", self._listener.getsockname()[1]
+        self.url = f"{scheme}://127.0.0.1:{port}"
+        if secure:
+            self._listener = secure.wrap_socket(self._listener, server_side=True)
         self._thread = threading.Thread(target=self._serve)
         self._thread.start()
 
@@ -63,12 +68,29 @@ def http(status, body):
 
 
 @contextmanager
-def answering(*answers):
-    server = Early(answers)
+def answering(*answers, secure=None):
+    server = Early(answers, secure)
     try:
         yield server
     finally:
         server.close()
+
+
+@pytest.fixture
+def secure(tmp_path, monkeypatch):
+    """What a server needs for TLS, with a certificate that the command trusts."""
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    made = ["-nodes", "-subj", "/CN=headstart", "-keyout", key, "-out", certificate]
+    names = ["-addext", "subjectAltName=IP:127.0.0.1"]
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", *made, *names],
+        check=True,
+        capture_output=True,
+    )
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    return context
 
 
 @pytest.fixture
@@ -111,3 +133,14 @@ def test_a_connection_that_ends_is_noticed_at_once(archive, monkeypatch):
         done = train(server, archive)
 
     assert done.exit_code == 3, done.output
+
+
+@pytest.mark.process
+def test_over_tls_all_is_sent_and_the_answer_read(archive, secure):
+    """What has arrived can't be looked at there; a service sends tickets before it answers."""
+    with answering((http(202, RECORD), True), secure=secure) as server:
+        done = train(server, archive)
+
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout) == RECORD
+    assert server.received[0] > SIZE
