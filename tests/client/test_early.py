@@ -3,14 +3,18 @@
 import json
 import socket
 import ssl
+import struct
 import subprocess
 import threading
+import time
 from contextlib import contextmanager
 
+import httpcore
 import pytest
 from typer.testing import CliRunner
 
 from client.app import app
+from client.early import EarlyAnswer
 from client.training import once
 from client.training.once import TRIES
 
@@ -104,6 +108,50 @@ def archive(tmp_path):
 def train(server, archive):
     options = ["--detach", "--json", "--trainer", server.url]
     return CliRunner().invoke(app, ["train", str(archive), *options])
+
+
+@contextmanager
+def connected():
+    """Yield what looks at a connection, and the other end of it."""
+    early = EarlyAnswer()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        stream = httpcore.SyncBackend().connect_tcp("127.0.0.1", port)
+        peer, _ = listener.accept()
+    with peer:
+        early.trace("connection.connect_tcp.complete", {"return_value": stream})
+        yield early, peer
+    stream.close()
+
+
+@pytest.mark.parametrize("sent", [b"", INTERIM])
+def test_as_long_as_there_is_no_answer_the_body_is_sent(sent):
+    with connected() as (early, peer):
+        peer.sendall(sent)
+        time.sleep(0.05)
+        early.stop_if_there()
+
+
+def _answer(peer):
+    peer.sendall(INTERIM + http(422, REFUSAL))
+
+
+def _end(peer):
+    peer.shutdown(socket.SHUT_WR)
+
+
+def _reset(peer):
+    peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    peer.close()
+
+
+@pytest.mark.parametrize("act", [_answer, _end, _reset])
+def test_an_answer_or_the_end_of_the_connection_ends_the_sending(act):
+    with connected() as (early, peer):
+        act(peer)
+        time.sleep(0.05)
+        with pytest.raises(httpcore.WriteError, match="has answered before the body had ended"):
+            early.stop_if_there()
 
 
 @pytest.mark.parametrize("status", [413, 422])
