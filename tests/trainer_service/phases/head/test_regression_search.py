@@ -131,6 +131,9 @@ def test_few_images_are_cross_validated(images):
     chosen = min(head.path, key=lambda step: step.val_loss)
     right = np.log(head.probabilities[np.arange(len(truth)), truth])
     assert -right.mean() == pytest.approx(chosen.val_loss, abs=1e-4)
+    # Of several folds it tells the mean; no head is worse than the labels' shares.
+    assert all(0 < step.loss < np.log(3) + 0.01 for step in head.path)
+    assert all(0 < step.accuracy <= 1 for step in head.path)
     # The chosen head knows all images, so it must be better on them than those that do not.
     features = np.concatenate([question.train.features, question.validation.features])
     known = np.log(probabilities(head, features)[np.arange(len(truth)), truth])
