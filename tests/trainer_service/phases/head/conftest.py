@@ -3,6 +3,7 @@
 from contextlib import ExitStack
 
 import pytest
+from threadpoolctl import threadpool_limits
 
 from tests.trainer_service.builders import new_record
 from trainer_service.inline import InlineQueue
@@ -12,6 +13,13 @@ from trainer_service.steps import FINISH, Step
 from trainer_service.store.events.progress import ProgressBoard
 from trainer_service.store.records.training_record import State
 from trainer_service.store.stores import Stores
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread():
+    """On a busy machine, threads that wait for each other make small products far slower."""
+    with threadpool_limits(1, user_api="blas"):
+        yield
 
 
 @pytest.fixture
