@@ -390,3 +390,14 @@ def forget_hash(index):
     content = json.loads(index.read_bytes())
     del content["sha256"]
     index.write_text(json.dumps(content))
+
+
+def test_a_shard_with_fewer_rows_than_images_is_not_read_as_it_lies(features, tmp_path):
+    features.write(["a", "b"], rows(1, 2), seconds=1.0)
+    np.testing.assert_array_equal(features.read_shard(["a", "b"]), rows(1, 2))
+    [file] = tmp_path.rglob("*.npy")
+    np.save(file, np.load(file)[:1])
+
+    with pytest.raises(FeaturesGone, match="2 images"):
+        features.read_shard(["a", "b"])
+    assert not file.exists()
