@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from client import patience, reading
-from client.errors import Unavailable
+from client.errors import ClientError, Unavailable, Unreachable
 from client.service import trainer_at
 from client.training import training
 from client.training.follow import events_of
@@ -25,6 +25,8 @@ def trainer(monkeypatch):
         def do_GET(self):
             answers = self.server.answers
             status, kind, body = answers.pop(0) if len(answers) > 1 else answers[0]
+            if status is None:  # the connection ends without an answer
+                return
             self.send_response(status)
             self.send_header("Content-Type", kind)
             self.send_header("Content-Length", str(len(body)))
@@ -89,6 +91,40 @@ def test_the_record_of_a_training_that_has_ended_is_waited_for(trainer):
     ]
     with trainer_at(f"http://127.0.0.1:{trainer.server_port}") as service:
         assert training.follow(service, "1", Console(quiet=True)) == record
+
+
+def test_a_trainer_that_is_not_reached_for_a_moment_is_waited_for(trainer):
+    trainer.answers = [(None, "", b""), (200, "application/json", b'{"id": "1"}')]
+    with trainer_at(f"http://127.0.0.1:{trainer.server_port}") as service:
+        assert patience.get_patiently(service, "/v1/trainings/1") == {"id": "1"}
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [((503, "application/problem+json", ENDING), Unavailable), ((None, "", b""), Unreachable)],
+)
+def test_one_that_is_away_for_too_long_is_given_up(trainer, monkeypatch, answer, error):
+    monkeypatch.setattr(patience, "PATIENCE_SECONDS", 0.1)
+    trainer.answers = [answer]
+    with (
+        trainer_at(f"http://127.0.0.1:{trainer.server_port}") as service,
+        pytest.raises(error),
+    ):
+        patience.get_patiently(service, "/v1/trainings/1")
+
+
+def test_what_is_refused_is_not_asked_again(trainer):
+    problem = json.dumps({"title": "Not found", "detail": "There is none."}).encode()
+    trainer.answers = [
+        (404, "application/problem+json", problem),
+        (200, "application/json", b'{"id": "1"}'),
+    ]
+    with (
+        trainer_at(f"http://127.0.0.1:{trainer.server_port}") as service,
+        pytest.raises(ClientError, match="There is none"),
+    ):
+        patience.get_patiently(service, "/v1/trainings/1")
 
 
 def test_a_dataset_that_is_read_anew_is_waited_for(trainer, monkeypatch):

@@ -19,6 +19,16 @@ def test_taps_that_are_asked_for_are_those_that_are_computed(taps):
     assert TrainingRequest(taps=taps).computed_taps == taps
 
 
+def test_every_field_belongs_to_layers_or_to_any_training():
+    """A field that is in neither would be ignored beside a regression, and nobody told."""
+    any_training = {
+        *("model", "architecture", "dataset", "reading", "taps", "head"),
+        *("class_weights", "quantize", "split", "seed"),
+    }
+
+    assert TrainingRequest.model_fields.keys() - set(LAYERS_FIELDS) == any_training
+
+
 @pytest.mark.parametrize("field", LAYERS_FIELDS)
 def test_a_field_that_only_layers_have_chooses_them(field):
     default = TrainingRequest.model_fields[field].get_default(call_default_factory=True)

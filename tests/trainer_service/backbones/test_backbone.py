@@ -297,6 +297,21 @@ def test_normalisation_is_that_of_keras(architecture):
 
 
 @pytest.mark.slow
+def test_in_mixed_precision_the_engine_computes_all_taps(weights, cache, monkeypatch):
+    """As a GPU would; a CPU computes the same, but slowly."""
+    monkeypatch.setattr(backbones, "can_use_gpu", lambda: True)
+    pixels = random_pixels(MOBILENET, 2)
+    expected = cached_backbone(MOBILENET, weights, "all").predict(pixels, verbose=0)
+
+    make = bottleneck_engine.__wrapped__  # without its cache, as this is no real GPU
+    engine = make(MOBILENET, weights, "tensorflow", "mixed", cache, taps="all")
+
+    features = engine.infer(pixels)["features"]
+    assert engine.precision == "mixed"
+    np.testing.assert_allclose(features, expected, atol=0.02 * expected.max())
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("taps", ["last", "all"])
 def test_mixed_precision_leaves_variables_in_float32(weights, taps):
     """And the policy of the process as it was."""

@@ -82,6 +82,15 @@ def test_only_the_tail_without_its_normalisations_is_trained():
     assert not any("gamma" in path or "beta" in path or "_12_" in path for path in paths)
 
 
+def test_from_the_pixels_on_all_but_normalisations_is_trained():
+    divided = divide(build_backbone(CATALOGUE["mobilenet_v2"], None), PIXELS)
+
+    paths = {variable.path for variable in divided.backbone.trainable_variables}
+    assert paths == {variable.path for variable in divided.tail.trainable_variables}
+    assert any(path.endswith("Conv1/kernel") for path in paths)
+    assert not any("gamma" in path or "beta" in path for path in paths)
+
+
 @pytest.mark.parametrize("layer", ["block_14_project_BN", "block_99_add", "output"])
 def test_a_layer_that_paths_lead_past_is_refused(layer):
     backbone = build_backbone(CATALOGUE["mobilenet_v2"], None)

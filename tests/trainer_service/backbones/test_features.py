@@ -126,10 +126,19 @@ def test_what_float16_can_not_hold_is_kept_in_float32(features, tmp_path):
     assert kinds == {np.dtype("<f2"), np.dtype("<f4")}
 
 
+@pytest.mark.parametrize("value", [1e6, -1e6])
+def test_a_single_feature_that_float16_can_not_hold_is_enough(features, value):
+    large = np.array([[1, 2], [3, value]], np.float32)
+    features.write(["a", "b"], large, seconds=1.0)
+
+    np.testing.assert_array_equal(features.read(["a", "b"]), large)
+
+
+@pytest.mark.parametrize("place", [1, (1, 0)], ids=["all features", "one feature"])
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_what_is_no_number_is_refused(features, tmp_path, value):
+def test_what_is_no_number_is_refused(features, tmp_path, value, place):
     broken = rows(1, 2, 3)
-    broken[1] = value
+    broken[place] = value
 
     with pytest.raises(BrokenFeatures, match="features of 1 of 3 images are infinite or not a"):
         features.write(["a", "b", "c"], broken, seconds=1.0)
@@ -381,3 +390,14 @@ def forget_hash(index):
     content = json.loads(index.read_bytes())
     del content["sha256"]
     index.write_text(json.dumps(content))
+
+
+def test_a_shard_with_fewer_rows_than_images_is_not_read_as_it_lies(features, tmp_path):
+    features.write(["a", "b"], rows(1, 2), seconds=1.0)
+    np.testing.assert_array_equal(features.read_shard(["a", "b"]), rows(1, 2))
+    [file] = tmp_path.rglob("*.npy")
+    np.save(file, np.load(file)[:1])
+
+    with pytest.raises(FeaturesGone, match="2 images"):
+        features.read_shard(["a", "b"])
+    assert not file.exists()

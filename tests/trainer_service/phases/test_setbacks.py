@@ -28,7 +28,8 @@ from trainer_service.queue.view import QueueView
 from trainer_service.steps import COMPUTE_SHARD, Step
 from trainer_service.store.records import record_store
 from trainer_service.store.records.dataset_record import DatasetState
-from trainer_service.store.records.training_record import State
+from trainer_service.store.records.parts import RejectedImage
+from trainer_service.store.records.training_record import CacheUse, State
 from trainer_service.store.shards import ShardResult
 from trainer_service.worker import tasks
 
@@ -129,6 +130,39 @@ def test_single_images_that_are_lost_are_told_as_rejected(computing):
     assert "has changed" in details["dog/101.png"]
 
 
+def test_the_record_counts_the_images_that_are_left(computing):
+    """Beside those that the reader has rejected, which the record of the dataset names."""
+    copy = RejectedImage(name="copy.png", label="cat", verdict="duplicate", detail="of cat/2.png")
+
+    def reject(dataset):
+        dataset.reject([copy], {"duplicate": 1})
+
+    computing.worker.stores.datasets.update(computing.dataset_id, reject)
+    (computing.pets / "cat/0.png").unlink()
+    computing.compute()
+    images_with_features(computing)
+
+    record = computing.record
+    assert (record.dataset.images, record.dataset.labels) == (199, {"cat": 99, "dog": 100})
+    assert [image.name for image in record.dataset.rejected] == ["cat/0.png", "copy.png"]
+    assert record.dataset.rejected[0].label == "cat"
+    assert record.dataset.verdicts == {"unreadable": 1, "duplicate": 1}
+    assert record.dataset.rejected_count == 2
+    assert record.cache.computed == 199
+
+
+def test_features_that_were_there_are_not_counted_as_computed(computing):
+    def reuse(record):
+        record.cache = CacheUse(reused=60, computed=0, seconds_saved=3)
+
+    computing.worker.stores.trainings.update(computing.id, reuse)
+    computing.compute()
+    images_with_features(computing)
+
+    cache = computing.record.cache
+    assert (cache.reused, cache.computed, cache.seconds_saved) == (60, 140, 3)
+
+
 def test_more_lost_images_end_the_training_for_now_and_nothing_is_published(computing):
     for number in (0, 50, 100):
         (computing.pets / f"cat/{number}.png").unlink()
@@ -156,6 +190,15 @@ def test_what_was_lost_in_shards_at_once_is_counted_before_the_head_is_trained(c
 
     with pytest.raises(TransientFailure, match=r"7 of the 200 images .* cat/\d+\.png: gone"):
         images_with_features(computing)
+
+
+def test_images_that_can_not_be_decoded_are_no_loss_that_ends_a_training(computing):
+    for number in range(7):
+        first = computing.shards.images(number)[0].sha256
+        result = ShardResult(computed=31, seconds=1, rejected={first: "damaged"})
+        computing.shards.finish(number, result)
+
+    assert len(images_with_features(computing)) == IMAGES - 7
 
 
 def test_no_label_is_lost_with_its_few_images(computing):

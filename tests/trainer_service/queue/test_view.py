@@ -10,6 +10,7 @@ from trainer_service.queue.view import (
     QUEUE_TYPES,
     SEPARATOR,
     STORE_KEY,
+    WORKER_KEY,
     ForeignQueue,
     QueueView,
 )
@@ -58,4 +59,35 @@ def test_the_queue_is_that_of_the_store_whose_workers_came_first(redis_url):
     view.own("a", 0.001)
     wait_for(lambda: not client.exists(STORE_KEY), "the end of its workers")
     view.own("b", 60)
+    client.flushall()
+
+
+@pytest.mark.integration
+def test_workers_are_alive_for_as_long_as_they_say(redis_url):
+    client = connect(redis_url)
+    client.flushall()
+    view = QueueView(client)
+    names = [f"worker-{number:02}" for number in range(20)]
+    for name in reversed(names):
+        view.sign_in(name, 60)
+    view.sign_in("worker-x", 0.001)
+    wait_for(lambda: not client.exists(f"{WORKER_KEY}worker-x"), "the end of one")
+
+    assert view.workers() == names
+    assert 50 < client.ttl(f"{WORKER_KEY}worker-03") <= 60
+    client.flushall()
+
+
+@pytest.mark.integration
+def test_one_process_at_a_time_may_submit_lost_steps(redis_url):
+    client = connect(redis_url)
+    client.flushall()
+    one, other = QueueView(client), QueueView(connect(redis_url))
+
+    assert one.claim(60)
+    assert not other.claim(60)
+    assert not one.claim(60)
+    client.flushall()
+    assert other.claim(0.001)
+    wait_for(lambda: one.claim(60), "its end")
     client.flushall()

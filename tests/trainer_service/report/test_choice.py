@@ -55,6 +55,26 @@ def test_the_strength_of_the_model_is_marked(tmp_path):
     assert "Validation loss over 2 strengths: last layer 0.7 at strength 0.25" in section
 
 
+def test_the_strengths_go_from_strong_to_weak(tmp_path):
+    section = str(training_curves(chosen(tmp_path)))
+
+    assert re.findall(r'text-anchor="middle">(.*?)<', section) == ["16", "0.25"] * 2
+    # A loss that falls is a line that goes down, and SVG counts from above.
+    (start, end), *_ = re.findall(r'd="M56\.0 (\S+)L428\.0 (\S+)" class="line series-1"', section)
+    assert float(start) < float(end)
+
+
+def test_what_was_not_tried_leaves_a_gap(tmp_path):
+    """As the loss of the last layer has turned before."""
+    known = chosen(tmp_path)
+    tried = replace(known, history=[known.history[0], *known.history[2:]], best_epoch=3)
+    section = str(training_curves(tried))
+
+    assert "last layer not tried at strength 0.25, all layers 0.5 at strength 0.25" in section
+    assert section.count("<strong>not tried</strong>") == 2
+    assert len(re.findall(r'd="M56\.0 \d+\.\d" class="line series-1"', section)) == 2
+
+
 def test_the_whole_report_names_the_head(tmp_path):
     assert render(chosen(tmp_path)).count("Why this one.") == 2
 

@@ -32,6 +32,13 @@ def test_a_damaged_one_is_made_again(tmp_path, content):
     assert store_id(tmp_path) == made
 
 
+def test_one_that_an_editor_has_saved_is_the_same(tmp_path):
+    made = store_id(tmp_path)
+    (tmp_path / ID_FILE).write_text(f"{made}\n")
+
+    assert store_id(tmp_path) == made
+
+
 def test_a_store_that_is_not_there_has_none(tmp_path):
     assert store_id(tmp_path / "store") is None
     assert not (tmp_path / "store").exists()

@@ -24,6 +24,7 @@ from trainer_service.phases.head.regression.solver import losses, softmax
 
 WIDTHS = [60, 30, 20]
 TAP_SETS = {"last": 1, "late": 2, "all": 3}
+KINDS = "none", "balanced"
 
 
 def never():
@@ -89,6 +90,16 @@ def test_folded_weights_give_the_probabilities_that_were_judged(most, monkeypatc
     )
 
 
+def test_a_step_tells_how_good_it_is_on_what_it_was_solved_on():
+    question = setup(informative=())
+    head = search(question, go_on, never)
+    chosen = min(head.path, key=lambda step: step.val_loss)
+    ours, truth = probabilities(head, question.train.features), question.train.truth
+    assert -np.log(ours[np.arange(300), truth]).mean() == pytest.approx(chosen.loss, abs=1e-3)
+    assert (ours.argmax(axis=1) == truth).mean() == pytest.approx(chosen.accuracy, abs=0.01)
+    assert chosen.accuracy > chosen.val_accuracy + 0.1, "else the comparison would say nothing"
+
+
 @pytest.mark.parametrize(
     ("informative", "taps"), [((2,), "last"), ((1, 2), "late"), ((0, 1, 2), "all")]
 )
@@ -120,6 +131,9 @@ def test_few_images_are_cross_validated(images):
     chosen = min(head.path, key=lambda step: step.val_loss)
     right = np.log(head.probabilities[np.arange(len(truth)), truth])
     assert -right.mean() == pytest.approx(chosen.val_loss, abs=1e-4)
+    # Of several folds it tells the mean; no head is worse than the labels' shares.
+    assert all(0 < step.loss < np.log(3) + 0.01 for step in head.path)
+    assert all(0 < step.accuracy <= 1 for step in head.path)
     # The chosen head knows all images, so it must be better on them than those that do not.
     features = np.concatenate([question.train.features, question.validation.features])
     known = np.log(probabilities(head, features)[np.arange(len(truth)), truth])
@@ -228,6 +242,14 @@ def test_balanced_weights_help_the_rare_label():
         return (head.probabilities.argmax(axis=1)[truth == 2] == 2).mean()
 
     assert found("balanced") > found("none")
+
+
+def test_balanced_weights_change_nothing_where_labels_are_balanced():
+    """Also not how much the images count beside the penalty."""
+    plain, balanced = (search(setup(class_weights=kind), go_on, never) for kind in KINDS)
+    np.testing.assert_allclose(balanced.probabilities, plain.probabilities, atol=1e-5)
+    for one, other in zip(balanced.path, plain.path, strict=True):
+        assert one.val_loss == pytest.approx(other.val_loss, abs=1e-5)
 
 
 @pytest.mark.parametrize("train", [300, 60])

@@ -8,6 +8,7 @@ from sklearn.linear_model import LogisticRegression
 
 from trainer_service.errors import TrainingCancelled
 from trainer_service.phases.head.regression import design as designs
+from trainer_service.phases.head.regression import scaling as scalings
 from trainer_service.phases.head.regression.design import Direct, Rotated, build_design
 from trainer_service.phases.head.regression.scaling import measure
 from trainer_service.phases.head.regression.solver import (
@@ -68,6 +69,40 @@ def test_probabilities_are_those_of_scikit_learn(kind, images, strength):
     theirs = LogisticRegression(C=1 / (strength * images), tol=1e-10, max_iter=20_000)
     expected = theirs.fit(scaled, truth).predict_proba(scaled)
     np.testing.assert_allclose(softmax(found.logits).T, expected, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("images", [80, 200])
+def test_rows_that_are_looked_at_in_blocks_give_the_same(kind, images, monkeypatch):
+    """Real trainings have more rows than one block; the last block is not full."""
+    features, truth = clouds(images)
+    whole, scaling = problem(features, truth)
+    expected = minimise(whole, 0.1, starting_weights(whole), never)
+    monkeypatch.setattr(scalings, "ROWS_AT_ONCE", 23)
+    blocked, same = problem(features, truth)
+    found = minimise(blocked, 0.1, starting_weights(blocked), never)
+
+    np.testing.assert_allclose(same.mean, scaling.mean, rtol=1e-6)
+    np.testing.assert_allclose(same.scale, scaling.scale, rtol=1e-6)
+    np.testing.assert_allclose(softmax(found.logits), softmax(expected.logits), atol=1e-4)
+
+
+@pytest.mark.parametrize("parts", [1, 2])
+def test_each_tap_gets_a_variance_of_one(parts):
+    """Whatever its scale, its width and its mean, which differs from feature to feature."""
+    random = np.random.default_rng(0)
+    features = random.normal(
+        random.normal(0, 9, 12), np.repeat([0.02, 3, 700], [2, 3, 7]), (90, 12)
+    )
+    rows = np.array_split(features.astype(np.float32), parts)
+    scaling = measure(rows, [2, 3, 7], never)
+
+    scaled = np.concatenate(list(scaling.blocks(rows)))
+    np.testing.assert_allclose(scaled.mean(axis=0), 0, atol=1e-4)
+    squares = [np.square(tap).mean() for tap in np.split(scaled, [2, 5], axis=1)]
+    np.testing.assert_allclose(squares, 1, rtol=1e-4)
+    assert np.ptp(scaling.scale[5:]) == 0
+    last = scaling.last(10)
+    np.testing.assert_array_equal(last.scaled(rows[0]), scaling.scaled(rows[0])[:, 2:])
 
 
 def test_class_weights_are_those_of_scikit_learn(kind):
