@@ -58,7 +58,7 @@ def conclude(
         TooLarge: the tables are.
     """
     said = _label(found, origin.most_files, reading)
-    records = settle(found.notes, said.images)
+    records = list(settle(found.notes, said.images))
     _check_usable(records, origin.name, said)
     save_images(directory, records)
     return _summarise(records, said, found)
