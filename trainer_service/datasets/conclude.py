@@ -100,6 +100,8 @@ def _refuse_large_tables(tables: Sequence[str]) -> None:
 
 def _refuse_closed_tables(names: Sequence[str], tables: dict[str, str]) -> None:
     """Refuse to do without a table that may label the images: others would be made up for them."""
+    if not tables:
+        return
     folders = {str(parent) for name in names for parent in PurePosixPath(name).parents}
     for table, reason in tables.items():
         if str(PurePosixPath(table).parent) in folders:
