@@ -107,6 +107,11 @@ class Images:
         return [place.split for place in self.places]
 
     @property
+    def depth(self) -> int:
+        """In how many folders, one in the other, an image lies at most."""
+        return max(map(len, self.folders))
+
+    @property
     def strays(self) -> list[int]:
         """Return the images that lie beside the folders of a split, in none of them."""
         if not self.tree.parts:
