@@ -58,7 +58,7 @@ def conclude(
         TooLarge: the tables are.
     """
     said = _label(found, origin.most_files, reading)
-    records = settle(found.notes, said.images)
+    records = list(settle(found.notes, said.images))
     _check_usable(records, origin.name, said)
     save_images(directory, records)
     return _summarise(records, said, found)
@@ -100,6 +100,8 @@ def _refuse_large_tables(tables: Sequence[str]) -> None:
 
 def _refuse_closed_tables(names: Sequence[str], tables: dict[str, str]) -> None:
     """Refuse to do without a table that may label the images: others would be made up for them."""
+    if not tables:
+        return
     folders = {str(parent) for name in names for parent in PurePosixPath(name).parents}
     for table, reason in tables.items():
         if str(PurePosixPath(table).parent) in folders:

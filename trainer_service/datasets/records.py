@@ -13,7 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
 
 from shared.errors import first_fault
 from shared.files import atomic_writer, is_fault_of_the_file, open_below
@@ -59,16 +60,15 @@ class DatasetLimits(NamedTuple):
     image: "ImageLimits"
 
 
-class ImageRecord(BaseModel):
-    """An image of a dataset.
+@dataclass(frozen=True, slots=True)
+class ImageRecord:
+    """An image of a dataset. Those of all images are in memory at once, so they are small.
 
     `name` is what the image is called in its source, for people; `file` is where it lies, relative
     to the dataset's directory (archives) or to the source folder (folders), and empty if it was
     not kept. `sha256` is empty for an image too large to be read. `split` is the part that the
     source itself puts the image in; `width` and `height` are 0 and `format` is empty where unknown.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     name: str
     label: str
@@ -81,6 +81,9 @@ class ImageRecord(BaseModel):
     verdict: Verdict
     detail: str
     file: str
+
+
+_IMAGE_RECORD = TypeAdapter(ImageRecord)
 
 
 class RejectedFile(BaseModel):
@@ -111,7 +114,7 @@ class DatasetSummary(BaseModel):
 def save_images(directory: Path, records: Iterable[ImageRecord]) -> None:
     with atomic_writer(directory / RECORDS_FILE) as file:
         for record in records:
-            file.write(record.model_dump_json().encode() + b"\n")
+            file.write(_IMAGE_RECORD.dump_json(record) + b"\n")
 
 
 def save_rejected(directory: Path, rejected: Iterable[RejectedFile]) -> None:
@@ -132,7 +135,16 @@ def load_images(directory: Path) -> list[ImageRecord]:
 def iterate_images(directory: Path) -> Iterator[ImageRecord]:
     with records_judged(directory), open_below(directory, RECORDS_FILE) as file:
         for line in file:
-            yield ImageRecord.model_validate_json(line)
+            yield parse_image(line)
+
+
+def parse_image(line: bytes) -> ImageRecord:
+    """Return the record of an image from its line in `images.jsonl`.
+
+    Raises:
+        ValidationError: it is damaged; see `records_judged`.
+    """
+    return _IMAGE_RECORD.validate_json(line)
 
 
 @contextmanager

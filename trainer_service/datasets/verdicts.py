@@ -1,7 +1,7 @@
 """Settles which of the images that were read are used."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -29,18 +29,16 @@ class Note:
     detail: str = ""
 
 
-def settle(notes: Sequence[Note], labels: Sequence[Labelled]) -> list[ImageRecord]:
-    """Return a record for each note, in their order.
+def settle(notes: Sequence[Note], labels: Sequence[Labelled]) -> Iterator[ImageRecord]:
+    """Yield a record for each note, in their order.
 
     Of the copies of a picture under one label one is used: that of the test part before that of
     the validation part before that of the train part, then the first by name. Of a picture that
     stands under two labels none is.
     """
     verdicts = dict(_verdicts_on_copies(notes, labels))
-    return [
-        _record(note, labelled, *_verdict(note, labelled, verdicts.get(index)))
-        for index, (note, labelled) in enumerate(zip(notes, labels, strict=True))
-    ]
+    for index, (note, labelled) in enumerate(zip(notes, labels, strict=True)):
+        yield _record(note, labelled, *_verdict(note, labelled, verdicts.get(index)))
 
 
 def _verdict(

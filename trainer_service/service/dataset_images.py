@@ -17,6 +17,7 @@ from trainer_service.datasets.records import (
     ImageRecord,
     Split,
     Verdict,
+    parse_image,
     records_judged,
 )
 from trainer_service.datasets.thumbnails.store import (
@@ -174,7 +175,7 @@ def _media_type(record: ImageRecord) -> str:
 def _records(directory: Path, after: int) -> Iterator[tuple[int, ImageRecord]]:
     with records_judged(directory), open_below(directory, RECORDS_FILE) as file:
         for position, line in enumerate(islice(file, after, None), start=after):
-            yield position, ImageRecord.model_validate_json(line)
+            yield position, parse_image(line)
 
 
 class _EarlierRecord(BaseModel):
@@ -200,7 +201,7 @@ def _find(directory: Path, sha256: str) -> ImageRecord | None:
             found = lines.find(wanted)
             while found >= 0:
                 start, end = lines.rfind(b"\n", 0, found) + 1, lines.find(b"\n", found)
-                record = ImageRecord.model_validate_json(lines[start:end])
+                record = parse_image(lines[start:end])
                 if record.verdict == "used" and record.sha256 == sha256:
                     return record
                 found = lines.find(wanted, end)

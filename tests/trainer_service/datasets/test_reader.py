@@ -20,6 +20,7 @@ from trainer_service.datasets.found import Found, load_found
 from trainer_service.datasets.interpretation.interpret import Labelled
 from trainer_service.datasets.reader import _take_table, read_dataset
 from trainer_service.datasets.records import DatasetLimits, load_images
+from trainer_service.datasets.scans import keep
 from trainer_service.datasets.sources import folder
 from trainer_service.datasets.sources.source import Entry
 from trainer_service.datasets.splits import assign_splits
@@ -524,11 +525,25 @@ def test_memory_stays_flat(tmp_path):
     assert peak < 20_000_000
 
 
+def test_what_was_found_is_kept_an_image_at_a_time(tmp_path):
+    """A million images are kept without their records being in memory beside what was found."""
+    number = 5000
+    found = Found(notes=[Note(f"{index}.png", "", 1, sha256="") for index in range(number)])
+    (tmp_path / "staged").mkdir()
+    tracemalloc.start()
+
+    keep(tmp_path / "staged", tmp_path, found)
+
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 250 * number
+
+
 def settle_copies(number):
     """Settle so many copies of one picture, the last tenth of them under another label."""
     notes = [Note(f"{index}.png", "", 1, sha256="same") for index in range(number)]
     labels = [Labelled("cat" if index < 0.9 * number else "dog", None) for index in range(number)]
-    return settle(notes, labels)
+    return list(settle(notes, labels))
 
 
 def test_many_copies_of_a_picture_under_two_labels_cost_no_more_each():

@@ -2,6 +2,8 @@
 
 import subprocess
 import sys
+import tracemalloc
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -26,13 +28,26 @@ RECORD = ImageRecord(
 def test_records_come_back_as_they_were_saved(tmp_path):
     records = [
         RECORD,
-        RECORD.model_copy(update={"split": None, "verdict": "duplicate", "file": ""}),
+        replace(RECORD, split=None, verdict="duplicate", file=""),
     ]
 
     save_images(tmp_path, records)
 
     assert load_images(tmp_path) == records
     assert [path.name for path in tmp_path.iterdir()] == ["images.jsonl"]
+
+
+def test_the_records_of_many_images_take_little_memory(tmp_path):
+    number = 5000
+    save_images(tmp_path, [RECORD] * number)
+    tracemalloc.start()
+
+    records = load_images(tmp_path)
+
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(records) == number
+    assert held < 600 * number
 
 
 @pytest.mark.process

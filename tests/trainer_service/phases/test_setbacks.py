@@ -3,7 +3,7 @@
 import errno
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -202,7 +202,7 @@ def test_images_that_can_not_be_decoded_are_no_loss_that_ends_a_training(computi
 
 
 def test_no_label_is_lost_with_its_few_images(computing):
-    images = [*computing.images[:-1], computing.images[-1].model_copy(update={"label": "bird"})]
+    images = [*computing.images[:-1], replace(computing.images[-1], label="bird")]
     save_images(computing.worker.stores.datasets.directory(computing.dataset_id), images)
     bird = images[-1].sha256
     computing.shards.finish(6, ShardResult(computed=7, seconds=1, rejected={bird: "gone"}))
@@ -214,7 +214,7 @@ def test_no_label_is_lost_with_its_few_images(computing):
 def test_of_a_small_dataset_one_image_may_be_lost(computing):
     result = ShardResult(computed=1, seconds=1, rejected={"a": "gone"}, lost=["a"])
     images = computing.images[:10]
-    images[0] = images[0].model_copy(update={"sha256": "a"})
+    images[0] = replace(images[0], sha256="a")
 
     head_images._require_few_lost(images, [result])
 

@@ -1,16 +1,14 @@
 """Doubts a reading whose result looks wrong, as where the labels are `train` and `test`."""
 
-import re
 from collections import Counter
 from collections.abc import Sequence
 
-from trainer_service.datasets.interpretation.words import is_camera_prefix, is_no_label
+from trainer_service.datasets.interpretation.words import is_camera_prefix, is_code, is_no_label
 from trainer_service.store.records.interpretation import Layout
 
 _SHOWN = 5
 _TWO = 2
 _MOST_SMALL = 10
-_CODE = re.compile(r"[0-9a-f]{6,}")
 
 
 def serious_doubt(layout: Layout, counts: Counter[str]) -> str:
@@ -31,7 +29,7 @@ def serious_doubt(layout: Layout, counts: Counter[str]) -> str:
             f"The labels found are {_shown(sorted(counts))}, as cameras call any image, whatever "
             "it shows."
         )
-    codes = [label for label in counts if _CODE.fullmatch(label.lower()) and not label.isalpha()]
+    codes = [label for label in counts if is_code(label) and not label.isalpha()]
     if layout.kind == "prefix" and len(codes) * 2 > len(counts):
         return (
             f"The labels found are {_shown(sorted(counts))}, which look like the numbers of "
@@ -75,7 +73,7 @@ def odd_labels(layout: Layout, counts: Counter[str]) -> list[str]:
 def _is_joined(label: str, labels: Counter[str]) -> bool:
     """Return whether a label is others, joined by a sign as in `cat|dog`."""
     return any(
-        sign in label and sum(part.strip() in labels for part in label.split(sign)) > 0
+        sign in label and any(part.strip() in labels for part in label.split(sign))
         for sign in "|;,"
     )
 

@@ -1,6 +1,6 @@
 """Labels images by the tables of a dataset, or says why a table is not used."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from trainer_service.datasets.interpretation.left_out import AS_ASKED, matcher
@@ -120,41 +120,28 @@ class Tables:
         Args:
             wanted: the only table to be used.
         """
-        used: list[TableLabels] = []
-        said: dict[int, str] = {}
-        rejected: list[tuple[TableLabels, str]] = []
-        for table in self._ordered():
-            chosen_away = wanted not in {None, table.name}
-            reason = f"{wanted} was chosen" if chosen_away else _why_not(table, used, said)
-            if reason:
-                rejected.append((table, reason))
-                continue
-            used.append(table)
-            for image, label in table.images.items():
-                said.setdefault(image, label.label)
+        used, rejected = _compatible(self.labelling, wanted)
         if not used:
             return None
+        for table, reason in rejected:
+            if all(unused.name != table.name for unused in self.unused):
+                self.leave_out(table.name, table.titles(), reason)
         way = self._way(used)
         against = [
             (table, f"{table.name}: {why}") for table, why in rejected if "contradicts" in why
         ]
         way.contradiction = next((why for t, why in against if _same_shape(t, used[0])), "")
         way.rivals = [why for table, why in against if table.certainty == used[0].certainty]
-        for table, reason in rejected:
-            if all(unused.name != table.name for unused in self.unused):
-                self.leave_out(table.name, table.titles(), reason)
         return way
 
     def without(self, way: TableWay) -> TableWay | None:
         """Return what the other tables say; None if none of them labels an image."""
-        used = [table.name for table in way.tables]
-        others = [table for table in self.labelling if table.name not in used]
-        found, self.labelling = self.labelling, others
-        unused = list(self.unused)
-        other = self.way()
-        self.labelling, self.unused = found, unused
-        if other is not None:
-            other.reading = ReadingRequest(labels="table", ignore=used)
+        names = [table.name for table in way.tables]
+        used, _ = _compatible(table for table in self.labelling if table.name not in names)
+        if not used:
+            return None
+        other = self._way(used)
+        other.reading = ReadingRequest(labels="table", ignore=names)
         return other
 
     def by_other_columns(self, way: TableWay) -> list[TableWay]:
@@ -170,9 +157,6 @@ class Tables:
                 other.reading = ReadingRequest(table=first.name, columns=columns)
                 ways.append(other)
         return ways
-
-    def _ordered(self) -> list[TableLabels]:
-        return sorted(self.labelling, key=lambda t: (t.certainty, -len(t.images), t.name))
 
     def _way(self, used: Sequence[TableLabels]) -> TableWay:
         names = self._images.names
@@ -209,6 +193,25 @@ class Tables:
             f"reading.table: {name!r} can't label the images: {why}. "
             f"Tables of the dataset: {tables or 'none'}"
         )
+
+
+def _compatible(
+    tables: Iterable[TableLabels], wanted: str | None = None
+) -> tuple[list[TableLabels], list[tuple[TableLabels, str]]]:
+    """Return the tables that are used together, the best first, and the others, each with why."""
+    used: list[TableLabels] = []
+    rejected: list[tuple[TableLabels, str]] = []
+    said: dict[int, str] = {}
+    for table in sorted(tables, key=lambda t: (t.certainty, -len(t.images), t.name)):
+        chosen_away = wanted not in {None, table.name}
+        reason = f"{wanted} was chosen" if chosen_away else _why_not(table, used, said)
+        if reason:
+            rejected.append((table, reason))
+            continue
+        used.append(table)
+        for image, label in table.images.items():
+            said.setdefault(image, label.label)
+    return used, rejected
 
 
 def _why_not(table: TableLabels, used: Sequence[TableLabels], said: Mapping[int, str]) -> str:

@@ -53,7 +53,7 @@ from trainer_service.store.records.interpretation import (
 )
 
 MOST_LINES = 1_000_000
-_LEVELS = range(1, 5)
+_MOST_LEVELS = 4
 
 
 class Labelled(NamedTuple):
@@ -204,7 +204,8 @@ def _decide(images: Images, tables: Tables, reading: ReadingRequest) -> tuple[Wa
         way = _fall_back(images, folders, prefixes, tables.unused)
     _split_by_lists(way, tables)
     _name_unused(tables, of_tables, way)
-    others = [folders, prefixes, *(by_folders(images, level) for level in _LEVELS)]
+    levels = range(1, min(images.depth, _MOST_LEVELS) + 1)
+    others = [folders, prefixes, *(by_folders(images, level) for level in levels)]
     if of_tables is not None:
         others.append(of_tables)
     if isinstance(way, TableWay) and reading.columns.label is None:
@@ -258,9 +259,9 @@ def _at_level(images: Images, level: int | None) -> Way:
     if not way.counts and level is None:
         raise InvalidDataset(f"reading.labels: {describe_folders(images)}")
     if not way.counts:
-        deepest = max(len(folders) for folders in images.folders)
         raise InvalidDataset(
-            f"reading.level: no image lies in so many folders, {deepest} at most. Received: {level}"
+            f"reading.level: no image lies in so many folders, {images.depth} at most. "
+            f"Received: {level}"
         )
     return way
 

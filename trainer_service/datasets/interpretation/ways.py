@@ -15,7 +15,12 @@ from trainer_service.datasets.interpretation.folders import (
     read_tree,
 )
 from trainer_service.datasets.interpretation.merging import form
-from trainer_service.datasets.interpretation.words import is_camera_prefix, is_no_label, part_name
+from trainer_service.datasets.interpretation.words import (
+    is_camera_prefix,
+    is_code,
+    is_no_label,
+    part_name,
+)
 from trainer_service.datasets.records import Split
 from trainer_service.reading_request import ReadingRequest
 from trainer_service.store.records.interpretation import Layout
@@ -26,8 +31,6 @@ _TWO = 2
 # The label ends with something else than a digit, or a separator parts it from the number.
 _PREFIX = re.compile(r"(.*[^\d\s._()-])[\s._-]*\(?\d+\)?|(.*[^\s._()-])[\s._-]+\(?\d+\)?")
 
-# A hash, or a long number.
-_CODE = re.compile(r"[0-9a-f]{6,}")
 _SHARD = 3
 
 
@@ -107,6 +110,11 @@ class Images:
         return [place.split for place in self.places]
 
     @property
+    def depth(self) -> int:
+        """In how many folders, one in the other, an image lies at most."""
+        return max(map(len, self.folders))
+
+    @property
     def strays(self) -> list[int]:
         """Return the images that lie beside the folders of a split, in none of them."""
         if not self.tree.parts:
@@ -184,7 +192,7 @@ def _are_shards(images: Images) -> bool:
     for name, place in zip(images.names, images.places, strict=True):
         stem = PurePosixPath(name).stem.lower()
         folders = [level.name.lower() for level in place.levels]
-        if not folders or not _CODE.fullmatch(stem) or max(map(len, folders)) > _SHARD:
+        if not folders or not is_code(stem) or max(map(len, folders)) > _SHARD:
             continue
         sharded += stem.startswith("".join(folders))
         letters |= not stem.isdigit()

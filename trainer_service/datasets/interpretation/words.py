@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from trainer_service.datasets.records import Split
 
+_CODE = re.compile(r"[0-9a-f]{6,}")
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[^\W\d_]+")
 
 _SPLIT_WORDS: dict[str, Split] = {
@@ -209,6 +210,11 @@ def is_placeholder(table: str) -> bool:
 
 def is_camera_prefix(label: str) -> bool:
     return label.lower().strip() in _CAMERA_WORDS
+
+
+def is_code(text: str) -> bool:
+    """Return whether a text looks like a hash or a long number, as `01ab34cd` does."""
+    return _CODE.fullmatch(text.lower()) is not None
 
 
 def is_no_label(label: str) -> bool:

@@ -130,6 +130,18 @@ def in_file_names(draw, data):
         data.moved(lambda number, name: f"{heaps[number % 2]}/{name}")
 
 
+#: How tables call an image, given its path.
+FORMS = {
+    "path": lambda name: name,
+    "file": lambda name: name.rpartition("/")[2],
+    "stem": lambda name: name.rpartition("/")[2].removesuffix(".jpg"),
+    "elsewhere": lambda name: f"/content/drive/x/{name.rpartition('/')[2]}",
+    "windows": lambda name: f"C:\\data\\{name.rpartition('/')[2]}",
+    "capitals": lambda name: name.rpartition("/")[2].upper(),
+    "address": lambda name: f"https://a.example/{name}?size=1",
+}
+
+
 def in_a_table(draw, data):
     columns = draw(
         st.sampled_from(
@@ -140,18 +152,26 @@ def in_a_table(draw, data):
         st.one_of(HEAPS, st.sampled_from([("", ""), ("images", "images"), ("media/upload",) * 2]))
     )
     data.moved(lambda number, name: f"{heaps[number % 2]}/{number:05x}a.jpg".lstrip("/"))
-    forms = {
-        "path": lambda name: name,
-        "file": lambda name: name.rpartition("/")[2],
-        "stem": lambda name: name.rpartition("/")[2].removesuffix(".jpg"),
-        "elsewhere": lambda name: f"/content/drive/x/{name.rpartition('/')[2]}",
-        "windows": lambda name: f"C:\\data\\{name.rpartition('/')[2]}",
-        "capitals": lambda name: name.rpartition("/")[2].upper(),
-        "address": lambda name: f"https://a.example/{name}?size=1",
-    }
-    called = forms[draw(st.sampled_from(sorted(forms)))]
-    others = draw(st.lists(st.sampled_from(sorted(OTHERS)), max_size=3, unique=True))
+    called = FORMS[draw(st.sampled_from(sorted(FORMS)))]
     titles, rows = list(columns), [[called(name), label] for name, label in data.images.items()]
+    with_other_columns(draw, data, titles, rows)
+    kind = draw(
+        st.sampled_from(["csv", "semicolons", "bars", "tsv", "utf-16", "bom", "jsonl", "one-hot"])
+    )
+    if kind == "jsonl":
+        lines = [json.dumps(dict(zip(titles, row, strict=True))) for row in rows]
+        data.tables["labels.jsonl"] = "\n".join(lines).encode()
+    elif kind == "one-hot":
+        data.splits = {}
+        data.tables["labels.csv"] = one_hot(data, columns[0], called)
+    else:
+        name = draw(st.sampled_from(["labels.csv", "data/train_labels.csv"]))
+        data.tables[name] = delimited([titles, *rows], kind)
+
+
+def with_other_columns(draw, data, titles, rows):
+    """Add columns that are not the label's to a table, and maybe that of the split."""
+    others = draw(st.lists(st.sampled_from(sorted(OTHERS)), max_size=3, unique=True))
     if draw(st.booleans()):
         data.splits = {n: ("test", "train", "train")[k % 3] for k, n in enumerate(data.images)}
         titles.append(draw(st.sampled_from(["split", "data set", "Subset"])))
@@ -162,28 +182,23 @@ def in_a_table(draw, data):
         titles.insert(place, title)
         for number, row in enumerate(rows):
             row.insert(place, OTHERS[title](number))
-    kind = draw(
-        st.sampled_from(["csv", "semicolons", "bars", "tsv", "utf-16", "bom", "jsonl", "one-hot"])
-    )
-    if kind == "jsonl":
-        lines = [json.dumps(dict(zip(titles, row, strict=True))) for row in rows]
-        data.tables["labels.jsonl"] = "\n".join(lines).encode()
-    elif kind == "one-hot":
-        data.splits = {}
-        lines = [",".join([columns[0], *data.labels])]
-        lines += [
-            ",".join([called(file), *("01"[said == label] for said in data.labels)])
-            for file, label in data.images.items()
-        ]
-        data.tables["labels.csv"] = "\n".join(lines).encode()
-    else:
-        between = {"csv": ",", "semicolons": ";", "bars": "|", "bom": ","}.get(kind, "\t")
-        quoted = [[f'"{cell}"' if between in cell else cell for cell in row] for row in rows]
-        lines = [between.join(row) for row in [titles, *quoted]]
-        encoding = {"utf-16": "utf-16", "bom": "utf-8-sig"}.get(kind, "utf-8")
-        data.tables[draw(st.sampled_from(["labels.csv", "data/train_labels.csv"]))] = "\n".join(
-            lines
-        ).encode(encoding)
+
+
+def one_hot(data, title, called):
+    """Return a table with a column for each label."""
+    rows = [
+        [called(file), *("01"[said == label] for said in data.labels)]
+        for file, label in data.images.items()
+    ]
+    return "\n".join(map(",".join, [[title, *data.labels], *rows])).encode()
+
+
+def delimited(rows, kind):
+    """Return a table with a character between its cells, as one of several programs writes it."""
+    between = {"csv": ",", "semicolons": ";", "bars": "|", "bom": ","}.get(kind, "\t")
+    quoted = [[f'"{cell}"' if between in cell else cell for cell in row] for row in rows]
+    encoding = {"utf-16": "utf-16", "bom": "utf-8-sig"}.get(kind, "utf-8")
+    return "\n".join(map(between.join, quoted)).encode(encoding)
 
 
 def wrapped(draw, data):
