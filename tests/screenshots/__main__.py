@@ -48,8 +48,9 @@ def interesting(stack: Stack, record: Record, pictures: dict[str, bytes]) -> dic
 
 def photographs(directory: Path, each: int) -> dict[str, bytes]:
     """Return so many photographs of each label, from files named `<label>.<number>.jpg`."""
-    [folder] = [path for path in directory.iterdir() if path.is_dir()]
-    files = sorted(folder.glob("*.jpg"))
+    files = next(
+        filter(None, (sorted(folder.glob("*.*.jpg")) for folder in sorted(directory.iterdir())))
+    )
     labels = sorted({file.name.split(".")[0] for file in files})
     chosen = [
         file for label in labels for file in
