@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from shared.errors import InvalidRequest
-from trainer_service.training_request import TapSet
+from trainer_service.requests.training import TapSet
 
 Preprocessing = Literal["identity", "unit_range", "caffe", "efficientnet_lite"]
 

@@ -38,9 +38,9 @@ from trainer_service.backbones.architectures import (
 from trainer_service.backbones.tracing import trace
 from trainer_service.backbones.weights import Weights
 from trainer_service.errors import WeightsUnavailable
+from trainer_service.requests.training import TapSet
 from trainer_service.store.files.removal import remove_tree
 from trainer_service.store.files.work_in_progress import STAGING, working_directory
-from trainer_service.training_request import TapSet
 
 _POLICY_LOCK = threading.Lock()
 _CAFFE_MEAN_RGB = (123.68, 116.779, 103.939)

@@ -21,7 +21,7 @@ from trainer_service.datasets.records import (
 from trainer_service.datasets.sources.names import clean_name, shown
 from trainer_service.datasets.verdicts import Note, settle
 from trainer_service.errors import InvalidDataset
-from trainer_service.reading_request import ReadingRequest
+from trainer_service.requests.reading import ReadingRequest
 from trainer_service.store.records.interpretation import ReadingNote, UnusedFile
 
 MAX_TABLE_BYTES = 64 << 20

@@ -17,8 +17,8 @@ from trainer_service.backbones.backbone import (
 from trainer_service.backbones.features import Features, FeatureStore
 from trainer_service.backbones.weights import Weights
 from trainer_service.phases.work import Work, Worker
+from trainer_service.requests.training import TapSet
 from trainer_service.store.stores import BACKBONES
-from trainer_service.training_request import TapSet
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from trainer_service.datasets import create as datasets
 from trainer_service.datasets.dataset import Dataset
 from trainer_service.datasets.scans import is_kept
 from trainer_service.errors import RecordCorrupt
-from trainer_service.reading_request import ReadingRequest
+from trainer_service.requests.reading import ReadingRequest
 from trainer_service.service import dataset_images
 from trainer_service.service.dataset_images import (
     DatasetImagePage,

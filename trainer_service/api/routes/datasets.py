@@ -14,7 +14,8 @@ from trainer_service.api.dependencies import CurrentTrainer, IdempotencyKey
 from trainer_service.api.openapi import body_of
 from trainer_service.api.routes.pages import PageQuery, link_next
 from trainer_service.api.threads import Threads
-from trainer_service.reading_request import ReadingRequest
+from trainer_service.requests.reading import ReadingRequest
+from trainer_service.requests.training import DatasetRequest, UploadedDataset
 from trainer_service.service import datasets
 from trainer_service.service.dataset_images import (
     DatasetImagePage,
@@ -23,7 +24,6 @@ from trainer_service.service.dataset_images import (
     RejectedQuery,
 )
 from trainer_service.store.records.dataset_record import DatasetRecord
-from trainer_service.training_request import DatasetRequest, UploadedDataset
 
 Sha256 = Annotated[str, Path(pattern="^[0-9a-f]{64}$")]
 

@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from trainer_service.training_request import EarlyStopping, TrainingRequest
+from trainer_service.requests.training import EarlyStopping, TrainingRequest
 
 Epoch = dict[str, float]
 

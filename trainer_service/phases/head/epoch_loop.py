@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from trainer_service.backbones.features import Features
-from trainer_service.training_request import TrainingRequest
+from trainer_service.requests.training import TrainingRequest
 
 if TYPE_CHECKING:
     from trainer_service.phases.head.data import HeadData

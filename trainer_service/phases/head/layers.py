@@ -14,7 +14,7 @@ from trainer_service.backbones.features import Features
 from trainer_service.phases.head.best_epoch import BestEpoch, Epoch
 from trainer_service.phases.head.data import HeadData, Truth
 from trainer_service.phases.head.optimizer import build_optimizer
-from trainer_service.training_request import TrainingRequest
+from trainer_service.requests.training import TrainingRequest
 
 #: Features that do not vary at all must not be divided by zero.
 SMALLEST_VARIANCE = 1e-12

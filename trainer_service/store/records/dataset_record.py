@@ -5,7 +5,7 @@ from typing import Self
 
 from pydantic import Field, field_validator
 
-from trainer_service.reading_request import ReadingRequest
+from trainer_service.requests.reading import ReadingRequest
 from trainer_service.store.records.interpretation import Interpretation
 from trainer_service.store.records.parts import BaseRecord, Brief, DatasetCounts, ErrorInfo
 

@@ -8,6 +8,7 @@ from pydantic import AwareDatetime, Field, field_validator
 
 from shared.manifest import HeadInfo, Quantization
 from trainer_service.errors import TrainingEnded
+from trainer_service.requests.training import TrainingRequest
 from trainer_service.store.records.parts import (
     FEW_LABELS,
     BaseRecord,
@@ -16,7 +17,6 @@ from trainer_service.store.records.parts import (
     ErrorInfo,
     RecordPart,
 )
-from trainer_service.training_request import TrainingRequest
 
 
 class State(StrEnum):

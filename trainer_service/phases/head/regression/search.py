@@ -24,7 +24,7 @@ from trainer_service.phases.head.regression.solver import (
     minimise,
     starting_weights,
 )
-from trainer_service.training_request import TapSet
+from trainer_service.requests.training import TapSet
 
 Check = Callable[[], None]
 ClassWeights = Literal["none", "balanced"]

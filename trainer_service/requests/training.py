@@ -9,8 +9,8 @@ from pydantic import (
 )
 
 from shared.identifiers import ModelName
-from trainer_service.reading_request import ReadingRequest
-from trainer_service.request_part import RequestPart, expected, kind_of
+from trainer_service.requests.part import RequestPart, expected, kind_of
+from trainer_service.requests.reading import ReadingRequest
 
 DEFAULT_ARCHITECTURE = "mobilenet_v2"
 
