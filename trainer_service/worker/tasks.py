@@ -19,9 +19,9 @@ from trainer_service.errors import RecordUnwritable
 from trainer_service.phases.prepare import reading_step
 from trainer_service.phases.work import Worker
 from trainer_service.queue.celery_app import create_celery
+from trainer_service.queue.steps import COMPUTE_SHARD, FINISH, PREPARE, READ_DATASET
 from trainer_service.queue.task_queue import WorkerQueue
 from trainer_service.settings import TrainerSettings
-from trainer_service.steps import COMPUTE_SHARD, FINISH, PREPARE, READ_DATASET
 from trainer_service.store.events.progress import ProgressBoard
 from trainer_service.store.stores import Stores
 from trainer_service.worker import task_log

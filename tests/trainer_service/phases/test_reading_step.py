@@ -18,9 +18,9 @@ from trainer_service.phases import setbacks
 from trainer_service.phases.bottleneck import shard
 from trainer_service.phases.prepare import plan, reading_step
 from trainer_service.phases.work import Worker
+from trainer_service.queue.steps import PREPARE, READ_DATASET, Step
 from trainer_service.queue.view import QUEUE
 from trainer_service.settings import TrainerSettings
-from trainer_service.steps import PREPARE, READ_DATASET, Step
 from trainer_service.store.events.event_log import connect
 from trainer_service.store.events.progress import ProgressBoard
 from trainer_service.store.files.lease import MAX_DEATHS, Holder

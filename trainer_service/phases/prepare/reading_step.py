@@ -12,7 +12,7 @@ from trainer_service.errors import TrainingCancelled, TrainingEnded, TransientFa
 from trainer_service.phase_table import is_before_plan
 from trainer_service.phases.setbacks import Setbacks, hand_over, persevere
 from trainer_service.phases.work import Worker
-from trainer_service.steps import PREPARE, READ_DATASET, Step
+from trainer_service.queue.steps import PREPARE, READ_DATASET, Step
 from trainer_service.store.events.progress import Ticker
 from trainer_service.store.files.lease import LeaseLost
 from trainer_service.store.outcome import end, in_words

@@ -20,8 +20,8 @@ from trainer_service.inline import InlineQueue
 from trainer_service.phases.evaluate.metrics import evaluate
 from trainer_service.phases.head.images import images_with_features
 from trainer_service.phases.work import CancellationCheck, Work, Worker
+from trainer_service.queue.steps import FINISH, Step
 from trainer_service.service.dataset_images import RejectedQuery, list_rejected
-from trainer_service.steps import FINISH, Step
 from trainer_service.store.events.progress import ProgressBoard
 from trainer_service.store.records import record_store
 from trainer_service.store.records.dataset_record import DatasetRecord
