@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 
 from tests.support.inputs.tiny_model import picture
-from tests.trainer_service.builders import new_dataset_record, new_record
+from tests.support.trainer.builders import new_dataset_record, new_record
 from trainer_service import training
 from trainer_service.datasets.dataset import Dataset
 from trainer_service.datasets.records import ImageRecord, save_images

@@ -8,8 +8,8 @@ import pytest
 
 from shared.errors import Unavailable
 from tests.support.inputs.tiny_model import picture
-from tests.trainer_service.api_client import caller
-from tests.trainer_service.builders import new_record
+from tests.support.trainer.api_client import caller
+from tests.support.trainer.builders import new_record
 from trainer_service import training
 from trainer_service.datasets import reading
 from trainer_service.datasets.create import UPLOAD_FILE, new_dataset

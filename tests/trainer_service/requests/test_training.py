@@ -3,7 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
-from tests.trainer_service.builders import new_record
+from tests.support.trainer.builders import new_record
 from trainer_service.requests.training import LAYERS_FIELDS, TrainingRequest
 from trainer_service.store.records.training_record import TrainingRecord
 

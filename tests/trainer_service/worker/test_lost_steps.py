@@ -9,8 +9,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from shared.errors import Unavailable
-from tests.trainer_service.api_client import caller
-from tests.trainer_service.builders import new_dataset_record, new_record
+from tests.support.trainer.api_client import caller
+from tests.support.trainer.builders import new_dataset_record, new_record
 from trainer_service import training
 from trainer_service.phases.work import Worker
 from trainer_service.queue.celery_app import create_celery

@@ -5,7 +5,7 @@ from contextlib import ExitStack
 import pytest
 from threadpoolctl import threadpool_limits
 
-from tests.trainer_service.builders import new_record
+from tests.support.trainer.builders import new_record
 from trainer_service.inline import InlineQueue
 from trainer_service.phases.work import Work, Worker
 from trainer_service.queue.steps import FINISH, Step

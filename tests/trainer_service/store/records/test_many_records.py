@@ -9,8 +9,8 @@ import pytest
 
 from shared.errors import InvalidRequest
 from tests.support.inputs.tiny_model import picture
-from tests.trainer_service.api_client import post
-from tests.trainer_service.builders import START, make_dataset, new_record
+from tests.support.trainer.api_client import post
+from tests.support.trainer.builders import START, make_dataset, new_record
 from trainer_service.datasets import reading
 from trainer_service.datasets.create import UPLOAD_FILE, new_dataset
 from trainer_service.datasets.dataset import Dataset
