@@ -189,7 +189,7 @@ class Audience:
         return self._told(training_id, partial(trainings.update, training_id, change))
 
     def _told(self, training_id: str, tell: Callable[[], object]) -> bool:
-        """Call `tell`, which writes something to a training; return whether that worked."""
+        """Call `tell`, which writes to a training, and return whether that worked."""
         try:
             tell()
         except (TrainingEnded, NotFound):

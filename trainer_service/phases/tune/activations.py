@@ -233,7 +233,7 @@ def _compute_group(
 
 
 def _further(advance: Callable[[int], None], done: int) -> Callable[[int], None]:
-    """Return what counts on from the images that are done."""
+    """Return `advance`, but counting on from the images that are done already."""
     return lambda more: advance(done + more)
 
 
