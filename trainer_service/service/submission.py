@@ -63,12 +63,12 @@ def submit_training(
 def require_architecture(trainer: Trainer, name: str, key: str | None) -> None:
     """Check, before the images of a request are received, that its architecture can be trained.
 
-    A request that is sent again gets its first answer, whatever has become of the weights.
+    A request that is sent again gets its first answer, even if the weights are gone by now.
 
     Args:
         trainer: the stores and the settings of the service.
         name: the architecture that the request names.
-        key: what the client calls the request, if it does.
+        key: the client's `Idempotency-Key`, if there is one.
 
     Raises:
         InvalidRequest: there is no such architecture.

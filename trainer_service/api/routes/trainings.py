@@ -55,7 +55,7 @@ async def submit_training(
 
 
 def _check_before_images(trainer: Trainer, key: str | None, fields: Fields) -> None:
-    """Refuse a form before its images come; fields may follow these."""
+    """Refuse a wrong form before its images arrive; more fields may follow them."""
     parse_so_far(TrainingRequest, fields)
     _require_no_dataset(fields)
     if isinstance(architecture := fields.get("architecture"), str):

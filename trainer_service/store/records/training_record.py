@@ -112,7 +112,7 @@ class TrainingRecord(BaseRecord):
     @field_validator("request", mode="before")
     @classmethod
     def _name_the_head(cls, request: Any) -> Any:
-        """Name the head and the taps of a record of before: there was one kind of each."""
+        """Add head and taps to a record of an earlier release, which had one kind of each."""
         if isinstance(request, dict) and "head" not in request:
             return {"head": "layers", "taps": "last"} | request
         return request
