@@ -1,4 +1,4 @@
-"""Datasets: where they come from. The trainer API imports this; it never decodes an image."""
+"""Creates datasets from uploads and paths. The trainer API imports this; it decodes no image."""
 
 from datetime import UTC, datetime
 from pathlib import Path
