@@ -1,4 +1,4 @@
-"""How a dataset is read: what the user says of it, and what the trainer has decided."""
+"""How a dataset is read: the user's options, and what the trainer has decided."""
 
 import json
 import re
@@ -42,12 +42,12 @@ def reading_of(  # noqa: PLR0913 - each is an option
     parts: list[str] | None,
     confirm: bool,
 ) -> Fields:
-    """Return the object `reading` of a request, of the options that make it up.
+    """Return the object `reading` of a request, made from the options.
 
     Args:
         text: the object as JSON, or the path of a file that holds it.
-        level: which folder of a path is the label. This and the following win over `text`.
-        table: the table that says the labels.
+        level: which folder of a path is the label. It and the options below override `text`.
+        table: the table with the labels.
         label_column: its column of the labels.
         ignore: folders and files to leave out.
         parts: which part of the split folders or values are, as `night=test`.
@@ -241,7 +241,7 @@ def _short(reading: Record) -> Record:
 
 
 def _options(fields: Fields) -> Iterator[str]:
-    """Yield the options that give a training its fields; how its dataset is read is not told."""
+    """Yield the options for a training's fields, but for those about reading its dataset."""
     for name, value in fields.items():
         if name == "reading":
             continue

@@ -5,7 +5,7 @@ Both follow from the record, the dataset and the shards of a training alone.
 
 from typing import Literal, NamedTuple
 
-from trainer_service.steps import COMPUTE_SHARD, FINISH, PREPARE, READ_DATASET, Step
+from trainer_service.queue.steps import COMPUTE_SHARD, FINISH, PREPARE, READ_DATASET, Step
 from trainer_service.store.records.training_record import State, TrainingRecord
 from trainer_service.store.shards import Shards
 

@@ -19,7 +19,7 @@ from client.app import app
 from client.printing import accuracy_in_words, curl_line, print_models, print_trainings
 from client.training.train import train_command
 from client.training.training import model_name
-from trainer_service.training_request import EarlyStopping, SplitFractions, TrainingRequest
+from trainer_service.requests.training import EarlyStopping, SplitFractions, TrainingRequest
 
 CREATED = "2026-01-31T23:59:59Z"
 NESTED = {

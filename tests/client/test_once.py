@@ -14,7 +14,7 @@ from client.training import once
 from client.training.once import TRIES
 from tests.support.inputs.tiny_model import picture
 from tests.support.processes.breaking_proxy import BreakingProxy, running_trainer
-from tests.trainer_service.builders import emptied_stores, trainer_settings
+from tests.support.trainer.builders import emptied_stores, trainer_settings
 from trainer_service.store.idempotency import KeyUnreadable
 
 ARCHITECTURE = "efficientnet_lite0"

@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 
 from client import reading
 from client.app import app
-from tests.trainer_service.builders import new_dataset_record
-from trainer_service.reading_request import ReadingRequest
+from tests.support.trainer.builders import new_dataset_record
+from trainer_service.requests.reading import ReadingRequest
 from trainer_service.store.records.interpretation import (
     Layout,
     PossibleReading,

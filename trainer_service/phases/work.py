@@ -13,8 +13,8 @@ from trainer_service.datasets.dataset import Dataset
 from trainer_service.datasets.records import ImageRecord
 from trainer_service.datasets.splits import SplitFractions, assign_splits
 from trainer_service.errors import TrainingCancelled
+from trainer_service.queue.steps import Step
 from trainer_service.settings import TrainerSettings
-from trainer_service.steps import Step
 from trainer_service.store.events.events import WarningEvent
 from trainer_service.store.events.progress import ProgressBoard
 from trainer_service.store.files.lease import Lease

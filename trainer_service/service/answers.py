@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from trainer_service.request_part import RequestPart
+from trainer_service.requests.part import RequestPart
 
 
 class ArchitectureStatus(BaseModel):

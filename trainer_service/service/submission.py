@@ -10,6 +10,7 @@ from trainer_service.backbones import weights
 from trainer_service.backbones.architectures import find_architecture
 from trainer_service.datasets import create as datasets
 from trainer_service.datasets.dataset import doubtful
+from trainer_service.requests.training import DatasetPath, TrainingRequest
 from trainer_service.service.job_slots import open_training_slot
 from trainer_service.service.trainer import Trainer
 from trainer_service.store.idempotency import fingerprint
@@ -23,7 +24,6 @@ from trainer_service.store.records.training_record import (
 from trainer_service.store.stores import Stores
 from trainer_service.store.unused_datasets import delete_unused
 from trainer_service.store.waiting import WaitingTrainings
-from trainer_service.training_request import DatasetPath, TrainingRequest
 
 
 def submit_training(
@@ -63,12 +63,12 @@ def submit_training(
 def require_architecture(trainer: Trainer, name: str, key: str | None) -> None:
     """Check, before the images of a request are received, that its architecture can be trained.
 
-    A request that is sent again gets its first answer, whatever has become of the weights.
+    A request that is sent again gets its first answer, even if the weights are gone by now.
 
     Args:
         trainer: the stores and the settings of the service.
         name: the architecture that the request names.
-        key: what the client calls the request, if it does.
+        key: the client's `Idempotency-Key`, if there is one.
 
     Raises:
         InvalidRequest: there is no such architecture.

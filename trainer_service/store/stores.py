@@ -56,7 +56,7 @@ class TrainingStore(RecordStore[TrainingRecord]):
         """Write a new record with its first events, and return its directory."""
         directory = self.directory(record.id)
         directory.mkdir(parents=True, exist_ok=True)
-        # Created now and replaced later: NFS clients may see a new file late, a changed one soon.
+        # Created now and replaced later: NFS clients see a changed file sooner than a new one.
         (directory / ASKED_FILE).write_text(Asked().model_dump_json())
         return super().create(record)
 

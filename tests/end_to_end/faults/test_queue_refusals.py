@@ -18,7 +18,7 @@ from launcher.services import free_port, redis_server, running_worker
 from shared.identifiers import new_id
 from tests.end_to_end.stack import RestartableRedis
 from tests.support.processes.predictor_process import wait_for
-from tests.trainer_service.api_client import caller
+from tests.support.trainer.api_client import caller
 from trainer_service.queue.celery_app import create_celery
 from trainer_service.queue.task_queue import TaskQueue
 from trainer_service.queue.transport import MOST_BYTES, MOST_KEPT

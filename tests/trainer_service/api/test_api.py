@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from tests.support.inputs.tiny_model import publish_tiny_model
-from tests.trainer_service.api_client import ARCHITECTURE, archive, caller, field_of, post
+from tests.support.trainer.api_client import ARCHITECTURE, archive, caller, field_of, post
 from trainer_service.app import create_app
 from trainer_service.backbones import weights
 from trainer_service.queue.view import QUEUE, QUEUE_TYPES

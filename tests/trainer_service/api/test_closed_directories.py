@@ -3,7 +3,7 @@
 import pytest
 
 from tests.support.ordinary_user import closed, ordinary_user, reachable_directory
-from tests.trainer_service.api_client import ARCHITECTURE, archive, caller, post
+from tests.support.trainer.api_client import ARCHITECTURE, archive, caller, post
 
 pytestmark = pytest.mark.integration
 

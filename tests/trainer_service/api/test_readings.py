@@ -10,8 +10,8 @@ from collections import Counter
 import pytest
 
 from tests.support.inputs.tiny_model import picture
-from tests.trainer_service.api_client import ARCHITECTURE, caller, field_of
-from tests.trainer_service.builders import new_record
+from tests.support.trainer.api_client import ARCHITECTURE, caller, field_of
+from tests.support.trainer.builders import new_record
 from trainer_service.datasets import reading as reading_module
 from trainer_service.datasets.create import UPLOAD_FILE
 from trainer_service.datasets.found import OTHERS_FILE, TABLES_FILE

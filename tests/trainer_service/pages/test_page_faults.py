@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.support.inputs.tiny_model import publish_tiny_model
-from tests.trainer_service.builders import make_read_dataset, new_record
+from tests.support.trainer.builders import make_read_dataset, new_record
 from trainer_service.store.records.dataset_record import DatasetState
 from trainer_service.store.records.training_record import State
 

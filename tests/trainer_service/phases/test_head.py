@@ -10,7 +10,7 @@ from shared.errors import InvalidRequest
 from trainer_service.errors import TrainingCancelled
 from trainer_service.phases.head.data import HeadData
 from trainer_service.phases.head.layers import build_head, class_weights, train_layers
-from trainer_service.training_request import EarlyStopping, TrainingRequest
+from trainer_service.requests.training import EarlyStopping, TrainingRequest
 
 pytestmark = pytest.mark.slow
 
@@ -194,7 +194,7 @@ from tensorflow.python.eager import context
 from trainer_service.backbones.architectures import CATALOGUE
 from trainer_service.phases.head import train
 from trainer_service.phases.head.data import HeadData
-from trainer_service.training_request import TrainingRequest
+from trainer_service.requests.training import TrainingRequest
 
 grown = []
 list_devices = tf.config.list_physical_devices

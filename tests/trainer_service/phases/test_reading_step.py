@@ -8,8 +8,8 @@ import pytest
 
 from shared.errors import Unavailable
 from tests.support.inputs.tiny_model import picture
-from tests.trainer_service.api_client import caller
-from tests.trainer_service.builders import new_record
+from tests.support.trainer.api_client import caller
+from tests.support.trainer.builders import new_record
 from trainer_service import training
 from trainer_service.datasets import reading
 from trainer_service.datasets.create import UPLOAD_FILE, new_dataset
@@ -18,9 +18,9 @@ from trainer_service.phases import setbacks
 from trainer_service.phases.bottleneck import shard
 from trainer_service.phases.prepare import plan, reading_step
 from trainer_service.phases.work import Worker
+from trainer_service.queue.steps import PREPARE, READ_DATASET, Step
 from trainer_service.queue.view import QUEUE
 from trainer_service.settings import TrainerSettings
-from trainer_service.steps import PREPARE, READ_DATASET, Step
 from trainer_service.store.events.event_log import connect
 from trainer_service.store.events.progress import ProgressBoard
 from trainer_service.store.files.lease import MAX_DEATHS, Holder

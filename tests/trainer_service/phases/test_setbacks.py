@@ -24,8 +24,8 @@ from trainer_service.phases.head import images as head_images
 from trainer_service.phases.prepare import reading_step
 from trainer_service.phases.setbacks import MOST_TRIES, Setbacks, persevere
 from trainer_service.phases.work import Worker
+from trainer_service.queue.steps import COMPUTE_SHARD, Step
 from trainer_service.queue.view import QueueView
-from trainer_service.steps import COMPUTE_SHARD, Step
 from trainer_service.store.records import record_store
 from trainer_service.store.records.dataset_record import DatasetState
 from trainer_service.store.records.parts import RejectedImage

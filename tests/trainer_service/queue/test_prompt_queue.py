@@ -9,9 +9,9 @@ from shared.errors import Unavailable
 from shared.identifiers import new_id
 from trainer_service.queue import prompt_queue
 from trainer_service.queue.prompt_queue import SLOW_SECONDS, PromptQueue
+from trainer_service.queue.steps import PREPARE, Step
 from trainer_service.queue.view import QueueView
 from trainer_service.settings import TrainerSettings
-from trainer_service.steps import PREPARE, Step
 from trainer_service.store.events.event_log import connect
 from trainer_service.store.identity import store_id
 

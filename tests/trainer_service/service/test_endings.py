@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from tests.trainer_service.builders import new_record
+from tests.support.trainer.builders import new_record
 from trainer_service.errors import RecordCorrupt
 from trainer_service.service import endings as endings_module
 from trainer_service.service.endings import Endings, first

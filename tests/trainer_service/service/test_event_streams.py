@@ -10,7 +10,7 @@ import httpx
 import pytest
 from httpx_sse import EventSource
 
-from tests.trainer_service.builders import new_record, progress
+from tests.support.trainer.builders import new_record, progress
 from trainer_service.app import create_app
 from trainer_service.service import event_streams
 from trainer_service.service.event_streams import EventStreams

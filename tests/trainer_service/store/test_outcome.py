@@ -7,7 +7,7 @@ import os
 import pytest
 from structlog.testing import capture_logs
 
-from tests.trainer_service.builders import new_record
+from tests.support.trainer.builders import new_record
 from trainer_service.errors import InvalidDataset
 from trainer_service.settings import TrainerSettings
 from trainer_service.store.outcome import recorded_outcome

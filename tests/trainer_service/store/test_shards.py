@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from tests.trainer_service.builders import new_record
+from tests.support.trainer.builders import new_record
 from trainer_service.store.events.event_log import EventLog, connect
 from trainer_service.store.outcome import recorded_outcome
 from trainer_service.store.shards import PlanLost, ShardImage, ShardResult, Shards

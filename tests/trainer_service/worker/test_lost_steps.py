@@ -9,15 +9,15 @@ import pytest
 from structlog.testing import capture_logs
 
 from shared.errors import Unavailable
-from tests.trainer_service.api_client import caller
-from tests.trainer_service.builders import new_dataset_record, new_record
+from tests.support.trainer.api_client import caller
+from tests.support.trainer.builders import new_dataset_record, new_record
 from trainer_service import training
 from trainer_service.phases.work import Worker
 from trainer_service.queue.celery_app import create_celery
+from trainer_service.queue.steps import COMPUTE_SHARD, FINISH, PREPARE, READ_DATASET, Step
 from trainer_service.queue.task_queue import TaskQueue, WorkerQueue
 from trainer_service.queue.view import QUEUE_KEYS, QueueView
 from trainer_service.settings import TrainerSettings
-from trainer_service.steps import COMPUTE_SHARD, FINISH, PREPARE, READ_DATASET, Step
 from trainer_service.store.events.event_log import connect
 from trainer_service.store.events.progress import ProgressBoard
 from trainer_service.store.files.lease import MAX_DEATHS, Holder, lease

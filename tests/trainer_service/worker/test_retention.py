@@ -17,9 +17,9 @@ from shared.identifiers import new_id
 from tests.support.clock import Clock
 from tests.support.inputs.odd_files import make_deep
 from tests.support.inputs.tiny_model import publish_tiny_model
-from tests.trainer_service.api_client import caller, post
-from tests.trainer_service.builders import new_dataset_record, new_record
-from tests.trainer_service.lease_holder import Holder
+from tests.support.trainer.api_client import caller, post
+from tests.support.trainer.builders import new_dataset_record, new_record
+from tests.support.trainer.lease_holder import Holder
 from trainer_service.backbones.features import FeatureStore
 from trainer_service.store.files.lease import LeaseWatch, lease
 from trainer_service.store.files.work_in_progress import working_directory

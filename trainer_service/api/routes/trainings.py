@@ -14,10 +14,10 @@ from trainer_service.api.dependencies import CurrentTrainer, IdempotencyKey, rai
 from trainer_service.api.openapi import body_of
 from trainer_service.api.routes.pages import PageQuery, link_next
 from trainer_service.api.threads import Threads
+from trainer_service.requests.training import TrainingRequest
 from trainer_service.service import submission, trainings
 from trainer_service.service.trainer import Trainer
 from trainer_service.store.records.training_record import TrainingRecord
-from trainer_service.training_request import TrainingRequest
 
 router = APIRouter(prefix="/v1/trainings", tags=["trainings"])
 
@@ -55,7 +55,7 @@ async def submit_training(
 
 
 def _check_before_images(trainer: Trainer, key: str | None, fields: Fields) -> None:
-    """Refuse a form before its images come; fields may follow these."""
+    """Refuse a wrong form before its images arrive; more fields may follow them."""
     parse_so_far(TrainingRequest, fields)
     _require_no_dataset(fields)
     if isinstance(architecture := fields.get("architecture"), str):

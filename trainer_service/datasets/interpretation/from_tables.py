@@ -17,7 +17,7 @@ from trainer_service.datasets.interpretation.tables.parse import Table
 from trainer_service.datasets.interpretation.ways import Images, Way, settled_splits
 from trainer_service.datasets.records import Split
 from trainer_service.errors import InvalidDataset
-from trainer_service.reading_request import ColumnsRequest, ReadingRequest
+from trainer_service.requests.reading import ColumnsRequest, ReadingRequest
 from trainer_service.store.records.interpretation import Layout, UnusedFile
 
 _TWO = 2

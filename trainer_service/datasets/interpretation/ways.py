@@ -22,7 +22,7 @@ from trainer_service.datasets.interpretation.words import (
     part_name,
 )
 from trainer_service.datasets.records import Split
-from trainer_service.reading_request import ReadingRequest
+from trainer_service.requests.reading import ReadingRequest
 from trainer_service.store.records.interpretation import Layout
 
 _SHOWN = 3

@@ -14,12 +14,12 @@ from trainer_service.backbones.features import Features
 from trainer_service.phases.head.best_epoch import BestEpoch, Epoch
 from trainer_service.phases.head.data import HeadData, Truth
 from trainer_service.phases.head.optimizer import build_optimizer
-from trainer_service.training_request import TrainingRequest
+from trainer_service.requests.training import TrainingRequest
 
-#: Features that do not vary at all must not be divided by zero.
+#: Keeps features that do not vary at all from being divided by zero.
 SMALLEST_VARIANCE = 1e-12
 
-#: Rows of features that are looked at together, in float64.
+#: How many rows of features are processed at a time, in float64.
 ROWS_AT_ONCE = 1024
 
 
@@ -94,8 +94,9 @@ def build_head(features: Features, labels: int, request: TrainingRequest) -> Any
     """Return an untrained head that centres its input and brings it to unit average variance.
 
     Backbones differ in the scale of their features by two orders of magnitude; scaled, the default
-    learning rate suits them all. One scale serves all features: a scale for each would give the
-    noise of those that hardly vary the weight of the others (docs/decisions/0003).
+    learning rate suits them all. All features share one scale: with a scale of its own, a feature
+    that hardly varies, and is mostly noise, would count as much as the others
+    (docs/decisions/0003).
     """
     import keras
 

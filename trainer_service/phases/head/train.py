@@ -24,7 +24,7 @@ from trainer_service.phases.head.regression.search import (
 )
 from trainer_service.phases.head.solved import as_layers
 from trainer_service.phases.work import Work
-from trainer_service.training_request import TapSet, TrainingRequest
+from trainer_service.requests.training import TapSet, TrainingRequest
 
 #: From this number of multiplications, about 0.1 s, several threads share one product.
 LARGE_PRODUCT = 4e9

@@ -7,8 +7,8 @@ from trainer_service.datasets.dataset import Dataset
 from trainer_service.datasets.records import ImageRecord
 from trainer_service.phases.backbone import Backbone
 from trainer_service.phases.work import Work
+from trainer_service.queue.steps import READ_DATASET, Step
 from trainer_service.settings import TrainerSettings
-from trainer_service.steps import READ_DATASET, Step
 from trainer_service.store.outcome import end
 from trainer_service.store.records.training_record import CacheUse, State, TrainingRecord
 from trainer_service.store.shards import ShardImage

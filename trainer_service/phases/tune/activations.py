@@ -36,8 +36,8 @@ from trainer_service.backbones.weights import Weights
 from trainer_service.datasets.image_files import ImageFiles
 from trainer_service.phases.bottleneck.feature_computer import BATCH_SIZES, FeatureComputer
 from trainer_service.phases.tune.views import Views
+from trainer_service.requests.training import TapSet
 from trainer_service.store.shards import ShardImage, ShardResult
-from trainer_service.training_request import TapSet
 
 #: The directory of the activations in the store.
 ACTIVATIONS = "activations"
@@ -233,7 +233,7 @@ def _compute_group(
 
 
 def _further(advance: Callable[[int], None], done: int) -> Callable[[int], None]:
-    """Return what counts on from the images that are done."""
+    """Return `advance`, but counting on from the images that are done already."""
     return lambda more: advance(done + more)
 
 

@@ -72,7 +72,7 @@ class Counts(BaseModel):
 class ProgressBoard:
     """Keeps the progress of each training in a file, which several processes may update.
 
-    How far a training is stands in nobody's way: if the file can't be written, that is logged.
+    If the file can't be written, that is logged, and the training goes on.
 
     Args:
         events: the log that gets progress events.
@@ -110,7 +110,7 @@ class ProgressBoard:
                 self._store(file, counts, now, announce=counts.due(now))
 
     def read(self, training_id: str, phase: State) -> Progress | None:
-        """Return the progress of a phase, or None if it is not the current one."""
+        """Return the progress of a phase, or None if another phase is the current one."""
         counts = _load(self._file(training_id))
         if counts is None or counts.phase != phase:
             return None

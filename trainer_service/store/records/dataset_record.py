@@ -5,7 +5,7 @@ from typing import Self
 
 from pydantic import Field, field_validator
 
-from trainer_service.reading_request import ReadingRequest
+from trainer_service.requests.reading import ReadingRequest
 from trainer_service.store.records.interpretation import Interpretation
 from trainer_service.store.records.parts import BaseRecord, Brief, DatasetCounts, ErrorInfo
 
@@ -52,12 +52,12 @@ class DatasetRecord(Interpretation, DatasetCounts, BaseRecord):
     @field_validator("layout", mode="before")
     @classmethod
     def _take_the_word(cls, layout: object) -> object:
-        """Take the one word that was all that earlier records had."""
+        """Read the single word that records of earlier releases have for it."""
         kinds = {"folders": "folders", "prefix": "prefix", "csv": "table"}
         return {"kind": kinds[layout]} if isinstance(layout, str) and layout in kinds else layout
 
     def interpret(self, said: Interpretation) -> None:
-        """Write down how it was read."""
+        """Set the fields that say how it was read."""
         for name in Interpretation.model_fields:
             setattr(self, name, getattr(said, name))
 

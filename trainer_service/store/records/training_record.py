@@ -8,6 +8,7 @@ from pydantic import AwareDatetime, Field, field_validator
 
 from shared.manifest import HeadInfo, Quantization
 from trainer_service.errors import TrainingEnded
+from trainer_service.requests.training import TrainingRequest
 from trainer_service.store.records.parts import (
     FEW_LABELS,
     BaseRecord,
@@ -16,7 +17,6 @@ from trainer_service.store.records.parts import (
     ErrorInfo,
     RecordPart,
 )
-from trainer_service.training_request import TrainingRequest
 
 
 class State(StrEnum):
@@ -112,7 +112,7 @@ class TrainingRecord(BaseRecord):
     @field_validator("request", mode="before")
     @classmethod
     def _name_the_head(cls, request: Any) -> Any:
-        """Name the head and the taps of a record of before: there was one kind of each."""
+        """Add head and taps to a record of an earlier release, which had one kind of each."""
         if isinstance(request, dict) and "head" not in request:
             return {"head": "layers", "taps": "last"} | request
         return request

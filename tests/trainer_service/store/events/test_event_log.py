@@ -9,7 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from tests.support.inputs.odd_files import make_socket
-from tests.trainer_service.builders import new_record, progress
+from tests.support.trainer.builders import new_record, progress
 from trainer_service.errors import RecordCorrupt
 from trainer_service.store.events.event_log import (
     EVENTS_FILE,

@@ -11,7 +11,7 @@ import pytest
 from shared import files
 from tests.support.clock import Clock
 from tests.support.processes.predictor_process import wait_for
-from tests.trainer_service.lease_holder import SPAWN, Holder
+from tests.support.trainer.lease_holder import SPAWN, Holder
 from trainer_service.store.files import lease as lease_module
 from trainer_service.store.files.lease import (
     MAX_DEATHS,

@@ -11,8 +11,8 @@ from structlog.testing import capture_logs
 
 from shared.errors import NotFound, Unavailable
 from shared.identifiers import new_id
-from tests.trainer_service.api_client import post
-from tests.trainer_service.builders import make_dataset, new_record
+from tests.support.trainer.api_client import post
+from tests.support.trainer.builders import make_dataset, new_record
 from trainer_service.errors import DatasetNotFound, RecordCorrupt, RecordUnwritable
 from trainer_service.store.events.event_log import EventLog, connect
 from trainer_service.store.records import record_store

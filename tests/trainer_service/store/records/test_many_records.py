@@ -9,8 +9,8 @@ import pytest
 
 from shared.errors import InvalidRequest
 from tests.support.inputs.tiny_model import picture
-from tests.trainer_service.api_client import post
-from tests.trainer_service.builders import START, make_dataset, new_record
+from tests.support.trainer.api_client import post
+from tests.support.trainer.builders import START, make_dataset, new_record
 from trainer_service.datasets import reading
 from trainer_service.datasets.create import UPLOAD_FILE, new_dataset
 from trainer_service.datasets.dataset import Dataset
@@ -20,8 +20,8 @@ from trainer_service.inline import InlineQueue
 from trainer_service.phases.evaluate.metrics import evaluate
 from trainer_service.phases.head.images import images_with_features
 from trainer_service.phases.work import CancellationCheck, Work, Worker
+from trainer_service.queue.steps import FINISH, Step
 from trainer_service.service.dataset_images import RejectedQuery, list_rejected
-from trainer_service.steps import FINISH, Step
 from trainer_service.store.events.progress import ProgressBoard
 from trainer_service.store.records import record_store
 from trainer_service.store.records.dataset_record import DatasetRecord

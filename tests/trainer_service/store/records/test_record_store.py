@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.trainer_service.builders import new_dataset_record
+from tests.support.trainer.builders import new_dataset_record
 from trainer_service.errors import DatasetNotFound
 from trainer_service.store.records.dataset_record import DatasetRecord, DatasetState
 from trainer_service.store.records.record_index import RecordIndex

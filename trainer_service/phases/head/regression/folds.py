@@ -12,7 +12,7 @@ Mask = npt.NDArray[np.bool_]
 FOLDS = 5
 #: Below this count of training images of the rarest label, a head is cross-validated.
 FEWEST_OF_A_LABEL = 50
-#: And so it is below this count of validation images.
+#: A head is also cross-validated below this count of validation images.
 FEWEST_VALIDATED = 200
 
 
@@ -32,9 +32,9 @@ class Fold:
 def needs_cross_validation(train: Truth, validation: Truth, labels: int) -> bool:
     """Return whether the validation images are too few to choose a head by.
 
-    The rarest label in training decides, not the average: it is the one whose few validation
-    images can't tell a good head from a bad one, and that gains most from being learned from all
-    of its images. The training images are counted as the validation images are a share of them.
+    The rarest label decides, not the average one: a head can't be judged by its few validation
+    images, and it gains most if the head learns from all of its images. Its training images are
+    counted, as the number of its validation images follows from theirs.
     """
     rarest = np.bincount(train, minlength=labels).min()
     return bool(rarest < FEWEST_OF_A_LABEL or len(validation) < FEWEST_VALIDATED)

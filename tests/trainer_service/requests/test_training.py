@@ -3,9 +3,9 @@
 import pytest
 from pydantic import ValidationError
 
-from tests.trainer_service.builders import new_record
+from tests.support.trainer.builders import new_record
+from trainer_service.requests.training import LAYERS_FIELDS, TrainingRequest
 from trainer_service.store.records.training_record import TrainingRecord
-from trainer_service.training_request import LAYERS_FIELDS, TrainingRequest
 
 
 def test_a_regression_is_the_default_and_auto_computes_all_taps():

@@ -1,4 +1,4 @@
-"""How a dataset is to be read, where the user says so instead of leaving it to the reader."""
+"""What a user decides about how a dataset is read, instead of leaving it to the reader."""
 
 from typing import Annotated, Literal
 
@@ -19,7 +19,7 @@ class ColumnsRequest(BaseModel):
 
 
 class ReadingRequest(BaseModel):
-    """What a user has decided on how a dataset is read; what is left out, the reader decides.
+    """A user's decisions about how a dataset is read; the reader decides what is left out.
 
         {"labels": "folders", "level": 2, "ignore": ["extra"]}
         {"table": "train.csv", "columns": {"label": "species"}}
@@ -61,7 +61,7 @@ class ReadingRequest(BaseModel):
 
     @property
     def parts(self) -> dict[str, Literal["train", "validation", "test"]]:
-        """What is asked to be a part of the split, without what is to be left out."""
+        """The folders and values that the user has assigned to a part of the split."""
         return {key.strip("/"): part for key, part in self.splits.items() if part != "none"}
 
     @property
@@ -70,5 +70,5 @@ class ReadingRequest(BaseModel):
         return [key for key, part in self.splits.items() if part == "none"]
 
     def as_asked(self) -> str:
-        """Return it as JSON, without what it leaves to the reader."""
+        """Return the decisions as JSON, without what is left to the reader."""
         return self.model_dump_json(exclude_defaults=True)

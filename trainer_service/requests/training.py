@@ -9,8 +9,8 @@ from pydantic import (
 )
 
 from shared.identifiers import ModelName
-from trainer_service.reading_request import ReadingRequest
-from trainer_service.request_part import RequestPart, expected, kind_of
+from trainer_service.requests.part import RequestPart, expected, kind_of
+from trainer_service.requests.reading import ReadingRequest
 
 DEFAULT_ARCHITECTURE = "mobilenet_v2"
 
@@ -32,7 +32,7 @@ class DatasetRequest(DatasetPath):
 
 
 class UploadedDataset(RequestPart):
-    """What may be said of an uploaded dataset."""
+    """The fields of a request that uploads a dataset."""
 
     reading: ReadingRequest = Field(default_factory=ReadingRequest)
 
@@ -59,7 +59,7 @@ class EarlyStopping(RequestPart):
 
 
 def _kind_of_dataset(value: object) -> str | None:
-    """Return the same for a dataset; an object without a path is of no kind."""
+    """Return the tag of a dataset's type, as `kind_of`; an object without a path has none."""
     return None if isinstance(value, dict) and "path" not in value else kind_of(value)
 
 
