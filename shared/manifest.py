@@ -88,6 +88,7 @@ class HeadInfo(_Record):
         strength: of a regression, the strength of its L2 regularisation.
         cross_validated: whether it was chosen by cross-validation over the training and the
             validation images, and then learnt from both.
+        temperature: of layers, what their logits were divided by, so that they are not too sure.
         val_losses: the smallest validation loss with each of the taps that were tried.
         detail: what was chosen and why, as a sentence.
     """
@@ -97,6 +98,7 @@ class HeadInfo(_Record):
     features: int
     strength: float | None = None
     cross_validated: bool = False
+    temperature: float | None = None
     val_losses: dict[str, float] = Field(default_factory=dict)
     detail: str = ""
 

@@ -44,8 +44,8 @@ def limits(facts: Facts) -> Markup:
             "cameras, places or times, expect less, and measure it."
         ),
         (
-            "Its probabilities are those of a softmax and were not calibrated: 90 % says more than "
-            "60 %, but not that nine in ten are right."
+            "Its probabilities hold for images like those that it was tested on. Of others it may "
+            "be sure and wrong."
         ),
         "It is weak on whatever the collection shows rarely: see the images per label.",
     )

@@ -148,7 +148,13 @@ def _layers(task: HeadTask, solved: SolvedHead | None) -> Head:
     with HeadProgress(task.work, request.epochs) as progress:
         trained = train_layers(train, validation, task.labels, request, progress.epoch)
     losses = {} if solved is None else _least_losses(solved.path)
-    info = HeadInfo(kind="layers", taps=taps, features=width, val_losses=losses)
+    info = HeadInfo(
+        kind="layers",
+        taps=taps,
+        features=width,
+        temperature=round(trained.temperature, 4),
+        val_losses=losses,
+    )
     return Head(
         model=trained.model,
         taps=taps,
