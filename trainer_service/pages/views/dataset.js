@@ -88,7 +88,7 @@ async function watch(record, path, onChange, signal) {
   try {
     do await rest(CALM_MILLISECONDS, signal);
     while (isSame(record, await get(path, signal).catch((error) => (passes(error) ? record : null))));
-    onChange();
+    if (!signal.aborted) onChange(); // a look that is given up has seen nothing
   } catch (error) {
     if (error.name !== "AbortError") throw error;
   }
