@@ -98,12 +98,15 @@ def read_anew(trainer: Service, dataset_id: str, reading: Fields) -> Record:
     """Have a dataset read in another way, wait until that is done, and return its record.
 
     Raises:
-        ClientError: it can't be read anew now.
+        ClientError: it can't be read anew now, or not so: then it stays as it was read before.
     """
     record: Record = trainer.put(f"/v1/datasets/{dataset_id}/reading", json=reading)
     while record["state"] in {"queued", "reading"}:
         time.sleep(LOOK_SECONDS)
         record = get_patiently(trainer, f"/v1/datasets/{dataset_id}")
+    if refused := record.get("refused"):
+        detail = refused["error"]["detail"]
+        raise ClientError(f"It can't be read so, and stays as it was read before: {detail}", record)
     return record
 
 
