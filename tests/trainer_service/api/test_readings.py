@@ -552,6 +552,20 @@ def as_earlier_releases_wrote_it(scene, dataset):
     return Scene(scene.settings)
 
 
+@pytest.mark.parametrize("written", ["prefix", {"kind": "prefix"}])
+def test_labels_in_file_names_have_one_word_in_answers_requests_and_earlier_records(scene, written):
+    dataset = scene.uploaded([f"{animal}.{n}.png" for animal in PETS for n in "123"])
+    assert dataset["layout"]["kind"] == "file names"
+    file = scene.directory(dataset) / "record.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"layout": written}))
+    later = Scene(scene.settings)
+
+    kind = later.get(dataset["id"])["layout"]["kind"]
+
+    assert kind == "file names"
+    assert later.read(later.put(dataset, labels=kind))["labels"] == {"cat": 3, "dog": 3}
+
+
 def test_an_upload_of_an_earlier_release_is_not_read_in_another_way(scene, levels):
     later = as_earlier_releases_wrote_it(scene, levels)
     before = later.get(levels["id"])

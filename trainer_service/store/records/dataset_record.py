@@ -79,7 +79,7 @@ class DatasetRecord(Interpretation, DatasetCounts, BaseRecord):
     @classmethod
     def _take_the_word(cls, layout: object) -> object:
         """Take the one word that was all that earlier records had."""
-        kinds = {"folders": "folders", "prefix": "prefix", "csv": "table"}
+        kinds = {"folders": "folders", "prefix": "file names", "csv": "table"}
         return {"kind": kinds[layout]} if isinstance(layout, str) and layout in kinds else layout
 
     def interpret(self, said: Interpretation) -> None:
