@@ -167,9 +167,9 @@ def _submit_dataset(trainer: Service, dataset: str, fields: Fields) -> Record:
     if not is_dataset_id(dataset):
         return submit_dataset(trainer, dataset, fields)
     others = {name: value for name, value in fields.items() if name != "reading"}
+    if "reading" in fields:
+        read_anew(trainer, dataset, fields["reading"])
     with doubt_explained(trainer, dataset, others):
-        if "reading" in fields:
-            read_anew(trainer, dataset, fields["reading"])
         return submit_dataset(trainer, dataset, others)
 
 

@@ -141,7 +141,7 @@ def _phases(facts: Facts) -> list[tuple[str, str]]:
 
 
 def _layout(layout: Layout | None) -> str:
-    names = {"folders": "folder names", "prefix": "file names", "table": "a table"}
+    names = {"folders": "folder names", "file names": "file names", "table": "a table"}
     return names[layout.kind] if layout is not None else "the dataset"
 
 

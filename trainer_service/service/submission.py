@@ -4,7 +4,7 @@ from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-from shared.errors import HeadstartError, InvalidRequest, NotFound
+from shared.errors import Conflict, HeadstartError, InvalidRequest, NotFound
 from shared.identifiers import is_id, new_id
 from trainer_service.backbones import weights
 from trainer_service.backbones.architectures import find_architecture
@@ -15,6 +15,7 @@ from trainer_service.service.job_slots import open_training_slot
 from trainer_service.service.trainer import Trainer
 from trainer_service.store.idempotency import fingerprint
 from trainer_service.store.records.dataset_record import DatasetRecord, DatasetState
+from trainer_service.store.records.record_store import RecordStore
 from trainer_service.store.records.training_record import (
     State,
     TrainingDataset,
@@ -47,7 +48,8 @@ def submit_training(
             another request.
         NotFound: no dataset has the id in the request.
         WeightsUnavailable: the architecture's weights are not available.
-        Conflict: a request with the same key is in progress, or its record is damaged.
+        Conflict: a request with the same key is in progress, or its record is damaged; or the
+            dataset is read in another way at this moment.
         Unavailable: Redis does not answer, or too many trainings wait; nothing was created.
     """
 
@@ -93,6 +95,7 @@ def _make_training(
             undo.callback(stores.trainings.delete, record.id)
             # Deleting a dataset takes the same lock and then looks for trainings on it.
             with stores.datasets.locked(dataset.id):
+                _require_same_reading(stores.datasets, dataset)
                 stores.trainings.create(record)
         _submit(trainer, record, dataset)
         undo.pop_all()
@@ -106,6 +109,15 @@ def _submit(trainer: Trainer, training: TrainingRecord, dataset: DatasetRecord) 
         trainer.queue.read_dataset(dataset.id)
     else:
         trainer.queue.prepare(training.id)
+
+
+def _require_same_reading(datasets: RecordStore[DatasetRecord], dataset: DatasetRecord) -> None:
+    """Check that the reading is still the one that the training was found possible on."""
+    if datasets.get(dataset.id).revision != dataset.revision:
+        raise Conflict(
+            f"Dataset {dataset.id!r} has been read in another way meanwhile. Look at it, and "
+            "submit the training again."
+        )
 
 
 def _undo_dataset(stores: Stores, dataset_id: str) -> None:
@@ -174,7 +186,7 @@ def _new_training(
         model=request.model,
         architecture=architecture,
         state=State.QUEUED,
-        dataset=TrainingDataset(id=dataset.id),
+        dataset=TrainingDataset(id=dataset.id, revision=dataset.revision),
         transitions=[Transition(state=State.QUEUED, at=now)],
         request=request,
         created_at=now,

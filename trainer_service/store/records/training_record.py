@@ -59,9 +59,15 @@ class Progress(RecordPart):
 
 
 class TrainingDataset(DatasetCounts):
-    """The dataset of a training; `split` has the number of images of each part."""
+    """The dataset of a training.
+
+    Attributes:
+        split: the number of images of each part.
+        revision: the dataset's `revision` when the training was submitted.
+    """
 
     id: str
+    revision: int | None = None
     split: dict[str, int] = Field(default_factory=dict)
 
 
