@@ -2,11 +2,8 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import (
-    Field,
-    Tag,
-    model_validator,
-)
+from pydantic import Field, Tag, ValidationError, model_validator
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from shared.identifiers import ModelName
 from trainer_service.requests.part import RequestPart, expected, kind_of
@@ -91,6 +88,12 @@ LAYERS_FIELDS = (
 )
 
 
+def _only_for_layers(name: str, value: object) -> InitErrorDetails:
+    """Return the error of a field of layers beside a regression, under the name of that field."""
+    words = "only a head of layers has this. Send head: layers, or leave it out"
+    return InitErrorDetails(type=PydanticCustomError("head", words), loc=(name,), input=value)
+
+
 class TrainingRequest(RequestPart):
     """The fields of a training; all but the images have defaults."""
 
@@ -150,10 +153,9 @@ class TrainingRequest(RequestPart):
                 if getattr(self, name) != defaults[name].get_default(call_default_factory=True)
             ]
             if changed:
-                names, belong = ", ".join(changed), "belongs" if len(changed) == 1 else "belong"
-                raise ValueError(
-                    f"{names} {belong} to head: layers, and a regression has no such setting. "
-                    "Send head: layers, or leave it out"
+                raise ValidationError.from_exception_data(
+                    type(self).__name__,
+                    [_only_for_layers(name, getattr(self, name)) for name in changed],
                 )
         return self
 
