@@ -103,6 +103,45 @@ class HeadInfo(_Record):
     detail: str = ""
 
 
+class TuneMeasure(_Record):
+    """How well a network answers the validation images: mean cross-entropy, and a share of 1."""
+
+    loss: float
+    accuracy: float
+
+
+class TuneInfo(_Record):
+    """What came of fine-tuning the last layers of the backbone.
+
+    Attributes:
+        cut: the layer behind which everything was trained, or "pixels".
+        published: whether the version has the tuned network. If not, it has the one whose backbone
+            is as it was.
+        frozen: the network that tuning began with, on the validation images; None if it was not
+            measured, as tuning did not get that far.
+        tuned: the same of the best epoch; None if no epoch was trained.
+        best_epoch: the epoch, from 1, whose weights are published; 0 if they are not.
+        epochs: how many were trained.
+        views: how many views of each training image there were.
+        augment: how these differ from the image: some of "mirror", "crop" and "colour".
+        learning_rate: the highest one of the backbone's layers.
+        seconds: how long the phase took, with all tries after a fault.
+        reason: why the tuned network was published or not, as a sentence with both figures.
+    """
+
+    cut: str
+    published: bool
+    frozen: TuneMeasure | None = None
+    tuned: TuneMeasure | None = None
+    best_epoch: int = 0
+    epochs: int = 0
+    views: int = 1
+    augment: list[str] = Field(default_factory=list)
+    learning_rate: float
+    seconds: float = 0.0
+    reason: str = ""
+
+
 class Quantization(_Record):
     """Whether the version has an INT8 graph, and the measurements that decided it.
 
@@ -132,6 +171,7 @@ class Manifest(_Record):
         artifacts: the formats that the version has. Older manifests do not list them; then they
             are found by the names of the files.
         head: None in manifests of earlier releases.
+        tune: None unless the training asked for fine-tuning.
         quantization: None unless the training asked for INT8.
         golden_tolerance: how far, at most, a probability of a golden image may be from the
             recorded one.
@@ -149,6 +189,7 @@ class Manifest(_Record):
     outputs: list[str] = Field(default_factory=lambda: ["probabilities"])
     artifacts: dict[Format, Artifact] = Field(default_factory=dict)
     head: HeadInfo | None = None
+    tune: TuneInfo | None = None
     quantization: Quantization | None = None
     metrics: dict[str, Any]
     dataset: DatasetInfo

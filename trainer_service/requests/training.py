@@ -8,6 +8,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 from shared.identifiers import ModelName
 from trainer_service.requests.part import RequestPart, expected, kind_of
 from trainer_service.requests.reading import ReadingRequest
+from trainer_service.requests.tune import Tune
 
 DEFAULT_ARCHITECTURE = "mobilenet_v2"
 
@@ -118,6 +119,12 @@ class TrainingRequest(RequestPart):
         "dropout and dense layers, which are trained for epochs; also chosen by any field that "
         "only they have.",
     )
+    tune: Tune = Field(
+        default="off",
+        description="tail: also train the last layers of the backbone, from the solved head on; "
+        "the result is published if it answers the validation images better. An object says "
+        "which layers, and how.",
+    )
     epochs: int = Field(default=50, ge=1, le=10_000)
     batch_size: int = Field(default=32, ge=1, le=65_536)
     learning_rate: float = Field(default=1e-3, gt=0, le=10)
@@ -158,6 +165,19 @@ class TrainingRequest(RequestPart):
                     [_only_for_layers(name, getattr(self, name)) for name in changed],
                 )
         return self
+
+    @model_validator(mode="after")
+    def _tune_from_a_solved_head(self) -> Self:
+        if self.tune == "off" or self.head == "regression":
+            return self
+        chosen_by = [name for name in LAYERS_FIELDS if name in self.model_fields_set]
+        choose = "chooses" if len(chosen_by) == 1 else "choose"
+        why = f" ({', '.join(chosen_by)} {choose} it)" if chosen_by else ""
+        raise ValueError(
+            f"tune begins with a solved head: expected head: regression beside it. Received: "
+            f"head: layers{why}. Epochs and the learning rate of tuning are tune.epochs and "
+            "tune.learning_rate"
+        )
 
     @model_validator(mode="before")
     @classmethod

@@ -8,6 +8,7 @@ from shared.errors import Conflict, HeadstartError, InvalidRequest, NotFound
 from shared.identifiers import is_id, new_id
 from trainer_service.backbones import weights
 from trainer_service.backbones.architectures import find_architecture
+from trainer_service.backbones.cut_table import cut_of, find_cut
 from trainer_service.datasets import create as datasets
 from trainer_service.datasets.dataset import doubtful
 from trainer_service.requests.training import DatasetPath, TrainingRequest
@@ -44,8 +45,8 @@ def submit_training(
         key: the client's `Idempotency-Key`; a second request with it gets the same training.
 
     Raises:
-        InvalidRequest: the architecture or the dataset can't be used, or the key belongs to
-            another request.
+        InvalidRequest: the architecture or the dataset can't be used, the architecture can't be
+            tuned from the layer that is named, or the key belongs to another request.
         NotFound: no dataset has the id in the request.
         WeightsUnavailable: the architecture's weights are not available.
         Conflict: a request with the same key is in progress, or its record is damaged; or the
@@ -80,10 +81,26 @@ def require_architecture(trainer: Trainer, name: str, key: str | None) -> None:
         weights.require_weights(find_architecture(name), trainer.settings)
 
 
+def require_cut(name: str, tune: object) -> None:
+    """Check, before the images of a request are received, the layer that it is to be tuned from.
+
+    Args:
+        name: the architecture that the request names.
+        tune: the field of the request as far as it has come.
+
+    Raises:
+        InvalidRequest: the architecture can't be tuned from that layer.
+    """
+    layer = tune.get("from") if isinstance(tune, dict) else None
+    if isinstance(layer, str):
+        find_cut(find_architecture(name).id, layer)
+
+
 def _make_training(
     trainer: Trainer, request: TrainingRequest, upload: Path | None, name: str, training_id: str
 ) -> TrainingRecord:
     architecture = find_architecture(request.architecture)
+    cut_of(architecture.id, request.tune)
     weights.require_weights(architecture, trainer.settings)
     stores = trainer.stores
     with ExitStack() as undo:
