@@ -13,8 +13,6 @@ from trainer_service.tune_request import Change
 
 Pixels = npt.NDArray[np.uint8]
 
-#: In the order in which requests and records name them.
-CHANGES: tuple[Change, ...] = ("mirror", "crop", "colour")
 #: Increased with every change of what a view of the same number looks like.
 VIEWS_VERSION = 1
 

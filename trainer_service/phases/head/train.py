@@ -15,10 +15,10 @@ from trainer_service.phases.head.explain import explained
 from trainer_service.phases.head.layers import train_layers
 from trainer_service.phases.head.network import answers_of
 from trainer_service.phases.head.progress import HeadProgress
+from trainer_service.phases.head.regression.rows import Setup
 from trainer_service.phases.head.regression.search import (
     STRENGTHS,
     PathStep,
-    Setup,
     SolvedHead,
     search,
 )
