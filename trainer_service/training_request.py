@@ -3,6 +3,7 @@
 from typing import Annotated, Literal, Self
 
 from pydantic import (
+    BeforeValidator,
     Field,
     Tag,
     model_validator,
@@ -11,6 +12,7 @@ from pydantic import (
 from shared.identifiers import ModelName
 from trainer_service.reading_request import ReadingRequest
 from trainer_service.request_part import RequestPart, expected, kind_of
+from trainer_service.tune_request import CHANGES, Change
 
 DEFAULT_ARCHITECTURE = "mobilenet_v2"
 
@@ -78,6 +80,22 @@ _Dataset = Annotated[
 ]
 
 
+def _number(value: object) -> object:
+    """Return the number of a form's text; anything else as it is."""
+    return int(value) if isinstance(value, str) and value.isdecimal() else value
+
+
+def _changes(value: object) -> object:
+    """Return a list of changes, each once and in the usual order; a form has `crop,colour`."""
+    names = [name.strip() for name in value.split(",")] if isinstance(value, str) else value
+    if not isinstance(names, list) or not all(name in CHANGES for name in names):
+        return names
+    return [change for change in CHANGES if change in names]
+
+
+_Views = Annotated[Literal[1, 2, 4], BeforeValidator(_number)]
+_Augment = Annotated[list[Change], Field(min_length=1), BeforeValidator(_changes)]
+
 #: The fields that only a head of layers has.
 LAYERS_FIELDS = (
     "epochs",
@@ -114,6 +132,16 @@ class TrainingRequest(RequestPart):
         description="regression: a logistic regression, which is solved in seconds. layers: "
         "dropout and dense layers, which are trained for epochs; also chosen by any field that "
         "only they have.",
+    )
+    views: _Views = Field(
+        default=1,
+        description="How many views of each training image a regression may learn from: 2 or 4 "
+        "are the image and changed copies of it, for as many times the work of the backbone. They "
+        "are used if they lower the validation loss.",
+    )
+    augment: _Augment = Field(
+        default=list(CHANGES),
+        description="What the further views may change: mirror, crop, colour.",
     )
     epochs: int = Field(default=50, ge=1, le=10_000)
     batch_size: int = Field(default=32, ge=1, le=65_536)
@@ -155,6 +183,27 @@ class TrainingRequest(RequestPart):
                     f"{names} {belong} to head: layers, and a regression has no such setting. "
                     "Send head: layers, or leave it out"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _views_go_together(self) -> Self:
+        """Refuse views that would be ignored, or would all look alike."""
+        if self.views == 1 and self.augment != list(CHANGES):
+            raise ValueError(
+                "augment says what further views may change, and with views: 1 there are none. "
+                "Send views: 2 or 4, or leave augment out"
+            )
+        if self.views > 2 and self.augment == ["mirror"]:  # noqa: PLR2004 - an image and its mirror
+            raise ValueError(
+                f"augment: mirror alone gives two views of an image. Send views: 2, or allow crop "
+                f"or colour. Received: views: {self.views}"
+            )
+        if self.views > 1 and self.head == "layers":
+            raise ValueError(
+                "views belongs to head: regression, which is solved with and without them to tell "
+                "whether they help. Send views: 1, or no head and none of its fields: "
+                f"{', '.join(LAYERS_FIELDS)}"
+            )
         return self
 
     @model_validator(mode="before")

@@ -13,7 +13,7 @@ from trainer_service.store.shards import ShardImage
 
 
 class ViewComputer(FeatureComputer):
-    """Computes the rows of all views of images; each image is decoded once.
+    """Computes the rows of views of images, all or those planned; each image is decoded once.
 
     Args:
         engine: uint8 (n, size, size, 3) to rows, float32 (n, width).
@@ -35,4 +35,4 @@ class ViewComputer(FeatureComputer):
 
     def _read(self, image: ShardImage, files: ImageFiles) -> list[Pixels]:
         pixels = self._decode(image, files, self.views.decoded_size)
-        return list(self.views.make(pixels, image.sha256))
+        return list(self.views.make(pixels, image.sha256, image.views))

@@ -34,7 +34,7 @@ from trainer_service.backbones.features import FeatureStore, Stored
 from trainer_service.backbones.weights import Weights
 from trainer_service.datasets.image_files import ImageFiles
 from trainer_service.phases.bottleneck.view_computer import ViewComputer
-from trainer_service.phases.views import Views
+from trainer_service.phases.views import Views, view_name
 from trainer_service.store.shards import ShardImage, ShardResult
 from trainer_service.training_request import TapSet
 
@@ -211,4 +211,4 @@ def _further(advance: Callable[[int], None], done: int) -> Callable[[int], None]
 
 
 def _keys(images: Sequence[str], view: int) -> list[str]:
-    return [f"{sha256}.{view}" for sha256 in images]
+    return [view_name(sha256, view) for sha256 in images]
