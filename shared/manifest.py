@@ -89,7 +89,11 @@ class HeadInfo(_Record):
         cross_validated: whether it was chosen by cross-validation over the training and the
             validation images, and then learnt from both.
         temperature: of layers, what their logits were divided by, so that they are not too sure.
-        val_losses: the smallest validation loss with each of the taps that were tried.
+        views: how many views of each image it has learnt from; 1: the image itself.
+        val_losses: the smallest validation loss with each of the taps that were tried, without
+            further views.
+        view_losses: if further views were tried, the smallest validation loss with the chosen taps
+            by how many views were learnt from.
         detail: what was chosen and why, as a sentence.
     """
 
@@ -99,7 +103,9 @@ class HeadInfo(_Record):
     strength: float | None = None
     cross_validated: bool = False
     temperature: float | None = None
+    views: int = 1
     val_losses: dict[str, float] = Field(default_factory=dict)
+    view_losses: dict[int, float] = Field(default_factory=dict)
     detail: str = ""
 
 

@@ -2,13 +2,13 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, Tag, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, Tag, ValidationError, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from shared.identifiers import ModelName
 from trainer_service.requests.part import RequestPart, expected, kind_of
 from trainer_service.requests.reading import ReadingRequest
-from trainer_service.requests.tune import Tune
+from trainer_service.requests.tune import CHANGES, Change, Tune
 
 DEFAULT_ARCHITECTURE = "mobilenet_v2"
 
@@ -76,6 +76,22 @@ _Dataset = Annotated[
 ]
 
 
+def _number(value: object) -> object:
+    """Return the number of a form's text; anything else as it is."""
+    return int(value) if isinstance(value, str) and value.isdecimal() else value
+
+
+def _changes(value: object) -> object:
+    """Return a list of changes, each once and in the usual order; a form has `crop,colour`."""
+    names = [name.strip() for name in value.split(",")] if isinstance(value, str) else value
+    if not isinstance(names, list) or not all(name in CHANGES for name in names):
+        return names
+    return [change for change in CHANGES if change in names]
+
+
+_Views = Annotated[Literal[1, 2, 4], BeforeValidator(_number)]
+_Augment = Annotated[list[Change], Field(min_length=1), BeforeValidator(_changes)]
+
 #: The fields that only a head of layers has.
 LAYERS_FIELDS = (
     "epochs",
@@ -124,6 +140,16 @@ class TrainingRequest(RequestPart):
         description="tail: also train the last layers of the backbone, from the solved head on; "
         "the result is published if it answers the validation images better. An object says "
         "which layers, and how.",
+    )
+    views: _Views = Field(
+        default=1,
+        description="How many views of each training image a regression may learn from: 2 or 4 "
+        "are the image and changed copies of it, for as many times the work of the backbone. They "
+        "are used if they lower the validation loss.",
+    )
+    augment: _Augment = Field(
+        default=list(CHANGES),
+        description="What the further views may change: mirror, crop, colour.",
     )
     epochs: int = Field(default=50, ge=1, le=10_000)
     batch_size: int = Field(default=32, ge=1, le=65_536)
@@ -178,6 +204,27 @@ class TrainingRequest(RequestPart):
             f"head: layers{why}. Epochs and the learning rate of tuning are tune.epochs and "
             "tune.learning_rate"
         )
+
+    @model_validator(mode="after")
+    def _views_go_together(self) -> Self:
+        """Refuse views that would be ignored, or would all look alike."""
+        if self.views == 1 and self.augment != list(CHANGES):
+            raise ValueError(
+                "augment says what further views may change, and with views: 1 there are none. "
+                "Send views: 2 or 4, or leave augment out"
+            )
+        if self.views > 2 and self.augment == ["mirror"]:  # noqa: PLR2004 - an image and its mirror
+            raise ValueError(
+                f"augment: mirror alone gives two views of an image. Send views: 2, or allow crop "
+                f"or colour. Received: views: {self.views}"
+            )
+        if self.views > 1 and self.head == "layers":
+            raise ValueError(
+                "views belongs to head: regression, which is solved with and without them to tell "
+                "whether they help. Send views: 1, or no head and none of its fields: "
+                f"{', '.join(LAYERS_FIELDS)}"
+            )
+        return self
 
     @model_validator(mode="before")
     @classmethod

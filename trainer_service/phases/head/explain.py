@@ -20,8 +20,8 @@ def explained(head: HeadInfo, asked: str, images: int) -> HeadInfo:
     seen = f"{head.features:,} features of {_LAYERS[head.taps]}"
     if head.kind == "regression":
         detail = (
-            f"A logistic regression of strength {head.strength:.2g} on {seen}: its validation "
-            f"loss is {_loss(head, head.taps)}{_against(head, asked)}.{_how(head, images)}"
+            f"A logistic regression of strength {head.strength:.2g} on {seen}{_viewed(head)}"
+            f"{_against(head, asked)}.{_useless(head)}{_how(head, images)}"
         )
     elif head.val_losses:
         detail = (
@@ -31,6 +31,28 @@ def explained(head: HeadInfo, asked: str, images: int) -> HeadInfo:
     else:
         detail = f"Layers trained on {seen}, which were asked for."
     return head.model_copy(update={"detail": detail})
+
+
+def _viewed(head: HeadInfo) -> str:
+    """Say how good it is, with and without the views that it has learnt from."""
+    plain = _loss(head, head.taps)
+    if head.views == 1:
+        return f": its validation loss is {plain}"
+    return (
+        f", with {head.views} views of each training image: its validation loss is "
+        f"{head.view_losses[head.views]:.3f}, and {plain} without further views"
+    )
+
+
+def _useless(head: HeadInfo) -> str:
+    """Say that views were tried in vain, if they were."""
+    tried = [views for views in head.view_losses if views > 1]
+    if head.views > 1 or not tried:
+        return ""
+    return (
+        f" With {tried[0]} views of each training image it was not lower, "
+        f"{head.view_losses[tried[0]]:.3f}, so it has learnt from the images alone."
+    )
 
 
 def _against(head: HeadInfo, asked: str) -> str:

@@ -6,6 +6,7 @@ from trainer_service.backbones.features import FeatureStore, Row
 from trainer_service.datasets.dataset import Dataset
 from trainer_service.datasets.records import ImageRecord
 from trainer_service.phases.backbone import Backbone
+from trainer_service.phases.prepare.plan_views import plan_views
 from trainer_service.phases.work import Work
 from trainer_service.queue.steps import READ_DATASET, Step
 from trainer_service.settings import TrainerSettings
@@ -28,6 +29,7 @@ def plan(work: Work) -> None:
         TrainingCancelled: the training was cancelled.
         DatasetNotFound, RecordCorrupt: the dataset is gone or damaged.
         InvalidDataset: a label has too few images for the split.
+        InvalidRequest: the features of the views would take too much memory.
         WeightsUnavailable: the weights of the architecture can't be had.
         NotSeenHere: this worker does not see the images.
         LeaseLost: another process has taken over.
@@ -77,13 +79,14 @@ def planned_precision(settings: TrainerSettings) -> Precision:
 def _plan(work: Work, dataset: Dataset) -> None:
     dataset.require_confirmed()
     precision = planned_precision(work.worker.settings)
-    features = Backbone.of(work, precision).features
+    backbone = Backbone.of(work, precision)
     dataset.files().require()  # they are needed at the end, even if all features are stored
     images = dataset.used_images()
-    work.split(images)  # refuses too small a dataset before anything is computed
-    reused, missing = _divide(images, features)
+    splits = work.split(images)  # refuses too small a dataset before anything is computed
+    views, viewed = plan_views(backbone, splits, work.worker.settings.max_views_bytes)
+    reused, missing = _divide(images, backbone.features)
     work.held.raise_if_lost()  # a new plan would undo what another process has done since
-    work.shards.plan(missing, precision)
+    work.shards.plan(missing, precision, viewed)
 
     def fill(record: TrainingRecord) -> None:
         found = dataset.record
@@ -91,12 +94,13 @@ def _plan(work: Work, dataset: Dataset) -> None:
         record.dataset.count_labels(found.labels)
         record.dataset.reject(found.rejected, found.verdicts)
         # Prepared again after a crash, what this training itself computed is not "reused".
-        record.cache = record.cache or _cache_use(reused)
+        record.cache = record.cache or _cache_use(reused, views)
         record.enter(State.BOTTLENECK)
 
     work.update(fill)
-    FEATURES.labels("reused").inc(len(reused))
-    work.worker.board.start(work.record.id, State.BOTTLENECK, len(missing))
+    FEATURES.labels("reused").inc(len(reused) + len(views))
+    rows = sum(image.rows for image in (*missing, *viewed))
+    work.worker.board.start(work.record.id, State.BOTTLENECK, rows)
 
 
 def _divide(
@@ -114,6 +118,6 @@ def _divide(
     return reused, missing
 
 
-def _cache_use(reused: list[Row]) -> CacheUse:
-    saved = round(sum(row.seconds for row in reused), 3)
-    return CacheUse(reused=len(reused), computed=0, seconds_saved=saved)
+def _cache_use(reused: list[Row], views: list[Row]) -> CacheUse:
+    saved = round(sum(row.seconds for row in (*reused, *views)), 3)
+    return CacheUse(reused=len(reused), computed=0, seconds_saved=saved, views_reused=len(views))

@@ -64,14 +64,15 @@ class EpochEvent(_Epoch):
 class StrengthEvent(_Event):
     """A regression was solved with one strength of its regularisation, on the features of `taps`.
 
-    The strengths are tried from strong to weak for each of the taps; `attempt` counts all of them,
-    from 1.
+    The strengths are tried from strong to weak for each of the taps, and then once more with
+    `views` of each image if those were asked for; `attempt` counts all of them, from 1.
     """
 
     type: Literal["strength"] = "strength"
     attempt: int
     attempts: int
     taps: str
+    views: int = 1
     strength: float
     loss: float
     accuracy: float

@@ -81,11 +81,16 @@ class TrainingDataset(DatasetCounts):
 
 
 class CacheUse(RecordPart):
-    """How many images' features were reused or computed, and the seconds that reuse has saved."""
+    """How many images' features were reused or computed, and the seconds that reuse has saved.
+
+    Further views of images are counted apart.
+    """
 
     reused: int
     computed: int
     seconds_saved: float
+    views_reused: int = 0
+    views_computed: int = 0
 
 
 class Asked(RecordPart):

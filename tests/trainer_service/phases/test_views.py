@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from trainer_service.phases.tune.views import CHANGES, Views
+from trainer_service.phases.views import CHANGES, Views
 
 SHA256 = "0123456789abcdef" * 4
 OTHER = "fedcba9876543210" * 4
