@@ -3,8 +3,8 @@
 from types import SimpleNamespace
 
 import pytest
-from tests.trainer_service.builders import new_record
 
+from tests.support.trainer.builders import new_record
 from trainer_service.service.trainings import stop_training
 from trainer_service.settings import TrainerSettings
 from trainer_service.store.events.progress import ProgressBoard
