@@ -1,4 +1,4 @@
-"""Every architecture builds, extracts, trains, exports, publishes and serves, on both engines."""
+"""Every architecture builds, computes features, trains, exports, publishes and serves, on both engines."""
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor

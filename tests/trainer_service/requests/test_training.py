@@ -48,7 +48,7 @@ def test_a_request_is_read_from_a_record_as_it_was(request_):
     assert TrainingRequest.model_validate_json(request_.model_dump_json()) == request_
 
 
-def test_a_record_of_before_has_layers_on_the_last_tap():
+def test_a_record_of_an_earlier_release_has_layers_on_the_last_tap():
     record = new_record().model_dump(mode="json")
     del record["request"]["head"], record["request"]["taps"]
 
