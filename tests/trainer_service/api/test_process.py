@@ -19,7 +19,7 @@ from shared.errors import Unavailable
 from shared.http.server.connections import INTERIM_ANSWER
 from tests.support.processes.predictor_process import wait_for
 from tests.support.processes.small_service import read_all, running_service
-from trainer_service.queue.prompt_queue import PromptQueue
+from trainer_service.queue.api_queue import ApiQueue
 from trainer_service.queue.task_queue import TaskQueue
 from trainer_service.settings import TrainerSettings
 
@@ -232,7 +232,7 @@ def test_a_redis_that_was_just_waited_for_in_vain_is_not_waited_for_again(monkey
 
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
     monkeypatch.setattr(TaskQueue, "submit", submit)
-    queue = PromptQueue(TrainerSettings())
+    queue = ApiQueue(TrainerSettings())
     for _ in range(3):
         with pytest.raises(Unavailable):
             queue.submit(["step"])
