@@ -293,7 +293,7 @@ def test_architectures_say_whether_they_are_available(call):
         ("nowhere", "does not exist"),
     ],
 )
-def test_a_dataset_that_is_none_is_refused(call, dataset, detail):
+def test_an_invalid_dataset_path_is_refused(call, dataset, detail):
     answer = post(call, dataset=dataset)
     assert answer.status_code == 422
     assert detail in answer.json()["detail"]
@@ -528,7 +528,7 @@ class TestOpenJobs:
         assert not list((settings.store / "uploads").iterdir())
 
     @pytest.mark.parametrize("route", ["trainings", "datasets"])
-    def test_not_even_at_the_same_moment_are_there_more(self, settings, route):
+    def test_concurrent_requests_do_not_exceed_the_limit(self, settings, route):
         """Two APIs on one store, sixteen requests to each."""
         limited = settings.model_copy(update={"max_open_jobs": 5})
         apps = [create_app(limited), create_app(limited)]

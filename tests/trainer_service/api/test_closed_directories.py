@@ -52,7 +52,7 @@ def problem(answer):
 
 @pytest.mark.parametrize("mode", [0o000, 0o555])
 @pytest.mark.parametrize("name", ["trainings", "datasets", "models", "uploads", "idempotency"])
-def test_each_is_named_with_the_reason(user, store, name, mode):
+def test_each_closed_directory_is_named_with_the_reason(user, store, name, mode):
     call, user_id = user
     (store / name).mkdir()
     with closed(store / name, mode):

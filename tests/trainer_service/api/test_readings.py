@@ -509,7 +509,7 @@ def test_nothing_is_trained_on_a_doubtful_dataset_until_it_is_confirmed(scene, d
     assert scene.prepared(scene.train(dataset=doubtful["id"])) == "bottleneck"
 
 
-def test_what_was_decided_is_in_what_confirms_it(scene):
+def test_the_reading_that_confirms_keeps_earlier_decisions(scene):
     """To confirm alone would have the dataset read in yet another way."""
     dataset = scene.uploaded([f"x/{n}" for n in CAMERA], **{"reading.labels": "file names"})
     detail = scene.train(dataset=dataset["id"]).json()["detail"]

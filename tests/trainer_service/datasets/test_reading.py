@@ -95,7 +95,7 @@ def _record(datasets, uploaded):
     ],
     ids=repr,
 )
-def test_what_says_nothing_of_the_dataset_fails_it_for_now(
+def test_an_error_of_the_machine_fails_a_dataset_only_for_now(
     datasets, settings, uploaded, monkeypatch, error
 ):
     with monkeypatch.context() as broken:

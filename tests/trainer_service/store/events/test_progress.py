@@ -91,7 +91,7 @@ def test_a_ticker_skips_reports_but_never_the_last(board, clock):
     assert board.read(ID, State.HEAD).done == 50
 
 
-def test_progress_that_no_phase_was_opened_for_is_none(board, events):
+def test_progress_without_a_phase_is_none(board, events):
     board.advance(ID, 1)
 
     assert board.read(ID, State.HEAD) is None

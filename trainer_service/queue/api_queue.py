@@ -23,7 +23,7 @@ SLOW_SECONDS = 1.0
 SPARED_SECONDS = 5.0
 
 
-class PromptQueue(TaskQueue):
+class ApiQueue(TaskQueue):
     """Submits steps for clients of the API, and fails within ten seconds if Redis does not answer.
 
     Args:
