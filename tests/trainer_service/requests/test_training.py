@@ -104,7 +104,7 @@ def test_views_that_can_not_be_had_are_refused_with_the_reason(fields, message):
         TrainingRequest(**fields)
 
 
-def test_a_record_of_before_has_layers_on_the_last_tap():
+def test_a_record_of_an_earlier_release_has_layers_on_the_last_tap():
     record = new_record().model_dump(mode="json")
     del record["request"]["head"], record["request"]["taps"]
 
