@@ -61,7 +61,8 @@ class Backbone:
     def features(self) -> FeatureStore:
         """The features of images that any training has computed with this backbone."""
         space = feature_space(self.architecture, self.weights, self.precision, self.computed_taps)
-        return FeatureStore(self.worker.settings.store, space)
+        width = self.architecture.feature_size_of(self.computed_taps)
+        return FeatureStore(self.worker.settings.store, space, width=width)
 
     def read(self, images: Sequence[str]) -> Features:
         """Return the stored features of images, by their SHA-256: float32 (n, feature_size).
