@@ -1,15 +1,16 @@
 """Searches the taps and the strength of the penalty that make the best head."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 import numpy as np
 
 from trainer_service.phases.head.data import HeadData
 from trainer_service.phases.head.regression.design import Design, build_design
+from trainer_service.phases.head.regression.effort import Effort
 from trainer_service.phases.head.regression.folds import (
-    Mask,
+    Fold,
     Truth,
     hold_out,
     needs_cross_validation,
@@ -38,6 +39,8 @@ TURNED = 1.02
 #: The loss that may be left to gain, in nats, while heads are compared: it changes the validation
 #: loss by less than 0.0001. The chosen head is solved to the solver's own tolerance.
 COMPARED = 1e-7
+#: The part of the effort that is kept for the head that is chosen.
+KEPT_FOR_THE_CHOSEN = 0.25
 #: What a label that has no images in a fold is given there, as a count of images.
 UNSEEN = 0.5
 
@@ -55,6 +58,7 @@ class PathStep:
         val_accuracy: share of these that are classified right.
         turned: whether the validation loss has clearly turned here, so that the weaker strengths
             of these taps were not tried.
+        cut_short: whether they were not tried as the search may take no longer (`Effort`).
     """
 
     taps: TapSet
@@ -64,6 +68,7 @@ class PathStep:
     val_loss: float
     val_accuracy: float
     turned: bool = False
+    cut_short: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,9 +139,11 @@ def search(setup: Setup, on_step: Callable[[PathStep], bool], check_cancelled: C
     """
     _check(setup)
     rows = _Rows(setup)
+    effort = Effort.of(len(rows.truth))
+    kept = effort.share(KEPT_FOR_THE_CHOSEN)
     path: list[PathStep] = []
     best: _Candidate | None = None
-    for candidate in _candidates(setup, rows, check_cancelled):
+    for candidate in _candidates(setup, rows, effort, check_cancelled):
         path.append(candidate.step)
         if best is None or candidate.step.val_loss < best.step.val_loss:
             best = candidate
@@ -144,7 +151,8 @@ def search(setup: Setup, on_step: Callable[[PathStep], bool], check_cancelled: C
             break
     if best is None:
         raise ValueError("No validation loss is a number.")
-    final = best.final.solve(best.step.strength, best.start, TOLERANCE, check_cancelled)
+    effort.give_back(kept)
+    final = best.final.solve(best.step.strength, best.start, TOLERANCE, effort, check_cancelled)
     kernel, bias = best.folded(final.weights)
     return SolvedHead(
         taps=best.step.taps,
@@ -153,7 +161,7 @@ def search(setup: Setup, on_step: Callable[[PathStep], bool], check_cancelled: C
         bias=bias,
         path=path,
         cross_validated=rows.crossed,
-        probabilities=np.exp(best.scores if rows.crossed else final.scores[:, rows.judged]).T,
+        probabilities=np.exp(best.scores if rows.crossed else final.scores).T,
     )
 
 
@@ -165,7 +173,7 @@ class _Rows:
         parts: their features.
         crossed: whether heads are cross-validated.
         folds: one, or those of cross-validation.
-        final: True for the rows that the final head is solved on.
+        final: the rows that the final head is solved on.
         judged: True for the rows that a fold judges by.
     """
 
@@ -176,10 +184,11 @@ class _Rows:
         self.crossed = needs_cross_validation(train, validation, setup.labels)
         if self.crossed:
             self.folds = stratified_folds(self.truth, setup.seed)
-            self.final = np.ones(len(self.truth), bool)
+            everything = np.ones(len(self.truth), bool)
+            self.final = Fold(everything, ~everything)
         else:
             self.folds = [hold_out(len(train), len(validation))]
-            self.final = self.folds[0].solved
+            self.final = self.folds[0]
         self.judged = np.any([fold.judged for fold in self.folds], axis=0)
 
     @property
@@ -193,7 +202,7 @@ class _Solution(NamedTuple):
 
     Attributes:
         weights: of the labels among these rows, float32 (labels, m + 1).
-        scores: logarithms of the probabilities of all rows, float32 (all labels, n).
+        scores: logarithms of the probabilities of the rows judged by, float32 (all labels, n).
         loss: mean cross-entropy of the rows solved on, by class weights.
         accuracy: share of these rows that are classified right.
     """
@@ -212,9 +221,10 @@ class _PartialProblem:
     decide between the heads.
     """
 
-    def __init__(self, design: Design, truth: Truth, solved: Mask, setup: Setup) -> None:
+    def __init__(self, design: Design, truth: Truth, fold: Fold, setup: Setup) -> None:
+        solved = fold.solved
         counts = np.bincount(truth[solved], minlength=setup.labels)
-        self._truth, self._solved, self._labels = truth, solved, setup.labels
+        self._truth, self._fold, self._labels = truth, fold, setup.labels
         self._present = np.flatnonzero(counts)
         by_label = np.ones(setup.labels)
         if setup.class_weights == "balanced":
@@ -226,25 +236,48 @@ class _PartialProblem:
             design, places[truth], weights.astype(np.float32), len(self._present)
         )
 
-    def solve(
-        self, strength: float, start: Floats | None, tolerance: float, check_cancelled: Check
+    @property
+    def cost(self) -> float:
+        """How many multiplications a step takes."""
+        return self._problem.cost
+
+    def solve(  # noqa: PLR0913, PLR0917
+        self,
+        strength: float,
+        start: Floats | None,
+        tolerance: float,
+        effort: Effort,
+        check_cancelled: Check,
+        solves: int = 1,
     ) -> _Solution:
-        """Solve the head, from other weights on or, without any, from those of no penalty."""
+        """Solve the head, from other weights on or, without any, from those of no penalty.
+
+        Args:
+            strength: of the penalty.
+            start: weights to start from.
+            tolerance: the loss that may be left to gain, in nats.
+            effort: what it takes is taken off there.
+            check_cancelled: called about every 0.3 s; what it raises ends the search.
+            solves: how many such heads the effort has to do for.
+        """
         problem = self._problem
         first = starting_weights(problem) if start is None else start
-        found = minimise(problem, strength, first, check_cancelled, tolerance)
+        most = effort.steps(problem.cost, solves)
+        found = minimise(problem, strength, first, check_cancelled, tolerance, most)
+        effort.spend((1 + found.steps) * problem.cost)
         return _Solution(
             found.weights,
             self._scores(found.logits),
             float(losses(found.logits, problem.truth).astype(np.float64) @ problem.weights),
-            float((found.logits.argmax(axis=0) == problem.truth)[self._solved].mean()),
+            float((found.logits.argmax(axis=0) == problem.truth)[self._fold.solved].mean()),
         )
 
     def _scores(self, logits: Floats) -> Floats:
-        images = np.count_nonzero(self._solved)
+        images = np.count_nonzero(self._fold.solved)
         total = images + UNSEEN * (self._labels - len(self._present))
-        scores = np.full((self._labels, logits.shape[1]), np.log(UNSEEN / total), np.float32)
-        scores[self._present] = log_softmax(logits) + np.float32(np.log(images / total))
+        own = logits[:, self._fold.judged]
+        scores = np.full((self._labels, own.shape[1]), np.log(UNSEEN / total), np.float32)
+        scores[self._present] = log_softmax(own) + np.float32(np.log(images / total))
         return scores
 
 
@@ -275,29 +308,49 @@ class _Candidate:
         return kernel.astype(np.float32), bias.astype(np.float32)
 
 
-def _candidates(setup: Setup, rows: _Rows, check_cancelled: Check) -> Iterator[_Candidate]:
+def _candidates(
+    setup: Setup, rows: _Rows, effort: Effort, check_cancelled: Check
+) -> Iterator[_Candidate]:
     """Yield a candidate for each set of taps, the smallest first, and each strength."""
     whole = measure(rows.seen, setup.widths, check_cancelled)
-    for taps, count in sorted(setup.tap_sets.items(), key=lambda item: item[1]):
+    sets = sorted(setup.tap_sets.items(), key=lambda item: item[1])
+    for place, (taps, count) in enumerate(sets):
         scaling = whole.last(sum(setup.widths[-count:]))
         design = build_design(rows.parts, len(rows.seen), scaling, setup.seed, check_cancelled)
-        folds = [_PartialProblem(design, rows.truth, fold.solved, setup) for fold in rows.folds]
-        final = _PartialProblem(design, rows.truth, rows.final, setup) if rows.crossed else folds[0]
-        solutions: Sequence[_Solution | None] = [None] * len(folds)
-        least = np.inf
-        for strength in STRENGTHS:
-            solved: list[_Solution] = []
-            for fold, last in zip(folds, solutions, strict=True):
-                start = _start(last, solutions[:1], solved[:1])
-                solved.append(fold.solve(strength, start, COMPARED, check_cancelled))
-            scores = _judged(rows, solved)
-            step = _step(taps, strength, solved, scores, rows.truth[rows.judged], least)
-            own = None if rows.crossed else solved[0].weights
-            yield _Candidate(step, scaling, design, final, own, scores)
-            if step.turned:
-                break
-            least = min(least, step.val_loss)
-            solutions = solved
+        own = effort.share(1 / (len(sets) - place))
+        yield from _path(taps, scaling, design, setup, rows, own, check_cancelled)
+        effort.give_back(own)
+
+
+def _path(  # noqa: PLR0913, PLR0917
+    taps: TapSet,
+    scaling: Scaling,
+    design: Design,
+    setup: Setup,
+    rows: _Rows,
+    effort: Effort,
+    check_cancelled: Check,
+) -> Iterator[_Candidate]:
+    """Yield a candidate for each strength of the penalty, from strong to weak."""
+    folds = [_PartialProblem(design, rows.truth, fold, setup) for fold in rows.folds]
+    final = _PartialProblem(design, rows.truth, rows.final, setup) if rows.crossed else folds[0]
+    solutions: Sequence[_Solution | None] = [None] * len(folds)
+    least = np.inf
+    for strength in STRENGTHS:
+        solved: list[_Solution] = []
+        for fold, last in zip(folds, solutions, strict=True):
+            start, left = _start(last, solutions[:1], solved[:1]), len(folds) - len(solved)
+            solved.append(fold.solve(strength, start, COMPARED, effort, check_cancelled, left))
+        scores = _judged(rows, solved)
+        step = _step(taps, strength, solved, scores, rows.truth[rows.judged], least)
+        cut_short = effort.is_used_up and not step.turned and strength != STRENGTHS[-1]
+        step = replace(step, cut_short=cut_short)
+        own = None if rows.crossed else solved[0].weights
+        yield _Candidate(step, scaling, design, final, own, scores)
+        if step.turned or cut_short:
+            break
+        least = min(least, step.val_loss)
+        solutions = solved
 
 
 def _start(
@@ -322,9 +375,9 @@ def _start(
 
 def _judged(rows: _Rows, solved: list[_Solution]) -> Floats:
     """Return the scores of each row judged by, from the fold that judges by it: (labels, n)."""
-    scores = np.empty_like(solved[0].scores)
+    scores = np.empty((len(solved[0].scores), len(rows.truth)), np.float32)
     for fold, solution in zip(rows.folds, solved, strict=True):
-        scores[:, fold.judged] = solution.scores[:, fold.judged]
+        scores[:, fold.judged] = solution.scores
     return scores[:, rows.judged]
 
 
