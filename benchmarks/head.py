@@ -10,7 +10,7 @@ from benchmarks.tools.isolation import alternated, isolated
 from benchmarks.tools.rows import Row
 from trainer_service.phases.head.data import HeadData
 from trainer_service.phases.head.layers import build_head, train_layers
-from trainer_service.training_request import TrainingRequest
+from trainer_service.requests.training import TrainingRequest
 
 EPOCHS, QUICK_EPOCHS = 50, 5
 FEATURES = 1280

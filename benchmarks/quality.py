@@ -146,7 +146,7 @@ def _page(sections: Sequence[str], architecture: str) -> str:
         f"by `python -m benchmarks.quality` on {datetime.now(UTC):%Y-%m-%d}, with {architecture}. "
         "Nothing was chosen by these test images. Seconds depend on the machine; compare them "
         "within a table only.\n\n"
-        "[heads.md](heads.md) explains the choices."
+        "[heads.md](guides/heads.md) explains the choices."
     )
     return "\n\n".join([head, *sections]) + "\n"
 

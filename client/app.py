@@ -132,9 +132,9 @@ def datasets_command(  # noqa: PLR0913 - each is an option
     Exits with 1 if it can't be read, or if how it is read has to be confirmed.
     """
     asked = reading_of(reading, level, table, label_column, ignore, parts=parts, confirm=confirm)
-    anew = reading is not None or bool(asked)  # {} has it read as it would be without a word
+    anew = reading is not None or bool(asked)  # {}: the trainer decides everything by itself
     if anew and dataset_id is None:
-        raise typer.BadParameter("expected the ID of the dataset that is to be read so.")
+        raise typer.BadParameter("expected the ID of the dataset to read in this way.")
     with errors_in_words(as_json=as_json), trainer_at(trainer_url, api_key) as trainer:
         if dataset_id is None:
             found: Any = trainer.list("/v1/datasets")

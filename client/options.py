@@ -134,7 +134,7 @@ Augment = Annotated[
 Head = Annotated[
     str | None,
     typer.Option(
-        help="regression, or layers: which the options from --epochs to --patience are for."
+        help="regression, or layers; the options from --epochs to --patience are for layers."
     ),
 ]
 Epochs = Annotated[int | None, typer.Option(help="Largest number of epochs of the head.")]
@@ -172,7 +172,7 @@ Level = Annotated[
     typer.Option(help="Which folder of a path is the label: 1 the first, -1 the last."),
 ]
 LabelTable = Annotated[
-    str | None, typer.Option("--table", help="The table that says the labels, by its path.")
+    str | None, typer.Option("--table", help="The table with the labels, by its path.")
 ]
 LabelColumn = Annotated[str | None, typer.Option(help="The column that holds the labels.")]
 Ignore = Annotated[
@@ -187,7 +187,7 @@ Parts = Annotated[
         "validation, test, or none to leave it out; may be repeated.",
     ),
 ]
-Confirm = Annotated[bool, typer.Option("--confirm", help="The images are read rightly.")]
+Confirm = Annotated[bool, typer.Option("--confirm", help="A doubtful reading is right.")]
 DatasetId = Annotated[str | None, typer.Argument(metavar="[ID]")]
 Seed = Annotated[int | None, typer.Option(help="The same seed gives the same training.")]
 

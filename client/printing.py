@@ -16,8 +16,8 @@ from client.terminal import counted, plain, printable
 
 #: How many rejected files are named; `GET /v1/datasets/{id}/rejected` lists all of them.
 NAMED_FILES = 10
-#: The accuracy on the test images, and between what it lies on other images with 95 % confidence:
-#: two accuracies whose ranges overlap much may be equally good.
+#: The accuracy on the test images, and its range on other images with 95 % confidence: two
+#: accuracies whose ranges overlap much may be equally good.
 ACCURACY = ("accuracy", "95 % range")
 
 
@@ -188,7 +188,7 @@ def _state(record: Record) -> str:
 def _accuracy(metrics: Record) -> tuple[str, str]:
     """Return the accuracy on the test images and its range; "-" for what is not known.
 
-    Earlier releases did not tell the range, and in a manifest that was edited by hand the metrics
+    Earlier releases did not record the range, and in a manifest that was edited by hand the metrics
     may have any form.
     """
     test = metrics.get("test")

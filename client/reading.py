@@ -1,4 +1,4 @@
-"""How a dataset is read: what the user says of it, and what the trainer has decided."""
+"""How a dataset is read: the user's options, and what the trainer has decided."""
 
 import json
 import re
@@ -22,9 +22,6 @@ from client.service import Record, Service
 from client.terminal import counted, plain
 
 LOOK_SECONDS = 0.5
-#: Where labels may come from, in the words that `reading` takes.
-KINDS = {"folders": "folders", "prefix": "file names", "table": "table"}
-
 _SHOWN = 10
 _ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{6}")
 _DEFAULTS = (("merge_alike", True), ("confirm", False))
@@ -42,12 +39,12 @@ def reading_of(  # noqa: PLR0913 - each is an option
     parts: list[str] | None,
     confirm: bool,
 ) -> Fields:
-    """Return the object `reading` of a request, of the options that make it up.
+    """Return the object `reading` of a request, made from the options.
 
     Args:
         text: the object as JSON, or the path of a file that holds it.
-        level: which folder of a path is the label. This and the following win over `text`.
-        table: the table that says the labels.
+        level: which folder of a path is the label. It and the options below override `text`.
+        table: the table with the labels.
         label_column: its column of the labels.
         ignore: folders and files to leave out.
         parts: which part of the split folders or values are, as `night=test`.
@@ -98,12 +95,15 @@ def read_anew(trainer: Service, dataset_id: str, reading: Fields) -> Record:
     """Have a dataset read in another way, wait until that is done, and return its record.
 
     Raises:
-        ClientError: it can't be read anew now.
+        ClientError: it can't be read anew now, or not so: then it stays as it was read before.
     """
     record: Record = trainer.put(f"/v1/datasets/{dataset_id}/reading", json=reading)
     while record["state"] in {"queued", "reading"}:
         time.sleep(LOOK_SECONDS)
         record = get_patiently(trainer, f"/v1/datasets/{dataset_id}")
+    if refused := record.get("refused"):
+        detail = refused["error"]["detail"]
+        raise ClientError(f"It can't be read so, and stays as it was read before: {detail}", record)
     return record
 
 
@@ -113,7 +113,7 @@ def print_datasets(datasets: list[Record], console: Console) -> None:
     table.columns[0].no_wrap = True
     for record in datasets:
         state = "to be confirmed" if _is_doubtful(record) else record["state"]
-        layout = KINDS.get((record.get("layout") or {}).get("kind", ""), "-")
+        layout = (record.get("layout") or {}).get("kind", "-")
         images = "-" if record["images"] is None else record["images"]
         labels = "-" if record["images"] is None else record["label_count"]
         add_row(table, record["id"], record["source"], state, images, labels, layout)
@@ -241,7 +241,7 @@ def _short(reading: Record) -> Record:
 
 
 def _options(fields: Fields) -> Iterator[str]:
-    """Yield the options that give a training its fields; how its dataset is read is not told."""
+    """Yield the options for a training's fields, but for those about reading its dataset."""
     for name, value in fields.items():
         if name == "reading":
             continue

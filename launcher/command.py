@@ -39,7 +39,7 @@ def run() -> int:
         return fail(printable(error))
     except ValidationError as error:
         return fail(describe(error.errors()[0]))
-    except OSError as error:  # of a file of its own, such as one that another user has made
+    except OSError as error:  # e.g. a log of the launcher that another user owns
         named = f"{error.filename}: " if error.filename else ""
         return fail(printable(f"{named}{reason(error)}."))
     return 0

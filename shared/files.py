@@ -228,7 +228,8 @@ def locked_briefly(
                 os.utime(file.fileno())
                 yield
                 return
-            now = clock()  # before it is seen who holds it: it may go on to others right after
+            # Before the status is read, as the lock may pass to another process in between.
+            now = clock()
             status = os.fstat(file.fileno())
             holding = (status.st_ino, status.st_mtime_ns)
             if holding != last:

@@ -25,7 +25,7 @@ from trainer_service.api.routes import (
 )
 from trainer_service.api.routes.metrics import TrainerCollector
 from trainer_service.api.threads import Threads
-from trainer_service.queue.prompt_queue import PromptQueue
+from trainer_service.queue.api_queue import ApiQueue
 from trainer_service.queue.view import QueueView
 from trainer_service.service.endings import Endings
 from trainer_service.service.event_streams import EventStreams
@@ -57,7 +57,7 @@ def create_app(settings: TrainerSettings) -> FastAPI:
         settings,
         stores,
         ProgressBoard(stores.events),
-        PromptQueue(settings),
+        ApiQueue(settings),
         EventStreams(stores.events, settings.redis_url),
         Endings(stores.trainings),
     )

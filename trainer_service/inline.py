@@ -16,17 +16,17 @@ from shared.identifiers import new_id
 from trainer_service import training
 from trainer_service.phases.prepare import reading_step
 from trainer_service.phases.work import Worker
+from trainer_service.queue.steps import COMPUTE_SHARD, FINISH, PREPARE, READ_DATASET, Step
 from trainer_service.queue.task_queue import TaskQueue
+from trainer_service.requests.training import TrainingRequest
 from trainer_service.service import submission
 from trainer_service.service.endings import Endings
 from trainer_service.service.event_streams import EventStreams
 from trainer_service.service.trainer import Trainer
 from trainer_service.settings import TrainerSettings
-from trainer_service.steps import COMPUTE_SHARD, FINISH, PREPARE, READ_DATASET, Step
 from trainer_service.store.events.progress import ProgressBoard
 from trainer_service.store.records.training_record import TrainingRecord
 from trainer_service.store.stores import Stores
-from trainer_service.training_request import TrainingRequest
 
 
 class InlineQueue(TaskQueue):

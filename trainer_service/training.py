@@ -20,7 +20,7 @@ from trainer_service.phases.prepare.plan import plan
 from trainer_service.phases.publish.publish import publish
 from trainer_service.phases.setbacks import hand_over, persevere
 from trainer_service.phases.work import Work, Worker
-from trainer_service.steps import COMPUTE_SHARD, FINISH, PREPARE, Step
+from trainer_service.queue.steps import COMPUTE_SHARD, FINISH, PREPARE, Step
 from trainer_service.store.files.lease import Lease, lease, require_survivable
 from trainer_service.store.outcome import end, recorded_outcome
 from trainer_service.store.records.training_record import State, TrainingRecord, numbers
@@ -157,6 +157,7 @@ def _succeed(work: Work, version: int) -> None:
         record.version = version
         record.metrics = numbers(manifest.metrics)
         record.head = manifest.head
+        record.tune = manifest.tune
         record.quantization = manifest.quantization
         record.enter(State.SUCCEEDED)
 

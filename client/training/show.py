@@ -161,7 +161,7 @@ def speed(progress: Record) -> str:
 
 
 def head_counts(event: Record) -> tuple[int, int]:
-    """Return how many epochs or strengths the head has had, by an event of one, and of how many."""
+    """Return how many epochs or strengths are done, and of how many, from an event of one."""
     if event["type"] == "epoch":
         return event["epoch"], event["epochs"]
     return event["attempt"], event["attempts"]

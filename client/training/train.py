@@ -167,13 +167,13 @@ def _other_trainer(services: _Services) -> list[str]:
 
 
 def _submit_dataset(trainer: Service, dataset: str, fields: Fields) -> Record:
-    """Post a training on a dataset; one that is known by its id is first read as is asked for."""
+    """Post a training on a dataset; one with an id is first read as the user asks."""
     if not is_dataset_id(dataset):
         return submit_dataset(trainer, dataset, fields)
     others = {name: value for name, value in fields.items() if name != "reading"}
+    if "reading" in fields:
+        read_anew(trainer, dataset, fields["reading"])
     with doubt_explained(trainer, dataset, others):
-        if "reading" in fields:
-            read_anew(trainer, dataset, fields["reading"])
         return submit_dataset(trainer, dataset, others)
 
 

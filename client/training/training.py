@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.console import Console
 
-from client.early import EarlyAnswer
+from client.early_answer import EarlyAnswer
 from client.errors import ClientError
 from client.options import Fields
 from client.patience import get_patiently

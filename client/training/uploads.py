@@ -11,7 +11,7 @@ from typing import IO
 from client.errors import ClientError
 
 CHUNK_BYTES = 1 << 18
-#: In so many folders, one in the other, the trainer reads files.
+#: The trainer reads files in folders that are nested up to this depth.
 MAX_FOLDERS = 32
 IMAGES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".heic", ".avif"}
 

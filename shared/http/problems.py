@@ -116,7 +116,7 @@ class UnexpectedErrors:
     the error is raised on, which breaks the answer off.
 
     Args:
-        app: what it is around.
+        app: the application that it wraps.
         store: the store that its requests use, if any. If its disk or its permissions are at fault,
             the answer says so, and the log has one line. Any other error is answered 500 without
             its reason, and the log has its traceback.

@@ -1,7 +1,7 @@
 """Looks into AVIF files before they are decoded.
 
-libavif believes the size that a file's boxes tell, but decodes frames of whatever size the AV1 data
-have, up to 268 megapixels, and then scales them. So the AV1 data are asked here.
+libavif trusts the size in a file's boxes, but decodes frames of the size in the AV1 data, up to 268
+megapixels, and then scales them. So the size is read from the AV1 data here.
 """
 
 from collections.abc import Iterator
@@ -34,7 +34,7 @@ class Frame(NamedTuple):
 
 
 def largest_frame(data: bytes) -> Frame:
-    """Return the largest frame that decoding a file may come upon; of no pixels if there is none.
+    """Return the size of the largest frame in a file; no pixels if it has no frame.
 
     Raises:
         ValueError: the file is malformed, or has absurdly many parts.
@@ -46,8 +46,8 @@ def largest_frame(data: bytes) -> Frame:
 def without_metadata(data: bytes) -> bytes:
     """Return a file whose EXIF and XMP no decoder finds.
 
-    They say nothing of the pixels: the orientation of an AVIF stands in its own properties. And
-    Pillow refuses a sound image for EXIF that is broken.
+    They do not affect the pixels: the orientation of an AVIF is one of its own properties. With
+    them, Pillow would refuse a sound image whose EXIF is broken.
     """
     changed = bytearray(data)
     for meta in _metas(data):
@@ -161,7 +161,7 @@ def _at_most(number: int, most: int) -> int:
 
 
 def _frames(av1: bytes) -> Iterator[Frame]:
-    """Yield what each sequence header of AV1 data says."""
+    """Yield the frame size in each sequence header of AV1 data."""
     position = 0
     for _ in range(_MAX_UNITS):
         if position >= len(av1):
@@ -201,7 +201,7 @@ class _Bits:
 
 
 def _sequence_frame(header: bytes) -> Frame:
-    """Return the size that a sequence header tells (AV1 specification, 5.5)."""
+    """Return the frame size in a sequence header (AV1 specification, 5.5)."""
     bits = _Bits(header)
     bits.next(4)  # profile, still picture
     is_reduced = bits.next()

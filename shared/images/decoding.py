@@ -62,9 +62,9 @@ _RESAMPLING = Image.Resampling.BILINEAR
 _BYTES_PER_PIXEL = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2, "I;16N": 2}
 #: For each row and column: pointers to the rows, and the rows that a decoder compares.
 _LINE_BYTES = 16
-#: More bytes that decoders hold for each pixel: libwebp of the image, libtiff of a strip of it.
+#: What decoders add for each pixel: libwebp of the whole image, libtiff of a strip of it.
 _WEBP_BYTES, _TIFF_STRIP_BYTES = 12, 16
-#: Bytes for each pixel of what is not decoded by Pillow alone, until the image is Pillow's.
+#: What other libraries need for each pixel before the image is handed to Pillow.
 _HEIF_BYTES, _AVIF_BYTES = 12, 16
 _TIFF_ROWS_PER_STRIP = 278
 _OUT_OF_MEMORY = ("out of memory", "insufficient memory", "memory allocation failure")

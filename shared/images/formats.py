@@ -4,7 +4,7 @@ from pathlib import PurePosixPath
 
 #: What is read.
 FORMATS = ("JPEG", "PNG", "WebP", "GIF", "BMP", "TIFF", "HEIF", "AVIF", "PPM")
-#: So many bytes from the beginning of a file tell its format.
+#: This many bytes from the beginning of a file are enough to recognise its format.
 HEAD_BYTES = 1024
 
 _MAGIC = {
@@ -21,7 +21,7 @@ _AVIF_BRANDS = frozenset({b"avif", b"avis"})
 
 CAMERA_RAW = "Camera raw"
 _PPM_TEXT = "PPM as text"
-#: What is not read, by where its files have which bytes.
+#: Formats that are not read: the bytes that their files are recognised by, and where these are.
 _UNREAD_MAGIC = (
     ("DICOM", 128, b"DICM"),
     ("JPEG XL", 0, b"\xff\x0a"),
@@ -105,11 +105,11 @@ def sniff(head: bytes) -> str | None:
 
 
 def unread_format(head: bytes, name: str | None = None) -> str | None:
-    """Return the name of the image format that a file has and that is not read.
+    """Return the name of a file's image format if that is not read, else None.
 
     Args:
-        head: the first `HEAD_BYTES` of the file. What they say counts.
-        name: the file's name, which counts where they say nothing.
+        head: the first `HEAD_BYTES` of the file, which decide.
+        name: the file's name, which decides if the bytes do not.
     """
     kind = _unread_by_magic(head)
     if kind is not None or name is None:
@@ -121,12 +121,12 @@ def unread_format(head: bytes, name: str | None = None) -> str | None:
 
 
 def not_read(kind: str) -> str:
-    """Return what is said of a file in a format that is not read."""
+    """Return the message for a file in a format that is not read."""
     return f"{kind} is not read: convert it to PNG or JPEG"
 
 
 def _sniff_brands(head: bytes) -> str | None:
-    """Tell HEIF and AVIF, which are files of boxes as videos are, by the brands they name."""
+    """Recognise HEIF and AVIF by their brands; both consist of boxes, as videos do."""
     end = int.from_bytes(head[:4], "big")
     major = head[8:12]
     brands = {head[start : start + 4] for start in range(16, min(end, len(head)), 4)}

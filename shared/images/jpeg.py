@@ -36,7 +36,7 @@ def exif_and_xmp(data: bytes) -> dict[str, bytes]:
 
 
 def without_metadata(data: bytes) -> bytes:
-    """Return a JPEG without what says nothing of its pixels, and for which Pillow may refuse it."""
+    """Return a JPEG without the segments that do not affect its pixels; Pillow may refuse some."""
     kept, start = [], 0
     for marker, begin, end in _metadata(data):
         # Adobe's segment tells how the colours are stored; libjpeg looks at it if it is whole.

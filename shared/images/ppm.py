@@ -18,7 +18,7 @@ _HEADER = re.compile(_SIZE + rb"\s")
 _HEADER_WITH_WHITE = re.compile(_SIZE + _GAP + rb"(\d{1,5})\s")
 _MAX_HEADER = 1 << 16
 _DEEPEST = 0xFFFF
-#: Samples that are converted at once.
+#: How many samples are converted at a time.
 _PIECE = 1 << 19
 
 

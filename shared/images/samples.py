@@ -1,9 +1,9 @@
 """Turns the samples of an image, of whatever depth, into RGB with 8 bits each, piece by piece.
 
 Samples of 16 bits, of 32 bits and floats are stretched: the darkest of the image becomes black and
-the brightest white, in all colours alike. For such a file does not say what white is: cameras and
-scanners of 10, 12 or 14 bits write their samples into 16 as they are, and 65535 for white would
-leave 16 greys of an image of 12 bits. Where a file says what white is, that counts.
+the brightest white, in all colours alike. Such a file does not say what white is: cameras and
+scanners of 10, 12 or 14 bits write their samples into 16 bits unchanged, and with 65535 as white
+only 16 greys of a 12-bit image would be left. If a file does say what white is, that is used.
 """
 
 import math
@@ -17,7 +17,7 @@ from PIL import Image, ImageFile, TiffImagePlugin
 
 Box = tuple[int, int, int, int]
 
-#: Pixels that are converted at once; to convert all at once would take several times the memory.
+#: How many pixels are converted at a time; all at once would take several times the memory.
 BAND_PIXELS = 1 << 19
 #: A side of at least twice this length is averaged down before the image is resized.
 LONG_SIDE = 1 << 15
@@ -26,7 +26,7 @@ _PHOTOMETRIC, _WHITE_IS_ZERO, _BITS = 262, 0, 258
 _TWELVE_BITS = (12,)
 _LOW_BYTES = {"16B": "16L", "16L": "16B", "16N": "16B" if sys.byteorder == "little" else "16L"}
 _GREY_AND_ALPHA = "LA;16B"
-#: How Pillow calls pixels of four bytes that it leaves as they are, and that no such PNG has.
+#: A mode of four bytes in which Pillow leaves them unchanged; no PNG of 16 bits has it.
 _FOUR_BYTES = "CMYK"
 _DEEP_COLOURS = {"RGB;16", "RGBX;16", "RGBA;16"}
 

@@ -1,4 +1,4 @@
-"""Looks at the tags of a TIFF: which of them are no images, and why one can't be read."""
+"""Looks at the tags of a TIFF: whether it is a camera's raw file, and why it can't be read."""
 
 import io
 

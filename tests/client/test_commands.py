@@ -25,7 +25,7 @@ from client.printing import (
 )
 from client.training.train import train_command
 from client.training.training import model_name
-from trainer_service.training_request import EarlyStopping, SplitFractions, TrainingRequest
+from trainer_service.requests.training import EarlyStopping, SplitFractions, TrainingRequest
 
 CREATED = "2026-01-31T23:59:59Z"
 NESTED = {
@@ -277,5 +277,5 @@ def test_lists_have_the_range_of_each_accuracy(interval, shown):
     assert len(re.findall(shown, output.getvalue())) == 2, output.getvalue()
 
 
-def test_one_is_not_counted_as_many():
+def test_a_single_thing_is_counted_in_the_singular():
     assert accuracy_in_words({"accuracy": 1.0, "images": 1}).endswith("on 1 image")

@@ -139,7 +139,7 @@ def test_a_dataset_that_is_read_anew_is_waited_for(trainer, monkeypatch):
         assert reading.read_anew(service, "1", {}) == record
 
 
-def test_one_that_says_so_for_too_long_is_given_up(trainer, monkeypatch):
+def test_a_trainer_that_is_unavailable_for_too_long_is_given_up(trainer, monkeypatch):
     monkeypatch.setattr(patience, "PATIENCE_SECONDS", 0.1)
     trainer.answers = [(503, "application/problem+json", ENDING)]
     with pytest.raises(Unavailable, match="This process is ending"):

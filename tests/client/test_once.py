@@ -14,7 +14,7 @@ from client.training import once
 from client.training.once import TRIES
 from tests.support.inputs.tiny_model import picture
 from tests.support.processes.breaking_proxy import BreakingProxy, running_trainer
-from tests.trainer_service.builders import emptied_stores, trainer_settings
+from tests.support.trainer.builders import emptied_stores, trainer_settings
 from trainer_service.store.idempotency import KeyUnreadable
 
 ARCHITECTURE = "efficientnet_lite0"
@@ -103,7 +103,7 @@ def test_two_commands_make_two(proxy, stores, folder):
 
 
 @pytest.mark.integration
-def test_it_gives_up_in_the_end(proxy, stores, folder, monkeypatch):
+def test_it_gives_up_after_the_last_try(proxy, stores, folder, monkeypatch):
     monkeypatch.setattr(once, "FIRST_WAIT_SECONDS", 0.001)
     proxy.uploads = TRIES
     done = train(proxy.url, folder)
@@ -184,7 +184,9 @@ def submit(server, *answers):
         ((409, {}, PENDING), WAIT),
     ],
 )
-def test_what_passes_is_waited_for_as_long_as_it_says(answering, monkeypatch, answer, seconds):
+def test_a_temporary_refusal_is_waited_for_as_long_as_it_says(
+    answering, monkeypatch, answer, seconds
+):
     waits = []
     monkeypatch.setattr("time.sleep", waits.append)
     done = submit(answering, answer, RECORD)
@@ -206,7 +208,7 @@ def test_what_passes_is_waited_for_as_long_as_it_says(answering, monkeypatch, an
         (500, {}, {"detail": "Something went wrong."}),
     ],
 )
-def test_what_does_not_pass_is_told_at_once(answering, answer):
+def test_a_permanent_refusal_is_shown_at_once(answering, answer):
     done = submit(answering, answer)
 
     assert done.exit_code == 1

@@ -110,7 +110,9 @@ def url():
         (["cancel", "1"], 1),
     ],
 )
-def test_what_steers_a_terminal_is_shown_escaped(url, tmp_path, monkeypatch, arguments, times):
+def test_characters_that_control_a_terminal_are_shown_escaped(
+    url, tmp_path, monkeypatch, arguments, times
+):
     monkeypatch.setenv("COLUMNS", "1000")
     monkeypatch.setenv("HEADSTART_TRAINER_URL", url)
     monkeypatch.setenv("HEADSTART_PREDICTOR_URL", url)
@@ -161,7 +163,7 @@ def test_what_people_write_stays_as_it_is(text):
         ("\U000e0041", r"\U000e0041"),
     ],
 )
-def test_what_is_not_seen_is_shown(text, shown):
+def test_invisible_characters_are_shown_escaped(text, shown):
     assert printable(text) == shown
 
 

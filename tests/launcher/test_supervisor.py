@@ -93,7 +93,7 @@ def test_waits_double_and_begin_anew_after_a_minute_of_health(start, capsys):
 
 
 @pytest.mark.process
-def test_what_dies_at_once_again_and_again_ends_everything(start, monkeypatch, capsys):
+def test_a_process_that_keeps_dying_ends_everything(start, monkeypatch, capsys):
     monkeypatch.setattr(supervisor, "FIRST_WAIT_SECONDS", 0.01)
     monkeypatch.setattr(supervisor, "POLL_SECONDS", 0.01)
     process, other = start("echo no such store; exit 1"), start("exec sleep 60", "redis")
@@ -127,7 +127,7 @@ def test_what_waits_for_a_process_is_interrupted_when_that_is_given_up(start, mo
 
 @pytest.mark.process
 @pytest.mark.parametrize("error", [KeyboardInterrupt, LaunchError])
-def test_what_ends_the_body_of_a_supervision_is_raised_on(start, error):
+def test_an_error_of_the_supervised_body_is_raised(start, error):
     process = start("exec sleep 60")
     before = threading.enumerate()
     with pytest.raises(error), supervised([process], 600):
@@ -138,7 +138,7 @@ def test_what_ends_the_body_of_a_supervision_is_raised_on(start, error):
 
 
 @pytest.mark.process
-def test_lives_of_two_minutes_are_given_up_in_the_end_where_somebody_waits(start):
+def test_processes_that_live_two_minutes_are_given_up_if_the_window_is_long(start):
     process = start("exit 1")
     watched, now = Watched(process, 600), time.monotonic()
     for _ in range(MOST_ENDS - 1):
@@ -249,7 +249,7 @@ def test_nothing_is_left_of_a_launcher_that_was_killed_as_it_had_started_somethi
 
 
 @pytest.mark.process
-def test_what_does_not_want_to_end_is_made_to(start, monkeypatch):
+def test_a_process_that_ignores_sigterm_is_killed(start, monkeypatch):
     monkeypatch.setattr(guard, "PATIENCE_SECONDS", 0.2)
     process = start("trap '' TERM; echo ready; while :; do sleep 0.1; done")
     until(lambda: process.last_words() == "ready", "the trap to be set")

@@ -326,7 +326,7 @@ def is_refused(host: str, port: int) -> bool:
 
 
 @pytest.mark.process
-def test_who_does_not_finish_is_waited_for_as_long_as_the_grace_period(store, start_predictor):
+def test_unfinished_requests_are_waited_for_until_the_grace_period_ends(store, start_predictor):
     publish_tiny_model(store)
     predictor = start_predictor(shutdown_seconds=1, silence_seconds=3600)
     predictor.wait_until_ready()

@@ -64,7 +64,7 @@ def test_a_slow_client_is_served(store, start_predictor):
 
 
 @pytest.mark.process
-def test_who_sends_nothing_after_the_request_is_answered(store, start_predictor):
+def test_a_client_that_shuts_its_sending_side_is_answered(store, start_predictor):
     publish_tiny_model(store)
     predictor = start_predictor()
     predictor.wait_until_ready()

@@ -99,7 +99,7 @@ def test_a_dataset_shows_its_images_and_what_was_rejected(get, ids):
     assert get(f"{dataset}/images/{used['sha256']}/thumbnail").status_code == 200
 
 
-def test_a_verdict_of_before_goes_by_its_name_of_today(store, get, ids):
+def test_a_renamed_verdict_is_shown_under_its_new_name(store, get, ids):
     """In records, lists and events; and no event is told again for its new words."""
     before, today = (f"same {word} under two labels" for word in ("picture", "image"))
     for path in (*store.glob("*/*/*.json"), *store.glob("*/*/*.jsonl")):

@@ -1,4 +1,4 @@
-"""docs/metrics.md tells what is measured, and nothing else."""
+"""docs/operations/metrics.md tells what is measured, and nothing else."""
 
 import re
 from pathlib import Path
@@ -12,7 +12,7 @@ from trainer_service.settings import TrainerSettings
 
 pytestmark = pytest.mark.integration
 
-DOCUMENT = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text()
+DOCUMENT = (Path(__file__).parents[2] / "docs/operations/metrics.md").read_text()
 ROW = re.compile(r"^\| `(headstart_\w+)` \| (\w+) \|([^|]*)\|", re.MULTILINE)
 
 

@@ -15,14 +15,14 @@ from tests.support.inputs.odd_files import make_pets_beside_a_secret, make_socke
 
 
 @pytest.mark.parametrize("code", ["ENOENT", "EISDIR", "EACCES", "ENOTDIR"])
-def test_what_the_system_says_of_a_file_is_a_verdict(code):
+def test_errors_about_the_file_are_recognised(code):
     number = getattr(errno, code)
 
     assert is_fault_of_the_file(OSError(number, os.strerror(number)))
 
 
 @pytest.mark.parametrize("code", ["ESTALE", "EIO", "EMFILE", "ENOMEM", "ENOSPC", "ETIMEDOUT"])
-def test_what_the_system_says_of_the_machine_is_none(code):
+def test_errors_about_the_machine_are_recognised(code):
     number = getattr(errno, code)
 
     assert not is_fault_of_the_file(OSError(number, os.strerror(number)))

@@ -56,7 +56,7 @@ def test_a_frozen_holder_is_waited_for_and_then_followed(path, holder):
     assert seconds_to_get(path, patience=60) < 30
 
 
-def test_however_many_want_it_one_has_it(path):
+def test_only_one_process_at_a_time_holds_the_lock(path):
     """Those who have waited for long see that it goes from hand to hand."""
     clock = Clock()
     inside, most, turns = [], [], []
@@ -95,7 +95,7 @@ def _loop(path):
 
 @pytest.mark.timeout(30)
 @pytest.mark.parametrize("put", [_pipe, _folder, _loop, make_socket])
-def test_whatever_lies_there_keeps_nobody_out(path, put):
+def test_anything_in_place_of_the_lock_file_is_replaced(path, put):
     put(path)
     assert seconds_to_get(path, patience=60) < 30
     assert seconds_to_get(path, patience=60) < 30

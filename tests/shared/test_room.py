@@ -37,7 +37,7 @@ def test_what_fits_is_let_in_and_what_does_not_waits():
     third.enough.set()
 
 
-def test_who_takes_much_is_not_overtaken_by_those_who_take_little():
+def test_a_large_request_is_not_overtaken_by_small_ones():
     room = Room()
     first = Taker(room, 4)
     assert first.inside.wait(10)

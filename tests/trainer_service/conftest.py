@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.trainer_service.api_client import caller
-from tests.trainer_service.builders import trainer_settings
+from tests.support.trainer.api_client import caller
+from tests.support.trainer.builders import trainer_settings
 from trainer_service.store.events.event_log import connect
 
 

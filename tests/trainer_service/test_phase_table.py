@@ -5,7 +5,7 @@ from pathlib import Path
 
 from trainer_service import pages
 from trainer_service.phase_table import PHASES, is_before_plan, phase_of
-from trainer_service.steps import TASKS
+from trainer_service.queue.steps import TASKS
 from trainer_service.store.records.training_record import State
 
 PAGE = Path(pages.__path__[0]) / "parts" / "phases.js"

@@ -57,7 +57,7 @@ async def read_body(
     Args:
         request: the request with the body.
         settings: the limits of the service, and its store.
-        check: called with the fields of a form that come before its files, of which there may be
+        check: called with the fields of a form that come before its files, which may have
             gigabytes; what it raises is answered at once.
 
     Raises:
@@ -99,7 +99,7 @@ def parse(kind: type[Model], fields: Fields) -> Model:
 def parse_so_far(kind: type[BaseModel], fields: Fields) -> None:
     """Validate the fields of a form of which more may come, as `parse` does.
 
-    What is wrong with an object as a whole may become right: more of its members may come.
+    Errors of an object as a whole are not raised yet, as more of its members may come.
     """
     try:
         kind.model_validate(fields)

@@ -1,7 +1,7 @@
 """Packs the files of an uploaded folder into one archive as they arrive.
 
-So a folder of 20,000 images is a single file to sync, move and delete. And no file is ever written
-under a name that the client has chosen.
+A folder of 20,000 images is then a single file to sync, move and delete, and no file is ever
+written under a name that the client has chosen.
 """
 
 import zipfile
@@ -17,7 +17,7 @@ _TIME = (1980, 1, 1, 0, 0, 0)
 
 
 class FolderArchive:
-    """An uncompressed zip that is written one file after the other.
+    """An uncompressed zip that is written one file at a time.
 
     Args:
         path: the path of the new archive.

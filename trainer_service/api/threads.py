@@ -1,4 +1,4 @@
-"""Separate threads for calls that may wait for Redis, so that other requests get threads, too."""
+"""Separate threads for calls that may wait for Redis, so that other requests keep theirs."""
 
 from collections.abc import Callable
 from functools import partial
@@ -28,6 +28,6 @@ class Threads:
         return await run_sync(partial(function, *arguments), limiter=self._submissions)
 
     async def probe(self, function: Callable[..., T], *arguments: object) -> T:
-        """Call a function in a thread; if this is cancelled, the thread is left to itself."""
+        """Call a function in a thread; on cancellation, the thread runs on by itself."""
         call = partial(function, *arguments)
         return await run_sync(call, limiter=self._probes, abandon_on_cancel=True)

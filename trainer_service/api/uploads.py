@@ -71,12 +71,6 @@ async def receive_upload(
         directory: an existing directory for the files.
         max_bytes: the largest body, in bytes.
         folder: the field for a folder's files; None if the route takes no folders.
-
-    Args:
-        request: the request with the body.
-        directory: the directory for the files.
-        max_bytes: the largest body.
-        folder: the field whose files are a folder, if there may be one.
         check: called in a thread once the first file begins.
 
     Raises:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from shared.errors import InvalidRequest
-from trainer_service.training_request import TapSet
+from trainer_service.requests.training import TapSet
 
 Preprocessing = Literal["identity", "unit_range", "caffe", "efficientnet_lite"]
 
@@ -52,7 +52,7 @@ class Architecture:
 
     @property
     def feature_size(self) -> int:
-        """The length of the features of its output alone."""
+        """How many features its output gives, without other taps."""
         return self.feature_size_of("last")
 
     def taps_of(self, taps: TapSet) -> tuple[str, ...]:
@@ -66,13 +66,13 @@ class Architecture:
     def feature_size_of(self, taps: TapSet) -> int:
         """Return the length of the features of a tap set.
 
-        The features of a smaller set are the end of those of a larger one.
+        The features of a smaller set are the last ones of a larger set.
         """
         return sum(self.widths_of(taps))
 
 
 def _first(taps: TapSet) -> int:
-    """Return the place of a tap set's first layer among all."""
+    """Return the index of a tap set's first layer among all taps."""
     count = _TAPS_IN[taps]
     return 0 if count is None else -count
 

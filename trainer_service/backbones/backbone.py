@@ -38,9 +38,9 @@ from trainer_service.backbones.architectures import (
 from trainer_service.backbones.tracing import trace
 from trainer_service.backbones.weights import Weights
 from trainer_service.errors import WeightsUnavailable
+from trainer_service.requests.training import TapSet
 from trainer_service.store.files.removal import remove_tree
 from trainer_service.store.files.work_in_progress import STAGING, working_directory
-from trainer_service.training_request import TapSet
 
 _POLICY_LOCK = threading.Lock()
 _CAFFE_MEAN_RGB = (123.68, 116.779, 103.939)
@@ -203,7 +203,7 @@ def _bytes_of_weights(model: Any) -> int:
 def feature_space(
     architecture: Architecture, weights: Weights, precision: Precision, taps: TapSet = "last"
 ) -> str:
-    """Return a key; features may be shared by all trainings whose backbone has the same one.
+    """Return the key of a backbone; all trainings with the same key can share features.
 
     Args:
         architecture: a row of the catalogue.
@@ -248,9 +248,9 @@ def _ir_digest(architecture: Architecture, weights: Weights, taps: TapSet) -> st
 
 
 def _taps_in_key(architecture: Architecture, taps: TapSet) -> dict[str, object]:
-    """Return what tells a tap set from others in a key.
+    """Return the part of a key that names a tap set.
 
-    For "last" that is nothing, so the keys from before there were taps remain valid.
+    It is empty for "last", so that keys from before there were taps remain valid.
     """
     return {} if taps == "last" else {"taps": architecture.taps_of(taps)}
 
@@ -260,7 +260,7 @@ def _digest(**parts: object) -> str:
 
 
 def _is_sound(target: Path) -> bool:
-    """Return whether a converted backbone is there, and its files are as they were written."""
+    """Return whether there is a converted backbone whose files are as they were written."""
     try:
         written = _hashes.validate_json((target / _HASHES_FILE).read_bytes())
         return _IR_FILE in written and written == _hash_files(target)
@@ -286,7 +286,7 @@ def _move(staging: Path, target: Path) -> None:
     try:
         staging.rename(target)
     except OSError:
-        # Another worker converted the same backbone meanwhile: its result is as good.
+        # Another worker converted the same backbone meanwhile; its result is the same.
         if not _is_sound(target):
             raise
 
@@ -333,9 +333,9 @@ def _tapped(network: Any, taps: tuple[str, ...]) -> Any:
 
 
 def _pooled(output: Any, name: str) -> Any:
-    """Return the averages of an output's channels: those of a pooling layer are averages already.
+    """Return the averages of an output's channels; those of a pooling layer are averages already.
 
-    The layers that squeeze-and-excite begins with pool an activation, so that costs nothing.
+    Squeeze-and-excite begins with a layer that pools an activation, so its averages cost nothing.
     """
     from keras import layers
 
@@ -352,7 +352,7 @@ def _load(network: Any, architecture: Architecture, weights: Weights) -> None:
             load_pth(network, weights.path)
         else:
             network.load_weights(weights.path)
-    except Exception as error:  # Keras and h5py raise whatever they stumble over.
+    except Exception as error:  # Keras and h5py raise exceptions of any class.
         if is_of_the_machine(error):
             raise
         reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)

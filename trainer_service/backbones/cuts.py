@@ -17,10 +17,11 @@ _WIDEST = 2
 #: Of two cuts, the narrower one is better if it leaves this share of the other's multiply-adds.
 _AS_MUCH = 0.96
 
-#: Layers that cost next to nothing; what they follow is no end of a block, unless it joins paths.
+#: Layers that cost next to nothing. A layer that one of them follows does not end a block, unless
+#: it joins paths.
 _CHEAP = ("BatchNormalization", "ReLU", "Activation", "ZeroPadding2D", "MaxPooling2D")
 
-#: How names begin that Keras makes up. They depend on what the process has built before.
+#: How the names begin that Keras makes up; they depend on what the process has built before.
 _MADE_UP = ("activation", "add", "batch_norm", "conv2d", "max_pooling", "multiply", "re_lu")
 
 
@@ -43,7 +44,7 @@ class Divided:
 
 
 def divide(backbone: Any, cut: str) -> Divided:
-    """Divide a backbone, of which only the tail stays trainable, but for its normalisations.
+    """Divide a backbone; only the tail stays trainable, and of that not the normalisations.
 
     A normalisation keeps the averages, scales and shifts that it was trained with. `training=False`
     in a call is not enough: Keras' `fit` overrides it for a model within a model.
@@ -88,7 +89,7 @@ def separating_layers(backbone: Any) -> list[str]:
 def _separating(network: Any) -> list[Any]:
     """Return the operations that dominate the output.
 
-    Those that dominate one are itself and those that dominate everything it takes as input.
+    An operation is dominated by itself, and by all that dominate each of its inputs.
     """
     dominators: dict[int, frozenset[int]] = {}
     for operation in network.operations:
@@ -103,8 +104,8 @@ def find_cuts(backbone: Any) -> tuple[Cut, ...]:
     """Return the cuts of a backbone that are worth offering, early to late.
 
     They are the pixels, and the separating layers that have a lasting name and something to train
-    behind them. Left out are those too wide, those with a layer of next to no cost right behind
-    them, and those that another is narrower than with as much to train.
+    behind them. Left out are cuts that are too wide, cuts right before a layer of next to no cost,
+    and cuts for which there is a narrower one with as much to train.
     """
     network = _network_of(backbone)
     cuts = [Cut(PIXELS, tuple(backbone.input_shape[1:]), _multiply_adds(network.operations))]
@@ -221,7 +222,7 @@ def _keep_normalisations(layers: Iterable[Any]) -> None:
 
 
 def _multiply_adds(layers: Iterable[Any]) -> int:
-    """Count those of all layers with a kernel: each position of the output applies it once."""
+    """Count the multiply-adds of layers with a kernel, applied once at each output position."""
     count = 0
     for layer in layers:
         if hasattr(layer, "layers"):

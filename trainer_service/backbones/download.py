@@ -16,7 +16,7 @@ from urllib.request import Request, urlopen
 from shared.files import atomic_writer
 
 PROBE_SECONDS = 60.0
-#: A download that is slower than this for one window is given up.
+#: A download that is slower than this during one window is given up.
 SLOWEST_BYTES_PER_SECOND = 8 * 1024
 #: The length of that window, as a multiple of the timeout.
 STALL_TIMEOUTS = 5
@@ -27,7 +27,7 @@ _HEAD_REFUSED = (405, 501)
 
 
 class DownloadFailed(Exception):
-    """A file could not be downloaded; the message is the end of a sentence that says so."""
+    """A file could not be downloaded; the message is the reason, as the end of a sentence."""
 
 
 @dataclass(frozen=True)
@@ -71,8 +71,8 @@ probes = _Probes()
 def cached_probe(url: str, timeout: float) -> str | None:
     """Return why `url` can't be downloaded, or None if it can.
 
-    The result is kept for a minute. That a host is silent is kept for all of its files, so that it
-    is waited for only once.
+    The result is kept for a minute. That a host is silent is remembered for all of its files, so
+    that only one of them waits for it.
     """
     host = urlsplit(url).netloc
     known = probes.get(host) or probes.get(url)
@@ -105,7 +105,7 @@ def download(
         target: the file to write.
         expected_hash: the hex MD5 or SHA-256 of the file; None if that is not known.
         patience: how long to wait for the host.
-        check_cancelled: called again and again meanwhile; what it raises ends the download.
+        check_cancelled: called repeatedly meanwhile; what it raises ends the download.
 
     Raises:
         DownloadFailed: it could not be downloaded, or is not the file that was expected.

@@ -57,7 +57,7 @@ class FeaturesGone(TransientFailure):
 
 
 class BrokenFeatures(InvalidRequest):
-    """A backbone gives something else than numbers, so nothing can be learned from it."""
+    """A backbone gives infinities or NaN, so nothing can be learned from its features."""
 
     title = "Broken features"
 
@@ -279,7 +279,7 @@ class FeatureStore:
         return self._require(_name(images), np.arange(len(images)), None)
 
     def _places(self, images: Sequence[str]) -> dict[str, list[tuple[int, int]]]:
-        """Return by shard where each of its images is among `images`, and in the shard.
+        """Return for each shard the positions of its images, in `images` and in the shard.
 
         Raises:
             FeaturesGone: an image has no features here.
@@ -334,14 +334,14 @@ def _features(data: bytes, rows: int, length: int | None) -> Stored:
     """Return the features in the bytes of a file, without copying them.
 
     Raises:
-        ValueError: `write` has not written them, they are of fewer than `rows` images, or there
-            are not `length` of each.
+        ValueError: the bytes are not as `write` makes them, or do not hold `length` features each
+            of at least `rows` images.
     """
     file = BytesIO(data)
     try:
         np.lib.format.read_magic(file)
         shape, by_columns, kind = np.lib.format.read_array_header_1_0(file)
-    except Exception as error:  # NumPy raises whatever it stumbles over
+    except Exception as error:  # NumPy raises exceptions of any class
         raise ValueError(f"its file can't be read: {error}") from error
     fits = len(shape) == 2 and shape[0] >= rows and length in {None, shape[1]}  # noqa: PLR2004
     if not fits or kind not in _KINDS or by_columns:

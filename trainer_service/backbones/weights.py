@@ -39,7 +39,7 @@ class Availability:
 
     Attributes:
         source: where its weights would come from; None if they are not available.
-        detail: where they are, as a sentence; or else what was tried, as a part of one.
+        detail: where they are, as a sentence; otherwise what was tried, as a part of a sentence.
     """
 
     available: bool
@@ -112,7 +112,7 @@ def resolve(
     Args:
         architecture: a row of the catalogue.
         settings: the settings with the directory and the address of weights.
-        check_cancelled: called again and again during a download; what it raises ends the download.
+        check_cancelled: called repeatedly during a download; what it raises ends the download.
 
     Raises:
         WeightsUnavailable: they are not available; the message says what was tried, and which
@@ -142,8 +142,8 @@ def _find_local(architecture: Architecture, settings: "TrainerSettings") -> tupl
     """Return the source and the path of weights that are already on this machine.
 
     Raises:
-        PermissionError: a file of weights may not be read, or not even be looked for. Weights from
-            elsewhere would be others than those that were put there.
+        PermissionError: a file of weights, or its directory, may not be read. Weights from
+            elsewhere might not be the ones that were put there.
     """
     file = _file(architecture, settings)
     if _may_be_read(file):

@@ -1,8 +1,8 @@
-"""Labels the images that were found, settles which are used, and sums up what there is."""
+"""Labels the images that were found, decides which are used, and summarises the dataset."""
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
@@ -21,7 +21,7 @@ from trainer_service.datasets.records import (
 from trainer_service.datasets.sources.names import clean_name, shown
 from trainer_service.datasets.verdicts import Note, settle
 from trainer_service.errors import InvalidDataset
-from trainer_service.reading_request import ReadingRequest
+from trainer_service.requests.reading import ReadingRequest
 from trainer_service.store.records.interpretation import ReadingNote, UnusedFile
 
 MAX_TABLE_BYTES = 64 << 20
@@ -65,7 +65,7 @@ def conclude(
 
 
 def _label(found: Found, most_lines: int, reading: ReadingRequest | None) -> Interpreted:
-    """Label the images, whatever the names of those that are refused anyway look like."""
+    """Label the images; the names of images that are refused anyway have no influence."""
     notes = found.notes
     is_ignored = matcher(reading.ignore if reading is not None else ())
     _refuse_large_tables([name for name in found.large_tables if not is_ignored(name)])
@@ -99,7 +99,7 @@ def _refuse_large_tables(tables: Sequence[str]) -> None:
 
 
 def _refuse_closed_tables(names: Sequence[str], tables: dict[str, str]) -> None:
-    """Refuse to do without a table that may label the images: others would be made up for them."""
+    """Raise InvalidDataset if a table that may label the images can't be opened."""
     if not tables:
         return
     folders = {str(parent) for name in names for parent in PurePosixPath(name).parents}
@@ -128,7 +128,7 @@ def _check_usable(records: Sequence[ImageRecord], name: str, said: Interpreted) 
 
 
 def _describe_lost(records: Sequence[ImageRecord], label: str) -> str:
-    """Tell of the other labels, none of whose images can be used."""
+    """Describe the other labels, which have no image that can be used."""
     lost = [record for record in records if record.verdict != "used" and record.label != label]
     if not lost:
         return ""
@@ -160,7 +160,7 @@ def _summarise(records: list[ImageRecord], said: Interpreted, found: Found) -> D
             update={"unused": unused[:_MOST_LISTED], "notes": notes[:_MOST_LISTED]}
         ),
         has_split=said.has_split,
-        digest=_digest(used),
+        digest=digest_of(used),
         in_place=found.in_place,
     )
 
@@ -186,7 +186,7 @@ def _litter_notes(found: Found) -> Iterator[ReadingNote]:
 
 
 def _missing(said: Interpreted) -> Iterator[RejectedFile]:
-    """Name the files that tables name and that are not there, many of them by their number."""
+    """List the missing files that tables name: the first ones, and the number of the others."""
     named = Counter(row.table for row in said.missing)
     for row in said.missing:
         detail = f"{row.table} names it, but there is no such image"
@@ -198,7 +198,7 @@ def _missing(said: Interpreted) -> Iterator[RejectedFile]:
             yield RejectedFile(name=table, label="", verdict="missing", detail=detail)
 
 
-def _digest(used: list[ImageRecord]) -> str:
+def digest_of(used: Iterable[ImageRecord]) -> str:
     """Hash what is learnt from: the pictures, their labels and their split, not their names."""
     digest = hashlib.sha256()
     for sha256, label, split in sorted((r.sha256, r.label, r.split or "") for r in used):

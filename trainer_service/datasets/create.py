@@ -1,4 +1,4 @@
-"""Datasets: where they come from. The trainer API imports this; it never decodes an image."""
+"""Creates datasets from uploads and paths. The trainer API imports this; it decodes no image."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 from shared.errors import InvalidRequest, Unavailable
 from shared.files import is_fault_of_the_file
 from shared.identifiers import new_id
-from trainer_service.reading_request import ReadingRequest
+from trainer_service.requests.reading import ReadingRequest
 from trainer_service.settings import TrainerSettings
 from trainer_service.store.records.dataset_record import DatasetRecord, DatasetState
 from trainer_service.store.records.record_store import RecordStore

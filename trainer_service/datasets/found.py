@@ -35,7 +35,7 @@ class Found:
         closed_tables: why others can't be read, by their names.
         guesses: what was guessed of the source as a whole, in words.
         told: files that are no images and that are reported.
-        vanished: how many were there and then were not.
+        vanished: how many files disappeared during the pass.
         ignored: how many other files there are.
         litter: how many of these lie in the folders of systems and tools, by the folders' names.
         others: how many these are of each suffix.

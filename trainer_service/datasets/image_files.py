@@ -83,7 +83,7 @@ def not_seen(setting: str, expected: Path, reason: str | None) -> NotSeenHere:
 
 
 def none_left(files: ImageFiles, wanted: int) -> Setback:
-    """Return what is raised when none of the images can be read that something needs.
+    """Return the error for a step that can read none of the images that it needs.
 
     Raises:
         NotSeenHere: their folder can't be seen.

@@ -49,7 +49,7 @@ from trainer_service.datasets.thumbnails.store import THUMBNAILS_FILE, Thumbnail
 from trainer_service.datasets.thumbnails.thumbnail import Thumbnail, thumbnail
 from trainer_service.datasets.verdicts import Note
 from trainer_service.errors import InvalidDataset
-from trainer_service.reading_request import ReadingRequest
+from trainer_service.requests.reading import ReadingRequest
 
 Progress = Callable[[int, int], None]
 

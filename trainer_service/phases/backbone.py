@@ -19,8 +19,8 @@ from trainer_service.backbones.features import Features, FeatureStore
 from trainer_service.backbones.weights import Weights
 from trainer_service.phases.views import Views
 from trainer_service.phases.work import Work, Worker
+from trainer_service.requests.training import TapSet
 from trainer_service.store.stores import BACKBONES
-from trainer_service.training_request import TapSet
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +91,7 @@ class Backbone:
         return self.features.read(images, last=self.architecture.feature_size_of(self.taps))
 
     def engine(self) -> Engine:
-        """Return the engine that computes its features; it stays loaded in this process."""
+        """Return the engine that computes the features; it stays loaded in this process."""
         return bottleneck_engine(
             self.architecture,
             self.weights,
@@ -103,10 +103,10 @@ class Backbone:
         )
 
     def model(self) -> Any:
-        """Return it as a `keras.Model` in float32, which must not be trained."""
+        """Return the backbone as a `keras.Model` in float32, which must not be trained."""
         return cached_backbone(self.architecture, self.weights, self.taps)
 
     def ir(self) -> Path:
-        """Return the file of it as an OpenVINO model, converted if it was not before."""
+        """Return the file of the backbone as an OpenVINO model, converted if it is missing."""
         cache = self.worker.settings.store / BACKBONES
         return backbone_ir(self.architecture, self.weights, cache, taps=self.taps)

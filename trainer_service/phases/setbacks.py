@@ -24,8 +24,8 @@ from shared.files import atomic_write, is_disk_full, is_of_the_machine
 from shared.logs import get_logger
 from trainer_service.errors import Setback, TransientFailure
 from trainer_service.phases.work import Worker
+from trainer_service.queue.steps import Step
 from trainer_service.queue.view import QueueView
-from trainer_service.steps import Step
 from trainer_service.store.events.event_log import connect
 from trainer_service.store.files.removal import remove_tree
 from trainer_service.store.outcome import in_words

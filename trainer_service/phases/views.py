@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from trainer_service.tune_request import Change
+from trainer_service.requests.tune import Change
 
 Pixels = npt.NDArray[np.uint8]
 

@@ -3,9 +3,9 @@
 from celery import Celery
 from kombu.transport import TRANSPORT_ALIASES
 
+from trainer_service.queue.steps import PRIORITIES
 from trainer_service.queue.view import QUEUE
 from trainer_service.settings import TrainerSettings
-from trainer_service.steps import PRIORITIES
 
 VISIBILITY_SECONDS = 30 * 86_400
 

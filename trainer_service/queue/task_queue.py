@@ -9,8 +9,8 @@ from redis.exceptions import ResponseError
 
 from shared.errors import Unavailable
 from shared.logs import get_logger, request_id
+from trainer_service.queue.steps import PREPARE, READ_DATASET, Step
 from trainer_service.queue.view import ForeignQueue
-from trainer_service.steps import PREPARE, READ_DATASET, Step
 
 #: One retry: a connection that a restart of Redis has broken is only noticed when it is used.
 RETRY = {"max_retries": 1, "interval_start": 0, "interval_step": 0}

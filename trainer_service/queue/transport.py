@@ -23,8 +23,8 @@ from redis import RedisError
 
 from shared.identifiers import Id
 from shared.logs import get_logger
+from trainer_service.queue.steps import COMPUTE_SHARD, TASKS
 from trainer_service.queue.view import UNREADABLE
-from trainer_service.steps import COMPUTE_SHARD, TASKS
 from trainer_service.store.work_metrics import QUEUE_UNREADABLE
 
 MOST_KEPT = 100

@@ -5,7 +5,7 @@ from itertools import chain
 
 import redis
 
-from trainer_service.steps import PRIORITIES
+from trainer_service.queue.steps import PRIORITIES
 
 #: The number grows with each release whose steps or records earlier workers can't handle. Those
 #: workers keep to their own queue. The search for lost steps moves what is left on it to this one.

@@ -33,7 +33,7 @@ from trainer_service.store.records.record_store import RECORD_FILE
 
 #: How much of the list of images is searched at a time.
 PIECE_BYTES = 1 << 20
-#: Where the name of a format is not that of its media type.
+#: The media types whose names differ from those of the formats.
 _MEDIA_TYPES = {"ppm": "image/x-portable-anymap"}
 
 

@@ -10,7 +10,7 @@ from trainer_service.datasets import create as datasets
 from trainer_service.datasets.dataset import Dataset
 from trainer_service.datasets.scans import is_kept
 from trainer_service.errors import RecordCorrupt
-from trainer_service.reading_request import ReadingRequest
+from trainer_service.requests.reading import ReadingRequest
 from trainer_service.service import dataset_images
 from trainer_service.service.dataset_images import (
     DatasetImagePage,
@@ -21,7 +21,7 @@ from trainer_service.service.dataset_images import (
 from trainer_service.service.job_slots import open_dataset_slot
 from trainer_service.service.trainer import Trainer
 from trainer_service.store.idempotency import fingerprint
-from trainer_service.store.records.dataset_record import DatasetRecord, DatasetState
+from trainer_service.store.records.dataset_record import DatasetRecord
 from trainer_service.store.unused_datasets import users_of
 
 
@@ -95,13 +95,14 @@ def _make_dataset(
 def read_in_another_way(
     trainer: Trainer, dataset_id: str, reading: ReadingRequest
 ) -> DatasetRecord:
-    """Have a dataset labelled anew, as the user has decided.
+    """Have a dataset labelled again, as the user has decided.
 
     Its images are not read again, unless they could not be, or an earlier release has read them.
+    If it was read and the new reading does not fit, it stays as it was, and `refused` says why.
 
     Raises:
         Conflict: it is being read, a training on it has not ended, or what it was made of is gone.
-        Unavailable: Redis is away; it stays as it was read.
+        Unavailable: Redis does not answer; the dataset stays as it was read.
     """
     records = trainer.stores.datasets
 
@@ -110,14 +111,14 @@ def read_in_another_way(
         if record.state.unread:
             raise Conflict(f"Dataset {dataset_id!r} is being read.")
         _require_readable(record, records.directory(dataset_id))
-        record.reading = reading
-        record.state, record.error, record.submitted = DatasetState.QUEUED, None, True
+        record.ask(reading)
 
     with records.lease(dataset_id) as held:
         if held is None:
             raise Conflict(f"Dataset {dataset_id!r} is being read.")
         before = records.get(dataset_id)
-        # The record's lock is held meanwhile, as it is where a training on it is created.
+        # The record's lock is held meanwhile; creating a training on the dataset takes the same
+        # lock.
         queued = records.update(dataset_id, queue)
     try:
         trainer.queue.read_dataset(dataset_id)
@@ -128,10 +129,10 @@ def read_in_another_way(
 
 
 def _require_readable(record: DatasetRecord, directory: Path) -> None:
-    """Check that what is needed to label a dataset anew is there.
+    """Check that what is needed to label a dataset again is there.
 
     Raises:
-        Conflict: neither what was found in it is known nor what it was made of.
+        Conflict: neither its archive is kept nor what was found in it.
     """
     if is_kept(directory) or record.path or (directory / datasets.UPLOAD_FILE).exists():
         return
@@ -147,7 +148,7 @@ def _require_readable(record: DatasetRecord, directory: Path) -> None:
 
 
 def _put_back(before: DatasetRecord, record: DatasetRecord) -> None:
-    for name in ("reading", "state", "error", "submitted"):
+    for name in ("reading", "reading_before", "refused", "revision", "state", "error", "submitted"):
         setattr(record, name, getattr(before, name))
 
 

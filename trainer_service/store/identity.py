@@ -18,7 +18,7 @@ def store_id(store: Path) -> str | None:
     """Return the id of a store; one without an id, or with a damaged one, gets a new one.
 
     Returns:
-        None if the store can't be used now: then nothing can be said, and no step be done either.
+        None if the store can't be used now; then no step can be run either.
     """
     with suppress(OSError):
         return _read(store / ID_FILE) or _make(store)

@@ -24,7 +24,7 @@ from trainer_service.store.files.lease import LeaseLost
 from trainer_service.store.files.removal import remove_tree
 from trainer_service.store.stores import SHARDS
 
-#: One in this many used images may be lost on the way, and always at least a single one.
+#: One in this many used images may be lost on the way, and always at least one image.
 USED_PER_LOST = 100
 #: More than any dataset has; a plan with more is damaged.
 MOST_SHARDS = 1_000_000

@@ -9,7 +9,8 @@ from celery import bootsteps
 class HeedHangup(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery is untyped
     """Has SIGHUP end the worker as SIGTERM does; one that was started by nohup goes on.
 
-    Celery would ignore nohup, and would run the worker's file anew, which as a file can't be run.
+    Celery itself would ignore nohup, and would restart the worker by running its file as a script,
+    which fails for a module of a package.
     """
 
     def __init__(self, *_: Any, **__: Any) -> None:

@@ -17,9 +17,9 @@ from redis import RedisError
 from shared.errors import NotFound, Unavailable
 from shared.logs import get_logger
 from trainer_service.phase_table import next_steps
+from trainer_service.queue.steps import COMPUTE_SHARD, READ_DATASET, Step
 from trainer_service.queue.task_queue import TaskQueue, trouble
 from trainer_service.queue.view import QueueView
-from trainer_service.steps import COMPUTE_SHARD, READ_DATASET, Step
 from trainer_service.store.files.lease import LeaseWatch
 from trainer_service.store.outcome import in_words
 from trainer_service.store.records.dataset_record import DatasetState

@@ -1,4 +1,4 @@
-"""Removes what is no longer needed; docs/retention.md describes the policy.
+"""Removes what is no longer needed; docs/operations/retention.md describes the policy.
 
 What killed processes left behind is always removed. Finished trainings, datasets, versions and
 features are removed as far as the settings say. Nothing that is in use is removed.

@@ -6,7 +6,7 @@ from typing import Any
 from structlog.contextvars import clear_contextvars
 
 from shared.logs import bind, get_logger
-from trainer_service.steps import READ_DATASET
+from trainer_service.queue.steps import READ_DATASET
 from trainer_service.store.work_metrics import TASK_SECONDS
 
 log = get_logger(__name__)

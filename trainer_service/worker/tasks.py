@@ -19,9 +19,9 @@ from trainer_service.errors import RecordUnwritable
 from trainer_service.phases.prepare import reading_step
 from trainer_service.phases.work import Worker
 from trainer_service.queue.celery_app import create_celery
+from trainer_service.queue.steps import COMPUTE_SHARD, FINISH, PREPARE, READ_DATASET
 from trainer_service.queue.task_queue import WorkerQueue
 from trainer_service.settings import TrainerSettings
-from trainer_service.steps import COMPUTE_SHARD, FINISH, PREPARE, READ_DATASET
 from trainer_service.store.events.progress import ProgressBoard
 from trainer_service.store.stores import Stores
 from trainer_service.worker import task_log
@@ -62,28 +62,28 @@ def _import_keras() -> None:
 
 
 @contextmanager
-def _refusals_told(training_id: str | None = None) -> Iterator[None]:
+def _refusals_logged(training_id: str | None = None) -> Iterator[None]:
     """Log in one line why a step can't be run, for example because its training was removed.
 
     A disk that is full or read-only, or a directory that is closed, also gets only one line, as it
-    may stay so and fail many steps. Those who follow the training are told of it. The training is
-    as it was: the search for lost steps submits the step again.
+    may stay so and fail many steps. Clients that follow the training get the reason as an event.
+    The training itself is unchanged: the search for lost steps submits the step again.
     """
     try:
         yield
     except RecordUnwritable as error:
         log.warning("the store can't be used now", reason=error.detail)
-        _tell(training_id, error.detail)
+        _warn(training_id, error.detail)
     except HeadstartError as error:
         log.info("refused", reason=error.detail)
     except OSError as error:
         log.warning("the store can't be used now", reason=str(error))
         # Not the file: there may be one for each of many shards.
         place = f": {Path(os.fsdecode(error.filename)).parent}" if error.filename else ""
-        _tell(training_id, f"{reason(error)}{place}")
+        _warn(training_id, f"{reason(error)}{place}")
 
 
-def _tell(training_id: str | None, why: str) -> None:
+def _warn(training_id: str | None, why: str) -> None:
     if training_id is not None:
         with suppress(OSError, HeadstartError):  # the log has the reason, too
             worker().warn_of_setback(training_id, why)
@@ -91,23 +91,23 @@ def _tell(training_id: str | None, why: str) -> None:
 
 @app.task(name=PREPARE)  # type: ignore[untyped-decorator]
 def prepare(training_id: str) -> None:
-    with _refusals_told(training_id):
+    with _refusals_logged(training_id):
         training.prepare(worker(), training_id)
 
 
 @app.task(name=COMPUTE_SHARD)  # type: ignore[untyped-decorator]
 def compute_shard(training_id: str, shard: int) -> None:
-    with _refusals_told(training_id):
+    with _refusals_logged(training_id):
         training.compute_shard(worker(), training_id, shard)
 
 
 @app.task(name=FINISH)  # type: ignore[untyped-decorator]
 def finish(training_id: str) -> None:
-    with _refusals_told(training_id):
+    with _refusals_logged(training_id):
         training.finish(worker(), training_id)
 
 
 @app.task(name=READ_DATASET)  # type: ignore[untyped-decorator]
 def read_dataset(dataset_id: str) -> None:
-    with _refusals_told():
+    with _refusals_logged():
         reading_step.read_dataset(worker(), dataset_id)

@@ -22,8 +22,8 @@ from trainer_service.settings import TrainerSettings
 
 REPOSITORY = Path(__file__).parents[3]
 BASE = "docker-compose.yml"
-GPU = "docker-compose.gpu.yml"
-GPU_PREDICTOR = "docker-compose.gpu-predictor.yml"
+GPU = "docker/compose.gpu.yml"
+GPU_PREDICTOR = "docker/compose.gpu-predictor.yml"
 DOCKERFILE = "docker/Dockerfile"
 SERVICES = {"redis", "trainer", "worker", "predictor"}
 
@@ -55,7 +55,7 @@ def test_the_documentation_names_every_variable_that_compose_reads():
     read_by_compose = set(re.findall(r"^ +(HEADSTART_[A-Z_]+):$", read(BASE), re.MULTILINE))
     read_by_compose |= set(re.findall(r"\$\{(HEADSTART_[A-Z_]+)", read(BASE)))
 
-    assert read_by_compose <= set(VARIABLE.findall(read("docs/compose.md")))
+    assert read_by_compose <= set(VARIABLE.findall(read("docs/operations/compose.md")))
 
 
 def test_only_the_two_http_services_publish_a_port_and_only_to_this_host():

@@ -1,4 +1,4 @@
-"""The examples of docs/proxy.md, by a real nginx and a real Caddy, before real services."""
+"""The examples of docs/operations/proxy.md, by a real nginx and a real Caddy, before services."""
 
 import os
 import re
@@ -17,7 +17,7 @@ from tests.support.processes.predictor_process import wait_for
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
-PAGE = Path(__file__).parents[3] / "docs/proxy.md"
+PAGE = Path(__file__).parents[3] / "docs/operations/proxy.md"
 KEY = "the-key-of-this-test"
 #: nginx refuses more than a megabyte unless it is told otherwise.
 ARCHIVE = os.urandom(3 << 20)

@@ -129,7 +129,7 @@ def test_while_uploading(stack, store, left):
     serves_on(stack)
 
 
-def test_while_extracting(stack, store, left, directory):
+def test_while_images_are_unpacked(stack, store, left, directory):
     pictures = digits(directory, "345", 80)
     left(600_000)
     record = stack.submit(zipped(pictures), model="extracted", architecture=ARCHITECTURE)

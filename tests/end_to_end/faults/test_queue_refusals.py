@@ -18,7 +18,7 @@ from launcher.services import free_port, redis_server, running_worker
 from shared.identifiers import new_id
 from tests.end_to_end.stack import RestartableRedis
 from tests.support.processes.predictor_process import wait_for
-from tests.trainer_service.api_client import caller
+from tests.support.trainer.api_client import caller
 from trainer_service.queue.celery_app import create_celery
 from trainer_service.queue.task_queue import TaskQueue
 from trainer_service.queue.transport import MOST_BYTES, MOST_KEPT
@@ -290,7 +290,7 @@ HARMLESS = [
 ]
 
 
-def test_what_is_no_step_is_set_aside_and_the_next_one_done(running):
+def test_a_message_that_is_no_step_is_set_aside_and_the_next_step_done(running):
     counted = running.counted("headstart_queue_unreadable_total")
     errors = running.counted("headstart_queue_errors_total")
     running.redis.delete(UNREADABLE)
@@ -353,7 +353,7 @@ def test_a_worker_of_an_earlier_release_takes_no_step_from_this_one(running):
     assert "earlier" not in ready["workers"]
 
 
-def test_a_worker_that_breaks_does_not_end_as_one_that_was_asked_to(running, tmp_path):
+def test_a_worker_that_breaks_ends_with_a_failing_status(running, tmp_path):
     code = (
         "from trainer_service.worker.lost_steps_step import LostStepsSearch\n"
         "from trainer_service.worker.__main__ import main\n"

@@ -140,7 +140,7 @@ def test_asked_to_end_it_answers_the_upload_that_it_has_begun(api, archive):
     api.http.post(f"/v1/trainings/{trainings[0]['id']}/cancel")
 
 
-def test_asked_to_end_it_lets_nobody_wait_for_what_takes_longer(api, archive):
+def test_asked_to_end_it_cuts_what_takes_longer_than_the_grace_period(api, archive):
     files = {"archive": ("a.zip", archive)}
     form = {"architecture": ARCHITECTURE}
     url = f"/v1/trainings/{api.http.post('/v1/trainings', data=form, files=files).json()['id']}"
@@ -162,7 +162,7 @@ def test_asked_to_end_it_lets_nobody_wait_for_what_takes_longer(api, archive):
     api.http.post(f"{url}/cancel")
 
 
-def test_killed_in_the_middle_of_an_upload_nothing_was_made_and_sent_again_it_is(
+def test_an_upload_during_which_the_api_is_killed_creates_nothing_until_it_is_sent_again(
     api, archive, directory
 ):
     (api.settings.store / "idempotency").rename(directory / "keys of before")

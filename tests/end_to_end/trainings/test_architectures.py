@@ -1,4 +1,4 @@
-"""Every architecture builds, extracts, trains, exports, publishes and serves, on both engines."""
+"""Every architecture: built, trained on its features, exported, published and served."""
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor

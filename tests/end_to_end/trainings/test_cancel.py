@@ -146,7 +146,7 @@ def test_in_bottleneck_what_was_computed_is_kept(stack, submit, cancel, director
 
 
 @pytest.mark.parametrize("state", ["head", "publishing"])
-def test_late(stack, submit, cancel, state):
+def test_cancelled_in_the_head_phase_or_later(stack, submit, cancel, state):
     record = submit(**(ENDLESS if state == "head" else {}))
     wait_until(stack, record, state)
     cancel(record)

@@ -240,7 +240,7 @@ def test_a_format_that_is_not_read_is_named_with_what_to_do(shared_predictor, na
     }
 
 
-def test_so_it_is_if_the_content_type_names_it(shared_predictor):
+def test_a_format_that_is_not_read_is_named_if_the_content_type_is_its_own(shared_predictor):
     response = shared_predictor.http.post(
         "/v1/predict", content=b"DICM", headers={"Content-Type": "application/dicom"}
     )

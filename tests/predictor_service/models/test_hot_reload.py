@@ -626,7 +626,7 @@ def test_a_version_that_cannot_be_looked_at_holds_up_no_other(store, follow):
     follow(scenario)
 
 
-def test_what_the_disk_fails_at_looking_at_a_version_holds_up_no_other(store, follow, monkeypatch):
+def test_a_disk_error_on_one_version_holds_up_no_other(store, follow, monkeypatch):
     """Neither as it is first looked at, nor in quarantine."""
     publish_tiny_model(store)
     bad = directory(store, publish_tiny_model(store))
@@ -699,7 +699,7 @@ def test_a_version_that_goes_before_it_is_loaded_is_in_quarantine_no_longer_than
         asyncio.run(scenario())
 
 
-def test_of_a_model_that_is_gone_nothing_is_kept(store, follow):
+def test_nothing_is_kept_of_a_removed_model(store, follow):
     async def scenario(predictor: Predictor) -> None:
         for number in range(3):
             publish_tiny_model(store, f"model-{number}")
@@ -777,7 +777,7 @@ def test_a_slow_load_delays_nobody(store, follow, monkeypatch):
     follow(scenario)
 
 
-def test_what_the_machine_fails_is_tried_again_after_a_while(store, settings, monkeypatch):
+def test_a_version_that_the_machine_could_not_load_is_tried_again(store, settings, monkeypatch):
     """Too many open files say nothing about the version, and its files will not change."""
     from predictor_service.models import hot_reload
 
@@ -804,7 +804,7 @@ def test_what_the_machine_fails_is_tried_again_after_a_while(store, settings, mo
         asyncio.run(scenario())
 
 
-def test_a_version_that_changes_while_it_is_loaded_is_not_held_against_it(store, settings):
+def test_a_version_that_changed_while_it_was_loaded_is_tried_again(store, settings):
     publish_tiny_model(store)
 
     async def scenario() -> None:

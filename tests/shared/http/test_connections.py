@@ -77,7 +77,7 @@ def pour(connection, piece, size):
         "chunk",
     ],
 )
-def test_what_has_no_end_is_refused_and_costs_no_memory(service, begin, piece, status):
+def test_an_endless_request_is_refused_and_costs_no_memory(service, begin, piece, status):
     before = service.memory()
     with service.connect() as connection:
         connection.sendall(begin)
@@ -107,7 +107,7 @@ def test_trailers_do_not_pass_for_headers(service):
     assert b'{"size":1,"headers":["host","transfer-encoding"]}' in answer
 
 
-def test_clients_that_keep_silent_are_left(service):
+def test_connections_of_silent_clients_are_closed(service):
     """Also those that were answered before they had sent all, and those that do not read."""
     refused = b"POST /v1/things HTTP/1.1\r\nHost: x\r\nContent-Length: 2000000\r\n\r\n"
     beginnings = {
@@ -227,13 +227,13 @@ def ask_and_shut(service, request):
     ],
     ids=["fast", "slow", "HTTP/1.0", "whole", "in pieces", "with a body"],
 )
-def test_who_sends_nothing_after_the_request_is_answered(service, request_, end):
+def test_a_client_that_shuts_its_sending_side_is_answered(service, request_, end):
     answer = ask_and_shut(service, request_)
     assert answer.startswith(b"HTTP/1.1 200")
     assert answer.endswith(end)
 
 
-def test_who_sends_nothing_after_several_requests_gets_all_answers(service):
+def test_a_client_that_shuts_its_sending_side_gets_all_answers(service):
     requests = [get(b"/v1/slow?seconds=0.2"), get(b"/v1/headers"), get(b"/healthz")]
     answer = ask_and_shut(service, b"".join(requests))
 
@@ -246,14 +246,14 @@ def test_who_sends_nothing_after_several_requests_gets_all_answers(service):
     [b"GET / HTTP/1.1\r\nHost:", b"POST /v1/stream HTTP/1.1\r\nContent-Length: 9\r\n\r\na"],
     ids=["head", "body"],
 )
-def test_who_sends_nothing_after_a_part_of_a_request_is_told(service, request_):
+def test_a_request_that_ends_early_gets_a_reason(service, request_):
     answer = ask_and_shut(service, request_)
     assert answer.startswith(b"HTTP/1.1 400")
     assert answer.endswith(b'"detail": "The request ended before it was complete."}')
 
 
 @pytest.mark.parametrize("version", [b"HTTP/1.1", b"HTTP/1.0"])
-def test_who_has_left_is_told_from_who_sends_nothing_more(narrow, version):
+def test_a_client_that_left_is_distinguished_from_one_that_only_stopped_sending(narrow, version):
     with ExitStack() as stack:
         for _ in range(FILES // 8):
             connection = stack.enter_context(narrow.connect())
@@ -262,7 +262,7 @@ def test_who_has_left_is_told_from_who_sends_nothing_more(narrow, version):
     wait_for(lambda: narrow.connections() == 0, "all of them to be let go")
 
 
-def test_who_has_left_with_requests_sent_ahead_is_let_go(narrow):
+def test_a_client_that_left_with_pipelined_requests_is_dropped(narrow):
     with ExitStack() as stack:
         for _ in range(FILES // 8):
             connection = stack.enter_context(narrow.connect())
@@ -289,7 +289,7 @@ POST = b"POST /v1/stream HTTP/1.1\r\nHost: x\r\n" + UPGRADE
     ids=["announced", "chunked"],
 )
 @pytest.mark.parametrize("pause", [0, 0.05])
-def test_who_asks_for_another_protocol_is_served_in_this_one(service, head, body, pause):
+def test_an_upgrade_to_another_protocol_is_ignored(service, head, body, pause):
     following = get(b"/healthz", UPGRADE.strip()) + get(b"/v1/headers", b"Connection: close")
     with service.connect() as connection:
         connection.sendall(head)
@@ -303,7 +303,7 @@ def test_who_asks_for_another_protocol_is_served_in_this_one(service, head, body
 
 
 @pytest.mark.parametrize("last", [b"Upgrade, close", b"close, Upgrade"])
-def test_who_asks_for_another_protocol_with_a_last_request_is_served(service, last):
+def test_an_upgrade_in_a_last_request_is_ignored(service, last):
     head = POST.replace(b"Upgrade, HTTP2-Settings", last) + b"Content-Length: 5\r\n\r\n"
     with service.connect() as connection:
         connection.sendall(head + b"abcde")
@@ -315,7 +315,7 @@ def test_who_asks_for_another_protocol_with_a_last_request_is_served(service, la
 
 @pytest.mark.parametrize("headers", [b"", UPGRADE])
 @pytest.mark.parametrize("target", [b"x:80", b"/healthz"])
-def test_who_takes_the_service_for_a_proxy_is_told(service, target, headers):
+def test_connect_is_refused_with_the_reason(service, target, headers):
     """The parser would go over the same bytes for ever."""
     with service.connect() as connection:
         connection.sendall(b"CONNECT %b HTTP/1.1\r\nHost: x\r\n%b\r\nabc" % (target, headers))
@@ -333,7 +333,7 @@ def test_a_request_for_two_hosts_is_refused(service):
     assert b"Expected one header `Host`" in answer
 
 
-def test_what_is_a_body_never_passes_for_a_request(service):
+def test_a_body_is_never_taken_for_a_request(service):
     hidden = get(b"/v1/headers", b"Cookie: hidden")
     with service.connect() as connection:
         connection.sendall(POST + b"Content-Length: %d\r\n\r\n" % len(hidden))

@@ -99,7 +99,7 @@ def test_room_is_made_by_the_one_that_waits_longest_and_has_nothing_unsent():
     assert not lobby.admit(Waiting())
 
 
-def test_only_who_sends_too_slowly_for_a_while_makes_way():
+def test_only_a_client_that_is_slow_for_a_while_makes_way():
     lobby = Lobby(3, 1)
     busy, hesitant, slow = Waiting(), Waiting(), Waiting()
     hesitant.slow, slow.slow = SLOW_SECONDS / 2, SLOW_SECONDS

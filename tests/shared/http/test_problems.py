@@ -125,7 +125,7 @@ def test_a_disk_that_can_not_be_written_to_is_told(kind, status, words):
 @pytest.mark.parametrize(
     ("kind", "named"), [("closed", "uploads/1.lease in the store"), ("store", "The store")]
 )
-def test_what_may_not_be_used_of_the_store_is_named(kind, named):
+def test_a_closed_part_of_the_store_is_named(kind, named):
     with capture_logs() as logs:
         response = request("GET", "/raise", params={"kind": kind})
 

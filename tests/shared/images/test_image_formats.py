@@ -88,7 +88,7 @@ def test_heic_of_more_than_8_bits_keeps_its_white(mode, shape):
     assert np.abs(pixels - 128).max() <= 2
 
 
-def test_of_a_transparent_heic_white_is_seen():
+def test_a_transparent_heic_is_laid_on_white():
     image = Image.new("RGBA", (64, 64), (0, 0, 0, 0))
 
     assert decode(hostile.saved(image, "HEIF"), 8, 8, LIMITS).min() > 250
@@ -96,7 +96,7 @@ def test_of_a_transparent_heic_white_is_seen():
 
 
 @pytest.mark.parametrize("kind", ["HEIF", "AVIF"])
-def test_of_several_images_the_first_is_taken(kind):
+def test_the_first_of_several_images_is_used(kind):
     frames = [Image.new("RGB", (64, 64), colour) for colour in ("red", "lime", "blue")]
     data = hostile.saved(frames[0], kind, save_all=True, append_images=frames[1:])
 
@@ -105,7 +105,7 @@ def test_of_several_images_the_first_is_taken(kind):
 
 @pytest.mark.parametrize("kind", ["HEIF", "AVIF"])
 @pytest.mark.parametrize("metadata", ["exif", "xmp", "icc_profile"])
-def test_it_is_used_whatever_its_metadata(kind, metadata):
+def test_an_image_is_used_whatever_its_metadata(kind, metadata):
     nonsense = {
         "exif": b"Exif\0\0II*\0\xff\xff\xff\xff",
         "xmp": b"<x tiff:Orientation='6" * 80_000,
@@ -157,7 +157,7 @@ def test_an_avif_whose_exif_is_broken_is_used():
     assert check(data, LIMITS) == ImageInfo("avif", 80, 60)
 
 
-def test_of_an_avif_its_items_and_its_tracks_are_measured():
+def test_the_frames_of_items_and_tracks_of_an_avif_are_measured():
     """A frame of a video may be larger than the others: as large as the bits of its size allow."""
     frames = [Image.new("RGB", (400, 300), colour) for colour in ("red", "lime")]
     video = hostile.saved(frames[0], "AVIF", save_all=True, append_images=frames[1:])
@@ -325,7 +325,7 @@ PLAIN += [(277, 3, 1), (278, 3, 8), (279, 4, 64)]
     ],
     ids=["DNG", "preview", "filter"],
 )
-def test_of_a_camera_s_raw_file_no_thumbnail_is_taken(tags):
+def test_a_raw_file_is_refused_although_it_has_a_thumbnail(tags):
     assert check(tiff(*PLAIN), LIMITS) == ImageInfo("tiff", 8, 8)
     verdict, detail = refused(tiff(*PLAIN, *tags))
 

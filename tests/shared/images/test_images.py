@@ -406,7 +406,7 @@ def test_corruption_is_found(kind, damage):
 
 
 @pytest.mark.parametrize("data", [b"", b"\0", b"\0" * 1000, b"hello", b"BM and so on", b"GIF89"])
-def test_what_is_no_image_is_unreadable(data):
+def test_bytes_that_are_no_image_are_unreadable(data):
     assert _verdict(check, data, LIMITS) == "unreadable"
     assert _verdict(decode, data, 8, 8, LIMITS) == "unreadable"
 
@@ -453,13 +453,13 @@ def test_a_jpeg_with_absurdly_many_scans_is_refused():
 @given(
     st.binary(max_size=300), st.sampled_from([b"", *(_encode(_photo(4, 5), k) for k in SAVED_AS)])
 )
-def test_no_bytes_raise_anything_else(tail, start):
+def test_any_bytes_raise_only_invalid_image(tail, start):
     for cut in {len(start), len(start) // 2, min(len(start), 30)}:
         _survives(start[:cut] + tail)
 
 
 @given(st.sampled_from(sorted(SAVED_AS)), st.data())
-def test_no_damage_raises_anything_else(kind, draw):
+def test_any_damage_raises_only_invalid_image(kind, draw):
     data = bytearray(_encode(_noise(size=(9, 8)), kind))
     for _ in range(draw.draw(st.integers(1, 4))):
         data[draw.draw(st.integers(0, len(data) - 1))] = draw.draw(st.integers(0, 255))

@@ -79,7 +79,7 @@ def test_pictures_take_five_bytes_for_a_pixel_and_some_more():
 
 @pytest.mark.process
 @linux
-def test_a_machine_without_memory_says_nothing_of_a_picture():
+def test_want_of_memory_is_no_verdict_on_a_picture():
     """A verdict would be for good: the picture would be left out of its dataset."""
     told = in_a_child(has_memory=False)
 
@@ -90,7 +90,7 @@ def test_a_machine_without_memory_says_nothing_of_a_picture():
 @pytest.mark.parametrize(
     "error", [OSError(errno.EIO, "I/O error"), ImportError("no descriptors"), MemoryError()]
 )
-def test_what_the_machine_says_of_itself_is_no_verdict(monkeypatch, error):
+def test_an_error_of_the_machine_is_no_verdict_on_a_picture(monkeypatch, error):
     def fail(*_, **__):
         raise error
 

@@ -61,7 +61,7 @@ def pixels_of(data, shape=(16, 16)):
 
 @pytest.mark.parametrize("bits", [9, 10, 12, 14, 16])
 @pytest.mark.parametrize("kind", ["PNG", "TIFF"])
-def test_as_many_bits_as_are_used_are_seen(bits, kind):
+def test_16_bit_greys_are_stretched_to_the_bits_that_are_used(bits, kind):
     samples = np.rint(RAMP * (2**bits - 1)).astype(np.uint16)
 
     pixels = pixels_of(hostile.saved(Image.fromarray(samples), kind))
@@ -82,7 +82,7 @@ def test_as_many_bits_as_are_used_are_seen(bits, kind):
     ],
     ids=["png", "tiff", "big-endian tiff", "deflated tiff", "big-endian deflated tiff"],
 )
-def test_of_16_bit_colours_too(write, bits):
+def test_16_bit_colours_are_stretched_to_the_bits_that_are_used(write, bits):
     colours = np.stack([RAMP, 1 - RAMP, RAMP / 2], axis=-1)
     samples = np.rint(colours * (2**bits - 1)).astype(np.uint16)
 

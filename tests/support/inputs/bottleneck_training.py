@@ -5,14 +5,14 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 
 from tests.support.inputs.tiny_model import picture
-from tests.trainer_service.builders import new_dataset_record, new_record
+from tests.support.trainer.builders import new_dataset_record, new_record
 from trainer_service import training
 from trainer_service.datasets.dataset import Dataset
 from trainer_service.datasets.records import ImageRecord, save_images
 from trainer_service.inline import InlineQueue
 from trainer_service.phases.work import Work, Worker
+from trainer_service.queue.steps import FINISH, Step
 from trainer_service.settings import TrainerSettings
-from trainer_service.steps import FINISH, Step
 from trainer_service.store.events.event_log import connect
 from trainer_service.store.events.progress import ProgressBoard
 from trainer_service.store.records.training_record import (

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.support.ordinary_user import closed, ordinary_user, reachable_directory
-from tests.trainer_service.api_client import ARCHITECTURE, archive, caller, post
+from tests.support.trainer.api_client import ARCHITECTURE, archive, caller, post
 
 pytestmark = pytest.mark.integration
 
@@ -52,7 +52,7 @@ def problem(answer):
 
 @pytest.mark.parametrize("mode", [0o000, 0o555])
 @pytest.mark.parametrize("name", ["trainings", "datasets", "models", "uploads", "idempotency"])
-def test_each_is_named_with_the_reason(user, store, name, mode):
+def test_each_closed_directory_is_named_with_the_reason(user, store, name, mode):
     call, user_id = user
     (store / name).mkdir()
     with closed(store / name, mode):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.trainer_service.builders import trainer_settings
+from tests.support.trainer.builders import trainer_settings
 from trainer_service.app import create_app
 
 pytestmark = pytest.mark.integration

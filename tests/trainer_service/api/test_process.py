@@ -19,7 +19,7 @@ from shared.errors import Unavailable
 from shared.http.server.connections import INTERIM_ANSWER
 from tests.support.processes.predictor_process import wait_for
 from tests.support.processes.small_service import read_all, running_service
-from trainer_service.queue.prompt_queue import PromptQueue
+from trainer_service.queue.api_queue import ApiQueue
 from trainer_service.queue.task_queue import TaskQueue
 from trainer_service.settings import TrainerSettings
 
@@ -159,7 +159,7 @@ def cpu_seconds(trainer):
     return times.user + times.system
 
 
-def test_who_waits_is_told_of_the_end(trainer):
+def test_a_waiting_client_is_answered_when_the_service_ends(trainer):
     with httpx.Client(base_url=address(trainer), timeout=60) as http, ThreadPoolExecutor(5) as pool:
         location = http.post("/v1/trainings", json=TRAINING).headers["location"]
         url = f"{address(trainer)}{location}"
@@ -170,7 +170,7 @@ def test_who_waits_is_told_of_the_end(trainer):
         assert {answer.result().json()["state"] for answer in waiting} == {"cancelled"}
 
 
-def test_who_sends_nothing_after_the_request_is_told_of_the_end(trainer):
+def test_a_waiting_client_that_shut_its_sending_side_is_answered_when_the_service_ends(trainer):
     location = httpx.post(f"{address(trainer)}/v1/trainings", json=TRAINING).headers["location"]
     with trainer.connect() as client:
         client.sendall(b"GET %b?wait=300 HTTP/1.1\r\nHost: x\r\n\r\n" % location.encode())
@@ -221,7 +221,7 @@ def test_a_redis_that_falls_silent_is_waited_for_no_longer_than_ten_seconds(tmp_
     assert seconds < 30
 
 
-def test_what_has_just_been_waited_for_in_vain_is_not_waited_for_again(monkeypatch):
+def test_a_redis_that_was_just_waited_for_in_vain_is_not_waited_for_again(monkeypatch):
     now = [0.0]
     asked = []
 
@@ -232,7 +232,7 @@ def test_what_has_just_been_waited_for_in_vain_is_not_waited_for_again(monkeypat
 
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
     monkeypatch.setattr(TaskQueue, "submit", submit)
-    queue = PromptQueue(TrainerSettings())
+    queue = ApiQueue(TrainerSettings())
     for _ in range(3):
         with pytest.raises(Unavailable):
             queue.submit(["step"])

@@ -10,7 +10,7 @@ import pytest
 from shared.errors import InvalidRequest
 from trainer_service.backbones.architectures import ALIASES, CATALOGUE, OUTPUT, find_architecture
 from trainer_service.backbones.backbone import build_backbone
-from trainer_service.training_request import DEFAULT_ARCHITECTURE
+from trainer_service.requests.training import DEFAULT_ARCHITECTURE
 
 
 @pytest.mark.parametrize("name", CATALOGUE)

@@ -214,7 +214,7 @@ def test_a_damaged_backbone_is_converted_again(conversions, tmp_path, damage):
 
 
 @pytest.mark.parametrize("error", [MemoryError(), OSError(errno.EIO, "Input/output error")])
-def test_what_the_machine_does_while_weights_are_read_is_no_damage(error, tmp_path):
+def test_an_error_of_the_machine_does_not_make_weights_damaged(error, tmp_path):
     class Network:
         def load_weights(self, _):
             raise error
@@ -358,7 +358,7 @@ def test_other_taps_are_another_feature_space(tmp_path):
     )
 
 
-def test_what_was_stored_before_there_were_taps_keeps_its_name(conversions, tmp_path, monkeypatch):
+def test_features_from_before_there_were_taps_keep_their_key(conversions, tmp_path, monkeypatch):
     """These names were written down before features could be taken from several layers."""
     monkeypatch.setattr(backbones, "version", lambda _: "1.0")
     monkeypatch.setattr(backbones, "load_tensorflow", lambda _: None)
@@ -383,7 +383,7 @@ def test_float32_is_what_the_setting_asks_for(engine):
 
 
 @pytest.mark.slow
-def test_what_the_cpu_is_not_fast_at_is_computed_in_float32(weights, cache, monkeypatch):
+def test_a_precision_that_the_cpu_is_slow_at_becomes_float32(weights, cache, monkeypatch):
     """Another worker may have planned it; emulating it would take many times as long."""
     monkeypatch.setattr(backbones, "cpu_precision", lambda: "f32")
     bottleneck_engine.cache_clear()

@@ -136,7 +136,7 @@ def test_a_single_feature_that_float16_can_not_hold_is_enough(features, value):
 
 @pytest.mark.parametrize("place", [1, (1, 0)], ids=["all features", "one feature"])
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_what_is_no_number_is_refused(features, tmp_path, value, place):
+def test_features_that_are_no_numbers_are_not_stored(features, tmp_path, value, place):
     broken = rows(1, 2, 3)
     broken[place] = value
 
@@ -249,7 +249,7 @@ def test_damaged_features_are_missing_and_computed_again(features, shards, damag
 @pytest.mark.parametrize(
     "content", [b"", b"{", b"[]", b'{"images": 3, "seconds": 1}', b'{"images": ["a"]}', b"\xff"]
 )
-def test_a_damaged_index_is_in_nobodys_way(features, shards, content):
+def test_a_damaged_index_counts_as_missing(features, shards, content):
     shards[0].write_bytes(content)
 
     assert set(features.locate(["b"])) == set(features.locate()) == {"b"}
@@ -258,7 +258,7 @@ def test_a_damaged_index_is_in_nobodys_way(features, shards, content):
 
 
 @pytest.mark.parametrize("damage", [make_folder, make_pipe])
-def test_what_lies_in_an_indexs_place_is_in_nobodys_way(features, shards, damage):
+def test_anything_in_place_of_an_index_counts_as_missing(features, shards, damage):
     damage(shards[0])
 
     assert set(features.locate(["a", "b"])) == {"b"}
@@ -296,7 +296,7 @@ def failing_at(suffix):
 
 
 @pytest.mark.parametrize("suffix", [".npy", ".json"])
-def test_what_can_only_not_be_read_now_is_kept(features, shards, monkeypatch, suffix):
+def test_features_that_only_can_not_be_read_now_are_kept(features, shards, monkeypatch, suffix):
     monkeypatch.setattr(features_module, "read_small", failing_at(suffix))
 
     assert features.locate(["a", "b"]) == {}

@@ -7,7 +7,7 @@ from trainer_service.datasets.conclude import Origin, conclude
 from trainer_service.datasets.found import Found
 from trainer_service.datasets.verdicts import Note
 from trainer_service.errors import InvalidDataset
-from trainer_service.reading_request import ReadingRequest
+from trainer_service.requests.reading import ReadingRequest
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,6 @@ def test_a_code_page_is_told_by_a_few_words(encoding, in_zip):
     assert data.decode(guess_encoding(data, in_zip=in_zip)) == NAMES[encoding]
 
 
-def test_bytes_of_nothing_are_something_all_the_same():
+def test_bytes_of_no_known_encoding_get_a_guess():
     assert b"\xff\xfe\x80".decode(guess_encoding(b"\xff\xfe\x80"), "replace")
     assert guess_encoding(b"")

@@ -132,7 +132,7 @@ def test_a_folder_that_can_not_be_opened_for_a_moment_is_not_left_out(
 
 
 @pytest.mark.parametrize("kind", WRITERS)
-def test_no_error_of_the_own_code_becomes_a_verdict(kind, tmp_path, monkeypatch, read, left):
+def test_a_bug_in_the_reader_is_not_a_verdict_on_a_file(kind, tmp_path, monkeypatch, read, left):
     def broken(*_):
         raise KeyError("a mistake")
 

@@ -285,7 +285,7 @@ def test_formats_that_are_not_read_are_named_with_what_to_do(write, read):
     assert all(records[name].detail.endswith("convert it to PNG or JPEG") for name in unread)
 
 
-def test_where_nothing_is_read_it_is_said_what_there_is(write, read):
+def test_a_source_without_images_is_refused_with_what_it_holds(write, read):
     scans = {f"{label}/{i}.dcm": bytes(128) + b"DICM" for label in ("a", "b") for i in range(3)}
 
     with pytest.raises(InvalidDataset, match=r"None of the 6 images .* DICOM is not read: convert"):
@@ -438,7 +438,7 @@ def test_a_cancelled_reading_leaves_nothing(write, tmp_path, limits):
         ({"cat/1.jpg": b"x", "dog/2.jpg": b"y"}, "None of the 2 images in 'pets.bin' can be used"),
     ],
 )
-def test_of_what_has_no_images_nothing_is_kept(write, read, tmp_path, files, message):
+def test_nothing_is_kept_of_a_source_without_images(write, read, tmp_path, files, message):
     source = write(files)
 
     with pytest.raises(InvalidDataset) as caught:
@@ -457,7 +457,7 @@ def test_of_what_has_no_images_nothing_is_kept(write, read, tmp_path, files, mes
         ({"cat/1.png": picture(1), "cat/2.png": b"", "l.csv": b"file,x\n1.png"}, "one label"),
     ],
 )
-def test_what_is_refused_for_its_labels_alone_is_kept(write, read, tmp_path, files, message):
+def test_images_are_kept_if_only_their_labels_are_missing(write, read, tmp_path, files, message):
     source = write(files)
 
     with pytest.raises(InvalidDataset) as caught:
@@ -605,7 +605,7 @@ def test_cats_and_dogs(cats_and_dogs, writer, tmp_path):
 
     summary = read_dataset(source, tmp_path / "dataset", limits, _quiet)
 
-    assert (summary.images, summary.interpretation.layout.kind) == (1399, "prefix")
+    assert (summary.images, summary.interpretation.layout.kind) == (1399, "file names")
     assert summary.labels == {"cat": 700, "dog": 699}
     splits = list(assign_splits(load_images(tmp_path / "dataset")).values())
     assert 160 < splits.count("test") < 260

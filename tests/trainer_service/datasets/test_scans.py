@@ -25,7 +25,7 @@ def names(directory):
     return [image.name for image in load_images(directory)]
 
 
-def test_what_is_kept_is_known(tmp_path):
+def test_a_pass_that_was_kept_is_known(tmp_path):
     assert not scans.is_kept(tmp_path)
 
     keep(tmp_path, "a.png", "b.png", files=[THUMBNAILS_FILE, f"{IMAGES_FOLDER}/a"])
@@ -48,7 +48,7 @@ def test_nothing_is_left_of_what_was_found_before(tmp_path):
 
 
 @pytest.mark.parametrize("file", [OTHERS_FILE, RECORDS_FILE])
-def test_a_part_of_it_is_not_enough(tmp_path, file):
+def test_a_part_of_a_pass_does_not_count_as_kept(tmp_path, file):
     keep(tmp_path, "a.png")
     (tmp_path / file).unlink()
 

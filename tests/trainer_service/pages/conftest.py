@@ -4,7 +4,7 @@ import pytest
 
 from tests.support.processes.breaking_proxy import BreakingProxy, running_trainer
 from tests.support.processes.browser import forgiving_page, running_browser
-from tests.trainer_service.builders import emptied_stores, trainer_settings
+from tests.support.trainer.builders import emptied_stores, trainer_settings
 
 
 @pytest.fixture(scope="module")

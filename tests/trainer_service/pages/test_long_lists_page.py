@@ -5,7 +5,7 @@ from playwright.sync_api import expect
 
 from client.service import trainer_at
 from tests.support.processes.browser import watched_page
-from tests.trainer_service.builders import make_read_dataset, new_record
+from tests.support.trainer.builders import make_read_dataset, new_record
 from trainer_service.datasets.records import RejectedFile
 from trainer_service.settings import TrainerSettings
 from trainer_service.store.records.training_record import State

@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.support.processes.browser import faint_texts, watched_page
-from tests.trainer_service.builders import make_read_dataset, new_record
+from tests.support.trainer.builders import make_read_dataset, new_record
 from trainer_service.datasets.records import RejectedFile
 from trainer_service.store.records.training_record import State
 

@@ -3,7 +3,7 @@
 import pytest
 
 from trainer_service.phases.head.best_epoch import BestEpoch
-from trainer_service.training_request import EarlyStopping, TrainingRequest
+from trainer_service.requests.training import EarlyStopping, TrainingRequest
 
 CASES = pytest.mark.parametrize(
     ("losses", "min_delta", "best", "epochs"),

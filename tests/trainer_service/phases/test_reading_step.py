@@ -8,8 +8,8 @@ import pytest
 
 from shared.errors import Unavailable
 from tests.support.inputs.tiny_model import picture
-from tests.trainer_service.api_client import caller
-from tests.trainer_service.builders import new_record
+from tests.support.trainer.api_client import caller
+from tests.support.trainer.builders import new_record
 from trainer_service import training
 from trainer_service.datasets import reading
 from trainer_service.datasets.create import UPLOAD_FILE, new_dataset
@@ -18,9 +18,9 @@ from trainer_service.phases import setbacks
 from trainer_service.phases.bottleneck import shard
 from trainer_service.phases.prepare import plan, reading_step
 from trainer_service.phases.work import Worker
+from trainer_service.queue.steps import PREPARE, READ_DATASET, Step
 from trainer_service.queue.view import QUEUE
 from trainer_service.settings import TrainerSettings
-from trainer_service.steps import PREPARE, READ_DATASET, Step
 from trainer_service.store.events.event_log import connect
 from trainer_service.store.events.progress import ProgressBoard
 from trainer_service.store.files.lease import MAX_DEATHS, Holder
@@ -195,7 +195,7 @@ def test_a_dataset_whose_trainings_were_cancelled_in_the_queue_is_not_read(scene
 
 
 @pytest.mark.parametrize("file", ["record.json", ".record.lock", ".progress.lock"])
-def test_what_is_wrong_with_one_training_keeps_no_other_from_its_dataset(scene, file):
+def test_a_fault_of_one_training_does_not_hold_up_the_others_of_its_dataset(scene, file):
     broken, sound = scene.one_that_waits(), scene.one_that_waits()
     damaged = scene.stores.trainings.directory(broken) / file
     damaged.unlink(missing_ok=True)
@@ -220,7 +220,7 @@ def test_a_reading_that_is_still_wanted_goes_on(scene, while_read, wanted_by):
     assert scene.submitted == list(map(prepare_step, others))
 
 
-def test_a_cancellation_that_finds_the_worker_at_it_is_seen_to(scene, monkeypatch):
+def test_a_cancellation_while_the_lease_is_held_is_carried_out_by_its_holder(scene, monkeypatch):
     """Whoever holds the lease has to: that may be for an instant only."""
     training_id = scene.a_training()
     wait = plan.wait_for_dataset
@@ -243,7 +243,7 @@ def test_a_cancellation_that_finds_the_worker_at_it_is_seen_to(scene, monkeypatc
         (RuntimeError("a fault of ours"), True),
     ],
 )
-def test_what_keeps_a_dataset_from_being_read_is_said_by_all_that_waited(
+def test_every_waiting_training_gets_the_reason_why_its_dataset_can_not_be_read(
     scene, monkeypatch, error, transient
 ):
     trainings = [scene.one_that_waits(), scene.one_that_waits()]
@@ -296,7 +296,9 @@ def test_a_training_that_can_not_be_looked_at_for_a_moment_still_waits(scene, mo
     assert scene.submitted == [prepare_step(training_id)]
 
 
-def test_what_could_not_even_be_written_down_is_left_to_the_sweep(scene, monkeypatch):
+def test_a_failure_that_could_not_be_recorded_is_left_to_the_search_for_lost_steps(
+    scene, monkeypatch
+):
     """Else it would be read again and again, without a pause."""
     scene.one_that_waits()
 
@@ -310,7 +312,7 @@ def test_what_could_not_even_be_written_down_is_left_to_the_sweep(scene, monkeyp
     assert len(scene.waiting()) == 1
 
 
-def test_a_dataset_that_kills_every_worker_fails_all_that_waited(scene):
+def test_a_dataset_that_kills_every_worker_fails_all_trainings_that_waited_for_it(scene):
     training_id = scene.one_that_waits()
     holder = Holder(host="h", pid=1, deaths=MAX_DEATHS - 1)
     scene.stores.datasets.lease_file(scene.dataset).write_text(holder.model_dump_json())
@@ -321,7 +323,7 @@ def test_a_dataset_that_kills_every_worker_fails_all_that_waited(scene):
 
 
 @pytest.mark.parametrize("damage", ["removed", "unreadable"])
-def test_a_dataset_that_is_no_more_fails_all_that_waited(scene, damage):
+def test_a_removed_dataset_fails_all_trainings_that_waited_for_it(scene, damage):
     training_id = scene.one_that_waits()
     if damage == "removed":
         scene.stores.datasets.delete(scene.dataset)

@@ -24,8 +24,8 @@ from trainer_service.phases.head import images as head_images
 from trainer_service.phases.prepare import reading_step
 from trainer_service.phases.setbacks import MOST_TRIES, Setbacks, persevere
 from trainer_service.phases.work import Worker
+from trainer_service.queue.steps import COMPUTE_SHARD, Step
 from trainer_service.queue.view import QueueView
-from trainer_service.steps import COMPUTE_SHARD, Step
 from trainer_service.store.records import record_store
 from trainer_service.store.records.dataset_record import DatasetState
 from trainer_service.store.records.parts import RejectedImage
@@ -91,7 +91,7 @@ def test_a_folder_that_is_away_for_a_moment_costs_no_image(computing, monkeypatc
     assert str(computing.pets) in why
 
 
-def test_that_nobody_can_be_told_why_ends_no_training(computing, monkeypatch):
+def test_a_warning_that_can_not_be_written_ends_no_training(computing, monkeypatch):
     away = computing.pets.with_name("away")
     computing.pets.rename(away)
     while_waiting(monkeypatch, lambda: away.rename(computing.pets))
@@ -201,7 +201,7 @@ def test_images_that_can_not_be_decoded_are_no_loss_that_ends_a_training(computi
     assert len(images_with_features(computing)) == IMAGES - 7
 
 
-def test_no_label_is_lost_with_its_few_images(computing):
+def test_a_training_fails_that_has_lost_all_images_of_a_label(computing):
     images = [*computing.images[:-1], replace(computing.images[-1], label="bird")]
     save_images(computing.worker.stores.datasets.directory(computing.dataset_id), images)
     bird = images[-1].sha256
@@ -270,7 +270,7 @@ def test_a_dataset_whose_record_can_not_be_read_for_a_moment_is_waited_for(compu
     assert computing.submitted() == 1
 
 
-def test_that_nobody_can_look_for_a_cancellation_ends_no_pause(computing, monkeypatch):
+def test_a_cancellation_check_that_fails_ends_no_pause(computing, monkeypatch):
     monkeypatch.setattr(setbacks, "PAUSES", (setbacks.POLL_SECONDS,))
     monkeypatch.setattr(setbacks, "POLL_SECONDS", 0)
     faults, looks = iter([ESTALE]), []
@@ -362,7 +362,7 @@ def test_a_dataset_that_can_not_be_read_here_is_left_to_others(computing, tmp_pa
     assert Setbacks(stores.datasets.directory(computing.dataset_id)).notes() == []
 
 
-def test_that_a_note_can_not_be_removed_takes_back_nothing_that_is_done(computing, monkeypatch):
+def test_a_note_that_can_not_be_removed_undoes_nothing(computing, monkeypatch):
     def stale(*_):
         raise ESTALE
 
@@ -373,7 +373,7 @@ def test_that_a_note_can_not_be_removed_takes_back_nothing_that_is_done(computin
     assert computing.record.error is None
 
 
-def test_that_a_setback_can_not_be_noted_now_ends_no_training(computing, monkeypatch):
+def test_a_setback_that_can_not_be_noted_ends_no_training(computing, monkeypatch):
     away = computing.pets.with_name("away")
     computing.pets.rename(away)
 
@@ -391,7 +391,7 @@ def test_that_a_setback_can_not_be_noted_now_ends_no_training(computing, monkeyp
 
 
 @pytest.mark.parametrize("fault", [ESTALE, MemoryError(), NotSeenHere("not here")])
-def test_the_machines_faults_are_tried_again_at_most_so_often(computing, fault):
+def test_faults_of_the_machine_are_tried_again_a_limited_number_of_times(computing, fault):
     tries = []
 
     def work():
@@ -405,7 +405,7 @@ def test_the_machines_faults_are_tried_again_at_most_so_often(computing, fault):
     assert len(tries) == MOST_TRIES + len(setbacks.PAUSES)
 
 
-def test_what_succeeds_is_a_new_beginning(computing):
+def test_a_step_that_succeeds_resets_the_tries(computing):
     def fail():
         raise ESTALE
 

@@ -15,6 +15,7 @@ from trainer_service.phases.evaluate.metrics import accuracy_and_loss, evaluate
 from trainer_service.phases.publish.report import answers, choose_mistakes, choose_samples
 from trainer_service.report.facts import Facts
 from trainer_service.report.thumbnails import embedded
+from trainer_service.requests.training import TrainingRequest
 from trainer_service.store.records.dataset_record import DatasetRecord, DatasetState
 from trainer_service.store.records.parts import RejectedImage
 from trainer_service.store.records.training_record import (
@@ -24,7 +25,6 @@ from trainer_service.store.records.training_record import (
     TrainingRecord,
     Transition,
 )
-from trainer_service.training_request import TrainingRequest
 
 LIMITS = ImageLimits(2**20, 10**6)
 NOW = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)

@@ -67,7 +67,7 @@ def report(tmp_path):
         f"saved_model.pb {FILE} 123.5 kB",
     ],
 )
-def test_it_tells(report, fact):
+def test_the_report_has_the_facts(report, fact):
     assert fact in report.text
 
 

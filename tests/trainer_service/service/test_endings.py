@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from tests.trainer_service.builders import new_record
+from tests.support.trainer.builders import new_record
 from trainer_service.errors import RecordCorrupt
 from trainer_service.service import endings as endings_module
 from trainer_service.service.endings import Endings, first
@@ -43,7 +43,7 @@ async def waiting(endings, record, number):
     return tasks
 
 
-def test_a_thousand_who_wait_cost_one_reading_for_each_change(trainings, record, monkeypatch):
+def test_a_thousand_waiters_cost_one_read_for_each_change(trainings, record, monkeypatch):
     others = Stores.open(TrainerSettings(store=trainings.root.parent))
     looked, read = Counter(), Counter()
     stamp, get = trainings.stamp, trainings.get
@@ -70,7 +70,7 @@ def test_a_thousand_who_wait_cost_one_reading_for_each_change(trainings, record,
     assert read == {record.id: 2}
 
 
-def test_when_all_have_left_nothing_is_looked_at(trainings, record):
+def test_nothing_is_polled_once_all_waiters_have_left(trainings, record):
     async def story():
         tasks = await waiting(Endings(trainings), record, 3)
         for task in tasks:
@@ -82,7 +82,7 @@ def test_when_all_have_left_nothing_is_looked_at(trainings, record):
     assert asyncio.run(story()) == set()
 
 
-def test_what_went_wrong_for_those_before_does_not_concern_those_who_come(trainings, record):
+def test_a_new_waiter_is_not_affected_by_an_earlier_failure(trainings, record):
     file = trainings.directory(record.id) / RECORD_FILE
     sound = file.read_bytes()
 

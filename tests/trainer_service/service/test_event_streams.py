@@ -10,7 +10,7 @@ import httpx
 import pytest
 from httpx_sse import EventSource
 
-from tests.trainer_service.builders import new_record, progress
+from tests.support.trainer.builders import new_record, progress
 from trainer_service.app import create_app
 from trainer_service.service import event_streams
 from trainer_service.service.event_streams import EventStreams
@@ -223,7 +223,7 @@ def test_when_nobody_follows_any_more_nothing_is_read(tmp_path, redis_url):
     run(story)
 
 
-def test_who_comes_when_reading_has_failed_gets_the_events_all_the_same(tmp_path, url, monkeypatch):
+def test_a_new_follower_gets_the_events_after_an_earlier_read_failed(tmp_path, url, monkeypatch):
     _, stores, record = opened(tmp_path, url)
     streams = EventStreams(stores.events, url)
     last = stores.events.last
@@ -311,7 +311,7 @@ def test_the_stream_of_an_ended_training_is_replayed_and_ends(api):
         ("*/*", "text/event-stream"),
     ],
 )
-def test_what_a_client_would_rather_have_is_answered(api, accept, media_type):
+def test_the_accept_header_decides_between_stream_and_page(api, accept, media_type):
     answer = api.get(accept=accept)
 
     assert answer.headers["content-type"].partition(";")[0] == media_type

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from client.training.once import BEING_ANSWERED
-from tests.trainer_service.api_client import ARCHITECTURE, archive, caller
+from tests.support.trainer.api_client import ARCHITECTURE, archive, caller
 from trainer_service.app import create_app
 from trainer_service.queue.view import QUEUE
 from trainer_service.store.events.event_log import connect

@@ -7,7 +7,7 @@ import os
 import pytest
 from structlog.testing import capture_logs
 
-from tests.trainer_service.builders import new_record
+from tests.support.trainer.builders import new_record
 from trainer_service.errors import InvalidDataset
 from trainer_service.settings import TrainerSettings
 from trainer_service.store.outcome import recorded_outcome
@@ -38,7 +38,7 @@ def test_what_is_raised_becomes_the_reason(trainings, error):
     assert str(error) in trainings.get(ID).error.detail
 
 
-def test_what_fails_since_the_training_was_cancelled_is_no_failure(trainings, caplog):
+def test_an_error_after_a_cancellation_is_not_recorded_as_a_failure(trainings, caplog):
     """Whoever cancels it removes the files that a worker may be about to read."""
     with recorded_outcome(trainings, ID):
         trainings.update(ID, lambda record: record.enter(State.CANCELLED))

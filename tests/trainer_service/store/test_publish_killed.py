@@ -103,7 +103,7 @@ def test_whatever_has_a_number_for_a_name_is_complete(stores):
 
 
 @pytest.mark.process
-def test_what_is_left_is_removed_and_publishing_again_makes_one_version(stores):
+def test_leftovers_are_removed_and_publishing_again_makes_one_version(stores):
     source = PUBLISH.partition("def die_at")[0] + "import json\n"
     source += f"print(json.dumps([publish(Path(s), {TRAINING!r}) for s in sys.argv[1:]]))"
     command = [sys.executable, "-c", source, *map(str, stores)]

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from tests.trainer_service.builders import new_record
+from tests.support.trainer.builders import new_record
 from trainer_service.store.events.event_log import EventLog, connect
 from trainer_service.store.outcome import recorded_outcome
 from trainer_service.store.shards import ImagesLost, PlanLost, ShardImage, ShardResult, Shards
@@ -95,7 +95,7 @@ def test_a_new_plan_forgets_the_results_of_the_old_one(tmp_path):
 
 @pytest.mark.timeout(30)
 @pytest.mark.parametrize("name", ["plan.json", "0.json", "0.result.json"])
-def test_a_pipe_in_place_of_a_file_hangs_nobody(tmp_path, name):
+def test_a_pipe_in_place_of_a_file_blocks_nobody(tmp_path, name):
     shards = Shards(tmp_path)
     shards.plan(images(1), "f32")
     shards.finish(0, RESULT)
@@ -132,7 +132,7 @@ def test_a_shard_that_can_not_be_read_has_all_planned_anew(tmp_path, name, conte
     assert not trainings.get(record.id).state.ended
 
 
-def test_a_plan_of_before_whose_paths_were_absolute_is_made_again(tmp_path):
+def test_a_plan_of_an_earlier_release_with_absolute_paths_is_made_again(tmp_path):
     shards = Shards(tmp_path)
     shards.plan([ShardImage(sha256="0", path="/pets/cat.jpg")], "f32")
     (shards.directory / "plan.json").write_text('{"shards":1,"precision":"f32"}')

@@ -28,7 +28,7 @@ def pauses(monkeypatch):
     return waited, pass_time
 
 
-def test_it_waits_the_longer_the_more_often_it_was_in_vain(pauses):
+def test_each_failed_attempt_doubles_the_wait(pauses):
     waited, pass_time = pauses
     patient = object.__new__(PatientConsumer)
     with capture_logs() as logs:

@@ -9,15 +9,15 @@ import pytest
 from structlog.testing import capture_logs
 
 from shared.errors import Unavailable
-from tests.trainer_service.api_client import caller
-from tests.trainer_service.builders import new_dataset_record, new_record
+from tests.support.trainer.api_client import caller
+from tests.support.trainer.builders import new_dataset_record, new_record
 from trainer_service import training
 from trainer_service.phases.work import Worker
 from trainer_service.queue.celery_app import create_celery
+from trainer_service.queue.steps import COMPUTE_SHARD, FINISH, PREPARE, READ_DATASET, Step
 from trainer_service.queue.task_queue import TaskQueue, WorkerQueue
 from trainer_service.queue.view import QUEUE_KEYS, QueueView
 from trainer_service.settings import TrainerSettings
-from trainer_service.steps import COMPUTE_SHARD, FINISH, PREPARE, READ_DATASET, Step
 from trainer_service.store.events.event_log import connect
 from trainer_service.store.events.progress import ProgressBoard
 from trainer_service.store.files.lease import MAX_DEATHS, Holder, lease
@@ -226,7 +226,7 @@ def test_trainings_that_nobody_told_of_their_dataset_are_prepared(trainer):
     assert trainer.pass_time() == [f"{PREPARE}:{training_id}" for training_id in ids]
 
 
-def test_two_workers_that_sweep_at_once_submit_once(trainer):
+def test_two_workers_that_search_at_once_submit_once(trainer):
     ids = {f"{PREPARE}:{trainer.training(number)}" for number in range(5)}
     other = trainer.another_search()
     for search in (trainer.search, other):
@@ -382,7 +382,7 @@ def test_a_plan_that_can_not_be_read_is_made_again(trainer, damage, state):
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_lease_that_can_not_be_read_keeps_no_other_from_being_swept(trainer, damage):
+def test_a_lease_that_can_not_be_read_holds_up_no_other_search(trainer, damage):
     """What can't be opened may be somebody's, and is replaced once it has not moved for long."""
     skip_as_root(damage)
     damaged, lost = trainer.training(0), trainer.training(1)
@@ -397,9 +397,7 @@ def test_a_lease_that_can_not_be_read_keeps_no_other_from_being_swept(trainer, d
 
 @pytest.mark.parametrize("damage", DAMAGES)
 @pytest.mark.parametrize("kind", ["trainings", "datasets"])
-def test_a_file_of_a_record_that_can_not_be_read_keeps_no_other_from_being_swept(
-    trainer, damage, kind
-):
+def test_a_file_of_a_record_that_can_not_be_read_holds_up_no_other_search(trainer, damage, kind):
     skip_as_root(damage)
     lost = trainer.training(1)
     broken = getattr(trainer.stores, kind).directory("20260101-000000-abcdef")
@@ -409,7 +407,7 @@ def test_a_file_of_a_record_that_can_not_be_read_keeps_no_other_from_being_swept
     assert trainer.pass_time() == [f"{PREPARE}:{lost}"]
 
 
-def test_what_can_not_be_looked_at_is_told_once_and_again_when_it_changes(trainer, monkeypatch):
+def test_what_can_not_be_examined_is_logged_once_and_again_when_it_changes(trainer, monkeypatch):
     lost = trainer.training(1)
     watched = trainer.search._watch.held
     broken = trainer.training(0)
@@ -430,7 +428,7 @@ def test_what_can_not_be_looked_at_is_told_once_and_again_when_it_changes(traine
     assert told == ["OSError: away", "OSError: stale"]
 
 
-def test_a_record_without_a_time_zone_keeps_no_other_from_the_search(trainer):
+def test_a_record_without_a_time_zone_holds_up_no_other_search(trainer):
     ids = [trainer.training(number) for number in range(2)]
     file = trainer.stores.trainings.directory(ids[0]) / "record.json"
     file.write_text(re.sub(r'("created_at": ".*?)Z"', r'\1"', file.read_text()))
@@ -457,7 +455,7 @@ def test_what_has_a_broken_plan_or_lease_can_be_cancelled_and_deleted(tmp_path, 
         assert call("DELETE", f"/v1/{path}").status_code == 204
 
 
-def test_a_record_that_can_not_be_read_keeps_no_other_from_being_swept(trainer):
+def test_a_record_that_can_not_be_read_holds_up_no_other_search(trainer):
     broken, lost = trainer.training(0), trainer.training(1)
     (trainer.stores.trainings.directory(broken) / "record.json").write_text('{"state": "new"}')
 

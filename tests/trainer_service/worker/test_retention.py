@@ -17,9 +17,9 @@ from shared.identifiers import new_id
 from tests.support.clock import Clock
 from tests.support.inputs.odd_files import make_deep
 from tests.support.inputs.tiny_model import publish_tiny_model
-from tests.trainer_service.api_client import caller, post
-from tests.trainer_service.builders import new_dataset_record, new_record
-from tests.trainer_service.lease_holder import Holder
+from tests.support.trainer.api_client import caller, post
+from tests.support.trainer.builders import new_dataset_record, new_record
+from tests.support.trainer.lease_holder import Holder
 from trainer_service.backbones.features import FeatureStore
 from trainer_service.store.files.lease import LeaseWatch, lease
 from trainer_service.store.files.work_in_progress import working_directory
@@ -305,7 +305,7 @@ def test_features_without_an_index_go_once_nobody_can_be_writing_them(settings, 
     assert store.read(["a"]).shape == (1, 256)
 
 
-def test_what_can_not_be_removed_keeps_nothing_else(stores, settings, retain, monkeypatch):
+def test_what_can_not_be_removed_holds_up_nothing_else(stores, settings, retain, monkeypatch):
     """Neither of its own kind nor of others."""
     for _ in range(3):
         publish_tiny_model(settings.store)
@@ -355,7 +355,7 @@ def test_work_and_files_that_can_not_be_looked_at_keep_no_others(settings, retai
     assert set(retain()) == {f"{n}.tmp" if n.startswith("f") else n for n in made} - left
 
 
-def test_what_can_not_be_looked_through_keeps_nothing_of_other_kinds(stores, retain, monkeypatch):
+def test_a_kind_that_can_not_be_listed_holds_up_no_other_kind(stores, retain, monkeypatch):
     training = a_training(stores, days=8)
 
     def fail(*_):
@@ -365,7 +365,7 @@ def test_what_can_not_be_looked_through_keeps_nothing_of_other_kinds(stores, ret
     assert retain(keep_versions=1, keep_trainings_days=7) == [f"trainings/{training}"]
 
 
-def test_what_others_remove_at_the_same_time_is_no_fault(settings, retain):
+def test_files_that_others_remove_at_the_same_time_are_no_error(settings, retain):
     ended = threading.Event()
 
     def work():
@@ -385,7 +385,7 @@ def test_what_others_remove_at_the_same_time_is_no_fault(settings, retain):
     assert [line for line in logs if line["log_level"] == "error"] == []
 
 
-def test_what_was_never_given_a_record_goes(stores, retain):
+def test_directories_without_a_record_are_removed(stores, retain):
     left = [stores.datasets.directory(new_id()), stores.trainings.directory(new_id())]
     for directory in left:
         directory.mkdir(parents=True)
@@ -436,7 +436,7 @@ def test_a_record_that_can_not_be_read_keeps_only_what_it_may_need(
     assert {path.partition("/")[0] for path in retain(**limits)} == {"datasets", "features"}
 
 
-def test_a_record_that_can_not_be_opened_keeps_nothing_of_others(stores, retain):
+def test_a_record_that_can_not_be_opened_holds_up_no_other(stores, retain):
     for number, records in enumerate((stores.trainings, stores.datasets) * 2):
         made = a_training(stores) if records is stores.trainings else a_dataset(stores)
         file = records.directory(made) / "record.json"
@@ -452,7 +452,9 @@ def test_a_record_that_can_not_be_opened_keeps_nothing_of_others(stores, retain)
     assert removed == [f"datasets/{left.name}", f"trainings/{training}"]
 
 
-def test_a_worker_whose_host_vanished_in_it_is_followed(settings, monkeypatch):
+def test_another_worker_takes_over_from_a_host_that_vanished_during_the_retention(
+    settings, monkeypatch
+):
     left = settings.store / "uploads/left"
     left.mkdir(parents=True)
     monkeypatch.setenv("HEADSTART_STORE", str(settings.store))
@@ -557,7 +559,7 @@ def test_no_training_comes_to_use_a_dataset_while_it_is_removed(
     assert list(stores.datasets.root.iterdir()) == []
 
 
-def test_what_a_deletion_left_that_was_killed_goes(stores, settings, retain):
+def test_what_a_killed_deletion_left_is_removed(stores, settings, retain):
     dataset = a_dataset(stores)
     directory = stores.datasets.directory(dataset)
     directory.rename(stores.datasets.root / ".removed-left")

@@ -14,7 +14,8 @@ from trainer_service.api.dependencies import CurrentTrainer, IdempotencyKey
 from trainer_service.api.openapi import body_of
 from trainer_service.api.routes.pages import PageQuery, link_next
 from trainer_service.api.threads import Threads
-from trainer_service.reading_request import ReadingRequest
+from trainer_service.requests.reading import ReadingRequest
+from trainer_service.requests.training import DatasetRequest, UploadedDataset
 from trainer_service.service import datasets
 from trainer_service.service.dataset_images import (
     DatasetImagePage,
@@ -23,7 +24,6 @@ from trainer_service.service.dataset_images import (
     RejectedQuery,
 )
 from trainer_service.store.records.dataset_record import DatasetRecord
-from trainer_service.training_request import DatasetRequest, UploadedDataset
 
 Sha256 = Annotated[str, Path(pattern="^[0-9a-f]{64}$")]
 
@@ -65,9 +65,9 @@ async def submit_dataset(
     """Submit an archive (multipart field `archive`), a folder (`files`), or a path (JSON).
 
     Each file of a folder has its relative path as its file name. A path is relative to the datasets
-    directory of the trainer's machine. `reading` sets how the dataset is read, as far as the reader
-    should not decide that itself. A worker reads the images: follow `Location` until `state` is
-    `ready` or `failed`.
+    directory of the trainer's machine. `reading` says how the dataset is read; what it leaves out
+    is decided by the reader. A worker reads the images: follow `Location` until `state` is `ready`
+    or `failed`.
     """
     threads: Threads = request.app.state.threads
     async with read_body(request, trainer.settings, _check_early) as body:
@@ -86,7 +86,7 @@ async def submit_dataset(
 
 
 def _check_early(fields: Fields) -> None:
-    """Check what is said of an upload before its images come."""
+    """Check the fields of an upload before its images arrive."""
     parse_so_far(UploadedDataset, fields)
 
 
@@ -107,9 +107,10 @@ def list_datasets(
 def read_in_another_way(
     dataset_id: str, reading: ReadingRequest, trainer: CurrentTrainer
 ) -> DatasetRecord:
-    """Have a dataset labelled anew in the way that is asked for, or confirm a doubtful reading.
+    """Have a dataset labelled again in another way, or confirm a doubtful reading.
 
-    Its images are not read again. `readings` of the dataset lists ways that are possible.
+    Its images are not read again. `readings` of the dataset lists ways that are possible. If the
+    reading does not fit, the dataset stays as it was read before, and `refused` says why.
     """
     return datasets.read_in_another_way(trainer, dataset_id, reading)
 

@@ -20,7 +20,7 @@ from trainer_service.store.events.events import Event, EventPage
 
 HEARTBEAT_SECONDS = 15
 MAX_LIMIT = 10_000
-#: Up to here, all JSON parsers read integers exactly.
+#: Up to this number, all JSON parsers read integers exactly.
 MAX_CURSOR = 2**53
 VARY = {"Vary": "Accept"}
 
@@ -89,7 +89,7 @@ async def get_events(
 
 
 class _Stream(EventSourceResponse):
-    """Completes the answer when the service shuts down; else client and log would see an error."""
+    """Completes the answer when the service shuts down, so that client and log get no error."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         sending = Sending(send)

@@ -19,7 +19,7 @@ from trainer_service.store.stores import UPLOADS
 #: Probes wait for four seconds (docker-compose.yml).
 LONGEST_SECONDS = 3
 
-#: What the service itself reads and writes; each is made when it is first needed.
+#: The directories that the service itself reads and writes; each is made when it is first needed.
 DIRECTORIES = ("trainings", "datasets", "models", UPLOADS, "idempotency")
 
 router = APIRouter(tags=["health"])
@@ -27,7 +27,7 @@ router = APIRouter(tags=["health"])
 
 @router.get("/healthz")
 async def healthz() -> dict[str, str]:
-    """Answer as long as the process runs. Nothing else is checked, and no thread is needed."""
+    """Answer as long as the process runs; nothing else is checked, and no thread is needed."""
     return {"status": "ok"}
 
 

@@ -50,7 +50,7 @@ class TrainerCollector(Collector):
         yield GaugeMetricFamily("headstart_workers", "Workers that live.", workers)
 
     def _records(self) -> Iterator[Metric]:
-        """Count the records; a directory of records that can't be listed is one unreadable one."""
+        """Count the records; a directory that can't be listed counts as one unreadable record."""
         unreadable = GaugeMetricFamily(
             "headstart_unreadable_records", "Records that can't be read.", labels=["kind"]
         )

@@ -16,7 +16,7 @@ class PageQuery(BaseModel):
 def link_next(response: Response, query: PageQuery, after: str | None) -> None:
     """Set the header `Link` to the next page, if there is one.
 
-    The address is relative, so it is right behind any proxy.
+    The address is relative, so it is correct behind any proxy.
     """
     if after is not None:
         response.headers["Link"] = f'<?limit={query.limit}&after={after}>; rel="next"'

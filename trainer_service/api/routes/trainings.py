@@ -14,10 +14,10 @@ from trainer_service.api.dependencies import CurrentTrainer, IdempotencyKey, rai
 from trainer_service.api.openapi import body_of
 from trainer_service.api.routes.pages import PageQuery, link_next
 from trainer_service.api.threads import Threads
+from trainer_service.requests.training import TrainingRequest
 from trainer_service.service import submission, trainings
 from trainer_service.service.trainer import Trainer
 from trainer_service.store.records.training_record import TrainingRecord
-from trainer_service.training_request import TrainingRequest
 
 router = APIRouter(prefix="/v1/trainings", tags=["trainings"])
 
@@ -55,11 +55,12 @@ async def submit_training(
 
 
 def _check_before_images(trainer: Trainer, key: str | None, fields: Fields) -> None:
-    """Refuse a form before its images come; fields may follow these."""
+    """Refuse a wrong form before its images arrive; more fields may follow them."""
     parse_so_far(TrainingRequest, fields)
     _require_no_dataset(fields)
     if isinstance(architecture := fields.get("architecture"), str):
         submission.require_architecture(trainer, architecture, key)
+        submission.require_cut(architecture, fields.get("tune"))
 
 
 def _require_no_dataset(fields: Fields) -> None:
@@ -106,7 +107,7 @@ def cancel_training(training_id: str, trainer: CurrentTrainer) -> TrainingRecord
 
 @router.post("/{training_id}/stop", status_code=202, responses=responses(404, 409))
 def stop_training(training_id: str, trainer: CurrentTrainer) -> TrainingRecord:
-    """End the head phase now. The best head so far is evaluated and published."""
+    """End the head phase or the tuning now. The best so far is evaluated and published."""
     return trainings.stop_training(trainer, training_id)
 
 

@@ -6,7 +6,7 @@ from typing import cast
 
 from trainer_service.datasets.interpretation.merging import merge_alike
 from trainer_service.datasets.interpretation.ways import Images, Way, prefix_label
-from trainer_service.reading_request import ReadingRequest
+from trainer_service.requests.reading import ReadingRequest
 from trainer_service.store.records.interpretation import PossibleReading, ReadingNote, UnusedFile
 
 UNDERSTOOD = (

@@ -44,7 +44,7 @@ from trainer_service.datasets.interpretation.ways import (
 )
 from trainer_service.datasets.records import Split
 from trainer_service.errors import InvalidDataset
-from trainer_service.reading_request import ReadingRequest
+from trainer_service.requests.reading import ReadingRequest
 from trainer_service.store.records.interpretation import (
     MOST_PARTS,
     Interpretation,

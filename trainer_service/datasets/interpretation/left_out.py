@@ -35,7 +35,7 @@ class LeftOut(NamedTuple):
 
 
 def ignored(names: Sequence[str], patterns: Sequence[str]) -> LeftOut | None:
-    """Return the images that lie in one of some folders, or that are so called."""
+    """Return the images that match one of some patterns: names or paths of files or folders."""
     is_one = matcher(patterns)
     found = [index for index, name in enumerate(names) if is_one(name)]
     if not found:
@@ -44,7 +44,7 @@ def ignored(names: Sequence[str], patterns: Sequence[str]) -> LeftOut | None:
 
 
 def matcher(patterns: Iterable[str]) -> Callable[[str], bool]:
-    """Return what tells whether a file lies in one of some folders, or is so called.
+    """Return a function that tells whether a file, or a folder around it, matches a pattern.
 
     It takes no longer for more patterns.
     """
@@ -53,7 +53,7 @@ def matcher(patterns: Iterable[str]) -> Callable[[str], bool]:
 
 
 def not_there(names: Iterable[str], patterns: Iterable[str]) -> set[str]:
-    """Return those of some names and paths that no file lies in, and none is called."""
+    """Return the patterns that match no file and no folder."""
     left = {pattern.strip("/") for pattern in patterns}
     for name in names:
         if not left:

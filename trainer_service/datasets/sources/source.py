@@ -86,12 +86,12 @@ class Damaged(Exception):
 
 
 def changed(name: str) -> OSError:
-    """Return what ends a reading whose source is not the same any more."""
+    """Return the error for a source that changed while it was read."""
     return OSError(errno.ESTALE, "It changed while it was read", name)
 
 
 def not_opened(name: str, error: OSError) -> InvalidDataset:
-    """Return what refuses a source that is not there, or that may not be read."""
+    """Return the error for a source that does not exist or may not be read."""
     missing = isinstance(error, FileNotFoundError)
     reason = "which does not exist" if missing else f"{error.strerror}{this_user()}"
     return InvalidDataset(f"{EXPECTED}. Received: {name!r}, {reason}")

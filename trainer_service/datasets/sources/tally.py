@@ -27,7 +27,7 @@ class Tally:
 
 
 def too_many_files(limits: DatasetLimits) -> TooLarge:
-    """Return what refuses a source of too many files."""
+    """Return the error for a source with too many files."""
     return TooLarge(
         "The dataset has more files than HEADSTART_MAX_DATASET_FILES allows. "
         f"Expected at most {limits.max_files}"
@@ -35,7 +35,7 @@ def too_many_files(limits: DatasetLimits) -> TooLarge:
 
 
 def too_many_bytes(limits: DatasetLimits) -> TooLarge:
-    """Return what refuses a source of too many bytes."""
+    """Return the error for a source with too many bytes."""
     return TooLarge(
         "The dataset is larger, unpacked, than HEADSTART_MAX_DATASET_BYTES allows. "
         f"Expected at most {limits.max_bytes} bytes"

@@ -125,9 +125,9 @@ def _next_member(archive: tarfile.TarFile, stream: "_Metered") -> tarfile.TarInf
     stream.allow(_MAX_TAR_HEADER, header=True)
     with _headers_judged():
         member = archive.next()
-    if member is not None and member.size < 0:  # tarfile would go back, and round in circles
+    if member is not None and member.size < 0:  # tarfile would go back, in an endless loop
         raise tarfile.ReadError(f"the size of a file in it is {member.size}")
-    # It also copies all that was ever said of all members to each: what it makes use of is enough.
+    # It also copies the headers of all earlier members to each; those that it uses are enough.
     known = {k: v for k, v in archive.pax_headers.items() if k in tarfile.PAX_FIELDS}
     archive.pax_headers = known
     return member

@@ -7,6 +7,7 @@ import { go, link } from "../lib/router.js";
 import { confusion } from "./confusion.js";
 import { answered, pictures } from "./figures.js";
 import { perLabel } from "./metrics.js";
+import { reliability } from "./reliability.js";
 
 /** With at most this many labels, the matrix fits beside the table of the labels. */
 const FEW = 10;
@@ -21,6 +22,7 @@ export function result(root, record, report, about) {
     h("div", { class: report.labels.length <= FEW ? "columns halves" : "stack" }, matrix.element, matrix.pictures, labelCard(report)),
     mistakesCard(record, report),
     randomCard(record, report),
+    reliability(report.metrics.test),
     h("div", { class: "columns" }, callCard(record, report, about), factsCard(record)));
   announce("The evaluation is ready.");
   return matrix.show;

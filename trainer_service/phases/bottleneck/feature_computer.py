@@ -81,7 +81,7 @@ class FeatureComputer:
             (n, feature_size), and the result.
 
         Raises:
-            Setback, OSError, MemoryError: the machine's fault, which says nothing of any image.
+            Setback, OSError, MemoryError: the machine is at fault, not an image.
         """
         started = time.perf_counter()
         used: list[str] = []
@@ -111,7 +111,7 @@ class FeatureComputer:
     def _pictures(
         self, images: Sequence[ShardImage], files: ImageFiles, result: ShardResult
     ) -> Iterator[tuple[ShardImage, list[Pixels]]]:
-        """Yield the images that can be used; those that are missing are looked for once more."""
+        """Yield the images that can be used, after a second look for those that were missing."""
         missing: list[ShardImage] = []
         for image, future in self._decoded(images, files):
             try:
@@ -146,7 +146,7 @@ class FeatureComputer:
             pool.shutdown(wait=False, cancel_futures=True)
 
     def _read(self, image: ShardImage, files: ImageFiles) -> list[Pixels]:
-        """Return the pictures that are made of an image, each of which gives a row."""
+        """Return the pictures that are made of an image; each gives a row of features."""
         return [self._decode(image, files, self._size)]
 
     def _decode(self, image: ShardImage, files: ImageFiles, size: int) -> Pixels:

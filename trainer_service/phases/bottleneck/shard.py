@@ -19,7 +19,7 @@ def compute(work: Work, number: int) -> None:
 
     Raises:
         TrainingCancelled: the training was cancelled.
-        ImagesLost: more images are gone, or have changed, than a training goes on without.
+        ImagesLost: more images are gone, or have changed, than a training tolerates.
         NotSeenHere, OSError, MemoryError: this worker can't compute them right now.
         PlanLost: the shard can't be read, so the training has to be planned again.
         LeaseLost: another process has taken over.
@@ -70,7 +70,7 @@ def _reuse(work: Work, number: int, rows: int) -> None:
 
 
 def feature_computer_for(work: Work, backbone: Backbone) -> FeatureComputer:
-    """Return what computes the features of a backbone in this process."""
+    """Return this process's computer of a backbone's features."""
     size = backbone.architecture.input_size
     return FeatureComputer.of(
         work.worker, backbone.engine(), output=FEATURES_OUTPUT, input_size=size

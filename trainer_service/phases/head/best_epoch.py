@@ -1,9 +1,9 @@
-"""Which epoch's weights a head keeps, and when training for a better one is given up."""
+"""Decides which epoch's weights a head keeps, and when its training stops early."""
 
 import math
 from dataclasses import dataclass
 
-from trainer_service.training_request import EarlyStopping, TrainingRequest
+from trainer_service.requests.training import EarlyStopping, TrainingRequest
 
 Epoch = dict[str, float]
 
@@ -17,7 +17,7 @@ class BestEpoch:
 
     Attributes:
         number: the best epoch, from 1; 0 before the first.
-        exhausted: whether `patience` epochs in a row have brought nothing better.
+        exhausted: whether the last `patience` epochs were no better than the best before them.
     """
 
     metric: str
@@ -29,17 +29,17 @@ class BestEpoch:
 
     @classmethod
     def of(cls, request: TrainingRequest) -> "BestEpoch":
-        """Follow what the request names; without early stopping nothing exhausts the patience."""
+        """Return one for a request; without early stopping it is never exhausted."""
         chosen = request.early_stopping
         stopping = EarlyStopping() if chosen == "off" else chosen
         patience = request.epochs if chosen == "off" else stopping.patience
         return cls(stopping.metric, stopping.min_delta, patience)
 
     def improves(self, number: int, epoch: Epoch) -> bool:
-        """Note an epoch; return whether it is the best so far.
+        """Record an epoch, and return whether it is the best so far.
 
         Args:
-            number: the epoch's, from 1.
+            number: the number of the epoch, from 1.
             epoch: its loss, accuracy, val_loss and val_accuracy.
         """
         value = epoch[self.metric] if self.metric == "val_accuracy" else -epoch[self.metric]

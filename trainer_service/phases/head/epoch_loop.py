@@ -1,9 +1,9 @@
 """One epoch of head training as one call of a compiled graph.
 
-A step on bottleneck features takes microseconds; `fit` spends most of its time around it. Here the
-features are tensors, an epoch gathers its batches from them by a permutation, and nothing returns
-to Python before its end: 50 epochs take a quarter of the time of `fit` with `steps_per_execution`
-(benchmarks/head.py; 1,399 images, 1,280 features, batches of 32, 2 cores).
+A step on bottleneck features takes microseconds; `fit` spends most of its time between the steps.
+Here the features are tensors, an epoch gathers its batches from them by a permutation, and nothing
+returns to Python before its end: 50 epochs take a quarter of the time of `fit` with
+`steps_per_execution` (benchmarks/head.py; 1,399 images, 1,280 features, batches of 32, 2 cores).
 """
 
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from trainer_service.backbones.features import Features
-from trainer_service.training_request import TrainingRequest
+from trainer_service.requests.training import TrainingRequest
 
 if TYPE_CHECKING:
     from trainer_service.phases.head.data import HeadData
@@ -24,8 +24,8 @@ class EpochLoop:
 
     Args:
         model: compiled, float32 (n, feature_size) to probabilities float32 (n, labels).
-        train: what is learnt from, in a new order each epoch.
-        validation: what is evaluated after each epoch.
+        train: the training images, shuffled again for each epoch.
+        validation: the images that the head is evaluated on after each epoch.
         class_weights: float32 (labels,), the weight of each label in the loss.
         request: its batch size and seed.
     """

@@ -10,12 +10,12 @@ _LAYERS = {
 
 
 def explained(head: HeadInfo, asked: str, images: int) -> HeadInfo:
-    """Return the same with `detail`: what was chosen, and why.
+    """Return `head` with its `detail` set: what was chosen, and why.
 
     Args:
-        head: what was chosen, with the validation losses of what was tried.
-        asked: what the request said of the taps.
-        images: how many images decided.
+        head: the chosen head, with the validation losses of all that were tried.
+        asked: the taps that the request names.
+        images: how many images the choice is based on.
     """
     seen = f"{head.features:,} features of {_LAYERS[head.taps]}"
     if head.kind == "regression":

@@ -44,8 +44,8 @@ def fit(work: Work) -> Trained:
         TrainingCancelled: the training was cancelled.
         InvalidDataset: a label has too few usable images for the split.
         InvalidRequest: the loss is no longer a number.
-        TransientFailure: more images were lost since the dataset was read than a training goes on
-            without, or all images of a label, or features were removed.
+        TransientFailure: more images were lost since the dataset was read than a training
+            tolerates, or all images of a label, or features were removed.
     """
     images = images_with_features(work)
     splits = work.split(images)

@@ -20,7 +20,7 @@ def images_with_features(work: Work) -> list[ImageRecord]:
     An image has none if it could not be decoded, or was lost, while its shard was computed.
 
     Raises:
-        TransientFailure: more images were lost than a training goes on without, or all of a label.
+        TransientFailure: more images were lost than a training tolerates, or all of a label.
     """
     results = work.shards.results()
     dataset = work.dataset()
@@ -61,7 +61,7 @@ def _note(
 
 
 def _require_few_lost(images: list[ImageRecord], results: list[ShardResult]) -> None:
-    """Check that no more of the used images were lost than a training goes on without.
+    """Check that no more of the used images were lost than a training tolerates.
 
     Raises:
         TransientFailure: more were lost; an example is named.

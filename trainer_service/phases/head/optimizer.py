@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from trainer_service.training_request import TrainingRequest
+from trainer_service.requests.training import TrainingRequest
 
 #: Share of the learning rate that the decaying schedules end at.
 FINAL_LEARNING_RATE = 0.01

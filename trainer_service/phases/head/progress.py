@@ -39,7 +39,7 @@ class HeadProgress:
         self._report.flush()
 
     def epoch(self, number: int, values: dict[str, float]) -> bool:
-        """Report an epoch; return whether a client wants no more of them.
+        """Report an epoch, and return whether a client has asked the training to stop.
 
         Raises:
             TrainingCancelled: the training was cancelled.
@@ -48,7 +48,7 @@ class HeadProgress:
         return self._done(number, EpochEvent(epoch=number, epochs=self._total, **numbers))
 
     def attempt(self, step: PathStep) -> bool:
-        """Report a strength that was tried; return whether a client wants no more of them.
+        """Report a strength that was tried, and return whether a client has asked to stop.
 
         Raises:
             TrainingCancelled: the training was cancelled.

@@ -24,7 +24,7 @@ from trainer_service.phases.head.regression.search import (
 )
 from trainer_service.phases.head.solved import as_layers
 from trainer_service.phases.work import Work
-from trainer_service.training_request import TapSet, TrainingRequest
+from trainer_service.requests.training import TapSet, TrainingRequest
 
 #: From this number of multiplications, about 0.1 s, several threads share one product.
 LARGE_PRODUCT = 4e9
@@ -156,7 +156,13 @@ def _layers(task: HeadTask, solved: SolvedHead | None) -> Head:
     with HeadProgress(task.work, request.epochs) as progress:
         trained = train_layers(train, validation, task.labels, request, progress.epoch)
     losses = {} if solved is None else _least_losses(solved.path)
-    info = HeadInfo(kind="layers", taps=taps, features=width, val_losses=losses)
+    info = HeadInfo(
+        kind="layers",
+        taps=taps,
+        features=width,
+        temperature=round(trained.temperature, 4),
+        val_losses=losses,
+    )
     return Head(
         model=trained.model,
         taps=taps,

@@ -8,9 +8,11 @@ from trainer_service.datasets.records import ImageRecord
 from trainer_service.phases.backbone import Backbone
 from trainer_service.phases.prepare.plan_views import plan_views
 from trainer_service.phases.work import Work
+from trainer_service.queue.steps import READ_DATASET, Step
 from trainer_service.settings import TrainerSettings
-from trainer_service.steps import READ_DATASET, Step
 from trainer_service.store.outcome import end
+from trainer_service.store.records.dataset_record import DatasetRecord
+from trainer_service.store.records.parts import ErrorInfo
 from trainer_service.store.records.training_record import CacheUse, State, TrainingRecord
 from trainer_service.store.shards import ShardImage
 from trainer_service.store.waiting import WaitingTrainings
@@ -37,10 +39,23 @@ def plan(work: Work) -> None:
     if wait_for_dataset(work, dataset):
         return
     work.enter(State.PREPARING)
-    if dataset.record.error is None:
+    error = dataset.record.error or _refusal(work.record, dataset.record)
+    if error is None:
         _plan(work, dataset)
     else:
-        end(work.worker.stores.trainings, work.record.id, State.FAILED, dataset.record.error)
+        end(work.worker.stores.trainings, work.record.id, State.FAILED, error)
+
+
+def _refusal(training: TrainingRecord, dataset: DatasetRecord) -> ErrorInfo | None:
+    """Return why the reading did not fit that a training was submitted to; None if it did."""
+    refused = dataset.refused
+    if refused is None or refused.revision != training.dataset.revision:
+        return None
+    detail = (
+        f"{refused.error.detail} The dataset stays as it was read before: submit the training "
+        "again to train on it so."
+    )
+    return refused.error.model_copy(update={"detail": detail})
 
 
 def wait_for_dataset(work: Work, dataset: Dataset) -> bool:

@@ -12,7 +12,7 @@ from trainer_service.errors import TrainingCancelled, TrainingEnded, TransientFa
 from trainer_service.phase_table import is_before_plan
 from trainer_service.phases.setbacks import Setbacks, hand_over, persevere
 from trainer_service.phases.work import Worker
-from trainer_service.steps import PREPARE, READ_DATASET, Step
+from trainer_service.queue.steps import PREPARE, READ_DATASET, Step
 from trainer_service.store.events.progress import Ticker
 from trainer_service.store.files.lease import LeaseLost
 from trainer_service.store.outcome import end, in_words
@@ -189,7 +189,7 @@ class Audience:
         return self._told(training_id, partial(trainings.update, training_id, change))
 
     def _told(self, training_id: str, tell: Callable[[], object]) -> bool:
-        """Call `tell`, which writes something to a training; return whether that worked."""
+        """Call `tell`, which writes to a training, and return whether that worked."""
         try:
             tell()
         except (TrainingEnded, NotFound):

@@ -1,8 +1,8 @@
 """Post-training quantization of a version's graph to INT8, kept only if it pays.
 
 NNCF puts eight-bit quantizers around the convolutions and dense layers, with ranges that it reads
-off calibration images. What is gained in speed and lost in accuracy differs between networks,
-data and CPUs, so both are measured on each version before it is published.
+off calibration images. The gain in speed and the loss of accuracy depend on the network, the data
+and the CPU, so both are measured on each version before it is published.
 """
 
 import io

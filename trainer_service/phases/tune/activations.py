@@ -35,8 +35,8 @@ from trainer_service.backbones.weights import Weights
 from trainer_service.datasets.image_files import ImageFiles
 from trainer_service.phases.bottleneck.view_computer import ViewComputer
 from trainer_service.phases.views import Views, view_name
+from trainer_service.requests.training import TapSet
 from trainer_service.store.shards import ShardImage, ShardResult
-from trainer_service.training_request import TapSet
 
 #: The directory of the activations in the store.
 ACTIVATIONS = "activations"
@@ -206,7 +206,7 @@ def _compute_group(
 
 
 def _further(advance: Callable[[int], None], done: int) -> Callable[[int], None]:
-    """Return what counts on from the images that are done."""
+    """Return `advance`, but counting on from the images that are done already."""
     return lambda more: advance(done + more)
 
 

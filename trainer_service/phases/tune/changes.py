@@ -14,7 +14,7 @@ from shared.engines.tensorflow_engine import load_tensorflow
 from trainer_service.backbones.cuts import Divided
 from trainer_service.phases.head.regression.solver import losses
 from trainer_service.phases.tune.tail_data import EVALUATE_BATCH, LinearHead, TailData
-from trainer_service.tune_request import Change
+from trainer_service.requests.tune import Change
 
 #: The number of the first view that is changed.
 CHANGED = 1

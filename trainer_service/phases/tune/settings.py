@@ -1,4 +1,4 @@
-"""With which numbers a tail is trained."""
+"""The settings of a tail's training."""
 
 from dataclasses import dataclass
 

@@ -69,7 +69,7 @@ def connect(url: str) -> redis.Redis:
 
 
 class Dispensable:
-    """Lets trainings go on although a file can't be written: that of their events, for example.
+    """Lets trainings go on although a file can't be written, for example that of their events.
 
     Args:
         missing: what is logged then, for example "progress is not kept".
@@ -117,11 +117,11 @@ class EventLog:
         return self._trainings / training_id
 
     def is_removed(self, training_id: str) -> bool:
-        """Return whether the training is no more, so that no event of it will come."""
+        """Return whether the training was removed, so that it will have no more events."""
         try:
             self.directory(training_id).stat()
         except OSError as error:
-            return isinstance(error, FileNotFoundError)  # all others may pass
+            return isinstance(error, FileNotFoundError)  # any other error may be temporary
         return False
 
     def append(self, training_id: str, events: Sequence[Event]) -> None:

@@ -3,25 +3,30 @@
 from functools import partial
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, ConfigDict, Field
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
 
-from trainer_service.reading_request import ReadingRequest
+from trainer_service.requests.reading import LabelSource, ReadingRequest
 from trainer_service.store.records.parts import RecordPart, shortened
 
-#: A record names at most so many folders, tables or values that are parts of the split.
+#: A record names at most this many folders, tables or values that are parts of the split.
 MOST_PARTS = 100
 
-# Names of files, columns and labels come from the dataset, and may be as long as these like.
+# Names of files, columns and labels come from the dataset, so they may be of any length.
 _Text = Annotated[str, AfterValidator(partial(shortened, most=1000))]
 _Name = Annotated[str, AfterValidator(partial(shortened, most=200))]
 _Title = Annotated[str, AfterValidator(partial(shortened, most=60))]
+
+
+def _todays_kind(value: object) -> object:
+    """Return a kind of layout by the name that it has today."""
+    return "file names" if value == "prefix" else value
 
 
 class Layout(RecordPart):
     """Where the labels of a dataset come from.
 
     Attributes:
-        kind: folders, the beginnings of the file names, or tables.
+        kind: what says the labels, in the words of `ReadingRequest.labels`.
         text: the same in words, with an example.
         level: which folder of an image's path is its label, 1 for the first; None if that differs.
         tables: the tables that hold labels.
@@ -32,7 +37,7 @@ class Layout(RecordPart):
 
     model_config = ConfigDict(extra="ignore", validate_assignment=True)
 
-    kind: Literal["folders", "prefix", "table"]
+    kind: Annotated[LabelSource, BeforeValidator(_todays_kind)]
     text: _Text = ""
     level: int | None = None
     tables: list[_Name] = Field(default_factory=list)
@@ -42,11 +47,11 @@ class Layout(RecordPart):
 
 
 class ReadingNote(RecordPart):
-    """Something that whoever trains on a dataset should know of how it was read.
+    """What a user should know about how a dataset was read.
 
     Attributes:
         kind: `doubt` if the reading may be wrong, `left out` for images that are not used, `merged`
-            for labels that were made one, `guess` for what was guessed.
+            for labels that were merged, `guess` for what was guessed.
         text: what it is, in words.
     """
 
@@ -55,7 +60,7 @@ class ReadingNote(RecordPart):
 
 
 class UnusedFile(RecordPart):
-    """A table, or another file that may say something of the images, that is not used.
+    """A file that is not used, although it may say something about the images, such as a table.
 
     Attributes:
         name: its path in the dataset.

@@ -18,13 +18,14 @@ from pydantic import (
 
 #: The most rejected files in a record; `GET /v1/datasets/{id}/rejected` lists them all.
 NAMED_REJECTED = 20
-#: With more labels, lists leave out the counts of each, and only reports have metrics of each.
+#: With more labels than this, lists leave out the counts, and only reports have the metrics, of
+#: each label.
 FEW_LABELS = 64
 _LONGEST_NAME = 200
 _LONGEST_DETAIL = 300
 _LONGEST_ERROR = 4000
 
-#: A verdict, and what it was called in records and events of before.
+#: A verdict, and its name in records and events of earlier releases.
 TWO_LABELS: Final = "same image under two labels"
 _TWO_LABELS_BEFORE = "same picture under two labels"
 
@@ -38,7 +39,7 @@ def shortened(text: str, most: int) -> str:
 
 
 def _renamed(value: Any) -> Any:
-    """Return a text, or an object with such names, with verdicts as they are called today."""
+    """Return a text, or an object with such keys, with the current names of verdicts."""
     if isinstance(value, str):
         return value.replace(_TWO_LABELS_BEFORE, TWO_LABELS)
     if isinstance(value, dict):
@@ -46,7 +47,7 @@ def _renamed(value: Any) -> Any:
     return value
 
 
-#: Before the type of a field that holds verdicts: those of before are read as those of today.
+#: For fields that hold verdicts: replaces the names of earlier releases.
 TODAYS_VERDICTS = BeforeValidator(_renamed)
 
 

@@ -40,7 +40,7 @@ def test_the_slowest_has_to_go_for_a_new_one(clock):
     assert [slow.given_up, slower.given_up].count(True) == 1
 
 
-def test_who_is_fast_enough_stays(clock):
+def test_a_fast_client_keeps_its_place(clock):
     places = Places(1, None, clock)
     place = enter(places)
     for _ in range(10):
@@ -51,7 +51,7 @@ def test_who_is_fast_enough_stays(clock):
     assert not place.given_up
 
 
-def test_who_was_fast_and_is_slow_now_has_to_go(clock):
+def test_a_client_that_became_slow_loses_its_place(clock):
     places = Places(1, None, clock)
     place = enter(places)
     send(places, place, 1 << 30)
@@ -62,7 +62,7 @@ def test_who_was_fast_and_is_slow_now_has_to_go(clock):
     assert place.task.cancel.called
 
 
-def test_who_has_just_come_gets_some_time(clock):
+def test_a_new_client_is_given_time(clock):
     places = Places(1, None, clock)
     enter(places)
     clock.now += SLOW_SECONDS / 2
@@ -70,7 +70,7 @@ def test_who_has_just_come_gets_some_time(clock):
     assert places.enter(Mock()) is None
 
 
-def test_who_waits_for_us_is_not_slow(clock):
+def test_a_client_that_waits_for_the_service_is_not_slow(clock):
     places = Places(1, None, clock)
     place = enter(places)
     clock.now += 2 * SLOW_SECONDS
@@ -101,7 +101,7 @@ def test_a_small_request_always_has_room(clock):
     assert send(places, small, 50)
 
 
-def test_who_is_slow_has_to_go_for_the_bytes_of_others(clock):
+def test_a_slow_client_loses_its_place_to_the_bytes_of_others(clock):
     places = Places(10, 1000, clock)
     slow, fast, tiny = enter(places), enter(places), enter(places)
     send(places, tiny, 50)
@@ -115,7 +115,7 @@ def test_who_is_slow_has_to_go_for_the_bytes_of_others(clock):
     assert send(places, fast, 150)
 
 
-def test_what_was_announced_is_not_begun_without_room(clock):
+def test_an_announced_body_is_refused_without_room(clock):
     places = Places(10, 1000, clock)
     first, second = enter(places), enter(places)
     send(places, first, 300)
@@ -124,7 +124,7 @@ def test_what_was_announced_is_not_begun_without_room(clock):
     assert not places.announce(second, 301)
 
 
-def test_who_is_alone_may_send_as_much_as_others_allow(clock):
+def test_a_single_client_may_use_all_bytes_that_others_leave(clock):
     places = Places(10, 1000, clock)
     alone, small = enter(places), enter(places)
     send(places, small, 50)

@@ -9,7 +9,7 @@ from tests.support.growth import FACTOR, cost_growth
 from trainer_service.datasets.interpretation.interpret import interpret
 from trainer_service.datasets.interpretation.words import part_name
 from trainer_service.errors import InvalidDataset
-from trainer_service.reading_request import ReadingRequest
+from trainer_service.requests.reading import ReadingRequest
 
 CLASSES = ("cat", "dog")
 

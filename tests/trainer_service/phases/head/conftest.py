@@ -5,11 +5,11 @@ from contextlib import ExitStack
 import pytest
 from threadpoolctl import threadpool_limits
 
-from tests.trainer_service.builders import new_record
+from tests.support.trainer.builders import new_record
 from trainer_service.inline import InlineQueue
 from trainer_service.phases.work import Work, Worker
+from trainer_service.queue.steps import FINISH, Step
 from trainer_service.settings import TrainerSettings
-from trainer_service.steps import FINISH, Step
 from trainer_service.store.events.progress import ProgressBoard
 from trainer_service.store.records.training_record import State
 from trainer_service.store.stores import Stores

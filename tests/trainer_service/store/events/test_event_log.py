@@ -9,7 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from tests.support.inputs.odd_files import make_socket
-from tests.trainer_service.builders import new_record, progress
+from tests.support.trainer.builders import new_record, progress
 from trainer_service.errors import RecordCorrupt
 from trainer_service.store.events.event_log import (
     EVENTS_FILE,
@@ -210,7 +210,7 @@ def test_a_damaged_result_is_told_again(trainings, log, record):
     assert told(log, record)[-1] == (4, "result")
 
 
-def test_lines_that_were_removed_leave_no_reader_in_a_circle(log, record):
+def test_removed_lines_leave_no_reader_in_an_endless_loop(log, record):
     """Whoever asks for what comes after an id must not get an older one."""
     log.append(record.id, [progress(done) for done in range(4)])
     file = log.directory(record.id) / EVENTS_FILE
@@ -233,7 +233,7 @@ def test_without_a_log_that_can_be_opened_a_training_goes_on(trainings, log, rec
             look(record.id)
 
 
-def test_what_is_remembered_of_trainings_does_not_grow_for_ever(log, record, monkeypatch):
+def test_the_memory_of_complete_logs_is_limited(log, record, monkeypatch):
     monkeypatch.setattr("trainer_service.store.events.event_log._REMEMBERED", 3)
     for _ in range(10):
         other = new_record()
@@ -291,7 +291,7 @@ def test_redis_has_the_same_events_under_the_same_ids(tmp_path, redis_url):
 
 @pytest.mark.timeout(30)
 @pytest.mark.parametrize("kind", ["pipe", "device", "socket", "sparse"])
-def test_what_is_no_log_neither_hangs_nor_fills_whoever_opens_it(log, record, kind):
+def test_anything_in_place_of_a_log_neither_blocks_nor_fills_the_memory(log, record, kind):
     file = log.directory(record.id) / EVENTS_FILE
     file.unlink()
     match kind:

@@ -11,7 +11,7 @@ import pytest
 from shared import files
 from tests.support.clock import Clock
 from tests.support.processes.predictor_process import wait_for
-from tests.trainer_service.lease_holder import SPAWN, Holder
+from tests.support.trainer.lease_holder import SPAWN, Holder
 from trainer_service.store.files import lease as lease_module
 from trainer_service.store.files.lease import (
     MAX_DEATHS,
@@ -35,7 +35,7 @@ def holder(path):
     holder.process.join(60)
 
 
-def test_one_holds_it_and_leaves_nothing_behind(path):
+def test_a_lease_has_one_holder_and_leaves_nothing_behind(path):
     with lease(path) as mine:
         assert mine.deaths == 0
         with lease(path) as second:
@@ -92,7 +92,7 @@ def test_a_frozen_holder_loses_it_and_notices(path, holder):
         assert watch.held(path)
 
 
-def test_what_kills_every_worker_is_given_up(path):
+def test_work_that_kills_every_worker_is_given_up(path):
     path.write_text(f'{{"host": "h", "pid": 1, "deaths": {MAX_DEATHS - 2}}}')
     with lease(path) as mine:
         require_survivable(mine)
@@ -109,7 +109,7 @@ def test_a_lease_that_was_being_written_is_a_lease(path, content):
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfe", b"x" * 1_000_000])
-def test_what_is_no_lease_at_all_is_one_that_nobody_holds(path, content):
+def test_a_file_that_is_no_lease_counts_as_free(path, content):
     path.write_bytes(content)
     assert not LeaseWatch(seconds=20).held(path)
     with lease(path) as mine:
@@ -146,13 +146,13 @@ def test_what_can_not_be_opened_counts_as_held_until_it_did_not_move_for_long(tm
     assert len(list(tmp_path.rglob("kept"))) == (put is _directory)
 
 
-def test_where_no_lease_can_be_made_that_is_said(tmp_path):
+def test_a_lease_that_can_not_be_created_is_an_error(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(NotADirectoryError), lease(tmp_path / "file" / "work.lease"):
         pass
 
 
-def test_looking_takes_it_from_nobody(path, monkeypatch):
+def test_checking_a_lease_takes_it_from_nobody(path, monkeypatch):
     """Who wants it while another looks at it tries again."""
     path.touch()
     looking, refused = threading.Event(), threading.Event()
@@ -176,7 +176,7 @@ def test_looking_takes_it_from_nobody(path, monkeypatch):
     looker.join()
 
 
-def test_what_nobody_has_ever_held_is_free(path):
+def test_a_lease_that_was_never_held_is_free(path):
     assert not LeaseWatch(seconds=20).held(path)
 
 
@@ -188,7 +188,7 @@ def _work_on_a_full_disk(path, outcome):
 
 
 @pytest.mark.process
-def test_a_full_disk_takes_nobody_a_lease(path):
+def test_a_full_disk_costs_nobody_a_lease(path):
     outcome = SPAWN.Queue()
     process = SPAWN.Process(target=_work_on_a_full_disk, args=(path, outcome))
     process.start()

@@ -70,7 +70,7 @@ def test_what_can_not_be_removed_is_told_and_keeps_nothing_else(root, monkeypatc
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root needs no permissions")
-def test_permissions_that_were_taken_keep_nothing(root):
+def test_missing_permissions_do_not_prevent_removal(root):
     (root / "cat").chmod(0)
     remove_tree(root)
     assert not root.exists()

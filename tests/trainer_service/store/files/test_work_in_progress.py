@@ -86,7 +86,7 @@ def test_what_a_killed_process_left_is_removed_at_once(path, process):
 
 
 @pytest.mark.process
-def test_of_a_process_whose_heart_has_stopped_it_is_removed_and_cannot_be_finished(path, process):
+def test_work_without_a_heartbeat_is_removed_and_can_not_be_finished(path, process):
     clock = Clock()
     watch = LeaseWatch(20, clock)
     process.send(signal.SIGSTOP)
@@ -114,7 +114,7 @@ def test_a_directory_without_a_lease_and_a_lease_without_a_directory_are_removed
     assert list(path.parent.iterdir()) == []
 
 
-def test_what_can_not_be_removed_is_not_told_as_removed_and_keeps_its_name(path, monkeypatch):
+def test_what_can_not_be_removed_is_not_reported_as_removed_and_keeps_its_name(path, monkeypatch):
     monkeypatch.setattr(work_in_progress, "remove_tree", lambda _: None)
     path.mkdir(parents=True)
 
@@ -124,7 +124,7 @@ def test_what_can_not_be_removed_is_not_told_as_removed_and_keeps_its_name(path,
     assert list(path.parent.iterdir()) == [left]
 
 
-def test_whoever_looks_while_it_is_made_is_waited_for(path):
+def test_a_check_while_the_directory_is_made_is_waited_for(path):
     path.parent.mkdir(parents=True)
     with ThreadPoolExecutor(1) as pool:
         with lease(path.with_name(f"{path.name}.lease")) as looking:
@@ -134,7 +134,7 @@ def test_whoever_looks_while_it_is_made_is_waited_for(path):
         assert making.result(60) == path
 
 
-def test_one_that_is_there_is_not_made_again(path, monkeypatch):
+def test_an_existing_working_directory_is_not_reused(path, monkeypatch):
     monkeypatch.setattr(work_in_progress, "TRIES", 2)
     with working_directory(path), pytest.raises(FileExistsError):
         _make(path)

@@ -11,8 +11,8 @@ from structlog.testing import capture_logs
 
 from shared.errors import NotFound, Unavailable
 from shared.identifiers import new_id
-from tests.trainer_service.api_client import post
-from tests.trainer_service.builders import make_dataset, new_record
+from tests.support.trainer.api_client import post
+from tests.support.trainer.builders import make_dataset, new_record
 from trainer_service.errors import DatasetNotFound, RecordCorrupt, RecordUnwritable
 from trainer_service.store.events.event_log import EventLog, connect
 from trainer_service.store.records import record_store
@@ -80,7 +80,7 @@ def records(tmp_path):
 
 
 @pytest.mark.parametrize("damage", FAULTS)
-def test_one_that_can_not_be_read_is_left_out_and_told_of_once(records, damage):
+def test_a_record_that_can_not_be_read_is_left_out_and_logged_once(records, damage):
     sound, bad = make_dataset(records), make_dataset(records)
     file = records.directory(bad) / "record.json"
     damage(file)
@@ -100,7 +100,7 @@ def test_one_that_can_not_be_read_is_left_out_and_told_of_once(records, damage):
         records.delete_unreadable(bad)
 
 
-def test_what_can_be_read_a_moment_later_is_no_verdict(records, monkeypatch):
+def test_a_record_that_can_not_be_read_for_a_moment_is_not_called_damaged(records, monkeypatch):
     known, other = make_dataset(records), make_dataset(records)
     read = record_store.read_small
 
@@ -130,7 +130,7 @@ def test_without_descriptors_a_list_fails_instead_of_being_empty(records, monkey
 
 @pytest.mark.integration
 @pytest.mark.parametrize("damage", [directory, deep])
-def test_the_api_goes_on_beside_them_and_removes_them(call, settings, damage):
+def test_the_api_works_beside_damaged_records_and_removes_them(call, settings, damage):
     sound, bad = post(call).json(), post(call).json()
     dataset = bad["dataset"]["id"]
     for kind, record_id in (("trainings", bad["id"]), ("datasets", dataset)):
@@ -162,7 +162,7 @@ def test_one_that_is_worked_on_is_not_removed_under_the_worker(call, settings):
     assert call("DELETE", f"/v1/trainings/{record['id']}").status_code == 204
 
 
-def test_a_record_that_no_list_could_show_is_one_of_them(tmp_path):
+def test_a_record_that_lists_can_not_show_counts_as_damaged(tmp_path):
     """With infinity for a number, which JSON answers as null."""
     log = EventLog(tmp_path, connect("redis://127.0.0.1:1/0"))
     trainings = TrainingStore(tmp_path, log)

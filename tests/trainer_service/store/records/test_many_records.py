@@ -9,8 +9,8 @@ import pytest
 
 from shared.errors import InvalidRequest
 from tests.support.inputs.tiny_model import picture
-from tests.trainer_service.api_client import post
-from tests.trainer_service.builders import START, make_dataset, new_record
+from tests.support.trainer.api_client import post
+from tests.support.trainer.builders import START, make_dataset, new_record
 from trainer_service.datasets import reading
 from trainer_service.datasets.create import UPLOAD_FILE, new_dataset
 from trainer_service.datasets.dataset import Dataset
@@ -20,8 +20,8 @@ from trainer_service.inline import InlineQueue
 from trainer_service.phases.evaluate.metrics import evaluate
 from trainer_service.phases.head.images import images_with_features
 from trainer_service.phases.work import CancellationCheck, Work, Worker
+from trainer_service.queue.steps import FINISH, Step
 from trainer_service.service.dataset_images import RejectedQuery, list_rejected
-from trainer_service.steps import FINISH, Step
 from trainer_service.store.events.progress import ProgressBoard
 from trainer_service.store.records import record_store
 from trainer_service.store.records.dataset_record import DatasetRecord
@@ -139,7 +139,7 @@ def test_a_submission_reads_no_record_of_others(call, settings, reads):
 
 @pytest.mark.integration
 @pytest.mark.parametrize("labels", [2, 64, 65, 300])
-def test_what_there_is_for_each_label_is_no_part_of_a_record(call, settings, labels):
+def test_a_record_holds_nothing_for_each_label(call, settings, labels):
     stores = Stores.open(settings)
     truth = np.arange(labels).repeat(2)
     names = [f"label {n}" for n in range(labels)]
@@ -213,7 +213,7 @@ def test_a_damaged_list_of_rejected_files_is_told_in_words(call, settings):
 
 
 @pytest.mark.integration
-def test_what_is_asked_of_a_training_lies_beside_its_record(call, settings):
+def test_requests_to_cancel_or_stop_lie_beside_the_record(call, settings):
     training = post(call).json()["id"]
     stores = Stores.open(settings)
     file = stores.trainings.directory(training) / "record.json"
@@ -225,7 +225,7 @@ def test_what_is_asked_of_a_training_lies_beside_its_record(call, settings):
         assert call("GET", "/v1/trainings").json()[0]["cancel_requested"] is True
 
 
-def test_a_watch_reads_a_record_only_when_it_has_changed(trainings, reads):
+def test_a_cancellation_check_reads_a_record_only_when_it_has_changed(trainings, reads):
     record = new_record()
     trainings.create(record)
     check_cancelled = CancellationCheck(trainings, record.id)
@@ -241,7 +241,7 @@ def test_a_watch_reads_a_record_only_when_it_has_changed(trainings, reads):
         check_cancelled.now()
 
 
-def test_a_watch_notices_a_wish_and_what_a_record_of_before_tells_of_one(trainings):
+def test_a_cancellation_check_notices_requests_also_in_records_of_earlier_releases(trainings):
     for wish in (trainings.ask, trainings.update):
         record = new_record()
         trainings.create(record)
@@ -254,7 +254,7 @@ def test_a_watch_notices_a_wish_and_what_a_record_of_before_tells_of_one(trainin
 
 
 @pytest.mark.parametrize("content", ["", "{", '{"stop_after": "x"}', "[" * 5000])
-def test_a_damaged_wish_can_be_made_again(trainings, content):
+def test_a_damaged_request_to_cancel_can_be_repeated(trainings, content):
     record = new_record()
     trainings.create(record)
     (trainings.directory(record.id) / "asked.json").write_text(content)
@@ -286,7 +286,7 @@ def test_copies_under_long_names_make_a_small_record(settings):
 
 
 @pytest.mark.integration
-def test_what_a_training_finds_bad_itself_comes_first_however_often_it_is_noted(settings):
+def test_images_that_a_training_rejects_itself_are_listed_first_and_once(settings):
     stores = Stores.open(settings)
     images = [image(number) for number in range(4)]
     named = [RejectedImage(name=f"{n}.txt", verdict="link") for n in range(50)]

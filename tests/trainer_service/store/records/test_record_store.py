@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.trainer_service.builders import new_dataset_record
+from tests.support.trainer.builders import new_dataset_record
 from trainer_service.errors import DatasetNotFound
 from trainer_service.store.records.dataset_record import DatasetRecord, DatasetState
 from trainer_service.store.records.record_index import RecordIndex
@@ -34,7 +34,7 @@ def test_a_record_comes_back_as_it_was_written(records):
 
 
 @pytest.mark.parametrize("record_id", ["20260101-000000-bbbbbb", "../x", "", "a\0b", ID + "/.."])
-def test_an_id_that_is_none_of_ours_is_not_found_and_never_a_path(records, record_id):
+def test_an_invalid_id_is_not_found_and_never_a_path(records, record_id):
     with pytest.raises(DatasetNotFound):
         records.get(record_id)
 

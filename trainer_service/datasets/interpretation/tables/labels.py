@@ -124,7 +124,7 @@ class NoLabels(NamedTuple):
 
 
 class Subject(NamedTuple):
-    """What tables are to say something of.
+    """The images that tables are read for.
 
     Attributes:
         names: the paths of the images.
@@ -209,7 +209,7 @@ def _names_image(line: str, index: ImageIndex, folder: str) -> bool:
 
 
 def _listed(table: Table, columns: Columns, said: Sample, index: ImageIndex) -> NoLabels:
-    """Return a table that names images and labels none, and which if it lists a part of them."""
+    """Return a table without labels, and the images that it lists if its name is a part's."""
     titles = list(columns.header or said.first)[:_MOST_TITLES]
     reason = (
         "none of its columns is known to hold labels: reading.columns.label names one that does"

@@ -32,7 +32,7 @@ _MAX_JSON_KEYS = 256
 _DELIMITERS = ",;\t|"
 # What Excel reads and writes above the columns.
 _SAID_DELIMITER = re.compile(r'sep=([^"\r\n])[\r\n]*', re.IGNORECASE)
-# Stands behind the last line, as no line can: a quote that is never closed takes it in.
+# Added after the last line. No line contains it, so a cell that ends with it is an unclosed quote.
 _END = "\0"
 # The longer ones first, as they begin with the shorter.
 _MARKED_ENCODINGS = {

@@ -31,11 +31,12 @@ Check = Callable[[], None]
 #: The largest matrix that is decomposed: on two cores it takes 0.3 s, in which nothing can be
 #: cancelled.
 MOST_DECOMPOSED = 1536
-#: Of many rows with many features, so many tell along which directions they spread.
+#: With many rows and many features, the directions are computed from this many of the rows.
 SAMPLED_ROWS = 1024
-#: Along how many directions the curvature of a `Direct` is known.
+#: How many directions the curvature of a `Direct` is computed along.
 KNOWN_DIRECTIONS = 512
-#: What float32 can't tell from nothing, as a share of the variance along the strongest direction.
+#: Directions are left out as rounding errors of float32 if their variance is below this share of
+#: the strongest direction's.
 NOISE = 1e-6
 
 
@@ -54,11 +55,12 @@ class Spread:
     directions: Floats | None = None
 
     def divided(self, gradient: Floats, factors: Floats, strength: float) -> Floats:
-        """Return about what Newton's step is: the gradient divided by the curvature.
+        """Return an approximation of Newton's step: the gradient divided by the curvature.
 
         Args:
             gradient: by the weights, without biases: float32 (labels, m).
-            factors: what a mean square of 1 is as curvature, by label: (labels, 1).
+            factors: the curvature of each label's loss along a direction with a mean square of 1:
+                (labels, 1).
             strength: of the penalty.
         """
         known = factors * self.known.astype(np.float32) + np.float32(strength)
@@ -92,7 +94,7 @@ class Design(ABC):
 
     @abstractmethod
     def kernel(self, weights: Floats) -> Doubles:
-        """Return (d, labels): what raw features are multiplied by, of weights (labels, m)."""
+        """Return the matrix for raw features, (d, labels), that equals weights (labels, m)."""
 
 
 class Rotated(Design):
@@ -169,8 +171,8 @@ def build_design(
 
     Args:
         parts: each is (n, d).
-        seen: how many parts, from the first on, may have a say in the choice of coordinates.
-        scaling: of the last features of each row; those before are not looked at.
+        seen: how many parts, from the first on, the coordinates are chosen by.
+        scaling: of the last features of each row; the features before them are not used.
         seed: of the sample of rows that the curvature of many rows is measured on.
         check_cancelled: called about every 0.3 s; what it raises ends the work.
     """
@@ -213,7 +215,7 @@ def _sampled_spread(
 def _directions(
     scaled: Floats, check_cancelled: Check, most: int = MOST_DECOMPOSED
 ) -> tuple[Doubles, Floats]:
-    """Return the sums of squares of rows along their strongest directions, and these: (d, r)."""
+    """Return rows' sums of squares along their strongest directions, and these: (d, r)."""
     check_cancelled()
     values, vectors = _decomposed(scaled @ scaled.T)
     values, vectors = values[:most], vectors[:, :most]
@@ -232,7 +234,7 @@ def _products_of_features(
 
 
 def _decomposed(matrix: npt.NDArray[np.float32]) -> tuple[Doubles, Floats]:
-    """Return the eigenvalues of a matrix, from the largest on, and its vectors, without noise."""
+    """Return the eigenvalues of a matrix, the largest first, and their vectors, without noise."""
     values, vectors = np.linalg.eigh(matrix)
     good = values > max(NOISE * values[-1], 0)
     return values[good][::-1].astype(np.float64), np.ascontiguousarray(vectors[:, good][:, ::-1])

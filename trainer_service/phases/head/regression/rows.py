@@ -15,7 +15,7 @@ from trainer_service.phases.head.regression.folds import (
     stratified_folds,
 )
 from trainer_service.phases.head.regression.scaling import Floats
-from trainer_service.training_request import TapSet
+from trainer_service.requests.training import TapSet
 
 ClassWeights = Literal["none", "balanced"]
 

@@ -11,9 +11,9 @@ from shared.errors import InvalidRequest
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
 
-#: Rows that are looked at together: 22 MB of the widest features, and 0.3 s of their products.
+#: How many rows are processed at a time: 22 MB of the widest features, and 0.3 s of products.
 ROWS_AT_ONCE = 1024
-#: Features that do not vary at all must not be divided by zero.
+#: Keeps features that do not vary at all from being divided by zero.
 SMALLEST_VARIANCE = 1e-12
 
 
@@ -35,8 +35,8 @@ class Scaling:
     def scaled(self, features: Floats) -> Floats:
         """Return the last features of each row, as many as the scaling has, scaled.
 
-        The mean is taken off before anything is multiplied: of features that hardly vary around a
-        large mean, float32 would lose the rest.
+        The mean is subtracted before anything is multiplied: of a feature that varies little around
+        a large mean, float32 would otherwise lose the variation.
         """
         columns = features[:, -len(self.mean) :]
         centred = np.subtract(columns, self.mean.astype(np.float32), dtype=np.float32)

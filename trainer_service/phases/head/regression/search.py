@@ -22,20 +22,20 @@ from trainer_service.phases.head.regression.solver import (
     minimise,
     starting_weights,
 )
-from trainer_service.training_request import TapSet
+from trainer_service.requests.training import TapSet
 
 Check = Callable[[], None]
 
 #: From strong to weak. The best was 4 for 27 images, 1/4 for 300 and 1/16 for 1,500; the weakest
 #: two are for tens of thousands, and are not reached otherwise (`TURNED`).
 STRENGTHS = tuple(4.0**-power for power in range(-2, 7))
-#: A validation loss this many times the least of its taps has clearly turned: along a path it has
-#: one minimum, and a step beside the minimum it is 1 % to 5 % higher.
+#: A validation loss that is this many times the least one of its taps is clearly past the minimum.
+#: Along a path there is one minimum, and a step beside it the loss is 1 % to 5 % higher.
 TURNED = 1.02
 #: The loss that may be left to gain, in nats, while heads are compared: it changes the validation
 #: loss by less than 0.0001. The chosen head is solved to the solver's own tolerance.
 COMPARED = 1e-7
-#: What a label that has no images in a fold is given there, as a count of images.
+#: How many images a label counts as in a fold that has none of it.
 UNSEEN = 0.5
 
 
@@ -50,8 +50,8 @@ class PathStep:
         accuracy: share of these that are classified right.
         val_loss: mean cross-entropy of the images judged by, without class weights.
         val_accuracy: share of these that are classified right.
-        turned: whether the validation loss has clearly turned here, so that the weaker strengths
-            of these taps were not tried.
+        turned: whether the validation loss is clearly past its minimum here, so that the weaker
+            strengths of these taps were not tried.
         views: how many views of an image were solved on; 1 is the image itself.
     """
 

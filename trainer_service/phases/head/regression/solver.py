@@ -17,9 +17,10 @@ Check = Callable[[], None]
 MEMORY = 10
 #: The loss that may be left to gain, in nats, as the curvature predicts it.
 TOLERANCE = 1e-10
-#: A guard; the heads that were measured needed at most a tenth.
+#: A guard against endless loops; the heads that were measured needed at most a tenth of it.
 MOST_STEPS = 1000
-#: After this many steps that do not halve what is left to gain, float32 can't tell any better.
+#: The search ends after this many steps in which the loss left to gain was not halved: float32 is
+#: not precise enough to get further.
 PATIENCE = 30
 #: A point on a line is good enough once the slope there is this share of that at its start.
 FLATTER = 0.5
@@ -34,8 +35,8 @@ class Problem:
     Attributes:
         design: the rows, of which there are n, in m coordinates.
         truth: the index of each row's label: int64 (n,).
-        weights: float32 (n,), what each row counts in the loss; they sum up to about 1. Rows that
-            count nothing get logits nevertheless, but change nothing.
+        weights: float32 (n,), what each row counts in the loss; they sum up to about 1. Rows of
+            weight 0 get logits, but have no influence on the weights.
         labels: how many there are.
     """
 
@@ -171,7 +172,7 @@ class _Objective:
 
 
 class _Curvature:
-    """About the Hessian: as if each label's probability were as sure in all rows alike."""
+    """An approximation of the Hessian that takes each label to be equally certain in all rows."""
 
     def __init__(self, problem: Problem, strength: float, logits: Floats) -> None:
         shares = softmax(logits)
@@ -180,7 +181,7 @@ class _Curvature:
         self._spread, self._strength = problem.design.spread, strength
 
     def divided(self, gradient: Floats) -> Floats:
-        """Return about the product of the inverse of the Hessian with a gradient."""
+        """Return approximately the product of the inverse of the Hessian with a gradient."""
         divided: Floats = gradient / self._factors
         divided[:, :-1] = self._spread.divided(gradient[:, :-1], self._factors, self._strength)
         return divided
@@ -195,13 +196,13 @@ class _Memory:
         self._factor = 1.0
 
     def gain(self, gradient: Floats) -> float:
-        """Return about how much loss there is left to gain."""
+        """Return approximately how much loss there is left to gain."""
         return float(np.vdot(gradient, self._curvature.divided(gradient))) / 2
 
     def add(self, step: Floats, change: Floats) -> None:
         """Note a step and how it changed the gradient."""
         curvature = float(np.vdot(step, change))
-        if curvature <= 0:  # only by rounding, as the loss is convex
+        if curvature <= 0:  # only a rounding error makes it so, as the loss is convex
             return
         self._pairs.append((step, change, curvature))
         self._factor = curvature / float(np.vdot(change, self._curvature.divided(change)))
@@ -220,7 +221,7 @@ class _Memory:
 
 
 class _Line:
-    """The loss along a direction. The logits change in proportion, so no rows are looked at.
+    """The loss along a direction. Logits change in proportion, so the rows are not needed.
 
     Attributes:
         change: of the logits, in a step of length 1.

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 from shared.identifiers import new_id
 from trainer_service.datasets.records import save_images, save_rejected
+from trainer_service.requests.training import TrainingRequest
 from trainer_service.settings import TrainerSettings
 from trainer_service.store.events.events import ProgressEvent
 from trainer_service.store.records.dataset_record import DatasetRecord, DatasetState
@@ -16,7 +17,6 @@ from trainer_service.store.records.training_record import (
     Transition,
 )
 from trainer_service.store.stores import Stores
-from trainer_service.training_request import TrainingRequest
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 #: Nothing answers there.

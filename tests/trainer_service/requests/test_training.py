@@ -3,9 +3,10 @@
 import pytest
 from pydantic import ValidationError
 
-from tests.trainer_service.builders import new_record
+from shared.http.problems import describe_validation
+from tests.support.trainer.builders import new_record
+from trainer_service.requests.training import LAYERS_FIELDS, TrainingRequest
 from trainer_service.store.records.training_record import TrainingRecord
-from trainer_service.training_request import LAYERS_FIELDS, TrainingRequest
 
 
 def test_a_regression_is_the_default_and_auto_computes_all_taps():
@@ -22,7 +23,7 @@ def test_taps_that_are_asked_for_are_those_that_are_computed(taps):
 def test_every_field_belongs_to_layers_or_to_any_training():
     """A field that is in neither would be ignored beside a regression, and nobody told."""
     any_training = {
-        *("model", "architecture", "dataset", "reading", "taps", "head"),
+        *("model", "architecture", "dataset", "reading", "taps", "head", "tune"),
         *("class_weights", "quantize", "split", "seed"),
     }
     regression = {"views", "augment"}
@@ -38,11 +39,15 @@ def test_a_field_that_only_layers_have_chooses_them(field):
     assert TrainingRequest(**{field: default}).head == "layers"
 
 
-def test_fields_of_layers_are_refused_beside_a_regression():
-    with pytest.raises(ValidationError, match="epochs, dropout belong to head: layers"):
-        TrainingRequest(head="regression", epochs=5, dropout=0.5)
-    with pytest.raises(ValidationError, match="hidden_units belongs to head: layers"):
-        TrainingRequest(head="regression", hidden_units=64)
+def test_fields_of_layers_are_refused_beside_a_regression_each_by_its_name():
+    with pytest.raises(ValidationError) as refused:
+        TrainingRequest(head="regression", epochs=5, dropout=0.5, batch_size=32)
+
+    problems = describe_validation(refused.value.errors())
+    assert [problem.field for problem in problems] == ["epochs", "dropout"]
+    assert problems[0].detail == (
+        "only a head of layers has this. Send head: layers, or leave it out. Received: 5"
+    )
 
 
 @pytest.mark.parametrize(
@@ -99,7 +104,7 @@ def test_views_that_can_not_be_had_are_refused_with_the_reason(fields, message):
         TrainingRequest(**fields)
 
 
-def test_a_record_of_before_has_layers_on_the_last_tap():
+def test_a_record_of_an_earlier_release_has_layers_on_the_last_tap():
     record = new_record().model_dump(mode="json")
     del record["request"]["head"], record["request"]["taps"]
 

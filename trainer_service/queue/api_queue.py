@@ -7,10 +7,10 @@ from redis import RedisError
 
 from shared.errors import Unavailable
 from trainer_service.queue.celery_app import create_celery
+from trainer_service.queue.steps import Step
 from trainer_service.queue.task_queue import TaskQueue, trouble
 from trainer_service.queue.view import QueueView
 from trainer_service.settings import TrainerSettings
-from trainer_service.steps import Step
 from trainer_service.store.events.event_log import connect
 from trainer_service.store.identity import store_id
 
@@ -23,7 +23,7 @@ SLOW_SECONDS = 1.0
 SPARED_SECONDS = 5.0
 
 
-class PromptQueue(TaskQueue):
+class ApiQueue(TaskQueue):
     """Submits steps for clients of the API, and fails within ten seconds if Redis does not answer.
 
     Args:

@@ -3,7 +3,7 @@
 import pytest
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from trainer_service.tune_request import Tune, TuneRequest
+from trainer_service.requests.tune import Tune, TuneRequest
 
 
 class Request(BaseModel):

@@ -1,10 +1,12 @@
-"""How a dataset is to be read, where the user says so instead of leaving it to the reader."""
+"""What a user decides about how a dataset is read, instead of leaving it to the reader."""
 
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 _Name = Annotated[str, Field(min_length=1, max_length=1024)]
+#: What may say the labels of a dataset.
+LabelSource = Literal["folders", "file names", "table"]
 Part = Literal["train", "validation", "test", "none"]
 
 
@@ -19,7 +21,7 @@ class ColumnsRequest(BaseModel):
 
 
 class ReadingRequest(BaseModel):
-    """What a user has decided on how a dataset is read; what is left out, the reader decides.
+    """A user's decisions about how a dataset is read; the reader decides what is left out.
 
         {"labels": "folders", "level": 2, "ignore": ["extra"]}
         {"table": "train.csv", "columns": {"label": "species"}}
@@ -41,7 +43,7 @@ class ReadingRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    labels: Literal["folders", "file names", "table"] | None = None
+    labels: LabelSource | None = None
     level: int | None = Field(default=None, ge=-32, le=33)
     table: _Name | None = None
     columns: ColumnsRequest = Field(default_factory=ColumnsRequest)
@@ -61,7 +63,7 @@ class ReadingRequest(BaseModel):
 
     @property
     def parts(self) -> dict[str, Literal["train", "validation", "test"]]:
-        """What is asked to be a part of the split, without what is to be left out."""
+        """The folders and values that the user has assigned to a part of the split."""
         return {key.strip("/"): part for key, part in self.splits.items() if part != "none"}
 
     @property
@@ -70,5 +72,5 @@ class ReadingRequest(BaseModel):
         return [key for key, part in self.splits.items() if part == "none"]
 
     def as_asked(self) -> str:
-        """Return it as JSON, without what it leaves to the reader."""
+        """Return the decisions as JSON, without what is left to the reader."""
         return self.model_dump_json(exclude_defaults=True)

@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self, get_args
 
 from pydantic import ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
 
-from trainer_service.request_part import RequestPart, expected, kind_of
+from trainer_service.requests.part import RequestPart, expected, kind_of
 
 Change = Literal["mirror", "crop", "colour"]
 #: In the order in which requests and records name them.

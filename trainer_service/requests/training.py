@@ -2,17 +2,13 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import (
-    BeforeValidator,
-    Field,
-    Tag,
-    model_validator,
-)
+from pydantic import BeforeValidator, Field, Tag, ValidationError, model_validator
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from shared.identifiers import ModelName
-from trainer_service.reading_request import ReadingRequest
-from trainer_service.request_part import RequestPart, expected, kind_of
-from trainer_service.tune_request import CHANGES, Change
+from trainer_service.requests.part import RequestPart, expected, kind_of
+from trainer_service.requests.reading import ReadingRequest
+from trainer_service.requests.tune import CHANGES, Change, Tune
 
 DEFAULT_ARCHITECTURE = "mobilenet_v2"
 
@@ -34,7 +30,7 @@ class DatasetRequest(DatasetPath):
 
 
 class UploadedDataset(RequestPart):
-    """What may be said of an uploaded dataset."""
+    """The fields of a request that uploads a dataset."""
 
     reading: ReadingRequest = Field(default_factory=ReadingRequest)
 
@@ -61,7 +57,7 @@ class EarlyStopping(RequestPart):
 
 
 def _kind_of_dataset(value: object) -> str | None:
-    """Return the same for a dataset; an object without a path is of no kind."""
+    """Return the tag of a dataset's type, as `kind_of`; an object without a path has none."""
     return None if isinstance(value, dict) and "path" not in value else kind_of(value)
 
 
@@ -109,6 +105,12 @@ LAYERS_FIELDS = (
 )
 
 
+def _only_for_layers(name: str, value: object) -> InitErrorDetails:
+    """Return the error of a field of layers beside a regression, under the name of that field."""
+    words = "only a head of layers has this. Send head: layers, or leave it out"
+    return InitErrorDetails(type=PydanticCustomError("head", words), loc=(name,), input=value)
+
+
 class TrainingRequest(RequestPart):
     """The fields of a training; all but the images have defaults."""
 
@@ -132,6 +134,12 @@ class TrainingRequest(RequestPart):
         description="regression: a logistic regression, which is solved in seconds. layers: "
         "dropout and dense layers, which are trained for epochs; also chosen by any field that "
         "only they have.",
+    )
+    tune: Tune = Field(
+        default="off",
+        description="tail: also train the last layers of the backbone, from the solved head on; "
+        "the result is published if it answers the validation images better. An object says "
+        "which layers, and how.",
     )
     views: _Views = Field(
         default=1,
@@ -178,12 +186,24 @@ class TrainingRequest(RequestPart):
                 if getattr(self, name) != defaults[name].get_default(call_default_factory=True)
             ]
             if changed:
-                names, belong = ", ".join(changed), "belongs" if len(changed) == 1 else "belong"
-                raise ValueError(
-                    f"{names} {belong} to head: layers, and a regression has no such setting. "
-                    "Send head: layers, or leave it out"
+                raise ValidationError.from_exception_data(
+                    type(self).__name__,
+                    [_only_for_layers(name, getattr(self, name)) for name in changed],
                 )
         return self
+
+    @model_validator(mode="after")
+    def _tune_from_a_solved_head(self) -> Self:
+        if self.tune == "off" or self.head == "regression":
+            return self
+        chosen_by = [name for name in LAYERS_FIELDS if name in self.model_fields_set]
+        choose = "chooses" if len(chosen_by) == 1 else "choose"
+        why = f" ({', '.join(chosen_by)} {choose} it)" if chosen_by else ""
+        raise ValueError(
+            f"tune begins with a solved head: expected head: regression beside it. Received: "
+            f"head: layers{why}. Epochs and the learning rate of tuning are tune.epochs and "
+            "tune.learning_rate"
+        )
 
     @model_validator(mode="after")
     def _views_go_together(self) -> Self:

@@ -14,7 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 from client.app import app
-from client.early import EarlyAnswer
+from client.early_answer import EarlyAnswer
 from client.training import once
 from client.training.once import TRIES
 

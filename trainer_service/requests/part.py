@@ -22,7 +22,7 @@ class RequestPart(BaseModel):
 def kind_of(value: object) -> str | None:
     """Return the tag of a value's type, or None if no field takes such a type.
 
-    The tags are in brackets; errors leave such tags out, as clients know nothing of the union.
+    Tags are in brackets: errors leave those out, as clients know nothing of the union.
     """
     if value is None:
         return "(none)"
@@ -32,5 +32,5 @@ def kind_of(value: object) -> str | None:
 
 
 def expected(what: str, kind_of: Callable[[object], str | None] = kind_of) -> Discriminator:
-    """Return what tells the members of a union apart, and says `what` if a value is of none."""
+    """Return the discriminator of a union; a value of none of its types gets the error `what`."""
     return Discriminator(kind_of, custom_error_type="kind", custom_error_message=what)
