@@ -83,6 +83,8 @@ def training(facts: Facts) -> Markup:
     settings = manifest.training.items()
     cache = facts.record.cache
     reused = f"{cache.reused} reused, {cache.computed} computed" if cache else "unknown"
+    if cache and cache.views_reused + cache.views_computed:
+        reused += f"; of views: {cache.views_reused} reused, {cache.views_computed} computed"
     return card(
         "Training",
         fact_list(
