@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import expect
 
 from shared.manifest import TuneInfo, TuneMeasure
-from tests.support.processes.browser import faint_texts, watched_page
+from tests.support.processes.browser import faint_texts
 from tests.support.trainer.builders import make_read_dataset, new_record
 from trainer_service.store.events.events import (
     TuneEpochEvent,
@@ -116,8 +116,8 @@ def test_what_is_wrong_is_told_where_it_stands(page, form):
     expect(form).not_to_contain_text("Received: 'many'")
 
 
-def training(stores, tune="tail"):
-    record = new_record(tune=tune)
+def training(stores):
+    record = new_record(tune="tail")
     stores.trainings.create(record)
     for state in (State.PREPARING, State.BOTTLENECK, State.HEAD, State.TUNING):
         stores.trainings.update(record.id, lambda current, state=state: current.enter(state))
@@ -200,51 +200,6 @@ def test_one_that_is_cancelled_does_not_say_how_long_it_will_take(page, stores):
     expect(card).not_to_contain_text("This will take")
 
 
-def succeed(stores, info, calibration=None):
-    """Return the id of a training that was tuned, and its report."""
-    training_id = training(stores, "tail" if info else "off")
-    label = {"precision": 0.5, "recall": 0.5, "f1": 0.5, "support": 1}
-    test = {"accuracy": 0.5, "loss": 1.0, "images": 2, "per_class": {"cat": label, "dog": label}}
-    split = {"train": 1, "validation": 1, "test": 2}
-    test |= calibration or {}
-
-    def end(record):
-        record.version, record.tune, record.dataset.split = 1, info, split
-        record.metrics = {"test": test}
-        record.enter(State.SUCCEEDED)
-
-    stores.trainings.update(training_id, end)
-    answer = {"image": "1.png", "sha256": "0" * 64, "label": "cat", "predicted": "cat"}
-    history = [{"val_loss": loss, "val_accuracy": 1 - loss / 2} for loss in (0.45, 0.3, 0.35)]
-    return training_id, {
-        "labels": ["cat", "dog"],
-        "metrics": {"test": test | {"confusion_matrix": [[1, 0], [1, 0]]}},
-        "test": [answer | {"probability": 0.5}],
-        "history": [],
-        "tune_history": history if info and info.epochs else None,
-    }
-
-
-@pytest.fixture
-def result(chromium, url, stores):
-    """Return a function that opens the page of a training that has ended, on any screen."""
-    opened = []
-
-    def open_result(info, calibration=None, **options):
-        training_id, report = succeed(stores, info, calibration)
-        context = watched_page(chromium, url, refusals=None, **options)  # it has no images
-        page = context.__enter__()
-        opened.append(context)
-        page.route("**/report", lambda route: route.fulfill(json=report))
-        page.goto(f"/#/trainings/{training_id}")
-        expect(page.get_by_role("heading", name="Use it")).to_be_visible(timeout=SECONDS)
-        return page
-
-    yield open_result
-    for context in opened:
-        context.__exit__(None, None, None)
-
-
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_result_has_both_figures_the_curves_and_the_reason(result, scheme):
     page = result(INFO, viewport={"width": 360, "height": 740}, color_scheme=scheme)
@@ -280,8 +235,8 @@ def test_a_result_without_tuning_has_no_such_card(result):
     expect(page.locator(".phases")).not_to_contain_text("Tuning", timeout=SECONDS)
 
 
-def test_a_comparison_says_what_is_tuned(page, stores):
-    ids = [succeed(stores, info)[0] for info in (INFO, None)]
+def test_a_comparison_says_what_is_tuned(page, succeed):
+    ids = [succeed(info)[0] for info in (INFO, None)]
     empty = {"history": []}
     page.route("**/report", lambda route: route.fulfill(json=empty))
     page.goto(f"/#/compare/{','.join(ids)}")
@@ -291,10 +246,9 @@ def test_a_comparison_says_what_is_tuned(page, stores):
     expect(row.get_by_role("cell").last).to_have_text("no")
 
 
-def test_the_list_of_trainings_says_what_is_tuned(page, stores):
+def test_the_list_of_trainings_says_what_is_tuned(page, succeed):
     tuned, refused = [
-        succeed(stores, INFO.model_copy(update={"published": published}))[0]
-        for published in (True, False)
+        succeed(INFO.model_copy(update={"published": published}))[0] for published in (True, False)
     ]
     page.goto("/#/trainings")
 
@@ -304,40 +258,3 @@ def test_the_list_of_trainings_says_what_is_tuned(page, stores):
     ):
         row = page.locator(f"tr[data-id='{training_id}']")
         expect(row.get_by_role("cell", name=architecture, exact=True)).to_be_visible()
-
-
-CALIBRATION = {
-    "brier": 0.25,
-    "calibration_detail": "Where the model says 80 %, it is right for 75 %.",
-    "calibration": [
-        {
-            "probability": probability,
-            "accuracy": accuracy,
-            "accuracy_low": accuracy - 0.1,
-            "accuracy_high": min(1, accuracy + 0.1),
-            "images": 9,
-        }
-        for probability, accuracy in ((0.6, 0.5), (0.8, 0.75), (0.95, 0.9))
-    ],
-}
-
-
-@pytest.mark.parametrize(("width", "beside"), [(1280, True), (360, False)])
-def test_calibration_is_drawn_beside_its_words_where_there_is_room(result, width, beside):
-    page = result(None, CALIBRATION, viewport={"width": width, "height": 740})
-    name = "Can its probabilities be trusted?"
-    card = page.locator("section.card", has=page.get_by_role("heading", name=name))
-    words, diagram = card.get_by_text("Where the model says 80 %"), card.get_by_role("img")
-
-    expect(words).to_be_visible()
-    expect(card).to_contain_text("Log loss 1.0000, Brier score 0.2500")
-    assert "75.0\u00a0% of 9 images right at 80.0" in diagram.get_attribute("aria-label")
-    expect(diagram.locator("circle")).to_have_count(3)
-    [left, right] = diagram.bounding_box(), words.bounding_box()
-    assert (right["x"] > left["x"] + left["width"]) == beside
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
-    assert faint_texts(page) == []
-
-
-def test_an_evaluation_of_before_has_no_card_of_calibration(result):
-    expect(result(None).get_by_text("Can its probabilities be trusted?")).to_have_count(0)
