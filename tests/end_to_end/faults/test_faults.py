@@ -11,6 +11,7 @@ import time
 import pytest
 
 from tests.end_to_end.stack import (
+    ORDER,
     RestartableRedis,
     digits,
     running_stack,
@@ -18,7 +19,6 @@ from tests.end_to_end.stack import (
     zipped,
 )
 from trainer_service.store.events.event_log import connect
-from trainer_service.store.records.training_record import State
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
@@ -27,7 +27,6 @@ LEASE_SECONDS = 6
 #: What is promised after a worker or Redis is back.
 RECOVERY_SECONDS = 60
 END_SECONDS = 120
-ORDER = list(State)
 SHARDS = 8
 #: By hand: more of them, each with other moments.
 ROUNDS = int(os.environ.get("HEADSTART_TEST_ROUNDS", "1"))

@@ -57,25 +57,31 @@ class Running:
         assert self.process.poll() is None
 
 
+@contextmanager
+def working(directory, redis_url):
+    """Run a worker on a store in a directory, and yield it once it has done a step."""
+    settings = TrainerSettings(
+        store=directory / "store",
+        redis_url=redis_url,
+        lease_seconds=4,
+        worker_metrics_port=free_port(),
+    )
+    settings.store.mkdir()
+    log = directory / "worker.log"
+    with running_worker(settings, log) as process:
+        worker = Running(settings, process, log)
+        wait_for(worker.lives, "the worker")
+        worker.works()
+        yield worker
+
+
 @pytest.fixture(scope="module")
 def running(tmp_path_factory):
     directory = tmp_path_factory.mktemp("refusals")
-    log = directory / "worker.log"
-    with redis_server(directory, directory) as url:
-        settings = TrainerSettings(
-            store=directory / "store",
-            redis_url=url,
-            lease_seconds=4,
-            worker_metrics_port=free_port(),
-        )
-        settings.store.mkdir()
-        with running_worker(settings, log) as process:
-            worker = Running(settings, process, log)
-            wait_for(worker.lives, "the worker")
-            worker.works()
-            yield worker
-            process.send_signal(signal.SIGTERM)
-            assert process.wait(60) == 0
+    with redis_server(directory, directory) as url, working(directory, url) as worker:
+        yield worker
+        worker.process.send_signal(signal.SIGTERM)
+        assert worker.process.wait(60) == 0
 
 
 def test_a_container_finds_its_worker_healthy(running):
@@ -190,22 +196,12 @@ def frozen(pids):
 
 def test_a_step_that_ends_while_redis_is_away_is_not_the_worker_s_last(tmp_path):
     """That the step has ended can't be said to Redis, which would hand out no other one."""
-    redis, log = RestartableRedis(tmp_path), tmp_path / "worker.log"
+    redis = RestartableRedis(tmp_path)
     redis.start()
-    settings = TrainerSettings(
-        store=tmp_path / "store",
-        redis_url=redis.url,
-        lease_seconds=4,
-        worker_metrics_port=free_port(),
-    )
-    settings.store.mkdir()
-    with running_worker(settings, log) as process:
-        worker = Running(settings, process, log)
-        wait_for(worker.lives, "the worker")
-        worker.works()
+    with working(tmp_path, redis.url) as worker:
         ended = worker.log().count("task ended")
-        with frozen(children_of(process.pid)):
-            TaskQueue(create_celery(settings)).read_dataset(new_id())
+        with frozen(children_of(worker.process.pid)):
+            TaskQueue(create_celery(worker.settings)).read_dataset(new_id())
             wait_for(lambda: worker.redis.hlen("unacked"), "the step to be fetched")
             redis.stop()
         wait_for(lambda: worker.log().count("task ended") > ended, "the end of the step")
