@@ -1,4 +1,4 @@
-"""The command makes one thing, though its connection breaks: against a real trainer."""
+"""The command creates things once although its connection breaks; with a real trainer."""
 
 import json
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -54,7 +54,7 @@ def folder(tmp_path):
     (tmp_path / "pets" / "cat").mkdir(parents=True)
     for number in range(3):
         (tmp_path / "pets" / "cat" / f"{number}.png").write_bytes(picture("red"))
-    # So much that the end is sent after the first was passed on.
+    # So large that its end is sent after its beginning was passed on.
     (tmp_path / "pets" / "notes.txt").write_bytes(b"0" * 1_000_000)
     return tmp_path / "pets"
 
@@ -152,7 +152,7 @@ def answering():
 
 RECORD = (202, {}, {"id": "1", "state": "queued"})
 BUSY = {"detail": "Redis can't be reached."}
-#: As the trainer says it, of whose words the command looks for some.
+#: The trainer's own message, a part of which the command looks for.
 PENDING = {"detail": "Another request with this Idempotency-Key is being answered now."}
 
 

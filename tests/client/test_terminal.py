@@ -1,4 +1,4 @@
-"""Names and labels that would steer the terminal, through the real command."""
+"""Names and labels that would control the terminal, through the real command."""
 
 import io
 import json

@@ -67,7 +67,7 @@ def wait_for(log, text):
 def test_workers_that_see_the_images_elsewhere_or_not_at_all(
     stack, workers, directory, datasets, tmp_path
 ):
-    """One sees none, so another prepares it; a third, with its own mount point, computes it."""
+    """One worker sees no image, so another prepares it; a third has a mount point of its own."""
     hide = f"mount -t tmpfs tmpfs {datasets}"
     move = f"mount --bind {datasets} {tmp_path}\n{hide}"
     elsewhere = stack.settings.model_copy(update={"datasets": tmp_path})

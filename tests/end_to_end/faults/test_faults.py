@@ -55,7 +55,7 @@ def archive(directory):
 
 @pytest.fixture(scope="module")
 def undisturbed(stack, workers, archive):
-    """What the training ends with when nothing happens to it."""
+    """The same training without any fault."""
     workers.one()
     return stack.train(archive, model="undisturbed", architecture=ARCHITECTURE)
 
@@ -73,7 +73,7 @@ def submit(stack, archive, undisturbed):
 
 @pytest.fixture
 def succeeded(stack, undisturbed):
-    """Wait for a training's end and require that it is that of the undisturbed one."""
+    """Wait for a training's end, and require the result of the undisturbed one."""
 
     def succeeded(record):
         ended = stack.ended(record, seconds=END_SECONDS)

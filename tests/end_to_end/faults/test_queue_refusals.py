@@ -1,4 +1,4 @@
-"""A worker whose Redis refuses what it has to write, or hands out lines that are no steps."""
+"""A worker whose Redis refuses its writes, or has messages on the queue that are not steps."""
 
 import base64
 import json
@@ -169,7 +169,7 @@ def test_a_worker_outlives_a_redis_that_refuses(running, refuse, reason):
 
 
 def test_a_worker_of_another_store_takes_no_steps(running, tmp_path):
-    """It could only drop them: they would be submitted again, and dropped again, for a while."""
+    """It could only drop them; they would be submitted and dropped again and again."""
     own, log = {"store": tmp_path / "store", "worker_metrics_port": free_port()}, tmp_path / "log"
     own["store"].mkdir()
     with running_worker(running.settings.model_copy(update=own), log) as other:
@@ -195,7 +195,7 @@ def frozen(pids):
 
 
 def test_a_step_that_ends_while_redis_is_away_is_not_the_worker_s_last(tmp_path):
-    """That the step has ended can't be said to Redis, which would hand out no other one."""
+    """Redis can't be told that the step has ended, and would not hand out another one."""
     redis = RestartableRedis(tmp_path)
     redis.start()
     with working(tmp_path, redis.url) as worker:

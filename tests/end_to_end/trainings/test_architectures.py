@@ -32,8 +32,8 @@ EACH = 4
 def datasets(tmp_path_factory):
     """Pictures of three labels: coarse blocks of all colours, one channel of them bright.
 
-    They differ strongly, so that features differ by more than what rounding makes of them: random
-    networks answer fine noise alike, and a head would then learn to tell the roundings apart.
+    The labels differ strongly, so that their features differ by more than rounding errors. Random
+    networks answer fine noise with almost equal features, and a head would learn rounding errors.
     """
     directory = tmp_path_factory.mktemp("datasets")
     (directory / "colours").mkdir()

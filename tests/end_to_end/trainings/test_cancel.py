@@ -1,4 +1,4 @@
-"""Cancelled in every state, and stopped: within seconds, and the worker goes on to the next."""
+"""Trainings are cancelled in every state, or stopped, within seconds; the worker takes the next."""
 
 import io
 import time
@@ -143,7 +143,7 @@ def test_cancelled_in_the_head_phase_or_later(stack, submit, cancel, state):
 
 
 def test_while_no_worker_is_alive(stack, workers, submit, cancel):
-    """A worker has died of it and nobody has followed yet: there is no one to wait for."""
+    """The worker has died and none has replaced it, so the API itself ends the training."""
     record = submit(**ENDLESS)
     stack.reaches(record, "head")
     workers.kill()
