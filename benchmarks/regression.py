@@ -18,13 +18,13 @@ from benchmarks.tools.isolation import isolated
 from benchmarks.tools.rows import Row
 from trainer_service.phases.head.data import HeadData
 from trainer_service.phases.head.regression.design import Direct, Spread
+from trainer_service.phases.head.regression.rows import Setup
 from trainer_service.phases.head.regression.scaling import measure
 from trainer_service.phases.head.regression.search import (
     COMPARED,
     STRENGTHS,
     TURNED,
     PathStep,
-    Setup,
     search,
 )
 from trainer_service.phases.head.regression.solver import (

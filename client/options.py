@@ -120,6 +120,17 @@ Taps = Annotated[
     str | None,
     typer.Option(help="Layers of the backbone that the head sees: auto, last, late or all."),
 ]
+Views = Annotated[
+    int | None,
+    typer.Option(
+        help="Views of each training image to learn from, if they help: 1, 2 or 4. They take as "
+        "many times the work of the backbone."
+    ),
+]
+Augment = Annotated[
+    str | None,
+    typer.Option(help="What further views may change: some of mirror,crop,colour."),
+]
 Head = Annotated[
     str | None,
     typer.Option(

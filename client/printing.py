@@ -27,7 +27,7 @@ def print_result(record: Record, console: Console) -> None:
     console.print(
         f"{counted(dataset['images'], 'image')}, {counted(dataset['label_count'], 'label')}, "
         f"{dataset['rejected_count']} rejected; {cache['computed']} through the backbone, "
-        f"{cache['reused']} reused ({cache['seconds_saved']:.1f} s saved)",
+        f"{cache['reused']} reused{_views(cache)} ({cache['seconds_saved']:.1f} s saved)",
         soft_wrap=True,
     )
     for image in dataset["rejected"][:NAMED_FILES]:
@@ -37,6 +37,14 @@ def print_result(record: Record, console: Console) -> None:
         console.print(_labels(metrics["test"]["per_class"]))
     line = f"published as {record['model']} version {record['version']}."
     console.print(plain(f"{accuracy_in_words(metrics['test'])}, {line}"), soft_wrap=True)
+
+
+def _views(cache: Record) -> str:
+    """Return how many further views were computed and reused; trainers of before have none."""
+    computed, reused = cache.get("views_computed", 0), cache.get("views_reused", 0)
+    if not computed + reused:
+        return ""
+    return f", and {counted(computed, 'view')} through the backbone, {reused} reused"
 
 
 def accuracy_in_words(test: Record) -> str:

@@ -22,9 +22,6 @@ from client.service import Record, Service
 from client.terminal import counted, plain
 
 LOOK_SECONDS = 0.5
-#: Where labels may come from, in the words that `reading` takes.
-KINDS = {"folders": "folders", "prefix": "file names", "table": "table"}
-
 _SHOWN = 10
 _ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{6}")
 _DEFAULTS = (("merge_alike", True), ("confirm", False))
@@ -98,12 +95,15 @@ def read_anew(trainer: Service, dataset_id: str, reading: Fields) -> Record:
     """Have a dataset read in another way, wait until that is done, and return its record.
 
     Raises:
-        ClientError: it can't be read anew now.
+        ClientError: it can't be read anew now, or not so: then it stays as it was read before.
     """
     record: Record = trainer.put(f"/v1/datasets/{dataset_id}/reading", json=reading)
     while record["state"] in {"queued", "reading"}:
         time.sleep(LOOK_SECONDS)
         record = get_patiently(trainer, f"/v1/datasets/{dataset_id}")
+    if refused := record.get("refused"):
+        detail = refused["error"]["detail"]
+        raise ClientError(f"It can't be read so, and stays as it was read before: {detail}", record)
     return record
 
 
@@ -113,7 +113,7 @@ def print_datasets(datasets: list[Record], console: Console) -> None:
     table.columns[0].no_wrap = True
     for record in datasets:
         state = "to be confirmed" if _is_doubtful(record) else record["state"]
-        layout = KINDS.get((record.get("layout") or {}).get("kind", ""), "-")
+        layout = (record.get("layout") or {}).get("kind", "-")
         images = "-" if record["images"] is None else record["images"]
         labels = "-" if record["images"] is None else record["label_count"]
         add_row(table, record["id"], record["source"], state, images, labels, layout)

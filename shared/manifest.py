@@ -88,7 +88,12 @@ class HeadInfo(_Record):
         strength: of a regression, the strength of its L2 regularisation.
         cross_validated: whether it was chosen by cross-validation over the training and the
             validation images, and then learnt from both.
-        val_losses: the smallest validation loss with each of the taps that were tried.
+        temperature: of layers, what their logits were divided by, so that they are not too sure.
+        views: how many views of each image it has learnt from; 1: the image itself.
+        val_losses: the smallest validation loss with each of the taps that were tried, without
+            further views.
+        view_losses: if further views were tried, the smallest validation loss with the chosen taps
+            by how many views were learnt from.
         detail: what was chosen and why, as a sentence.
     """
 
@@ -97,8 +102,50 @@ class HeadInfo(_Record):
     features: int
     strength: float | None = None
     cross_validated: bool = False
+    temperature: float | None = None
+    views: int = 1
     val_losses: dict[str, float] = Field(default_factory=dict)
+    view_losses: dict[int, float] = Field(default_factory=dict)
     detail: str = ""
+
+
+class TuneMeasure(_Record):
+    """How well a network answers the validation images: mean cross-entropy, and a share of 1."""
+
+    loss: float
+    accuracy: float
+
+
+class TuneInfo(_Record):
+    """What came of fine-tuning the last layers of the backbone.
+
+    Attributes:
+        cut: the layer behind which everything was trained, or "pixels".
+        published: whether the version has the tuned network. If not, it has the one whose backbone
+            is as it was.
+        frozen: the network that tuning began with, on the validation images; None if it was not
+            measured, as tuning did not get that far.
+        tuned: the same of the best epoch; None if no epoch was trained.
+        best_epoch: the epoch, from 1, whose weights are published; 0 if they are not.
+        epochs: how many were trained.
+        views: how many views of each training image there were.
+        augment: how these differ from the image: some of "mirror", "crop" and "colour".
+        learning_rate: the highest one of the backbone's layers.
+        seconds: how long the phase took, with all tries after a fault.
+        reason: why the tuned network was published or not, as a sentence with both figures.
+    """
+
+    cut: str
+    published: bool
+    frozen: TuneMeasure | None = None
+    tuned: TuneMeasure | None = None
+    best_epoch: int = 0
+    epochs: int = 0
+    views: int = 1
+    augment: list[str] = Field(default_factory=list)
+    learning_rate: float
+    seconds: float = 0.0
+    reason: str = ""
 
 
 class Quantization(_Record):
@@ -130,6 +177,7 @@ class Manifest(_Record):
         artifacts: the formats that the version has. Older manifests do not list them; then they
             are found by the names of the files.
         head: None in manifests of earlier releases.
+        tune: None unless the training asked for fine-tuning.
         quantization: None unless the training asked for INT8.
         golden_tolerance: how far, at most, a probability of a golden image may be from the
             recorded one.
@@ -147,6 +195,7 @@ class Manifest(_Record):
     outputs: list[str] = Field(default_factory=lambda: ["probabilities"])
     artifacts: dict[Format, Artifact] = Field(default_factory=dict)
     head: HeadInfo | None = None
+    tune: TuneInfo | None = None
     quantization: Quantization | None = None
     metrics: dict[str, Any]
     dataset: DatasetInfo

@@ -16,7 +16,8 @@ class Phase(NamedTuple):
     Attributes:
         state: the training's state during the phase.
         task: the task on the queue that does it.
-        counts: the unit of the phase's progress; None if the phase reports no progress.
+        counts: the unit of the phase's progress; None if the phase reports no progress. Tuning
+            counts images whose views are computed, and then those trained on.
         can_stop: whether the training can be asked to stop, so that the best head so far is
             published. It can be cancelled in every phase.
     """
@@ -32,6 +33,7 @@ PHASES = (
     Phase(State.PREPARING, PREPARE, "images", can_stop=False),
     Phase(State.BOTTLENECK, COMPUTE_SHARD, "images", can_stop=False),
     Phase(State.HEAD, FINISH, "epochs", can_stop=True),
+    Phase(State.TUNING, FINISH, "images", can_stop=True),
     Phase(State.EVALUATING, FINISH, None, can_stop=True),
     Phase(State.PUBLISHING, FINISH, None, can_stop=True),
 )

@@ -115,6 +115,12 @@ class TrainerSettings(SharedSettings):
         ge=0,
         description="Most bytes of activations for fine-tuning that are kept; 0: no limit.",
     )
+    max_views_bytes: int = Field(
+        default=2 * GIB,
+        gt=0,
+        description="Most memory that the features of further `views` may take while a head is "
+        "trained, in bytes.",
+    )
     max_dataset_files: int = Field(
         default=1_000_000, gt=0, description="Most files that one archive or folder may hold."
     )

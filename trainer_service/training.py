@@ -157,6 +157,7 @@ def _succeed(work: Work, version: int) -> None:
         record.version = version
         record.metrics = numbers(manifest.metrics)
         record.head = manifest.head
+        record.tune = manifest.tune
         record.quantization = manifest.quantization
         record.enter(State.SUCCEEDED)
 

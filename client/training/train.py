@@ -36,6 +36,8 @@ def train_command(  # noqa: PLR0913 - each is an option
     architecture: options.Architecture = None,
     taps: options.Taps = None,
     head: options.Head = None,
+    views: options.Views = None,
+    augment: options.Augment = None,
     epochs: options.Epochs = None,
     batch_size: options.BatchSize = None,
     learning_rate: options.LearningRate = None,
@@ -72,6 +74,8 @@ def train_command(  # noqa: PLR0913 - each is an option
         architecture=architecture,
         taps=taps,
         head=head,
+        views=views,
+        augment=augment,
         epochs=epochs,
         batch_size=batch_size,
         learning_rate=learning_rate,
@@ -167,9 +171,9 @@ def _submit_dataset(trainer: Service, dataset: str, fields: Fields) -> Record:
     if not is_dataset_id(dataset):
         return submit_dataset(trainer, dataset, fields)
     others = {name: value for name, value in fields.items() if name != "reading"}
+    if "reading" in fields:
+        read_anew(trainer, dataset, fields["reading"])
     with doubt_explained(trainer, dataset, others):
-        if "reading" in fields:
-            read_anew(trainer, dataset, fields["reading"])
         return submit_dataset(trainer, dataset, others)
 
 

@@ -16,7 +16,13 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from client.app import app
-from client.printing import accuracy_in_words, curl_line, print_models, print_trainings
+from client.printing import (
+    accuracy_in_words,
+    curl_line,
+    print_models,
+    print_result,
+    print_trainings,
+)
 from client.training.train import train_command
 from client.training.training import model_name
 from trainer_service.requests.training import EarlyStopping, SplitFractions, TrainingRequest
@@ -38,6 +44,28 @@ def test_every_field_of_a_training_is_an_option():
     for kind, renamed in NESTED.values():
         wanted |= {renamed.get(name, name) for name in kind.model_fields}
     assert wanted <= options
+
+
+@pytest.mark.parametrize(
+    ("views", "told"),
+    [
+        ({}, "9 through the backbone, 3 reused (1.5 s saved)"),
+        (
+            {"views_computed": 20, "views_reused": 1},
+            "9 through the backbone, 3 reused, and 20 views through the backbone, 1 reused (1.5 s",
+        ),
+    ],
+)
+def test_images_and_views_that_were_reused_and_computed_are_told(views, told):
+    """A trainer of before tells nothing of views."""
+    dataset = {"images": 12, "label_count": 2, "rejected_count": 0, "rejected": []}
+    cache = {"computed": 9, "reused": 3, "seconds_saved": 1.5} | views
+    metrics = {"test": {"accuracy": 0.5, "images": 2}}
+    record = {"dataset": dataset, "cache": cache, "metrics": metrics, "model": "m", "version": 1}
+    console = Console(file=io.StringIO(), width=200)
+    print_result(record, console)
+
+    assert told in console.file.getvalue()
 
 
 @pytest.mark.parametrize(

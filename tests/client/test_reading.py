@@ -171,6 +171,21 @@ def test_a_dataset_is_read_as_the_options_say(trainer, tmp_path, options, sent):
     ReadingRequest.model_validate(sent)
 
 
+@pytest.mark.parametrize("doubt", ["", DOUBT])
+@pytest.mark.parametrize("command", ["datasets", "train"])
+def test_a_reading_that_is_refused_ends_with_1_and_why(trainer, command, doubt):
+    error = {"type": "InvalidDataset", "detail": "No image lies in so many folders."}
+    refused = {"reading": ReadingRequest(level=7), "error": error, "revision": 1}
+    trainer.datasets = [dataset(state="queued"), dataset(refused=refused, doubt=doubt)]
+    options = ["--dataset", ID] if command == "train" else [ID]
+
+    done = run(command, *options, "--level", "7")
+
+    assert done.exit_code == 1
+    assert "stays as it was read before: No image lies in so many folders." in done.stderr
+    assert all(method != "POST" for method, _, _ in trainer.received)
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

@@ -174,7 +174,7 @@ def test_a_dataset_is_read_once_and_trained_on_by_its_id(stack, pictures):
 
     assert dataset["state"] == "ready"
     assert dataset["labels"] == {"0": 80, "1": 80, "2": 80}
-    assert dataset["layout"]["kind"] == "prefix"
+    assert dataset["layout"]["kind"] == "file names"
     record = stack.train(model="byid", architecture=ARCHITECTURE, dataset=dataset["id"])
     assert record["dataset"]["id"] == dataset["id"]
     assert record["cache"]["computed"] == 0

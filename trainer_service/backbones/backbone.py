@@ -4,7 +4,7 @@ import hashlib
 import json
 import secrets
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from importlib.metadata import version
@@ -222,6 +222,17 @@ def feature_space(
             **_taps_in_key(architecture, taps),
         )
     )
+
+
+def view_space(architecture: Architecture, space: str, views: Mapping[str, object]) -> str:
+    """Return the key of the features of views.
+
+    Args:
+        architecture: a row of the catalogue.
+        space: the key of the features of the images themselves.
+        views: what the views depend on, but for the image and their number.
+    """
+    return f"{architecture.id}-views-{_digest(images=space, views=views)}"
 
 
 def _ir_digest(architecture: Architecture, weights: Weights, taps: TapSet) -> str:

@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 
 from shared.errors import InvalidRequest
+from trainer_service.requests.tune import Tune, TuneRequest
 
 #: The cut before the first layer: all of the network is trained.
 PIXELS = "pixels"
@@ -196,6 +197,25 @@ TAILS = {
     "mobilenet_v3_large": "expanded_conv_12_project_bn",
     "convnext_tiny": "convnext_tiny_downsampling_block_2",
 }
+
+
+def cut_of(architecture: str, tune: Tune) -> Cut | None:
+    """Return the cut that a request asks for; None if it asks for no tuning.
+
+    Args:
+        architecture: the id of an architecture.
+        tune: the field of the request.
+
+    Raises:
+        InvalidRequest: the architecture can't be cut there.
+    """
+    if tune == "off":
+        return None
+    if isinstance(tune, TuneRequest) and tune.cut is not None:
+        return find_cut(architecture, tune.cut)
+    if isinstance(tune, TuneRequest) and tune.blocks is not None:
+        return cut_before(architecture, tune.blocks)
+    return tail_cut(architecture)
 
 
 def tail_cut(architecture: str) -> Cut:

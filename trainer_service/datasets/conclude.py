@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
@@ -160,7 +160,7 @@ def _summarise(records: list[ImageRecord], said: Interpreted, found: Found) -> D
             update={"unused": unused[:_MOST_LISTED], "notes": notes[:_MOST_LISTED]}
         ),
         has_split=said.has_split,
-        digest=_digest(used),
+        digest=digest_of(used),
         in_place=found.in_place,
     )
 
@@ -198,7 +198,7 @@ def _missing(said: Interpreted) -> Iterator[RejectedFile]:
             yield RejectedFile(name=table, label="", verdict="missing", detail=detail)
 
 
-def _digest(used: list[ImageRecord]) -> str:
+def digest_of(used: Iterable[ImageRecord]) -> str:
     """Hash what is learnt from: the pictures, their labels and their split, not their names."""
     digest = hashlib.sha256()
     for sha256, label, split in sorted((r.sha256, r.label, r.split or "") for r in used):

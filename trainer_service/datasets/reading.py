@@ -3,11 +3,13 @@
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 
 from shared.errors import TooLarge, Unavailable
 from shared.images.decoding import ImageLimits
-from trainer_service.datasets.conclude import Origin, conclude
+from shared.logs import get_logger
+from trainer_service.datasets.conclude import Origin, conclude, digest_of
 from trainer_service.datasets.create import UPLOAD_FILE, root_of
 from trainer_service.datasets.dataset import Dataset
 from trainer_service.datasets.found import load_found
@@ -20,7 +22,7 @@ from trainer_service.datasets.records import (
 )
 from trainer_service.datasets.scans import is_kept
 from trainer_service.datasets.sources.hang_guard import HangGuard, run_guarded
-from trainer_service.errors import InvalidDataset, Setback, TrainingCancelled
+from trainer_service.errors import InvalidDataset, RecordCorrupt, Setback, TrainingCancelled
 from trainer_service.settings import TrainerSettings
 from trainer_service.store.files.lease import Lease, LeaseLost, WorkersDied, require_survivable
 from trainer_service.store.outcome import in_words
@@ -28,6 +30,11 @@ from trainer_service.store.records.dataset_record import DatasetRecord, DatasetS
 from trainer_service.store.records.parts import NAMED_REJECTED, ErrorInfo, RejectedImage
 from trainer_service.store.records.record_store import RecordStore
 from trainer_service.store.work_metrics import IMAGES_REJECTED
+
+#: Errors that say nothing of a dataset, which is still to be read then.
+_PASSING = (Setback, Unavailable, TrainingCancelled)
+
+log = get_logger(__name__)
 
 
 def read(
@@ -52,7 +59,8 @@ def read(
         The record, or None if another process reads the dataset.
 
     Raises:
-        InvalidDataset, TooLarge: nothing can be trained on it; the record says the same.
+        InvalidDataset, TooLarge: nothing can be trained on it, or the reading that was asked for
+            does not fit and it stays as it was read before; the record says the same.
         TrainingCancelled, Setback, Unavailable: it is still to be read.
         Exception: it could not be read now, for example because the disk is full; the record says
             so.
@@ -66,7 +74,7 @@ def read(
             return record
         datasets.update(dataset_id, _set_reading)
         dataset = Dataset(settings, datasets.directory(dataset_id), record)
-        with _failure_recorded(datasets, dataset_id, held):
+        with _failure_recorded(datasets, dataset, held):
             require_survivable(held)
             summary = _read_guarded(dataset, held, progress, waiting)
             held.raise_if_lost()
@@ -75,7 +83,7 @@ def read(
 
 @contextmanager
 def _failure_recorded(
-    datasets: RecordStore[DatasetRecord], dataset_id: str, held: Lease
+    datasets: RecordStore[DatasetRecord], dataset: Dataset, held: Lease
 ) -> Iterator[None]:
     """Write an error of the body into the dataset's record, unless the lease is lost."""
     try:
@@ -84,8 +92,42 @@ def _failure_recorded(
         raise
     except Exception as error:
         held.raise_if_lost()
-        record_failure(datasets, dataset_id, error)
+        if not isinstance(error, _PASSING):
+            _label_as_before(datasets, dataset)
+        record_failure(datasets, dataset.id, error)
         raise
+
+
+def _label_as_before(datasets: RecordStore[DatasetRecord], dataset: Dataset) -> None:
+    """Label the images by the reading before, if the one that was tried has changed that.
+
+    If this fails, the dataset has no reading any more to go back to.
+    """
+    before = dataset.record.reading_before
+    if before is None:
+        return
+
+    def forget(record: DatasetRecord) -> None:
+        record.reading_before = None
+
+    try:
+        if _is_labelled_as_told(dataset):
+            return
+        record = dataset.record.model_copy(update={"reading": before})
+        summary = _label_anew(replace(dataset, record=record))
+    except Exception as error:  # noqa: BLE001 - the error that led here is the one to be told
+        log.warning("can't be labelled as before", dataset_id=dataset.id, reason=in_words(error))
+        datasets.update(dataset.id, forget)
+    else:
+        datasets.update(dataset.id, partial(_count, summary))
+
+
+def _is_labelled_as_told(dataset: Dataset) -> bool:
+    """Return whether the images have the labels that the dataset's record counts."""
+    try:
+        return digest_of(dataset.used_images()) == dataset.record.digest
+    except RecordCorrupt:
+        return False
 
 
 def _read_guarded(
@@ -152,15 +194,8 @@ def _fill(
 ) -> DatasetRecord:
     def fill(ready: DatasetRecord) -> None:
         ready.state = DatasetState.READY
-        ready.images = summary.images
-        ready.count_labels(summary.labels)
-        named = [RejectedImage(**image.model_dump()) for image in summary.rejected[:NAMED_REJECTED]]
-        ready.reject(named, dict(Counter(image.verdict for image in summary.rejected)))
-        ready.ignored = summary.ignored
-        ready.interpret(summary.interpretation)
-        ready.has_split = summary.has_split
-        ready.digest = summary.digest
-        ready.in_place = summary.in_place
+        ready.reading_before = None
+        _count(summary, ready)
 
     ready = datasets.update(record.id, fill)
     for image in summary.rejected:
@@ -168,6 +203,19 @@ def _fill(
     if not record.path:
         (datasets.directory(record.id) / UPLOAD_FILE).unlink(missing_ok=True)
     return ready
+
+
+def _count(summary: DatasetSummary, record: DatasetRecord) -> None:
+    """Write down what was found."""
+    record.images = summary.images
+    record.count_labels(summary.labels)
+    named = [RejectedImage(**image.model_dump()) for image in summary.rejected[:NAMED_REJECTED]]
+    record.reject(named, dict(Counter(image.verdict for image in summary.rejected)))
+    record.ignored = summary.ignored
+    record.interpret(summary.interpretation)
+    record.has_split = summary.has_split
+    record.digest = summary.digest
+    record.in_place = summary.in_place
 
 
 def _set_reading(record: DatasetRecord) -> None:
@@ -187,15 +235,14 @@ def _set_queued(record: DatasetRecord) -> None:
 
 
 def record_failure(datasets: RecordStore[DatasetRecord], dataset_id: str, error: Exception) -> None:
+    """Write into a dataset's record why it could not be read as it was to be."""
     transient = not isinstance(error, InvalidDataset | TooLarge | WorkersDied)
 
     def fail(record: DatasetRecord) -> None:
-        # Those say nothing of the dataset.
-        if isinstance(error, Setback | Unavailable | TrainingCancelled):
+        if isinstance(error, _PASSING):
             record.state = DatasetState.QUEUED
             return
-        record.state = DatasetState.FAILED
         detail = in_words(error)
-        record.error = ErrorInfo(type=type(error).__name__, detail=detail, transient=transient)
+        record.refuse(ErrorInfo(type=type(error).__name__, detail=detail, transient=transient))
 
     datasets.update(dataset_id, fail)

@@ -13,9 +13,11 @@ from trainer_service.backbones.backbone import (
     bottleneck_engine,
     cached_backbone,
     feature_space,
+    view_space,
 )
 from trainer_service.backbones.features import Features, FeatureStore
 from trainer_service.backbones.weights import Weights
+from trainer_service.phases.views import Views
 from trainer_service.phases.work import Work, Worker
 from trainer_service.requests.training import TapSet
 from trainer_service.store.stores import BACKBONES
@@ -29,6 +31,7 @@ class Backbone:
         precision: what its features are computed in, by all workers that work on the training.
         computed_taps: the layers whose features are stored for the training.
         taps: those of them that its features are taken from.
+        views: the views of training images that a head may learn from.
     """
 
     worker: Worker
@@ -37,6 +40,7 @@ class Backbone:
     precision: Precision
     computed_taps: TapSet
     taps: TapSet
+    views: Views
 
     @classmethod
     def of(cls, work: Work, precision: Precision) -> Self:
@@ -49,9 +53,11 @@ class Backbone:
             TrainingCancelled: the training was cancelled during the download.
         """
         architecture = find_architecture(work.record.architecture)
-        taps = work.record.request.computed_taps
+        request = work.record.request
+        taps, size = request.computed_taps, architecture.input_size
+        views = Views.of(size, request.views, request.augment, request.seed)
         weights = weights_files.resolve(architecture, work.worker.settings, work.check_cancelled)
-        return cls(work.worker, architecture, weights, precision, taps, taps)
+        return cls(work.worker, architecture, weights, precision, taps, taps, views)
 
     def with_taps(self, taps: TapSet) -> Self:
         """Return the same backbone with some of its taps only."""
@@ -60,8 +66,24 @@ class Backbone:
     @property
     def features(self) -> FeatureStore:
         """The features of images that any training has computed with this backbone."""
-        space = feature_space(self.architecture, self.weights, self.precision, self.computed_taps)
-        return FeatureStore(self.worker.settings.store, space)
+        return FeatureStore(self.worker.settings.store, self._space, width=self._width)
+
+    @property
+    def view_features(self) -> FeatureStore:
+        """The features of views that any training has computed with this backbone.
+
+        A view is known by its `view_name`.
+        """
+        space = view_space(self.architecture, self._space, self.views.key)
+        return FeatureStore(self.worker.settings.store, space, width=self._width)
+
+    @property
+    def _width(self) -> int:
+        return self.architecture.feature_size_of(self.computed_taps)
+
+    @property
+    def _space(self) -> str:
+        return feature_space(self.architecture, self.weights, self.precision, self.computed_taps)
 
     def read(self, images: Sequence[str]) -> Features:
         """Return the stored features of images, by their SHA-256: float32 (n, feature_size).

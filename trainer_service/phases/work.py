@@ -68,10 +68,12 @@ class CancellationCheck:
 
     Attributes:
         stop_after: the last epoch to train, once a client has asked the training to stop.
+        stop_tuning: whether a client has asked that since tuning has begun.
     """
 
     def __init__(self, trainings: TrainingStore, training_id: str) -> None:
         self.stop_after: int | None = None
+        self.stop_tuning = False
         self._trainings = trainings
         self._training_id = training_id
         self._next = 0.0
@@ -90,6 +92,7 @@ class CancellationCheck:
         self._next = time.monotonic() + POLL_INTERVAL
         asked = self._trainings.asked(self._training_id)
         self.stop_after = self.stop_after or asked.stop_after
+        self.stop_tuning = self.stop_tuning or asked.stop_tuning
         if asked.cancel or self._has_ended():
             raise TrainingCancelled(f"Training {self._training_id} was cancelled.")
 
@@ -100,6 +103,7 @@ class CancellationCheck:
             return False
         record = self._trainings.get(self._training_id)
         self._stamp, self.stop_after = stamp, record.stop_after
+        self.stop_tuning = record.stop_tuning
         return record.cancel_requested or record.state.ended
 
 

@@ -1,6 +1,7 @@
 """The section of a report about the choice of a regression's taps and strength."""
 
 import math
+from typing import Any
 
 from trainer_service.report.curves import Axis, Series, curves
 from trainer_service.report.facts import Facts
@@ -8,12 +9,15 @@ from trainer_service.report.markup import Markup, tag
 from trainer_service.report.numbers import percent
 from trainer_service.report.parts import card
 
-#: The taps in the order of their lines.
+#: The taps, which are tried in this order.
 _NAMES = {"last": "last layer", "late": "last three layers", "all": "all layers"}
 
 
 def choice(facts: Facts) -> Markup:
-    """Return the validation loss and accuracy by strength, with a line for each of the taps."""
+    """Return the validation loss and accuracy by strength.
+
+    There is a line for each of the taps, and one for further views if they were tried.
+    """
     strengths = sorted({row["strength"] for row in facts.history}, reverse=True)
     kept = facts.history[facts.best_epoch - 1]["strength"]
     axis = Axis("strength", lambda position: f"{strengths[position - 1]:.2g}")
@@ -38,13 +42,16 @@ def choice(facts: Facts) -> Markup:
 
 
 def _lines(facts: Facts, strengths: list[float], field: str) -> list[Series]:
-    values = {(row["taps"], row["strength"]): row[field] for row in facts.history}
-    tried = [taps for taps in _NAMES if any(row["taps"] == taps for row in facts.history)]
+    lines: dict[str, dict[float, float]] = {}
+    for row in facts.history:
+        lines.setdefault(_name(row), {})[row["strength"]] = row[field]
     return [
-        Series(
-            _NAMES[taps],
-            f"series-{number}",
-            [values.get((taps, strength), math.nan) for strength in strengths],
-        )
-        for number, taps in enumerate(tried, 1)
+        Series(name, f"series-{number}", [own.get(strength, math.nan) for strength in strengths])
+        for number, (name, own) in enumerate(lines.items(), 1)
     ]
+
+
+def _name(row: dict[str, Any]) -> str:
+    """Return the name of the line that an attempt belongs to; reports of before have no views."""
+    views = row.get("views", 1)
+    return _NAMES[row["taps"]] + (f", {views} views" if views > 1 else "")

@@ -44,8 +44,8 @@ def limits(facts: Facts) -> Markup:
             "cameras, places or times, expect less, and measure it."
         ),
         (
-            "Its probabilities are those of a softmax and were not calibrated: 90 % says more than "
-            "60 %, but not that nine in ten are right."
+            "Its probabilities hold for images like those that it was tested on. Of others it may "
+            "be sure and wrong."
         ),
         "It is weak on whatever the collection shows rarely: see the images per label.",
     )
@@ -83,6 +83,8 @@ def training(facts: Facts) -> Markup:
     settings = manifest.training.items()
     cache = facts.record.cache
     reused = f"{cache.reused} reused, {cache.computed} computed" if cache else "unknown"
+    if cache and cache.views_reused + cache.views_computed:
+        reused += f"; of views: {cache.views_reused} reused, {cache.views_computed} computed"
     return card(
         "Training",
         fact_list(
@@ -141,7 +143,7 @@ def _phases(facts: Facts) -> list[tuple[str, str]]:
 
 
 def _layout(layout: Layout | None) -> str:
-    names = {"folders": "folder names", "prefix": "file names", "table": "a table"}
+    names = {"folders": "folder names", "file names": "file names", "table": "a table"}
     return names[layout.kind] if layout is not None else "the dataset"
 
 

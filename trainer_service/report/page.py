@@ -10,6 +10,7 @@ import shared
 from trainer_service.report import evaluation, origin
 from trainer_service.report.facts import Facts
 from trainer_service.report.markup import Markup, join, raw, tag
+from trainer_service.report.reliability import reliability
 
 #: With more labels than this, the table and the matrix each need the whole width.
 FEW_LABELS = 12
@@ -40,6 +41,7 @@ def _sections(facts: Facts) -> Iterable[Markup]:
     labels = (evaluation.per_label(facts), evaluation.confusion_matrix(facts))
     yield _beside(evaluation.result(facts), origin.how_to_call(facts))
     yield _beside(*labels) if len(facts.manifest.labels) <= FEW_LABELS else join(labels)
+    yield reliability(facts)
     yield evaluation.training_curves(facts)
     yield evaluation.mistakes(facts)
     yield evaluation.samples(facts)

@@ -5,6 +5,8 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 _Name = Annotated[str, Field(min_length=1, max_length=1024)]
+#: What may say the labels of a dataset.
+LabelSource = Literal["folders", "file names", "table"]
 Part = Literal["train", "validation", "test", "none"]
 
 
@@ -41,7 +43,7 @@ class ReadingRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    labels: Literal["folders", "file names", "table"] | None = None
+    labels: LabelSource | None = None
     level: int | None = Field(default=None, ge=-32, le=33)
     table: _Name | None = None
     columns: ColumnsRequest = Field(default_factory=ColumnsRequest)

@@ -2,15 +2,13 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import (
-    Field,
-    Tag,
-    model_validator,
-)
+from pydantic import BeforeValidator, Field, Tag, ValidationError, model_validator
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from shared.identifiers import ModelName
 from trainer_service.requests.part import RequestPart, expected, kind_of
 from trainer_service.requests.reading import ReadingRequest
+from trainer_service.requests.tune import CHANGES, Change, Tune
 
 DEFAULT_ARCHITECTURE = "mobilenet_v2"
 
@@ -78,6 +76,22 @@ _Dataset = Annotated[
 ]
 
 
+def _number(value: object) -> object:
+    """Return the number of a form's text; anything else as it is."""
+    return int(value) if isinstance(value, str) and value.isdecimal() else value
+
+
+def _changes(value: object) -> object:
+    """Return a list of changes, each once and in the usual order; a form has `crop,colour`."""
+    names = [name.strip() for name in value.split(",")] if isinstance(value, str) else value
+    if not isinstance(names, list) or not all(name in CHANGES for name in names):
+        return names
+    return [change for change in CHANGES if change in names]
+
+
+_Views = Annotated[Literal[1, 2, 4], BeforeValidator(_number)]
+_Augment = Annotated[list[Change], Field(min_length=1), BeforeValidator(_changes)]
+
 #: The fields that only a head of layers has.
 LAYERS_FIELDS = (
     "epochs",
@@ -89,6 +103,12 @@ LAYERS_FIELDS = (
     "hidden_units",
     "early_stopping",
 )
+
+
+def _only_for_layers(name: str, value: object) -> InitErrorDetails:
+    """Return the error of a field of layers beside a regression, under the name of that field."""
+    words = "only a head of layers has this. Send head: layers, or leave it out"
+    return InitErrorDetails(type=PydanticCustomError("head", words), loc=(name,), input=value)
 
 
 class TrainingRequest(RequestPart):
@@ -114,6 +134,22 @@ class TrainingRequest(RequestPart):
         description="regression: a logistic regression, which is solved in seconds. layers: "
         "dropout and dense layers, which are trained for epochs; also chosen by any field that "
         "only they have.",
+    )
+    tune: Tune = Field(
+        default="off",
+        description="tail: also train the last layers of the backbone, from the solved head on; "
+        "the result is published if it answers the validation images better. An object says "
+        "which layers, and how.",
+    )
+    views: _Views = Field(
+        default=1,
+        description="How many views of each training image a regression may learn from: 2 or 4 "
+        "are the image and changed copies of it, for as many times the work of the backbone. They "
+        "are used if they lower the validation loss.",
+    )
+    augment: _Augment = Field(
+        default=list(CHANGES),
+        description="What the further views may change: mirror, crop, colour.",
     )
     epochs: int = Field(default=50, ge=1, le=10_000)
     batch_size: int = Field(default=32, ge=1, le=65_536)
@@ -150,11 +186,44 @@ class TrainingRequest(RequestPart):
                 if getattr(self, name) != defaults[name].get_default(call_default_factory=True)
             ]
             if changed:
-                names, belong = ", ".join(changed), "belongs" if len(changed) == 1 else "belong"
-                raise ValueError(
-                    f"{names} {belong} to head: layers, and a regression has no such setting. "
-                    "Send head: layers, or leave it out"
+                raise ValidationError.from_exception_data(
+                    type(self).__name__,
+                    [_only_for_layers(name, getattr(self, name)) for name in changed],
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _tune_from_a_solved_head(self) -> Self:
+        if self.tune == "off" or self.head == "regression":
+            return self
+        chosen_by = [name for name in LAYERS_FIELDS if name in self.model_fields_set]
+        choose = "chooses" if len(chosen_by) == 1 else "choose"
+        why = f" ({', '.join(chosen_by)} {choose} it)" if chosen_by else ""
+        raise ValueError(
+            f"tune begins with a solved head: expected head: regression beside it. Received: "
+            f"head: layers{why}. Epochs and the learning rate of tuning are tune.epochs and "
+            "tune.learning_rate"
+        )
+
+    @model_validator(mode="after")
+    def _views_go_together(self) -> Self:
+        """Refuse views that would be ignored, or would all look alike."""
+        if self.views == 1 and self.augment != list(CHANGES):
+            raise ValueError(
+                "augment says what further views may change, and with views: 1 there are none. "
+                "Send views: 2 or 4, or leave augment out"
+            )
+        if self.views > 2 and self.augment == ["mirror"]:  # noqa: PLR2004 - an image and its mirror
+            raise ValueError(
+                f"augment: mirror alone gives two views of an image. Send views: 2, or allow crop "
+                f"or colour. Received: views: {self.views}"
+            )
+        if self.views > 1 and self.head == "layers":
+            raise ValueError(
+                "views belongs to head: regression, which is solved with and without them to tell "
+                "whether they help. Send views: 1, or no head and none of its fields: "
+                f"{', '.join(LAYERS_FIELDS)}"
+            )
         return self
 
     @model_validator(mode="before")

@@ -1,12 +1,14 @@
 """What a request may say about fine-tuning."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, get_args
 
 from pydantic import ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
 
 from trainer_service.requests.part import RequestPart, expected, kind_of
 
 Change = Literal["mirror", "crop", "colour"]
+#: In the order in which requests and records name them.
+CHANGES: tuple[Change, ...] = get_args(Change)
 
 
 def _kind_of_augment(value: object) -> str | None:

@@ -19,6 +19,9 @@ class ArchitectureStatus(BaseModel):
             tap set `late` is the last three of them.
         parameters: number of parameters.
         multiply_adds: multiply-adds for one image.
+        cuts: the layers that `tune.from` may name, early to late, with the multiply-adds for one
+            image of what is trained then. `pixels` is all of the network.
+        tail: the one of them that `tune: tail` takes.
         available: whether the weights are on this machine or can be downloaded.
         source: the file, package or URL of the weights; None if they are not available.
         detail: where the weights are, or what was tried, as a sentence.
@@ -30,6 +33,8 @@ class ArchitectureStatus(BaseModel):
     taps: dict[str, int]
     parameters: int
     multiply_adds: int
+    cuts: dict[str, int]
+    tail: str
     available: bool
     source: str | None
     detail: str

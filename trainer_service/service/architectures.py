@@ -2,6 +2,7 @@
 
 from trainer_service.backbones import weights
 from trainer_service.backbones.architectures import CATALOGUE
+from trainer_service.backbones.cut_table import CUTS, TAILS
 from trainer_service.service.answers import ArchitectureStatus
 from trainer_service.service.trainer import Trainer
 
@@ -19,6 +20,8 @@ def list_architectures(trainer: Trainer) -> list[ArchitectureStatus]:
                 taps=dict(zip(architecture.taps, architecture.tap_widths, strict=True)),
                 parameters=architecture.parameters,
                 multiply_adds=architecture.multiply_adds,
+                cuts={cut.layer: cut.multiply_adds for cut in CUTS[architecture.id]},
+                tail=TAILS[architecture.id],
                 available=found.available,
                 source=found.source,
                 detail=found.detail,

@@ -21,7 +21,7 @@ from trainer_service.service.dataset_images import (
 from trainer_service.service.job_slots import open_dataset_slot
 from trainer_service.service.trainer import Trainer
 from trainer_service.store.idempotency import fingerprint
-from trainer_service.store.records.dataset_record import DatasetRecord, DatasetState
+from trainer_service.store.records.dataset_record import DatasetRecord
 from trainer_service.store.unused_datasets import users_of
 
 
@@ -97,7 +97,8 @@ def read_in_another_way(
 ) -> DatasetRecord:
     """Have a dataset labelled again, as the user has decided.
 
-    Its images are read again only if that failed before, or if an earlier release has read them.
+    Its images are not read again, unless they could not be, or an earlier release has read them.
+    If it was read and the new reading does not fit, it stays as it was, and `refused` says why.
 
     Raises:
         Conflict: it is being read, a training on it has not ended, or what it was made of is gone.
@@ -110,8 +111,7 @@ def read_in_another_way(
         if record.state.unread:
             raise Conflict(f"Dataset {dataset_id!r} is being read.")
         _require_readable(record, records.directory(dataset_id))
-        record.reading = reading
-        record.state, record.error, record.submitted = DatasetState.QUEUED, None, True
+        record.ask(reading)
 
     with records.lease(dataset_id) as held:
         if held is None:
@@ -148,7 +148,7 @@ def _require_readable(record: DatasetRecord, directory: Path) -> None:
 
 
 def _put_back(before: DatasetRecord, record: DatasetRecord) -> None:
-    for name in ("reading", "state", "error", "submitted"):
+    for name in ("reading", "reading_before", "refused", "revision", "state", "error", "submitted"):
         setattr(record, name, getattr(before, name))
 
 

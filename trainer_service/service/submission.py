@@ -4,10 +4,11 @@ from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-from shared.errors import HeadstartError, InvalidRequest, NotFound
+from shared.errors import Conflict, HeadstartError, InvalidRequest, NotFound
 from shared.identifiers import is_id, new_id
 from trainer_service.backbones import weights
 from trainer_service.backbones.architectures import find_architecture
+from trainer_service.backbones.cut_table import cut_of, find_cut
 from trainer_service.datasets import create as datasets
 from trainer_service.datasets.dataset import doubtful
 from trainer_service.requests.training import DatasetPath, TrainingRequest
@@ -15,6 +16,7 @@ from trainer_service.service.job_slots import open_training_slot
 from trainer_service.service.trainer import Trainer
 from trainer_service.store.idempotency import fingerprint
 from trainer_service.store.records.dataset_record import DatasetRecord, DatasetState
+from trainer_service.store.records.record_store import RecordStore
 from trainer_service.store.records.training_record import (
     State,
     TrainingDataset,
@@ -43,11 +45,12 @@ def submit_training(
         key: the client's `Idempotency-Key`; a second request with it gets the same training.
 
     Raises:
-        InvalidRequest: the architecture or the dataset can't be used, or the key belongs to
-            another request.
+        InvalidRequest: the architecture or the dataset can't be used, the architecture can't be
+            tuned from the layer that is named, or the key belongs to another request.
         NotFound: no dataset has the id in the request.
         WeightsUnavailable: the architecture's weights are not available.
-        Conflict: a request with the same key is in progress, or its record is damaged.
+        Conflict: a request with the same key is in progress, or its record is damaged; or the
+            dataset is read in another way at this moment.
         Unavailable: Redis does not answer, or too many trainings wait; nothing was created.
     """
 
@@ -78,10 +81,26 @@ def require_architecture(trainer: Trainer, name: str, key: str | None) -> None:
         weights.require_weights(find_architecture(name), trainer.settings)
 
 
+def require_cut(name: str, tune: object) -> None:
+    """Check, before the images of a request are received, the layer that it is to be tuned from.
+
+    Args:
+        name: the architecture that the request names.
+        tune: the field of the request as far as it has come.
+
+    Raises:
+        InvalidRequest: the architecture can't be tuned from that layer.
+    """
+    layer = tune.get("from") if isinstance(tune, dict) else None
+    if isinstance(layer, str):
+        find_cut(find_architecture(name).id, layer)
+
+
 def _make_training(
     trainer: Trainer, request: TrainingRequest, upload: Path | None, name: str, training_id: str
 ) -> TrainingRecord:
     architecture = find_architecture(request.architecture)
+    cut_of(architecture.id, request.tune)
     weights.require_weights(architecture, trainer.settings)
     stores = trainer.stores
     with ExitStack() as undo:
@@ -93,6 +112,7 @@ def _make_training(
             undo.callback(stores.trainings.delete, record.id)
             # Deleting a dataset takes the same lock and then looks for trainings on it.
             with stores.datasets.locked(dataset.id):
+                _require_same_reading(stores.datasets, dataset)
                 stores.trainings.create(record)
         _submit(trainer, record, dataset)
         undo.pop_all()
@@ -106,6 +126,15 @@ def _submit(trainer: Trainer, training: TrainingRecord, dataset: DatasetRecord) 
         trainer.queue.read_dataset(dataset.id)
     else:
         trainer.queue.prepare(training.id)
+
+
+def _require_same_reading(datasets: RecordStore[DatasetRecord], dataset: DatasetRecord) -> None:
+    """Check that the reading is still the one that the training was found possible on."""
+    if datasets.get(dataset.id).revision != dataset.revision:
+        raise Conflict(
+            f"Dataset {dataset.id!r} has been read in another way meanwhile. Look at it, and "
+            "submit the training again."
+        )
 
 
 def _undo_dataset(stores: Stores, dataset_id: str) -> None:
@@ -174,7 +203,7 @@ def _new_training(
         model=request.model,
         architecture=architecture,
         state=State.QUEUED,
-        dataset=TrainingDataset(id=dataset.id),
+        dataset=TrainingDataset(id=dataset.id, revision=dataset.revision),
         transitions=[Transition(state=State.QUEUED, at=now)],
         request=request,
         created_at=now,

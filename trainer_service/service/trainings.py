@@ -118,7 +118,9 @@ def cancel_training(trainer: Trainer, training_id: str) -> TrainingRecord:
 
 
 def stop_training(trainer: Trainer, training_id: str) -> TrainingRecord:
-    """Request that head training stop after the current epoch; the best head is published.
+    """Request that a training publish the best that it has so far.
+
+    Head training stops after the current epoch, and nothing is tuned; tuning stops at once.
 
     Raises:
         TrainingEnded: the training has ended.
@@ -134,11 +136,21 @@ def stop_training(trainer: Trainer, training_id: str) -> TrainingRecord:
                 f"Training {training_id!r} has nothing to publish yet: it is {record.state}. "
                 "It can be cancelled."
             )
-        if record.stop_after is None:
+        if _has_tuned(record):
+            record.stop_tuning = True
+        elif record.stop_after is None:
             head = trainer.board.read(training_id, State.HEAD)
             record.stop_after = max(1, head.done if head else 0)
 
     return trainer.stores.trainings.ask(training_id, stop)
+
+
+def _has_tuned(record: TrainingRecord) -> bool:
+    """Return whether tuning has begun: then the head has been trained to its end.
+
+    After a fault the head is trained again, with the same result.
+    """
+    return any(transition.state == State.TUNING for transition in record.transitions)
 
 
 def delete_training(trainer: Trainer, training_id: str) -> None:

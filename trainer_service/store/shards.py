@@ -43,17 +43,28 @@ class ImagesLost(Setback):
 
 
 class ShardImage(BaseModel):
-    """An image to compute features of; `path` is relative to the dataset's directory."""
+    """An image to compute features of.
+
+    Attributes:
+        path: relative to the dataset's directory.
+        views: the numbers of its views that are computed; none: the image itself is.
+    """
 
     sha256: str
     path: str
+    views: list[int] = Field(default_factory=list)
+
+    @property
+    def rows(self) -> int:
+        """How many rows of features are computed."""
+        return len(self.views) or 1
 
 
 class ShardResult(BaseModel):
     """The result of computing a shard.
 
     Attributes:
-        computed: how many images' features were computed.
+        computed: of how many images features were computed.
         seconds: how long that took.
         rejected: SHA-256 of each image that turned out to be unusable, with the reason.
         lost: those of them whose files are gone or have changed since the dataset was read.
@@ -66,12 +77,13 @@ class ShardResult(BaseModel):
 
 
 def plan_shards(images: Sequence[ShardImage]) -> list[list[ShardImage]]:
-    """Divide the images into about 8 shards of 32 to 256 images.
+    """Divide the images into about 8 shards of 32 to 256 rows of features.
 
     That is enough to keep several workers busy, and each shard is worth the overhead of a task.
     """
+    rows = max((image.rows for image in images), default=1)
     size = -(-len(images) // SHARDS_PER_TRAINING)
-    size = min(LARGEST_SHARD, max(SMALLEST_SHARD, size))
+    size = min(LARGEST_SHARD // rows, max(-(-SMALLEST_SHARD // rows), size))
     return [list(images[start : start + size]) for start in range(0, len(images), size)]
 
 
@@ -109,11 +121,22 @@ class Shards:
     def directory(self) -> Path:
         return self._directory
 
-    def plan(self, images: Sequence[ShardImage], precision: Precision) -> int:
-        """Divide the images into shards, replacing any earlier plan; return how many there are."""
+    def plan(
+        self,
+        images: Sequence[ShardImage],
+        precision: Precision,
+        viewed: Sequence[ShardImage] = (),
+    ) -> int:
+        """Divide the images into shards, replacing any earlier plan; return how many there are.
+
+        Args:
+            images: those that are computed as they are; their shards come first.
+            precision: what every worker computes in.
+            viewed: those of which views are computed. No shard has images of both kinds.
+        """
         self.clear()
         self._directory.mkdir()
-        shards = plan_shards(images)
+        shards = plan_shards(images) + plan_shards(viewed)
         for number, shard in enumerate(shards):
             atomic_write(self._directory / f"{number}.json", _images.dump_json(shard))
         plan = Plan(shards=len(shards), precision=precision, paths="dataset")
@@ -146,10 +169,11 @@ class Shards:
         """
         if not result.lost:
             return
-        lost = len(result.lost) + sum(len(other.lost) for other in self.results())
+        # An image may be lost twice: as it is, and with its views.
+        lost = {sha256 for one in (result, *self.results()) for sha256 in one.lost}
         first = next(image for image in self.images(number) if image.sha256 in result.lost)
         example = f"{first.path}: {result.rejected[first.sha256]}"
-        if words := too_many_lost(lost, used, example):
+        if words := too_many_lost(len(lost), used, example):
             raise ImagesLost(words)
 
     def finish(self, number: int, result: ShardResult) -> None:

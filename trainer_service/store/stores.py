@@ -61,14 +61,15 @@ class TrainingStore(RecordStore[TrainingRecord]):
         return super().create(record)
 
     def get(self, record_id: str) -> TrainingRecord:
-        """Return a record, with `cancel_requested` and `stop_after` as they are now."""
+        """Return a record, with what clients have asked for until now."""
         return self.with_asked(super().get(record_id))
 
     def with_asked(self, record: TrainingRecord) -> TrainingRecord:
-        """Set `cancel_requested` and `stop_after` of a record, and return it."""
+        """Set `cancel_requested`, `stop_after` and `stop_tuning` of a record, and return it."""
         asked = self.asked(record.id)
         record.cancel_requested = record.cancel_requested or asked.cancel
         record.stop_after = record.stop_after or asked.stop_after
+        record.stop_tuning = record.stop_tuning or asked.stop_tuning
         return record
 
     def asked(self, record_id: str) -> Asked:
@@ -87,8 +88,8 @@ class TrainingStore(RecordStore[TrainingRecord]):
 
         Args:
             record_id: the id of the training.
-            change: sets `cancel_requested` or `stop_after` of the record that it is called with;
-                other changes are not kept. If it raises, nothing is written.
+            change: sets `cancel_requested`, `stop_after` or `stop_tuning` of the record that it is
+                called with; other changes are not kept. If it raises, nothing is written.
 
         Returns:
             The changed record.
@@ -96,7 +97,11 @@ class TrainingStore(RecordStore[TrainingRecord]):
         with self.locked(record_id):
             record = self.get(record_id)
             change(record)
-            asked = Asked(cancel=record.cancel_requested, stop_after=record.stop_after)
+            asked = Asked(
+                cancel=record.cancel_requested,
+                stop_after=record.stop_after,
+                stop_tuning=record.stop_tuning,
+            )
             file = self.directory(record_id) / ASKED_FILE
             atomic_write(file, asked.model_dump_json().encode())
         return record

@@ -22,7 +22,8 @@ ENDED = Counter(
 )
 FEATURES = Counter(
     "headstart_features_total",
-    "Images of trainings, by whether their features were reused (a cache hit) or computed.",
+    "Images of trainings, and views of them, by whether their features were reused (a cache hit) "
+    "or computed.",
     ["source"],
     registry=WORK,
 )

@@ -75,6 +75,7 @@ def test_labels_are_renamed_and_merged_and_a_mistake_is_taken_back(page, stack, 
     page.get_by_label("New name of DSC").fill(EVIL)
     page.get_by_label("New name of DSC").press("Enter")
     expect(page.get_by_role("alert")).to_contain_text("at least two labels", timeout=SECONDS)
+    expect(page.get_by_role("heading", name="DSC", exact=True)).to_be_visible()
     page.get_by_role("button", name="Forget my choices").click()
 
     expect(page.get_by_role("heading", name="IMG", exact=True)).to_be_visible(timeout=SECONDS)
@@ -100,6 +101,31 @@ def test_the_form_reads_by_folders_and_tells_what_is_wrong_with_it(page, stack, 
     reading = stack.trainer.get(f"/v1/datasets/{dataset}").json()["reading"]
     assert (reading["labels"], reading["level"]) == ("folders", 1)
     assert reading["ignore"] == [f"{EVIL}.csv"]
+
+
+def test_a_reading_that_does_not_fit_is_told_and_can_be_corrected(page, stack, directory):
+    names = [f"{room}/{a}/{n}.png" for room in "xy" for a in ("cat", "dog") for n in "123"]
+    pictures = zipped(dict(zip(names, digits(directory, "67", 6).values(), strict=True)))
+    answer = stack.trainer.post("/v1/datasets", files={"archive": ("rooms.zip", pictures)})
+    page.goto(f"/#/datasets/{answer.json()['id']}")
+    page.get_by_text("Read it in another way", exact=True).click(timeout=SECONDS)
+    page.get_by_label("Where the labels are").select_option("Names of folders")
+    page.get_by_label("Which folder of an image is its label").select_option("The fourth")
+    page.get_by_role("button", name="Read it this way").last.click()
+
+    alert = page.get_by_role("alert")
+    expect(alert).to_contain_text("no image lies in so many folders", timeout=SECONDS)
+    expect(page.get_by_text("the reading before, which stays")).to_be_visible()
+    expect(page.get_by_role("heading", name="cat", exact=True)).to_be_visible()
+    expect(page.get_by_role("button", name="Start training")).to_be_visible()
+
+    level = page.get_by_label("Which folder of an image is its label")
+    expect(level).to_have_value("4")
+    level.select_option("The first")
+    page.get_by_role("button", name="Read it this way").last.click()
+
+    expect(page.get_by_role("heading", name="x", exact=True)).to_be_visible(timeout=SECONDS)
+    expect(alert).to_have_count(0)
 
 
 def test_folders_are_made_parts_of_the_split_and_one_is_left_out(page, stack, directory):

@@ -17,6 +17,8 @@ pytestmark = [pytest.mark.integration, pytest.mark.slow]
 ARCHITECTURE = "efficientnet_lite0"
 EVIL = "<img src=x onerror=document.title='evil'>"
 SECONDS = 90_000
+#: How many requests each view takes to be complete.
+REQUESTS = {"start": 2, "dataset": 7, "training": 4, "trainings": 1, "models": 1, "compare": 4}
 
 
 @pytest.fixture
@@ -366,27 +368,66 @@ def test_the_keyboard_leads_to_everything_on_the_first_page(open_page):
         ]
 
 
+@pytest.fixture(scope="module")
+def views(trained, again):
+    """Of each view its hash, its heading, and what it shows once it is complete."""
+    training = f"trainings/{trained['id']}"
+    return {
+        "start": ("", "Images already there", ".list li"),
+        "dataset": (f"datasets/{trained['dataset']['id']}", "Training", "fieldset .choice"),
+        "training": (f"{training}?truth=zero&predicted=zero", "Use it", "table.confusion"),
+        "trainings": ("trainings", "Trainings", "tbody tr"),
+        "models": ("models", "figures", "tbody tr"),
+        "compare": (f"compare/{trained['id']},{again['id']}", "Compare 2 trainings", "tbody tr"),
+    }
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_every_view_fits_a_phone_and_can_be_read_and_asks_nobody_else(
-    open_page, stack, trained, again, scheme
+    open_page, stack, views, scheme
 ):
-    ids = (trained["id"], again["id"])
-    views = {
-        "": "Images already there",
-        f"datasets/{trained['dataset']['id']}": "Training",
-        f"trainings/{trained['id']}?truth=zero&predicted=zero": "Use it",
-        "trainings": "Trainings",
-        "models": "figures",
-        f"compare/{','.join(ids)}": "Compare 2 trainings",
-    }
     hosts = set()
     with open_page(viewport={"width": 360, "height": 740}, color_scheme=scheme) as page:
         page.on("request", lambda request: hosts.add(urlsplit(request.url).netloc))
-        for part, heading in views.items():
+        for name, (part, heading, complete) in views.items():
             page.goto(f"/#/{part}")
             expect(page.get_by_role("heading", name=heading, exact=True)).to_be_visible()
-            expect(page.locator("main table, main form, .list").first).to_be_attached()
+            expect(page.locator(f"main {complete}").first).to_be_visible()
             page.evaluate("document.querySelectorAll('details').forEach((d) => { d.open = true; })")
-            assert page.evaluate("document.documentElement.scrollWidth") <= 360, part
-            assert faint_texts(page) == [], part
+            assert page.evaluate("document.documentElement.scrollWidth") <= 360, name
+            assert faint_texts(page) == [], name
     assert hosts == {stack.trainer.base_url.netloc.decode()}
+
+
+@pytest.mark.parametrize("view", REQUESTS)
+def test_a_view_is_left_without_a_fault_whatever_it_waits_for(open_page, views, view):
+    """As on a busy machine; of what a view asked for, nobody waits once it is left."""
+    part = views[view][0]
+    with open_page() as page:
+        leave(page)
+        for answered in range(REQUESTS[view]):
+            held = hold_after(page, answered)
+            page.goto(f"/#/{part}")
+            while not held:
+                page.wait_for_timeout(10)
+            leave(page)
+
+
+def hold_after(page, number):
+    """Have only so many of the page's requests answered; return the list of the others."""
+    asked, held = [], []
+
+    def answer_or_hold(route):
+        if route.request.resource_type != "fetch":
+            return route.fallback()
+        asked.append(route)
+        return route.fallback() if len(asked) <= number else held.append(route)
+
+    page.unroute_all()
+    page.route("**/*", answer_or_hold)
+    return held
+
+
+def leave(page):
+    page.goto("/#/nothing")
+    expect(page.get_by_role("alert")).to_have_text("There is no such page.")

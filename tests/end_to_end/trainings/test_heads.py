@@ -85,3 +85,30 @@ def test_taps_that_are_asked_for_are_taken_without_trying_others(settings):
     assert {row["taps"] for row in report["history"]} == {"late"}
     assert record.cache.computed == 3 * EACH  # a space of its own
     assert train(settings, "again", taps="late")[0].cache.computed == 0
+
+
+def test_views_are_tried_on_the_best_taps_and_used_if_they_are_better(settings):
+    without, _ = train(settings, "without")
+    record, report = train(settings, "views", views=4)
+
+    head, plain = record.head, without.head
+    assert head.val_losses == plain.val_losses
+    assert set(head.view_losses) == {1, 4}
+    assert head.view_losses[1] == plain.val_losses[plain.taps]
+    assert head.view_losses[head.views] == min(head.view_losses.values())
+    assert {row["taps"] for row in report["history"] if row["views"] == 4} == {plain.taps}
+    metrics = record.metrics["validation"]["loss"], without.metrics["validation"]["loss"]
+    assert metrics[0] <= metrics[1] + 1e-4
+    assert record.cache.views_computed == 3 * (without.dataset.images - 6)
+
+
+def test_views_that_take_too_much_memory_are_refused(settings):
+    small = settings.model_copy(update={"max_views_bytes": 10**6})
+    record = train_inline(
+        small, model="m", architecture=ARCHITECTURE.id, dataset={"path": "few"}, views=4, seed=1
+    )
+
+    assert record.state == "failed"
+    assert "may take 3 MB" in record.error.detail
+    assert "HEADSTART_MAX_VIEWS_BYTES allows 1 MB" in record.error.detail
+    assert "bottleneck" not in [transition.state for transition in record.transitions]

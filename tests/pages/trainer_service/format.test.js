@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { bytes, decimal, duration, percent, plural, words } from "../page/app/lib/format.js";
+import { bytes, cacheText, decimal, duration, percent, plural, settingText, words } from "../page/app/lib/format.js";
 
 const plain = (text) => text.replaceAll("\u00a0", " ");
 
@@ -31,6 +31,20 @@ test("bytes come in the unit that fits", () => {
 
 test("one is singular", () => {
   assert.deepEqual([plural(1, "image"), plural(1200, "image"), plural(2, "class", "classes")], ["1 image", "1,200 images", "2 classes"]);
+});
+
+test("a setting may be a number, a list or an object", () => {
+  assert.deepEqual([0.5, null, ["crop", "colour"], { test: 0.2, validation: 0.1 }].map(settingText),
+    ["0.5", "null", "crop, colour", "test 0.2, validation 0.1"]);
+});
+
+test("what was reused and computed is told of images and of views", () => {
+  const cache = (reused, computed, views_reused, views_computed) => plain(cacheText({ reused, computed, views_reused, views_computed, seconds_saved: 12 }));
+  assert.equal(cacheText(null), "–");
+  assert.equal(cache(0, 1200), "computed for 1,200 images");
+  assert.equal(cache(9, 0, 0, 0), "reused for 9 images; 12 s saved");
+  assert.equal(cache(9, 1, 0, 30), "computed for 1 image, reused for 9 images; computed for 30 further views; 12 s saved");
+  assert.equal(cache(0, 0), "computed for 0 images");
 });
 
 test("a field's name becomes words", () => {

@@ -22,6 +22,15 @@ test("a strength that was not tried leaves a gap", () => {
   assert.deepEqual(lines(rows, "val_loss").at(-1).values, [0.9, null, 0.8]);
 });
 
+test("further views have a line of their own, behind those of the taps", () => {
+  const viewed = [{ ...row("all", 1, 0.55), views: 4 }, { ...row("all", 0.01, 0.45), views: 4 }];
+  const plain = ROWS.map((one) => ({ ...one, views: 1 }));
+  assert.deepEqual(lines([...plain, ...viewed], "val_loss").slice(1), [
+    { name: "all layers", color: 3, dashed: false, values: [0.6, 0.5] },
+    { name: "all layers, 4 views", color: 4, dashed: false, values: [0.55, null, 0.45] },
+  ]);
+});
+
 test("strengths are short texts", () => {
   assert.deepEqual([16, 1, 0.0625, 0.000244140625, undefined].map(shortened), ["16", "1", "0.063", "0.00024", ""]);
 });

@@ -221,6 +221,60 @@ def test_weights_that_cannot_be_had_are_refused_with_what_can(call):
     assert call("GET", "/v1/datasets").json() == []
 
 
+@pytest.mark.parametrize(
+    ("form", "tune"),
+    [
+        ({"tune": "tail"}, "tail"),
+        (
+            {"tune.from": "block11_project_bn", "tune.views": "3", "tune.augment": "crop,colour"},
+            {"from": "block11_project_bn", "views": 3, "augment": ["crop", "colour"]},
+        ),
+    ],
+)
+def test_a_form_asks_for_tuning_by_a_word_or_by_members(call, form, tune):
+    answer = call(
+        "POST", "/v1/trainings", data={"architecture": ARCHITECTURE} | form, files=archive()
+    )
+
+    assert answer.status_code == 202, answer.text
+    named = answer.json()["request"]["tune"]
+    assert named == tune if tune == "tail" else tune.items() <= named.items()
+
+
+def test_a_layer_that_can_not_be_tuned_from_is_refused_with_those_that_can(call):
+    for answer in (
+        post(call, tune={"from": "block_12_add"}),
+        post_early(call, {"tune.from": "block_12_add"}),
+    ):
+        assert answer.status_code == 422
+        assert "block11_project_bn" in answer.json()["detail"]
+        assert "Received: 'block_12_add'" in answer.json()["detail"]
+    few = post(call, tune={"blocks": 40}).json()["detail"]
+    assert few.startswith("`tune.blocks` should be at most")
+    assert call("GET", "/v1/trainings").json() == []
+
+
+def post_early(call, form):
+    """Post the fields of a form, and then what would be no archive if it were looked at."""
+    data = {"architecture": ARCHITECTURE} | form
+    return call("POST", "/v1/trainings", data=data, files={"archive": ("pets.zip", b"")})
+
+
+def test_a_head_of_layers_can_not_be_tuned(call):
+    answer = post(call, tune="tail", epochs=5)
+
+    assert answer.status_code == 422
+    assert "Received: head: layers (epochs chooses it)" in answer.json()["detail"]
+    assert "tune.epochs" in answer.json()["detail"]
+
+
+def test_architectures_list_what_they_can_be_tuned_from(call):
+    (row,) = (row for row in call("GET", "/v1/architectures").json() if row["id"] == ARCHITECTURE)
+
+    assert row["tail"] in row["cuts"]
+    assert row["cuts"]["pixels"] == row["multiply_adds"] == max(row["cuts"].values())
+
+
 def test_architectures_say_whether_they_are_available(call):
     rows = {row["id"]: row for row in call("GET", "/v1/architectures").json()}
     assert len(rows) == 9

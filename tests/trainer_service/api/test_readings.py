@@ -19,6 +19,7 @@ from trainer_service.datasets.records import IMAGES_FOLDER, RECORDS_FILE
 from trainer_service.inline import InlineQueue
 from trainer_service.phases.prepare import reading_step
 from trainer_service.phases.work import Worker
+from trainer_service.service import submission
 from trainer_service.store.events.progress import ProgressBoard
 from trainer_service.store.stores import Stores
 from trainer_service.training import prepare
@@ -283,22 +284,88 @@ def test_labels_that_are_alike_are_kept_apart_if_that_is_asked_for(scene):
     assert dataset["labels"] == {"Cat": 4, "cat": 4, "dog": 4}
 
 
-@pytest.mark.parametrize("reading", [{"level": 7}, {"table": "none.csv"}, {"rename": {"cow": "c"}}])
-def test_a_reading_that_does_not_fit_is_said_by_the_record_and_mended_by_another(
-    scene, levels, reading
+#: How a reading changes the record of a dataset even if it is refused.
+TRIES = {"refused", "revision"}
+
+
+def without(record, names):
+    return {name: value for name, value in record.items() if name not in names}
+
+
+@pytest.mark.parametrize(
+    ("reading", "reason"),
+    [
+        ({"level": 7}, "reading.level"),
+        ({"table": "none.csv"}, "reading.table"),
+        ({"rename": {"cow": "c"}}, "reading.rename"),
+        ({"rename": {"cat": "dog"}}, "at least two labels"),
+        ({"ignore": ["a", "b"]}, "All images are left out"),
+    ],
+)
+def test_a_reading_that_does_not_fit_leaves_a_dataset_as_it_was(scene, levels, reading, reason):
+    images = scene.images(levels)
+
+    after = scene.read(scene.put(levels, **reading))
+
+    assert without(after, TRIES) == without(levels, TRIES)
+    assert reason in after["refused"]["error"]["detail"]
+    assert not after["refused"]["error"]["transient"]
+    assert {k: v for k, v in after["refused"]["reading"].items() if k in reading} == reading
+    assert scene.images(levels) == images
+    sha256 = images[0]["sha256"]
+    assert scene.call("GET", f"/v1/datasets/{levels['id']}/images/{sha256}").status_code == 200
+    assert scene.prepared(scene.train(dataset=levels["id"])) == "bottleneck"
+
+
+def test_a_reading_that_fits_takes_back_that_another_was_refused(scene, levels):
+    assert scene.read(scene.put(levels, level=7))["refused"]
+
+    after = scene.read(scene.put(levels, level=1))
+
+    assert (after["refused"], after["labels"]) == (None, {"a": 6, "b": 6})
+
+
+def test_lists_do_not_show_what_was_refused(scene, levels):
+    scene.read(scene.put(levels, rename={"cow": "c"}))
+
+    [listed] = scene.call("GET", "/v1/datasets").json()
+
+    assert (listed["state"], listed["refused"]) == ("ready", None)
+
+
+def test_a_training_that_waits_for_a_reading_that_does_not_fit_is_not_done_on_another(
+    scene, levels
 ):
-    failed = scene.read(scene.put(levels, **reading))
-    assert failed["state"] == "failed"
-    assert not failed["error"]["transient"]
-    assert failed["error"]["detail"]
-    refused = scene.train(dataset=levels["id"])
-    assert refused.status_code == 422
-    assert failed["error"]["detail"] in refused.json()["detail"]
+    answer = scene.put(levels, level=7)
+    waiting = scene.train(dataset=levels["id"])
+    scene.read(answer)
+    scene.queue.run(scene.worker)
 
-    mended = scene.read(scene.put(levels, level=2))
+    failed = scene.call("GET", f"/v1/trainings/{waiting.json()['id']}").json()
 
-    assert (mended["state"], mended["error"]) == ("ready", None)
-    assert mended["labels"] == levels["labels"]
+    assert (failed["state"], failed["error"]["type"]) == ("failed", "InvalidDataset")
+    assert "reading.level" in failed["error"]["detail"]
+    assert "stays as it was read before" in failed["error"]["detail"]
+    assert scene.prepared(scene.train(dataset=levels["id"])) == "bottleneck"
+
+
+def test_a_training_is_not_submitted_on_a_reading_that_is_changed_at_that_moment(
+    scene, levels, monkeypatch
+):
+    existing = submission._existing
+
+    def changed(trainer, dataset_id):
+        record = existing(trainer, dataset_id)
+        assert scene.put(levels, level=1).status_code == 202
+        return record
+
+    monkeypatch.setattr(submission, "_existing", changed)
+
+    answer = scene.train(dataset=levels["id"])
+
+    assert answer.status_code == 409
+    assert "in another way meanwhile" in answer.json()["detail"]
+    assert scene.call("GET", "/v1/trainings").json() == []
 
 
 @pytest.mark.parametrize("kind", ["upload", "path"])
@@ -485,6 +552,20 @@ def as_earlier_releases_wrote_it(scene, dataset):
     return Scene(scene.settings)
 
 
+@pytest.mark.parametrize("written", ["prefix", {"kind": "prefix"}])
+def test_labels_in_file_names_have_one_word_in_answers_requests_and_earlier_records(scene, written):
+    dataset = scene.uploaded([f"{animal}.{n}.png" for animal in PETS for n in "123"])
+    assert dataset["layout"]["kind"] == "file names"
+    file = scene.directory(dataset) / "record.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"layout": written}))
+    later = Scene(scene.settings)
+
+    kind = later.get(dataset["id"])["layout"]["kind"]
+
+    assert kind == "file names"
+    assert later.read(later.put(dataset, labels=kind))["labels"] == {"cat": 3, "dog": 3}
+
+
 def test_an_upload_of_an_earlier_release_is_not_read_in_another_way(scene, levels):
     later = as_earlier_releases_wrote_it(scene, levels)
     before = later.get(levels["id"])
@@ -504,6 +585,9 @@ def test_a_folder_that_an_earlier_release_has_read_is_read_again(scene):
     dataset = scene.read(scene.call("POST", "/v1/datasets", json={"path": "rooms"}))
     later = as_earlier_releases_wrote_it(scene, dataset)
 
+    before = later.images(dataset)
+    assert later.read(later.put(dataset, level=7))["refused"]
+    assert later.images(dataset) == before
     assert later.read(later.put(dataset, level=1))["labels"] == {"a": 6, "b": 6}
     shutil.rmtree(folder)
     assert later.read(later.put(dataset, level=2))["labels"] == {"cat": 6, "dog": 6}
@@ -516,8 +600,10 @@ def test_an_archive_that_an_earlier_release_has_read_keeps_its_images_though_it_
     archive = scene.settings.datasets / "source"
     damaged = archive.rename(archive.with_name("away")).read_bytes()[:-30]
     archive.write_bytes(damaged)
-    failed = later.read(later.put(dataset, level=1))
-    assert failed["state"] == "failed"
+    after = later.read(later.put(dataset, level=1))
+    assert (after["state"], after["labels"]) == ("ready", {"cat": 6, "dog": 6})
+    assert after["refused"]["error"]["type"] == "InvalidDataset"
+    assert [(image["sha256"], image["label"]) for image in later.images(dataset)] == before
     shutil.copy(archive.with_name("away"), archive)
     assert later.read(later.put(dataset, level=2))["labels"] == {"cat": 6, "dog": 6}
 

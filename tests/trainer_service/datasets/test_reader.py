@@ -605,7 +605,7 @@ def test_cats_and_dogs(cats_and_dogs, writer, tmp_path):
 
     summary = read_dataset(source, tmp_path / "dataset", limits, _quiet)
 
-    assert (summary.images, summary.interpretation.layout.kind) == (1399, "prefix")
+    assert (summary.images, summary.interpretation.layout.kind) == (1399, "file names")
     assert summary.labels == {"cat": 700, "dog": 699}
     splits = list(assign_splits(load_images(tmp_path / "dataset")).values())
     assert 160 < splits.count("test") < 260

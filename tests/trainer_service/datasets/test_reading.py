@@ -16,7 +16,7 @@ from types import SimpleNamespace
 import pytest
 import structlog
 
-from shared.errors import NotFound, Unavailable
+from shared.errors import NotFound, TooLarge, Unavailable
 from tests.support.inputs.tiny_model import picture
 from trainer_service.datasets import conclude, reading
 from trainer_service.datasets import dataset as dataset_module
@@ -26,9 +26,10 @@ from trainer_service.datasets.image_files import NotSeenHere
 from trainer_service.datasets.records import RECORDS_FILE, REJECTED_FILE
 from trainer_service.datasets.sources import hang_guard, iterate
 from trainer_service.errors import InvalidDataset, RecordCorrupt, TrainingCancelled
+from trainer_service.requests.reading import ReadingRequest
 from trainer_service.service import dataset_images
 from trainer_service.settings import TrainerSettings
-from trainer_service.store.files.lease import LeaseLost
+from trainer_service.store.files.lease import LeaseLost, WorkersDied
 from trainer_service.store.records.dataset_record import DatasetState
 from trainer_service.store.stores import Stores
 
@@ -115,6 +116,126 @@ def _raise(error):
         raise error
 
     return broken
+
+
+def _raise_once(error, then):
+    errors = [error]
+
+    def broken(*arguments):
+        if errors:
+            raise errors.pop()
+        return then(*arguments)
+
+    return broken
+
+
+@pytest.fixture
+def read_once(datasets, settings, uploaded):
+    """The dataset, once it is read, and what is known of its images."""
+    reading.read(datasets, settings, uploaded)
+    return uploaded, used_labels(datasets, settings, uploaded)
+
+
+def used_labels(datasets, settings, dataset_id):
+    used = Dataset.open(datasets, settings, dataset_id).used_images()
+    return [(image.sha256, image.label) for image in used]
+
+
+def ask(datasets, dataset_id, **asked):
+    datasets.update(dataset_id, lambda record: record.ask(ReadingRequest(**asked)))
+
+
+def outcome(datasets, dataset_id):
+    record = datasets.get(dataset_id)
+    refused = record.refused and (record.refused.error.type, record.refused.error.transient)
+    return record.state, record.error, record.reading, record.reading_before, refused
+
+
+@pytest.mark.parametrize(
+    ("module", "step"),
+    [(conclude, "settle"), (conclude, "save_images"), (reading, "save_rejected")],
+    ids=["before", "while", "after"],
+)
+@pytest.mark.parametrize(
+    ("error", "refused"),
+    [
+        (InvalidDataset("odd"), ("InvalidDataset", False)),
+        (TooLarge("much"), ("TooLarge", False)),
+        (RecordCorrupt("damaged"), ("RecordCorrupt", True)),
+        (OSError(errno.ENOSPC, "No space left on device"), ("OSError", True)),
+        (MemoryError("no more"), ("MemoryError", True)),
+        (KeyError("a mistake"), ("KeyError", True)),
+    ],
+    ids=repr,
+)
+def test_however_another_reading_fails_the_one_before_stays(
+    datasets, settings, read_once, monkeypatch, module, step, error, refused
+):
+    """Be it before its labels are written, or after."""
+    uploaded, before = read_once
+    ask(datasets, uploaded, rename={"cat": "feline"})
+    with monkeypatch.context() as broken:
+        broken.setattr(module, step, _raise_once(error, getattr(module, step)))
+        with pytest.raises(type(error)):
+            reading.read(datasets, settings, uploaded)
+
+    state = DatasetState.READY, None, ReadingRequest(), None, refused
+    assert outcome(datasets, uploaded) == state
+    assert used_labels(datasets, settings, uploaded) == before
+    record = datasets.get(uploaded)
+    assert record.labels == {"cat": 10, "dog": 10}
+    ask(datasets, uploaded, rename={"cat": "feline"})
+    assert reading.read(datasets, settings, uploaded).labels == {"dog": 10, "feline": 10}
+    assert outcome(datasets, uploaded)[-2:] == (None, None)
+
+
+def test_after_a_crash_between_images_and_record_the_reading_before_comes_back(
+    datasets, settings, read_once, monkeypatch
+):
+    """As the images have the new labels by then, and the record counts the old ones."""
+    uploaded, before = read_once
+    ask(datasets, uploaded, rename={"cat": "dog", "dog": "cat"})
+    with monkeypatch.context() as killed:
+        killed.setattr(reading, "_fill", _raise(SystemExit()))
+        with pytest.raises(SystemExit):
+            reading.read(datasets, settings, uploaded)
+    assert datasets.get(uploaded).state == DatasetState.READING
+    assert used_labels(datasets, settings, uploaded) != before
+    monkeypatch.setattr(reading, "require_survivable", _raise(WorkersDied("ten")))
+
+    with pytest.raises(WorkersDied):
+        reading.read(datasets, settings, uploaded)
+
+    state = DatasetState.READY, None, ReadingRequest(), None, ("WorkersDied", False)
+    assert outcome(datasets, uploaded) == state
+    assert used_labels(datasets, settings, uploaded) == before
+
+
+def test_without_labels_to_go_back_to_a_dataset_fails(datasets, settings, read_once, monkeypatch):
+    uploaded, _ = read_once
+    ask(datasets, uploaded, level=7)
+    (datasets.directory(uploaded) / RECORDS_FILE).write_bytes(b"{}")
+
+    with pytest.raises(RecordCorrupt):
+        reading.read(datasets, settings, uploaded)
+
+    assert _record(datasets, uploaded) == (DatasetState.FAILED, ("RecordCorrupt", True))
+    assert datasets.get(uploaded).reading_before is None
+
+
+@pytest.mark.parametrize("error", [Unavailable("away"), TrainingCancelled("stop")], ids=repr)
+def test_another_reading_that_is_put_off_is_still_to_be_done(
+    datasets, settings, read_once, monkeypatch, error
+):
+    uploaded, _ = read_once
+    ask(datasets, uploaded, rename={"cat": "feline"})
+    with monkeypatch.context() as broken:
+        broken.setattr(conclude, "settle", _raise(error))
+        with pytest.raises(type(error)):
+            reading.read(datasets, settings, uploaded)
+
+    assert datasets.get(uploaded).state == DatasetState.QUEUED
+    assert reading.read(datasets, settings, uploaded).labels == {"dog": 10, "feline": 10}
 
 
 def test_a_dataset_whose_folder_is_not_seen_here_is_left_to_other_workers(datasets, tmp_path):

@@ -1,5 +1,6 @@
 """What the trainer's page does while the trainer is slow, away, or not the one who answers."""
 
+import math
 import shutil
 
 import httpx
@@ -32,12 +33,15 @@ def dataset(stores):
     return make_read_dataset(stores.datasets, {"cat": 4, "dog": 5})
 
 
-def holding(page, pattern):
-    """Return the list of requests that are not answered, as long as no test does it."""
+def holding(page, pattern, most=math.inf):
+    """Return the list of the first requests; they are not answered, as long as no test does it."""
     held = []
 
     def hold(route):
+        if len(held) == most:
+            return route.continue_()
         held.append(route)
+        return None
 
     page.route(pattern, hold)
     return held
@@ -205,11 +209,16 @@ def test_a_reading_that_changed_elsewhere_is_told_by_itself(page, stores, datase
     expect(page.get_by_role("button", name="Show how they are now")).to_be_visible()
 
 
-def test_what_this_tab_has_decided_is_not_told_as_done_elsewhere(page, stores):
+@pytest.fixture
+def in_place(stores):
+    """The id of a dataset that is read where it lies, and can be read again."""
     where = {"source": "pets", "path": True, "in_place": True}
-    dataset = make_read_dataset(stores.datasets, {"cat": 4, "dog": 5}, **where)
+    return make_read_dataset(stores.datasets, {"cat": 4, "dog": 5}, **where)
+
+
+def test_what_this_tab_has_decided_is_not_told_as_done_elsewhere(page, stores, in_place):
     page.clock.install()
-    page.goto(f"/#/datasets/{dataset}")
+    page.goto(f"/#/datasets/{in_place}")
     page.get_by_role("button", name="Rename cat").click()
     page.get_by_label("New name of cat").fill("bird")
     page.get_by_role("button", name="Use the new names").click()
@@ -219,12 +228,28 @@ def test_what_this_tab_has_decided_is_not_told_as_done_elsewhere(page, stores):
         relabel(record)
         record.state = DatasetState.READY
 
-    stores.datasets.update(dataset, finish)
+    stores.datasets.update(in_place, finish)
     page.clock.run_for(1_000)
     expect(page.get_by_role("heading", name="bird")).to_be_visible()
     for _ in range(3):
         page.clock.run_for(6_000)
         page.wait_for_timeout(200)
+
+    expect(page.get_by_role("button", name="Show how they are now")).to_have_count(0)
+
+
+def test_a_look_that_is_given_up_is_not_told_as_a_change(page, in_place):
+    page.clock.install()
+    page.goto(f"/#/datasets/{in_place}")
+    expect(page.get_by_role("button", name="Start training")).to_be_visible()
+    held = holding(page, f"**/v1/datasets/{in_place}", 1)
+    page.clock.run_for(6_000)
+    while not held:
+        page.wait_for_timeout(10)
+    page.get_by_role("button", name="Rename cat").click()
+    page.get_by_label("New name of cat").fill("bird")
+    page.get_by_role("button", name="Use the new names").click()
+    expect(page.get_by_text("The images are being read")).to_be_visible()
 
     expect(page.get_by_role("button", name="Show how they are now")).to_have_count(0)
 
@@ -328,13 +353,14 @@ def test_an_upload_is_not_lost_by_a_link_that_is_followed_by_mistake(page, store
         dialog.dismiss()
 
     page.on("dialog", refuse)
-    page.get_by_role("link", name="Trainings").click()
-    expect(page.get_by_text("Sending 1 file")).to_be_visible()
-    assert questions == ["Images are being sent. Stop that, and leave?"]
-    page.get_by_role("link", name="Models").click()
-    assert len(questions) == 2
+    for view in ("Trainings", "Models"):
+        with page.expect_event("dialog"):
+            page.get_by_role("link", name=view).click()
+        expect(page.get_by_text("Sending 1 file")).to_be_visible()
+    assert questions == 2 * ["Images are being sent. Stop that, and leave?"]
 
-    held[-1].continue_()
+    [upload] = [route for route in held if route.request.method == "POST"]
+    upload.continue_()
     page.wait_for_url("**/#/datasets/*", timeout=SECONDS)
     assert len(questions) == 2
     page.get_by_role("link", name="Trainings").click()

@@ -1,5 +1,7 @@
 """A training whose features are computed by a network of one operation."""
 
+from dataclasses import replace
+
 import numpy as np
 import openvino as ov
 import pytest
@@ -12,6 +14,7 @@ from trainer_service.backbones import weights
 from trainer_service.backbones.weights import Weights
 from trainer_service.phases.bottleneck import shard
 from trainer_service.phases.bottleneck.feature_computer import FeatureComputer
+from trainer_service.phases.bottleneck.view_computer import ViewComputer
 
 
 @pytest.fixture
@@ -28,6 +31,12 @@ def computing(tmp_path, redis_url, monkeypatch):
         limits=ImageLimits(1 << 20, 1 << 20),
     )
     monkeypatch.setattr(shard, "feature_computer_for", lambda *_: computer)
+
+    def view_computer_for(work, backbone):
+        views = replace(backbone.views, size=8)
+        return ViewComputer(engine, views, threads=2, limits=ImageLimits(1 << 20, 1 << 20))
+
+    monkeypatch.setattr(shard, "view_computer_for", view_computer_for)
     found = Weights("x", tmp_path / "x", "0" * 64)
     monkeypatch.setattr(weights, "resolve", lambda *_: found)
     return BottleneckTraining(tmp_path, redis_url)

@@ -5,7 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from trainer_service.phases.evaluate.metrics import confidence_interval, evaluate
+from trainer_service.phases.evaluate.intervals import confidence_interval
+from trainer_service.phases.evaluate.metrics import evaluate
 
 PROBABILITIES = np.array(
     [[0.8, 0.1, 0.1], [0.3, 0.6, 0.1], [0.2, 0.7, 0.1], [0.5, 0.25, 0.25]], np.float32

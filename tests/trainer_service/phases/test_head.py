@@ -35,6 +35,12 @@ def accuracy(head, scale=1.0):
     return (np.asarray(head.model(test.features)).argmax(axis=1) == test.truth).mean()
 
 
+def as_trained(head, features):
+    """The probabilities of the epoch that was kept, before they were divided by a temperature."""
+    powers = np.asarray(head.model(features), np.float64) ** head.temperature
+    return powers / powers.sum(axis=1, keepdims=True)
+
+
 def test_the_scale_is_the_average_variance_of_all_features():
     features = np.random.default_rng(0).normal(3, [1, 2, 5], (2500, 3)).astype(np.float32)
     scale = build_head(features, 3, TrainingRequest()).get_layer("scale")
@@ -128,7 +134,7 @@ def test_stopped_it_has_the_weights_of_the_best_epoch_so_far(early_stopping):
     validation = data(60, seed=1)
     validation.truth[::4] = 0
     head = train_layers(data(90), validation, LABELS, request, lambda epoch, logs: epoch == 12)
-    probabilities = np.asarray(head.model(validation.features), np.float64)
+    probabilities = as_trained(head, validation.features)
     loss = -np.log(np.clip(probabilities[np.arange(60), validation.truth], 1e-7, 1)).mean()
 
     losses = [epoch["val_loss"] for epoch in head.history]
@@ -233,3 +239,17 @@ def test_the_head_phase_as_the_first_use_of_tensorflow_is_given_its_threads_and_
     )
 
     assert answer.stdout.strip() == "('GPU', True, True) 3 3", answer.stderr
+
+
+def test_layers_that_are_too_sure_of_themselves_are_cooled_down():
+    """A quarter of the labels is wrong, so no label has more than about three quarters."""
+    request = TrainingRequest(epochs=60, learning_rate=0.1, early_stopping="off")
+    validation, test = data(300, seed=1), data(300, seed=2)
+    validation.truth[::4], test.truth[::4] = 0, 0
+    head = train_layers(data(90), validation, LABELS, request, lambda epoch, logs: False)
+
+    def loss(probabilities):
+        return -np.log(np.clip(probabilities[np.arange(300), test.truth], 1e-7, 1)).mean()
+
+    assert head.temperature > 1.5
+    assert loss(np.asarray(head.model(test.features))) < loss(as_trained(head, test.features)) - 0.1

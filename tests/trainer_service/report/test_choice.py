@@ -45,6 +45,15 @@ def test_a_line_for_each_of_the_taps_and_the_reason_are_shown(tmp_path):
     assert "last three layers" not in section
 
 
+def test_further_views_have_a_line_of_their_own(tmp_path):
+    known = chosen(tmp_path)
+    history = [*known.history, attempt("all", 0.25, 0.4) | {"views": 4}]
+    section = str(training_curves(replace(known, history=history, best_epoch=5)))
+
+    assert "all layers 0.5 at strength 0.25, all layers, 4 views 0.4 at strength 0.25" in section
+    assert 'class="line series-3"' in section
+
+
 def test_the_strength_of_the_model_is_marked(tmp_path):
     section = str(training_curves(chosen(tmp_path)))
 

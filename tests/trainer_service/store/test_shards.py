@@ -7,7 +7,7 @@ import pytest
 from tests.support.trainer.builders import new_record
 from trainer_service.store.events.event_log import EventLog, connect
 from trainer_service.store.outcome import recorded_outcome
-from trainer_service.store.shards import PlanLost, ShardImage, ShardResult, Shards
+from trainer_service.store.shards import ImagesLost, PlanLost, ShardImage, ShardResult, Shards
 from trainer_service.store.stores import TrainingStore
 
 RESULT = ShardResult(computed=2, seconds=1.0, rejected={"b": "bad"})
@@ -34,6 +34,40 @@ def test_every_image_is_in_one_shard(tmp_path):
     shards = Shards(tmp_path)
     count = shards.plan(images(100), "f32")
     assert [image for number in range(count) for image in shards.images(number)] == images(100)
+
+
+@pytest.mark.parametrize(("numbers", "size"), [([1], 256), ([1, 2, 3], 85)])
+def test_views_are_in_shards_of_their_own_that_are_no_longer(tmp_path, numbers, size):
+    viewed = [image.model_copy(update={"views": numbers}) for image in images(4000)]
+    shards = Shards(tmp_path)
+    count = shards.plan(images(40), "f32", viewed)
+
+    assert [image for number in range(2) for image in shards.images(number)] == images(40)
+    rest = [shards.images(number) for number in range(2, count)]
+    assert [image for shard in rest for image in shard] == viewed
+    assert max(map(len, rest)) == size
+
+
+def test_a_shard_of_an_earlier_release_has_no_views(tmp_path):
+    shards = Shards(tmp_path)
+    shards.plan(images(1), "f32")
+    (shards.directory / "0.json").write_text('[{"sha256": "0", "path": "/0"}]')
+
+    assert shards.images(0) == images(1)
+    assert shards.images(0)[0].rows == 1
+
+
+def test_an_image_that_is_lost_as_it_is_and_with_its_views_is_lost_once(tmp_path):
+    shards = Shards(tmp_path)
+    viewed = [image.model_copy(update={"views": [1]}) for image in images(2)]
+    shards.plan(images(2), "f32", viewed)
+    gone = ShardResult(computed=0, seconds=0, rejected={"0": "it is gone"}, lost=["0"])
+    shards.finish(0, gone)
+
+    shards.require_few_lost(1, gone, 2)
+    both = ShardResult(computed=0, seconds=0, rejected={"1": "it is gone"}, lost=["1"])
+    with pytest.raises(ImagesLost, match="2 of the 2 images are gone"):
+        shards.require_few_lost(1, both, 2)
 
 
 def test_nothing_to_compute_is_complete_at_once(tmp_path):

@@ -109,7 +109,8 @@ def read_in_another_way(
 ) -> DatasetRecord:
     """Have a dataset labelled again in another way, or confirm a doubtful reading.
 
-    Its images are not read again. `readings` of the dataset lists the ways that are possible.
+    Its images are not read again. `readings` of the dataset lists ways that are possible. If the
+    reading does not fit, the dataset stays as it was read before, and `refused` says why.
     """
     return datasets.read_in_another_way(trainer, dataset_id, reading)
 

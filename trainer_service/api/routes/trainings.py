@@ -60,6 +60,7 @@ def _check_before_images(trainer: Trainer, key: str | None, fields: Fields) -> N
     _require_no_dataset(fields)
     if isinstance(architecture := fields.get("architecture"), str):
         submission.require_architecture(trainer, architecture, key)
+        submission.require_cut(architecture, fields.get("tune"))
 
 
 def _require_no_dataset(fields: Fields) -> None:
@@ -106,7 +107,7 @@ def cancel_training(training_id: str, trainer: CurrentTrainer) -> TrainingRecord
 
 @router.post("/{training_id}/stop", status_code=202, responses=responses(404, 409))
 def stop_training(training_id: str, trainer: CurrentTrainer) -> TrainingRecord:
-    """End the head phase now. The best head so far is evaluated and published."""
+    """End the head phase or the tuning now. The best so far is evaluated and published."""
     return trainings.stop_training(trainer, training_id)
 
 

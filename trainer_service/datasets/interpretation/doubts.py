@@ -24,18 +24,19 @@ def serious_doubt(layout: Layout, counts: Counter[str]) -> str:
             f"The labels found are {_shown(sorted(counts))}, which look like the names of "
             "folders for something else than labels."
         )
-    if layout.kind == "prefix" and all(map(is_camera_prefix, counts)):
+    in_file_names = layout.kind == "file names"
+    if in_file_names and all(map(is_camera_prefix, counts)):
         return (
             f"The labels found are {_shown(sorted(counts))}, as cameras call any image, whatever "
             "it shows."
         )
     codes = [label for label in counts if is_code(label) and not label.isalpha()]
-    if layout.kind == "prefix" and len(codes) * 2 > len(counts):
+    if in_file_names and len(codes) * 2 > len(counts):
         return (
             f"The labels found are {_shown(sorted(counts))}, which look like the numbers of "
             "things, and not like their kinds."
         )
-    if layout.kind == "prefix" and len(counts) > _MOST_SMALL and len(counts) * 3 > counts.total():
+    if in_file_names and len(counts) > _MOST_SMALL and len(counts) * 3 > counts.total():
         return (
             f"{len(counts)} labels were found in the names of {counts.total()} images, e.g. "
             f"{_shown(sorted(counts))}."
@@ -58,7 +59,7 @@ def odd_labels(layout: Layout, counts: Counter[str]) -> list[str]:
             f"{_shown(odd)} may be no label, but a folder for something else. If so, leave out the "
             "folders of that name."
         )
-    of_cameras = sorted(filter(is_camera_prefix, counts)) if layout.kind == "prefix" else []
+    of_cameras = sorted(filter(is_camera_prefix, counts)) if layout.kind == "file names" else []
     if of_cameras:
         texts.append(f"{_shown(of_cameras)} may be no label, but what cameras call any image.")
     joined = sorted(label for label in counts if _is_joined(label, counts))

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from trainer_service.datasets.interpretation.left_out import AS_ASKED, matcher
 from trainer_service.datasets.interpretation.tables.columns import BY_VALUES, ChosenColumns
@@ -123,12 +124,12 @@ class Tables:
         used, rejected = _compatible(self.labelling, wanted)
         if not used:
             return None
-        for table, reason in rejected:
+        for table, why in rejected:
             if all(unused.name != table.name for unused in self.unused):
-                self.leave_out(table.name, table.titles(), reason)
+                self.leave_out(table.name, table.titles(), why.reason)
         way = self._way(used)
         against = [
-            (table, f"{table.name}: {why}") for table, why in rejected if "contradicts" in why
+            (table, f"{table.name}: {why.reason}") for table, why in rejected if why.contradicts
         ]
         way.contradiction = next((why for t, why in against if _same_shape(t, used[0])), "")
         way.rivals = [why for table, why in against if table.certainty == used[0].certainty]
@@ -195,18 +196,25 @@ class Tables:
         )
 
 
+class _Rejection(NamedTuple):
+    """Why a table is not used together with others, and whether it says other labels than they."""
+
+    reason: str
+    contradicts: bool = False
+
+
 def _compatible(
     tables: Iterable[TableLabels], wanted: str | None = None
-) -> tuple[list[TableLabels], list[tuple[TableLabels, str]]]:
+) -> tuple[list[TableLabels], list[tuple[TableLabels, _Rejection]]]:
     """Return the tables that are used together, the best first, and the others, each with why."""
     used: list[TableLabels] = []
-    rejected: list[tuple[TableLabels, str]] = []
+    rejected: list[tuple[TableLabels, _Rejection]] = []
     said: dict[int, str] = {}
     for table in sorted(tables, key=lambda t: (t.certainty, -len(t.images), t.name)):
         chosen_away = wanted not in {None, table.name}
-        reason = f"{wanted} was chosen" if chosen_away else _why_not(table, used, said)
-        if reason:
-            rejected.append((table, reason))
+        why = _Rejection(f"{wanted} was chosen") if chosen_away else _why_not(table, used, said)
+        if why is not None:
+            rejected.append((table, why))
             continue
         used.append(table)
         for image, label in table.images.items():
@@ -214,20 +222,23 @@ def _compatible(
     return used, rejected
 
 
-def _why_not(table: TableLabels, used: Sequence[TableLabels], said: Mapping[int, str]) -> str:
+def _why_not(
+    table: TableLabels, used: Sequence[TableLabels], said: Mapping[int, str]
+) -> _Rejection | None:
     if not used:
-        return ""
+        return None
     if used[0].is_clear and not table.is_clear:
-        return f"{used[0].name} labels the images, by the names of its columns"
+        return _Rejection(f"{used[0].name} labels the images, by the names of its columns")
     other = next(
         (i for i, label in table.images.items() if i in said and said[i] != label.label), None
     )
     if other is not None:
         by = next(t for t in used if other in t.images)
-        return f"it contradicts {by.name}, e.g. {table.images[other].label!r} and {said[other]!r}"
+        labels = f"{table.images[other].label!r} and {said[other]!r}"
+        return _Rejection(f"it contradicts {by.name}, e.g. {labels}", contradicts=True)
     if table.images.keys() <= said.keys():
-        return f"it says nothing that {used[0].name} does not say"
-    return ""
+        return _Rejection(f"it says nothing that {used[0].name} does not say")
+    return None
 
 
 def _same_shape(table: TableLabels, other: TableLabels) -> bool:

@@ -22,7 +22,7 @@ from trainer_service.datasets.interpretation.words import (
     part_name,
 )
 from trainer_service.datasets.records import Split
-from trainer_service.requests.reading import ReadingRequest
+from trainer_service.requests.reading import LabelSource, ReadingRequest
 from trainer_service.store.records.interpretation import Layout
 
 _SHOWN = 3
@@ -68,7 +68,7 @@ class Way:
         if not self.fits or len(set(map(form, labels))) < _TWO:
             return False
         of_cameras = sum(labels[label] for label in labels if is_camera_prefix(label))
-        if self.layout.kind == "prefix" and of_cameras * 2 > labels.total():
+        if self.layout.kind == "file names" and of_cameras * 2 > labels.total():
             return False
         return sum(map(is_no_label, labels)) * 2 <= len(labels)
 
@@ -216,13 +216,12 @@ def _describe_folders(images: Images, way: Way) -> str:
 def by_prefixes(images: Images) -> Way:
     """Label images by what stands before the number in their file names."""
     labels = [prefix_label(name.rpartition("/")[2]) for name in images.names]
-    way = _finished(images, labels, "prefix")
+    way = _finished(images, labels, "file names")
     example = next((i for i, label in enumerate(way.labels) if label), 0)
     way.layout.text = (
         "Labels are what stands before the number in the file names: "
         f"{way.labels[example]!r} in {images.names[example]}."
     )
-    way.reading.labels = "file names"
     return way
 
 
@@ -232,7 +231,7 @@ def prefix_label(file_name: str) -> str:
     return (match[1] or match[2]) if match else ""
 
 
-def _finished(images: Images, labels: list[str], kind: str) -> Way:
+def _finished(images: Images, labels: list[str], kind: LabelSource) -> Way:
     """Return a way without the labels of images that belong to no part of the split."""
     labels = list(labels)
     for index in images.strays:
@@ -248,8 +247,8 @@ def _finished(images: Images, labels: list[str], kind: str) -> Way:
         else:
             expected += 1
             missing += not labels[index]
-    layout = Layout.model_validate({"kind": kind})
-    reading = ReadingRequest.model_validate({"labels": "folders" if kind == "folders" else None})
+    layout = Layout(kind=kind)
+    reading = ReadingRequest(labels=kind)
     fits = expected > 0 and missing <= TOLERATED * expected
     splits = settled_splits(labels, images.splits)
     return Way(layout, labels, splits, reading, untrained=untrained, fits=fits)

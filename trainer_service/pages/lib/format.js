@@ -45,3 +45,23 @@ export function words(name) {
   const text = name.replaceAll("_", " ");
   return text[0].toUpperCase() + text.slice(1);
 }
+
+/** The value of a setting, which may be an object or a list, as a text. */
+export function settingText(value) {
+  if (Array.isArray(value)) return value.join(", ");
+  if (value === null || typeof value !== "object") return String(value);
+  return Object.entries(value).map(([key, one]) => `${key} ${one}`).join(", ");
+}
+
+/** For how many images, and further views of them, features were reused and computed. */
+export function cacheText(cache) {
+  if (!cache) return "–";
+  const parts = [used(cache.reused, cache.computed, "image")];
+  const [reused, computed] = [cache.views_reused ?? 0, cache.views_computed ?? 0];
+  if (reused + computed) parts.push(used(reused, computed, "further view"));
+  if (cache.reused + reused) parts.push(`${duration(cache.seconds_saved)} saved`);
+  return parts.join("; ");
+}
+
+const used = (reused, computed, what) =>
+  [computed || !reused ? `computed for ${plural(computed, what)}` : null, reused ? `reused for ${plural(reused, what)}` : null].filter(Boolean).join(", ");

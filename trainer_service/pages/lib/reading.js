@@ -2,7 +2,7 @@
 
 const KINDS = {
   folders: "Labels are the names of folders.",
-  prefix: "Labels are the beginnings of the file names.",
+  "file names": "Labels are the beginnings of the file names.",
   table: "Labels are read from a table.",
 };
 const PARTS = { train: "training", validation: "validation", test: "test" };

@@ -27,9 +27,10 @@ export function measuredSpeeds(trainings) {
   const sums = new Map();
   for (const { architecture, cache, transitions } of trainings) {
     const seconds = transitions.find(({ state }) => state === "bottleneck")?.seconds;
-    if (!seconds || !cache?.computed) continue;
+    const computed = (cache?.computed ?? 0) + (cache?.views_computed ?? 0);
+    if (!seconds || !computed) continue;
     const sum = sums.get(architecture) ?? { images: 0, seconds: 0 };
-    sums.set(architecture, { images: sum.images + cache.computed, seconds: sum.seconds + seconds });
+    sums.set(architecture, { images: sum.images + computed, seconds: sum.seconds + seconds });
   }
   return new Map([...sums].map(([name, { images, seconds }]) => [name, images / seconds]));
 }

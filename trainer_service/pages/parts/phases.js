@@ -8,6 +8,7 @@ const PHASES = {
   preparing: "reads the images",
   bottleneck: "computes features",
   head: "trains the head",
+  tuning: "tunes last layers",
   evaluating: "answers test images",
   publishing: "exports the model",
 };

@@ -43,6 +43,14 @@ function foldedList(items, row, most, what) {
     rest.length ? h("details", {}, h("summary", {}, `${rest.length} more ${what}`), h("ul", { class: "notes" }, rest.map(row))) : null);
 }
 
+/** Why the dataset is not read as was asked for last; null if it is. */
+export function whyRefused({ refused }) {
+  if (!refused) return null;
+  return h("section", { class: "stack" },
+    problem(new Error(refused.error.detail)),
+    h("p", {}, "What is below is from the reading before, which stays."));
+}
+
 /** Why nothing is trained yet, and the ways out; null if there is no doubt. */
 export function doubtful(record, apply) {
   if (!record.doubt) return null;
@@ -85,8 +93,8 @@ export async function attempt(button, fault, reading, apply) {
 }
 
 /** The folded form with which a user says how the dataset is to be read. */
-export function readingForm(record, apply, open = false) {
-  const before = record.reading ?? {};
+export function readingForm(record, apply, open = Boolean(record.refused)) {
+  const before = record.refused?.reading ?? record.reading ?? {};
   const fields = formFields(record, before);
   const fault = h("div", {});
   const submit = h("button", {}, "Read it this way");

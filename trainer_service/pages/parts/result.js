@@ -2,11 +2,12 @@
 
 import { imageUrl } from "../lib/api.js";
 import { announce, h, put } from "../../web/dom.js";
-import { duration, plural, words } from "../lib/format.js";
+import { cacheText, duration, settingText, words } from "../lib/format.js";
 import { go, link } from "../lib/router.js";
 import { confusion } from "./confusion.js";
 import { answered, pictures } from "./figures.js";
 import { perLabel } from "./metrics.js";
+import { reliability } from "./reliability.js";
 
 /** With at most this many labels, the matrix fits beside the table of the labels. */
 const FEW = 10;
@@ -21,6 +22,7 @@ export function result(root, record, report, about) {
     h("div", { class: report.labels.length <= FEW ? "columns halves" : "stack" }, matrix.element, matrix.pictures, labelCard(report)),
     mistakesCard(record, report),
     randomCard(record, report),
+    reliability(report.metrics.test),
     h("div", { class: "columns" }, callCard(record, report, about), factsCard(record)));
   announce("The evaluation is ready.");
   return matrix.show;
@@ -121,20 +123,14 @@ function factsCard({ id, head, cache, dataset, transitions, request, version }) 
   const facts = [
     ["Took", duration(seconds)],
     ["Head", head?.detail ?? "–"],
-    ["Features", cacheUse(cache)],
+    ["Features", cacheText(cache)],
     ["Split", `${split.train} training, ${split.validation} validation, ${split.test} test`],
     ["Version", String(version)],
   ];
   return h("section", { class: "card" }, h("h2", {}, "Facts"), definitions(facts),
     h("details", {}, h("summary", {}, "Settings"), definitions(Object.entries(request).filter(([, value]) => value !== null).map(([name, value]) =>
-      [words(name), typeof value === "object" ? Object.entries(value).map(([key, one]) => `${key} ${one}`).join(", ") : String(value)]))),
+      [words(name), settingText(value)]))),
     h("p", { class: "after" }, h("a", { class: "button", href: `v1/trainings/${id}/report` }, "Report")));
-}
-
-function cacheUse(cache) {
-  if (!cache) return "–";
-  if (!cache.reused) return `computed for ${plural(cache.computed, "image")}`;
-  return `reused for ${plural(cache.reused, "image")}, which saved ${duration(cache.seconds_saved)}; computed for ${cache.computed}`;
 }
 
 const definitions = (pairs) => h("dl", {}, pairs.map(([name, value]) => [h("dt", {}, name), h("dd", { class: "name" }, value)]));

@@ -13,7 +13,7 @@ export function trainingSchema(document) {
 /** `{element, values(), complain(errors)}`; `values` returns those that differ from their defaults. */
 export function settings(schema) {
   const names = Object.keys(schema.properties).filter((name) => !ELSEWHERE.has(name));
-  const isSingle = (name) => "type" in schema.properties[name] && schema.properties[name].type !== "object";
+  const isSingle = (name) => "type" in schema.properties[name] && !["object", "array"].includes(schema.properties[name].type);
   const sorted = [...names.filter(isSingle), ...names.filter((name) => !isSingle(name))];
   const fields = sorted.map((name) => [name, fieldOf(name, schema.properties[name])]);
   return {
@@ -39,6 +39,7 @@ function fieldOf(path, schema) {
   const object = schema.oneOf?.find(({ type }) => type === "object");
   if (object) return optionalGroup(path, object, schema.oneOf.find((other) => "const" in other)?.const);
   if (schema.type === "object") return group(path, schema);
+  if (schema.type === "array") return choices(path, schema);
   return single(path, schema);
 }
 
@@ -56,12 +57,28 @@ function single(path, schema) {
     value() {
       const text = control.value.trim();
       if (text === "" || text === String(schema.default)) return undefined;
-      return schema.enum || Number.isNaN(Number(text)) ? text : Number(text);
+      return (schema.enum && schema.type !== "integer") || Number.isNaN(Number(text)) ? text : Number(text);
     },
     complain(errors) {
       control.setAttribute("aria-invalid", String(errors.length > 0));
       put(fault, errors.map(({ detail }) => detail).join(" "));
     },
+  };
+}
+
+/** A box to check for each of the values that a list may have. */
+function choices(path, schema) {
+  const boxes = schema.items.enum.map((value) =>
+    h("input", { type: "checkbox", id: `setting-${path}-${value}`, value, checked: schema.default.includes(value) }));
+  const fault = h("span", { class: "bad" });
+  return {
+    element: h("fieldset", {}, h("legend", {}, words(path)), h("p", { class: "muted hint" }, schema.description),
+      h("div", { class: "row" }, boxes.map((box) => h("label", { class: "inline" }, box, box.value))), fault),
+    value() {
+      const checked = boxes.filter((box) => box.checked).map((box) => box.value);
+      return checked.join() === schema.default.join() ? undefined : checked;
+    },
+    complain: (errors) => put(fault, errors.map(({ detail }) => detail).join(" ")),
   };
 }
 

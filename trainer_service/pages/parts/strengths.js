@@ -6,6 +6,8 @@ import { chart, oncePerFrame } from "./curves.js";
 
 /** The names of the taps for a reader, in the order of their colours. */
 const TAPS = { last: "last layer", late: "last three layers", all: "all layers" };
+/** The colour of the line of further views, which are tried on one of the taps. */
+const VIEWS_COLOR = 4;
 
 /** `{element, add(strength event), showHistory(rows), explain(text)}`; hidden until there is one. */
 export function strengthCurves() {
@@ -44,13 +46,15 @@ export function strengths(rows) {
   return [...new Set(rows.map(({ strength }) => strength))].sort((one, other) => other - one);
 }
 
-/** A line for each of the taps: its values by strength. */
+/** A line for each of the taps, and one for further views if they were tried: its values by strength. */
 export function lines(rows, field) {
+  const [plain, viewed] = [rows.filter(({ views = 1 }) => views === 1), rows.filter(({ views = 1 }) => views > 1)];
+  const groups = Object.entries(TAPS).map(([taps, name], index) => [name, index + 1, plain.filter((row) => row.taps === taps)]);
+  if (viewed.length) groups.push([`${TAPS[viewed[0].taps]}, ${viewed[0].views} views`, VIEWS_COLOR, viewed]);
   const positions = strengths(rows);
-  return Object.entries(TAPS).map(([taps, name], index) => {
-    const own = rows.filter((row) => row.taps === taps);
+  return groups.map(([name, color, own]) => {
     const values = positions.map((strength) => own.find((row) => row.strength === strength)?.[field] ?? null);
-    return { name, color: index + 1, dashed: false, values: trimmed(values) };
+    return { name, color, dashed: false, values: trimmed(values) };
   }).filter(({ values }) => values.length);
 }
 

@@ -2,7 +2,7 @@
 
 import { get } from "../lib/api.js";
 import { h } from "../../web/dom.js";
-import { count, decimal, duration, percent, plural, range, words } from "../lib/format.js";
+import { count, decimal, duration, percent, plural, range, settingText, words } from "../lib/format.js";
 import { problem } from "../lib/messages.js";
 import { link } from "../lib/router.js";
 import { history } from "../lib/follow.js";
@@ -64,14 +64,13 @@ function table(all) {
 
 function headOf({ head }, epochs) {
   if (epochs.length) return `layers, ${plural(epochs.length, "epoch")}`;
-  return head ? `regression on ${head.features} features (${head.taps})` : "–";
+  return head ? `regression on ${head.features} features (${head.taps}${head.views > 1 ? `, ${head.views} views` : ""})` : "–";
 }
 
 /** The settings in which the trainings differ, as rows. */
 function differing(all) {
   const names = Object.keys(all[0].record.request).filter((name) => !["model", "architecture", "dataset"].includes(name));
-  const text = (value) => (value !== null && typeof value === "object" ? Object.entries(value).map(([key, one]) => `${key} ${one}`).join(", ") : String(value));
   return names
-    .filter((name) => new Set(all.map(({ record }) => text(record.request[name]))).size > 1)
-    .map((name) => [words(name), ({ record }) => text(record.request[name])]);
+    .filter((name) => new Set(all.map(({ record }) => settingText(record.request[name]))).size > 1)
+    .map((name) => [words(name), ({ record }) => settingText(record.request[name])]);
 }

@@ -9,13 +9,13 @@ import { problem, waiting } from "../lib/messages.js";
 import { go } from "../lib/router.js";
 import { architectures, measuredSpeeds } from "../parts/architectures.js";
 import { small } from "../parts/figures.js";
-import { attempt, doubtful, howRead, readingForm } from "../parts/reading.js";
+import { attempt, doubtful, howRead, readingForm, whyRefused } from "../parts/reading.js";
 import { settings, trainingSchema } from "../parts/settings.js";
 
 const LOOK_MILLISECONDS = 700;
 const CALM_MILLISECONDS = 5000;
 /** What a dataset is trained on, and how it was decided. */
-const FACTS = ["state", "reading", "labels", "digest"];
+const FACTS = ["state", "reading", "labels", "digest", "refused"];
 const PATIENCE = 15;
 const THUMBNAILS = 6;
 const LABELS = 12;
@@ -79,8 +79,8 @@ function whyFailed(record, apply) {
 }
 
 function contents(record, apply, signal) {
-  announce(outcome(record));
-  return [doubtful(record, apply), summary(record), howRead(record), readingForm(record, apply), labels(record, apply, signal), rejected(record, signal)];
+  if (!record.refused) announce(outcome(record));
+  return [whyRefused(record), doubtful(record, apply), summary(record), howRead(record), readingForm(record, apply), labels(record, apply, signal), rejected(record, signal)];
 }
 
 /** Call `onChange` once the dataset is not any more what `record` says, by another window or command. */
@@ -88,7 +88,7 @@ async function watch(record, path, onChange, signal) {
   try {
     do await rest(CALM_MILLISECONDS, signal);
     while (isSame(record, await get(path, signal).catch((error) => (passes(error) ? record : null))));
-    onChange();
+    if (!signal.aborted) onChange(); // a look that is given up has seen nothing
   } catch (error) {
     if (error.name !== "AbortError") throw error;
   }

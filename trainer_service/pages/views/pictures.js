@@ -18,8 +18,8 @@ export async function pictures({ root, signal, load }) {
   const limits = load(() => get("v1/about", signal));
   const known = knownDatasets(signal, load);
   root.append(dropCard(limits, signal), known.element);
-  await known.look();
-  if ((await limits).paths) root.append(pathCard());
+  const [{ paths }] = await Promise.all([limits, known.look()]);
+  if (paths) root.append(pathCard());
   for (;;) {
     await rest(LOOK_MILLISECONDS, signal);
     await known.look();

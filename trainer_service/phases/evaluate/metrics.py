@@ -1,6 +1,5 @@
 """Metrics of a classifier on held-out images, from its probabilities."""
 
-import math
 from collections.abc import Sequence
 from statistics import fmean
 from typing import Any
@@ -8,10 +7,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from trainer_service.phases.evaluate.calibration import calibration
+from trainer_service.phases.evaluate.intervals import confidence_interval
 from trainer_service.phases.head.data import Probabilities, Truth
-
-#: Two-sided 95 % of the normal distribution.
-_Z = 1.959964
 
 
 def evaluate(probabilities: Probabilities, truth: Truth, labels: Sequence[str]) -> dict[str, Any]:
@@ -26,6 +24,7 @@ def evaluate(probabilities: Probabilities, truth: Truth, labels: Sequence[str]) 
         `accuracy` and `loss` (mean cross-entropy, natural logarithm) in [0, 1] and [0, ∞);
         `accuracy_low` and `accuracy_high`: the 95 % interval of the accuracy on other images;
         `macro_f1`: the mean of the labels' F1;
+        what `calibration` returns;
         `per_class`: for each label precision, recall, f1 (0 where undefined) and support;
         `confusion_matrix`: counts, a row per true label and a column per predicted one.
     """
@@ -39,6 +38,7 @@ def evaluate(probabilities: Probabilities, truth: Truth, labels: Sequence[str]) 
         "accuracy_low": round(low, 6),
         "accuracy_high": round(high, 6),
         "macro_f1": round(fmean(row["f1"] for row in classes.values()), 6),
+        **calibration(probabilities, truth),
         "per_class": classes,
         "confusion_matrix": matrix.tolist(),
     }
@@ -71,14 +71,6 @@ def per_class(matrix: npt.NDArray[np.int64], labels: Sequence[str]) -> dict[str,
         }
         for index, label in enumerate(labels)
     }
-
-
-def confidence_interval(share: float, n: int) -> tuple[float, float]:
-    """Return Wilson's 95 % interval of a share seen in `n` trials, n > 0."""
-    centre = share + _Z**2 / (2 * n)
-    reach = _Z * math.sqrt(share * (1 - share) / n + _Z**2 / (4 * n * n))
-    scale = 1 + _Z**2 / n
-    return max(0.0, (centre - reach) / scale), min(1.0, (centre + reach) / scale)
 
 
 def _ratio(above: npt.NDArray[Any], below: npt.NDArray[Any]) -> npt.NDArray[np.float64]:

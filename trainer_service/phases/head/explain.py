@@ -7,21 +7,26 @@ _LAYERS = {
     "late": "the last three layers",
     "all": "all layers that the catalogue lists",
 }
+_CUT_SHORT = (
+    " There are so many labels that not all strengths were tried: the search may take only so long "
+    "for each image."
+)
 
 
-def explained(head: HeadInfo, asked: str, images: int) -> HeadInfo:
+def explained(head: HeadInfo, asked: str, images: int, *, cut_short: bool = False) -> HeadInfo:
     """Return `head` with its `detail` set: what was chosen, and why.
 
     Args:
         head: the chosen head, with the validation losses of all that were tried.
         asked: the taps that the request names.
         images: how many images the choice is based on.
+        cut_short: whether not all was tried, as that would have taken too long.
     """
     seen = f"{head.features:,} features of {_LAYERS[head.taps]}"
     if head.kind == "regression":
         detail = (
-            f"A logistic regression of strength {head.strength:.2g} on {seen}: its validation "
-            f"loss is {_loss(head, head.taps)}{_against(head, asked)}.{_how(head, images)}"
+            f"A logistic regression of strength {head.strength:.2g} on {seen}{_viewed(head)}"
+            f"{_against(head, asked)}.{_useless(head)}{_how(head, images)}"
         )
     elif head.val_losses:
         detail = (
@@ -30,7 +35,29 @@ def explained(head: HeadInfo, asked: str, images: int) -> HeadInfo:
         )
     else:
         detail = f"Layers trained on {seen}, which were asked for."
-    return head.model_copy(update={"detail": detail})
+    return head.model_copy(update={"detail": f"{detail}{_CUT_SHORT if cut_short else ''}"})
+
+
+def _viewed(head: HeadInfo) -> str:
+    """Say how good it is, with and without the views that it has learnt from."""
+    plain = _loss(head, head.taps)
+    if head.views == 1:
+        return f": its validation loss is {plain}"
+    return (
+        f", with {head.views} views of each training image: its validation loss is "
+        f"{head.view_losses[head.views]:.3f}, and {plain} without further views"
+    )
+
+
+def _useless(head: HeadInfo) -> str:
+    """Say that views were tried in vain, if they were."""
+    tried = [views for views in head.view_losses if views > 1]
+    if head.views > 1 or not tried:
+        return ""
+    return (
+        f" With {tried[0]} views of each training image it was not lower, "
+        f"{head.view_losses[tried[0]]:.3f}, so it has learnt from the images alone."
+    )
 
 
 def _against(head: HeadInfo, asked: str) -> str:

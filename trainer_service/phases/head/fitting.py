@@ -9,7 +9,10 @@ from trainer_service.phases.backbone import Backbone
 from trainer_service.phases.head.data import Probabilities, Truth, head_data
 from trainer_service.phases.head.images import images_with_features
 from trainer_service.phases.head.network import FrozenNetwork, Network
+from trainer_service.phases.head.regression.rows import ViewRows
 from trainer_service.phases.head.train import HeadTask, train_head
+from trainer_service.phases.head.view_rows import view_rows
+from trainer_service.phases.prepare.plan_views import solved_on
 from trainer_service.phases.work import Work
 from trainer_service.store.records.training_record import State, TrainingRecord
 
@@ -47,18 +50,21 @@ def fit(work: Work) -> Trained:
     images = images_with_features(work)
     splits = work.split(images)
     labels = sorted({image.label for image in images})
-    _enter_head(work, splits)
     backbone = Backbone.of(work, work.shards.precision())
+    views = view_rows(backbone, solved_on(splits))
+    _enter_head(work, splits, views)
     train, validation = (
         head_data(backbone, splits[part], labels) for part in ("train", "validation")
     )
-    head = train_head(HeadTask(work, backbone.architecture, train, validation, labels))
+    head = train_head(HeadTask(work, backbone.architecture, train, validation, labels, views))
     network = FrozenNetwork(labels, backbone.with_taps(head.taps), head.model)
     return Trained(network, splits, head.info, head.history, head.best, head.validated)
 
 
-def _enter_head(work: Work, splits: dict[str, list[ImageRecord]]) -> None:
+def _enter_head(work: Work, splits: dict[str, list[ImageRecord]], views: ViewRows | None) -> None:
     def enter(record: TrainingRecord) -> None:
+        if views is not None and record.cache is not None:
+            record.cache.views_computed = max(len(views.images) - record.cache.views_reused, 0)
         record.dataset.split = {name: len(part) for name, part in splits.items()}
         record.enter(State.HEAD)
 

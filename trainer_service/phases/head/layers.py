@@ -13,7 +13,9 @@ from shared.errors import InvalidRequest
 from trainer_service.backbones.features import Features
 from trainer_service.phases.head.best_epoch import BestEpoch, Epoch
 from trainer_service.phases.head.data import HeadData, Truth
+from trainer_service.phases.head.network import answers_of
 from trainer_service.phases.head.optimizer import build_optimizer
+from trainer_service.phases.head.temperature import best_temperature
 from trainer_service.requests.training import TrainingRequest
 
 #: Keeps features that do not vary at all from being divided by zero.
@@ -31,11 +33,13 @@ class TrainedLayers:
         model: a `keras.Model`, float32 (n, feature_size) to probabilities float32 (n, labels).
         history: loss, accuracy, val_loss, val_accuracy and learning_rate of each epoch.
         best_epoch: the epoch, from 1, whose weights the model has.
+        temperature: what the logits of that epoch were divided by.
     """
 
     model: Any
     history: list[Epoch]
     best_epoch: int
+    temperature: float
 
 
 def train_layers(
@@ -46,6 +50,9 @@ def train_layers(
     on_epoch: Callable[[int, Epoch], bool],
 ) -> TrainedLayers:
     """Train a head of layers; the same seed and features give the same head.
+
+    Layers that learn until they know all their images are too sure of others, so at the end their
+    logits are divided by the temperature that suits the validation images best.
 
     Args:
         train: what the head learns from.
@@ -84,10 +91,24 @@ def train_layers(
             "The loss is no longer a number: expected a learning_rate that converges. "
             f"Received: {request.learning_rate}"
         )
-    if request.early_stopping == "off" and len(history) == request.epochs:
-        return TrainedLayers(model, history, best_epoch=len(history))
-    model.set_weights(best_weights)
-    return TrainedLayers(model, history, best.number)
+    kept = len(history)
+    if request.early_stopping != "off" or kept < request.epochs:
+        model.set_weights(best_weights)
+        kept = best.number
+    return TrainedLayers(model, history, kept, calibrate(model, validation))
+
+
+def calibrate(model: Any, validation: HeadData) -> float:
+    """Divide the logits of a head by the temperature of least validation loss, and return it."""
+    import keras
+
+    *_, last = model.layers
+    before = keras.Model(model.inputs, last.input)
+    kernel, bias = last.get_weights()
+    logits = answers_of(before, validation.features) @ kernel + bias
+    temperature = best_temperature(logits, validation.truth)
+    last.set_weights([kernel / temperature, bias / temperature])
+    return temperature
 
 
 def build_head(features: Features, labels: int, request: TrainingRequest) -> Any:

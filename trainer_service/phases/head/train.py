@@ -15,10 +15,10 @@ from trainer_service.phases.head.explain import explained
 from trainer_service.phases.head.layers import train_layers
 from trainer_service.phases.head.network import answers_of
 from trainer_service.phases.head.progress import HeadProgress
+from trainer_service.phases.head.regression.rows import Setup, ViewRows
 from trainer_service.phases.head.regression.search import (
     STRENGTHS,
     PathStep,
-    Setup,
     SolvedHead,
     search,
 )
@@ -61,6 +61,7 @@ class HeadTask:
         train: what the head learns from, with the features of all taps that were computed.
         validation: the same of the images that decide between heads.
         labels: in the order of the outputs.
+        views: further views of the images that a regression is solved on, if they were asked for.
     """
 
     work: Work
@@ -68,6 +69,7 @@ class HeadTask:
     train: HeadData
     validation: HeadData
     labels: Sequence[str]
+    views: ViewRows | None = None
 
     @property
     def request(self) -> TrainingRequest:
@@ -99,8 +101,10 @@ def _search(task: HeadTask) -> SolvedHead:
         tap_sets={taps: len(architecture.widths_of(taps)) for taps in sets},
         class_weights=request.class_weights,
         seed=request.seed,
+        views=task.views,
     )
-    with _blas_threads(task), HeadProgress(task.work, len(sets) * len(STRENGTHS)) as progress:
+    most = (len(sets) + (task.views is not None)) * len(STRENGTHS)
+    with _blas_threads(task), HeadProgress(task.work, most) as progress:
         return search(setup, progress.attempt, task.work.check_cancelled)
 
 
@@ -111,7 +115,9 @@ def _blas_threads(task: HeadTask) -> threadpool_limits:
     made small products seven times as expensive (36 instead of 5 CPU seconds for 1,261 images of
     7,424 features and 10 labels, 97 instead of 14 s in all), for little gain on a quiet one.
     """
-    small = task.train.features.size * len(task.labels) < LARGE_PRODUCT
+    rows, width = task.train.features.shape
+    rows += len(task.views.images) if task.views else 0
+    small = rows * width * len(task.labels) < LARGE_PRODUCT
     return threadpool_limits(1 if small else task.work.worker.threads, user_api="blas")
 
 
@@ -125,13 +131,15 @@ def _regression(task: HeadTask) -> Head:
         features=len(solved.kernel),
         strength=solved.strength,
         cross_validated=solved.cross_validated,
+        views=solved.views,
         val_losses=_least_losses(solved.path),
+        view_losses=_losses_by_views(solved),
     )
     load_tensorflow(task.work.worker.threads)
     return Head(
         model=as_layers(solved.kernel, solved.bias),
         taps=solved.taps,
-        info=explained(info, task.request.taps, len(truth)),
+        info=explained(info, task.request.taps, len(truth), cut_short=_cut_short(solved)),
         history=[asdict(step) for step in solved.path],
         best=1 + min(range(len(solved.path)), key=lambda place: solved.path[place].val_loss),
         validated=(solved.probabilities, truth),
@@ -148,20 +156,44 @@ def _layers(task: HeadTask, solved: SolvedHead | None) -> Head:
     with HeadProgress(task.work, request.epochs) as progress:
         trained = train_layers(train, validation, task.labels, request, progress.epoch)
     losses = {} if solved is None else _least_losses(solved.path)
-    info = HeadInfo(kind="layers", taps=taps, features=width, val_losses=losses)
+    info = HeadInfo(
+        kind="layers",
+        taps=taps,
+        features=width,
+        temperature=round(trained.temperature, 4),
+        val_losses=losses,
+    )
     return Head(
         model=trained.model,
         taps=taps,
-        info=explained(info, request.taps, len(validation.truth)),
+        info=explained(
+            info, request.taps, len(validation.truth), cut_short=bool(solved and _cut_short(solved))
+        ),
         history=list(trained.history),
         best=trained.best_epoch,
         validated=(answers_of(trained.model, validation.features), validation.truth),
     )
 
 
+def _cut_short(solved: SolvedHead) -> bool:
+    """Return whether the search has left strengths out because it took too long."""
+    return any(step.cut_short for step in solved.path)
+
+
 def _least_losses(path: Sequence[PathStep]) -> dict[str, float]:
-    """Return the least validation loss of each tap set."""
+    """Return the least validation loss of each tap set, without further views."""
     losses: dict[str, float] = {}
     for step in path:
+        if step.views > 1:
+            continue
         losses[step.taps] = min(step.val_loss, losses.get(step.taps, step.val_loss))
     return {taps: round(loss, 6) for taps, loss in losses.items()}
+
+
+def _losses_by_views(solved: SolvedHead) -> dict[int, float]:
+    """Return the least validation loss by how many views were learnt from, if views were tried."""
+    losses: dict[int, float] = {}
+    for step in solved.path:
+        if step.taps == solved.taps:
+            losses[step.views] = min(step.val_loss, losses.get(step.views, step.val_loss))
+    return {views: round(loss, 6) for views, loss in losses.items()} if len(losses) > 1 else {}

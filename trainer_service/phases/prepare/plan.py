@@ -6,10 +6,13 @@ from trainer_service.backbones.features import FeatureStore, Row
 from trainer_service.datasets.dataset import Dataset
 from trainer_service.datasets.records import ImageRecord
 from trainer_service.phases.backbone import Backbone
+from trainer_service.phases.prepare.plan_views import plan_views
 from trainer_service.phases.work import Work
 from trainer_service.queue.steps import READ_DATASET, Step
 from trainer_service.settings import TrainerSettings
 from trainer_service.store.outcome import end
+from trainer_service.store.records.dataset_record import DatasetRecord
+from trainer_service.store.records.parts import ErrorInfo
 from trainer_service.store.records.training_record import CacheUse, State, TrainingRecord
 from trainer_service.store.shards import ShardImage
 from trainer_service.store.waiting import WaitingTrainings
@@ -26,6 +29,7 @@ def plan(work: Work) -> None:
         TrainingCancelled: the training was cancelled.
         DatasetNotFound, RecordCorrupt: the dataset is gone or damaged.
         InvalidDataset: a label has too few images for the split.
+        InvalidRequest: the features of the views would take too much memory.
         WeightsUnavailable: the weights of the architecture can't be had.
         NotSeenHere: this worker does not see the images.
         LeaseLost: another process has taken over.
@@ -35,10 +39,23 @@ def plan(work: Work) -> None:
     if wait_for_dataset(work, dataset):
         return
     work.enter(State.PREPARING)
-    if dataset.record.error is None:
+    error = dataset.record.error or _refusal(work.record, dataset.record)
+    if error is None:
         _plan(work, dataset)
     else:
-        end(work.worker.stores.trainings, work.record.id, State.FAILED, dataset.record.error)
+        end(work.worker.stores.trainings, work.record.id, State.FAILED, error)
+
+
+def _refusal(training: TrainingRecord, dataset: DatasetRecord) -> ErrorInfo | None:
+    """Return why the reading did not fit that a training was submitted to; None if it did."""
+    refused = dataset.refused
+    if refused is None or refused.revision != training.dataset.revision:
+        return None
+    detail = (
+        f"{refused.error.detail} The dataset stays as it was read before: submit the training "
+        "again to train on it so."
+    )
+    return refused.error.model_copy(update={"detail": detail})
 
 
 def wait_for_dataset(work: Work, dataset: Dataset) -> bool:
@@ -62,13 +79,14 @@ def planned_precision(settings: TrainerSettings) -> Precision:
 def _plan(work: Work, dataset: Dataset) -> None:
     dataset.require_confirmed()
     precision = planned_precision(work.worker.settings)
-    features = Backbone.of(work, precision).features
+    backbone = Backbone.of(work, precision)
     dataset.files().require()  # they are needed at the end, even if all features are stored
     images = dataset.used_images()
-    work.split(images)  # refuses too small a dataset before anything is computed
-    reused, missing = _divide(images, features)
+    splits = work.split(images)  # refuses too small a dataset before anything is computed
+    views, viewed = plan_views(backbone, splits, work.worker.settings.max_views_bytes)
+    reused, missing = _divide(images, backbone.features)
     work.held.raise_if_lost()  # a new plan would undo what another process has done since
-    work.shards.plan(missing, precision)
+    work.shards.plan(missing, precision, viewed)
 
     def fill(record: TrainingRecord) -> None:
         found = dataset.record
@@ -76,12 +94,13 @@ def _plan(work: Work, dataset: Dataset) -> None:
         record.dataset.count_labels(found.labels)
         record.dataset.reject(found.rejected, found.verdicts)
         # Prepared again after a crash, what this training itself computed is not "reused".
-        record.cache = record.cache or _cache_use(reused)
+        record.cache = record.cache or _cache_use(reused, views)
         record.enter(State.BOTTLENECK)
 
     work.update(fill)
-    FEATURES.labels("reused").inc(len(reused))
-    work.worker.board.start(work.record.id, State.BOTTLENECK, len(missing))
+    FEATURES.labels("reused").inc(len(reused) + len(views))
+    rows = sum(image.rows for image in (*missing, *viewed))
+    work.worker.board.start(work.record.id, State.BOTTLENECK, rows)
 
 
 def _divide(
@@ -99,6 +118,6 @@ def _divide(
     return reused, missing
 
 
-def _cache_use(reused: list[Row]) -> CacheUse:
-    saved = round(sum(row.seconds for row in reused), 3)
-    return CacheUse(reused=len(reused), computed=0, seconds_saved=saved)
+def _cache_use(reused: list[Row], views: list[Row]) -> CacheUse:
+    saved = round(sum(row.seconds for row in (*reused, *views)), 3)
+    return CacheUse(reused=len(reused), computed=0, seconds_saved=saved, views_reused=len(views))

@@ -27,15 +27,14 @@ from shared.engines import (
     TensorFlowEngine,
     cpu_precision,
 )
-from shared.images.decoding import ImageLimits
 from trainer_service.backbones.architectures import Architecture
 from trainer_service.backbones.backbone import convert, feature_space
 from trainer_service.backbones.cuts import Divided
 from trainer_service.backbones.features import FeatureStore, Stored
 from trainer_service.backbones.weights import Weights
 from trainer_service.datasets.image_files import ImageFiles
-from trainer_service.phases.bottleneck.feature_computer import BATCH_SIZES, FeatureComputer
-from trainer_service.phases.tune.views import Views
+from trainer_service.phases.bottleneck.view_computer import ViewComputer
+from trainer_service.phases.views import Views, view_name
 from trainer_service.requests.training import TapSet
 from trainer_service.store.shards import ShardImage, ShardResult
 
@@ -86,32 +85,6 @@ class PixelEngine:
 
     def infer_batches(self, batches: Iterable[Pixels]) -> Iterator[Outputs]:
         return map(self.infer, batches)
-
-
-class ViewComputer(FeatureComputer):
-    """Computes the rows of all views of images; each image is decoded once.
-
-    Args:
-        engine: uint8 (n, size, size, 3) to rows, float32 (n, width).
-        views: which views are made.
-        threads: decoding threads.
-        limits: caps on what is decoded.
-    """
-
-    def __init__(self, engine: Engine, views: Views, *, threads: int, limits: ImageLimits) -> None:
-        super().__init__(
-            engine,
-            output=FEATURES,
-            input_size=views.size,
-            batch_size=BATCH_SIZES[engine.name],
-            threads=threads,
-            limits=limits,
-        )
-        self.views = views
-
-    def _read(self, image: ShardImage, files: ImageFiles) -> list[Pixels]:
-        pixels = self._decode(image, files, self.views.decoded_size)
-        return list(self.views.make(pixels, image.sha256))
 
 
 def body_engine(
@@ -238,4 +211,4 @@ def _further(advance: Callable[[int], None], done: int) -> Callable[[int], None]
 
 
 def _keys(images: Sequence[str], view: int) -> list[str]:
-    return [f"{sha256}.{view}" for sha256 in images]
+    return [view_name(sha256, view) for sha256 in images]

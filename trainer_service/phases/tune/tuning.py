@@ -16,11 +16,11 @@ from trainer_service.backbones.features import Features
 from trainer_service.phases.head.best_epoch import Epoch
 from trainer_service.phases.head.data import Truth
 from trainer_service.phases.head.regression.solver import losses
+from trainer_service.phases.head.temperature import best_temperature
 from trainer_service.phases.tune import checkpoint
 from trainer_service.phases.tune.checkpoint import Arrays, Checkpoint
 from trainer_service.phases.tune.settings import TuneSettings
 from trainer_service.phases.tune.tail_data import LinearHead, TailData
-from trainer_service.phases.tune.temperature import best_temperature
 
 if TYPE_CHECKING:
     from trainer_service.phases.tune.tail_loop import TailLoop

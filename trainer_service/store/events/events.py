@@ -43,10 +43,9 @@ class ProgressEvent(Progress, _Event):
     type: Literal["progress"] = "progress"
 
 
-class EpochEvent(_Event):
-    """The metrics at the end of one epoch of head training; null stands for NaN and infinity."""
+class _Epoch(_Event):
+    """The metrics at the end of one epoch; null stands for NaN and infinity."""
 
-    type: Literal["epoch"] = "epoch"
     epoch: int
     epochs: int
     loss: float | None
@@ -56,17 +55,24 @@ class EpochEvent(_Event):
     learning_rate: float | None
 
 
+class EpochEvent(_Epoch):
+    """The metrics at the end of one epoch of the training of a head of layers."""
+
+    type: Literal["epoch"] = "epoch"
+
+
 class StrengthEvent(_Event):
     """A regression was solved with one strength of its regularisation, on the features of `taps`.
 
-    The strengths are tried from strong to weak for each of the taps; `attempt` counts all of them,
-    from 1.
+    The strengths are tried from strong to weak for each of the taps, and then once more with
+    `views` of each image if those were asked for; `attempt` counts all of them, from 1.
     """
 
     type: Literal["strength"] = "strength"
     attempt: int
     attempts: int
     taps: str
+    views: int = 1
     strength: float
     loss: float
     accuracy: float
@@ -74,12 +80,46 @@ class StrengthEvent(_Event):
     val_accuracy: float
 
 
+class TuneEstimateEvent(_Event):
+    """How long tuning will take at most, measured before most of it is done."""
+
+    type: Literal["tune_estimate"] = "tune_estimate"
+    seconds: float = Field(description="All that is left: views, and all epochs.")
+    views_seconds: float = Field(description="Computing the views that are not stored yet.")
+    epoch_seconds: float = Field(description="One epoch.")
+    epochs: int
+    bytes: int = Field(description="What the views take on disk.")
+
+
+class TuneProgressEvent(Progress, _Event):
+    """How far the tuning phase is, in images: first their views, then those trained on."""
+
+    type: Literal["tune_progress"] = "tune_progress"
+
+
+class TuneEpochEvent(_Epoch):
+    """The metrics at the end of one epoch of tuning.
+
+    `val_loss` and `val_accuracy` are those of the averaged weights; `best` says whether no epoch
+    before was as good, nor the network that tuning began with.
+    """
+
+    type: Literal["tune_epoch"] = "tune_epoch"
+    best: bool
+
+
 class WarningEvent(_Event):
     """Something that the user may want to change or know; the training goes on."""
 
     type: Literal["warning"] = "warning"
     code: Literal[
-        "rejected_images", "class_imbalance", "few_test_images", "int8_refused", "tried_again"
+        "rejected_images",
+        "class_imbalance",
+        "few_test_images",
+        "int8_refused",
+        "tried_again",
+        "tune_slow",
+        "tune_refused",
     ]
     detail: Annotated[str, TODAYS_VERDICTS]
     images: list[RejectedImage] = Field(default_factory=list)
@@ -99,7 +139,15 @@ class ResultEvent(_Event):
 
 
 Event = Annotated[
-    StateEvent | ProgressEvent | EpochEvent | StrengthEvent | WarningEvent | ResultEvent,
+    StateEvent
+    | ProgressEvent
+    | EpochEvent
+    | StrengthEvent
+    | TuneEstimateEvent
+    | TuneProgressEvent
+    | TuneEpochEvent
+    | WarningEvent
+    | ResultEvent,
     Field(discriminator="type"),
 ]
 event_adapter: TypeAdapter[Event] = TypeAdapter(Event)
@@ -177,6 +225,8 @@ def _warnings(record: TrainingRecord) -> list[WarningEvent]:
         warnings.append(WarningEvent(code="few_test_images", detail=detail))
     if record.quantization is not None and not record.quantization.accepted:
         warnings.append(WarningEvent(code="int8_refused", detail=record.quantization.detail))
+    if record.tune is not None and not record.tune.published:
+        warnings.append(WarningEvent(code="tune_refused", detail=record.tune.reason))
     return warnings
 
 

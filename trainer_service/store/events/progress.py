@@ -10,8 +10,15 @@ from pydantic import BaseModel, Field, ValidationError
 from shared.documents import read_small
 from shared.files import is_fault_of_the_file, locked_briefly
 from trainer_service.store.events.event_log import Dispensable, EventLog
-from trainer_service.store.events.events import EpochEvent, Event, ProgressEvent, StrengthEvent
-from trainer_service.store.records.training_record import Progress, State
+from trainer_service.store.events.events import (
+    EpochEvent,
+    Event,
+    ProgressEvent,
+    StrengthEvent,
+    TuneEpochEvent,
+    TuneProgressEvent,
+)
+from trainer_service.store.records.training_record import Progress, State, TuneStep
 
 REPORT_INTERVAL = 0.2
 MOST_BYTES = 2**24
@@ -29,6 +36,7 @@ class Counts(BaseModel):
     """
 
     phase: State
+    step: TuneStep | None = None
     total: int
     started_at: float
     done: dict[str, int] = Field(default_factory=dict)
@@ -49,6 +57,7 @@ class Counts(BaseModel):
         rate = self._rate(done, now)
         return Progress(
             phase=self.phase,
+            step=self.step,
             done=done,
             total=self.total,
             per_second=round(rate, 2) if rate else None,
@@ -84,11 +93,21 @@ class ProgressBoard:
         self._clock = clock
         self._dispensable = Dispensable("progress is not kept")
 
-    def start(self, training_id: str, phase: State, total: int) -> None:
-        """Begin a phase with `total` images or epochs; the counts of the last one are dropped."""
+    def start(
+        self, training_id: str, phase: State, total: int, step: TuneStep | None = None
+    ) -> None:
+        """Begin a phase, or a step of it; the counts of the last one are dropped.
+
+        Args:
+            training_id: the id of the training.
+            phase: which phase it is in.
+            total: the number of images or epochs.
+            step: which step of tuning.
+        """
         now = self._clock()
+        counts = Counts(phase=phase, step=step, total=total, started_at=now)
         with self._dispensable.of(training_id), self._locked(training_id) as file:
-            self._store(file, Counts(phase=phase, total=total, started_at=now), now, announce=True)
+            self._store(file, counts, now, announce=True)
 
     def advance(
         self, training_id: str, done: int, part: str = "0", total: int | None = None
@@ -119,8 +138,8 @@ class ProgressBoard:
     def _store(self, file: Path, counts: Counts, now: float, *, announce: bool) -> None:
         if announce:
             counts.told_at = now
-            event = ProgressEvent(**counts.progress(now).model_dump())
-            self._events.append(file.parent.name, [event])
+            kind = TuneProgressEvent if counts.phase == State.TUNING else ProgressEvent
+            self._events.append(file.parent.name, [kind(**counts.progress(now).model_dump())])
         # Not synced to the disk: after a crash of the machine the phase starts again anyway.
         temporary = file.with_suffix(".tmp")
         temporary.write_text(counts.model_dump_json())
@@ -160,7 +179,7 @@ class Ticker:
 
 
 class HeadReport:
-    """Appends an event for each epoch or strength of a head; short ones several at a time."""
+    """Appends an event for each epoch or strength; those of short ones several at a time."""
 
     def __init__(
         self, events: EventLog, training_id: str, clock: Callable[[], float] = time.monotonic
@@ -171,7 +190,7 @@ class HeadReport:
         self._pending: list[Event] = []
         self._next = 0.0
 
-    def __call__(self, event: EpochEvent | StrengthEvent) -> None:
+    def __call__(self, event: EpochEvent | StrengthEvent | TuneEpochEvent) -> None:
         self._pending.append(event)
         now = self._clock()
         if now >= self._next:

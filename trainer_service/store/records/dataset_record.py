@@ -7,7 +7,13 @@ from pydantic import Field, field_validator
 
 from trainer_service.requests.reading import ReadingRequest
 from trainer_service.store.records.interpretation import Interpretation
-from trainer_service.store.records.parts import BaseRecord, Brief, DatasetCounts, ErrorInfo
+from trainer_service.store.records.parts import (
+    BaseRecord,
+    Brief,
+    DatasetCounts,
+    ErrorInfo,
+    RecordPart,
+)
 
 
 class DatasetState(StrEnum):
@@ -24,6 +30,20 @@ class DatasetState(StrEnum):
         return self in {DatasetState.QUEUED, DatasetState.READING}
 
 
+class RefusedReading(RecordPart):
+    """What a user has decided on how a dataset is read, and that does not fit it.
+
+    Attributes:
+        reading: what was decided.
+        error: why it does not fit.
+        revision: the `DatasetRecord.revision` that it had.
+    """
+
+    reading: ReadingRequest
+    error: ErrorInfo
+    revision: int
+
+
 class DatasetRecord(Interpretation, DatasetCounts, BaseRecord):
     """A set of labelled images.
 
@@ -36,6 +56,9 @@ class DatasetRecord(Interpretation, DatasetCounts, BaseRecord):
         has_split: whether the dataset brings its own split into train, validation and test.
         digest: SHA-256 over the used images with their labels and splits.
         reading: the user's choices of how it is read.
+        reading_before: those by which its images are labelled, while others are tried.
+        refused: the last ones that were tried, if they did not fit.
+        revision: how often `reading` has changed.
     """
 
     state: DatasetState
@@ -44,6 +67,9 @@ class DatasetRecord(Interpretation, DatasetCounts, BaseRecord):
     in_place: bool = False
     submitted: bool = False
     reading: ReadingRequest = Field(default_factory=ReadingRequest)
+    reading_before: ReadingRequest | None = None
+    refused: RefusedReading | None = None
+    revision: int = 0
     ignored: int = 0
     has_split: bool = False
     digest: str | None = None
@@ -53,7 +79,7 @@ class DatasetRecord(Interpretation, DatasetCounts, BaseRecord):
     @classmethod
     def _take_the_word(cls, layout: object) -> object:
         """Read the single word that records of earlier releases have for it."""
-        kinds = {"folders": "folders", "prefix": "prefix", "csv": "table"}
+        kinds = {"folders": "folders", "prefix": "file names", "csv": "table"}
         return {"kind": kinds[layout]} if isinstance(layout, str) and layout in kinds else layout
 
     def interpret(self, said: Interpretation) -> None:
@@ -61,9 +87,34 @@ class DatasetRecord(Interpretation, DatasetCounts, BaseRecord):
         for name in Interpretation.model_fields:
             setattr(self, name, getattr(said, name))
 
+    def ask(self, reading: ReadingRequest) -> None:
+        """Have it read as a user has decided; how it was read is kept until that is done."""
+        if self.state == DatasetState.READY:
+            self.reading_before = self.reading
+        self.reading, self.refused = reading, None
+        self.revision += 1
+        self.state, self.error, self.submitted = DatasetState.QUEUED, None, True
+
+    def refuse(self, error: ErrorInfo) -> None:
+        """Go back to the reading before the one that was tried, or fail if there is none."""
+        if self.reading_before is None:
+            self.state, self.error = DatasetState.FAILED, error
+            return
+        self.refused = RefusedReading(reading=self.reading, error=error, revision=self.revision)
+        self.reading, self.reading_before = self.reading_before, None
+        self.revision += 1
+        self.state, self.error = DatasetState.READY, None
+
     def in_lists(self) -> Self:
         """Return what lists show."""
-        little = {"notes": [], "unused": [], "readings": [], "reading": ReadingRequest()}
+        little = {
+            "notes": [],
+            "unused": [],
+            "readings": [],
+            "reading": ReadingRequest(),
+            "reading_before": None,
+            "refused": None,
+        }
         return super().in_lists().model_copy(update=little)
 
     def brief(self) -> Brief:

@@ -3,9 +3,9 @@
 from functools import partial
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, ConfigDict, Field
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
 
-from trainer_service.requests.reading import ReadingRequest
+from trainer_service.requests.reading import LabelSource, ReadingRequest
 from trainer_service.store.records.parts import RecordPart, shortened
 
 #: A record names at most this many folders, tables or values that are parts of the split.
@@ -17,11 +17,16 @@ _Name = Annotated[str, AfterValidator(partial(shortened, most=200))]
 _Title = Annotated[str, AfterValidator(partial(shortened, most=60))]
 
 
+def _todays_kind(value: object) -> object:
+    """Return a kind of layout by the name that it has today."""
+    return "file names" if value == "prefix" else value
+
+
 class Layout(RecordPart):
     """Where the labels of a dataset come from.
 
     Attributes:
-        kind: folders, the beginnings of the file names, or tables.
+        kind: what says the labels, in the words of `ReadingRequest.labels`.
         text: the same in words, with an example.
         level: which folder of an image's path is its label, 1 for the first; None if that differs.
         tables: the tables that hold labels.
@@ -32,7 +37,7 @@ class Layout(RecordPart):
 
     model_config = ConfigDict(extra="ignore", validate_assignment=True)
 
-    kind: Literal["folders", "prefix", "table"]
+    kind: Annotated[LabelSource, BeforeValidator(_todays_kind)]
     text: _Text = ""
     level: int | None = None
     tables: list[_Name] = Field(default_factory=list)

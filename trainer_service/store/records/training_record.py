@@ -2,11 +2,11 @@
 
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from pydantic import AwareDatetime, Field, field_validator
 
-from shared.manifest import HeadInfo, Quantization
+from shared.manifest import HeadInfo, Quantization, TuneInfo
 from trainer_service.errors import TrainingEnded
 from trainer_service.requests.training import TrainingRequest
 from trainer_service.store.records.parts import (
@@ -26,6 +26,7 @@ class State(StrEnum):
     PREPARING = "preparing"
     BOTTLENECK = "bottleneck"
     HEAD = "head"
+    TUNING = "tuning"
     EVALUATING = "evaluating"
     PUBLISHING = "publishing"
     SUCCEEDED = "succeeded"
@@ -45,13 +46,21 @@ class Transition(RecordPart):
     seconds: float | None = None
 
 
+TuneStep = Literal["views", "training"]
+
+
 class Progress(RecordPart):
     """How much of a phase is done, in images or epochs; `per_second` is the speed.
 
     `per_second` and `eta_seconds` are None while the speed is unknown.
+
+    Attributes:
+        step: in the tuning phase, which of its two steps this is: `views` are computed once, then
+            images are trained on, `done` counts them over all epochs.
     """
 
     phase: State
+    step: TuneStep | None = None
     done: int
     total: int
     per_second: float | None = None
@@ -59,25 +68,37 @@ class Progress(RecordPart):
 
 
 class TrainingDataset(DatasetCounts):
-    """The dataset of a training; `split` has the number of images of each part."""
+    """The dataset of a training.
+
+    Attributes:
+        split: the number of images of each part.
+        revision: the dataset's `revision` when the training was submitted.
+    """
 
     id: str
+    revision: int | None = None
     split: dict[str, int] = Field(default_factory=dict)
 
 
 class CacheUse(RecordPart):
-    """How many images' features were reused or computed, and the seconds that reuse has saved."""
+    """How many images' features were reused or computed, and the seconds that reuse has saved.
+
+    Further views of images are counted apart.
+    """
 
     reused: int
     computed: int
     seconds_saved: float
+    views_reused: int = 0
+    views_computed: int = 0
 
 
 class Asked(RecordPart):
-    """The requests of clients to cancel or stop a training; see `TrainingRecord.stop_after`."""
+    """The requests of clients to cancel or stop a training, as `TrainingRecord` has them."""
 
     cancel: bool = False
     stop_after: int | None = None
+    stop_tuning: bool = False
 
 
 class TrainingRecord(BaseRecord):
@@ -87,9 +108,12 @@ class TrainingRecord(BaseRecord):
         metrics: the totals of the evaluation. The report also has the metrics of each label and
             the confusion matrix; with few labels, so has the API's answer for a single training.
         head: how the head was chosen, once it is trained.
+        tune: what came of fine-tuning, if it was asked for.
         report: the address of the report, once there is one.
         stop_after: the last epoch to train, set when a client asks to stop early and publish the
             best head so far. A head that is trained again after a fault stops there as well.
+            Nothing is tuned then.
+        stop_tuning: set when a client asks to stop while the last layers are tuned, or later.
     """
 
     model: str
@@ -103,10 +127,12 @@ class TrainingRecord(BaseRecord):
     metrics: dict[str, Any] = Field(default_factory=dict)
     report: str | None = None
     head: HeadInfo | None = None
+    tune: TuneInfo | None = None
     quantization: Quantization | None = None
     error: ErrorInfo | None = None
     cancel_requested: bool = False
     stop_after: int | None = None
+    stop_tuning: bool = False
     request: TrainingRequest
 
     @field_validator("request", mode="before")

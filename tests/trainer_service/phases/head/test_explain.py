@@ -30,11 +30,41 @@ def test_cross_validation_is_named_with_the_images_that_it_took():
     )
 
 
+def test_views_that_helped_are_named_with_what_they_brought():
+    viewed = head(views=4, view_losses={1: 0.325, 4: 0.301})
+
+    assert explained(viewed, "auto", 400).detail == (
+        "A logistic regression of strength 0.062 on 5,456 features of all layers that the "
+        "catalogue lists, with 4 views of each training image: its validation loss is 0.301, and "
+        "0.325 without further views, against 0.489 with the last layer and 0.376 with the last "
+        "three layers."
+    )
+
+
+def test_views_that_did_not_help_are_named_too():
+    plain = head(view_losses={1: 0.325, 2: 0.381})
+
+    assert explained(plain, "auto", 400).detail.endswith(
+        "with the last three layers. With 2 views of each training image it was not lower, 0.381, "
+        "so it has learnt from the images alone."
+    )
+
+
 def test_layers_that_were_asked_for_are_not_compared():
     only = head(taps="last", features=1280, val_losses={"last": 0.489})
 
     assert explained(only, "last", 400).detail.endswith(
         "its validation loss is 0.489; these layers were asked for."
+    )
+
+
+@pytest.mark.parametrize("kind", ["regression", "layers"])
+def test_a_search_that_was_cut_short_says_so(kind):
+    detail = explained(head(kind=kind), "auto", 400, cut_short=True).detail
+
+    assert detail.endswith(
+        " There are so many labels that not all strengths were tried: the search may take only so "
+        "long for each image."
     )
 
 

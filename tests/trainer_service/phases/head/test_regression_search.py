@@ -10,14 +10,15 @@ from shared.errors import InvalidRequest
 from trainer_service.errors import TrainingCancelled
 from trainer_service.phases.head.data import HeadData
 from trainer_service.phases.head.regression import design as designs
+from trainer_service.phases.head.regression import effort
 from trainer_service.phases.head.regression.folds import (
     hold_out,
     needs_cross_validation,
     stratified_folds,
 )
+from trainer_service.phases.head.regression.rows import Setup, ViewRows
 from trainer_service.phases.head.regression.search import (
     STRENGTHS,
-    Setup,
     search,
 )
 from trainer_service.phases.head.regression.solver import losses, softmax
@@ -338,6 +339,127 @@ def test_the_loss_of_a_row_is_minus_the_logarithm_of_its_probability():
     np.testing.assert_allclose(losses(logits, truth), [np.log1p(np.exp(-1)), 0], atol=1e-6)
 
 
+def views_of(parts, count, change=lambda rows, number: rows, images=None):
+    """Further views of the images of some parts, or of those of them that are given."""
+    features = np.concatenate([part.features for part in parts])
+    images = np.arange(len(features)) if images is None else np.array(images)
+    rows = np.concatenate([change(features[images], number) for number in range(1, count)])
+    return ViewRows(count, np.tile(images, count - 1), lambda width: rows[:, -width:])
+
+
+def by_views(head):
+    return {
+        views: [step for step in head.path if step.views == views and step.taps == head.taps]
+        for views in (1, 4)
+    }
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("images", [None, range(0, 300, 3)])
+def test_an_image_counts_the_same_whether_it_has_views_or_not(kind, images):
+    """So views that look like their image change nothing."""
+    question = setup(class_weights=kind)
+    train = HeadData(question.train.features, np.repeat([0, 1, 2], [60, 80, 160]))
+    views = views_of([train], 4, images=images)
+    head = search(setup(train=train, class_weights=kind, views=views), go_on, never)
+
+    steps = by_views(head)
+    assert len(steps[4]) == len(steps[1]) > 3
+    for with_views, without in zip(steps[4], steps[1], strict=True):
+        assert with_views.strength == without.strength
+        # The scale is that of all rows alike, which makes a small difference.
+        assert with_views.val_loss == pytest.approx(without.val_loss, abs=4e-3)
+        assert with_views.loss == pytest.approx(without.loss, abs=4e-3)
+        assert with_views.accuracy == pytest.approx(without.accuracy, abs=0.01)
+
+
+@pytest.mark.parametrize("most", [1536, 15])
+@pytest.mark.parametrize("sizes", [(300, 240), (90, 60)])
+def test_views_are_used_where_they_lower_the_loss(most, sizes, monkeypatch):
+    monkeypatch.setattr(designs, "MOST_DECOMPOSED", most)
+    monkeypatch.setattr(designs, "SAMPLED_ROWS", 50)
+    monkeypatch.setattr(designs, "KNOWN_DIRECTIONS", 5)
+    question = setup(*sizes, informative=(2,))
+    plain = search(question, go_on, never)
+    parts = [question.train, question.validation][: 1 + plain.cross_validated]
+
+    def other_examples(rows, number):
+        """As good as further images."""
+        drawn = [
+            examples(len(part.truth), 3, 10 * number + place, (2,)).features
+            for place, part in enumerate(parts)
+        ]
+        return np.concatenate(drawn)
+
+    views = views_of(parts, 4, other_examples)
+    head = search(setup(*sizes, informative=(2,), views=views), go_on, never)
+
+    assert head.cross_validated == (sizes == (90, 60))
+    assert (head.views, plain.views) == (4, 1)
+    assert head.path[: len(plain.path)] == plain.path
+    least = min(step.val_loss for step in head.path)
+    assert least < min(step.val_loss for step in plain.path) - 0.01
+    truth = np.concatenate([part.truth for part in (question.train, question.validation)])
+    truth = truth if head.cross_validated else question.validation.truth
+    assert head.probabilities.shape == (len(truth), 3)
+    right = np.log(head.probabilities[np.arange(len(truth)), truth])
+    assert -right.mean() == pytest.approx(least, abs=1e-3)
+    if not head.cross_validated:
+        ours = probabilities(head, question.validation.features)
+        np.testing.assert_allclose(ours, head.probabilities, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("sizes", [(300, 240), (90, 60)])
+def test_views_that_mislead_are_tried_and_left_out(sizes):
+    question = setup(*sizes)
+    plain = search(question, go_on, never)
+    parts = [question.train, question.validation][: 1 + plain.cross_validated]
+    misleading = views_of(parts, 4, lambda rows, number: np.roll(rows, 1, axis=0))
+    head = search(setup(*sizes, views=misleading), go_on, never)
+
+    steps = by_views(head)
+    assert {step.views for step in steps[4]} == {4}
+    assert [step.strength for step in steps[4]] == list(STRENGTHS[: len(steps[4])])
+    assert (head.views, head.taps, head.strength) == (1, plain.taps, plain.strength)
+    np.testing.assert_array_equal(head.kernel, plain.kernel)
+    np.testing.assert_array_equal(head.probabilities, plain.probabilities)
+
+
+def test_a_view_goes_where_its_image_goes():
+    """With labels at random, a head that knew a view of an image would know the image."""
+    question = setup(60, 30, informative=())
+    views = views_of([question.train, question.validation], 4)
+    head = search(setup(60, 30, informative=(), views=views), go_on, never)
+    steps = by_views(head)
+    assert len(steps[4]) > 1
+    assert all(step.val_loss > np.log(3) - 0.1 for step in steps[4])
+    assert all(step.val_accuracy < 0.55 for step in steps[4])
+
+
+def test_views_are_read_once_and_for_the_best_taps_alone():
+    question = setup(informative=(1, 2))
+    views, widths = views_of([question.train], 2), []
+
+    def read(width):
+        widths.append(width)
+        return views.read(width)
+
+    known = ViewRows(2, views.images, read)
+    head = search(setup(informative=(1, 2), views=known), go_on, never)
+    assert (head.taps, widths) == ("late", [50])
+    search(setup(informative=(1, 2), views=known), lambda step: True, never)
+    assert widths == [50], "asked to stop, it begins nothing more"
+
+
+@pytest.mark.parametrize(("train", "last"), [(300, 299), (60, 299)])
+def test_views_of_images_that_are_not_learnt_from_are_refused(train, last):
+    question = setup(train, 240)
+    views = views_of([question.train, question.validation], 2)
+    further = ViewRows(2, np.append(views.images, last + 1), views.read)
+    with pytest.raises(ValueError, match=f"views of images from 0 to {last}"):
+        search(setup(train, 240, views=further), go_on, never)
+
+
 def test_many_features_are_not_copied(monkeypatch):
     monkeypatch.setattr(designs, "MOST_DECOMPOSED", 128)
     monkeypatch.setattr(designs, "SAMPLED_ROWS", 50)
@@ -362,3 +484,62 @@ def test_many_features_are_not_copied(monkeypatch):
         tracemalloc.stop()
     assert len(steps) > 1
     assert peak < 50e6  # two blocks of rows in float64; a copy in float32 would take 64 MB alone
+
+
+@pytest.mark.parametrize("images", [(40, 30), (300, 240)], ids=["cross-validated", "held out"])
+def test_a_search_that_would_take_too_long_is_cut_short(images, monkeypatch):
+    """Of all taps the strongest penalty is tried, and the best head so far is solved."""
+    question = setup(*images)
+    whole = search(question, go_on, never)
+    monkeypatch.setattr(effort, "AT_LEAST", 1e5)
+    monkeypatch.setattr(effort, "FOR_EACH_IMAGE", 1e3)
+    head = search(question, go_on, never)
+
+    assert not any(step.cut_short for step in whole.path)
+    assert len(head.path) < len(whole.path)
+    for taps in TAP_SETS:
+        steps = [step for step in head.path if step.taps == taps]
+        assert steps[-1].cut_short
+        assert steps[0].strength == STRENGTHS[0]
+    assert (head.taps, head.strength) in {(step.taps, step.strength) for step in head.path}
+    ours = probabilities(head, question.validation.features)
+    assert (ours.argmax(axis=1) == question.validation.truth).mean() > 0.5
+
+
+def multiplications(labels, monkeypatch):
+    """Search heads of three images of each label, and return how many numbers were multiplied."""
+    counted = 0
+    for name in ("products", "sums"):
+        whole = getattr(designs.Rotated, name)
+
+        def count(self, factors, check, whole=whole):
+            nonlocal counted
+            counted += len(factors) * self.rows * self.size
+            return whole(self, factors, check)
+
+        monkeypatch.setattr(designs.Rotated, name, count)
+    question = setup(2 * labels, labels, labels=labels, informative=())
+    search(question, go_on, never)
+    monkeypatch.undo()
+    return counted
+
+
+def test_the_work_grows_with_the_images_and_not_with_the_labels_too(monkeypatch):
+    """Without a bound it takes 10 million multiplications for each image, and twice for 400."""
+    monkeypatch.setattr(effort, "AT_LEAST", 0)
+    monkeypatch.setattr(effort, "FOR_EACH_IMAGE", 4e6)
+
+    assert multiplications(200, monkeypatch) < 4e6 * 600
+
+
+def test_few_scores_are_kept_of_the_folds():
+    """Each fold once held those of all images: with 2,000 labels, gigabytes."""
+    labels = 400
+    question = setup(2 * labels, labels, labels=labels, tap_sets={"last": 1})
+    array = labels * 3 * labels * 4
+    tracemalloc.start()
+    search(question, lambda _: True, never)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+
+    assert peak < 12 * array

@@ -17,14 +17,14 @@ from trainer_service.backbones.features import FeaturesGone, FeatureStore
 from trainer_service.backbones.weights import Weights
 from trainer_service.datasets.image_files import ImageFiles
 from trainer_service.errors import TrainingCancelled
+from trainer_service.phases.bottleneck.view_computer import ViewComputer
 from trainer_service.phases.tune import activations
 from trainer_service.phases.tune.activations import (
     PixelEngine,
-    ViewComputer,
     activation_store,
     compute_activations,
 )
-from trainer_service.phases.tune.views import Views
+from trainer_service.phases.views import Views
 from trainer_service.store.shards import ShardImage
 
 VIEWS = Views.of(8, 3, ["mirror", "crop", "colour"], seed=1)

@@ -15,7 +15,7 @@ from trainer_service.phases.tune.settings import TuneSettings
 from trainer_service.phases.tune.tail_data import LinearHead, TailData
 from trainer_service.phases.tune.tail_loop import TailLoop
 from trainer_service.phases.tune.tuning import tune
-from trainer_service.phases.tune.views import Views
+from trainer_service.phases.views import Views
 
 pytestmark = pytest.mark.slow
 

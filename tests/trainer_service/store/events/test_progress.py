@@ -176,3 +176,17 @@ def test_every_epoch_is_told_once(events, clock):
     told = events.read(ID)
     assert [event.epoch for event in told] == list(range(1, 41))
     assert (told[3].accuracy, told[3].val_loss, told[3].epochs) == (0.1, None, 40)
+
+
+def test_tuning_counts_views_and_then_what_is_trained_on(board, events):
+    board.start(ID, State.TUNING, 100, "views")
+    board.advance(ID, 100)
+    board.start(ID, State.TUNING, 800, "training")
+
+    assert (board.read(ID, State.TUNING).step, board.read(ID, State.TUNING).done) == ("training", 0)
+    told = [(event.type, event.step, event.done, event.total) for event in events.read(ID)]
+    assert told == [
+        ("tune_progress", "views", 0, 100),
+        ("tune_progress", "views", 100, 100),
+        ("tune_progress", "training", 0, 800),
+    ]

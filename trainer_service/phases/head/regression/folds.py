@@ -5,15 +5,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from trainer_service.phases.few_images import are_few
+
 Truth = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 
 #: Folds of cross-validation; fewer rows than these make a fold each.
 FOLDS = 5
-#: Below this count of training images of the rarest label, a head is cross-validated.
-FEWEST_OF_A_LABEL = 50
-#: A head is also cross-validated below this count of validation images.
-FEWEST_VALIDATED = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,14 +28,8 @@ class Fold:
 
 
 def needs_cross_validation(train: Truth, validation: Truth, labels: int) -> bool:
-    """Return whether the validation images are too few to choose a head by.
-
-    The rarest label decides, not the average one: a head can't be judged by its few validation
-    images, and it gains most if the head learns from all of its images. Its training images are
-    counted, as the number of its validation images follows from theirs.
-    """
-    rarest = np.bincount(train, minlength=labels).min()
-    return bool(rarest < FEWEST_OF_A_LABEL or len(validation) < FEWEST_VALIDATED)
+    """Return whether the validation images are too few to choose a head by."""
+    return are_few(int(np.bincount(train, minlength=labels).min()), len(validation))
 
 
 def hold_out(train: int, validation: int) -> Fold:

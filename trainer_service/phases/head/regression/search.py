@@ -1,20 +1,19 @@
-"""Searches the taps and the strength of the penalty that make the best head."""
+"""Searches the taps and the strength of the penalty that make the best head.
+
+Where there are views, changed copies of images, heads that learn from them too are tried on the
+taps that were best without. So they are only used where they lower the validation loss.
+"""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
-from trainer_service.phases.head.data import HeadData
 from trainer_service.phases.head.regression.design import Design, build_design
-from trainer_service.phases.head.regression.folds import (
-    Mask,
-    Truth,
-    hold_out,
-    needs_cross_validation,
-    stratified_folds,
-)
+from trainer_service.phases.head.regression.effort import Effort
+from trainer_service.phases.head.regression.folds import Fold
+from trainer_service.phases.head.regression.rows import Rows, Setup, check
 from trainer_service.phases.head.regression.scaling import Floats, Scaling, measure
 from trainer_service.phases.head.regression.solver import (
     TOLERANCE,
@@ -27,7 +26,6 @@ from trainer_service.phases.head.regression.solver import (
 from trainer_service.requests.training import TapSet
 
 Check = Callable[[], None]
-ClassWeights = Literal["none", "balanced"]
 
 #: From strong to weak. The best was 4 for 27 images, 1/4 for 300 and 1/16 for 1,500; the weakest
 #: two are for tens of thousands, and are not reached otherwise (`TURNED`).
@@ -38,6 +36,8 @@ TURNED = 1.02
 #: The loss that may be left to gain, in nats, while heads are compared: it changes the validation
 #: loss by less than 0.0001. The chosen head is solved to the solver's own tolerance.
 COMPARED = 1e-7
+#: The part of the effort that is kept for the head that is chosen.
+KEPT_FOR_THE_CHOSEN = 0.25
 #: How many images a label counts as in a fold that has none of it.
 UNSEEN = 0.5
 
@@ -55,6 +55,8 @@ class PathStep:
         val_accuracy: share of these that are classified right.
         turned: whether the validation loss is clearly past its minimum here, so that the weaker
             strengths of these taps were not tried.
+        views: how many views of an image were solved on; 1 is the image itself.
+        cut_short: whether they were not tried as the search may take no longer (`Effort`).
     """
 
     taps: TapSet
@@ -64,6 +66,8 @@ class PathStep:
     val_loss: float
     val_accuracy: float
     turned: bool = False
+    views: int = 1
+    cut_short: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +77,7 @@ class SolvedHead:
     Attributes:
         taps: the name of its set of taps.
         strength: of its penalty.
+        views: how many views of an image it has learnt from.
         kernel: float32 (features of its taps, labels).
         bias: float32 (labels,).
         path: what was tried, in this order.
@@ -85,34 +90,12 @@ class SolvedHead:
 
     taps: TapSet
     strength: float
+    views: int
     kernel: Floats
     bias: Floats
     path: list[PathStep]
     cross_validated: bool
     probabilities: Floats
-
-
-@dataclass(frozen=True, slots=True)
-class Setup:
-    """What a head is searched for.
-
-    Attributes:
-        train: what the head is learned from.
-        validation: what it is chosen by.
-        labels: how many there are; each has an image in training.
-        widths: how many of the features each tap has, early to late.
-        tap_sets: how many of the last taps each set has, by its name.
-        class_weights: "balanced" makes all labels count the same in the loss.
-        seed: of the folds, and of the approach to the directions.
-    """
-
-    train: HeadData
-    validation: HeadData
-    labels: int
-    widths: Sequence[int]
-    tap_sets: Mapping[TapSet, int]
-    class_weights: ClassWeights = "none"
-    seed: int = 0
 
 
 def search(setup: Setup, on_step: Callable[[PathStep], bool], check_cancelled: Check) -> SolvedHead:
@@ -132,60 +115,63 @@ def search(setup: Setup, on_step: Callable[[PathStep], bool], check_cancelled: C
         InvalidRequest: a feature is not a finite number.
         ValueError: the parts of the setup do not go together.
     """
-    _check(setup)
-    rows = _Rows(setup)
-    path: list[PathStep] = []
-    best: _Candidate | None = None
-    for candidate in _candidates(setup, rows, check_cancelled):
-        path.append(candidate.step)
-        if best is None or candidate.step.val_loss < best.step.val_loss:
-            best = candidate
-        if on_step(candidate.step):
-            break
-    if best is None:
-        raise ValueError("No validation loss is a number.")
-    final = best.final.solve(best.step.strength, best.start, TOLERANCE, check_cancelled)
+    check(setup)
+    choice, rows = _Choice(on_step), Rows(setup)
+    effort = Effort.of(len(rows.truth))
+    kept = effort.share(KEPT_FOR_THE_CHOSEN)
+    goes_on = choice.among(_candidates(setup, rows, setup.tap_sets, effort, check_cancelled))
+    best = choice.best
+    if goes_on and setup.views is not None and len(setup.views.images):
+        chosen = {best.step.taps: setup.tap_sets[best.step.taps]}
+        rows = Rows(setup, setup.views, sum(setup.widths[-chosen[best.step.taps] :]))
+        more = Effort.of(len(rows.truth))
+        kept.give_back(more.share(KEPT_FOR_THE_CHOSEN))
+        effort.give_back(more)
+        choice.among(_candidates(setup, rows, chosen, effort, check_cancelled))
+        best = choice.best
+    effort.give_back(kept)
+    final = best.final.solve(best.step.strength, best.start, TOLERANCE, effort, check_cancelled)
     kernel, bias = best.folded(final.weights)
+    rows = best.rows
     return SolvedHead(
         taps=best.step.taps,
         strength=best.step.strength,
+        views=best.step.views,
         kernel=kernel,
         bias=bias,
-        path=path,
+        path=choice.path,
         cross_validated=rows.crossed,
-        probabilities=np.exp(best.scores if rows.crossed else final.scores[:, rows.judged]).T,
+        probabilities=np.exp(best.scores if rows.crossed else final.scores).T,
     )
 
 
-class _Rows:
-    """The rows of training and validation, and how heads are judged on them.
+class _Choice:
+    """The best of the candidates so far.
 
     Attributes:
-        truth: of all rows, those of training first: int64 (n,).
-        parts: their features.
-        crossed: whether heads are cross-validated.
-        folds: one, or those of cross-validation.
-        final: True for the rows that the final head is solved on.
-        judged: True for the rows that a fold judges by.
+        path: the steps of all of them, in their order.
     """
 
-    def __init__(self, setup: Setup) -> None:
-        train, validation = setup.train.truth, setup.validation.truth
-        self.truth = np.concatenate([train, validation])
-        self.parts = [setup.train.features, setup.validation.features]
-        self.crossed = needs_cross_validation(train, validation, setup.labels)
-        if self.crossed:
-            self.folds = stratified_folds(self.truth, setup.seed)
-            self.final = np.ones(len(self.truth), bool)
-        else:
-            self.folds = [hold_out(len(train), len(validation))]
-            self.final = self.folds[0].solved
-        self.judged = np.any([fold.judged for fold in self.folds], axis=0)
+    def __init__(self, on_step: Callable[[PathStep], bool]) -> None:
+        self.path: list[PathStep] = []
+        self._best: _Candidate | None = None
+        self._on_step = on_step
 
     @property
-    def seen(self) -> list[Floats]:
-        """The features of the rows that the final head is solved on."""
-        return self.parts if self.crossed else self.parts[:1]
+    def best(self) -> "_Candidate":
+        if self._best is None:
+            raise ValueError("No validation loss is a number.")
+        return self._best
+
+    def among(self, candidates: Iterator["_Candidate"]) -> bool:
+        """Look at further candidates; return whether all of them were wanted."""
+        for candidate in candidates:
+            self.path.append(candidate.step)
+            if self._best is None or candidate.step.val_loss < self._best.step.val_loss:
+                self._best = candidate
+            if self._on_step(candidate.step):
+                return False
+        return True
 
 
 class _Solution(NamedTuple):
@@ -193,7 +179,7 @@ class _Solution(NamedTuple):
 
     Attributes:
         weights: of the labels among these rows, float32 (labels, m + 1).
-        scores: logarithms of the probabilities of all rows, float32 (all labels, n).
+        scores: logarithms of the probabilities of the rows judged by, float32 (all labels, n).
         loss: mean cross-entropy of the rows solved on, by class weights.
         accuracy: share of these rows that are classified right.
     """
@@ -212,39 +198,64 @@ class _PartialProblem:
     decide between the heads.
     """
 
-    def __init__(self, design: Design, truth: Truth, solved: Mask, setup: Setup) -> None:
-        counts = np.bincount(truth[solved], minlength=setup.labels)
-        self._truth, self._solved, self._labels = truth, solved, setup.labels
-        self._present = np.flatnonzero(counts)
-        by_label = np.ones(setup.labels)
+    def __init__(self, design: Design, rows: Rows, fold: Fold, setup: Setup) -> None:
+        truth, counts = rows.truth, np.where(fold.solved, rows.counts, 0).astype(np.float64)
+        by_label = np.bincount(truth, counts, minlength=setup.labels)
+        self._fold, self._labels, self._images = fold, setup.labels, float(counts.sum())
+        self._shares = counts / self._images
+        self._present = np.flatnonzero(by_label)
+        weights = self._shares
         if setup.class_weights == "balanced":
-            by_label = len(truth[solved]) / (len(self._present) * np.maximum(counts, 1))
-        weights = np.where(solved, by_label[truth], 0) / np.count_nonzero(solved)
+            by_label[by_label == 0] = 1  # of a label that no row here has
+            weights = weights * (self._images / (len(self._present) * by_label[truth]))
         places = np.zeros(setup.labels, np.int64)
         places[self._present] = np.arange(len(self._present))
         self._problem = Problem(
             design, places[truth], weights.astype(np.float32), len(self._present)
         )
 
-    def solve(
-        self, strength: float, start: Floats | None, tolerance: float, check_cancelled: Check
+    @property
+    def cost(self) -> float:
+        """How many multiplications a step takes."""
+        return self._problem.cost
+
+    def solve(  # noqa: PLR0913, PLR0917
+        self,
+        strength: float,
+        start: Floats | None,
+        tolerance: float,
+        effort: Effort,
+        check_cancelled: Check,
+        solves: int = 1,
     ) -> _Solution:
-        """Solve the head, from other weights on or, without any, from those of no penalty."""
+        """Solve the head, from other weights on or, without any, from those of no penalty.
+
+        Args:
+            strength: of the penalty.
+            start: weights to start from.
+            tolerance: the loss that may be left to gain, in nats.
+            effort: what it takes is taken off there.
+            check_cancelled: called about every 0.3 s; what it raises ends the search.
+            solves: how many such heads the effort has to do for.
+        """
         problem = self._problem
         first = starting_weights(problem) if start is None else start
-        found = minimise(problem, strength, first, check_cancelled, tolerance)
+        most = effort.steps(problem.cost, solves)
+        found = minimise(problem, strength, first, check_cancelled, tolerance, most)
+        effort.spend((1 + found.steps) * problem.cost)
         return _Solution(
             found.weights,
             self._scores(found.logits),
             float(losses(found.logits, problem.truth).astype(np.float64) @ problem.weights),
-            float((found.logits.argmax(axis=0) == problem.truth)[self._solved].mean()),
+            float((found.logits.argmax(axis=0) == problem.truth) @ self._shares),
         )
 
     def _scores(self, logits: Floats) -> Floats:
-        images = np.count_nonzero(self._solved)
+        images = self._images
         total = images + UNSEEN * (self._labels - len(self._present))
-        scores = np.full((self._labels, logits.shape[1]), np.log(UNSEEN / total), np.float32)
-        scores[self._present] = log_softmax(logits) + np.float32(np.log(images / total))
+        own = logits[:, self._fold.judged]
+        scores = np.full((self._labels, own.shape[1]), np.log(UNSEEN / total), np.float32)
+        scores[self._present] = log_softmax(own) + np.float32(np.log(images / total))
         return scores
 
 
@@ -254,6 +265,7 @@ class _Candidate:
 
     Attributes:
         step: how good it is.
+        rows: what it was solved on and judged by.
         scaling: of the features of its taps.
         design: of the rows.
         final: the problem that its final head solves.
@@ -262,6 +274,7 @@ class _Candidate:
     """
 
     step: PathStep
+    rows: Rows
     scaling: Scaling
     design: Design
     final: _PartialProblem
@@ -275,29 +288,54 @@ class _Candidate:
         return kernel.astype(np.float32), bias.astype(np.float32)
 
 
-def _candidates(setup: Setup, rows: _Rows, check_cancelled: Check) -> Iterator[_Candidate]:
+def _candidates(
+    setup: Setup,
+    rows: Rows,
+    tap_sets: Mapping[TapSet, int],
+    effort: Effort,
+    check_cancelled: Check,
+) -> Iterator[_Candidate]:
     """Yield a candidate for each set of taps, the smallest first, and each strength."""
-    whole = measure(rows.seen, setup.widths, check_cancelled)
-    for taps, count in sorted(setup.tap_sets.items(), key=lambda item: item[1]):
+    widths = setup.widths[-max(tap_sets.values()) :]
+    whole = measure([part[:, -sum(widths) :] for part in rows.seen], widths, check_cancelled)
+    sets = sorted(tap_sets.items(), key=lambda item: item[1])
+    for place, (taps, count) in enumerate(sets):
         scaling = whole.last(sum(setup.widths[-count:]))
         design = build_design(rows.parts, len(rows.seen), scaling, setup.seed, check_cancelled)
-        folds = [_PartialProblem(design, rows.truth, fold.solved, setup) for fold in rows.folds]
-        final = _PartialProblem(design, rows.truth, rows.final, setup) if rows.crossed else folds[0]
-        solutions: Sequence[_Solution | None] = [None] * len(folds)
-        least = np.inf
-        for strength in STRENGTHS:
-            solved: list[_Solution] = []
-            for fold, last in zip(folds, solutions, strict=True):
-                start = _start(last, solutions[:1], solved[:1])
-                solved.append(fold.solve(strength, start, COMPARED, check_cancelled))
-            scores = _judged(rows, solved)
-            step = _step(taps, strength, solved, scores, rows.truth[rows.judged], least)
-            own = None if rows.crossed else solved[0].weights
-            yield _Candidate(step, scaling, design, final, own, scores)
-            if step.turned:
-                break
-            least = min(least, step.val_loss)
-            solutions = solved
+        own = effort.share(1 / (len(sets) - place))
+        yield from _path(taps, scaling, design, setup, rows, own, check_cancelled)
+        effort.give_back(own)
+
+
+def _path(  # noqa: PLR0913, PLR0917
+    taps: TapSet,
+    scaling: Scaling,
+    design: Design,
+    setup: Setup,
+    rows: Rows,
+    effort: Effort,
+    check_cancelled: Check,
+) -> Iterator[_Candidate]:
+    """Yield a candidate for each strength of the penalty, from strong to weak."""
+    folds = [_PartialProblem(design, rows, fold, setup) for fold in rows.folds]
+    final = _PartialProblem(design, rows, rows.final, setup) if rows.crossed else folds[0]
+    solutions: Sequence[_Solution | None] = [None] * len(folds)
+    least = np.inf
+    for strength in STRENGTHS:
+        solved: list[_Solution] = []
+        for fold, last in zip(folds, solutions, strict=True):
+            start, left = _start(last, solutions[:1], solved[:1]), len(folds) - len(solved)
+            solved.append(fold.solve(strength, start, COMPARED, effort, check_cancelled, left))
+        scores = _judged(rows, solved)
+        step = _step(taps, strength, solved, scores, rows, least)
+        cut_short = effort.is_used_up and not step.turned and strength != STRENGTHS[-1]
+        step = replace(step, cut_short=cut_short)
+        own = None if rows.crossed else solved[0].weights
+        yield _Candidate(step, rows, scaling, design, final, own, scores)
+        if step.turned or cut_short:
+            break
+        least = min(least, step.val_loss)
+        solutions = solved
 
 
 def _start(
@@ -320,11 +358,11 @@ def _start(
     return last.weights
 
 
-def _judged(rows: _Rows, solved: list[_Solution]) -> Floats:
+def _judged(rows: Rows, solved: list[_Solution]) -> Floats:
     """Return the scores of each row judged by, from the fold that judges by it: (labels, n)."""
-    scores = np.empty_like(solved[0].scores)
+    scores = np.empty((len(solved[0].scores), len(rows.truth)), np.float32)
     for fold, solution in zip(rows.folds, solved, strict=True):
-        scores[:, fold.judged] = solution.scores[:, fold.judged]
+        scores[:, fold.judged] = solution.scores
     return scores[:, rows.judged]
 
 
@@ -333,9 +371,10 @@ def _step(  # noqa: PLR0913, PLR0917
     strength: float,
     solved: list[_Solution],
     scores: Floats,
-    truth: Truth,
+    rows: Rows,
     least: float,
 ) -> PathStep:
+    truth = rows.truth[rows.judged]
     val_loss = -float(scores[truth, np.arange(len(truth))].mean(dtype=np.float64))
     return PathStep(
         taps=taps,
@@ -345,37 +384,5 @@ def _step(  # noqa: PLR0913, PLR0917
         val_loss=val_loss,
         val_accuracy=float((scores.argmax(axis=0) == truth).mean()),
         turned=val_loss > TURNED * least,
+        views=rows.views,
     )
-
-
-def _check(setup: Setup) -> None:
-    """Check that the parts of a setup go together.
-
-    Raises:
-        ValueError: they do not.
-    """
-    width = sum(setup.widths)
-    for name, part in (("training", setup.train), ("validation", setup.validation)):
-        if part.features.shape != (len(part.truth), width):
-            raise ValueError(
-                f"Expected {name} features of shape {(len(part.truth), width)}. "
-                f"Received: {part.features.shape}"
-            )
-    for taps, count in setup.tap_sets.items():
-        if not 1 <= count <= len(setup.widths):
-            raise ValueError(
-                f"Expected 1 to {len(setup.widths)} taps in the set {taps!r}. Received: {count}"
-            )
-    if not setup.tap_sets:
-        raise ValueError("Expected a set of taps. Received none.")
-    truth = np.concatenate([setup.train.truth, setup.validation.truth])
-    if len(truth) and not 0 <= truth.min() <= truth.max() < setup.labels:
-        raise ValueError(
-            f"Expected truth from 0 to {setup.labels - 1}. Received: {truth.min()} to {truth.max()}"
-        )
-    counts = np.bincount(setup.train.truth, minlength=setup.labels)
-    if not counts.all():
-        raise ValueError(
-            "Expected a training image of each label. "
-            f"Received none of label {int(np.argmin(counts))}"
-        )

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from trainer_service.phases.tune.views import CHANGES, Views
+from trainer_service.phases.views import Views
+from trainer_service.requests.tune import CHANGES
 
 SHA256 = "0123456789abcdef" * 4
 OTHER = "fedcba9876543210" * 4

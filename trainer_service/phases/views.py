@@ -1,7 +1,7 @@
 """Views of an image: as it is, mirrored, and random crops of it in slightly other colours."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -13,8 +13,6 @@ from trainer_service.requests.tune import Change
 
 Pixels = npt.NDArray[np.uint8]
 
-#: In the order in which requests and records name them.
-CHANGES: tuple[Change, ...] = ("mirror", "crop", "colour")
 #: Increased with every change of what a view of the same number looks like.
 VIEWS_VERSION = 1
 
@@ -26,6 +24,11 @@ _STRETCH = 1.25
 _COLOUR = 0.2
 #: The shares of red, green and blue in a grey, by ITU-R 601.
 _GREY = np.array((0.299, 0.587, 0.114))
+
+
+def view_name(sha256: str, number: int) -> str:
+    """Return what the rows of a view are known by in a store, given its image and number."""
+    return f"{sha256}.{number}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,18 +70,20 @@ class Views:
         changes = sorted(self.changes)
         return {"version": VIEWS_VERSION, "changes": changes, "seed": self.seed if changes else 0}
 
-    def make(self, pixels: Pixels, sha256: str) -> Pixels:
-        """Return all views of an image.
+    def make(self, pixels: Pixels, sha256: str, numbers: Sequence[int] = ()) -> Pixels:
+        """Return views of an image.
 
         Args:
             pixels: uint8 RGB of shape (decoded_size, decoded_size, 3).
             sha256: the hash of the image's file.
+            numbers: which of them; none stands for all.
 
         Returns:
-            uint8 RGB of shape (count, size, size, 3).
+            uint8 RGB of shape (n, size, size, 3).
         """
         image = Image.fromarray(pixels)
-        return np.stack([self._view(image, sha256, number) for number in range(self.count)])
+        wanted = numbers or range(self.count)
+        return np.stack([self._view(image, sha256, number) for number in wanted])
 
     def _view(self, image: Image.Image, sha256: str, number: int) -> Pixels:
         if number == 0:
