@@ -14,7 +14,7 @@ from trainer_service.phases import few_images
 from trainer_service.phases.backbone import Backbone
 from trainer_service.phases.bottleneck import shard
 from trainer_service.phases.head.images import images_with_features
-from trainer_service.phases.head.view_rows import view_rows
+from trainer_service.phases.head.regression.view_rows import view_rows
 from trainer_service.phases.prepare.plan import plan
 from trainer_service.phases.prepare.plan_views import plan_views, solved_on
 from trainer_service.store.records.training_record import State
