@@ -98,10 +98,15 @@ class FeatureStore:
         store: the directory of the whole store.
         space: the key of what they were computed with.
         kind: the directory of all spaces of this kind, below the store.
+        width: how many features each image has; shards of another number are damaged. None if any
+            number will do.
     """
 
-    def __init__(self, store: Path, space: str, kind: str = "features") -> None:
+    def __init__(
+        self, store: Path, space: str, kind: str = "features", width: int | None = None
+    ) -> None:
         self._directory = store / kind / space
+        self._width = width
 
     def locate(self, images: Iterable[str] | None = None) -> dict[str, Row]:
         """Return where the features of images are, by the SHA-256 of each image.
@@ -150,11 +155,15 @@ class FeatureStore:
         return None
 
     def _is_sound(self, shard: str, index: _Index, wanted: set[str]) -> bool:
-        """Return whether a shard holds a wanted image, and its file is as it was written."""
+        """Return whether a shard holds a wanted image, and can be learned from.
+
+        Its file has to be as it was written, and to hold numbers only: earlier releases also stored
+        what is infinite or not a number.
+        """
         if wanted.isdisjoint(index.images):
             return False
         try:
-            self._load(shard, len(index.images), index.sha256)
+            _require_numbers(self._load(shard, len(index.images), index.sha256, self._width))
         except (OSError, ValueError) as error:
             self._discard(shard, error)
             return False
@@ -259,7 +268,7 @@ class FeatureStore:
             ValueError: there are fewer features than `last`.
         """
         features: Features | None = None
-        length: int | None = None
+        length = self._width
         for shard, pairs in self._places(images).items():
             positions, indices = np.array(pairs).T
             stored = self._require(shard, indices, length)
@@ -276,7 +285,7 @@ class FeatureStore:
             FeaturesGone: it is not there any more, or damaged.
             OSError: it can't be read now.
         """
-        return self._require(_name(images), np.arange(len(images)), None)
+        return self._require(_name(images), np.arange(len(images)), self._width)
 
     def _places(self, images: Sequence[str]) -> dict[str, list[tuple[int, int]]]:
         """Return for each shard the positions of its images, in `images` and in the shard.
@@ -320,6 +329,16 @@ def _rounded(features: Features) -> Stored:
         raise BrokenFeatures(broken, len(features))
     fits = np.abs(features).max(initial=0) <= _MOST
     return np.ascontiguousarray(features, _KIND if fits else _WIDE)
+
+
+def _require_numbers(stored: Stored) -> None:
+    """Check that features are finite.
+
+    Raises:
+        ValueError: some are not.
+    """
+    if not np.isfinite(stored).all():
+        raise ValueError("some of its features are infinite or not a number")
 
 
 def _width(last: int | None, length: int) -> int:

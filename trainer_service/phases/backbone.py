@@ -66,7 +66,7 @@ class Backbone:
     @property
     def features(self) -> FeatureStore:
         """The features of images that any training has computed with this backbone."""
-        return FeatureStore(self.worker.settings.store, self._space)
+        return FeatureStore(self.worker.settings.store, self._space, width=self._width)
 
     @property
     def view_features(self) -> FeatureStore:
@@ -75,7 +75,11 @@ class Backbone:
         A view is known by its `view_name`.
         """
         space = view_space(self.architecture, self._space, self.views.key)
-        return FeatureStore(self.worker.settings.store, space)
+        return FeatureStore(self.worker.settings.store, space, width=self._width)
+
+    @property
+    def _width(self) -> int:
+        return self.architecture.feature_size_of(self.computed_taps)
 
     @property
     def _space(self) -> str:

@@ -1,6 +1,7 @@
 """The feature store, with real files."""
 
 import errno
+import hashlib
 import json
 import os
 import subprocess
@@ -227,6 +228,45 @@ DAMAGE = {
     "a folder": make_folder,
     "a pipe": make_pipe,
 }
+
+
+#: What the hash of an index agrees with, but no head can be learned from.
+USELESS = {
+    "not a number": np.array([[np.nan, 1]], np.float16),
+    "infinite": np.array([[1, -np.inf]], np.float32),
+    "too few": np.array([[1]], np.float16),
+    "too many": np.array([[1, 2, 3]], np.float16),
+}
+
+
+@pytest.mark.parametrize("hashed", [True, False])
+@pytest.mark.parametrize("kind", USELESS)
+def test_features_that_no_head_can_learn_from_are_computed_again(tmp_path, shards, kind, hashed):
+    """As an earlier release may have stored them."""
+    features = FeatureStore(tmp_path, "space", width=2)
+    index, data = shards
+    np.save(data, USELESS[kind])
+    if hashed:
+        sha256 = hashlib.sha256(data.read_bytes()).hexdigest()
+        index.write_text(json.dumps(json.loads(index.read_bytes()) | {"sha256": sha256}))
+    else:
+        forget_hash(index)
+
+    assert set(features.locate(["a", "b"])) == {"b"}
+    assert not features.holds(["a"])
+    assert not data.exists()
+    features.write(["a"], rows(1), seconds=1.0)
+    np.testing.assert_array_equal(features.read(["a", "b"]), rows(1, 2))
+
+
+def test_sound_features_are_not_measured_by_those_of_another_width(tmp_path):
+    features = FeatureStore(tmp_path, "space", width=2)
+    features.write(["a"], np.zeros((1, 7), np.float32), seconds=1.0)
+    features.write(["b"], rows(2), seconds=1.0)
+
+    with pytest.raises(FeaturesGone, match="1 image"):
+        features.read(["a", "b"])
+    assert set(features.locate()) == {"b"}
 
 
 @pytest.mark.parametrize("hashed", [True, False])

@@ -7,15 +7,20 @@ _LAYERS = {
     "late": "the last three layers",
     "all": "all layers that the catalogue lists",
 }
+_CUT_SHORT = (
+    " There are so many labels that not all strengths were tried: the search may take only so long "
+    "for each image."
+)
 
 
-def explained(head: HeadInfo, asked: str, images: int) -> HeadInfo:
+def explained(head: HeadInfo, asked: str, images: int, *, cut_short: bool = False) -> HeadInfo:
     """Return `head` with its `detail` set: what was chosen, and why.
 
     Args:
         head: the chosen head, with the validation losses of all that were tried.
         asked: the taps that the request names.
         images: how many images the choice is based on.
+        cut_short: whether not all was tried, as that would have taken too long.
     """
     seen = f"{head.features:,} features of {_LAYERS[head.taps]}"
     if head.kind == "regression":
@@ -30,7 +35,7 @@ def explained(head: HeadInfo, asked: str, images: int) -> HeadInfo:
         )
     else:
         detail = f"Layers trained on {seen}, which were asked for."
-    return head.model_copy(update={"detail": detail})
+    return head.model_copy(update={"detail": f"{detail}{_CUT_SHORT if cut_short else ''}"})
 
 
 def _viewed(head: HeadInfo) -> str:

@@ -19,6 +19,8 @@ class HeadProgress:
             if progress.epoch(number, values):
                 break
 
+    Once it has ended, early or not, as many steps are announced as there were.
+
     Args:
         work: the training.
         total: the number of steps, at most.
@@ -27,7 +29,7 @@ class HeadProgress:
     def __init__(self, work: Work, total: int) -> None:
         self._work = work
         self._total = total
-        self._attempts = 0
+        self._number = 0
         self._ticker = Ticker(work.worker.board, work.record.id)
         self._report = HeadReport(work.worker.stores.events, work.record.id)
         work.worker.board.start(work.record.id, State.HEAD, total)
@@ -35,8 +37,10 @@ class HeadProgress:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._report.flush()
+        if kind is None and self._number < self._total:
+            self._ticker(self._number, last=True, total=self._number)
 
     def epoch(self, number: int, values: dict[str, float]) -> bool:
         """Report an epoch, and return whether a client has asked the training to stop.
@@ -53,13 +57,14 @@ class HeadProgress:
         Raises:
             TrainingCancelled: the training was cancelled.
         """
-        self._attempts += 1
-        event = StrengthEvent(attempt=self._attempts, attempts=self._total, **asdict(step))
-        return self._done(self._attempts, event)
+        number = self._number + 1
+        event = StrengthEvent(attempt=number, attempts=self._total, **asdict(step))
+        return self._done(number, event)
 
     def _done(self, number: int, event: EpochEvent | StrengthEvent) -> bool:
         check_cancelled = self._work.check_cancelled
         check_cancelled()
+        self._number = number
         self._report(event)
         self._ticker(number, last=number == self._total)
         return check_cancelled.stop_after is not None and number >= check_cancelled.stop_after

@@ -139,7 +139,7 @@ def _regression(task: HeadTask) -> Head:
     return Head(
         model=as_layers(solved.kernel, solved.bias),
         taps=solved.taps,
-        info=explained(info, task.request.taps, len(truth)),
+        info=explained(info, task.request.taps, len(truth), cut_short=_cut_short(solved)),
         history=[asdict(step) for step in solved.path],
         best=1 + min(range(len(solved.path)), key=lambda place: solved.path[place].val_loss),
         validated=(solved.probabilities, truth),
@@ -166,11 +166,18 @@ def _layers(task: HeadTask, solved: SolvedHead | None) -> Head:
     return Head(
         model=trained.model,
         taps=taps,
-        info=explained(info, request.taps, len(validation.truth)),
+        info=explained(
+            info, request.taps, len(validation.truth), cut_short=bool(solved and _cut_short(solved))
+        ),
         history=list(trained.history),
         best=trained.best_epoch,
         validated=(answers_of(trained.model, validation.features), validation.truth),
     )
+
+
+def _cut_short(solved: SolvedHead) -> bool:
+    """Return whether the search has left strengths out because it took too long."""
+    return any(step.cut_short for step in solved.path)
 
 
 def _least_losses(path: Sequence[PathStep]) -> dict[str, float]:

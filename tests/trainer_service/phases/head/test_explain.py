@@ -58,6 +58,16 @@ def test_layers_that_were_asked_for_are_not_compared():
     )
 
 
+@pytest.mark.parametrize("kind", ["regression", "layers"])
+def test_a_search_that_was_cut_short_says_so(kind):
+    detail = explained(head(kind=kind), "auto", 400, cut_short=True).detail
+
+    assert detail.endswith(
+        " There are so many labels that not all strengths were tried: the search may take only so "
+        "long for each image."
+    )
+
+
 COMPARED = (
     ": a logistic regression on them had a validation loss of 0.325, against 0.489 with the last "
     "layer and 0.376 with the last three layers."

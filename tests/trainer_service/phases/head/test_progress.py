@@ -50,6 +50,31 @@ def test_every_step_is_told_and_counted(work_on, way):
     assert counted == [(number, 40) for number in range(1, 41)]
 
 
+@pytest.mark.parametrize("way", ["epoch", "attempt"])
+def test_steps_that_end_early_are_complete(work_on, way):
+    work = work_on()
+    with HeadProgress(work, 40) as progress:
+        for number in range(1, 18):
+            progress.epoch(number, VALUES) if way == "epoch" else progress.attempt(STEP)
+
+    assert where(work) == (17, 17)
+    last = told(work, "progress")[-1]
+    assert (last.done, last.total) == (17, 17)
+
+
+def test_steps_that_fail_are_not_complete(work_on):
+    work = work_on()
+
+    def fail():
+        with HeadProgress(work, 40) as progress:
+            progress.attempt(STEP)
+            raise OSError("disk")
+
+    with pytest.raises(OSError, match="disk"):
+        fail()
+    assert where(work) == (1, 40)
+
+
 def test_an_attempt_is_told_as_it_went(work_on):
     work = work_on()
     with HeadProgress(work, 1) as progress:

@@ -10,6 +10,7 @@ from shared.errors import InvalidRequest
 from trainer_service.errors import TrainingCancelled
 from trainer_service.phases.head.data import HeadData
 from trainer_service.phases.head.regression import design as designs
+from trainer_service.phases.head.regression import effort
 from trainer_service.phases.head.regression.folds import (
     hold_out,
     needs_cross_validation,
@@ -483,3 +484,62 @@ def test_many_features_are_not_copied(monkeypatch):
         tracemalloc.stop()
     assert len(steps) > 1
     assert peak < 50e6  # two blocks of rows in float64; a copy in float32 would take 64 MB alone
+
+
+@pytest.mark.parametrize("images", [(40, 30), (300, 240)], ids=["cross-validated", "held out"])
+def test_a_search_that_would_take_too_long_is_cut_short(images, monkeypatch):
+    """Of all taps the strongest penalty is tried, and the best head so far is solved."""
+    question = setup(*images)
+    whole = search(question, go_on, never)
+    monkeypatch.setattr(effort, "AT_LEAST", 1e5)
+    monkeypatch.setattr(effort, "FOR_EACH_IMAGE", 1e3)
+    head = search(question, go_on, never)
+
+    assert not any(step.cut_short for step in whole.path)
+    assert len(head.path) < len(whole.path)
+    for taps in TAP_SETS:
+        steps = [step for step in head.path if step.taps == taps]
+        assert steps[-1].cut_short
+        assert steps[0].strength == STRENGTHS[0]
+    assert (head.taps, head.strength) in {(step.taps, step.strength) for step in head.path}
+    ours = probabilities(head, question.validation.features)
+    assert (ours.argmax(axis=1) == question.validation.truth).mean() > 0.5
+
+
+def multiplications(labels, monkeypatch):
+    """Search heads of three images of each label, and return how many numbers were multiplied."""
+    counted = 0
+    for name in ("products", "sums"):
+        whole = getattr(designs.Rotated, name)
+
+        def count(self, factors, check, whole=whole):
+            nonlocal counted
+            counted += len(factors) * self.rows * self.size
+            return whole(self, factors, check)
+
+        monkeypatch.setattr(designs.Rotated, name, count)
+    question = setup(2 * labels, labels, labels=labels, informative=())
+    search(question, go_on, never)
+    monkeypatch.undo()
+    return counted
+
+
+def test_the_work_grows_with_the_images_and_not_with_the_labels_too(monkeypatch):
+    """Without a bound it takes 10 million multiplications for each image, and twice for 400."""
+    monkeypatch.setattr(effort, "AT_LEAST", 0)
+    monkeypatch.setattr(effort, "FOR_EACH_IMAGE", 4e6)
+
+    assert multiplications(200, monkeypatch) < 4e6 * 600
+
+
+def test_few_scores_are_kept_of_the_folds():
+    """Each fold once held those of all images: with 2,000 labels, gigabytes."""
+    labels = 400
+    question = setup(2 * labels, labels, labels=labels, tap_sets={"last": 1})
+    array = labels * 3 * labels * 4
+    tracemalloc.start()
+    search(question, lambda _: True, never)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+
+    assert peak < 12 * array

@@ -77,7 +77,7 @@ class Rows:
         views: how many views of an image there are.
         crossed: whether heads are cross-validated.
         folds: one, or those of cross-validation; the views of an image are where the image is.
-        final: True for the rows that the final head is solved on.
+        final: the rows that the final head is solved on.
         judged: True for the rows that a fold judges by.
     """
 
@@ -99,15 +99,15 @@ class Rows:
         self.crossed = needs_cross_validation(train.truth, validation.truth, setup.labels)
         if self.crossed:
             folds = stratified_folds(truth, setup.seed)
-            self.final = np.ones(len(self.truth), bool)
         else:
             folds = [hold_out(trained, len(validation.truth))]
-            self.final = folds[0].solved[image_of]
         is_view = np.zeros(len(self.truth), bool)
         is_view[trained : trained + len(self.truth) - images] = True
         self.folds = [
             Fold(fold.solved[image_of], fold.judged[image_of] & ~is_view) for fold in folds
         ]
+        everything = np.ones(len(self.truth), bool)
+        self.final = Fold(everything, ~everything) if self.crossed else self.folds[0]
         self.judged = np.any([fold.judged for fold in self.folds], axis=0)
 
     @property

@@ -5,13 +5,14 @@ taps that were best without. So they are only used where they lower the validati
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 
 from trainer_service.phases.head.regression.design import Design, build_design
-from trainer_service.phases.head.regression.folds import Mask
+from trainer_service.phases.head.regression.effort import Effort
+from trainer_service.phases.head.regression.folds import Fold
 from trainer_service.phases.head.regression.rows import Rows, Setup, check
 from trainer_service.phases.head.regression.scaling import Floats, Scaling, measure
 from trainer_service.phases.head.regression.solver import (
@@ -35,6 +36,8 @@ TURNED = 1.02
 #: The loss that may be left to gain, in nats, while heads are compared: it changes the validation
 #: loss by less than 0.0001. The chosen head is solved to the solver's own tolerance.
 COMPARED = 1e-7
+#: The part of the effort that is kept for the head that is chosen.
+KEPT_FOR_THE_CHOSEN = 0.25
 #: How many images a label counts as in a fold that has none of it.
 UNSEEN = 0.5
 
@@ -53,6 +56,7 @@ class PathStep:
         turned: whether the validation loss is clearly past its minimum here, so that the weaker
             strengths of these taps were not tried.
         views: how many views of an image were solved on; 1 is the image itself.
+        cut_short: whether they were not tried as the search may take no longer (`Effort`).
     """
 
     taps: TapSet
@@ -63,6 +67,7 @@ class PathStep:
     val_accuracy: float
     turned: bool = False
     views: int = 1
+    cut_short: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,15 +116,21 @@ def search(setup: Setup, on_step: Callable[[PathStep], bool], check_cancelled: C
         ValueError: the parts of the setup do not go together.
     """
     check(setup)
-    choice = _Choice(on_step)
-    goes_on = choice.among(_candidates(setup, Rows(setup), setup.tap_sets, check_cancelled))
+    choice, rows = _Choice(on_step), Rows(setup)
+    effort = Effort.of(len(rows.truth))
+    kept = effort.share(KEPT_FOR_THE_CHOSEN)
+    goes_on = choice.among(_candidates(setup, rows, setup.tap_sets, effort, check_cancelled))
     best = choice.best
     if goes_on and setup.views is not None and len(setup.views.images):
         chosen = {best.step.taps: setup.tap_sets[best.step.taps]}
         rows = Rows(setup, setup.views, sum(setup.widths[-chosen[best.step.taps] :]))
-        choice.among(_candidates(setup, rows, chosen, check_cancelled))
+        more = Effort.of(len(rows.truth))
+        kept.give_back(more.share(KEPT_FOR_THE_CHOSEN))
+        effort.give_back(more)
+        choice.among(_candidates(setup, rows, chosen, effort, check_cancelled))
         best = choice.best
-    final = best.final.solve(best.step.strength, best.start, TOLERANCE, check_cancelled)
+    effort.give_back(kept)
+    final = best.final.solve(best.step.strength, best.start, TOLERANCE, effort, check_cancelled)
     kernel, bias = best.folded(final.weights)
     rows = best.rows
     return SolvedHead(
@@ -130,7 +141,7 @@ def search(setup: Setup, on_step: Callable[[PathStep], bool], check_cancelled: C
         bias=bias,
         path=choice.path,
         cross_validated=rows.crossed,
-        probabilities=np.exp(best.scores if rows.crossed else final.scores[:, rows.judged]).T,
+        probabilities=np.exp(best.scores if rows.crossed else final.scores).T,
     )
 
 
@@ -168,7 +179,7 @@ class _Solution(NamedTuple):
 
     Attributes:
         weights: of the labels among these rows, float32 (labels, m + 1).
-        scores: logarithms of the probabilities of all rows, float32 (all labels, n).
+        scores: logarithms of the probabilities of the rows judged by, float32 (all labels, n).
         loss: mean cross-entropy of the rows solved on, by class weights.
         accuracy: share of these rows that are classified right.
     """
@@ -187,10 +198,10 @@ class _PartialProblem:
     decide between the heads.
     """
 
-    def __init__(self, design: Design, rows: Rows, solved: Mask, setup: Setup) -> None:
-        truth, counts = rows.truth, np.where(solved, rows.counts, 0).astype(np.float64)
+    def __init__(self, design: Design, rows: Rows, fold: Fold, setup: Setup) -> None:
+        truth, counts = rows.truth, np.where(fold.solved, rows.counts, 0).astype(np.float64)
         by_label = np.bincount(truth, counts, minlength=setup.labels)
-        self._labels, self._images = setup.labels, float(counts.sum())
+        self._fold, self._labels, self._images = fold, setup.labels, float(counts.sum())
         self._shares = counts / self._images
         self._present = np.flatnonzero(by_label)
         weights = self._shares
@@ -203,13 +214,35 @@ class _PartialProblem:
             design, places[truth], weights.astype(np.float32), len(self._present)
         )
 
-    def solve(
-        self, strength: float, start: Floats | None, tolerance: float, check_cancelled: Check
+    @property
+    def cost(self) -> float:
+        """How many multiplications a step takes."""
+        return self._problem.cost
+
+    def solve(  # noqa: PLR0913, PLR0917
+        self,
+        strength: float,
+        start: Floats | None,
+        tolerance: float,
+        effort: Effort,
+        check_cancelled: Check,
+        solves: int = 1,
     ) -> _Solution:
-        """Solve the head, from other weights on or, without any, from those of no penalty."""
+        """Solve the head, from other weights on or, without any, from those of no penalty.
+
+        Args:
+            strength: of the penalty.
+            start: weights to start from.
+            tolerance: the loss that may be left to gain, in nats.
+            effort: what it takes is taken off there.
+            check_cancelled: called about every 0.3 s; what it raises ends the search.
+            solves: how many such heads the effort has to do for.
+        """
         problem = self._problem
         first = starting_weights(problem) if start is None else start
-        found = minimise(problem, strength, first, check_cancelled, tolerance)
+        most = effort.steps(problem.cost, solves)
+        found = minimise(problem, strength, first, check_cancelled, tolerance, most)
+        effort.spend((1 + found.steps) * problem.cost)
         return _Solution(
             found.weights,
             self._scores(found.logits),
@@ -220,8 +253,9 @@ class _PartialProblem:
     def _scores(self, logits: Floats) -> Floats:
         images = self._images
         total = images + UNSEEN * (self._labels - len(self._present))
-        scores = np.full((self._labels, logits.shape[1]), np.log(UNSEEN / total), np.float32)
-        scores[self._present] = log_softmax(logits) + np.float32(np.log(images / total))
+        own = logits[:, self._fold.judged]
+        scores = np.full((self._labels, own.shape[1]), np.log(UNSEEN / total), np.float32)
+        scores[self._present] = log_softmax(own) + np.float32(np.log(images / total))
         return scores
 
 
@@ -255,31 +289,53 @@ class _Candidate:
 
 
 def _candidates(
-    setup: Setup, rows: Rows, tap_sets: Mapping[TapSet, int], check_cancelled: Check
+    setup: Setup,
+    rows: Rows,
+    tap_sets: Mapping[TapSet, int],
+    effort: Effort,
+    check_cancelled: Check,
 ) -> Iterator[_Candidate]:
     """Yield a candidate for each set of taps, the smallest first, and each strength."""
     widths = setup.widths[-max(tap_sets.values()) :]
     whole = measure([part[:, -sum(widths) :] for part in rows.seen], widths, check_cancelled)
-    for taps, count in sorted(tap_sets.items(), key=lambda item: item[1]):
+    sets = sorted(tap_sets.items(), key=lambda item: item[1])
+    for place, (taps, count) in enumerate(sets):
         scaling = whole.last(sum(setup.widths[-count:]))
         design = build_design(rows.parts, len(rows.seen), scaling, setup.seed, check_cancelled)
-        folds = [_PartialProblem(design, rows, fold.solved, setup) for fold in rows.folds]
-        final = _PartialProblem(design, rows, rows.final, setup) if rows.crossed else folds[0]
-        solutions: Sequence[_Solution | None] = [None] * len(folds)
-        least = np.inf
-        for strength in STRENGTHS:
-            solved: list[_Solution] = []
-            for fold, last in zip(folds, solutions, strict=True):
-                start = _start(last, solutions[:1], solved[:1])
-                solved.append(fold.solve(strength, start, COMPARED, check_cancelled))
-            scores = _judged(rows, solved)
-            step = _step(taps, strength, solved, scores, rows, least)
-            own = None if rows.crossed else solved[0].weights
-            yield _Candidate(step, rows, scaling, design, final, own, scores)
-            if step.turned:
-                break
-            least = min(least, step.val_loss)
-            solutions = solved
+        own = effort.share(1 / (len(sets) - place))
+        yield from _path(taps, scaling, design, setup, rows, own, check_cancelled)
+        effort.give_back(own)
+
+
+def _path(  # noqa: PLR0913, PLR0917
+    taps: TapSet,
+    scaling: Scaling,
+    design: Design,
+    setup: Setup,
+    rows: Rows,
+    effort: Effort,
+    check_cancelled: Check,
+) -> Iterator[_Candidate]:
+    """Yield a candidate for each strength of the penalty, from strong to weak."""
+    folds = [_PartialProblem(design, rows, fold, setup) for fold in rows.folds]
+    final = _PartialProblem(design, rows, rows.final, setup) if rows.crossed else folds[0]
+    solutions: Sequence[_Solution | None] = [None] * len(folds)
+    least = np.inf
+    for strength in STRENGTHS:
+        solved: list[_Solution] = []
+        for fold, last in zip(folds, solutions, strict=True):
+            start, left = _start(last, solutions[:1], solved[:1]), len(folds) - len(solved)
+            solved.append(fold.solve(strength, start, COMPARED, effort, check_cancelled, left))
+        scores = _judged(rows, solved)
+        step = _step(taps, strength, solved, scores, rows, least)
+        cut_short = effort.is_used_up and not step.turned and strength != STRENGTHS[-1]
+        step = replace(step, cut_short=cut_short)
+        own = None if rows.crossed else solved[0].weights
+        yield _Candidate(step, rows, scaling, design, final, own, scores)
+        if step.turned or cut_short:
+            break
+        least = min(least, step.val_loss)
+        solutions = solved
 
 
 def _start(
@@ -304,9 +360,9 @@ def _start(
 
 def _judged(rows: Rows, solved: list[_Solution]) -> Floats:
     """Return the scores of each row judged by, from the fold that judges by it: (labels, n)."""
-    scores = np.empty_like(solved[0].scores)
+    scores = np.empty((len(solved[0].scores), len(rows.truth)), np.float32)
     for fold, solution in zip(rows.folds, solved, strict=True):
-        scores[:, fold.judged] = solution.scores[:, fold.judged]
+        scores[:, fold.judged] = solution.scores
     return scores[:, rows.judged]
 
 

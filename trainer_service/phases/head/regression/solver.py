@@ -45,6 +45,11 @@ class Problem:
     weights: Floats
     labels: int
 
+    @property
+    def cost(self) -> float:
+        """How many multiplications a step takes: for the logits, and for the gradient."""
+        return 2.0 * self.labels * self.design.rows * (self.design.size + 1)
+
 
 @dataclass(frozen=True, slots=True)
 class Minimum:
@@ -110,12 +115,13 @@ def starting_weights(problem: Problem) -> Floats:
     return weights
 
 
-def minimise(
+def minimise(  # noqa: PLR0913, PLR0917
     problem: Problem,
     strength: float,
     start: Floats,
     check_cancelled: Check,
     tolerance: float = TOLERANCE,
+    most_steps: int = MOST_STEPS,
 ) -> Minimum:
     """Minimise the mean cross-entropy plus strength / 2 x the squares of all weights but biases.
 
@@ -125,6 +131,7 @@ def minimise(
         start: weights to start from, float32 (labels, m + 1).
         check_cancelled: called at least once in each step; what it raises ends the search.
         tolerance: the loss that may be left to gain, in nats.
+        most_steps: after so many, the weights are returned as they are then.
     """
     objective = _Objective(problem, strength, check_cancelled)
     weights, logits = start, objective.logits(start)
@@ -132,7 +139,7 @@ def minimise(
     gradient = objective.gradient(weights, point)
     memory = _Memory(_Curvature(problem, strength, logits))
     least, since, steps = np.inf, 0, 0
-    while (gain := memory.gain(gradient)) > tolerance and since < PATIENCE and steps < MOST_STEPS:
+    while (gain := memory.gain(gradient)) > tolerance and since < PATIENCE and steps < most_steps:
         since = 0 if gain < least / 2 else since + 1
         least = least if since else gain
         steps += 1
