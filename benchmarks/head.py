@@ -9,7 +9,7 @@ import numpy as np
 from benchmarks.tools.isolation import alternated, isolated
 from benchmarks.tools.rows import Row
 from trainer_service.phases.head.data import HeadData
-from trainer_service.phases.head.layers import build_head, train_layers
+from trainer_service.phases.head.layers.train import build_head, train_layers
 from trainer_service.requests.training import TrainingRequest
 
 EPOCHS, QUICK_EPOCHS = 50, 5

@@ -33,6 +33,7 @@ CASES: dict[str, dict[str, Any]] = {
     "regression on the last three": {"taps": "late"},
     "regression on all": {"taps": "all"},
     "defaults: regression, taps chosen by validation loss": {},
+    "defaults, with 4 views of each training image if they help": {"views": 4},
     "layers, taps chosen by validation loss": {"head": "layers"},
 }
 #: Rounds of one image through the engine, after as many to warm up.

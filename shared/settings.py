@@ -121,15 +121,29 @@ class SharedSettings(BaseSettings):
         return tuple(name.lower() for name in names)
 
 
-def _lines(path: Path) -> list[str]:
+def read_named_file(setting: str, path: Path, content: str) -> str:
+    """Return the text of a file that a setting names.
+
+    Args:
+        setting: the environment variable.
+        path: the file.
+        content: what is expected in it, in words.
+
+    Raises:
+        ValueError: the file can't be read, or is not text.
+    """
     try:
-        lines = path.read_text().splitlines()
+        return path.read_text()
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not text"
         raise ValueError(
-            f"HEADSTART_API_KEYS_FILE: expected a file with one key a line: {reason}. "
-            f"Received: {str(path)!r}"
+            f"{setting}: expected a file with {content}: {reason}. Received: {str(path)!r}"
         ) from None
+
+
+def _lines(path: Path) -> list[str]:
+    text = read_named_file("HEADSTART_API_KEYS_FILE", path, "one key a line")
+    lines = text.splitlines()
     if not any(line.strip() for line in lines):
         raise ValueError(f"HEADSTART_API_KEYS_FILE: there is no key in {str(path)!r}.")
     return lines

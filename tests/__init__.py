@@ -2,5 +2,5 @@
 
 import pytest
 
-# Without it, what fails in these would not say what came instead.
+# Without this, a failing assert in these would not show the values.
 pytest.register_assert_rewrite("tests.support", "tests.end_to_end")

@@ -12,18 +12,18 @@ import pytest
 from launcher.services import redis_server
 from tests.support.memory import let_networks_go
 
-# How long an example takes says more of the machine than of the code.
+# How long an example takes depends more on the machine than on the code.
 hypothesis.settings.register_profile("any machine", deadline=None)
 hypothesis.settings.load_profile("any machine")
 
-# Shells have what they start in the background ignore it, and what that starts in its turn.
+# What a shell starts in the background ignores it, and so do the children of that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="module")
 def redis_url(tmp_path_factory):
-    """A Redis of the test module's own: stores that share one wait for each other."""
+    """A Redis for each test module, as stores that share one wait for each other."""
     directory = tmp_path_factory.mktemp("redis")
     with redis_server(directory, directory) as url:
         yield url
@@ -31,9 +31,10 @@ def redis_url(tmp_path_factory):
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item):
-    """Keep `make unit` fast: a test that starts a process, or whose fixtures do, says so by a mark.
+    """Keep `make unit` fast: a test that starts a process, or whose fixtures do, needs a mark.
 
-    Not done by a fixture: those of a module or a session are set up before those of a test.
+    A fixture could not check this: those of a module or a session are set up before those of a
+    test.
     """
     if any(map(item.get_closest_marker, ("process", "integration", "slow"))):
         return (yield)

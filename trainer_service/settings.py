@@ -7,7 +7,7 @@ from urllib.parse import quote, urlsplit, urlunsplit
 from pydantic import Field, model_validator
 from redis import Redis
 
-from shared.settings import SharedSettings
+from shared.settings import SharedSettings, read_named_file
 
 GIB = 2**30
 
@@ -145,14 +145,7 @@ def _require_address(redis_url: str) -> None:
 
 
 def _with_password(url: str, file: Path) -> str:
-    try:
-        password = file.read_text().strip()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not text"
-        raise ValueError(
-            f"HEADSTART_REDIS_PASSWORD_FILE: expected a file with a password: {reason}. "
-            f"Received: {str(file)!r}"
-        ) from None
+    password = read_named_file("HEADSTART_REDIS_PASSWORD_FILE", file, "a password").strip()
     parts = urlsplit(url)
     host = parts.netloc.rpartition("@")[2]
     return urlunsplit(parts._replace(netloc=f":{quote(password, safe='')}@{host}"))

@@ -19,7 +19,7 @@ from client.training import once
 from client.training.once import TRIES
 
 SIZE = 60_000_000
-#: More than what the two systems keep of a connection between them.
+#: More than the buffers of both ends of a connection hold.
 LITTLE = 20_000_000
 REFUSAL = {"detail": "epochs: expected at least 1. Received: 0"}
 LAST_CHUNK = b"\r\n0\r\n\r\n"
@@ -28,7 +28,7 @@ RECORD = {"id": "1", "state": "queued"}
 
 
 class Early:
-    """Answers each request after its first bytes, and counts what comes nevertheless.
+    """Answers each request after its first bytes, and counts what still comes.
 
     Attributes:
         received: the bytes of each connection.
@@ -185,7 +185,7 @@ def test_a_connection_that_ends_is_noticed_at_once(archive, monkeypatch):
 
 @pytest.mark.process
 def test_over_tls_all_is_sent_and_the_answer_read(archive, secure):
-    """What has arrived can't be looked at there; a service sends tickets before it answers."""
+    """Over TLS, bytes that have arrived may be session tickets and not yet an answer."""
     with answering((http(202, RECORD), True), secure=secure) as server:
         done = train(server, archive)
 

@@ -1,7 +1,6 @@
 """The command follows a training across a restart of the trainer."""
 
 import json
-import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
@@ -12,6 +11,7 @@ from client.errors import ClientError, Unavailable, Unreachable
 from client.service import trainer_at
 from client.training import training
 from client.training.follow import events_of
+from tests.support.processes.http_server import serving
 
 ENDING = json.dumps({"title": "Unavailable", "detail": "This process is ending."}).encode()
 RESULT = b'id: 1\nevent: result\ndata: {"id": 1, "type": "result"}\n\n'
@@ -41,14 +41,8 @@ def trainer(monkeypatch):
             pass
 
     monkeypatch.setattr(patience, "RETRY_SECONDS", 0)
-    with HTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-            thread.join()
+    with serving(HTTPServer(("127.0.0.1", 0), Handler)) as server:
+        yield server
 
 
 def events(server):

@@ -1,10 +1,8 @@
-"""The command makes one thing, though its connection breaks: against a real trainer."""
+"""The command creates things once although its connection breaks; with a real trainer."""
 
 import json
-from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from socketserver import BaseRequestHandler, TCPServer
-from threading import Thread
 
 import pytest
 from typer.testing import CliRunner
@@ -14,6 +12,7 @@ from client.training import once
 from client.training.once import TRIES
 from tests.support.inputs.tiny_model import picture
 from tests.support.processes.breaking_proxy import BreakingProxy, running_trainer
+from tests.support.processes.http_server import serving
 from tests.support.trainer.builders import emptied_stores, trainer_settings
 from trainer_service.store.idempotency import KeyUnreadable
 
@@ -55,7 +54,7 @@ def folder(tmp_path):
     (tmp_path / "pets" / "cat").mkdir(parents=True)
     for number in range(3):
         (tmp_path / "pets" / "cat" / f"{number}.png").write_bytes(picture("red"))
-    # So much that the end is sent after the first was passed on.
+    # So large that its end is sent after its beginning was passed on.
     (tmp_path / "pets" / "notes.txt").write_bytes(b"0" * 1_000_000)
     return tmp_path / "pets"
 
@@ -119,24 +118,12 @@ def test_what_is_no_http_is_not_asked_again():
             self.request.recv(1000)
             self.request.sendall(b"+PONG\r\n\r\n")
 
-    with running(TCPServer(("127.0.0.1", 0), Stranger)) as server:
+    with serving(TCPServer(("127.0.0.1", 0), Stranger)) as server:
         done = train(f"http://127.0.0.1:{server.server_address[1]}", "--dataset", "pets")
 
     assert done.exit_code == 1
     assert "is not Headstart's trainer" in done.stdout
     assert done.stderr == ""
-
-
-@contextmanager
-def running(server):
-    with server:
-        thread = Thread(target=server.serve_forever, args=[0.01])
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-            thread.join()
 
 
 class Answers(BaseHTTPRequestHandler):
@@ -158,14 +145,14 @@ class Answers(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def answering():
-    with running(HTTPServer(("127.0.0.1", 0), Answers)) as server:
+    with serving(HTTPServer(("127.0.0.1", 0), Answers)) as server:
         server.keys = []
         yield server
 
 
 RECORD = (202, {}, {"id": "1", "state": "queued"})
 BUSY = {"detail": "Redis can't be reached."}
-#: As the trainer says it, of whose words the command looks for some.
+#: The trainer's own message, a part of which the command looks for.
 PENDING = {"detail": "Another request with this Idempotency-Key is being answered now."}
 
 

@@ -3,7 +3,6 @@
 import json
 import os
 import shlex
-import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -11,6 +10,7 @@ from typer.testing import CliRunner
 
 from client import reading
 from client.app import app
+from tests.support.processes.http_server import serving
 from tests.support.trainer.builders import new_dataset_record
 from trainer_service.requests.reading import ReadingRequest
 from trainer_service.store.records.interpretation import (
@@ -86,11 +86,9 @@ def trainer(monkeypatch):
         def log_message(self, *_):
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+    with serving(ThreadingHTTPServer(("127.0.0.1", 0), Handler)) as server:
         monkeypatch.setenv("HEADSTART_TRAINER_URL", f"http://127.0.0.1:{server.server_port}")
         yield trainer
-        server.shutdown()
 
 
 def run(*arguments):

@@ -1,10 +1,9 @@
-"""Names and labels that would steer the terminal, through the real command."""
+"""Names and labels that would control the terminal, through the real command."""
 
 import io
 import json
 import re
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from threading import Thread
 
 import pytest
 from rich.console import Console
@@ -13,6 +12,7 @@ from typer.testing import CliRunner
 from client.app import app
 from client.terminal import printable
 from client.training.show import shown
+from tests.support.processes.http_server import serving
 
 #: Sets the window's title, clears the screen, turns the direction; is markup, and an emoji's name.
 EVIL = "[red]\x1b]0;evil\x07\x9b2J\r\n\u202egpj[/red] :cat: \\"
@@ -92,12 +92,8 @@ class Hostile(BaseHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def url():
-    with HTTPServer(("127.0.0.1", 0), Hostile) as server:
-        thread = Thread(target=server.serve_forever, args=[0.01])
-        thread.start()
+    with serving(HTTPServer(("127.0.0.1", 0), Hostile)) as server:
         yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
 
 
 @pytest.mark.parametrize(

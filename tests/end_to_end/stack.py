@@ -18,9 +18,12 @@ from launcher.digits import write_digits
 from launcher.services import free_port, redis_server, running_services, running_worker
 from predictor_service.settings import PredictorSettings
 from trainer_service.settings import TrainerSettings
+from trainer_service.store.records.training_record import State
 
 #: Nothing answers there: whatever is not on this machine can't be had.
 NOWHERE = "http://127.0.0.1:1"
+#: The states of a training in their order; the ends come last.
+ORDER = [str(state) for state in State]
 
 Record = dict[str, Any]
 
@@ -61,6 +64,15 @@ class Stack:
             time.sleep(0.1)
         record: Record = dataset
         return record
+
+    def reaches(self, record: Record, state: str, seconds: float = 90) -> str:
+        """Wait until a training is in a state or a later one, and return its state then."""
+        deadline = time.monotonic() + seconds
+        url = f"/v1/trainings/{record['id']}"
+        while ORDER.index(now := self.trainer.get(url).json()["state"]) < ORDER.index(state):
+            assert time.monotonic() < deadline, f"it is still {now}, and not yet {state}"
+            time.sleep(0.03)  # more often, asking would take the worker's time
+        return str(now)
 
     def served(self, model: str, version: int) -> None:
         """Wait until the predictor serves the version."""

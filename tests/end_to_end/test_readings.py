@@ -1,4 +1,4 @@
-"""An upload that can't be read without its user is asked about, and is not sent again."""
+"""An upload whose labels are doubtful: the user is asked, and need not send it again."""
 
 import json
 import re
@@ -51,7 +51,7 @@ def put(stack, dataset, reading):
 
 
 def told(detail):
-    """Return the readings that an error says may be sent, that which confirms first."""
+    """Return the readings that an error offers; the first one confirms."""
     return [json.loads(said) for said in re.findall(r"(?:with|Or) (\{.*?\}+)[:,]", detail)]
 
 

@@ -66,7 +66,7 @@ def test_what_died_is_started_again_and_told_with_its_last_words(start, tmp_path
     assert capsys.readouterr().err == (
         "predictor ended (exit status 3); it is restarted in 1 s. Its log ends with: two\\x1b[2J\n"
     )
-    # What the one before has said are no words of this one.
+    # The output of the previous process does not count.
     process.handle.kill()
     process.handle.wait()
     watched.check(now + 2)

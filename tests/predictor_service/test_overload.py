@@ -1,4 +1,4 @@
-"""More than the predictor can do, good and bad requests mixed, for as long as asked for."""
+"""The predictor under more load than it can serve, with good and bad requests mixed."""
 
 import io
 import os

@@ -1,4 +1,4 @@
-"""The benchmarks run; how fast is not for a test to say."""
+"""The benchmarks run; their results are not checked."""
 
 import subprocess
 import sys

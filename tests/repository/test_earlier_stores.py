@@ -1,4 +1,4 @@
-"""A store that an earlier release has made goes on being read.
+"""A store of an earlier release can still be read.
 
 `support/inputs/store-2026-11.zip` holds what Headstart wrote in November 2026: a dataset of small
 pictures, trainings of every outcome, their events, features, the key of a request, and a model

@@ -1,4 +1,4 @@
-"""Tests without a mark start no process, nor do the fixtures that they share with others."""
+"""Tests without a mark start no process, and neither do their fixtures."""
 
 import multiprocessing
 import subprocess

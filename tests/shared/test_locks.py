@@ -57,7 +57,7 @@ def test_a_frozen_holder_is_waited_for_and_then_followed(path, holder):
 
 
 def test_only_one_process_at_a_time_holds_the_lock(path):
-    """Those who have waited for long see that it goes from hand to hand."""
+    """Processes that have waited long see that the holder changes, and do not break the lock."""
     clock = Clock()
     inside, most, turns = [], [], []
 

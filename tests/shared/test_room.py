@@ -1,4 +1,4 @@
-"""Threads that take more together than there is."""
+"""Threads that together want more than there is."""
 
 import threading
 from contextlib import suppress
@@ -8,7 +8,7 @@ from tests.support.processes.predictor_process import wait_for
 
 
 class Taker(threading.Thread):
-    """Takes so much, and keeps it until it is told to let go."""
+    """Takes an amount, and keeps it until it is told to let go."""
 
     def __init__(self, room, amount, capacity=10):
         super().__init__(daemon=True)

@@ -1,8 +1,8 @@
-"""A clock for what takes one instead of the time."""
+"""A clock for code that accepts one."""
 
 
 class Clock:
-    """Seconds that pass when the test says so."""
+    """A clock that moves only when the test says so."""
 
     def __init__(self):
         self.now = 0.0

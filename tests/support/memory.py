@@ -1,4 +1,4 @@
-"""What a process that loads one network after the other does to stay small."""
+"""Frees the memory of a process that loads one network after another."""
 
 import ctypes
 import gc

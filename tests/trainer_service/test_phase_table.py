@@ -1,4 +1,4 @@
-"""The table of phases, and those who have an order of their own."""
+"""The table of phases, and the places that repeat its order."""
 
 import re
 from pathlib import Path

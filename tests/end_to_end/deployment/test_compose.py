@@ -1,4 +1,4 @@
-"""The containers: what can be said of them without an engine, and with one a real run."""
+"""The containers: what can be checked without Docker, and with it a real run."""
 
 import json
 import os

@@ -63,20 +63,11 @@ def wait_for(log, text):
         time.sleep(0.1)
 
 
-def wait_until_bottleneck(stack, record):
-    url = f"/v1/trainings/{record['id']}"
-    deadline = time.monotonic() + 60
-    while (state := stack.trainer.get(url).json()["state"]) in {"queued", "preparing"}:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    assert state == "bottleneck"
-
-
 @pytest.mark.usefixtures("_allowed_to_mount")
 def test_workers_that_see_the_images_elsewhere_or_not_at_all(
     stack, workers, directory, datasets, tmp_path
 ):
-    """One sees none, so another prepares it; a third, with its own mount point, computes it."""
+    """One worker sees no image, so another prepares it; a third has a mount point of its own."""
     hide = f"mount -t tmpfs tmpfs {datasets}"
     move = f"mount --bind {datasets} {tmp_path}\n{hide}"
     elsewhere = stack.settings.model_copy(update={"datasets": tmp_path})
@@ -84,7 +75,7 @@ def test_workers_that_see_the_images_elsewhere_or_not_at_all(
         record = stack.submit(dataset={"path": "digits"}, architecture=ARCHITECTURE)
         wait_for(blind, "handed over")
         workers.one()
-        wait_until_bottleneck(stack, record)
+        assert stack.reaches(record, "bottleneck") == "bottleneck"
         workers.kill()
         with worker_elsewhere(elsewhere, directory / "moved.log", move) as moved:
             ended = stack.ended(record)
@@ -101,7 +92,7 @@ def test_workers_that_see_the_images_elsewhere_or_not_at_all(
 def test_a_folder_that_is_away_for_a_moment(stack, workers, datasets):
     workers.one()
     record = stack.submit(dataset={"path": "others"}, architecture=ARCHITECTURE)
-    wait_until_bottleneck(stack, record)
+    assert stack.reaches(record, "bottleneck") == "bottleneck"
     (datasets / "others").rename(datasets / "away")
     time.sleep(0.6)
     (datasets / "away").rename(datasets / "others")

@@ -25,7 +25,7 @@ ARCHIVE = os.urandom(3 << 20)
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory):
-    """Nobody works: what is submitted stays queued."""
+    """There is no worker: what is submitted stays queued."""
     with running_stack(tmp_path_factory.mktemp("proxy"), workers=0, api_keys=KEY) as running:
         yield running
 
@@ -156,7 +156,7 @@ def test_a_large_archive_goes_through_and_events_come_at_once(proxied):
     events = f"/v1/trainings/{submitted.json()['id']}/events"
     with trainer.stream("GET", events, headers=key) as stream:
         assert stream.headers["content-type"].startswith("text/event-stream")
-        # A proxy that keeps it until there is more of it lets the client wait in vain.
+        # If the proxy buffered it, the client would wait for nothing.
         line = next(line for line in stream.iter_lines() if line.startswith("data:"))
     assert '"queued"' in line
 

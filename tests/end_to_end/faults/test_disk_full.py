@@ -36,9 +36,9 @@ def mounted(directory, *options):
 
 @pytest.fixture(scope="module")
 def directory():
-    """A directory that pytest does not know.
+    """A directory that pytest does not manage.
 
-    Of a run that is killed, the disk stays mounted: pytest would stumble over it in each run after.
+    If a run is killed, the disk stays mounted, and pytest would fail to remove it in later runs.
     """
     with TemporaryDirectory(prefix="headstart-full-", ignore_cleanup_errors=True) as path:
         yield Path(path)

@@ -11,6 +11,7 @@ import time
 import pytest
 
 from tests.end_to_end.stack import (
+    ORDER,
     RestartableRedis,
     digits,
     running_stack,
@@ -18,7 +19,6 @@ from tests.end_to_end.stack import (
     zipped,
 )
 from trainer_service.store.events.event_log import connect
-from trainer_service.store.records.training_record import State
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
@@ -27,7 +27,6 @@ LEASE_SECONDS = 6
 #: What is promised after a worker or Redis is back.
 RECOVERY_SECONDS = 60
 END_SECONDS = 120
-ORDER = list(State)
 SHARDS = 8
 #: By hand: more of them, each with other moments.
 ROUNDS = int(os.environ.get("HEADSTART_TEST_ROUNDS", "1"))
@@ -56,7 +55,7 @@ def archive(directory):
 
 @pytest.fixture(scope="module")
 def undisturbed(stack, workers, archive):
-    """What the training ends with when nothing happens to it."""
+    """The same training without any fault."""
     workers.one()
     return stack.train(archive, model="undisturbed", architecture=ARCHITECTURE)
 
@@ -74,7 +73,7 @@ def submit(stack, archive, undisturbed):
 
 @pytest.fixture
 def succeeded(stack, undisturbed):
-    """Wait for a training's end and require that it is that of the undisturbed one."""
+    """Wait for a training's end, and require the result of the undisturbed one."""
 
     def succeeded(record):
         ended = stack.ended(record, seconds=END_SECONDS)

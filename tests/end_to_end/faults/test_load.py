@@ -1,4 +1,4 @@
-"""Many trainings at once, and clients that are slow, hang, or follow by the hundred."""
+"""Many trainings at once, slow and hanging clients, and hundreds that follow a training."""
 
 import os
 import re

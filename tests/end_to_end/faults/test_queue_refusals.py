@@ -1,4 +1,4 @@
-"""A worker whose Redis refuses what it has to write, or hands out lines that are no steps."""
+"""A worker whose Redis refuses its writes, or has messages on the queue that are not steps."""
 
 import base64
 import json
@@ -57,25 +57,31 @@ class Running:
         assert self.process.poll() is None
 
 
+@contextmanager
+def working(directory, redis_url):
+    """Run a worker on a store in a directory, and yield it once it has done a step."""
+    settings = TrainerSettings(
+        store=directory / "store",
+        redis_url=redis_url,
+        lease_seconds=4,
+        worker_metrics_port=free_port(),
+    )
+    settings.store.mkdir()
+    log = directory / "worker.log"
+    with running_worker(settings, log) as process:
+        worker = Running(settings, process, log)
+        wait_for(worker.lives, "the worker")
+        worker.works()
+        yield worker
+
+
 @pytest.fixture(scope="module")
 def running(tmp_path_factory):
     directory = tmp_path_factory.mktemp("refusals")
-    log = directory / "worker.log"
-    with redis_server(directory, directory) as url:
-        settings = TrainerSettings(
-            store=directory / "store",
-            redis_url=url,
-            lease_seconds=4,
-            worker_metrics_port=free_port(),
-        )
-        settings.store.mkdir()
-        with running_worker(settings, log) as process:
-            worker = Running(settings, process, log)
-            wait_for(worker.lives, "the worker")
-            worker.works()
-            yield worker
-            process.send_signal(signal.SIGTERM)
-            assert process.wait(60) == 0
+    with redis_server(directory, directory) as url, working(directory, url) as worker:
+        yield worker
+        worker.process.send_signal(signal.SIGTERM)
+        assert worker.process.wait(60) == 0
 
 
 def test_a_container_finds_its_worker_healthy(running):
@@ -163,7 +169,7 @@ def test_a_worker_outlives_a_redis_that_refuses(running, refuse, reason):
 
 
 def test_a_worker_of_another_store_takes_no_steps(running, tmp_path):
-    """It could only drop them: they would be submitted again, and dropped again, for a while."""
+    """It could only drop them; they would be submitted and dropped again and again."""
     own, log = {"store": tmp_path / "store", "worker_metrics_port": free_port()}, tmp_path / "log"
     own["store"].mkdir()
     with running_worker(running.settings.model_copy(update=own), log) as other:
@@ -189,23 +195,13 @@ def frozen(pids):
 
 
 def test_a_step_that_ends_while_redis_is_away_is_not_the_worker_s_last(tmp_path):
-    """That the step has ended can't be said to Redis, which would hand out no other one."""
-    redis, log = RestartableRedis(tmp_path), tmp_path / "worker.log"
+    """Redis can't be told that the step has ended, and would not hand out another one."""
+    redis = RestartableRedis(tmp_path)
     redis.start()
-    settings = TrainerSettings(
-        store=tmp_path / "store",
-        redis_url=redis.url,
-        lease_seconds=4,
-        worker_metrics_port=free_port(),
-    )
-    settings.store.mkdir()
-    with running_worker(settings, log) as process:
-        worker = Running(settings, process, log)
-        wait_for(worker.lives, "the worker")
-        worker.works()
+    with working(tmp_path, redis.url) as worker:
         ended = worker.log().count("task ended")
-        with frozen(children_of(process.pid)):
-            TaskQueue(create_celery(settings)).read_dataset(new_id())
+        with frozen(children_of(worker.process.pid)):
+            TaskQueue(create_celery(worker.settings)).read_dataset(new_id())
             wait_for(lambda: worker.redis.hlen("unacked"), "the step to be fetched")
             redis.stop()
         wait_for(lambda: worker.log().count("task ended") > ended, "the end of the step")

@@ -58,7 +58,7 @@ class Api:
 
 
 class Upload(threading.Thread):
-    """A training posted with its archive, whose second half waits to be let go."""
+    """A training posted with its archive, the second half of which is sent on request."""
 
     def __init__(self, url, archive):
         super().__init__(daemon=True)

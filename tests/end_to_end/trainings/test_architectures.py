@@ -1,19 +1,16 @@
 """Every architecture: built, trained on its features, exported, published and served."""
 
-import asyncio
-from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from predictor_service.models.loading import VersionLoader
-from predictor_service.settings import PredictorSettings
 from shared.engines import FEATURES
 from shared.images.decoding import ImageLimits, decode
 from shared.model_store import KERAS_MODEL, ModelStore
 from tests.support.inputs.random_weights import random_pixels, random_weights
+from tests.support.loaded import with_loaded
 from tests.support.memory import let_networks_go
 from trainer_service.backbones.architectures import CATALOGUE
 from trainer_service.backbones.backbone import bottleneck_engine
@@ -35,8 +32,8 @@ EACH = 4
 def datasets(tmp_path_factory):
     """Pictures of three labels: coarse blocks of all colours, one channel of them bright.
 
-    They differ strongly, so that features differ by more than what rounding makes of them: random
-    networks answer fine noise alike, and a head would then learn to tell the roundings apart.
+    The labels differ strongly, so that their features differ by more than rounding errors. Random
+    networks answer fine noise with almost equal features, and a head would learn rounding errors.
     """
     directory = tmp_path_factory.mktemp("datasets")
     (directory / "colours").mkdir()
@@ -121,18 +118,14 @@ def test_keras_and_the_predictor_on_both_engines_answer_alike(case, datasets):
 
 def served(case, engine, pictures):
     """Load the version as the predictor does, golden images and all, and classify pictures."""
+
+    async def predict(version):
+        assert version.engine.name == engine
+        return await version.batcher.predict(pictures)
+
     # Tens of pictures at once would only warm more of the engine.
-    settings = PredictorSettings(
-        store=case.settings.store, engine=engine, precision="f32", max_batch=2
-    )
-
-    async def predict():
-        with ThreadPoolExecutor(2) as pool:
-            version = await VersionLoader(settings, pool).load(case.version)
-            assert version.engine.name == engine
-            return await version.batcher.predict(pictures)
-
-    return asyncio.run(predict())
+    settings = {"engine": engine, "precision": "f32", "max_batch": 2}
+    return with_loaded(predict, case.version, case.settings.store, **settings)
 
 
 def test_the_catalogue_states_the_number_of_parameters(case):

@@ -1,4 +1,4 @@
-"""Cancelled in every state, and stopped: within seconds, and the worker goes on to the next."""
+"""Trainings are cancelled in every state, or stopped, within seconds; the worker takes the next."""
 
 import io
 import time
@@ -8,7 +8,6 @@ from PIL import Image
 
 from tests.end_to_end.stack import digits, running_stack, zipped
 from trainer_service.datasets.create import create_from_upload
-from trainer_service.store.records.training_record import State
 from trainer_service.store.stores import Stores
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
@@ -18,7 +17,6 @@ ARCHITECTURE = "efficientnet_lite0"
 SECONDS = 10
 PATIENCE_SECONDS = 90
 ENDLESS = {"epochs": 10_000, "early_stopping": "off"}
-ORDER = list(State)
 
 
 @pytest.fixture(scope="module")
@@ -80,14 +78,6 @@ def remains(stack):
     return [path for pattern in patterns for path in stack.settings.store.glob(pattern)]
 
 
-def wait_until(stack, record, state):
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    url = f"/v1/trainings/{record['id']}"
-    while ORDER.index(stack.trainer.get(url).json()["state"]) < ORDER.index(state):
-        assert time.monotonic() < deadline, f"it did not get to {state}"
-        time.sleep(0.03)  # more often, asking would take the worker's time
-
-
 def slow_to_read(pictures):
     """Return an archive whose every picture takes a good part of a second to check."""
     buffer = io.BytesIO()
@@ -110,7 +100,7 @@ def test_queued(stack, workers, submit, cancel):
 
 def test_while_a_dataset_is_read(stack, submit, cancel):
     record = submit(slow_to_read(150))
-    wait_until(stack, record, "preparing")
+    stack.reaches(record, "preparing")
     ended = cancel(record)
 
     dataset = stack.trainer.get(f"/v1/datasets/{ended['dataset']['id']}").json()
@@ -124,7 +114,7 @@ def test_while_another_reads_the_dataset(stack, submit, cancel, archive, directo
     dataset = create_from_upload(datasets, upload, "a.zip")
     with datasets.lease(dataset.id):
         record = submit(dataset=dataset.id)
-        wait_until(stack, record, "preparing")
+        stack.reaches(record, "preparing")
         cancel(record)
 
 
@@ -148,14 +138,14 @@ def test_in_bottleneck_what_was_computed_is_kept(stack, submit, cancel, director
 @pytest.mark.parametrize("state", ["head", "publishing"])
 def test_cancelled_in_the_head_phase_or_later(stack, submit, cancel, state):
     record = submit(**(ENDLESS if state == "head" else {}))
-    wait_until(stack, record, state)
+    stack.reaches(record, state)
     cancel(record)
 
 
 def test_while_no_worker_is_alive(stack, workers, submit, cancel):
-    """A worker has died of it and nobody has followed yet: there is no one to wait for."""
+    """The worker has died and none has replaced it, so the API itself ends the training."""
     record = submit(**ENDLESS)
-    wait_until(stack, record, "head")
+    stack.reaches(record, "head")
     workers.kill()
     _wait_until_free(stack, record["id"])
     answer = stack.trainer.post(f"/v1/trainings/{record['id']}/cancel").json()
@@ -177,7 +167,7 @@ def _wait_until_free(stack, training_id):
 
 def test_a_version_that_a_dead_worker_has_published_stays(stack, workers, submit):
     record = submit(model="published")
-    wait_until(stack, record, "publishing")
+    stack.reaches(record, "publishing")
     manifest = stack.settings.store / "models" / "published" / "1" / "manifest.json"
     deadline = time.monotonic() + PATIENCE_SECONDS
     while not manifest.exists():
@@ -195,7 +185,7 @@ def test_a_version_that_a_dead_worker_has_published_stays(stack, workers, submit
 def test_stopped_it_publishes_the_best_so_far(stack, submit):
     record = submit(model="stopped", **ENDLESS)
     url = f"/v1/trainings/{record['id']}"
-    wait_until(stack, record, "head")
+    stack.reaches(record, "head")
     while (stack.trainer.get(url).json()["progress"] or {"done": 0})["done"] < 3:
         time.sleep(0.01)
     stopped = stack.trainer.post(f"{url}/stop")
@@ -213,7 +203,7 @@ def test_stopped_it_publishes_the_best_so_far(stack, submit):
 
 def test_asked_to_stop_while_its_worker_is_dead_it_stops_where_it_was(stack, workers, submit):
     record = submit(model="stopped", **ENDLESS)
-    wait_until(stack, record, "head")
+    stack.reaches(record, "head")
     workers.kill()
     answer = stack.trainer.post(f"/v1/trainings/{record['id']}/stop").json()
     workers.start()

@@ -1,16 +1,12 @@
 """Workers of different processors work on one training, and others serve what they publish."""
 
-import asyncio
-from concurrent.futures import ThreadPoolExecutor
-
 import pytest
 
 from predictor_service.models import loading
-from predictor_service.models.loading import VersionLoader
-from predictor_service.settings import PredictorSettings
 from shared.engines import cpu_precision
 from shared.model_store import ModelStore, read_golden
 from tests.end_to_end.stack import digits
+from tests.support.loaded import loaded
 from trainer_service.inline import train_inline
 from trainer_service.phases.prepare import plan
 from trainer_service.settings import TrainerSettings
@@ -49,15 +45,4 @@ def test_every_worker_works_on_what_the_first_has_planned(
     assert all(set(image.reduced) == native for image in read_golden(directory, manifest))
     for precisions in (["f32"], ["bf16", "f32"]):
         monkeypatch.setattr(loading, "serving_precisions", lambda *_, p=precisions, **__: p)
-        assert served(directory, tmp_path).manifest.version == 1
-
-
-def served(directory, store):
-    """Load the version as a predictor does, golden images and all."""
-
-    async def load():
-        with ThreadPoolExecutor(2) as pool:
-            settings = PredictorSettings(store=store, max_batch=1)
-            return await VersionLoader(settings, pool).load(directory)
-
-    return asyncio.run(load())
+        assert loaded(directory, tmp_path).manifest.version == 1

@@ -122,7 +122,7 @@ def save_network_of_five(staging: Path) -> None:
 
 
 def add_an_output(staging: Path) -> None:
-    """Of one output it is clear what it is; of several, one has to be called so."""
+    """A single output needs no name; of several, one has to be called `probabilities`."""
     network = read_network(staging / OPENVINO_MODEL)
     probabilities = network.output(0).get_node().input_value(0).get_node()
     network.add_outputs([probabilities.input_value(0)])
@@ -280,7 +280,7 @@ def test_a_version_that_answers_wrongly_is_quarantined(store, follow, change, re
 def test_a_lower_precision_serves_only_if_it_answers_as_it_did_for_the_trainer(
     store, follow, monkeypatch, shift, precision
 ):
-    """On every machine: what is asked of the CPU here is only that it can be told to try."""
+    """Runs on every machine: the CPU only has to accept the setting."""
     monkeypatch.setattr(loading, "serving_precisions", lambda *_, **__: ["bf16", "f32"])
 
     def record_bf16(staging: Path) -> None:

@@ -1,4 +1,4 @@
-"""What a client can do to a service before a request of it has begun, and after its answer has."""
+"""What a client can do to a service before its request has begun and after its answer has."""
 
 import select
 import socket

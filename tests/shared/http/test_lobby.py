@@ -1,4 +1,4 @@
-"""Which connections make way for others, and which are seen to read."""
+"""Which connections make way for others, and which count as reading."""
 
 import asyncio
 import itertools
@@ -21,7 +21,7 @@ async def send_much(_, __, send):
 
 
 def test_a_client_that_reads_slowly_is_told_from_one_that_does_not_read():
-    """Though the kernel asks for more only when it has got rid of a megabyte or so."""
+    """Although the kernel takes more only after about a megabyte was read."""
     clock = itertools.count(step=10)  # seconds
 
     async def story():

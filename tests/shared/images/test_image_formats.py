@@ -1,4 +1,4 @@
-"""What phones, cameras and tools write: it is read, or told by its name to be what is not read."""
+"""Formats of phones, cameras and tools: they are read, or refused by their names."""
 
 import io
 import struct
@@ -60,7 +60,7 @@ def test_heic_of_a_phone_is_turned_once(number):
 
 
 def test_the_image_of_a_heic_counts_not_its_thumbnail():
-    """Whoever looks at the file sees the image."""
+    """Viewers show the image, not the thumbnail."""
     image = corners(200, 130)
     with_thumbnail = hostile.saved(image, "HEIF", thumbnails=[100])
 
@@ -125,7 +125,7 @@ def test_bytes_behind_the_end_do_no_harm(kind):
 
 @pytest.mark.parametrize("kind", ["HEIF", "AVIF"])
 def test_frames_larger_than_the_file_says_are_not_decoded(kind):
-    """Else a file of kilobytes would take as much memory as it likes."""
+    """Otherwise a file of kilobytes could take any amount of memory."""
     limits = LIMITS._replace(max_pixels=100 * 100)
     data = hostile.saved(Image.new("RGB", (400, 300)), kind)
 

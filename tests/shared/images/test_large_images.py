@@ -56,7 +56,7 @@ def in_a_child(*, has_memory):
         Two lines for each picture, with its name and what came of it.
     """
     command = [sys.executable, "-c", CHILD, "2000", str(has_memory)]
-    # What was freed is not kept, or it would be had again where there is no more to be had.
+    # Freed memory is given back; otherwise it would be reused although no new memory is allowed.
     environment = os.environ | {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_ARENA_MAX": "1"}
     output = subprocess.run(
         command, capture_output=True, text=True, check=True, timeout=120, env=environment
@@ -197,7 +197,7 @@ def segment(marker, body):
 
 
 def hidden_scan():
-    """Metadata with a scan where someone looks who takes its marker for a length."""
+    """Metadata with a scan at the place where a reader looks that takes its marker for a length."""
     return segment(0xE5, bytes(0xFFE5 - 4) + b"\xff\xda\0\x08\x03" + bytes(20))
 
 

@@ -1,4 +1,4 @@
-"""Files that are none, for what may come to lie in a file's place."""
+"""Sockets, deep folders and other things that may be in the place of a file."""
 
 import os
 import socket

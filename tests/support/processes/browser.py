@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 
-# Five seconds, as Playwright has it, are too few on a busy machine.
+# Playwright's five seconds are too few on a busy machine.
 expect.set_options(timeout=15_000)
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
@@ -43,7 +43,7 @@ def running_browser(*options: str) -> Iterator[Browser]:
 
 @contextmanager
 def forgiving_page(browser: Browser, base_url: str) -> Iterator[Page]:
-    """Yield a page; what the browser itself says of lost requests is no fault here."""
+    """Yield a page; the browser's own messages about lost requests are not errors here."""
     page = browser.new_page(base_url=base_url)
     faults: list[str] = []
     page.on("pageerror", lambda error: faults.append(str(error)))

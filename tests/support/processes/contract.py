@@ -1,4 +1,4 @@
-"""Asks a service whatever its OpenAPI document allows, and some of what it does not.
+"""Sends a service requests that its OpenAPI document allows, and some that it does not.
 
 Import this where it is used: Schemathesis takes most of a second.
 """

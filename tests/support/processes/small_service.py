@@ -1,4 +1,4 @@
-"""A small HTTP service as a process of its own, behind everything that stands before the two."""
+"""A small HTTP service in a process of its own, with the same HTTP layer as the real ones."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""Directories of the store that the service may not use: it names them, and goes on without."""
+"""Directories of the store that the service may not use: it names them, and goes on."""
 
 import pytest
 

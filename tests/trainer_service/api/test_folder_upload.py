@@ -316,7 +316,7 @@ def test_what_is_put_in_place_of_an_image_since_it_was_read_is_not_answered(
 
 
 def test_what_is_answered_of_an_image_is_what_was_opened(in_place, monkeypatch):
-    """Between the look at a file and its answer anything may be put in its place."""
+    """Between the check of a file and its answer, anything may be put in its place."""
     source, app, address = in_place
     opener = dataset_images.open_image
 

@@ -217,7 +217,7 @@ def test_a_redis_that_falls_silent_is_waited_for_no_longer_than_ten_seconds(tmp_
                 os.kill(pid, signal.SIGCONT)
 
     assert answer.status_code == 503, answer.text
-    # Ten, and as many as a busy machine takes for what else there is to do.
+    # Ten, and as many again for whatever else a busy machine has to do.
     assert seconds < 30
 
 

@@ -1,4 +1,4 @@
-"""How a dataset is read can be said with it, and be decided anew once it was read."""
+"""How a dataset is read can be decided when it is submitted, and again later."""
 
 import hashlib
 import io
@@ -194,7 +194,7 @@ def test_a_wrong_reading_is_refused_before_the_images_come(scene):
     tail = b'--limit\r\nContent-Disposition: form-data; name="archive"; filename="a.zip"\r\n\r\n'
     head = b'--limit\r\nContent-Disposition: form-data; name="reading.level"\r\n\r\n99\r\n'
     headers = {"Content-Type": "multipart/form-data; boundary=limit"}
-    # The body has no end: whoever waits for it answers that it ends too early.
+    # The body is cut off: an answer that waits for all of it says that it ends too early.
     body = head + tail + bytes(10_000)
 
     answer = scene.call("POST", "/v1/datasets", content=body, headers=headers)
@@ -510,7 +510,7 @@ def test_nothing_is_trained_on_a_doubtful_dataset_until_it_is_confirmed(scene, d
 
 
 def test_the_reading_that_confirms_keeps_earlier_decisions(scene):
-    """To confirm alone would have the dataset read in yet another way."""
+    """Confirming without the earlier decisions would have the dataset read in yet another way."""
     dataset = scene.uploaded([f"x/{n}" for n in CAMERA], **{"reading.labels": "file names"})
     detail = scene.train(dataset=dataset["id"]).json()["detail"]
     [said] = [json.loads(part.split("}")[0] + "}") for part in detail.split(" with ")[1:2]]

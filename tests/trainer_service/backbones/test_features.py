@@ -347,7 +347,7 @@ def test_features_that_only_can_not_be_read_now_are_kept(features, shards, monke
 
 
 def test_an_index_that_can_only_not_be_read_now_is_not_gone(features, shards, monkeypatch):
-    """Else a hiccup of the disk would end a training."""
+    """Otherwise a short fault of the disk would end a training."""
 
     def fail(file, most):
         if file == shards[0]:
@@ -413,7 +413,7 @@ assert store.read(images).sum() == 256 * 1280
 
 @pytest.mark.process
 def test_a_file_that_is_cut_off_while_it_is_read_ends_no_process(tmp_path):
-    """Of what is mapped, the pages that are gone would be a SIGBUS."""
+    """With a mapped file, reading a page that is gone raises SIGBUS."""
     command = [sys.executable, "-c", CUT_OFF_WHILE_THEY_ARE_READ, tmp_path]
     assert subprocess.run(command, check=False, timeout=60).returncode == 0
 

@@ -1,4 +1,4 @@
-"""What the machine can't do just now is no verdict on a file, and none is left out in silence."""
+"""An error of the machine is not a verdict on a file, and no file is left out silently."""
 
 import errno
 import io

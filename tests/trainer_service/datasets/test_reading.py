@@ -1,6 +1,7 @@
-"""However a reading ends, the record tells it, and it does no harm to what others have read since.
+"""However a reading ends, the record says how, and what others have read since is not harmed.
 
-That is, a reader that was taken for dead and wakes up, and one that hung and was left behind.
+Such a reading is that of a worker that counted as dead and wakes up, or one that hung and was left
+behind.
 """
 
 import errno

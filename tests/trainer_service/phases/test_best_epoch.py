@@ -2,7 +2,7 @@
 
 import pytest
 
-from trainer_service.phases.head.best_epoch import BestEpoch
+from trainer_service.phases.head.layers.best_epoch import BestEpoch
 from trainer_service.requests.training import EarlyStopping, TrainingRequest
 
 CASES = pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 from shared.errors import InvalidRequest
 from trainer_service.errors import TrainingCancelled
 from trainer_service.phases.head.data import HeadData
-from trainer_service.phases.head.layers import build_head, class_weights, train_layers
+from trainer_service.phases.head.layers.train import build_head, class_weights, train_layers
 from trainer_service.requests.training import EarlyStopping, TrainingRequest
 
 pytestmark = pytest.mark.slow

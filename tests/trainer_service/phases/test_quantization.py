@@ -1,18 +1,14 @@
 """INT8 graphs: what they are, and when a version may have one."""
 
-import asyncio
-from concurrent.futures import ThreadPoolExecutor
-
 import numpy as np
 import pytest
 
-from predictor_service.models.loading import VersionLoader
-from predictor_service.settings import PredictorSettings
 from shared.engines import OpenVINOEngine, cpu_precision, serving_precisions
 from shared.engines.openvino_runtime import load_openvino
 from shared.model_store import OPENVINO_INT8_MODEL, read_golden
 from tests.end_to_end.stack import digits
 from tests.support.clock import Clock
+from tests.support.loaded import loaded
 from trainer_service.errors import TrainingCancelled
 from trainer_service.inline import train_inline
 from trainer_service.phases.publish import quantization
@@ -194,8 +190,8 @@ def test_a_version_that_may_is_served_in_int8(train, store, monkeypatch):
     assert manifest.artifacts["openvino"].difference < 0.1
     assert manifest.artifacts["openvino_int8"].difference < 0.3
     assert manifest.artifacts["keras"].difference is None
-    assert served(directory, store).engine.precision == "int8"
-    assert served(directory, store, precision="f32").engine.precision == "f32"
+    assert loaded(directory, store).engine.precision == "int8"
+    assert loaded(directory, store, precision="f32").engine.precision == "f32"
 
 
 @pytest.mark.slow
@@ -212,15 +208,4 @@ def test_a_version_that_loses_accuracy_has_no_int8_graph_and_says_so(train, stor
     directory, manifest = models.directory("worse", 1), models.manifest("worse", 1)
     assert not list(directory.rglob("int8.*"))
     assert list(manifest.artifacts) == ["saved_model", "keras", "openvino"]
-    assert served(directory, store).engine.precision == cpu_precision()
-
-
-def served(directory, store, **settings):
-    """Load the version as a predictor does, golden images and all."""
-
-    async def load():
-        with ThreadPoolExecutor(2) as pool:
-            loader = VersionLoader(PredictorSettings(store=store, max_batch=1, **settings), pool)
-            return await loader.load(directory)
-
-    return asyncio.run(load())
+    assert loaded(directory, store).engine.precision == cpu_precision()

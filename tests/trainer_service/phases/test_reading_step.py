@@ -221,7 +221,7 @@ def test_a_reading_that_is_still_wanted_goes_on(scene, while_read, wanted_by):
 
 
 def test_a_cancellation_while_the_lease_is_held_is_carried_out_by_its_holder(scene, monkeypatch):
-    """Whoever holds the lease has to: that may be for an instant only."""
+    """The API leaves it to the holder of the lease, which may hold it for an instant only."""
     training_id = scene.a_training()
     wait = plan.wait_for_dataset
 
@@ -270,7 +270,7 @@ def test_every_waiting_training_gets_the_reason_why_its_dataset_can_not_be_read(
 
 
 def test_a_reading_that_has_failed_for_now_is_not_tried_again_in_the_same_step(scene, monkeypatch):
-    """It is written down: to try it would find that, after a pause."""
+    """The failure is recorded; another try would only find it, after a pause."""
     training_id, pauses = scene.one_that_waits(), []
     monkeypatch.setattr(setbacks, "_wait", lambda *_: pauses.append(1))
 
@@ -299,7 +299,7 @@ def test_a_training_that_can_not_be_looked_at_for_a_moment_still_waits(scene, mo
 def test_a_failure_that_could_not_be_recorded_is_left_to_the_search_for_lost_steps(
     scene, monkeypatch
 ):
-    """Else it would be read again and again, without a pause."""
+    """Otherwise it would be read again and again, without a pause."""
     scene.one_that_waits()
 
     def full(*_, **__):

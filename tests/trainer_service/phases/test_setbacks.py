@@ -1,4 +1,4 @@
-"""What the machine does to a training: waited out, left to others, and ended in words."""
+"""Faults of the machine: waited out, left to other workers, or reported at the end."""
 
 import errno
 import os
@@ -304,7 +304,7 @@ def test_a_worker_that_does_not_see_the_images_leaves_them_to_others(computing, 
 
 
 def test_a_worker_lets_go_of_a_step_before_it_pauses_and_longer_each_time(computing, monkeypatch):
-    """So that another worker takes it, which is free; and none looks at it again and again."""
+    """So another worker can take it, and no worker tries it over and over."""
     computing.pets.rename(computing.pets.with_name("away"))
     pauses = []
 

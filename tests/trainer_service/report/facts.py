@@ -1,4 +1,4 @@
-"""What a report tells of a training that never was: its numbers are evaluated, not written."""
+"""The facts of a report on an invented training; its numbers are computed by the real code."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Those who wait for the end of a training: many at once, and such as leave."""
+"""Clients that wait for the end of a training: many at once, and some that leave."""
 
 import asyncio
 from collections import Counter

@@ -1,4 +1,4 @@
-"""The search, on a real Redis: what got lost is found, and what is not lost is left alone."""
+"""The search for lost steps, on a real Redis: it finds lost steps and leaves others alone."""
 
 import json
 import os

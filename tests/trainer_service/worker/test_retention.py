@@ -1,4 +1,4 @@
-"""What is removed by itself and what on request; and above all what is not."""
+"""What is removed automatically and on request; and above all what is not."""
 
 import errno
 import os
@@ -417,7 +417,7 @@ def test_a_record_that_can_not_be_read_keeps_only_what_it_may_need(
     features(settings, "a")
     with capture_logs() as logs:
         removed = retain(**limits)
-    assert removed == [f"trainings/{training}"]  # what else may be in use, nobody knows
+    assert removed == [f"trainings/{training}"]  # it is not known what else may be in use
     answer = call("DELETE", f"/v1/datasets/{dataset}")
     assert answer.status_code == 409
     assert f"{broken[0].parent.name}/record.json can't be read" in answer.json()["detail"]

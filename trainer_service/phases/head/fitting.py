@@ -10,8 +10,8 @@ from trainer_service.phases.head.data import Probabilities, Truth, head_data
 from trainer_service.phases.head.images import images_with_features
 from trainer_service.phases.head.network import FrozenNetwork, Network
 from trainer_service.phases.head.regression.rows import ViewRows
+from trainer_service.phases.head.regression.view_rows import view_rows
 from trainer_service.phases.head.train import HeadTask, train_head
-from trainer_service.phases.head.view_rows import view_rows
 from trainer_service.phases.prepare.plan_views import solved_on
 from trainer_service.phases.work import Work
 from trainer_service.store.records.training_record import State, TrainingRecord

@@ -12,7 +12,7 @@ from shared.manifest import HeadInfo
 from trainer_service.backbones.architectures import Architecture
 from trainer_service.phases.head.data import HeadData, Probabilities, Truth
 from trainer_service.phases.head.explain import explained
-from trainer_service.phases.head.layers import train_layers
+from trainer_service.phases.head.layers.train import train_layers
 from trainer_service.phases.head.network import answers_of
 from trainer_service.phases.head.progress import HeadProgress
 from trainer_service.phases.head.regression.rows import Setup, ViewRows

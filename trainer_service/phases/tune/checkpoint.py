@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from shared.files import atomic_writer, is_fault_of_the_file, open_plain
 from shared.logs import get_logger
-from trainer_service.phases.head.best_epoch import Epoch
+from trainer_service.phases.head.layers.best_epoch import Epoch
 
 Arrays = list[npt.NDArray[Any]]
 

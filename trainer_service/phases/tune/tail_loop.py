@@ -9,7 +9,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from trainer_service.backbones.features import Features, Stored
-from trainer_service.phases.head.best_epoch import Epoch
+from trainer_service.phases.head.layers.best_epoch import Epoch
 from trainer_service.phases.head.regression.scaling import measure
 from trainer_service.phases.tune.checkpoint import Arrays
 from trainer_service.phases.tune.settings import TuneSettings

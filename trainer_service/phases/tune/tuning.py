@@ -13,8 +13,8 @@ import numpy as np
 from shared.engines.tensorflow_engine import load_tensorflow
 from trainer_service.backbones.cuts import Divided
 from trainer_service.backbones.features import Features
-from trainer_service.phases.head.best_epoch import Epoch
 from trainer_service.phases.head.data import Truth
+from trainer_service.phases.head.layers.best_epoch import Epoch
 from trainer_service.phases.head.regression.solver import losses
 from trainer_service.phases.head.temperature import best_temperature
 from trainer_service.phases.tune import checkpoint

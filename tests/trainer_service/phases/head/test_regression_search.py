@@ -543,3 +543,24 @@ def test_few_scores_are_kept_of_the_folds():
     tracemalloc.stop()
 
     assert peak < 12 * array
+
+
+def test_views_are_not_copied(monkeypatch):
+    monkeypatch.setattr(designs, "MOST_DECOMPOSED", 128)
+    monkeypatch.setattr(designs, "SAMPLED_ROWS", 50)
+    monkeypatch.setattr(designs, "KNOWN_DIRECTIONS", 32)
+    random = np.random.default_rng(0)
+    parts = [
+        HeadData(random.standard_normal((rows, 2000), np.float32), np.arange(rows) % 2)
+        for rows in (2000, 500)
+    ]
+    views = views_of(parts[:1], 4, lambda rows, number: rows + np.float32(number))
+    question = Setup(*parts, labels=2, widths=[500, 1500], tap_sets={"all": 2}, views=views)
+    tracemalloc.start()
+    try:
+        head = search(question, lambda step: step.views == 4, never)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert head.path[-1].views == 4
+    assert peak < 45e6  # two blocks of rows in float64; the views take 48 MB alone

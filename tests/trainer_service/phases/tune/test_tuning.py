@@ -178,7 +178,7 @@ def test_what_the_head_can_not_tell_the_tail_learns(task):
 
 
 def test_a_tail_that_got_worse_is_not_accepted(tmp_path):
-    """The validation pictures contradict the others: whatever is learnt does harm."""
+    """The validation pictures contradict the training pictures, so whatever is learnt does harm."""
     task = Task(tmp_path, shuffled=True)
     before = weights(task.divided)
 

@@ -211,7 +211,7 @@ def test_a_damaged_result_is_told_again(trainings, log, record):
 
 
 def test_removed_lines_leave_no_reader_in_an_endless_loop(log, record):
-    """Whoever asks for what comes after an id must not get an older one."""
+    """A request for events after an id must not get an older one."""
     log.append(record.id, [progress(done) for done in range(4)])
     file = log.directory(record.id) / EVENTS_FILE
     file.write_bytes(b"".join(file.read_bytes().splitlines(keepends=True)[2:]))

@@ -1,4 +1,4 @@
-"""Leases between real processes: killed ones, frozen ones and those that only look."""
+"""Leases between real processes: killed ones, frozen ones and ones that only check."""
 
 import fcntl
 import os
@@ -153,7 +153,7 @@ def test_a_lease_that_can_not_be_created_is_an_error(tmp_path):
 
 
 def test_checking_a_lease_takes_it_from_nobody(path, monkeypatch):
-    """Who wants it while another looks at it tries again."""
+    """A process that wants the lease while another checks it tries again."""
     path.touch()
     looking, refused = threading.Event(), threading.Event()
     looker = threading.Thread(target=LeaseWatch(seconds=1000).held, args=(path,))

@@ -1,4 +1,4 @@
-"""Records that can't be read: they stand in nobody's way, are told of once, and can be removed."""
+"""Records that can't be read: they block nothing, are logged once, and can be removed."""
 
 import errno
 import json

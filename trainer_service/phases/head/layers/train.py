@@ -11,10 +11,10 @@ import numpy.typing as npt
 from shared.engines.tensorflow_engine import load_tensorflow
 from shared.errors import InvalidRequest
 from trainer_service.backbones.features import Features
-from trainer_service.phases.head.best_epoch import BestEpoch, Epoch
 from trainer_service.phases.head.data import HeadData, Truth
+from trainer_service.phases.head.layers.best_epoch import BestEpoch, Epoch
+from trainer_service.phases.head.layers.optimizer import build_optimizer
 from trainer_service.phases.head.network import answers_of
-from trainer_service.phases.head.optimizer import build_optimizer
 from trainer_service.phases.head.temperature import best_temperature
 from trainer_service.requests.training import TrainingRequest
 
@@ -69,7 +69,7 @@ def train_layers(
     load_tensorflow()
     import keras
 
-    from trainer_service.phases.head.epoch_loop import EpochLoop
+    from trainer_service.phases.head.layers.epoch_loop import EpochLoop
 
     keras.utils.set_random_seed(request.seed)
     model = build_head(train.features, len(labels), request)

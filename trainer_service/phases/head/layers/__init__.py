@@ -1,0 +1,1 @@
+"""A head of dropout and dense layers, trained for epochs."""
