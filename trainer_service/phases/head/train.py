@@ -101,7 +101,7 @@ def _search(task: HeadTask) -> SolvedHead:
         seed=request.seed,
     )
     with _blas_threads(task), HeadProgress(task.work, len(sets) * len(STRENGTHS)) as progress:
-        return search(setup, progress.attempt, task.work.check_cancelled)
+        return search(setup, progress.attempt, task.work.check_cancelled, progress.stops)
 
 
 def _blas_threads(task: HeadTask) -> threadpool_limits:

@@ -422,3 +422,19 @@ def test_few_scores_are_kept_of_the_folds():
     tracemalloc.stop()
 
     assert peak < 12 * array
+
+
+@pytest.mark.parametrize("images", [(40, 30), (300, 240)], ids=["cross-validated", "held out"])
+def test_a_search_stops_in_the_middle_of_a_strength(images):
+    """With thousands of labels, a strength takes minutes."""
+    steps, asked = [], []
+
+    def stops():
+        asked.append(len(steps))
+        return len(asked) > 3
+
+    head = search(setup(*images), lambda step: bool(steps.append(step)), never, stops)
+
+    assert asked == [1, 1, 1, 1]
+    assert head.path == steps
+    assert (head.taps, head.strength) == (steps[0].taps, steps[0].strength)

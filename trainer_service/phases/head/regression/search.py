@@ -1,6 +1,7 @@
 """Searches the taps and the strength of the penalty that make the best head."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
@@ -120,7 +121,16 @@ class Setup:
     seed: int = 0
 
 
-def search(setup: Setup, on_step: Callable[[PathStep], bool], check_cancelled: Check) -> SolvedHead:
+class _Stopped(Exception):
+    """A client wants no more heads than there are."""
+
+
+def search(
+    setup: Setup,
+    on_step: Callable[[PathStep], bool],
+    check_cancelled: Check,
+    stops: Callable[[], bool] = lambda: False,
+) -> SolvedHead:
     """Solve heads for all sets of taps and strengths, and return that of least validation loss.
 
     The least loss decides, even if a set of fewer taps comes close to it. The sets are compared on
@@ -132,6 +142,8 @@ def search(setup: Setup, on_step: Callable[[PathStep], bool], check_cancelled: C
         on_step: called after each strength. If it returns true, the search stops there and the
             best head so far is returned. What it raises ends the search.
         check_cancelled: called about every 0.3 s; what it raises ends the search.
+        stops: called as often, once there is a head. If it returns true, the search ends in the
+            middle of a strength.
 
     Raises:
         InvalidRequest: a feature is not a finite number.
@@ -143,12 +155,19 @@ def search(setup: Setup, on_step: Callable[[PathStep], bool], check_cancelled: C
     kept = effort.share(KEPT_FOR_THE_CHOSEN)
     path: list[PathStep] = []
     best: _Candidate | None = None
-    for candidate in _candidates(setup, rows, effort, check_cancelled):
-        path.append(candidate.step)
-        if best is None or candidate.step.val_loss < best.step.val_loss:
-            best = candidate
-        if on_step(candidate.step):
-            break
+
+    def check() -> None:
+        check_cancelled()
+        if best is not None and stops():
+            raise _Stopped
+
+    with suppress(_Stopped):
+        for candidate in _candidates(setup, rows, effort, check):
+            path.append(candidate.step)
+            if best is None or candidate.step.val_loss < best.step.val_loss:
+                best = candidate
+            if on_step(candidate.step):
+                break
     if best is None:
         raise ValueError("No validation loss is a number.")
     effort.give_back(kept)
