@@ -564,3 +564,19 @@ def test_views_are_not_copied(monkeypatch):
         tracemalloc.stop()
     assert head.path[-1].views == 4
     assert peak < 45e6  # two blocks of rows in float64; the views take 48 MB alone
+
+
+@pytest.mark.parametrize("images", [(40, 30), (300, 240)], ids=["cross-validated", "held out"])
+def test_a_search_stops_in_the_middle_of_a_strength(images):
+    """With thousands of labels, a strength takes minutes."""
+    steps, asked = [], []
+
+    def stops():
+        asked.append(len(steps))
+        return len(asked) > 3
+
+    head = search(setup(*images), lambda step: bool(steps.append(step)), never, stops)
+
+    assert asked == [1, 1, 1, 1]
+    assert head.path == steps
+    assert (head.taps, head.strength) == (steps[0].taps, steps[0].strength)
