@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -21,8 +21,9 @@ from trainer_service.phases.head.regression.search import (
     Setup,
     SolvedHead,
     search,
+    solve_on_training,
 )
-from trainer_service.phases.head.solved import as_layers
+from trainer_service.phases.head.solved import LinearHead, as_layers
 from trainer_service.phases.work import Work
 from trainer_service.training_request import TapSet, TrainingRequest
 
@@ -41,6 +42,7 @@ class Head:
         history: what is known of each epoch or attempt.
         best: the epoch or attempt, from 1, whose weights it has.
         validated: its answers to images that it has not learnt from, and their labels.
+        solved: the same head, if it is a regression.
     """
 
     model: Any
@@ -49,6 +51,7 @@ class Head:
     history: list[dict[str, Any]]
     best: int
     validated: tuple[Probabilities, Truth]
+    solved: LinearHead | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,11 +90,30 @@ def train_head(task: HeadTask) -> Head:
     return _layers(task, solved)
 
 
+def head_of_training_images(task: HeadTask, chosen: HeadInfo) -> LinearHead:
+    """Solve a regression that was chosen again, on the training images alone.
+
+    Raises:
+        TrainingCancelled: the training was cancelled.
+    """
+    taps, strength = cast("TapSet", chosen.taps), chosen.strength or STRENGTHS[0]
+    with _blas_threads(task):
+        solved = solve_on_training(_setup(task), taps, strength, task.work.check_cancelled)
+    return LinearHead(*solved)
+
+
 def _search(task: HeadTask) -> SolvedHead:
     """Solve regressions on the tap sets that the request leaves open."""
+    setup = _setup(task)
+    attempts = len(setup.tap_sets) * len(STRENGTHS)
+    with _blas_threads(task), HeadProgress(task.work, attempts) as progress:
+        return search(setup, progress.attempt, task.work.check_cancelled)
+
+
+def _setup(task: HeadTask) -> Setup:
     request, architecture = task.request, task.architecture
     sets: tuple[TapSet, ...] = get_args(TapSet) if request.taps == "auto" else (request.taps,)
-    setup = Setup(
+    return Setup(
         train=task.train,
         validation=task.validation,
         labels=len(task.labels),
@@ -100,8 +122,6 @@ def _search(task: HeadTask) -> SolvedHead:
         class_weights=request.class_weights,
         seed=request.seed,
     )
-    with _blas_threads(task), HeadProgress(task.work, len(sets) * len(STRENGTHS)) as progress:
-        return search(setup, progress.attempt, task.work.check_cancelled)
 
 
 def _blas_threads(task: HeadTask) -> threadpool_limits:
@@ -128,13 +148,15 @@ def _regression(task: HeadTask) -> Head:
         val_losses=_least_losses(solved.path),
     )
     load_tensorflow(task.work.worker.threads)
+    head = LinearHead(solved.kernel, solved.bias)
     return Head(
-        model=as_layers(solved.kernel, solved.bias),
+        model=as_layers(head),
         taps=solved.taps,
         info=explained(info, task.request.taps, len(truth)),
         history=[asdict(step) for step in solved.path],
         best=1 + min(range(len(solved.path)), key=lambda place: solved.path[place].val_loss),
         validated=(solved.probabilities, truth),
+        solved=head,
     )
 
 

@@ -157,6 +157,34 @@ def search(setup: Setup, on_step: Callable[[PathStep], bool], check_cancelled: C
     )
 
 
+def solve_on_training(
+    setup: Setup, taps: TapSet, strength: float, check_cancelled: Check
+) -> tuple[Floats, Floats]:
+    """Solve the head of some taps and one strength on the training images alone.
+
+    Args:
+        setup: images, labels and taps.
+        taps: the name of a set of taps.
+        strength: of the penalty.
+        check_cancelled: called about every 0.3 s; what it raises ends the search.
+
+    Returns:
+        For raw features: kernel, float32 (features of the taps, labels), and bias, float32
+        (labels,).
+
+    Raises:
+        InvalidRequest: a feature is not a finite number.
+    """
+    _check(setup)
+    parts, truth = [setup.train.features], setup.train.truth
+    width = sum(setup.widths[-setup.tap_sets[taps] :])
+    scaling = measure(parts, setup.widths, check_cancelled).last(width)
+    design = build_design(parts, 1, scaling, setup.seed, check_cancelled)
+    problem = _PartialProblem(design, truth, np.ones(len(truth), bool), setup)
+    solved = problem.solve(strength, None, TOLERANCE, check_cancelled)
+    return _folded(design, scaling, solved.weights)
+
+
 class _Rows:
     """The rows of training and validation, and how heads are judged on them.
 
@@ -270,9 +298,13 @@ class _Candidate:
 
     def folded(self, weights: Floats) -> tuple[Floats, Floats]:
         """Return kernel (d, labels) and bias (labels,) for features that are not scaled."""
-        kernel = self.design.kernel(weights[:, :-1])
-        bias = weights[:, -1] - self.scaling.mean @ kernel
-        return kernel.astype(np.float32), bias.astype(np.float32)
+        return _folded(self.design, self.scaling, weights)
+
+
+def _folded(design: Design, scaling: Scaling, weights: Floats) -> tuple[Floats, Floats]:
+    kernel = design.kernel(weights[:, :-1])
+    bias = weights[:, -1] - scaling.mean @ kernel
+    return kernel.astype(np.float32), bias.astype(np.float32)
 
 
 def _candidates(setup: Setup, rows: _Rows, check_cancelled: Check) -> Iterator[_Candidate]:
