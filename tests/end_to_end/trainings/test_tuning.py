@@ -29,7 +29,7 @@ def stack(directory, redis_url):
 
 @pytest.fixture(scope="module")
 def pictures(directory):
-    return digits(directory, "389", EACH)
+    return digits(directory, "257", EACH)
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +82,6 @@ def test_the_tail_is_tuned_and_published_as_it_is_better(stack, tuned):
     assert [step["state"] for step in tuned["transitions"]][3:6] == ["head", "tuning", "evaluating"]
     assert (tune["cut"], tune["published"]) == ("block11_project_bn", True)
     assert (tune["epochs"], tune["views"], tune["learning_rate"]) == (3, 2, 3e-4)
-    assert "mirror" not in tune["augment"], "a mirrored digit is none"
     assert tune["tuned"]["loss"] < tune["frozen"]["loss"]
     assert f"{tune['tuned']['loss']:.3f} instead of {tune['frozen']['loss']:.3f}" in tune["reason"]
     assert "training images alone" in tune["reason"]  # there are few
@@ -119,9 +118,19 @@ def test_the_predictor_serves_the_tuned_network(stack, tuned, pictures):
 
     for name, answer in zip(rows, answers, strict=True):
         assert answer["label"] == rows[name]["predicted"]
-        assert answer["probabilities"][answer["label"]] == pytest.approx(
-            rows[name]["probability"], abs=0.05
-        )
+        assert answer["probability"] == pytest.approx(rows[name]["probability"], abs=0.05)
+
+
+def test_the_whole_network_is_tuned_and_quantized(stack, submit):
+    asked = {"from": "pixels", "epochs": 1, "views": 1}
+    ended = stack.ended(submit("whole", asked, quantize="int8"))
+
+    assert ended["state"] == "succeeded", ended["error"]
+    tune = ended["tune"]
+    assert (tune["cut"], tune["epochs"], tune["views"], tune["augment"]) == ("pixels", 1, 1, [])
+    if tune["published"]:
+        reference = ended["quantization"]["reference_accuracy"]
+        assert reference == pytest.approx(tune["tuned"]["accuracy"], abs=1e-4)
 
 
 def test_what_is_no_better_is_not_published(stack, submit):

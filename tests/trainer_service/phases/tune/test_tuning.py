@@ -276,6 +276,18 @@ def test_a_killed_training_goes_on_as_if_nothing_had_happened(tmp_path, killed_a
         np.testing.assert_allclose(value, other, atol=1e-4)
 
 
+def test_it_goes_on_whatever_order_the_head_was_added_up_in(tmp_path):
+    """A killed training solves its head anew."""
+    Task(tmp_path).tune(stop_after=2)
+    task = Task(tmp_path)
+    task.head = LinearHead(task.head.kernel * np.float32(1 + 1e-6), task.head.bias)
+    trained = []
+
+    task.tune(on_epoch=lambda number, _: trained.append(len(task.images)))
+
+    assert trained[:3] == [0, 0, 8], "the first two were trained before"
+
+
 def test_a_checkpoint_saves_the_epochs_before_it(tmp_path, monkeypatch):
     trained = []
     run = TailLoop.run
