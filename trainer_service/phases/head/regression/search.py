@@ -5,6 +5,7 @@ taps that were best without. So they are only used where they lower the validati
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -12,7 +13,7 @@ import numpy as np
 
 from trainer_service.phases.head.regression.design import Design, build_design
 from trainer_service.phases.head.regression.effort import Effort
-from trainer_service.phases.head.regression.folds import Fold
+from trainer_service.phases.head.regression.folds import Fold, Truth
 from trainer_service.phases.head.regression.rows import Rows, Setup, check
 from trainer_service.phases.head.regression.scaling import Floats, Scaling, measure
 from trainer_service.phases.head.regression.solver import (
@@ -98,7 +99,16 @@ class SolvedHead:
     probabilities: Floats
 
 
-def search(setup: Setup, on_step: Callable[[PathStep], bool], check_cancelled: Check) -> SolvedHead:
+class _Stopped(Exception):
+    """A client wants no more heads than there are."""
+
+
+def search(
+    setup: Setup,
+    on_step: Callable[[PathStep], bool],
+    check_cancelled: Check,
+    stops: Callable[[], bool] = lambda: False,
+) -> SolvedHead:
     """Solve heads for all sets of taps and strengths, and return that of least validation loss.
 
     The least loss decides, even if a set of fewer taps comes close to it. The sets are compared on
@@ -110,25 +120,24 @@ def search(setup: Setup, on_step: Callable[[PathStep], bool], check_cancelled: C
         on_step: called after each strength. If it returns true, the search stops there and the
             best head so far is returned. What it raises ends the search.
         check_cancelled: called about every 0.3 s; what it raises ends the search.
+        stops: called as often, once there is a head. If it returns true, the search ends in the
+            middle of a strength.
 
     Raises:
         InvalidRequest: a feature is not a finite number.
         ValueError: the parts of the setup do not go together.
     """
     check(setup)
-    choice, rows = _Choice(on_step), Rows(setup)
-    effort = Effort.of(len(rows.truth))
-    kept = effort.share(KEPT_FOR_THE_CHOSEN)
-    goes_on = choice.among(_candidates(setup, rows, setup.tap_sets, effort, check_cancelled))
+    choice, effort, kept = _Choice(on_step), Effort(0), Effort(0)
+
+    def check_wanted() -> None:
+        check_cancelled()
+        if choice.path and stops():
+            raise _Stopped
+
+    with suppress(_Stopped):
+        _try_all(setup, choice, effort, kept, check_wanted)
     best = choice.best
-    if goes_on and setup.views is not None and len(setup.views.images):
-        chosen = {best.step.taps: setup.tap_sets[best.step.taps]}
-        rows = Rows(setup, setup.views, sum(setup.widths[-chosen[best.step.taps] :]))
-        more = Effort.of(len(rows.truth))
-        kept.give_back(more.share(KEPT_FOR_THE_CHOSEN))
-        effort.give_back(more)
-        choice.among(_candidates(setup, rows, chosen, effort, check_cancelled))
-        best = choice.best
     effort.give_back(kept)
     final = best.final.solve(best.step.strength, best.start, TOLERANCE, effort, check_cancelled)
     kernel, bias = best.folded(final.weights)
@@ -143,6 +152,62 @@ def search(setup: Setup, on_step: Callable[[PathStep], bool], check_cancelled: C
         cross_validated=rows.crossed,
         probabilities=np.exp(best.scores if rows.crossed else final.scores).T,
     )
+
+
+def solve_on_training(
+    setup: Setup, taps: TapSet, strength: float, check_cancelled: Check
+) -> tuple[Floats, Floats]:
+    """Solve the head of some taps and one strength on the training images alone.
+
+    Args:
+        setup: images, labels and taps.
+        taps: the name of a set of taps.
+        strength: of the penalty.
+        check_cancelled: called about every 0.3 s; what it raises ends the search.
+
+    Returns:
+        For raw features: kernel, float32 (features of the taps, labels), and bias, float32
+        (labels,).
+
+    Raises:
+        InvalidRequest: a feature is not a finite number.
+    """
+    check(setup)
+    parts, truth = [setup.train.features], setup.train.truth
+    width = sum(setup.widths[-setup.tap_sets[taps] :])
+    scaling = measure(parts, setup.widths, check_cancelled).last(width)
+    design = build_design(parts, 1, scaling, setup.seed, check_cancelled)
+    everything = np.ones(len(truth), bool)
+    fold = Fold(everything, ~everything)
+    problem = _PartialProblem(design, truth, everything.astype(np.float32), fold, setup)
+    effort = Effort.of(len(truth))
+    solved = problem.solve(strength, None, TOLERANCE, effort, check_cancelled)
+    return _folded(design, scaling, solved.weights)
+
+
+def _try_all(
+    setup: Setup, choice: "_Choice", effort: Effort, kept: Effort, check_cancelled: Check
+) -> None:
+    """Try all heads on the images, and then those on further views with the taps that were best.
+
+    Args:
+        setup: images, labels and taps.
+        choice: is shown each head.
+        effort: is given what the search may take.
+        kept: is given what the chosen head may take.
+        check_cancelled: called about every 0.3 s; what it raises ends the search.
+    """
+
+    def tried(rows: Rows, tap_sets: Mapping[TapSet, int]) -> bool:
+        own = Effort.of(len(rows.truth))
+        kept.give_back(own.share(KEPT_FOR_THE_CHOSEN))
+        effort.give_back(own)
+        return choice.among(_candidates(setup, rows, tap_sets, effort, check_cancelled))
+
+    if tried(Rows(setup), setup.tap_sets) and setup.views is not None and len(setup.views.images):
+        taps = choice.best.step.taps
+        count = setup.tap_sets[taps]
+        tried(Rows(setup, setup.views, sum(setup.widths[-count:])), {taps: count})
 
 
 class _Choice:
@@ -198,8 +263,10 @@ class _PartialProblem:
     decide between the heads.
     """
 
-    def __init__(self, design: Design, rows: Rows, fold: Fold, setup: Setup) -> None:
-        truth, counts = rows.truth, np.where(fold.solved, rows.counts, 0).astype(np.float64)
+    def __init__(
+        self, design: Design, truth: Truth, counts: Floats, fold: Fold, setup: Setup
+    ) -> None:
+        counts = np.where(fold.solved, counts, 0).astype(np.float64)
         by_label = np.bincount(truth, counts, minlength=setup.labels)
         self._fold, self._labels, self._images = fold, setup.labels, float(counts.sum())
         self._shares = counts / self._images
@@ -283,9 +350,13 @@ class _Candidate:
 
     def folded(self, weights: Floats) -> tuple[Floats, Floats]:
         """Return kernel (d, labels) and bias (labels,) for features that are not scaled."""
-        kernel = self.design.kernel(weights[:, :-1])
-        bias = weights[:, -1] - self.scaling.mean @ kernel
-        return kernel.astype(np.float32), bias.astype(np.float32)
+        return _folded(self.design, self.scaling, weights)
+
+
+def _folded(design: Design, scaling: Scaling, weights: Floats) -> tuple[Floats, Floats]:
+    kernel = design.kernel(weights[:, :-1])
+    bias = weights[:, -1] - scaling.mean @ kernel
+    return kernel.astype(np.float32), bias.astype(np.float32)
 
 
 def _candidates(
@@ -317,8 +388,10 @@ def _path(  # noqa: PLR0913, PLR0917
     check_cancelled: Check,
 ) -> Iterator[_Candidate]:
     """Yield a candidate for each strength of the penalty, from strong to weak."""
-    folds = [_PartialProblem(design, rows, fold, setup) for fold in rows.folds]
-    final = _PartialProblem(design, rows, rows.final, setup) if rows.crossed else folds[0]
+    folds = [_PartialProblem(design, rows.truth, rows.counts, fold, setup) for fold in rows.folds]
+    final = folds[0]
+    if rows.crossed:
+        final = _PartialProblem(design, rows.truth, rows.counts, rows.final, setup)
     solutions: Sequence[_Solution | None] = [None] * len(folds)
     least = np.inf
     for strength in STRENGTHS:
