@@ -12,6 +12,7 @@ from shared.images.decoding import ImageLimits
 from tests.support.inputs.bottleneck_training import BottleneckTraining
 from trainer_service.backbones import weights
 from trainer_service.backbones.weights import Weights
+from trainer_service.phases.backbone import Backbone
 from trainer_service.phases.bottleneck import shard
 from trainer_service.phases.bottleneck.feature_computer import FeatureComputer
 from trainer_service.phases.bottleneck.view_computer import ViewComputer
@@ -37,6 +38,7 @@ def computing(tmp_path, redis_url, monkeypatch):
         return ViewComputer(engine, views, threads=2, limits=ImageLimits(1 << 20, 1 << 20))
 
     monkeypatch.setattr(shard, "view_computer_for", view_computer_for)
+    monkeypatch.setattr(Backbone, "_width", 3)  # as many features as this network gives
     found = Weights("x", tmp_path / "x", "0" * 64)
     monkeypatch.setattr(weights, "resolve", lambda *_: found)
     return BottleneckTraining(tmp_path, redis_url)
