@@ -125,6 +125,12 @@ class TrainerSettings(SharedSettings):
         default=1_000_000, gt=0, description="Most files that one archive or folder may hold."
     )
 
+    max_labels: int = Field(
+        default=2000,
+        gt=1,
+        description="Most labels of a training; its memory and its report grow with their square.",
+    )
+
     @model_validator(mode="after")
     def _fill_in_the_password(self) -> Self:
         if self.redis_password_file is not None:

@@ -115,6 +115,8 @@ def unread_format(head: bytes, name: str | None = None) -> str | None:
     if kind is not None or name is None:
         return kind
     named = UNREAD_SUFFIXES.get(PurePosixPath(name).suffix.lower())
+    if named is None:
+        return None
     found = sniff(head)
     # Many cameras' raw files are TIFFs whose first image is a thumbnail.
     return named if found is None or (found == "TIFF" and named == CAMERA_RAW) else None

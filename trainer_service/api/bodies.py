@@ -18,6 +18,7 @@ from starlette.requests import ClientDisconnect
 from shared.errors import InvalidRequest, TooLarge, UnsupportedMedia
 from shared.http.multipart import MULTIPART, media_type
 from trainer_service.api.uploads import FolderField, receive_upload
+from trainer_service.requests.training import INCOMPLETE
 from trainer_service.settings import TrainerSettings
 from trainer_service.store.files.work_in_progress import working_directory
 from trainer_service.store.stores import UPLOADS
@@ -110,7 +111,8 @@ def parse_so_far(kind: type[BaseModel], fields: Fields) -> None:
 
 
 def _may_become_right(fault: ErrorDetails) -> bool:
-    return fault["type"] == "value_error" and isinstance(fault["input"], dict)
+    whole = fault["type"] == "value_error" and isinstance(fault["input"], dict)
+    return whole or fault["type"] == INCOMPLETE
 
 
 async def _multipart(

@@ -43,7 +43,7 @@ from trainer_service.datasets.records import (
 from trainer_service.datasets.scans import keep, staging
 from trainer_service.datasets.sources.hang_guard import HangGuard
 from trainer_service.datasets.sources.iterate import iterate
-from trainer_service.datasets.sources.names import is_hidden
+from trainer_service.datasets.sources.names import is_hidden, suffix_of
 from trainer_service.datasets.sources.source import Damaged, Entry, Source, changed
 from trainer_service.datasets.thumbnails.store import THUMBNAILS_FILE, ThumbnailWriter, fits
 from trainer_service.datasets.thumbnails.thumbnail import Thumbnail, thumbnail
@@ -114,9 +114,12 @@ def read_dataset(  # noqa: PLR0913 - four have a default
         if not found_source.is_folder:
             _sync(staged / IMAGES_FOLDER)
         hang_guard.check()
-        if any(note.verdict == "used" for note in found.notes):  # else no reading can help
-            keep(staged, directory, found)
-    return conclude(directory, found, Origin(found_source.name, limits.max_files), reading)
+        try:
+            return conclude(staged, found, Origin(found_source.name, limits.max_files), reading)
+        finally:
+            hang_guard.check()
+            if any(note.verdict == "used" for note in found.notes):  # else no reading can help
+                keep(staged, directory, found)
 
 
 class _Scan:
@@ -159,14 +162,13 @@ class _Scan:
         What is named like an image is reported if it is not used, not silently left out.
         """
         found, limits = self._found, self._limits.image
-        path = PurePosixPath(entry.name)
-        suffix = path.suffix.lower()
-        if not path.parts or is_hidden(entry.name):
+        suffix = suffix_of(entry.name)
+        if not entry.name or is_hidden(entry.name):
             found.ignore(entry.name)
         elif entry.folder or (entry.link and suffix in KNOWN_SUFFIXES | {""}):
             verdict: Verdict = "link" if entry.link else "unreadable"
             found.tell(entry.name, verdict, entry.problem)
-        elif suffix in _TABLE_SUFFIXES or (suffix == ".txt" and _may_list(path, found)):
+        elif suffix in _TABLE_SUFFIXES or (suffix == ".txt" and _may_list(entry.name, found)):
             _take_table(entry, found)
         elif suffix in KNOWN_SUFFIXES and entry.open is None:
             found.notes.append(_refused(entry, "unreadable", entry.problem))
@@ -174,13 +176,12 @@ class _Scan:
             detail = too_many_bytes(entry.size, limits.max_bytes).detail
             found.notes.append(_refused(entry, "too large", detail))
         else:
-            self._take_image(entry, pending)
+            self._take_image(entry, suffix, pending)
 
-    def _take_image(self, entry: Entry, pending: "_Pending") -> None:
+    def _take_image(self, entry: Entry, suffix: str, pending: "_Pending") -> None:
         limits, store = self._limits.image, None
         if not self._source.is_folder:
             store = self._directory / IMAGES_FOLDER
-        suffix = PurePosixPath(entry.name).suffix.lower()
         data = _read(entry, limits.max_bytes, any_file=suffix in IMAGE_SUFFIXES)
         if isinstance(data, _Refusal):
             self._found.notes.append(_refused(entry, *data))
@@ -270,10 +271,11 @@ class _Pending:
             self._thumbnails.add(note.sha256, small)
 
 
-def _may_list(path: PurePosixPath, found: Found) -> bool:
+def _may_list(name: str, found: Found) -> bool:
     """Return whether a text file may be a table: of a text for each image there are too many."""
-    texts = sum(name.endswith(".txt") for name in found.tables) if lists_images(path.stem) else 0
-    return lists_images(path.stem) and texts < _MOST_TEXTS
+    if not lists_images(PurePosixPath(name).stem):
+        return False
+    return sum(table.endswith(".txt") for table in found.tables) < _MOST_TEXTS
 
 
 def _take_table(entry: Entry, found: Found) -> None:
@@ -322,7 +324,10 @@ def _read(entry: Entry, limit: int, *, any_file: bool) -> bytes | Damaged | _Ref
             head = file.read(HEAD_BYTES)
             if not any_file and (refusal := _judge(entry, head, limit)):
                 return refusal
-            return head + file.read(limit) if any_file or sniff(head) else None
+            if not any_file and not sniff(head):
+                return None
+            # A shorter one is the whole file.
+            return head if len(head) < HEAD_BYTES else head + file.read(limit)
     except Damaged as damaged:
         return damaged
 

@@ -44,14 +44,13 @@ def staging(directory: Path) -> Iterator[Path]:
 def keep(staged: Path, directory: Path, found: Found) -> None:
     """Put what a pass has found in place of what is known of a dataset.
 
-    The images have no labels yet.
-
     Args:
-        staged: where the pass has put images and thumbnails.
+        staged: where the pass has put images and thumbnails, and their records if they have labels.
         directory: that of the dataset.
         found: what the pass has found.
     """
-    save_images(staged, settle(found.notes, [Labelled("", None)] * len(found.notes)))
+    if not (staged / RECORDS_FILE).exists():
+        save_images(staged, settle(found.notes, [Labelled("", None)] * len(found.notes)))
     save_others(staged, found)
     # It is there only together with all the rest.
     (directory / OTHERS_FILE).unlink(missing_ok=True)

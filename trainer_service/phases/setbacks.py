@@ -29,6 +29,7 @@ from trainer_service.queue.view import QueueView
 from trainer_service.store.events.event_log import connect
 from trainer_service.store.files.removal import remove_tree
 from trainer_service.store.outcome import in_words
+from trainer_service.store.stores import SHARDS
 
 #: Seconds before a step is tried again in place; then it is handed over to the next worker.
 PAUSES = (0.5, 1.0, 2.0)
@@ -63,9 +64,16 @@ class Setbacks:
         self._directory = directory / "setbacks"
 
     def add(self, worker: str, reason: str) -> list[Note]:
-        """Note that a worker has given a step up, and return the notes of all workers."""
+        """Note that a worker has given a step up, and return the notes of all workers.
+
+        Raises:
+            FileNotFoundError: the training or dataset was removed.
+        """
         note = Note(worker=worker, tries=self.tries(worker) + 1, reason=reason)
-        self._directory.mkdir(parents=True, exist_ok=True)
+        kept_in = self._directory.parent
+        if kept_in.name == SHARDS:  # which are there only once the training is planned
+            kept_in.mkdir(exist_ok=True)
+        self._directory.mkdir(exist_ok=True)
         atomic_write(self._file(worker), note.model_dump_json().encode())
         return self.notes()
 

@@ -1,6 +1,7 @@
 """The fields of a request for a training, with their defaults and limits."""
 
-from typing import Annotated, Literal, Self
+from collections.abc import Mapping
+from typing import Annotated, Literal, LiteralString, Self
 
 from pydantic import BeforeValidator, Field, Tag, ValidationError, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
@@ -105,10 +106,19 @@ LAYERS_FIELDS = (
 )
 
 
-def _only_for_layers(name: str, value: object) -> InitErrorDetails:
-    """Return the error of a field of layers beside a regression, under the name of that field."""
-    words = "only a head of layers has this. Send head: layers, or leave it out"
-    return InitErrorDetails(type=PydanticCustomError("head", words), loc=(name,), input=value)
+#: The type of an error that a form's further fields may take away.
+INCOMPLETE = "incomplete"
+
+
+def _refused(
+    fields: Mapping[str, object], words: LiteralString, kind: LiteralString = "together"
+) -> ValidationError:
+    """Return the error of fields that don't go with others, under the names of these fields."""
+    error = PydanticCustomError(kind, words)
+    faults = [
+        InitErrorDetails(type=error, loc=(name,), input=value) for name, value in fields.items()
+    ]
+    return ValidationError.from_exception_data(TrainingRequest.__name__, faults)
 
 
 class TrainingRequest(RequestPart):
@@ -180,16 +190,14 @@ class TrainingRequest(RequestPart):
             self.head = "layers" if given else "regression"
         elif self.head == "regression":
             defaults = type(self).model_fields
-            changed = [
-                name
+            changed = {
+                name: getattr(self, name)
                 for name in given
                 if getattr(self, name) != defaults[name].get_default(call_default_factory=True)
-            ]
+            }
             if changed:
-                raise ValidationError.from_exception_data(
-                    type(self).__name__,
-                    [_only_for_layers(name, getattr(self, name)) for name in changed],
-                )
+                words = "only a head of layers has this. Send head: layers, or leave it out"
+                raise _refused(changed, words)
         return self
 
     @model_validator(mode="after")
@@ -207,23 +215,23 @@ class TrainingRequest(RequestPart):
 
     @model_validator(mode="after")
     def _views_go_together(self) -> Self:
-        """Refuse views that would be ignored, or would all look alike."""
+        """Refuse views that would be ignored, or would look alike."""
         if self.views == 1 and self.augment != list(CHANGES):
-            raise ValueError(
-                "augment says what further views may change, and with views: 1 there are none. "
-                "Send views: 2 or 4, or leave augment out"
+            words = (
+                "says what further views may change, and with views: 1 there are none. Send "
+                "views: 2 or 4, or leave it out"
             )
+            raise _refused({"augment": self.augment}, words, INCOMPLETE)
         if self.views > 2 and self.augment == ["mirror"]:  # noqa: PLR2004 - an image and its mirror
-            raise ValueError(
-                f"augment: mirror alone gives two views of an image. Send views: 2, or allow crop "
-                f"or colour. Received: views: {self.views}"
-            )
+            words = "mirror alone gives two views. Send views: 2, or allow crop or colour"
+            raise _refused({"augment": self.augment}, words)
         if self.views > 1 and self.head == "layers":
-            raise ValueError(
-                "views belongs to head: regression, which is solved with and without them to tell "
-                "whether they help. Send views: 1, or no head and none of its fields: "
-                f"{', '.join(LAYERS_FIELDS)}"
+            words = (
+                "only a regression has this: it is solved with and without views, to tell whether "
+                "they help. Send views: 1, or no head: layers and none of the fields that layers "
+                "have"
             )
+            raise _refused({"views": self.views}, words)
         return self
 
     @model_validator(mode="before")

@@ -76,6 +76,17 @@ def test_fields_may_follow_the_archive(call):
     assert "must stay below 1" in without.json()["detail"]
 
 
+def test_views_may_follow_the_archive_though_changes_came_before(call):
+    before = {"augment": (None, "crop,colour"), "architecture": (None, ARCHITECTURE)}
+    answer = call("POST", "/v1/trainings", files=before | archive() | {"views": (None, "4")})
+
+    assert answer.status_code == 202, answer.json()
+    request = answer.json()["request"]
+    assert (request["views"], request["augment"]) == (4, ["crop", "colour"])
+    without = call("POST", "/v1/trainings", files=before | archive())
+    assert [error["field"] for error in without.json()["errors"]] == ["augment"]
+
+
 def test_an_upload_that_is_sent_again_needs_no_weights_any_more(call, monkeypatch):
     form = {"data": {"architecture": ARCHITECTURE}, "files": archive()}
     form["headers"] = {"Idempotency-Key": "the-same"}

@@ -30,7 +30,7 @@ def test_only_what_was_changed_is_sent(page, sent):
 
 
 def test_views_and_what_they_may_change_are_sent(page, sent):
-    page.get_by_label("Views").select_option("4")
+    page.get_by_role("combobox", name="Views").select_option("4")
     page.get_by_role("group", name="Augment").get_by_label("mirror").uncheck()
     body = sent()
 
@@ -40,10 +40,12 @@ def test_views_and_what_they_may_change_are_sent(page, sent):
 def test_what_is_wrong_with_them_is_told(page, sent):
     page.get_by_role("group", name="Augment").get_by_label("mirror").uncheck()
     sent()
-    expect(page.get_by_text("with views: 1 there are none")).to_be_visible()
+    at_the_boxes_and_below = 2
+    told = page.get_by_text("with views: 1 there are none")
+    expect(told).to_have_count(at_the_boxes_and_below)
 
-    page.get_by_label("Views").select_option("2")
+    page.get_by_role("combobox", name="Views").select_option("2")
     for change in ("crop", "colour"):
         page.get_by_role("group", name="Augment").get_by_label(change).uncheck()
     sent()
-    expect(page.get_by_text("at least 1 item")).to_have_count(2)  # at the boxes, and below
+    expect(page.get_by_text("at least 1 item")).to_have_count(at_the_boxes_and_below)

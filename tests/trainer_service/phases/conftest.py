@@ -11,8 +11,9 @@ from shared.engines import OpenVINOEngine
 from shared.images.decoding import ImageLimits
 from tests.support.inputs.bottleneck_training import BottleneckTraining
 from trainer_service.backbones import weights
+from trainer_service.backbones.architectures import OUTPUT, find_architecture
 from trainer_service.backbones.weights import Weights
-from trainer_service.phases.backbone import Backbone
+from trainer_service.phases import backbone
 from trainer_service.phases.bottleneck import shard
 from trainer_service.phases.bottleneck.feature_computer import FeatureComputer
 from trainer_service.phases.bottleneck.view_computer import ViewComputer
@@ -38,7 +39,8 @@ def computing(tmp_path, redis_url, monkeypatch):
         return ViewComputer(engine, views, threads=2, limits=ImageLimits(1 << 20, 1 << 20))
 
     monkeypatch.setattr(shard, "view_computer_for", view_computer_for)
-    monkeypatch.setattr(Backbone, "_width", 3)  # as many features as this network gives
+    small = replace(find_architecture("efficientnet_lite0"), taps=(OUTPUT,), tap_widths=(3,))
+    monkeypatch.setattr(backbone, "find_architecture", lambda _: small)
     found = Weights("x", tmp_path / "x", "0" * 64)
     monkeypatch.setattr(weights, "resolve", lambda *_: found)
     return BottleneckTraining(tmp_path, redis_url)

@@ -463,6 +463,17 @@ def test_while_redis_is_away_nobody_gives_up(computing):
         persevere(Job(worker, computing.shards.directory), fail)
 
 
+@pytest.mark.parametrize("place", ["training/shards", "dataset"])
+def test_nothing_is_made_again_of_what_was_removed_meanwhile(tmp_path, place):
+    notes = Setbacks(tmp_path / place)
+    with pytest.raises(FileNotFoundError):
+        notes.add("a:1", "the disk fails")
+    assert list(tmp_path.iterdir()) == []
+
+    (tmp_path / place.split("/")[0]).mkdir()
+    assert [note.reason for note in notes.add("a:1", "the disk fails")] == ["the disk fails"]
+
+
 def test_a_damaged_note_counts_for_nothing(tmp_path):
     notes = Setbacks(tmp_path)
     notes.add("a:1", "odd")

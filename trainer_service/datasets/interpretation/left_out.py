@@ -104,13 +104,14 @@ def _equal_folders(names: Sequence[str], hashes: Sequence[str]) -> Counter[tuple
     What they share of the path has to have a folder in it, so that equal images of two labels are
     not taken for copies of each other.
     """
+    numbers = Counter(hashes)
     by_hash: defaultdict[str, list[str]] = defaultdict(list)
     for name, digest in zip(names, hashes, strict=True):
-        if digest:
+        if digest and numbers[digest] > 1:
             by_hash[digest].append(name)
     pairs: Counter[tuple[str, str]] = Counter()
     for alike in by_hash.values():
-        if not 1 < len(alike) <= _MOST_COPIES:
+        if len(alike) > _MOST_COPIES:
             continue
         ordered = sorted(alike, key=lambda name: (name.count("/"), name))
         for position, copy in enumerate(ordered):
@@ -228,6 +229,8 @@ def _by_ends(names: Sequence[str], by_folder: Mapping[str, Sequence[int]]) -> It
 def _without_end(stem: str) -> str:
     """Return a file's stem without `_mask` and the like, also where a number follows: `_mask_1`."""
     shorter = stem.rstrip("0123456789").rstrip("_- ") if stem[-1:].isdigit() else stem
+    if not (stem.endswith(_COMPANION_ENDS) or shorter.endswith(_COMPANION_ENDS)):
+        return stem
     for end in _COMPANION_ENDS:
         for form in (stem, shorter):
             if form.endswith(end):

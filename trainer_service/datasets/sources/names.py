@@ -2,7 +2,6 @@
 
 import os
 import unicodedata
-from pathlib import PurePosixPath
 
 from trainer_service.datasets.records import MAX_FOLDERS, MAX_NAME
 
@@ -27,9 +26,11 @@ def clean_name(name: str) -> str:
 
     Its letters are composed (Unicode's NFC), as macOS writes `é` as two and others as one.
     """
-    name = unicodedata.normalize("NFC", name)
-    printable = "".join(c if c.isprintable() else "\ufffd" for c in name)
-    parts = printable.encode("utf-8", "replace").decode().replace("\\", "/").split("/")
+    if not (name.isascii() and name.isprintable()):
+        name = unicodedata.normalize("NFC", name)
+        name = "".join(c if c.isprintable() else "\ufffd" for c in name)
+        name = name.encode("utf-8", "replace").decode()
+    parts = name.replace("\\", "/").split("/")
     return "/".join(part for part in parts if part not in {"", ".", ".."})
 
 
@@ -43,8 +44,17 @@ def shown(name: str) -> str:
 
 def is_hidden(name: str) -> bool:
     """Return whether a file is of no interest for its name, or that of one of its folders."""
-    parts = PurePosixPath(name).parts
-    return any(part.startswith(".") or part.lower() in _NO_INTEREST for part in parts)
+    return any(
+        (part.startswith(".") and part != ".") or part.lower() in _NO_INTEREST
+        for part in name.split("/")
+    )
+
+
+def suffix_of(name: str) -> str:
+    """Return the suffix of a path in small letters, as `PurePath` tells it, in less time."""
+    file = name.rpartition("/")[2]
+    dot = file.rfind(".")
+    return file[dot:].lower() if 0 < dot < len(file) - 1 else ""
 
 
 def fault_of(name: str) -> str:

@@ -62,9 +62,13 @@ class HeadProgress:
         return self._done(number, event)
 
     def _done(self, number: int, event: EpochEvent | StrengthEvent) -> bool:
-        check_cancelled = self._work.check_cancelled
-        check_cancelled()
+        self._work.check_cancelled()
         self._number = number
         self._report(event)
         self._ticker(number, last=number == self._total)
-        return check_cancelled.stop_after is not None and number >= check_cancelled.stop_after
+        return self.stops()
+
+    def stops(self) -> bool:
+        """Return whether a client wants no more steps than there were."""
+        stop_after = self._work.check_cancelled.stop_after
+        return stop_after is not None and self._number >= stop_after

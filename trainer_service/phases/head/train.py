@@ -105,7 +105,7 @@ def _search(task: HeadTask) -> SolvedHead:
     )
     most = (len(sets) + (task.views is not None)) * len(STRENGTHS)
     with _blas_threads(task), HeadProgress(task.work, most) as progress:
-        return search(setup, progress.attempt, task.work.check_cancelled)
+        return search(setup, progress.attempt, task.work.check_cancelled, progress.stops)
 
 
 def _blas_threads(task: HeadTask) -> threadpool_limits:

@@ -5,6 +5,7 @@ from trainer_service.backbones.backbone import bottleneck_precision
 from trainer_service.backbones.features import FeatureStore, Row
 from trainer_service.datasets.dataset import Dataset
 from trainer_service.datasets.records import ImageRecord
+from trainer_service.errors import InvalidDataset
 from trainer_service.phases.backbone import Backbone
 from trainer_service.phases.prepare.plan_views import plan_views
 from trainer_service.phases.work import Work
@@ -28,7 +29,7 @@ def plan(work: Work) -> None:
     Raises:
         TrainingCancelled: the training was cancelled.
         DatasetNotFound, RecordCorrupt: the dataset is gone or damaged.
-        InvalidDataset: a label has too few images for the split.
+        InvalidDataset: a label has too few images for the split, or there are too many labels.
         InvalidRequest: the features of the views would take too much memory.
         WeightsUnavailable: the weights of the architecture can't be had.
         NotSeenHere: this worker does not see the images.
@@ -82,6 +83,7 @@ def _plan(work: Work, dataset: Dataset) -> None:
     backbone = Backbone.of(work, precision)
     dataset.files().require()  # they are needed at the end, even if all features are stored
     images = dataset.used_images()
+    _require_few_labels(images, work.worker.settings.max_labels)
     splits = work.split(images)  # refuses too small a dataset before anything is computed
     views, viewed = plan_views(backbone, splits, work.worker.settings.max_views_bytes)
     reused, missing = _divide(images, backbone.features)
@@ -101,6 +103,20 @@ def _plan(work: Work, dataset: Dataset) -> None:
     FEATURES.labels("reused").inc(len(reused) + len(views))
     rows = sum(image.rows for image in (*missing, *viewed))
     work.worker.board.start(work.record.id, State.BOTTLENECK, rows)
+
+
+def _require_few_labels(images: list[ImageRecord], most: int) -> None:
+    """Check that there are not more labels than a training may have.
+
+    Raises:
+        InvalidDataset: there are.
+    """
+    labels = len({image.label for image in images})
+    if labels > most:
+        raise InvalidDataset(
+            f"HEADSTART_MAX_LABELS allows a training {most} labels. Received: {labels}. If these "
+            "are names of files or numbers, have the dataset read in another way."
+        )
 
 
 def _divide(

@@ -70,7 +70,7 @@ def _write_evaluation(record: TrainingRecord, evaluated: Evaluated, to: Path) ->
         "best_epoch": evaluated.trained.best_epoch,
         "test": _test_rows(evaluated),
     }
-    (to / REPORT_FILE).write_text(json.dumps(report, indent=1))
+    (to / REPORT_FILE).write_text(json.dumps(report))
 
 
 def _test_rows(evaluated: Evaluated) -> list[dict[str, Any]]:

@@ -543,3 +543,40 @@ def test_few_scores_are_kept_of_the_folds():
     tracemalloc.stop()
 
     assert peak < 12 * array
+
+
+def test_views_are_not_copied(monkeypatch):
+    monkeypatch.setattr(designs, "MOST_DECOMPOSED", 128)
+    monkeypatch.setattr(designs, "SAMPLED_ROWS", 50)
+    monkeypatch.setattr(designs, "KNOWN_DIRECTIONS", 32)
+    random = np.random.default_rng(0)
+    parts = [
+        HeadData(random.standard_normal((rows, 2000), np.float32), np.arange(rows) % 2)
+        for rows in (2000, 500)
+    ]
+    views = views_of(parts[:1], 4, lambda rows, number: rows + np.float32(number))
+    question = Setup(*parts, labels=2, widths=[500, 1500], tap_sets={"all": 2}, views=views)
+    tracemalloc.start()
+    try:
+        head = search(question, lambda step: step.views == 4, never)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert head.path[-1].views == 4
+    assert peak < 45e6  # two blocks of rows in float64; the views take 48 MB alone
+
+
+@pytest.mark.parametrize("images", [(40, 30), (300, 240)], ids=["cross-validated", "held out"])
+def test_a_search_stops_in_the_middle_of_a_strength(images):
+    """With thousands of labels, a strength takes minutes."""
+    steps, asked = [], []
+
+    def stops():
+        asked.append(len(steps))
+        return len(asked) > 3
+
+    head = search(setup(*images), lambda step: bool(steps.append(step)), never, stops)
+
+    assert asked == [1, 1, 1, 1]
+    assert head.path == steps
+    assert (head.taps, head.strength) == (steps[0].taps, steps[0].strength)

@@ -7,6 +7,7 @@ import pytest
 
 from trainer_service.backbones.architectures import CATALOGUE, OUTPUT
 from trainer_service.phases.head.data import HeadData
+from trainer_service.phases.head.progress import HeadProgress
 from trainer_service.phases.head.regression.search import STRENGTHS
 from trainer_service.phases.head.train import HeadTask, train_head
 from trainer_service.store.records.training_record import State
@@ -87,6 +88,23 @@ def test_as_many_attempts_are_announced_as_there_can_be(work_on, taps, sets):
     assert {event.attempts for event in events} == {most}
     progress = work.worker.board.read(work.record.id, State.HEAD)
     assert progress.done == progress.total == len(head.history)
+
+
+def test_a_client_that_stops_in_the_middle_of_an_attempt_does_not_wait_for_its_end(
+    work_on, monkeypatch
+):
+    work = work_on(taps="late")
+    whole = HeadProgress.attempt
+
+    def attempt(progress, step):
+        assert not whole(progress, step)
+        work.check_cancelled.stop_after = 1
+        return False
+
+    monkeypatch.setattr(HeadProgress, "attempt", attempt)
+    head = train_head(task(work, data(300, 0), data(240, 1)))
+
+    assert len(head.history) == 1
 
 
 def test_the_weights_of_labels_that_are_asked_for_reach_the_regression(work_on):

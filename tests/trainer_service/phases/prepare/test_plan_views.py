@@ -9,6 +9,7 @@ import pytest
 from shared.errors import InvalidRequest
 from shared.images.decoding import ImageLimits, decode
 from trainer_service import training
+from trainer_service.backbones.architectures import find_architecture
 from trainer_service.errors import TrainingCancelled
 from trainer_service.phases import few_images
 from trainer_service.phases.backbone import Backbone
@@ -216,15 +217,17 @@ def test_views_that_would_take_too_much_memory_are_refused_before_anything_is_co
     viewed = planned(views=4, taps="all")
     splits, backbone = splits_of(computing), backbone_of(computing)
     rows = 3 * len(viewed)
-    needed = rows * 7424 * 4
+    needed = rows * 3 * 4
 
     assert plan_views(backbone, splits, needed)[1] == viewed
     with pytest.raises(InvalidRequest):
         plan_views(backbone, splits, needed - 1)
+    large = replace(backbone, architecture=find_architecture("efficientnet_lite0"))
     with pytest.raises(InvalidRequest) as refusal:
-        plan_views(backbone, splits, 10**6)
+        plan_views(large, splits, 10**6)
     assert refusal.value.detail == (
-        f"views: the features of {rows} further views, 7,424 each, may take {-(-needed // 10**6)} "
-        "MB of memory while the head is trained, and HEADSTART_MAX_VIEWS_BYTES allows 1 MB. Send "
-        "fewer views, or taps: last or late, or raise that setting on workers that have the memory"
+        f"views: the features of {rows} further views, 7,424 each, may take "
+        f"{-(-rows * 7424 * 4 // 10**6)} MB of memory while the head is trained, and "
+        "HEADSTART_MAX_VIEWS_BYTES allows 1 MB. Send fewer views, or taps: last or late, or raise "
+        "that setting on workers that have the memory"
     )

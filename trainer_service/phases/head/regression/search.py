@@ -5,6 +5,7 @@ taps that were best without. So they are only used where they lower the validati
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -98,7 +99,16 @@ class SolvedHead:
     probabilities: Floats
 
 
-def search(setup: Setup, on_step: Callable[[PathStep], bool], check_cancelled: Check) -> SolvedHead:
+class _Stopped(Exception):
+    """A client wants no more heads than there are."""
+
+
+def search(
+    setup: Setup,
+    on_step: Callable[[PathStep], bool],
+    check_cancelled: Check,
+    stops: Callable[[], bool] = lambda: False,
+) -> SolvedHead:
     """Solve heads for all sets of taps and strengths, and return that of least validation loss.
 
     The least loss decides, even if a set of fewer taps comes close to it. The sets are compared on
@@ -110,25 +120,24 @@ def search(setup: Setup, on_step: Callable[[PathStep], bool], check_cancelled: C
         on_step: called after each strength. If it returns true, the search stops there and the
             best head so far is returned. What it raises ends the search.
         check_cancelled: called about every 0.3 s; what it raises ends the search.
+        stops: called as often, once there is a head. If it returns true, the search ends in the
+            middle of a strength.
 
     Raises:
         InvalidRequest: a feature is not a finite number.
         ValueError: the parts of the setup do not go together.
     """
     check(setup)
-    choice, rows = _Choice(on_step), Rows(setup)
-    effort = Effort.of(len(rows.truth))
-    kept = effort.share(KEPT_FOR_THE_CHOSEN)
-    goes_on = choice.among(_candidates(setup, rows, setup.tap_sets, effort, check_cancelled))
+    choice, effort, kept = _Choice(on_step), Effort(0), Effort(0)
+
+    def check_wanted() -> None:
+        check_cancelled()
+        if choice.path and stops():
+            raise _Stopped
+
+    with suppress(_Stopped):
+        _try_all(setup, choice, effort, kept, check_wanted)
     best = choice.best
-    if goes_on and setup.views is not None and len(setup.views.images):
-        chosen = {best.step.taps: setup.tap_sets[best.step.taps]}
-        rows = Rows(setup, setup.views, sum(setup.widths[-chosen[best.step.taps] :]))
-        more = Effort.of(len(rows.truth))
-        kept.give_back(more.share(KEPT_FOR_THE_CHOSEN))
-        effort.give_back(more)
-        choice.among(_candidates(setup, rows, chosen, effort, check_cancelled))
-        best = choice.best
     effort.give_back(kept)
     final = best.final.solve(best.step.strength, best.start, TOLERANCE, effort, check_cancelled)
     kernel, bias = best.folded(final.weights)
@@ -143,6 +152,31 @@ def search(setup: Setup, on_step: Callable[[PathStep], bool], check_cancelled: C
         cross_validated=rows.crossed,
         probabilities=np.exp(best.scores if rows.crossed else final.scores).T,
     )
+
+
+def _try_all(
+    setup: Setup, choice: "_Choice", effort: Effort, kept: Effort, check_cancelled: Check
+) -> None:
+    """Try all heads on the images, and then those on further views with the taps that were best.
+
+    Args:
+        setup: images, labels and taps.
+        choice: is shown each head.
+        effort: is given what the search may take.
+        kept: is given what the chosen head may take.
+        check_cancelled: called about every 0.3 s; what it raises ends the search.
+    """
+
+    def tried(rows: Rows, tap_sets: Mapping[TapSet, int]) -> bool:
+        own = Effort.of(len(rows.truth))
+        kept.give_back(own.share(KEPT_FOR_THE_CHOSEN))
+        effort.give_back(own)
+        return choice.among(_candidates(setup, rows, tap_sets, effort, check_cancelled))
+
+    if tried(Rows(setup), setup.tap_sets) and setup.views is not None and len(setup.views.images):
+        taps = choice.best.step.taps
+        count = setup.tap_sets[taps]
+        tried(Rows(setup, setup.views, sum(setup.widths[-count:])), {taps: count})
 
 
 class _Choice:
