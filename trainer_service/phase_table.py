@@ -17,7 +17,7 @@ class Phase(NamedTuple):
         state: the training's state during the phase.
         task: the task on the queue that does it.
         counts: the unit of the phase's progress; None if the phase reports no progress. Tuning
-            counts images whose views are computed, and then those trained on.
+            counts views of images, and then the images of all epochs.
         can_stop: whether the training can be asked to stop, so that the best head so far is
             published. It can be cancelled in every phase.
     """

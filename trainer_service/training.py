@@ -1,10 +1,10 @@
 """A training from its dataset to a published version, as plain functions that need no broker.
 
 `prepare` plans the shards once the dataset is read, `compute_shard` computes one of them, and
-`finish` trains the head, evaluates it and publishes a version. Each is a step on the queue, and
-each may be repeated at any time: it does not do again what the store has already, and leaves alone
-what another process works on. A step that is lost together with its worker or with Redis is found
-and submitted again by `worker.lost_steps`.
+`finish` trains the head, tunes the last layers if that is asked for, evaluates the network and
+publishes a version. Each is a step on the queue, and each may be repeated at any time: it does not
+do again what the store has already, and leaves alone what another process works on. A step that is
+lost together with its worker or with Redis is found and submitted again by `worker.lost_steps`.
 """
 
 from collections.abc import Callable
@@ -19,6 +19,7 @@ from trainer_service.phases.head.fitting import fit
 from trainer_service.phases.prepare.plan import plan
 from trainer_service.phases.publish.publish import publish
 from trainer_service.phases.setbacks import hand_over, persevere
+from trainer_service.phases.tune.phase import tune_if_asked
 from trainer_service.phases.work import Work, Worker
 from trainer_service.queue.steps import COMPUTE_SHARD, FINISH, PREPARE, Step
 from trainer_service.store.files.lease import Lease, lease, require_survivable
@@ -68,7 +69,7 @@ def compute_shard(worker: Worker, training_id: str, number: int) -> None:
 
 
 def finish(worker: Worker, training_id: str) -> None:
-    """Train the head, evaluate it on the test images and publish a version.
+    """Train the head, tune the last layers, evaluate the network and publish a version.
 
     Raises:
         TrainingNotFound, RecordCorrupt: there is no such training, or its record is damaged.
@@ -138,7 +139,7 @@ def _publish_once(work: Work) -> int:
     version = work.worker.stores.models.published_by(work.record.model, work.record.id)
     if version is None:
         work.check_cancelled()
-        evaluated = evaluate_network(work, fit(work))
+        evaluated = evaluate_network(work, tune_if_asked(work, fit(work)))
         work.held.raise_if_lost()
         version = publish(work, evaluated)
     return version

@@ -223,6 +223,10 @@ class FeatureStore:
             return False
         return index is not None and self._is_sound(shard, index, set(images))
 
+    def names(self, images: Sequence[str]) -> bool:
+        """Return whether there is a shard of exactly these images; it is not looked into."""
+        return (self._directory / f"{_name(images)}.json").exists()
+
     def write(self, images: Sequence[str], features: Features, seconds: float) -> None:
         """Store one shard; writing the same images again replaces it.
 

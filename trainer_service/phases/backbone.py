@@ -11,6 +11,7 @@ from trainer_service.backbones.architectures import Architecture, find_architect
 from trainer_service.backbones.backbone import (
     backbone_ir,
     bottleneck_engine,
+    build_backbone,
     cached_backbone,
     feature_space,
     view_space,
@@ -109,6 +110,10 @@ class Backbone:
     def model(self) -> Any:
         """Return the backbone as a `keras.Model` in float32, which must not be trained."""
         return cached_backbone(self.architecture, self.weights, self.taps)
+
+    def trainable_model(self) -> Any:
+        """Return a new `keras.Model` of it in float32."""
+        return build_backbone(self.architecture, self.weights, self.taps)
 
     def ir(self) -> Path:
         """Return the file of the backbone as an OpenVINO model, converted if it is missing."""

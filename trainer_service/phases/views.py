@@ -43,18 +43,25 @@ class Views:
         count: how many views there are of each image.
         changes: what is allowed.
         seed: of the random numbers.
+        first: the number of the first of these views.
     """
 
     size: int
     count: int = 1
     changes: frozenset[Change] = frozenset()
     seed: int = 0
+    first: int = 0
 
     @classmethod
     def of(cls, size: int, count: int, changes: Iterable[Change], seed: int) -> Self:
         """Return the views that may be had: if nothing is allowed, all views would be the same."""
         allowed = frozenset(changes)
         return cls(size, count, allowed, seed) if allowed and count > 1 else cls(size)
+
+    @property
+    def numbers(self) -> range:
+        """The numbers of the views."""
+        return range(self.first, self.first + self.count)
 
     @property
     def decoded_size(self) -> int:
@@ -82,7 +89,7 @@ class Views:
             uint8 RGB of shape (n, size, size, 3).
         """
         image = Image.fromarray(pixels)
-        wanted = numbers or range(self.count)
+        wanted = numbers or self.numbers
         return np.stack([self._view(image, sha256, number) for number in wanted])
 
     def _view(self, image: Image.Image, sha256: str, number: int) -> Pixels:

@@ -6,15 +6,29 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from shared.engines import FEATURES
+from shared.engines import FEATURES, PROBABILITIES, load_version_engine
 from shared.images.decoding import ImageLimits, decode
 from shared.model_store import KERAS_MODEL, ModelStore
-from tests.support.inputs.random_weights import random_pixels, random_weights
+from tests.support.inputs.random_weights import (
+    random_pixels,
+    random_weights,
+    sensitive_head,
+)
 from tests.support.loaded import with_loaded
 from tests.support.memory import let_networks_go
 from trainer_service.backbones.architectures import CATALOGUE
-from trainer_service.backbones.backbone import bottleneck_engine
+from trainer_service.backbones.backbone import bottleneck_engine, build_backbone
+from trainer_service.backbones.cut_table import CUTS
+from trainer_service.backbones.cuts import divide
+from trainer_service.backbones.features import FeatureStore
 from trainer_service.inline import train_inline
+from trainer_service.phases.head.regression.solver import softmax
+from trainer_service.phases.head.solved import LinearHead
+from trainer_service.phases.tune.activations import Activations, body_engine
+from trainer_service.phases.tune.network import TunedNetwork
+from trainer_service.phases.tune.settings import TuneSettings
+from trainer_service.phases.tune.tail_data import TailAnswers, TailData
+from trainer_service.phases.tune.tuning import tune
 from trainer_service.settings import TrainerSettings
 
 pytestmark = [pytest.mark.slow, pytest.mark.integration]
@@ -114,6 +128,58 @@ def test_keras_and_the_predictor_on_both_engines_answer_alike(case, datasets):
     assert np.ptp(expected, axis=0).max() > 0.1, "else the comparison would say nothing"
     for engine in ("openvino", "tensorflow"):
         np.testing.assert_allclose(served(case, engine, files), expected, atol=TOLERANCE)
+
+
+def test_tuned_it_answers_alike_in_every_format(case, tmp_path):
+    """What was learnt in the tail is in each of them; the last block stands for any tail."""
+    import keras
+
+    pixels = random_pixels(case.architecture, 8)
+    divided = divide(
+        build_backbone(case.architecture, case.weights, "all"), CUTS[case.architecture.id][-1].layer
+    )
+    before = divided.backbone.predict(pixels, verbose=0)
+    head, rows = tuned(case.architecture, divided, pixels, tmp_path)
+    TunedNetwork(None, list("abc"), None, divided, head, None).export(tmp_path, lambda: None)
+
+    model = keras.saving.load_model(tmp_path / KERAS_MODEL, safe_mode=True)
+    expected = model.predict(pixels, verbose=0)
+    spread = before.std(axis=0).mean()
+    assert np.abs(divided.backbone.predict(pixels, verbose=0) - before).max() > 0.01 * spread
+    assert np.ptp(expected, axis=0).max() > 0.1, "else the comparison would say nothing"
+    for engine in ("openvino", "tensorflow"):
+        exported = load_version_engine(tmp_path, engine, "f32", 2)
+        answers = exported.infer(pixels)[PROBABILITIES]
+        np.testing.assert_allclose(answers, expected, atol=TOLERANCE)
+    logits = TailAnswers(divided.tail).logits(head, rows, lambda: None)
+    # The stored rows are of float16.
+    np.testing.assert_allclose(softmax(logits.T).T, expected, atol=0.02)
+
+
+def tuned(architecture, divided, pixels, directory):
+    """Train a tail for three epochs of one step each; return the head, and the stored rows."""
+    hashes = [f"{number:064x}" for number in range(len(pixels))]
+    rows = body_engine(divided, "openvino", "f32", 2).infer(pixels)[FEATURES]
+    store = FeatureStore(directory, "rows", "activations")
+    store.write([f"{one}.0" for one in hashes], rows, 1.0)
+    truth = {one: number % 3 for number, one in enumerate(hashes)}
+    data = TailData(Activations(store, [hashes]), truth)
+    start = sensitive_head(divided.backbone.predict(pixels, verbose=0)).layers[-1].get_weights()
+    result = tune(
+        divided,
+        LinearHead(*start),
+        data,
+        data,  # so that it is better at what decides
+        widths=architecture.tap_widths,
+        class_weights=np.ones(3, np.float32),
+        settings=TuneSettings(epochs=3, learning_rate=2e-5),
+        checkpoint_file=directory / "tune.npz",
+        on_epoch=lambda *_: None,
+        on_images=lambda _: None,
+        check=lambda: None,
+    )
+    assert result.accepted
+    return result.head, data.activations.rows(0, 0)
 
 
 def served(case, engine, pictures):

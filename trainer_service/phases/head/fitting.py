@@ -1,9 +1,9 @@
 """From stored features to a trained head."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from shared.manifest import HeadInfo
+from shared.manifest import HeadInfo, TuneInfo
 from trainer_service.datasets.records import ImageRecord
 from trainer_service.phases.backbone import Backbone
 from trainer_service.phases.head.data import Probabilities, Truth, head_data
@@ -11,6 +11,7 @@ from trainer_service.phases.head.images import images_with_features
 from trainer_service.phases.head.network import FrozenNetwork, Network
 from trainer_service.phases.head.regression.rows import ViewRows
 from trainer_service.phases.head.regression.view_rows import view_rows
+from trainer_service.phases.head.solved import LinearHead
 from trainer_service.phases.head.train import HeadTask, train_head
 from trainer_service.phases.prepare.plan_views import solved_on
 from trainer_service.phases.work import Work
@@ -27,6 +28,9 @@ class Trained:
         history: loss, accuracy, val_loss and val_accuracy of each epoch, or of each attempt.
         best_epoch: the epoch or attempt, from 1, whose weights the network has.
         validated: its answers to images that it has not learnt from, and their labels.
+        solved: its head, if it is a regression on the backbone as it was.
+        tune: what came of fine-tuning, if it was asked for.
+        tune_history: what is known of each epoch of that.
     """
 
     network: Network
@@ -35,6 +39,9 @@ class Trained:
     history: list[dict[str, Any]]
     best_epoch: int
     validated: tuple[Probabilities, Truth]
+    solved: LinearHead | None = None
+    tune: TuneInfo | None = None
+    tune_history: list[dict[str, float]] = field(default_factory=list)
 
 
 def fit(work: Work) -> Trained:
@@ -58,7 +65,7 @@ def fit(work: Work) -> Trained:
     )
     head = train_head(HeadTask(work, backbone.architecture, train, validation, labels, views))
     network = FrozenNetwork(labels, backbone.with_taps(head.taps), head.model)
-    return Trained(network, splits, head.info, head.history, head.best, head.validated)
+    return Trained(network, splits, head.info, head.history, head.best, head.validated, head.solved)
 
 
 def _enter_head(work: Work, splits: dict[str, list[ImageRecord]], views: ViewRows | None) -> None:

@@ -1,23 +1,34 @@
-"""A solved regression as a Keras model, as the networks that are exported need it."""
+"""A solved regression, and the same as a Keras model, as networks that are exported need it."""
 
+from dataclasses import dataclass
 from typing import Any
 
 from trainer_service.backbones.features import Features
 
 
-def as_layers(kernel: Features, bias: Features) -> Any:
-    """Return a `keras.Model` of one dense layer with a softmax.
+@dataclass(frozen=True, slots=True)
+class LinearHead:
+    """A dense layer with softmax on raw features.
 
-    Args:
+    Attributes:
         kernel: float32 (features, labels).
         bias: float32 (labels,).
+    """
+
+    kernel: Features
+    bias: Features
+
+
+def as_layers(head: LinearHead) -> Any:
+    """Return a head as a `keras.Model` of one dense layer with a softmax.
 
     Returns:
         float32 (n, features) to probabilities float32 (n, labels).
     """
     import keras
 
-    dense = keras.layers.Dense(len(bias), activation="softmax", name="probabilities")
-    model = keras.Sequential([keras.Input((len(kernel),), name="features"), dense], name="head")
-    dense.set_weights([kernel, bias])
+    features, labels = head.kernel.shape
+    dense = keras.layers.Dense(labels, activation="softmax", name="probabilities")
+    model = keras.Sequential([keras.Input((features,), name="features"), dense], name="head")
+    dense.set_weights([head.kernel, head.bias])
     return model

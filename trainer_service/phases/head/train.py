@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -21,8 +21,9 @@ from trainer_service.phases.head.regression.search import (
     PathStep,
     SolvedHead,
     search,
+    solve_on_training,
 )
-from trainer_service.phases.head.solved import as_layers
+from trainer_service.phases.head.solved import LinearHead, as_layers
 from trainer_service.phases.work import Work
 from trainer_service.requests.training import TapSet, TrainingRequest
 
@@ -41,6 +42,7 @@ class Head:
         history: what is known of each epoch or attempt.
         best: the epoch or attempt, from 1, whose weights it has.
         validated: its answers to images that it has not learnt from, and their labels.
+        solved: the same head, if it is a regression.
     """
 
     model: Any
@@ -49,6 +51,7 @@ class Head:
     history: list[dict[str, Any]]
     best: int
     validated: tuple[Probabilities, Truth]
+    solved: LinearHead | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,11 +92,30 @@ def train_head(task: HeadTask) -> Head:
     return _layers(task, solved)
 
 
+def head_of_training_images(task: HeadTask, chosen: HeadInfo) -> LinearHead:
+    """Solve a regression that was chosen again, on the training images alone.
+
+    Raises:
+        TrainingCancelled: the training was cancelled.
+    """
+    taps, strength = cast("TapSet", chosen.taps), chosen.strength or STRENGTHS[0]
+    with _blas_threads(task):
+        solved = solve_on_training(_setup(task), taps, strength, task.work.check_cancelled)
+    return LinearHead(*solved)
+
+
 def _search(task: HeadTask) -> SolvedHead:
     """Solve regressions on the tap sets that the request leaves open."""
+    setup = _setup(task)
+    most = (len(setup.tap_sets) + (task.views is not None)) * len(STRENGTHS)
+    with _blas_threads(task), HeadProgress(task.work, most) as progress:
+        return search(setup, progress.attempt, task.work.check_cancelled, progress.stops)
+
+
+def _setup(task: HeadTask) -> Setup:
     request, architecture = task.request, task.architecture
     sets: tuple[TapSet, ...] = get_args(TapSet) if request.taps == "auto" else (request.taps,)
-    setup = Setup(
+    return Setup(
         train=task.train,
         validation=task.validation,
         labels=len(task.labels),
@@ -103,9 +125,6 @@ def _search(task: HeadTask) -> SolvedHead:
         seed=request.seed,
         views=task.views,
     )
-    most = (len(sets) + (task.views is not None)) * len(STRENGTHS)
-    with _blas_threads(task), HeadProgress(task.work, most) as progress:
-        return search(setup, progress.attempt, task.work.check_cancelled, progress.stops)
 
 
 def _blas_threads(task: HeadTask) -> threadpool_limits:
@@ -136,13 +155,15 @@ def _regression(task: HeadTask) -> Head:
         view_losses=_losses_by_views(solved),
     )
     load_tensorflow(task.work.worker.threads)
+    head = LinearHead(solved.kernel, solved.bias)
     return Head(
-        model=as_layers(solved.kernel, solved.bias),
+        model=as_layers(head),
         taps=solved.taps,
         info=explained(info, task.request.taps, len(truth), cut_short=_cut_short(solved)),
         history=[asdict(step) for step in solved.path],
         best=1 + min(range(len(solved.path)), key=lambda place: solved.path[place].val_loss),
         validated=(solved.probabilities, truth),
+        solved=head,
     )
 
 

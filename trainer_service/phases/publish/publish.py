@@ -68,6 +68,8 @@ def _write_evaluation(record: TrainingRecord, evaluated: Evaluated, to: Path) ->
         "head": evaluated.trained.head.model_dump(),
         "history": evaluated.trained.history,
         "best_epoch": evaluated.trained.best_epoch,
+        "tune": evaluated.trained.tune and evaluated.trained.tune.model_dump(),
+        "tune_history": evaluated.trained.tune_history,
         "test": _test_rows(evaluated),
     }
     (to / REPORT_FILE).write_text(json.dumps(report))
@@ -121,6 +123,7 @@ def _manifest(
         libraries=_libraries(),
         created_at=datetime.now(UTC),
         head=evaluated.trained.head,
+        tune=evaluated.trained.tune,
         quantization=quantization,
         artifacts=artifacts,
     )

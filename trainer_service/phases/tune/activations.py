@@ -138,6 +138,18 @@ def activation_store(  # noqa: PLR0913, PLR0917 - together they are the key
     return FeatureStore(store, f"{architecture.id}-{digest}", ACTIVATIONS)
 
 
+def missing_images(
+    images: Sequence[ShardImage], views: Views, store: FeatureStore, width: int
+) -> list[ShardImage]:
+    """Return the images of which views are still to be computed, by the names of stored files."""
+    return [
+        image
+        for group in _grouped(images, width)
+        if not all(store.names(_keys([one.sha256 for one in group], v)) for v in views.numbers)
+        for image in group
+    ]
+
+
 def compute_activations(  # noqa: PLR0913 - two have names
     images: Sequence[ShardImage],
     files: ImageFiles,
@@ -166,7 +178,7 @@ def compute_activations(  # noqa: PLR0913 - two have names
     done = 0
     for group in _grouped(images, width):
         used = [image.sha256 for image in group]
-        if not _holds(store, used, computer.views.count):
+        if not all(store.holds(_keys(used, view)) for view in computer.views.numbers):
             used, result = _compute_group(group, files, computer, store, _further(advance, done))
             lost |= result.rejected
         groups += [used] if used else []
@@ -186,10 +198,6 @@ def _grouped(images: Sequence[ShardImage], width: int) -> list[list[ShardImage]]
     ]
 
 
-def _holds(store: FeatureStore, images: list[str], views: int) -> bool:
-    return all(store.holds(_keys(images, view)) for view in range(views))
-
-
 def _compute_group(
     group: list[ShardImage],
     files: ImageFiles,
@@ -198,10 +206,10 @@ def _compute_group(
     advance: Callable[[int], None],
 ) -> tuple[list[str], ShardResult]:
     """Compute and store all views of a group; return the images that could be used."""
-    count = computer.views.count
+    views, count = computer.views.numbers, computer.views.count
     used, rows, result = computer.compute(group, files, lambda done: advance(done // count))
-    for view in range(count if used else 0):
-        store.write(_keys(used, view), rows[view::count], result.seconds / count)
+    for place, view in enumerate(views if used else ()):
+        store.write(_keys(used, view), rows[place::count], result.seconds / count)
     return used, result
 
 

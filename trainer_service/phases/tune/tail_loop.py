@@ -11,9 +11,10 @@ import tensorflow as tf
 from trainer_service.backbones.features import Features, Stored
 from trainer_service.phases.head.layers.best_epoch import Epoch
 from trainer_service.phases.head.regression.scaling import measure
+from trainer_service.phases.head.solved import LinearHead
 from trainer_service.phases.tune.checkpoint import Arrays
 from trainer_service.phases.tune.settings import TuneSettings
-from trainer_service.phases.tune.tail_data import EVALUATE_BATCH, LinearHead, TailData
+from trainer_service.phases.tune.tail_data import EVALUATE_BATCH, TailData
 
 #: Images whose features tell the scale of each tap.
 SCALE_IMAGES = 2048
@@ -79,13 +80,20 @@ class TailLoop:
         raw = kernel / self._scale[:, None]
         return LinearHead(raw.astype(np.float32), (bias - self._mean @ raw).astype(np.float32))
 
-    def run(self, epoch: int) -> Epoch:
-        """Train one epoch, given its number from 1; return loss, accuracy and learning_rate."""
+    def run(self, epoch: int, advance: Callable[[int], None]) -> Epoch:
+        """Train one epoch; return loss, accuracy and learning_rate.
+
+        Args:
+            epoch: its number, from 1.
+            advance: called with the number of images trained on so far in all epochs.
+        """
         loss = hits = 0.0
+        done = (epoch - 1) * self._train.images
         for rows, truth in self._read(epoch):
             self._check()
             losses, right = self._step(tf.constant(rows), tf.constant(truth))
             loss, hits = loss + float(losses), hits + float(right)
+            advance(done := done + len(truth))
         images = self._train.images
         rate = float(self._optimizers[0].learning_rate)
         return {"loss": loss / images, "accuracy": hits / images, "learning_rate": rate}

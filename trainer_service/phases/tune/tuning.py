@@ -4,6 +4,7 @@ import hashlib
 import json
 import math
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,19 +12,27 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from shared.engines.tensorflow_engine import load_tensorflow
+from shared.logs import get_logger
 from trainer_service.backbones.cuts import Divided
 from trainer_service.backbones.features import Features
 from trainer_service.phases.head.data import Truth
 from trainer_service.phases.head.layers.best_epoch import Epoch
 from trainer_service.phases.head.regression.solver import losses
+from trainer_service.phases.head.solved import LinearHead
 from trainer_service.phases.head.temperature import best_temperature
 from trainer_service.phases.tune import checkpoint
 from trainer_service.phases.tune.checkpoint import Arrays, Checkpoint
 from trainer_service.phases.tune.settings import TuneSettings
-from trainer_service.phases.tune.tail_data import LinearHead, TailData
+from trainer_service.phases.tune.tail_data import TailData
 
 if TYPE_CHECKING:
     from trainer_service.phases.tune.tail_loop import TailLoop
+
+log = get_logger(__name__)
+
+
+class TuningStopped(Exception):
+    """A client wants no more tuning: the best so far is taken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +46,7 @@ class Tuned:
             three are of the weights while they changed, the others of the averaged weights.
         best_epoch: the epoch whose weights the network has, from 1; 0 if it was not accepted.
         frozen: `loss` and `accuracy` on the validation images before.
-        tuned: the same of the best epoch.
+        tuned: the same of the best epoch; empty if none was trained.
     """
 
     accepted: bool
@@ -58,8 +67,9 @@ def tune(  # noqa: PLR0913 - most have names
     class_weights: Features,
     settings: TuneSettings,
     checkpoint_file: Path,
-    on_epoch: Callable[[int, Epoch], bool],
-    check_cancelled: Callable[[], None],
+    on_epoch: Callable[[int, Epoch, bool], None],
+    on_images: Callable[[int], None],
+    check: Callable[[], None],
 ) -> Tuned:
     """Train the tail of a divided backbone, and its head, in place.
 
@@ -77,9 +87,11 @@ def tune(  # noqa: PLR0913 - most have names
         settings: learning rates and so on.
         checkpoint_file: where the state is kept after each epoch. If it is there, the training goes
             on from it; the result is the same as without an interruption.
-        on_epoch: called after each epoch with its number, from 1, and its metrics, also for those
-            that an earlier process has trained. If it returns true, training stops there.
-        check_cancelled: called every few batches; what it raises ends the training.
+        on_epoch: called after each epoch with its number, from 1, its metrics, and whether it is
+            the best so far, also for those that an earlier process has trained.
+        on_images: called with the number of images trained on so far in all epochs.
+        check: called every few batches. With `TuningStopped` it ends the training, and the best
+            epoch so far is taken; whatever else it raises is passed on.
 
     Raises:
         FeaturesGone: activations were removed while the training ran.
@@ -88,30 +100,38 @@ def tune(  # noqa: PLR0913 - most have names
     load_tensorflow()
     from trainer_service.phases.tune.tail_loop import TailLoop
 
-    loop = TailLoop(divided.tail, widths, head, train, class_weights, settings, check_cancelled)
+    loop = TailLoop(divided.tail, widths, head, train, class_weights, settings, check)
     start = loop.weights()
-    logits, truth = loop.logits(validation)
+    before = _measured_at_best(*loop.logits(validation))
     at = _resume(loop, checkpoint_file, _key(start, train, validation, settings))
-    least = _least_loss(logits, truth)
-    stop = False
+    least = before["loss"]
     for number, epoch in enumerate(at.history, 1):  # of an earlier process
-        stop = on_epoch(number, epoch)
-    while not (stop or _is_over(at, settings)):
-        _train_epoch(loop, at, validation, least)
-        checkpoint.save(checkpoint_file, at)
-        stop = on_epoch(len(at.history), at.history[-1])
-    return _finish(loop, at, head, start, _measured(logits, truth))
+        on_epoch(number, epoch, epoch["val_loss"] < least)
+        least = min(least, epoch["val_loss"])
+    with suppress(TuningStopped):
+        while not _is_over(at, settings):
+            _train_epoch(loop, at, validation, least, on_images)
+            checkpoint.save(checkpoint_file, at)
+            number = len(at.history)
+            on_epoch(number, at.history[-1], at.best_epoch == number)
+            least = min(least, at.history[-1]["val_loss"])
+    return _finish(loop, at, head, start, before)
 
 
-def _train_epoch(loop: "TailLoop", at: Checkpoint, validation: TailData, least: float) -> None:
-    """Train another epoch, and note its weights if no epoch was as good, nor `least` as low."""
+def _train_epoch(
+    loop: "TailLoop",
+    at: Checkpoint,
+    validation: TailData,
+    least: float,
+    on_images: Callable[[int], None],
+) -> None:
+    """Train another epoch, and note its weights if its loss is below `least`."""
     number = len(at.history) + 1
-    epoch = loop.run(number)
-    at.state = loop.state()
+    epoch = loop.run(number, on_images)
+    state = loop.state()
     weights, after = _averaged(loop, validation)
-    loop.set_state(at.state)
-    if at.best_epoch:
-        least = at.history[at.best_epoch - 1]["val_loss"]
+    loop.set_state(state)
+    at.state = state
     if after["loss"] < least:
         at.best_epoch, at.best = number, weights
     at.history.append(epoch | {"val_loss": after["loss"], "val_accuracy": after["accuracy"]})
@@ -122,9 +142,9 @@ def _measured(logits: Features, truth: Truth) -> dict[str, float]:
     return {"loss": float(loss), "accuracy": float((logits.argmax(axis=1) == truth).mean())}
 
 
-def _least_loss(logits: Features, truth: Truth) -> float:
-    """Return the loss at the best temperature: only what is learnt must decide, not the doubt."""
-    return _measured(logits / best_temperature(logits, truth), truth)["loss"]
+def _measured_at_best(logits: Features, truth: Truth) -> dict[str, float]:
+    """Measure at the best temperature: only what is learnt must decide, not the doubt."""
+    return _measured(logits / best_temperature(logits, truth), truth)
 
 
 def _averaged(loop: "TailLoop", validation: TailData) -> tuple[Arrays, dict[str, float]]:
@@ -147,6 +167,7 @@ def _resume(loop: "TailLoop", file: Path, key: str) -> Checkpoint:
     if found is None:
         return Checkpoint(key, [], 0, [], [])
     loop.set_state(found.state)
+    log.info("tuning goes on", epochs=len(found.history))
     return found
 
 
@@ -164,8 +185,10 @@ def _finish(
     """Give the network its best weights; those from before if no epoch was better."""
     accepted = at.best_epoch > 0
     loop.set_weights(at.best if accepted else start)
-    shown = min(at.history, key=_validation_loss)
-    tuned = {"loss": shown["val_loss"], "accuracy": shown["val_accuracy"]}
+    tuned: dict[str, float] = {}
+    if at.history:
+        shown = min(at.history, key=_validation_loss)
+        tuned = {"loss": shown["val_loss"], "accuracy": shown["val_accuracy"]}
     new = loop.head if accepted else head
     return Tuned(accepted, new, at.history, at.best_epoch, before, tuned)
 
@@ -176,11 +199,15 @@ def _validation_loss(epoch: Epoch) -> float:
 
 
 def _key(start: Arrays, train: TailData, validation: TailData, settings: TuneSettings) -> str:
-    """Return what a training depends on: one with another key is another training."""
+    """Return what a training depends on: one with another key is another training.
+
+    The numbers of the start are left out. A killed training solves its head anew, which may add up
+    sums in another order.
+    """
     digest = hashlib.sha256(json.dumps(asdict(settings), sort_keys=True).encode())
     for data in (train, validation):
         digest.update(json.dumps([data.activations.groups, data.activations.views]).encode())
         digest.update(json.dumps(data.truth, sort_keys=True).encode())
     for array in start:
-        digest.update(np.ascontiguousarray(array).data)
+        digest.update(json.dumps(array.shape).encode())
     return digest.hexdigest()

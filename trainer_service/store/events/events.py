@@ -92,7 +92,7 @@ class TuneEstimateEvent(_Event):
 
 
 class TuneProgressEvent(Progress, _Event):
-    """How far the tuning phase is, in images: first their views, then those trained on."""
+    """How far the tuning phase is: first in views of images, then in images of all epochs."""
 
     type: Literal["tune_progress"] = "tune_progress"
 

@@ -56,7 +56,7 @@ class Progress(RecordPart):
 
     Attributes:
         step: in the tuning phase, which of its two steps this is: `views` are computed once, then
-            images are trained on, `done` counts them over all epochs.
+            `training` counts the images of all epochs.
     """
 
     phase: State

@@ -20,6 +20,7 @@ from trainer_service.phases.head.regression.rows import Setup, ViewRows
 from trainer_service.phases.head.regression.search import (
     STRENGTHS,
     search,
+    solve_on_training,
 )
 from trainer_service.phases.head.regression.solver import losses, softmax
 
@@ -120,6 +121,31 @@ def test_the_path_goes_from_strong_to_weak_until_the_loss_has_turned():
         assert [step.turned for step in steps] == [*[False] * (len(steps) - 1), True]
         assert steps[-1].val_loss > 1.02 * min(step.val_loss for step in steps)
         assert [step.loss for step in steps] == sorted((s.loss for s in steps), reverse=True)
+
+
+def test_a_head_can_be_solved_again_on_the_training_images_alone():
+    question = setup()
+    chosen = search(question, go_on, never)
+
+    kernel, bias = solve_on_training(question, chosen.taps, chosen.strength, never)
+
+    again = softmax((question.validation.features[:, -len(kernel) :] @ kernel + bias).T).T
+    np.testing.assert_allclose(again, chosen.probabilities, atol=5e-3)
+
+
+def test_solved_again_it_has_not_seen_the_validation_images():
+    question = setup(40, 30)
+    chosen = search(question, go_on, never)
+    other = setup(40, HeadData(question.validation.features + 9, question.validation.truth))
+
+    kernel, bias = solve_on_training(question, chosen.taps, chosen.strength, never)
+    again, _ = solve_on_training(other, chosen.taps, chosen.strength, never)
+
+    assert chosen.cross_validated
+    np.testing.assert_array_equal(kernel, again)
+    assert np.abs(kernel - chosen.kernel).max() > 0.05 * np.abs(kernel).max()
+    assert (kernel.shape, bias.shape) == (chosen.kernel.shape, (3,))
+    assert kernel.dtype == bias.dtype == np.float32
 
 
 @pytest.mark.parametrize("images", [(40, 30), (300, 100)])

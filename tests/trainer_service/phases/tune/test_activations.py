@@ -23,6 +23,7 @@ from trainer_service.phases.tune.activations import (
     PixelEngine,
     activation_store,
     compute_activations,
+    missing_images,
 )
 from trainer_service.phases.views import Views
 from trainer_service.store.shards import ShardImage
@@ -125,6 +126,25 @@ def test_what_is_stored_is_not_computed_again(compute, files):
     assert not files.reads
     assert again.groups == first.groups
     np.testing.assert_array_equal(again.rows(1, 2), first.rows(1, 2))
+
+
+def test_views_that_do_not_begin_with_the_first_are_stored_by_their_numbers(compute):
+    whole = compute()
+    shown = compute(Views(8, 1, VIEWS.changes, VIEWS.seed, first=2))
+
+    np.testing.assert_array_equal(shown.rows(1, 2), whole.rows(1, 2))
+
+
+def test_what_is_missing_is_known_without_a_look_at_the_files(compute, images, tmp_path):
+    store = FeatureStore(tmp_path / "store", "tiny", "activations")
+    assert len(missing_images(images, VIEWS, store, 6)) == 20
+    compute()
+
+    assert missing_images(images, VIEWS, store, 6) == []
+    more = Views.of(8, 4, VIEWS.changes, VIEWS.seed)
+    assert len(missing_images(images, more, store, 6)) == 20
+    next((tmp_path / "store/activations/tiny").glob("*.json")).unlink()
+    assert len(missing_images(images, VIEWS, store, 6)) in {6, 7}
 
 
 def test_a_killed_computation_goes_on_after_its_last_group(compute, files, images):

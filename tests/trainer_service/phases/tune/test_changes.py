@@ -6,12 +6,12 @@ import keras
 import numpy as np
 import pytest
 
-from trainer_service.backbones.cuts import Divided
 from trainer_service.backbones.features import FeatureStore
 from trainer_service.errors import TrainingCancelled
+from trainer_service.phases.head.solved import LinearHead
 from trainer_service.phases.tune.activations import Activations
 from trainer_service.phases.tune.changes import harmless_changes, loss_of
-from trainer_service.phases.tune.tail_data import LinearHead, TailData
+from trainer_service.phases.tune.tail_data import TailAnswers, TailData
 
 pytestmark = pytest.mark.slow
 
@@ -23,10 +23,10 @@ HEAD = LinearHead(np.array([[4, -4], [-4, 4]], np.float32) / 2, np.zeros(2, np.f
 
 
 @pytest.fixture(scope="module")
-def divided():
+def answers():
     rows = keras.Input((2,))
     tail = keras.Model(rows, keras.layers.Rescaling(1.0)(rows))
-    return Divided(tail, None, tail)
+    return TailAnswers(tail)
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def data(tmp_path):
     return data
 
 
-def test_what_the_head_does_not_know_any_more_is_not_allowed(divided, data):
+def test_what_the_head_does_not_know_any_more_is_not_allowed(answers, data):
     noise = np.random.default_rng(1).normal(0, 0.02, ROWS.shape)
     changed = {
         "mirror": data("mirror", ROWS[:, ::-1]),
@@ -52,23 +52,23 @@ def test_what_the_head_does_not_know_any_more_is_not_allowed(divided, data):
         "colour": data("colour", 0.8 * ROWS),
     }
 
-    allowed = harmless_changes(divided, HEAD, data("plain", ROWS), changed, lambda: None)
+    allowed = harmless_changes(answers, HEAD, data("plain", ROWS), changed, lambda: None)
 
     assert allowed == ["crop", "colour"]
 
 
-def test_the_loss_is_that_of_the_view(divided, data):
+def test_the_loss_is_that_of_the_view(answers, data):
     logits = ROWS.astype(np.float16).astype(np.float64) @ HEAD.kernel
     expected = (np.log(np.exp(logits).sum(axis=1)) - logits[np.arange(IMAGES), TRUTH]).mean()
     both = data("both", ROWS[:, ::-1])
 
-    assert loss_of(divided, HEAD, both, 0, lambda: None) == pytest.approx(expected, rel=1e-4)
-    assert loss_of(divided, HEAD, both, 1, lambda: None) > 5 * expected
+    assert loss_of(answers, HEAD, both, 0, lambda: None) == pytest.approx(expected, rel=1e-4)
+    assert loss_of(answers, HEAD, both, 1, lambda: None) > 5 * expected
 
 
-def test_the_comparison_can_be_cancelled(divided, data):
+def test_the_comparison_can_be_cancelled(answers, data):
     def cancel():
         raise TrainingCancelled("x")
 
     with pytest.raises(TrainingCancelled):
-        harmless_changes(divided, HEAD, data("plain", ROWS), {}, cancel)
+        harmless_changes(answers, HEAD, data("plain", ROWS), {}, cancel)

@@ -10,11 +10,12 @@ from sklearn.linear_model import LogisticRegression
 from trainer_service.backbones.cuts import divide
 from trainer_service.backbones.features import FeatureStore
 from trainer_service.errors import TrainingCancelled
+from trainer_service.phases.head.solved import LinearHead
 from trainer_service.phases.tune.activations import Activations
 from trainer_service.phases.tune.settings import TuneSettings
-from trainer_service.phases.tune.tail_data import LinearHead, TailData
+from trainer_service.phases.tune.tail_data import TailData
 from trainer_service.phases.tune.tail_loop import TailLoop
-from trainer_service.phases.tune.tuning import tune
+from trainer_service.phases.tune.tuning import TuningStopped, tune
 from trainer_service.phases.views import Views
 
 pytestmark = pytest.mark.slow
@@ -81,7 +82,7 @@ class Task:
         half = solved.coef_[0].astype(np.float32) / 2
         bias = solved.intercept_.astype(np.float32)[0] / 2
         self.head = LinearHead(np.stack([-half, half], 1), np.array([-bias, bias], np.float32))
-        self.epochs = []
+        self.epochs, self.best, self.images = [], [], []
 
     def _data(self, name, pixels, truth, views):
         hashes = [
@@ -108,10 +109,19 @@ class Task:
         labels = dict(zip(hashes, truth.tolist(), strict=True))
         return TailData(Activations(store, named, views), labels)
 
-    def tune(self, settings=None, on_epoch=None, check=lambda: None):
-        def note(number, epoch):
+    def tune(self, settings=None, on_epoch=None, check=lambda: None, stop_after=None):
+        """Tune; what is to be stopped or cancelled is, at the check after an epoch."""
+
+        def note(number, epoch, best):
             self.epochs.append(epoch)
-            return bool(on_epoch and on_epoch(number, epoch))
+            self.best.append(best)
+            if on_epoch:
+                on_epoch(number, epoch)
+
+        def ask():
+            check()
+            if stop_after is not None and len(self.epochs) >= stop_after:
+                raise TuningStopped
 
         return tune(
             self.divided,
@@ -123,7 +133,8 @@ class Task:
             settings=settings or self.settings,
             checkpoint_file=self.directory / "tune" / "checkpoint.npz",
             on_epoch=note,
-            check_cancelled=check,
+            on_images=self.images.append,
+            check=ask,
         )
 
     def loop(self, settings):
@@ -163,10 +174,13 @@ def test_what_the_head_can_not_tell_the_tail_learns(task):
     assert tuned.accepted
     assert tuned.tuned["loss"] < 0.8 * tuned.frozen["loss"]
     # The stored rows are float16; the published network begins with the pixels.
-    assert (tuned.frozen["loss"], tuned.frozen["accuracy"]) == pytest.approx(frozen, abs=2e-3)
+    assert tuned.frozen["loss"] < frozen[0] + 2e-3  # at the best temperature
+    assert tuned.frozen["accuracy"] == frozen[1]
     expected = task.answers(tuned.head)
     assert (tuned.tuned["loss"], tuned.tuned["accuracy"]) == pytest.approx(expected, abs=2e-3)
     assert tuned.history == task.epochs
+    assert [n for n, best in enumerate(task.best, 1) if best][-1] == tuned.best_epoch
+    assert task.images[-1] == len(tuned.history) * task.train.images
     assert tuned.tuned["loss"] == tuned.history[tuned.best_epoch - 1]["val_loss"]
     assert set(tuned.history[0]) == {
         "loss",
@@ -208,13 +222,13 @@ def test_normalisations_stay_as_they_were(task):
     before = task.divided.backbone.predict(task.pixels, verbose=0)
     still = TuneSettings(epochs=2, learning_rate=0, head_learning_rate=0)
 
-    task.loop(still).run(1)
+    task.loop(still).run(1, lambda _: None)
 
     after = task.divided.backbone.predict(task.pixels, verbose=0)
     np.testing.assert_allclose(after, before, rtol=1e-5, atol=1e-6)
     norm = {"gamma", "beta", "moving_mean", "moving_variance"}
     moved = weights(task.divided)
-    task.loop(SETTINGS).run(1)
+    task.loop(SETTINGS).run(1, lambda _: None)
     for variable, value in zip(task.divided.backbone.variables, moved, strict=True):
         if variable.name in norm:
             np.testing.assert_array_equal(variable.value.numpy(), value)
@@ -262,17 +276,31 @@ def test_a_killed_training_goes_on_as_if_nothing_had_happened(tmp_path, killed_a
         np.testing.assert_allclose(value, other, atol=1e-4)
 
 
+def test_it_goes_on_whatever_order_the_head_was_added_up_in(tmp_path):
+    """A killed training solves its head anew."""
+    Task(tmp_path).tune(stop_after=2)
+    task = Task(tmp_path)
+    task.head = LinearHead(task.head.kernel * np.float32(1 + 1e-6), task.head.bias)
+    trained = []
+
+    task.tune(on_epoch=lambda number, _: trained.append(len(task.images)))
+
+    assert trained[:3] == [0, 0, 8], "the first two were trained before"
+
+
 def test_a_checkpoint_saves_the_epochs_before_it(tmp_path, monkeypatch):
     trained = []
     run = TailLoop.run
     monkeypatch.setattr(
-        TailLoop, "run", lambda self, epoch: (trained.append(epoch), run(self, epoch))[1]
+        TailLoop,
+        "run",
+        lambda self, epoch, tell: (trained.append(epoch), run(self, epoch, tell))[1],
     )
-    Task(tmp_path).tune(on_epoch=lambda number, _: number == 2)
+    Task(tmp_path).tune(stop_after=2)
 
     Task(tmp_path).tune()
 
-    assert trained == [1, 2, 3, 4]
+    assert trained == [1, 2, 3, 3, 4]  # the third was stopped in its middle
 
 
 @pytest.mark.parametrize("damage", ["cut", "empty", "other", "folder"])
@@ -284,7 +312,7 @@ def test_a_checkpoint_that_can_not_be_used_is_made_again(tmp_path, damage):
         file.unlink()
         file.mkdir()
         with pytest.raises(IsADirectoryError, match="checkpoint"):
-            Task(tmp_path).tune(on_epoch=lambda *_: True)
+            Task(tmp_path).tune()
         return
     settings = TuneSettings(**{**SETTINGS_FIELDS, "seed": 1}) if damage == "other" else SETTINGS
     file.write_bytes({"cut": data[: len(data) // 2], "empty": b"", "other": data}[damage])
@@ -300,10 +328,28 @@ SETTINGS_FIELDS = {"epochs": 4, "learning_rate": 3e-3, "head_learning_rate": 3e-
 
 
 def test_a_training_stops_when_it_is_asked_to(task):
-    tuned = task.tune(on_epoch=lambda number, _: number == 2)
+    """In the middle of the third epoch, of which nothing is left."""
+    tuned = task.tune(stop_after=2)
 
     assert len(tuned.history) == 2
     assert tuned.best_epoch in {1, 2}
+    expected = task.answers(tuned.head)
+    assert (tuned.tuned["loss"], tuned.tuned["accuracy"]) == pytest.approx(expected, abs=2e-3)
+
+
+def test_a_training_that_is_stopped_in_its_first_epoch_changes_nothing(task):
+    before = weights(task.divided)
+
+    def stop():
+        if task.images:
+            raise TuningStopped
+
+    tuned = task.tune(check=stop)
+
+    assert (tuned.accepted, tuned.history, tuned.tuned) == (False, [], {})
+    assert task.images
+    for value, original in zip(weights(task.divided), before, strict=True):
+        np.testing.assert_array_equal(value, original)
 
 
 def test_it_is_cancelled_within_a_few_batches(task):
@@ -367,8 +413,9 @@ def test_labels_of_more_weight_count_more(task):
         class_weights=np.array([1, 20], np.float32),
         settings=SETTINGS,
         checkpoint_file=other.directory / "c.npz",
-        on_epoch=lambda *_: False,
-        check_cancelled=lambda: None,
+        on_epoch=lambda *_: None,
+        on_images=lambda _: None,
+        check=lambda: None,
     )
 
     assert result.history[0]["loss"] > 3 * fair[0]["loss"]

@@ -13,7 +13,7 @@ import numpy as np
 
 from trainer_service.phases.head.regression.design import Design, build_design
 from trainer_service.phases.head.regression.effort import Effort
-from trainer_service.phases.head.regression.folds import Fold
+from trainer_service.phases.head.regression.folds import Fold, Truth
 from trainer_service.phases.head.regression.rows import Rows, Setup, check
 from trainer_service.phases.head.regression.scaling import Floats, Scaling, measure
 from trainer_service.phases.head.regression.solver import (
@@ -154,6 +154,37 @@ def search(
     )
 
 
+def solve_on_training(
+    setup: Setup, taps: TapSet, strength: float, check_cancelled: Check
+) -> tuple[Floats, Floats]:
+    """Solve the head of some taps and one strength on the training images alone.
+
+    Args:
+        setup: images, labels and taps.
+        taps: the name of a set of taps.
+        strength: of the penalty.
+        check_cancelled: called about every 0.3 s; what it raises ends the search.
+
+    Returns:
+        For raw features: kernel, float32 (features of the taps, labels), and bias, float32
+        (labels,).
+
+    Raises:
+        InvalidRequest: a feature is not a finite number.
+    """
+    check(setup)
+    parts, truth = [setup.train.features], setup.train.truth
+    width = sum(setup.widths[-setup.tap_sets[taps] :])
+    scaling = measure(parts, setup.widths, check_cancelled).last(width)
+    design = build_design(parts, 1, scaling, setup.seed, check_cancelled)
+    everything = np.ones(len(truth), bool)
+    fold = Fold(everything, ~everything)
+    problem = _PartialProblem(design, truth, everything.astype(np.float32), fold, setup)
+    effort = Effort.of(len(truth))
+    solved = problem.solve(strength, None, TOLERANCE, effort, check_cancelled)
+    return _folded(design, scaling, solved.weights)
+
+
 def _try_all(
     setup: Setup, choice: "_Choice", effort: Effort, kept: Effort, check_cancelled: Check
 ) -> None:
@@ -232,8 +263,10 @@ class _PartialProblem:
     decide between the heads.
     """
 
-    def __init__(self, design: Design, rows: Rows, fold: Fold, setup: Setup) -> None:
-        truth, counts = rows.truth, np.where(fold.solved, rows.counts, 0).astype(np.float64)
+    def __init__(
+        self, design: Design, truth: Truth, counts: Floats, fold: Fold, setup: Setup
+    ) -> None:
+        counts = np.where(fold.solved, counts, 0).astype(np.float64)
         by_label = np.bincount(truth, counts, minlength=setup.labels)
         self._fold, self._labels, self._images = fold, setup.labels, float(counts.sum())
         self._shares = counts / self._images
@@ -317,9 +350,13 @@ class _Candidate:
 
     def folded(self, weights: Floats) -> tuple[Floats, Floats]:
         """Return kernel (d, labels) and bias (labels,) for features that are not scaled."""
-        kernel = self.design.kernel(weights[:, :-1])
-        bias = weights[:, -1] - self.scaling.mean @ kernel
-        return kernel.astype(np.float32), bias.astype(np.float32)
+        return _folded(self.design, self.scaling, weights)
+
+
+def _folded(design: Design, scaling: Scaling, weights: Floats) -> tuple[Floats, Floats]:
+    kernel = design.kernel(weights[:, :-1])
+    bias = weights[:, -1] - scaling.mean @ kernel
+    return kernel.astype(np.float32), bias.astype(np.float32)
 
 
 def _candidates(
@@ -351,8 +388,10 @@ def _path(  # noqa: PLR0913, PLR0917
     check_cancelled: Check,
 ) -> Iterator[_Candidate]:
     """Yield a candidate for each strength of the penalty, from strong to weak."""
-    folds = [_PartialProblem(design, rows, fold, setup) for fold in rows.folds]
-    final = _PartialProblem(design, rows, rows.final, setup) if rows.crossed else folds[0]
+    folds = [_PartialProblem(design, rows.truth, rows.counts, fold, setup) for fold in rows.folds]
+    final = folds[0]
+    if rows.crossed:
+        final = _PartialProblem(design, rows.truth, rows.counts, rows.final, setup)
     solutions: Sequence[_Solution | None] = [None] * len(folds)
     least = np.inf
     for strength in STRENGTHS:

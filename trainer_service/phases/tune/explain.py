@@ -1,0 +1,55 @@
+"""Says in a sentence or two why a tuned network is published or not."""
+
+from shared.manifest import TuneMeasure
+from trainer_service.phases.tune.tuning import Tuned
+
+#: With fewer validation images, one of them would decide.
+FEWEST_IMAGES = 20
+
+
+def judged(tuned: Tuned, images: int, *, cross_validated: bool) -> str:
+    """Return why the tuned network is published, or why not.
+
+    Args:
+        tuned: what came of tuning; at least one epoch was trained.
+        images: how many validation images decided.
+        cross_validated: whether the head was chosen by cross-validation.
+    """
+    before, after = TuneMeasure(**tuned.frozen), TuneMeasure(**tuned.tuned)
+    if tuned.accepted:
+        reason = (
+            f"The tuned network is published: on the {images:,} validation images its loss is "
+            f"{after.loss:.3f} instead of {before.loss:.3f}, and {after.accuracy:.1%} instead of "
+            f"{before.accuracy:.1%} of them are right."
+        )
+    else:
+        reason = (
+            f"The network as it was before tuning is published: on the {images:,} validation "
+            f"images the best epoch had a loss of {after.loss:.3f}, against {before.loss:.3f} "
+            f"before, with {after.accuracy:.1%} against {before.accuracy:.1%} of them right."
+        )
+    return reason + (_compared(accepted=tuned.accepted) if cross_validated else "")
+
+
+def _compared(*, accepted: bool) -> str:
+    compared = (
+        " As there are few images, it was compared with a head that, like it, has learnt from the "
+        "training images alone"
+    )
+    rest = "" if accepted else "; the one that is published has learnt from both"
+    return f"{compared}{rest}."
+
+
+def too_few(images: int) -> str:
+    """Return why nothing is tuned if there are so few validation images."""
+    are = "is 1 validation image" if images == 1 else f"are {images} validation images"
+    return (
+        f"Nothing was tuned: there {are}, and with fewer than {FEWEST_IMAGES} it would be chance "
+        "whether the tuned network is found to be better. More images, or a larger "
+        "split.validation, change that."
+    )
+
+
+def stopped() -> str:
+    """Return why nothing is tuned if a client asked to stop before an epoch was done."""
+    return "Nothing was tuned, as the training was asked to stop before the first epoch was done."

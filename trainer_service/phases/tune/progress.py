@@ -1,0 +1,78 @@
+"""The progress of tuning: its events, and requests to stop or cancel it."""
+
+import math
+from typing import Self
+
+from trainer_service.phases.head.layers.best_epoch import Epoch
+from trainer_service.phases.tune.estimate import Estimate
+from trainer_service.phases.tune.tuning import TuningStopped
+from trainer_service.phases.work import Work
+from trainer_service.store.events.events import TuneEpochEvent, WarningEvent
+from trainer_service.store.events.progress import HeadReport, Ticker
+from trainer_service.store.records.training_record import State, TuneStep
+
+
+class TuneProgress:
+    """Reports how far tuning is.
+
+    Args:
+        work: the training.
+        epochs: how many epochs there are at most.
+    """
+
+    def __init__(self, work: Work, epochs: int) -> None:
+        self._work = work
+        self._epochs = epochs
+        self._ticker = Ticker(work.worker.board, work.record.id)
+        self._report = HeadReport(work.worker.stores.events, work.record.id)
+        self._total = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._report.flush()
+
+    def check(self) -> None:
+        """Check whether the training is to go on.
+
+        Raises:
+            TuningStopped: a client wants no more tuning.
+            TrainingCancelled: the training was cancelled.
+            LeaseLost: another process has taken over.
+        """
+        self._work.check_cancelled()
+        if self._work.check_cancelled.stop_tuning:
+            raise TuningStopped
+
+    def start(self, step: TuneStep, total: int) -> None:
+        """Begin a step, in which so much is to be done."""
+        self._total = total
+        self._work.worker.board.start(self._work.record.id, State.TUNING, total, step)
+
+    def expect(self, total: int) -> None:
+        """Set how much there is to be done in this step, once that is known."""
+        self._total = total
+
+    def advance(self, done: int) -> None:
+        """Report how much of the step is done."""
+        self._ticker(done, last=done == self._total, total=self._total)
+
+    def epoch(self, number: int, values: Epoch, best: bool) -> None:  # noqa: FBT001
+        """Report an epoch.
+
+        Raises:
+            LeaseLost: another process has taken over.
+        """
+        self._work.held.raise_if_lost()
+        numbers = {name: one if math.isfinite(one) else None for name, one in values.items()}
+        self._report(TuneEpochEvent(epoch=number, epochs=self._epochs, best=best, **numbers))
+
+    def estimate(self, found: Estimate) -> None:
+        """Tell how long it will take; with a warning if that is long."""
+        log = self._work.worker.stores.events
+        log.append(self._work.record.id, [found.event])
+        if found.warning:
+            log.append_once(
+                self._work.record.id, WarningEvent(code="tune_slow", detail=found.warning)
+            )
