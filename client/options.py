@@ -137,6 +137,41 @@ Head = Annotated[
         help="regression, or layers; the options from --epochs to --patience are for layers."
     ),
 ]
+Tune = Annotated[
+    str | None,
+    typer.Option(
+        help="off, or tail: train the last layers of the backbone as well, for minutes more, and "
+        "publish that if it is better. The other options of tuning also ask for it."
+    ),
+]
+TuneFrom = Annotated[
+    str | None,
+    typer.Option(
+        metavar="LAYER",
+        help="Train everything behind this layer; pixels is all of the network. "
+        "GET /v1/architectures lists the layers, as cuts.",
+    ),
+]
+TuneBlocks = Annotated[
+    int | None, typer.Option(help="How many of the last blocks are trained; not with --tune-from.")
+]
+TuneEpochs = Annotated[int | None, typer.Option(help="Largest number of epochs of tuning.")]
+TuneLearningRate = Annotated[
+    float | None, typer.Option(help="Highest learning rate of the backbone's layers.")
+]
+TuneHeadLearningRate = Annotated[
+    float | None, typer.Option(help="Highest learning rate of the head in tuning.")
+]
+TuneViews = Annotated[
+    int | None, typer.Option(help="Views of each image that tuning learns from, 1 to 16.")
+]
+TuneAugment = Annotated[
+    str | None,
+    typer.Option(help="How these may differ: auto, none, or some of mirror,crop,colour."),
+]
+TunePatience = Annotated[
+    int | None, typer.Option(help="Epochs of tuning without improvement before it ends.")
+]
 Epochs = Annotated[int | None, typer.Option(help="Largest number of epochs of the head.")]
 BatchSize = Annotated[int | None, typer.Option(help="Images in one step.")]
 LearningRate = Annotated[float | None, typer.Option(help="Learning rate at the beginning.")]

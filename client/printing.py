@@ -35,7 +35,10 @@ def print_result(record: Record, console: Console) -> None:
         console.print(plain(line), soft_wrap=True)
     if "per_class" in metrics["test"]:  # with many labels it is only in the report
         console.print(_labels(metrics["test"]["per_class"]))
-    line = f"published as {record['model']} version {record['version']}."
+    tune = record.get("tune")
+    if tune:
+        console.print(plain(f"Fine-tuning: {tune['reason']}"), soft_wrap=True)
+    line = f"published as {record['model']} version {record['version']}{_tuned(tune)}."
     console.print(plain(f"{accuracy_in_words(metrics['test'])}, {line}"), soft_wrap=True)
 
 
@@ -45,6 +48,15 @@ def _views(cache: Record) -> str:
     if not computed + reused:
         return ""
     return f", and {counted(computed, 'view')} through the backbone, {reused} reused"
+
+
+def _tuned(tune: Record | None) -> str:
+    """Return whether the published network is tuned; nothing if that was not asked for."""
+    if not tune:
+        return ""
+    if not tune["published"]:
+        return ", with the backbone as it was"
+    return f", tuned from {tune['cut']} on"
 
 
 def accuracy_in_words(test: Record) -> str:

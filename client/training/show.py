@@ -71,6 +71,7 @@ class Bars:
     def __init__(self, bars: Progress) -> None:
         self._bars = bars
         self._tasks: dict[str, TaskID] = {}
+        self._tuned = ""
 
     def __call__(self, event: Record) -> None:
         match event["type"]:
@@ -85,6 +86,14 @@ class Bars:
             case "epoch" | "strength":
                 self._update("head", *head_counts(event))
                 self._set_news("head", losses(event))
+            case "tune_estimate":
+                self._bars.console.print(plain(tuning_time(event)))
+            case "tune_progress":
+                self._update(event["phase"], event["done"], event["total"])
+                self._news_of_tuning(speed(event))
+            case "tune_epoch":
+                self._tuned = tuned_epoch(event)
+                self._news_of_tuning("")
             case "warning":
                 self._bars.console.print(plain("Warning:", "yellow"), plain(event["detail"]))
 
@@ -98,9 +107,15 @@ class Bars:
             done = self._bars.tasks[task].completed or 1
             self._bars.update(task, total=done, completed=done)
             took = f"{event['previous_seconds']:.1f} s"
-            # The last loss and accuracy of the head stay visible.
-            kept = self._bars.tasks[task].fields["news"] if event["previous"] == "head" else ""
+            # The last loss and accuracy of the head and of tuning stay visible.
+            head = self._bars.tasks[task].fields["news"] if event["previous"] == "head" else ""
+            kept = self._tuned if event["previous"] == "tuning" else head
             self._set_news(event["previous"], f"{took}  {kept}".rstrip())
+
+    def _news_of_tuning(self, pace: str) -> None:
+        """Show the last epoch, and how fast it goes."""
+        self._enter("tuning")
+        self._set_news("tuning", f"{self._tuned}  {pace}".strip())
 
     def _update(self, phase: str, done: int, total: int) -> None:
         self._enter(phase)
@@ -130,6 +145,15 @@ class Lines:
                 done, total = head_counts(event)
                 news = f"{done}/{total} {losses(event)}"
                 self._set_news("head", news, news)
+            case "tune_estimate":
+                self._line("tuning", tuning_time(event))
+            case "tune_progress":
+                counts = f"{event['step']} {event['done']}/{event['total']}"
+                self._set_news("tuning", f"{counts} {speed(event)}", counts)
+            case "tune_epoch":
+                # Each takes long, so each has a line.
+                self._reached = tuned_epoch(event)
+                self._line("tuning", self._reached)
             case "warning":
                 self._print(f"warning: {event['detail']}")
 
@@ -157,6 +181,7 @@ def speed(progress: Record) -> str:
     if not progress["per_second"]:
         return ""
     unit = "epochs/s" if progress["phase"] == "head" else "images/s"
+    unit = "views/s" if progress.get("step") == "views" else unit
     return f"{progress['per_second']:.0f} {unit}, ETA {progress['eta_seconds']:.0f} s"
 
 
@@ -165,6 +190,31 @@ def head_counts(event: Record) -> tuple[int, int]:
     if event["type"] == "epoch":
         return event["epoch"], event["epochs"]
     return event["attempt"], event["attempts"]
+
+
+def tuned_epoch(event: Record) -> str:
+    """Return an epoch of tuning as text, and whether it is the best so far."""
+    text = f"epoch {event['epoch']}/{event['epochs']} {losses(event)}"
+    return f"{text}, the best so far" if event["best"] else text
+
+
+def tuning_time(event: Record) -> str:
+    """Return how long tuning will take, from the event that estimates it."""
+    total, views, each = (
+        duration(event[name]) for name in ("seconds", "views_seconds", "epoch_seconds")
+    )
+    return f"takes {total} at most: {views} for views, {each} for each of {event['epochs']} epochs"
+
+
+def duration(seconds: float) -> str:
+    """Return a time as people say it: "8.5 s", "3 min 20 s" or "2 h 5 min"."""
+    if seconds < 10:  # noqa: PLR2004 - then tenths matter
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
 def losses(event: Record) -> str:

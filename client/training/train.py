@@ -38,6 +38,15 @@ def train_command(  # noqa: PLR0913 - each is an option
     head: options.Head = None,
     views: options.Views = None,
     augment: options.Augment = None,
+    tune: options.Tune = None,
+    tune_from: options.TuneFrom = None,
+    tune_blocks: options.TuneBlocks = None,
+    tune_epochs: options.TuneEpochs = None,
+    tune_learning_rate: options.TuneLearningRate = None,
+    tune_head_learning_rate: options.TuneHeadLearningRate = None,
+    tune_views: options.TuneViews = None,
+    tune_augment: options.TuneAugment = None,
+    tune_patience: options.TunePatience = None,
     epochs: options.Epochs = None,
     batch_size: options.BatchSize = None,
     learning_rate: options.LearningRate = None,
@@ -76,6 +85,19 @@ def train_command(  # noqa: PLR0913 - each is an option
         head=head,
         views=views,
         augment=augment,
+        tune=_tuning(
+            tune,
+            given(
+                **{"from": tune_from},
+                blocks=tune_blocks,
+                epochs=tune_epochs,
+                learning_rate=tune_learning_rate,
+                head_learning_rate=tune_head_learning_rate,
+                views=tune_views,
+                augment=tune_augment,
+                patience=tune_patience,
+            ),
+        ),
         epochs=epochs,
         batch_size=batch_size,
         learning_rate=learning_rate,
@@ -143,6 +165,28 @@ def _stopping(metric: str | None, patience: int | None, min_delta: float | None)
     if patience is not None or min_delta is not None:
         raise typer.BadParameter("--patience and --min-delta have no effect if it is off.")
     return metric
+
+
+def _tuning(tune: str | None, how: Fields) -> Fields | str | None:
+    """Return the field `tune`: a word, or how it is done if that is said.
+
+    Args:
+        tune: the word: `tail`, `off`, or what the trainer may refuse.
+        how: the members of the object.
+    """
+    if not how:
+        return tune
+    names = ", ".join(f"--tune-{name.replace('_', '-')}" for name in how)
+    if tune == "off":
+        raise typer.BadParameter(f"with --tune off, {names} would have no effect.")
+    where = [name for name in ("from", "blocks") if name in how]
+    if len(where) > 1 or (tune is not None and where):
+        chosen = ["--tune " + tune] if tune else []
+        both = " and ".join([*chosen, *(f"--tune-{name}" for name in where)])
+        raise typer.BadParameter(f"{both} each say which layers are trained: expected one of them.")
+    if tune not in {None, "tail"}:
+        raise typer.BadParameter(f"expected --tune tail beside {names}. Received: --tune {tune}.")
+    return how
 
 
 def _submit(services: _Services, images: Upload | str, fields: Fields, console: Console) -> Record:

@@ -26,11 +26,16 @@ from client.printing import (
 from client.training.train import train_command
 from client.training.training import model_name
 from trainer_service.requests.training import EarlyStopping, SplitFractions, TrainingRequest
+from trainer_service.requests.tune import TuneRequest
 
 CREATED = "2026-01-31T23:59:59Z"
 NESTED = {
     "early_stopping": (EarlyStopping, {"metric": "early_stopping"}),
     "split": (SplitFractions, {}),
+    "tune": (
+        TuneRequest,
+        {name: f"tune_{name}" for name in TuneRequest.model_fields} | {"cut": "tune_from"},
+    ),
 }
 
 

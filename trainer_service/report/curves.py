@@ -33,10 +33,12 @@ class Axis(NamedTuple):
     Attributes:
         unit: its name, such as "epoch".
         name_of: returns the name of a position, from 1.
+        marked: what the position has that is marked.
     """
 
     unit: str = "epoch"
     name_of: Callable[[int], str] = str
+    marked: str = "the weights of the model"
 
 
 class _Plane(NamedTuple):
@@ -64,7 +66,7 @@ def curves(
     Args:
         title: the title of the figure.
         series: the lines, which all have the same length.
-        kept: the position, from 1, whose weights the model has; it is marked.
+        kept: the position, from 1, that is marked, and whose values are told.
         text_of: returns a value as text.
         axis: what lies along the lower axis.
     """
@@ -79,7 +81,7 @@ def curves(
     drawing = tag(
         "svg",
         _axes(plane, text_of, axis),
-        _kept_mark(plane, kept, at),
+        _kept_mark(plane, kept, f"{at}: {axis.marked}"),
         [_line(line, plane) for line in series],
         viewBox=f"0 0 {WIDTH} {HEIGHT}",
         role="img",
@@ -123,10 +125,9 @@ def _positions(plane: _Plane, axis: Axis) -> list[Markup]:
     return [*marks, tag("text", axis.unit, x=WIDTH - RIGHT, y=HEIGHT - 5, text_anchor="end")]
 
 
-def _kept_mark(plane: _Plane, kept: int, at: str) -> Markup:
+def _kept_mark(plane: _Plane, kept: int, title: str) -> Markup:
     x = plane.x(kept)
-    title = tag("title", f"{at}: the weights of the model")
-    return tag("line", title, x1=x, x2=x, y1=TOP, y2=HEIGHT - BOTTOM, class_="kept")
+    return tag("line", tag("title", title), x1=x, x2=x, y1=TOP, y2=HEIGHT - BOTTOM, class_="kept")
 
 
 def _line(series: Series, plane: _Plane) -> list[Markup]:

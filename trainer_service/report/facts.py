@@ -44,6 +44,7 @@ class Facts:
         history: loss, accuracy, val_loss and val_accuracy of each epoch; of a regression, also the
             `taps` and `strength` of each attempt.
         best_epoch: the epoch or attempt, from 1, whose weights the model has.
+        tune_history: val_loss and val_accuracy of each epoch of fine-tuning, if there was any.
         mistakes: the most confident wrong answers, the most confident first.
         samples: the answers to test images that were drawn at random.
         predictor: the base URL of the predictor.
@@ -58,3 +59,4 @@ class Facts:
     mistakes: Sequence[Answer]
     samples: Sequence[Answer]
     predictor: str
+    tune_history: Sequence[dict[str, Any]] = ()

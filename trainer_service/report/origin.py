@@ -8,6 +8,7 @@ from trainer_service.report.facts import Facts
 from trainer_service.report.markup import Markup, tag
 from trainer_service.report.numbers import seconds, size
 from trainer_service.report.parts import card, details, fact_list, table
+from trainer_service.report.tuning import tuned_or_not
 from trainer_service.store.records.interpretation import Layout
 
 
@@ -92,6 +93,7 @@ def training(facts: Facts) -> Markup:
             ("Input", f"{manifest.input.width} by {manifest.input.height} pixels, RGB"),
             ("Weights", manifest.weights.source),
             ("Head", manifest.head.detail if manifest.head else "layers"),
+            ("Fine-tuning", tuned_or_not(manifest.tune)),
             ("Bottleneck features", reused),
             ("Seed", manifest.seed),
             ("Training", manifest.training_id),

@@ -11,6 +11,7 @@ from trainer_service.report import evaluation, origin
 from trainer_service.report.facts import Facts
 from trainer_service.report.markup import Markup, join, raw, tag
 from trainer_service.report.reliability import reliability
+from trainer_service.report.tuning import tuning
 
 #: With more labels than this, the table and the matrix each need the whole width.
 FEW_LABELS = 12
@@ -43,6 +44,7 @@ def _sections(facts: Facts) -> Iterable[Markup]:
     yield _beside(*labels) if len(facts.manifest.labels) <= FEW_LABELS else join(labels)
     yield reliability(facts)
     yield evaluation.training_curves(facts)
+    yield from filter(None, [tuning(facts)])
     yield evaluation.mistakes(facts)
     yield evaluation.samples(facts)
     yield origin.limits(facts)

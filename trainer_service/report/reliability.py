@@ -1,6 +1,6 @@
 """The section of a report about how far its probabilities can be trusted."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from trainer_service.report.facts import Facts
@@ -17,21 +17,24 @@ def reliability(facts: Facts) -> Markup:
     test = facts.metrics["test"]
     return card(
         "Can its probabilities be trusted?",
-        tag("p", test["calibration_detail"]),
-        _diagram(test["calibration"]),
-        fact_list(
-            ("Log loss", f"{test['loss']:.4f}"),
-            ("Brier score", f"{test['brier']:.4f}"),
-            ("Calibration error", percent(test["calibration_error"])),
-            ("Expected by chance", percent(test["calibration_error_expected"])),
-        ),
-        tag(
-            "p",
-            "Each point is a group of test images: to the right, how sure the model is of them; "
-            "upwards, the share that it answers right, with its 95 % interval. Points on the "
-            "diagonal are probabilities that mean what they say.",
-            class_="muted",
-        ),
+        tag("div", _diagram(test["calibration"]), tag("div", list(_words(test))), class_="beside"),
+    )
+
+
+def _words(test: Mapping[str, Any]) -> Iterable[Markup]:
+    yield tag("p", test["calibration_detail"])
+    yield fact_list(
+        ("Log loss", f"{test['loss']:.4f}"),
+        ("Brier score", f"{test['brier']:.4f}"),
+        ("Calibration error", percent(test["calibration_error"])),
+        ("Expected by chance", percent(test["calibration_error_expected"])),
+    )
+    yield tag(
+        "p",
+        "Each point is a group of test images: to the right, how sure the model is of them; "
+        "upwards, the share that it answers right, with its 95 % interval. Points on the "
+        "diagonal are probabilities that mean what they say.",
+        class_="muted",
     )
 
 

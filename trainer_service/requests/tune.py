@@ -29,35 +29,55 @@ _Augment = Annotated[
 class TuneRequest(RequestPart):
     """How the last layers of the backbone are trained on, from the solved head.
 
-        {"from": "block_12_add"}
-        {"blocks": 3, "views": 10, "epochs": 12}
-        {"augment": ["crop", "colour"]}
-
-    Attributes:
-        cut: the layer behind which everything is trained, or `pixels`; called `from` in requests.
-        blocks: how many of the last blocks are trained, instead of `from`. If neither is given,
-            those of `tail`.
-        epochs: how often each image is seen at most.
-        learning_rate: the highest one of the backbone's layers.
-        head_learning_rate: that of the head.
-        views: how many views of each image are computed; each epoch sees another one.
-        augment: how views may differ from the image. `auto` allows what leaves the head's answers
-            to the validation images nearly as good as they are.
-        patience: the training ends after this many epochs without a better validation loss.
+    {"from": "block_12_add"}
+    {"blocks": 3, "views": 10, "epochs": 12}
+    {"augment": ["crop", "colour"]}
     """
 
     model_config = ConfigDict(
         extra="forbid", allow_inf_nan=False, populate_by_name=True, serialize_by_alias=True
     )
 
-    cut: str | None = Field(default=None, alias="from", min_length=1, max_length=128)
-    blocks: int | None = Field(default=None, ge=1, le=64)
-    epochs: int = Field(default=8, ge=1, le=200)
-    learning_rate: float = Field(default=1e-4, gt=0, le=1)
-    head_learning_rate: float = Field(default=3e-5, gt=0, le=1)
-    views: int = Field(default=6, ge=1, le=16)
-    augment: _Augment = "auto"
-    patience: int = Field(default=5, ge=1, le=200)
+    cut: str | None = Field(
+        default=None,
+        alias="from",
+        min_length=1,
+        max_length=128,
+        description="The layer behind which everything is trained, or pixels: all of the network.",
+    )
+    blocks: int | None = Field(
+        default=None,
+        ge=1,
+        le=64,
+        description="How many of the last blocks are trained, instead of from. If neither is "
+        "given, those of tail.",
+    )
+    epochs: int = Field(
+        default=8, ge=1, le=200, description="How often each image is seen at most."
+    )
+    learning_rate: float = Field(
+        default=1e-4, gt=0, le=1, description="The highest one of the backbone's layers."
+    )
+    head_learning_rate: float = Field(
+        default=3e-5, gt=0, le=1, description="The highest one of the head."
+    )
+    views: int = Field(
+        default=6,
+        ge=1,
+        le=16,
+        description="How many views of each image are computed; each epoch sees another one.",
+    )
+    augment: _Augment = Field(
+        default="auto",
+        description="How views may differ from the image. auto: in whatever leaves the head's "
+        "answers to the validation images nearly as good as they are.",
+    )
+    patience: int = Field(
+        default=5,
+        ge=1,
+        le=200,
+        description="It ends after this many epochs without a better validation loss.",
+    )
 
     @field_validator("augment", mode="before")
     @classmethod

@@ -96,6 +96,9 @@ def test_the_result_is_told(open_page, trained):
         expect(page.locator(".headline")).to_contain_text("with 95 % confidence")
         for heading in ("Labels", "Most confident mistakes", "Test images at random", "Use it"):
             expect(page.get_by_role("heading", name=heading, exact=True)).to_be_visible()
+        calibration = page.locator("section.card", has_text="Can its probabilities be trusted?")
+        expect(calibration).to_contain_text(trained["metrics"]["test"]["calibration_detail"])
+        expect(calibration.get_by_role("img").locator("circle").first).to_be_visible()
         random = page.locator("section", has_text="Test images at random")
         assert random.get_by_role("img").count() == min(10, trained["dataset"]["split"]["test"])
         row = page.get_by_role("row", name=EVIL).last

@@ -99,6 +99,10 @@ def test_what_is_told_of_it(stack, tuned):
     best = [event["epoch"] for event in epochs if event["best"]][-1]
     assert best == tune["best_epoch"]
     assert epochs[best - 1]["val_loss"] == tune["tuned"]["loss"]
+    assert [event["frozen"] for event in epochs] == [tune["frozen"]] * len(epochs)
+    page = stack.trainer.get(f"/v1/trainings/{tuned['id']}/report?format=html").text
+    assert f"<p>{tune['reason']}</p>" in page
+    assert "Validation loss over 3 epochs: tuned" in page
     assert [row["val_loss"] for row in report["tune_history"]] == [e["val_loss"] for e in epochs]
     assert report["tune"] == tune
     (estimate,) = events(stack, tuned, "tune_estimate")

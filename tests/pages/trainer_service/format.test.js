@@ -34,7 +34,7 @@ test("one is singular", () => {
 });
 
 test("a setting may be a number, a list or an object", () => {
-  assert.deepEqual([0.5, null, ["crop", "colour"], { test: 0.2, validation: 0.1 }].map(settingText),
+  assert.deepEqual([0.5, null, ["crop", "colour"], { test: 0.2, validation: 0.1, other: null }].map(settingText),
     ["0.5", "null", "crop, colour", "test 0.2, validation 0.1"]);
 });
 

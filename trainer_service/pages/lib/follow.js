@@ -3,7 +3,7 @@
 import { passes } from "./again.js";
 import { get } from "./api.js";
 
-const TYPES = ["state", "progress", "epoch", "strength", "warning", "result"];
+const TYPES = ["state", "progress", "epoch", "strength", "tune_estimate", "tune_progress", "tune_epoch", "warning", "result"];
 const PAGE = 10000;
 const RETRY_MILLISECONDS = 3000;
 /** A stream that has been silent for so long may have lost its trainer, which no browser tells. */

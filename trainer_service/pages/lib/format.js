@@ -50,7 +50,7 @@ export function words(name) {
 export function settingText(value) {
   if (Array.isArray(value)) return value.join(", ");
   if (value === null || typeof value !== "object") return String(value);
-  return Object.entries(value).map(([key, one]) => `${key} ${one}`).join(", ");
+  return Object.entries(value).filter(([, one]) => one !== null).map(([key, one]) => `${key} ${one}`).join(", ");
 }
 
 /** For how many images, and further views of them, features were reused and computed. */

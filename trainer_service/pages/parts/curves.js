@@ -8,11 +8,12 @@ const MARGIN = { top: 12, right: 12, bottom: 34, left: 58 };
 const TICKS = 5;
 
 /**
- * A chart over epochs, or whatever else `unit` names: `{element, draw(series)}`.
+ * A chart over epochs, or whatever else `unit` names: `{element, draw(series, kept)}`.
  *
  * `format(value, digits)` returns a value as text; without `digits` it chooses their number. `high`
  * is the largest possible value, `mark(position)` the text below the axis at a position from 1. A
- * series is `{name, color, dashed, values}`: color from 1, values by position, null for a gap.
+ * series is `{name, color, dashed, values}`: color from 1, values by position, null for a gap. The
+ * values at the position `kept`, if there is one, are those told while no other is pointed at.
  */
 export function chart(title, format, { high = Infinity, unit = "epoch", mark = String } = {}) {
   const area = svg("svg", { role: "img", height: HEIGHT, class: "chart" });
@@ -20,14 +21,16 @@ export function chart(title, format, { high = Infinity, unit = "epoch", mark = S
   const element = h("figure", { class: "curves" }, h("figcaption", {}, title), area, legend);
   let series = [];
   let pointed = null;
+  let kept = null;
 
   const redraw = () => {
     const width = Math.max(element.clientWidth, 200);
     const plane = planeOf(series, width, high);
     area.setAttribute("viewBox", `0 0 ${width} ${HEIGHT}`);
     area.setAttribute("aria-label", described(title, series, format, unit));
-    put(area, axes(plane, format, unit, mark), series.map((line) => curve(line, plane)), marker(series, plane, pointed));
-    put(legend, series.map((line) => entry(line, pointed === null ? null : { at: pointed, text: `${unit} ${mark(pointed)}` }, format)));
+    const told = pointed ?? kept;
+    put(area, axes(plane, format, unit, mark), series.map((line) => curve(line, plane)), marker(series, plane, told));
+    put(legend, series.map((line) => entry(line, told === null ? null : { at: told, text: `${unit} ${mark(told)}` }, format)));
   };
   const point = (event) => {
     const plane = planeOf(series, Math.max(element.clientWidth, 200), high);
@@ -45,8 +48,9 @@ export function chart(title, format, { high = Infinity, unit = "epoch", mark = S
 
   return {
     element,
-    draw(next) {
+    draw(next, position = null) {
       series = next;
+      kept = position;
       redraw();
     },
   };

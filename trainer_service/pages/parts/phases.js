@@ -17,15 +17,16 @@ const ENDS = { succeeded: "good", failed: "bad", cancelled: "warn" };
 /** A state as a coloured word. */
 export const stateTag = (state) => h("span", { class: `tag ${ENDS[state] ?? ""}` }, words(state));
 
-/** The phases: `{element, show(transitions)}`, with the transitions of the record. */
-export function phases() {
+/** The phases: `{element, show(transitions)}`, with the transitions of the record; `tunes` says whether it asks for tuning. */
+export function phases(tunes) {
+  const all = Object.entries(PHASES).filter(([name]) => tunes || name !== "tuning");
   const element = h("ol", { class: "phases", "aria-label": "Phases" });
   return {
     element,
     show(transitions) {
       const last = transitions.at(-1);
       const stopped = ["failed", "cancelled"].includes(last.state) ? transitions.at(-2)?.state : null;
-      put(element, Object.entries(PHASES).map(([name, what]) =>
+      put(element, all.map(([name, what]) =>
         phase(name, what, transitions.findLast(({ state }) => state === name), last.state === name, stopped === name)));
     },
   };
@@ -67,8 +68,8 @@ export function progressBar() {
   };
 }
 
-function described({ phase: name, done, total, per_second: speed, eta_seconds: left }) {
-  const what = name === "head" ? "steps" : "images";
+function described({ phase: name, step, done, total, per_second: speed, eta_seconds: left }) {
+  const what = name === "head" ? "steps" : step === "views" ? "views" : "images";
   const parts = [`${count(done)} of ${count(total)} ${what}`];
   if (speed) parts.push(`${speed < 10 ? speed.toFixed(1) : count(Math.round(speed))} ${what}/s`);
   if (left && done < total) parts.push(`${duration(left)} left`);

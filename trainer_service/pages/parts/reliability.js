@@ -15,8 +15,11 @@ const y = (share) => TOP + (1 - share) * SIDE;
 export function reliability(test) {
   if (!test.calibration) return null;
   return h("section", { class: "card" }, h("h2", {}, "Can its probabilities be trusted?"),
-    h("p", {}, test.calibration_detail),
-    diagram(test.calibration),
+    h("div", { class: "beside" }, diagram(test.calibration), words(test)));
+}
+
+function words(test) {
+  return h("div", {}, h("p", {}, test.calibration_detail),
     h("p", { class: "muted" }, `Log loss ${test.loss.toFixed(4)}, Brier score ${test.brier.toFixed(4)}. Each point is a group of test images: to the right, how sure the model is of them; upwards, the share that it answers right, with its 95 % interval. On the diagonal, probabilities mean what they say.`));
 }
 

@@ -8,6 +8,7 @@ import { confusion } from "./confusion.js";
 import { answered, pictures } from "./figures.js";
 import { perLabel } from "./metrics.js";
 import { reliability } from "./reliability.js";
+import { tunedOrNot } from "./tuning.js";
 
 /** With at most this many labels, the matrix fits beside the table of the labels. */
 const FEW = 10;
@@ -117,12 +118,14 @@ function copyable(text, name) {
   return h("div", { class: "copyable" }, line, button);
 }
 
-function factsCard({ id, head, cache, dataset, transitions, request, version }) {
+function factsCard(record) {
+  const { id, head, cache, dataset, transitions, request, version } = record;
   const seconds = transitions.reduce((sum, transition) => sum + (transition.seconds ?? 0), 0);
   const { split } = dataset;
   const facts = [
     ["Took", duration(seconds)],
     ["Head", head?.detail ?? "–"],
+    ["Fine-tuning", tunedOrNot(record)],
     ["Features", cacheText(cache)],
     ["Split", `${split.train} training, ${split.validation} validation, ${split.test} test`],
     ["Version", String(version)],

@@ -3,7 +3,7 @@
 import { h, put } from "../../web/dom.js";
 import { words } from "../lib/format.js";
 
-const ELSEWHERE = new Set(["model", "architecture", "dataset", "reading"]);
+const ELSEWHERE = new Set(["model", "architecture", "dataset", "reading", "tune"]);
 
 /** The schema of the body that starts a training, from the OpenAPI document. */
 export function trainingSchema(document) {
@@ -43,7 +43,8 @@ function fieldOf(path, schema) {
   return single(path, schema);
 }
 
-function single(path, schema) {
+/** A field for a text, a number, or one of several values: `{element, value(), complain(errors)}`. */
+export function single(path, schema) {
   const id = `setting-${path}`;
   const fault = h("span", { class: "bad", id: `${id}-fault` });
   const control = schema.enum

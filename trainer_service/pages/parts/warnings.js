@@ -17,6 +17,7 @@ export function warningList() {
   return {
     element,
     add(event) {
+      if (event.code === "tune_refused") return; // the card about tuning says it
       if (event.code === "rejected_images") rejected(event.images, event.detail);
       else show(event.code, h("span", { class: "warn" }, event.detail));
     },

@@ -10,6 +10,7 @@ import { chart } from "../parts/curves.js";
 import { epochsOf } from "../parts/head.js";
 import { macroF1 } from "../parts/metrics.js";
 import { stateTag } from "../parts/phases.js";
+import { tunedOrNot } from "../parts/tuning.js";
 
 const MOST = 8;
 
@@ -53,6 +54,7 @@ function table(all) {
     ["Architecture", ({ record }) => record.architecture],
     ["Images", ({ record }) => (record.dataset.images === null ? "–" : count(record.dataset.images))],
     ["Head", ({ record, epochs }) => headOf(record, epochs)],
+    ["Fine-tuning", ({ record }) => tunedOrNot(record)],
     ["Took", ({ record }) => duration(record.transitions.reduce((sum, { seconds }) => sum + (seconds ?? 0), 0))],
     ...differing(all),
   ];

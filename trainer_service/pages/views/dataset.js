@@ -11,6 +11,7 @@ import { architectures, measuredSpeeds } from "../parts/architectures.js";
 import { small } from "../parts/figures.js";
 import { attempt, doubtful, howRead, readingForm, whyRefused } from "../parts/reading.js";
 import { settings, trainingSchema } from "../parts/settings.js";
+import { tuneChoice } from "../parts/tune_choice.js";
 
 const LOOK_MILLISECONDS = 700;
 const CALM_MILLISECONDS = 5000;
@@ -233,7 +234,7 @@ async function trainingForm(record, load) {
     ["openapi.json", "v1/architectures", "v1/trainings"].map((path) => load(() => get(path))));
   let check = null;
   const schema = trainingSchema(document);
-  const more = settings(schema);
+  const [more, tune] = [settings(schema), tuneChoice(schema.properties.tune)];
   const name = h("input", { id: "model", name: "model", class: "short", value: nameFrom(record.source), autocomplete: "off", "aria-describedby": "model-hint" });
   const faults = h("div", {});
   const start = h("button", { class: "primary" }, "Start training");
@@ -242,11 +243,17 @@ async function trainingForm(record, load) {
     h("div", { class: "field" }, h("label", { for: "model" }, "Model name"), name,
       h("span", { class: "muted hint", id: "model-hint" }, "A name that exists gets a new version. Letters, digits, - and _.")),
     architectures(rows, schema.properties.architecture.default, measuredSpeeds(trainings)),
-    folded, faults, h("div", {}, start));
+    tune.element, folded, faults, h("div", {}, start));
+  const showLayers = () => {
+    const row = rows.find(({ id }) => id === form.elements.architecture.value);
+    if (row) tune.show(row);
+  };
+  form.addEventListener("change", ({ target }) => target.name === "architecture" && showLayers());
+  showLayers();
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     const architecture = form.elements.architecture.value;
-    const body = { dataset: record.id, model: name.value, ...(architecture && { architecture }), ...more.values() };
+    const body = { dataset: record.id, model: name.value, ...(architecture && { architecture }), ...more.values(), tune: tune.value() };
     if (start.disabled) return;
     start.disabled = true;
     put(faults);
@@ -255,8 +262,11 @@ async function trainingForm(record, load) {
       const training = await create("v1/trainings", body, (trouble) => put(faults, waiting(trouble)));
       go("trainings", training.id);
     } catch (error) {
-      const elsewhere = more.complain(error.errors ?? []);
-      folded.open ||= elsewhere.length < (error.errors ?? []).length;
+      const errors = Object.groupBy(error.errors ?? [], ({ field }) => (field.split(".")[0] === "tune" ? "tune" : "others"));
+      const others = errors.others ?? [];
+      tune.complain(errors.tune ?? []);
+      const elsewhere = more.complain(others);
+      folded.open ||= elsewhere.length < others.length;
       put(faults, problem(error));
     } finally {
       start.disabled = false;

@@ -11,6 +11,7 @@ import { link } from "../lib/router.js";
 import { headCurves } from "../parts/head.js";
 import { phases, progressBar, stateTag } from "../parts/phases.js";
 import { result } from "../parts/result.js";
+import { tuningCard } from "../parts/tuning.js";
 import { warningList } from "../parts/warnings.js";
 
 const ENDED = ["succeeded", "failed", "cancelled"];
@@ -19,7 +20,7 @@ export async function training({ root, parts: [id], query, signal, load }) {
   const path = `v1/trainings/${encodeURIComponent(id)}`;
   const record = await load(() => get(path, signal));
   document.title = `${record.model} · Headstart`;
-  const page = layout(root, path, signal);
+  const page = layout(root, path, record.request.tune !== "off", signal);
   let select = null;
   let latest = query;
 
@@ -29,6 +30,7 @@ export async function training({ root, parts: [id], query, signal, load }) {
     if (ended.state !== "succeeded") return;
     const report = await persist(() => get(`${path}/report`, signal), page.trouble, signal);
     page.curves.showHistory(report.history);
+    page.tuning.showHistory(report.tune_history);
     const about = await persist(() => get("v1/about", signal), page.trouble, signal);
     select = result(page.results, ended, report, about);
     select(latest);
@@ -51,10 +53,10 @@ export async function training({ root, parts: [id], query, signal, load }) {
   };
 }
 
-/** The parts of the page, and the functions that update them. */
-function layout(root, path, signal) {
-  const [head, steps, bar, warnings, fault, connection] = [h("div", {}), phases(), progressBar(), warningList(), h("div", {}), h("p", { class: "warn", role: "status" })];
-  const curves = headCurves();
+/** The parts of the page, and the functions that update them; `tunes` says whether the training asks for tuning. */
+function layout(root, path, tunes, signal) {
+  const [head, steps, bar, warnings, fault, connection] = [h("div", {}), phases(tunes), progressBar(), warningList(), h("div", {}), h("p", { class: "warn", role: "status" })];
+  const [curves, tuning] = [headCurves(), tuningCard()];
   const [results, trouble] = [h("div", { class: "stack" }), h("div", {})];
   const transitions = [];
   const cancel = askButton(`${path}/cancel`, fault, "Cancel", "Cancelling …", signal);
@@ -64,6 +66,7 @@ function layout(root, path, signal) {
     h("section", { class: "card stack", "aria-labelledby": "training" },
       h("div", { class: "row between" }, head, h("div", { class: "row" }, stop, cancel)), steps.element, bar.element, connection, trouble, fault, warnings.element),
     ...curves.elements,
+    tuning.element,
     results,
   );
 
@@ -73,12 +76,16 @@ function layout(root, path, signal) {
     const ended = ENDED.includes(state);
     bar.element.hidden = ended;
     cancel.hidden = ended;
-    // Before the head there is nothing to publish, and after it the best is being published.
-    stop.hidden = state !== "head";
-    if (ended) put(fault);
+    // Before the head there is nothing to publish, and after tuning the best is being published.
+    stop.hidden = !["head", "tuning"].includes(state);
+    if (ended) {
+      put(fault);
+      tuning.end();
+    }
   };
   return {
     curves,
+    tuning,
     results,
     trouble,
     showRecord(record) {
@@ -87,6 +94,7 @@ function layout(root, path, signal) {
       bar.show(record.progress);
       warnings.showRecord(record);
       curves.explain(record.head?.detail);
+      tuning.explain(record.tune);
       if (record.error) put(fault, ...whyFailed(record));
     },
     showEvent(event) {
@@ -97,11 +105,12 @@ function layout(root, path, signal) {
         put(head.querySelector(".state"), stateTag(event.state));
         bar.show(null);
         announce(`${words(event.state)}.`);
-      } else if (event.type === "progress") bar.show(event);
+      } else if (["progress", "tune_progress"].includes(event.type)) bar.show(event);
       else if (["epoch", "strength"].includes(event.type)) {
         curves.add(event);
         bar.head(event);
-      } else if (event.type === "warning") warnings.add(event);
+      } else if (["tune_estimate", "tune_epoch"].includes(event.type)) tuning.add(event);
+      else if (event.type === "warning") warnings.add(event);
     },
     showConnection(connected) {
       connection.hidden = connected;

@@ -46,6 +46,7 @@ def write_report(work: Work, evaluated: Evaluated, staging: Path, manifest: Mani
         mistakes=gather(choose_mistakes(evaluated)),
         samples=gather(choose_samples(evaluated, work.record.request.seed)),
         predictor=predictor_address(work.worker.settings),
+        tune_history=evaluated.trained.tune_history,
     )
     file = staging / REPORT_PAGE
     file.parent.mkdir(exist_ok=True)

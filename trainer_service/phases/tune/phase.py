@@ -120,6 +120,7 @@ def _tune(task: TuneTask, info: TuneInfo) -> Trained:
                 ),
                 settings=_settings(task),
                 checkpoint_file=work.shards.directory / CHECKPOINT,
+                on_start=progress.measured,
                 on_epoch=progress.epoch,
                 on_images=progress.advance,
                 check=progress.check,

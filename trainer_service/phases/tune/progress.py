@@ -3,6 +3,7 @@
 import math
 from typing import Self
 
+from shared.manifest import TuneMeasure
 from trainer_service.phases.head.layers.best_epoch import Epoch
 from trainer_service.phases.tune.estimate import Estimate
 from trainer_service.phases.tune.tuning import TuningStopped
@@ -26,6 +27,7 @@ class TuneProgress:
         self._ticker = Ticker(work.worker.board, work.record.id)
         self._report = HeadReport(work.worker.stores.events, work.record.id)
         self._total = 0
+        self._frozen: TuneMeasure | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -58,6 +60,10 @@ class TuneProgress:
         """Report how much of the step is done."""
         self._ticker(done, last=done == self._total, total=self._total)
 
+    def measured(self, frozen: dict[str, float]) -> None:
+        """Keep how good the network is before: each epoch tells it."""
+        self._frozen = TuneMeasure(**frozen)
+
     def epoch(self, number: int, values: Epoch, best: bool) -> None:  # noqa: FBT001
         """Report an epoch.
 
@@ -66,7 +72,8 @@ class TuneProgress:
         """
         self._work.held.raise_if_lost()
         numbers = {name: one if math.isfinite(one) else None for name, one in values.items()}
-        self._report(TuneEpochEvent(epoch=number, epochs=self._epochs, best=best, **numbers))
+        told = {"epoch": number, "epochs": self._epochs, "best": best, "frozen": self._frozen}
+        self._report(TuneEpochEvent(**told, **numbers))
 
     def estimate(self, found: Estimate) -> None:
         """Tell how long it will take; with a warning if that is long."""

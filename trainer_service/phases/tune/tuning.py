@@ -70,6 +70,7 @@ def tune(  # noqa: PLR0913 - most have names
     on_epoch: Callable[[int, Epoch, bool], None],
     on_images: Callable[[int], None],
     check: Callable[[], None],
+    on_start: Callable[[dict[str, float]], None] = lambda _: None,
 ) -> Tuned:
     """Train the tail of a divided backbone, and its head, in place.
 
@@ -92,6 +93,7 @@ def tune(  # noqa: PLR0913 - most have names
         on_images: called with the number of images trained on so far in all epochs.
         check: called every few batches. With `TuningStopped` it ends the training, and the best
             epoch so far is taken; whatever else it raises is passed on.
+        on_start: called once, with the loss and accuracy on the validation images before.
 
     Raises:
         FeaturesGone: activations were removed while the training ran.
@@ -103,6 +105,7 @@ def tune(  # noqa: PLR0913 - most have names
     loop = TailLoop(divided.tail, widths, head, train, class_weights, settings, check)
     start = loop.weights()
     before = _measured_at_best(*loop.logits(validation))
+    on_start(before)
     at = _resume(loop, checkpoint_file, _key(start, train, validation, settings))
     least = before["loss"]
     for number, epoch in enumerate(at.history, 1):  # of an earlier process

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, TypeAdapter
 
+from shared.manifest import TuneMeasure
 from trainer_service.store.records.parts import TODAYS_VERDICTS, ErrorInfo, RejectedImage
 from trainer_service.store.records.training_record import (
     CacheUse,
@@ -101,11 +102,12 @@ class TuneEpochEvent(_Epoch):
     """The metrics at the end of one epoch of tuning.
 
     `val_loss` and `val_accuracy` are those of the averaged weights; `best` says whether no epoch
-    before was as good, nor the network that tuning began with.
+    before was as good, nor the network that tuning began with: `frozen`.
     """
 
     type: Literal["tune_epoch"] = "tune_epoch"
     best: bool
+    frozen: TuneMeasure | None = None
 
 
 class WarningEvent(_Event):

@@ -1,0 +1,44 @@
+"""How far probabilities can be trusted, in the page of a training that has ended."""
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.support.processes.browser import faint_texts
+
+pytestmark = pytest.mark.integration
+
+CALIBRATION = {
+    "brier": 0.25,
+    "calibration_detail": "Where the model says 80 %, it is right for 75 %.",
+    "calibration": [
+        {
+            "probability": probability,
+            "accuracy": accuracy,
+            "accuracy_low": accuracy - 0.1,
+            "accuracy_high": min(1, accuracy + 0.1),
+            "images": 9,
+        }
+        for probability, accuracy in ((0.6, 0.5), (0.8, 0.75), (0.95, 0.9))
+    ],
+}
+
+
+@pytest.mark.parametrize(("width", "beside"), [(1280, True), (360, False)])
+def test_calibration_is_drawn_beside_its_words_where_there_is_room(result, width, beside):
+    page = result(test=CALIBRATION, viewport={"width": width, "height": 740})
+    name = "Can its probabilities be trusted?"
+    card = page.locator("section.card", has=page.get_by_role("heading", name=name))
+    words, diagram = card.get_by_text("Where the model says 80 %"), card.get_by_role("img")
+
+    expect(words).to_be_visible()
+    expect(card).to_contain_text("Log loss 1.0000, Brier score 0.2500")
+    assert "75.0\u00a0% of 9 images right at 80.0" in diagram.get_attribute("aria-label")
+    expect(diagram.locator("circle")).to_have_count(3)
+    [left, right] = diagram.bounding_box(), words.bounding_box()
+    assert (right["x"] > left["x"] + left["width"]) == beside
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert faint_texts(page) == []
+
+
+def test_an_evaluation_of_before_has_no_card_of_calibration(result):
+    expect(result().get_by_text("Can its probabilities be trusted?")).to_have_count(0)
