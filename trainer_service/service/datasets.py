@@ -8,7 +8,7 @@ from shared.errors import Conflict, Unavailable
 from shared.identifiers import new_id
 from trainer_service.datasets import create as datasets
 from trainer_service.datasets.dataset import Dataset
-from trainer_service.datasets.scans import is_kept
+from trainer_service.datasets.scan.scans import is_kept
 from trainer_service.errors import RecordCorrupt
 from trainer_service.requests.reading import ReadingRequest
 from trainer_service.service import dataset_images

@@ -14,8 +14,8 @@ from tests.support.trainer.api_client import ARCHITECTURE, caller, field_of
 from tests.support.trainer.builders import new_record
 from trainer_service.datasets import reading as reading_module
 from trainer_service.datasets.create import UPLOAD_FILE
-from trainer_service.datasets.found import OTHERS_FILE, TABLES_FILE
 from trainer_service.datasets.records import IMAGES_FOLDER, RECORDS_FILE
+from trainer_service.datasets.scan.found import OTHERS_FILE, TABLES_FILE
 from trainer_service.inline import InlineQueue
 from trainer_service.phases.prepare import reading_step
 from trainer_service.phases.work import Worker
