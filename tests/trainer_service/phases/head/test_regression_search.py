@@ -5,6 +5,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from shared.errors import InvalidRequest
 from trainer_service.errors import TrainingCancelled
@@ -422,6 +423,23 @@ def test_few_scores_are_kept_of_the_folds():
     tracemalloc.stop()
 
     assert peak < 12 * array
+
+
+def test_what_can_not_be_cancelled_waits_for_no_other_thread(monkeypatch):
+    whole, threads = np.linalg.eigh, []
+
+    def decompose(matrix):
+        threads.extend(
+            pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"
+        )
+        return whole(matrix)
+
+    monkeypatch.setattr(np.linalg, "eigh", decompose)
+    with threadpool_limits(2, user_api="blas"):
+        search(setup(), go_on, never)
+
+    assert len(threads) >= 3
+    assert set(threads) == {1}
 
 
 @pytest.mark.parametrize("images", [(40, 30), (300, 240)], ids=["cross-validated", "held out"])
