@@ -1,4 +1,4 @@
-"""A training whose features are computed by a network of one operation."""
+"""A training whose features are computed by a network of two operations."""
 
 import numpy as np
 import openvino as ov
@@ -9,6 +9,7 @@ from shared.engines import OpenVINOEngine
 from shared.images.decoding import ImageLimits
 from tests.support.inputs.bottleneck_training import BottleneckTraining
 from trainer_service.backbones import weights
+from trainer_service.backbones.architectures import CATALOGUE
 from trainer_service.backbones.weights import Weights
 from trainer_service.phases.bottleneck import shard
 from trainer_service.phases.bottleneck.feature_computer import FeatureComputer
@@ -18,7 +19,9 @@ from trainer_service.phases.bottleneck.feature_computer import FeatureComputer
 def computing(tmp_path, redis_url, monkeypatch):
     pixels = ops.parameter([-1, 8, 8, 3], np.uint8)
     mean = ops.reduce_mean(ops.convert(pixels, np.float32), ops.constant([1, 2]))
-    engine = OpenVINOEngine(ov.Model([mean], [pixels]), sole_output="features", precision="f32")
+    width = CATALOGUE["efficientnet_lite0"].feature_size_of("all")
+    features = ops.matmul(mean, ops.constant(np.ones((3, width), np.float32)), False, False)
+    engine = OpenVINOEngine(ov.Model([features], [pixels]), sole_output="features", precision="f32")
     computer = FeatureComputer(
         engine,
         output="features",
