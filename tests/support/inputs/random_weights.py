@@ -1,5 +1,6 @@
 """Weights for tests: random, but such that every layer of a network matters to its output."""
 
+import fcntl
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +15,23 @@ GAINS = {"efficientnet_v2_b0": 2.5, "mobilenet_v3_large": 1.7}
 
 
 def random_weights(architecture: Architecture, directory: Path) -> Weights:
-    """Write `<directory>/<id>.weights.h5`, as Keras saves it, and return it."""
+    """Write `<directory>/<id>.weights.h5`, as Keras saves it, unless it is there, and return it."""
+    path = directory / f"{architecture.id}.weights.h5"
+    with path.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not path.exists():
+            _write(architecture, path)
+    return Weights(path.name, path, file_digest(path))
+
+
+def _write(architecture: Architecture, path: Path) -> None:
     backbone = build_backbone(architecture, None)
     network = next(layer for layer in backbone.layers if hasattr(layer, "layers"))
     # Swish and squeeze-excite let half as much through as a ReLU does.
     randomise(network, GAINS.get(architecture.id, 1.4))
-    path = directory / f"{architecture.id}.weights.h5"
-    network.save_weights(path)
-    return Weights(path.name, path, file_digest(path))
+    unfinished = path.with_name(f"unfinished-{path.name}")
+    network.save_weights(unfinished)
+    unfinished.rename(path)
 
 
 def randomise(network: Any, gain: float) -> None:
@@ -48,22 +58,3 @@ def random_pixels(architecture: Architecture, count: int) -> Any:
     coarse = generator.integers(0, 256, (count, 6, 6, 3), dtype=np.uint8)
     repeats = -(-size // 6)
     return coarse.repeat(repeats, axis=1).repeat(repeats, axis=2)[:, :size, :size].copy()
-
-
-def sensitive_head(features: Any, labels: int = 3) -> Any:
-    """Return a head whose probabilities tell these features apart.
-
-    Args:
-        features: float32 of shape (n, k); the head standardises by them.
-        labels: number of its outputs.
-    """
-    import keras
-
-    generator = np.random.default_rng(5)
-    scale = features.std(axis=0).mean() * np.sqrt(features.shape[1]) + 1e-12
-    kernel = generator.normal(0, 1, (features.shape[1], labels)) / scale
-    bias = -features.mean(axis=0) @ kernel
-    dense = keras.layers.Dense(labels, activation="softmax")
-    head = keras.Sequential([keras.Input((features.shape[1],)), keras.layers.Dropout(0.2), dense])
-    dense.set_weights([kernel, bias])
-    return head
