@@ -1,5 +1,8 @@
 """The API's operations on datasets."""
 
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO
@@ -20,9 +23,14 @@ from trainer_service.service.dataset_images import (
 )
 from trainer_service.service.job_slots import open_dataset_slot
 from trainer_service.service.trainer import Trainer
+from trainer_service.store.files.lease import Lease
 from trainer_service.store.idempotency import fingerprint
 from trainer_service.store.records.dataset_record import DatasetRecord, DatasetState
 from trainer_service.store.unused_datasets import users_of
+
+#: A worker whose machine is busy lets go of a dataset so long after it has read it, at most.
+LETTING_GO_SECONDS = 2.0
+LOOK_SECONDS = 0.02
 
 
 def submit_dataset(
@@ -113,7 +121,7 @@ def read_in_another_way(
         record.reading = reading
         record.state, record.error, record.submitted = DatasetState.QUEUED, None, True
 
-    with records.lease(dataset_id) as held:
+    with _lease(trainer, dataset_id) as held:
         if held is None:
             raise Conflict(f"Dataset {dataset_id!r} is being read.")
         before = records.get(dataset_id)
@@ -125,6 +133,22 @@ def read_in_another_way(
         records.update(dataset_id, partial(_put_back, before))
         raise
     return queued
+
+
+@contextmanager
+def _lease(trainer: Trainer, dataset_id: str) -> Iterator[Lease | None]:
+    """Hold the lease on a dataset; yields None if another process goes on to read it.
+
+    Which has read it says so in its record just before it lets go of it: that is waited for.
+    """
+    datasets_ = trainer.stores.datasets
+    deadline = time.monotonic() + LETTING_GO_SECONDS
+    while True:
+        with datasets_.lease(dataset_id) as held:
+            if held or datasets_.get(dataset_id).state.unread or time.monotonic() > deadline:
+                yield held
+                return
+        time.sleep(LOOK_SECONDS)
 
 
 def _require_readable(record: DatasetRecord, directory: Path) -> None:
@@ -210,7 +234,7 @@ def delete_dataset(trainer: Trainer, dataset_id: str) -> None:
         _require_unused(trainer, dataset_id)
         datasets_.delete_unreadable(dataset_id)
         return
-    with datasets_.lease(dataset_id) as held, datasets_.locked(dataset_id):
+    with _lease(trainer, dataset_id) as held, datasets_.locked(dataset_id):
         # Checked first, for a better message: most datasets are read for a training.
         _require_unused(trainer, dataset_id)
         if held is None:

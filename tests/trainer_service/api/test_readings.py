@@ -4,8 +4,11 @@ import hashlib
 import io
 import json
 import shutil
+import time
 import zipfile
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 
 import pytest
 
@@ -395,6 +398,22 @@ def test_a_dataset_that_is_being_read_keeps_its_reading(scene, levels):
     assert answer.status_code == 409
     assert "is being read" in answer.json()["detail"]
     assert scene.get(levels["id"]) == levels
+
+
+@pytest.mark.parametrize("method", ["PUT", "DELETE"])
+def test_a_worker_that_has_just_read_a_dataset_is_waited_for(scene, levels, method):
+    """Its record says that it is read before the worker lets go of it."""
+    holding = ExitStack()
+    holding.enter_context(scene.stores.datasets.lease(levels["id"]))
+    with ThreadPoolExecutor(1) as other:
+        letting_go = other.submit(lambda: (time.sleep(0.3), holding.close()))
+        if method == "PUT":
+            answer = scene.put(levels, level=1)
+        else:
+            answer = scene.call("DELETE", f"/v1/datasets/{levels['id']}")
+        letting_go.result()
+
+    assert answer.is_success, answer.text
 
 
 def test_a_dataset_that_a_training_uses_keeps_its_reading(scene, levels):
