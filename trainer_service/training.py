@@ -94,6 +94,9 @@ def _begin(worker: Worker, step: Step, held: Lease | None) -> Work | None:
     """Return the work of a step; None if another process is at it or the training has ended."""
     record = worker.stores.trainings.get(str(step.arguments[0]))
     bind(training_id=record.id, model=record.model)
+    if record.state.ended:
+        # The lease of this step may have come while its folder was removed, which then stays.
+        worker.stores.trainings.clear(record.id)
     if held is None or record.state.ended:
         return None
     return Work(worker, step, record, held)

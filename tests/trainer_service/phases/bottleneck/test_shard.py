@@ -44,3 +44,13 @@ def test_what_comes_late_does_not_stay(computing, monkeypatch):
     training.compute_shard(computing.worker, computing.id, 0)
 
     assert not computing.shards.directory.exists()
+
+
+def test_a_step_that_comes_after_the_end_leaves_nothing(computing):
+    """Its lease appears in the folder while another process removes that."""
+    trainings = computing.worker.stores.trainings
+    end(trainings, computing.id, State.CANCELLED)
+    computing.shards.directory.mkdir()
+    training.compute_shard(computing.worker, computing.id, 0)
+
+    assert not computing.shards.directory.exists()
