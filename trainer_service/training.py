@@ -8,10 +8,11 @@ lost together with its worker or with Redis is found and submitted again by `wor
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 
 from shared.logs import bind
-from trainer_service.errors import TrainingCancelled
+from trainer_service.errors import TrainingCancelled, TrainingNotFound
 from trainer_service.phase_table import needs_plan, next_steps, phase_of
 from trainer_service.phases.bottleneck import shard
 from trainer_service.phases.evaluate.evaluation import evaluate_network
@@ -62,6 +63,7 @@ def compute_shard(worker: Worker, training_id: str, number: int) -> None:
             return
         compute = partial(shard.compute, number=number)
         done = shards.finished(number) or _carry_out(work, compute)
+    _clear_if_ended(work)
     if not done:
         hand_over(work)
     elif shards.complete():
@@ -125,6 +127,17 @@ def _end_if_cancelled(work: Work) -> None:
         work.check_cancelled.now()
     except TrainingCancelled:
         end(work.worker.stores.trainings, work.record.id, State.CANCELLED)
+
+
+def _clear_if_ended(work: Work) -> None:
+    """Remove what this process has written after another one had ended the training.
+
+    A folder in which a file appears while it is removed stays.
+    """
+    trainings = work.worker.stores.trainings
+    with suppress(TrainingNotFound):
+        if trainings.get(work.record.id).state.ended:
+            trainings.clear(work.record.id)
 
 
 def _submit_next(work: Work) -> None:

@@ -4,7 +4,9 @@ import pytest
 
 from trainer_service import training
 from trainer_service.phases.bottleneck import shard
-from trainer_service.store.shards import ShardResult
+from trainer_service.store.outcome import end
+from trainer_service.store.records.training_record import State
+from trainer_service.store.shards import ShardResult, Shards
 
 pytestmark = pytest.mark.integration
 
@@ -27,3 +29,18 @@ def test_features_that_another_training_has_stored_are_not_computed(computing, m
     training.compute_shard(computing.worker, computing.id, 0)
 
     assert computing.shards.results() == [ShardResult(computed=0, seconds=0, rejected={})]
+
+
+def test_what_comes_late_does_not_stay(computing, monkeypatch):
+    """The training ends while a shard is stored: a folder in which a file appears stays."""
+    whole = Shards.finish
+
+    def finish(shards, number, result):
+        end(computing.worker.stores.trainings, computing.id, State.CANCELLED)
+        shards.directory.mkdir()
+        whole(shards, number, result)
+
+    monkeypatch.setattr(Shards, "finish", finish)
+    training.compute_shard(computing.worker, computing.id, 0)
+
+    assert not computing.shards.directory.exists()

@@ -11,6 +11,7 @@ from tests.support.inputs.tiny_model import picture
 from tests.support.trainer.api_client import caller
 from tests.support.trainer.builders import new_record
 from trainer_service import training
+from trainer_service.backbones.architectures import CATALOGUE
 from trainer_service.datasets import reading
 from trainer_service.datasets.create import UPLOAD_FILE, new_dataset
 from trainer_service.errors import InvalidDataset
@@ -345,7 +346,8 @@ class FeatureComputer:
         self.images += len(images)
         names = [image.sha256 for image in images]
         result = ShardResult(computed=len(images), seconds=1, rejected={})
-        return names, np.zeros((len(images), 4), np.float32), result
+        width = CATALOGUE["efficientnet_lite0"].feature_size_of("all")
+        return names, np.zeros((len(images), width), np.float32), result
 
 
 def test_what_another_training_has_computed_meanwhile_is_not_computed_again(scene, monkeypatch):
