@@ -20,7 +20,8 @@ ENDLESS = {"epochs": 10_000, "early_stopping": "off"}
 
 
 @pytest.fixture(scope="module")
-def stack(directory, redis_url):
+def stack(directory, redis_url, share_backbones):
+    share_backbones(directory / "store")
     with running_stack(directory, workers=0, redis_url=redis_url, lease_seconds=6) as running:
         yield running
 
