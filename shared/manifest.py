@@ -125,7 +125,7 @@ class TuneInfo(_Record):
             is as it was.
         frozen: the network that tuning began with, on the validation images; None if it was not
             measured, as tuning did not get that far.
-        tuned: the same of the best epoch; None if no epoch was trained.
+        tuned: the same of the best epoch; None if no epoch was trained, or the first diverged.
         best_epoch: the epoch, from 1, whose weights are published; 0 if they are not.
         epochs: how many were trained.
         views: how many views of each training image there were.

@@ -27,6 +27,7 @@ def photograph(
         hidden_units=64, dropout=0.3, epochs=60, batch_size=64,
     )  # fmt: skip
     _results(studio, page, stack, again)
+    _tuning(studio, page, stack, first)
     _lists(studio, page, stack, first, again)
     _ends(studio, page, stack, first)
     _readings(studio, page, stack, pictures)
@@ -112,6 +113,31 @@ def _results(studio: Studio, page: Page, stack: Stack, record: Record) -> None:
         )
     page.goto(f"/v1/trainings/{record['id']}/report?format=html")
     studio.shoot(page, "report")
+
+
+def _tuning(studio: Studio, page: Page, stack: Stack, first: Record) -> None:
+    """Asked for in the form, while it runs, and what came of it."""
+    page.goto(f"/#/datasets/{first['dataset']['id']}")
+    page.get_by_role("radio", name=ARCHITECTURE).check()
+    page.get_by_label("Model name").fill("tuned")
+    choice = page.get_by_role("group", name="Fine-tuning")
+    choice.get_by_role("radio", name="Other").check()
+    choice.get_by_label("Views").fill("2")
+    choice.get_by_label("Epochs").fill("5")
+    studio.shoot(page, "dataset-tuning")
+    page.get_by_role("button", name="Start training").click()
+    card = page.get_by_role("region", name="Fine-tuning")
+    expect(card).to_contain_text("This will take", timeout=SECONDS)
+    studio.shoot(page, "training-tuning-views")
+    expect(card.locator(".legend").first).to_contain_text("before tuning", timeout=SECONDS)
+    studio.shoot(page, "training-tuning")
+    expect(page.get_by_role("heading", name="Use it")).to_be_visible(timeout=SECONDS)
+    page.wait_for_load_state("networkidle")
+    studio.shoot(page, "training-tuned")
+    page.goto(
+        f"/v1/trainings/{stack.trainer.get('/v1/trainings').json()[0]['id']}/report?format=html"
+    )
+    studio.shoot(page, "report-tuned")
 
 
 def _lists(studio: Studio, page: Page, stack: Stack, first: Record, again: Record) -> None:

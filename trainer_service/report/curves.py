@@ -7,7 +7,7 @@ from typing import NamedTuple
 from trainer_service.report.markup import Markup, tag
 
 WIDTH, HEIGHT = 440, 260
-LEFT, RIGHT, TOP, BOTTOM = 56, 12, 12, 40
+LEFT, RIGHT, TOP, BOTTOM = 56, 28, 12, 40
 TICKS = 5
 #: A line has about this many pixels, so more points would show nothing more.
 MAX_POINTS = 400

@@ -5,9 +5,12 @@ from dataclasses import replace
 
 from shared.manifest import HeadInfo
 from tests.trainer_service.report.facts import facts
+from trainer_service.report.curves import WIDTH
 from trainer_service.report.evaluation import training_curves
 from trainer_service.report.page import render
 
+#: The width of a letter of a font of 12 pixels whose letters all are as wide.
+LETTER = 7.3
 HEAD = HeadInfo(kind="regression", taps="all", features=24, strength=0.25, detail="Why this one.")
 
 
@@ -69,8 +72,18 @@ def test_the_strengths_go_from_strong_to_weak(tmp_path):
 
     assert re.findall(r'text-anchor="middle">(.*?)<', section) == ["16", "0.25"] * 2
     # A loss that falls is a line that goes down, and SVG counts from above.
-    (start, end), *_ = re.findall(r'd="M56\.0 (\S+)L428\.0 (\S+)" class="line series-1"', section)
+    (start, end), *_ = re.findall(r'd="M56\.0 (\S+)L412\.0 (\S+)" class="line series-1"', section)
     assert float(start) < float(end)
+
+
+def test_the_last_strength_is_not_cut_off(tmp_path):
+    known = chosen(tmp_path)
+    weak = [row | {"strength": row["strength"] / 1024} for row in known.history]
+    section = str(training_curves(replace(known, history=weak)))
+
+    names = re.findall(r'x="(\S+)" y="\S+" text-anchor="middle">(.*?)<', section)
+    assert names[-1] == ("412", "0.00024")
+    assert all(float(x) + LETTER * len(name) / 2 <= WIDTH for x, name in names)
 
 
 def test_what_was_not_tried_leaves_a_gap(tmp_path):

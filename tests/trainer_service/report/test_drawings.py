@@ -8,7 +8,15 @@ import numpy as np
 import pytest
 
 from trainer_service.report.confusion import confusion, most_frequent
-from trainer_service.report.curves import HEIGHT, MAX_POINTS, WIDTH, Series, curves, nice_ticks
+from trainer_service.report.curves import (
+    HEIGHT,
+    MAX_POINTS,
+    RIGHT,
+    WIDTH,
+    Series,
+    curves,
+    nice_ticks,
+)
 from trainer_service.report.numbers import percent, seconds, size
 
 
@@ -39,7 +47,7 @@ def test_thousands_of_epochs_are_thinned_out_but_keep_the_last():
     points = drawn(list(range(10_000)))
 
     assert len(points) <= MAX_POINTS + 1
-    assert points[-1][1] == pytest.approx(WIDTH - 12)
+    assert points[-1][1] == pytest.approx(WIDTH - RIGHT)
 
 
 @pytest.mark.parametrize("values", [[0.5], [math.nan], [0.0, 0.0], [1e-9, 1e9]])

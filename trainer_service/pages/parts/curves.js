@@ -4,7 +4,7 @@ import { h, put, svg } from "../../web/dom.js";
 import { plural } from "../lib/format.js";
 
 const HEIGHT = 240;
-const MARGIN = { top: 12, right: 12, bottom: 34, left: 58 };
+const MARGIN = { top: 12, right: 28, bottom: 34, left: 58 };
 const TICKS = 5;
 
 /**

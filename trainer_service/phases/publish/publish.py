@@ -1,7 +1,9 @@
 """From a trained head to a published version."""
 
 import json
+import math
 import platform
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -69,10 +71,15 @@ def _write_evaluation(record: TrainingRecord, evaluated: Evaluated, to: Path) ->
         "history": evaluated.trained.history,
         "best_epoch": evaluated.trained.best_epoch,
         "tune": evaluated.trained.tune and evaluated.trained.tune.model_dump(),
-        "tune_history": evaluated.trained.tune_history,
+        "tune_history": [_finite(epoch) for epoch in evaluated.trained.tune_history],
         "test": _test_rows(evaluated),
     }
     (to / REPORT_FILE).write_text(json.dumps(report))
+
+
+def _finite(values: Mapping[str, float]) -> dict[str, float | None]:
+    """Return values with None for NaN and infinity, of an epoch that diverged: JSON has neither."""
+    return {name: one if math.isfinite(one) else None for name, one in values.items()}
 
 
 def _test_rows(evaluated: Evaluated) -> list[dict[str, Any]]:

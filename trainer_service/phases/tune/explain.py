@@ -15,6 +15,11 @@ def judged(tuned: Tuned, images: int, *, cross_validated: bool) -> str:
         images: how many validation images decided.
         cross_validated: whether the head was chosen by cross-validation.
     """
+    if not tuned.tuned:
+        return (
+            "The network as it was before tuning is published: with the first epoch the loss was "
+            "no number any more. A smaller tune.learning_rate changes that."
+        )
     before, after = TuneMeasure(**tuned.frozen), TuneMeasure(**tuned.tuned)
     if tuned.accepted:
         reason = (

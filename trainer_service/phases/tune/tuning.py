@@ -46,7 +46,7 @@ class Tuned:
             three are of the weights while they changed, the others of the averaged weights.
         best_epoch: the epoch whose weights the network has, from 1; 0 if it was not accepted.
         frozen: `loss` and `accuracy` on the validation images before.
-        tuned: the same of the best epoch; empty if none was trained.
+        tuned: the same of the best epoch; empty if none was trained, or the first diverged.
     """
 
     accepted: bool
@@ -189,8 +189,8 @@ def _finish(
     accepted = at.best_epoch > 0
     loop.set_weights(at.best if accepted else start)
     tuned: dict[str, float] = {}
-    if at.history:
-        shown = min(at.history, key=_validation_loss)
+    shown = min(at.history, key=_validation_loss, default=None)
+    if shown and math.isfinite(shown["val_loss"]):
         tuned = {"loss": shown["val_loss"], "accuracy": shown["val_accuracy"]}
     new = loop.head if accepted else head
     return Tuned(accepted, new, at.history, at.best_epoch, before, tuned)

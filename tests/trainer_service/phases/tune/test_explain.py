@@ -37,6 +37,13 @@ def test_with_few_images_it_says_what_was_compared(accepted):
     assert reason.endswith("the one that is published has learnt from both.") == (not accepted)
 
 
+def test_it_says_so_if_no_epoch_has_a_loss():
+    assert judged(tuned({}, accepted=False), 417, cross_validated=True) == (
+        "The network as it was before tuning is published: with the first epoch the loss was no "
+        "number any more. A smaller tune.learning_rate changes that."
+    )
+
+
 def test_it_says_why_nothing_was_tuned():
     assert too_few(1).startswith("Nothing was tuned: there is 1 validation image, ")
     assert too_few(19).startswith("Nothing was tuned: there are 19 validation images, ")

@@ -214,6 +214,7 @@ def test_a_diverging_training_ends_and_changes_nothing(task):
 
     assert not tuned.accepted
     assert len(tuned.history) < 8
+    assert tuned.tuned == {}, "there is no figure to tell"
     for value, original in zip(weights(task.divided), before, strict=True):
         np.testing.assert_array_equal(value, original)
 
