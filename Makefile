@@ -21,7 +21,7 @@ demo: $(VENV)/.local
 up: $(VENV)/.local
 	@$(BIN)/python -m launcher up
 
-# The tests that start no process: half a minute.
+# The tests that start no process, and train no real network.
 unit: $(VENV)/.dev
 	$(BIN)/python -m pytest $(TOGETHER) -m "not slow and not integration and not process"
 

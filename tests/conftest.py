@@ -11,6 +11,7 @@ import pytest
 
 from launcher.services import redis_server
 from tests.support.memory import let_networks_go
+from trainer_service.store.stores import BACKBONES
 
 # How long an example takes depends more on the machine than on the code.
 hypothesis.settings.register_profile("any machine", deadline=None)
@@ -52,6 +53,36 @@ def pytest_runtest_protocol(item):
 def _networks_go_with_the_module():
     yield
     let_networks_go()
+
+
+@pytest.fixture(scope="session")
+def common_directory(tmp_path_factory) -> Path:
+    """A directory that all processes of this run have: what costs much is made once for all."""
+    own = tmp_path_factory.getbasetemp()
+    common = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "common"
+    common.mkdir(exist_ok=True)
+    return common
+
+
+@pytest.fixture(scope="session")
+def random_weights_directory(common_directory) -> Path:
+    """Where tests have `random_weights` of backbones, which they do not change."""
+    directory = common_directory / "random weights"
+    directory.mkdir(exist_ok=True)
+    return directory
+
+
+@pytest.fixture(scope="session")
+def share_backbones(common_directory):
+    """Return a function that gives a new store the backbones that others have converted."""
+    common = common_directory / BACKBONES
+    common.mkdir(exist_ok=True)
+
+    def share(store: Path) -> None:
+        store.mkdir(parents=True)
+        (store / BACKBONES).symlink_to(common)
+
+    return share
 
 
 @pytest.fixture(scope="session")

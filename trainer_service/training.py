@@ -8,10 +8,11 @@ lost together with its worker or with Redis is found and submitted again by `wor
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 
 from shared.logs import bind
-from trainer_service.errors import TrainingCancelled
+from trainer_service.errors import TrainingCancelled, TrainingNotFound
 from trainer_service.phase_table import needs_plan, next_steps, phase_of
 from trainer_service.phases.bottleneck import shard
 from trainer_service.phases.evaluate.evaluation import evaluate_network
@@ -62,6 +63,7 @@ def compute_shard(worker: Worker, training_id: str, number: int) -> None:
             return
         compute = partial(shard.compute, number=number)
         done = shards.finished(number) or _carry_out(work, compute)
+    _clear_if_ended(work)
     if not done:
         hand_over(work)
     elif shards.complete():
@@ -92,6 +94,9 @@ def _begin(worker: Worker, step: Step, held: Lease | None) -> Work | None:
     """Return the work of a step; None if another process is at it or the training has ended."""
     record = worker.stores.trainings.get(str(step.arguments[0]))
     bind(training_id=record.id, model=record.model)
+    if record.state.ended:
+        # The lease of this step may have come while its folder was removed, which then stays.
+        worker.stores.trainings.clear(record.id)
     if held is None or record.state.ended:
         return None
     return Work(worker, step, record, held)
@@ -125,6 +130,17 @@ def _end_if_cancelled(work: Work) -> None:
         work.check_cancelled.now()
     except TrainingCancelled:
         end(work.worker.stores.trainings, work.record.id, State.CANCELLED)
+
+
+def _clear_if_ended(work: Work) -> None:
+    """Remove what this process has written after another one had ended the training.
+
+    A folder in which a file appears while it is removed stays.
+    """
+    trainings = work.worker.stores.trainings
+    with suppress(TrainingNotFound):
+        if trainings.get(work.record.id).state.ended:
+            trainings.clear(work.record.id)
 
 
 def _submit_next(work: Work) -> None:

@@ -17,6 +17,7 @@ from shared.engines.engine import (
     infer_in_chunks,
     infer_pipelined,
 )
+from shared.engines.memory import memory_errors
 from shared.engines.openvino_runtime import load_openvino, read_network
 from shared.manifest import Precision
 
@@ -39,6 +40,9 @@ class OpenVINOEngine:
         threads: CPU threads; 0 means all cores.
         hint: "latency" gives every core to one batch; "throughput" computes several batches
             side by side, which scales further on many cores.
+
+    Raises:
+        MemoryError: there is no memory for the network now.
     """
 
     name: EngineName = "openvino"
@@ -53,15 +57,17 @@ class OpenVINOEngine:
         hint: Literal["latency", "throughput"] = "latency",
     ) -> None:
         self.precision: Precision = precision or cpu_precision()
-        compiled = _compile(model, self.precision, threads, hint)
+        with memory_errors():
+            compiled = _compile(model, self.precision, threads, hint)
+            self._workers = int(compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS"))
+            requests = [compiled.create_infer_request() for _ in range(self._workers)]
         names = tuple(output.get_any_name() for output in compiled.outputs)
         self.outputs = names if len(names) > 1 else (sole_output,)
         shape = compiled.input(0).get_partial_shape()
         self._height, self._width = (_length(shape[axis]) for axis in (1, 2))
-        self._workers = int(compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS"))
         self._requests: SimpleQueue[Any] = SimpleQueue()
-        for _ in range(self._workers):
-            self._requests.put(compiled.create_infer_request())
+        for request in requests:
+            self._requests.put(request)
 
     def infer(self, pixels: Pixels) -> Outputs:
         """Run the network, as `Engine.infer`."""
@@ -75,7 +81,8 @@ class OpenVINOEngine:
     def _run(self, pixels: Pixels) -> Outputs:
         request = self._requests.get()
         try:
-            request.infer([np.ascontiguousarray(pixels)], share_inputs=True)
+            with memory_errors():
+                request.infer([np.ascontiguousarray(pixels)], share_inputs=True)
             return {
                 name: request.get_output_tensor(index).data.astype(np.float32)
                 for index, name in enumerate(self.outputs)

@@ -14,6 +14,7 @@ from shared.engines.engine import (
     infer_in_chunks,
     infer_pipelined,
 )
+from shared.engines.memory import memory_errors
 from shared.manifest import Precision
 
 #: Images per forward pass at most; enough to fill a GPU.
@@ -50,7 +51,8 @@ class TensorFlowEngine:
     def from_saved_model(cls, directory: Path, *, threads: int = 0) -> "TensorFlowEngine":
         """Load the `pixels` signature of a SavedModel."""
         tf = load_tensorflow(threads)
-        model = tf.saved_model.load(str(directory))
+        with memory_errors():
+            model = tf.saved_model.load(str(directory))
         signature = model.signatures["pixels"]
         (spec,) = signature.structured_input_signature[1].values()
         outputs = tuple(signature.structured_outputs)
@@ -88,8 +90,9 @@ class TensorFlowEngine:
     def _run(self, pixels: Pixels) -> Outputs:
         import tensorflow as tf
 
-        outputs = self._function(tf.constant(pixels))
-        return {name: np.asarray(outputs[name], np.float32) for name in self.outputs}
+        with memory_errors():
+            outputs = self._function(tf.constant(pixels))
+            return {name: np.asarray(outputs[name], np.float32) for name in self.outputs}
 
 
 def load_tensorflow(threads: int = 0) -> Any:

@@ -12,7 +12,8 @@ def directory(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def stack(directory):
+def stack(directory, share_backbones):
+    share_backbones(directory / "store")
     with running_stack(directory) as running:
         yield running
 

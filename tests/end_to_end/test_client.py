@@ -55,7 +55,8 @@ class Headstart:
 
 
 @pytest.fixture(scope="module")
-def stack(directory):
+def stack(directory, share_backbones):
+    share_backbones(directory / "store")
     (directory / "datasets").mkdir()
     with running_stack(directory, datasets=directory / "datasets") as running:
         yield running

@@ -17,7 +17,8 @@ ENDED = ["queued", "preparing", "bottleneck", "head", "evaluating", "publishing"
 
 
 @pytest.fixture(scope="module")
-def stack(directory):
+def stack(directory, share_backbones):
+    share_backbones(directory / "store")
     datasets = directory / "datasets"
     datasets.mkdir()
     with running_stack(directory, workers=2, datasets=datasets, log_format="json") as running:

@@ -16,7 +16,8 @@ import atheris
 with atheris.instrument_imports(include=["shared", "trainer_service", "zipfile", "tarfile"]):
     from shared.errors import HeadstartError, InvalidImage
     from shared.images import decoding
-    from trainer_service.datasets import reader, records
+    from trainer_service.datasets import records
+    from trainer_service.datasets.scan import reader
 
 PIXELS = 1 << 22
 LIMITS = decoding.ImageLimits(1 << 20, PIXELS)

@@ -20,6 +20,7 @@ from shared.engines import (
     serving_precisions,
 )
 from shared.engines.cpu import precision_of
+from shared.engines.memory import memory_errors
 from shared.engines.openvino_runtime import load_openvino
 from shared.engines.selection import has_nvidia_gpu
 from shared.errors import InvalidRequest
@@ -316,3 +317,57 @@ print({{"tensorflow", "keras"}} & set(sys.modules))
 
     assert answer.stdout.strip() == "set()", answer.stderr
     assert sorted(path.name for path in consent.parent.iterdir()) == ["openvino_telemetry"]
+
+
+LACKS_MEMORY = """
+import resource
+import sys
+
+import numpy as np
+import openvino as ov
+from openvino import opset13 as ops
+
+from shared.engines.openvino_engine import OpenVINOEngine
+
+pixels = ops.parameter([-1, 8, 8, 3], np.uint8)
+wide = ops.tile(ops.convert(pixels, np.float32), np.array([1, 500, 500, 1]))
+network = ov.Model([ops.reduce_mean(wide, ops.constant([1, 2]))], [pixels])
+images = np.zeros((1, 8, 8, 3), np.uint8)
+
+engine = OpenVINOEngine(network, precision="f32")
+used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + (50 << 20), resource.RLIM_INFINITY))
+try:
+    engine.infer(images)
+except MemoryError as error:
+    assert "allocate" in str(error), error
+else:
+    sys.exit("it needed no memory")
+resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+assert engine.infer(images)["probabilities"].tolist() == [[0, 0, 0]]
+"""
+
+
+@pytest.mark.process
+def test_a_network_that_gets_no_memory_is_not_at_fault():
+    command = [sys.executable, "-c", LACKS_MEMORY]
+    ended = subprocess.run(command, check=False, timeout=120, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "std::bad_alloc",
+        "Exception from node.cpp:794:\nFailed to allocate 12288000000 bytes of memory\n\n",
+        "OOM when allocating tensor with shape[32,112,112,64]",
+    ],
+)
+def test_what_engines_say_of_memory_is_understood(message):
+    with pytest.raises(MemoryError, match=message.strip().splitlines()[-1][:10]), memory_errors():
+        raise RuntimeError(message)
+
+
+def test_other_errors_of_engines_stay_as_they_are():
+    with pytest.raises(RuntimeError, match="unsupported"), memory_errors():
+        raise RuntimeError("unsupported operation")

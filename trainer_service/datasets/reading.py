@@ -9,18 +9,18 @@ from functools import partial
 from shared.errors import TooLarge, Unavailable
 from shared.images.decoding import ImageLimits
 from shared.logs import get_logger
-from trainer_service.datasets.conclude import Origin, conclude, digest_of
 from trainer_service.datasets.create import UPLOAD_FILE, root_of
 from trainer_service.datasets.dataset import Dataset
-from trainer_service.datasets.found import load_found
-from trainer_service.datasets.reader import read_dataset
 from trainer_service.datasets.records import (
     DatasetLimits,
     DatasetSummary,
     iterate_images,
     save_rejected,
 )
-from trainer_service.datasets.scans import is_kept
+from trainer_service.datasets.scan.conclude import Origin, conclude, digest_of
+from trainer_service.datasets.scan.found import load_found
+from trainer_service.datasets.scan.reader import read_dataset
+from trainer_service.datasets.scan.scans import is_kept
 from trainer_service.datasets.sources.hang_guard import HangGuard, run_guarded
 from trainer_service.errors import InvalidDataset, RecordCorrupt, Setback, TrainingCancelled
 from trainer_service.settings import TrainerSettings

@@ -3,7 +3,7 @@
 <directory>/images.jsonl            an `ImageRecord` a line, in the order of their names
 <directory>/rejected.jsonl          a `RejectedFile` a line, of those and of what is no image
 <directory>/images/<sha[:2]>/<sha>  the sound images of an archive; a folder's stay where they are
-<directory>/others.json             what else was found: the names of other files; see `found`
+<directory>/others.json             what else was found: the names of other files; see `scan.found`
 <directory>/tables.zip              the tables among these
 <directory>/thumbnails              small copies of the large ones; see `thumbnails.store`
 """

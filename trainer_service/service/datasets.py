@@ -1,5 +1,8 @@
 """The API's operations on datasets."""
 
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO
@@ -8,7 +11,7 @@ from shared.errors import Conflict, Unavailable
 from shared.identifiers import new_id
 from trainer_service.datasets import create as datasets
 from trainer_service.datasets.dataset import Dataset
-from trainer_service.datasets.scans import is_kept
+from trainer_service.datasets.scan.scans import is_kept
 from trainer_service.errors import RecordCorrupt
 from trainer_service.requests.reading import ReadingRequest
 from trainer_service.service import dataset_images
@@ -20,9 +23,15 @@ from trainer_service.service.dataset_images import (
 )
 from trainer_service.service.job_slots import open_dataset_slot
 from trainer_service.service.trainer import Trainer
+from trainer_service.store.files.lease import Lease
 from trainer_service.store.idempotency import fingerprint
 from trainer_service.store.records.dataset_record import DatasetRecord
+from trainer_service.store.records.record_store import RecordStore
 from trainer_service.store.unused_datasets import users_of
+
+#: How long a worker may take to release a dataset once its record says that it is read.
+PATIENCE_SECONDS = 2.0
+POLL_SECONDS = 0.05
 
 
 def submit_dataset(
@@ -113,7 +122,7 @@ def read_in_another_way(
         _require_readable(record, records.directory(dataset_id))
         record.ask(reading)
 
-    with records.lease(dataset_id) as held:
+    with _lease(records, dataset_id) as held:
         if held is None:
             raise Conflict(f"Dataset {dataset_id!r} is being read.")
         before = records.get(dataset_id)
@@ -211,12 +220,29 @@ def delete_dataset(trainer: Trainer, dataset_id: str) -> None:
         _require_unused(trainer, dataset_id)
         datasets_.delete_unreadable(dataset_id)
         return
-    with datasets_.lease(dataset_id) as held, datasets_.locked(dataset_id):
+    with _lease(datasets_, dataset_id) as held, datasets_.locked(dataset_id):
         # Checked first, for a better message: most datasets are read for a training.
         _require_unused(trainer, dataset_id)
         if held is None:
             raise Conflict(f"Dataset {dataset_id!r} is being read.")
         datasets_.delete(dataset_id)
+
+
+@contextmanager
+def _lease(records: RecordStore[DatasetRecord], dataset_id: str) -> Iterator[Lease | None]:
+    """Hold the lease of a dataset; yield None if a process reads it.
+
+    A worker that has read it releases its lease a moment after the record says so. That moment is
+    waited for, as clients go on once they see the record.
+    """
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        with records.lease(dataset_id) as held:
+            settled = held is None and not records.get(dataset_id).state.unread
+            if not settled or time.monotonic() >= deadline:
+                yield held
+                return
+        time.sleep(POLL_SECONDS)
 
 
 def _require_unused(trainer: Trainer, dataset_id: str) -> None:

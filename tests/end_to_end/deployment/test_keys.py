@@ -21,8 +21,10 @@ SECONDS = 90_000
 
 
 @pytest.fixture(scope="module")
-def stack(tmp_path_factory):
-    with running_stack(tmp_path_factory.mktemp("keys"), api_keys=f"{OTHER},{KEY}") as running:
+def stack(tmp_path_factory, share_backbones):
+    directory = tmp_path_factory.mktemp("keys")
+    share_backbones(directory / "store")
+    with running_stack(directory, api_keys=f"{OTHER},{KEY}") as running:
         yield running
 
 

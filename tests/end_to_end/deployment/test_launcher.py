@@ -69,7 +69,8 @@ def test_the_demo_goes_from_nothing_to_ten_predictions(environment):
     assert nothing_listens(environment)
 
 
-def test_the_demo_takes_a_folder_of_the_user(environment, tmp_path):
+def test_the_demo_takes_a_folder_of_the_user(environment, tmp_path, share_backbones):
+    share_backbones(Path(environment["HEADSTART_STORE"]))
     folder = tmp_path / "my pictures"
     for file in sorted(write_digits(tmp_path / "digits").iterdir())[:400:3]:
         target = folder / f"number {file.name[0]}" / file.name

@@ -23,7 +23,8 @@ NUMBERS = {"epoch", "loss", "accuracy", "val_loss", "val_accuracy", "learning_ra
 
 
 @pytest.fixture(scope="module")
-def stack(directory, redis_url):
+def stack(directory, redis_url, share_backbones):
+    share_backbones(directory / "store")
     with running_stack(directory, redis_url=redis_url) as running:
         yield running
 

@@ -21,8 +21,9 @@ EACH = 12
 
 
 @pytest.fixture(scope="module")
-def settings(tmp_path_factory, redis_url):
+def settings(tmp_path_factory, redis_url, share_backbones):
     directory = tmp_path_factory.mktemp("heads")
+    share_backbones(directory / "store")
     (directory / "few").mkdir()
     for name, data in digits(directory, "014", EACH).items():
         (directory / "few" / name).write_bytes(data)

@@ -27,19 +27,21 @@ def datasets(tmp_path_factory):
 
 @pytest.mark.parametrize("planned", ["bf16", "f32"])
 def test_every_worker_works_on_what_the_first_has_planned(
-    planned, datasets, tmp_path, redis_url, monkeypatch
+    planned, datasets, tmp_path, redis_url, share_backbones, monkeypatch
 ):
     """One of the two is what this machine would not have planned."""
     monkeypatch.setattr(plan, "planned_precision", lambda _: planned)
-    settings = TrainerSettings(store=tmp_path, datasets=datasets, redis_url=redis_url)
+    store = tmp_path / "store"
+    share_backbones(store)
+    settings = TrainerSettings(store=store, datasets=datasets, redis_url=redis_url)
 
     record = train_inline(
         settings, architecture="efficientnet_lite0", dataset={"path": "few"}, epochs=5
     )
 
     assert record.state == "succeeded", record.error
-    directory = ModelStore(tmp_path).directory("default", 1)
-    manifest = ModelStore(tmp_path).manifest("default", 1)
+    directory = ModelStore(store).directory("default", 1)
+    manifest = ModelStore(store).manifest("default", 1)
     assert manifest.precision == planned
     native = {cpu_precision()} - {"f32"}
     assert all(set(image.reduced) == native for image in read_golden(directory, manifest))

@@ -1,5 +1,6 @@
 """Weights for tests: random, but such that every layer of a network matters to its output."""
 
+import fcntl
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +15,23 @@ GAINS = {"efficientnet_v2_b0": 2.5, "mobilenet_v3_large": 1.7}
 
 
 def random_weights(architecture: Architecture, directory: Path) -> Weights:
-    """Write `<directory>/<id>.weights.h5`, as Keras saves it, and return it."""
+    """Write `<directory>/<id>.weights.h5`, as Keras saves it, unless it is there, and return it."""
+    path = directory / f"{architecture.id}.weights.h5"
+    with path.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not path.exists():
+            _write(architecture, path)
+    return Weights(path.name, path, file_digest(path))
+
+
+def _write(architecture: Architecture, path: Path) -> None:
     backbone = build_backbone(architecture, None)
     network = next(layer for layer in backbone.layers if hasattr(layer, "layers"))
     # Swish and squeeze-excite let half as much through as a ReLU does.
     randomise(network, GAINS.get(architecture.id, 1.4))
-    path = directory / f"{architecture.id}.weights.h5"
-    network.save_weights(path)
-    return Weights(path.name, path, file_digest(path))
+    unfinished = path.with_name(f"unfinished-{path.name}")
+    network.save_weights(unfinished)
+    unfinished.rename(path)
 
 
 def randomise(network: Any, gain: float) -> None:

@@ -19,8 +19,8 @@ from trainer_service.api.uploads import FolderField, receive_upload
 from trainer_service.app import PAGES, create_app
 from trainer_service.datasets import dataset as dataset_module
 from trainer_service.datasets.dataset import Dataset
-from trainer_service.datasets.reader import read_dataset
 from trainer_service.datasets.records import DatasetLimits
+from trainer_service.datasets.scan.reader import read_dataset
 from trainer_service.datasets.thumbnails.store import THUMBNAILS_FILE
 from trainer_service.service import dataset_images
 from trainer_service.service.dataset_images import ImageQuery

@@ -4,8 +4,10 @@ import hashlib
 import io
 import json
 import shutil
+import threading
 import zipfile
 from collections import Counter
+from contextlib import ExitStack
 
 import pytest
 
@@ -14,8 +16,8 @@ from tests.support.trainer.api_client import ARCHITECTURE, caller, field_of
 from tests.support.trainer.builders import new_record
 from trainer_service.datasets import reading as reading_module
 from trainer_service.datasets.create import UPLOAD_FILE
-from trainer_service.datasets.found import OTHERS_FILE, TABLES_FILE
 from trainer_service.datasets.records import IMAGES_FOLDER, RECORDS_FILE
+from trainer_service.datasets.scan.found import OTHERS_FILE, TABLES_FILE
 from trainer_service.inline import InlineQueue
 from trainer_service.phases.prepare import reading_step
 from trainer_service.phases.work import Worker
@@ -462,6 +464,18 @@ def test_a_dataset_that_is_being_read_keeps_its_reading(scene, levels):
     assert answer.status_code == 409
     assert "is being read" in answer.json()["detail"]
     assert scene.get(levels["id"]) == levels
+
+
+@pytest.mark.parametrize("method", ["put", "delete"])
+def test_a_worker_that_has_just_read_a_dataset_is_waited_for(scene, levels, method):
+    """The record says that it is read a moment before the worker releases its lease."""
+    held = ExitStack()
+    held.enter_context(scene.stores.datasets.lease(levels["id"]))
+    threading.Timer(0.3, held.close).start()
+    if method == "put":
+        assert scene.put(levels, level=1).status_code == 202
+    else:
+        assert scene.call("DELETE", f"/v1/datasets/{levels['id']}").status_code == 204
 
 
 def test_a_dataset_that_a_training_uses_keeps_its_reading(scene, levels):

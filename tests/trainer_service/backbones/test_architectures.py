@@ -82,31 +82,38 @@ def test_the_catalogue_imports_neither_tensorflow_nor_openvino():
     assert answer.stdout.strip() == "set()"
 
 
+@pytest.fixture(scope="module", params=CATALOGUE.values(), ids=CATALOGUE)
+def built(request):
+    """An architecture and its network with all taps, which has every layer of the others."""
+    return request.param, build_backbone(request.param, None, "all")
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("architecture", CATALOGUE.values(), ids=CATALOGUE)
-def test_sizes_are_those_of_the_network(architecture):
+def test_sizes_are_those_of_the_network(built):
     import keras
 
-    network = build_backbone(architecture, None)
+    architecture, network = built
 
     assert network.input_shape == (None, architecture.input_size, architecture.input_size, 3)
-    assert network.output_shape == (None, architecture.feature_size)
+    assert inner(network).get_layer(OUTPUT).output.shape == (None, architecture.feature_size)
     assert network.count_params() == architecture.parameters
     assert multiply_adds(network, keras) == architecture.multiply_adds
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("architecture", CATALOGUE.values(), ids=CATALOGUE)
-def test_taps_are_layers_of_the_network(architecture):
-    network = build_backbone(architecture, None, "all")
-    inner = next(layer for layer in network.layers if hasattr(layer, "layers"))
-    widths = tuple(inner.get_layer(name).output.shape[-1] for name in architecture.taps)
-    places = [inner.layers.index(inner.get_layer(name)) for name in architecture.taps]
+def test_taps_are_layers_of_the_network(built):
+    architecture, network = built
+    layers = [inner(network).get_layer(name) for name in architecture.taps]
+    widths = tuple(layer.output.shape[-1] for layer in layers)
+    places = [inner(network).layers.index(layer) for layer in layers]
 
     assert widths == architecture.tap_widths
     assert places == sorted(places), "early to late"
     assert network.output_shape == (None, sum(widths))
-    assert network.count_params() == architecture.parameters
+
+
+def inner(network):
+    return next(layer for layer in network.layers if hasattr(layer, "layers"))
 
 
 def multiply_adds(network, keras):

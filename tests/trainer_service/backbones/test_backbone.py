@@ -45,8 +45,8 @@ needs_data = pytest.mark.skipif(
 
 
 @pytest.fixture(scope="module")
-def weights(tmp_path_factory):
-    return random_weights(MOBILENET, tmp_path_factory.mktemp("weights"))
+def weights(random_weights_directory):
+    return random_weights(MOBILENET, random_weights_directory)
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +64,7 @@ def features_of(architecture, pixels):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("taps", ["last", "all"])
+@pytest.mark.parametrize("taps", ["last", "late", "all"])
 @pytest.mark.parametrize("choice", ["openvino", "tensorflow"])
 def test_the_engine_computes_what_the_backbone_computes(weights, cache, choice, taps):
     pixels = random_pixels(MOBILENET, 3)

@@ -22,10 +22,17 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module", params=CATALOGUE.values(), ids=CATALOGUE)
-def backbone(request, tmp_path_factory):
+def backbone(request, random_weights_directory):
     """A backbone with all its taps, in which every layer matters to the features."""
-    weights = random_weights(request.param, tmp_path_factory.mktemp("weights"))
+    weights = random_weights(request.param, random_weights_directory)
     return build_backbone(request.param, weights, "all")
+
+
+@pytest.fixture
+def mobilenet(random_weights_directory):
+    """A backbone that a test may change."""
+    architecture = CATALOGUE["mobilenet_v2"]
+    return build_backbone(architecture, random_weights(architecture, random_weights_directory))
 
 
 def test_the_table_has_the_cuts_of_the_network(backbone):
@@ -34,42 +41,44 @@ def test_the_table_has_the_cuts_of_the_network(backbone):
 
 def test_body_and_tail_together_are_the_whole(backbone):
     pixels = random_pixels(CATALOGUE[backbone.name], 2)
-    expected = backbone.predict(pixels, verbose=0)
+    expected = features_of(backbone, pixels)
     cuts = CUTS[backbone.name]
 
     for layer in {TAILS[backbone.name], cuts[1].layer, cuts[len(cuts) // 2].layer}:
         divided = divide(backbone, layer)
-        features = divided.tail.predict(divided.body.predict(pixels, verbose=0), verbose=0)
+        features = features_of(divided.tail, divided.body(pixels))
 
         np.testing.assert_allclose(features, expected, rtol=1e-3, atol=1e-4 * expected.std())
 
 
-def test_the_tail_from_the_pixels_is_the_whole(tmp_path):
-    weights = random_weights(CATALOGUE["mobilenet_v2"], tmp_path)
-    divided = divide(build_backbone(CATALOGUE["mobilenet_v2"], weights), PIXELS)
+def features_of(model, inputs):
+    """Call a model layer by layer: for a few pictures, to make a graph of it takes longer."""
+    return model(inputs).numpy()
+
+
+def test_the_tail_from_the_pixels_is_the_whole(mobilenet):
+    divided = divide(mobilenet, PIXELS)
     pixels = random_pixels(CATALOGUE["mobilenet_v2"], 2)
 
-    features = divided.tail.predict(pixels.reshape(2, -1).astype(np.float32), verbose=0)
+    features = features_of(divided.tail, pixels.reshape(2, -1).astype(np.float32))
 
     assert divided.body is None
-    np.testing.assert_array_equal(features, divided.backbone.predict(pixels, verbose=0))
+    np.testing.assert_array_equal(features, features_of(divided.backbone, pixels))
 
 
-def test_to_train_the_tail_is_to_train_the_backbone(tmp_path):
+def test_to_train_the_tail_is_to_train_the_backbone(mobilenet):
     """No copy of a layer is made, so what is learnt is in the network that is published."""
-    weights = random_weights(CATALOGUE["mobilenet_v2"], tmp_path)
-    backbone = build_backbone(CATALOGUE["mobilenet_v2"], weights)
     pixels = random_pixels(CATALOGUE["mobilenet_v2"], 2)
-    divided = divide(backbone, TAILS["mobilenet_v2"])
-    before = backbone.predict(pixels, verbose=0)
+    divided = divide(mobilenet, TAILS["mobilenet_v2"])
+    before = features_of(mobilenet, pixels)
 
     for variable in divided.tail.trainable_variables:
         variable.assign(variable * 1.5)
 
-    after = backbone.predict(pixels, verbose=0)
-    rows = divided.body.predict(pixels, verbose=0)
+    after = features_of(mobilenet, pixels)
     tolerance = 1e-4 * before.std()
-    np.testing.assert_allclose(divided.tail.predict(rows, verbose=0), after, atol=tolerance)
+    rows = divided.body(pixels)
+    np.testing.assert_allclose(features_of(divided.tail, rows), after, atol=tolerance)
     assert np.abs(after - before).max() > before.std()
 
 

@@ -26,10 +26,10 @@ LABELS = 4
 
 
 @pytest.fixture(scope="module")
-def exported(tmp_path_factory):
+def exported(tmp_path_factory, random_weights_directory):
     """A version with a hidden layer in its head, exported without a cached backbone."""
     directory = tmp_path_factory.mktemp("version")
-    weights = random_weights(MOBILENET, directory)
+    weights = random_weights(MOBILENET, random_weights_directory)
     backbone = cached_backbone(MOBILENET, weights)
     head = hidden_head()
     export_version(backbone, head, directory)

@@ -31,7 +31,7 @@ READ = """
     from pathlib import Path
     from shared.errors import HeadstartError
     from shared.images.decoding import ImageLimits
-    from trainer_service.datasets.reader import read_dataset
+    from trainer_service.datasets.scan.reader import read_dataset
     from trainer_service.datasets.records import DatasetLimits
 
     source, directory, most_bytes, most_files, memory = sys.argv[1:]

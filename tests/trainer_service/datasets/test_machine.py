@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from tests.support.ordinary_user import ordinary_user, reachable_directory
-from trainer_service.datasets import reader
-from trainer_service.datasets.reader import read_dataset
 from trainer_service.datasets.records import MAX_FOLDERS, load_images
+from trainer_service.datasets.scan import reader
+from trainer_service.datasets.scan.reader import read_dataset
 from trainer_service.datasets.sources import folder, iterate
 from trainer_service.datasets.thumbnails.store import THUMBNAILS_FILE, ThumbnailWriter
 from trainer_service.errors import InvalidDataset

@@ -18,12 +18,13 @@ import structlog
 
 from shared.errors import NotFound, TooLarge, Unavailable
 from tests.support.inputs.tiny_model import picture
-from trainer_service.datasets import conclude, reading
 from trainer_service.datasets import dataset as dataset_module
+from trainer_service.datasets import reading
 from trainer_service.datasets.create import UPLOAD_FILE, new_dataset
 from trainer_service.datasets.dataset import Dataset
 from trainer_service.datasets.image_files import NotSeenHere
 from trainer_service.datasets.records import RECORDS_FILE, REJECTED_FILE
+from trainer_service.datasets.scan import conclude
 from trainer_service.datasets.sources import hang_guard, iterate
 from trainer_service.errors import InvalidDataset, RecordCorrupt, TrainingCancelled
 from trainer_service.requests.reading import ReadingRequest

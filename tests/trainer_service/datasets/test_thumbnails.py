@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from trainer_service.datasets.reader import read_dataset
+from trainer_service.datasets.scan.reader import read_dataset
 from trainer_service.datasets.thumbnails.store import THUMBNAILS_FILE, find_thumbnail
 
 from .conftest import picture

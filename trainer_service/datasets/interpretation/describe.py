@@ -6,6 +6,7 @@ from typing import cast
 
 from trainer_service.datasets.interpretation.merging import merge_alike
 from trainer_service.datasets.interpretation.ways import Images, Way, prefix_label
+from trainer_service.datasets.interpretation.words import are_groups
 from trainer_service.requests.reading import ReadingRequest
 from trainer_service.store.records.interpretation import PossibleReading, ReadingNote, UnusedFile
 
@@ -153,6 +154,45 @@ def finer_folders(way: Way, others: Sequence[Way]) -> list[ReadingNote]:
         )
         return [ReadingNote(kind="doubt", text=text)]
     return []
+
+
+def passed_over_folders(images: Images, way: Way) -> list[ReadingNote]:
+    """Say that the folders that are taken for labels have others in them, whatever these say."""
+    level = way.layout.level
+    below: defaultdict[str, set[str]] = defaultdict(set)
+    example = ""
+    for name, place, label in zip(images.names, images.places, way.labels, strict=True):
+        deeper = [at.name for at in place.levels if level is not None and at.position > level]
+        if label and deeper:
+            below[label].add(deeper[0])
+            example = example or f"{deeper[0]!r} in {name}"
+    several = sum(len(folders) > 1 and not are_groups(folders) for folders in below.values())
+    if not several or several * 2 < len(way.counts):
+        return []
+    text = (
+        f"The folders that are taken for labels have others in them, e.g. {example}, which tell "
+        "nothing apart."
+    )
+    return [ReadingNote(kind="guess", text=text)]
+
+
+def partless_notes(images: Images, way: Way) -> list[ReadingNote]:
+    """Say which labelled images are in no part of a split that others are in."""
+    if not any(way.splits):
+        return []
+    found = [
+        name
+        for name, label, split in zip(images.names, way.labels, way.splits, strict=True)
+        if label and split is None
+    ]
+    if not found:
+        return []
+    number = "1 image is" if len(found) == 1 else f"{len(found)} images are"
+    text = (
+        f"{number} in no part of the split, e.g. {_examples(found)}, and so may be trained on. "
+        "If that is not meant, leave them out."
+    )
+    return [ReadingNote(kind="doubt", text=text)]
 
 
 def _refines(finer: Sequence[str], labels: Sequence[str]) -> bool:

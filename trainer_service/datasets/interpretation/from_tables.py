@@ -65,7 +65,7 @@ class Tables:
     Attributes:
         labelling: those that label images.
         unused: the others, and why.
-        lists: those of the others that list the images of a part of the split.
+        lists: those of the others that say the split of images.
     """
 
     def __init__(
@@ -102,7 +102,7 @@ class Tables:
             found = read_table(table, self._subject, wanted)
             if isinstance(found, NoLabels):
                 self.leave_out(found.name, found.titles, found.reason)
-                if found.images:
+                if found.splits:
                     self.lists.append(found)
             elif found.images:
                 self.labelling.append(found)
@@ -227,7 +227,7 @@ def _why_not(
 ) -> _Rejection | None:
     if not used:
         return None
-    if used[0].is_clear and not table.is_clear:
+    if used[0].certainty < table.certainty:
         return _Rejection(f"{used[0].name} labels the images, by the names of its columns")
     other = next(
         (i for i, label in table.images.items() if i in said and said[i] != label.label), None

@@ -12,7 +12,7 @@ labels nearly all images, or half of them in the case of tables:
 What is not used is named, and a result that looks wrong is doubted.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from itertools import islice
 from typing import NamedTuple
@@ -25,6 +25,8 @@ from trainer_service.datasets.interpretation.describe import (
     describe_strays,
     describe_tables,
     finer_folders,
+    partless_notes,
+    passed_over_folders,
     possible,
     unlabelled_notes,
 )
@@ -53,7 +55,7 @@ from trainer_service.store.records.interpretation import (
 )
 
 MOST_LINES = 1_000_000
-_MOST_LEVELS = 4
+_MOST_LEVELS = 8
 
 
 class Labelled(NamedTuple):
@@ -162,11 +164,17 @@ def _interpret(  # noqa: PLR0913 - what there is, and what is wanted
     notes = [ReadingNote(kind="left out", text=group.text) for group in omitted]
     notes += [ReadingNote.model_validate({"kind": k, "text": t}) for k, t in way.notes]
     notes += unlabelled_notes(images, way)
+    notes += partless_notes(images, way)
     readings = possible(way, others, reading)
     if reading.level is None and way.layout.kind == "folders" and not reading.confirm:
-        notes += finer_folders(way, others)
+        notes += finer_folders(way, others) or passed_over_folders(images, way)
     notes += _rename(way, reading)
-    doubt = serious_doubt(way.layout, way.counts) or _doubt_of_tables(way, reading)
+    doubt = (
+        serious_doubt(way.layout, way.counts)
+        or _doubt_of_tables(way, reading)
+        or _doubt_of_nested(images, way)
+        or _doubt_of_few(images, way)
+    )
     if not doubt:
         notes += [
             ReadingNote(kind="doubt", text=text) for text in odd_labels(way.layout, way.counts)
@@ -205,7 +213,7 @@ def _decide(images: Images, tables: Tables, reading: ReadingRequest) -> tuple[Wa
     _split_by_lists(way, tables)
     _name_unused(tables, of_tables, way)
     levels = range(1, min(images.depth, _MOST_LEVELS) + 1)
-    others = [folders, prefixes, *(by_folders(images, level) for level in levels)]
+    others = [folders, prefixes, *(by_folders(images, level) for level in (*levels, -1))]
     if of_tables is not None:
         others.append(of_tables)
     if isinstance(way, TableWay) and reading.columns.label is None:
@@ -368,20 +376,20 @@ def _split_by_lists(way: Way, tables: Tables) -> None:
     splits: list[Split | None] = [None] * len(way.labels)
     by: dict[int, NoLabels] = {}
     for listed in tables.lists:
-        for image in listed.images:
+        for image, split in listed.splits.items():
             other = by.setdefault(image, listed)
-            if other.split != listed.split:
+            if other.splits[image] != split:
                 text = (
                     f"{other.name} and {listed.name} put the same image in two parts of the split, "
                     "so that lists of images are not taken for the split."
                 )
                 way.notes.append(("left out", text))
                 return
-            splits[image] = listed.split
+            splits[image] = split
     found = [split for split, label in zip(splits, way.labels, strict=True) if label]
     if None not in found and "train" in found and len(set(found)) > 1:
         way.splits = splits
-        used = {listed.name: listed.split for listed in tables.lists}
+        used = {listed.name for listed in tables.lists}
         tables.unused = [table for table in tables.unused if table.name not in used]
         names = ", ".join(sorted(used))
         way.notes.append(("guess", f"The split is that of {names}, which list images."))
@@ -436,6 +444,34 @@ def _doubt_of_tables(way: Way, reading: ReadingRequest) -> str:
         f"Several columns of {way.tables[0].name} could hold the labels: {names}. Say which of "
         "them does."
     )
+
+
+def _doubt_of_nested(images: Images, way: Way) -> str:
+    """Return, in words, that a label's folder holds folders called like the other labels."""
+    if way.layout.kind != "folders":
+        return ""
+    labels = way.counts
+    inside: defaultdict[str, set[str]] = defaultdict(set)
+    for folders, label in zip(images.folders, way.labels, strict=True):
+        if label and folders[-1] != label and folders[-1] in labels:
+            inside[label].add(folders[-1])
+    for label, found in sorted(inside.items()):
+        if len(found) > 1 and len(found) * 2 >= len(labels) - 1:
+            return (
+                f"{label!r} is taken for a label, but its folder holds others that are called "
+                f"like labels, e.g. {min(found)!r}."
+            )
+    return ""
+
+
+def _doubt_of_few(images: Images, way: Way) -> str:
+    """Return, in words, that most images have no label, but for those of a test without any."""
+    without = images.unlabelled_parts(way.labels)
+    expected = sum(place.part not in without for place in images.places)
+    labelled = way.counts.total()
+    if labelled * 2 >= expected:
+        return ""
+    return f"Only {labelled} of {expected} images have a label, and the others are left out."
 
 
 def _rename(way: Way, reading: ReadingRequest) -> list[ReadingNote]:

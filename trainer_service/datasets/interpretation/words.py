@@ -6,7 +6,7 @@ of a training part, and what is left of them (`seg`, `images`, `set`) says nothi
 
 import re
 from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import NamedTuple
 
 from trainer_service.datasets.records import Split
@@ -148,16 +148,28 @@ def split_folders(names: Collection[str]) -> dict[str, PartName] | None:
     """Return which of the folders beside each other are parts of a split, or None if none are.
 
     One of them has to be for training, and beside it another part, or nothing else at all. So a
-    label may be called `test` as long as no `train` stands beside it. Where the same words stand
+    label may be called `test` as long as no `train` stands beside it. Beside `pets-test`, `pets` is
+    for training. Where the same words stand
     beside several parts, as in `train_cat`, `train_dog`, `test_cat`, they are kept as `rest`.
     """
     found = {name: part for name in names if (part := part_name(name)) is not None}
+    found |= _trained_beside(names, found)
     splits = {part.split for part in found.values()}
     if "train" not in splits or (len(splits) == 1 and len(found) < len(names)):
         return None
     if _is_label_in_rest(found.values()):
         return found
     return {name: part._replace(rest="") for name, part in found.items()}
+
+
+def _trained_beside(names: Collection[str], parts: Mapping[str, PartName]) -> dict[str, PartName]:
+    """Return the folder beside parts of a split that is called like these, without their word."""
+    others = [name for name in names if name not in parts]
+    if len(others) != 1 or not parts:
+        return {}
+    said = " ".join(w for w in words(others[0]) if w not in _DECORATION and not w.isdigit())
+    same = said and all(part.rest == said and part.split != "train" for part in parts.values())
+    return {others[0]: PartName("train", "")} if same else {}
 
 
 def _is_label_in_rest(parts: Iterable[PartName]) -> bool:

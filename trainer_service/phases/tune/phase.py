@@ -6,7 +6,7 @@ from typing import cast
 
 from shared.logs import get_logger
 from shared.manifest import TuneInfo, TuneMeasure
-from trainer_service.backbones.cut_table import cut_of
+from trainer_service.backbones.cut_table import PIXELS, cut_of
 from trainer_service.backbones.cuts import divide
 from trainer_service.backbones.features import FeaturesGone
 from trainer_service.phases.backbone import Backbone
@@ -27,6 +27,10 @@ from trainer_service.requests.training import TapSet
 from trainer_service.requests.tune import CHANGES, TuneRequest
 from trainer_service.store.records.training_record import State, TrainingRecord
 
+#: From this number of multiply-adds on, fewer images are trained on at a time: a step of 32 images
+#: would take half a minute and gigabytes of memory.
+LARGE_TAIL = 1_000_000_000
+SMALL_PART = 8
 #: In the directory of a training's shards, which is removed at its end.
 CHECKPOINT = "tune.npz"
 
@@ -153,14 +157,16 @@ def _start(task: TuneTask, backbone: Backbone) -> LinearHead:
 
 
 def _settings(task: TuneTask) -> TuneSettings:
-    asked = task.asked
-    return TuneSettings(
+    asked, cut = task.asked, task.cut
+    large = cut.multiply_adds >= LARGE_TAIL or cut.layer == PIXELS
+    settings = TuneSettings(
         epochs=asked.epochs,
         learning_rate=asked.learning_rate,
         head_learning_rate=asked.head_learning_rate,
         patience=asked.patience,
         seed=task.seed,
     )
+    return replace(settings, part_size=SMALL_PART) if large else settings
 
 
 def _told(task: TuneTask, info: TuneInfo, parts: Parts, tuned: Tuned) -> TuneInfo:

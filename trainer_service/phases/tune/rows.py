@@ -89,7 +89,8 @@ class Rows:
         """
         store, listed = self._store(views), _listed(images)
         missing = missing_images(listed, views, store, self.width)
-        self._require_room(len(missing), views)
+        if missing:
+            self._require_room(len(missing), views)
         computer = self.computer(views)
         return compute_activations(
             listed, self.files, computer, store, width=self.width, advance=advance

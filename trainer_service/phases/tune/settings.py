@@ -12,6 +12,7 @@ class TuneSettings:
         learning_rate: the highest one of the tail, after the warm-up.
         head_learning_rate: that of the head.
         batch_size: images in one step.
+        part_size: images of it that are in memory at a time.
         patience: the training ends after this many epochs without a better validation loss.
         seed: of the order of the images.
         weight_decay: the share of a kernel that a step takes away, times the learning rate.
@@ -24,6 +25,7 @@ class TuneSettings:
     learning_rate: float = 1e-4
     head_learning_rate: float = 3e-5
     batch_size: int = 32
+    part_size: int = 32
     patience: int = 5
     seed: int = 0
     weight_decay: float = 0.05

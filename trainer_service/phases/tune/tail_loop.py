@@ -70,7 +70,9 @@ class TailLoop:
         self._momentum = 1 - 1 / max(2.0, steps_per_epoch / 2)
         rows = tf.TensorSpec((None, tail.input_shape[-1]), tf.float16)
         truth = tf.TensorSpec((None,), tf.int64)
-        self._step = tf.function(self._train_batch, input_signature=[rows, truth])
+        share = tf.TensorSpec((), tf.float32)
+        self._differentiate = tf.function(self._gradients, input_signature=[rows, truth, share])
+        self._update = tf.function(self._apply)
         self._look = tf.function(self._logits, input_signature=[rows])
 
     @property
@@ -90,9 +92,8 @@ class TailLoop:
         loss = hits = 0.0
         done = (epoch - 1) * self._train.images
         for rows, truth in self._read(epoch):
-            self._check()
-            losses, right = self._step(tf.constant(rows), tf.constant(truth))
-            loss, hits = loss + float(losses), hits + float(right)
+            more, right = self._train_batch(rows, truth)
+            loss, hits = loss + more, hits + right
             advance(done := done + len(truth))
         images = self._train.images
         rate = float(self._optimizers[0].learning_rate)
@@ -182,13 +183,34 @@ class TailLoop:
         features = self._tail(tf.cast(rows, tf.float32), training=False)
         return self._dense((features - self._mean) / self._scale)
 
-    def _train_batch(self, rows: Any, truth: Any) -> tuple[Any, Any]:
+    def _train_batch(self, rows: Stored, truth: npt.NDArray[np.int64]) -> tuple[float, float]:
+        """Make a step; return the sum of the losses, and how many answers were right."""
+        loss = hits = 0.0
+        total: list[Any] = []
+        for start in range(0, len(truth), self._settings.part_size):
+            self._check()
+            part = slice(start, start + self._settings.part_size)
+            losses, right, gradients = self._differentiate(
+                tf.constant(rows[part]), tf.constant(truth[part]), tf.constant(1 / len(truth))
+            )
+            loss, hits = loss + float(losses), hits + float(right)
+            pairs = zip(total, gradients, strict=True)
+            total = [one + other for one, other in pairs] if total else gradients
+        self._update(total)
+        return loss, hits
+
+    def _gradients(self, rows: Any, truth: Any, share: Any) -> tuple[Any, Any, list[Any]]:
+        """Return loss, right answers, and the gradients of the loss times `share`."""
         with tf.GradientTape() as tape:
             logits = self._logits(rows)
             losses = tf.nn.sparse_softmax_cross_entropy_with_logits(truth, logits)
             losses *= tf.gather(self._class_weights, truth)
-            loss = tf.reduce_mean(losses)
-        gradients = tape.gradient(loss, [one.value for one in self._variables])
+            loss = tf.reduce_sum(losses)
+            counted = loss * share
+        gradients = tape.gradient(counted, [one.value for one in self._variables])
+        return loss, _hits(logits, truth), gradients
+
+    def _apply(self, gradients: list[Any]) -> None:
         gradients, _ = tf.clip_by_global_norm(gradients, self._settings.clip)
         tail, head = self._optimizers
         count = len(self._tail_variables)
@@ -198,7 +220,6 @@ class TailLoop:
         momentum = tf.minimum(self._momentum, (1 + steps) / (10 + steps))
         for average, variable in zip(self._averages, self._variables, strict=True):
             average.assign(momentum * average.value + (1 - momentum) * variable.value)
-        return tf.reduce_sum(losses), _hits(logits, truth)
 
 
 def _values(variables: list[Any]) -> Arrays:

@@ -1,5 +1,6 @@
 """Layouts that data sets are downloaded and exported in: each gives the labels that it means."""
 
+import json
 import unicodedata
 from collections import Counter
 
@@ -1068,3 +1069,134 @@ def test_many_labels_cost_no_more_each():
         return _read([f"pets/label {n}/{i}.jpg" for n in range(number) for i in "12"])
 
     assert cost_growth(read, 100) < 2 * FACTOR
+
+
+@pytest.mark.parametrize("inner", ["cells/cat", "cells/sub/cat"])
+def test_a_folder_that_holds_the_other_labels_is_doubted(inner):
+    """As where an archive holds its own folder once more, with other images in it."""
+    names = [*_class_folders(""), *_class_folders("cells/"), *_class_folders("cells/sub/")]
+
+    found = _read(names)
+
+    assert "'cells' is taken for a label" in found.interpretation.doubt
+    assert _counts(_read(names, reading=ReadingRequest(confirm=True)))
+    [right] = [r.reading for r in found.interpretation.readings if r.reading.level == -1]
+    sound = _read(names, reading=right)
+    assert (sound.interpretation.doubt, set(_labels(names, sound).values())) == ("", {*CLASSES})
+
+
+@pytest.mark.parametrize(
+    ("train", "other", "part"),
+    [
+        ("horse-or-human", "validation-horse-or-human", "validation"),
+        ("rps", "rps-test-set", "test"),
+        ("Pets dataset", "pets_val", "validation"),
+    ],
+)
+def test_beside_a_part_of_the_split_its_namesake_is_for_training(train, other, part):
+    found = _read([*_class_folders(f"{train}/"), *_class_folders(f"{other}/")])
+
+    assert _counts(found) == {(label, s): 4 for label in CLASSES for s in ("train", part)}
+    assert found.interpretation.splits == {train: "train", other: part}
+
+
+@pytest.mark.parametrize("beside", ["cars", "scissors"])
+def test_beside_a_part_of_the_split_others_are_not_for_training(beside):
+    names = [*_class_folders(f"{beside}/"), *_class_folders("rps-test-set/")]
+
+    assert not _read(names).has_split
+
+
+def test_a_table_that_says_the_split_alone_is_taken_for_it():
+    names = [f"{i}.jpg" for i in range(12)]
+    labels = "filename,label\n" + "".join(f"{i}.jpg,{CLASSES[i % 2]}\n" for i in range(12))
+    parts = "".join(f"{i}.jpg,{'test' if i < 4 else 'train'}\n" for i in range(12))
+
+    found = _read(names, {"labels.csv": labels, "splits.csv": f"filename,split\n{parts}"})
+
+    assert _counts(found) == {(c, s): n for c in CLASSES for s, n in (("train", 4), ("test", 2))}
+    assert "The split is that of splits.csv" in _text(found)
+    half = "\n".join(parts.split("\n")[:6])
+    some = _read(names, {"labels.csv": labels, "splits.csv": f"filename,split\n{half}\n"})
+    assert not some.has_split
+    assert "splits.csv list images, but not all" in _text(some)
+
+
+def test_images_in_no_part_of_the_split_are_told():
+    """As the icons that a set of traffic signs has beside its photographs."""
+    names = [*_class_folders("Train/"), *_class_folders("Test/"), "Meta/0.jpg", "Meta/1.jpg"]
+    table = "ClassId,Path\n"
+    tables = {
+        f"{part}.csv": table
+        + "".join(f"{n.split('/')[-2]},{n}\n" for n in names if n.startswith(part))
+        for part in ("Train", "Test")
+    }
+    tables["Meta.csv"] = table + "cat,Meta/0.jpg\ndog,Meta/1.jpg\n"
+
+    found = _read(names, tables)
+
+    assert "2 images are in no part of the split, e.g. Meta/0.jpg, Meta/1.jpg" in _text(found)
+    assert "no part" not in _text(_read(names[:-2]))
+
+
+def test_tables_of_findings_that_are_often_unsure_are_not_labels():
+    """Columns of 1, 0, -1 and nothing, several of which may be 1, say no label by themselves."""
+    names = [f"train/patient{i:05}/study1/view1.jpg" for i in range(9)]
+    names += [f"valid/patient1{i}/study1/view1.jpg" for i in range(4)]
+    train = "Path,Edema,Pneumonia\n" + "".join(
+        f"{name},{('1.0', '', '0.0')[i % 3]},{('', '1.0', '-1.0')[i % 3]}\n"
+        for i, name in enumerate(names[:9])
+    )
+    valid = "Path,Edema,Pneumonia\n" + "".join(
+        f"{name},{i % 2}.0,{1 - i % 2}.0\n" for i, name in enumerate(names[9:])
+    )
+
+    found = _read(names, {"train.csv": train, "valid.csv": valid})
+
+    assert set(_labels(names, found).values()) == {"", "Edema", "Pneumonia"}
+    assert found.interpretation.doubt.startswith("Only 4 of 13 images have a label")
+
+
+def test_a_table_whose_labels_only_its_values_tell_is_not_added_to_one_that_names_them():
+    names = [f"{i}.jpg" for i in range(12)]
+    named = "image,species\n" + "".join(f"{i}.jpg,{CLASSES[i % 2]}\n" for i in range(8))
+    other = "image,code,colour\n" + "".join(f"{i}.jpg,x{i},{'rb'[i % 2]}\n" for i in range(8, 12))
+
+    found = _read(names, {"a.csv": named, "b.csv": other})
+
+    assert set(_labels(names, found).values()) == {"", *CLASSES}
+    assert "by the names of its columns" in _unused(found)["b.csv"].reason
+
+
+def test_the_keys_of_json_name_the_columns():
+    names = [f"im/{i}.jpg" for i in range(12)]
+    lines = "".join(
+        json.dumps(
+            {
+                "imageGcsUri": f"gs://b/{name}",
+                "says": {"displayName": CLASSES[i % 2]},
+                "resource": {"googleapis.com/ml_use": ("training", "test")[i > 7]},
+            }
+        )
+        + "\n"
+        for i, name in enumerate(names)
+    )
+
+    found = _read(names, {"export.jsonl": lines})
+
+    assert found.interpretation.layout.label_columns == ["says.displayName"]
+    assert found.interpretation.layout.image_column == "imageGcsUri"
+
+
+def test_folders_in_those_of_the_labels_are_told_however_deep():
+    deep = [
+        f"a/b/c/{label}/SOB/{kind}/{i}.png"
+        for label, kinds in (("benign", ("adenosis", "fibroma")), ("malignant", ("duct", "lobe")))
+        for kind in kinds
+        for i in range(4)
+    ]
+    same = [f"{a}/char{k}/{i}.png" for a in ("Latin", "Greek") for k in (1, 2) for i in range(4)]
+
+    assert "'adenosis' in a/b/c/benign/SOB/adenosis/0.png" in _text(_read(deep))
+    assert "others in them, e.g. 'char1' in Latin/char1/0.png" in _text(_read(same))
+    assert _text(_read(_class_folders(""))) == ""

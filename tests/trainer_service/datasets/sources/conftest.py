@@ -6,8 +6,8 @@ import pytest
 
 from shared.errors import HeadstartError
 from tests.trainer_service.datasets.conftest import picture
-from trainer_service.datasets.reader import read_dataset
 from trainer_service.datasets.records import load_images
+from trainer_service.datasets.scan.reader import read_dataset
 
 PETS = {f"{'cat' if i < 3 else 'dog'}.{i}.png": picture(i) for i in range(6)}
 

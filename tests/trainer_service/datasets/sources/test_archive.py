@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from shared.errors import HeadstartError
 from tests.support.inputs.hostile_archives import add
 from tests.trainer_service.datasets.conftest import picture, write_tar, write_tar_gz, write_zip
-from trainer_service.datasets.reader import read_dataset
 from trainer_service.datasets.records import load_images
+from trainer_service.datasets.scan.reader import read_dataset
 from trainer_service.errors import InvalidDataset
 
 from .conftest import PETS

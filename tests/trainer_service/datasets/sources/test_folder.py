@@ -6,8 +6,8 @@ import tarfile
 import pytest
 
 from tests.trainer_service.datasets.conftest import picture, write_folder
-from trainer_service.datasets.reader import read_dataset
 from trainer_service.datasets.records import load_images
+from trainer_service.datasets.scan.reader import read_dataset
 
 from .conftest import PETS
 

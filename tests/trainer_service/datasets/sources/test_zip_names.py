@@ -8,8 +8,8 @@ import zlib
 import pytest
 
 from tests.trainer_service.datasets.conftest import picture, write_zip
-from trainer_service.datasets.reader import read_dataset
 from trainer_service.datasets.records import load_images
+from trainer_service.datasets.scan.reader import read_dataset
 from trainer_service.datasets.sources.zip_names import ZipNames
 
 from .conftest import PETS

@@ -5,6 +5,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from shared.errors import InvalidRequest
 from trainer_service.errors import TrainingCancelled
@@ -590,6 +591,23 @@ def test_views_are_not_copied(monkeypatch):
         tracemalloc.stop()
     assert head.path[-1].views == 4
     assert peak < 45e6  # two blocks of rows in float64; the views take 48 MB alone
+
+
+def test_what_can_not_be_cancelled_waits_for_no_other_thread(monkeypatch):
+    whole, threads = np.linalg.eigh, []
+
+    def decompose(matrix):
+        threads.extend(
+            pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"
+        )
+        return whole(matrix)
+
+    monkeypatch.setattr(np.linalg, "eigh", decompose)
+    with threadpool_limits(2, user_api="blas"):
+        search(setup(), go_on, never)
+
+    assert len(threads) >= 3
+    assert set(threads) == {1}
 
 
 @pytest.mark.parametrize("images", [(40, 30), (300, 240)], ids=["cross-validated", "held out"])

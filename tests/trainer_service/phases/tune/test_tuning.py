@@ -1,6 +1,7 @@
 """A tail is trained from a solved head: a real Keras network, as small as it can be."""
 
 import hashlib
+from dataclasses import replace
 
 import keras
 import numpy as np
@@ -287,6 +288,21 @@ def test_it_goes_on_whatever_order_the_head_was_added_up_in(tmp_path):
     task.tune(on_epoch=lambda number, _: trained.append(len(task.images)))
 
     assert trained[:3] == [0, 0, 8], "the first two were trained before"
+
+
+def test_a_step_in_parts_is_the_same_step(tmp_path):
+    """Cancelled within a part of a step, not only between steps."""
+    whole = Task(tmp_path / "whole")
+    expected = whole.tune()
+    task = Task(tmp_path / "parts")
+    checks = []
+
+    parts = task.tune(replace(SETTINGS, part_size=5), check=lambda: checks.append(1))
+
+    for epoch, other in zip(parts.history, expected.history, strict=True):
+        assert epoch == pytest.approx(other, rel=1e-3)
+    np.testing.assert_allclose(parts.head.kernel, expected.head.kernel, atol=1e-3)
+    assert len(checks) > len(parts.history) * task.train.images / 5
 
 
 def test_a_checkpoint_saves_the_epochs_before_it(tmp_path, monkeypatch):

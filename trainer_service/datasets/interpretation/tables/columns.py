@@ -27,6 +27,8 @@ _MOSTLY = 0.9
 _NO_SPLIT = frozenset({"", "unassigned", "none", "nan", "null"})
 _YES = frozenset({"1", "1.0", "true", "yes"})
 _NO = frozenset({"0", "0.0", "false", "no", ""})
+#: What stands for no, or where nobody knows, beside 1 and 0.
+_UNSURE = frozenset({"-1", "-1.0"})
 #: Columns of yes and no that say of one part of the split whether an image is in it.
 _FLAGS: dict[str, tuple[Split, Split]] = {
     "is_valid": ("validation", "train"),
@@ -156,7 +158,7 @@ def find_columns(
     rows = [said.first, *said.rows]
     width = max(map(len, rows), default=0)
     matches = _Matches(rows, width, index, table.folder)
-    header = said.first if _is_header(said, matches) else None
+    header = said.first if table.is_json or _is_header(said, matches) else None
     chosen = chosen or ChosenColumns()
     if chosen.image is not None:
         image = _named(header, chosen.image, width)
@@ -272,7 +274,7 @@ class _Profile:
         self.values = set(filled)
         self.are_repeated = len(self.values) * 2 <= len(filled)
         said = {cell.lower() for cell in cells}
-        self.are_flags = bool(filled) and (said <= _YES | _NO or said <= {"-1", "1"})
+        self.are_flags = bool(filled) and said <= _YES | _NO | _UNSURE
         self.are_numbers = bool(filled) and all(map(_is_number, self.values))
         self.are_row_numbers = (
             self.are_numbers and len(filled) > _TWO and len(self.values) == len(filled)

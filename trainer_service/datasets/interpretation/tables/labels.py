@@ -1,7 +1,7 @@
 """Takes the labels of images from tables."""
 
 import unicodedata
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
@@ -112,15 +112,13 @@ class NoLabels(NamedTuple):
     Attributes:
         titles: its columns.
         reason: why it says nothing.
-        split: the part of the split that it lists, as `train.txt` does.
-        images: those that it lists then.
+        splits: the part of the split of each image that it lists, as `train.txt` does.
     """
 
     name: str
     titles: list[str]
     reason: str
-    split: Split | None = None
-    images: Collection[int] = ()
+    splits: Mapping[int, Split] = {}
 
 
 class Subject(NamedTuple):
@@ -214,14 +212,16 @@ def _listed(table: Table, columns: Columns, said: Sample, index: ImageIndex) -> 
     reason = (
         "none of its columns is known to hold labels: reading.columns.label names one that does"
     )
-    if table.part is None:
+    splits: dict[int, Split] = {}
+    if table.part is None and columns.split is None:
         return NoLabels(table.name, titles, reason)
-    images: set[int] = set()
     with suppress(Broken):
         for row in table.rows():
             found = index.find(cells_of(columns, row)[0]).images
-            images.update(found if len(found) == 1 else ())
-    return NoLabels(table.name, titles, reason, table.part, images)
+            split = columns.split_of(columns.split_cell(row)) or table.part
+            if len(found) == 1 and split is not None:
+                splits[found[0]] = split
+    return NoLabels(table.name, titles, reason, splits)
 
 
 def _is_clear(table: Table, said: Sample) -> bool:

@@ -106,12 +106,17 @@ class Table:
             Broken: the rest of it can't be read.
             TooLarge: it has too many lines.
         """
-        if PurePosixPath(self.name).suffix.lower() in _JSON_LINES:
+        if self.is_json:
             yield from _json_rows(self._lines())
         elif self.whole_lines:
             yield from ([line] for line in self.lines())
         else:
             yield from _rows(self._lines(), self._words() if self.is_text else None)
+
+    @property
+    def is_json(self) -> bool:
+        """Whether its rows are JSON objects, whose keys name the columns."""
+        return PurePosixPath(self.name).suffix.lower() in _JSON_LINES
 
     @property
     def is_text(self) -> bool:

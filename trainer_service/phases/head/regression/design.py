@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from threadpoolctl import threadpool_limits
 
 from trainer_service.phases.head.regression.scaling import (
     Doubles,
@@ -28,8 +29,7 @@ from trainer_service.phases.head.regression.scaling import (
 
 Check = Callable[[], None]
 
-#: The largest matrix that is decomposed: on two cores it takes 0.3 s, in which nothing can be
-#: cancelled.
+#: The largest matrix that is decomposed: it takes 0.7 s, in which nothing can be cancelled.
 MOST_DECOMPOSED = 1536
 #: With many rows and many features, the directions are computed from this many of the rows.
 SAMPLED_ROWS = 1024
@@ -234,7 +234,12 @@ def _products_of_features(
 
 
 def _decomposed(matrix: npt.NDArray[np.float32]) -> tuple[Doubles, Floats]:
-    """Return the eigenvalues of a matrix, the largest first, and their vectors, without noise."""
-    values, vectors = np.linalg.eigh(matrix)
+    """Return the eigenvalues of a matrix, the largest first, and their vectors, without noise.
+
+    One thread does it: on a busy machine two, which wait for each other by spinning, took six times
+    the CPU time, and up to 14 s.
+    """
+    with threadpool_limits(1, user_api="blas"):
+        values, vectors = np.linalg.eigh(matrix)
     good = values > max(NOISE * values[-1], 0)
     return values[good][::-1].astype(np.float64), np.ascontiguousarray(vectors[:, good][:, ::-1])

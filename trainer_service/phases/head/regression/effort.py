@@ -5,8 +5,8 @@ from typing import Self
 
 from trainer_service.phases.head.regression.solver import MOST_STEPS
 
-#: Multiplications that a search may take: some 20 s on two cores, and about what the smallest
-#: backbones take for each image.
+#: Multiplications that a search may take: some 20 s on two cores, and for each image as many as a
+#: backbone of medium size.
 AT_LEAST = 1e12
 FOR_EACH_IMAGE = 2e9
 #: A head of fewer steps says little of its taps and its strength.

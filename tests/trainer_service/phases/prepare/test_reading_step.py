@@ -11,10 +11,12 @@ from tests.support.inputs.tiny_model import picture
 from tests.support.trainer.api_client import caller
 from tests.support.trainer.builders import new_record
 from trainer_service import training
+from trainer_service.backbones.architectures import CATALOGUE
 from trainer_service.datasets import reading
 from trainer_service.datasets.create import UPLOAD_FILE, new_dataset
 from trainer_service.errors import InvalidDataset
 from trainer_service.phases import setbacks
+from trainer_service.phases.backbone import Backbone
 from trainer_service.phases.bottleneck import shard
 from trainer_service.phases.prepare import plan, reading_step
 from trainer_service.phases.work import Worker
@@ -344,13 +346,15 @@ class FeatureComputer:
         self.images += len(images)
         names = [image.sha256 for image in images]
         result = ShardResult(computed=len(images), seconds=1, rejected={})
-        return names, np.zeros((len(images), 4), np.float32), result
+        width = CATALOGUE["efficientnet_lite0"].feature_size_of("all")
+        return names, np.zeros((len(images), width), np.float32), result
 
 
 def test_what_another_training_has_computed_meanwhile_is_not_computed_again(scene, monkeypatch):
     """Both were planned before anything was computed: short steps overtake shards."""
     computer = FeatureComputer()
     monkeypatch.setattr(shard, "feature_computer_for", lambda *_: computer)
+    monkeypatch.setattr(Backbone, "_width", 4)  # as many features as it gives
     trainings = [scene.one_that_waits(), scene.one_that_waits()]
     scene.read()
     for step in (training.prepare, lambda *about: training.compute_shard(*about, 0)):

@@ -12,8 +12,8 @@ from pathlib import Path, PurePosixPath
 
 from shared.files import atomic_writer
 from trainer_service.datasets.records import ImageRecord, RejectedFile, Verdict
+from trainer_service.datasets.scan.verdicts import Note
 from trainer_service.datasets.sources.names import is_hidden
-from trainer_service.datasets.verdicts import Note
 from trainer_service.errors import RecordCorrupt
 
 OTHERS_FILE = "others.json"

@@ -3,9 +3,9 @@
 import pytest
 
 from shared.errors import TooLarge
-from trainer_service.datasets.conclude import Origin, conclude
-from trainer_service.datasets.found import Found
-from trainer_service.datasets.verdicts import Note
+from trainer_service.datasets.scan.conclude import Origin, conclude
+from trainer_service.datasets.scan.found import Found
+from trainer_service.datasets.scan.verdicts import Note
 from trainer_service.errors import InvalidDataset
 from trainer_service.requests.reading import ReadingRequest
 

@@ -8,7 +8,6 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from shared.errors import TooLarge
-from trainer_service.datasets.found import Found
 from trainer_service.datasets.interpretation.describe import UNDERSTOOD
 from trainer_service.datasets.interpretation.interpret import Interpreted, Labelled, interpret
 from trainer_service.datasets.interpretation.left_out import matcher
@@ -18,8 +17,9 @@ from trainer_service.datasets.records import (
     RejectedFile,
     save_images,
 )
+from trainer_service.datasets.scan.found import Found
+from trainer_service.datasets.scan.verdicts import Note, settle
 from trainer_service.datasets.sources.names import clean_name, shown
-from trainer_service.datasets.verdicts import Note, settle
 from trainer_service.errors import InvalidDataset
 from trainer_service.requests.reading import ReadingRequest
 from trainer_service.store.records.interpretation import ReadingNote, UnusedFile

@@ -29,8 +29,6 @@ from shared.images.formats import (
     sniff,
     unread_format,
 )
-from trainer_service.datasets.conclude import MAX_TABLE_BYTES, Origin, conclude
-from trainer_service.datasets.found import Found
 from trainer_service.datasets.interpretation.describe import UNDERSTOOD
 from trainer_service.datasets.interpretation.tables.columns import labels_images
 from trainer_service.datasets.interpretation.words import lists_images
@@ -40,14 +38,16 @@ from trainer_service.datasets.records import (
     DatasetSummary,
     Verdict,
 )
-from trainer_service.datasets.scans import keep, staging
+from trainer_service.datasets.scan.conclude import MAX_TABLE_BYTES, Origin, conclude
+from trainer_service.datasets.scan.found import Found
+from trainer_service.datasets.scan.scans import keep, staging
+from trainer_service.datasets.scan.verdicts import Note
 from trainer_service.datasets.sources.hang_guard import HangGuard
 from trainer_service.datasets.sources.iterate import iterate
 from trainer_service.datasets.sources.names import is_hidden, suffix_of
 from trainer_service.datasets.sources.source import Damaged, Entry, Source, changed
 from trainer_service.datasets.thumbnails.store import THUMBNAILS_FILE, ThumbnailWriter, fits
 from trainer_service.datasets.thumbnails.thumbnail import Thumbnail, thumbnail
-from trainer_service.datasets.verdicts import Note
 from trainer_service.errors import InvalidDataset
 from trainer_service.requests.reading import ReadingRequest
 

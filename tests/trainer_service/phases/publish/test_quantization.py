@@ -144,9 +144,10 @@ def datasets(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory):
-    """One for all trainings: the first has the backbone converted for the others."""
-    return tmp_path_factory.mktemp("store")
+def store(tmp_path_factory, share_backbones):
+    directory = tmp_path_factory.mktemp("quantization") / "store"
+    share_backbones(directory)
+    return directory
 
 
 @pytest.fixture

@@ -4,11 +4,11 @@ import errno
 
 import pytest
 
-from trainer_service.datasets import scans
-from trainer_service.datasets.found import OTHERS_FILE, Found, load_found
 from trainer_service.datasets.records import IMAGES_FOLDER, RECORDS_FILE, load_images
+from trainer_service.datasets.scan import scans
+from trainer_service.datasets.scan.found import OTHERS_FILE, Found, load_found
+from trainer_service.datasets.scan.verdicts import Note
 from trainer_service.datasets.thumbnails.store import THUMBNAILS_FILE
-from trainer_service.datasets.verdicts import Note
 
 
 def keep(directory, *names, files=()):

@@ -12,11 +12,11 @@ from pathlib import Path
 
 from shared.files import sync_directory
 from shared.identifiers import new_id
-from trainer_service.datasets.found import OTHERS_FILE, TABLES_FILE, Found, save_others
 from trainer_service.datasets.interpretation.interpret import Labelled
 from trainer_service.datasets.records import IMAGES_FOLDER, RECORDS_FILE, save_images
+from trainer_service.datasets.scan.found import OTHERS_FILE, TABLES_FILE, Found, save_others
+from trainer_service.datasets.scan.verdicts import settle
 from trainer_service.datasets.thumbnails.store import THUMBNAILS_FILE
-from trainer_service.datasets.verdicts import settle
 from trainer_service.store.files.lease import LeaseWatch
 from trainer_service.store.files.work_in_progress import (
     STAGING,

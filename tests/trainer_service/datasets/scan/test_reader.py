@@ -16,18 +16,23 @@ import pytest
 from shared.errors import TooLarge
 from shared.images.decoding import ImageLimits
 from tests.support.growth import FACTOR, cost_growth
-from trainer_service.datasets.found import Found, load_found
+from tests.trainer_service.datasets.conftest import (
+    picture,
+    write_folder,
+    write_tar,
+    write_tar_gz,
+    write_zip,
+)
 from trainer_service.datasets.interpretation.interpret import Labelled
-from trainer_service.datasets.reader import _take_table, read_dataset
 from trainer_service.datasets.records import DatasetLimits, load_images
-from trainer_service.datasets.scans import keep
+from trainer_service.datasets.scan.found import Found, load_found
+from trainer_service.datasets.scan.reader import _take_table, read_dataset
+from trainer_service.datasets.scan.scans import keep
+from trainer_service.datasets.scan.verdicts import Note, settle
 from trainer_service.datasets.sources import folder
 from trainer_service.datasets.sources.source import Entry
 from trainer_service.datasets.splits import assign_splits
-from trainer_service.datasets.verdicts import Note, settle
 from trainer_service.errors import InvalidDataset, TrainingCancelled
-
-from .conftest import picture, write_folder, write_tar, write_tar_gz, write_zip
 
 PETS = {
     f"{label}/{i}.png": picture(f)
@@ -567,7 +572,7 @@ PEAK_OF_READING = """
 import sys, tracemalloc
 from pathlib import Path
 from shared.images.decoding import ImageLimits
-from trainer_service.datasets.reader import read_dataset
+from trainer_service.datasets.scan.reader import read_dataset
 from trainer_service.datasets.records import DatasetLimits
 
 source, directory = map(Path, sys.argv[1:])
