@@ -2,7 +2,7 @@
 
 import { imageUrl } from "../lib/api.js";
 import { announce, h, put } from "../../web/dom.js";
-import { cacheText, duration, settingText, words } from "../lib/format.js";
+import { cacheText, duration, plural, settingText, words } from "../lib/format.js";
 import { go, link } from "../lib/router.js";
 import { confusion } from "./confusion.js";
 import { answered, pictures } from "./figures.js";

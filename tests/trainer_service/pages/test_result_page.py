@@ -1,4 +1,4 @@
-"""How far probabilities can be trusted, in the page of a training that has ended."""
+"""The evaluation in the page of a training that has ended."""
 
 import pytest
 from playwright.sync_api import expect
@@ -42,3 +42,12 @@ def test_calibration_is_drawn_beside_its_words_where_there_is_room(result, width
 
 def test_an_evaluation_of_before_has_no_card_of_calibration(result):
     expect(result().get_by_text("Can its probabilities be trusted?")).to_have_count(0)
+
+
+def test_the_images_of_a_cell_are_shown_when_it_is_chosen(result):
+    page = result()
+    page.get_by_role("button", name="1 image of cat taken for cat").press("Enter")
+    shown = page.get_by_label("Images of the chosen cell")
+
+    expect(shown).to_contain_text("cat taken for cat: 1 image")
+    expect(shown.get_by_role("img")).to_have_count(1)
