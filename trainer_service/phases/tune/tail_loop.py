@@ -68,12 +68,11 @@ class TailLoop:
         ]
         #: The averages reach back about half an epoch.
         self._momentum = 1 - 1 / max(2.0, steps_per_epoch / 2)
-        rows = tf.TensorSpec((None, tail.input_shape[-1]), tf.float16)
-        truth = tf.TensorSpec((None,), tf.int64)
-        share = tf.TensorSpec((), tf.float32)
-        self._differentiate = tf.function(self._gradients, input_signature=[rows, truth, share])
+        width = tail.input_shape[-1]
+        labels, share = tf.TensorSpec((None,), tf.int64), tf.TensorSpec((), tf.float32)
+        self._differentiate = _OfRows(self._gradients, width, labels, share)
+        self._look = _OfRows(self._logits, width)
         self._update = tf.function(self._apply)
-        self._look = tf.function(self._logits, input_signature=[rows])
 
     @property
     def head(self) -> LinearHead:
@@ -107,8 +106,7 @@ class TailLoop:
             labels.append(truth)
             for start in range(0, len(truth), EVALUATE_BATCH):
                 self._check()
-                batch = tf.constant(rows[start : start + EVALUATE_BATCH])
-                logits.append(self._look(batch).numpy())
+                logits.append(self._look(rows[start : start + EVALUATE_BATCH]).numpy())
         return np.concatenate(logits), np.concatenate(labels)
 
     def averages(self) -> Arrays:
@@ -191,7 +189,7 @@ class TailLoop:
             self._check()
             part = slice(start, start + self._settings.part_size)
             losses, right, gradients = self._differentiate(
-                tf.constant(rows[part]), tf.constant(truth[part]), tf.constant(1 / len(truth))
+                rows[part], tf.constant(truth[part]), tf.constant(1 / len(truth))
             )
             loss, hits = loss + float(losses), hits + float(right)
             pairs = zip(total, gradients, strict=True)
@@ -220,6 +218,27 @@ class TailLoop:
         momentum = tf.minimum(self._momentum, (1 + steps) / (10 + steps))
         for average, variable in zip(self._averages, self._variables, strict=True):
             average.assign(momentum * average.value + (1 - momentum) * variable.value)
+
+
+class _OfRows:
+    """A function of rows and others, as a graph for each type that rows are stored in.
+
+    Args:
+        function: what is computed.
+        width: the length of a row.
+        others: the `tf.TensorSpec` of each of the other arguments.
+    """
+
+    def __init__(self, function: Callable[..., Any], width: int, *others: Any) -> None:
+        self._graphs = {
+            kind: tf.function(
+                function, input_signature=[tf.TensorSpec((None, width), kind), *others]
+            )
+            for kind in (np.float16, np.float32)
+        }
+
+    def __call__(self, rows: Stored, *others: Any) -> Any:
+        return self._graphs[rows.dtype.type](tf.constant(rows), *others)
 
 
 def _values(variables: list[Any]) -> Arrays:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
+from trainer_service.backbones import features
 from trainer_service.backbones.cuts import divide
 from trainer_service.backbones.features import FeatureStore
 from trainer_service.errors import TrainingCancelled
@@ -288,6 +289,27 @@ def test_it_goes_on_whatever_order_the_head_was_added_up_in(tmp_path):
     task.tune(on_epoch=lambda number, _: trained.append(len(task.images)))
 
     assert trained[:3] == [0, 0, 8], "the first two were trained before"
+
+
+@pytest.mark.parametrize("part", ["train", "both"])
+def test_rows_beyond_the_range_of_float16_are_learnt_from_as_well(tmp_path, monkeypatch, part):
+    """They are stored in float32."""
+    expected = Task(tmp_path / "narrow").tune(replace(SETTINGS, epochs=1))
+    most = features._MOST
+    write = FeatureStore.write
+
+    def write_wide(self, images, rows, seconds):
+        wide = part == "both" or self._directory.name == "train"
+        monkeypatch.setattr(features, "_MOST", 0.0 if wide else most)
+        write(self, images, rows, seconds)
+
+    monkeypatch.setattr(FeatureStore, "write", write_wide)
+    task = Task(tmp_path / "wide")
+    assert task.train.activations.rows(0, 0).dtype == np.float32
+
+    wide = task.tune(replace(SETTINGS, epochs=1))
+
+    assert wide.history[0] == pytest.approx(expected.history[0], rel=1e-2)
 
 
 def test_a_step_in_parts_is_the_same_step(tmp_path):
