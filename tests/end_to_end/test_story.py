@@ -54,7 +54,8 @@ def test_the_record_tells_the_whole_training(first, stack):
     assert all(transition["seconds"] is not None for transition in first["transitions"])
     assert first["dataset"]["labels"] == {"0": 80, "1": 80, "2": 80}
     assert first["dataset"]["images"] == 240 == sum(first["dataset"]["split"].values())
-    assert first["cache"] == {"reused": 0, "computed": 240, "seconds_saved": 0}
+    images = {"reused": 0, "computed": 240, "seconds_saved": 0}
+    assert first["cache"] == {**images, "views_reused": 0, "views_computed": 0}
     assert first["version"] == 1
     assert first["error"] is None
     assert first["metrics"]["test"]["accuracy"] >= 0.95

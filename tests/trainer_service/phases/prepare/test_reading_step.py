@@ -16,7 +16,6 @@ from trainer_service.datasets import reading
 from trainer_service.datasets.create import UPLOAD_FILE, new_dataset
 from trainer_service.errors import InvalidDataset
 from trainer_service.phases import setbacks
-from trainer_service.phases.backbone import Backbone
 from trainer_service.phases.bottleneck import shard
 from trainer_service.phases.prepare import plan, reading_step
 from trainer_service.phases.work import Worker
@@ -354,7 +353,6 @@ def test_what_another_training_has_computed_meanwhile_is_not_computed_again(scen
     """Both were planned before anything was computed: short steps overtake shards."""
     computer = FeatureComputer()
     monkeypatch.setattr(shard, "feature_computer_for", lambda *_: computer)
-    monkeypatch.setattr(Backbone, "_width", 4)  # as many features as it gives
     trainings = [scene.one_that_waits(), scene.one_that_waits()]
     scene.read()
     for step in (training.prepare, lambda *about: training.compute_shard(*about, 0)):

@@ -19,6 +19,7 @@ from trainer_service.phases.backbone import Backbone
 from trainer_service.phases.head.solved import LinearHead
 from trainer_service.phases.tune.network import TunedNetwork
 from trainer_service.phases.tune.rows import Rows
+from trainer_service.phases.views import Views
 
 pytestmark = [pytest.mark.slow, pytest.mark.integration]
 
@@ -50,7 +51,7 @@ def work(computing):
 def network(work, divided, tmp_path):
     architecture = replace(find_architecture("mobilenet_v2"), input_size=SIZE)
     weights = Weights("x", tmp_path, "0" * 64)
-    backbone = Backbone(work.worker, architecture, weights, "f32", "last", "last")
+    backbone = Backbone(work.worker, architecture, weights, "f32", "last", "last", Views(SIZE))
     head = sensitive(divided)
     rows = Rows(work, backbone, CUT, divided)
     return TunedNetwork(work, ["cat", "dog"], backbone, divided, head, rows)
