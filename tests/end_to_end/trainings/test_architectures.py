@@ -147,7 +147,7 @@ def test_tuned_it_answers_alike_in_every_format(case, tmp_path):
     rows = tune_a_step(case.architecture, divided, pixels, tmp_path)
     after = divided.backbone.predict(pixels, verbose=0)
     head = LinearHead(*sensitive_head(after).layers[-1].get_weights())
-    TunedNetwork(None, list("abc"), None, divided, head, None).export(tmp_path, lambda: None)
+    TunedNetwork(list("abc"), None, None, divided, head, None).export(tmp_path, lambda: None)
 
     model = keras.saving.load_model(tmp_path / KERAS_MODEL, safe_mode=True)
     expected = model.predict(pixels, verbose=0)

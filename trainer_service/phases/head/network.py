@@ -1,9 +1,10 @@
 """A trained classifier as a whole: what is evaluated, quantized and exported."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -25,56 +26,21 @@ def answers_of(head: Any, features: Features) -> Probabilities:
     return np.asarray(head.predict(features, batch_size=PREDICT_BATCH, verbose=0), np.float32)
 
 
-class Network(Protocol):
-    """A trained classifier, whichever of its layers were trained."""
-
-    @property
-    def labels(self) -> list[str]:
-        """In the order of the probabilities."""
-
-    @property
-    def precision(self) -> Precision:
-        """What `predict` computes in."""
-
-    @property
-    def architecture(self) -> Architecture: ...
-
-    @property
-    def weights(self) -> Weights:
-        """The pre-trained weights that the training began with."""
-
-    def predict(self, images: Sequence[ImageRecord]) -> Probabilities:
-        """Return the probabilities of some of the dataset's used images.
-
-        Returns:
-            float32 of shape (len(images), len(labels)); each row adds up to 1.
-        """
-
-    def export(self, directory: Path, check_cancelled: Callable[[], None]) -> None:
-        """Write the network in every format that a version holds.
-
-        Args:
-            directory: an existing directory.
-            check_cancelled: called between the parts; what it raises ends the export.
-        """
-
-
-@dataclass(frozen=True, slots=True)
-class FrozenNetwork:
-    """A pre-trained backbone as it was, and a head that was trained on its features.
+@dataclass(frozen=True)
+class Network(ABC):
+    """A trained classifier, whichever of its layers were trained.
 
     Attributes:
         labels: in the order of the probabilities.
-        backbone: has the stored features of every image of the dataset.
-        head: a `keras.Model`, float32 (n, feature_size) to probabilities float32 (n, len(labels)).
+        backbone: the pre-trained one that the training began with.
     """
 
     labels: list[str]
     backbone: Backbone
-    head: Any
 
     @property
     def precision(self) -> Precision:
+        """What `predict` computes in."""
         return self.backbone.precision
 
     @property
@@ -84,6 +50,34 @@ class FrozenNetwork:
     @property
     def weights(self) -> Weights:
         return self.backbone.weights
+
+    @abstractmethod
+    def predict(self, images: Sequence[ImageRecord]) -> Probabilities:
+        """Return the probabilities of some of the dataset's used images.
+
+        Returns:
+            float32 of shape (len(images), len(labels)); each row adds up to 1.
+        """
+
+    @abstractmethod
+    def export(self, directory: Path, check_cancelled: Callable[[], None]) -> None:
+        """Write the network in every format that a version holds.
+
+        Args:
+            directory: an existing directory.
+            check_cancelled: called between the parts; what it raises ends the export.
+        """
+
+
+@dataclass(frozen=True)
+class FrozenNetwork(Network):
+    """A pre-trained backbone as it was, and a head that was trained on its features.
+
+    Attributes:
+        head: a `keras.Model`, float32 (n, feature_size) to probabilities float32 (n, len(labels)).
+    """
+
+    head: Any
 
     def predict(self, images: Sequence[ImageRecord]) -> Probabilities:
         return answers_of(self.head, self.backbone.read([image.sha256 for image in images]))

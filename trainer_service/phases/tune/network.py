@@ -7,15 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from shared.manifest import Precision
-from trainer_service.backbones.architectures import Architecture
 from trainer_service.backbones.cuts import Divided
 from trainer_service.backbones.export import export_version
 from trainer_service.backbones.features import FeaturesGone
-from trainer_service.backbones.weights import Weights
 from trainer_service.datasets.records import ImageRecord
-from trainer_service.phases.backbone import Backbone
 from trainer_service.phases.head.data import Probabilities
+from trainer_service.phases.head.network import Network
 from trainer_service.phases.head.regression.solver import softmax
 from trainer_service.phases.head.solved import LinearHead, as_layers
 from trainer_service.phases.tune.rows import Rows
@@ -24,36 +21,20 @@ from trainer_service.phases.work import Work
 
 
 @dataclass(frozen=True)
-class TunedNetwork:
+class TunedNetwork(Network):
     """A backbone whose tail was trained, and the head that was trained with it.
 
     Attributes:
         work: the training.
-        labels: in the order of the probabilities.
-        backbone: the pre-trained one that it began with.
         divided: the backbone as it is now.
         head: on its features.
         rows: what the tail is given of images.
     """
 
     work: Work
-    labels: list[str]
-    backbone: Backbone
     divided: Divided
     head: LinearHead
     rows: Rows = field(repr=False)
-
-    @property
-    def precision(self) -> Precision:
-        return self.backbone.precision
-
-    @property
-    def architecture(self) -> Architecture:
-        return self.backbone.architecture
-
-    @property
-    def weights(self) -> Weights:
-        return self.backbone.weights
 
     @cached_property
     def _answers(self) -> TailAnswers:

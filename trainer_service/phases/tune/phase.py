@@ -134,7 +134,7 @@ def _tune(task: TuneTask, info: TuneInfo) -> Trained:
     told = _told(task, info, parts, tuned)
     if not tuned.accepted:
         return replace(task.trained, tune=told, tune_history=tuned.history)
-    network = TunedNetwork(work, task.labels, backbone, divided, tuned.head, rows)
+    network = TunedNetwork(task.labels, backbone, work, divided, tuned.head, rows)
     return _with_network(task.trained, network, parts.lost, told, tuned)
 
 

@@ -54,7 +54,7 @@ def network(work, divided, tmp_path):
     backbone = Backbone(work.worker, architecture, weights, "f32", "last", "last", Views(SIZE))
     head = sensitive(divided)
     rows = Rows(work, backbone, CUT, divided)
-    return TunedNetwork(work, ["cat", "dog"], backbone, divided, head, rows)
+    return TunedNetwork(["cat", "dog"], backbone, work, divided, head, rows)
 
 
 def sensitive(divided):

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,9 @@ from trainer_service.phases.head.layers.optimizer import build_optimizer
 from trainer_service.phases.head.network import answers_of
 from trainer_service.phases.head.temperature import best_temperature
 from trainer_service.requests.training import TrainingRequest
+
+if TYPE_CHECKING:
+    from trainer_service.phases.head.layers.epoch_loop import EpochLoop
 
 #: Keeps features that do not vary at all from being divided by zero.
 SMALLEST_VARIANCE = 1e-12
@@ -76,6 +79,21 @@ def train_layers(
     weights = class_weights(train.truth, len(labels), request)
     model.compile(build_optimizer(request, images=len(train.truth)))
     loop = EpochLoop(model, train, validation, weights, request)
+    history, kept = _train_epochs(loop, model, request, on_epoch)
+    return TrainedLayers(model, history, kept, calibrate(model, validation))
+
+
+def _train_epochs(
+    loop: "EpochLoop",
+    model: Any,
+    request: TrainingRequest,
+    on_epoch: Callable[[int, Epoch], bool],
+) -> tuple[list[Epoch], int]:
+    """Train, give the model the weights of the epoch that is kept, and return all and its number.
+
+    Raises:
+        InvalidRequest: the loss is no longer a number.
+    """
     best, best_weights = BestEpoch.of(request), model.get_weights()
     history: list[Epoch] = []
     for number in range(1, request.epochs + 1):
@@ -91,11 +109,10 @@ def train_layers(
             "The loss is no longer a number: expected a learning_rate that converges. "
             f"Received: {request.learning_rate}"
         )
-    kept = len(history)
-    if request.early_stopping != "off" or kept < request.epochs:
-        model.set_weights(best_weights)
-        kept = best.number
-    return TrainedLayers(model, history, kept, calibrate(model, validation))
+    if request.early_stopping == "off" and len(history) == request.epochs:
+        return history, len(history)
+    model.set_weights(best_weights)
+    return history, best.number
 
 
 def calibrate(model: Any, validation: HeadData) -> float:
