@@ -32,6 +32,12 @@ class PredictorSettings(SharedSettings):
         "get 503. 0: twice HEADSTART_MAX_REQUEST_BYTES.",
     )
 
+    max_explained: int = Field(
+        default=16,
+        gt=0,
+        description="Most images that may wait for heatmaps; further requests for some get 503.",
+    )
+
     @property
     def held_bytes(self) -> int:
         """The bytes that all predict requests may take in memory together."""

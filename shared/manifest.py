@@ -167,6 +167,24 @@ class Quantization(_Record):
     speedup: float
 
 
+class MapInfo(_Record):
+    """The map that a tap of the network pools: height x width places of some channels each."""
+
+    channels: int = Field(gt=0)
+    height: int = Field(gt=0)
+    width: int = Field(gt=0)
+
+
+class HeatmapInfo(_Record):
+    """What heatmaps are made of: parts of the network that are named (`shared.heatmaps.parts`).
+
+    Attributes:
+        maps: those of all taps, in the order of the features.
+    """
+
+    maps: list[MapInfo] = Field(min_length=1)
+
+
 class Manifest(_Record):
     """The description of one version of a model.
 
@@ -179,6 +197,7 @@ class Manifest(_Record):
         head: None in manifests of earlier releases.
         tune: None unless the training asked for fine-tuning.
         quantization: None unless the training asked for INT8.
+        heatmaps: None if none can be made, as of versions of earlier releases.
         golden_tolerance: how far, at most, a probability of a golden image may be from the
             recorded one.
         files: every file of the version except the manifest itself.
@@ -197,6 +216,7 @@ class Manifest(_Record):
     head: HeadInfo | None = None
     tune: TuneInfo | None = None
     quantization: Quantization | None = None
+    heatmaps: HeatmapInfo | None = None
     metrics: dict[str, Any]
     dataset: DatasetInfo
     weights: WeightsInfo

@@ -12,6 +12,30 @@ class LabelProbability(BaseModel):
     probability: float = Field(ge=0, le=1)
 
 
+class Heatmap(BaseModel):
+    """Which places of a picture speak for a label.
+
+    The whole picture is seen as a square, whatever its shape: the first number of the first row of
+    the grid, and the first pixel of the PNG, belong to its top left corner.
+    """
+
+    label: str = Field(description="The label that was asked for, or the likeliest one.")
+    score: float = Field(
+        description="The logarithm of its probability, less the mean of all labels' logarithms."
+    )
+    rest: float = Field(
+        description="The part of the score that belongs to no place. "
+        "With the numbers of the grid, it adds up to the score."
+    )
+    grid: list[list[float]] = Field(
+        description="What each of 14 x 14 places adds to the score; row after row, from the top."
+    )
+    png: str = Field(
+        description="What speaks for the label, as a PNG (base64) of the size of the network's "
+        "input, to be stretched over the picture: transparent where nothing does."
+    )
+
+
 class Prediction(BaseModel):
     """The prediction for one file."""
 
@@ -21,6 +45,7 @@ class Prediction(BaseModel):
     label: str
     probability: float = Field(ge=0, le=1)
     top: list[LabelProbability] = Field(description="The likeliest labels, likeliest first.")
+    heat: Heatmap | None = Field(None, description="If `explain` asked for it.")
 
 
 class FileError(BaseModel):
@@ -57,6 +82,7 @@ class ModelInfo(BaseModel):
     architecture: str | None
     labels: list[str]
     loaded_at: datetime | None
+    heatmaps: bool = Field(description="Whether the served version can answer with heatmaps.")
     quarantined: list[Quarantine]
     notice: str | None = Field(
         description="Why the store of the model can't be read, or its pinned version not served."

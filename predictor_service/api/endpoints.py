@@ -11,16 +11,19 @@ from predictor_service.api.answers import Health, ModelInfo, ModelList, PredictR
 from predictor_service.api.leaving import while_connected
 from predictor_service.api.uploads import Upload, read_uploads
 from predictor_service.inference.batching import Answer, Probabilities
+from predictor_service.inference.explain import Explained
 from predictor_service.inference.metrics import PredictorMetrics
 from predictor_service.models.served import Models, ServedVersion
 from predictor_service.settings import PredictorSettings
+from shared.engines import PROBABILITIES
 from shared.errors import HeadstartError, InvalidImage, TooLarge, Unavailable
 from shared.http.problems import FieldProblem, problem_response, responses
 from shared.logs import bind
+from shared.manifest import LONGEST_LABEL
 
 router = APIRouter()
 
-Result = Probabilities | HeadstartError
+Result = Probabilities | Explained | HeadstartError
 
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
 _FORM_SCHEMA = {
@@ -61,7 +64,7 @@ ModelsOf = Annotated[Models, Depends(get_models)]
     response_class=JSONResponse,
     responses={
         200: {"model": PredictResponse, "description": "At least one file was classified."},
-        **responses(404, 413, 415, 422, 500, 503),
+        **responses(404, 409, 413, 415, 422, 500, 503),
     },
     openapi_extra=_PREDICT_BODY,
 )
@@ -71,17 +74,25 @@ async def predict(
         str | None, Query(description="May be left out while only one model is served.")
     ] = None,
     top: Annotated[int, Query(ge=1, le=100, description="How many labels to name.")] = 5,
+    explain: Annotated[
+        str | None,
+        Query(
+            max_length=LONGEST_LABEL,
+            description="Also answer which places of each picture speak for a label: for that of "
+            "this name, or, with `top`, for the likeliest one.",
+        ),
+    ] = None,
 ) -> Response:
     """Return, for each file, the likeliest labels, or the reason why it can't be classified."""
     models: Models = request.app.state.models
     settings: PredictorSettings = request.app.state.settings
-    models.served(model).batcher.check_room()
+    _check_room(models.served(model), explain)
     uploads = await read_uploads(request, settings)
     served = models.served(model)  # a newer version may be served by now
     bind(model=served.manifest.model, version=served.manifest.version)
     readable = [upload.data for upload in uploads if isinstance(upload.data, bytes)]
     async with while_connected(request.receive):
-        answers = await served.batcher.predict(readable)
+        answers = await _answers(served, readable, explain)
     results = _merge(uploads, answers)
     errors = [result for result in results if isinstance(result, HeadstartError)]
     _count(request.app.state.metrics, served.manifest.model, len(uploads) - len(errors), errors)
@@ -120,6 +131,22 @@ async def readyz(models: ModelsOf) -> Response:
     return JSONResponse({"status": "ready"})
 
 
+def _check_room(served: ServedVersion, explain: str | None) -> None:
+    """Check, before the images are received, that they could be answered."""
+    if explain is None:
+        served.batcher.check_room()
+    else:
+        served.explainer.check(explain)
+
+
+async def _answers(
+    served: ServedVersion, images: list[bytes], explain: str | None
+) -> Sequence[Answer | Explained]:
+    if explain is None:
+        return await served.batcher.predict(images)
+    return await served.explainer.explain(images, explain)
+
+
 def _count(
     metrics: PredictorMetrics, model: str, classified: int, errors: Sequence[HeadstartError]
 ) -> None:
@@ -129,7 +156,7 @@ def _count(
         metrics.refused.labels(reason).inc()
 
 
-def _merge(uploads: list[Upload], answers: Sequence[Answer]) -> list[Result]:
+def _merge(uploads: list[Upload], answers: Sequence[Answer | Explained]) -> list[Result]:
     """Return a result for every file: its answer, or the error with which it was received."""
     remaining = iter(answers)
     return [
@@ -138,11 +165,11 @@ def _merge(uploads: list[Upload], answers: Sequence[Answer]) -> list[Result]:
     ]
 
 
-def _settled(answer: Answer) -> Result:
+def _settled(answer: Answer | Explained) -> Result:
     """Return an answer that is about one file only; raise an error that is about the service."""
     if isinstance(answer, MemoryError):
         raise Unavailable("There is no memory left to classify the images.") from answer
-    if isinstance(answer, np.ndarray):
+    if isinstance(answer, np.ndarray | Explained):
         return answer
     if isinstance(answer, HeadstartError) and not isinstance(answer, Unavailable):
         return answer
@@ -152,6 +179,9 @@ def _settled(answer: Answer) -> Result:
 def _entry(upload: Upload, result: Result, served: ServedVersion, top: int) -> dict[str, Any]:
     if isinstance(result, HeadstartError):
         return {"file": upload.name, "error": _problem(result)}
+    if isinstance(result, Explained):
+        prediction = _prediction(result.answer[PROBABILITIES], served, top)
+        return {"file": upload.name, **prediction, "heat": result.heat}
     return {"file": upload.name, **_prediction(result, served, top)}
 
 

@@ -5,6 +5,7 @@ from datetime import datetime
 
 from predictor_service.api.answers import ModelInfo, Quarantine
 from predictor_service.inference.batching import Batcher
+from predictor_service.inference.explain import Explainer
 from shared.engines import Engine
 from shared.errors import InvalidRequest, ModelNotFound, Unavailable
 from shared.manifest import Manifest
@@ -20,6 +21,7 @@ class ServedVersion:
     engine: Engine
     batcher: Batcher
     loaded_at: datetime
+    explainer: Explainer
 
 
 @dataclass(slots=True)
@@ -75,6 +77,7 @@ class Model:
             architecture=served.manifest.architecture if served else None,
             labels=served.manifest.labels if served else [],
             loaded_at=served.loaded_at if served else None,
+            heatmaps=served is not None and served.manifest.heatmaps is not None,
             quarantined=[self.quarantined[version] for version in sorted(self.quarantined)],
             notice=self.notice,
         )

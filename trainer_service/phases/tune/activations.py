@@ -105,7 +105,7 @@ def body_engine(
     native: Precision = precision if precision == cpu_precision() else "f32"
     return OpenVINOEngine(
         convert(divided.body),
-        sole_output=FEATURES,
+        outputs=(FEATURES,),
         precision=native,
         threads=threads,
         hint="throughput",
