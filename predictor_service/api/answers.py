@@ -21,7 +21,8 @@ class Heatmap(BaseModel):
 
     label: str = Field(description="The label that was asked for, or the likeliest one.")
     score: float = Field(
-        description="The logarithm of its probability, less the mean of all labels' logarithms."
+        description="The logarithm of its probability, less the mean of all labels' logarithms, "
+        "up to the rounding of the precision that the version is served in."
     )
     rest: float = Field(
         description="The part of the score that belongs to no place. "
@@ -31,8 +32,9 @@ class Heatmap(BaseModel):
         description="What each of 14 x 14 places adds to the score; row after row, from the top."
     )
     png: str = Field(
-        description="What speaks for the label, as a PNG (base64) of the size of the network's "
-        "input, to be stretched over the picture: transparent where nothing does."
+        description="Where the picture speaks more for the label than it does on average: a PNG "
+        "(base64) of the size of the network's input, transparent elsewhere, to be stretched over "
+        "the picture."
     )
 
 

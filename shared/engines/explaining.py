@@ -14,7 +14,7 @@ from shared.engines.tensorflow_engine import TensorFlowEngine
 from shared.errors import VersionCorrupt
 from shared.heatmaps.heat import Heat, TapMap, heat_of
 from shared.heatmaps.parts import KERNEL, PARTS, Floats, HeadWeights, map_name, slope_name
-from shared.manifest import HeatmapInfo, MapInfo
+from shared.manifest import HeatmapInfo, MapInfo, Precision
 from shared.model_store import OPENVINO_MODEL
 
 #: The signatures of a SavedModel that give the parts of the network, and the weights of its head.
@@ -82,8 +82,8 @@ def load_explaining_engine(
     """Load what heatmaps of a version are made of.
 
     With OpenVINO this is the network again, in memory of its own; with TensorFlow it is another
-    function of the network that is served. It computes in float32, whatever the version is served
-    in: in other precisions, what places add to a score does not add up to it.
+    function of the network that is served. It computes in the same precision, so that the answers
+    are the same; a quantized version is explained by the network that it was made from.
 
     Args:
         version_directory: `models/<name>/<version>` of the store.
@@ -98,7 +98,9 @@ def load_explaining_engine(
     if isinstance(served, TensorFlowEngine):
         engine, weights = _tensorflow_parts(served)
     else:
-        engine, weights = _openvino_parts(version_directory / OPENVINO_MODEL, threads)
+        engine, weights = _openvino_parts(
+            version_directory / OPENVINO_MODEL, served.precision, threads
+        )
     wanted = {*served.outputs, FEATURES, *(map_name(number) for number in range(len(info.maps)))}
     missing = sorted(wanted - set(engine.outputs)) + [KERNEL] * (KERNEL not in weights)
     if missing:
@@ -115,7 +117,9 @@ def _tensorflow_parts(served: TensorFlowEngine) -> tuple[Engine, dict[str, Float
         ) from None
 
 
-def _openvino_parts(path: Path, threads: int) -> tuple[Engine, dict[str, Floats]]:
+def _openvino_parts(
+    path: Path, precision: Precision, threads: int
+) -> tuple[Engine, dict[str, Floats]]:
     network = read_network(path)
     named = dict(_named_tensors(network))
     own = {name for output in network.outputs for name in output.get_names()}
@@ -123,7 +127,7 @@ def _openvino_parts(path: Path, threads: int) -> tuple[Engine, dict[str, Floats]
     engine = OpenVINOEngine(
         load_openvino().Model([named[name] for name in outputs], network.get_parameters()),
         outputs=outputs,
-        precision="f32",
+        precision=None if precision == "int8" else precision,
         threads=threads,
     )
     return engine, {name: _constant(named[name]) for name in PARTS if name in named}

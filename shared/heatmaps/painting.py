@@ -5,7 +5,6 @@ import io
 import numpy as np
 from PIL import Image
 
-from shared.heatmaps.heat import interpolation
 from shared.heatmaps.parts import Floats
 
 #: Of the strongest heat, 0 to 255: some of the picture stays visible.
@@ -13,24 +12,26 @@ _OPAQUE = 190
 #: RGB of the faintest and of the strongest heat.
 _FAINT, _STRONG = (255, 196, 0), (214, 0, 40)
 _LEVELS = 256
+#: The strongest heat of a picture without any.
+_FAINTEST = 1e-30
 
 
 def paint(grid: Floats, height: int, width: int) -> bytes:
     """Return heat as a PNG with an alpha channel, to be stretched over the whole picture.
 
-    Only what speaks for the label is painted: transparent where nothing does, and the more opaque
-    and red the stronger it does. The strongest place of each picture is painted alike.
+    Painted is where a picture speaks more for the label than it does on average, the more opaque
+    and red the stronger. Its average says nothing of places: features and biases often cancel each
+    other out. The strongest place of each picture is painted alike.
 
     Args:
         grid: the heat of places, float32 (rows, columns).
         height: of the PNG, in pixels.
         width: of the PNG, in pixels.
     """
-    rows, columns = grid.shape
-    heat = interpolation(rows, height) @ grid @ interpolation(columns, width).T
-    strongest = max(float(heat.max()), 1e-30)
-    levels = np.rint(np.maximum(heat, 0) * ((_LEVELS - 1) / strongest)).astype(np.uint8)
-    image = Image.fromarray(levels)
+    above = np.maximum(grid - grid.mean(), 0)
+    heat = Image.fromarray(above).resize((width, height), Image.Resampling.BILINEAR)
+    levels = np.asarray(heat) * ((_LEVELS - 1) / max(float(above.max()), _FAINTEST))
+    image = Image.fromarray(np.rint(levels).astype(np.uint8))
     image.putpalette(_COLOURS)
     png = io.BytesIO()
     image.save(png, "PNG", transparency=_ALPHAS, compress_level=1)
