@@ -105,7 +105,9 @@ def test_what_is_stored_needs_no_file_and_what_is_not_is_computed(network, image
 def test_a_disk_that_is_too_small_is_said_beforehand(network, images, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda _: FULL)
 
-    with pytest.raises(TransientFailure, match=r"70 images from cut on take 0 MB.*tune\.views"):
+    with pytest.raises(
+        TransientFailure, match=r"70 images from cut on take 1 MB.*activations.*tune\.views"
+    ):
         network.predict(images)
     monkeypatch.undo()
     network.predict(images)
