@@ -34,7 +34,7 @@ def plan_views(
     Raises:
         InvalidRequest: they would take more.
     """
-    numbers = range(1, backbone.views.count)
+    numbers = backbone.views.numbers[1:]
     if not numbers:
         return [], []
     images = solved_on(splits)

@@ -38,15 +38,23 @@ class Rows:
         backbone: with the taps of its head.
         cut: where it is divided.
         divided: the same, of which nothing was trained yet.
+        check: called between the steps of its conversion; what it raises ends that.
     """
 
-    def __init__(self, work: Work, backbone: Backbone, cut: Cut, divided: Divided) -> None:
+    def __init__(
+        self,
+        work: Work,
+        backbone: Backbone,
+        cut: Cut,
+        divided: Divided,
+        check: Callable[[], None],
+    ) -> None:
         self._work, self._backbone, self._cut = work, backbone, cut
         self._tail: Any = divided.tail
         self.files: ImageFiles = work.dataset().files()
         worker = work.worker
         engine = select_engine(worker.settings.engine)
-        self._engine = body_engine(divided, engine, backbone.precision, worker.threads)
+        self._engine = body_engine(divided, engine, backbone.precision, worker.threads, check)
 
     @property
     def width(self) -> int:
