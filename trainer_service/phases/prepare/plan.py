@@ -5,7 +5,7 @@ from dataclasses import replace
 from shared.engines import Precision, select_engine
 from trainer_service.backbones.backbone import bottleneck_precision
 from trainer_service.backbones.cut_table import cut_of
-from trainer_service.backbones.features import FOLDER, FeatureStore, Row
+from trainer_service.backbones.features import FeatureStore, Row
 from trainer_service.datasets.dataset import Dataset
 from trainer_service.datasets.records import ImageRecord
 from trainer_service.errors import InvalidDataset
@@ -22,6 +22,7 @@ from trainer_service.store.records.dataset_record import DatasetRecord
 from trainer_service.store.records.parts import ErrorInfo
 from trainer_service.store.records.training_record import CacheUse, State, TrainingRecord
 from trainer_service.store.shards import ShardImage
+from trainer_service.store.stores import FEATURES_FOLDER
 from trainer_service.store.waiting import WaitingTrainings
 from trainer_service.store.work_metrics import FEATURES
 
@@ -139,7 +140,7 @@ def _require_room(work: Work, backbone: Backbone, rows: int, train: int) -> None
     Raises:
         TransientFailure: it does not hold them.
     """
-    directory = work.worker.settings.store / FOLDER
+    directory = work.worker.settings.store / FEATURES_FOLDER
     width = backbone.architecture.feature_size_of(backbone.computed_taps)
     features = Demand(
         directory,
