@@ -93,7 +93,11 @@ def train_head(task: HeadTask) -> Head:
 
 
 def head_of_training_images(task: HeadTask, chosen: HeadInfo) -> LinearHead:
-    """Solve a regression that was chosen again, on the training images alone.
+    """Solve a regression that was chosen again, on the training images and their views alone.
+
+    Args:
+        task: its views, if there are some, are of training images only.
+        chosen: the head that was chosen.
 
     Raises:
         TrainingCancelled: the training was cancelled.
