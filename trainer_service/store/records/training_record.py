@@ -93,6 +93,20 @@ class CacheUse(RecordPart):
     views_computed: int = 0
 
 
+class SuspectCount(RecordPart):
+    """How many images have a label that the others contradict; a file beside the record lists them.
+
+    Attributes:
+        count: how many there are.
+        images: how many images were looked at.
+        detail: what answered them, in a sentence or two.
+    """
+
+    count: int
+    images: int
+    detail: str = ""
+
+
 class Asked(RecordPart):
     """The requests of clients to cancel or stop a training, as `TrainingRecord` has them."""
 
@@ -109,6 +123,7 @@ class TrainingRecord(BaseRecord):
             the confusion matrix; with few labels, so has the API's answer for a single training.
         head: how the head was chosen, once it is trained.
         tune: what came of fine-tuning, if it was asked for.
+        suspects: how many images look as if their label was wrong, once they are evaluated.
         report: the address of the report, once there is one.
         stop_after: the last epoch to train, set when a client asks to stop early and publish the
             best head so far. A head that is trained again after a fault stops there as well.
@@ -125,6 +140,7 @@ class TrainingRecord(BaseRecord):
     transitions: list[Transition] = Field(min_length=1)
     cache: CacheUse | None = None
     metrics: dict[str, Any] = Field(default_factory=dict)
+    suspects: SuspectCount | None = None
     report: str | None = None
     head: HeadInfo | None = None
     tune: TuneInfo | None = None
