@@ -3,8 +3,12 @@
 from dataclasses import dataclass
 from typing import Any
 
+from shared.manifest import CoverageInfo
+from shared.prediction_sets import Doubts
 from trainer_service.datasets.records import ImageRecord
+from trainer_service.phases.evaluate.coverage import covered
 from trainer_service.phases.evaluate.metrics import accuracy_and_loss, evaluate
+from trainer_service.phases.evaluate.unknown import Familiar, familiar
 from trainer_service.phases.head.data import Probabilities, Truth, truth_of
 from trainer_service.phases.head.fitting import Trained
 from trainer_service.phases.head.network import Network
@@ -21,6 +25,9 @@ class Evaluated:
         validation_truth: int64 (n,), index of the right label of each validation image.
         test_truth: int64 (n,), index of the right label of each test image.
         test_probabilities: float32 (n, len(labels)), the network's answers to the test images.
+        familiar: what tells which pictures are unknown to the network.
+        doubts: what tells how many labels to answer.
+        coverage: how often the right one is among these.
     """
 
     trained: Trained
@@ -28,6 +35,9 @@ class Evaluated:
     validation_truth: Truth
     test_truth: Truth
     test_probabilities: Probabilities
+    familiar: Familiar
+    doubts: Doubts
+    coverage: CoverageInfo
 
     @property
     def network(self) -> Network:
@@ -58,4 +68,14 @@ def evaluate_network(work: Work, trained: Trained) -> Evaluated:
         "validation": accuracy_and_loss(*trained.validated),
         "test": evaluate(test_probabilities, test_truth, network.labels),
     }
-    return Evaluated(trained, metrics, validation_truth, test_truth, test_probabilities)
+    doubts, coverage = covered(trained.validated, (test_probabilities, test_truth))
+    return Evaluated(
+        trained,
+        metrics,
+        validation_truth,
+        test_truth,
+        test_probabilities,
+        familiar(network, splits),
+        doubts,
+        coverage,
+    )
