@@ -3,9 +3,13 @@
 from dataclasses import dataclass
 from typing import Any
 
+from shared.manifest import CoverageInfo
+from shared.prediction_sets import Doubts
 from trainer_service.datasets.records import ImageRecord
+from trainer_service.phases.evaluate.coverage import covered
 from trainer_service.phases.evaluate.metrics import accuracy_and_loss, evaluate
 from trainer_service.phases.evaluate.suspects import Found, find_suspects
+from trainer_service.phases.evaluate.unknown import Familiar, familiar
 from trainer_service.phases.head.data import Probabilities, Truth, truth_of
 from trainer_service.phases.head.fitting import Trained
 from trainer_service.phases.head.network import Network
@@ -25,6 +29,9 @@ class Evaluated:
         test_truth: int64 (n,), index of the right label of each test image.
         test_probabilities: float32 (n, len(labels)), the network's answers to the test images.
         suspects: the images of all parts whose label the others contradict, the clearest first.
+        familiar: what tells which pictures are unknown to the network.
+        doubts: what tells how many labels to answer.
+        coverage: how often the right one is among these.
     """
 
     trained: Trained
@@ -33,6 +40,9 @@ class Evaluated:
     test_truth: Truth
     test_probabilities: Probabilities
     suspects: list[Suspect]
+    familiar: Familiar
+    doubts: Doubts
+    coverage: CoverageInfo
 
     @property
     def network(self) -> Network:
@@ -69,8 +79,17 @@ def evaluate_network(work: Work, trained: Trained) -> Evaluated:
         "test": evaluate(test_probabilities, test_truth, network.labels),
         "suspects": {"count": len(found.suspects), "images": found.images},
     }
+    doubts, coverage = covered(trained.validated, (test_probabilities, test_truth))
     return Evaluated(
-        trained, metrics, validation_truth, test_truth, test_probabilities, found.suspects
+        trained,
+        metrics,
+        validation_truth,
+        test_truth,
+        test_probabilities,
+        found.suspects,
+        familiar(network, splits),
+        doubts,
+        coverage,
     )
 
 

@@ -6,7 +6,7 @@ from typing import Any, Literal, Self
 
 from pydantic import AwareDatetime, Field, field_validator
 
-from shared.manifest import HeadInfo, Quantization, TuneInfo
+from shared.manifest import CoverageInfo, HeadInfo, Quantization, TuneInfo, UnknownInfo
 from trainer_service.errors import TrainingEnded
 from trainer_service.requests.training import TrainingRequest
 from trainer_service.store.records.parts import (
@@ -124,6 +124,8 @@ class TrainingRecord(BaseRecord):
         head: how the head was chosen, once it is trained.
         tune: what came of fine-tuning, if it was asked for.
         suspects: how many images look as if their label was wrong, once they are evaluated.
+        unknown: how well the version tells which pictures are unknown to it.
+        coverage: how often the labels that it answers for a coverage have the right one.
         report: the address of the report, once there is one.
         stop_after: the last epoch to train, set when a client asks to stop early and publish the
             best head so far. A head that is trained again after a fault stops there as well.
@@ -145,6 +147,8 @@ class TrainingRecord(BaseRecord):
     head: HeadInfo | None = None
     tune: TuneInfo | None = None
     quantization: Quantization | None = None
+    unknown: UnknownInfo | None = None
+    coverage: CoverageInfo | None = None
     error: ErrorInfo | None = None
     cancel_requested: bool = False
     stop_after: int | None = None
