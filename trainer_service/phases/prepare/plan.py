@@ -36,7 +36,8 @@ def plan(work: Work) -> None:
     Raises:
         TrainingCancelled: the training was cancelled.
         DatasetNotFound, RecordCorrupt: the dataset is gone or damaged.
-        InvalidDataset: a label has too few images for the split, or there are too many labels.
+        InvalidDataset: a label has too few images for the split, or there are too many labels; or
+            the dataset with the images is gone.
         InvalidRequest: the features of the views would take too much memory.
         WeightsUnavailable: the weights of the architecture can't be had.
         TransientFailure: the disk can't hold the features.
@@ -87,6 +88,7 @@ def planned_precision(settings: TrainerSettings) -> Precision:
 
 def _plan(work: Work, dataset: Dataset) -> None:
     dataset.require_confirmed()
+    dataset.require_owners()
     precision = planned_precision(work.worker.settings)
     backbone = Backbone.of(work, precision)
     dataset.files().require()  # they are needed at the end, even if all features are stored
@@ -105,6 +107,7 @@ def _plan(work: Work, dataset: Dataset) -> None:
         record.dataset.images = found.images
         record.dataset.count_labels(found.labels)
         record.dataset.reject(found.rejected, found.verdicts)
+        record.dataset.corrected, record.dataset.added = found.corrected, found.added
         # Prepared again after a crash, what this training itself computed is not "reused".
         record.cache = record.cache or _cache_use(reused, views)
         record.enter(State.BOTTLENECK)

@@ -73,10 +73,18 @@ class TrainingDataset(DatasetCounts):
     Attributes:
         split: the number of images of each part.
         revision: the dataset's `revision` when the training was submitted.
+        parent: the dataset that it was made of; None if of none.
+        root: the first dataset of that line; None if this is it.
+        corrected: how many images have another label than in the first one, or are left out.
+        added: how many images the first one lacks.
     """
 
     id: str
     revision: int | None = None
+    parent: str | None = None
+    root: str | None = None
+    corrected: int = 0
+    added: int = 0
     split: dict[str, int] = Field(default_factory=dict)
 
 
