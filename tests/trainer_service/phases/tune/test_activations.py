@@ -15,7 +15,7 @@ from shared.images.decoding import ImageLimits
 from trainer_service.backbones.architectures import find_architecture
 from trainer_service.backbones.features import FeaturesGone, FeatureStore
 from trainer_service.backbones.weights import Weights
-from trainer_service.datasets.image_files import ImageFiles
+from trainer_service.datasets.image_files import ImageFiles, Place
 from trainer_service.errors import TrainingCancelled
 from trainer_service.phases.bottleneck.view_computer import ViewComputer
 from trainer_service.phases.tune import activations
@@ -58,7 +58,7 @@ def images(tmp_path):
 
 class CountingFiles(ImageFiles):
     def __init__(self, root):
-        super().__init__(root, "HEADSTART_DATASETS", 1 << 20)
+        super().__init__({"": Place(root, "HEADSTART_DATASETS", root)}, 1 << 20)
         self.reads = []
 
     def read(self, name, sha256):
