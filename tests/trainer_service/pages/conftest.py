@@ -99,9 +99,7 @@ def result(chromium, url, succeed):
     """Return a function that opens the page of a training that has ended, on any screen."""
     with ExitStack() as opened:
 
-        def open_result(
-            tune=None, test=None, suspects=None, unknown=None, routes=None, **options
-        ):
+        def open_result(tune=None, test=None, suspects=None, unknown=None, routes=None, **options):
             training_id, report = succeed(tune, test, suspects, unknown)
             # The service refuses the image, which is not there.
             page = opened.enter_context(watched_page(chromium, url, refusals=None, **options))

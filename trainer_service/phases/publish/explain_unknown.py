@@ -41,7 +41,7 @@ def _far(info: UnknownInfo) -> str:
     if info.probes:
         names = ", ".join(f"{name} {_share(one)}" for name, one in info.probes.items())
         parts.append(f"{_share(_total(info.probes.values()))} drawn ones ({names})")
-    missing = "" if info.other_datasets else " There is no other dataset in the store to try."
+    missing = "" if info.other_datasets else " No dataset of other labels could be tried."
     return f"Of pictures of quite another kind, these are caught: {' and '.join(parts)}.{missing}"
 
 

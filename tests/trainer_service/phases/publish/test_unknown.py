@@ -138,7 +138,7 @@ def test_datasets_that_may_be_of_the_same_kind_are_left_out(trained, evaluated):
     info = measured(trained, evaluated)
 
     assert info.other_datasets is None
-    assert "There is no other dataset in the store to try." in info.detail
+    assert "No dataset of other labels could be tried." in info.detail
     assert set(info.probes) == {"plain", "noise", "blur", "text"}
 
 
