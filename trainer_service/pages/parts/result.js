@@ -10,6 +10,7 @@ import { answered, contradicted, pictures } from "./figures.js";
 import { perLabel } from "./metrics.js";
 import { reliability } from "./reliability.js";
 import { tunedOrNot } from "./tuning.js";
+import { unknown } from "./unknown.js";
 
 /** With at most this many labels, the matrix fits beside the table of the labels. */
 const FEW = 10;
@@ -27,6 +28,7 @@ export function result(root, record, report, about, suspects) {
     randomCard(record, report),
     suspectsCard(record, suspects),
     reliability(report.metrics.test),
+    unknown(record),
     h("div", { class: "columns" }, callCard(record, report, about), factsCard(record)));
   announce("The evaluation is ready.");
   return matrix.show;
