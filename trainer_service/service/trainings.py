@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from shared.errors import Conflict, Unavailable
+from shared.files import is_disk_full
 from shared.model_store import REPORT_FILE, REPORT_PAGE
 from trainer_service.errors import RecordCorrupt, TrainingEnded
 from trainer_service.phase_table import phase_of
@@ -13,6 +14,7 @@ from trainer_service.service.endings import first
 from trainer_service.service.trainer import Trainer
 from trainer_service.store.events.events import EventPage, ResultEvent
 from trainer_service.store.outcome import end
+from trainer_service.store.records.suspects import SuspectPage, suspect_page
 from trainer_service.store.records.training_record import State, TrainingRecord
 
 
@@ -100,6 +102,26 @@ def get_report_page(trainer: Trainer, training_id: str) -> Path | None:
     return page if page.is_file() else None
 
 
+def get_suspects(trainer: Trainer, training_id: str, after: int, limit: int) -> SuspectPage:
+    """Return a page of the images of a training whose label the others contradict.
+
+    Raises:
+        Conflict: they were not looked for, or not yet.
+        RecordCorrupt: the list is damaged.
+    """
+    trainings = trainer.stores.trainings
+    record = trainings.get(training_id)
+    if record.suspects is None:
+        raise Conflict(f"Training {training_id!r} has no list of suspects: {_why_none(record)}")
+    return suspect_page(trainings.directory(training_id), after, limit)
+
+
+def _why_none(record: TrainingRecord) -> str:
+    if record.state == State.SUCCEEDED:
+        return "an earlier release did it, which did not look for them. Train again."
+    return f"it is {record.state}."
+
+
 def cancel_training(trainer: Trainer, training_id: str) -> TrainingRecord:
     """Request that a training be cancelled; if no process holds its lease, it ends at once.
 
@@ -114,12 +136,17 @@ def cancel_training(trainer: Trainer, training_id: str) -> TrainingRecord:
         record.cancel_requested = True
 
     record = trainings.ask(training_id, cancel)
-    with trainings.lease(training_id) as held:
-        # The holder of the lease ends the training. If a worker died after it had published a
-        # version, the training has succeeded, and the next worker records that.
-        if held is None or models.published_by(record.model, training_id) is not None:
-            return record
-        return end(trainings, training_id, State.CANCELLED)
+    try:
+        with trainings.lease(training_id) as held:
+            # The holder of the lease ends the training. If a worker died after it had published a
+            # version, the training has succeeded, and the next worker records that.
+            if held is None or models.published_by(record.model, training_id) is not None:
+                return record
+            return end(trainings, training_id, State.CANCELLED)
+    except OSError as error:
+        if not is_disk_full(error):
+            raise
+        return record  # a worker ends it, once there is room to write that
 
 
 def stop_training(trainer: Trainer, training_id: str) -> TrainingRecord:

@@ -18,6 +18,14 @@ export function small(datasetId, sha256, name) {
   return image;
 }
 
+/** An image whose label the others contradict, linked to its full size, with both labels. */
+export function contradicted(datasetId, { sha256, image, label, proposed, proposed_probability: probability }) {
+  return h("figure", {},
+    h("a", { href: imageUrl(datasetId, sha256), target: "_blank" }, small(datasetId, sha256, image)),
+    h("figcaption", {},
+      h("span", {}, h("strong", {}, label), " → ", h("strong", {}, proposed), " ", h("span", { class: "whole" }, percent(probability)))));
+}
+
 /** A test image, linked to its full size, with its label, its prediction and the probability. */
 export function answered(datasetId, row) {
   const right = row.label === row.predicted;

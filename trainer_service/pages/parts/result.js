@@ -1,11 +1,12 @@
 /* The evaluation of a training that succeeded. */
 
-import { imageUrl } from "../lib/api.js";
+import { get, imageUrl } from "../lib/api.js";
 import { announce, h, put } from "../../web/dom.js";
 import { cacheText, duration, plural, settingText, words } from "../lib/format.js";
+import { problem } from "../lib/messages.js";
 import { go, link } from "../lib/router.js";
 import { confusion } from "./confusion.js";
-import { answered, pictures } from "./figures.js";
+import { answered, contradicted, pictures } from "./figures.js";
 import { perLabel } from "./metrics.js";
 import { reliability } from "./reliability.js";
 import { tunedOrNot } from "./tuning.js";
@@ -14,15 +15,17 @@ import { tunedOrNot } from "./tuning.js";
 const FEW = 10;
 const MISTAKES = 12;
 const RANDOM = 10;
+export const SUSPECTS = 12;
 const PAGE = 60;
 
 /** Fill `root` and return the function that shows the cell that a query names. */
-export function result(root, record, report, about) {
+export function result(root, record, report, about, suspects) {
   const matrix = matrixCard(record, report);
   put(root,
     h("div", { class: report.labels.length <= FEW ? "columns halves" : "stack" }, matrix.element, matrix.pictures, labelCard(report)),
     mistakesCard(record, report),
     randomCard(record, report),
+    suspectsCard(record, suspects),
     reliability(report.metrics.test),
     h("div", { class: "columns" }, callCard(record, report, about), factsCard(record)));
   announce("The evaluation is ready.");
@@ -80,6 +83,42 @@ function randomCard({ dataset }, { test }) {
     h("div", { class: "row between" }, h("h2", {}, "Test images at random"), test.length > RANDOM ? h("button", { type: "button", onclick: draw }, "Ten others") : null),
     grid);
 }
+
+/** The images whose label the others contradict; earlier releases did not look for them. */
+function suspectsCard({ id, dataset, suspects: found }, shown) {
+  if (!found) return null;
+  const title = h("h2", {}, "Labels that look wrong");
+  if (!found.count) return h("section", { class: "card" }, title, h("p", { class: "good" }, `None of the ${plural(found.images, "image")}.`));
+  const grid = pictures(shown.suspects.map((suspect) => contradicted(dataset.id, suspect)));
+  return h("section", { class: "card stack" }, title,
+    h("p", {}, `The other images contradict the labels of ${found.count} of ${plural(found.images, "image")}. Some of these labels are right, and the images unusual: look before you change one.`),
+    grid, moreSuspects(grid, id, dataset, shown.after),
+    h("p", { class: "muted" }, found.detail));
+}
+
+/** A button that shows the next ones; none if there are none. */
+function moreSuspects(grid, id, dataset, after) {
+  if (after === null) return null;
+  const fault = h("span", { role: "status" });
+  const button = h("button", { type: "button", onclick: async () => {
+    button.disabled = true;
+    try {
+      const page = await get(`${suspectsPath(id)}?limit=${PAGE}&after=${after}`);
+      put(fault);
+      after = page.after;
+      grid.append(...page.suspects.map((suspect) => contradicted(dataset.id, suspect)));
+      if (after === null) button.remove();
+    } catch (error) {
+      put(fault, problem(error));
+    } finally {
+      button.disabled = false;
+    }
+  } }, "Show more");
+  return h("div", { class: "row" }, button, fault);
+}
+
+/** Where the suspects of a training are listed, the most clearly contradicted first. */
+export const suspectsPath = (id) => `v1/trainings/${encodeURIComponent(id)}/suspects`;
 
 function sample(rows, number) {
   const left = [...rows];

@@ -37,9 +37,7 @@ from trainer_service.phases.bottleneck.view_computer import ViewComputer
 from trainer_service.phases.views import Views, view_name
 from trainer_service.requests.training import TapSet
 from trainer_service.store.shards import ShardImage, ShardResult
-
-#: The directory of the activations in the store.
-ACTIVATIONS = "activations"
+from trainer_service.store.stores import ACTIVATIONS_FOLDER
 
 #: How many numbers a shard has at most: 8 MB. A group has as many images, so while it is computed,
 #: all its views take up to 16 MB each.
@@ -88,7 +86,11 @@ class PixelEngine:
 
 
 def body_engine(
-    divided: Divided, engine: EngineName, precision: Precision, threads: int = 0
+    divided: Divided,
+    engine: EngineName,
+    precision: Precision,
+    threads: int,
+    check: Callable[[], None],
 ) -> Engine:
     """Return the engine that computes the rows of a body.
 
@@ -97,14 +99,17 @@ def body_engine(
         engine: which engine computes it; TensorFlow computes in float32.
         precision: what OpenVINO computes in, if this machine is fast at it.
         threads: CPU threads; 0 means all cores.
+        check: called between the steps of its conversion; what it raises ends that.
     """
     if divided.body is None:
         return PixelEngine()
     if engine == "tensorflow":
         return TensorFlowEngine.from_keras(divided.body, FEATURES)
     native: Precision = precision if precision == cpu_precision() else "f32"
+    network = convert(divided.body, check)
+    check()
     return OpenVINOEngine(
-        convert(divided.body),
+        network,
         sole_output=FEATURES,
         precision=native,
         threads=threads,
@@ -135,7 +140,7 @@ def activation_store(  # noqa: PLR0913, PLR0917 - together they are the key
     backbone = feature_space(architecture, weights, precision, taps)
     parts: dict[str, Any] = {"backbone": backbone, "cut": cut, "views": views.key}
     digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
-    return FeatureStore(store, f"{architecture.id}-{digest}", ACTIVATIONS)
+    return FeatureStore(store, f"{architecture.id}-{digest}", ACTIVATIONS_FOLDER)
 
 
 def missing_images(
