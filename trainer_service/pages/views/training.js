@@ -32,7 +32,7 @@ export async function training({ root, parts: [id], query, signal, load }) {
     page.curves.showHistory(report.history);
     page.tuning.showHistory(report.tune_history);
     const about = await persist(() => get("v1/about", signal), page.trouble, signal);
-    select = result(page.results, ended, report, about);
+    select = result(page.results, ended, report, about, signal);
     select(latest);
   };
   page.showRecord(record);
