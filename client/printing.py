@@ -135,7 +135,7 @@ def print_trainings(trainings: list[Record], console: Console) -> None:
             table,
             record["id"],
             f"{record['model']}{version}",
-            record["architecture"],
+            _backbone(record),
             _state(record),
             *_accuracy(record["metrics"]),
         )
@@ -150,11 +150,17 @@ def _newest(model: Record) -> list[str]:
     newest = model["versions"][0]
     return [
         str(newest["version"]),
-        newest["architecture"],
+        _backbone(newest),
         str(len(newest["labels"])),
         *_accuracy(newest["metrics"]),
         _time(newest["created_at"]),
     ]
+
+
+def _backbone(of: Record) -> str:
+    """Return the backbone of a version or a training, and whether it was published tuned."""
+    tune = of.get("tune")  # trainers of before have none
+    return f"{of['architecture']}, tuned" if tune and tune["published"] else of["architecture"]
 
 
 def _faults(model: Record) -> list[str]:

@@ -282,5 +282,24 @@ def test_lists_have_the_range_of_each_accuracy(interval, shown):
     assert len(re.findall(shown, output.getvalue())) == 2, output.getvalue()
 
 
+@pytest.mark.parametrize(
+    ("tune", "shown"),
+    [({"published": True}, "vgg16, tuned  "), ({"published": False}, "vgg16  "), (None, "vgg16  ")],
+)
+def test_lists_say_which_networks_are_tuned(tune, shown):
+    facts = {"version": 1, "architecture": "vgg16", "metrics": {}, "tune": tune}
+    version = facts | {"labels": ["a", "b"], "created_at": CREATED}
+    training = facts | {"id": "1", "model": "pets", "state": "succeeded", "progress": None}
+    output = io.StringIO()
+    print_models([{"name": "pets", "pinned": None, "versions": [version]}], {}, _wide(output))
+    print_trainings([training], _wide(output))
+
+    assert output.getvalue().count(shown) == 2, output.getvalue()
+
+
+def _wide(output):
+    return Console(file=output, width=120)
+
+
 def test_a_single_thing_is_counted_in_the_singular():
     assert accuracy_in_words({"accuracy": 1.0, "images": 1}).endswith("on 1 image")

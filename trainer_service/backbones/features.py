@@ -32,6 +32,9 @@ Features = npt.NDArray[np.float32]
 #: Features as they lie on disk: float16 or float32, little-endian.
 Stored = npt.NDArray[np.floating]
 
+#: The directory of all spaces in the store.
+FOLDER = "features"
+
 #: A shard has 256 images at most, each with a hash.
 MOST_INDEX_BYTES = 2**24
 #: A shard of the backbone with the most features, 8,960, takes 5 MB.
@@ -103,7 +106,7 @@ class FeatureStore:
     """
 
     def __init__(
-        self, store: Path, space: str, kind: str = "features", width: int | None = None
+        self, store: Path, space: str, kind: str = FOLDER, width: int | None = None
     ) -> None:
         self._directory = store / kind / space
         self._width = width

@@ -111,7 +111,8 @@ def read_in_another_way(
 
     Raises:
         Conflict: it is being read, a training on it has not ended, or what it was made of is gone.
-        Unavailable: Redis does not answer; the dataset stays as it was read.
+        Unavailable: Redis does not answer, or too many datasets wait; the dataset stays as it was
+            read.
     """
     records = trainer.stores.datasets
 
@@ -126,9 +127,10 @@ def read_in_another_way(
         if held is None:
             raise Conflict(f"Dataset {dataset_id!r} is being read.")
         before = records.get(dataset_id)
-        # The record's lock is held meanwhile; creating a training on the dataset takes the same
-        # lock.
-        queued = records.update(dataset_id, queue)
+        with open_dataset_slot(trainer.stores, trainer.settings.max_open_jobs):
+            # The record's lock is held meanwhile; creating a training on the dataset takes the
+            # same lock.
+            queued = records.update(dataset_id, queue)
     try:
         trainer.queue.read_dataset(dataset_id)
     except Exception:

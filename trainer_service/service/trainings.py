@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from shared.errors import Conflict, Unavailable
+from shared.files import is_disk_full
 from shared.model_store import REPORT_FILE, REPORT_PAGE
 from trainer_service.errors import RecordCorrupt, TrainingEnded
 from trainer_service.phase_table import phase_of
@@ -109,12 +110,17 @@ def cancel_training(trainer: Trainer, training_id: str) -> TrainingRecord:
         record.cancel_requested = True
 
     record = trainings.ask(training_id, cancel)
-    with trainings.lease(training_id) as held:
-        # The holder of the lease ends the training. If a worker died after it had published a
-        # version, the training has succeeded, and the next worker records that.
-        if held is None or models.published_by(record.model, training_id) is not None:
-            return record
-        return end(trainings, training_id, State.CANCELLED)
+    try:
+        with trainings.lease(training_id) as held:
+            # The holder of the lease ends the training. If a worker died after it had published a
+            # version, the training has succeeded, and the next worker records that.
+            if held is None or models.published_by(record.model, training_id) is not None:
+                return record
+            return end(trainings, training_id, State.CANCELLED)
+    except OSError as error:
+        if not is_disk_full(error):
+            raise
+        return record  # a worker ends it, once there is room to write that
 
 
 def stop_training(trainer: Trainer, training_id: str) -> TrainingRecord:

@@ -15,7 +15,15 @@ from pydantic import TypeAdapter
 
 from shared.engines.openvino_runtime import load_openvino
 from shared.identifiers import new_id
-from shared.manifest import GOLDEN_FILE, DatasetInfo, GoldenImage, InputSpec, Manifest, WeightsInfo
+from shared.manifest import (
+    GOLDEN_FILE,
+    DatasetInfo,
+    GoldenImage,
+    InputSpec,
+    Manifest,
+    TuneInfo,
+    WeightsInfo,
+)
 from shared.model_store import OPENVINO_MODEL
 from tests.support.inputs import hostile_images as hostile
 from trainer_service.store.publishing import WritableModelStore
@@ -99,6 +107,7 @@ def publish_tiny_model(
     training_id: str | None = None,
     contrast: float = CONTRAST,
     labels: Sequence[str] = LABELS,
+    tune: TuneInfo | None = None,
     change: Callable[[Path], None] = lambda staging: None,
 ) -> int:
     """Publish the classifier and return its version.
@@ -110,4 +119,5 @@ def publish_tiny_model(
         save_network(staging / OPENVINO_MODEL, contrast=contrast)
         write_golden(staging, contrast)
         change(staging)
-        return models.publish(staging, tiny_manifest(model, labels, training_id))
+        manifest = tiny_manifest(model, labels, training_id)
+        return models.publish(staging, manifest.model_copy(update={"tune": tune}))

@@ -103,7 +103,7 @@ def list_datasets(
     return list(records)
 
 
-@router.put("/{dataset_id}/reading", status_code=202, responses=responses(404, 409, 422, 503))
+@router.put("/{dataset_id}/reading", status_code=202, responses=responses(404, 409, 422, 503, 507))
 def read_in_another_way(
     dataset_id: str, reading: ReadingRequest, trainer: CurrentTrainer
 ) -> DatasetRecord:
@@ -115,7 +115,7 @@ def read_in_another_way(
     return datasets.read_in_another_way(trainer, dataset_id, reading)
 
 
-@router.delete("/{dataset_id}", status_code=204, responses=responses(404, 409))
+@router.delete("/{dataset_id}", status_code=204, responses=responses(404, 409, 503, 507))
 def delete_dataset(dataset_id: str, trainer: CurrentTrainer) -> None:
     """Remove a dataset and its images. No training on it may be waiting or running."""
     datasets.delete_dataset(trainer, dataset_id)

@@ -99,19 +99,19 @@ async def get_training(
     )
 
 
-@router.post("/{training_id}/cancel", status_code=202, responses=responses(404, 409))
+@router.post("/{training_id}/cancel", status_code=202, responses=responses(404, 409, 503, 507))
 def cancel_training(training_id: str, trainer: CurrentTrainer) -> TrainingRecord:
     """Cancel a training. The features that have been computed are kept."""
     return trainings.cancel_training(trainer, training_id)
 
 
-@router.post("/{training_id}/stop", status_code=202, responses=responses(404, 409))
+@router.post("/{training_id}/stop", status_code=202, responses=responses(404, 409, 503, 507))
 def stop_training(training_id: str, trainer: CurrentTrainer) -> TrainingRecord:
     """End the head phase or the tuning now. The best so far is evaluated and published."""
     return trainings.stop_training(trainer, training_id)
 
 
-@router.delete("/{training_id}", status_code=204, responses=responses(404, 409))
+@router.delete("/{training_id}", status_code=204, responses=responses(404, 409, 503))
 def delete_training(training_id: str, trainer: CurrentTrainer) -> None:
     """Remove a training that has ended. The version that it has published stays."""
     trainings.delete_training(trainer, training_id)

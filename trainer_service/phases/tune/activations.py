@@ -88,7 +88,11 @@ class PixelEngine:
 
 
 def body_engine(
-    divided: Divided, engine: EngineName, precision: Precision, threads: int = 0
+    divided: Divided,
+    engine: EngineName,
+    precision: Precision,
+    threads: int,
+    check: Callable[[], None],
 ) -> Engine:
     """Return the engine that computes the rows of a body.
 
@@ -97,14 +101,17 @@ def body_engine(
         engine: which engine computes it; TensorFlow computes in float32.
         precision: what OpenVINO computes in, if this machine is fast at it.
         threads: CPU threads; 0 means all cores.
+        check: called between the steps of its conversion; what it raises ends that.
     """
     if divided.body is None:
         return PixelEngine()
     if engine == "tensorflow":
         return TensorFlowEngine.from_keras(divided.body, FEATURES)
     native: Precision = precision if precision == cpu_precision() else "f32"
+    network = convert(divided.body, check)
+    check()
     return OpenVINOEngine(
-        convert(divided.body),
+        network,
         sole_output=FEATURES,
         precision=native,
         threads=threads,

@@ -135,7 +135,7 @@ class PartsComputer:
         images = [image for image in self._splits["validation"] if image.sha256 in asked]
         size, seed = self._rows.plain.size, self._task.seed
         changed: dict[Change, TailData] = {
-            change: self._data(images, Views(size, 1, frozenset([change]), seed, CHANGED))
+            change: self._data(images, Views(size, (CHANGED,), frozenset([change]), seed))
             for change in CHANGES
         }
         answers = TailAnswers(self._tail)

@@ -130,7 +130,7 @@ def test_what_is_stored_is_not_computed_again(compute, files):
 
 def test_views_that_do_not_begin_with_the_first_are_stored_by_their_numbers(compute):
     whole = compute()
-    shown = compute(Views(8, 1, VIEWS.changes, VIEWS.seed, first=2))
+    shown = compute(VIEWS.only([2]))
 
     np.testing.assert_array_equal(shown.rows(1, 2), whole.rows(1, 2))
 

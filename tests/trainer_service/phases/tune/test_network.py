@@ -14,9 +14,10 @@ from trainer_service.backbones.cut_table import Cut
 from trainer_service.backbones.cuts import divide
 from trainer_service.backbones.features import FeaturesGone
 from trainer_service.backbones.weights import Weights
-from trainer_service.errors import TransientFailure
+from trainer_service.errors import TrainingCancelled, TransientFailure
 from trainer_service.phases.backbone import Backbone
 from trainer_service.phases.head.solved import LinearHead
+from trainer_service.phases.tune import activations
 from trainer_service.phases.tune.network import TunedNetwork
 from trainer_service.phases.tune.rows import Rows
 from trainer_service.phases.views import Views
@@ -53,7 +54,7 @@ def network(work, divided, tmp_path):
     weights = Weights("x", tmp_path, "0" * 64)
     backbone = Backbone(work.worker, architecture, weights, "f32", "last", "last", Views(SIZE))
     head = sensitive(divided)
-    rows = Rows(work, backbone, CUT, divided)
+    rows = Rows(work, backbone, CUT, divided, lambda: None)
     return TunedNetwork(["cat", "dog"], backbone, work, divided, head, rows)
 
 
@@ -105,7 +106,9 @@ def test_what_is_stored_needs_no_file_and_what_is_not_is_computed(network, image
 def test_a_disk_that_is_too_small_is_said_beforehand(network, images, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda _: FULL)
 
-    with pytest.raises(TransientFailure, match=r"70 images from cut on take 0 MB.*tune\.views"):
+    with pytest.raises(
+        TransientFailure, match=r"70 images from cut on take 1 MB.*activations.*tune\.views"
+    ):
         network.predict(images)
     monkeypatch.undo()
     network.predict(images)
@@ -121,3 +124,18 @@ def test_it_answers_to_a_request_to_cancel(network, images, computing):
 
     with pytest.raises(TrainingCancelled):
         network.predict(images)
+
+
+@pytest.mark.parametrize("at", [1, 2])
+def test_the_conversion_of_the_body_ends_after_a_step_of_it(network, divided, monkeypatch, at):
+    compiled, checks = [], []
+    monkeypatch.setattr(activations, "OpenVINOEngine", lambda *_, **__: compiled.append(1))
+
+    def cancel():
+        checks.append(1)
+        if len(checks) == at:
+            raise TrainingCancelled("x")
+
+    with pytest.raises(TrainingCancelled):
+        Rows(network.work, network.backbone, CUT, divided, cancel)
+    assert not compiled
