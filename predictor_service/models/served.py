@@ -74,6 +74,7 @@ class Model:
             precision=served.engine.precision if served else None,
             architecture=served.manifest.architecture if served else None,
             labels=served.manifest.labels if served else [],
+            dataset=served.manifest.dataset.id if served else None,
             loaded_at=served.loaded_at if served else None,
             quarantined=[self.quarantined[version] for version in sorted(self.quarantined)],
             notice=self.notice,
