@@ -34,7 +34,6 @@ def add_pages(app: FastAPI, directory: Path, asks: Collection[str] = ()) -> None
         directory: the directory of the page's files, with an `index.html`.
         asks: the origins of other services that the page may ask.
     """
-
     policy = PAGE_HEADERS["Content-Security-Policy"]
     asked = " ".join(["connect-src 'self'", *asks])
     headers = PAGE_HEADERS | {
