@@ -35,11 +35,28 @@ def print_result(record: Record, console: Console) -> None:
         console.print(plain(line), soft_wrap=True)
     if "per_class" in metrics["test"]:  # with many labels it is only in the report
         console.print(_labels(metrics["test"]["per_class"]))
+    if line := suspects_in_words(record):
+        console.print(plain(line), soft_wrap=True)
     tune = record.get("tune")
     if tune:
         console.print(plain(f"Fine-tuning: {tune['reason']}"), soft_wrap=True)
     line = f"published as {record['model']} version {record['version']}{_tuned(tune)}."
     console.print(plain(f"{accuracy_in_words(metrics['test'])}, {line}"), soft_wrap=True)
+
+
+def suspects_in_words(record: Record) -> str:
+    """Return how many labels look wrong, and where they are listed; "" if none does.
+
+    Trainers of before do not look for them.
+    """
+    found = record.get("suspects")
+    if not found or not found["count"]:
+        return ""
+    labels = "1 label looks" if found["count"] == 1 else f"{found['count']} labels look"
+    return (
+        f"{labels} wrong, of {counted(found['images'], 'image')}: "
+        f"GET /v1/trainings/{record['id']}/suspects"
+    )
 
 
 def _views(cache: Record) -> str:

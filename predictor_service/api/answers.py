@@ -5,11 +5,19 @@ from datetime import datetime
 from pydantic import BaseModel, Field
 
 from shared.http.problems import Problem
+from shared.manifest import CoverageInfo, UnknownInfo
 
 
 class LabelProbability(BaseModel):
     label: str
     probability: float = Field(ge=0, le=1)
+
+
+class NearImage(BaseModel):
+    """A training image that a picture is like."""
+
+    image: str = Field(description="The SHA-256 of its file.")
+    distance: float = Field(ge=0, le=2, description="0: the same; 1: nothing in common.")
 
 
 class Prediction(BaseModel):
@@ -21,6 +29,22 @@ class Prediction(BaseModel):
     label: str
     probability: float = Field(ge=0, le=1)
     top: list[LabelProbability] = Field(description="The likeliest labels, likeliest first.")
+    known: float | None = Field(
+        description="The share of pictures of the training's kind that are at least as far from "
+        "the training images as this one. Null if the version can't tell."
+    )
+    unknown: bool | None = Field(
+        description="Whether it is unlike all training images: `known` is at most `false_alarms`. "
+        "Null if the version can't tell at that rate."
+    )
+    nearest: list[NearImage] = Field(
+        description="Up to three training images that it is most like, the nearest first."
+    )
+    labels: list[str] | None = Field(
+        default=None,
+        description="If `coverage` was asked for: the labels among which the right one is as "
+        "often as that, the likeliest first.",
+    )
 
 
 class FileError(BaseModel):
@@ -59,6 +83,12 @@ class ModelInfo(BaseModel):
     dataset: str | None = Field(description="The dataset that the version was trained on.")
     loaded_at: datetime | None
     quarantined: list[Quarantine]
+    unknown: UnknownInfo | None = Field(
+        description="How well the served version tells which pictures are unknown to it."
+    )
+    coverage: CoverageInfo | None = Field(
+        description="How often the labels that it answers with `coverage` have the right one."
+    )
     notice: str | None = Field(
         description="Why the store of the model can't be read, or its pinned version not served."
     )

@@ -15,12 +15,14 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 
-from predictor_service.inference.batching import Answer, Batcher, Pixels, Probabilities, batch_sizes
+from predictor_service.inference.batching import Answer, Batcher, Pixels, Rows, batch_sizes
 from predictor_service.inference.memory import return_freed_memory
 from predictor_service.inference.metrics import BatchMetrics
+from predictor_service.inference.unknown import compared
 from predictor_service.models.served import ServedVersion
 from predictor_service.settings import PredictorSettings
 from shared.engines import (
+    EMBEDDING,
     PROBABILITIES,
     Engine,
     Outputs,
@@ -34,6 +36,8 @@ from shared.images.decoding import ImageLimits, decode
 from shared.logs import get_logger
 from shared.manifest import GOLDEN_FOLDER, GoldenImage, Manifest
 from shared.model_store import read_golden, read_version_file, verify
+from shared.prediction_sets import COVERAGE_FILE, Doubts, unpack_doubts
+from shared.unknown import UNKNOWN_FILE, Comparer, KnownImages
 
 #: How far from 1 the sum of an image's probabilities may be; bfloat16 keeps eight bits.
 SUM_TOLERANCE = 0.02
@@ -50,6 +54,8 @@ class _Opened(NamedTuple):
     directory: Path
     manifest: Manifest
     golden: list[tuple[GoldenImage, bytes]]
+    known: KnownImages | None
+    doubts: Doubts | None
 
 
 class VersionLoader:
@@ -116,12 +122,13 @@ class VersionLoader:
 
     async def _try(self, opened: _Opened, precision: Precision) -> ServedVersion:
         engine = await self._in_thread(partial(self._engine, opened, precision))
-        batcher = self._batcher(engine, opened.manifest)
+        batcher = self._batcher(engine, opened)
         for image, data in opened.golden:  # one by one, to let requests in between
             (answer,) = await batcher.predict([data])
             _compare(image, answer, opened.manifest, precision)
         self._serves = True
-        return ServedVersion(opened.manifest, engine, batcher, datetime.now(UTC))
+        now = datetime.now(UTC)
+        return ServedVersion(opened.manifest, engine, batcher, now, opened.known, opened.doubts)
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         if not self._serves:
@@ -136,15 +143,16 @@ class VersionLoader:
             precision,
             self._settings.threads,
         )
-        warm(engine, opened.manifest, self._settings.max_batch)
+        warm(engine, opened.manifest, self._settings.max_batch, opened.known)
         return engine
 
-    def _batcher(self, engine: Engine, manifest: Manifest) -> Batcher:
-        size = manifest.input
+    def _batcher(self, engine: Engine, opened: _Opened) -> Batcher:
+        size = opened.manifest.input
+        comparer = None if opened.known is None else Comparer(opened.known)
         held = [engine]
 
-        def infer(pixels: Pixels) -> Probabilities:
-            return held[0].infer(pixels)[PROBABILITIES]
+        def infer(pixels: Pixels) -> Rows:
+            return compared(held[0].infer(pixels), comparer)
 
         batcher = Batcher(
             infer,
@@ -193,23 +201,60 @@ def _open(directory: Path) -> _Opened:
         (image, read_version_file(directory, f"{GOLDEN_FOLDER}/{image.file}"))
         for image in read_golden(directory, manifest)
     ]
-    return _Opened(directory, manifest, golden)
+    known = _carried(directory, manifest, UNKNOWN_FILE, KnownImages.unpack)
+    doubts = _carried(directory, manifest, COVERAGE_FILE, unpack_doubts)
+    return _Opened(directory, manifest, golden, known, doubts)
 
 
-def warm(engine: Engine, manifest: Manifest, max_batch: int) -> None:
+def _carried(
+    directory: Path, manifest: Manifest, name: str, unpack: Callable[[bytes], T]
+) -> T | None:
+    """Return what a file of a version holds; None if the version has no such file.
+
+    Raises:
+        VersionCorrupt: it holds something else.
+        OSError: the machine can't read it now.
+    """
+    if all(entry.path != name for entry in manifest.files):
+        return None
+    try:
+        return unpack(read_version_file(directory, name))
+    except ValueError as error:
+        raise VersionCorrupt(f"{name}: {error}.") from error
+
+
+def warm(
+    engine: Engine, manifest: Manifest, max_batch: int, known: KnownImages | None = None
+) -> None:
     """Run a batch of every size that can occur, and check the shape and sum of the outputs.
 
     Args:
         engine: the engine of the version.
         manifest: the manifest of the version.
         max_batch: the largest number of images in a batch.
+        known: the images that the version carries.
 
     Raises:
-        VersionCorrupt: the network does not answer with one probability for each label.
+        VersionCorrupt: the network does not answer with one probability for each label, or not
+            with an embedding as those of the images.
     """
     shape = (manifest.input.height, manifest.input.width, manifest.input.channels)
     for size in batch_sizes(max_batch):
-        _check_outputs(engine.infer(np.zeros((size, *shape), np.uint8)), size, manifest)
+        outputs = engine.infer(np.zeros((size, *shape), np.uint8))
+        _check_outputs(outputs, size, manifest)
+        if known is not None:
+            _check_embedding(outputs, size, known)
+
+
+def _check_embedding(outputs: Outputs, images: int, known: KnownImages) -> None:
+    expected = (images, known.width)
+    received = outputs[EMBEDDING].shape if EMBEDDING in outputs else "none"
+    if received != expected:
+        raise VersionCorrupt(
+            f"The network should answer with an {EMBEDDING!r} of shape {expected}, as "
+            f"{UNKNOWN_FILE} has it. Received: {received}.",
+            "answers",
+        )
 
 
 def _check_outputs(outputs: Outputs, images: int, manifest: Manifest) -> None:
@@ -241,7 +286,8 @@ def _compare(image: GoldenImage, answer: Answer, manifest: Manifest, precision: 
         raise VersionCorrupt(
             f"Golden image {image.file} can't be predicted: {answer}", "answers"
         ) from answer
-    difference = float(np.abs(answer - np.array(image.expected(precision))).max())
+    expected = np.array(image.expected(precision))
+    difference = float(np.abs(answer[PROBABILITIES] - expected).max())
     if not difference <= manifest.golden_tolerance:
         raise VersionCorrupt(
             f"The answer to golden image {image.file} is not the one from training: a "

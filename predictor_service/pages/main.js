@@ -29,8 +29,8 @@ let answers = true;
 let school = null;
 const look = watch(
   async (models) => {
-    panel.show(models);
     await findSchool();
+    panel.show(models);
     settle(true);
   },
   (error) => {

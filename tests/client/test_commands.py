@@ -22,6 +22,7 @@ from client.printing import (
     print_models,
     print_result,
     print_trainings,
+    suspects_in_words,
 )
 from client.training.train import train_command
 from client.training.training import model_name
@@ -71,6 +72,22 @@ def test_images_and_views_that_were_reused_and_computed_are_told(views, told):
     print_result(record, console)
 
     assert told in console.file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("found", "told"),
+    [
+        ({"count": 12, "images": 2000}, "12 labels look wrong, of 2000 images: GET /v1/trainings"),
+        ({"count": 1, "images": 9}, "1 label looks wrong, of 9 images: GET /v1/trainings/t/suspec"),
+        ({"count": 0, "images": 9}, ""),
+        (None, ""),
+    ],
+)
+def test_labels_that_look_wrong_are_told(found, told):
+    """A trainer of before tells nothing of them."""
+    line = suspects_in_words({"id": "t"} | ({"suspects": found} if found else {}))
+    assert line.startswith(told)
+    assert bool(line) is bool(told)
 
 
 @pytest.mark.parametrize(

@@ -5,30 +5,41 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from shared.engines import PROBABILITIES
+from shared.engines import EMBEDDING, PROBABILITIES
 from shared.engines.openvino_runtime import load_openvino, read_network
 from shared.model_store import KERAS_MODEL, OPENVINO_MODEL, SAVED_MODEL
 from trainer_service.backbones.backbone import convert, convert_graph, save_ir
 from trainer_service.backbones.tracing import large_variables, trace
 
+#: In this order the graphs give them.
+_OUTPUTS = (PROBABILITIES, EMBEDDING)
+#: The end of an axis of any length, as OpenVINO has it.
+_END = 2**63 - 1
+
 
 def export_version(
-    backbone: Any, head: Any, directory: Path, *, backbone_ir: Path | None = None
+    backbone: Any,
+    head: Any,
+    directory: Path,
+    *,
+    embedding_size: int,
+    backbone_ir: Path | None = None,
 ) -> None:
     """Write backbone and head as one network, in three formats.
 
     - `saved_model.pb`, `variables/`: for TensorFlow Serving. The signature `serving_default` takes
       `image_bytes`, encoded JPEG, PNG, GIF, BMP or WebP images, string of shape (n,); the signature
       `pixels` takes `pixels`, uint8 of shape (n, height, width, 3). Both give `probabilities`,
-      float32 of shape (n, k). The graph resizes like `shared.images.decoding` but does not see the
-      EXIF orientation.
-    - `openvino/`: takes pixels and returns probabilities, for any n; its weights are float32.
-    - `model.keras`: the same network, which can be trained further.
+      float32 of shape (n, k), and `embedding`, float32 of shape (n, embedding_size). The graph
+      resizes like `shared.images.decoding` but does not see the EXIF orientation.
+    - `openvino/`: takes pixels and returns the same two, for any n; its weights are float32.
+    - `model.keras`: from pixels to probabilities; it can be trained further.
 
     Args:
         backbone: a `keras.Model` from pixels to features, float32.
         head: a `keras.Model` from features to probabilities, float32.
         directory: an existing directory.
+        embedding_size: how many features, the last ones, are the embedding.
         backbone_ir: the file of the same backbone as an OpenVINO model, which is then not converted
             again.
 
@@ -36,27 +47,34 @@ def export_version(
         ValueError: the head takes another number of features than the backbone gives.
     """
     _check_width(head.input_shape[1], backbone.output_shape[1])
-    with _joined(backbone, head) as model:
+    with _joined(backbone, head, embedding_size) as (model, served):
         model.save(directory / KERAS_MODEL)
-        graph = _export_saved_model(model, directory / SAVED_MODEL)
-    network = convert_graph(graph) if backbone_ir is None else _graft(backbone_ir, convert(head))
+        graph = _export_saved_model(served, directory / SAVED_MODEL)
+    if backbone_ir is None:
+        network = _named(convert_graph(graph), [output.name for output in graph.outputs])
+    else:
+        network = _graft(backbone_ir, convert(head), embedding_size)
     _export_openvino(network, directory / OPENVINO_MODEL)
 
 
 @contextmanager
-def _joined(backbone: Any, head: Any) -> Iterator[Any]:
-    """Yield both as one `keras.Model`, and remove the head from the cached backbone afterwards.
+def _joined(backbone: Any, head: Any, embedding_size: int) -> Iterator[tuple[Any, Any]]:
+    """Yield both as one `keras.Model`, and as one that also gives the embedding.
 
-    A Keras layer refers to the layers after it. So the backbone would keep every head that was
-    trained on it in memory.
+    Afterwards the head is removed from the cached backbone. A Keras layer refers to the layers
+    after it. So the backbone would keep every head that was trained on it in memory.
     """
     import keras
 
-    last = backbone.output._keras_history.operation  # noqa: SLF001 - Keras has no other way
+    features = backbone.output
+    last = features._keras_history.operation  # noqa: SLF001 - Keras has no other way
     followers = last._outbound_nodes  # noqa: SLF001
     known = len(followers)
     try:
-        yield keras.Model(backbone.input, head(backbone.output), name=backbone.name)
+        probabilities = head(features)
+        model = keras.Model(backbone.input, probabilities, name=backbone.name)
+        outputs = [probabilities, features[:, -embedding_size:]]
+        yield model, keras.Model(backbone.input, outputs, name=backbone.name)
     finally:
         del followers[known:]
 
@@ -70,7 +88,7 @@ def _export_saved_model(model: Any, directory: Path) -> Any:
     network = trace(model, "pixels")
 
     def pixels(pixels: Any) -> Any:
-        return {PROBABILITIES: network(pixels)}
+        return dict(zip(_OUTPUTS, network(pixels), strict=True))
 
     def image_bytes(image_bytes: Any) -> Any:
         spec = tf.TensorSpec((height, width, 3), tf.uint8)
@@ -110,24 +128,40 @@ def _check_width(taken: int, given: int) -> None:
         )
 
 
-def _graft(backbone_ir: Path, head: Any) -> Any:
-    """Return an `openvino.Model` of the backbone with the head on top.
+def _graft(backbone_ir: Path, head: Any, embedding_size: int) -> Any:
+    """Return an `openvino.Model` of the backbone with the head on top, and with the embedding.
 
     Raises:
         ValueError: the head takes another number of features than the backbone gives.
     """
     openvino = load_openvino()
+    from openvino import opset13 as ops
+
     backbone = read_network(backbone_ir)
     features = backbone.output(0).get_node().input_value(0)
     inputs, outputs = (node.get_partial_shape() for node in (head.input(0), features))
     _check_width(inputs[1].get_length(), outputs[1].get_length())
     for target in head.parameters[0].output(0).get_target_inputs():
         target.replace_source_output(features)
-    return openvino.Model(head.results, backbone.parameters, backbone.friendly_name)
+    start, stop, step, axis = ([number] for number in (-embedding_size, _END, 1, 1))
+    embedding = ops.slice(features, start, stop, step, axis)
+    results = [*head.results, ops.result(embedding)]
+    network = openvino.Model(results, backbone.parameters, backbone.friendly_name)
+    for result, name in zip(results, _OUTPUTS, strict=True):
+        result.output(0).get_tensor().set_names({name})
+    return network
+
+
+def _named(network: Any, names: list[str]) -> Any:
+    """Return a converted network whose outputs, so far called `names`, have their own names."""
+    given = dict(zip(names, _OUTPUTS, strict=True))
+    for output in network.outputs:
+        (name,) = (given[old] for old in output.get_names() & given.keys())
+        output.get_tensor().set_names({name})
+    return network
 
 
 def _export_openvino(network: Any, path: Path) -> None:
     network.input(0).get_tensor().set_names({"pixels"})
-    network.output(0).get_tensor().set_names({PROBABILITIES})
     path.parent.mkdir(exist_ok=True)
     save_ir(network, path)

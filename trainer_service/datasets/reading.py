@@ -1,6 +1,5 @@
 """How a worker reads a dataset, once, and writes down what it found."""
 
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -27,7 +26,7 @@ from trainer_service.settings import TrainerSettings
 from trainer_service.store.files.lease import Lease, LeaseLost, WorkersDied, require_survivable
 from trainer_service.store.outcome import in_words
 from trainer_service.store.records.dataset_record import DatasetRecord, DatasetState
-from trainer_service.store.records.parts import NAMED_REJECTED, ErrorInfo, RejectedImage
+from trainer_service.store.records.parts import ErrorInfo
 from trainer_service.store.records.record_store import RecordStore
 from trainer_service.store.work_metrics import IMAGES_REJECTED
 
@@ -119,7 +118,7 @@ def _label_as_before(datasets: RecordStore[DatasetRecord], dataset: Dataset) -> 
         log.warning("can't be labelled as before", dataset_id=dataset.id, reason=in_words(error))
         datasets.update(dataset.id, forget)
     else:
-        datasets.update(dataset.id, partial(_count, summary))
+        datasets.update(dataset.id, summary.fill)
 
 
 def _is_labelled_as_told(dataset: Dataset) -> bool:
@@ -195,7 +194,7 @@ def _fill(
     def fill(ready: DatasetRecord) -> None:
         ready.state = DatasetState.READY
         ready.reading_before = None
-        _count(summary, ready)
+        summary.fill(ready)
 
     ready = datasets.update(record.id, fill)
     for image in summary.rejected:
@@ -203,19 +202,6 @@ def _fill(
     if not record.path:
         (datasets.directory(record.id) / UPLOAD_FILE).unlink(missing_ok=True)
     return ready
-
-
-def _count(summary: DatasetSummary, record: DatasetRecord) -> None:
-    """Write down what was found."""
-    record.images = summary.images
-    record.count_labels(summary.labels)
-    named = [RejectedImage(**image.model_dump()) for image in summary.rejected[:NAMED_REJECTED]]
-    record.reject(named, dict(Counter(image.verdict for image in summary.rejected)))
-    record.ignored = summary.ignored
-    record.interpret(summary.interpretation)
-    record.has_split = summary.has_split
-    record.digest = summary.digest
-    record.in_place = summary.in_place
 
 
 def _set_reading(record: DatasetRecord) -> None:

@@ -11,6 +11,7 @@ from trainer_service.report import evaluation, origin
 from trainer_service.report.facts import Facts
 from trainer_service.report.markup import Markup, join, raw, tag
 from trainer_service.report.reliability import reliability
+from trainer_service.report.suspects import suspects
 from trainer_service.report.tuning import tuning
 
 #: With more labels than this, the table and the matrix each need the whole width.
@@ -47,6 +48,7 @@ def _sections(facts: Facts) -> Iterable[Markup]:
     yield from filter(None, [tuning(facts)])
     yield evaluation.mistakes(facts)
     yield evaluation.samples(facts)
+    yield from filter(None, [suspects(facts)])
     yield origin.limits(facts)
     yield _beside(origin.data(facts), origin.training(facts))
     yield origin.hashes(facts)

@@ -14,6 +14,7 @@ from trainer_service.service.endings import first
 from trainer_service.service.trainer import Trainer
 from trainer_service.store.events.events import EventPage, ResultEvent
 from trainer_service.store.outcome import end
+from trainer_service.store.records.suspects import SuspectPage, suspect_page
 from trainer_service.store.records.training_record import State, TrainingRecord
 
 
@@ -94,6 +95,26 @@ def get_report_page(trainer: Trainer, training_id: str) -> Path | None:
     """
     page = _published(trainer, training_id) / REPORT_PAGE
     return page if page.is_file() else None
+
+
+def get_suspects(trainer: Trainer, training_id: str, after: int, limit: int) -> SuspectPage:
+    """Return a page of the images of a training whose label the others contradict.
+
+    Raises:
+        Conflict: they were not looked for, or not yet.
+        RecordCorrupt: the list is damaged.
+    """
+    trainings = trainer.stores.trainings
+    record = trainings.get(training_id)
+    if record.suspects is None:
+        raise Conflict(f"Training {training_id!r} has no list of suspects: {_why_none(record)}")
+    return suspect_page(trainings.directory(training_id), after, limit)
+
+
+def _why_none(record: TrainingRecord) -> str:
+    if record.state == State.SUCCEEDED:
+        return "an earlier release did it, which did not look for them. Train again."
+    return f"it is {record.state}."
 
 
 def cancel_training(trainer: Trainer, training_id: str) -> TrainingRecord:

@@ -38,6 +38,9 @@ METRICS_FILE = "metrics.json"
 MOST_METRICS_BYTES = 2**24
 #: Directory of converted backbones, so that later worker processes need not convert them again.
 BACKBONES = "backbones"
+#: Directories of what networks make of images: features, and what fine-tuning learns from.
+FEATURES_FOLDER = "features"
+ACTIVATIONS_FOLDER = "activations"
 
 
 class TrainingStore(RecordStore[TrainingRecord]):

@@ -322,6 +322,8 @@ def test_models_are_listed_and_described(shared_predictor):
         "labels": ["red", "green", "blue"],
         "quarantined": [],
         "notice": None,
+        "unknown": None,
+        "coverage": None,
     }
     problem(shared_predictor.http.get("/v1/models/pets"), 404)
 

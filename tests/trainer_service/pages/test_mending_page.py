@@ -11,7 +11,8 @@ from playwright.sync_api import expect
 
 from tests.support.processes.browser import faint_texts, watched_page
 from tests.support.trainer.builders import make_read_dataset, new_record
-from trainer_service.store.records.training_record import State
+from trainer_service.store.records.suspects import Suspect, save_suspects
+from trainer_service.store.records.training_record import State, SuspectCount
 
 pytestmark = pytest.mark.integration
 
@@ -179,6 +180,40 @@ def test_the_images_of_a_cell_open_in_the_view_too(opened):
     shown.get_by_role("button", name="cat/3.png").click()
 
     expect(view_of(page)).to_contain_text("2 of 3")
+
+
+def test_suspects_open_in_the_view_and_more_of_them_are_asked_for(opened, stores):
+    page, record = opened()
+    suspects = [
+        Suspect(
+            image=f"cat/s{number}.png",
+            sha256=f"{number + 50:064x}",
+            label="cat",
+            proposed="dog",
+            label_probability=0.1,
+            proposed_probability=0.8,
+            split="train",
+        )
+        for number in range(14)
+    ]
+    save_suspects(stores.trainings.directory(record.id), suspects)
+    found = SuspectCount(images=90, count=14, detail="They were looked for in folds.")
+
+    stores.trainings.update(record.id, lambda current: setattr(current, "suspects", found))
+    page.reload()
+    card = page.locator("section.card", has_text="Labels that look wrong")
+    expect(card).to_contain_text("contradict the labels of 14 of 90 images")
+    expect(card.locator("figure")).to_have_count(12)
+    card.get_by_role("button", name="Show more").click()
+    expect(card.locator("figure")).to_have_count(14)
+    card.get_by_role("button", name="cat/s12.png").click()
+
+    expect(view_of(page)).to_contain_text("13 of 14")
+    expect(view_of(page)).to_contain_text("by the other images it is dog, with 80.0\u00a0%.")
+    page.keyboard.press("3")
+    page.keyboard.press("Escape")
+    expect(card.locator("figure").nth(12)).to_contain_text("cat → dog")
+    expect(bar_of(page)).to_contain_text("1 correction")
 
 
 def test_of_many_labels_the_right_one_is_found_by_its_letters(opened):

@@ -14,9 +14,11 @@ from trainer_service.api.dependencies import CurrentTrainer, IdempotencyKey
 from trainer_service.api.openapi import body_of
 from trainer_service.api.routes.pages import PageQuery, link_next
 from trainer_service.api.threads import Threads
+from trainer_service.requests.corrections import CorrectionsRequest
 from trainer_service.requests.reading import ReadingRequest
 from trainer_service.requests.training import DatasetRequest, UploadedDataset
-from trainer_service.service import datasets
+from trainer_service.service import corrections, datasets
+from trainer_service.service.corrections import CorrectionPage, CorrectionQuery
 from trainer_service.service.dataset_images import (
     DatasetImagePage,
     ImageQuery,
@@ -124,7 +126,33 @@ def delete_dataset(dataset_id: str, trainer: CurrentTrainer) -> None:
 @router.get("/{dataset_id}", responses=responses(404))
 def get_dataset(dataset_id: str, trainer: CurrentTrainer) -> DatasetRecord:
     """Return the labels and counts of a dataset, and the first 20 of its rejected files."""
-    return trainer.stores.datasets.get(dataset_id)
+    return datasets.get_dataset(trainer, dataset_id)
+
+
+@router.post("/{dataset_id}/corrections", status_code=201, responses=responses(404, 409, 422, 507))
+def correct_dataset(
+    dataset_id: str,
+    asked: CorrectionsRequest,
+    response: Response,
+    trainer: CurrentTrainer,
+    idempotency_key: IdempotencyKey = None,
+) -> DatasetRecord:
+    """Make a dataset of this one in which some images have other labels, or are left out (null).
+
+    The new one is `ready` at once and has no copies of the images; this one stays as it is. To undo
+    a correction, send the image's first label (`from`) to the corrected dataset.
+    """
+    record = corrections.correct_dataset(trainer, dataset_id, asked, idempotency_key)
+    response.headers["Location"] = f"/v1/datasets/{record.id}"
+    return record
+
+
+@router.get("/{dataset_id}/corrections", responses=responses(404, 409, 422))
+def list_corrections(
+    dataset_id: str, trainer: CurrentTrainer, query: Annotated[CorrectionQuery, Query()]
+) -> CorrectionPage:
+    """List how the images of a dataset differ from the first one of its line, page by page."""
+    return corrections.list_corrections(trainer, dataset_id, query)
 
 
 @router.get("/{dataset_id}/images", responses=responses(404, 409, 422))

@@ -4,6 +4,7 @@ from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
+from pydantic import BaseModel, Field
 
 from shared.errors import InvalidRequest
 from shared.http.problems import responses
@@ -17,9 +18,17 @@ from trainer_service.api.threads import Threads
 from trainer_service.requests.training import TrainingRequest
 from trainer_service.service import submission, trainings
 from trainer_service.service.trainer import Trainer
+from trainer_service.store.records.suspects import SuspectPage
 from trainer_service.store.records.training_record import TrainingRecord
 
 router = APIRouter(prefix="/v1/trainings", tags=["trainings"])
+
+
+class SuspectQuery(BaseModel):
+    """Which suspects to list."""
+
+    limit: int = Field(default=100, ge=1, le=1000, description="Most suspects of a page.")
+    after: int = Field(default=0, ge=0, le=2**53, description="`after` of the page before.")
 
 
 @router.post(
@@ -109,6 +118,17 @@ def cancel_training(training_id: str, trainer: CurrentTrainer) -> TrainingRecord
 def stop_training(training_id: str, trainer: CurrentTrainer) -> TrainingRecord:
     """End the head phase or the tuning now. The best so far is evaluated and published."""
     return trainings.stop_training(trainer, training_id)
+
+
+@router.get("/{training_id}/suspects", responses=responses(404, 409, 422))
+def list_suspects(
+    training_id: str, trainer: CurrentTrainer, query: Annotated[SuspectQuery, Query()]
+) -> SuspectPage:
+    """List the images whose label the others contradict, those contradicted most clearly first.
+
+    There are training, validation and test images among them. Up to 1,000 are listed.
+    """
+    return trainings.get_suspects(trainer, training_id, query.after, query.limit)
 
 
 @router.delete("/{training_id}", status_code=204, responses=responses(404, 409, 503))

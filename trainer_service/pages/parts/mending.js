@@ -11,7 +11,7 @@ import { pictures, small } from "./figures.js";
 import { pictureView } from "./picture_view.js";
 
 /**
- * `{gallery(rows, figure), bar}` for the pictures of a training's dataset.
+ * `{gallery(rows, caption, most), bar}` for the pictures of a training's dataset.
  *
  * `labels` can be chosen; `aside(row)` returns more about a picture, as an element. Everything ends
  * with `signal`.
@@ -30,24 +30,20 @@ export function mending(record, labels, aside, signal) {
   bar.show();
   return {
     bar: bar.element,
-    /** A grid of pictures, of which the first `most` are shown; `caption(row)` has the words below one. */
-    gallery(rows, caption, most) {
+    /**
+     * A grid of pictures, `{element, add(rows)}`, of which the first `most` are shown; `caption(row)`
+     * has the words below one.
+     */
+    gallery(rows, caption, most = rows.length) {
       const made = gallery(record.dataset.id, rows, caption, most, pending, view);
       galleries.add(made);
-      return made.element;
+      return made;
     },
   };
 }
 
 function gallery(datasetId, rows, caption, most, pending, view) {
-  const figures = new Map();
-  const grid = pictures([]);
-  const show = (some) => grid.append(...some.map((row) => {
-    const mark = h("span", { class: "correction" });
-    const open = h("button", { type: "button", class: "open", "aria-haspopup": "dialog", onclick: () => view.open(rows, rows.indexOf(row), back) }, small(datasetId, row.sha256, row.image));
-    figures.set(row.sha256, { mark, open, row });
-    return h("figure", {}, open, h("figcaption", {}, caption(row), mark));
-  }));
+  const [all, figures, grid] = [[...rows], new Map(), pictures([])];
   const back = (row) => figures.get(row.sha256)?.open.focus();
   const mark = (sha256) => {
     const figure = figures.get(sha256);
@@ -55,14 +51,26 @@ function gallery(datasetId, rows, caption, most, pending, view) {
     const choice = pending.get(sha256);
     put(figure.mark, choice === undefined ? null : ["→ ", h("strong", {}, choiceText(choice))]);
   };
-  show(rows.slice(0, most));
-  for (const sha256 of figures.keys()) mark(sha256);
+  const show = (row) => {
+    const open = h("button", { type: "button", class: "open", "aria-haspopup": "dialog", onclick: () => view.open(all, all.indexOf(row), back) }, small(datasetId, row.sha256, row.image));
+    const figure = { open, mark: h("span", { class: "correction" }) };
+    figures.set(row.sha256, figure);
+    grid.append(h("figure", {}, open, h("figcaption", {}, caption(row), figure.mark)));
+    mark(row.sha256);
+  };
+  rows.slice(0, most).forEach(show);
   const more = h("button", { type: "button", onclick: () => {
-    show(rows.slice(most));
-    for (const row of rows.slice(most)) mark(row.sha256);
+    rows.slice(most).forEach(show);
     more.remove();
   } }, `Show all ${rows.length}`);
-  return { element: h("div", { class: "stack" }, grid, rows.length > most ? more : null), mark };
+  return {
+    element: h("div", { class: "stack" }, grid, rows.length > most ? h("div", {}, more) : null),
+    mark,
+    add(others) {
+      all.push(...others);
+      others.forEach(show);
+    },
+  };
 }
 
 /** The bar with the corrections that wait: `{element, show()}`. */

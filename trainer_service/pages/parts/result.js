@@ -9,6 +9,7 @@ import { answerOf, describedAnswer } from "./figures.js";
 import { mending } from "./mending.js";
 import { perLabel } from "./metrics.js";
 import { reliability } from "./reliability.js";
+import { suspectsCard } from "./suspects.js";
 import { tunedOrNot } from "./tuning.js";
 
 /** With at most this many labels, the matrix fits beside the table of the labels. */
@@ -18,14 +19,15 @@ const RANDOM = 10;
 const PAGE = 60;
 
 /** Fill `root` and return the function that shows the cell that a query names. */
-export function result(root, record, report, about, signal) {
+export function result(root, record, report, about, suspects, signal) {
   const mend = mending(record, report.labels, null, signal);
-  const answers = (rows, most) => mend.gallery(rows.map((row) => ({ ...row, said: describedAnswer(row) })), answerOf, most);
+  const answers = (rows, most) => mend.gallery(rows.map((row) => ({ ...row, said: describedAnswer(row) })), answerOf, most).element;
   const matrix = matrixCard(record, report, answers);
   put(root,
     h("div", { class: report.labels.length <= FEW ? "columns halves" : "stack" }, matrix.element, matrix.pictures, labelCard(report)),
     mistakesCard(report, answers),
     randomCard(report, answers),
+    suspectsCard(record, suspects, mend),
     reliability(report.metrics.test),
     h("div", { class: "columns" }, callCard(record, report, about), factsCard(record)),
     mend.bar);

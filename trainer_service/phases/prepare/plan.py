@@ -5,7 +5,7 @@ from dataclasses import replace
 from shared.engines import Precision, select_engine
 from trainer_service.backbones.backbone import bottleneck_precision
 from trainer_service.backbones.cut_table import cut_of
-from trainer_service.backbones.features import FOLDER, FeatureStore, Row
+from trainer_service.backbones.features import FeatureStore, Row
 from trainer_service.datasets.dataset import Dataset
 from trainer_service.datasets.records import ImageRecord
 from trainer_service.errors import InvalidDataset
@@ -22,6 +22,7 @@ from trainer_service.store.records.dataset_record import DatasetRecord
 from trainer_service.store.records.parts import ErrorInfo
 from trainer_service.store.records.training_record import CacheUse, State, TrainingRecord
 from trainer_service.store.shards import ShardImage
+from trainer_service.store.stores import FEATURES_FOLDER
 from trainer_service.store.waiting import WaitingTrainings
 from trainer_service.store.work_metrics import FEATURES
 
@@ -35,7 +36,8 @@ def plan(work: Work) -> None:
     Raises:
         TrainingCancelled: the training was cancelled.
         DatasetNotFound, RecordCorrupt: the dataset is gone or damaged.
-        InvalidDataset: a label has too few images for the split, or there are too many labels.
+        InvalidDataset: a label has too few images for the split, or there are too many labels; or
+            the dataset with the images is gone.
         InvalidRequest: the features of the views would take too much memory.
         WeightsUnavailable: the weights of the architecture can't be had.
         TransientFailure: the disk can't hold the features.
@@ -86,6 +88,7 @@ def planned_precision(settings: TrainerSettings) -> Precision:
 
 def _plan(work: Work, dataset: Dataset) -> None:
     dataset.require_confirmed()
+    dataset.require_owners()
     precision = planned_precision(work.worker.settings)
     backbone = Backbone.of(work, precision)
     dataset.files().require()  # they are needed at the end, even if all features are stored
@@ -104,6 +107,7 @@ def _plan(work: Work, dataset: Dataset) -> None:
         record.dataset.images = found.images
         record.dataset.count_labels(found.labels)
         record.dataset.reject(found.rejected, found.verdicts)
+        record.dataset.corrected, record.dataset.added = found.corrected, found.added
         # Prepared again after a crash, what this training itself computed is not "reused".
         record.cache = record.cache or _cache_use(reused, views)
         record.enter(State.BOTTLENECK)
@@ -139,7 +143,7 @@ def _require_room(work: Work, backbone: Backbone, rows: int, train: int) -> None
     Raises:
         TransientFailure: it does not hold them.
     """
-    directory = work.worker.settings.store / FOLDER
+    directory = work.worker.settings.store / FEATURES_FOLDER
     width = backbone.architecture.feature_size_of(backbone.computed_taps)
     features = Demand(
         directory,

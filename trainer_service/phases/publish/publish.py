@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from shared.engines import EMBEDDING, PROBABILITIES
 from shared.files import full_disk_named
 from shared.manifest import (
     Artifact,
@@ -21,6 +22,8 @@ from shared.manifest import (
     WeightsInfo,
 )
 from shared.model_store import REPORT_FILE
+from shared.prediction_sets import COVERAGE_FILE, pack_doubts
+from shared.unknown import UNKNOWN_FILE
 from trainer_service.backbones.architectures import PREPROCESSING_VERSION
 from trainer_service.phases.evaluate.evaluation import Evaluated
 from trainer_service.phases.publish.golden import write_golden
@@ -50,6 +53,8 @@ def publish(work: Work, evaluated: Evaluated) -> int:
             work.check_cancelled()
             quantized = quantization is not None and quantization.accepted
             artifacts = write_golden(work, evaluated, staging, quantized=quantized)
+            (staging / UNKNOWN_FILE).write_bytes(evaluated.familiar.known.pack())
+            (staging / COVERAGE_FILE).write_bytes(pack_doubts(evaluated.doubts))
         _write_evaluation(work.record, evaluated, staging)
 
         def complete(manifest: Manifest) -> None:
@@ -116,6 +121,7 @@ def _manifest(
         input=InputSpec(height=architecture.input_size, width=architecture.input_size),
         preprocessing_version=PREPROCESSING_VERSION,
         precision=network.precision,
+        outputs=[PROBABILITIES, EMBEDDING],
         metrics=abridged(evaluated.metrics),
         dataset=DatasetInfo(
             id=dataset.id,
@@ -133,6 +139,8 @@ def _manifest(
         tune=evaluated.trained.tune,
         quantization=quantization,
         artifacts=artifacts,
+        unknown=evaluated.familiar.info,
+        coverage=evaluated.coverage,
     )
 
 

@@ -37,9 +37,7 @@ from trainer_service.phases.bottleneck.view_computer import ViewComputer
 from trainer_service.phases.views import Views, view_name
 from trainer_service.requests.training import TapSet
 from trainer_service.store.shards import ShardImage, ShardResult
-
-#: The directory of the activations in the store.
-ACTIVATIONS = "activations"
+from trainer_service.store.stores import ACTIVATIONS_FOLDER
 
 #: How many numbers a shard has at most: 8 MB. A group has as many images, so while it is computed,
 #: all its views take up to 16 MB each.
@@ -142,7 +140,7 @@ def activation_store(  # noqa: PLR0913, PLR0917 - together they are the key
     backbone = feature_space(architecture, weights, precision, taps)
     parts: dict[str, Any] = {"backbone": backbone, "cut": cut, "views": views.key}
     digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
-    return FeatureStore(store, f"{architecture.id}-{digest}", ACTIVATIONS)
+    return FeatureStore(store, f"{architecture.id}-{digest}", ACTIVATIONS_FOLDER)
 
 
 def missing_images(

@@ -14,6 +14,7 @@ from trainer_service.phases.backbone import Backbone
 from trainer_service.phases.head.data import head_data, truth_of
 from trainer_service.phases.head.fitting import Trained
 from trainer_service.phases.head.layers.train import class_weights
+from trainer_service.phases.head.regression.view_rows import view_rows
 from trainer_service.phases.head.solved import LinearHead
 from trainer_service.phases.head.train import HeadTask, head_of_training_images
 from trainer_service.phases.tune.explain import FEWEST_IMAGES, judged, stopped, too_few
@@ -163,7 +164,8 @@ def _start(task: TuneTask, backbone: Backbone) -> LinearHead:
     train, validation = (
         head_data(backbone, splits[part], labels) for part in ("train", "validation")
     )
-    again = HeadTask(task.work, backbone.architecture, train, validation, labels)
+    views = view_rows(backbone, splits["train"]) if chosen.views > 1 else None
+    again = HeadTask(task.work, backbone.architecture, train, validation, labels, views)
     return head_of_training_images(again, chosen)
 
 

@@ -13,7 +13,6 @@ from trainer_service.phases.backbone import Backbone
 from trainer_service.phases.bottleneck.view_computer import ViewComputer
 from trainer_service.phases.disk_room import NUMBER_BYTES, Demand
 from trainer_service.phases.tune.activations import (
-    ACTIVATIONS,
     Activations,
     activation_store,
     body_engine,
@@ -23,6 +22,7 @@ from trainer_service.phases.tune.activations import (
 from trainer_service.phases.views import Views
 from trainer_service.phases.work import Work
 from trainer_service.store.shards import ShardImage
+from trainer_service.store.stores import ACTIVATIONS_FOLDER
 
 #: Bytes of one of a tail's weights.
 _WEIGHT = 4
@@ -119,7 +119,7 @@ class Rows:
         """Check that the disk holds the rows of so many images, and the state of the tail."""
         weights = sum(variable.value.shape.num_elements() for variable in self._tail.variables)
         Demand(
-            directory=self._work.worker.settings.store / ACTIVATIONS,
+            directory=self._work.worker.settings.store / ACTIVATIONS_FOLDER,
             bytes=self.bytes_of(images, views) + _COPIES * _WEIGHT * weights,
             what=f"tune: {views.count} views of {images} images from {self._cut.layer} on",
             remedy="Fewer tune.views or a later layer in tune.from take less.",

@@ -50,7 +50,8 @@ def work(computing):
 
 @pytest.fixture
 def network(work, divided, tmp_path):
-    architecture = replace(find_architecture("mobilenet_v2"), input_size=SIZE)
+    narrow = {"taps": ("output",), "tap_widths": (4,), "input_size": SIZE}
+    architecture = replace(find_architecture("mobilenet_v2"), **narrow)
     weights = Weights("x", tmp_path, "0" * 64)
     backbone = Backbone(work.worker, architecture, weights, "f32", "last", "last", Views(SIZE))
     head = sensitive(divided)
@@ -72,11 +73,15 @@ def images(computing):
     return computing.images[:70]
 
 
-def answers(network, images, files):
+def features_of(network, images, files):
     pixels = np.stack(
         [decode(files.read(one.file, one.sha256), SIZE, SIZE, LIMITS) for one in images]
     )
-    features = network.divided.backbone.predict(pixels, verbose=0)
+    return network.divided.backbone.predict(pixels, verbose=0)
+
+
+def answers(network, images, files):
+    features = features_of(network, images, files)
     logits = features @ network.head.kernel + network.head.bias
     powers = np.exp(logits)
     return powers / powers.sum(axis=1, keepdims=True)
@@ -90,6 +95,16 @@ def test_it_answers_each_image_in_its_place(network, images, computing):
     assert probabilities.dtype == np.float32
     np.testing.assert_allclose(probabilities, expected, atol=2e-3)  # the rows are of float16
     assert np.ptp(expected[:, 0]) > 0.05, "else any order would do"
+
+
+def test_the_embedding_of_each_image_is_what_the_tuned_backbone_gives(network, images, computing):
+    expected = features_of(network, images, computing.files())
+
+    embeddings = network.embeddings(images)
+
+    assert network.embedding_is_learnt
+    np.testing.assert_allclose(embeddings, expected, atol=2e-3)
+    assert np.ptp(expected[:, 0]) > 0.01, "else any order would do"
 
 
 def test_what_is_stored_needs_no_file_and_what_is_not_is_computed(network, images, computing):

@@ -14,7 +14,7 @@ from trainer_service.phases.head.regression.design import Design, build_design
 from trainer_service.phases.head.regression.effort import Effort
 from trainer_service.phases.head.regression.folds import Fold
 from trainer_service.phases.head.regression.partial import PartialProblem, Solution
-from trainer_service.phases.head.regression.rows import Rows, Setup, check
+from trainer_service.phases.head.regression.rows import Rows, Setup, check, shares_of_images
 from trainer_service.phases.head.regression.scaling import Floats, Scaling, measure
 from trainer_service.phases.head.regression.solver import TOLERANCE
 from trainer_service.requests.training import TapSet
@@ -148,10 +148,10 @@ def search(
 def solve_on_training(
     setup: Setup, taps: TapSet, strength: float, check_cancelled: Check
 ) -> tuple[Floats, Floats]:
-    """Solve the head of some taps and one strength on the training images alone.
+    """Solve the head of some taps and one strength on the training images and their views alone.
 
     Args:
-        setup: images, labels and taps.
+        setup: images, labels and taps; views, if there are some, are of training images only.
         taps: the name of a set of taps.
         strength: of the penalty.
         check_cancelled: called about every 0.3 s; what it raises ends the search.
@@ -164,13 +164,17 @@ def solve_on_training(
         InvalidRequest: a feature is not a finite number.
     """
     check(setup)
-    parts, truth = [setup.train.features], setup.train.truth
-    width = sum(setup.widths[-setup.tap_sets[taps] :])
-    scaling = measure(parts, setup.widths, check_cancelled).last(width)
-    design = build_design(parts, 1, scaling, setup.seed, check_cancelled)
+    widths = setup.widths[-setup.tap_sets[taps] :]
+    parts, image_of = [setup.train.features[:, -sum(widths) :]], np.arange(len(setup.train.truth))
+    if setup.views is not None and len(setup.views.images):
+        parts.append(setup.views.read(sum(widths)))
+        image_of = np.append(image_of, setup.views.images)
+    truth = setup.train.truth[image_of]
+    scaling = measure(parts, widths, check_cancelled)
+    design = build_design(parts, len(parts), scaling, setup.seed, check_cancelled)
     everything = np.ones(len(truth), bool)
     fold = Fold(everything, ~everything)
-    problem = PartialProblem(design, truth, everything.astype(np.float32), fold, setup)
+    problem = PartialProblem(design, truth, shares_of_images(image_of), fold, setup)
     effort = Effort.of(len(truth))
     solved = problem.solve(strength, None, TOLERANCE, effort, check_cancelled)
     return _folded(design, scaling, solved.weights)
