@@ -35,11 +35,31 @@ def print_result(record: Record, console: Console) -> None:
         console.print(plain(line), soft_wrap=True)
     if "per_class" in metrics["test"]:  # with many labels it is only in the report
         console.print(_labels(metrics["test"]["per_class"]))
+    if line := suspects_in_words(record):
+        console.print(plain(line), soft_wrap=True)
     tune = record.get("tune")
     if tune:
         console.print(plain(f"Fine-tuning: {tune['reason']}"), soft_wrap=True)
+    unknown = record.get("unknown")
+    if unknown and unknown.get("detail"):
+        console.print(plain(f"Unknown pictures: {unknown['detail']}"), soft_wrap=True)
     line = f"published as {record['model']} version {record['version']}{_tuned(tune)}."
     console.print(plain(f"{accuracy_in_words(metrics['test'])}, {line}"), soft_wrap=True)
+
+
+def suspects_in_words(record: Record) -> str:
+    """Return how many labels look wrong, and where they are listed; "" if none does.
+
+    Trainers of before do not look for them.
+    """
+    found = record.get("suspects")
+    if not found or not found["count"]:
+        return ""
+    labels = "1 label looks" if found["count"] == 1 else f"{found['count']} labels look"
+    return (
+        f"{labels} wrong, of {counted(found['images'], 'image')}: "
+        f"GET /v1/trainings/{record['id']}/suspects"
+    )
 
 
 def _views(cache: Record) -> str:
@@ -96,10 +116,20 @@ def curl_line(predictor: str, model: str, image: Path | None, *, with_key: bool 
 
 
 def print_predictions(predictions: list[Record], console: Console) -> None:
-    """Print a row for each image: its label and probability, or its error."""
-    table = Table("image", "label", "probability", "next")
+    """Print a row for each image: its label and probability, or its error.
+
+    Where predictors tell it, also how many known pictures are as far from the training images, and
+    the labels for a coverage.
+    """
+    further = [
+        name
+        for name, found in (("known", "known"), ("one of", "labels"))
+        if any(prediction.get(found) is not None for prediction in predictions)
+    ]
+    table = Table("image", "label", "probability", "next", *further)
     for prediction in predictions:
-        add_row(table, *_prediction(prediction))
+        cells = {"known": _known(prediction), "one of": ", ".join(prediction.get("labels") or [])}
+        add_row(table, *_prediction(prediction), *(cells[name] for name in further))
     console.print(table)
 
 
@@ -135,7 +165,7 @@ def print_trainings(trainings: list[Record], console: Console) -> None:
             table,
             record["id"],
             f"{record['model']}{version}",
-            record["architecture"],
+            _backbone(record),
             _state(record),
             *_accuracy(record["metrics"]),
         )
@@ -150,11 +180,17 @@ def _newest(model: Record) -> list[str]:
     newest = model["versions"][0]
     return [
         str(newest["version"]),
-        newest["architecture"],
+        _backbone(newest),
         str(len(newest["labels"])),
         *_accuracy(newest["metrics"]),
         _time(newest["created_at"]),
     ]
+
+
+def _backbone(of: Record) -> str:
+    """Return the backbone of a version or a training, and whether it was published tuned."""
+    tune = of.get("tune")  # trainers of before have none
+    return f"{of['architecture']}, tuned" if tune and tune["published"] else of["architecture"]
 
 
 def _faults(model: Record) -> list[str]:
@@ -188,6 +224,14 @@ def _prediction(prediction: Record) -> list[object]:
         f"{prediction['probability']:.3f}",
         ", ".join(others),
     ]
+
+
+def _known(prediction: Record) -> object:
+    """Return the share of known pictures that are as far, in red if that makes it unknown."""
+    known = prediction.get("known")
+    if known is None:
+        return ""
+    return plain(f"unknown ({known:.3f})", "red") if prediction.get("unknown") else f"{known:.3f}"
 
 
 def _state(record: Record) -> str:

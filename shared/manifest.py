@@ -185,6 +185,61 @@ class HeatmapInfo(_Record):
     maps: list[MapInfo] = Field(min_length=1)
 
 
+class Share(_Record):
+    """How many of some pictures something is true of; `low` and `high` are its 95 % interval."""
+
+    count: int = Field(ge=0)
+    pictures: int = Field(gt=0)
+    low: float
+    high: float
+
+
+class UnknownInfo(_Record):
+    """How well a version tells which pictures are unlike those that it was trained on.
+
+    Each share is of pictures that it calls unknown.
+
+    Attributes:
+        images: how many training images it carries.
+        distances: of how many known pictures it carries the distance from these.
+        compared: which pictures these are: "validation", or "validation and training".
+        rate: the rate of false alarms at which the shares were measured.
+        false_alarms: of the test images; None if there are too few distances for a verdict.
+        other_datasets: of pictures of other datasets in the store.
+        probes: of drawn pictures, by what is in them.
+        left_out: of the test images of each label, compared without the images of that label.
+        change: the largest change of `known` of a golden image in lower precisions, by precision.
+        detail: what all that means, in sentences.
+    """
+
+    images: int = Field(ge=0)
+    distances: int = Field(ge=0)
+    compared: str
+    rate: float
+    false_alarms: Share | None = None
+    other_datasets: Share | None = None
+    probes: dict[str, Share] = Field(default_factory=dict)
+    left_out: Share | None = None
+    change: dict[str, float] = Field(default_factory=dict)
+    detail: str = ""
+
+
+class CoverageInfo(_Record):
+    """How often the right label is among those that a version answers.
+
+    Attributes:
+        images: how many pictures, which the network has not learnt from, decide how many labels.
+        coverage: what was asked for; None if that takes more pictures.
+        right: the share of the test images whose right label was among those answered.
+        labels: how many labels were answered on average.
+    """
+
+    images: int = Field(ge=0)
+    coverage: float | None = None
+    right: Share | None = None
+    labels: float | None = None
+
+
 class Manifest(_Record):
     """The description of one version of a model.
 
@@ -198,6 +253,8 @@ class Manifest(_Record):
         tune: None unless the training asked for fine-tuning.
         quantization: None unless the training asked for INT8.
         heatmaps: None if none can be made, as of versions of earlier releases.
+        unknown: None in manifests of earlier releases.
+        coverage: None in manifests of earlier releases.
         golden_tolerance: how far, at most, a probability of a golden image may be from the
             recorded one.
         files: every file of the version except the manifest itself.
@@ -217,6 +274,8 @@ class Manifest(_Record):
     tune: TuneInfo | None = None
     quantization: Quantization | None = None
     heatmaps: HeatmapInfo | None = None
+    unknown: UnknownInfo | None = None
+    coverage: CoverageInfo | None = None
     metrics: dict[str, Any]
     dataset: DatasetInfo
     weights: WeightsInfo

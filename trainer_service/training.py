@@ -176,6 +176,8 @@ def _succeed(work: Work, version: int) -> None:
         record.head = manifest.head
         record.tune = manifest.tune
         record.quantization = manifest.quantization
+        record.unknown = manifest.unknown
+        record.coverage = manifest.coverage
         record.enter(State.SUCCEEDED)
 
     work.update(succeed)

@@ -3,7 +3,7 @@
 The guide (keras.io/guides/transfer_learning) trains a dense layer with dropout on a frozen backbone
 by Adam, then unfreezes the backbone and goes on with a learning rate of 1e-5; images are flipped
 and turned at random. It says nothing of how many epochs suit a dataset, so each stage gets half of
-the time and keeps the weights of its best epoch by validation loss.
+the CPU time and keeps the weights of its best epoch by validation loss.
 """
 
 import time
@@ -22,7 +22,7 @@ BATCH_SIZE = 32
 #: Those of the guide.
 FROZEN_RATE, UNFROZEN_RATE = 1e-3, 1e-5
 DROPOUT = 0.2
-#: More than the time ever suffices for.
+#: More than any time suffices for.
 EPOCHS = 1000
 
 
@@ -40,7 +40,7 @@ class Answers(NamedTuple):
         probabilities: float32 (n, labels), the labels in the order of the alphabet.
         truth: int64 (n,), the index of each image's label.
         epochs: how many were trained frozen, and how many unfrozen.
-        seconds: how long both stages took.
+        seconds: the CPU time of both stages.
     """
 
     probabilities: Any
@@ -64,7 +64,7 @@ def train_two_stages(  # noqa: PLR0913
         splits: the images of train, validation and test.
         architecture: of the backbone.
         weights: its pre-trained weights.
-        seconds: for both stages; at least one epoch of each is trained.
+        seconds: of the CPU for both stages; at least one epoch of each is trained.
         mirror: whether images are flipped, as in the guide.
         seed: of weights and order.
     """
@@ -79,7 +79,7 @@ def train_two_stages(  # noqa: PLR0913
         labels = len({image.label for images in splits.values() for image in images})
         backbone = build_backbone(architecture, weights)
         model = _model(backbone, labels, architecture.input_size, mirror=mirror)
-        started = time.perf_counter()
+        started = time.process_time()
         backbone.trainable = False
         frozen = _fit(model, sets, FROZEN_RATE, seconds / 2)
         backbone.trainable = True
@@ -87,7 +87,7 @@ def train_two_stages(  # noqa: PLR0913
             if isinstance(layer, keras.layers.BatchNormalization):
                 layer.trainable = False
         unfrozen = _fit(model, sets, UNFROZEN_RATE, seconds / 2)
-        took = time.perf_counter() - started
+        took = time.process_time() - started
         truth = np.concatenate([batch.numpy() for _, batch in sets["test"]])
         probabilities = model.predict(sets["test"], verbose=0)
     return Answers(probabilities, truth, (frozen, unfrozen), took)
@@ -124,14 +124,14 @@ def _fit(model: Any, sets: Mapping[str, Any], rate: float, seconds: float) -> in
     class Deadline(keras.callbacks.Callback):  # type: ignore[misc]
         def on_train_begin(self, logs: object = None) -> None:
             del logs
-            self.ends = time.perf_counter() + seconds
+            self.ends = time.process_time() + seconds
             self.least, self.best = np.inf, None
 
         def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
             del epoch
             if logs["val_loss"] < self.least:
                 self.least, self.best = logs["val_loss"], self.model.get_weights()
-            self.model.stop_training = time.perf_counter() > self.ends
+            self.model.stop_training = time.process_time() > self.ends
 
     model.compile(
         optimizer=keras.optimizers.Adam(rate),

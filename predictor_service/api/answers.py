@@ -5,6 +5,7 @@ from datetime import datetime
 from pydantic import BaseModel, Field
 
 from shared.http.problems import Problem
+from shared.manifest import CoverageInfo, UnknownInfo
 
 
 class LabelProbability(BaseModel):
@@ -38,6 +39,13 @@ class Heatmap(BaseModel):
     )
 
 
+class NearImage(BaseModel):
+    """A training image that a picture is like."""
+
+    image: str = Field(description="The SHA-256 of its file.")
+    distance: float = Field(ge=0, le=2, description="0: the same; 1: nothing in common.")
+
+
 class Prediction(BaseModel):
     """The prediction for one file."""
 
@@ -48,6 +56,22 @@ class Prediction(BaseModel):
     probability: float = Field(ge=0, le=1)
     top: list[LabelProbability] = Field(description="The likeliest labels, likeliest first.")
     heat: Heatmap | None = Field(None, description="If `explain` asked for it.")
+    known: float | None = Field(
+        description="The share of pictures of the training's kind that are at least as far from "
+        "the training images as this one. Null if the version can't tell."
+    )
+    unknown: bool | None = Field(
+        description="Whether it is unlike all training images: `known` is at most `false_alarms`. "
+        "Null if the version can't tell at that rate."
+    )
+    nearest: list[NearImage] = Field(
+        description="Up to three training images that it is most like, the nearest first."
+    )
+    labels: list[str] | None = Field(
+        default=None,
+        description="If `coverage` was asked for: the labels among which the right one is as "
+        "often as that, the likeliest first.",
+    )
 
 
 class FileError(BaseModel):
@@ -83,9 +107,16 @@ class ModelInfo(BaseModel):
     precision: str | None
     architecture: str | None
     labels: list[str]
+    dataset: str | None = Field(description="The dataset that the version was trained on.")
     loaded_at: datetime | None
     heatmaps: bool = Field(description="Whether the served version can answer with heatmaps.")
     quarantined: list[Quarantine]
+    unknown: UnknownInfo | None = Field(
+        description="How well the served version tells which pictures are unknown to it."
+    )
+    coverage: CoverageInfo | None = Field(
+        description="How often the labels that it answers with `coverage` have the right one."
+    )
     notice: str | None = Field(
         description="Why the store of the model can't be read, or its pinned version not served."
     )
@@ -93,6 +124,14 @@ class ModelInfo(BaseModel):
 
 class ModelList(BaseModel):
     models: list[ModelInfo]
+
+
+class About(BaseModel):
+    """What the page needs to know of the installation."""
+
+    trainer_url: str | None = Field(
+        description="The address of the trainer, if the page may send images to it."
+    )
 
 
 class Health(BaseModel):

@@ -1,18 +1,20 @@
 """The routes of the predictor."""
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import JSONResponse, Response
 
-from predictor_service.api.answers import Health, ModelInfo, ModelList, PredictResponse
+from predictor_service.api.answers import About, Health, ModelInfo, ModelList, PredictResponse
 from predictor_service.api.leaving import while_connected
 from predictor_service.api.uploads import Upload, read_uploads
-from predictor_service.inference.batching import Answer, Probabilities
+from predictor_service.inference.batching import Answer, Rows
+from predictor_service.inference.coverage import doubt_for, labels_of
 from predictor_service.inference.explain import Explained
 from predictor_service.inference.metrics import PredictorMetrics
+from predictor_service.inference.unknown import check_false_alarms, told
 from predictor_service.models.served import Models, ServedVersion
 from predictor_service.settings import PredictorSettings
 from shared.engines import PROBABILITIES
@@ -23,7 +25,22 @@ from shared.manifest import LONGEST_LABEL
 
 router = APIRouter()
 
-Result = Probabilities | Explained | HeadstartError
+Result = Rows | Explained | HeadstartError
+
+
+class _Asked(NamedTuple):
+    """What a request wants of each prediction.
+
+    Attributes:
+        top: how many labels to name.
+        false_alarms: the share of known pictures that may be called unknown, if it says.
+        doubt: up to which doubt to answer labels, if it asks for a coverage.
+    """
+
+    top: int
+    false_alarms: float | None
+    doubt: float | None
+
 
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
 _FORM_SCHEMA = {
@@ -68,12 +85,30 @@ ModelsOf = Annotated[Models, Depends(get_models)]
     },
     openapi_extra=_PREDICT_BODY,
 )
-async def predict(
+async def predict(  # noqa: PLR0913, PLR0917 - each is a parameter of the query
     request: Request,
     model: Annotated[
         str | None, Query(description="May be left out while only one model is served.")
     ] = None,
     top: Annotated[int, Query(ge=1, le=100, description="How many labels to name.")] = 5,
+    false_alarms: Annotated[
+        float | None,
+        Query(
+            gt=0,
+            lt=1,
+            description="The share of pictures of the training's kind that may be called unknown: "
+            "0.05 if left out.",
+        ),
+    ] = None,
+    coverage: Annotated[
+        float | None,
+        Query(
+            gt=0,
+            lt=1,
+            description="Also answer as many `labels` as it takes for the right one to be among "
+            "them this often.",
+        ),
+    ] = None,
     explain: Annotated[
         str | None,
         Query(
@@ -90,6 +125,8 @@ async def predict(
     uploads = await read_uploads(request, settings)
     served = models.served(model)  # a newer version may be served by now
     bind(model=served.manifest.model, version=served.manifest.version)
+    check_false_alarms(false_alarms, served.known, served.manifest)
+    asked = _Asked(top, false_alarms, doubt_for(coverage, served.doubts, served.manifest))
     readable = [upload.data for upload in uploads if isinstance(upload.data, bytes)]
     async with while_connected(request.receive):
         answers = await _answers(served, readable, explain)
@@ -99,7 +136,7 @@ async def predict(
     if len(errors) == len(uploads):
         return _nothing_predicted(uploads, errors)
     pairs = zip(uploads, results, strict=True)
-    entries = [_entry(upload, result, served, top) for upload, result in pairs]
+    entries = [_entry(upload, result, served, asked) for upload, result in pairs]
     return JSONResponse({"predictions": entries})
 
 
@@ -111,6 +148,12 @@ async def list_models(models: ModelsOf) -> ModelList:
 @router.get("/v1/models/{name}", summary="Describe a model", responses=responses(404, 422))
 async def get_model(name: str, models: ModelsOf) -> ModelInfo:
     return models.get(name).info()
+
+
+@router.get("/v1/about", summary="Tell the page where the trainer is")
+async def about(request: Request) -> About:
+    settings: PredictorSettings = request.app.state.settings
+    return About(trainer_url=settings.trainer_url)
 
 
 @router.get("/healthz", summary="Check that the process is alive")
@@ -169,30 +212,36 @@ def _settled(answer: Answer | Explained) -> Result:
     """Return an answer that is about one file only; raise an error that is about the service."""
     if isinstance(answer, MemoryError):
         raise Unavailable("There is no memory left to classify the images.") from answer
-    if isinstance(answer, np.ndarray | Explained):
+    if not isinstance(answer, Exception):
         return answer
     if isinstance(answer, HeadstartError) and not isinstance(answer, Unavailable):
         return answer
     raise answer
 
 
-def _entry(upload: Upload, result: Result, served: ServedVersion, top: int) -> dict[str, Any]:
+def _entry(upload: Upload, result: Result, served: ServedVersion, asked: _Asked) -> dict[str, Any]:
     if isinstance(result, HeadstartError):
         return {"file": upload.name, "error": _problem(result)}
     if isinstance(result, Explained):
-        prediction = _prediction(result.answer[PROBABILITIES], served, top)
+        prediction = _prediction(result.answer, served, asked)
         return {"file": upload.name, **prediction, "heat": result.heat}
-    return {"file": upload.name, **_prediction(result, served, top)}
+    return {"file": upload.name, **_prediction(result, served, asked)}
 
 
-def _prediction(probabilities: Probabilities, served: ServedVersion, top: int) -> dict[str, Any]:
-    labels = served.manifest.labels
-    order = np.argsort(-probabilities, kind="stable")[:top]
+def _prediction(answer: Rows, served: ServedVersion, asked: _Asked) -> dict[str, Any]:
+    labels, probabilities = served.manifest.labels, answer[PROBABILITIES]
+    order = np.argsort(-probabilities, kind="stable")[: asked.top]
     likeliest = [
         {"label": labels[i], "probability": round(float(probabilities[i]), 6)} for i in order
     ]
     model = {"model": served.manifest.model, "version": served.manifest.version}
-    return {**model, **likeliest[0], "top": likeliest}
+    return {
+        **model,
+        **likeliest[0],
+        "top": likeliest,
+        **told(answer, served.known, asked.false_alarms),
+        **labels_of(probabilities, labels, asked.doubt),
+    }
 
 
 def _problem(error: HeadstartError) -> dict[str, Any]:

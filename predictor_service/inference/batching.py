@@ -2,12 +2,12 @@
 
 import asyncio
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from time import perf_counter
 from traceback import clear_frames
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +17,9 @@ from shared.errors import Unavailable
 from shared.images.decoding import LargeImage
 
 Pixels = NDArray[np.uint8]
-Probabilities = NDArray[np.float32]
-Answer = Probabilities | Exception
+Rows = Mapping[str, NDArray[Any]]
+"""Arrays of n rows by name, of a batch of n images; or the row of one image in each of them."""
+Answer = Rows | Exception
 
 LARGE_RETRY_SECONDS = 5
 
@@ -58,8 +59,8 @@ class Batcher:
     Large images are decoded by threads of their own, so that small ones do not wait for them.
 
     Args:
-        infer: turns uint8 of shape (n, height, width, 3) into float32 of shape (n, labels); called
-            by one thread at a time.
+        infer: turns uint8 of shape (n, height, width, 3) into arrays of n rows by name; called by
+            one thread at a time.
         decode: decodes one image; called by many threads.
         pool: at least two threads; with one, no batch would collect while the engine computes.
         max_batch: the largest number of images in a batch.
@@ -71,7 +72,7 @@ class Batcher:
 
     def __init__(  # noqa: PLR0913 - two functions, where they run, and limits by name
         self,
-        infer: Callable[[Pixels], Probabilities],
+        infer: Callable[[Pixels], Rows],
         decode: Decode,
         pool: ThreadPoolExecutor,
         *,
@@ -115,14 +116,14 @@ class Batcher:
             )
 
     async def predict(self, files: list[bytes]) -> list[Answer]:
-        """Return, for each file, its probabilities or an error.
+        """Return, for each file, what the network answers or an error.
 
         Args:
             files: the bytes of image files.
 
         Returns:
-            For each file, in order, float32 of shape (labels,), or the exception that its decoding
-            or its batch ended with.
+            For each file, in order, its row of each array, or the exception that its decoding or
+            its batch ended with.
 
         Raises:
             Unavailable: there is no room for the files; none of them was taken.
@@ -190,12 +191,12 @@ class Batcher:
         for image in batch:
             self._metrics.queue.observe(started - image.arrived - image.decoded_in)
         try:
-            answers = list(self._infer(_stack([image.pixels for image in batch])))
+            rows = self._infer(_stack([image.pixels for image in batch]))
         except Exception as error:  # noqa: BLE001 - handed to the callers that wait for the batch
             return [error] * len(batch)
         self._metrics.forward.observe(perf_counter() - started)
         self._metrics.batch.observe(len(batch))
-        return answers
+        return [{name: array[n] for name, array in rows.items()} for n in range(len(batch))]
 
     def _answer(self, images: list[_Image], answers: Sequence[Answer]) -> None:
         self._loop.call_soon_threadsafe(self._deliver, images, answers)

@@ -7,11 +7,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
-
-from predictor_service.inference.batching import Decode
-from shared.engines import PROBABILITIES
+from predictor_service.inference.batching import Decode, Rows
+from shared.engines import PROBABILITIES, Outputs
 from shared.engines.explaining import ExplainingEngine, Explanation
 from shared.errors import Conflict, InvalidRequest, Unavailable, VersionCorrupt
 from shared.heatmaps.painting import paint
@@ -26,17 +23,19 @@ LOAD_RETRY_SECONDS = 5
 DIGITS = 6
 
 T = TypeVar("T")
+Finish = Callable[[Outputs], Rows]
+"""Turns the outputs of a network into what requests are answered by."""
 
 
 class Explained(NamedTuple):
     """The answer to an image with a heatmap.
 
     Attributes:
-        answer: the row of each output of the network that is served.
+        answer: what a plain request is answered by.
         heat: the heatmap, as `predictor_service.api.answers.Heatmap`.
     """
 
-    answer: dict[str, NDArray[np.float32]]
+    answer: Rows
     heat: dict[str, Any]
 
 
@@ -101,6 +100,7 @@ class Explainer:
         manifest: of the version.
         load: loads what heatmaps are made of.
         decode: decodes one image.
+        finish: turns the outputs of the network into what plain requests are answered by, too.
         queue: where to work.
 
     Attributes:
@@ -112,12 +112,14 @@ class Explainer:
         manifest: Manifest,
         load: Callable[[], Awaitable[ExplainingEngine]],
         decode: Decode,
+        finish: Finish,
         queue: ExplainQueue,
     ) -> None:
         self.held: list[ExplainingEngine] = []
         self._manifest = manifest
         self._load = load
         self._decode = decode
+        self._finish = finish
         self._queue = queue
         self._loading: asyncio.Task[None] | None = None
 
@@ -191,8 +193,9 @@ class Explainer:
     def _explain(self, data: bytes, label: int | None) -> Explained:
         explanation = self.held[0].explain(self._decode(data, wait=True))
         if label is None:
-            label = int(explanation.answer[PROBABILITIES].argmax())
-        return Explained(explanation.answer, self._heatmap(explanation, label))
+            label = int(explanation.outputs[PROBABILITIES].argmax())
+        answer = {name: rows[0] for name, rows in self._finish(explanation.outputs).items()}
+        return Explained(answer, self._heatmap(explanation, label))
 
     def _heatmap(self, explanation: Explanation, label: int) -> dict[str, Any]:
         heat, size = explanation.heat(label), self._manifest.input

@@ -20,15 +20,17 @@ from predictor_service.inference.batching import (
     Batcher,
     Decode,
     Pixels,
-    Probabilities,
+    Rows,
     batch_sizes,
 )
-from predictor_service.inference.explain import Explainer, ExplainQueue
+from predictor_service.inference.explain import Explainer, ExplainQueue, Finish
 from predictor_service.inference.memory import return_freed_memory
 from predictor_service.inference.metrics import BatchMetrics
+from predictor_service.inference.unknown import compared
 from predictor_service.models.served import ServedVersion
 from predictor_service.settings import PredictorSettings
 from shared.engines import (
+    EMBEDDING,
     PROBABILITIES,
     Engine,
     Outputs,
@@ -43,6 +45,8 @@ from shared.images.decoding import ImageLimits, decode
 from shared.logs import get_logger
 from shared.manifest import GOLDEN_FOLDER, GoldenImage, Manifest
 from shared.model_store import read_golden, read_version_file, verify, verify_graph
+from shared.prediction_sets import COVERAGE_FILE, Doubts, unpack_doubts
+from shared.unknown import UNKNOWN_FILE, Comparer, KnownImages
 
 #: How far from 1 the sum of an image's probabilities may be; bfloat16 keeps eight bits.
 SUM_TOLERANCE = 0.02
@@ -59,6 +63,8 @@ class _Opened(NamedTuple):
     directory: Path
     manifest: Manifest
     golden: list[tuple[GoldenImage, bytes]]
+    known: KnownImages | None
+    doubts: Doubts | None
 
 
 class VersionLoader:
@@ -128,13 +134,16 @@ class VersionLoader:
 
     async def _try(self, opened: _Opened, precision: Precision) -> ServedVersion:
         engine = await self._in_thread(partial(self._engine, opened, precision))
-        batcher = self._batcher(engine, opened.manifest)
+        comparer = None if opened.known is None else Comparer(opened.known)
+        finish = partial(compared, comparer=comparer)
+        batcher = self._batcher(engine, opened.manifest, finish)
         for image, data in opened.golden:  # one by one, to let requests in between
             (answer,) = await batcher.predict([data])
             _compare(image, answer, opened.manifest, precision)
         self._serves = True
-        explainer = self._explainer(opened.directory, opened.manifest, engine)
-        return ServedVersion(opened.manifest, engine, batcher, datetime.now(UTC), explainer)
+        explainer = self._explainer(engine, opened, finish)
+        now, known, doubts = datetime.now(UTC), opened.known, opened.doubts
+        return ServedVersion(opened.manifest, engine, batcher, now, explainer, known, doubts)
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         if not self._serves:
@@ -149,35 +158,31 @@ class VersionLoader:
             precision,
             self._settings.threads,
         )
-        warm(engine, opened.manifest, self._settings.max_batch)
+        warm(engine, opened.manifest, self._settings.max_batch, opened.known)
         return engine
 
-    def _explainer(self, directory: Path, manifest: Manifest, engine: Engine) -> Explainer:
-        load = partial(self._in_thread, partial(self._explaining, directory, manifest, engine))
-        explainer = Explainer(manifest, load, self._decode(manifest), self._explained)
+    def _explainer(self, engine: Engine, opened: _Opened, finish: Finish) -> Explainer:
+        manifest = opened.manifest
+        load = partial(_explaining, opened.directory, manifest, engine, self._settings.threads)
+        explainer = Explainer(
+            manifest,
+            partial(self._in_thread, load),
+            self._decode(manifest),
+            finish,
+            self._explained,
+        )
         self._free_after(explainer, explainer.held)
         return explainer
-
-    def _explaining(self, directory: Path, manifest: Manifest, engine: Engine) -> ExplainingEngine:
-        """Load what heatmaps are made of; the version may have changed since it was verified."""
-        assert manifest.heatmaps is not None  # noqa: S101 - the explainer looks before it loads
-        verify_graph(directory, manifest)
-        explaining = load_explaining_engine(
-            directory, engine, manifest.heatmaps, self._settings.threads
-        )
-        size = manifest.input
-        explaining.explain(np.zeros((size.height, size.width, size.channels), np.uint8)).heat(0)
-        return explaining
 
     def _decode(self, manifest: Manifest) -> Decode:
         size = manifest.input
         return partial(decode, height=size.height, width=size.width, limits=self._limits)
 
-    def _batcher(self, engine: Engine, manifest: Manifest) -> Batcher:
+    def _batcher(self, engine: Engine, manifest: Manifest, finish: Finish) -> Batcher:
         held = [engine]
 
-        def infer(pixels: Pixels) -> Probabilities:
-            return held[0].infer(pixels)[PROBABILITIES]
+        def infer(pixels: Pixels) -> Rows:
+            return finish(held[0].infer(pixels))
 
         batcher = Batcher(
             infer,
@@ -223,29 +228,78 @@ def _lower_priority() -> None:
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), BACKGROUND_NICENESS)
 
 
+def _explaining(
+    directory: Path, manifest: Manifest, served: Engine, threads: int
+) -> ExplainingEngine:
+    """Load what heatmaps are made of; the version may have changed since it was verified."""
+    assert manifest.heatmaps is not None  # noqa: S101 - the explainer looks before it loads
+    verify_graph(directory, manifest)
+    explaining = load_explaining_engine(directory, served, manifest.heatmaps, threads)
+    size = manifest.input
+    explaining.explain(np.zeros((size.height, size.width, size.channels), np.uint8)).heat(0)
+    return explaining
+
+
 def _open(directory: Path) -> _Opened:
     manifest = verify(directory)
     golden = [
         (image, read_version_file(directory, f"{GOLDEN_FOLDER}/{image.file}"))
         for image in read_golden(directory, manifest)
     ]
-    return _Opened(directory, manifest, golden)
+    known = _carried(directory, manifest, UNKNOWN_FILE, KnownImages.unpack)
+    doubts = _carried(directory, manifest, COVERAGE_FILE, unpack_doubts)
+    return _Opened(directory, manifest, golden, known, doubts)
 
 
-def warm(engine: Engine, manifest: Manifest, max_batch: int) -> None:
+def _carried(
+    directory: Path, manifest: Manifest, name: str, unpack: Callable[[bytes], T]
+) -> T | None:
+    """Return what a file of a version holds; None if the version has no such file.
+
+    Raises:
+        VersionCorrupt: it holds something else.
+        OSError: the machine can't read it now.
+    """
+    if all(entry.path != name for entry in manifest.files):
+        return None
+    try:
+        return unpack(read_version_file(directory, name))
+    except ValueError as error:
+        raise VersionCorrupt(f"{name}: {error}.") from error
+
+
+def warm(
+    engine: Engine, manifest: Manifest, max_batch: int, known: KnownImages | None = None
+) -> None:
     """Run a batch of every size that can occur, and check the shape and sum of the outputs.
 
     Args:
         engine: the engine of the version.
         manifest: the manifest of the version.
         max_batch: the largest number of images in a batch.
+        known: the images that the version carries.
 
     Raises:
-        VersionCorrupt: the network does not answer with one probability for each label.
+        VersionCorrupt: the network does not answer with one probability for each label, or not
+            with an embedding as those of the images.
     """
     shape = (manifest.input.height, manifest.input.width, manifest.input.channels)
     for size in batch_sizes(max_batch):
-        _check_outputs(engine.infer(np.zeros((size, *shape), np.uint8)), size, manifest)
+        outputs = engine.infer(np.zeros((size, *shape), np.uint8))
+        _check_outputs(outputs, size, manifest)
+        if known is not None:
+            _check_embedding(outputs, size, known)
+
+
+def _check_embedding(outputs: Outputs, images: int, known: KnownImages) -> None:
+    expected = (images, known.width)
+    received = outputs[EMBEDDING].shape if EMBEDDING in outputs else "none"
+    if received != expected:
+        raise VersionCorrupt(
+            f"The network should answer with an {EMBEDDING!r} of shape {expected}, as "
+            f"{UNKNOWN_FILE} has it. Received: {received}.",
+            "answers",
+        )
 
 
 def _check_outputs(outputs: Outputs, images: int, manifest: Manifest) -> None:
@@ -277,7 +331,8 @@ def _compare(image: GoldenImage, answer: Answer, manifest: Manifest, precision: 
         raise VersionCorrupt(
             f"Golden image {image.file} can't be predicted: {answer}", "answers"
         ) from answer
-    difference = float(np.abs(answer - np.array(image.expected(precision))).max())
+    expected = np.array(image.expected(precision))
+    difference = float(np.abs(answer[PROBABILITIES] - expected).max())
     if not difference <= manifest.golden_tolerance:
         raise VersionCorrupt(
             f"The answer to golden image {image.file} is not the one from training: a "

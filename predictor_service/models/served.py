@@ -9,19 +9,28 @@ from predictor_service.inference.explain import Explainer
 from shared.engines import Engine
 from shared.errors import InvalidRequest, ModelNotFound, Unavailable
 from shared.manifest import Manifest
+from shared.prediction_sets import Doubts
+from shared.unknown import KnownImages
 
 NO_MODEL = "No model has been published yet. Train one, and it is served here automatically."
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ServedVersion:
-    """A version that was verified and loaded; a request keeps it until it is answered."""
+    """A version that was verified and loaded; a request keeps it until it is answered.
+
+    Attributes:
+        known: the images that tell whether a picture is unknown, if the version carries some.
+        doubts: what tells how many labels to answer, if the version carries it.
+    """
 
     manifest: Manifest
     engine: Engine
     batcher: Batcher
     loaded_at: datetime
     explainer: Explainer
+    known: KnownImages | None = None
+    doubts: Doubts | None = None
 
 
 @dataclass(slots=True)
@@ -76,8 +85,11 @@ class Model:
             precision=served.engine.precision if served else None,
             architecture=served.manifest.architecture if served else None,
             labels=served.manifest.labels if served else [],
+            dataset=served.manifest.dataset.id if served else None,
             loaded_at=served.loaded_at if served else None,
             heatmaps=served is not None and served.manifest.heatmaps is not None,
+            unknown=served.manifest.unknown if served else None,
+            coverage=served.manifest.coverage if served else None,
             quarantined=[self.quarantined[version] for version in sorted(self.quarantined)],
             notice=self.notice,
         )

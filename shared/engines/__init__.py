@@ -1,7 +1,15 @@
 """Engines: they run a trained network on pixels, on a CPU or a GPU."""
 
 from shared.engines.cpu import cpu_precision
-from shared.engines.engine import FEATURES, PROBABILITIES, Engine, EngineName, Outputs, Pixels
+from shared.engines.engine import (
+    EMBEDDING,
+    FEATURES,
+    PROBABILITIES,
+    Engine,
+    EngineName,
+    Outputs,
+    Pixels,
+)
 from shared.engines.openvino_engine import OpenVINOEngine
 from shared.engines.selection import (
     can_use_gpu,
@@ -13,6 +21,7 @@ from shared.engines.tensorflow_engine import TensorFlowEngine
 from shared.manifest import Precision
 
 __all__ = [
+    "EMBEDDING",
     "FEATURES",
     "PROBABILITIES",
     "Engine",

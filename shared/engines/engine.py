@@ -15,8 +15,10 @@ Pixels = NDArray[np.uint8]
 Outputs = dict[str, NDArray[np.float32]]
 """The outputs of a network by name, each float32 of shape (n, k)."""
 
-#: The name of the output of a version's network: one row per image, one column per label.
+#: The name of an output of a version's network: one row per image, one column per label.
 PROBABILITIES = "probabilities"
+#: The name of its other output: the features of the backbone's last layer.
+EMBEDDING = "embedding"
 #: The name of the output of a backbone.
 FEATURES = "features"
 

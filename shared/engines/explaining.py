@@ -28,13 +28,13 @@ class Explanation:
     """The answer to one picture, and what it was made of.
 
     Attributes:
-        answer: the row of each output that the network that is served has, too.
+        outputs: those that the network that is served has, too, with one row each.
         features: float32 (features,).
         maps: what each tap pooled.
         head: what turned the features into the probabilities.
     """
 
-    answer: dict[str, Floats]
+    outputs: Outputs
     features: Floats
     maps: list[TapMap]
     head: HeadWeights
@@ -72,8 +72,8 @@ class ExplainingEngine:
         """
         outputs = self._engine.infer(pixels[np.newaxis])
         maps = [_tap_map(outputs, number, one) for number, one in enumerate(self._info.maps)]
-        answer = {name: outputs[name][0] for name in self._answers}
-        return Explanation(answer, outputs[FEATURES][0], maps, self._head)
+        served = {name: outputs[name] for name in self._answers}
+        return Explanation(served, outputs[FEATURES][0], maps, self._head)
 
 
 def load_explaining_engine(

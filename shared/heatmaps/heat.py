@@ -83,7 +83,9 @@ def map_heat(one: TapMap, slope: Floats) -> Floats:
         slope = slope * one.slope
         slope -= slope.mean()
     places = one.height * one.width
-    return (one.values @ (slope / np.float32(places))).reshape(one.height, one.width)
+    # Not a product of matrices: its threads wait for each other by spinning, if it has several.
+    heat: Floats = np.einsum("pc,c->p", one.values, slope / np.float32(places))
+    return heat.reshape(one.height, one.width)
 
 
 @cache

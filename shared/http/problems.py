@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from shared.documents import reason
 from shared.errors import HeadstartError, NotPermitted, StorageFull, Unauthorized, Unavailable
-from shared.files import is_disk_full
+from shared.files import is_disk_full, is_of_the_machine
 from shared.http.sending import Sending
 from shared.logs import get_logger, request_id
 
@@ -105,8 +105,19 @@ def add_problem_handlers(app: FastAPI, store: Path | None = None) -> None:
     app.add_middleware(UnexpectedErrors, store=store)
 
 
-#: What a disk or a share answers that is read-only, damaged, or away.
-_DISK_ERRORS = frozenset({errno.EROFS, errno.EIO, errno.ESTALE, errno.EHOSTDOWN})
+#: What a disk or a share answers that is read-only, damaged, away, or does not lock.
+_DISK_ERRORS = frozenset(
+    {
+        errno.EROFS,
+        errno.EIO,
+        errno.ESTALE,
+        errno.EHOSTDOWN,
+        errno.ENODEV,
+        errno.EREMOTEIO,
+        errno.ENOTCONN,
+        errno.ENOLCK,
+    }
+)
 
 
 class UnexpectedErrors:
@@ -146,16 +157,21 @@ class UnexpectedErrors:
 
 
 def _about_the_store(error: Exception, store: Path | None) -> HeadstartError | None:
-    """Return what to tell about an error of the store's disk or permissions; None for others."""
+    """Return what to tell about an error of the store's disk or files; None for others."""
     if is_disk_full(error):
         return StorageFull()
-    if isinstance(error, OSError) and error.errno in _DISK_ERRORS:
+    if not isinstance(error, OSError):
+        return None
+    if error.errno in _DISK_ERRORS:
         return Unavailable(f"The disk of the store can't be used now: {error.strerror}.")
-    if store is not None and isinstance(error, PermissionError) and error.filename is not None:
-        file = Path(os.fsdecode(error.filename))
-        if file.is_relative_to(store):
-            return NotPermitted(file.relative_to(store), reason(error))
-    return None
+    file = Path(os.fsdecode(error.filename)) if isinstance(error.filename, str | bytes) else None
+    if store is None or file is None or not file.is_relative_to(store):
+        return None
+    told = NotPermitted(file.relative_to(store), reason(error))
+    if is_of_the_machine(error):
+        return Unavailable(told.detail)
+    # That a file is gone should have been expected, so it is a bug, whose traceback is needed.
+    return None if isinstance(error, FileNotFoundError) else told
 
 
 def _internal_error() -> ProblemResponse:

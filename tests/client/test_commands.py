@@ -22,6 +22,7 @@ from client.printing import (
     print_models,
     print_result,
     print_trainings,
+    suspects_in_words,
 )
 from client.training.train import train_command
 from client.training.training import model_name
@@ -71,6 +72,22 @@ def test_images_and_views_that_were_reused_and_computed_are_told(views, told):
     print_result(record, console)
 
     assert told in console.file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("found", "told"),
+    [
+        ({"count": 12, "images": 2000}, "12 labels look wrong, of 2000 images: GET /v1/trainings"),
+        ({"count": 1, "images": 9}, "1 label looks wrong, of 9 images: GET /v1/trainings/t/suspec"),
+        ({"count": 0, "images": 9}, ""),
+        (None, ""),
+    ],
+)
+def test_labels_that_look_wrong_are_told(found, told):
+    """A trainer of before tells nothing of them."""
+    line = suspects_in_words({"id": "t"} | ({"suspects": found} if found else {}))
+    assert line.startswith(told)
+    assert bool(line) is bool(told)
 
 
 @pytest.mark.parametrize(
@@ -280,6 +297,25 @@ def test_lists_have_the_range_of_each_accuracy(interval, shown):
     print_trainings([training], Console(file=output, width=120))
 
     assert len(re.findall(shown, output.getvalue())) == 2, output.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("tune", "shown"),
+    [({"published": True}, "vgg16, tuned  "), ({"published": False}, "vgg16  "), (None, "vgg16  ")],
+)
+def test_lists_say_which_networks_are_tuned(tune, shown):
+    facts = {"version": 1, "architecture": "vgg16", "metrics": {}, "tune": tune}
+    version = facts | {"labels": ["a", "b"], "created_at": CREATED}
+    training = facts | {"id": "1", "model": "pets", "state": "succeeded", "progress": None}
+    output = io.StringIO()
+    print_models([{"name": "pets", "pinned": None, "versions": [version]}], {}, _wide(output))
+    print_trainings([training], _wide(output))
+
+    assert output.getvalue().count(shown) == 2, output.getvalue()
+
+
+def _wide(output):
+    return Console(file=output, width=120)
 
 
 def test_a_single_thing_is_counted_in_the_singular():

@@ -499,15 +499,29 @@ def test_what_can_not_be_changed_is_said(models, monkeypatch):
     for _ in range(2):
         publish(models)
 
-    def read_only(path, *_):
-        raise OSError(errno.EROFS, "Read-only file system", str(path))
+    def deny(path, *_):
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
 
-    monkeypatch.setattr(publishing, "locked_briefly", read_only)
-    said = r"Model 'pets' can't be changed: \.lock: Read-only file system\."
+    monkeypatch.setattr(publishing, "locked_briefly", deny)
+    said = r"Model 'pets' can't be changed: \.lock: Permission denied \(user id \d+\)\."
     with pytest.raises(ModelUnwritable, match=said):
         models.pin("pets", 1)
     with pytest.raises(ModelUnwritable, match=said):
         models.remove("pets", 1)
+
+
+def test_a_version_can_be_removed_to_make_room_on_a_full_disk(models, monkeypatch):
+    for _ in range(2):
+        publish(models)
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(publishing, "atomic_write", full)
+        models.remove("pets", 1)
+    assert models.versions("pets") == [2]
+    assert publish(models) == 3
 
 
 def test_a_damaged_only_version_can_be_removed(models):

@@ -25,7 +25,7 @@ def check_heat(directory, engine, info, pixels, *, linear=True):
     plain = served.infer(pixels)[PROBABILITIES]
     explaining = load_explaining_engine(directory, served, info, 2)
     explained = [explaining.explain(one) for one in pixels]
-    answers = np.stack([one.answer[PROBABILITIES] for one in explained])
+    answers = np.concatenate([one.outputs[PROBABILITIES] for one in explained])
     np.testing.assert_allclose(answers, plain, atol=TOLERANCE)
     logarithms = np.log(answers.astype(np.float64))
     scores = logarithms - logarithms.mean(axis=1, keepdims=True)

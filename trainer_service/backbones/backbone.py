@@ -4,7 +4,7 @@ import hashlib
 import json
 import secrets
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from importlib.metadata import version
@@ -171,9 +171,16 @@ def backbone_ir(
     return target / _IR_FILE
 
 
-def convert(model: Any) -> Any:
-    """Convert a `keras.Model` of one input to an `openvino.Model` of dynamic batch size."""
-    return convert_graph(trace(model))
+def convert(model: Any, check: Callable[[], None] = lambda: None) -> Any:
+    """Convert a `keras.Model` of one input to an `openvino.Model` of dynamic batch size.
+
+    Args:
+        model: the model.
+        check: called in between; what it raises ends the conversion.
+    """
+    graph = trace(model)
+    check()
+    return convert_graph(graph)
 
 
 def convert_graph(graph: Any) -> Any:

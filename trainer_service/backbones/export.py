@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from shared.engines import FEATURES, PROBABILITIES
+from shared.engines import EMBEDDING, FEATURES, PROBABILITIES
 from shared.engines.explaining import EXPLAIN, EXPLAIN_HEAD
 from shared.engines.openvino_runtime import load_openvino, read_network
 from shared.logs import get_logger
@@ -24,24 +24,36 @@ from trainer_service.backbones.tracing import large_variables, trace
 
 log = get_logger(__name__)
 
+#: In this order the graphs give them.
+_OUTPUTS = (PROBABILITIES, EMBEDDING)
+#: The end of an axis of any length, as OpenVINO has it.
+_END = 2**63 - 1
+
 
 def export_version(
-    backbone: Any, head: Any, directory: Path, *, backbone_ir: Path | None = None
+    backbone: Any,
+    head: Any,
+    directory: Path,
+    *,
+    embedding_size: int,
+    backbone_ir: Path | None = None,
 ) -> HeatmapInfo | None:
     """Write backbone and head as one network, in three formats.
 
     - `saved_model.pb`, `variables/`: for TensorFlow Serving. The signature `serving_default` takes
       `image_bytes`, encoded JPEG, PNG, GIF, BMP or WebP images, string of shape (n,); the signature
       `pixels` takes `pixels`, uint8 of shape (n, height, width, 3). Both give `probabilities`,
-      float32 of shape (n, k). The graph resizes like `shared.images.decoding` but does not see the
-      EXIF orientation. Two more signatures give what heatmaps are made of.
-    - `openvino/`: takes pixels and returns probabilities, for any n; its weights are float32.
-    - `model.keras`: the same network, which can be trained further.
+      float32 of shape (n, k), and `embedding`, float32 of shape (n, embedding_size). The graph
+      resizes like `shared.images.decoding` but does not see the EXIF orientation. Two more
+      signatures give what heatmaps are made of.
+    - `openvino/`: takes pixels and returns the same two, for any n; its weights are float32.
+    - `model.keras`: from pixels to probabilities; it can be trained further.
 
     Args:
         backbone: a `keras.Model` from pixels to features, float32.
         head: a `keras.Model` from features to probabilities, float32.
         directory: an existing directory.
+        embedding_size: how many features, the last ones, are the embedding.
         backbone_ir: the file of the same backbone as an OpenVINO model, which is then not converted
             again.
 
@@ -52,16 +64,21 @@ def export_version(
         ValueError: the head takes another number of features than the backbone gives.
     """
     _check_width(head.input_shape[1], backbone.output_shape[1])
-    with _joined(backbone, head) as (model, explained):
+    with _joined(backbone, head, embedding_size) as (model, explained):
         model.save(directory / KERAS_MODEL)
         graph = _export_saved_model(backbone, head, explained, directory / SAVED_MODEL)
-    network = convert_graph(graph) if backbone_ir is None else _graft(backbone_ir, convert(head))
+    if backbone_ir is None:
+        network = _named(convert_graph(graph), [output.name for output in graph.outputs])
+    else:
+        network = _graft(backbone_ir, convert(head), embedding_size)
     return _export_openvino(network, directory / OPENVINO_MODEL)
 
 
 @contextmanager
-def _joined(backbone: Any, head: Any) -> Iterator[tuple[Any, Any]]:
-    """Yield both as one `keras.Model`, and as one that also gives the features and the maps.
+def _joined(backbone: Any, head: Any, embedding_size: int) -> Iterator[tuple[Any, Any]]:
+    """Yield both as one `keras.Model`, and as one that gives all that is computed for heatmaps.
+
+    The latter's outputs are the probabilities, the embedding, the features and the maps.
 
     Afterwards the head is removed from the cached backbone. A Keras layer refers to the layers
     after it. So the backbone would keep every head that was trained on it in memory.
@@ -71,7 +88,7 @@ def _joined(backbone: Any, head: Any) -> Iterator[tuple[Any, Any]]:
     with _without_followers(backbone):
         model = keras.Model(backbone.input, head(backbone.output), name=backbone.name)
         features, *maps = with_maps(backbone).outputs
-        outputs = [head(features), features, *maps]
+        outputs = [head(features), features[:, -embedding_size:], features, *maps]
         yield model, keras.Model(backbone.input, outputs, name=backbone.name)
 
 
@@ -94,11 +111,11 @@ def _export_saved_model(backbone: Any, head: Any, explained: Any, directory: Pat
     Args:
         backbone: the backbone.
         head: the head.
-        explained: a `keras.Model` from pixels to probabilities, features and maps.
+        explained: a `keras.Model` from pixels to probabilities, embedding, features and maps.
         directory: where to.
 
     Returns:
-        Its graph from pixels to probabilities.
+        Its graph from pixels to probabilities and embedding.
     """
     import tensorflow as tf
 
@@ -106,11 +123,11 @@ def _export_saved_model(backbone: Any, head: Any, explained: Any, directory: Pat
     # The network is traced once; all signatures call that graph.
     network = trace(explained, "pixels")
     spec = tf.TensorSpec((None, height, width, 3), tf.uint8, "pixels")
-    classify = _traced(lambda pixels: network(pixels)[0], spec)
+    classify = _traced(lambda pixels: network(pixels)[: len(_OUTPUTS)], spec)
     norms, weights = normalisations(backbone), head_parts(head)
 
     def pixels(pixels: Any) -> Any:
-        return {PROBABILITIES: classify(pixels)}
+        return dict(zip(_OUTPUTS, classify(pixels), strict=True))
 
     def image_bytes(image_bytes: Any) -> Any:
         decoded = tf.map_fn(
@@ -121,8 +138,8 @@ def _export_saved_model(backbone: Any, head: Any, explained: Any, directory: Pat
         return pixels(decoded)
 
     def explain(pixels: Any) -> Any:
-        probabilities, features, *maps = network(pixels)
-        parts = {PROBABILITIES: probabilities, FEATURES: features}
+        probabilities, embedding, features, *maps = network(pixels)
+        parts = {PROBABILITIES: probabilities, EMBEDDING: embedding, FEATURES: features}
         return parts | name_maps(maps, norms)
 
     def explain_head() -> Any:
@@ -166,25 +183,41 @@ def _check_width(taken: int, given: int) -> None:
         )
 
 
-def _graft(backbone_ir: Path, head: Any) -> Any:
-    """Return an `openvino.Model` of the backbone with the head on top.
+def _graft(backbone_ir: Path, head: Any, embedding_size: int) -> Any:
+    """Return an `openvino.Model` of the backbone with the head on top, and with the embedding.
 
     Raises:
         ValueError: the head takes another number of features than the backbone gives.
     """
     openvino = load_openvino()
+    from openvino import opset13 as ops
+
     backbone = read_network(backbone_ir)
     features = backbone.output(0).get_node().input_value(0)
     inputs, outputs = (node.get_partial_shape() for node in (head.input(0), features))
     _check_width(inputs[1].get_length(), outputs[1].get_length())
     for target in head.parameters[0].output(0).get_target_inputs():
         target.replace_source_output(features)
-    return openvino.Model(head.results, backbone.parameters, backbone.friendly_name)
+    start, stop, step, axis = ([number] for number in (-embedding_size, _END, 1, 1))
+    embedding = ops.slice(features, start, stop, step, axis)
+    results = [*head.results, ops.result(embedding)]
+    network = openvino.Model(results, backbone.parameters, backbone.friendly_name)
+    for result, name in zip(results, _OUTPUTS, strict=True):
+        result.output(0).get_tensor().set_names({name})
+    return network
+
+
+def _named(network: Any, names: list[str]) -> Any:
+    """Return a converted network whose outputs, so far called `names`, have their own names."""
+    given = dict(zip(names, _OUTPUTS, strict=True))
+    for output in network.outputs:
+        (name,) = (given[old] for old in output.get_names() & given.keys())
+        output.get_tensor().set_names({name})
+    return network
 
 
 def _export_openvino(network: Any, path: Path) -> HeatmapInfo | None:
     network.input(0).get_tensor().set_names({"pixels"})
-    network.output(0).get_tensor().set_names({PROBABILITIES})
     try:
         heatmaps = HeatmapInfo(maps=name_parts(network))
     except NoHeatmaps as error:

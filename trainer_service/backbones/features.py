@@ -27,6 +27,7 @@ from shared.files import atomic_write, atomic_writer, is_fault_of_the_file
 from shared.logs import get_logger
 from trainer_service.errors import TransientFailure
 from trainer_service.store.files.removal import remove_tree
+from trainer_service.store.stores import FEATURES_FOLDER
 
 Features = npt.NDArray[np.float32]
 #: Features as they lie on disk: float16 or float32, little-endian.
@@ -103,7 +104,7 @@ class FeatureStore:
     """
 
     def __init__(
-        self, store: Path, space: str, kind: str = "features", width: int | None = None
+        self, store: Path, space: str, kind: str = FEATURES_FOLDER, width: int | None = None
     ) -> None:
         self._directory = store / kind / space
         self._width = width

@@ -1,5 +1,6 @@
 """A dataset of the store, and its images as this process sees them."""
 
+import errno
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -7,13 +8,14 @@ from typing import BinaryIO
 from shared.errors import Conflict, InvalidRequest
 from shared.files import open_below
 from trainer_service.datasets.create import locate, root_of
-from trainer_service.datasets.image_files import ImageFiles, not_seen
+from trainer_service.datasets.image_files import ImageFiles, Place, not_seen, split_owner
 from trainer_service.datasets.records import (
     IMAGES_FOLDER,
     ImageRecord,
     load_images,
     records_corrupt,
 )
+from trainer_service.datasets.thumbnails.store import THUMBNAILS_FILE
 from trainer_service.errors import InvalidDataset
 from trainer_service.settings import TrainerSettings
 from trainer_service.store.records.dataset_record import DatasetRecord, DatasetState
@@ -102,17 +104,29 @@ class Dataset:
             raise records_corrupt(self.directory, reason)
         return sorted(used, key=lambda image: image.sha256)
 
+    def require_owners(self) -> None:
+        """Check that the datasets are there that keep the files of its images.
+
+        Raises:
+            InvalidDataset: one is gone.
+        """
+        gone = [owner for owner in self.record.owners if not self._directory_of(owner).is_dir()]
+        if gone and self.directory.is_dir():
+            raise InvalidDataset(
+                f"dataset {self.id} was made of dataset {gone[0]}, which has its images and is "
+                "gone. Submit what that one was made of again."
+            )
+
     def files(self) -> ImageFiles:
         """Return the files of the images.
 
         Raises:
             NotSeenHere: this process does not see the folder that they lie in.
         """
-        most = self.settings.max_image_bytes
-        if not self.record.in_place:
-            images = self.directory / IMAGES_FOLDER
-            return ImageFiles(self.directory, "HEADSTART_STORE", most, images)
-        return ImageFiles(self.folder(), "HEADSTART_DATASETS", most)
+        record = self.record
+        owners = record.owners or {"": record.source if record.in_place else None}
+        places = {owner: self._place(owner, path) for owner, path in owners.items()}
+        return ImageFiles(places, self.settings.max_image_bytes)
 
     def path_of(self, image: ImageRecord) -> Path:
         """Return where an image lies.
@@ -120,7 +134,8 @@ class Dataset:
         Raises:
             NotSeenHere: this process does not see the folder that it lies in.
         """
-        return (self.folder() if self.record.in_place else self.directory) / image.file
+        owner, path, name = self._owner_of(image)
+        return self._place(owner, path).root / name
 
     def folder(self) -> Path:
         """Return where the folder or archive lies that the dataset names by its path.
@@ -128,13 +143,7 @@ class Dataset:
         Raises:
             NotSeenHere: this process does not see it.
         """
-        setting, source = "HEADSTART_DATASETS", self.record.source
-        if self.settings.datasets is None:
-            raise not_seen(setting, Path(source), "nothing: it is not set on this worker")
-        try:
-            return locate(self.settings, source)
-        except InvalidRequest:
-            raise not_seen(setting, self.settings.datasets / source, "it does not exist") from None
+        return self._see(self.record.source)
 
     def open_image(self, image: ImageRecord) -> BinaryIO:
         """Open the file of a used image, without following a link out of the dataset.
@@ -144,8 +153,42 @@ class Dataset:
             OSError: the file can't be opened; `is_fault_of_the_file` tells whether that is its
                 fault.
         """
-        if not self.record.in_place:
-            return open_below(self.directory, image.file)
-        root = root_of(self.settings, self.record.source)
-        folder = locate(self.settings, self.record.source).relative_to(root)
-        return open_below(root, (folder / image.file).as_posix())
+        owner, path, name = self._owner_of(image)
+        if path is None:
+            return open_below(self._directory_of(owner), name)
+        root = root_of(self.settings, path)
+        folder = locate(self.settings, path).relative_to(root)
+        return open_below(root, (folder / name).as_posix())
+
+    def thumbnail_files(self) -> list[Path]:
+        """Return the files in which the thumbnail of an image may be."""
+        return [self._directory_of(owner) / THUMBNAILS_FILE for owner in self.record.owners or [""]]
+
+    def _owner_of(self, image: ImageRecord) -> tuple[str, str | None, str]:
+        """Return who keeps an image, the path if that is a folder, and the image's name there."""
+        record = self.record
+        if not record.owners:
+            return "", record.source if record.in_place else None, image.file
+        owner, name = split_owner(image.file)
+        if owner not in record.owners:
+            raise FileNotFoundError(errno.ENOENT, "no dataset has it", image.file)
+        return owner, record.owners[owner], name
+
+    def _place(self, owner: str, path: str | None) -> Place:
+        if path is not None:
+            folder = self._see(path)
+            return Place(folder, "HEADSTART_DATASETS", folder)
+        directory = self._directory_of(owner)
+        return Place(directory, "HEADSTART_STORE", directory / IMAGES_FOLDER)
+
+    def _directory_of(self, owner: str) -> Path:
+        return self.directory.parent / owner if owner else self.directory
+
+    def _see(self, path: str) -> Path:
+        setting = "HEADSTART_DATASETS"
+        if self.settings.datasets is None:
+            raise not_seen(setting, Path(path), "nothing: it is not set on this worker")
+        try:
+            return locate(self.settings, path)
+        except InvalidRequest:
+            raise not_seen(setting, self.settings.datasets / path, "it does not exist") from None

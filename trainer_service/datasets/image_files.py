@@ -1,8 +1,11 @@
 """The pictures of a dataset, as this worker sees them."""
 
+import errno
 import hashlib
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from shared.errors import InvalidImage
 from shared.files import is_fault_of_the_file, open_below
@@ -23,23 +26,32 @@ class ImageLost(InvalidImage):
         super().__init__("unreadable", detail)
 
 
+class Place(NamedTuple):
+    """A directory in which images lie.
+
+    Attributes:
+        root: what their names are relative to.
+        setting: the setting that tells this worker where the root lies.
+        folder: the directory that has to be there: the root, or one below it.
+    """
+
+    root: Path
+    setting: str
+    folder: Path
+
+
 class ImageFiles:
     """The files of a dataset's used images.
 
     Args:
-        root: what their names are relative to.
-        setting: the setting that tells this worker where the root lies.
+        places: where they lie: a single place under an empty name, or several under the names with
+            which those of the images begin.
         max_bytes: the size of the largest image.
-        folder: the directory that has to be there, if that is not the root.
     """
 
-    def __init__(
-        self, root: Path, setting: str, max_bytes: int, folder: Path | None = None
-    ) -> None:
-        self._root = root
-        self._setting = setting
+    def __init__(self, places: Mapping[str, Place], max_bytes: int) -> None:
+        self._places = places
         self._max_bytes = max_bytes
-        self._folder = folder or root
 
     def read(self, name: str, sha256: str) -> bytes:
         """Return the bytes of an image.
@@ -59,20 +71,34 @@ class ImageFiles:
         return data
 
     def require(self) -> None:
-        """Check that the images' directory can be seen, so that a missing file says something.
+        """Check that the images' directories can be seen, so that a missing file says something.
 
         Raises:
-            NotSeenHere: it can't.
+            NotSeenHere: one can't.
         """
-        try:
-            os.close(os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY))
-        except OSError as error:
-            raise not_seen(self._setting, self._folder, error.strerror) from None
+        for place in self._places.values():
+            try:
+                os.close(os.open(place.folder, os.O_RDONLY | os.O_DIRECTORY))
+            except OSError as error:
+                raise not_seen(place.setting, place.folder, error.strerror) from None
 
     def _read(self, name: str) -> bytes:
-        with open_below(self._root, name) as file:
+        owner, file_name = ("", name) if "" in self._places else split_owner(name)
+        if owner not in self._places:
+            raise FileNotFoundError(errno.ENOENT, "no dataset has it", name)
+        with open_below(self._places[owner].root, file_name) as file:
             too_large = os.fstat(file.fileno()).st_size > self._max_bytes
             return b"" if too_large else file.read()
+
+
+def split_owner(name: str) -> tuple[str, str]:
+    """Return the dataset that keeps an image, and the image's name there.
+
+    Args:
+        name: `ImageRecord.file` in a dataset that was made of another one.
+    """
+    owner, _, rest = name.partition("/")
+    return owner, rest
 
 
 def not_seen(setting: str, expected: Path, reason: str | None) -> NotSeenHere:

@@ -1,6 +1,5 @@
 """How a worker reads a dataset, once, and writes down what it found."""
 
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -9,6 +8,7 @@ from functools import partial
 from shared.errors import TooLarge, Unavailable
 from shared.images.decoding import ImageLimits
 from shared.logs import get_logger
+from trainer_service.datasets.children.additions import read_additions
 from trainer_service.datasets.create import UPLOAD_FILE, root_of
 from trainer_service.datasets.dataset import Dataset
 from trainer_service.datasets.records import (
@@ -27,7 +27,7 @@ from trainer_service.settings import TrainerSettings
 from trainer_service.store.files.lease import Lease, LeaseLost, WorkersDied, require_survivable
 from trainer_service.store.outcome import in_words
 from trainer_service.store.records.dataset_record import DatasetRecord, DatasetState
-from trainer_service.store.records.parts import NAMED_REJECTED, ErrorInfo, RejectedImage
+from trainer_service.store.records.parts import ErrorInfo
 from trainer_service.store.records.record_store import RecordStore
 from trainer_service.store.work_metrics import IMAGES_REJECTED
 
@@ -119,7 +119,7 @@ def _label_as_before(datasets: RecordStore[DatasetRecord], dataset: Dataset) -> 
         log.warning("can't be labelled as before", dataset_id=dataset.id, reason=in_words(error))
         datasets.update(dataset.id, forget)
     else:
-        datasets.update(dataset.id, partial(_count, summary))
+        datasets.update(dataset.id, summary.fill)
 
 
 def _is_labelled_as_told(dataset: Dataset) -> bool:
@@ -151,13 +151,15 @@ def _read(
     dataset: Dataset, advance: Callable[[int, int], None], hang_guard: HangGuard
 ) -> DatasetSummary:
     settings, directory, record = dataset.settings, dataset.directory, dataset.record
-    if is_kept(directory):
+    if record.parent is None and is_kept(directory):
         return _label_anew(dataset)
     limits = DatasetLimits(
         settings.max_dataset_bytes,
         settings.max_dataset_files,
         ImageLimits(settings.max_image_bytes, settings.max_image_pixels),
     )
+    if record.parent is not None:
+        return read_additions(dataset, limits, advance, hang_guard)
     with hang_guard.system_call(record.source):
         source, root = directory / UPLOAD_FILE, directory
         if record.path:
@@ -195,27 +197,14 @@ def _fill(
     def fill(ready: DatasetRecord) -> None:
         ready.state = DatasetState.READY
         ready.reading_before = None
-        _count(summary, ready)
+        summary.fill(ready)
 
     ready = datasets.update(record.id, fill)
-    for image in summary.rejected:
+    for image in summary.rejected if record.parent is None else ():
         IMAGES_REJECTED.labels(image.verdict).inc()
     if not record.path:
         (datasets.directory(record.id) / UPLOAD_FILE).unlink(missing_ok=True)
     return ready
-
-
-def _count(summary: DatasetSummary, record: DatasetRecord) -> None:
-    """Write down what was found."""
-    record.images = summary.images
-    record.count_labels(summary.labels)
-    named = [RejectedImage(**image.model_dump()) for image in summary.rejected[:NAMED_REJECTED]]
-    record.reject(named, dict(Counter(image.verdict for image in summary.rejected)))
-    record.ignored = summary.ignored
-    record.interpret(summary.interpretation)
-    record.has_split = summary.has_split
-    record.digest = summary.digest
-    record.in_place = summary.in_place
 
 
 def _set_reading(record: DatasetRecord) -> None:

@@ -8,8 +8,9 @@
 <directory>/thumbnails              small copies of the large ones; see `thumbnails.store`
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
@@ -19,8 +20,9 @@ from pydantic.dataclasses import dataclass
 from shared.errors import first_fault
 from shared.files import atomic_writer, is_fault_of_the_file, open_below
 from trainer_service.errors import RecordCorrupt
+from trainer_service.store.records.dataset_record import DatasetRecord
 from trainer_service.store.records.interpretation import Interpretation
-from trainer_service.store.records.parts import TODAYS_VERDICTS
+from trainer_service.store.records.parts import NAMED_REJECTED, TODAYS_VERDICTS, RejectedImage
 
 if TYPE_CHECKING:  # The trainer API knows these records, and has neither numpy nor Pillow.
     from shared.images.decoding import ImageLimits
@@ -84,6 +86,9 @@ class ImageRecord:
 
 
 _IMAGE_RECORD = TypeAdapter(ImageRecord)
+#: How the last field of a record begins in its line, and how the line ends if it is empty.
+_FILE_KEY = ',"file":"'
+_NO_FILE = b',"file":""}\n'
 
 
 class RejectedFile(BaseModel):
@@ -98,7 +103,8 @@ class RejectedFile(BaseModel):
 class DatasetSummary(BaseModel):
     """What was found; `images` and `labels` count the used ones, `ignored` files of no interest.
 
-    `in_place` tells that the images are left where they are, in a folder.
+    `in_place` tells that the images are left where they are, in a folder. `corrected` and `added`
+    are those of the dataset's record.
     """
 
     images: int
@@ -109,10 +115,25 @@ class DatasetSummary(BaseModel):
     has_split: bool
     digest: str
     in_place: bool
+    corrected: int = 0
+    added: int = 0
+
+    def fill(self, record: DatasetRecord) -> None:
+        """Write into a dataset's record what was found."""
+        record.images = self.images
+        record.count_labels(self.labels)
+        named = [RejectedImage(**image.model_dump()) for image in self.rejected[:NAMED_REJECTED]]
+        record.reject(named, dict(Counter(image.verdict for image in self.rejected)))
+        record.ignored = self.ignored
+        record.interpret(self.interpretation)
+        record.has_split = self.has_split
+        record.digest = self.digest
+        record.in_place = self.in_place
+        record.corrected, record.added = self.corrected, self.added
 
 
-def save_images(directory: Path, records: Iterable[ImageRecord]) -> None:
-    with atomic_writer(directory / RECORDS_FILE) as file:
+def save_images(directory: Path, records: Iterable[ImageRecord], name: str = RECORDS_FILE) -> None:
+    with atomic_writer(directory / name) as file:
         for record in records:
             file.write(_IMAGE_RECORD.dump_json(record) + b"\n")
 
@@ -121,6 +142,21 @@ def save_rejected(directory: Path, rejected: Iterable[RejectedFile]) -> None:
     with atomic_writer(directory / REJECTED_FILE) as file:
         for image in rejected:
             file.write(image.model_dump_json().encode() + b"\n")
+
+
+def iterate_rejected(directory: Path) -> Iterator[RejectedFile]:
+    """Yield the rejected files of a dataset; of one that an early release has read, none.
+
+    Raises:
+        RecordCorrupt: they are damaged.
+    """
+    with (
+        suppress(FileNotFoundError),
+        open_below(directory, REJECTED_FILE) as file,
+        records_judged(directory, REJECTED_FILE),
+    ):
+        for line in file:
+            yield RejectedFile.model_validate_json(line)
 
 
 def load_images(directory: Path) -> list[ImageRecord]:
@@ -132,10 +168,24 @@ def load_images(directory: Path) -> list[ImageRecord]:
     return list(iterate_images(directory))
 
 
-def iterate_images(directory: Path) -> Iterator[ImageRecord]:
-    with records_judged(directory), open_below(directory, RECORDS_FILE) as file:
+def iterate_images(directory: Path, name: str = RECORDS_FILE) -> Iterator[ImageRecord]:
+    with records_judged(directory, name), open_below(directory, name) as file:
         for line in file:
             yield parse_image(line)
+
+
+def iterate_owned(directory: Path) -> Iterator[ImageRecord]:
+    """Yield the images of a dataset as those that are made of it have them.
+
+    Their files begin with its id, which says who keeps them.
+    """
+    owned = f"{_FILE_KEY}{directory.name}/".encode()
+    with records_judged(directory), open_below(directory, RECORDS_FILE) as file:
+        for line in file:
+            # Quotes in names are escaped, so this is found once. A record whose field is set
+            # afterwards is validated again, which takes twice as long.
+            kept = not line.endswith(_NO_FILE)
+            yield parse_image(line.replace(_FILE_KEY.encode(), owned) if kept else line)
 
 
 def parse_image(line: bytes) -> ImageRecord:
@@ -148,20 +198,20 @@ def parse_image(line: bytes) -> ImageRecord:
 
 
 @contextmanager
-def records_judged(directory: Path) -> Iterator[None]:
+def records_judged(directory: Path, name: str = RECORDS_FILE) -> Iterator[None]:
     """Turn what is wrong with the records of a dataset's images into RecordCorrupt."""
     try:
         yield
     except ValidationError as error:
-        raise records_corrupt(directory, f"it can't be read: {first_fault(error)}") from None
+        raise records_corrupt(directory, f"it can't be read: {first_fault(error)}", name) from None
     except OSError as error:
         if not is_fault_of_the_file(error):
             raise
-        raise records_corrupt(directory, f"it can't be read: {error.strerror}") from None
+        raise records_corrupt(directory, f"it can't be read: {error.strerror}", name) from None
 
 
-def records_corrupt(directory: Path, reason: str) -> RecordCorrupt:
+def records_corrupt(directory: Path, reason: str, name: str = RECORDS_FILE) -> RecordCorrupt:
     return RecordCorrupt(
-        f"datasets/{directory.name}/{RECORDS_FILE} is damaged: {reason}. "
+        f"datasets/{directory.name}/{name} is damaged: {reason}. "
         "Submit what the dataset was made of again."
     )

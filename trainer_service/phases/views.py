@@ -1,8 +1,8 @@
 """Views of an image: as it is, mirrored, and random crops of it in slightly other colours."""
 
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
@@ -40,28 +40,31 @@ class Views:
 
     Attributes:
         size: height and width of a view, in pixels.
-        count: how many views there are of each image.
+        numbers: those of the views that are made of each image.
         changes: what is allowed.
         seed: of the random numbers.
-        first: the number of the first of these views.
     """
 
     size: int
-    count: int = 1
+    numbers: tuple[int, ...] = (0,)
     changes: frozenset[Change] = frozenset()
     seed: int = 0
-    first: int = 0
 
     @classmethod
     def of(cls, size: int, count: int, changes: Iterable[Change], seed: int) -> Self:
         """Return the views that may be had: if nothing is allowed, all views would be the same."""
         allowed = frozenset(changes)
-        return cls(size, count, allowed, seed) if allowed and count > 1 else cls(size)
+        several = allowed and count > 1
+        return cls(size, tuple(range(count)), allowed, seed) if several else cls(size)
 
     @property
-    def numbers(self) -> range:
-        """The numbers of the views."""
-        return range(self.first, self.first + self.count)
+    def count(self) -> int:
+        """How many views are made of each image."""
+        return len(self.numbers)
+
+    def only(self, numbers: Iterable[int]) -> Self:
+        """Return the same views, but others of their numbers."""
+        return replace(self, numbers=tuple(numbers))
 
     @property
     def decoded_size(self) -> int:
@@ -77,20 +80,18 @@ class Views:
         changes = sorted(self.changes)
         return {"version": VIEWS_VERSION, "changes": changes, "seed": self.seed if changes else 0}
 
-    def make(self, pixels: Pixels, sha256: str, numbers: Sequence[int] = ()) -> Pixels:
-        """Return views of an image.
+    def make(self, pixels: Pixels, sha256: str) -> Pixels:
+        """Return the views of an image.
 
         Args:
             pixels: uint8 RGB of shape (decoded_size, decoded_size, 3).
             sha256: the hash of the image's file.
-            numbers: which of them; none stands for all.
 
         Returns:
-            uint8 RGB of shape (n, size, size, 3).
+            uint8 RGB of shape (count, size, size, 3).
         """
         image = Image.fromarray(pixels)
-        wanted = numbers or self.numbers
-        return np.stack([self._view(image, sha256, number) for number in wanted])
+        return np.stack([self._view(image, sha256, number) for number in self.numbers])
 
     def _view(self, image: Image.Image, sha256: str, number: int) -> Pixels:
         if number == 0:

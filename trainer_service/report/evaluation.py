@@ -9,12 +9,9 @@ from trainer_service.report.curves import Series, curves
 from trainer_service.report.facts import Answer, Facts
 from trainer_service.report.markup import Markup, tag
 from trainer_service.report.numbers import percent
-from trainer_service.report.parts import card, fact_list, scroll, table
+from trainer_service.report.parts import card, fact_list, scroll, shown, table
 
 SHOWN_CONFUSIONS = 10
-#: Pictures whose sides have at most this many pixels are enlarged without smoothing.
-SMALL_PICTURE = 64
-
 _TRAINING, _VALIDATION = "series-2 dashed", "series-1"
 
 
@@ -152,19 +149,4 @@ def _figure(answer: Answer) -> Markup:
         ),
         None if answer.right else (tag("br"), "is ", tag("strong", answer.label)),
     )
-    return tag("figure", _picture(answer), caption, title=answer.name)
-
-
-def _picture(answer: Answer) -> Markup:
-    picture = answer.picture
-    if picture is None:
-        return tag("p", "The image could not be read again.", class_="muted")
-    small = max(picture.width, picture.height) <= SMALL_PICTURE
-    return tag(
-        "img",
-        src=picture.url,
-        alt=answer.name,
-        width=picture.width,
-        height=picture.height,
-        class_="pixelated" if small else None,
-    )
+    return tag("figure", shown(answer.picture, answer.name), caption, title=answer.name)

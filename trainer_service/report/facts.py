@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from shared.manifest import Manifest
 from trainer_service.report.thumbnails import Embedded
 from trainer_service.store.records.dataset_record import DatasetRecord
+from trainer_service.store.records.suspects import Suspect
 from trainer_service.store.records.training_record import TrainingRecord
 
 
@@ -32,6 +33,18 @@ class Answer(NamedTuple):
         return self.label == self.predicted
 
 
+class ShownSuspect(NamedTuple):
+    """An image whose label the others contradict.
+
+    Attributes:
+        suspect: what is known of it.
+        picture: a small copy of the image; None if it could not be read again.
+    """
+
+    suspect: Suspect
+    picture: Embedded | None
+
+
 @dataclass(frozen=True, slots=True)
 class Facts:
     """Everything that is in a report.
@@ -47,6 +60,7 @@ class Facts:
         tune_history: val_loss and val_accuracy of each epoch of fine-tuning, if there was any.
         mistakes: the most confident wrong answers, the most confident first.
         samples: the answers to test images that were drawn at random.
+        suspects: the first of the images whose label the others contradict.
         predictor: the base URL of the predictor.
     """
 
@@ -59,4 +73,5 @@ class Facts:
     mistakes: Sequence[Answer]
     samples: Sequence[Answer]
     predictor: str
+    suspects: Sequence[ShownSuspect] = ()
     tune_history: Sequence[dict[str, Any]] = ()

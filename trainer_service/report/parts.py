@@ -3,6 +3,10 @@
 from collections.abc import Iterable, Sequence
 
 from trainer_service.report.markup import Child, Markup, tag
+from trainer_service.report.thumbnails import Embedded
+
+#: Pictures whose sides have at most this many pixels are enlarged without smoothing.
+SMALL_PICTURE = 64
 
 
 def card(title: str, *children: Child) -> Markup:
@@ -38,6 +42,21 @@ def table(title: str, names: Sequence[str], rows: Iterable[Sequence[Child]], tex
 def scroll(title: str, child: Markup) -> Markup:
     """Return a region that can be scrolled, also with the keyboard, if the page is narrow."""
     return tag("div", child, class_="scroll", tabindex="0", role="region", aria_label=title)
+
+
+def shown(picture: Embedded | None, name: str) -> Markup:
+    """Return a small copy of the image of a name, or a sentence in its place."""
+    if picture is None:
+        return tag("p", "The image could not be read again.", class_="muted")
+    small = max(picture.width, picture.height) <= SMALL_PICTURE
+    return tag(
+        "img",
+        src=picture.url,
+        alt=name,
+        width=picture.width,
+        height=picture.height,
+        class_="pixelated" if small else None,
+    )
 
 
 def _cells(row: Sequence[Child], styles: Sequence[str | None]) -> Iterable[Markup]:

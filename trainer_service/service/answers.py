@@ -5,6 +5,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
+from shared.manifest import TuneInfo
 from trainer_service.requests.part import RequestPart
 
 
@@ -41,11 +42,16 @@ class ArchitectureStatus(BaseModel):
 
 
 class VersionStatus(BaseModel):
-    """A version of a model, from its manifest."""
+    """A version of a model, from its manifest.
+
+    Attributes:
+        tune: what came of fine-tuning; None if it was not asked for.
+    """
 
     version: int
     architecture: str
     labels: list[str]
+    tune: TuneInfo | None
     metrics: dict[str, Any]
     training_id: str
     created_at: datetime

@@ -22,7 +22,6 @@ from trainer_service.datasets.records import (
 )
 from trainer_service.datasets.thumbnails.store import (
     SMALL_BYTES,
-    THUMBNAILS_FILE,
     find_thumbnail,
     fits,
 )
@@ -140,9 +139,9 @@ def find_small(dataset: Dataset, sha256: str) -> tuple[bytes, str]:
         RecordCorrupt: the records of its images are damaged.
         Unavailable: it can't be read now.
     """
-    small = find_thumbnail(dataset.directory / THUMBNAILS_FILE, sha256)
-    if small is not None:
-        return small
+    for thumbnails in dataset.thumbnail_files():
+        if small := find_thumbnail(thumbnails, sha256):
+            return small
     record = _require(dataset, sha256)
     with _open(dataset, record) as file:
         size = os.fstat(file.fileno()).st_size

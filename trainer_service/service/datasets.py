@@ -12,7 +12,7 @@ from shared.identifiers import new_id
 from trainer_service.datasets import create as datasets
 from trainer_service.datasets.dataset import Dataset
 from trainer_service.datasets.scan.scans import is_kept
-from trainer_service.errors import RecordCorrupt
+from trainer_service.errors import InvalidDataset, RecordCorrupt
 from trainer_service.requests.reading import ReadingRequest
 from trainer_service.service import dataset_images
 from trainer_service.service.dataset_images import (
@@ -23,15 +23,18 @@ from trainer_service.service.dataset_images import (
 )
 from trainer_service.service.job_slots import open_dataset_slot
 from trainer_service.service.trainer import Trainer
+from trainer_service.store.children import children_of
 from trainer_service.store.files.lease import Lease
 from trainer_service.store.idempotency import fingerprint
-from trainer_service.store.records.dataset_record import DatasetRecord
+from trainer_service.store.records.dataset_record import DatasetRecord, DatasetState
+from trainer_service.store.records.parts import ErrorInfo
 from trainer_service.store.records.record_store import RecordStore
 from trainer_service.store.unused_datasets import users_of
 
 #: How long a worker may take to release a dataset once its record says that it is read.
 PATIENCE_SECONDS = 2.0
 POLL_SECONDS = 0.05
+_SHOWN = 3
 
 
 def submit_dataset(
@@ -110,12 +113,15 @@ def read_in_another_way(
     If it was read and the new reading does not fit, it stays as it was, and `refused` says why.
 
     Raises:
-        Conflict: it is being read, a training on it has not ended, or what it was made of is gone.
-        Unavailable: Redis does not answer; the dataset stays as it was read.
+        Conflict: it is being read, a training on it has not ended, or what it was made of is gone;
+            or it was made of another dataset, or others of it.
+        Unavailable: Redis does not answer, or too many datasets wait; the dataset stays as it was
+            read.
     """
     records = trainer.stores.datasets
 
     def queue(record: DatasetRecord) -> None:
+        _require_no_relatives(records, record)
         _require_unused(trainer, dataset_id)
         if record.state.unread:
             raise Conflict(f"Dataset {dataset_id!r} is being read.")
@@ -126,9 +132,10 @@ def read_in_another_way(
         if held is None:
             raise Conflict(f"Dataset {dataset_id!r} is being read.")
         before = records.get(dataset_id)
-        # The record's lock is held meanwhile; creating a training on the dataset takes the same
-        # lock.
-        queued = records.update(dataset_id, queue)
+        with open_dataset_slot(trainer.stores, trainer.settings.max_open_jobs):
+            # The record's lock is held meanwhile; creating a training on the dataset takes the
+            # same lock.
+            queued = records.update(dataset_id, queue)
     try:
         trainer.queue.read_dataset(dataset_id)
     except Exception:
@@ -156,9 +163,65 @@ def _require_readable(record: DatasetRecord, directory: Path) -> None:
     )
 
 
+def _require_no_relatives(records: RecordStore[DatasetRecord], record: DatasetRecord) -> None:
+    """Check that no corrections depend on how a dataset is read.
+
+    Raises:
+        Conflict: they do.
+    """
+    if record.parent is not None:
+        raise Conflict(
+            f"Dataset {record.id!r} was made of dataset {record.parent!r} and has its reading. "
+            f"Correct the labels of single images instead, or have {record.line!r} read in another "
+            "way before it is corrected."
+        )
+    if children := children_of(records.directory(record.id)):
+        raise Conflict(
+            f"Dataset {record.id!r} can't be read in another way: {_named(children)} made of it, "
+            "with corrections of its labels as they are. Remove what was made of it first, or "
+            "submit the images again."
+        )
+
+
+def _require_childless(records: RecordStore[DatasetRecord], dataset_id: str) -> None:
+    """Check that no dataset needs the files of this one.
+
+    Raises:
+        Conflict: one does.
+    """
+    if children := children_of(records.directory(dataset_id)):
+        raise Conflict(
+            f"Dataset {dataset_id!r} can't be removed: {_named(children)} made of it, without "
+            "copies of its images. Remove what was made of it first."
+        )
+
+
+def _named(children: list[str]) -> str:
+    shown = ", ".join(map(repr, children[:_SHOWN]))
+    if len(children) == 1:
+        return f"dataset {shown} was"
+    more = len(children) - _SHOWN
+    return f"datasets {shown} and {more} more were" if more > 0 else f"datasets {shown} were"
+
+
 def _put_back(before: DatasetRecord, record: DatasetRecord) -> None:
     for name in ("reading", "reading_before", "refused", "revision", "state", "error", "submitted"):
         setattr(record, name, getattr(before, name))
+
+
+def get_dataset(trainer: Trainer, dataset_id: str) -> DatasetRecord:
+    """Return a dataset; it has failed, with the reason, if the one with its images is gone.
+
+    Raises:
+        NotFound, RecordCorrupt, Unavailable: its record can't be read.
+    """
+    dataset = Dataset.open(trainer.stores.datasets, trainer.settings, dataset_id)
+    try:
+        dataset.require_owners()
+    except InvalidDataset as gone:
+        error = ErrorInfo(type=type(gone).__name__, detail=gone.detail)
+        return dataset.record.model_copy(update={"state": DatasetState.FAILED, "error": error})
+    return dataset.record
 
 
 def list_images(trainer: Trainer, dataset_id: str, query: ImageQuery) -> DatasetImagePage:
@@ -210,19 +273,21 @@ def delete_dataset(trainer: Trainer, dataset_id: str) -> None:
 
     Raises:
         NotFound: no dataset has this id.
-        Conflict: it is being read, a training on it has not ended, or a training's record can't
-            be read, so that it is not known which dataset it uses.
+        Conflict: it is being read, a training on it has not ended, another dataset was made of it,
+            or a training's record can't be read, so that it is not known which dataset it uses.
     """
     datasets_ = trainer.stores.datasets
     try:
         datasets_.get(dataset_id)
     except (RecordCorrupt, Unavailable):
+        _require_childless(datasets_, dataset_id)
         _require_unused(trainer, dataset_id)
         datasets_.delete_unreadable(dataset_id)
         return
     with _lease(datasets_, dataset_id) as held, datasets_.locked(dataset_id):
         # Checked first, for a better message: most datasets are read for a training.
         _require_unused(trainer, dataset_id)
+        _require_childless(datasets_, dataset_id)
         if held is None:
             raise Conflict(f"Dataset {dataset_id!r} is being read.")
         datasets_.delete(dataset_id)

@@ -21,7 +21,7 @@ def open_training_slot(stores: Stores, most: int) -> AbstractContextManager[None
 
 
 def open_dataset_slot(stores: Stores, most: int) -> AbstractContextManager[None]:
-    """Return a context in which a dataset may be created, as `open_training_slot`.
+    """Return a context in which a dataset may be queued, as `open_training_slot`.
 
     Datasets that are created with a training do not count here: they count as trainings.
     """

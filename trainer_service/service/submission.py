@@ -10,7 +10,7 @@ from trainer_service.backbones import weights
 from trainer_service.backbones.architectures import find_architecture
 from trainer_service.backbones.cut_table import cut_of, find_cut
 from trainer_service.datasets import create as datasets
-from trainer_service.datasets.dataset import doubtful
+from trainer_service.datasets.dataset import Dataset, doubtful
 from trainer_service.requests.training import DatasetPath, TrainingRequest
 from trainer_service.service.job_slots import open_training_slot
 from trainer_service.service.trainer import Trainer
@@ -179,7 +179,9 @@ def _dataset_of(
 
 
 def _existing(trainer: Trainer, dataset_id: str) -> DatasetRecord:
-    record = trainer.stores.datasets.get(dataset_id)
+    dataset = Dataset.open(trainer.stores.datasets, trainer.settings, dataset_id)
+    dataset.require_owners()
+    record = dataset.record
     if record.error is None:
         if record.doubt and record.state == DatasetState.READY:
             raise InvalidRequest(doubtful(record))
@@ -203,7 +205,9 @@ def _new_training(
         model=request.model,
         architecture=architecture,
         state=State.QUEUED,
-        dataset=TrainingDataset(id=dataset.id, revision=dataset.revision),
+        dataset=TrainingDataset(
+            id=dataset.id, revision=dataset.revision, parent=dataset.parent, root=dataset.root
+        ),
         transitions=[Transition(state=State.QUEUED, at=now)],
         request=request,
         created_at=now,

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from shared.errors import Conflict, Unavailable
+from shared.files import is_disk_full
 from shared.model_store import REPORT_FILE, REPORT_PAGE
 from trainer_service.errors import RecordCorrupt, TrainingEnded
 from trainer_service.phase_table import phase_of
@@ -13,6 +14,7 @@ from trainer_service.service.endings import first
 from trainer_service.service.trainer import Trainer
 from trainer_service.store.events.events import EventPage, ResultEvent
 from trainer_service.store.outcome import end
+from trainer_service.store.records.suspects import SuspectPage, suspect_page
 from trainer_service.store.records.training_record import State, TrainingRecord
 
 
@@ -82,7 +84,12 @@ def get_report(trainer: Trainer, training_id: str) -> Path:
     Raises:
         Conflict: the training has published nothing.
     """
-    return _published(trainer, training_id) / REPORT_FILE
+    return report_file(trainer, trainer.stores.trainings.get(training_id))
+
+
+def report_file(trainer: Trainer, record: TrainingRecord) -> Path:
+    """Return the file with the evaluation of a training, given its record; as `get_report`."""
+    return _published(trainer, record) / REPORT_FILE
 
 
 def get_report_page(trainer: Trainer, training_id: str) -> Path | None:
@@ -91,8 +98,28 @@ def get_report_page(trainer: Trainer, training_id: str) -> Path | None:
     Raises:
         Conflict: the training has published nothing.
     """
-    page = _published(trainer, training_id) / REPORT_PAGE
+    page = _published(trainer, trainer.stores.trainings.get(training_id)) / REPORT_PAGE
     return page if page.is_file() else None
+
+
+def get_suspects(trainer: Trainer, training_id: str, after: int, limit: int) -> SuspectPage:
+    """Return a page of the images of a training whose label the others contradict.
+
+    Raises:
+        Conflict: they were not looked for, or not yet.
+        RecordCorrupt: the list is damaged.
+    """
+    trainings = trainer.stores.trainings
+    record = trainings.get(training_id)
+    if record.suspects is None:
+        raise Conflict(f"Training {training_id!r} has no list of suspects: {_why_none(record)}")
+    return suspect_page(trainings.directory(training_id), after, limit)
+
+
+def _why_none(record: TrainingRecord) -> str:
+    if record.state == State.SUCCEEDED:
+        return "an earlier release did it, which did not look for them. Train again."
+    return f"it is {record.state}."
 
 
 def cancel_training(trainer: Trainer, training_id: str) -> TrainingRecord:
@@ -109,12 +136,17 @@ def cancel_training(trainer: Trainer, training_id: str) -> TrainingRecord:
         record.cancel_requested = True
 
     record = trainings.ask(training_id, cancel)
-    with trainings.lease(training_id) as held:
-        # The holder of the lease ends the training. If a worker died after it had published a
-        # version, the training has succeeded, and the next worker records that.
-        if held is None or models.published_by(record.model, training_id) is not None:
-            return record
-        return end(trainings, training_id, State.CANCELLED)
+    try:
+        with trainings.lease(training_id) as held:
+            # The holder of the lease ends the training. If a worker died after it had published a
+            # version, the training has succeeded, and the next worker records that.
+            if held is None or models.published_by(record.model, training_id) is not None:
+                return record
+            return end(trainings, training_id, State.CANCELLED)
+    except OSError as error:
+        if not is_disk_full(error):
+            raise
+        return record  # a worker ends it, once there is room to write that
 
 
 def stop_training(trainer: Trainer, training_id: str) -> TrainingRecord:
@@ -171,10 +203,9 @@ def delete_training(trainer: Trainer, training_id: str) -> None:
     trainings.delete(training_id)
 
 
-def _published(trainer: Trainer, training_id: str) -> Path:
-    record = trainer.stores.trainings.get(training_id)
+def _published(trainer: Trainer, record: TrainingRecord) -> Path:
     if record.version is None:
-        raise Conflict(f"Training {training_id!r} has no report: it is {record.state}.")
+        raise Conflict(f"Training {record.id!r} has no report: it is {record.state}.")
     return trainer.stores.models.directory(record.model, record.version)
 
 

@@ -49,7 +49,10 @@ def end(
     state: State,
     error: Exception | ErrorInfo | None = None,
 ) -> TrainingRecord:
-    """Move a training to a final state, unless it has ended already, and return its record."""
+    """Move a training to a final state, unless it has ended already, and return its record.
+
+    If the disk is full, the files that it needs no more are removed before the record is written.
+    """
 
     def change(record: TrainingRecord) -> None:
         if record.state.ended:
@@ -63,6 +66,12 @@ def end(
         else:
             record.error = error
 
+    try:
+        return trainings.update(training_id, change)
+    except OSError as full:
+        if not is_disk_full(full):
+            raise
+    trainings.clear(training_id)
     return trainings.update(training_id, change)
 
 

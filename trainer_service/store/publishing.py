@@ -1,7 +1,7 @@
 """The writing half of the model store: versions are staged, published, pinned and removed.
 
 models/<name>/.staging-<id>/   a version that is being written
-models/<name>/.highest         the highest version number at the time of the last removal
+models/<name>/.highest         the highest number of a removed version, if no version has a higher
 models/<name>/.lock            locked while a version is published or removed, or the pin changes
 """
 
@@ -14,7 +14,7 @@ from shared.documents import Unreadable, read_document, reason
 from shared.errors import Conflict, Unavailable, VersionCorrupt
 from shared.files import (
     atomic_write,
-    is_disk_full,
+    is_fault_of_the_file,
     locked_briefly,
     sha256_file,
     sync_directory,
@@ -141,8 +141,9 @@ class WritableModelStore(ModelStore):
             versions, directory = self.versions(name), self.directory(name, version)
             if self.pinned(name) != pinned or served not in {None, *versions}:
                 raise Conflict(f"The served version of model {name!r} has just changed: try again.")
-            highest = max(versions[-1], self._highest_removed(model))
-            atomic_write(model / HIGHEST_FILE, str(highest).encode())
+            # Only then, so that what makes room on a full disk needs none itself.
+            if version == versions[-1] > self._highest_removed(model):
+                atomic_write(model / HIGHEST_FILE, str(version).encode())
             try:
                 directory.rename(removed / str(version))
             except PermissionError:  # renaming a directory requires write permission on it
@@ -204,7 +205,7 @@ class WritableModelStore(ModelStore):
 
     @staticmethod
     def _highest_removed(model: Path) -> int:
-        """Return the highest version number at the time of the last removal; 0 without one.
+        """Return the highest number of a removed version, if no version has a higher; or 0.
 
         Raises:
             Conflict: the file can't be read or holds something else.
@@ -225,11 +226,11 @@ class WritableModelStore(ModelStore):
 
 @contextmanager
 def _write_errors_wrapped(name: str) -> Iterator[None]:
-    """Turn an OSError of the body, except a full disk, into ModelUnwritable."""
+    """Turn an OSError of the body into ModelUnwritable, unless the machine is at fault."""
     try:
         yield
     except OSError as error:
-        if is_disk_full(error):
+        if not is_fault_of_the_file(error):
             raise
         file = Path(error.filename or "").name
         raise ModelUnwritable(

@@ -9,7 +9,7 @@ from typing import Any, Self
 from pydantic import TypeAdapter, ValidationError
 
 from shared.documents import read_small
-from shared.files import atomic_write
+from shared.files import atomic_write, is_disk_full
 from shared.logs import get_logger
 from trainer_service.errors import DatasetNotFound, TrainingNotFound
 from trainer_service.settings import TrainerSettings
@@ -38,6 +38,9 @@ METRICS_FILE = "metrics.json"
 MOST_METRICS_BYTES = 2**24
 #: Directory of converted backbones, so that later worker processes need not convert them again.
 BACKBONES = "backbones"
+#: Directories of what networks make of images: features, and what fine-tuning learns from.
+FEATURES_FOLDER = "features"
+ACTIVATIONS_FOLDER = "activations"
 
 
 class TrainingStore(RecordStore[TrainingRecord]):
@@ -102,8 +105,7 @@ class TrainingStore(RecordStore[TrainingRecord]):
                 stop_after=record.stop_after,
                 stop_tuning=record.stop_tuning,
             )
-            file = self.directory(record_id) / ASKED_FILE
-            atomic_write(file, asked.model_dump_json().encode())
+            _write_asked(self.directory(record_id) / ASKED_FILE, asked)
         return record
 
     def keep_evaluation(self, record_id: str, metrics: dict[str, Any]) -> None:
@@ -150,6 +152,22 @@ class TrainingStore(RecordStore[TrainingRecord]):
         """Remove the files that a training needs only until it has ended."""
         with suppress(OSError):
             remove_tree(self.directory(training_id) / SHARDS)
+
+
+def _write_asked(file: Path, asked: Asked) -> None:
+    """Write what clients have asked for; on a full disk over what is there.
+
+    A training that has filled the disk must be able to be cancelled.
+    """
+    data = asked.model_dump_json().encode()
+    try:
+        atomic_write(file, data)
+    except OSError as error:
+        if not is_disk_full(error):
+            raise
+        with file.open("r+b", buffering=0) as opened:
+            opened.write(data)
+            opened.truncate()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,13 @@
 """Which datasets trainings use, and the removal of unused ones."""
 
+from trainer_service.store.children import children_of
 from trainer_service.store.stores import Stores
 
 
 def delete_unused(stores: Stores, dataset_id: str) -> bool:
-    """Remove a dataset unless it is being read or a training uses it; return whether it was.
+    """Remove a dataset unless it is being read or is used; return whether it was removed.
+
+    A training uses it, or a dataset that was made of it.
 
     Raises:
         NotFound: it was removed meanwhile.
@@ -13,7 +16,7 @@ def delete_unused(stores: Stores, dataset_id: str) -> bool:
     datasets = stores.datasets
     with datasets.lease(dataset_id) as held, datasets.locked(dataset_id):
         used = any(brief.dataset == dataset_id for brief in stores.trainings.every())
-        if held is None or used:
+        if held is None or used or children_of(datasets.directory(dataset_id)):
             return False
         datasets.delete(dataset_id)
     return True

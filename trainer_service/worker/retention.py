@@ -4,6 +4,7 @@ What killed processes left behind is always removed. Finished trainings, dataset
 features are removed as far as the settings say. Nothing that is in use is removed.
 """
 
+import math
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -19,6 +20,7 @@ from trainer_service.datasets.create import UPLOAD_FILE
 from trainer_service.errors import RecordCorrupt
 from trainer_service.settings import TrainerSettings
 from trainer_service.store.files.lease import LeaseWatch
+from trainer_service.store.files.removal import remove_tree
 from trainer_service.store.files.work_in_progress import (
     REMOVED,
     STAGING,
@@ -28,17 +30,26 @@ from trainer_service.store.files.work_in_progress import (
 from trainer_service.store.publishing import WritableModelStore
 from trainer_service.store.records.dataset_record import DatasetRecord, DatasetState
 from trainer_service.store.records.record_store import RECORD_FILE
-from trainer_service.store.stores import BACKBONES, SHARDS, UPLOADS, Stores
+from trainer_service.store.stores import (
+    ACTIVATIONS_FOLDER,
+    BACKBONES,
+    FEATURES_FOLDER,
+    SHARDS,
+    UPLOADS,
+    Stores,
+)
 from trainer_service.store.unused_datasets import delete_unused
 
 DAY = 86_400.0
 #: A temporary file of this age is abandoned, as writing a single file takes seconds.
 TEMPORARY_SECONDS = 3600.0
 KEYS_DAYS = 7.0
+#: How far the clocks may be apart of the hosts that date trainings and files.
+APART_SECONDS = 3600.0
 
 TEMPORARY = (
-    "features/*/.*.tmp",
-    "activations/*/.*.tmp",
+    f"{FEATURES_FOLDER}/*/.*.tmp",
+    f"{ACTIVATIONS_FOLDER}/*/.*.tmp",
     "*/*/.*.tmp",
     "*/.*.tmp",
     "datasets/*/images/*/.*.tmp",
@@ -184,46 +195,71 @@ class Retention:
                         yield directory
 
     def _features(self) -> Iterator[Path]:
+        """Remove features, unless a training waits or runs: it would fail without them."""
         settings = self._settings
-        return self._long_unused(
-            "features", settings.keep_features_days, settings.keep_features_bytes
-        )
+        days, most = settings.keep_features_days, settings.keep_features_bytes
+        if (days or most) and self._oldest_open() is None:
+            yield from self._long_unused(FEATURES_FOLDER, days, most)
 
     def _activations(self) -> Iterator[Path]:
-        settings = self._settings
-        return self._long_unused(
-            "activations", settings.keep_activations_days, settings.keep_activations_bytes
-        )
+        """Remove activations that no training that waits or runs can have used.
 
-    def _long_unused(self, kind: str, days: float, most: int) -> Iterator[Path]:
-        """Remove the shards that were used longest ago, unless any training waits or runs.
+        While one training that tunes follows another, they would else fill the disk.
+        """
+        settings = self._settings
+        days, most = settings.keep_activations_days, settings.keep_activations_bytes
+        oldest = self._oldest_open() if days or most else None
+        before = math.inf if oldest is None else oldest - APART_SECONDS
+        # If it has not been submitted yet, the clock was set back, and when they were used is
+        # unknown.
+        if (days or most) and (oldest is None or oldest <= self._clock()):
+            yield from self._long_unused(ACTIVATIONS_FOLDER, days, most, before)
+
+    def _oldest_open(self) -> float | None:
+        """Return when the oldest training was submitted that waits or runs; None without one.
+
+        Raises:
+            RecordCorrupt, Unavailable: a training's record can't be read.
+        """
+        trainings = self._stores.trainings.every()
+        return min((one.created_at.timestamp() for one in trainings if one.waits), default=None)
+
+    def _long_unused(
+        self, kind: str, days: float, most: int, before: float = math.inf
+    ) -> Iterator[Path]:
+        """Remove the shards that were used longest ago.
 
         Args:
             kind: the directory of their spaces in the store.
             days: how long they are kept after their last use; 0: for ever.
             most: how many bytes of them are kept; 0: all.
+            before: those that were used since then, in seconds since 1970, are kept.
         """
-        trainings = self._stores.trainings.every() if days or most else []
-        if not (days or most) or any(brief.waits for brief in trainings):
-            return
-        indices = [(file.stat().st_mtime, file) for file in self._find(f"{kind}/*/*.json")]
+        shards: list[tuple[float, int, Path]] = []
+        for index in self._find(f"{kind}/*/*.json"):
+            with self._attempt(index), suppress(FileNotFoundError):  # it was removed meanwhile
+                shards.append((_used_at(index), _bytes_of(index), index))
         kept = 0
-        for used_at, index in sorted(indices, reverse=True):
-            data = index.with_suffix(".npy")
-            kept += data.stat().st_size if data.exists() else 0
-            unused = self._age(used_at + self._ahead)
-            due = (days and unused > days * DAY) or (most and kept > most)
+        for used_at, size, index in sorted(shards, reverse=True):
+            kept += size
+            used = used_at + self._ahead
+            due = (days and self._age(used) > days * DAY) or (most and kept > most)
             # Checked again, as a new training may have used them since.
-            if due and index.exists() and index.stat().st_mtime == used_at:
-                with self._attempt(data):
+            if not (due and used < before):
+                continue
+            data = index.with_suffix(".npy")
+            with self._attempt(data), suppress(FileNotFoundError):
+                # A new training may have used them since.
+                if _used_at(index) == used_at:
                     # The index first: features without an index count as absent.
-                    index.unlink(missing_ok=True)
-                    data.unlink(missing_ok=True)
+                    for file in (index, data):
+                        remove_tree(file)  # whatever is in its place
                     yield data
 
     def _incomplete_features(self) -> Iterator[Path]:
         """Remove features that a killed process left without an index, which is written last."""
-        files = [*self._find("features/*/*.npy"), *self._find("activations/*/*.npy")]
+        kinds = (FEATURES_FOLDER, ACTIVATIONS_FOLDER)
+        files = [file for kind in kinds for file in self._find(f"{kind}/*/*.npy")]
         incomplete = (file for file in files if not file.with_suffix(".json").exists())
         yield from self._unlink_older(incomplete, TEMPORARY_SECONDS)
 
@@ -294,6 +330,19 @@ def superfluous_versions(models: WritableModelStore, name: str, keep: int) -> li
         elif is_sound(models.directory(name, version)):
             sound += 1
     return [version for version in superfluous if version != models.pinned(name)]
+
+
+def _used_at(index: Path) -> float:
+    """Return when the features of an index were last used, in seconds since 1970."""
+    return index.lstat().st_mtime
+
+
+def _bytes_of(index: Path) -> int:
+    """Return how many bytes the features of an index take; 0 if they are gone."""
+    try:
+        return index.with_suffix(".npy").lstat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def _needs_no_upload(record: DatasetRecord) -> bool:

@@ -2,16 +2,19 @@
 
 import base64
 import io
+import json
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import numpy as np
 import pytest
 from PIL import Image
+from typer.testing import CliRunner
 
+from client.app import app
 from shared.model_store import OPENVINO_MODEL
-from tests.support.inputs.explainable_model import publish_explainable_model
-from tests.support.inputs.tiny_model import COLORS, SIZE, picture, publish_tiny_model
+from tests.support.inputs.explainable_model import halves, publish_explainable_model
+from tests.support.inputs.tiny_model import SIZE, picture, publish_tiny_model
 from tests.support.processes.predictor_process import running_predictor, wait_for
 
 pytestmark = pytest.mark.process
@@ -27,15 +30,6 @@ def explaining(tmp_path_factory):
     with running_predictor(directory / "store", directory / "log", **limits) as predictor:
         predictor.wait_until_ready()
         yield predictor
-
-
-def halves(left, right):
-    """Return a picture of two colours side by side."""
-    image = Image.new("RGB", (40, 20), COLORS[right])
-    image.paste(COLORS[left], (0, 0, 20, 20))
-    data = io.BytesIO()
-    image.save(data, "PNG")
-    return data.getvalue()
 
 
 def ask(predictor, data, explain, model="colours", **more):
@@ -178,3 +172,53 @@ def test_a_newer_version_answers_with_its_own_heatmaps(store, start_predictor):
         return prediction["version"] == 2 and prediction["heat"]["label"] == "red"
 
     wait_for(newer, "the second version", 10)
+
+
+def run(predictor, *arguments):
+    return CliRunner().invoke(app, ["predict", *map(str, arguments), "--predictor", predictor.url])
+
+
+def test_the_command_writes_a_png_for_each_image(explaining, tmp_path):
+    images = [tmp_path / folder / "a.png" for folder in ("one", "two")]
+    for image, colour in zip(images, ("red", "blue"), strict=True):
+        image.parent.mkdir()
+        image.write_bytes(picture(colour))
+    out = tmp_path / "heat" / "maps"
+
+    done = run(explaining, *images, "--model", "colours", "--explain", out, "--json")
+
+    assert done.exit_code == 0, done.output
+    heat = [one["heat"] for one in json.loads(done.stdout)["predictions"]]
+    assert [one["label"] for one in heat] == ["red", "blue"]
+    assert [one["png"] for one in heat] == [
+        str(out / "a.png.heat.png"),
+        str(out / "a.png.2.heat.png"),
+    ]
+    assert all(Image.open(one["png"]).size == (SIZE, SIZE) for one in heat)
+
+
+def test_the_command_asks_for_the_label_that_is_named(explaining, tmp_path):
+    image = tmp_path / "a.png"
+    image.write_bytes(halves("red", "blue"))
+    asked = ("--model", "colours", "--explain", tmp_path / "out", "--explain-label")
+
+    done = run(explaining, image, *asked, "blue", "--json")
+    refused = run(explaining, image, *asked, "mauve")
+
+    (prediction,) = json.loads(done.stdout)["predictions"]
+    assert prediction["heat"]["label"] == "blue"
+    assert refused.exit_code == 1
+    assert "Received: 'mauve'" in refused.stderr
+
+
+def test_the_command_says_what_it_can_not_write_and_what_it_misses(explaining, tmp_path):
+    image = tmp_path / "a.png"
+    image.write_bytes(picture("red"))
+
+    unwritable = run(explaining, image, "--model", "colours", "--explain", image / "out")
+    alone = run(explaining, image, "--model", "colours", "--explain-label", "red")
+
+    assert unwritable.exit_code == 1
+    assert unwritable.stderr.startswith(f"--explain: {image}")
+    assert alone.exit_code == 2
+    assert "expected --explain DIRECTORY beside it" in alone.stderr

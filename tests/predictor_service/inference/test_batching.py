@@ -33,7 +33,7 @@ class Network:
         self.batches.append(len(pixels))
         self.started.set()
         assert self.gate.wait(10)
-        return pixels[:, 0, 0, :1].astype(np.float32)
+        return {"pixel": pixels[:, 0, 0, :1].astype(np.float32)}
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -62,7 +62,7 @@ def test_each_image_gets_its_own_answer():
 
     answers = run(predict_all, Network().infer)
 
-    assert [float(answer[0]) for (answer,) in answers] == list(range(8))
+    assert [float(answer["pixel"][0]) for (answer,) in answers] == list(range(8))
 
 
 def test_images_gather_while_a_batch_computes_and_no_batch_is_larger_than_allowed():
@@ -93,9 +93,9 @@ def test_a_single_image_is_not_kept_waiting_for_company():
 def test_a_bad_image_spoils_no_other():
     answers = run(lambda batcher: batcher.predict([b"1", b"bad", b"3"]), Network().infer)
 
-    assert float(answers[0][0]) == 1
+    assert float(answers[0]["pixel"][0]) == 1
     assert isinstance(answers[1], InvalidImage)
-    assert float(answers[2][0]) == 3
+    assert float(answers[2]["pixel"][0]) == 3
 
 
 def test_a_full_queue_refuses_at_once_and_takes_again_when_it_has_emptied():
@@ -113,7 +113,7 @@ def test_a_full_queue_refuses_at_once_and_takes_again_when_it_has_emptied():
         await taken
         return await batcher.predict([b"3"])
 
-    assert float(run(overfill, network.infer)[0][0]) == 3
+    assert float(run(overfill, network.infer)[0]["pixel"][0]) == 3
 
 
 def test_an_idle_batcher_takes_a_request_larger_than_its_queue():
@@ -130,7 +130,7 @@ def test_an_engine_that_fails_answers_with_its_error_and_goes_on():
         calls.append(len(pixels))
         if len(calls) == 1:
             raise RuntimeError("out of memory")
-        return pixels[:, 0, 0, :1].astype(np.float32)
+        return {"pixel": pixels[:, 0, 0, :1].astype(np.float32)}
 
     async def predict_twice(batcher: Batcher) -> tuple[Any, Any]:
         return (await batcher.predict([b"1"]))[0], (await batcher.predict([b"2"]))[0]
@@ -138,7 +138,7 @@ def test_an_engine_that_fails_answers_with_its_error_and_goes_on():
     failed, answered = run(predict_twice, infer)
 
     assert isinstance(failed, RuntimeError)
-    assert float(answered[0]) == 2
+    assert float(answered["pixel"][0]) == 2
 
 
 def test_a_client_that_leaves_frees_its_places():
@@ -203,7 +203,7 @@ def test_small_pictures_pass_the_large_ones_that_wait():
 
     answers = run_with(album, predict_behind_large_ones, max_queue=8)
 
-    assert [float(answer[0]) for answer in answers] == [*range(8), *range(8)]
+    assert [float(answer["pixel"][0]) for answer in answers] == [*range(8), *range(8)]
 
 
 def test_more_large_pictures_than_may_wait_are_refused():
@@ -222,8 +222,8 @@ def test_more_large_pictures_than_may_wait_are_refused():
     assert isinstance(large, Unavailable)
     assert "2 large images are waiting" in str(large)
     assert large.retry_after == 5
-    assert float(small[0]) == 4
-    assert float(later[0][0]) == 5
+    assert float(small["pixel"][0]) == 4
+    assert float(later[0]["pixel"][0]) == 5
 
 
 def test_what_a_client_that_left_has_sent_is_not_decoded():

@@ -231,7 +231,7 @@ def test_requests_in_flight_keep_the_version_they_began_on(store, follow):
         await predictor.poll()
         assert predictor.models.served("colours").manifest.version == 2
         (answer,) = await old.batcher.predict([picture("red")])
-        assert answer[0] > 0.99
+        assert answer["probabilities"][0] > 0.99
 
     follow(scenario)
 

@@ -2,13 +2,23 @@
 
 from pathlib import Path
 
+from PIL import Image
+
 from shared.engines import PROBABILITIES
 from shared.engines.openvino_runtime import load_openvino, read_network
 from shared.manifest import HeatmapInfo
 from shared.model_store import OPENVINO_MODEL
-from tests.support.inputs.tiny_model import save_network, tiny_manifest, write_golden
+from tests.support.inputs import hostile_images as hostile
+from tests.support.inputs.tiny_model import COLORS, save_network, tiny_manifest, write_golden
 from trainer_service.backbones.heat_parts import name_parts
 from trainer_service.store.publishing import WritableModelStore
+
+
+def halves(left: str, right: str) -> bytes:
+    """Return an image file of two colours side by side."""
+    image = Image.new("RGB", (40, 20), COLORS[right])
+    image.paste(COLORS[left], (0, 0, 20, 20))
+    return hostile.saved(image, "PNG")
 
 
 def name_the_parts(path: Path) -> HeatmapInfo:

@@ -15,8 +15,17 @@ from pydantic import TypeAdapter
 
 from shared.engines.openvino_runtime import load_openvino
 from shared.identifiers import new_id
-from shared.manifest import GOLDEN_FILE, DatasetInfo, GoldenImage, InputSpec, Manifest, WeightsInfo
+from shared.manifest import (
+    GOLDEN_FILE,
+    DatasetInfo,
+    GoldenImage,
+    InputSpec,
+    Manifest,
+    TuneInfo,
+    WeightsInfo,
+)
 from shared.model_store import OPENVINO_MODEL
+from shared.unknown import UNKNOWN_FILE, KnownImages, scaled
 from tests.support.inputs import hostile_images as hostile
 from trainer_service.store.publishing import WritableModelStore
 
@@ -39,8 +48,13 @@ def expected_probabilities(color: str, contrast: float = CONTRAST) -> list[float
     return [float(value) for value in exponents / exponents.sum()]
 
 
-def save_network(path: Path, outputs: int = len(LABELS), contrast: float = CONTRAST) -> None:
-    """Write an OpenVINO network: uint8 (n, 8, 8, 3) to probabilities (n, outputs)."""
+def save_network(
+    path: Path, outputs: int = len(LABELS), contrast: float = CONTRAST, *, embedding: bool = False
+) -> None:
+    """Write an OpenVINO network: uint8 (n, 8, 8, 3) to probabilities (n, outputs).
+
+    If it gives an embedding, that is the mean colour, (n, 3).
+    """
     ov = load_openvino()
     from openvino import opset13 as ops
 
@@ -48,8 +62,13 @@ def save_network(path: Path, outputs: int = len(LABELS), contrast: float = CONTR
     mean = ops.reduce_mean(ops.convert(pixels, np.float32), np.array([1, 2]), keep_dims=False)
     weights = np.eye(3, outputs, dtype=np.float32) * contrast
     probabilities = ops.softmax(ops.matmul(mean, ops.constant(weights), False, False), 1)
+    results = [probabilities, mean] if embedding else [probabilities]  # the only one has no name
+    network = ov.Model(results, [pixels], "tiny")
+    if embedding:
+        for output, name in zip(network.outputs, ("probabilities", "embedding"), strict=True):
+            output.get_tensor().set_names({name})
     path.parent.mkdir(parents=True, exist_ok=True)
-    ov.save_model(ov.Model([probabilities], [pixels], "tiny"), path, compress_to_fp16=False)
+    ov.save_model(network, path, compress_to_fp16=False)
 
 
 def tiny_manifest(
@@ -92,6 +111,25 @@ def write_golden(staging: Path, contrast: float = CONTRAST) -> None:
         path.with_name(f"{color}.png").write_bytes(picture(color))
 
 
+def carry_known_images(
+    staging: Path,
+    *,
+    colours: Sequence[tuple[int, int, int]] = tuple(COLORS.values()),
+    distances: Sequence[float] = (),
+) -> None:
+    """Let a version carry pictures of some colours, and the distances of known pictures.
+
+    The SHA-256 of each picture is the number of its colour.
+    """
+    save_network(staging / OPENVINO_MODEL, embedding=True)
+    known = KnownImages(
+        scaled(np.array(colours, np.float32)).astype(np.float16),
+        tuple(f"{number:064x}" for number in range(len(colours))),
+        np.sort(np.array(distances, np.float32)),
+    )
+    (staging / UNKNOWN_FILE).write_bytes(known.pack())
+
+
 def publish_tiny_model(
     store: Path,
     model: str = "colours",
@@ -99,6 +137,7 @@ def publish_tiny_model(
     training_id: str | None = None,
     contrast: float = CONTRAST,
     labels: Sequence[str] = LABELS,
+    tune: TuneInfo | None = None,
     change: Callable[[Path], None] = lambda staging: None,
 ) -> int:
     """Publish the classifier and return its version.
@@ -110,4 +149,5 @@ def publish_tiny_model(
         save_network(staging / OPENVINO_MODEL, contrast=contrast)
         write_golden(staging, contrast)
         change(staging)
-        return models.publish(staging, tiny_manifest(model, labels, training_id))
+        manifest = tiny_manifest(model, labels, training_id)
+        return models.publish(staging, manifest.model_copy(update={"tune": tune}))

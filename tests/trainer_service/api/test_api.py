@@ -11,6 +11,7 @@ from collections import Counter
 import httpx
 import pytest
 
+from shared.manifest import TuneInfo
 from tests.support.inputs.tiny_model import publish_tiny_model
 from tests.support.trainer.api_client import ARCHITECTURE, archive, caller, field_of, post
 from trainer_service.app import create_app
@@ -400,10 +401,12 @@ def test_an_unknown_id_is_not_found(call, path):
 
 
 def test_models_are_listed_pinned_and_unpinned(call, settings):
-    for contrast in (0.05, 0.06):
-        publish_tiny_model(settings.store, contrast=contrast)
+    tuned = TuneInfo(cut="last", published=True, learning_rate=1e-4)
+    for contrast, tune in ((0.05, None), (0.06, tuned)):
+        publish_tiny_model(settings.store, contrast=contrast, tune=tune)
     [model] = call("GET", "/v1/models").json()
     assert [version["version"] for version in model["versions"]] == [2, 1]
+    assert [version["tune"] for version in model["versions"]] == [tuned.model_dump(), None]
 
     assert call("PUT", "/v1/models/colours/pin", json={"version": 1}).json()["pinned"] == 1
     assert WritableModelStore(settings.store).pinned("colours") == 1

@@ -489,6 +489,19 @@ def test_a_dataset_that_a_training_uses_keeps_its_reading(scene, levels):
     assert scene.get(levels["id"]) == levels
 
 
+def test_datasets_that_are_read_in_another_way_count_as_those_that_wait(scene, levels):
+    other = scene.uploaded(LEVELS)
+    scene.call = caller(scene.settings.model_copy(update={"max_open_jobs": 1}))
+    assert scene.put(levels, level=1).status_code == 202
+    refused = scene.put(other, level=1)
+
+    assert (refused.status_code, refused.headers["retry-after"]) == (503, "60")
+    assert "HEADSTART_MAX_OPEN_JOBS allows 1 datasets" in refused.json()["detail"]
+    assert scene.get(other["id"]) == other
+    reading_step.read_dataset(scene.worker, levels["id"])
+    assert scene.put(other, level=1).status_code == 202
+
+
 def test_without_redis_a_dataset_stays_as_it_was_read(scene, levels):
     away = Scene(scene.settings.model_copy(update={"redis_url": NOWHERE}))
 

@@ -26,6 +26,7 @@ pytestmark = pytest.mark.slow
 
 MOBILENET = find_architecture("mobilenet_v2")
 LABELS = 4
+EMBEDDING_SIZE = MOBILENET.feature_size
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +36,7 @@ def exported(tmp_path_factory, random_weights_directory):
     weights = random_weights(MOBILENET, random_weights_directory)
     backbone = cached_backbone(MOBILENET, weights)
     head = hidden_head()
-    heatmaps = export_version(backbone, head, directory)
+    heatmaps = export_version(backbone, head, directory, embedding_size=EMBEDDING_SIZE)
     pixels = random_pixels(MOBILENET, 3)
     return SimpleNamespace(
         weights=weights,
@@ -80,7 +81,7 @@ def test_a_backbone_without_a_cached_model_is_converted(exported):
 def test_the_cached_backbone_does_not_keep_the_heads_that_were_exported_with_it(exported, tmp_path):
     ir = backbone_ir(MOBILENET, exported.weights, tmp_path / "cache")
     head = hidden_head()
-    export_version(exported.backbone, head, tmp_path, backbone_ir=ir)
+    export_version(exported.backbone, head, tmp_path, embedding_size=EMBEDDING_SIZE, backbone_ir=ir)
     kept = weakref.ref(head)
     del head
     gc.collect()
@@ -91,7 +92,9 @@ def test_the_cached_backbone_does_not_keep_the_heads_that_were_exported_with_it(
 def test_a_cached_backbone_gives_the_same_network(exported, tmp_path):
     ir = backbone_ir(MOBILENET, exported.weights, tmp_path / "cache")
 
-    export_version(exported.backbone, exported.head, tmp_path, backbone_ir=ir)
+    export_version(
+        exported.backbone, exported.head, tmp_path, embedding_size=EMBEDDING_SIZE, backbone_ir=ir
+    )
 
     engine = OpenVINOEngine(tmp_path / OPENVINO_MODEL, precision="f32")
     np.testing.assert_allclose(
@@ -106,7 +109,9 @@ def test_a_head_on_other_features_is_refused(exported, tmp_path, taps):
     backbone = cached_backbone(MOBILENET, exported.weights, taps)
 
     with pytest.raises(ValueError, match=r"backbone's 3200 features\. Received: a head on 1280"):
-        export_version(backbone, exported.head, tmp_path, backbone_ir=ir)
+        export_version(
+            backbone, exported.head, tmp_path, embedding_size=EMBEDDING_SIZE, backbone_ir=ir
+        )
 
 
 def test_dropout_is_off(exported):
@@ -141,14 +146,14 @@ for name, signature in sorted(model.signatures.items()):
     inputs = {{key: (spec.dtype.name, spec.shape.as_list())
               for key, spec in signature.structured_input_signature[1].items()}}
     outputs = {{key: (spec.dtype.name, spec.shape.as_list())
-               for key, spec in signature.structured_outputs.items()}}
+               for key, spec in sorted(signature.structured_outputs.items())}}
     print(name, inputs, outputs)
 """
     answer = subprocess.run(
         [sys.executable, "-c", code], check=False, capture_output=True, text=True
     )
 
-    outputs = "{'probabilities': ('float32', [None, 4])}"
+    outputs = "{'embedding': ('float32', [None, 1280]), 'probabilities': ('float32', [None, 4])}"
     explain, explain_head, *classify = answer.stdout.splitlines()
     assert explain.startswith("explain {'pixels': ('uint8', [None, 224, 224, 3])} {")
     assert "'map_0': ('float32', [None, 7, 7, 1280])" in explain
@@ -177,7 +182,9 @@ def test_heat_adds_up_to_the_answer_of_layers_on_any_taps(exported, tmp_path, ta
     features = backbone.predict(exported.pixels, verbose=0)
     head = build_head(features, LABELS, TrainingRequest(hidden_units=0, seed=1))
 
-    heatmaps = export_version(backbone, head, tmp_path, backbone_ir=ir)
+    heatmaps = export_version(
+        backbone, head, tmp_path, embedding_size=EMBEDDING_SIZE, backbone_ir=ir
+    )
 
     check_heat(tmp_path, "openvino", heatmaps, exported.pixels)
 
@@ -202,7 +209,12 @@ def test_a_head_of_another_kind_has_no_heatmaps(exported, tmp_path):
     )
     ir = backbone_ir(MOBILENET, exported.weights, tmp_path / "cache")
 
-    assert export_version(exported.backbone, head, tmp_path, backbone_ir=ir) is None
+    assert (
+        export_version(
+            exported.backbone, head, tmp_path, embedding_size=EMBEDDING_SIZE, backbone_ir=ir
+        )
+        is None
+    )
 
 
 def test_encoded_images_are_decoded_and_resized_like_elsewhere(exported):
@@ -225,13 +237,46 @@ def test_encoded_images_are_decoded_and_resized_like_elsewhere(exported):
     np.testing.assert_allclose(answers, expected, atol=0.02)
 
 
-def test_openvino_names_its_input_and_output(exported):
+def test_every_format_gives_the_last_layers_features_as_the_embedding(exported, tmp_path):
+    """Of a head on three layers, the end; whether or not the backbone was converted before."""
+    late = cached_backbone(MOBILENET, exported.weights, "late")
+    head = keras_head(late.output_shape[1])
+    ir = backbone_ir(MOBILENET, exported.weights, tmp_path / "cache", taps="late")
+    expected = late.predict(exported.pixels, verbose=0)[:, -EMBEDDING_SIZE:]
+    for name, converted in (("grafted", ir), ("converted", None)):
+        to = tmp_path / name
+        to.mkdir()
+        export_version(late, head, to, embedding_size=EMBEDDING_SIZE, backbone_ir=converted)
+
+    answers = [
+        OpenVINOEngine(tmp_path / "grafted" / OPENVINO_MODEL, precision="f32"),
+        OpenVINOEngine(tmp_path / "converted" / OPENVINO_MODEL, precision="f32"),
+        TensorFlowEngine.from_saved_model(tmp_path / "grafted"),
+    ]
+
+    for engine in answers:
+        outputs = engine.infer(exported.pixels)
+        assert outputs["embedding"].shape == (3, EMBEDDING_SIZE)
+        np.testing.assert_allclose(outputs["embedding"], expected, atol=1e-3)
+        assert outputs["probabilities"].shape == (3, LABELS)
+
+
+def keras_head(features):
+    import keras
+
+    return keras.Sequential(
+        [keras.Input((features,)), keras.layers.Dense(LABELS, activation="softmax")]
+    )
+
+
+def test_openvino_names_its_input_and_outputs(exported):
     from shared.engines.openvino_runtime import load_openvino
 
     model = load_openvino().Core().read_model(exported.directory / OPENVINO_MODEL)
 
     assert model.input("pixels").partial_shape.to_string() == "[?,224,224,3]"
     assert model.output("probabilities").partial_shape.to_string() == f"[?,{LABELS}]"
+    assert model.output("embedding").partial_shape.to_string() == f"[?,{EMBEDDING_SIZE}]"
 
 
 def test_an_exported_model_can_be_trained_further(exported):

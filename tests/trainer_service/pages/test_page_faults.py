@@ -7,6 +7,7 @@ import httpx
 import pytest
 from playwright.sync_api import expect
 
+from shared.manifest import TuneInfo
 from tests.support.inputs.tiny_model import publish_tiny_model
 from tests.support.trainer.builders import make_read_dataset, new_record
 from trainer_service.store.records.dataset_record import DatasetState
@@ -272,12 +273,14 @@ def relabel(record):
 
 def test_models_show_what_was_published_and_pinned_elsewhere(page, trainer_port, settings):
     url = f"http://127.0.0.1:{trainer_port}/v1/models/colours/pin"
+    tune = TuneInfo(cut="last", published=True, learning_rate=1e-4)
     page.clock.install()
     page.goto("/#/models")
     expect(page.get_by_text("No model has been published yet.")).to_be_visible()
-    version = publish_tiny_model(settings.store)
+    version = publish_tiny_model(settings.store, tune=tune)
     page.clock.run_for(6_000)
     expect(page.get_by_role("link", name="Version 1")).to_be_visible()
+    expect(page.get_by_role("cell", name="mean_colour, tuned")).to_be_visible()
     httpx.put(url, json={"version": version}).raise_for_status()
     page.clock.run_for(6_000)
     expect(page.get_by_text("the predictor stays with version 1")).to_be_visible()

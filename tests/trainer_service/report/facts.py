@@ -13,14 +13,16 @@ from tests.support.inputs.tiny_model import picture
 from trainer_service.datasets.records import ImageRecord
 from trainer_service.phases.evaluate.metrics import accuracy_and_loss, evaluate
 from trainer_service.phases.publish.report import answers, choose_mistakes, choose_samples
-from trainer_service.report.facts import Facts
+from trainer_service.report.facts import Facts, ShownSuspect
 from trainer_service.report.thumbnails import embedded
 from trainer_service.requests.training import TrainingRequest
 from trainer_service.store.records.dataset_record import DatasetRecord, DatasetState
 from trainer_service.store.records.parts import RejectedImage
+from trainer_service.store.records.suspects import Suspect
 from trainer_service.store.records.training_record import (
     CacheUse,
     State,
+    SuspectCount,
     TrainingDataset,
     TrainingRecord,
     Transition,
@@ -29,6 +31,15 @@ from trainer_service.store.records.training_record import (
 LIMITS = ImageLimits(2**20, 10**6)
 NOW = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
 DIGEST, WEIGHTS, FILE = "d" * 64, "e" * 64, "f" * 64
+SUSPECT = Suspect(
+    image="cat/7.png",
+    sha256="a" * 64,
+    label="cat",
+    proposed="owl",
+    label_probability=0.02,
+    proposed_probability=0.97,
+    split="train",
+)
 CURVE = (0.9, 0.5, 0.3, 0.35, 0.4)
 
 
@@ -65,7 +76,7 @@ def facts(directory: Path, labels=("cat", "dog", "owl"), **request) -> Facts:
     file = directory / "picture.png"
     file.write_bytes(picture("green", 300))
 
-    def picture_of(image):
+    def picture_of(image=None):
         return embedded(file.read_bytes(), LIMITS)
 
     return Facts(
@@ -78,6 +89,7 @@ def facts(directory: Path, labels=("cat", "dog", "owl"), **request) -> Facts:
         mistakes=answers(result, choose_mistakes(result), picture_of),
         samples=answers(result, choose_samples(result, 0), picture_of),
         predictor="http://localhost:8001",
+        suspects=[ShownSuspect(SUSPECT, picture_of())],
     )
 
 
@@ -117,6 +129,7 @@ def _record(result, **request):
             for number, state in enumerate(states)
         ],
         cache=CacheUse(reused=200, computed=10, seconds_saved=1),
+        suspects=SuspectCount(count=3, images=210, detail="By five regressions."),
         request=TrainingRequest(model="pets", seed=4711, **request),
         created_at=NOW,
     )

@@ -8,6 +8,7 @@ import pytest
 from tests.trainer_service.report.facts import DIGEST, FILE, WEIGHTS, facts
 from trainer_service.report import page
 from trainer_service.report.page import render
+from trainer_service.store.records.training_record import SuspectCount
 
 EVIL = "<img src=x onerror=alert(1)>"
 
@@ -51,6 +52,10 @@ def report(tmp_path):
         "5 epochs of at most 50; the model has the weights of epoch 3",
         "curl -F file=@picture.jpg 'http://localhost:8001/v1/predict?model=pets'",
         "150 train, 36 validation, 24 test",
+        "The other images contradict the labels of 3 of 210 images",
+        "cat → owl 97.0 %",
+        "/suspects lists them. cat → owl",
+        "By five regressions.",
         "Rejected 1",
         "broken.jpg truncated ends",
         "mobilenet_v2, 2,257,984 parameters",
@@ -74,7 +79,7 @@ def test_the_report_has_the_facts(report, fact):
 def test_it_has_the_pictures_and_what_was_said_of_them(report):
     sources = [attributes["src"] for tag, attributes in report.tags if tag == "img"]
 
-    assert len(sources) == 2 + 10
+    assert len(sources) == 2 + 10 + 1
     assert all(source.startswith("data:image/") for source in sources)
     assert re.search(r"✗ dog 44.\d % is cat", report.text)
 
@@ -112,3 +117,14 @@ def test_without_a_mistake_or_a_rejected_file_it_says_so(tmp_path):
     assert "Every test image was classified correctly." in report.text
     assert "Nothing was confused." in report.text
     assert "Rejected 0" in report.text
+
+
+@pytest.mark.parametrize(
+    ("found", "told"),
+    [(SuspectCount(count=0, images=210), True), (None, False)],
+)
+def test_without_wrong_labels_it_says_so_if_they_were_looked_for(tmp_path, found, told):
+    facts_ = facts(tmp_path)
+    facts_.record.suspects = found
+    report = Reader(render(facts_))
+    assert ("Labels that look wrong None of the 210 images." in report.text) is told

@@ -10,11 +10,12 @@ from structlog.testing import capture_logs
 from tests.support.trainer.builders import new_record
 from trainer_service.errors import InvalidDataset
 from trainer_service.settings import TrainerSettings
-from trainer_service.store.outcome import recorded_outcome
+from trainer_service.store.outcome import end, recorded_outcome
+from trainer_service.store.records import record_store
 from trainer_service.store.records.training_record import (
     State,
 )
-from trainer_service.store.stores import Stores
+from trainer_service.store.stores import SHARDS, Stores
 
 ID = "20260101-000000-aaaaaa"
 
@@ -68,3 +69,21 @@ def test_what_the_disk_or_its_permissions_refuse_is_a_line_without_a_traceback(
     assert trainings.get(ID).error.detail == detail
     [line] = [line for line in logs if line["event"] == "failed"]
     assert "exc_info" not in line
+
+
+def test_on_a_full_disk_what_a_training_needs_no_more_makes_room_for_its_end(
+    trainings, monkeypatch
+):
+    shards = trainings.directory(ID) / SHARDS
+    shards.mkdir()
+    (shards / "tune.npz").write_bytes(b"large")
+    write = record_store.atomic_write
+
+    def write_if_there_is_room(file, data):
+        if shards.exists():
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        write(file, data)
+
+    monkeypatch.setattr(record_store, "atomic_write", write_if_there_is_room)
+    assert end(trainings, ID, State.CANCELLED).state == State.CANCELLED
+    assert trainings.get(ID).state == State.CANCELLED

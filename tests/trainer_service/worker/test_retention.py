@@ -252,6 +252,81 @@ def test_while_a_training_is_under_way_features_stay(stores, settings, retain):
     assert store.locate() == {}
 
 
+HOURS = 3600.0
+
+
+def activations(settings, **hours):
+    """Store the activations of images that were last used so many hours ago."""
+    store = FeatureStore(settings.store, "space", "activations")
+    for image, ago in hours.items():
+        store.write([image], np.ones((1, 1000), np.float32), 1.0)
+        used = time.time() - ago * HOURS
+        shard = store.locate()[image].shard
+        os.utime(settings.store / f"activations/space/{shard}.json", (used, used))
+    return store
+
+
+@pytest.mark.parametrize("state", [State.QUEUED, State.TUNING])
+def test_while_trainings_follow_each_other_activations_go_that_none_of_them_can_have_used(
+    stores, settings, retain, state
+):
+    """Else they would fill the disk."""
+    store = activations(settings, new=1, some=4, old=30)
+    a_training(stores, state, days=5 / 24)
+    a_training(stores, State.TUNING)
+    retain()
+    assert set(store.locate()) == {"new", "some"}
+
+    retain(keep_activations_bytes=1)
+    assert set(store.locate()) == {"new", "some"}, "the first training may have used them"
+
+
+def test_activations_stay_while_a_training_is_under_way_that_is_of_a_later_time(
+    stores, settings, retain
+):
+    """The clock was set back: when its activations were used is not known."""
+    store = activations(settings, new=1, old=30)
+    training = a_training(stores, State.TUNING, days=-2)
+    retain(keep_activations_bytes=1)
+    assert set(store.locate()) == {"new", "old"}
+
+    stores.trainings.update(training, lambda record: record.enter(State.CANCELLED))
+    retain(keep_activations_bytes=1)
+    assert store.locate() == {}
+
+
+def test_whatever_is_in_the_place_of_activations_goes_with_them(settings, retain):
+    store = activations(settings, odd=30, gone=30, old=30)
+    shards = {image: row.shard for image, row in store.locate().items()}
+    space = settings.store / "activations/space"
+    (space / f"{shards['gone']}.npy").unlink()
+    for file in (f"{shards['odd']}.npy", f"{shards['odd']}.json"):
+        (space / file).unlink()
+        (space / file / "folder").mkdir(parents=True)
+    os.utime(space / f"{shards['odd']}.json", (0, 0))
+    (space / "loop.json").symlink_to("loop.json")
+    os.utime(space / "loop.json", (0, 0), follow_symlinks=False)
+
+    retain()
+    assert [path.name for path in space.iterdir()] == []
+
+
+def test_activations_that_others_remove_meanwhile_keep_no_others(settings, retain, monkeypatch):
+    store = activations(settings, first=30, second=30)
+    first = store.locate()["first"].shard
+    found = retention.Retention._find
+
+    def and_remove_one(self, pattern):
+        files = found(self, pattern)
+        if pattern == "activations/*/*.json":
+            (settings.store / f"activations/space/{first}.json").unlink()
+        return files
+
+    monkeypatch.setattr(retention.Retention, "_find", and_remove_one)
+    retain()
+    assert store.locate() == {}
+
+
 def test_what_killed_processes_left_goes_and_what_living_ones_hold_stays(stores, settings, retain):
     store = settings.store
     ended, running = a_training(stores), a_training(stores, State.BOTTLENECK)

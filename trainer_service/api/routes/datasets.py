@@ -7,16 +7,19 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.responses import FileResponse
 from starlette.types import Receive, Scope, Send
 
+from shared.errors import InvalidRequest
 from shared.http.problems import responses
 from shared.logs import bind
 from trainer_service.api.bodies import Fields, parse, parse_so_far, read_body
 from trainer_service.api.dependencies import CurrentTrainer, IdempotencyKey
-from trainer_service.api.openapi import body_of
+from trainer_service.api.openapi import body_of, form_of
 from trainer_service.api.routes.pages import PageQuery, link_next
 from trainer_service.api.threads import Threads
+from trainer_service.requests.corrections import AddedImages, CorrectionsRequest
 from trainer_service.requests.reading import ReadingRequest
 from trainer_service.requests.training import DatasetRequest, UploadedDataset
-from trainer_service.service import datasets
+from trainer_service.service import corrections, datasets
+from trainer_service.service.corrections import CorrectionPage, CorrectionQuery
 from trainer_service.service.dataset_images import (
     DatasetImagePage,
     ImageQuery,
@@ -103,7 +106,7 @@ def list_datasets(
     return list(records)
 
 
-@router.put("/{dataset_id}/reading", status_code=202, responses=responses(404, 409, 422, 503))
+@router.put("/{dataset_id}/reading", status_code=202, responses=responses(404, 409, 422, 503, 507))
 def read_in_another_way(
     dataset_id: str, reading: ReadingRequest, trainer: CurrentTrainer
 ) -> DatasetRecord:
@@ -115,7 +118,7 @@ def read_in_another_way(
     return datasets.read_in_another_way(trainer, dataset_id, reading)
 
 
-@router.delete("/{dataset_id}", status_code=204, responses=responses(404, 409))
+@router.delete("/{dataset_id}", status_code=204, responses=responses(404, 409, 503, 507))
 def delete_dataset(dataset_id: str, trainer: CurrentTrainer) -> None:
     """Remove a dataset and its images. No training on it may be waiting or running."""
     datasets.delete_dataset(trainer, dataset_id)
@@ -124,7 +127,76 @@ def delete_dataset(dataset_id: str, trainer: CurrentTrainer) -> None:
 @router.get("/{dataset_id}", responses=responses(404))
 def get_dataset(dataset_id: str, trainer: CurrentTrainer) -> DatasetRecord:
     """Return the labels and counts of a dataset, and the first 20 of its rejected files."""
-    return trainer.stores.datasets.get(dataset_id)
+    return datasets.get_dataset(trainer, dataset_id)
+
+
+@router.post("/{dataset_id}/corrections", status_code=201, responses=responses(404, 409, 422, 507))
+def correct_dataset(
+    dataset_id: str,
+    asked: CorrectionsRequest,
+    response: Response,
+    trainer: CurrentTrainer,
+    idempotency_key: IdempotencyKey = None,
+) -> DatasetRecord:
+    """Make a dataset of this one in which some images have other labels, or are left out (null).
+
+    The new one is `ready` at once and has no copies of the images; this one stays as it is. To undo
+    a correction, send the image's first label (`from`) to the corrected dataset.
+    """
+    record = corrections.correct_dataset(trainer, dataset_id, asked, idempotency_key)
+    response.headers["Location"] = f"/v1/datasets/{record.id}"
+    return record
+
+
+@router.get("/{dataset_id}/corrections", responses=responses(404, 409, 422))
+def list_corrections(
+    dataset_id: str, trainer: CurrentTrainer, query: Annotated[CorrectionQuery, Query()]
+) -> CorrectionPage:
+    """List how the images of a dataset differ from the first one of its line, page by page."""
+    return corrections.list_corrections(trainer, dataset_id, query)
+
+
+@router.post(
+    "/{dataset_id}/images",
+    status_code=202,
+    responses=responses(404, 409, 413, 415, 422, 503, 507),
+    openapi_extra=form_of(AddedImages),
+)
+async def add_images(
+    dataset_id: str,
+    request: Request,
+    response: Response,
+    trainer: CurrentTrainer,
+    idempotency_key: IdempotencyKey = None,
+) -> DatasetRecord:
+    """Make a dataset of this one with more images (multipart `files`, or an `archive`).
+
+    `label` is the label of all of them; without it, each has the name of the folder that it lies
+    in. The new dataset has no copies of the images of this one, which stays as it is. A worker
+    reads what was sent: follow `Location` until `state` is `ready` or `failed`. Images that were
+    not added, as the dataset has them already or for another reason, are among its rejected files.
+    """
+    threads: Threads = request.app.state.threads
+    async with read_body(request, trainer.settings, _check_additions) as body:
+        asked = parse(AddedImages, body.fields)
+        if body.archive is None:
+            raise InvalidRequest(
+                "files: expected the images to add, in a multipart form. Received: none"
+            )
+        record = await threads.submit(
+            corrections.add_images,
+            trainer,
+            dataset_id,
+            body.archive,
+            asked.label,
+            idempotency_key,
+        )
+    response.headers["Location"] = f"/v1/datasets/{record.id}"
+    return record
+
+
+def _check_additions(fields: Fields) -> None:
+    parse_so_far(AddedImages, fields)
 
 
 @router.get("/{dataset_id}/images", responses=responses(404, 409, 422))

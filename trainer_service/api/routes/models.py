@@ -23,14 +23,14 @@ def get_model(name: str, trainer: CurrentTrainer) -> ModelStatus:
 
 
 @router.delete(
-    "/{name}/versions/{version}", status_code=204, responses=responses(404, 409, 422, 503)
+    "/{name}/versions/{version}", status_code=204, responses=responses(404, 409, 422, 503, 507)
 )
 def delete_version(name: str, version: int, trainer: CurrentTrainer) -> None:
     """Remove a version, unless it is the one to serve: the pinned or else the newest intact one."""
     models.delete_version(trainer, name, version)
 
 
-@router.put("/{name}/pin", responses=responses(404, 422))
+@router.put("/{name}/pin", responses=responses(404, 422, 503, 507))
 def pin_model(name: str, pin: PinRequest, trainer: CurrentTrainer) -> ModelStatus:
     """Pin a model to one version, or with null let the predictor serve the newest one again."""
     return models.pin_model(trainer, name, pin.version)

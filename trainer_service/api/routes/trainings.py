@@ -4,6 +4,7 @@ from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
+from pydantic import BaseModel, Field
 
 from shared.errors import InvalidRequest
 from shared.http.problems import responses
@@ -16,10 +17,19 @@ from trainer_service.api.routes.pages import PageQuery, link_next
 from trainer_service.api.threads import Threads
 from trainer_service.requests.training import TrainingRequest
 from trainer_service.service import submission, trainings
+from trainer_service.service.comparison import Comparison, ComparisonQuery, compare
 from trainer_service.service.trainer import Trainer
+from trainer_service.store.records.suspects import SuspectPage
 from trainer_service.store.records.training_record import TrainingRecord
 
 router = APIRouter(prefix="/v1/trainings", tags=["trainings"])
+
+
+class SuspectQuery(BaseModel):
+    """Which suspects to list."""
+
+    limit: int = Field(default=100, ge=1, le=1000, description="Most suspects of a page.")
+    after: int = Field(default=0, ge=0, le=2**53, description="`after` of the page before.")
 
 
 @router.post(
@@ -99,19 +109,42 @@ async def get_training(
     )
 
 
-@router.post("/{training_id}/cancel", status_code=202, responses=responses(404, 409))
+@router.get("/{training_id}/compare", responses=responses(404, 409, 422, 503))
+def compare_trainings(
+    training_id: str, trainer: CurrentTrainer, query: Annotated[ComparisonQuery, Query()]
+) -> Comparison:
+    """Compare the answers of two trainings to the test images that both have, image by image.
+
+    Their datasets are the same, or were made of the same one. Both are judged by the labels that
+    the images have in the newer one.
+    """
+    return compare(trainer, training_id, query)
+
+
+@router.post("/{training_id}/cancel", status_code=202, responses=responses(404, 409, 503, 507))
 def cancel_training(training_id: str, trainer: CurrentTrainer) -> TrainingRecord:
     """Cancel a training. The features that have been computed are kept."""
     return trainings.cancel_training(trainer, training_id)
 
 
-@router.post("/{training_id}/stop", status_code=202, responses=responses(404, 409))
+@router.post("/{training_id}/stop", status_code=202, responses=responses(404, 409, 503, 507))
 def stop_training(training_id: str, trainer: CurrentTrainer) -> TrainingRecord:
     """End the head phase or the tuning now. The best so far is evaluated and published."""
     return trainings.stop_training(trainer, training_id)
 
 
-@router.delete("/{training_id}", status_code=204, responses=responses(404, 409))
+@router.get("/{training_id}/suspects", responses=responses(404, 409, 422))
+def list_suspects(
+    training_id: str, trainer: CurrentTrainer, query: Annotated[SuspectQuery, Query()]
+) -> SuspectPage:
+    """List the images whose label the others contradict, those contradicted most clearly first.
+
+    There are training, validation and test images among them. Up to 1,000 are listed.
+    """
+    return trainings.get_suspects(trainer, training_id, query.after, query.limit)
+
+
+@router.delete("/{training_id}", status_code=204, responses=responses(404, 409, 503))
 def delete_training(training_id: str, trainer: CurrentTrainer) -> None:
     """Remove a training that has ended. The version that it has published stays."""
     trainings.delete_training(trainer, training_id)

@@ -162,24 +162,11 @@ def _interpret(  # noqa: PLR0913 - what there is, and what is wanted
     _require_parts(names, found, reading)
     way, others = _decide(images, found, reading)
     notes = [ReadingNote(kind="left out", text=group.text) for group in omitted]
-    notes += [ReadingNote.model_validate({"kind": k, "text": t}) for k, t in way.notes]
-    notes += unlabelled_notes(images, way)
-    notes += partless_notes(images, way)
+    notes += _told(images, way, others, reading)
     readings = possible(way, others, reading)
-    if reading.level is None and way.layout.kind == "folders" and not reading.confirm:
-        notes += finer_folders(way, others) or passed_over_folders(images, way)
     notes += _rename(way, reading)
-    doubt = (
-        serious_doubt(way.layout, way.counts)
-        or _doubt_of_tables(way, reading)
-        or _doubt_of_nested(images, way)
-        or _doubt_of_few(images, way)
-    )
-    if not doubt:
-        notes += [
-            ReadingNote(kind="doubt", text=text) for text in odd_labels(way.layout, way.counts)
-        ]
-    notes += [ReadingNote(kind="doubt", text=text) for text in look_alike(way.counts)]
+    doubt = _doubt(images, way, reading)
+    notes += _odd(way, doubted=bool(doubt))
     if doubt and reading.confirm:
         notes.insert(0, ReadingNote(kind="doubt", text=f"{doubt} The reading was confirmed."))
         doubt = ""
@@ -197,6 +184,34 @@ def _interpret(  # noqa: PLR0913 - what there is, and what is wanted
     if isinstance(way, TableWay):
         return Interpreted(labelled, interpretation, way.missing, way.missing_count)
     return Interpreted(labelled, interpretation)
+
+
+def _told(
+    images: Images, way: Way, others: Sequence[Way], reading: ReadingRequest
+) -> list[ReadingNote]:
+    """Return what is told of the way that is taken, while labels are called as in the dataset."""
+    notes = [ReadingNote.model_validate({"kind": k, "text": t}) for k, t in way.notes]
+    notes += unlabelled_notes(images, way)
+    notes += partless_notes(images, way)
+    if reading.level is None and way.layout.kind == "folders" and not reading.confirm:
+        notes += finer_folders(way, others) or passed_over_folders(images, way)
+    return notes
+
+
+def _doubt(images: Images, way: Way, reading: ReadingRequest) -> str:
+    """Return why nothing should be trained until the reading is confirmed; empty if it is sound."""
+    return (
+        serious_doubt(way.layout, way.counts)
+        or _doubt_of_tables(way, reading)
+        or _doubt_of_nested(images, way)
+        or _doubt_of_few(images, way)
+    )
+
+
+def _odd(way: Way, *, doubted: bool) -> list[ReadingNote]:
+    """Return what is odd of the labels; not all of it if the reading as a whole is doubted."""
+    odd = [] if doubted else odd_labels(way.layout, way.counts)
+    return [ReadingNote(kind="doubt", text=text) for text in (*odd, *look_alike(way.counts))]
 
 
 def _decide(images: Images, tables: Tables, reading: ReadingRequest) -> tuple[Way, list[Way]]:

@@ -149,12 +149,7 @@ def _summarise(records: list[ImageRecord], said: Interpreted, found: Found) -> D
     return DatasetSummary(
         images=len(used),
         labels=dict(sorted(Counter(record.label for record in used).items())),
-        rejected=[
-            RejectedFile(name=r.name, label=r.label, verdict=r.verdict, detail=r.detail)
-            for r in records
-            if r.verdict != "used"
-        ]
-        + [*found.told, *_missing(said)],
+        rejected=[*rejected_of(records), *found.told, *_missing(said)],
         ignored=found.ignored + len(interpretation.unused),
         interpretation=interpretation.model_copy(
             update={"unused": unused[:_MOST_LISTED], "notes": notes[:_MOST_LISTED]}
@@ -196,6 +191,15 @@ def _missing(said: Interpreted) -> Iterator[RejectedFile]:
         if number > named[table]:
             detail = f"names {number - named[table]} more files that are not there"
             yield RejectedFile(name=table, label="", verdict="missing", detail=detail)
+
+
+def rejected_of(records: Iterable[ImageRecord]) -> list[RejectedFile]:
+    """Return the images that are not used, as lists of rejected files show them."""
+    return [
+        RejectedFile(name=r.name, label=r.label, verdict=r.verdict, detail=r.detail)
+        for r in records
+        if r.verdict != "used"
+    ]
 
 
 def digest_of(used: Iterable[ImageRecord]) -> str:

@@ -9,8 +9,8 @@ from trainer_service.datasets.interpretation.interpret import Labelled
 from trainer_service.datasets.records import ImageRecord, Verdict
 from trainer_service.store.records.parts import TWO_LABELS
 
-# Of two copies the one that is held back longest from training stays.
-_PREFERENCE = {"test": 0, "validation": 1, "train": 2, None: 3}
+#: Of two copies the one that is held back longest from training stays: that of the lower number.
+PREFERENCE = {"test": 0, "validation": 1, "train": 2, None: 3}
 _SHOWN = 3
 
 
@@ -67,7 +67,7 @@ def _verdicts_on_copies(
             told = {label: _contradiction(label, indexes, notes, labels) for label in said}
             verdicts += [(i, told[labels[i].label]) for i in indexes]
         else:
-            kept, *others = sorted(indexes, key=lambda i: (_PREFERENCE[labels[i].split], i))
+            kept, *others = sorted(indexes, key=lambda i: (PREFERENCE[labels[i].split], i))
             verdicts += [(i, ("duplicate", f"duplicate of {notes[kept].name}")) for i in others]
     return verdicts
 

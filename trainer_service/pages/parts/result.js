@@ -5,10 +5,13 @@ import { announce, h, put } from "../../web/dom.js";
 import { cacheText, duration, plural, settingText, words } from "../lib/format.js";
 import { go, link } from "../lib/router.js";
 import { confusion } from "./confusion.js";
-import { answered, pictures } from "./figures.js";
+import { answerOf, describedAnswer } from "./figures.js";
+import { mending } from "./mending.js";
 import { perLabel } from "./metrics.js";
 import { reliability } from "./reliability.js";
+import { suspectsCard } from "./suspects.js";
 import { tunedOrNot } from "./tuning.js";
+import { unknown } from "./unknown.js";
 
 /** With at most this many labels, the matrix fits beside the table of the labels. */
 const FEW = 10;
@@ -17,14 +20,19 @@ const RANDOM = 10;
 const PAGE = 60;
 
 /** Fill `root` and return the function that shows the cell that a query names. */
-export function result(root, record, report, about) {
-  const matrix = matrixCard(record, report);
+export function result(root, record, report, about, suspects, signal) {
+  const mend = mending(record, report.labels, null, signal);
+  const answers = (rows, most) => mend.gallery(rows.map((row) => ({ ...row, said: describedAnswer(row) })), answerOf, most).element;
+  const matrix = matrixCard(record, report, answers);
   put(root,
     h("div", { class: report.labels.length <= FEW ? "columns halves" : "stack" }, matrix.element, matrix.pictures, labelCard(report)),
-    mistakesCard(record, report),
-    randomCard(record, report),
+    mistakesCard(report, answers),
+    randomCard(report, answers),
+    suspectsCard(record, suspects, mend),
     reliability(report.metrics.test),
-    h("div", { class: "columns" }, callCard(record, report, about), factsCard(record)));
+    unknown(record),
+    h("div", { class: "columns" }, callCard(record, report, about), factsCard(record)),
+    mend.bar);
   announce("The evaluation is ready.");
   return matrix.show;
 }
@@ -33,7 +41,7 @@ function labelCard({ metrics }) {
   return h("section", { class: "card" }, h("h2", {}, "Labels"), perLabel(metrics.test));
 }
 
-function matrixCard({ id, dataset }, { labels, metrics, test }) {
+function matrixCard({ id }, { labels, metrics, test }, answers) {
   const choose = (truth, predicted) => go("trainings", id, { truth, predicted });
   const table = confusion(labels, metrics.test.confusion_matrix, choose);
   const shown = h("section", { class: "card chosen", "aria-live": "polite", "aria-label": "Images of the chosen cell" });
@@ -50,31 +58,21 @@ function matrixCard({ id, dataset }, { labels, metrics, test }) {
         h("div", { class: "row between" },
           h("h2", {}, h("span", { class: "name" }, truth), " taken for ", h("span", { class: "name" }, predicted), `: ${plural(rows.length, "image")}`),
           h("a", { class: "button", href: link("trainings", id) }, "Close")),
-        paged(rows, dataset.id));
+        answers(rows, PAGE));
       shown.scrollIntoView({ block: "nearest" });
     },
   };
 }
 
-function paged(rows, datasetId) {
-  const grid = pictures(rows.slice(0, PAGE).map((row) => answered(datasetId, row)));
-  if (rows.length <= PAGE) return grid;
-  const more = h("button", { type: "button", onclick: () => {
-    grid.append(...rows.slice(PAGE).map((row) => answered(datasetId, row)));
-    more.remove();
-  } }, `Show all ${rows.length}`);
-  return [grid, more];
-}
-
-function mistakesCard({ dataset }, { test }) {
+function mistakesCard({ test }, answers) {
   const wrong = test.filter((row) => row.label !== row.predicted).sort((a, b) => b.probability - a.probability);
   return h("section", { class: "card" }, h("h2", {}, "Most confident mistakes"),
-    wrong.length ? pictures(wrong.slice(0, MISTAKES).map((row) => answered(dataset.id, row))) : h("p", { class: "good" }, "None: every test image was classified correctly."));
+    wrong.length ? answers(wrong, MISTAKES) : h("p", { class: "good" }, "None: every test image was classified correctly."));
 }
 
-function randomCard({ dataset }, { test }) {
+function randomCard({ test }, answers) {
   const grid = h("div", {});
-  const draw = () => put(grid, pictures(sample(test, RANDOM).map((row) => answered(dataset.id, row))));
+  const draw = () => put(grid, answers(sample(test, RANDOM), RANDOM));
   draw();
   return h("section", { class: "card" },
     h("div", { class: "row between" }, h("h2", {}, "Test images at random"), test.length > RANDOM ? h("button", { type: "button", onclick: draw }, "Ten others") : null),

@@ -94,6 +94,9 @@ export function tunedOrNot({ request, tune }) {
   return tune.published ? `yes, from ${tune.cut} on` : "tried, but not published";
 }
 
+/** The name of a backbone, and whether the published network has it tuned. */
+export const backbone = (architecture, tune) => (tune?.published ? `${architecture}, tuned` : architecture);
+
 function measures({ published, frozen, tuned }) {
   const row = (name, mark, { loss, accuracy }) => h("tr", {},
     h("th", { scope: "row" }, name, " ", mark ? h("span", { class: "tag good" }, "published") : null),

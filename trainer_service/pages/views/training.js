@@ -11,6 +11,7 @@ import { link } from "../lib/router.js";
 import { headCurves } from "../parts/head.js";
 import { phases, progressBar, stateTag } from "../parts/phases.js";
 import { result } from "../parts/result.js";
+import { firstSuspects } from "../parts/suspects.js";
 import { tuningCard } from "../parts/tuning.js";
 import { warningList } from "../parts/warnings.js";
 
@@ -32,7 +33,8 @@ export async function training({ root, parts: [id], query, signal, load }) {
     page.curves.showHistory(report.history);
     page.tuning.showHistory(report.tune_history);
     const about = await persist(() => get("v1/about", signal), page.trouble, signal);
-    select = result(page.results, ended, report, about);
+    const suspects = await persist(() => firstSuspects(ended, signal), page.trouble, signal);
+    select = result(page.results, ended, report, about, suspects, signal);
     select(latest);
   };
   page.showRecord(record);

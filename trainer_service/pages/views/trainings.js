@@ -7,6 +7,7 @@ import { count, duration, percent, range, when } from "../lib/format.js";
 import { problem } from "../lib/messages.js";
 import { go, link } from "../lib/router.js";
 import { stateTag } from "../parts/phases.js";
+import { backbone } from "../parts/tuning.js";
 
 const FEW = "Choose two to compare";
 const LOOK_MILLISECONDS = 2000;
@@ -87,7 +88,7 @@ function rowOf(record, key, chosen, toggle) {
     h("td", {}, stateTag(state), share),
     h("td", { class: "number", "data-head": "Accuracy" }, percent(metrics.test?.accuracy)),
     h("td", { class: "wide number muted" }, range(metrics.test)),
-    h("td", { class: "wide" }, tune?.published ? `${architecture}, tuned` : architecture),
+    h("td", { class: "wide" }, backbone(architecture, tune)),
     h("td", { class: "wide number" }, dataset.images === null ? "–" : count(dataset.images)),
     h("td", { class: "wide number" }, ENDED.includes(state) ? duration(seconds) : "–"),
     h("td", { class: "muted" }, when(created)));

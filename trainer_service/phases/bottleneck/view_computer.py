@@ -35,4 +35,5 @@ class ViewComputer(FeatureComputer):
 
     def _read(self, image: ShardImage, files: ImageFiles) -> list[Pixels]:
         pixels = self._decode(image, files, self.views.decoded_size)
-        return list(self.views.make(pixels, image.sha256, image.views))
+        views = self.views.only(image.views) if image.views else self.views
+        return list(views.make(pixels, image.sha256))

@@ -48,6 +48,11 @@ class Network(ABC):
         return self.backbone.architecture
 
     @property
+    def embedding_size(self) -> int:
+        """How many features, the last ones of the backbone, are the embedding."""
+        return self.backbone.architecture.feature_size
+
+    @property
     def weights(self) -> Weights:
         return self.backbone.weights
 
@@ -57,6 +62,19 @@ class Network(ABC):
 
         Returns:
             float32 of shape (len(images), len(labels)); each row adds up to 1.
+        """
+
+    @property
+    @abstractmethod
+    def embedding_is_learnt(self) -> bool:
+        """Whether embeddings depend on the training images, so that these are more alike."""
+
+    @abstractmethod
+    def embeddings(self, images: Sequence[ImageRecord]) -> Features:
+        """Return what the last layer of the backbone gives for some of the dataset's used images.
+
+        Returns:
+            float32 of shape (len(images), embedding_size).
         """
 
     @abstractmethod
@@ -85,8 +103,17 @@ class FrozenNetwork(Network):
     def predict(self, images: Sequence[ImageRecord]) -> Probabilities:
         return answers_of(self.head, self.backbone.read([image.sha256 for image in images]))
 
+    @property
+    def embedding_is_learnt(self) -> bool:
+        return False
+
+    def embeddings(self, images: Sequence[ImageRecord]) -> Features:
+        last = self.backbone.with_taps("last")
+        return last.read([image.sha256 for image in images])
+
     def export(self, directory: Path, check_cancelled: Callable[[], None]) -> HeatmapInfo | None:
         ir = self.backbone.ir()
         backbone = self.backbone.model()
         check_cancelled()
-        return export_version(backbone, self.head, directory, backbone_ir=ir)
+        size = self.embedding_size
+        return export_version(backbone, self.head, directory, embedding_size=size, backbone_ir=ir)

@@ -23,12 +23,10 @@ from trainer_service.phases.head.regression.search import (
     search,
     solve_on_training,
 )
+from trainer_service.phases.head.regression.threads import blas_threads
 from trainer_service.phases.head.solved import LinearHead, as_layers
 from trainer_service.phases.work import Work
 from trainer_service.requests.training import TapSet, TrainingRequest
-
-#: From this number of multiplications, about 0.1 s, several threads share one product.
-LARGE_PRODUCT = 4e9
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +91,11 @@ def train_head(task: HeadTask) -> Head:
 
 
 def head_of_training_images(task: HeadTask, chosen: HeadInfo) -> LinearHead:
-    """Solve a regression that was chosen again, on the training images alone.
+    """Solve a regression that was chosen again, on the training images and their views alone.
+
+    Args:
+        task: its views, if there are some, are of training images only.
+        chosen: the head that was chosen.
 
     Raises:
         TrainingCancelled: the training was cancelled.
@@ -128,16 +130,9 @@ def _setup(task: HeadTask) -> Setup:
 
 
 def _blas_threads(task: HeadTask) -> threadpool_limits:
-    """Limit the threads of matrix products, within the context that is returned.
-
-    Threads wait for each other after each product, and do so by spinning. On a busy machine that
-    made small products seven times as expensive (36 instead of 5 CPU seconds for 1,261 images of
-    7,424 features and 10 labels, 97 instead of 14 s in all), for little gain on a quiet one.
-    """
     rows, width = task.train.features.shape
     rows += len(task.views.images) if task.views else 0
-    small = rows * width * len(task.labels) < LARGE_PRODUCT
-    return threadpool_limits(1 if small else task.work.worker.threads, user_api="blas")
+    return blas_threads(rows * width * len(task.labels), task.work.worker.threads)
 
 
 def _regression(task: HeadTask) -> Head:

@@ -1,21 +1,28 @@
 """The plan of a training: which features it reuses, and which are computed in which shards."""
 
+from dataclasses import replace
+
 from shared.engines import Precision, select_engine
 from trainer_service.backbones.backbone import bottleneck_precision
+from trainer_service.backbones.cut_table import cut_of
 from trainer_service.backbones.features import FeatureStore, Row
 from trainer_service.datasets.dataset import Dataset
 from trainer_service.datasets.records import ImageRecord
 from trainer_service.errors import InvalidDataset
 from trainer_service.phases.backbone import Backbone
+from trainer_service.phases.disk_room import NUMBER_BYTES, Demand
 from trainer_service.phases.prepare.plan_views import plan_views
 from trainer_service.phases.work import Work
 from trainer_service.queue.steps import READ_DATASET, Step
+from trainer_service.requests.tune import TuneRequest
 from trainer_service.settings import TrainerSettings
+from trainer_service.store.events.events import WarningEvent
 from trainer_service.store.outcome import end
 from trainer_service.store.records.dataset_record import DatasetRecord
 from trainer_service.store.records.parts import ErrorInfo
 from trainer_service.store.records.training_record import CacheUse, State, TrainingRecord
 from trainer_service.store.shards import ShardImage
+from trainer_service.store.stores import FEATURES_FOLDER
 from trainer_service.store.waiting import WaitingTrainings
 from trainer_service.store.work_metrics import FEATURES
 
@@ -29,9 +36,11 @@ def plan(work: Work) -> None:
     Raises:
         TrainingCancelled: the training was cancelled.
         DatasetNotFound, RecordCorrupt: the dataset is gone or damaged.
-        InvalidDataset: a label has too few images for the split, or there are too many labels.
+        InvalidDataset: a label has too few images for the split, or there are too many labels; or
+            the dataset with the images is gone.
         InvalidRequest: the features of the views would take too much memory.
         WeightsUnavailable: the weights of the architecture can't be had.
+        TransientFailure: the disk can't hold the features.
         NotSeenHere: this worker does not see the images.
         LeaseLost: another process has taken over.
     """
@@ -79,6 +88,7 @@ def planned_precision(settings: TrainerSettings) -> Precision:
 
 def _plan(work: Work, dataset: Dataset) -> None:
     dataset.require_confirmed()
+    dataset.require_owners()
     precision = planned_precision(work.worker.settings)
     backbone = Backbone.of(work, precision)
     dataset.files().require()  # they are needed at the end, even if all features are stored
@@ -87,6 +97,8 @@ def _plan(work: Work, dataset: Dataset) -> None:
     splits = work.split(images)  # refuses too small a dataset before anything is computed
     views, viewed = plan_views(backbone, splits, work.worker.settings.max_views_bytes)
     reused, missing = _divide(images, backbone.features)
+    rows = sum(image.rows for image in (*missing, *viewed))
+    _require_room(work, backbone, rows, len(splits["train"]))
     work.held.raise_if_lost()  # a new plan would undo what another process has done since
     work.shards.plan(missing, precision, viewed)
 
@@ -95,13 +107,13 @@ def _plan(work: Work, dataset: Dataset) -> None:
         record.dataset.images = found.images
         record.dataset.count_labels(found.labels)
         record.dataset.reject(found.rejected, found.verdicts)
+        record.dataset.corrected, record.dataset.added = found.corrected, found.added
         # Prepared again after a crash, what this training itself computed is not "reused".
         record.cache = record.cache or _cache_use(reused, views)
         record.enter(State.BOTTLENECK)
 
     work.update(fill)
     FEATURES.labels("reused").inc(len(reused) + len(views))
-    rows = sum(image.rows for image in (*missing, *viewed))
     work.worker.board.start(work.record.id, State.BOTTLENECK, rows)
 
 
@@ -117,6 +129,48 @@ def _require_few_labels(images: list[ImageRecord], most: int) -> None:
             f"HEADSTART_MAX_LABELS allows a training {most} labels. Received: {labels}. If these "
             "are names of files or numbers, have the dataset read in another way."
         )
+
+
+def _require_room(work: Work, backbone: Backbone, rows: int, train: int) -> None:
+    """Check that the disk holds the features that are missing; warn if that leaves little of it.
+
+    Args:
+        work: the training.
+        backbone: with all taps that are computed.
+        rows: how many rows of features are missing.
+        train: how many images there are for training.
+
+    Raises:
+        TransientFailure: it does not hold them.
+    """
+    directory = work.worker.settings.store / FEATURES_FOLDER
+    width = backbone.architecture.feature_size_of(backbone.computed_taps)
+    features = Demand(
+        directory,
+        rows * width * NUMBER_BYTES,
+        f"{rows:,} rows of {width:,} features",
+        "Make room there, or ask for fewer layers (`taps`) or `views`.",
+    )
+    features.require_room()
+    tuning = _bytes_of_tuning(work.record, train)
+    all_of_it = replace(
+        features,
+        bytes=features.bytes + tuning,
+        what=features.what + (" and what fine-tuning learns from" if tuning else ""),
+    )
+    if all_of_it.warning:
+        warning = WarningEvent(code="little_room", detail=all_of_it.warning)
+        work.worker.stores.events.append_once(work.record.id, warning)
+
+
+def _bytes_of_tuning(record: TrainingRecord, train: int) -> int:
+    """Return what the views of images take that a training is to tune with, if none is stored."""
+    asked = record.request.tune
+    cut = cut_of(record.architecture, asked)
+    if cut is None:
+        return 0
+    views = (asked if isinstance(asked, TuneRequest) else TuneRequest()).views
+    return train * views * cut.numbers * NUMBER_BYTES
 
 
 def _divide(

@@ -9,6 +9,7 @@ from shared.errors import InvalidRequest
 from trainer_service.backbones.features import Row
 from trainer_service.datasets.records import ImageRecord
 from trainer_service.phases.backbone import Backbone
+from trainer_service.phases.disk_room import megabytes
 from trainer_service.phases.few_images import are_few
 from trainer_service.phases.views import view_name
 from trainer_service.store.shards import ShardImage
@@ -33,7 +34,7 @@ def plan_views(
     Raises:
         InvalidRequest: they would take more.
     """
-    numbers = range(1, backbone.views.count)
+    numbers = backbone.views.numbers[1:]
     if not numbers:
         return [], []
     images = solved_on(splits)
@@ -70,11 +71,7 @@ def _require_memory(backbone: Backbone, rows: int, most: int) -> None:
     if needed > most:
         raise InvalidRequest(
             f"views: the features of {rows:,} further views, {width:,} each, may take "
-            f"{_megabytes(needed)} of memory while the head is trained, and "
-            f"HEADSTART_MAX_VIEWS_BYTES allows {_megabytes(most)}. Send fewer views, or taps: last "
+            f"{megabytes(needed)} of memory while the head is trained, and "
+            f"HEADSTART_MAX_VIEWS_BYTES allows {megabytes(most)}. Send fewer views, or taps: last "
             "or late, or raise that setting on workers that have the memory"
         )
-
-
-def _megabytes(count: int) -> str:
-    return f"{-(-count // 10**6):,} MB"

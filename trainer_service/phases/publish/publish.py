@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from shared.engines import EMBEDDING, PROBABILITIES
 from shared.files import full_disk_named
 from shared.manifest import (
     Artifact,
@@ -21,11 +22,14 @@ from shared.manifest import (
     WeightsInfo,
 )
 from shared.model_store import REPORT_FILE
+from shared.prediction_sets import COVERAGE_FILE, pack_doubts
+from shared.unknown import UNKNOWN_FILE
 from trainer_service.backbones.architectures import PREPROCESSING_VERSION
 from trainer_service.phases.evaluate.evaluation import Evaluated
-from trainer_service.phases.publish.golden import write_golden
+from trainer_service.phases.publish.golden import load_engines, write_golden
 from trainer_service.phases.publish.quantization import quantize_version
 from trainer_service.phases.publish.report import write_report
+from trainer_service.phases.publish.unknown import measure_unknown
 from trainer_service.phases.work import Work
 from trainer_service.store.records.training_record import State, TrainingRecord, abridged
 
@@ -49,15 +53,19 @@ def publish(work: Work, evaluated: Evaluated) -> int:
                 quantization = quantize_version(work, evaluated, staging)
             work.check_cancelled()
             quantized = quantization is not None and quantization.accepted
-            artifacts = write_golden(work, evaluated, staging, quantized=quantized)
+            engines = load_engines(work.worker, staging, quantized=quantized)
+            golden = write_golden(work, evaluated, staging, engines)
+            unknown = measure_unknown(work, evaluated, engines, golden)
+            (staging / UNKNOWN_FILE).write_bytes(evaluated.familiar.known.pack())
+            (staging / COVERAGE_FILE).write_bytes(pack_doubts(evaluated.doubts))
         _write_evaluation(work.record, evaluated, staging)
 
         def complete(manifest: Manifest) -> None:
             write_report(work, evaluated, staging, manifest)
             work.check_cancelled.now()
 
-        manifest = _manifest(work, evaluated, quantization, artifacts)
-        manifest = manifest.model_copy(update={"heatmaps": heatmaps})
+        manifest = _manifest(work, evaluated, quantization, golden.artifacts)
+        manifest = manifest.model_copy(update={"unknown": unknown, "heatmaps": heatmaps})
         return models.publish(staging, manifest, complete)
 
 
@@ -117,6 +125,7 @@ def _manifest(
         input=InputSpec(height=architecture.input_size, width=architecture.input_size),
         preprocessing_version=PREPROCESSING_VERSION,
         precision=network.precision,
+        outputs=[PROBABILITIES, EMBEDDING],
         metrics=abridged(evaluated.metrics),
         dataset=DatasetInfo(
             id=dataset.id,
@@ -134,6 +143,7 @@ def _manifest(
         tune=evaluated.trained.tune,
         quantization=quantization,
         artifacts=artifacts,
+        coverage=evaluated.coverage,
     )
 
 

@@ -15,13 +15,14 @@ from trainer_service.datasets.image_files import ImageFiles
 from trainer_service.datasets.records import ImageRecord
 from trainer_service.phases.evaluate.evaluation import Evaluated
 from trainer_service.phases.work import Work
-from trainer_service.report.facts import Answer, Facts
+from trainer_service.report.facts import Answer, Facts, ShownSuspect
 from trainer_service.report.page import render
 from trainer_service.report.thumbnails import Embedded, embedded
 from trainer_service.settings import TrainerSettings
 
 MISTAKES = 12
 SAMPLES = 10
+SUSPECTS = 12
 
 
 def write_report(work: Work, evaluated: Evaluated, staging: Path, manifest: Manifest) -> None:
@@ -46,6 +47,7 @@ def write_report(work: Work, evaluated: Evaluated, staging: Path, manifest: Mani
         mistakes=gather(choose_mistakes(evaluated)),
         samples=gather(choose_samples(evaluated, work.record.request.seed)),
         predictor=predictor_address(work.worker.settings),
+        suspects=shown_suspects(evaluated, picture_of),
         tune_history=evaluated.trained.tune_history,
     )
     file = staging / REPORT_PAGE
@@ -100,6 +102,21 @@ def answers(
         )
         for index in chosen
     ]
+
+
+def shown_suspects(
+    evaluated: Evaluated, picture_of: Callable[[ImageRecord], Embedded | None]
+) -> list[ShownSuspect]:
+    """Return the images whose labels are contradicted most clearly, with small copies of them."""
+    chosen = evaluated.suspects[:SUSPECTS]
+    wanted = {suspect.sha256 for suspect in chosen}
+    images = {
+        image.sha256: image
+        for part in evaluated.trained.splits.values()
+        for image in part
+        if image.sha256 in wanted
+    }
+    return [ShownSuspect(one, picture_of(images[one.sha256])) for one in chosen]
 
 
 def predictor_address(settings: TrainerSettings) -> str:

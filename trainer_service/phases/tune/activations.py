@@ -37,9 +37,7 @@ from trainer_service.phases.bottleneck.view_computer import ViewComputer
 from trainer_service.phases.views import Views, view_name
 from trainer_service.requests.training import TapSet
 from trainer_service.store.shards import ShardImage, ShardResult
-
-#: The directory of the activations in the store.
-ACTIVATIONS = "activations"
+from trainer_service.store.stores import ACTIVATIONS_FOLDER
 
 #: How many numbers a shard has at most: 8 MB. A group has as many images, so while it is computed,
 #: all its views take up to 16 MB each.
@@ -88,7 +86,11 @@ class PixelEngine:
 
 
 def body_engine(
-    divided: Divided, engine: EngineName, precision: Precision, threads: int = 0
+    divided: Divided,
+    engine: EngineName,
+    precision: Precision,
+    threads: int,
+    check: Callable[[], None],
 ) -> Engine:
     """Return the engine that computes the rows of a body.
 
@@ -97,14 +99,17 @@ def body_engine(
         engine: which engine computes it; TensorFlow computes in float32.
         precision: what OpenVINO computes in, if this machine is fast at it.
         threads: CPU threads; 0 means all cores.
+        check: called between the steps of its conversion; what it raises ends that.
     """
     if divided.body is None:
         return PixelEngine()
     if engine == "tensorflow":
         return TensorFlowEngine.from_keras(divided.body, FEATURES)
     native: Precision = precision if precision == cpu_precision() else "f32"
+    network = convert(divided.body, check)
+    check()
     return OpenVINOEngine(
-        convert(divided.body),
+        network,
         outputs=(FEATURES,),
         precision=native,
         threads=threads,
@@ -135,7 +140,7 @@ def activation_store(  # noqa: PLR0913, PLR0917 - together they are the key
     backbone = feature_space(architecture, weights, precision, taps)
     parts: dict[str, Any] = {"backbone": backbone, "cut": cut, "views": views.key}
     digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
-    return FeatureStore(store, f"{architecture.id}-{digest}", ACTIVATIONS)
+    return FeatureStore(store, f"{architecture.id}-{digest}", ACTIVATIONS_FOLDER)
 
 
 def missing_images(
@@ -150,7 +155,7 @@ def missing_images(
     ]
 
 
-def compute_activations(  # noqa: PLR0913 - two have names
+def compute_activations(  # noqa: PLR0913 - three have names
     images: Sequence[ShardImage],
     files: ImageFiles,
     computer: ViewComputer,
@@ -158,6 +163,7 @@ def compute_activations(  # noqa: PLR0913 - two have names
     *,
     width: int,
     advance: Callable[[int], None],
+    lose: Callable[[dict[str, str]], None] = lambda _: None,
 ) -> Activations:
     """Compute what is not stored yet of all views of some images.
 
@@ -168,6 +174,8 @@ def compute_activations(  # noqa: PLR0913 - two have names
         store: where they are, or will be, stored.
         width: the length of a row.
         advance: called often with the number of images done so far; what it raises ends it.
+        lose: called with the images of a group that could not be read, and the reasons; what it
+            raises ends it.
 
     Raises:
         BrokenFeatures: the body gives something else than numbers.
@@ -181,6 +189,7 @@ def compute_activations(  # noqa: PLR0913 - two have names
         if not all(store.holds(_keys(used, view)) for view in computer.views.numbers):
             used, result = _compute_group(group, files, computer, store, _further(advance, done))
             lost |= result.rejected
+            lose(result.rejected)
         groups += [used] if used else []
         done += len(group)
         advance(done)

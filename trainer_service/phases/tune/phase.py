@@ -1,5 +1,6 @@
 """The tune phase of a training: the last layers learn on, if that is asked for and does good."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import cast
@@ -7,12 +8,13 @@ from typing import cast
 from shared.logs import get_logger
 from shared.manifest import TuneInfo, TuneMeasure
 from trainer_service.backbones.cut_table import PIXELS, cut_of
-from trainer_service.backbones.cuts import divide
+from trainer_service.backbones.cuts import Divided, divide
 from trainer_service.backbones.features import FeaturesGone
 from trainer_service.phases.backbone import Backbone
 from trainer_service.phases.head.data import head_data, truth_of
 from trainer_service.phases.head.fitting import Trained
 from trainer_service.phases.head.layers.train import class_weights
+from trainer_service.phases.head.regression.view_rows import view_rows
 from trainer_service.phases.head.solved import LinearHead
 from trainer_service.phases.head.train import HeadTask, head_of_training_images
 from trainer_service.phases.tune.explain import FEWEST_IMAGES, judged, stopped, too_few
@@ -105,10 +107,9 @@ def _tune(task: TuneTask, info: TuneInfo) -> Trained:
     computed = Backbone.of(work, work.shards.precision())
     head = _start(task, computed)
     backbone = computed.with_taps(cast("TapSet", task.trained.head.taps))
-    divided = divide(backbone.trainable_model(), task.cut.layer)
-    rows = Rows(work, backbone, task.cut, divided)
     with TuneProgress(work, task.asked.epochs) as progress:
         try:
+            divided, rows = _divided(task, backbone, progress.check)
             parts = PartsComputer(task, rows, divided.tail, progress).compute(head)
             progress.start("training", task.asked.epochs * parts.train.images)
             tuned = tune(
@@ -138,6 +139,17 @@ def _tune(task: TuneTask, info: TuneInfo) -> Trained:
     return _with_network(task.trained, network, parts.lost, told, tuned)
 
 
+def _divided(task: TuneTask, backbone: Backbone, check: Callable[[], None]) -> tuple[Divided, Rows]:
+    """Return a new copy of the backbone, divided, and the rows of its body.
+
+    To build and convert a large network takes many seconds, so there is a check after each step.
+    """
+    network = backbone.trainable_model()
+    check()
+    divided = divide(network, task.cut.layer)
+    return divided, Rows(task.work, backbone, task.cut, divided, check)
+
+
 def _start(task: TuneTask, backbone: Backbone) -> LinearHead:
     """Return the head to begin with, which has not learnt from the validation images.
 
@@ -152,7 +164,8 @@ def _start(task: TuneTask, backbone: Backbone) -> LinearHead:
     train, validation = (
         head_data(backbone, splits[part], labels) for part in ("train", "validation")
     )
-    again = HeadTask(task.work, backbone.architecture, train, validation, labels)
+    views = view_rows(backbone, splits["train"]) if chosen.views > 1 else None
+    again = HeadTask(task.work, backbone.architecture, train, validation, labels, views)
     return head_of_training_images(again, chosen)
 
 

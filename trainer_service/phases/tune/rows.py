@@ -1,6 +1,5 @@
 """What the tail needs of a training's images: found in the store, or computed."""
 
-import shutil
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -10,9 +9,9 @@ from trainer_service.backbones.cuts import Divided
 from trainer_service.backbones.features import FeatureStore
 from trainer_service.datasets.image_files import ImageFiles
 from trainer_service.datasets.records import ImageRecord
-from trainer_service.errors import TransientFailure
 from trainer_service.phases.backbone import Backbone
 from trainer_service.phases.bottleneck.view_computer import ViewComputer
+from trainer_service.phases.disk_room import NUMBER_BYTES, Demand
 from trainer_service.phases.tune.activations import (
     Activations,
     activation_store,
@@ -23,12 +22,12 @@ from trainer_service.phases.tune.activations import (
 from trainer_service.phases.views import Views
 from trainer_service.phases.work import Work
 from trainer_service.store.shards import ShardImage
+from trainer_service.store.stores import ACTIVATIONS_FOLDER
 
-#: Of a number as it is stored, and of one of a tail's weights.
-_STORED, _WEIGHT = 2, 4
+#: Bytes of one of a tail's weights.
+_WEIGHT = 4
 #: A checkpoint has weights, their averages, two moments and the best; the last one and the next.
 _COPIES = 2 * 5
-_MB = 1e6
 
 
 class Rows:
@@ -39,15 +38,23 @@ class Rows:
         backbone: with the taps of its head.
         cut: where it is divided.
         divided: the same, of which nothing was trained yet.
+        check: called between the steps of its conversion; what it raises ends that.
     """
 
-    def __init__(self, work: Work, backbone: Backbone, cut: Cut, divided: Divided) -> None:
+    def __init__(
+        self,
+        work: Work,
+        backbone: Backbone,
+        cut: Cut,
+        divided: Divided,
+        check: Callable[[], None],
+    ) -> None:
         self._work, self._backbone, self._cut = work, backbone, cut
         self._tail: Any = divided.tail
         self.files: ImageFiles = work.dataset().files()
         worker = work.worker
         engine = select_engine(worker.settings.engine)
-        self._engine = body_engine(divided, engine, backbone.precision, worker.threads)
+        self._engine = body_engine(divided, engine, backbone.precision, worker.threads, check)
 
     @property
     def width(self) -> int:
@@ -70,10 +77,14 @@ class Rows:
 
     def bytes_of(self, images: int, views: Views) -> int:
         """Return how many bytes the rows of so many images take."""
-        return images * views.count * self.width * _STORED
+        return images * views.count * self.width * NUMBER_BYTES
 
     def compute(
-        self, images: Sequence[ImageRecord], views: Views, advance: Callable[[int], None]
+        self,
+        images: Sequence[ImageRecord],
+        views: Views,
+        advance: Callable[[int], None],
+        lose: Callable[[dict[str, str]], None] = lambda _: None,
     ) -> Activations:
         """Return the rows of all views of images; those that are not stored are computed.
 
@@ -81,6 +92,8 @@ class Rows:
             images: some of the training's.
             views: which views.
             advance: called often with the number of images done; what it raises ends it.
+            lose: called with images that could not be read, and the reasons; what it raises ends
+                it.
 
         Raises:
             TransientFailure: the disk can't hold them.
@@ -93,7 +106,7 @@ class Rows:
             self._require_room(len(missing), views)
         computer = self.computer(views)
         return compute_activations(
-            listed, self.files, computer, store, width=self.width, advance=advance
+            listed, self.files, computer, store, width=self.width, advance=advance, lose=lose
         )
 
     def _store(self, views: Views) -> FeatureStore:
@@ -111,15 +124,12 @@ class Rows:
     def _require_room(self, images: int, views: Views) -> None:
         """Check that the disk holds the rows of so many images, and the state of the tail."""
         weights = sum(variable.value.shape.num_elements() for variable in self._tail.variables)
-        needed = self.bytes_of(images, views) + _COPIES * _WEIGHT * weights
-        store = self._work.worker.settings.store
-        free = shutil.disk_usage(store).free
-        if needed > free:
-            raise TransientFailure(
-                f"tune: {views.count} views of {images} images from {self._cut.layer} on take "
-                f"{needed / _MB:,.0f} MB. Expected that much room in HEADSTART_STORE. Received: "
-                f"{free / _MB:,.0f} MB. Fewer tune.views or a later layer in tune.from take less"
-            )
+        Demand(
+            directory=self._work.worker.settings.store / ACTIVATIONS_FOLDER,
+            bytes=self.bytes_of(images, views) + _COPIES * _WEIGHT * weights,
+            what=f"tune: {views.count} views of {images} images from {self._cut.layer} on",
+            remedy="Fewer tune.views or a later layer in tune.from take less.",
+        ).require_room()
 
 
 def _listed(images: Sequence[ImageRecord]) -> list[ShardImage]:

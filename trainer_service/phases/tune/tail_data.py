@@ -48,6 +48,7 @@ class TailAnswers:
             return tail(tf.cast(rows, tf.float32), training=False)
 
         self._features = tf.function(features, reduce_retracing=True)
+        self._width = int(tail.output_shape[-1])
 
     def logits(self, head: LinearHead, rows: Stored, check: Callable[[], None]) -> Features:
         """Return the logits of rows, float32 (n, labels).
@@ -57,9 +58,22 @@ class TailAnswers:
             rows: (n, width).
             check: called every few batches; what it raises ends the computation.
         """
-        parts = [np.empty((0, len(head.bias)), np.float32)]
+        return self._each(rows, check, lambda features: features @ head.kernel + head.bias)
+
+    def features(self, rows: Stored, check: Callable[[], None]) -> Features:
+        """Return the features that the tail gives for rows, float32 (n, features).
+
+        Args:
+            rows: (n, width).
+            check: called every few batches; what it raises ends the computation.
+        """
+        return self._each(rows, check, lambda features: features)
+
+    def _each(
+        self, rows: Stored, check: Callable[[], None], then: Callable[[Features], Features]
+    ) -> Features:
+        parts = [then(np.empty((0, self._width), np.float32))]
         for start in range(0, len(rows), EVALUATE_BATCH):
             check()
-            features = self._features(rows[start : start + EVALUATE_BATCH]).numpy()
-            parts.append(features @ head.kernel + head.bias)
+            parts.append(then(self._features(rows[start : start + EVALUATE_BATCH]).numpy()))
         return np.concatenate(parts)

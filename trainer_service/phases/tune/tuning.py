@@ -106,7 +106,7 @@ def tune(  # noqa: PLR0913 - most have names
     start = loop.weights()
     before = _measured_at_best(*loop.logits(validation))
     on_start(before)
-    at = _resume(loop, checkpoint_file, _key(start, train, validation, settings))
+    at = _resume(loop, checkpoint_file, _key(loop.state(), train, validation, settings))
     least = before["loss"]
     for number, epoch in enumerate(at.history, 1):  # of an earlier process
         on_epoch(number, epoch, epoch["val_loss"] < least)
@@ -201,16 +201,16 @@ def _validation_loss(epoch: Epoch) -> float:
     return loss if math.isfinite(loss) else math.inf
 
 
-def _key(start: Arrays, train: TailData, validation: TailData, settings: TuneSettings) -> str:
+def _key(state: Arrays, train: TailData, validation: TailData, settings: TuneSettings) -> str:
     """Return what a training depends on: one with another key is another training.
 
-    The numbers of the start are left out. A killed training solves its head anew, which may add up
+    Of the state only the shapes count. A killed training solves its head anew, which may add up
     sums in another order.
     """
     digest = hashlib.sha256(json.dumps(asdict(settings), sort_keys=True).encode())
     for data in (train, validation):
         digest.update(json.dumps([data.activations.groups, data.activations.views]).encode())
         digest.update(json.dumps(data.truth, sort_keys=True).encode())
-    for array in start:
+    for array in state:
         digest.update(json.dumps(array.shape).encode())
     return digest.hexdigest()

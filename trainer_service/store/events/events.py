@@ -120,6 +120,7 @@ class WarningEvent(_Event):
         "few_test_images",
         "int8_refused",
         "tried_again",
+        "little_room",
         "tune_slow",
         "tune_refused",
     ]

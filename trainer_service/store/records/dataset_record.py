@@ -5,6 +5,7 @@ from typing import Self
 
 from pydantic import Field, field_validator
 
+from shared.identifiers import Id
 from trainer_service.requests.reading import ReadingRequest
 from trainer_service.store.records.interpretation import Interpretation
 from trainer_service.store.records.parts import (
@@ -59,6 +60,13 @@ class DatasetRecord(Interpretation, DatasetCounts, BaseRecord):
         reading_before: those by which its images are labelled, while others are tried.
         refused: the last ones that were tried, if they did not fit.
         revision: how often `reading` has changed.
+        parent: the dataset that this one was made of, by corrections or additions.
+        root: the first dataset of that line; None if this is it.
+        owners: of a dataset with a parent, those that keep the files of its images; each with its
+            path below the datasets directory, or None if the files are in the store.
+        corrected: how many images have another label than in the first dataset, or are left out.
+        added: how many of its images the first dataset lacks.
+        given_label: the label of all images that it adds to its parent, if the request named one.
     """
 
     state: DatasetState
@@ -70,6 +78,12 @@ class DatasetRecord(Interpretation, DatasetCounts, BaseRecord):
     reading_before: ReadingRequest | None = None
     refused: RefusedReading | None = None
     revision: int = 0
+    parent: Id | None = None
+    root: Id | None = None
+    owners: dict[Id, str | None] = Field(default_factory=dict)
+    corrected: int = 0
+    added: int = 0
+    given_label: str | None = None
     ignored: int = 0
     has_split: bool = False
     digest: str | None = None
@@ -82,10 +96,20 @@ class DatasetRecord(Interpretation, DatasetCounts, BaseRecord):
         kinds = {"folders": "folders", "prefix": "file names", "csv": "table"}
         return {"kind": kinds[layout]} if isinstance(layout, str) and layout in kinds else layout
 
+    @property
+    def line(self) -> str:
+        """The first dataset of its line, which all that were made of it have in common."""
+        return self.root or self.id
+
     def interpret(self, said: Interpretation) -> None:
         """Set the fields that say how it was read."""
         for name in Interpretation.model_fields:
             setattr(self, name, getattr(said, name))
+
+    def as_read(self) -> Interpretation:
+        """Return how it was read, for a dataset that is made of it and can't be read otherwise."""
+        said = {name: getattr(self, name) for name in Interpretation.model_fields}
+        return Interpretation(**said | {"readings": []})
 
     def ask(self, reading: ReadingRequest) -> None:
         """Have it read as a user has decided; how it was read is kept until that is done."""
@@ -114,6 +138,7 @@ class DatasetRecord(Interpretation, DatasetCounts, BaseRecord):
             "reading": ReadingRequest(),
             "reading_before": None,
             "refused": None,
+            "owners": {},
         }
         return super().in_lists().model_copy(update=little)
 

@@ -36,7 +36,7 @@ RECORD_FILE = "record.json"
 #: Earlier records held every rejected file and the confusion matrix, and took up to 60 MB.
 MOST_BYTES = 2**28
 
-_NOT_PERMITTED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
+_NOT_PERMITTED = frozenset({errno.EACCES, errno.EPERM})
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _CURSOR = re.compile(r"(-?[0-9]{1,18})-([0-9a-f-]{22})")
 

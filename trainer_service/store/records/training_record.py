@@ -6,7 +6,7 @@ from typing import Any, Literal, Self
 
 from pydantic import AwareDatetime, Field, field_validator
 
-from shared.manifest import HeadInfo, Quantization, TuneInfo
+from shared.manifest import CoverageInfo, HeadInfo, Quantization, TuneInfo, UnknownInfo
 from trainer_service.errors import TrainingEnded
 from trainer_service.requests.training import TrainingRequest
 from trainer_service.store.records.parts import (
@@ -73,11 +73,24 @@ class TrainingDataset(DatasetCounts):
     Attributes:
         split: the number of images of each part.
         revision: the dataset's `revision` when the training was submitted.
+        parent: the dataset that it was made of; None if of none.
+        root: the first dataset of that line; None if this is it.
+        corrected: how many images have another label than in the first one, or are left out.
+        added: how many images the first one lacks.
     """
 
     id: str
     revision: int | None = None
+    parent: str | None = None
+    root: str | None = None
+    corrected: int = 0
+    added: int = 0
     split: dict[str, int] = Field(default_factory=dict)
+
+    @property
+    def line(self) -> str:
+        """The first dataset of its line, as that of a `DatasetRecord`."""
+        return self.root or self.id
 
 
 class CacheUse(RecordPart):
@@ -91,6 +104,20 @@ class CacheUse(RecordPart):
     seconds_saved: float
     views_reused: int = 0
     views_computed: int = 0
+
+
+class SuspectCount(RecordPart):
+    """How many images have a label that the others contradict; a file beside the record lists them.
+
+    Attributes:
+        count: how many there are.
+        images: how many images were looked at.
+        detail: what answered them, in a sentence or two.
+    """
+
+    count: int
+    images: int
+    detail: str = ""
 
 
 class Asked(RecordPart):
@@ -109,6 +136,9 @@ class TrainingRecord(BaseRecord):
             the confusion matrix; with few labels, so has the API's answer for a single training.
         head: how the head was chosen, once it is trained.
         tune: what came of fine-tuning, if it was asked for.
+        suspects: how many images look as if their label was wrong, once they are evaluated.
+        unknown: how well the version tells which pictures are unknown to it.
+        coverage: how often the labels that it answers for a coverage have the right one.
         report: the address of the report, once there is one.
         stop_after: the last epoch to train, set when a client asks to stop early and publish the
             best head so far. A head that is trained again after a fault stops there as well.
@@ -125,10 +155,13 @@ class TrainingRecord(BaseRecord):
     transitions: list[Transition] = Field(min_length=1)
     cache: CacheUse | None = None
     metrics: dict[str, Any] = Field(default_factory=dict)
+    suspects: SuspectCount | None = None
     report: str | None = None
     head: HeadInfo | None = None
     tune: TuneInfo | None = None
     quantization: Quantization | None = None
+    unknown: UnknownInfo | None = None
+    coverage: CoverageInfo | None = None
     error: ErrorInfo | None = None
     cancel_requested: bool = False
     stop_after: int | None = None

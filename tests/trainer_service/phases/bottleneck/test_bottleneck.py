@@ -14,7 +14,7 @@ from openvino import opset13 as ops
 from shared.engines import OpenVINOEngine
 from shared.images.decoding import ImageLimits
 from tests.support.inputs.tiny_model import picture
-from trainer_service.datasets.image_files import ImageFiles, NotSeenHere
+from trainer_service.datasets.image_files import ImageFiles, NotSeenHere, Place
 from trainer_service.errors import TrainingCancelled
 from trainer_service.phases.bottleneck.feature_computer import FeatureComputer
 from trainer_service.store.shards import ShardImage, plan_shards
@@ -54,7 +54,7 @@ def images(tmp_path):
 
 @pytest.fixture
 def files(tmp_path):
-    return ImageFiles(tmp_path, "HEADSTART_DATASETS", max_bytes=1 << 20)
+    return ImageFiles({"": Place(tmp_path, "HEADSTART_DATASETS", tmp_path)}, max_bytes=1 << 20)
 
 
 def shard_image(file):

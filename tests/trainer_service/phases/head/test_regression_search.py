@@ -124,9 +124,15 @@ def test_the_path_goes_from_strong_to_weak_until_the_loss_has_turned():
         assert [step.loss for step in steps] == sorted((s.loss for s in steps), reverse=True)
 
 
-def test_a_head_can_be_solved_again_on_the_training_images_alone():
-    question = setup()
+@pytest.mark.parametrize("count", [1, 4])
+def test_a_head_can_be_solved_again_on_the_training_images_alone(count):
+    """With their views, if it was chosen with views."""
+    question = setup(informative=(2,))
+    if count > 1:  # views as good as further images
+        views = views_of([question.train], count, lambda _, n: examples(300, 3, n, (2,)).features)
+        question = setup(informative=(2,), views=views)
     chosen = search(question, go_on, never)
+    assert chosen.views == count
 
     kernel, bias = solve_on_training(question, chosen.taps, chosen.strength, never)
 

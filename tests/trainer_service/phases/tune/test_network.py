@@ -14,12 +14,17 @@ from trainer_service.backbones.cut_table import Cut
 from trainer_service.backbones.cuts import divide
 from trainer_service.backbones.features import FeaturesGone
 from trainer_service.backbones.weights import Weights
-from trainer_service.errors import TransientFailure
+from trainer_service.errors import TrainingCancelled, TransientFailure
 from trainer_service.phases.backbone import Backbone
 from trainer_service.phases.head.solved import LinearHead
+from trainer_service.phases.tune import activations
 from trainer_service.phases.tune.network import TunedNetwork
+from trainer_service.phases.tune.parts import PartsComputer, TuneTask
+from trainer_service.phases.tune.progress import TuneProgress
 from trainer_service.phases.tune.rows import Rows
 from trainer_service.phases.views import Views
+from trainer_service.requests.tune import TuneRequest
+from trainer_service.store.shards import ImagesLost
 
 pytestmark = [pytest.mark.slow, pytest.mark.integration]
 
@@ -49,11 +54,12 @@ def work(computing):
 
 @pytest.fixture
 def network(work, divided, tmp_path):
-    architecture = replace(find_architecture("mobilenet_v2"), input_size=SIZE)
+    narrow = {"taps": ("output",), "tap_widths": (4,), "input_size": SIZE}
+    architecture = replace(find_architecture("mobilenet_v2"), **narrow)
     weights = Weights("x", tmp_path, "0" * 64)
     backbone = Backbone(work.worker, architecture, weights, "f32", "last", "last", Views(SIZE))
     head = sensitive(divided)
-    rows = Rows(work, backbone, CUT, divided)
+    rows = Rows(work, backbone, CUT, divided, lambda: None)
     return TunedNetwork(["cat", "dog"], backbone, work, divided, head, rows)
 
 
@@ -71,11 +77,15 @@ def images(computing):
     return computing.images[:70]
 
 
-def answers(network, images, files):
+def features_of(network, images, files):
     pixels = np.stack(
         [decode(files.read(one.file, one.sha256), SIZE, SIZE, LIMITS) for one in images]
     )
-    features = network.divided.backbone.predict(pixels, verbose=0)
+    return network.divided.backbone.predict(pixels, verbose=0)
+
+
+def answers(network, images, files):
+    features = features_of(network, images, files)
     logits = features @ network.head.kernel + network.head.bias
     powers = np.exp(logits)
     return powers / powers.sum(axis=1, keepdims=True)
@@ -89,6 +99,16 @@ def test_it_answers_each_image_in_its_place(network, images, computing):
     assert probabilities.dtype == np.float32
     np.testing.assert_allclose(probabilities, expected, atol=2e-3)  # the rows are of float16
     assert np.ptp(expected[:, 0]) > 0.05, "else any order would do"
+
+
+def test_the_embedding_of_each_image_is_what_the_tuned_backbone_gives(network, images, computing):
+    expected = features_of(network, images, computing.files())
+
+    embeddings = network.embeddings(images)
+
+    assert network.embedding_is_learnt
+    np.testing.assert_allclose(embeddings, expected, atol=2e-3)
+    assert np.ptp(expected[:, 0]) > 0.01, "else any order would do"
 
 
 def test_what_is_stored_needs_no_file_and_what_is_not_is_computed(network, images, computing):
@@ -105,12 +125,36 @@ def test_what_is_stored_needs_no_file_and_what_is_not_is_computed(network, image
 def test_a_disk_that_is_too_small_is_said_beforehand(network, images, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda _: FULL)
 
-    with pytest.raises(TransientFailure, match=r"70 images from cut on take 0 MB.*tune\.views"):
+    with pytest.raises(
+        TransientFailure, match=r"70 images from cut on take 1 MB.*activations.*tune\.views"
+    ):
         network.predict(images)
     monkeypatch.undo()
     network.predict(images)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: FULL)
     network.predict(images)  # all is there
+
+
+def test_too_many_lost_images_end_it_at_the_first_group(network, work, divided, computing):
+    """Each try would else compute all the others first, which may take hours."""
+    splits = work.split(work.dataset().used_images())
+    for image in splits["train"]:
+        (computing.pets / image.file).unlink()
+    trained = SimpleNamespace(splits=splits, network=network)
+    asked = TuneRequest(views=3, augment="none")
+    parts = PartsComputer(
+        TuneTask(work, trained, asked, CUT), network.rows, divided.tail, TuneProgress(work, 1)
+    )
+    views = Views.of(SIZE, 3, [], 0)
+    reads = []
+    read = network.rows.files.read
+    network.rows.files.read = lambda *names: (reads.append(names), read(*names))[1]
+
+    with pytest.raises(ImagesLost, match="of the 200 images are gone"):
+        parts.compute(network.head)
+    assert len(network.rows.missing(splits["train"], views)) == len(splits["train"])
+    known = len(splits["validation"]) + len(splits["test"])
+    assert known < len(set(reads)) < known + len(splits["train"])
 
 
 def test_it_answers_to_a_request_to_cancel(network, images, computing):
@@ -121,3 +165,18 @@ def test_it_answers_to_a_request_to_cancel(network, images, computing):
 
     with pytest.raises(TrainingCancelled):
         network.predict(images)
+
+
+@pytest.mark.parametrize("at", [1, 2])
+def test_the_conversion_of_the_body_ends_after_a_step_of_it(network, divided, monkeypatch, at):
+    compiled, checks = [], []
+    monkeypatch.setattr(activations, "OpenVINOEngine", lambda *_, **__: compiled.append(1))
+
+    def cancel():
+        checks.append(1)
+        if len(checks) == at:
+            raise TrainingCancelled("x")
+
+    with pytest.raises(TrainingCancelled):
+        Rows(network.work, network.backbone, CUT, divided, cancel)
+    assert not compiled

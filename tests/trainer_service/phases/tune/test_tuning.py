@@ -350,11 +350,9 @@ def test_a_checkpoint_that_can_not_be_used_is_made_again(tmp_path, damage):
     if damage == "folder":
         file.unlink()
         file.mkdir()
-        with pytest.raises(IsADirectoryError, match="checkpoint"):
-            Task(tmp_path).tune()
-        return
     settings = TuneSettings(**{**SETTINGS_FIELDS, "seed": 1}) if damage == "other" else SETTINGS
-    file.write_bytes({"cut": data[: len(data) // 2], "empty": b"", "other": data}[damage])
+    if damage in {"cut", "empty"}:
+        file.write_bytes(data[: len(data) // 2] if damage == "cut" else b"")
 
     again = Task(tmp_path).tune(settings)
 

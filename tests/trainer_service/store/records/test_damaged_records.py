@@ -239,11 +239,11 @@ def test_a_record_that_may_not_be_written_is_told_of_by_its_folder(records, monk
 
     def deny(file, _):
         name = file.with_name(f".{file.name}.0a.tmp")
-        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(name))
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(name))
 
     monkeypatch.setattr(record_store, "atomic_write", deny)
-    expected = f"^datasets/{record_id} can't be written: Read-only file system.$"
-    with pytest.raises(RecordUnwritable, match=expected):
+    expected = re.escape(f"datasets/{record_id} can't be written: {DENIED}.")
+    with pytest.raises(RecordUnwritable, match=f"^{expected}$"):
         records.update(record_id, lambda _: None)
 
 

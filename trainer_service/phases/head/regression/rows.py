@@ -95,7 +95,7 @@ class Rows:
             image_of = np.insert(image_of, trained, views.images)
         truth = np.concatenate([train.truth, validation.truth])
         self.truth = truth[image_of]
-        self.counts = (1 / np.bincount(image_of, minlength=images))[image_of].astype(np.float32)
+        self.counts = shares_of_images(image_of)
         self.crossed = needs_cross_validation(train.truth, validation.truth, setup.labels)
         if self.crossed:
             folds = stratified_folds(truth, setup.seed)
@@ -114,6 +114,15 @@ class Rows:
     def seen(self) -> list[Floats]:
         """The features of the rows that the final head is solved on."""
         return self.parts if self.crossed else self.parts[:-1]
+
+
+def shares_of_images(image_of: Truth) -> Floats:
+    """Return what each row counts, float32 (n,): the rows of an image together count 1.
+
+    Args:
+        image_of: the place of each row's image.
+    """
+    return (1 / np.bincount(image_of)[image_of]).astype(np.float32)
 
 
 def check(setup: Setup) -> None:

@@ -7,23 +7,16 @@ taps that were best without. So they are only used where they lower the validati
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 
 import numpy as np
 
 from trainer_service.phases.head.regression.design import Design, build_design
 from trainer_service.phases.head.regression.effort import Effort
-from trainer_service.phases.head.regression.folds import Fold, Truth
-from trainer_service.phases.head.regression.rows import Rows, Setup, check
+from trainer_service.phases.head.regression.folds import Fold
+from trainer_service.phases.head.regression.partial import PartialProblem, Solution
+from trainer_service.phases.head.regression.rows import Rows, Setup, check, shares_of_images
 from trainer_service.phases.head.regression.scaling import Floats, Scaling, measure
-from trainer_service.phases.head.regression.solver import (
-    TOLERANCE,
-    Problem,
-    log_softmax,
-    losses,
-    minimise,
-    starting_weights,
-)
+from trainer_service.phases.head.regression.solver import TOLERANCE
 from trainer_service.requests.training import TapSet
 
 Check = Callable[[], None]
@@ -39,8 +32,6 @@ TURNED = 1.02
 COMPARED = 1e-7
 #: The part of the effort that is kept for the head that is chosen.
 KEPT_FOR_THE_CHOSEN = 0.25
-#: How many images a label counts as in a fold that has none of it.
-UNSEEN = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,10 +148,10 @@ def search(
 def solve_on_training(
     setup: Setup, taps: TapSet, strength: float, check_cancelled: Check
 ) -> tuple[Floats, Floats]:
-    """Solve the head of some taps and one strength on the training images alone.
+    """Solve the head of some taps and one strength on the training images and their views alone.
 
     Args:
-        setup: images, labels and taps.
+        setup: images, labels and taps; views, if there are some, are of training images only.
         taps: the name of a set of taps.
         strength: of the penalty.
         check_cancelled: called about every 0.3 s; what it raises ends the search.
@@ -173,13 +164,17 @@ def solve_on_training(
         InvalidRequest: a feature is not a finite number.
     """
     check(setup)
-    parts, truth = [setup.train.features], setup.train.truth
-    width = sum(setup.widths[-setup.tap_sets[taps] :])
-    scaling = measure(parts, setup.widths, check_cancelled).last(width)
-    design = build_design(parts, 1, scaling, setup.seed, check_cancelled)
+    widths = setup.widths[-setup.tap_sets[taps] :]
+    parts, image_of = [setup.train.features[:, -sum(widths) :]], np.arange(len(setup.train.truth))
+    if setup.views is not None and len(setup.views.images):
+        parts.append(setup.views.read(sum(widths)))
+        image_of = np.append(image_of, setup.views.images)
+    truth = setup.train.truth[image_of]
+    scaling = measure(parts, widths, check_cancelled)
+    design = build_design(parts, len(parts), scaling, setup.seed, check_cancelled)
     everything = np.ones(len(truth), bool)
     fold = Fold(everything, ~everything)
-    problem = _PartialProblem(design, truth, everything.astype(np.float32), fold, setup)
+    problem = PartialProblem(design, truth, shares_of_images(image_of), fold, setup)
     effort = Effort.of(len(truth))
     solved = problem.solve(strength, None, TOLERANCE, effort, check_cancelled)
     return _folded(design, scaling, solved.weights)
@@ -239,93 +234,6 @@ class _Choice:
         return True
 
 
-class _Solution(NamedTuple):
-    """A head that was solved on some of the rows.
-
-    Attributes:
-        weights: of the labels among these rows, float32 (labels, m + 1).
-        scores: logarithms of the probabilities of the rows judged by, float32 (all labels, n).
-        loss: mean cross-entropy of the rows solved on, by class weights.
-        accuracy: share of these rows that are classified right.
-    """
-
-    weights: Floats
-    scores: Floats
-    loss: float
-    accuracy: float
-
-
-class _PartialProblem:
-    """A head to be solved on some of the rows, of the labels that these have.
-
-    A label without a row among them gets the probability that half an image would give it,
-    whatever the strength: solved for, it would tend to 0, its loss to infinity, and one image would
-    decide between the heads.
-    """
-
-    def __init__(
-        self, design: Design, truth: Truth, counts: Floats, fold: Fold, setup: Setup
-    ) -> None:
-        counts = np.where(fold.solved, counts, 0).astype(np.float64)
-        by_label = np.bincount(truth, counts, minlength=setup.labels)
-        self._fold, self._labels, self._images = fold, setup.labels, float(counts.sum())
-        self._shares = counts / self._images
-        self._present = np.flatnonzero(by_label)
-        weights = self._shares
-        if setup.class_weights == "balanced":
-            by_label[by_label == 0] = 1  # of a label that no row here has
-            weights = weights * (self._images / (len(self._present) * by_label[truth]))
-        places = np.zeros(setup.labels, np.int64)
-        places[self._present] = np.arange(len(self._present))
-        self._problem = Problem(
-            design, places[truth], weights.astype(np.float32), len(self._present)
-        )
-
-    @property
-    def cost(self) -> float:
-        """How many multiplications a step takes."""
-        return self._problem.cost
-
-    def solve(  # noqa: PLR0913, PLR0917
-        self,
-        strength: float,
-        start: Floats | None,
-        tolerance: float,
-        effort: Effort,
-        check_cancelled: Check,
-        solves: int = 1,
-    ) -> _Solution:
-        """Solve the head, from other weights on or, without any, from those of no penalty.
-
-        Args:
-            strength: of the penalty.
-            start: weights to start from.
-            tolerance: the loss that may be left to gain, in nats.
-            effort: what it takes is taken off there.
-            check_cancelled: called about every 0.3 s; what it raises ends the search.
-            solves: how many such heads the effort has to do for.
-        """
-        problem = self._problem
-        first = starting_weights(problem) if start is None else start
-        most = effort.steps(problem.cost, solves)
-        found = minimise(problem, strength, first, check_cancelled, tolerance, most)
-        effort.spend((1 + found.steps) * problem.cost)
-        return _Solution(
-            found.weights,
-            self._scores(found.logits),
-            float(losses(found.logits, problem.truth).astype(np.float64) @ problem.weights),
-            float((found.logits.argmax(axis=0) == problem.truth) @ self._shares),
-        )
-
-    def _scores(self, logits: Floats) -> Floats:
-        images = self._images
-        total = images + UNSEEN * (self._labels - len(self._present))
-        own = logits[:, self._fold.judged]
-        scores = np.full((self._labels, own.shape[1]), np.log(UNSEEN / total), np.float32)
-        scores[self._present] = log_softmax(own) + np.float32(np.log(images / total))
-        return scores
-
-
 @dataclass(frozen=True, slots=True)
 class _Candidate:
     """A step of the path, and what the head is made of if it is the best.
@@ -344,7 +252,7 @@ class _Candidate:
     rows: Rows
     scaling: Scaling
     design: Design
-    final: _PartialProblem
+    final: PartialProblem
     start: Floats | None
     scores: Floats
 
@@ -388,14 +296,14 @@ def _path(  # noqa: PLR0913, PLR0917
     check_cancelled: Check,
 ) -> Iterator[_Candidate]:
     """Yield a candidate for each strength of the penalty, from strong to weak."""
-    folds = [_PartialProblem(design, rows.truth, rows.counts, fold, setup) for fold in rows.folds]
+    folds = [PartialProblem(design, rows.truth, rows.counts, fold, setup) for fold in rows.folds]
     final = folds[0]
     if rows.crossed:
-        final = _PartialProblem(design, rows.truth, rows.counts, rows.final, setup)
-    solutions: Sequence[_Solution | None] = [None] * len(folds)
+        final = PartialProblem(design, rows.truth, rows.counts, rows.final, setup)
+    solutions: Sequence[Solution | None] = [None] * len(folds)
     least = np.inf
     for strength in STRENGTHS:
-        solved: list[_Solution] = []
+        solved: list[Solution] = []
         for fold, last in zip(folds, solutions, strict=True):
             start, left = _start(last, solutions[:1], solved[:1]), len(folds) - len(solved)
             solved.append(fold.solve(strength, start, COMPARED, effort, check_cancelled, left))
@@ -412,7 +320,7 @@ def _path(  # noqa: PLR0913, PLR0917
 
 
 def _start(
-    last: _Solution | None, before: Sequence[_Solution | None], now: Sequence[_Solution]
+    last: Solution | None, before: Sequence[Solution | None], now: Sequence[Solution]
 ) -> Floats | None:
     """Return weights to start a fold from: its last ones, moved as those of the first fold were.
 
@@ -431,7 +339,7 @@ def _start(
     return last.weights
 
 
-def _judged(rows: Rows, solved: list[_Solution]) -> Floats:
+def _judged(rows: Rows, solved: list[Solution]) -> Floats:
     """Return the scores of each row judged by, from the fold that judges by it: (labels, n)."""
     scores = np.empty((len(solved[0].scores), len(rows.truth)), np.float32)
     for fold, solution in zip(rows.folds, solved, strict=True):
@@ -442,7 +350,7 @@ def _judged(rows: Rows, solved: list[_Solution]) -> Floats:
 def _step(  # noqa: PLR0913, PLR0917
     taps: TapSet,
     strength: float,
-    solved: list[_Solution],
+    solved: list[Solution],
     scores: Floats,
     rows: Rows,
     least: float,

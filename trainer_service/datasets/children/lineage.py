@@ -1,0 +1,152 @@
+"""What a dataset was made of: the images of the first one, further ones, and corrections."""
+
+from collections import Counter
+from dataclasses import dataclass, replace
+from itertools import islice
+from operator import attrgetter
+from pathlib import Path
+
+from shared.files import atomic_write
+from trainer_service.datasets.children.corrections import (
+    CORRECTIONS_FILE,
+    Correction,
+    corrected,
+    iterate_corrections,
+    save_corrections,
+)
+from trainer_service.datasets.dataset import Dataset
+from trainer_service.datasets.image_files import split_owner
+from trainer_service.datasets.records import (
+    DatasetSummary,
+    ImageRecord,
+    RejectedFile,
+    iterate_images,
+    iterate_owned,
+    iterate_rejected,
+    save_images,
+    save_rejected,
+)
+from trainer_service.datasets.scan.conclude import digest_of, rejected_of
+from trainer_service.errors import InvalidDataset
+from trainer_service.store.records.dataset_record import DatasetRecord
+
+ADDITIONS_FILE = "additions.jsonl"
+
+
+@dataclass(frozen=True, slots=True)
+class Lineage:
+    """What a dataset was made of.
+
+    It is read from the dataset's own files and those of the first one of its line alone, however
+    many there are in between.
+
+    Attributes:
+        first: the images of the first dataset, as it was read.
+        told: the rejected files of it that are no images.
+        additions: the images that were added since, as they were added.
+        corrections: the corrections of all these, by the hashes of the images.
+    """
+
+    first: list[ImageRecord]
+    told: list[RejectedFile]
+    additions: list[ImageRecord]
+    corrections: dict[str, Correction]
+
+    @classmethod
+    def of(cls, dataset: Dataset) -> "Lineage":
+        """Return what a dataset was made of.
+
+        Raises:
+            RecordCorrupt: a file that says so is damaged or gone.
+        """
+        directory, record = dataset.directory, dataset.record
+        root = directory.parent / record.line
+        first = list(iterate_owned(root))
+        refused = sum(image.verdict != "used" for image in first)
+        told = list(islice(iterate_rejected(root), refused, None))
+        if record.parent is None:
+            return cls(first, told, [], {})
+        additions = list(iterate_images(directory, ADDITIONS_FILE))
+        corrections = {one.sha256: one for one in iterate_corrections(directory)}
+        return cls(first, told, additions, corrections)
+
+    def uncorrected(self) -> list[ImageRecord]:
+        """Return all images without corrections, in the order of their names."""
+        return sorted([*self.first, *self.additions], key=attrgetter("name"))
+
+    def images(self) -> list[ImageRecord]:
+        """Return all images with corrections, in the order of their names."""
+        return corrected(self.uncorrected(), self.corrections)
+
+    def write_sources(self, directory: Path) -> None:
+        """Write into the directory of a child what it is made of, besides the first dataset."""
+        directory.mkdir(parents=True, exist_ok=True)
+        save_corrections(directory, self.corrections.values())
+        save_images(directory, self.additions, ADDITIONS_FILE)
+
+    def write_images(self, directory: Path, record: DatasetRecord) -> DatasetSummary:
+        """Write all images of a child, and what is rejected; return what the child has.
+
+        Args:
+            directory: that of the child.
+            record: that of the child or of its parent, which are read alike.
+
+        Raises:
+            InvalidDataset: fewer than two labels are left.
+        """
+        images = self.images()
+        used = [image for image in images if image.verdict == "used"]
+        labels = dict(sorted(Counter(image.label for image in used).items()))
+        _require_two(labels)
+        rejected = [*rejected_of(images), *self.told]
+        save_images(directory, images)
+        save_rejected(directory, rejected)
+        return DatasetSummary(
+            images=len(used),
+            labels=labels,
+            rejected=rejected,
+            ignored=record.ignored,
+            interpretation=record.as_read(),
+            has_split=record.has_split,
+            digest=digest_of(used),
+            in_place=False,
+            corrected=len(self.corrections),
+            added=sum(image.verdict == "used" for image in self.additions),
+        )
+
+    def with_corrections(self, corrections: dict[str, Correction]) -> "Lineage":
+        """Return what a dataset is made of that has other corrections."""
+        return replace(self, corrections=corrections)
+
+    def with_additions(
+        self, additions: list[ImageRecord], told: list[RejectedFile], owner: str
+    ) -> "Lineage":
+        """Return what a dataset is made of that adds images, instead of those of an earlier try.
+
+        Args:
+            additions: the images, whose files the dataset keeps.
+            told: rejected files beside them that are no images.
+            owner: the id of the dataset.
+        """
+        others = [image for image in self.additions if split_owner(image.file)[0] != owner]
+        return replace(self, additions=[*others, *additions], told=[*self.told, *told])
+
+
+def inherit(parent: Dataset, directory: Path) -> None:
+    """Write into the directory of a new child what its parent was made of.
+
+    Raises:
+        OSError: a file of the parent can't be read.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    for name in (CORRECTIONS_FILE, ADDITIONS_FILE):
+        is_first = parent.record.parent is None
+        atomic_write(directory / name, b"" if is_first else (parent.directory / name).read_bytes())
+
+
+def _require_two(labels: dict[str, int]) -> None:
+    if len(labels) < 2:  # noqa: PLR2004 - a classifier needs two
+        left = next((f"{label!r} with {count} images" for label, count in labels.items()), "none")
+        raise InvalidDataset(
+            f"A classifier needs at least two labels. After these changes there is: {left}"
+        )

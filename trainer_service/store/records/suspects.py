@@ -1,0 +1,80 @@
+"""The images of a training whose label the other images contradict.
+
+trainings/<id>/suspects.jsonl     a `Suspect` a line, those contradicted most clearly first
+"""
+
+from collections.abc import Iterable
+from itertools import islice
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, ValidationError
+
+from shared.errors import first_fault
+from shared.files import atomic_writer, is_fault_of_the_file, open_below
+from trainer_service.errors import RecordCorrupt
+from trainer_service.store.records.parts import RecordPart
+
+SUSPECTS_FILE = "suspects.jsonl"
+#: The most suspects that are listed; beyond, it is not single labels that are wrong.
+MOST_SUSPECTS = 1000
+
+Part = Literal["train", "validation", "test"]
+
+
+class Suspect(RecordPart):
+    """An image whose label the other images contradict.
+
+    Its probabilities come from a classifier that has not learnt from it.
+
+    Attributes:
+        image: the path of the image in the dataset.
+        sha256: the hash of its bytes.
+        label: the label that the dataset gives it.
+        proposed: the label that the other images speak for.
+        label_probability: of its label, 0 to 1.
+        proposed_probability: of the proposed one, 0 to 1.
+        split: the part of the images that it is in.
+    """
+
+    image: str
+    sha256: str
+    label: str
+    proposed: str
+    label_probability: float
+    proposed_probability: float
+    split: Part
+
+
+class SuspectPage(RecordPart):
+    """Suspects after a cursor."""
+
+    suspects: list[Suspect]
+    after: int | None = Field(description="The cursor to ask with next; null at the end.")
+
+
+def save_suspects(training_directory: Path, suspects: Iterable[Suspect]) -> None:
+    """Write the suspects of a training, in this order, up to `MOST_SUSPECTS`."""
+    with atomic_writer(training_directory / SUSPECTS_FILE) as file:
+        for suspect in islice(suspects, MOST_SUSPECTS):
+            file.write(suspect.model_dump_json().encode() + b"\n")
+
+
+def suspect_page(training_directory: Path, after: int, limit: int) -> SuspectPage:
+    """Return up to `limit` suspects after the first `after`.
+
+    Raises:
+        RecordCorrupt: the list is gone, can't be read, or is damaged on this page.
+    """
+    name = f"trainings/{training_directory.name}/{SUSPECTS_FILE}"
+    try:
+        with open_below(training_directory, SUSPECTS_FILE) as file:
+            lines = list(islice(file, after, after + limit + 1))
+        suspects = [Suspect.model_validate_json(line) for line in lines[:limit]]
+    except ValidationError as error:
+        raise RecordCorrupt(f"{name} can't be read: {first_fault(error)}.") from None
+    except OSError as error:
+        if not is_fault_of_the_file(error):
+            raise
+        raise RecordCorrupt(f"{name} can't be read: {error.strerror}.") from None
+    return SuspectPage(suspects=suspects, after=after + limit if len(lines) > limit else None)
