@@ -13,7 +13,7 @@ from PIL import Image
 
 from shared.engines import OpenVINOEngine, TensorFlowEngine
 from shared.images.decoding import ImageLimits, decode
-from shared.model_store import OPENVINO_MODEL
+from shared.model_store import KERAS_MODEL, OPENVINO_MODEL
 from tests.support.inputs.random_weights import random_pixels, random_weights
 from trainer_service.backbones.architectures import find_architecture
 from trainer_service.backbones.backbone import backbone_ir, cached_backbone
@@ -103,6 +103,15 @@ def test_a_head_on_other_features_is_refused(exported, tmp_path, taps):
 
     with pytest.raises(ValueError, match=r"backbone's 3200 features\. Received: a head on 1280"):
         export_version(backbone, exported.head, tmp_path, backbone_ir=ir)
+
+
+def test_the_keras_model_answers_as_the_backbone_and_the_head_do(exported):
+    import keras
+
+    model = keras.saving.load_model(exported.directory / KERAS_MODEL, safe_mode=True)
+
+    answers = model.predict(exported.pixels, verbose=0)
+    np.testing.assert_allclose(answers, exported.probabilities, atol=1e-5)
 
 
 def test_dropout_is_off(exported):
