@@ -13,7 +13,7 @@ from PIL import Image
 
 from shared.engines import OpenVINOEngine, TensorFlowEngine
 from shared.images.decoding import ImageLimits, decode
-from shared.model_store import OPENVINO_MODEL
+from shared.model_store import KERAS_MODEL, OPENVINO_MODEL
 from tests.support.inputs.random_weights import random_pixels, random_weights
 from trainer_service.backbones.architectures import find_architecture
 from trainer_service.backbones.backbone import backbone_ir, cached_backbone
@@ -108,6 +108,15 @@ def test_a_head_on_other_features_is_refused(exported, tmp_path, taps):
         export_version(
             backbone, exported.head, tmp_path, embedding_size=EMBEDDING_SIZE, backbone_ir=ir
         )
+
+
+def test_the_keras_model_answers_as_the_backbone_and_the_head_do(exported):
+    import keras
+
+    model = keras.saving.load_model(exported.directory / KERAS_MODEL, safe_mode=True)
+
+    answers = model.predict(exported.pixels, verbose=0)
+    np.testing.assert_allclose(answers, exported.probabilities, atol=1e-5)
 
 
 def test_dropout_is_off(exported):

@@ -2,10 +2,12 @@
 
 import hashlib
 from dataclasses import replace
+from functools import cache
 
 import keras
 import numpy as np
 import pytest
+from PIL import Image
 from sklearn.linear_model import LogisticRegression
 
 from trainer_service.backbones import features
@@ -66,6 +68,36 @@ def stripes(count, start=0):
     return np.stack(pixels), np.array(truth)
 
 
+def hashes_of(name, count):
+    return [hashlib.sha256(f"{name}{number}".encode()).hexdigest() for number in range(count)]
+
+
+@cache
+def rows_before(cut, name, count, start, views):
+    """Return what the tail begins with: of each view, float32 of shape (count, k)."""
+    body = divide(build(), cut).body
+    pixels, hashes = stripes(count, start)[0], hashes_of(name, count)
+    made = Views.of(SIZE, views, ["mirror", "colour"], 0)
+    found = []
+    for view in range(views):
+        images = zip(map(Image.fromarray, pixels), hashes, strict=True)
+        rows = np.stack([made._view(image, sha256, view) for image, sha256 in images])
+        if body is not None:
+            rows = body.predict(rows, verbose=0)
+        found.append(rows.reshape(count, -1).astype(np.float32))
+    return found
+
+
+@cache
+def solved_head(count):
+    """Return the head of a regression on the features of so many pictures."""
+    pixels, truth = stripes(count)
+    solved = LogisticRegression(C=1.0).fit(build().predict(pixels, verbose=0), truth)
+    half = solved.coef_[0].astype(np.float32) / 2
+    bias = solved.intercept_.astype(np.float32)[0] / 2
+    return LinearHead(np.stack([-half, half], 1), np.array([-bias, bias], np.float32))
+
+
 class Task:
     """A divided backbone, stored rows of training and validation images, and a solved head."""
 
@@ -73,43 +105,27 @@ class Task:
         self.directory = directory
         self.divided = divide(build(), cut)
         self.settings = SETTINGS
-        pixels, truth = stripes(train)
-        self.train = self._data("train", pixels, truth, views=3)
+        self.train = self._data("train", stripes(train)[1], rows_before(cut, "train", train, 0, 3))
         self.pixels, self.truth = stripes(60, start=1000)
         if shuffled:
             self.truth = 1 - self.truth
-        self.validation = self._data("validation", self.pixels, self.truth, views=1)
-        features = self.divided.backbone.predict(pixels, verbose=0)
-        solved = LogisticRegression(C=1.0).fit(features, truth)
-        half = solved.coef_[0].astype(np.float32) / 2
-        bias = solved.intercept_.astype(np.float32)[0] / 2
-        self.head = LinearHead(np.stack([-half, half], 1), np.array([-bias, bias], np.float32))
+        rows = rows_before(cut, "validation", 60, 1000, 1)
+        self.validation = self._data("validation", self.truth, rows)
+        self.head = solved_head(train)
         self.epochs, self.best, self.images = [], [], []
 
-    def _data(self, name, pixels, truth, views):
-        hashes = [
-            hashlib.sha256(f"{name}{number}".encode()).hexdigest() for number in range(len(pixels))
-        ]
+    def _data(self, name, truth, rows):
+        hashes = hashes_of(name, len(truth))
         store = FeatureStore(self.directory, name, "activations")
         groups = [
-            list(range(start, min(start + 25, len(pixels)))) for start in range(0, len(pixels), 25)
+            list(range(start, min(start + 25, len(truth)))) for start in range(0, len(truth), 25)
         ]
-        made = Views.of(SIZE, views, ["mirror", "colour"], 0)
-        for view in range(views):
-            rows = np.stack(
-                [
-                    np.ascontiguousarray(made._view(_image(one), h, view))
-                    for one, h in zip(pixels, hashes, strict=True)
-                ]
-            )
-            if self.divided.body is not None:
-                rows = self.divided.body.predict(rows, verbose=0)
-            rows = rows.reshape(len(pixels), -1).astype(np.float32)
+        for view, own in enumerate(rows):
             for group in groups:
-                store.write([f"{hashes[index]}.{view}" for index in group], rows[group], 1.0)
+                store.write([f"{hashes[index]}.{view}" for index in group], own[group], 1.0)
         named = [[hashes[index] for index in group] for group in groups]
         labels = dict(zip(hashes, truth.tolist(), strict=True))
-        return TailData(Activations(store, named, views), labels)
+        return TailData(Activations(store, named, len(rows)), labels)
 
     def tune(self, settings=None, on_epoch=None, check=lambda: None, stop_after=None):
         """Tune; what is to be stopped or cancelled is, at the check after an epoch."""
@@ -151,12 +167,6 @@ class Task:
         logs = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
         loss = -logs[np.arange(len(self.truth)), self.truth].mean()
         return loss, (logits.argmax(axis=1) == self.truth).mean()
-
-
-def _image(pixels):
-    from PIL import Image
-
-    return Image.fromarray(pixels)
 
 
 @pytest.fixture
