@@ -15,6 +15,8 @@ from shared.logs import get_logger
 from trainer_service.phases.head.layers.best_epoch import Epoch
 
 Arrays = list[npt.NDArray[Any]]
+#: By how much the loss became smaller, and by how much it has to.
+Gain = tuple[float, float]
 
 _NOTES = "notes"
 
@@ -29,6 +31,7 @@ class Checkpoint:
         key: what the training depends on; one with another key can't go on from here.
         history: the epochs so far.
         best_epoch: the best of them, from 1; 0 if none is better than the start.
+        gain: how much better that one is; None if none is.
         state: weights, averaged weights and the optimizers' own numbers.
         best: the averaged weights of the best epoch.
     """
@@ -36,6 +39,7 @@ class Checkpoint:
     key: str
     history: list[Epoch]
     best_epoch: int
+    gain: Gain | None
     state: Arrays
     best: Arrays
 
