@@ -30,8 +30,19 @@ def judged(tuned: Tuned, images: int, *, cross_validated: bool) -> str:
             f"The network as it was before tuning is published: on the {images:,} validation "
             f"images the best epoch had a loss of {after.loss:.3f}, against {before.loss:.3f} "
             f"before, with {after.accuracy:.1%} against {before.accuracy:.1%} of them right."
-        )
+        ) + _of_few(tuned)
     return reason + (_compared(accepted=tuned.accepted) if cross_validated else "")
+
+
+def _of_few(tuned: Tuned) -> str:
+    """Return why a smaller loss is not enough, if it was smaller."""
+    if tuned.gain is None:
+        return ""
+    gain, margin = tuned.gain
+    return (
+        f" That is {gain:.3f} less, but it depends on few of these images: up to {margin:.3f} may "
+        "be chance."
+    )
 
 
 def _compared(*, accepted: bool) -> str:

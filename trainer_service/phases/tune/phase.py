@@ -190,6 +190,7 @@ def _told(task: TuneTask, info: TuneInfo, parts: Parts, tuned: Tuned) -> TuneInf
         "published": tuned.accepted,
         "frozen": TuneMeasure(**tuned.frozen),
         "tuned": TuneMeasure(**tuned.tuned) if tuned.tuned else None,
+        "margin": tuned.gain and tuned.gain[1],
         "best_epoch": tuned.best_epoch,
         "epochs": len(tuned.history),
         "views": parts.views.count,

@@ -15,11 +15,12 @@ from trainer_service.backbones.cuts import divide
 from trainer_service.backbones.features import FeatureStore
 from trainer_service.errors import TrainingCancelled
 from trainer_service.phases.head.solved import LinearHead
+from trainer_service.phases.tune import tuning
 from trainer_service.phases.tune.activations import Activations
 from trainer_service.phases.tune.settings import TuneSettings
 from trainer_service.phases.tune.tail_data import TailData
 from trainer_service.phases.tune.tail_loop import TailLoop
-from trainer_service.phases.tune.tuning import TuningStopped, tune
+from trainer_service.phases.tune.tuning import TuningStopped, gain_of, tune
 from trainer_service.phases.views import Views
 
 pytestmark = pytest.mark.slow
@@ -185,6 +186,9 @@ def test_what_the_head_can_not_tell_the_tail_learns(task):
 
     assert tuned.accepted
     assert tuned.tuned["loss"] < 0.8 * tuned.frozen["loss"]
+    gain, margin = tuned.gain
+    assert gain == pytest.approx(tuned.frozen["loss"] - tuned.tuned["loss"], abs=1e-6)
+    assert 0 < margin < gain
     # The stored rows are float16; the published network begins with the pixels.
     assert tuned.frozen["loss"] < frozen[0] + 2e-3  # at the best temperature
     assert tuned.frozen["accuracy"] == frozen[1]
@@ -213,6 +217,53 @@ def test_a_tail_that_got_worse_is_not_accepted(tmp_path):
     assert not tuned.accepted
     assert (tuned.best_epoch, len(tuned.history)) == (0, SETTINGS.patience)
     assert tuned.tuned["loss"] > tuned.frozen["loss"]
+    assert tuned.head is task.head
+    for value, original in zip(weights(task.divided), before, strict=True):
+        np.testing.assert_array_equal(value, original)
+
+
+@pytest.mark.parametrize(
+    ("better", "by", "enough"),
+    [
+        (1, 5.0, False),  # a single image does not decide, however much better it is answered
+        (100, 1e-4, False),  # nor do tiny gains, however sure they seem: what is rare is not there
+        (2, 1.0, False),
+        (8, 1.0, True),
+        (100, 0.05, True),
+    ],
+)
+def test_how_much_better_is_enough(better, by, enough):
+    before = np.full(100, 6.0, np.float32)
+    after = before.copy()
+    after[:better] -= by
+
+    gain, margin = gain_of(before, after)
+
+    assert gain == pytest.approx(better * by / 100, rel=1e-2)
+    assert (gain > margin) == enough
+
+
+def test_gains_that_losses_cancel_out_are_not_enough():
+    random = np.random.default_rng(0)
+    before = random.exponential(0.5, 400)
+    noise = random.normal(0, 0.5, 400)
+
+    gain, margin = gain_of(before, before - 0.02 + noise - noise.mean())
+
+    assert gain == pytest.approx(0.02)
+    assert gain < margin
+    assert margin == pytest.approx(0.5 / 20 + 1 / 400, rel=0.1)
+
+
+def test_what_may_be_chance_is_not_accepted(task, monkeypatch):
+    """A loss that is smaller, but not by enough."""
+    before = weights(task.divided)
+    monkeypatch.setattr(tuning, "gain_of", lambda *_: (0.1, 0.2))
+
+    tuned = task.tune()
+
+    assert tuned.tuned["loss"] < 0.8 * tuned.frozen["loss"]
+    assert (tuned.accepted, tuned.best_epoch, tuned.gain) == (False, 0, (0.1, 0.2))
     assert tuned.head is task.head
     for value, original in zip(weights(task.divided), before, strict=True):
         np.testing.assert_array_equal(value, original)
