@@ -58,7 +58,7 @@ def create_app(settings: PredictorSettings | None = None) -> FastAPI:
     app.include_router(router)
     add_problem_handlers(app)
     add_docs(app)  # before the pages, which take all paths below /web
-    add_pages(app, PAGES)
+    add_pages(app, PAGES, asks=app.state.settings.trainer_origins)
     add_metrics(app, registry, blocking=False)
     app.add_middleware(HeadLikeGet)
     add_guard(

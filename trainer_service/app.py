@@ -39,7 +39,7 @@ from trainer_service.store.work_metrics import WORK
 PAGES = Path(__file__).parent / "pages"
 
 #: The paths whose routes receive uploads and read their bodies in pieces.
-STREAMED = ("/v1/trainings", "/v1/datasets")
+STREAMED = ("/v1/trainings", "/v1/datasets", "/v1/datasets/{dataset_id}/images")
 
 
 def create_app(settings: TrainerSettings) -> FastAPI:
@@ -67,7 +67,7 @@ def create_app(settings: TrainerSettings) -> FastAPI:
     for module in (trainings, reports, events, datasets, models, architectures, about, health):
         app.include_router(module.router)
     add_docs(app)  # before the pages, which take all paths below /web
-    add_pages(app, PAGES)
+    add_pages(app, PAGES, asks=settings.predictor_origins)
     registry = CollectorRegistry()
     registry.register(TrainerCollector(stores, app.state.view, app.state.trainer.streams))
     registry.register(WORK)

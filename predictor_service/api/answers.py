@@ -80,6 +80,7 @@ class ModelInfo(BaseModel):
     precision: str | None
     architecture: str | None
     labels: list[str]
+    dataset: str | None = Field(description="The dataset that the version was trained on.")
     loaded_at: datetime | None
     quarantined: list[Quarantine]
     unknown: UnknownInfo | None = Field(
@@ -95,6 +96,14 @@ class ModelInfo(BaseModel):
 
 class ModelList(BaseModel):
     models: list[ModelInfo]
+
+
+class About(BaseModel):
+    """What the page needs to know of the installation."""
+
+    trainer_url: str | None = Field(
+        description="The address of the trainer, if the page may send images to it."
+    )
 
 
 class Health(BaseModel):

@@ -7,7 +7,7 @@ import numpy as np
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import JSONResponse, Response
 
-from predictor_service.api.answers import Health, ModelInfo, ModelList, PredictResponse
+from predictor_service.api.answers import About, Health, ModelInfo, ModelList, PredictResponse
 from predictor_service.api.leaving import while_connected
 from predictor_service.api.uploads import Upload, read_uploads
 from predictor_service.inference.batching import Answer, Rows
@@ -138,6 +138,12 @@ async def list_models(models: ModelsOf) -> ModelList:
 @router.get("/v1/models/{name}", summary="Describe a model", responses=responses(404, 422))
 async def get_model(name: str, models: ModelsOf) -> ModelInfo:
     return models.get(name).info()
+
+
+@router.get("/v1/about", summary="Tell the page where the trainer is")
+async def about(request: Request) -> About:
+    settings: PredictorSettings = request.app.state.settings
+    return About(trainer_url=settings.trainer_url)
 
 
 @router.get("/healthz", summary="Check that the process is alive")

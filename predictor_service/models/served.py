@@ -83,6 +83,7 @@ class Model:
             precision=served.engine.precision if served else None,
             architecture=served.manifest.architecture if served else None,
             labels=served.manifest.labels if served else [],
+            dataset=served.manifest.dataset.id if served else None,
             loaded_at=served.loaded_at if served else None,
             unknown=served.manifest.unknown if served else None,
             coverage=served.manifest.coverage if served else None,

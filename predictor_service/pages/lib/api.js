@@ -18,6 +18,11 @@ export async function models() {
   return found;
 }
 
+/** What the page needs to know of the installation: `{trainer_url}`. */
+export function about() {
+  return call("v1/about", { signal: AbortSignal.timeout(1000 * PATIENCE_SECONDS), headers: { Accept: "application/json" } });
+}
+
 /**
  * The prediction for an image: `{model, version, label, probability, top}`.
  *

@@ -11,8 +11,10 @@ const SMALL = 64;
  * `add` puts images, `[{file, name}]`, before the others and returns an entry for each:
  * `{file, wait(text), work(), answer(prediction), fail(error)}`.
  * `again` is called with the entries to classify again, and `onRemove` with each removed entry.
+ * `below` gets an entry once it is answered and returns what is shown below the answer: an element,
+ * null for nothing, or undefined for what is there already.
  */
-export function results(element, again, onRemove) {
+export function results(element, again, onRemove, below) {
   const entries = new Set();
   const list = h("div", { class: "results" });
   const repeat = h("button", { type: "button", class: "primary", hidden: true, onclick: () => again(stale()) });
@@ -40,7 +42,7 @@ export function results(element, again, onRemove) {
   return {
     add(pictures) {
       const added = pictures.map((picture) => {
-        const entry = card(picture, again, () => (settle(), tell()), () => remove(entry));
+        const entry = card(picture, again, () => (settle(), tell()), () => remove(entry), below);
         entries.add(entry);
         return entry;
       });
@@ -64,10 +66,11 @@ function summary(entries) {
   return `${plural(answered, "image")} classified${failed ? `, ${failed} refused` : ""}.`;
 }
 
-function card({ file, name }, again, onSettled, onRemove) {
+function card({ file, name }, again, onSettled, onRemove, below) {
   const url = URL.createObjectURL(file);
   const size = h("p", { class: "muted small" }, bytes(file.size));
   const answer = h("div", { class: "answer" });
+  const more = h("div", { class: "below" });
   const element = h(
     "article",
     { class: "card result", "aria-label": name },
@@ -75,7 +78,7 @@ function card({ file, name }, again, onSettled, onRemove) {
     h("div", {},
       h("header", {}, h("h3", {}, name), h("button", { type: "button", class: "remove", "aria-label": `Remove ${name}`, onclick: onRemove }, "✕")),
       size),
-    answer,
+    answer, more,
   );
   const say = (busy, ...children) => {
     answer.setAttribute("aria-busy", String(busy));
@@ -84,6 +87,7 @@ function card({ file, name }, again, onSettled, onRemove) {
   return {
     element,
     file,
+    name,
     by: null,
     failed: false,
     wait(text) {
@@ -96,6 +100,8 @@ function card({ file, name }, again, onSettled, onRemove) {
       this.by = prediction;
       const by = `by ${prediction.model}, version ${prediction.version}`;
       say(false, warning(prediction), bars(prediction.top), nearest(prediction), h("p", { class: "muted small by" }, by));
+      const found = below(this);
+      if (found !== undefined) put(more, found);
       onSettled();
     },
     fail(error) {
