@@ -151,8 +151,10 @@ for name, signature in sorted(model.signatures.items()):
 
     outputs = "'probabilities': ('float32', [None, 4])}"
     assert answer.stdout.splitlines() == [
-        "pixels {'pixels': ('uint8', [None, 224, 224, 3])} "
-        f"{{'embedding': ('float32', [None, 1280]), {outputs}",
+        (
+            "pixels {'pixels': ('uint8', [None, 224, 224, 3])} "
+            f"{{'embedding': ('float32', [None, 1280]), {outputs}"
+        ),
         f"serving_default {{'image_bytes': ('string', [None])}} {{{outputs}",
     ], answer.stderr
 
