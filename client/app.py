@@ -15,7 +15,9 @@ from client.options import (
     ApiKey,
     AsJson,
     Confirm,
+    Coverage,
     DatasetId,
+    FalseAlarms,
     Ignore,
     Images,
     LabelColumn,
@@ -67,13 +69,16 @@ def predict_command(  # noqa: PLR0913 - each is an option
     images: Images,
     model: ServedModel = None,
     top: Top = 3,
+    false_alarms: FalseAlarms = None,
+    coverage: Coverage = None,
     as_json: AsJson = False,
     predictor_url: PredictorUrl = PREDICTOR,
     api_key: ApiKey = None,
 ) -> None:
     """Classify images; exits with 1 if one of them can't be classified."""
     with errors_in_words(as_json=as_json), predictor_at(predictor_url, api_key) as predictor:
-        predictions = predict(predictor, images, model, top)
+        asked = {"false_alarms": false_alarms, "coverage": coverage}
+        predictions = predict(predictor, images, {"model": model, "top": top, **asked})
     if as_json:
         print_json({"predictions": predictions})
     else:

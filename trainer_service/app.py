@@ -39,7 +39,7 @@ from trainer_service.store.work_metrics import WORK
 PAGES = Path(__file__).parent / "pages"
 
 #: The paths whose routes receive uploads and read their bodies in pieces.
-STREAMED = ("/v1/trainings", "/v1/datasets")
+STREAMED = ("/v1/trainings", "/v1/datasets", "/v1/datasets/{dataset_id}/images")
 
 
 def create_app(settings: TrainerSettings) -> FastAPI:

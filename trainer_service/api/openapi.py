@@ -10,6 +10,17 @@ from trainer_service.api.bodies import ARCHIVE_FIELD, FOLDER_FIELD
 def body_of(kind: type[BaseModel]) -> dict[str, Any]:
     """Return the `openapi_extra` of a route that takes `kind` as JSON, or as a form with images."""
     schema = _inlined(kind.model_json_schema())
+    content = {"application/json": {"schema": schema}, **_form(schema)}
+    return {"requestBody": {"required": True, "content": content}}
+
+
+def form_of(kind: type[BaseModel]) -> dict[str, Any]:
+    """Return the `openapi_extra` of a route that takes a form with images and fields of `kind`."""
+    content = _form(_inlined(kind.model_json_schema()))
+    return {"requestBody": {"required": True, "content": content}}
+
+
+def _form(schema: dict[str, Any]) -> dict[str, Any]:
     archive = {"type": "string", "format": "binary", "description": "zip, tar or tar.gz"}
     folder = {
         "type": "array",
@@ -18,8 +29,7 @@ def body_of(kind: type[BaseModel]) -> dict[str, Any]:
     }
     images = {ARCHIVE_FIELD: archive, FOLDER_FIELD: folder}
     form = {**schema, "properties": {**images, **schema["properties"]}}
-    content = {"application/json": {"schema": schema}, "multipart/form-data": {"schema": form}}
-    return {"requestBody": {"required": True, "content": content}}
+    return {"multipart/form-data": {"schema": form}}
 
 
 def _inlined(schema: dict[str, Any]) -> dict[str, Any]:

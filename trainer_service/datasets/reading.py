@@ -8,6 +8,7 @@ from functools import partial
 from shared.errors import TooLarge, Unavailable
 from shared.images.decoding import ImageLimits
 from shared.logs import get_logger
+from trainer_service.datasets.children.additions import read_additions
 from trainer_service.datasets.create import UPLOAD_FILE, root_of
 from trainer_service.datasets.dataset import Dataset
 from trainer_service.datasets.records import (
@@ -150,13 +151,15 @@ def _read(
     dataset: Dataset, advance: Callable[[int, int], None], hang_guard: HangGuard
 ) -> DatasetSummary:
     settings, directory, record = dataset.settings, dataset.directory, dataset.record
-    if is_kept(directory):
+    if record.parent is None and is_kept(directory):
         return _label_anew(dataset)
     limits = DatasetLimits(
         settings.max_dataset_bytes,
         settings.max_dataset_files,
         ImageLimits(settings.max_image_bytes, settings.max_image_pixels),
     )
+    if record.parent is not None:
+        return read_additions(dataset, limits, advance, hang_guard)
     with hang_guard.system_call(record.source):
         source, root = directory / UPLOAD_FILE, directory
         if record.path:
@@ -197,7 +200,7 @@ def _fill(
         summary.fill(ready)
 
     ready = datasets.update(record.id, fill)
-    for image in summary.rejected:
+    for image in summary.rejected if record.parent is None else ():
         IMAGES_REJECTED.labels(image.verdict).inc()
     if not record.path:
         (datasets.directory(record.id) / UPLOAD_FILE).unlink(missing_ok=True)

@@ -103,7 +103,8 @@ class RejectedFile(BaseModel):
 class DatasetSummary(BaseModel):
     """What was found; `images` and `labels` count the used ones, `ignored` files of no interest.
 
-    `in_place` tells that the images are left where they are, in a folder.
+    `in_place` tells that the images are left where they are, in a folder. `corrected` and `added`
+    are those of the dataset's record.
     """
 
     images: int
@@ -114,6 +115,8 @@ class DatasetSummary(BaseModel):
     has_split: bool
     digest: str
     in_place: bool
+    corrected: int = 0
+    added: int = 0
 
     def fill(self, record: DatasetRecord) -> None:
         """Write into a dataset's record what was found."""
@@ -126,6 +129,7 @@ class DatasetSummary(BaseModel):
         record.has_split = self.has_split
         record.digest = self.digest
         record.in_place = self.in_place
+        record.corrected, record.added = self.corrected, self.added
 
 
 def save_images(directory: Path, records: Iterable[ImageRecord], name: str = RECORDS_FILE) -> None:

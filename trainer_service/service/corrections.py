@@ -4,15 +4,17 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import islice
+from pathlib import Path
 
 from pydantic import BaseModel, Field
 
 from shared.errors import Conflict
 from shared.identifiers import new_id
-from trainer_service.datasets.children.correct import correct
+from trainer_service.datasets.children.correct import correct, prepare_additions
 from trainer_service.datasets.children.corrections import Correction, iterate_corrections
 from trainer_service.datasets.dataset import Dataset
 from trainer_service.requests.corrections import CorrectionsRequest
+from trainer_service.service.job_slots import open_dataset_slot
 from trainer_service.service.trainer import Trainer
 from trainer_service.store.children import add_child
 from trainer_service.store.idempotency import fingerprint
@@ -72,6 +74,43 @@ def correct_dataset(
 
     said = json.dumps(changes, sort_keys=True)
     return _once(trainer, key, fingerprint(f"corrections {dataset_id} {said}", None), make)
+
+
+def add_images(
+    trainer: Trainer,
+    dataset_id: str,
+    upload: Path,
+    label: str | None,
+    key: str | None = None,
+) -> DatasetRecord:
+    """Make a dataset of another one with more images, and queue the reading of these.
+
+    Args:
+        trainer: the stores, the settings and the queue of the service.
+        dataset_id: the dataset that they are added to, which stays as it is.
+        upload: the archive of the images; it is moved.
+        label: the label of all of them; None if it is the folder that each lies in.
+        key: the client's `Idempotency-Key`; a second request with it gets the same dataset.
+
+    Raises:
+        NotFound: there is no such dataset.
+        Conflict: it has not been read, or has changed meanwhile.
+        InvalidRequest: the label can't be used.
+        Unavailable: Redis does not answer, or too many datasets wait; nothing was created.
+    """
+    settings = trainer.settings
+
+    def make(child_id: str) -> DatasetRecord:
+        parent = open_parent(trainer, dataset_id)
+        with removed_on_error(trainer, child_id):
+            with open_dataset_slot(trainer.stores, settings.max_open_jobs):
+                record = prepare_additions(parent, child_id, upload, label)
+                adopt(trainer, parent, record)
+            trainer.queue.read_dataset(child_id)
+        return record
+
+    content = fingerprint(f"images {dataset_id} {label or ''}", upload)
+    return _once(trainer, key, content, make)
 
 
 def list_corrections(trainer: Trainer, dataset_id: str, query: CorrectionQuery) -> CorrectionPage:

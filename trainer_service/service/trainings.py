@@ -84,7 +84,12 @@ def get_report(trainer: Trainer, training_id: str) -> Path:
     Raises:
         Conflict: the training has published nothing.
     """
-    return _published(trainer, training_id) / REPORT_FILE
+    return report_file(trainer, trainer.stores.trainings.get(training_id))
+
+
+def report_file(trainer: Trainer, record: TrainingRecord) -> Path:
+    """Return the file with the evaluation of a training, given its record; as `get_report`."""
+    return _published(trainer, record) / REPORT_FILE
 
 
 def get_report_page(trainer: Trainer, training_id: str) -> Path | None:
@@ -93,7 +98,7 @@ def get_report_page(trainer: Trainer, training_id: str) -> Path | None:
     Raises:
         Conflict: the training has published nothing.
     """
-    page = _published(trainer, training_id) / REPORT_PAGE
+    page = _published(trainer, trainer.stores.trainings.get(training_id)) / REPORT_PAGE
     return page if page.is_file() else None
 
 
@@ -198,10 +203,9 @@ def delete_training(trainer: Trainer, training_id: str) -> None:
     trainings.delete(training_id)
 
 
-def _published(trainer: Trainer, training_id: str) -> Path:
-    record = trainer.stores.trainings.get(training_id)
+def _published(trainer: Trainer, record: TrainingRecord) -> Path:
     if record.version is None:
-        raise Conflict(f"Training {training_id!r} has no report: it is {record.state}.")
+        raise Conflict(f"Training {record.id!r} has no report: it is {record.state}.")
     return trainer.stores.models.directory(record.model, record.version)
 
 

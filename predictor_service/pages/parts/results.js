@@ -99,7 +99,7 @@ function card({ file, name }, again, onSettled, onRemove, below) {
     answer(prediction) {
       this.by = prediction;
       const by = `by ${prediction.model}, version ${prediction.version}`;
-      say(false, bars(prediction.top), h("p", { class: "muted small by" }, by));
+      say(false, warning(prediction), bars(prediction.top), nearest(prediction), h("p", { class: "muted small by" }, by));
       const found = below(this);
       if (found !== undefined) put(more, found);
       onSettled();
@@ -126,6 +126,20 @@ function preview(url, size, file) {
   });
   image.addEventListener("error", () => image.replaceWith(h("span", { class: "preview none" }, "No preview")));
   return image;
+}
+
+/** What stands above the labels of a picture that is unlike all training images. */
+function warning({ known, unknown }) {
+  if (!unknown) return null;
+  return h("p", { class: "unknown" }, h("strong", {}, "Unknown: "), `not like any training image. Only ${percent(known)} of known pictures are as far from them.`);
+}
+
+/** The training images that the picture is most like; the predictor has only their hashes. */
+function nearest({ known, nearest: images = [] }) {
+  if (!images.length) return null;
+  const share = known === null ? null : h("p", {}, `${percent(known)} of known pictures are at least as far from the training images.`);
+  return h("details", { class: "small nearest" }, h("summary", {}, "Nearest training images"), share,
+    h("ol", {}, images.map(({ image, distance }) => h("li", {}, h("code", { title: image }, image.slice(0, 12)), ` at a distance of ${distance.toFixed(3)}`))));
 }
 
 function bars(top) {

@@ -194,7 +194,8 @@ def served(case, engine, pictures):
 
     async def predict(version):
         assert version.engine.name == engine
-        return await version.batcher.predict(pictures)
+        answers = await version.batcher.predict(pictures)
+        return [answer[PROBABILITIES] for answer in answers]
 
     # Tens of pictures at once would only warm more of the engine.
     settings = {"engine": engine, "precision": "f32", "max_batch": 2}

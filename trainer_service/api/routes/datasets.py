@@ -7,14 +7,15 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.responses import FileResponse
 from starlette.types import Receive, Scope, Send
 
+from shared.errors import InvalidRequest
 from shared.http.problems import responses
 from shared.logs import bind
 from trainer_service.api.bodies import Fields, parse, parse_so_far, read_body
 from trainer_service.api.dependencies import CurrentTrainer, IdempotencyKey
-from trainer_service.api.openapi import body_of
+from trainer_service.api.openapi import body_of, form_of
 from trainer_service.api.routes.pages import PageQuery, link_next
 from trainer_service.api.threads import Threads
-from trainer_service.requests.corrections import CorrectionsRequest
+from trainer_service.requests.corrections import AddedImages, CorrectionsRequest
 from trainer_service.requests.reading import ReadingRequest
 from trainer_service.requests.training import DatasetRequest, UploadedDataset
 from trainer_service.service import corrections, datasets
@@ -153,6 +154,49 @@ def list_corrections(
 ) -> CorrectionPage:
     """List how the images of a dataset differ from the first one of its line, page by page."""
     return corrections.list_corrections(trainer, dataset_id, query)
+
+
+@router.post(
+    "/{dataset_id}/images",
+    status_code=202,
+    responses=responses(404, 409, 413, 415, 422, 503, 507),
+    openapi_extra=form_of(AddedImages),
+)
+async def add_images(
+    dataset_id: str,
+    request: Request,
+    response: Response,
+    trainer: CurrentTrainer,
+    idempotency_key: IdempotencyKey = None,
+) -> DatasetRecord:
+    """Make a dataset of this one with more images (multipart `files`, or an `archive`).
+
+    `label` is the label of all of them; without it, each has the name of the folder that it lies
+    in. The new dataset has no copies of the images of this one, which stays as it is. A worker
+    reads what was sent: follow `Location` until `state` is `ready` or `failed`. Images that were
+    not added, as the dataset has them already or for another reason, are among its rejected files.
+    """
+    threads: Threads = request.app.state.threads
+    async with read_body(request, trainer.settings, _check_additions) as body:
+        asked = parse(AddedImages, body.fields)
+        if body.archive is None:
+            raise InvalidRequest(
+                "files: expected the images to add, in a multipart form. Received: none"
+            )
+        record = await threads.submit(
+            corrections.add_images,
+            trainer,
+            dataset_id,
+            body.archive,
+            asked.label,
+            idempotency_key,
+        )
+    response.headers["Location"] = f"/v1/datasets/{record.id}"
+    return record
+
+
+def _check_additions(fields: Fields) -> None:
+    parse_so_far(AddedImages, fields)
 
 
 @router.get("/{dataset_id}/images", responses=responses(404, 409, 422))

@@ -17,6 +17,7 @@ from trainer_service.api.routes.pages import PageQuery, link_next
 from trainer_service.api.threads import Threads
 from trainer_service.requests.training import TrainingRequest
 from trainer_service.service import submission, trainings
+from trainer_service.service.comparison import Comparison, ComparisonQuery, compare
 from trainer_service.service.trainer import Trainer
 from trainer_service.store.records.suspects import SuspectPage
 from trainer_service.store.records.training_record import TrainingRecord
@@ -106,6 +107,18 @@ async def get_training(
     return await trainings.wait_for_training(
         trainer, training_id, wait, gate.wait_until_shut, partial(raise_on_disconnect, request)
     )
+
+
+@router.get("/{training_id}/compare", responses=responses(404, 409, 422, 503))
+def compare_trainings(
+    training_id: str, trainer: CurrentTrainer, query: Annotated[ComparisonQuery, Query()]
+) -> Comparison:
+    """Compare the answers of two trainings to the test images that both have, image by image.
+
+    Their datasets are the same, or were made of the same one. Both are judged by the labels that
+    the images have in the newer one.
+    """
+    return compare(trainer, training_id, query)
 
 
 @router.post("/{training_id}/cancel", status_code=202, responses=responses(404, 409, 503, 507))

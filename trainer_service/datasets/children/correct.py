@@ -1,12 +1,17 @@
-"""Makes a dataset of another one with corrections. The trainer API imports this."""
+"""Makes datasets of other ones: with corrections, or for more images.
+
+The trainer API imports this; it decodes no image.
+"""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 
 from shared.errors import InvalidRequest
 from trainer_service.datasets.children.corrections import find_copies, merged
 from trainer_service.datasets.children.labels import Spellings, clean_label
-from trainer_service.datasets.children.lineage import Lineage
+from trainer_service.datasets.children.lineage import Lineage, inherit
+from trainer_service.datasets.create import UPLOAD_FILE
 from trainer_service.datasets.dataset import Dataset
 from trainer_service.datasets.records import ImageRecord
 from trainer_service.store.records.dataset_record import DatasetRecord, DatasetState
@@ -57,8 +62,37 @@ def correct(
     _require_few(len(summary.labels), max(most_labels, record.label_count))
     child = new_child(record, child_id, now)
     child.state = DatasetState.READY
-    child.corrected, child.added = len(corrections), lineage.added()
     summary.fill(child)
+    return child
+
+
+def prepare_additions(
+    parent: Dataset, child_id: str, upload: Path, label: str | None
+) -> DatasetRecord:
+    """Prepare a dataset that is another one with more images, for a worker that reads these.
+
+    Args:
+        parent: the dataset that they are added to.
+        child_id: the id of the new dataset.
+        upload: the archive of the images, which is moved to the dataset.
+        label: the label of all of them; None if it is the folder that each lies in.
+
+    Returns:
+        The record of the new dataset, which is not written yet.
+
+    Raises:
+        InvalidRequest: the label can't be used.
+    """
+    record = parent.record
+    child = new_child(record, child_id, datetime.now(UTC))
+    child.submitted = True
+    child.owners[child_id] = None
+    if label is not None:
+        spellings = Spellings(record.labels, merge=record.reading.merge_alike)
+        child.given_label = spellings.of(clean_label(label, "label"))
+    directory = parent.directory.parent / child_id
+    inherit(parent, directory)
+    upload.rename(directory / UPLOAD_FILE)
     return child
 
 
@@ -73,7 +107,7 @@ def new_child(parent: DatasetRecord, child_id: str, now: datetime) -> DatasetRec
         reading=parent.reading,
         parent=parent.id,
         root=parent.line,
-        owners=parent.owners or {parent.id: parent.source if parent.in_place else None},
+        owners=dict(parent.owners) or {parent.id: parent.source if parent.in_place else None},
         **parent.as_read().model_dump(),
     )
 

@@ -6,13 +6,16 @@ from itertools import islice
 from operator import attrgetter
 from pathlib import Path
 
+from shared.files import atomic_write
 from trainer_service.datasets.children.corrections import (
+    CORRECTIONS_FILE,
     Correction,
     corrected,
     iterate_corrections,
     save_corrections,
 )
 from trainer_service.datasets.dataset import Dataset
+from trainer_service.datasets.image_files import split_owner
 from trainer_service.datasets.records import (
     DatasetSummary,
     ImageRecord,
@@ -107,14 +110,38 @@ class Lineage:
             has_split=record.has_split,
             digest=digest_of(used),
             in_place=False,
+            corrected=len(self.corrections),
+            added=sum(image.verdict == "used" for image in self.additions),
         )
 
-    def added(self) -> int:
-        """Return how many images were added and are kept."""
-        return sum(bool(image.file) for image in self.additions)
-
     def with_corrections(self, corrections: dict[str, Correction]) -> "Lineage":
+        """Return what a dataset is made of that has other corrections."""
         return replace(self, corrections=corrections)
+
+    def with_additions(
+        self, additions: list[ImageRecord], told: list[RejectedFile], owner: str
+    ) -> "Lineage":
+        """Return what a dataset is made of that adds images, instead of those of an earlier try.
+
+        Args:
+            additions: the images, whose files the dataset keeps.
+            told: rejected files beside them that are no images.
+            owner: the id of the dataset.
+        """
+        others = [image for image in self.additions if split_owner(image.file)[0] != owner]
+        return replace(self, additions=[*others, *additions], told=[*self.told, *told])
+
+
+def inherit(parent: Dataset, directory: Path) -> None:
+    """Write into the directory of a new child what its parent was made of.
+
+    Raises:
+        OSError: a file of the parent can't be read.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    for name in (CORRECTIONS_FILE, ADDITIONS_FILE):
+        is_first = parent.record.parent is None
+        atomic_write(directory / name, b"" if is_first else (parent.directory / name).read_bytes())
 
 
 def _require_two(labels: dict[str, int]) -> None:

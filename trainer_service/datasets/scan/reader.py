@@ -101,6 +101,43 @@ def read_dataset(  # noqa: PLR0913 - four have a default
         OSError: it could not be read now; that says nothing of the source.
     """
     hang_guard = hang_guard or HangGuard()
+    passed = scanned(
+        source,
+        directory,
+        limits,
+        progress,
+        threads=threads,
+        name=name,
+        root=root,
+        hang_guard=hang_guard,
+    )
+    with passed as (staged, found):
+        try:
+            return conclude(staged, found, Origin(name or source.name, limits.max_files), reading)
+        finally:
+            hang_guard.check()
+            if any(note.verdict == "used" for note in found.notes):  # else no reading can help
+                keep(staged, directory, found)
+
+
+@contextmanager
+def scanned(  # noqa: PLR0913 - three have a default
+    source: Path,
+    directory: Path,
+    limits: DatasetLimits,
+    progress: Progress,
+    *,
+    hang_guard: HangGuard,
+    threads: int = 0,
+    name: str = "",
+    root: Path | None = None,
+) -> Iterator[tuple[Path, Found]]:
+    """Read all images of a source once; the arguments are those of `read_dataset`.
+
+    Yields:
+        A directory that is removed at the end, with the sound images of an archive and with
+        thumbnails; and what was found.
+    """
     directory.mkdir(parents=True, exist_ok=True)
     if root is None:
         source = source.resolve()
@@ -114,12 +151,7 @@ def read_dataset(  # noqa: PLR0913 - four have a default
         if not found_source.is_folder:
             _sync(staged / IMAGES_FOLDER)
         hang_guard.check()
-        try:
-            return conclude(staged, found, Origin(found_source.name, limits.max_files), reading)
-        finally:
-            hang_guard.check()
-            if any(note.verdict == "used" for note in found.notes):  # else no reading can help
-                keep(staged, directory, found)
+        yield staged, found
 
 
 class _Scan:

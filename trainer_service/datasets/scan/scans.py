@@ -61,6 +61,13 @@ def keep(staged: Path, directory: Path, found: Found) -> None:
     sync_directory(directory)
 
 
+def keep_images(staged: Path, directory: Path) -> None:
+    """Put the images and thumbnails that a pass has found in place of those of an earlier try."""
+    for name in (IMAGES_FOLDER, THUMBNAILS_FILE):
+        _replace(staged / name, directory / name)
+    sync_directory(directory)
+
+
 def is_kept(directory: Path) -> bool:
     """Return whether it is known what a pass has found, so that nothing has to be read again."""
     return (directory / OTHERS_FILE).exists() and (directory / RECORDS_FILE).exists()

@@ -15,6 +15,7 @@ import { predictorSays } from "./predictor_says.js";
 import { reliability } from "./reliability.js";
 import { suspectsCard } from "./suspects.js";
 import { tunedOrNot } from "./tuning.js";
+import { unknown } from "./unknown.js";
 
 /** With at most this many labels, the matrix fits beside the table of the labels. */
 const FEW = 10;
@@ -37,6 +38,7 @@ export function result(root, record, report, about, suspects, signal) {
     randomCard(report, answers),
     suspectsCard(record, suspects, mend),
     reliability(report.metrics.test),
+    unknown(record),
     h("div", { class: "columns" }, callCard(record, report, about), factsCard(record)),
     mend.bar);
   announce("The evaluation is ready.");

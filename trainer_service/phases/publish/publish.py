@@ -26,9 +26,10 @@ from shared.prediction_sets import COVERAGE_FILE, pack_doubts
 from shared.unknown import UNKNOWN_FILE
 from trainer_service.backbones.architectures import PREPROCESSING_VERSION
 from trainer_service.phases.evaluate.evaluation import Evaluated
-from trainer_service.phases.publish.golden import write_golden
+from trainer_service.phases.publish.golden import load_engines, write_golden
 from trainer_service.phases.publish.quantization import quantize_version
 from trainer_service.phases.publish.report import write_report
+from trainer_service.phases.publish.unknown import measure_unknown
 from trainer_service.phases.work import Work
 from trainer_service.store.records.training_record import State, TrainingRecord, abridged
 
@@ -52,7 +53,9 @@ def publish(work: Work, evaluated: Evaluated) -> int:
                 quantization = quantize_version(work, evaluated, staging)
             work.check_cancelled()
             quantized = quantization is not None and quantization.accepted
-            artifacts = write_golden(work, evaluated, staging, quantized=quantized)
+            engines = load_engines(work.worker, staging, quantized=quantized)
+            golden = write_golden(work, evaluated, staging, engines)
+            unknown = measure_unknown(work, evaluated, engines, golden)
             (staging / UNKNOWN_FILE).write_bytes(evaluated.familiar.known.pack())
             (staging / COVERAGE_FILE).write_bytes(pack_doubts(evaluated.doubts))
         _write_evaluation(work.record, evaluated, staging)
@@ -61,7 +64,8 @@ def publish(work: Work, evaluated: Evaluated) -> int:
             write_report(work, evaluated, staging, manifest)
             work.check_cancelled.now()
 
-        manifest = _manifest(work, evaluated, quantization, artifacts)
+        manifest = _manifest(work, evaluated, quantization, golden.artifacts)
+        manifest = manifest.model_copy(update={"unknown": unknown})
         return models.publish(staging, manifest, complete)
 
 
@@ -139,7 +143,6 @@ def _manifest(
         tune=evaluated.trained.tune,
         quantization=quantization,
         artifacts=artifacts,
-        unknown=evaluated.familiar.info,
         coverage=evaluated.coverage,
     )
 

@@ -66,6 +66,7 @@ class DatasetRecord(Interpretation, DatasetCounts, BaseRecord):
             path below the datasets directory, or None if the files are in the store.
         corrected: how many images have another label than in the first dataset, or are left out.
         added: how many of its images the first dataset lacks.
+        given_label: the label of all images that it adds to its parent, if the request named one.
     """
 
     state: DatasetState
@@ -82,6 +83,7 @@ class DatasetRecord(Interpretation, DatasetCounts, BaseRecord):
     owners: dict[Id, str | None] = Field(default_factory=dict)
     corrected: int = 0
     added: int = 0
+    given_label: str | None = None
     ignored: int = 0
     has_split: bool = False
     digest: str | None = None

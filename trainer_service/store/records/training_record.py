@@ -87,6 +87,11 @@ class TrainingDataset(DatasetCounts):
     added: int = 0
     split: dict[str, int] = Field(default_factory=dict)
 
+    @property
+    def line(self) -> str:
+        """The first dataset of its line, as that of a `DatasetRecord`."""
+        return self.root or self.id
+
 
 class CacheUse(RecordPart):
     """How many images' features were reused or computed, and the seconds that reuse has saved.

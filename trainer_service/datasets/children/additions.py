@@ -1,0 +1,111 @@
+"""Reads images that are added to a dataset. A worker does this, as they have to be decoded."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+from trainer_service.datasets.children.labels import Spellings
+from trainer_service.datasets.children.lineage import Lineage
+from trainer_service.datasets.create import UPLOAD_FILE
+from trainer_service.datasets.dataset import Dataset
+from trainer_service.datasets.interpretation.interpret import Labelled
+from trainer_service.datasets.records import DatasetLimits, DatasetSummary, ImageRecord
+from trainer_service.datasets.scan.found import Found
+from trainer_service.datasets.scan.reader import scanned
+from trainer_service.datasets.scan.scans import keep_images
+from trainer_service.datasets.scan.verdicts import settle
+from trainer_service.datasets.sources.hang_guard import HangGuard
+from trainer_service.errors import InvalidDataset
+from trainer_service.store.work_metrics import IMAGES_REJECTED
+
+_SHOWN = 3
+
+
+def read_additions(
+    dataset: Dataset,
+    limits: DatasetLimits,
+    progress: Callable[[int, int], None],
+    hang_guard: HangGuard,
+) -> DatasetSummary:
+    """Read the images that were sent to be added, and write down all images of the dataset.
+
+    Their label is the one that was sent with them, or else the name of the folder that each lies
+    in. An image that the dataset has already is not added again.
+
+    Args:
+        dataset: the new dataset, with the upload, its corrections, and earlier additions.
+        limits: the largest upload, and the largest image that is read.
+        progress: as for `read_dataset`.
+        hang_guard: tells from another thread that the reading is to end.
+
+    Raises:
+        InvalidDataset: the upload is broken, none of its images can be added, or the dataset that
+            it was to be added to is gone.
+        TooLarge: it is beyond the limits.
+        OSError: it could not be read now.
+    """
+    dataset.require_owners()
+    directory, record = dataset.directory, dataset.record
+    lineage = Lineage.of(dataset).with_additions([], [], dataset.id)
+    passed = scanned(
+        directory / UPLOAD_FILE,
+        directory,
+        limits,
+        progress,
+        threads=dataset.settings.threads,
+        name="what was sent",
+        hang_guard=hang_guard,
+    )
+    with passed as (staged, found):
+        added = list(_added(dataset, lineage, found))
+        _require_any(added)
+        for image in added:
+            if image.sha256 and not image.file:  # it is there already
+                (staged / _stored(image.sha256)).unlink(missing_ok=True)
+        keep_images(staged, directory)
+    lineage = lineage.with_additions(added, found.told, dataset.id)
+    lineage.write_sources(directory)
+    summary = lineage.write_images(directory, record)
+    for image in added:
+        if image.verdict != "used":
+            IMAGES_REJECTED.labels(image.verdict).inc()
+    return summary
+
+
+def _added(dataset: Dataset, lineage: Lineage, found: Found) -> Iterator[ImageRecord]:
+    """Yield the images of an upload as the dataset has them."""
+    images = lineage.images()
+    known = {image.sha256: image for image in reversed(images) if image.file}
+    used = {image.label for image in images if image.verdict == "used"}
+    spellings = Spellings(used, merge=dataset.record.reading.merge_alike)
+    given = dataset.record.given_label
+    labels = [spellings.of(given or " ".join(_folder(note.name).split())) for note in found.notes]
+    for image in settle(found.notes, [Labelled(label, None) for label in labels]):
+        if image.file and image.sha256 in known:
+            yield replace(image, file="", verdict="duplicate", detail=_told_of(known[image.sha256]))
+        else:
+            yield replace(image, file=f"{dataset.id}/{image.file}" if image.file else "")
+
+
+def _folder(name: str) -> str:
+    """Return the name of the folder that an image lies in; empty if it lies in none."""
+    return name.rpartition("/")[0].rpartition("/")[2]
+
+
+def _told_of(image: ImageRecord) -> str:
+    as_what = f"as {image.label!r}" if image.verdict == "used" else f"where it is {image.verdict}"
+    return f"the dataset has it already, {as_what}: {image.name}"
+
+
+def _stored(sha256: str) -> str:
+    return f"images/{sha256[:2]}/{sha256}"
+
+
+def _require_any(images: list[ImageRecord]) -> None:
+    if any(image.verdict == "used" for image in images):
+        return
+    reasons = "; ".join(f"{image.name}: {image.detail}" for image in images[:_SHOWN])
+    more = len(images) - _SHOWN
+    raise InvalidDataset(
+        f"None of the {len(images)} images can be added. {reasons}"
+        + (f"; and {more} more" if more > 0 else "")
+    )

@@ -1,0 +1,200 @@
+"""Compares the answers of two trainings to the test images that both have, image by image."""
+
+from collections import Counter
+from typing import Literal, NamedTuple
+
+from pydantic import BaseModel, Field, ValidationError
+
+from shared.documents import Unreadable, read_document
+from shared.errors import Conflict, InvalidRequest, NotFound, first_fault
+from trainer_service.errors import RecordCorrupt
+from trainer_service.service.trainer import Trainer
+from trainer_service.service.trainings import report_file
+from trainer_service.store.records.training_record import TrainingRecord
+
+Outcome = Literal["fixed", "broken", "both_wrong", "both_right"]
+
+#: In which images are listed: what has changed comes first.
+_ORDER: dict[Outcome, int] = {"fixed": 0, "broken": 1, "both_wrong": 2, "both_right": 3}
+#: By whether the old and the new training are right.
+_OUTCOMES: dict[tuple[bool, bool], Outcome] = {
+    (False, True): "fixed",
+    (True, False): "broken",
+    (False, False): "both_wrong",
+    (True, True): "both_right",
+}
+
+
+class ComparisonQuery(BaseModel):
+    """What to compare with, and which images to list."""
+
+    other: str = Field(alias="with", max_length=64, description="The id of the other training.")
+    outcome: Outcome | None = Field(default=None, description="Only those of this outcome.")
+    limit: int = Field(default=100, ge=1, le=1000, description="Most images of a page.")
+    after: int = Field(default=0, ge=0, le=2**53, description="`after` of the page before.")
+
+
+class Side(BaseModel):
+    """One of the two trainings; its accuracy on the images that both have, 0 to 1."""
+
+    training: str
+    model: str
+    version: int
+    dataset: str
+    accuracy: float
+
+
+class Given(BaseModel):
+    """What a training answers to an image."""
+
+    predicted: str
+    probability: float
+
+
+class ComparedImage(BaseModel):
+    """A test image of both trainings.
+
+    Attributes:
+        label: its label in the dataset of the newer training, by which both answers are judged.
+        label_before: its label in the dataset of the older one.
+    """
+
+    sha256: str
+    name: str
+    label: str
+    label_before: str
+    outcome: Outcome
+    old: Given
+    new: Given
+
+
+class Comparison(BaseModel):
+    """How the answers of two trainings differ, with a page of images.
+
+    Attributes:
+        old: the training that was posted first.
+        new: the other one.
+        common: how many test images both have.
+        only_old, only_new: how many only one of them has.
+        fixed: how many of the common ones only the new training answers right.
+        broken: how many of them only the old one answers right.
+        images: first those that are fixed, then broken, both wrong and both right; of each kind
+            those first of which the new training is surest.
+    """
+
+    old: Side
+    new: Side
+    common: int
+    only_old: int
+    only_new: int
+    fixed: int
+    broken: int
+    both_right: int
+    both_wrong: int
+    images: list[ComparedImage]
+    after: int | None = Field(description="The cursor to ask with next; null at the end.")
+
+
+class _Row(BaseModel):
+    """A test image in a report."""
+
+    image: str
+    sha256: str
+    label: str
+    predicted: str
+    probability: float
+
+
+class _Report(BaseModel):
+    test: list[_Row]
+
+
+class _Tested(NamedTuple):
+    record: TrainingRecord
+    rows: dict[str, _Row]
+
+
+def compare(trainer: Trainer, training_id: str, query: ComparisonQuery) -> Comparison:
+    """Compare two trainings on one dataset, or on datasets that were made of the same one.
+
+    Raises:
+        NotFound: one of them does not exist.
+        InvalidRequest: they are one, or their datasets have nothing to do with each other.
+        Conflict: one has published nothing, its version was removed, or there is no test image
+            that both have.
+        RecordCorrupt, Unavailable: a report can't be read.
+    """
+    if training_id == query.other:
+        raise InvalidRequest(f"with: expected another training. Received: {query.other!r}")
+    records = [trainer.stores.trainings.get(name) for name in (training_id, query.other)]
+    old, new = sorted(records, key=lambda record: (record.created_at, record.id))
+    _require_one_line(old, new)
+    before, after = _Tested(old, _rows(trainer, old)), _Tested(new, _rows(trainer, new))
+    images = _compared(before.rows, after.rows)
+    if not images:
+        raise Conflict(f"Trainings {old.id!r} and {new.id!r} have no test image in common.")
+    counts = Counter(image.outcome for image in images)
+    listed = [image for image in images if query.outcome in {None, image.outcome}]
+    end = query.after + query.limit
+    return Comparison(
+        old=_side(old, counts["broken"] + counts["both_right"], len(images)),
+        new=_side(new, counts["fixed"] + counts["both_right"], len(images)),
+        common=len(images),
+        only_old=len(before.rows) - len(images),
+        only_new=len(after.rows) - len(images),
+        fixed=counts["fixed"],
+        broken=counts["broken"],
+        both_right=counts["both_right"],
+        both_wrong=counts["both_wrong"],
+        images=listed[query.after : end],
+        after=end if len(listed) > end else None,
+    )
+
+
+def _require_one_line(old: TrainingRecord, new: TrainingRecord) -> None:
+    if old.dataset.line != new.dataset.line:
+        raise InvalidRequest(
+            "with: expected a training on the same dataset, or on one that was made of the same. "
+            f"Received: dataset {old.dataset.id!r} and dataset {new.dataset.id!r}"
+        )
+
+
+def _rows(trainer: Trainer, record: TrainingRecord) -> dict[str, _Row]:
+    """Return what a training answers to its test images, by their hashes."""
+    name = f"{record.model}/{record.version}: the report of training {record.id!r}"
+    try:
+        report = _Report.model_validate_json(read_document(report_file(trainer, record)))
+    except (NotFound, FileNotFoundError, NotADirectoryError):
+        raise Conflict(f"{name} is gone, as its version was removed.") from None
+    except ValidationError as error:
+        raise RecordCorrupt(f"{name} can't be read: {first_fault(error)}.") from None
+    except Unreadable as error:
+        raise RecordCorrupt(f"{name}: {error.detail}") from None
+    return {row.sha256: row for row in report.test}
+
+
+def _compared(old: dict[str, _Row], new: dict[str, _Row]) -> list[ComparedImage]:
+    images = [_image(old[sha256], row) for sha256, row in new.items() if sha256 in old]
+    return sorted(images, key=lambda image: (_ORDER[image.outcome], -image.new.probability))
+
+
+def _image(old: _Row, new: _Row) -> ComparedImage:
+    return ComparedImage(
+        sha256=new.sha256,
+        name=new.image,
+        label=new.label,
+        label_before=old.label,
+        outcome=_OUTCOMES[old.predicted == new.label, new.predicted == new.label],
+        old=Given(predicted=old.predicted, probability=old.probability),
+        new=Given(predicted=new.predicted, probability=new.probability),
+    )
+
+
+def _side(record: TrainingRecord, right: int, of: int) -> Side:
+    return Side(
+        training=record.id,
+        model=record.model,
+        version=record.version or 0,
+        dataset=record.dataset.id,
+        accuracy=round(right / of, 6),
+    )
