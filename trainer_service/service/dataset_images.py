@@ -177,7 +177,7 @@ def _media_type(record: ImageRecord) -> str:
 def _records(
     directory: Path, after: int, hashes: Sequence[str]
 ) -> Iterator[tuple[int, ImageRecord]]:
-    """Yield the records of images with their positions; those with some hashes, if there are any."""
+    """Yield the records of images with their positions; if hashes are given, only theirs."""
     wanted = [_mention(sha256) for sha256 in hashes]
     with records_judged(directory), open_below(directory, RECORDS_FILE) as file:
         for position, line in enumerate(islice(file, after, None), start=after):
