@@ -126,6 +126,8 @@ class TuneInfo(_Record):
         frozen: the network that tuning began with, on the validation images; None if it was not
             measured, as tuning did not get that far.
         tuned: the same of the best epoch; None if no epoch was trained, or the first diverged.
+        margin: by how much the loss of the tuned network has to be smaller to be published; None if
+            it is not smaller.
         best_epoch: the epoch, from 1, whose weights are published; 0 if they are not.
         epochs: how many were trained.
         views: how many views of each training image there were.
@@ -139,6 +141,7 @@ class TuneInfo(_Record):
     published: bool
     frozen: TuneMeasure | None = None
     tuned: TuneMeasure | None = None
+    margin: float | None = None
     best_epoch: int = 0
     epochs: int = 0
     views: int = 1

@@ -43,10 +43,10 @@ def export_version(
     - `saved_model.pb`, `variables/`: for TensorFlow Serving. The signature `serving_default` takes
       `image_bytes`, encoded JPEG, PNG, GIF, BMP or WebP images, string of shape (n,); the signature
       `pixels` takes `pixels`, uint8 of shape (n, height, width, 3). Both give `probabilities`,
-      float32 of shape (n, k), and `embedding`, float32 of shape (n, embedding_size). The graph
-      resizes like `shared.images.decoding` but does not see the EXIF orientation. Two more
-      signatures give what heatmaps are made of.
-    - `openvino/`: takes pixels and returns the same two, for any n; its weights are float32.
+      float32 of shape (n, k), the latter also `embedding`, float32 of shape (n, embedding_size).
+      The graph resizes like `shared.images.decoding` but does not see the EXIF orientation.
+      Two more signatures give what heatmaps are made of.
+    - `openvino/`: takes pixels and returns both, for any n; its weights are float32.
     - `model.keras`: from pixels to probabilities; it can be trained further.
 
     Args:
@@ -135,7 +135,8 @@ def _export_saved_model(backbone: Any, head: Any, explained: Any, directory: Pat
             image_bytes,
             fn_output_signature=tf.TensorSpec((height, width, 3), tf.uint8),
         )
-        return pixels(decoded)
+        # Of several outputs, TensorFlow Serving gives each its name, which clients don't expect.
+        return {PROBABILITIES: pixels(decoded)[PROBABILITIES]}
 
     def explain(pixels: Any) -> Any:
         probabilities, embedding, features, *maps = network(pixels)

@@ -133,7 +133,7 @@ function preview(url, size, file) {
 /** What stands above the labels of a picture that is unlike all training images. */
 function warning({ known, unknown }) {
   if (!unknown) return null;
-  return h("p", { class: "unknown" }, h("strong", {}, "Unknown: "), `not like any training image. Only ${percent(known)} of known pictures are as far from them.`);
+  return h("p", { class: "unknown" }, h("strong", {}, "Unknown: "), `not like any training image. At most ${percent(known)} of known pictures are as far from them.`);
 }
 
 /** The training images that the picture is most like; the predictor has only their hashes. */

@@ -18,7 +18,7 @@ ARCHITECTURE = "efficientnet_lite0"
 EVIL = "<img src=x onerror=document.title='evil'>"
 SECONDS = 90_000
 #: How many requests each view takes to be complete.
-REQUESTS = {"start": 2, "dataset": 7, "training": 4, "trainings": 1, "models": 1, "compare": 4}
+REQUESTS = {"start": 2, "dataset": 7, "training": 5, "trainings": 1, "models": 1, "compare": 7}
 
 
 @pytest.fixture

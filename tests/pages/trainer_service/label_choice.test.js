@@ -40,10 +40,11 @@ test("number keys choose what they stand beside", () => {
   assert.equal(meaning(press("3"), ["cat", "dog"]), null);
 });
 
-test("0 and Delete leave a picture out; arrows step; U and Ctrl+Z undo", () => {
+test("0 and Delete leave a picture out; arrows step; U and Ctrl+Z undo; H is for the heat", () => {
   for (const key of ["0", "Delete", "Backspace"]) assert.deepEqual(meaning(press(key), ["cat"]), { label: null });
   assert.deepEqual(meaning(press("ArrowLeft"), []), { step: -1 });
   assert.deepEqual(meaning(press("ArrowRight"), []), { step: 1 });
+  assert.deepEqual(meaning(press("h"), []), { toggle: true });
   for (const event of [press("u"), press("z", { ctrlKey: true }), press("Z", { metaKey: true })]) assert.deepEqual(meaning(event, []), { undo: true });
 });
 

@@ -194,7 +194,9 @@ def test_the_command_writes_a_png_for_each_image(explaining, tmp_path):
         str(out / "a.png.heat.png"),
         str(out / "a.png.2.heat.png"),
     ]
-    assert all(Image.open(one["png"]).size == (SIZE, SIZE) for one in heat)
+    for one in heat:
+        with Image.open(one["png"]) as image:
+            assert image.size == (SIZE, SIZE)
 
 
 def test_the_command_asks_for_the_label_that_is_named(explaining, tmp_path):

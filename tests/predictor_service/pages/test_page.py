@@ -154,7 +154,7 @@ def test_a_picture_that_is_unknown_is_told_whatever_its_probability(open_page, w
         upload(page, grey_png=picture((128, 128, 128)), red_png=picture("red"))
         grey, red = (result(page, f"{name}.png") for name in ("grey", "red"))
 
-        expect(grey).to_contain_text("Unknown: not like any training image. Only 2.5 % of known")
+        expect(grey).to_contain_text("Unknown: not like any training image. At most 2.5 % of known")
         expect(grey.locator(".bars").get_by_role("listitem")).to_have_count(3)
         expect(red.locator(".bars").get_by_role("listitem")).to_have_count(3)
         expect(red).not_to_contain_text("Unknown")

@@ -13,7 +13,7 @@ from PIL import Image
 
 from shared.engines import OpenVINOEngine, TensorFlowEngine
 from shared.images.decoding import ImageLimits, decode
-from shared.model_store import OPENVINO_MODEL
+from shared.model_store import KERAS_MODEL, OPENVINO_MODEL
 from tests.support.heat import check_heat
 from tests.support.inputs.random_weights import random_pixels, random_weights
 from trainer_service.backbones.architectures import find_architecture
@@ -114,6 +114,15 @@ def test_a_head_on_other_features_is_refused(exported, tmp_path, taps):
         )
 
 
+def test_the_keras_model_answers_as_the_backbone_and_the_head_do(exported):
+    import keras
+
+    model = keras.saving.load_model(exported.directory / KERAS_MODEL, safe_mode=True)
+
+    answers = model.predict(exported.pixels, verbose=0)
+    np.testing.assert_allclose(answers, exported.probabilities, atol=1e-5)
+
+
 def test_dropout_is_off(exported):
     """The same pixels get the same answer."""
     engine = TensorFlowEngine.from_saved_model(exported.directory)
@@ -153,14 +162,17 @@ for name, signature in sorted(model.signatures.items()):
         [sys.executable, "-c", code], check=False, capture_output=True, text=True
     )
 
-    outputs = "{'embedding': ('float32', [None, 1280]), 'probabilities': ('float32', [None, 4])}"
     explain, explain_head, *classify = answer.stdout.splitlines()
     assert explain.startswith("explain {'pixels': ('uint8', [None, 224, 224, 3])} {")
     assert "'map_0': ('float32', [None, 7, 7, 1280])" in explain
     assert explain_head.startswith("explain_head {} {")
+    outputs = "'probabilities': ('float32', [None, 4])}"
     assert classify == [
-        f"pixels {{'pixels': ('uint8', [None, 224, 224, 3])}} {outputs}",
-        f"serving_default {{'image_bytes': ('string', [None])}} {outputs}",
+        (
+            "pixels {'pixels': ('uint8', [None, 224, 224, 3])} "
+            f"{{'embedding': ('float32', [None, 1280]), {outputs}"
+        ),
+        f"serving_default {{'image_bytes': ('string', [None])}} {{{outputs}",
     ], answer.stderr
 
 

@@ -2,7 +2,9 @@
 
 import io
 import re
+from base64 import b64encode
 from contextlib import ExitStack
+from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
 import pytest
@@ -45,9 +47,9 @@ def answers(labels, number):
     ]
 
 
-def make(stores, labels, rows, **fields):
+def make(stores, labels, rows, dataset=None, **fields):
     """Return a training that has ended, and its report."""
-    dataset = make_read_dataset(stores.datasets, dict.fromkeys(labels, len(rows)))
+    dataset = dataset or make_read_dataset(stores.datasets, dict.fromkeys(labels, len(rows)))
     record = new_record(dataset=dataset, **fields)
     one = {"precision": 0.5, "recall": 0.5, "f1": 0.5, "support": 1}
     test = {
@@ -77,9 +79,9 @@ def opened(chromium, url, stores):
     """Return a function that opens the page of a training: `(page, record)`."""
     with ExitStack() as stack:
 
-        def open_page(labels=LABELS, number=9, request=None, **options):
+        def open_page(labels=LABELS, number=9, request=None, dataset=None, **options):
             rows = answers(labels, number)
-            record, report = make(stores, labels, rows, **request or {})
+            record, report = make(stores, labels, rows, dataset, **request or {})
             page = stack.enter_context(watched_page(chromium, url, **options))
             shown = re.compile("/images/([0-9a-f]{64})")
             page.route(
@@ -279,6 +281,168 @@ def test_corrections_are_sent_and_trained_on_with_the_same_settings(opened, stor
     page.go_back()
     expect(mistakes(page)).to_be_visible()
     expect(bar_of(page)).to_be_hidden()
+
+
+def compared(place, row, old):
+    given = {name: row[name] for name in ("predicted", "probability")}
+    return {
+        "sha256": row["sha256"],
+        "name": row["image"],
+        "label": row["label"],
+        "label_before": "cow" if place == 0 else row["label"],
+        "old": {"predicted": old, "probability": 0.6},
+        "new": given,
+    }
+
+
+def test_what_has_changed_since_the_training_before_is_shown_picture_by_picture(opened, stores):
+    first, _ = make(stores, LABELS, answers(LABELS, 9))
+    dataset = stores.datasets.get(first.dataset.id)
+    page, record = opened(dataset=dataset.id, refusals=None)
+    rows = answers(LABELS, 9)
+    lists = {
+        "fixed": [compared(place, row, "cow") for place, row in enumerate(rows[2:3])],
+        "broken": [compared(1, row, row["label"]) for row in rows[:1]],
+    }
+    asked = []
+
+    def answer(route):
+        query = parse_qs(urlsplit(route.request.url).query)
+        asked.append(query["with"])
+        comparison = {
+            "old": {"accuracy": 0.5},
+            "new": {"accuracy": 0.75},
+            "common": 8,
+            "only_old": 1,
+            "only_new": 0,
+            "fixed": 1,
+            "broken": 1,
+            "both_wrong": 2,
+            "images": lists[query["outcome"][0]],
+        }
+        route.fulfill(json=comparison)
+
+    page.route(f"**/v1/trainings/{record.id}/compare?*", answer)
+    for address in (f"/#/trainings/{record.id}", f"/#/compare/{record.id},{first.id}"):
+        page.goto("/#/nothing")
+        page.goto(address)
+        card = page.locator("section.card", has_text="What has changed since")
+        expect(card).to_contain_text(
+            "50.0\u00a0% → 75.0\u00a0% of the 8 test images that both have"
+        )
+        expect(card).to_contain_text("1 test image of before is not among them.")
+        expect(card.get_by_role("heading", name="Fixed: 1")).to_be_visible()
+        expect(card.get_by_role("link", name="pets, version 1")).to_be_visible()
+        expect(card.locator("figure").nth(0)).to_contain_text("✓ cow → dog")
+        expect(card.locator("figure").nth(1)).to_contain_text("✗ cat → cowis cat")
+        card.get_by_role("button", name="dog/2.png").click()
+        expect(view_of(page)).to_contain_text("Its label is dog, before cow. It was taken for cow")
+        page.keyboard.press("1")
+        page.keyboard.press("Escape")
+        expect(bar_of(page)).to_contain_text("1 correction")
+    assert set(map(tuple, asked)) == {(first.id,)}
+
+
+def test_the_first_training_on_its_images_has_nothing_to_be_compared_with(opened, stores):
+    make(stores, LABELS, answers(LABELS, 9))  # on others
+    page, _ = opened()
+
+    with page.expect_response("**/v1/trainings"):
+        page.reload()
+    expect(mistakes(page)).to_be_visible()
+    expect(page.get_by_text("What has changed")).to_have_count(0)
+
+
+class Predictor:
+    """Answers the page instead of a predictor, and notes which pictures it has got."""
+
+    NEAREST = "b" * 64
+
+    def __init__(self, page, dataset, version=1, key=None):
+        self.pictures = []
+        self._dataset, self._version, self._key = dataset, version, key
+        image = {"name": "cow/near.png", "label": "cow", "sha256": self.NEAREST}
+        page.route(
+            f"**/v1/datasets/{dataset}/images?*",
+            lambda route: route.fulfill(json={"images": [image], "after": None}),
+        )
+        page.route("http://127.0.0.1:8001/**", self._answer)
+
+    def _answer(self, route):
+        cors = {"Access-Control-Allow-Origin": "*"}
+        request = route.request
+        if self._key and request.headers.get("authorization") != f"Bearer {self._key}":
+            problem = {"detail": "This API key is not valid."}
+            return route.fulfill(status=401, json=problem, headers=cors)
+        if request.method == "GET":
+            served = {"dataset": self._dataset, "heatmaps": True}
+            return route.fulfill(json=served, headers=cors)
+        self.pictures.append(request.post_data_buffer)
+        answer = {
+            "version": self._version,
+            "label": "cow",
+            "probability": 0.75,
+            "unknown": True,
+            "nearest": [{"image": self.NEAREST, "distance": 0.125}],
+            "heat": {"label": "cow", "png": b64encode(picture(99, 32)).decode()},
+        }
+        assert "explain=top" in request.url
+        return route.fulfill(json={"predictions": [answer]}, headers=cors)
+
+
+def test_the_predictor_is_asked_on_demand_and_then_for_each_picture(opened):
+    page, record = opened()
+    predictor = Predictor(page, record.dataset.id)
+    mistakes(page).get_by_role("button").first.click()
+    view = view_of(page)
+    expect(view.get_by_role("button", name="Ask the predictor")).to_be_visible()
+    assert predictor.pictures == []
+    view.get_by_role("button", name="Ask the predictor").click()
+
+    expect(view).to_contain_text("By version 1: cow 75.0\u00a0%.")
+    expect(view).to_contain_text("It is unlike all training images.")
+    heat = view.get_by_role("img", name="Where it looked")
+    seen = view.get_by_role("img", name="cat/0.png")
+    expect(heat).to_have_js_property("naturalWidth", 48)
+    assert heat.bounding_box() == seen.bounding_box()
+    assert seen.bounding_box()["width"] / seen.bounding_box()["height"] == pytest.approx(1.5, 0.01)
+    page.keyboard.press("h")
+    expect(heat).to_have_count(0)
+    near = view.locator("figure", has_text="cow distance 0.13")
+    expect(near.get_by_role("img", name="cow/near.png")).to_be_visible()
+    page.keyboard.press("ArrowRight")
+    expect(view.get_by_role("heading", name="cow/1.png")).to_be_visible()
+    expect(view).to_contain_text("By version 1: cow")
+    expect(heat).to_have_count(0)
+    page.keyboard.press("h")
+    expect(heat).to_have_count(1)
+    page.keyboard.press("ArrowLeft")
+    expect(view).to_contain_text("By version 1: cow")
+    assert predictor.pictures == [picture(0), picture(1)]  # each once
+
+
+def test_another_version_that_is_served_is_told_and_its_images_are_shown(opened):
+    page, _ = opened()
+    Predictor(page, "20260101-000000-aaaaaa", version=3)
+    mistakes(page).get_by_role("button").first.click()
+    view_of(page).get_by_role("button", name="Ask the predictor").click()
+
+    expect(view_of(page)).to_contain_text("By version 3, which is served instead of version 1: cow")
+    expect(view_of(page).locator("figure")).to_have_count(1)
+
+
+def test_the_predictors_key_is_asked_for_once(opened):
+    page, record = opened(refusals=None)
+    Predictor(page, record.dataset.id, key="key-of-the-predictor")
+    mistakes(page).get_by_role("button").first.click()
+    page.get_by_role("button", name="Ask the predictor").click()
+    page.get_by_label("Key", exact=True).fill("key-of-the-predictor")
+    page.get_by_role("button", name="Use it").click()
+
+    view = page.get_by_role("dialog", name="cat/0.png")
+    expect(view).to_contain_text("By version 1: cow")
+    page.keyboard.press("ArrowRight")
+    expect(page.get_by_role("dialog", name="cow/1.png")).to_contain_text("By version 1: cow")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -26,7 +26,7 @@ export function offered(labels, { label, predicted }, text = "") {
 /** The key of a label by its place among the shown ones, or null. */
 export const keyOf = (place) => (place < KEYS ? String(place + 1) : null);
 
-/** What a key does: `{label}` (null leaves the picture out), `{step}`, `{undo}`, or null for nothing. */
+/** What a key does: `{label}` (null leaves the picture out), `{step}`, `{undo}`, `{toggle}`, or null for nothing. */
 export function meaning({ key, ctrlKey, metaKey, altKey }, shown) {
   if ((ctrlKey || metaKey) && !altKey && key.toLowerCase() === "z") return { undo: true };
   if (ctrlKey || metaKey || altKey) return null;
@@ -34,6 +34,7 @@ export function meaning({ key, ctrlKey, metaKey, altKey }, shown) {
   if (key === "ArrowRight") return { step: 1 };
   if (["0", "Delete", "Backspace"].includes(key)) return { label: null };
   if (key.toLowerCase() === "u") return { undo: true };
+  if (key.toLowerCase() === "h") return { toggle: true };
   const place = /^[1-9]$/.test(key) ? Number(key) - 1 : -1;
   return shown[place] === undefined ? null : { label: shown[place] };
 }

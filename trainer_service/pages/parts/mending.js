@@ -13,10 +13,10 @@ import { pictureView } from "./picture_view.js";
 /**
  * `{gallery(rows, caption, most), bar}` for the pictures of a training's dataset.
  *
- * `labels` can be chosen; `aside(row)` returns more about a picture, as an element. Everything ends
+ * `labels` can be chosen; `more` is shown beside a picture, as `pictureView` has it. Everything ends
  * with `signal`.
  */
-export function mending(record, labels, aside, signal) {
+export function mending(record, labels, more, signal) {
   const galleries = new Set();
   const pending = corrections(record.dataset.id, (sha256) => {
     for (const shown of galleries) {
@@ -25,7 +25,7 @@ export function mending(record, labels, aside, signal) {
     }
     bar.show();
   });
-  const view = pictureView({ datasetId: record.dataset.id, labels, pending, aside, signal });
+  const view = pictureView({ datasetId: record.dataset.id, labels, pending, more, signal });
   const bar = trainAgain(record, pending);
   bar.show();
   return {

@@ -7,23 +7,23 @@ import { plural } from "../lib/format.js";
 import { areMany, keyOf, meaning, offered } from "../lib/label_choice.js";
 
 const SMALL = 64;
-const HINT = "Keys: ← and → for the pictures, 0 or Delete to leave it out, U to undo, Esc to close";
+const HINTS = ["Keys: ← and → for the pictures", "0 or Delete to leave it out", "U to undo"];
 
 /**
  * A view of the pictures of a dataset: `{open(rows, index, onClose)}`.
  *
  * Rows are `{sha256, image, label, predicted, said}`; `said` is a list of children for a paragraph
- * about the picture. `pending` has the corrections, `labels` those to choose from. `aside(row)`
- * returns more about a picture, as an element. `onClose` gets the row that was shown last. The view
- * ends with `signal`.
+ * about the picture. `pending` has the corrections, `labels` those to choose from. `more` is null, or
+ * `{element, show(row, lay), toggle()}` for what else is said of the picture that is shown; `lay`
+ * gets the address of a picture to lay over it, or null, and `toggle` is called by a key. `onClose` gets the row that was shown last. The
+ * view ends with `signal`.
  */
-export function pictureView({ datasetId, labels, pending, aside, signal }) {
+export function pictureView({ datasetId, labels, pending, more, signal }) {
   let [rows, at, text] = [[], 0, ""];
   let close = () => {};
 
   const [title, place, picture, words, news] = [
     h("h2", { id: "picture-name", class: "name", tabindex: -1 }), h("span", { class: "muted whole" }), h("div", { class: "frame" }), h("p", { "aria-live": "polite" }), h("p", { role: "status", class: "grow" })];
-  const more = h("div", { class: "more" });
   const list = h("div", { class: "choices-of-label", role: "group", "aria-label": "The right label" });
   const filter = h("input", { type: "search", "aria-label": "Find a label", placeholder: "Find a label …", autocomplete: "off", oninput: () => {
     text = filter.value;
@@ -39,8 +39,8 @@ export function pictureView({ datasetId, labels, pending, aside, signal }) {
       h("h3", {}, "What is it?"),
       areMany(labels) ? filter : null, list,
       h("div", { class: "row" }, news, undo),
-      h("p", { class: "muted hint keys" }, areMany(labels) ? `${HINT}, / to find a label.` : `${HINT}.`),
-      more));
+      h("p", { class: "muted hint keys" }, `${[...HINTS, areMany(labels) ? "/ to find a label" : null, more ? "H for the heat" : null, "Esc to close"].filter(Boolean).join(", ")}.`),
+      more?.element));
   dialog.addEventListener("keydown", onKey);
   dialog.addEventListener("close", () => {
     dialog.remove();
@@ -55,9 +55,10 @@ export function pictureView({ datasetId, labels, pending, aside, signal }) {
     put(title, row.image);
     put(place, rows.length > 1 ? `${at + 1} of ${rows.length}` : "");
     // A new element, so that the picture before is never seen under this one's name.
-    put(picture, large(datasetId, row));
+    const shown = large(datasetId, row);
+    put(picture, shown.element);
     put(words, row.said);
-    put(more, aside?.(row));
+    more?.show(row, shown.lay);
     [before.disabled, after.disabled] = [at === 0, at === rows.length - 1];
     text = filter.value = "";
     drawChoices();
@@ -118,6 +119,7 @@ export function pictureView({ datasetId, labels, pending, aside, signal }) {
     if (!meant) return undefined;
     event.preventDefault();
     if (meant.step) return move(meant.step);
+    if (meant.toggle) return more?.toggle();
     if (event.repeat) return undefined; // a key that is held down would label one picture after the other
     return meant.undo ? takeBack() : choose(meant.label);
   }
@@ -146,10 +148,19 @@ export function pictureView({ datasetId, labels, pending, aside, signal }) {
   };
 }
 
-/** A picture as large as there is room; one that the browser can't show is shown by its small copy. */
+/**
+ * A picture as large as there is room, `{element, lay(address)}`.
+ *
+ * One that the browser can't show is shown by its small copy. `lay` lays another one over it.
+ */
 function large(datasetId, { sha256, image }) {
   const picture = h("img", { src: imageUrl(datasetId, sha256), alt: image });
-  picture.addEventListener("load", () => picture.classList.toggle("pixelated", Math.max(picture.naturalWidth, picture.naturalHeight) <= SMALL));
+  const over = h("div", {});
+  const element = h("div", { class: "large" }, picture, over);
+  picture.addEventListener("load", () => {
+    picture.classList.toggle("pixelated", Math.max(picture.naturalWidth, picture.naturalHeight) <= SMALL);
+    element.style.setProperty("--ratio", picture.naturalWidth / picture.naturalHeight);
+  });
   picture.addEventListener("error", () => (picture.src = thumbnailUrl(datasetId, sha256)), { once: true });
-  return picture;
+  return { element, lay: (address) => put(over, address === null ? null : h("img", { src: address, alt: "Where it looked" })) };
 }

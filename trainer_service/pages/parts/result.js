@@ -1,13 +1,17 @@
 /* The evaluation of a training that succeeded. */
 
-import { imageUrl } from "../lib/api.js";
+import { imageUrl, list } from "../lib/api.js";
 import { announce, h, put } from "../../web/dom.js";
 import { cacheText, duration, plural, settingText, words } from "../lib/format.js";
+import { problem } from "../lib/messages.js";
+import { replacedBy } from "../lib/replaced.js";
 import { go, link } from "../lib/router.js";
+import { changesCard } from "./changes.js";
 import { confusion } from "./confusion.js";
 import { answerOf, describedAnswer } from "./figures.js";
 import { mending } from "./mending.js";
 import { perLabel } from "./metrics.js";
+import { predictorSays } from "./predictor_says.js";
 import { reliability } from "./reliability.js";
 import { suspectsCard } from "./suspects.js";
 import { tunedOrNot } from "./tuning.js";
@@ -18,13 +22,17 @@ const FEW = 10;
 const MISTAKES = 12;
 const RANDOM = 10;
 const PAGE = 60;
+/** Among so many trainings the one before is looked for. */
+const LOOKED_AT = 300;
 
 /** Fill `root` and return the function that shows the cell that a query names. */
 export function result(root, record, report, about, suspects, signal) {
-  const mend = mending(record, report.labels, null, signal);
+  const changes = h("div", {});
+  const mend = mending(record, report.labels, predictorSays(record, about, signal), signal);
   const answers = (rows, most) => mend.gallery(rows.map((row) => ({ ...row, said: describedAnswer(row) })), answerOf, most).element;
   const matrix = matrixCard(record, report, answers);
   put(root,
+    changes,
     h("div", { class: report.labels.length <= FEW ? "columns halves" : "stack" }, matrix.element, matrix.pictures, labelCard(report)),
     mistakesCard(report, answers),
     randomCard(report, answers),
@@ -34,7 +42,14 @@ export function result(root, record, report, about, suspects, signal) {
     h("div", { class: "columns" }, callCard(record, report, about), factsCard(record)),
     mend.bar);
   announce("The evaluation is ready.");
+  sinceBefore(record, mend, signal).then((card) => put(changes, card), (error) => signal.aborted || put(changes, problem(error)));
   return matrix.show;
+}
+
+/** What has changed since the training whose model this one has replaced; null if there is none. */
+async function sinceBefore(record, mend, signal) {
+  const before = replacedBy(record, await list("v1/trainings", signal, LOOKED_AT));
+  return before && changesCard(record, before, mend, signal);
 }
 
 function labelCard({ metrics }) {

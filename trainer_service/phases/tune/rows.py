@@ -127,7 +127,8 @@ class Rows:
         Demand(
             directory=self._work.worker.settings.store / ACTIVATIONS_FOLDER,
             bytes=self.bytes_of(images, views) + _COPIES * _WEIGHT * weights,
-            what=f"tune: {views.count} views of {images} images from {self._cut.layer} on",
+            what=f"tune: {views.count} views of {images} images from {self._cut.layer} on, "
+            "and the state of the layers behind it,",
             remedy="Fewer tune.views or a later layer in tune.from take less.",
         ).require_room()
 

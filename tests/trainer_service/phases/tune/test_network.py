@@ -126,7 +126,7 @@ def test_a_disk_that_is_too_small_is_said_beforehand(network, images, monkeypatc
     monkeypatch.setattr(shutil, "disk_usage", lambda _: FULL)
 
     with pytest.raises(
-        TransientFailure, match=r"70 images from cut on take 1 MB.*activations.*tune\.views"
+        TransientFailure, match=r"70 images from cut on, and .* take 1 MB.*activations.*tune\.views"
     ):
         network.predict(images)
     monkeypatch.undo()
