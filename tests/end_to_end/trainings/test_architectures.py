@@ -59,7 +59,17 @@ def datasets(tmp_path_factory):
     return directory
 
 
-@pytest.fixture(scope="module", params=CATALOGUE)
+#: A small network, a large one of the oldest kind, and one whose layers no other has.
+ALWAYS = {"mobilenet_v2", "vgg16", "convnext_tiny"}
+
+
+@pytest.fixture(
+    scope="module",
+    params=[
+        name if name in ALWAYS else pytest.param(name, marks=pytest.mark.exhaustive)
+        for name in CATALOGUE
+    ],
+)
 def case(request, tmp_path_factory, random_weights_directory, datasets, redis_url):
     """A training on random weights, with all taps, from the request to the published version."""
     architecture = CATALOGUE[request.param]
