@@ -53,6 +53,7 @@ def test_the_table_has_the_cases_in_their_order_and_leaves_out_what_is_missing()
         "| the tail | 0.9000 | 0.851 to 0.934 | 0.3000 | 12 s | 2.50 core-ms |",
     ]
     assert "- the tail: Chosen for this." in lines
+    assert lines[-1] == "Not measured: the last layer."
 
 
 def test_of_the_settings_that_were_tried_one_shows_how_it_was_tested():
