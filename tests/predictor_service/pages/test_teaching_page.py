@@ -5,9 +5,12 @@ import re
 import pytest
 from playwright.sync_api import expect
 
+from launcher.services import free_port
 from tests.support.inputs.tiny_model import picture, publish_tiny_model
+from tests.support.processes.breaking_proxy import running_trainer
 from tests.support.processes.browser import faint_texts, running_browser, watched_page
 from tests.support.processes.predictor_process import running_predictor
+from tests.support.trainer.builders import trainer_settings
 
 pytestmark = pytest.mark.integration
 
@@ -176,6 +179,38 @@ def test_a_trainer_that_can_not_be_asked_is_named_with_the_setting(chromium, pre
     expect(bar_of(page)).to_contain_text(f"The trainer at {TRAINER} can't be asked from this page.")
     expect(bar_of(page)).to_contain_text(f"HEADSTART_ALLOWED_ORIGINS list {predictor.url}?")
     context.close()
+
+
+def test_a_real_trainer_with_keys_is_asked_across_origins(chromium, tmp_path, redis_url):
+    """It knows no dataset of the model, which it can only say if the browser lets its answer in."""
+    port = free_port()
+    settings = trainer_settings(
+        tmp_path, redis_url, api_keys=KEY, allowed_origins=f"http://127.0.0.1:{port}"
+    )
+    publish_tiny_model(tmp_path / "models")
+    with (
+        running_trainer(settings) as trainer_port,
+        running_predictor(
+            tmp_path / "models",
+            tmp_path / "log",
+            predictor_port=port,
+            trainer_url=f"http://127.0.0.1:{trainer_port}",
+        ) as predictor,
+        watched_page(chromium, predictor.url, refusals=3) as page,
+    ):
+        predictor.wait_until_ready()
+        classify(page, a=picture("green"))
+        teach(page, "a.png", "red")
+        send(page)
+        dialog = page.get_by_role("dialog")
+        dialog.get_by_label("Key").fill("another-key-0123456789")
+        dialog.get_by_role("button", name="Use it").click()
+        expect(dialog.get_by_role("alert")).to_have_text("This API key is not valid.")
+        dialog.get_by_label("Key").fill(KEY)
+        dialog.get_by_role("button", name="Use it").click()
+
+        missing = f"There is no dataset '{predictor.model()['dataset']}'."
+        expect(bar_of(page)).to_contain_text(missing)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
