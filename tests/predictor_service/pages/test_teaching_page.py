@@ -50,12 +50,15 @@ class Trainer:
     def __init__(self, page, key=None, refusal=None):
         self.posted = []
         self.asked = []
+        self.keys = []
         self._key, self._refusal = key, refusal
         page.route(f"{TRAINER}/**", self._answer)
 
     def _answer(self, route):
         request = route.request
         self.asked.append(request.url.removeprefix(TRAINER))
+        if request.method == "POST":
+            self.keys.append(request.headers["idempotency-key"])
         if self._key and request.headers.get("authorization") != f"Bearer {self._key}":
             problem = {"detail": "This API key is not valid."}
             return route.fulfill(status=401, json=problem, headers=CORS)
@@ -159,7 +162,7 @@ def test_the_trainers_key_is_asked_for_and_kept_in_memory_only(page, predictor):
 
 
 def test_what_the_trainer_does_not_take_is_said_and_can_be_changed(page):
-    Trainer(page, refusal="None of the images can be added: it has 1-a.png already, as 'red'.")
+    trainer = Trainer(page, refusal="None of the images can be added: it has 1-a.png already, as 'red'.")
     classify(page, a=picture("green"))
     teach(page, "a.png", "red")
     send(page)
@@ -167,6 +170,12 @@ def test_what_the_trainer_does_not_take_is_said_and_can_be_changed(page):
     expect(bar_of(page)).to_contain_text("it has 1-a.png already, as 'red'.")
     expect(bar_of(page).get_by_role("button", name="Send to the trainer")).to_be_enabled()
     expect(card_of(page, "a.png")).to_contain_text("To be taught as red")
+    send(page)
+    card_of(page, "a.png").get_by_role("button", name="Do not teach a.png").click()
+    teach(page, "a.png", "blue")
+    send(page)
+    expect(bar_of(page).get_by_role("button", name="Send to the trainer")).to_be_enabled()
+    assert trainer.keys[0] == trainer.keys[1] != trainer.keys[2]
 
 
 def test_a_trainer_that_can_not_be_asked_is_named_with_the_setting(chromium, predictor):
