@@ -171,7 +171,7 @@ def tune_a_step(architecture, divided, pixels, before, directory):
     from trainer_service.phases.tune.tail_loop import TailLoop
 
     hashes = [f"{number:064x}" for number in range(len(pixels))]
-    rows = body_engine(divided, "openvino", "f32", 2).infer(pixels)[FEATURES]
+    rows = body_engine(divided, "openvino", "f32", 2, lambda: None).infer(pixels)[FEATURES]
     store = FeatureStore(directory, "rows", "activations")
     store.write([f"{one}.0" for one in hashes], rows, 1.0)
     truth = {one: number % 3 for number, one in enumerate(hashes)}

@@ -98,8 +98,8 @@ def test_of_two_things_each_label_finds_its_own(trained):
         shares.append(share_of_heat(trained, label, own, other, right=bool(number % 2)))
 
     assert len(shares) == 24
-    assert np.mean(shares) > 0.7
-    assert np.mean(np.array(shares) > 0.5) > 0.8
+    assert np.mean(shares) > 0.65
+    assert np.mean(np.array(shares) > 0.5) > 0.7
 
 
 def test_beside_a_plain_half_heat_lies_on_the_thing(trained):
@@ -109,5 +109,5 @@ def test_beside_a_plain_half_heat_lies_on_the_thing(trained):
         for label, number, own in pictures(trained)
     ]
 
-    assert np.mean(shares) > 0.7
-    assert np.mean(np.array(shares) > 0.5) > 0.8
+    assert np.mean(shares) > 0.65
+    assert np.mean(np.array(shares) > 0.5) > 0.7
