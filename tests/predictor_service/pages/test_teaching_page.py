@@ -162,9 +162,7 @@ def test_the_trainers_key_is_asked_for_and_kept_in_memory_only(page, predictor):
 
 
 def test_what_the_trainer_does_not_take_is_said_and_can_be_changed(page):
-    trainer = Trainer(
-        page, refusal="None of the images can be added: it has 1-a.png already, as 'red'."
-    )
+    trainer = Trainer(page, refusal="None can be added: it has 1-a.png already, as 'red'.")
     classify(page, a=picture("green"))
     teach(page, "a.png", "red")
     send(page)
