@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from shared.engines import FEATURES, PROBABILITIES, load_version_engine
+from shared.engines import EMBEDDING, FEATURES, PROBABILITIES, load_version_engine
 from shared.model_store import KERAS_MODEL, ModelStore
 from tests.support.inputs.random_weights import (
     random_pixels,
@@ -134,7 +134,8 @@ def test_tuned_it_answers_alike_in_every_format(case, tmp_path):
     rows = tune_a_step(case.architecture, divided, pixels, before, tmp_path)
     after = divided.backbone.predict(pixels, verbose=0)
     head = LinearHead(*sensitive_head(after).layers[-1].get_weights())
-    TunedNetwork(list("abc"), None, None, divided, head, None).export(tmp_path, lambda: None)
+    began = SimpleNamespace(architecture=case.architecture)
+    TunedNetwork(list("abc"), began, None, divided, head, None).export(tmp_path, lambda: None)
 
     model = keras.saving.load_model(tmp_path / KERAS_MODEL, safe_mode=True)
     # Called eagerly, its operators would keep a gigabyte of scratch memory each time.
@@ -146,8 +147,10 @@ def test_tuned_it_answers_alike_in_every_format(case, tmp_path):
     assert np.ptp(expected, axis=0).max() > 0.1, "else the comparison would say nothing"
     for engine in ("openvino", "tensorflow"):
         exported = load_version_engine(tmp_path, engine, "f32", 2)
-        answers = exported.infer(pixels)[PROBABILITIES]
-        np.testing.assert_allclose(answers, expected, atol=TOLERANCE)
+        answers = exported.infer(pixels)
+        np.testing.assert_allclose(answers[PROBABILITIES], expected, atol=TOLERANCE)
+        embeddings = after[:, -case.architecture.feature_size :]
+        np.testing.assert_allclose(answers[EMBEDDING], embeddings, atol=0.02 * spread)
     logits = TailAnswers(divided.tail).logits(head, rows, lambda: None)
     # The stored rows are of float16.
     np.testing.assert_allclose(softmax(logits.T).T, expected, atol=0.02)
@@ -158,7 +161,7 @@ def tune_a_step(architecture, divided, pixels, before, directory):
     from trainer_service.phases.tune.tail_loop import TailLoop
 
     hashes = [f"{number:064x}" for number in range(len(pixels))]
-    rows = body_engine(divided, "openvino", "f32", 2).infer(pixels)[FEATURES]
+    rows = body_engine(divided, "openvino", "f32", 2, lambda: None).infer(pixels)[FEATURES]
     store = FeatureStore(directory, "rows", "activations")
     store.write([f"{one}.0" for one in hashes], rows, 1.0)
     truth = {one: number % 3 for number, one in enumerate(hashes)}
