@@ -258,4 +258,18 @@ Coverage = Annotated[
         max=1,
     ),
 ]
+Explain = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIRECTORY",
+        file_okay=False,
+        help="Write a PNG there for each image, to lay over it: where it speaks for its label.",
+    ),
+]
+ExplainLabel = Annotated[
+    str | None,
+    typer.Option(
+        metavar="LABEL", help="The label that --explain is about.", show_default="the likeliest"
+    ),
+]
 TrainingId = Annotated[str, typer.Argument(metavar="ID")]

@@ -41,6 +41,12 @@ class PredictorSettings(SharedSettings):
         "get 503. 0: twice HEADSTART_MAX_REQUEST_BYTES.",
     )
 
+    max_explained: int = Field(
+        default=16,
+        gt=0,
+        description="Most images that may wait for heatmaps; further requests for some get 503.",
+    )
+
     @property
     def trainer_origins(self) -> tuple[str, ...]:
         """The origin of the trainer, if the predictor's page may ask it."""

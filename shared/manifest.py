@@ -170,6 +170,24 @@ class Quantization(_Record):
     speedup: float
 
 
+class MapInfo(_Record):
+    """The map that a tap of the network pools: height x width places of some channels each."""
+
+    channels: int = Field(gt=0)
+    height: int = Field(gt=0)
+    width: int = Field(gt=0)
+
+
+class HeatmapInfo(_Record):
+    """What heatmaps are made of: parts of the network that are named (`shared.heatmaps.parts`).
+
+    Attributes:
+        maps: those of all taps, in the order of the features.
+    """
+
+    maps: list[MapInfo] = Field(min_length=1)
+
+
 class Share(_Record):
     """How many of some pictures something is true of; `low` and `high` are its 95 % interval."""
 
@@ -237,6 +255,7 @@ class Manifest(_Record):
         head: None in manifests of earlier releases.
         tune: None unless the training asked for fine-tuning.
         quantization: None unless the training asked for INT8.
+        heatmaps: None if none can be made, as of versions of earlier releases.
         unknown: None in manifests of earlier releases.
         coverage: None in manifests of earlier releases.
         golden_tolerance: how far, at most, a probability of a golden image may be from the
@@ -257,6 +276,7 @@ class Manifest(_Record):
     head: HeadInfo | None = None
     tune: TuneInfo | None = None
     quantization: Quantization | None = None
+    heatmaps: HeatmapInfo | None = None
     unknown: UnknownInfo | None = None
     coverage: CoverageInfo | None = None
     metrics: dict[str, Any]

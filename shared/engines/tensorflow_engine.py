@@ -9,6 +9,7 @@ from threading import Lock
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from shared.engines.engine import (
     EngineName,
@@ -36,6 +37,7 @@ class TensorFlowEngine:
         outputs: the names of the outputs.
         size: height and width that the function takes, in pixels; None means any.
         precision: the precision that the function computes in.
+        model: the SavedModel that the function is of, if it is of one.
     """
 
     name: EngineName = "tensorflow"
@@ -47,8 +49,11 @@ class TensorFlowEngine:
         outputs: tuple[str, ...],
         size: tuple[int | None, int | None] = (None, None),
         precision: Precision = "f32",
+        model: Any = None,
     ) -> None:
         self.precision: Precision = precision
+        # It also keeps the variables: a signature alone does not hold them.
+        self._model = model
         self.outputs = outputs
         self._function = function
         self._height, self._width = size
@@ -59,15 +64,40 @@ class TensorFlowEngine:
         tf = load_tensorflow(threads)
         with memory_errors():
             model = tf.saved_model.load(str(directory))
-        signature = model.signatures["pixels"]
-        (spec,) = signature.structured_input_signature[1].values()
-        outputs = tuple(signature.structured_outputs)
+        return cls._of_signature(model, "pixels")
 
-        # The closure keeps the model alive: a signature alone does not hold its variables.
-        def function(pixels: Any, _model: Any = model) -> Any:
+    @classmethod
+    def _of_signature(cls, model: Any, name: str) -> "TensorFlowEngine":
+        signature = model.signatures[name]
+        (spec,) = signature.structured_input_signature[1].values()
+
+        def function(pixels: Any) -> Any:
             return signature(**{spec.name: pixels})
 
-        return cls(function, outputs=outputs, size=(spec.shape[1], spec.shape[2]))
+        return cls(
+            function,
+            outputs=tuple(signature.structured_outputs),
+            size=(spec.shape[1], spec.shape[2]),
+            model=model,
+        )
+
+    def other(self, signature: str) -> "TensorFlowEngine":
+        """Return an engine of another signature that takes pixels, on the same SavedModel.
+
+        Raises:
+            KeyError: the SavedModel has no such signature.
+        """
+        return self._of_signature(self._model, signature)
+
+    def constants(self, signature: str) -> dict[str, NDArray[np.float32]]:
+        """Return what a signature of the same SavedModel gives that takes nothing, by name.
+
+        Raises:
+            KeyError: the SavedModel has no such signature.
+        """
+        with memory_errors():
+            given = self._model.signatures[signature]()
+            return {name: np.asarray(one, np.float32) for name, one in given.items()}
 
     @classmethod
     def from_keras(

@@ -35,6 +35,7 @@ from trainer_service.backbones.architectures import (
     Architecture,
     Preprocessing,
 )
+from trainer_service.backbones.keras_graph import JOINT
 from trainer_service.backbones.tracing import trace
 from trainer_service.backbones.weights import Weights
 from trainer_service.errors import WeightsUnavailable
@@ -121,7 +122,7 @@ def bottleneck_engine(  # noqa: PLR0913, PLR0917 - together they are the key of 
         model = backbone_ir(architecture, weights, cache_directory, threads, taps)
         native: Precision = precision if precision == cpu_precision() else "f32"
         return OpenVINOEngine(
-            model, sole_output=FEATURES, precision=native, threads=threads, hint="throughput"
+            model, outputs=(FEATURES,), precision=native, threads=threads, hint="throughput"
         )
     load_tensorflow(threads)
     if precision == "mixed" and can_use_gpu():
@@ -335,7 +336,7 @@ def _tapped(network: Any, taps: tuple[str, ...]) -> Any:
     if taps == (OUTPUT,):
         return network
     pooled = [_pooled(network.get_layer(name).output, name) for name in taps]
-    features = keras.layers.Concatenate(name="taps")(pooled)
+    features = keras.layers.Concatenate(name=JOINT)(pooled)
     return keras.Model(network.input, features, name=network.name)
 
 

@@ -5,11 +5,24 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from shared.engines import EMBEDDING, PROBABILITIES
+from shared.engines import EMBEDDING, FEATURES, PROBABILITIES
+from shared.engines.explaining import EXPLAIN, EXPLAIN_HEAD
 from shared.engines.openvino_runtime import load_openvino, read_network
+from shared.logs import get_logger
+from shared.manifest import HeatmapInfo
 from shared.model_store import KERAS_MODEL, OPENVINO_MODEL, SAVED_MODEL
 from trainer_service.backbones.backbone import convert, convert_graph, save_ir
+from trainer_service.backbones.heat_parts import (
+    NoHeatmaps,
+    head_parts,
+    name_maps,
+    name_parts,
+    normalisations,
+    with_maps,
+)
 from trainer_service.backbones.tracing import large_variables, trace
+
+log = get_logger(__name__)
 
 #: In this order the graphs give them.
 _OUTPUTS = (PROBABILITIES, EMBEDDING)
@@ -24,7 +37,7 @@ def export_version(
     *,
     embedding_size: int,
     backbone_ir: Path | None = None,
-) -> None:
+) -> HeatmapInfo | None:
     """Write backbone and head as one network, in three formats.
 
     - `saved_model.pb`, `variables/`: for TensorFlow Serving. The signature `serving_default` takes
@@ -32,6 +45,7 @@ def export_version(
       `pixels` takes `pixels`, uint8 of shape (n, height, width, 3). Both give `probabilities`,
       float32 of shape (n, k), the latter also `embedding`, float32 of shape (n, embedding_size).
       The graph resizes like `shared.images.decoding` but does not see the EXIF orientation.
+      Two more signatures give what heatmaps are made of.
     - `openvino/`: takes pixels and returns both, for any n; its weights are float32.
     - `model.keras`: from pixels to probabilities; it can be trained further.
 
@@ -43,74 +57,115 @@ def export_version(
         backbone_ir: the file of the same backbone as an OpenVINO model, which is then not converted
             again.
 
+    Returns:
+        What heatmaps are made of; None if the network is built in a way that allows none.
+
     Raises:
         ValueError: the head takes another number of features than the backbone gives.
     """
     _check_width(head.input_shape[1], backbone.output_shape[1])
-    with _joined(backbone, head, embedding_size) as (model, served):
+    with _joined(backbone, head, embedding_size) as (model, explained):
         model.save(directory / KERAS_MODEL)
-        graph = _export_saved_model(served, directory / SAVED_MODEL)
+        graph = _export_saved_model(backbone, head, explained, directory / SAVED_MODEL)
     if backbone_ir is None:
         network = _named(convert_graph(graph), [output.name for output in graph.outputs])
     else:
         network = _graft(backbone_ir, convert(head), embedding_size)
-    _export_openvino(network, directory / OPENVINO_MODEL)
+    return _export_openvino(network, directory / OPENVINO_MODEL)
 
 
 @contextmanager
 def _joined(backbone: Any, head: Any, embedding_size: int) -> Iterator[tuple[Any, Any]]:
-    """Yield both as one `keras.Model`, and as one that also gives the embedding.
+    """Yield both as one `keras.Model`, and as one that gives all that is computed for heatmaps.
+
+    The latter's outputs are the probabilities, the embedding, the features and the maps.
 
     Afterwards the head is removed from the cached backbone. A Keras layer refers to the layers
     after it. So the backbone would keep every head that was trained on it in memory.
     """
     import keras
 
-    features = backbone.output
-    last = features._keras_history.operation  # noqa: SLF001 - Keras has no other way
-    followers = last._outbound_nodes  # noqa: SLF001
-    known = len(followers)
-    try:
-        probabilities = head(features)
-        model = keras.Model(backbone.input, probabilities, name=backbone.name)
-        outputs = [probabilities, features[:, -embedding_size:]]
+    with _without_followers(backbone):
+        model = keras.Model(backbone.input, head(backbone.output), name=backbone.name)
+        features, *maps = with_maps(backbone).outputs
+        outputs = [head(features), features[:, -embedding_size:], features, *maps]
         yield model, keras.Model(backbone.input, outputs, name=backbone.name)
+
+
+@contextmanager
+def _without_followers(backbone: Any) -> Iterator[None]:
+    """Remove the layers from a backbone that are put behind one of its layers meanwhile."""
+    # Keras has no other way.
+    followers = [layer._outbound_nodes for layer in backbone.layers]  # noqa: SLF001
+    known = [len(nodes) for nodes in followers]
+    try:
+        yield
     finally:
-        del followers[known:]
+        for nodes, count in zip(followers, known, strict=True):
+            del nodes[count:]
 
 
-def _export_saved_model(model: Any, directory: Path) -> Any:
-    """Write a SavedModel that can be loaded without Keras; return its graph from pixels."""
+def _export_saved_model(backbone: Any, head: Any, explained: Any, directory: Path) -> Any:
+    """Write a SavedModel that can be loaded without Keras.
+
+    Args:
+        backbone: the backbone.
+        head: the head.
+        explained: a `keras.Model` from pixels to probabilities, embedding, features and maps.
+        directory: where to.
+
+    Returns:
+        Its graph from pixels to probabilities and embedding.
+    """
     import tensorflow as tf
 
-    height, width = model.input_shape[1:3]
-    # The backbone is traced once; both signatures call that graph.
-    network = trace(model, "pixels")
+    height, width = explained.input_shape[1:3]
+    # The network is traced once; all signatures call that graph.
+    network = trace(explained, "pixels")
+    spec = tf.TensorSpec((None, height, width, 3), tf.uint8, "pixels")
+    classify = _traced(lambda pixels: network(pixels)[: len(_OUTPUTS)], spec)
+    norms, weights = normalisations(backbone), head_parts(head)
 
     def pixels(pixels: Any) -> Any:
-        return dict(zip(_OUTPUTS, network(pixels), strict=True))
+        return dict(zip(_OUTPUTS, classify(pixels), strict=True))
 
     def image_bytes(image_bytes: Any) -> Any:
-        spec = tf.TensorSpec((height, width, 3), tf.uint8)
         decoded = tf.map_fn(
-            lambda data: _decode(data, height, width), image_bytes, fn_output_signature=spec
+            lambda data: _decode(data, height, width),
+            image_bytes,
+            fn_output_signature=tf.TensorSpec((height, width, 3), tf.uint8),
         )
         # Of several outputs, TensorFlow Serving gives each its name, which clients don't expect.
         return {PROBABILITIES: pixels(decoded)[PROBABILITIES]}
 
+    def explain(pixels: Any) -> Any:
+        probabilities, embedding, features, *maps = network(pixels)
+        parts = {PROBABILITIES: probabilities, EMBEDDING: embedding, FEATURES: features}
+        return parts | name_maps(maps, norms)
+
+    def explain_head() -> Any:
+        return {name: tf.identity(one) for name, one in weights.items()}
+
     module = tf.Module()
-    module.weights = large_variables(model)
-    module.pixels = _traced(pixels, tf.TensorSpec((None, height, width, 3), tf.uint8, "pixels"))
+    module.weights = large_variables(explained)
+    module.pixels = _traced(pixels, spec)
     module.image_bytes = _traced(image_bytes, tf.TensorSpec((None,), tf.string, "image_bytes"))
-    signatures = {"serving_default": module.image_bytes, "pixels": module.pixels}
+    module.explain = _traced(explain, spec)
+    module.explain_head = _traced(explain_head)
+    signatures = {
+        "serving_default": module.image_bytes,
+        "pixels": module.pixels,
+        EXPLAIN: module.explain,
+        EXPLAIN_HEAD: module.explain_head,
+    }
     tf.saved_model.save(module, str(directory), signatures=signatures)
-    return network
+    return classify
 
 
-def _traced(function: Callable[[Any], Any], spec: Any) -> Any:
+def _traced(function: Callable[..., Any], *specs: Any) -> Any:
     import tensorflow as tf
 
-    return tf.function(function, autograph=False).get_concrete_function(spec)
+    return tf.function(function, autograph=False).get_concrete_function(*specs)
 
 
 def _decode(data: Any, height: int, width: int) -> Any:
@@ -162,7 +217,13 @@ def _named(network: Any, names: list[str]) -> Any:
     return network
 
 
-def _export_openvino(network: Any, path: Path) -> None:
+def _export_openvino(network: Any, path: Path) -> HeatmapInfo | None:
     network.input(0).get_tensor().set_names({"pixels"})
+    try:
+        heatmaps = HeatmapInfo(maps=name_parts(network))
+    except NoHeatmaps as error:
+        log.warning("the version will show no heatmaps", reason=str(error))
+        heatmaps = None
     path.parent.mkdir(exist_ok=True)
     save_ir(network, path)
+    return heatmaps

@@ -28,8 +28,20 @@ export function about() {
  *
  * The bytes are sent as they are. If the queue is full, the request is sent again.
  */
-export async function predict(picture, model) {
-  const path = `v1/predict?model=${encodeURIComponent(model)}&top=${TOP}`;
+export function predict(picture, model) {
+  return ask(picture, `model=${encodeURIComponent(model)}&top=${TOP}`);
+}
+
+/** Where an image speaks for a label: `{label, score, rest, grid, png}`. */
+export async function explain(picture, model, label) {
+  const query = `model=${encodeURIComponent(model)}&top=1&explain=${encodeURIComponent(label)}`;
+  const { heat } = await ask(picture, query);
+  if (!heat) throw away(STRANGE);
+  return heat;
+}
+
+async function ask(picture, query) {
+  const path = `v1/predict?${query}`;
   const options = { method: "POST", body: picture, headers: { "Content-Type": "application/octet-stream" } };
   for (let left = RETRIES; ; left -= 1) {
     try {

@@ -2,6 +2,7 @@
 
 import { announce, h, put } from "../../web/dom.js";
 import { bytes, percent, plural, sentence } from "../lib/format.js";
+import { heat } from "./heat.js";
 
 const SMALL = 64;
 
@@ -14,7 +15,7 @@ const SMALL = 64;
  * `below` gets an entry once it is answered and returns what is shown below the answer: an element,
  * null for nothing, or undefined for what is there already.
  */
-export function results(element, again, onRemove, below) {
+export function results(element, again, onRemove, below, canExplain) {
   const entries = new Set();
   const list = h("div", { class: "results" });
   const repeat = h("button", { type: "button", class: "primary", hidden: true, onclick: () => again(stale()) });
@@ -42,7 +43,7 @@ export function results(element, again, onRemove, below) {
   return {
     add(pictures) {
       const added = pictures.map((picture) => {
-        const entry = card(picture, again, () => (settle(), tell()), () => remove(entry), below);
+        const entry = card(picture, again, () => (settle(), tell()), () => remove(entry), below, () => current?.heatmaps ?? false);
         entries.add(entry);
         return entry;
       });
@@ -66,7 +67,7 @@ function summary(entries) {
   return `${plural(answered, "image")} classified${failed ? `, ${failed} refused` : ""}.`;
 }
 
-function card({ file, name }, again, onSettled, onRemove, below) {
+function card({ file, name }, again, onSettled, onRemove, below, canExplain) {
   const url = URL.createObjectURL(file);
   const size = h("p", { class: "muted small" }, bytes(file.size));
   const answer = h("div", { class: "answer" });
@@ -99,7 +100,8 @@ function card({ file, name }, again, onSettled, onRemove, below) {
     answer(prediction) {
       this.by = prediction;
       const by = `by ${prediction.model}, version ${prediction.version}`;
-      say(false, warning(prediction), bars(prediction.top), nearest(prediction), h("p", { class: "muted small by" }, by));
+      const why = canExplain() ? heat(url, file, prediction.model) : null;
+      say(false, warning(prediction), bars(prediction.top, why), why?.element, nearest(prediction), h("p", { class: "muted small by" }, by));
       const found = below(this);
       if (found !== undefined) put(more, found);
       onSettled();
@@ -142,9 +144,9 @@ function nearest({ known, nearest: images = [] }) {
     h("ol", {}, images.map(({ image, distance }) => h("li", {}, h("code", { title: image }, image.slice(0, 12)), ` at a distance of ${distance.toFixed(3)}`))));
 }
 
-function bars(top) {
+function bars(top, why) {
   return h("ol", { class: "bars" }, top.map(({ label, probability }) =>
     h("li", {},
-      h("div", { class: "row" }, h("span", { class: "name" }, label), h("span", { class: "number" }, percent(probability))),
+      h("div", { class: "row" }, why ? why.button(label) : h("span", { class: "name" }, label), h("span", { class: "number" }, percent(probability))),
       h("div", { class: "bar", "aria-hidden": "true" }, h("span", { vars: { "--share": probability } })))));
 }

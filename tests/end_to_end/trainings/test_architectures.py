@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 
 from shared.engines import EMBEDDING, FEATURES, PROBABILITIES, load_version_engine
-from shared.model_store import KERAS_MODEL, ModelStore
+from shared.model_store import KERAS_MODEL, ModelStore, read_manifest
+from tests.support.heat import check_heat
 from tests.support.inputs.random_weights import (
     random_pixels,
     random_weights,
@@ -58,7 +59,17 @@ def datasets(tmp_path_factory):
     return directory
 
 
-@pytest.fixture(scope="module", params=CATALOGUE)
+#: A small network, a large one of the oldest kind, and one whose layers no other has.
+ALWAYS = {"mobilenet_v2", "vgg16", "convnext_tiny"}
+
+
+@pytest.fixture(
+    scope="module",
+    params=[
+        name if name in ALWAYS else pytest.param(name, marks=pytest.mark.exhaustive)
+        for name in CATALOGUE
+    ],
+)
 def case(request, tmp_path_factory, random_weights_directory, datasets, redis_url):
     """A training on random weights, with all taps, from the request to the published version."""
     architecture = CATALOGUE[request.param]
@@ -122,6 +133,16 @@ def test_the_predictor_answers_alike_on_both_engines(case, datasets):
     np.testing.assert_allclose(answers, others, atol=TOLERANCE)
 
 
+@pytest.mark.parametrize("engine", ["openvino", "tensorflow"])
+def test_heat_adds_up_to_the_answer(case, engine):
+    manifest = read_manifest(case.version)
+
+    check_heat(case.version, engine, manifest.heatmaps, case.pixels)
+
+    channels = tuple(one.channels for one in manifest.heatmaps.maps)
+    assert channels == case.architecture.widths_of(manifest.head.taps)
+
+
 def test_tuned_it_answers_alike_in_every_format(case, tmp_path):
     """What was learnt in the tail is in each of them; the last block stands for any tail."""
     import keras
@@ -135,7 +156,8 @@ def test_tuned_it_answers_alike_in_every_format(case, tmp_path):
     after = divided.backbone.predict(pixels, verbose=0)
     head = LinearHead(*sensitive_head(after).layers[-1].get_weights())
     began = SimpleNamespace(architecture=case.architecture)
-    TunedNetwork(list("abc"), began, None, divided, head, None).export(tmp_path, lambda: None)
+    tuned = TunedNetwork(list("abc"), began, None, divided, head, None)
+    heatmaps = tuned.export(tmp_path, lambda: None)
 
     model = keras.saving.load_model(tmp_path / KERAS_MODEL, safe_mode=True)
     # Called eagerly, its operators would keep a gigabyte of scratch memory each time.
@@ -151,6 +173,7 @@ def test_tuned_it_answers_alike_in_every_format(case, tmp_path):
         np.testing.assert_allclose(answers[PROBABILITIES], expected, atol=TOLERANCE)
         embeddings = after[:, -case.architecture.feature_size :]
         np.testing.assert_allclose(answers[EMBEDDING], embeddings, atol=0.02 * spread)
+        check_heat(tmp_path, engine, heatmaps, pixels[:3])
     logits = TailAnswers(divided.tail).logits(head, rows, lambda: None)
     # The stored rows are of float16.
     np.testing.assert_allclose(softmax(logits.T).T, expected, atol=0.02)

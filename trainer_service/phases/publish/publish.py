@@ -46,7 +46,7 @@ def publish(work: Work, evaluated: Evaluated) -> int:
     models = work.worker.stores.models
     with models.stage(work.record.model) as staging:
         with full_disk_named(staging):
-            evaluated.network.export(staging, work.check_cancelled)
+            heatmaps = evaluated.network.export(staging, work.check_cancelled)
             work.check_cancelled()
             quantization = None
             if work.record.request.quantize == "int8":
@@ -65,7 +65,7 @@ def publish(work: Work, evaluated: Evaluated) -> int:
             work.check_cancelled.now()
 
         manifest = _manifest(work, evaluated, quantization, golden.artifacts)
-        manifest = manifest.model_copy(update={"unknown": unknown})
+        manifest = manifest.model_copy(update={"unknown": unknown, "heatmaps": heatmaps})
         return models.publish(staging, manifest, complete)
 
 

@@ -110,7 +110,7 @@ def body_engine(
     check()
     return OpenVINOEngine(
         network,
-        sole_output=FEATURES,
+        outputs=(FEATURES,),
         precision=native,
         threads=threads,
         hint="throughput",

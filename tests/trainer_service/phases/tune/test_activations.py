@@ -39,7 +39,7 @@ def engine():
     halves = ops.split(ops.convert(pixels, np.float32), 2, 2)
     means = [ops.reduce_mean(half, ops.constant([1, 2])) for half in halves.outputs()]
     model = ov.Model([ops.concat(means, 1)], [pixels])
-    return OpenVINOEngine(model, sole_output="features", precision="f32")
+    return OpenVINOEngine(model, outputs=("features",), precision="f32")
 
 
 @pytest.fixture
