@@ -98,7 +98,8 @@ class Explainer:
 
     Args:
         manifest: of the version.
-        load: loads what heatmaps are made of.
+        load: loads what heatmaps are made of, and adds it to a list: the thread that does so must
+            not keep it.
         decode: decodes one image.
         finish: turns the outputs of the network into what plain requests are answered by, too.
         queue: where to work.
@@ -110,7 +111,7 @@ class Explainer:
     def __init__(
         self,
         manifest: Manifest,
-        load: Callable[[], Awaitable[ExplainingEngine]],
+        load: Callable[[list[ExplainingEngine]], Awaitable[None]],
         decode: Decode,
         finish: Finish,
         queue: ExplainQueue,
@@ -186,7 +187,7 @@ class Explainer:
 
     async def _hold(self) -> None:
         try:
-            self.held.append(await self._load())
+            await self._load(self.held)
         finally:
             self._loading = None
 

@@ -5,7 +5,7 @@ import os
 import sys
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from datetime import UTC, datetime
@@ -163,10 +163,15 @@ class VersionLoader:
 
     def _explainer(self, engine: Engine, opened: _Opened, finish: Finish) -> Explainer:
         manifest = opened.manifest
-        load = partial(_explaining, opened.directory, manifest, engine, self._settings.threads)
+        directory, threads = opened.directory, self._settings.threads
+
+        def load(held: list[ExplainingEngine]) -> Awaitable[None]:
+            work = partial(_load_explaining, held, directory, manifest, engine, threads)
+            return self._in_thread(work)
+
         explainer = Explainer(
             manifest,
-            partial(self._in_thread, load),
+            load,
             self._decode(manifest),
             finish,
             self._explained,
@@ -228,16 +233,16 @@ def _lower_priority() -> None:
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), BACKGROUND_NICENESS)
 
 
-def _explaining(
-    directory: Path, manifest: Manifest, served: Engine, threads: int
-) -> ExplainingEngine:
+def _load_explaining(
+    held: list[ExplainingEngine], directory: Path, manifest: Manifest, served: Engine, threads: int
+) -> None:
     """Load what heatmaps are made of; the version may have changed since it was verified."""
     assert manifest.heatmaps is not None  # noqa: S101 - the explainer looks before it loads
     verify_graph(directory, manifest)
     explaining = load_explaining_engine(directory, served, manifest.heatmaps, threads)
     size = manifest.input
     explaining.explain(np.zeros((size.height, size.width, size.channels), np.uint8)).heat(0)
-    return explaining
+    held.append(explaining)
 
 
 def _open(directory: Path) -> _Opened:
