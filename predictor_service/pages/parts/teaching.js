@@ -18,7 +18,7 @@ const PATIENCE = 20;
 export function teaching(url) {
   const trainer = url && otherService("trainer", url);
   const datasets = newestDatasets(allowedStorage());
-  const lessons = new Map();
+  const [lessons, keys] = [new Map(), new Map()];
   const bar = barOf(lessons, send);
   let sending = false;
 
@@ -57,7 +57,7 @@ export function teaching(url) {
   async function add(dataset, some) {
     for (const body of formsOf(some)) {
       const path = `v1/datasets/${datasets.of(dataset)}/images`;
-      const { id } = await trainer.ask(path, { method: "POST", body, headers: { "Idempotency-Key": newKey() } });
+      const { id } = await trainer.ask(path, { method: "POST", body, headers: { "Idempotency-Key": keyOf(path, body) } });
       await read(id);
       datasets.added(dataset, id);
     }
@@ -73,6 +73,13 @@ export function teaching(url) {
       if (looks === PATIENCE) bar.say("They were sent and wait for a worker. Is one running, or are all busy?");
       await new Promise((resolve) => setTimeout(resolve, LOOK_MILLISECONDS));
     }
+  }
+
+  /** The same key for the same pictures, so that they are not added twice if only the answer was lost. */
+  function keyOf(path, body) {
+    const said = JSON.stringify([path, ...[...body].map(([, value]) => (value.name ? [value.name, value.size, value.lastModified] : value))]);
+    if (!keys.has(said)) keys.set(said, newKey());
+    return keys.get(said);
   }
 
   return {

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from shared.engines import FEATURES, PROBABILITIES, load_version_engine
+from shared.engines import EMBEDDING, FEATURES, PROBABILITIES, load_version_engine
 from shared.model_store import KERAS_MODEL, ModelStore, read_manifest
 from tests.support.heat import check_heat
 from tests.support.inputs.random_weights import (
@@ -59,7 +59,17 @@ def datasets(tmp_path_factory):
     return directory
 
 
-@pytest.fixture(scope="module", params=CATALOGUE)
+#: A small network, a large one of the oldest kind, and one whose layers no other has.
+ALWAYS = {"mobilenet_v2", "vgg16", "convnext_tiny"}
+
+
+@pytest.fixture(
+    scope="module",
+    params=[
+        name if name in ALWAYS else pytest.param(name, marks=pytest.mark.exhaustive)
+        for name in CATALOGUE
+    ],
+)
 def case(request, tmp_path_factory, random_weights_directory, datasets, redis_url):
     """A training on random weights, with all taps, from the request to the published version."""
     architecture = CATALOGUE[request.param]
@@ -145,7 +155,8 @@ def test_tuned_it_answers_alike_in_every_format(case, tmp_path):
     rows = tune_a_step(case.architecture, divided, pixels, before, tmp_path)
     after = divided.backbone.predict(pixels, verbose=0)
     head = LinearHead(*sensitive_head(after).layers[-1].get_weights())
-    tuned = TunedNetwork(list("abc"), None, None, divided, head, None)
+    began = SimpleNamespace(architecture=case.architecture)
+    tuned = TunedNetwork(list("abc"), began, None, divided, head, None)
     heatmaps = tuned.export(tmp_path, lambda: None)
 
     model = keras.saving.load_model(tmp_path / KERAS_MODEL, safe_mode=True)
@@ -158,8 +169,10 @@ def test_tuned_it_answers_alike_in_every_format(case, tmp_path):
     assert np.ptp(expected, axis=0).max() > 0.1, "else the comparison would say nothing"
     for engine in ("openvino", "tensorflow"):
         exported = load_version_engine(tmp_path, engine, "f32", 2)
-        answers = exported.infer(pixels)[PROBABILITIES]
-        np.testing.assert_allclose(answers, expected, atol=TOLERANCE)
+        answers = exported.infer(pixels)
+        np.testing.assert_allclose(answers[PROBABILITIES], expected, atol=TOLERANCE)
+        embeddings = after[:, -case.architecture.feature_size :]
+        np.testing.assert_allclose(answers[EMBEDDING], embeddings, atol=0.02 * spread)
         check_heat(tmp_path, engine, heatmaps, pixels[:3])
     logits = TailAnswers(divided.tail).logits(head, rows, lambda: None)
     # The stored rows are of float16.

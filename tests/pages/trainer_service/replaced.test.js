@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { areComparable, replacedBy } from "../page/app/lib/replaced.js";
+import { areComparable, newestOn, replacedBy } from "../page/app/lib/replaced.js";
 
 const training = (id, day, more = {}) => ({ id, model: "pets", state: "succeeded", created_at: `2026-01-0${day}T00:00:00Z`, dataset: { id: "first", root: null }, ...more });
 
@@ -20,6 +20,14 @@ test("a training replaces the newest one before it, of its model and its line of
 
   assert.equal(replacedBy(mine, records).id, "wanted");
   assert.equal(replacedBy(records.at(-1), records), null);
+});
+
+test("a dataset that was made of another one is trained on as the newest of its line was", () => {
+  const records = [training("elsewhere", 5, { dataset: { id: "else", root: null } }), training("failed", 4, { state: "failed" }), training("wanted", 3), training("older", 2)];
+
+  assert.equal(newestOn({ id: "child", root: "first" }, records).id, "wanted");
+  assert.equal(newestOn({ id: "first", root: null }, records).id, "wanted");
+  assert.equal(newestOn({ id: "new", root: null }, records), null);
 });
 
 test("trainings of earlier releases, which have no line, are compared by their dataset", () => {

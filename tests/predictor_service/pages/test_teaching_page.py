@@ -5,9 +5,12 @@ import re
 import pytest
 from playwright.sync_api import expect
 
+from launcher.services import free_port
 from tests.support.inputs.tiny_model import picture, publish_tiny_model
+from tests.support.processes.breaking_proxy import running_trainer
 from tests.support.processes.browser import faint_texts, running_browser, watched_page
 from tests.support.processes.predictor_process import running_predictor
+from tests.support.trainer.builders import trainer_settings
 
 pytestmark = pytest.mark.integration
 
@@ -47,12 +50,15 @@ class Trainer:
     def __init__(self, page, key=None, refusal=None):
         self.posted = []
         self.asked = []
+        self.keys = []
         self._key, self._refusal = key, refusal
         page.route(f"{TRAINER}/**", self._answer)
 
     def _answer(self, route):
         request = route.request
         self.asked.append(request.url.removeprefix(TRAINER))
+        if request.method == "POST":
+            self.keys.append(request.headers["idempotency-key"])
         if self._key and request.headers.get("authorization") != f"Bearer {self._key}":
             problem = {"detail": "This API key is not valid."}
             return route.fulfill(status=401, json=problem, headers=CORS)
@@ -156,7 +162,7 @@ def test_the_trainers_key_is_asked_for_and_kept_in_memory_only(page, predictor):
 
 
 def test_what_the_trainer_does_not_take_is_said_and_can_be_changed(page):
-    Trainer(page, refusal="None of the images can be added: it has 1-a.png already, as 'red'.")
+    trainer = Trainer(page, refusal="None can be added: it has 1-a.png already, as 'red'.")
     classify(page, a=picture("green"))
     teach(page, "a.png", "red")
     send(page)
@@ -164,6 +170,12 @@ def test_what_the_trainer_does_not_take_is_said_and_can_be_changed(page):
     expect(bar_of(page)).to_contain_text("it has 1-a.png already, as 'red'.")
     expect(bar_of(page).get_by_role("button", name="Send to the trainer")).to_be_enabled()
     expect(card_of(page, "a.png")).to_contain_text("To be taught as red")
+    send(page)
+    card_of(page, "a.png").get_by_role("button", name="Do not teach a.png").click()
+    teach(page, "a.png", "blue")
+    send(page)
+    expect(bar_of(page).get_by_role("button", name="Send to the trainer")).to_be_enabled()
+    assert trainer.keys[0] == trainer.keys[1] != trainer.keys[2]
 
 
 def test_a_trainer_that_can_not_be_asked_is_named_with_the_setting(chromium, predictor):
@@ -176,6 +188,38 @@ def test_a_trainer_that_can_not_be_asked_is_named_with_the_setting(chromium, pre
     expect(bar_of(page)).to_contain_text(f"The trainer at {TRAINER} can't be asked from this page.")
     expect(bar_of(page)).to_contain_text(f"HEADSTART_ALLOWED_ORIGINS list {predictor.url}?")
     context.close()
+
+
+def test_a_real_trainer_with_keys_is_asked_across_origins(chromium, tmp_path, redis_url):
+    """It knows no dataset of the model, which it can only say if the browser lets its answer in."""
+    port = free_port()
+    settings = trainer_settings(
+        tmp_path, redis_url, api_keys=KEY, allowed_origins=f"http://127.0.0.1:{port}"
+    )
+    publish_tiny_model(tmp_path / "models")
+    with (
+        running_trainer(settings) as trainer_port,
+        running_predictor(
+            tmp_path / "models",
+            tmp_path / "log",
+            predictor_port=port,
+            trainer_url=f"http://127.0.0.1:{trainer_port}",
+        ) as predictor,
+        watched_page(chromium, predictor.url, refusals=3) as page,
+    ):
+        predictor.wait_until_ready()
+        classify(page, a=picture("green"))
+        teach(page, "a.png", "red")
+        send(page)
+        dialog = page.get_by_role("dialog")
+        dialog.get_by_label("Key").fill("another-key-0123456789")
+        dialog.get_by_role("button", name="Use it").click()
+        expect(dialog.get_by_role("alert")).to_have_text("This API key is not valid.")
+        dialog.get_by_label("Key").fill(KEY)
+        dialog.get_by_role("button", name="Use it").click()
+
+        missing = f"There is no dataset '{predictor.model()['dataset']}'."
+        expect(bar_of(page)).to_contain_text(missing)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -283,6 +283,38 @@ def test_corrections_are_sent_and_trained_on_with_the_same_settings(opened, stor
     expect(bar_of(page)).to_be_hidden()
 
 
+def test_a_dataset_that_was_made_of_another_one_is_trained_on_with_the_same_settings(
+    chromium, url, stores
+):
+    before, _ = make(stores, LABELS, answers(LABELS, 9), seed=7)
+    first = before.dataset.id
+    labels = dict.fromkeys(LABELS, 3)
+    line = {"parent": first, "root": first, "corrected": 1, "added": 2}
+    child = make_read_dataset(stores.datasets, labels, **line)
+    again = new_record(dataset=child)
+    stores.trainings.create(again)
+    asked = []
+
+    def train(route):
+        if route.request.method != "POST":
+            return route.fallback()
+        asked.append(route.request.post_data_json)
+        return route.fulfill(status=202, json={"id": again.id})
+
+    with watched_page(chromium, url) as page:
+        page.route("**/v1/trainings", train)
+        page.goto(f"/#/datasets/{child}")
+        expect(
+            page.get_by_text("made of another dataset: 1 image corrected, 2 images added.")
+        ).to_be_visible()
+        page.get_by_role("button", name="Train pets again").click()
+        page.wait_for_url(f"**/#/trainings/{again.id}")
+        page.goto(f"/#/datasets/{first}")
+        expect(page.get_by_role("button", name="Start training")).to_be_visible()
+        expect(page.get_by_role("button", name="Train pets again")).to_have_count(0)
+    assert [(body["dataset"], body["seed"]) for body in asked] == [(child, 7)]
+
+
 def compared(place, row, old):
     given = {name: row[name] for name in ("predicted", "probability")}
     return {
