@@ -3,6 +3,7 @@
 import gc
 import multiprocessing.process
 import os
+import re
 import signal
 import subprocess
 from pathlib import Path
@@ -13,6 +14,8 @@ import pytest
 from launcher.services import redis_server
 from tests.support.memory import let_networks_go
 from trainer_service.store.stores import BACKBONES
+
+SLOW_MODULE = re.compile(r"^pytestmark = \[?pytest\.mark\.slow\b", re.MULTILINE)
 
 # How long an example takes depends more on the machine than on the code.
 hypothesis.settings.register_profile("any machine", deadline=None)
@@ -29,6 +32,14 @@ def redis_url(tmp_path_factory):
     directory = tmp_path_factory.mktemp("redis")
     with redis_server(directory, directory) as url:
         yield url
+
+
+def pytest_ignore_collect(collection_path, config):
+    """Leave modules of slow tests out where none is asked for: many import Keras, for seconds."""
+    asked = config.option.markexpr
+    if collection_path.suffix != ".py" or " or " in asked or "not slow" not in asked.split(" and "):
+        return None
+    return SLOW_MODULE.search(collection_path.read_text()) is not None or None
 
 
 @pytest.hookimpl(wrapper=True)

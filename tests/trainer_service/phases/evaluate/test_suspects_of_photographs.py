@@ -33,8 +33,9 @@ def datasets(cats_and_dogs, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def settings(datasets, tmp_path_factory, real_weights):
-    store = tmp_path_factory.mktemp("store")
+def settings(datasets, tmp_path_factory, real_weights, share_backbones):
+    store = tmp_path_factory.mktemp("suspects") / "store"
+    share_backbones(store)
     return TrainerSettings(store=store, datasets=datasets, weights=real_weights)
 
 

@@ -1,6 +1,5 @@
 """How long tuning takes, measured and said beforehand."""
 
-import keras
 import numpy as np
 import pytest
 
@@ -47,6 +46,8 @@ def test_what_is_stored_takes_no_time():
 
 @pytest.fixture(scope="module")
 def tail():
+    import keras
+
     rows = keras.Input((6,))
     return keras.Model(rows, keras.layers.Dense(4)(rows))
 
