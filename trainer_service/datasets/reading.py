@@ -5,12 +5,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 from shared.errors import TooLarge, Unavailable
 from shared.images.decoding import ImageLimits
 from shared.logs import get_logger
 from trainer_service.datasets.create import UPLOAD_FILE, root_of
 from trainer_service.datasets.dataset import Dataset
+from trainer_service.datasets.doubles import count_doubles, save_doubles
 from trainer_service.datasets.records import (
     DatasetLimits,
     DatasetSummary,
@@ -174,8 +176,13 @@ def _read(
         reading=record.reading,
     )
     hang_guard.check()
-    save_rejected(directory, summary.rejected)
+    _save_lists(directory, summary)
     return summary
+
+
+def _save_lists(directory: Path, summary: DatasetSummary) -> None:
+    save_rejected(directory, summary.rejected)
+    save_doubles(directory, summary.doubles)
 
 
 def _label_anew(dataset: Dataset) -> DatasetSummary:
@@ -185,7 +192,7 @@ def _label_anew(dataset: Dataset) -> DatasetSummary:
     found.in_place = found.in_place or record.in_place
     origin = Origin(record.source, dataset.settings.max_dataset_files)
     summary = conclude(directory, found, origin, record.reading)
-    save_rejected(directory, summary.rejected)
+    _save_lists(directory, summary)
     return summary
 
 
@@ -214,6 +221,7 @@ def _count(summary: DatasetSummary, record: DatasetRecord) -> None:
     record.ignored = summary.ignored
     record.interpret(summary.interpretation)
     record.has_split = summary.has_split
+    record.doubles = count_doubles(summary.doubles)
     record.digest = summary.digest
     record.in_place = summary.in_place
 

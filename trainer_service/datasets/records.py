@@ -68,6 +68,8 @@ class ImageRecord:
     to the dataset's directory (archives) or to the source folder (folders), and empty if it was
     not kept. `sha256` is empty for an image too large to be read. `split` is the part that the
     source itself puts the image in; `width` and `height` are 0 and `format` is empty where unknown.
+    `double_of` is the same, an image's `sha256`, for all images that are nearly equal; empty if
+    there is no other.
     """
 
     name: str
@@ -81,6 +83,7 @@ class ImageRecord:
     verdict: Verdict
     detail: str
     file: str
+    double_of: str = ""
 
 
 _IMAGE_RECORD = TypeAdapter(ImageRecord)
@@ -95,8 +98,33 @@ class RejectedFile(BaseModel):
     detail: str
 
 
+class Double(BaseModel):
+    """An image that is nearly equal to another one.
+
+    `split` is the part that the dataset itself puts it in, if it does.
+    """
+
+    name: str
+    sha256: str
+    label: str
+    split: Split | None
+
+
+class DoubleGroup(BaseModel):
+    """Used images of a dataset that are nearly equal.
+
+    Attributes:
+        leak: whether the dataset puts them in several parts of the split.
+    """
+
+    images: list[Double]
+    leak: bool
+
+
 class DatasetSummary(BaseModel):
     """What was found; `images` and `labels` count the used ones, `ignored` files of no interest.
+
+    `doubles` are the groups of used images that are nearly equal.
 
     `in_place` tells that the images are left where they are, in a folder.
     """
@@ -107,6 +135,7 @@ class DatasetSummary(BaseModel):
     ignored: int
     interpretation: Interpretation
     has_split: bool
+    doubles: list[DoubleGroup]
     digest: str
     in_place: bool
 

@@ -94,6 +94,7 @@ def _plan(work: Work, dataset: Dataset) -> None:
         found = dataset.record
         record.dataset.images = found.images
         record.dataset.count_labels(found.labels)
+        record.dataset.doubles = found.doubles
         record.dataset.reject(found.rejected, found.verdicts)
         # Prepared again after a crash, what this training itself computed is not "reused".
         record.cache = record.cache or _cache_use(reused, views)

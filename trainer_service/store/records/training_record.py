@@ -14,6 +14,7 @@ from trainer_service.store.records.parts import (
     BaseRecord,
     Brief,
     DatasetCounts,
+    DoubleCount,
     ErrorInfo,
     RecordPart,
 )
@@ -72,12 +73,14 @@ class TrainingDataset(DatasetCounts):
 
     Attributes:
         split: the number of images of each part.
+        doubles: how many images are nearly equal; None if it was not looked for them.
         revision: the dataset's `revision` when the training was submitted.
     """
 
     id: str
     revision: int | None = None
     split: dict[str, int] = Field(default_factory=dict)
+    doubles: DoubleCount | None = None
 
 
 class CacheUse(RecordPart):
