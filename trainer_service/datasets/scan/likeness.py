@@ -59,8 +59,7 @@ def group_doubles(looks: Sequence[bytes]) -> list[list[int]]:
     hashes = _hashes(shades)
     leaders = np.arange(len(known))
     for pairs in _candidates(hashes):
-        for one, other in pairs[_agree(shades, pairs)]:
-            _join(leaders, int(one), int(other))
+        _join(leaders, shades, pairs)
     return _groups(leaders, known)
 
 
@@ -106,18 +105,6 @@ def _close(hashes: _Hashes, block: _Pairs, step: int, turn: int) -> _Pairs:
     return np.stack([one[close], other[close]], axis=1)
 
 
-def _agree(shades: npt.NDArray[np.uint8], pairs: _Pairs) -> npt.NDArray[np.bool_]:
-    """Return whether the details of each pair agree."""
-    agree = np.zeros(len(pairs), np.bool_)
-    images, places = np.unique(pairs, return_inverse=True)
-    details, places = _details(shades[images]), places.reshape(pairs.shape)
-    for start in range(0, len(pairs), _PAIRS_AT_ONCE):
-        some = slice(start, start + _PAIRS_AT_ONCE)
-        one, other = details[places[some, 0]], details[places[some, 1]]
-        agree[some] = np.einsum("ij,ij->i", one, other) >= LEAST_CORRELATION
-    return agree
-
-
 def _details(shades: npt.NDArray[np.uint8]) -> _Details:
     """Return the details of images, of length 1; 0 of plain ones: float32 (n, 256)."""
     pictures = shades.reshape(-1, _SIDE, _SIDE).astype(np.float32)
@@ -142,10 +129,25 @@ def _blurred(pictures: _Details, axis: int) -> _Details:
     return blurred
 
 
-def _join(leaders: _Pairs, one: int, other: int) -> None:
-    """Put two images into one group."""
-    first, second = _leader(leaders, one), _leader(leaders, other)
-    leaders[max(first, second)] = min(first, second)
+def _join(leaders: _Pairs, shades: npt.NDArray[np.uint8], pairs: _Pairs) -> None:
+    """Put the images of each pair whose details agree into one group."""
+    images, places = np.unique(pairs, return_inverse=True)
+    details, places = _details(shades[images]), places.reshape(pairs.shape)
+    for start in range(0, len(pairs), _PAIRS_AT_ONCE):
+        some = places[start : start + _PAIRS_AT_ONCE]
+        roots = _leaders(leaders, images[some])
+        some = some[roots[:, 0] != roots[:, 1]]
+        correlations = np.einsum("ij,ij->i", details[some[:, 0]], details[some[:, 1]])
+        for one, other in images[some[correlations >= LEAST_CORRELATION]]:
+            first, second = _leader(leaders, int(one)), _leader(leaders, int(other))
+            leaders[max(first, second)] = min(first, second)
+
+
+def _leaders(leaders: _Pairs, places: _Pairs) -> _Pairs:
+    """Return the first image of the group of each of some images."""
+    while not np.array_equal(found := leaders[places], places):
+        places = found
+    return places
 
 
 def _leader(leaders: _Pairs, place: int) -> int:

@@ -1,5 +1,7 @@
 """Images that are nearly equal."""
 
+import time
+
 import numpy as np
 import pytest
 from PIL import Image, ImageFilter
@@ -78,6 +80,17 @@ def test_copies_of_copies_are_one_group_and_too_many_are_none():
     assert group_doubles([image, *others, image, image]) == [[0, 5, 6]]
     assert group_doubles([image] * MOST_OF_A_GROUP) == [list(range(MOST_OF_A_GROUP))]
     assert group_doubles([image] * (MOST_OF_A_GROUP + 1)) == []
+
+
+def test_many_images_that_look_the_same_take_no_longer_than_others():
+    """Each compared with each other would take minutes."""
+    random = np.random.default_rng(0)
+    slope = np.tile(np.arange(0, 224, 14), (16, 1))
+    pictures = (slope + random.integers(0, 12, (20_000, 16, 16))).astype(np.uint8)
+    for looks in ([picture.tobytes() for picture in pictures], [look_of(scene(0))] * 20_000):
+        started = time.process_time()
+        assert group_doubles(looks) == []
+        assert time.process_time() - started < 10
 
 
 @pytest.mark.parametrize("looks", [[], [b""], [b"", b""], [b"", bytes(range(256))]])
