@@ -97,6 +97,12 @@ def cached_backbone(architecture: Architecture, weights: Weights, taps: TapSet =
 
 
 @lru_cache(maxsize=2)
+def cached_graph(architecture: Architecture, weights: Weights, taps: TapSet = "last") -> Any:
+    """Return the TensorFlow graph of `cached_backbone` from pixels, traced once in this process."""
+    return trace(cached_backbone(architecture, weights, taps), "pixels")
+
+
+@lru_cache(maxsize=2)
 def bottleneck_engine(  # noqa: PLR0913, PLR0917 - together they are the key of the cache
     architecture: Architecture,
     weights: Weights,

@@ -1,20 +1,32 @@
 """Writes a trained classifier in each format that a version has."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from shared.engines import EMBEDDING, PROBABILITIES
 from shared.engines.openvino_runtime import load_openvino, read_network
 from shared.model_store import KERAS_MODEL, OPENVINO_MODEL, SAVED_MODEL
 from trainer_service.backbones.backbone import convert, convert_graph, save_ir
-from trainer_service.backbones.tracing import large_variables, trace
+from trainer_service.backbones.tracing import trace
 
 #: In this order the graphs give them.
 _OUTPUTS = (PROBABILITIES, EMBEDDING)
 #: The end of an axis of any length, as OpenVINO has it.
 _END = 2**63 - 1
+
+
+class Converted(NamedTuple):
+    """A backbone that was converted before.
+
+    Attributes:
+        ir: its file as an OpenVINO model.
+        graph: its TensorFlow graph from pixels, as `trace` gives it.
+    """
+
+    ir: Path
+    graph: Any
 
 
 def export_version(
@@ -23,7 +35,7 @@ def export_version(
     directory: Path,
     *,
     embedding_size: int,
-    backbone_ir: Path | None = None,
+    converted: Converted | None = None,
 ) -> None:
     """Write backbone and head as one network, in three formats.
 
@@ -40,8 +52,7 @@ def export_version(
         head: a `keras.Model` from features to probabilities, float32.
         directory: an existing directory.
         embedding_size: how many features, the last ones, are the embedding.
-        backbone_ir: the file of the same backbone as an OpenVINO model, which is then not converted
-            again.
+        converted: the same backbone, which is then neither converted nor traced again.
 
     Raises:
         ValueError: the head takes another number of features than the backbone gives.
@@ -49,11 +60,15 @@ def export_version(
     _check_width(head.input_shape[1], backbone.output_shape[1])
     with _joined(backbone, head, embedding_size) as (model, served):
         model.save(directory / KERAS_MODEL)
-        graph = _export_saved_model(served, directory / SAVED_MODEL)
-    if backbone_ir is None:
-        network = _named(convert_graph(graph), [output.name for output in graph.outputs])
-    else:
-        network = _graft(backbone_ir, convert(head), embedding_size)
+        if converted is None:
+            graph = trace(served, "pixels")
+            network = _named(convert_graph(graph), [output.name for output in graph.outputs])
+            _export_saved_model(graph, [graph], backbone.input_shape, directory / SAVED_MODEL)
+        else:
+            parts = [converted.graph, trace(head, "features")]
+            network = _graft(converted.ir, convert(head), embedding_size)
+            chained = _chained(*parts, embedding_size=embedding_size)
+            _export_saved_model(chained, parts, backbone.input_shape, directory / SAVED_MODEL)
     _export_openvino(network, directory / OPENVINO_MODEL)
 
 
@@ -79,13 +94,33 @@ def _joined(backbone: Any, head: Any, embedding_size: int) -> Iterator[tuple[Any
         del followers[known:]
 
 
-def _export_saved_model(model: Any, directory: Path) -> Any:
-    """Write a SavedModel that can be loaded without Keras; return its graph from pixels."""
+def _chained(backbone: Any, head: Any, *, embedding_size: int) -> Callable[[Any], list[Any]]:
+    """Return the graphs of a backbone and of a head as one network with both outputs."""
+
+    def network(pixels: Any) -> list[Any]:
+        features = backbone(pixels)
+        return [head(features), features[:, -embedding_size:]]
+
+    return network
+
+
+def _export_saved_model(
+    network: Callable[[Any], Any],
+    graphs: Sequence[Any],
+    input_shape: tuple[int, ...],
+    directory: Path,
+) -> None:
+    """Write a SavedModel that can be loaded without Keras.
+
+    Args:
+        network: from pixels to both outputs; both signatures call it.
+        graphs: the graphs, as `trace` gives them, that it calls.
+        input_shape: that of pixels: (n, height, width, 3).
+        directory: where to.
+    """
     import tensorflow as tf
 
-    height, width = model.input_shape[1:3]
-    # The backbone is traced once; both signatures call that graph.
-    network = trace(model, "pixels")
+    height, width = input_shape[1:3]
 
     def pixels(pixels: Any) -> Any:
         return dict(zip(_OUTPUTS, network(pixels), strict=True))
@@ -98,12 +133,11 @@ def _export_saved_model(model: Any, directory: Path) -> Any:
         return pixels(decoded)
 
     module = tf.Module()
-    module.weights = large_variables(model)
+    module.weights = [variable for graph in graphs for variable in graph.variables]
     module.pixels = _traced(pixels, tf.TensorSpec((None, height, width, 3), tf.uint8, "pixels"))
     module.image_bytes = _traced(image_bytes, tf.TensorSpec((None,), tf.string, "image_bytes"))
     signatures = {"serving_default": module.image_bytes, "pixels": module.pixels}
     tf.saved_model.save(module, str(directory), signatures=signatures)
-    return network
 
 
 def _traced(function: Callable[[Any], Any], spec: Any) -> Any:

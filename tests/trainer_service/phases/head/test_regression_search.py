@@ -609,6 +609,7 @@ def test_what_can_not_be_cancelled_waits_for_no_other_thread(monkeypatch):
         return whole(matrix)
 
     monkeypatch.setattr(np.linalg, "eigh", decompose)
+    designs._known.clear()
     with threadpool_limits(2, user_api="blas"):
         search(setup(), go_on, never)
 

@@ -12,7 +12,9 @@ directions hold 99 % of the variance, and yet the loss on other images was up to
 without the rest (docs/decisions/0037).
 """
 
+import hashlib
 from abc import ABC, abstractmethod
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -38,6 +40,12 @@ KNOWN_DIRECTIONS = 512
 #: Directions are left out as rounding errors of float32 if their variance is below this share of
 #: the strongest direction's.
 NOISE = 1e-6
+
+
+#: Sums of squares along directions, the largest first, and these: (r,) and (d, r).
+Directions = tuple[Doubles, Floats]
+#: How many bytes of directions a process keeps for its next head.
+KEPT_BYTES = 128 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +189,8 @@ def build_design(
     if min(rows, features) > MOST_DECOMPOSED:
         return Direct(parts, _sampled_spread(own, scaling, seed, check_cancelled), scaling)
     if features < rows:
-        values, basis = _decomposed(_products_of_features(own, scaling, check_cancelled))
+        products = _products_of_features(own, scaling, check_cancelled)
+        values, basis = _known.get(products, 0, lambda: _decomposed(products))
     else:
         values, basis = _directions(np.concatenate(list(scaling.blocks(own))), check_cancelled)
     coordinates = np.empty((sum(len(part) for part in parts), len(values)), np.float32)
@@ -191,6 +200,49 @@ def build_design(
         np.matmul(block, basis, out=coordinates[start : start + len(block)])
         start += len(block)
     return Rotated(coordinates, basis, values / rows, scaling)
+
+
+class _Known:
+    """The latest directions, for the next head on the very same rows.
+
+    Directions depend on the features alone. So after a correction of labels, which leaves the rows
+    as they are, a worker that is warm need not compute them again, and solves the same problem to
+    the last bit. They are known by a hash of the numbers that they are computed from.
+    """
+
+    def __init__(self, most_bytes: int) -> None:
+        self._most_bytes = most_bytes
+        self._kept: OrderedDict[bytes, Directions] = OrderedDict()
+
+    def get(self, numbers: Floats, most: int, compute: Callable[[], Directions]) -> Directions:
+        """Return directions, computed unless they are known.
+
+        Args:
+            numbers: what they are computed from.
+            most: how many there are at most; 0: all.
+            compute: does it.
+        """
+        key = _hash_of(numbers, most)
+        found = self._kept.pop(key, None) or compute()
+        self._kept[key] = found
+        while self._bytes() > self._most_bytes:
+            self._kept.popitem(last=False)
+        return found
+
+    def clear(self) -> None:
+        self._kept.clear()
+
+    def _bytes(self) -> int:
+        return sum(values.nbytes + basis.nbytes for values, basis in self._kept.values())
+
+
+def _hash_of(numbers: Floats, most: int) -> bytes:
+    said = hashlib.blake2b(f"{numbers.shape} {most}".encode(), digest_size=16)
+    said.update(np.ascontiguousarray(numbers).data)
+    return said.digest()
+
+
+_known = _Known(KEPT_BYTES)
 
 
 def _sampled_spread(
@@ -216,11 +268,15 @@ def _directions(
     scaled: Floats, check_cancelled: Check, most: int = MOST_DECOMPOSED
 ) -> tuple[Doubles, Floats]:
     """Return rows' sums of squares along their strongest directions, and these: (d, r)."""
-    check_cancelled()
-    values, vectors = _decomposed(scaled @ scaled.T)
-    values, vectors = values[:most], vectors[:, :most]
-    check_cancelled()
-    return values, scaled.T @ (vectors / np.sqrt(values)).astype(np.float32)
+
+    def compute() -> Directions:
+        check_cancelled()
+        values, vectors = _decomposed(scaled @ scaled.T)
+        values, vectors = values[:most], vectors[:, :most]
+        check_cancelled()
+        return values, scaled.T @ (vectors / np.sqrt(values)).astype(np.float32)
+
+    return _known.get(scaled, most, compute)
 
 
 def _products_of_features(
