@@ -334,6 +334,7 @@ def test_cancelling_ends_the_search_wherever_it_is(most, monkeypatch):
             if left == 0:
                 raise TrainingCancelled
 
+        designs._known.clear()
         with pytest.raises(TrainingCancelled):
             search(setup(), go_on, check)
         assert left == 0
@@ -609,7 +610,6 @@ def test_what_can_not_be_cancelled_waits_for_no_other_thread(monkeypatch):
         return whole(matrix)
 
     monkeypatch.setattr(np.linalg, "eigh", decompose)
-    designs._known.clear()
     with threadpool_limits(2, user_api="blas"):
         search(setup(), go_on, never)
 
