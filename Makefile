@@ -13,7 +13,7 @@ TOGETHER := -n 2 --dist loadfile --no-loadscope-reorder
 # Percent of lines and branches, without what processes of their own run.
 LEAST_COVERED := 77
 
-.PHONY: demo up unit test lint fuzz format bench screenshots lock clean
+.PHONY: demo up unit test test-all lint fuzz format bench screenshots lock clean
 
 demo: $(VENV)/.local
 	@$(BIN)/python -m launcher demo $(if $(DATA),--data "$(DATA)") $(if $(ARCHITECTURE),--architecture "$(ARCHITECTURE)")
@@ -29,7 +29,11 @@ unit: $(VENV)/.dev
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest $(TOGETHER) -m "not slow and not integration" \
 		--cov --cov-report= --cov-fail-under=$(LEAST_COVERED)
-	$(BIN)/python -m pytest $(TOGETHER) -m "slow or integration"
+	$(BIN)/python -m pytest $(TOGETHER) -m "(slow or integration) and not exhaustive"
+
+# And what takes minutes more to find little more, such as whole trainings of every architecture.
+test-all: test
+	$(BIN)/python -m pytest $(TOGETHER) -m exhaustive
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -3,7 +3,9 @@
 import io
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from statistics import median
 
 import numpy as np
 import psutil
@@ -17,10 +19,12 @@ from benchmarks.tools.images import benchmark_images
 from benchmarks.tools.isolation import isolated
 from benchmarks.tools.load import run_load
 from benchmarks.tools.rows import Row
-from shared.engines import load_version_engine, serving_precisions
+from shared.engines import EMBEDDING, load_version_engine, serving_precisions
 from shared.images.decoding import decode
+from shared.unknown import Comparer, KnownImages, scaled
 from tests.support.inputs.tiny_model import picture, publish_tiny_model
 from trainer_service.backbones.architectures import find_architecture
+from trainer_service.phases.evaluate.unknown import most_images
 
 BATCHES = [1, 4, 8, 16, 32]
 CONNECTIONS = [1, 8, 64]
@@ -38,6 +42,7 @@ def run(directory: Path, *, quick: bool = False) -> list[Row]:
         for batch in BATCHES[:1] if quick else BATCHES:
             cost = isolated(forward, version, precision, batch, 16 * rounds)
             rows.append(Row("costs", f"forward, {precision}", f"batch {batch}", cost, "core-ms"))
+    rows += isolated(comparing, version, bodies, 8 * rounds)
     store = directory / "tiny"
     if not store.exists():
         isolated(publish_tiny_model, store)
@@ -71,6 +76,36 @@ def forward(version: Path, precision: str, batch: int, rounds: int) -> float:
     engine.infer(pixels)
     rounds = max(3, rounds // batch)
     return _core_milliseconds(lambda: engine.infer(pixels), rounds) / batch
+
+
+def comparing(version: Path, bodies: list[bytes], rounds: int) -> list[Row]:
+    """Return what it costs to tell whether a picture is unknown, beside decoding and computing.
+
+    Both are measured in turns, so that the images are read from memory as they are in a request.
+    The version is given as many as it may carry.
+    """
+    architecture = find_architecture(ARCHITECTURE)
+    engine = load_version_engine(version, "openvino", serving_precisions("openvino")[0])
+    width, size = architecture.feature_size, architecture.input_size
+    images = most_images(width, architecture.multiply_adds)
+    carried = scaled(np.random.default_rng(0).normal(size=(images, width))).astype(np.float16)
+    comparer = Comparer(KnownImages(carried, ("0" * 64,) * images, np.zeros(500, np.float32)))
+    rows = []
+    for batch in (1, 8):
+        others, own = [], []
+        for turn in range(2 + rounds // batch):
+            started = time.process_time()
+            part = [bodies[(turn * batch + place) % len(bodies)] for place in range(batch)]
+            pixels = np.stack([decode(body, size, size, LIMITS) for body in part])
+            embedding = engine.infer(pixels)[EMBEDDING]
+            others.append(time.process_time() - started)
+            started = time.thread_time()  # OpenVINO's threads go on waiting for work
+            comparer.compare(embedding)
+            own.append(time.thread_time() - started)
+        cost, rest = (1000 * median(seconds) / batch for seconds in (own, others))
+        row = Row("costs", "unknown pictures", f"batch {batch}, {images} images", cost, "core-ms")
+        rows.append(replace(row, ratio=cost / rest, against="decoding and forward"))
+    return rows
 
 
 def serving(store: Path, connections: list[int], seconds: float) -> list[Row]:

@@ -265,9 +265,10 @@ def page(outcomes: Outcomes) -> str:
         "no backbone. Nothing was chosen by these test images, and a difference within the "
         "intervals may be chance. [heads.md](guides/heads.md) explains the choices.\n\n"
         "Times are those of the CPU, of all cores together, for a whole training in an empty "
-        "store: from the files to the published version. They were measured on a machine that "
-        "others used as well, and compare only with each other. Keras' guide gets as much CPU time "
-        "as `tune: tail` for its two stages, half of it for each."
+        "store: from the files to the published version. On a machine that others use as well, "
+        "they and the core-ms of serving are larger than on a quiet one, and two measurements of "
+        "the same differ by up to a tenth: compare them only with each other. Keras' "
+        "guide gets as much CPU time as `tune: tail` for its two stages, half of it for each."
     )
     parts = [section(name, cases, titles, tried) for name, cases in outcomes.items()]
     return "\n\n".join([head, *parts]) + "\n"

@@ -10,6 +10,7 @@ import typer
 
 from client.correcting import correct, corrections_in, print_corrected
 from client.errors import ClientError
+from client.heatmaps import LIKELIEST, write_heatmaps
 from client.options import (
     PREDICTOR,
     TRAINER,
@@ -18,7 +19,11 @@ from client.options import (
     Confirm,
     CorrectedId,
     Corrections,
+    Coverage,
     DatasetId,
+    Explain,
+    ExplainLabel,
+    FalseAlarms,
     Ignore,
     Images,
     LabelColumn,
@@ -70,13 +75,23 @@ def predict_command(  # noqa: PLR0913 - each is an option
     images: Images,
     model: ServedModel = None,
     top: Top = 3,
+    false_alarms: FalseAlarms = None,
+    coverage: Coverage = None,
+    explain: Explain = None,
+    explain_label: ExplainLabel = None,
     as_json: AsJson = False,
     predictor_url: PredictorUrl = PREDICTOR,
     api_key: ApiKey = None,
 ) -> None:
     """Classify images; exits with 1 if one of them can't be classified."""
+    label = (explain_label or LIKELIEST) if explain else None
+    if explain_label and not explain:
+        raise typer.BadParameter("--explain-label: expected --explain DIRECTORY beside it.")
     with errors_in_words(as_json=as_json), predictor_at(predictor_url, api_key) as predictor:
-        predictions = predict(predictor, images, model, top)
+        asked = {"false_alarms": false_alarms, "coverage": coverage, "explain": label}
+        predictions = predict(predictor, images, {"model": model, "top": top, **asked})
+        if explain:
+            write_heatmaps(predictions, explain)
     if as_json:
         print_json({"predictions": predictions})
     else:

@@ -252,4 +252,35 @@ ServedModel = Annotated[
     str | None, typer.Option(help="Name of the model; optional while only one is served.")
 ]
 Top = Annotated[int, typer.Option(min=1, max=100, help="How many labels to show.")]
+FalseAlarms = Annotated[
+    float | None,
+    typer.Option(
+        help="Share of known pictures that may be called unknown.",
+        show_default="0.05",
+        min=0,
+        max=1,
+    ),
+]
+Coverage = Annotated[
+    float | None,
+    typer.Option(
+        help="Also name as many labels as it takes for the right one to be among them this often.",
+        min=0,
+        max=1,
+    ),
+]
+Explain = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIRECTORY",
+        file_okay=False,
+        help="Write a PNG there for each image, to lay over it: where it speaks for its label.",
+    ),
+]
+ExplainLabel = Annotated[
+    str | None,
+    typer.Option(
+        metavar="LABEL", help="The label that --explain is about.", show_default="the likeliest"
+    ),
+]
 TrainingId = Annotated[str, typer.Argument(metavar="ID")]

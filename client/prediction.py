@@ -1,6 +1,6 @@
 """Sends images to the predictor."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -13,15 +13,15 @@ FILES_PER_REQUEST = 32
 
 
 def predict(
-    predictor: Service, images: Sequence[Path], model: str | None, top: int
+    predictor: Service, images: Sequence[Path], parameters: Mapping[str, Any]
 ) -> list[Record]:
     """Return a prediction for each image, or under `error` the reason why there is none.
 
     Args:
         predictor: the connection to the predictor.
         images: image files.
-        model: the name of the model; None means the only one that is served.
-        top: how many labels to return for each image.
+        parameters: of the request, such as `model`, `top`, `false_alarms` and `coverage`; one that
+            is None is left to the predictor.
 
     Raises:
         ClientError: the predictor refuses the request, for example since no model has this name.
@@ -30,7 +30,7 @@ def predict(
     predictions: list[Record] = []
     for start in range(0, len(images), FILES_PER_REQUEST):
         part = images[start : start + FILES_PER_REQUEST]
-        predictions += _predict(predictor, part, {"model": model, "top": top})
+        predictions += _predict(predictor, part, parameters)
     return [
         {**prediction, "file": str(image)}
         for image, prediction in zip(images, predictions, strict=True)
@@ -38,7 +38,7 @@ def predict(
 
 
 def _predict(
-    predictor: Service, images: Sequence[Path], parameters: dict[str, Any]
+    predictor: Service, images: Sequence[Path], parameters: Mapping[str, Any]
 ) -> list[Record]:
     given = {name: value for name, value in parameters.items() if value is not None}
     with ExitStack() as stack:

@@ -40,6 +40,9 @@ def print_result(record: Record, console: Console) -> None:
     tune = record.get("tune")
     if tune:
         console.print(plain(f"Fine-tuning: {tune['reason']}"), soft_wrap=True)
+    unknown = record.get("unknown")
+    if unknown and unknown.get("detail"):
+        console.print(plain(f"Unknown pictures: {unknown['detail']}"), soft_wrap=True)
     line = f"published as {record['model']} version {record['version']}{_tuned(tune)}."
     console.print(plain(f"{accuracy_in_words(metrics['test'])}, {line}"), soft_wrap=True)
 
@@ -113,10 +116,20 @@ def curl_line(predictor: str, model: str, image: Path | None, *, with_key: bool 
 
 
 def print_predictions(predictions: list[Record], console: Console) -> None:
-    """Print a row for each image: its label and probability, or its error."""
-    table = Table("image", "label", "probability", "next")
+    """Print a row for each image: its label and probability, or its error.
+
+    Where predictors tell it, also how many known pictures are as far from the training images, and
+    the labels for a coverage.
+    """
+    further = [
+        name
+        for name, found in (("known", "known"), ("one of", "labels"))
+        if any(prediction.get(found) is not None for prediction in predictions)
+    ]
+    table = Table("image", "label", "probability", "next", *further)
     for prediction in predictions:
-        add_row(table, *_prediction(prediction))
+        cells = {"known": _known(prediction), "one of": ", ".join(prediction.get("labels") or [])}
+        add_row(table, *_prediction(prediction), *(cells[name] for name in further))
     console.print(table)
 
 
@@ -211,6 +224,14 @@ def _prediction(prediction: Record) -> list[object]:
         f"{prediction['probability']:.3f}",
         ", ".join(others),
     ]
+
+
+def _known(prediction: Record) -> object:
+    """Return the share of known pictures that are as far, in red if that makes it unknown."""
+    known = prediction.get("known")
+    if known is None:
+        return ""
+    return plain(f"unknown ({known:.3f})", "red") if prediction.get("unknown") else f"{known:.3f}"
 
 
 def _state(record: Record) -> str:

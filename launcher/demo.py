@@ -104,7 +104,8 @@ def _classify(
     images = random.Random(0).sample(report["test"], min(SHOWN, len(report["test"])))
     path_of = _path_finder(trainer, record)
     with predictor_at(services.predictor, services.api_key) as predictor:
-        predictions = predict(predictor, list(map(path_of, images)), record["model"], top=1)
+        asked = {"model": record["model"], "top": 1}
+        predictions = predict(predictor, list(map(path_of, images)), asked)
     table = Table("image", "truth", "prediction", "probability")
     for image, prediction in zip(images, predictions, strict=True):
         add_row(table, *_row(image, prediction))

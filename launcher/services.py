@@ -20,7 +20,7 @@ from launcher.errors import LaunchError
 from launcher.processes import Guard, Process
 from predictor_service.settings import PredictorSettings
 from shared.files import try_lock
-from shared.http.server.addresses import base_url
+from shared.http.server.addresses import base_url, is_loopback
 from shared.settings import SharedSettings
 from trainer_service.settings import TrainerSettings
 from trainer_service.store.events.event_log import connect
@@ -69,6 +69,7 @@ def running_services(
     predictor = predictor.model_copy(
         update={"predictor_port": predictor.predictor_port or free_port()}
     )
+    trainer, predictor = introduce(trainer, predictor)
     environment = {**os.environ, **_environment(trainer), **_environment(predictor)}
     with ExitStack() as stack:
         logs = _log_directory(trainer.store, directory)
@@ -94,6 +95,24 @@ def running_services(
         _wait_for(f"{services.trainer}/readyz", running["trainer"])
         _wait_for(f"{services.predictor}/healthz", running["predictor"])
         yield services
+
+
+def introduce(
+    trainer: TrainerSettings, predictor: PredictorSettings
+) -> tuple[TrainerSettings, PredictorSettings]:
+    """Let the pages use both services, if only this machine reaches them; what is set, stays so."""
+    if not is_loopback(trainer.host):
+        return trainer, predictor
+    if predictor.trainer_url is None:
+        url = base_url(trainer.host, trainer.trainer_port)
+        predictor = predictor.model_copy(update={"trainer_url": url})
+    if trainer.allowed_origins is None:
+        hosts = sorted({trainer.host, "127.0.0.1", "localhost"})
+        ports = (trainer.trainer_port, predictor.predictor_port)
+        origins = ",".join(base_url(host, port) for host in hosts for port in ports)
+        trainer = trainer.model_copy(update={"allowed_origins": origins})
+        predictor = predictor.model_copy(update={"allowed_origins": origins})
+    return trainer, predictor
 
 
 def _modules(workers: int) -> dict[str, str]:

@@ -11,6 +11,7 @@ from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
 from predictor_service.api.endpoints import router
+from predictor_service.inference.explain import ExplainQueue
 from predictor_service.inference.metrics import PredictorMetrics
 from predictor_service.models.collector import ModelsCollector
 from predictor_service.models.hot_reload import HotReload
@@ -58,7 +59,7 @@ def create_app(settings: PredictorSettings | None = None) -> FastAPI:
     app.include_router(router)
     add_problem_handlers(app)
     add_docs(app)  # before the pages, which take all paths below /web
-    add_pages(app, PAGES)
+    add_pages(app, PAGES, asks=app.state.settings.trainer_origins)
     add_metrics(app, registry, blocking=False)
     app.add_middleware(HeadLikeGet)
     add_guard(
@@ -78,7 +79,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     pool = ThreadPoolExecutor(pool_size(settings.threads), thread_name_prefix="predict")
     large_pool = ThreadPoolExecutor(pool_size(settings.threads), thread_name_prefix="large")
     metrics: PredictorMetrics = app.state.metrics
-    loader = VersionLoader(settings, pool, metrics.batches, large_pool)
+    explained = ExplainQueue(settings.max_explained)
+    loader = VersionLoader(settings, pool, metrics.batches, large_pool, explained)
     store = ModelStore(settings.store)
     models: Models = app.state.models
     reload = HotReload(store, models, loader, settings.poll_seconds, metrics.reload)
@@ -91,6 +93,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         with suppress(asyncio.CancelledError):
             await task
         loader.close()
+        explained.close()
         for threads in (pool, large_pool):
             threads.shutdown(wait=False, cancel_futures=True)
 

@@ -1,8 +1,12 @@
 """Settings of the predictor."""
 
-from pydantic import Field
+from typing import Self
 
-from shared.settings import SharedSettings
+from pydantic import Field, model_validator
+
+from shared.settings import SharedSettings, origin_of
+
+_TRAINER = "HEADSTART_TRAINER_URL"
 
 
 class PredictorSettings(SharedSettings):
@@ -10,6 +14,11 @@ class PredictorSettings(SharedSettings):
 
     predictor_port: int = Field(
         default=8001, ge=0, le=65535, description="Port of the predictor; 0 picks a free one."
+    )
+    trainer_url: str | None = Field(
+        default=None,
+        description="Address of the trainer, to which the predictor's page sends images with the "
+        "labels that people give them; none are sent if unset.",
     )
     poll_seconds: float = Field(
         default=1.0, gt=0, description="Seconds between two polls of the model store."
@@ -31,6 +40,23 @@ class PredictorSettings(SharedSettings):
         description="Most bytes of all predict requests in memory together; further requests "
         "get 503. 0: twice HEADSTART_MAX_REQUEST_BYTES.",
     )
+
+    max_explained: int = Field(
+        default=16,
+        gt=0,
+        description="Most images that may wait for heatmaps; further requests for some get 503.",
+    )
+
+    @property
+    def trainer_origins(self) -> tuple[str, ...]:
+        """The origin of the trainer, if the predictor's page may ask it."""
+        return () if self.trainer_url is None else (origin_of(_TRAINER, self.trainer_url),)
+
+    @model_validator(mode="after")
+    def _check_trainer(self) -> Self:
+        if self.trainer_url is not None:
+            origin_of(_TRAINER, self.trainer_url)
+        return self
 
     @property
     def held_bytes(self) -> int:

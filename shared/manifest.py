@@ -126,6 +126,8 @@ class TuneInfo(_Record):
         frozen: the network that tuning began with, on the validation images; None if it was not
             measured, as tuning did not get that far.
         tuned: the same of the best epoch; None if no epoch was trained, or the first diverged.
+        margin: by how much the loss of the tuned network has to be smaller to be published; None if
+            it is not smaller.
         best_epoch: the epoch, from 1, whose weights are published; 0 if they are not.
         epochs: how many were trained.
         views: how many views of each training image there were.
@@ -139,6 +141,7 @@ class TuneInfo(_Record):
     published: bool
     frozen: TuneMeasure | None = None
     tuned: TuneMeasure | None = None
+    margin: float | None = None
     best_epoch: int = 0
     epochs: int = 0
     views: int = 1
@@ -165,6 +168,24 @@ class Quantization(_Record):
     accuracy: float
     reference_accuracy: float
     speedup: float
+
+
+class MapInfo(_Record):
+    """The map that a tap of the network pools: height x width places of some channels each."""
+
+    channels: int = Field(gt=0)
+    height: int = Field(gt=0)
+    width: int = Field(gt=0)
+
+
+class HeatmapInfo(_Record):
+    """What heatmaps are made of: parts of the network that are named (`shared.heatmaps.parts`).
+
+    Attributes:
+        maps: those of all taps, in the order of the features.
+    """
+
+    maps: list[MapInfo] = Field(min_length=1)
 
 
 class Share(_Record):
@@ -234,6 +255,7 @@ class Manifest(_Record):
         head: None in manifests of earlier releases.
         tune: None unless the training asked for fine-tuning.
         quantization: None unless the training asked for INT8.
+        heatmaps: None if none can be made, as of versions of earlier releases.
         unknown: None in manifests of earlier releases.
         coverage: None in manifests of earlier releases.
         golden_tolerance: how far, at most, a probability of a golden image may be from the
@@ -254,6 +276,7 @@ class Manifest(_Record):
     head: HeadInfo | None = None
     tune: TuneInfo | None = None
     quantization: Quantization | None = None
+    heatmaps: HeatmapInfo | None = None
     unknown: UnknownInfo | None = None
     coverage: CoverageInfo | None = None
     metrics: dict[str, Any]

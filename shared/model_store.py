@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
@@ -31,6 +31,7 @@ from shared.manifest import (
     GOLDEN_FILE,
     GOLDEN_FOLDER,
     MANIFEST_FILE,
+    FileEntry,
     GoldenImage,
     Manifest,
 )
@@ -293,14 +294,30 @@ def _verify(directory: Path) -> Manifest:
     if unlisted := sorted(_visible_files(directory) - {entry.path for entry in manifest.files}):
         raise VersionCorrupt(f"{unlisted[0]} is not in the manifest.")
     for entry in manifest.files:
-        path = directory / entry.path
-        if not path.resolve().is_relative_to(directory.resolve()):
-            raise VersionCorrupt(f"The manifest names a file outside of the version: {entry.path}")
-        if not path.is_file():
-            raise VersionCorrupt(f"{entry.path} is missing.")
-        if path.stat().st_size != entry.bytes or sha256_file(path) != entry.sha256:
-            raise VersionCorrupt(f"{entry.path} is not the file that was published.")
+        _verify_file(directory, entry)
     return manifest
+
+
+def _verify_file(directory: Path, entry: FileEntry) -> None:
+    path = directory / entry.path
+    if not path.resolve().is_relative_to(directory.resolve()):
+        raise VersionCorrupt(f"The manifest names a file outside of the version: {entry.path}")
+    if not path.is_file():
+        raise VersionCorrupt(f"{entry.path} is missing.")
+    if path.stat().st_size != entry.bytes or sha256_file(path) != entry.sha256:
+        raise VersionCorrupt(f"{entry.path} is not the file that was published.")
+
+
+def verify_graph(directory: Path, manifest: Manifest) -> None:
+    """Check the OpenVINO model of a version, without the rest of its files.
+
+    Raises:
+        VersionCorrupt, OSError: as `verify`.
+    """
+    folder = PurePosixPath(OPENVINO_MODEL).parent
+    for entry in manifest.files:
+        if PurePosixPath(entry.path).parent == folder:
+            _verify_file(directory, entry)
 
 
 def is_sound(directory: Path) -> bool:

@@ -12,6 +12,9 @@ from shared.logs import LogFormat, LogLevel
 #: Shorter keys could be guessed. (16 characters of base64 have 96 bits.)
 MIN_KEY_LENGTH = 16
 
+#: As browsers write an origin: without a path, and without the port that is usual for the scheme.
+ORIGIN = re.compile(r"https?://([a-z0-9_-]+(\.[a-z0-9_-]+)*|\[[0-9a-f:]+\])(:[0-9]{1,5})?")
+
 HOST_NAME = re.compile(r"\*|(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*")
 
 EngineChoice = Literal["auto", "openvino", "tensorflow"]
@@ -33,6 +36,12 @@ class SharedSettings(BaseSettings):
         description="Host names under which the HTTP services answer, besides IP addresses, "
         "names without a dot, and local names; separated by commas: `a.example`, "
         "`*.example`, or `*` for all, which is the default if keys are set.",
+    )
+    allowed_origins: str | None = Field(
+        default=None,
+        description="Origins whose pages may use the HTTP services, separated by commas: the "
+        "trainer's page asks the predictor, and the predictor's page sends images to the trainer. "
+        "`https://trainer.example,https://predictor.example`; none if unset.",
     )
     api_keys: SecretStr | None = Field(
         default=None,
@@ -89,6 +98,7 @@ class SharedSettings(BaseSettings):
         """Check keys and hosts at the start, as a mistake in them opens or closes the service."""
         self.read_api_keys()
         self.read_allowed_hosts()
+        self.read_allowed_origins()
         return self
 
     def read_api_keys(self) -> tuple[str, ...]:
@@ -119,6 +129,36 @@ class SharedSettings(BaseSettings):
                     f"or *, without scheme and port. Received: {name!r}"
                 )
         return tuple(name.lower() for name in names)
+
+    def read_allowed_origins(self) -> tuple[str, ...]:
+        """Return the listed origins as browsers write them.
+
+        Raises:
+            ValueError: an entry is no origin.
+        """
+        listed = (origin.strip() for origin in (self.allowed_origins or "").split(","))
+        return tuple(_origin("HEADSTART_ALLOWED_ORIGINS", text) for text in listed if text)
+
+
+def origin_of(setting: str, url: str) -> str:
+    """Return the origin of the address that a setting has.
+
+    Raises:
+        ValueError: it is not an address of http or https.
+    """
+    parts = url.split("/")
+    return _origin(setting, "/".join(parts[:3]), url)
+
+
+def _origin(setting: str, text: str, received: str | None = None) -> str:
+    found = ORIGIN.fullmatch(text.lower().removesuffix("/"))
+    if not found:
+        raise ValueError(
+            f"{setting}: expected an address such as https://headstart.example or "
+            f"http://127.0.0.1:8000. Received: {received or text!r}"
+        )
+    usual = ":443" if found[0].startswith("https:") else ":80"
+    return found[0].removesuffix(usual)
 
 
 def read_named_file(setting: str, path: Path, content: str) -> str:

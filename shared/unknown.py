@@ -9,6 +9,7 @@ among them. For a picture of the same kind, all places in their order are equall
 """
 
 import math
+from bisect import bisect_left
 from dataclasses import dataclass
 from typing import NamedTuple, Self
 
@@ -29,7 +30,7 @@ MOST_FILE_BYTES = 5_000_000
 #: How many of the nearest images are named.
 NEAREST = 3
 #: The distance of opposite embeddings.
-FARTHEST = np.float32(2)
+FARTHEST = 2.0
 #: The share of known pictures that may be called unknown, if a request does not say.
 FALSE_ALARMS = 0.05
 
@@ -116,7 +117,7 @@ class Comparer:
 
     def __init__(self, known: KnownImages) -> None:
         self._embeddings = known.embeddings.astype(np.float32)
-        self._distances = known.distances
+        self._distances = known.distances.tolist()
         self._count = min(NEAREST, len(self._embeddings))
 
     def compare(self, embeddings: Embeddings) -> Compared:
@@ -124,20 +125,37 @@ class Comparer:
 
         A picture whose embedding has no direction is as far as can be from all images.
         """
-        nearest = np.empty((len(embeddings), self._count), np.int64)
-        alike = np.empty((len(embeddings), self._count), np.float32)
-        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            for picture, embedding in enumerate(embeddings):
-                # Not a product of matrices: its threads wait for each other by spinning, which
-                # takes 20 ms and more on a busy machine.
-                products = np.vecdot(self._embeddings, embedding)
-                places = products.argpartition(-self._count)[-self._count :]
-                places = places[products[places].argsort()[::-1]]
-                nearest[picture], alike[picture] = places, products[places]
-            lengths = np.sqrt(np.vecdot(embeddings, embeddings))
-            away = 1 - alike / lengths[:, np.newaxis]
-        distances = np.where(np.isfinite(away), np.clip(away, 0, FARTHEST), FARTHEST)
-        return Compared(known_shares(self._distances, distances[:, 0]), nearest, distances)
+        with np.errstate(invalid="ignore", over="ignore"):
+            rows = [self._compare(embedding) for embedding in embeddings]
+        known, nearest, distances = (list(column) for column in zip(*rows, strict=True))
+        return Compared(
+            np.array(known, np.float64),
+            np.array(nearest, np.int64),
+            np.array(distances, np.float32),
+        )
+
+    def _compare(self, embedding: Embeddings) -> tuple[float, list[int], list[float]]:
+        """Return the row of a picture; few calls of NumPy, as each takes time in a request."""
+        # Not a product of matrices: its threads wait for each other by spinning, which takes 20 ms
+        # and more on a busy machine.
+        products = np.vecdot(self._embeddings, embedding)
+        places = products.argpartition(-self._count)[-self._count :]
+        length = math.sqrt(float(embedding @ embedding))
+        pairs = sorted(
+            (_distance(product, length), place)
+            for product, place in zip(products[places].tolist(), places.tolist(), strict=True)
+        )
+        distances = [distance for distance, _ in pairs]
+        farther = len(self._distances) - bisect_left(self._distances, distances[0])
+        share = (1 + farther) / (1 + len(self._distances))
+        return share, [place for _, place in pairs], distances
+
+
+def _distance(product: float, length: float) -> float:
+    """Return a distance from 0 to 2, given the product of two embeddings, one of length 1."""
+    away = 1 - product / length if length > 0 else math.nan
+    # As the distances of known pictures are, so that equal ones are equal.
+    return float(np.float32(min(max(away, 0), FARTHEST))) if math.isfinite(away) else FARTHEST
 
 
 def scaled(embeddings: Embeddings) -> Distances:

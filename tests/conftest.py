@@ -1,5 +1,6 @@
 """What every test may ask for: a real Redis, and the data that lies outside the repository."""
 
+import gc
 import multiprocessing.process
 import os
 import signal
@@ -28,6 +29,17 @@ def redis_url(tmp_path_factory):
     directory = tmp_path_factory.mktemp("redis")
     with redis_server(directory, directory) as url:
         yield url
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection():
+    """Collect no garbage while tests are collected, as what is imported then stays."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @pytest.hookimpl(wrapper=True)

@@ -67,7 +67,7 @@ def create_app(settings: TrainerSettings) -> FastAPI:
     for module in (trainings, reports, events, datasets, models, architectures, about, health):
         app.include_router(module.router)
     add_docs(app)  # before the pages, which take all paths below /web
-    add_pages(app, PAGES)
+    add_pages(app, PAGES, asks=settings.predictor_origins)
     registry = CollectorRegistry()
     registry.register(TrainerCollector(stores, app.state.view, app.state.trainer.streams))
     registry.register(WORK)

@@ -7,7 +7,7 @@ from urllib.parse import quote, urlsplit, urlunsplit
 from pydantic import Field, model_validator
 from redis import Redis
 
-from shared.settings import SharedSettings, read_named_file
+from shared.settings import SharedSettings, origin_of, read_named_file
 
 GIB = 2**30
 
@@ -63,8 +63,9 @@ class TrainerSettings(SharedSettings):
     )
     predictor_url: str | None = Field(
         default=None,
-        description="Address of the predictor for links on the trainer's page; if unset, the "
-        "page's own host with the predictor's port.",
+        description="Address of the predictor for the trainer's page, which links to it and asks "
+        "it; if unset, the page's own host with the predictor's port, and it is asked on this "
+        "machine only.",
     )
     max_upload_bytes: int = Field(
         default=8 * GIB, gt=0, description="Largest request body with an archive, in bytes."
@@ -130,6 +131,20 @@ class TrainerSettings(SharedSettings):
         gt=1,
         description="Most labels of a training; its memory and its report grow with their square.",
     )
+
+    @property
+    def predictor_origins(self) -> tuple[str, ...]:
+        """The origins at which the trainer's page may ask the predictor."""
+        if self.predictor_url is not None:
+            return (origin_of("HEADSTART_PREDICTOR_URL", self.predictor_url),)
+        names = ("localhost", "127.0.0.1")
+        return tuple(f"http://{name}:{self.predictor_port}" for name in names)
+
+    @model_validator(mode="after")
+    def _check_predictor(self) -> Self:
+        if self.predictor_url is not None:
+            origin_of("HEADSTART_PREDICTOR_URL", self.predictor_url)
+        return self
 
     @model_validator(mode="after")
     def _fill_in_the_password(self) -> Self:

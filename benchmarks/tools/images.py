@@ -7,7 +7,7 @@ from pathlib import Path
 from PIL import Image
 
 from launcher.digits import write_digits
-from trainer_service.datasets.image_files import ImageFiles
+from trainer_service.datasets.image_files import ImageFiles, Place
 from trainer_service.store.shards import ShardImage
 
 #: As large as the photographs of the article's data, on average.
@@ -16,7 +16,7 @@ ENLARGED = 1400
 #: If it is only to be seen that a benchmark works, one digit in so many is enough.
 QUICK_STEP = 16
 #: How the bottleneck phase reads the images.
-FILES = ImageFiles(Path("/"), "BENCH_DATA", max_bytes=1 << 30)
+FILES = ImageFiles({"": Place(Path("/"), "BENCH_DATA", Path("/"))}, max_bytes=1 << 30)
 
 
 def benchmark_images(directory: Path, *, quick: bool = False) -> tuple[list[Path], str]:

@@ -88,6 +88,8 @@ def section(
     first = next(iter((compared or found).values()))
     lines = [f"## {name}", "", first.dataset, "", *_table(compared), ""]
     lines += [f"- {title}: {one.detail}" for title, one in compared.items()]
+    missing = [title for key, title in titles.items() if key not in found]
+    lines += ["", f"Not measured: {'; '.join(missing)}."] if missing else []
     searched = {tried[key]: found[key] for key in tried if key in found}
     return "\n".join([*lines, *(_search(searched) if searched else ())])
 

@@ -13,6 +13,32 @@ class LabelProbability(BaseModel):
     probability: float = Field(ge=0, le=1)
 
 
+class Heatmap(BaseModel):
+    """Which places of a picture speak for a label.
+
+    The whole picture is seen as a square, whatever its shape: the first number of the first row of
+    the grid, and the first pixel of the PNG, belong to its top left corner.
+    """
+
+    label: str = Field(description="The label that was asked for, or the likeliest one.")
+    score: float = Field(
+        description="The logarithm of its probability, less the mean of all labels' logarithms, "
+        "up to the rounding of the precision that the version is served in."
+    )
+    rest: float = Field(
+        description="The part of the score that belongs to no place. "
+        "With the numbers of the grid, it adds up to the score."
+    )
+    grid: list[list[float]] = Field(
+        description="What each of 14 x 14 places adds to the score; row after row, from the top."
+    )
+    png: str = Field(
+        description="Where the picture speaks more for the label than it does on average: a PNG "
+        "(base64) of the size of the network's input, transparent elsewhere, to be stretched over "
+        "the picture."
+    )
+
+
 class NearImage(BaseModel):
     """A training image that a picture is like."""
 
@@ -29,6 +55,7 @@ class Prediction(BaseModel):
     label: str
     probability: float = Field(ge=0, le=1)
     top: list[LabelProbability] = Field(description="The likeliest labels, likeliest first.")
+    heat: Heatmap | None = Field(None, description="If `explain` asked for it.")
     known: float | None = Field(
         description="The share of pictures of the training's kind that are at least as far from "
         "the training images as this one. Null if the version can't tell."
@@ -80,7 +107,9 @@ class ModelInfo(BaseModel):
     precision: str | None
     architecture: str | None
     labels: list[str]
+    dataset: str | None = Field(description="The dataset that the version was trained on.")
     loaded_at: datetime | None
+    heatmaps: bool = Field(description="Whether the served version can answer with heatmaps.")
     quarantined: list[Quarantine]
     unknown: UnknownInfo | None = Field(
         description="How well the served version tells which pictures are unknown to it."
@@ -95,6 +124,14 @@ class ModelInfo(BaseModel):
 
 class ModelList(BaseModel):
     models: list[ModelInfo]
+
+
+class About(BaseModel):
+    """What the page needs to know of the installation."""
+
+    trainer_url: str | None = Field(
+        description="The address of the trainer, if the page may send images to it."
+    )
 
 
 class Health(BaseModel):

@@ -7,11 +7,12 @@ import numpy as np
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import JSONResponse, Response
 
-from predictor_service.api.answers import Health, ModelInfo, ModelList, PredictResponse
+from predictor_service.api.answers import About, Health, ModelInfo, ModelList, PredictResponse
 from predictor_service.api.leaving import while_connected
 from predictor_service.api.uploads import Upload, read_uploads
 from predictor_service.inference.batching import Answer, Rows
 from predictor_service.inference.coverage import doubt_for, labels_of
+from predictor_service.inference.explain import Explained
 from predictor_service.inference.metrics import PredictorMetrics
 from predictor_service.inference.unknown import check_false_alarms, told
 from predictor_service.models.served import Models, ServedVersion
@@ -20,10 +21,11 @@ from shared.engines import PROBABILITIES
 from shared.errors import HeadstartError, InvalidImage, TooLarge, Unavailable
 from shared.http.problems import FieldProblem, problem_response, responses
 from shared.logs import bind
+from shared.manifest import LONGEST_LABEL
 
 router = APIRouter()
 
-Result = Rows | HeadstartError
+Result = Rows | Explained | HeadstartError
 
 
 class _Asked(NamedTuple):
@@ -79,11 +81,11 @@ ModelsOf = Annotated[Models, Depends(get_models)]
     response_class=JSONResponse,
     responses={
         200: {"model": PredictResponse, "description": "At least one file was classified."},
-        **responses(404, 413, 415, 422, 500, 503),
+        **responses(404, 409, 413, 415, 422, 500, 503),
     },
     openapi_extra=_PREDICT_BODY,
 )
-async def predict(
+async def predict(  # noqa: PLR0913, PLR0917 - each is a parameter of the query
     request: Request,
     model: Annotated[
         str | None, Query(description="May be left out while only one model is served.")
@@ -107,11 +109,19 @@ async def predict(
             "them this often.",
         ),
     ] = None,
+    explain: Annotated[
+        str | None,
+        Query(
+            max_length=LONGEST_LABEL,
+            description="Also answer which places of each picture speak for a label: for that of "
+            "this name, or, with `top`, for the likeliest one.",
+        ),
+    ] = None,
 ) -> Response:
     """Return, for each file, the likeliest labels, or the reason why it can't be classified."""
     models: Models = request.app.state.models
     settings: PredictorSettings = request.app.state.settings
-    models.served(model).batcher.check_room()
+    _check_room(models.served(model), explain)
     uploads = await read_uploads(request, settings)
     served = models.served(model)  # a newer version may be served by now
     bind(model=served.manifest.model, version=served.manifest.version)
@@ -119,7 +129,7 @@ async def predict(
     asked = _Asked(top, false_alarms, doubt_for(coverage, served.doubts, served.manifest))
     readable = [upload.data for upload in uploads if isinstance(upload.data, bytes)]
     async with while_connected(request.receive):
-        answers = await served.batcher.predict(readable)
+        answers = await _answers(served, readable, explain)
     results = _merge(uploads, answers)
     errors = [result for result in results if isinstance(result, HeadstartError)]
     _count(request.app.state.metrics, served.manifest.model, len(uploads) - len(errors), errors)
@@ -140,6 +150,12 @@ async def get_model(name: str, models: ModelsOf) -> ModelInfo:
     return models.get(name).info()
 
 
+@router.get("/v1/about", summary="Tell the page where the trainer is")
+async def about(request: Request) -> About:
+    settings: PredictorSettings = request.app.state.settings
+    return About(trainer_url=settings.trainer_url)
+
+
 @router.get("/healthz", summary="Check that the process is alive")
 async def healthz() -> Health:
     return Health(status="ok")
@@ -158,6 +174,22 @@ async def readyz(models: ModelsOf) -> Response:
     return JSONResponse({"status": "ready"})
 
 
+def _check_room(served: ServedVersion, explain: str | None) -> None:
+    """Check, before the images are received, that they could be answered."""
+    if explain is None:
+        served.batcher.check_room()
+    else:
+        served.explainer.check(explain)
+
+
+async def _answers(
+    served: ServedVersion, images: list[bytes], explain: str | None
+) -> Sequence[Answer | Explained]:
+    if explain is None:
+        return await served.batcher.predict(images)
+    return await served.explainer.explain(images, explain)
+
+
 def _count(
     metrics: PredictorMetrics, model: str, classified: int, errors: Sequence[HeadstartError]
 ) -> None:
@@ -167,7 +199,7 @@ def _count(
         metrics.refused.labels(reason).inc()
 
 
-def _merge(uploads: list[Upload], answers: Sequence[Answer]) -> list[Result]:
+def _merge(uploads: list[Upload], answers: Sequence[Answer | Explained]) -> list[Result]:
     """Return a result for every file: its answer, or the error with which it was received."""
     remaining = iter(answers)
     return [
@@ -176,7 +208,7 @@ def _merge(uploads: list[Upload], answers: Sequence[Answer]) -> list[Result]:
     ]
 
 
-def _settled(answer: Answer) -> Result:
+def _settled(answer: Answer | Explained) -> Result:
     """Return an answer that is about one file only; raise an error that is about the service."""
     if isinstance(answer, MemoryError):
         raise Unavailable("There is no memory left to classify the images.") from answer
@@ -190,6 +222,9 @@ def _settled(answer: Answer) -> Result:
 def _entry(upload: Upload, result: Result, served: ServedVersion, asked: _Asked) -> dict[str, Any]:
     if isinstance(result, HeadstartError):
         return {"file": upload.name, "error": _problem(result)}
+    if isinstance(result, Explained):
+        prediction = _prediction(result.answer, served, asked)
+        return {"file": upload.name, **prediction, "heat": result.heat}
     return {"file": upload.name, **_prediction(result, served, asked)}
 
 

@@ -5,17 +5,25 @@ import os
 import sys
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from predictor_service.inference.batching import Answer, Batcher, Pixels, Rows, batch_sizes
+from predictor_service.inference.batching import (
+    Answer,
+    Batcher,
+    Decode,
+    Pixels,
+    Rows,
+    batch_sizes,
+)
+from predictor_service.inference.explain import Explainer, ExplainQueue, Finish
 from predictor_service.inference.memory import return_freed_memory
 from predictor_service.inference.metrics import BatchMetrics
 from predictor_service.inference.unknown import compared
@@ -31,11 +39,12 @@ from shared.engines import (
     select_engine,
     serving_precisions,
 )
+from shared.engines.explaining import ExplainingEngine, load_explaining_engine
 from shared.errors import VersionCorrupt
 from shared.images.decoding import ImageLimits, decode
 from shared.logs import get_logger
 from shared.manifest import GOLDEN_FOLDER, GoldenImage, Manifest
-from shared.model_store import read_golden, read_version_file, verify
+from shared.model_store import read_golden, read_version_file, verify, verify_graph
 from shared.prediction_sets import COVERAGE_FILE, Doubts, unpack_doubts
 from shared.unknown import UNKNOWN_FILE, Comparer, KnownImages
 
@@ -70,6 +79,7 @@ class VersionLoader:
         pool: the threads that decode images.
         metrics: counts images and batches.
         large_pool: the threads that decode large images; by default `pool`.
+        explained: where heatmaps are made; by default a queue of the loader's own.
     """
 
     def __init__(
@@ -78,10 +88,12 @@ class VersionLoader:
         pool: ThreadPoolExecutor,
         metrics: BatchMetrics | None = None,
         large_pool: ThreadPoolExecutor | None = None,
+        explained: ExplainQueue | None = None,
     ) -> None:
         self._settings = settings
         self._pool = pool
         self._large_pool = large_pool
+        self._explained = explained or ExplainQueue(settings.max_explained)
         self._metrics = metrics
         self._limits = ImageLimits(settings.max_image_bytes, settings.max_image_pixels)
         # A thread can't lower its nice value again, so this one always keeps its low priority.
@@ -122,13 +134,16 @@ class VersionLoader:
 
     async def _try(self, opened: _Opened, precision: Precision) -> ServedVersion:
         engine = await self._in_thread(partial(self._engine, opened, precision))
-        batcher = self._batcher(engine, opened)
+        comparer = None if opened.known is None else Comparer(opened.known)
+        finish = partial(compared, comparer=comparer)
+        batcher = self._batcher(engine, opened.manifest, finish)
         for image, data in opened.golden:  # one by one, to let requests in between
             (answer,) = await batcher.predict([data])
             _compare(image, answer, opened.manifest, precision)
         self._serves = True
-        now = datetime.now(UTC)
-        return ServedVersion(opened.manifest, engine, batcher, now, opened.known, opened.doubts)
+        explainer = self._explainer(engine, opened, finish)
+        now, known, doubts = datetime.now(UTC), opened.known, opened.doubts
+        return ServedVersion(opened.manifest, engine, batcher, now, explainer, known, doubts)
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         if not self._serves:
@@ -146,17 +161,37 @@ class VersionLoader:
         warm(engine, opened.manifest, self._settings.max_batch, opened.known)
         return engine
 
-    def _batcher(self, engine: Engine, opened: _Opened) -> Batcher:
-        size = opened.manifest.input
-        comparer = None if opened.known is None else Comparer(opened.known)
+    def _explainer(self, engine: Engine, opened: _Opened, finish: Finish) -> Explainer:
+        manifest = opened.manifest
+        directory, threads = opened.directory, self._settings.threads
+
+        def load(held: list[ExplainingEngine]) -> Awaitable[None]:
+            work = partial(_load_explaining, held, directory, manifest, engine, threads)
+            return self._in_thread(work)
+
+        explainer = Explainer(
+            manifest,
+            load,
+            self._decode(manifest),
+            finish,
+            self._explained,
+        )
+        self._free_after(explainer, explainer.held)
+        return explainer
+
+    def _decode(self, manifest: Manifest) -> Decode:
+        size = manifest.input
+        return partial(decode, height=size.height, width=size.width, limits=self._limits)
+
+    def _batcher(self, engine: Engine, manifest: Manifest, finish: Finish) -> Batcher:
         held = [engine]
 
         def infer(pixels: Pixels) -> Rows:
-            return compared(held[0].infer(pixels), comparer)
+            return finish(held[0].infer(pixels))
 
         batcher = Batcher(
             infer,
-            partial(decode, height=size.height, width=size.width, limits=self._limits),
+            self._decode(manifest),
             self._pool,
             max_batch=self._settings.max_batch,
             max_queue=self._settings.max_queue,
@@ -164,27 +199,30 @@ class VersionLoader:
             max_large=max(self._settings.max_files, self._settings.max_queue // LARGE_SHARE),
             metrics=self._metrics,
         )
-        free = partial(self._free_elsewhere, asyncio.get_running_loop(), held)
-        weakref.finalize(batcher, free).atexit = False
+        self._free_after(batcher, held)
         return batcher
 
-    def _free_elsewhere(self, loop: asyncio.AbstractEventLoop, held: list[Engine]) -> None:
-        """Free an engine in a thread of its own, once its batcher is not used any more.
+    def _free_after(self, user: object, held: list[Any]) -> None:
+        free = partial(self._free_elsewhere, asyncio.get_running_loop(), held)
+        weakref.finalize(user, free).atexit = False
 
-        Freeing takes longer than an answer, so the thread that used the batcher last should not do
+    def _free_elsewhere(self, loop: asyncio.AbstractEventLoop, held: list[Any]) -> None:
+        """Free an engine in a thread of its own, once what has used it is not used any more.
+
+        Freeing takes longer than an answer, so the thread that used it last should not do
         it. The event loop starts it, since by then the loop itself does not refer to the version.
         """
         if not loop.is_closed():
             loop.call_soon_threadsafe(self._free_in_thread, held)
 
-    def _free_in_thread(self, held: list[Engine]) -> None:
+    def _free_in_thread(self, held: list[Any]) -> None:
         if self._closed:  # no request is left that this could delay
             _free(held)
         else:
             self._freeing.submit(_free, held)
 
 
-def _free(held: list[Engine]) -> None:
+def _free(held: list[Any]) -> None:
     held.clear()
     return_freed_memory()
 
@@ -193,6 +231,18 @@ def _lower_priority() -> None:
     """Lower the priority of this thread; only on Linux does each thread have its own."""
     if sys.platform == "linux":
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), BACKGROUND_NICENESS)
+
+
+def _load_explaining(
+    held: list[ExplainingEngine], directory: Path, manifest: Manifest, served: Engine, threads: int
+) -> None:
+    """Load what heatmaps are made of; the version may have changed since it was verified."""
+    assert manifest.heatmaps is not None  # noqa: S101 - the explainer looks before it loads
+    verify_graph(directory, manifest)
+    explaining = load_explaining_engine(directory, served, manifest.heatmaps, threads)
+    size = manifest.input
+    explaining.explain(np.zeros((size.height, size.width, size.channels), np.uint8)).heat(0)
+    held.append(explaining)
 
 
 def _open(directory: Path) -> _Opened:

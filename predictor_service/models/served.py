@@ -5,6 +5,7 @@ from datetime import datetime
 
 from predictor_service.api.answers import ModelInfo, Quarantine
 from predictor_service.inference.batching import Batcher
+from predictor_service.inference.explain import Explainer
 from shared.engines import Engine
 from shared.errors import InvalidRequest, ModelNotFound, Unavailable
 from shared.manifest import Manifest
@@ -27,6 +28,7 @@ class ServedVersion:
     engine: Engine
     batcher: Batcher
     loaded_at: datetime
+    explainer: Explainer
     known: KnownImages | None = None
     doubts: Doubts | None = None
 
@@ -83,7 +85,9 @@ class Model:
             precision=served.engine.precision if served else None,
             architecture=served.manifest.architecture if served else None,
             labels=served.manifest.labels if served else [],
+            dataset=served.manifest.dataset.id if served else None,
             loaded_at=served.loaded_at if served else None,
+            heatmaps=served is not None and served.manifest.heatmaps is not None,
             unknown=served.manifest.unknown if served else None,
             coverage=served.manifest.coverage if served else None,
             quarantined=[self.quarantined[version] for version in sorted(self.quarantined)],

@@ -1,13 +1,14 @@
 /* The predictor's page: images in, probabilities out. */
 
 import { offerSignOut } from "../web/session.js";
-import { predict } from "./lib/api.js";
+import { about, predict } from "./lib/api.js";
 import { queue } from "./lib/queue.js";
 import { watch } from "./lib/watch.js";
 import { camera } from "./parts/camera.js";
 import { intake } from "./parts/intake.js";
 import { modelPanel } from "./parts/models.js";
 import { results } from "./parts/results.js";
+import { teaching } from "./parts/teaching.js";
 
 const AT_ONCE = 4;
 /** An image is sent so often, as long as the predictor itself answers meanwhile. */
@@ -15,7 +16,7 @@ const TRIES = 3;
 const part = (id) => document.getElementById(id);
 
 const jobs = queue(AT_ONCE, classify);
-const board = results(part("results"), (entries) => entries.forEach(enqueue), jobs.remove);
+const board = results(part("results"), (entries) => entries.forEach(enqueue), forget, (entry) => (school ? school.offer(entry, panel.chosen()) : null));
 const panel = modelPanel(part("model"), () => {
   board.refresh(panel.chosen());
   settle();
@@ -25,8 +26,10 @@ intake(part("intake"), addPictures, button);
 part("intake").append(element);
 offerSignOut(document.querySelector("header nav"));
 let answers = true;
+let school = null;
 const look = watch(
-  (models) => {
+  async (models) => {
+    await findSchool();
     panel.show(models);
     settle(true);
   },
@@ -35,6 +38,20 @@ const look = watch(
     settle(false);
   },
 );
+
+/** Learn where the trainer is, before the first image is classified; the next look asks again if that fails. */
+async function findSchool() {
+  if (school) return;
+  const found = await about().catch(() => null);
+  if (!found) return;
+  school ??= teaching(found.trainer_url);
+  part("results").after(school.element);
+}
+
+function forget(entry) {
+  jobs.remove(entry);
+  school?.forget(entry);
+}
 
 /** Work on the images as long as the predictor answers and has the model. */
 function settle(now = answers) {

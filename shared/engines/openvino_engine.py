@@ -33,8 +33,8 @@ class OpenVINOEngine:
 
     Args:
         model: path of the `.xml` file, or an `openvino.Model`.
-        sole_output: the name for the output of a model with one output, in place of the name that
-            the model gives it.
+        outputs: the names for its outputs, in their order. A model that has another number of them
+            gives their names itself.
         precision: "bf16" or "f32"; None takes what the CPU computes fastest. "int8" is for a
             quantized graph, whose other operations are computed in float32.
         threads: CPU threads; 0 means all cores.
@@ -51,7 +51,7 @@ class OpenVINOEngine:
         self,
         model: Path | Any,
         *,
-        sole_output: str = PROBABILITIES,
+        outputs: tuple[str, ...] = (PROBABILITIES,),
         precision: Precision | None = None,
         threads: int = 0,
         hint: Literal["latency", "throughput"] = "latency",
@@ -62,7 +62,7 @@ class OpenVINOEngine:
             self._workers = int(compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS"))
             requests = [compiled.create_infer_request() for _ in range(self._workers)]
         names = tuple(output.get_any_name() for output in compiled.outputs)
-        self.outputs = names if len(names) > 1 else (sole_output,)
+        self.outputs = outputs if len(outputs) == len(names) else names
         shape = compiled.input(0).get_partial_shape()
         self._height, self._width = (_length(shape[axis]) for axis in (1, 2))
         self._requests: SimpleQueue[Any] = SimpleQueue()

@@ -36,6 +36,7 @@ RECORD = {
     },
     "cache": {"computed": 1, "reused": 0, "seconds_saved": 0.0},
     "metrics": {"test": {"accuracy": 1.0, "images": 1, "per_class": {EVIL: SCORES}}},
+    "unknown": {"detail": EVIL},
 }
 VERSION = {
     "version": 1,
@@ -45,10 +46,12 @@ VERSION = {
     "created_at": "2026-01-31T23:59:59Z",
 }
 TOP = [{"label": EVIL, "probability": 0.5}] * 2
+PREDICTION = {"label": EVIL, "probability": 0.5, "top": TOP}
+PREDICTION |= {"known": 0.01, "unknown": True, "labels": [EVIL]}
 ANSWERS = {
     "GET /v1/trainings": [RECORD],
     "GET /v1/models": [{"name": EVIL, "pinned": None, "versions": [VERSION]}],
-    "POST /v1/predict": {"predictions": [{"label": EVIL, "probability": 0.5, "top": TOP}]},
+    "POST /v1/predict": {"predictions": [PREDICTION]},
     "POST /v1/trainings": RECORD,
     "GET /v1/datasets/d": {
         "layout": {"text": EVIL},
@@ -101,8 +104,8 @@ def url():
     [
         (["trainings"], 2),
         (["models", "--predictor", "http://127.0.0.1:1"], 2),
-        (["predict", "{picture}"], 2),
-        (["train", "--dataset", "pets"], 11),
+        (["predict", "{picture}"], 3),
+        (["train", "--dataset", "pets"], 12),
         (["cancel", "1"], 1),
     ],
 )

@@ -371,3 +371,24 @@ def test_what_engines_say_of_memory_is_understood(message):
 def test_other_errors_of_engines_stay_as_they_are():
     with pytest.raises(RuntimeError, match="unsupported"), memory_errors():
         raise RuntimeError("unsupported operation")
+
+
+@pytest.mark.slow
+def test_tensorflow_is_imported_without_scikit_learn_which_may_be_imported_afterwards():
+    """Several threads may ask for it at once, as a worker's first task and its preloading do."""
+    code = """
+import gc, sys
+from concurrent.futures import ThreadPoolExecutor
+from shared.engines.tensorflow_engine import import_tensorflow
+with ThreadPoolExecutor(2) as pool:
+    one, other = pool.map(lambda _: import_tensorflow(), range(2))
+import keras
+print(one is other, "sklearn" in sys.modules, gc.isenabled())
+import sklearn
+"""
+    answer = subprocess.run(
+        [sys.executable, "-c", code], check=False, capture_output=True, text=True
+    )
+
+    assert answer.stdout == "True False True\n", answer.stderr
+    assert answer.returncode == 0, answer.stderr

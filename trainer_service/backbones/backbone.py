@@ -35,6 +35,8 @@ from trainer_service.backbones.architectures import (
     Architecture,
     Preprocessing,
 )
+from trainer_service.backbones.heat_parts import with_maps, without_followers
+from trainer_service.backbones.keras_graph import JOINT
 from trainer_service.backbones.tracing import trace
 from trainer_service.backbones.weights import Weights
 from trainer_service.errors import WeightsUnavailable
@@ -98,8 +100,13 @@ def cached_backbone(architecture: Architecture, weights: Weights, taps: TapSet =
 
 @lru_cache(maxsize=2)
 def cached_graph(architecture: Architecture, weights: Weights, taps: TapSet = "last") -> Any:
-    """Return the TensorFlow graph of `cached_backbone` from pixels, traced once in this process."""
-    return trace(cached_backbone(architecture, weights, taps), "pixels")
+    """Return the TensorFlow graph of `cached_backbone` from pixels to its features and its maps.
+
+    It is traced once in this process.
+    """
+    backbone = cached_backbone(architecture, weights, taps)
+    with without_followers(backbone):
+        return trace(with_maps(backbone), "pixels")
 
 
 @lru_cache(maxsize=2)
@@ -127,7 +134,7 @@ def bottleneck_engine(  # noqa: PLR0913, PLR0917 - together they are the key of 
         model = backbone_ir(architecture, weights, cache_directory, threads, taps)
         native: Precision = precision if precision == cpu_precision() else "f32"
         return OpenVINOEngine(
-            model, sole_output=FEATURES, precision=native, threads=threads, hint="throughput"
+            model, outputs=(FEATURES,), precision=native, threads=threads, hint="throughput"
         )
     load_tensorflow(threads)
     if precision == "mixed" and can_use_gpu():
@@ -341,7 +348,7 @@ def _tapped(network: Any, taps: tuple[str, ...]) -> Any:
     if taps == (OUTPUT,):
         return network
     pooled = [_pooled(network.get_layer(name).output, name) for name in taps]
-    features = keras.layers.Concatenate(name="taps")(pooled)
+    features = keras.layers.Concatenate(name=JOINT)(pooled)
     return keras.Model(network.input, features, name=network.name)
 
 

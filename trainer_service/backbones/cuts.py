@@ -7,9 +7,14 @@ from itertools import pairwise
 from typing import Any
 
 from trainer_service.backbones.cut_table import PIXELS, Cut
-
-#: The layer that joins the features of several taps; its last input is the network's own output.
-_JOINT = "taps"
+from trainer_service.backbones.keras_graph import (
+    JOINT,
+    features_of,
+    inputs_of,
+    network_of,
+    node_of,
+    operation_of,
+)
 
 #: A cut may have this many times the numbers of the narrowest layer before it. A wider one takes
 #: more room on disk than it saves in computing.
@@ -56,7 +61,7 @@ def divide(backbone: Any, cut: str) -> Divided:
     Raises:
         ValueError: the network has no such layer, a path leads past it, or none lies behind it.
     """
-    network = _network_of(backbone)
+    network = network_of(backbone)
     if cut == PIXELS:
         _keep_normalisations(network.layers)
         return Divided(backbone, None, _whole(backbone))
@@ -70,8 +75,8 @@ def divide(backbone: Any, cut: str) -> Divided:
     for other in network.layers:
         other.trainable = id(other) in behind
     _keep_normalisations(network.layers)
-    features = _features_of(network)
-    early = [one for one in features if id(_operation(one)) not in behind]
+    features = features_of(network)
+    early = [one for one in features if id(operation_of(one)) not in behind]
     late = features[len(early) :]
     return Divided(
         backbone, _body(backbone, network, [layer.output, *early]), _tail(layer.output, early, late)
@@ -83,7 +88,7 @@ def separating_layers(backbone: Any) -> list[str]:
 
     Of several taps, the output is the last; the others are features of their own, not ways to it.
     """
-    return [operation.name for operation in _separating(_network_of(backbone))]
+    return [operation.name for operation in _separating(network_of(backbone))]
 
 
 def _separating(network: Any) -> list[Any]:
@@ -93,10 +98,10 @@ def _separating(network: Any) -> list[Any]:
     """
     dominators: dict[int, frozenset[int]] = {}
     for operation in network.operations:
-        inputs = [dominators[id(one)] for one in _inputs(operation)]
+        inputs = [dominators[id(one)] for one in inputs_of(operation)]
         shared = frozenset.intersection(*inputs) if inputs else frozenset()
         dominators[id(operation)] = shared | {id(operation)}
-    separating = dominators[id(_operation(_features_of(network)[-1]))]
+    separating = dominators[id(operation_of(features_of(network)[-1]))]
     return [operation for operation in network.operations if id(operation) in separating]
 
 
@@ -107,7 +112,7 @@ def find_cuts(backbone: Any) -> tuple[Cut, ...]:
     behind them. Left out are cuts that are too wide, cuts right before a layer of next to no cost,
     and cuts for which there is a narrower one with as much to train.
     """
-    network = _network_of(backbone)
+    network = network_of(backbone)
     cuts = [Cut(PIXELS, tuple(backbone.input_shape[1:]), _multiply_adds(network.operations))]
     narrowest = cuts[0].numbers
     separating = _separating(network)
@@ -125,7 +130,7 @@ def find_cuts(backbone: Any) -> tuple[Cut, ...]:
 
 def _may_end(operation: Any, following: Any) -> bool:
     """Return whether a body may end with an operation: a named one, and the last of its block."""
-    in_block = type(following).__name__ in _CHEAP and len(_inputs(operation)) == 1
+    in_block = type(following).__name__ in _CHEAP and len(inputs_of(operation)) == 1
     return not in_block and not operation.name.startswith(_MADE_UP)
 
 
@@ -142,7 +147,7 @@ def _body(backbone: Any, network: Any, parts: list[Any]) -> Any:
     flat = [keras.layers.Flatten(name="activations")(parts[0]), *parts[1:]]
     rows = keras.layers.Concatenate(name="rows")(flat) if len(flat) > 1 else flat[0]
     inner = keras.Model(network.input, rows, name=network.name)
-    (normalised,) = _node(network).input_tensors
+    (normalised,) = node_of(network).input_tensors
     return keras.Model(backbone.input, inner(normalised), name=f"{backbone.name}_body")
 
 
@@ -162,7 +167,7 @@ def _tail(activations: Any, early: list[Any], late: list[Any]) -> Any:
     rows = keras.Input((numbers + sum(one.shape[-1] for one in early),), name="rows")
     parts = inner(keras.layers.Reshape(shape, name="activations")(rows[:, :numbers]))
     features = [rows[:, numbers:], *parts] if early else parts
-    joined = keras.layers.Concatenate(name=_JOINT)(features) if len(features) > 1 else features[0]
+    joined = keras.layers.Concatenate(name=JOINT)(features) if len(features) > 1 else features[0]
     return keras.Model(rows, joined, name="tail")
 
 
@@ -176,41 +181,14 @@ def _whole(backbone: Any) -> Any:
     return keras.Model(rows, backbone(pixels), name="tail")
 
 
-def _network_of(backbone: Any) -> Any:
-    """Return the network within a backbone, which begins behind the normalisation of pixels."""
-    import keras
-
-    return next(layer for layer in backbone.layers if isinstance(layer, keras.Model))
-
-
-def _features_of(network: Any) -> list[Any]:
-    """Return the tensors that make up the features, early to late."""
-    joint = _operation(network.output)
-    return list(_node(joint).input_tensors) if joint.name == _JOINT else [network.output]
-
-
 def _behind(network: Any, layer: Any) -> set[int]:
     """Return the ids of the operations that depend on a layer's output."""
     found: set[int] = set()
     for operation in network.operations:
-        inputs = _inputs(operation)
+        inputs = inputs_of(operation)
         if any(one is layer or id(one) in found for one in inputs):
             found.add(id(operation))
     return found
-
-
-def _inputs(operation: Any) -> list[Any]:
-    return [_operation(tensor) for tensor in _node(operation).input_tensors]
-
-
-def _node(operation: Any) -> Any:
-    """Return the first use of an operation or a network, which is the one in the backbone."""
-    return operation._inbound_nodes[0]  # noqa: SLF001 - Keras has no other way
-
-
-def _operation(tensor: Any) -> Any:
-    """Return what computes a tensor."""
-    return tensor._keras_history.operation  # noqa: SLF001 - Keras has no other way
 
 
 def _keep_normalisations(layers: Iterable[Any]) -> None:

@@ -1,15 +1,28 @@
 """Writes a trained classifier in each format that a version has."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from shared.engines import EMBEDDING, PROBABILITIES
+from shared.engines import EMBEDDING, FEATURES, PROBABILITIES
+from shared.engines.explaining import EXPLAIN, EXPLAIN_HEAD
 from shared.engines.openvino_runtime import load_openvino, read_network
+from shared.logs import get_logger
+from shared.manifest import HeatmapInfo
 from shared.model_store import KERAS_MODEL, OPENVINO_MODEL, SAVED_MODEL
 from trainer_service.backbones.backbone import convert, convert_graph, save_ir
+from trainer_service.backbones.heat_parts import (
+    NoHeatmaps,
+    head_parts,
+    name_maps,
+    name_parts,
+    normalisations,
+    with_maps,
+    without_followers,
+)
 from trainer_service.backbones.tracing import trace
+
+log = get_logger(__name__)
 
 #: In this order the graphs give them.
 _OUTPUTS = (PROBABILITIES, EMBEDDING)
@@ -22,7 +35,7 @@ class Converted(NamedTuple):
 
     Attributes:
         ir: its file as an OpenVINO model.
-        graph: its TensorFlow graph from pixels, as `trace` gives it.
+        graph: its TensorFlow graph from pixels to features and maps, as `trace` gives it.
     """
 
     ir: Path
@@ -36,15 +49,16 @@ def export_version(
     *,
     embedding_size: int,
     converted: Converted | None = None,
-) -> None:
+) -> HeatmapInfo | None:
     """Write backbone and head as one network, in three formats.
 
     - `saved_model.pb`, `variables/`: for TensorFlow Serving. The signature `serving_default` takes
       `image_bytes`, encoded JPEG, PNG, GIF, BMP or WebP images, string of shape (n,); the signature
       `pixels` takes `pixels`, uint8 of shape (n, height, width, 3). Both give `probabilities`,
-      float32 of shape (n, k), and `embedding`, float32 of shape (n, embedding_size). The graph
-      resizes like `shared.images.decoding` but does not see the EXIF orientation.
-    - `openvino/`: takes pixels and returns the same two, for any n; its weights are float32.
+      float32 of shape (n, k), the latter also `embedding`, float32 of shape (n, embedding_size).
+      The graph resizes like `shared.images.decoding` but does not see the EXIF orientation.
+      Two more signatures give what heatmaps are made of.
+    - `openvino/`: takes pixels and returns both, for any n; its weights are float32.
     - `model.keras`: from pixels to probabilities; it can be trained further.
 
     Args:
@@ -54,96 +68,125 @@ def export_version(
         embedding_size: how many features, the last ones, are the embedding.
         converted: the same backbone, which is then neither converted nor traced again.
 
+    Returns:
+        What heatmaps are made of; None if the network is built in a way that allows none.
+
     Raises:
         ValueError: the head takes another number of features than the backbone gives.
     """
     _check_width(head.input_shape[1], backbone.output_shape[1])
-    with _joined(backbone, head, embedding_size) as (model, served):
-        model.save(directory / KERAS_MODEL)
+    grafted = None
+    # A cached backbone would keep every head that was trained on it in memory.
+    with without_followers(backbone):
+        _joined(backbone, head).save(directory / KERAS_MODEL)
         if converted is None:
-            graph = trace(served, "pixels")
-            network = _named(convert_graph(graph), [output.name for output in graph.outputs])
-            _export_saved_model(graph, [graph], backbone.input_shape, directory / SAVED_MODEL)
+            graphs = [trace(_explained(backbone, head, embedding_size), "pixels")]
+            network = graphs[0]
         else:
-            parts = [converted.graph, trace(head, "features")]
-            network = _graft(converted.ir, convert(head), embedding_size)
-            chained = _chained(*parts, embedding_size=embedding_size)
-            _export_saved_model(chained, parts, backbone.input_shape, directory / SAVED_MODEL)
-    _export_openvino(network, directory / OPENVINO_MODEL)
+            grafted = _graft(converted.ir, convert(head), embedding_size)
+            graphs = [converted.graph, trace(head, "features")]
+            network = _chained(*graphs, embedding_size=embedding_size)
+        classify = _export_saved_model(backbone, head, network, graphs, directory / SAVED_MODEL)
+    names = [output.name for output in classify.outputs]
+    openvino = grafted or _named(convert_graph(classify), names)
+    return _export_openvino(openvino, directory / OPENVINO_MODEL)
 
 
-@contextmanager
-def _joined(backbone: Any, head: Any, embedding_size: int) -> Iterator[tuple[Any, Any]]:
-    """Yield both as one `keras.Model`, and as one that also gives the embedding.
+def _joined(backbone: Any, head: Any) -> Any:
+    """Return both as one `keras.Model`."""
+    import keras
 
-    Afterwards the head is removed from the cached backbone. A Keras layer refers to the layers
-    after it. So the backbone would keep every head that was trained on it in memory.
+    return keras.Model(backbone.input, head(backbone.output), name=backbone.name)
+
+
+def _explained(backbone: Any, head: Any, embedding_size: int) -> Any:
+    """Return both as one `keras.Model` that gives all that is computed for heatmaps.
+
+    Its outputs are the probabilities, the embedding, the features and the maps.
     """
     import keras
 
-    features = backbone.output
-    last = features._keras_history.operation  # noqa: SLF001 - Keras has no other way
-    followers = last._outbound_nodes  # noqa: SLF001
-    known = len(followers)
-    try:
-        probabilities = head(features)
-        model = keras.Model(backbone.input, probabilities, name=backbone.name)
-        outputs = [probabilities, features[:, -embedding_size:]]
-        yield model, keras.Model(backbone.input, outputs, name=backbone.name)
-    finally:
-        del followers[known:]
+    features, *maps = with_maps(backbone).outputs
+    outputs = [head(features), features[:, -embedding_size:], features, *maps]
+    return keras.Model(backbone.input, outputs, name=backbone.name)
 
 
 def _chained(backbone: Any, head: Any, *, embedding_size: int) -> Callable[[Any], list[Any]]:
-    """Return the graphs of a backbone and of a head as one network with both outputs."""
+    """Return the graphs of a backbone and of a head as one network, as `_explained` is."""
 
     def network(pixels: Any) -> list[Any]:
-        features = backbone(pixels)
-        return [head(features), features[:, -embedding_size:]]
+        features, *maps = backbone(pixels)
+        return [head(features), features[:, -embedding_size:], features, *maps]
 
     return network
 
 
 def _export_saved_model(
+    backbone: Any,
+    head: Any,
     network: Callable[[Any], Any],
     graphs: Sequence[Any],
-    input_shape: tuple[int, ...],
     directory: Path,
-) -> None:
+) -> Any:
     """Write a SavedModel that can be loaded without Keras.
 
     Args:
-        network: from pixels to both outputs; both signatures call it.
+        backbone: the backbone.
+        head: the head.
+        network: from pixels to probabilities, embedding, features and maps; all signatures call it.
         graphs: the graphs, as `trace` gives them, that it calls.
-        input_shape: that of pixels: (n, height, width, 3).
         directory: where to.
+
+    Returns:
+        The graph from pixels to probabilities and embedding.
     """
     import tensorflow as tf
 
-    height, width = input_shape[1:3]
+    height, width = backbone.input_shape[1:3]
+    spec = tf.TensorSpec((None, height, width, 3), tf.uint8, "pixels")
+    classify = _traced(lambda pixels: network(pixels)[: len(_OUTPUTS)], spec)
+    norms, weights = normalisations(backbone), head_parts(head)
 
     def pixels(pixels: Any) -> Any:
-        return dict(zip(_OUTPUTS, network(pixels), strict=True))
+        return dict(zip(_OUTPUTS, classify(pixels), strict=True))
 
     def image_bytes(image_bytes: Any) -> Any:
-        spec = tf.TensorSpec((height, width, 3), tf.uint8)
         decoded = tf.map_fn(
-            lambda data: _decode(data, height, width), image_bytes, fn_output_signature=spec
+            lambda data: _decode(data, height, width),
+            image_bytes,
+            fn_output_signature=tf.TensorSpec((height, width, 3), tf.uint8),
         )
-        return pixels(decoded)
+        # Of several outputs, TensorFlow Serving gives each its name, which clients don't expect.
+        return {PROBABILITIES: pixels(decoded)[PROBABILITIES]}
+
+    def explain(pixels: Any) -> Any:
+        probabilities, embedding, features, *maps = network(pixels)
+        parts = {PROBABILITIES: probabilities, EMBEDDING: embedding, FEATURES: features}
+        return parts | name_maps(maps, norms)
+
+    def explain_head() -> Any:
+        return {name: tf.identity(one) for name, one in weights.items()}
 
     module = tf.Module()
     module.weights = [variable for graph in graphs for variable in graph.variables]
-    module.pixels = _traced(pixels, tf.TensorSpec((None, height, width, 3), tf.uint8, "pixels"))
+    module.pixels = _traced(pixels, spec)
     module.image_bytes = _traced(image_bytes, tf.TensorSpec((None,), tf.string, "image_bytes"))
-    signatures = {"serving_default": module.image_bytes, "pixels": module.pixels}
+    module.explain = _traced(explain, spec)
+    module.explain_head = _traced(explain_head)
+    signatures = {
+        "serving_default": module.image_bytes,
+        "pixels": module.pixels,
+        EXPLAIN: module.explain,
+        EXPLAIN_HEAD: module.explain_head,
+    }
     tf.saved_model.save(module, str(directory), signatures=signatures)
+    return classify
 
 
-def _traced(function: Callable[[Any], Any], spec: Any) -> Any:
+def _traced(function: Callable[..., Any], *specs: Any) -> Any:
     import tensorflow as tf
 
-    return tf.function(function, autograph=False).get_concrete_function(spec)
+    return tf.function(function, autograph=False).get_concrete_function(*specs)
 
 
 def _decode(data: Any, height: int, width: int) -> Any:
@@ -195,7 +238,13 @@ def _named(network: Any, names: list[str]) -> Any:
     return network
 
 
-def _export_openvino(network: Any, path: Path) -> None:
+def _export_openvino(network: Any, path: Path) -> HeatmapInfo | None:
     network.input(0).get_tensor().set_names({"pixels"})
+    try:
+        heatmaps = HeatmapInfo(maps=name_parts(network))
+    except NoHeatmaps as error:
+        log.warning("the version will show no heatmaps", reason=str(error))
+        heatmaps = None
     path.parent.mkdir(exist_ok=True)
     save_ir(network, path)
+    return heatmaps

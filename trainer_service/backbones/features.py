@@ -207,11 +207,17 @@ class FeatureStore:
     def use(self, shards: Iterable[str]) -> None:
         """Mark shards as used now; those that were used longest ago are removed first.
 
-        A shard that is gone, or belongs to another user, is left as it is.
+        A shard that is gone, damaged, or belongs to another user, is left as it is.
+
+        Raises:
+            OSError: the disk can't be used now.
         """
         for shard in shards:
-            with suppress(FileNotFoundError, PermissionError):
+            try:
                 os.utime(self._directory / f"{shard}.json")
+            except OSError as error:
+                if not is_fault_of_the_file(error):
+                    raise
 
     def holds(self, images: Sequence[str]) -> bool:
         """Return whether there is an undamaged shard of exactly these images; mark it as used."""

@@ -113,7 +113,7 @@ class Backbone:
         return cached_backbone(self.architecture, self.weights, self.taps)
 
     def graph(self) -> Any:
-        """Return its TensorFlow graph from pixels to features, float32."""
+        """Return its TensorFlow graph from pixels to features and maps, float32."""
         return cached_graph(self.architecture, self.weights, self.taps)
 
     def trainable_model(self) -> Any:

@@ -1,6 +1,7 @@
 """Whether the disk has room for what a phase is going to write, before it computes anything."""
 
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,6 +54,15 @@ class Demand:
             f"{self.what} may take {megabytes(self.bytes)}, and {self.directory} has "
             f"{megabytes(free)} left. {self.remedy}"
         )
+
+
+def bytes_in(directory: Path) -> int:
+    """Return how many bytes the files of all spaces take in a directory of features."""
+    total = 0
+    for file in directory.glob("*/*.npy"):
+        with suppress(FileNotFoundError):  # it was removed meanwhile
+            total += file.lstat().st_size
+    return total
 
 
 def megabytes(count: int) -> str:

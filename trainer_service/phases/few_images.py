@@ -1,9 +1,11 @@
-"""When there are too few images to choose a head by those for validation alone."""
+"""When there are too few images to choose by those for validation alone."""
 
 #: Below this count of training images of the rarest label, a head is cross-validated.
 FEWEST_OF_A_LABEL = 50
 #: And so it is below this count of validation images.
 FEWEST_VALIDATED = 200
+#: With fewer validation images nothing is tuned: one of them would decide.
+FEWEST_TO_TUNE = 20
 
 
 def are_few(rarest: int, validation: int) -> bool:

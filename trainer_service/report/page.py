@@ -13,6 +13,7 @@ from trainer_service.report.markup import Markup, join, raw, tag
 from trainer_service.report.reliability import reliability
 from trainer_service.report.suspects import suspects
 from trainer_service.report.tuning import tuning
+from trainer_service.report.unknown import unknown
 
 #: With more labels than this, the table and the matrix each need the whole width.
 FEW_LABELS = 12
@@ -44,6 +45,7 @@ def _sections(facts: Facts) -> Iterable[Markup]:
     yield _beside(evaluation.result(facts), origin.how_to_call(facts))
     yield _beside(*labels) if len(facts.manifest.labels) <= FEW_LABELS else join(labels)
     yield reliability(facts)
+    yield from filter(None, [unknown(facts)])
     yield evaluation.training_curves(facts)
     yield from filter(None, [tuning(facts)])
     yield evaluation.mistakes(facts)

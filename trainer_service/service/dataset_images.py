@@ -1,10 +1,10 @@
 """Lists and opens the images of a dataset that has been read."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import BinaryIO
+from typing import Annotated, BinaryIO
 
 from pydantic import BaseModel, Field, ValidationError
 
@@ -41,6 +41,9 @@ class ImageQuery(BaseModel):
 
     label: str | None = Field(default=None, description="Only those of this label.")
     verdict: Verdict | None = Field(default=None, description="Only those of this verdict.")
+    sha256: list[Annotated[str, Field(pattern="^[0-9a-f]{64}$")]] = Field(
+        default=[], max_length=10, description="Only those with one of these hashes."
+    )
     limit: int = Field(default=100, ge=1, le=1000, description="Most images of a page.")
     after: int = Field(default=0, ge=0, le=2**53, description="`after` of the page before.")
 
@@ -88,7 +91,7 @@ def list_images(dataset: Dataset, query: ImageQuery) -> DatasetImagePage:
         RecordCorrupt: a record on this page is damaged.
     """
     images: list[DatasetImage] = []
-    for position, record in _records(dataset.directory, query.after):
+    for position, record in _records(dataset.directory, query.after, query.sha256):
         if query.label not in {None, record.label} or query.verdict not in {None, record.verdict}:
             continue
         if len(images) == query.limit:
@@ -171,10 +174,20 @@ def _media_type(record: ImageRecord) -> str:
     return _MEDIA_TYPES.get(record.format, f"image/{record.format}")
 
 
-def _records(directory: Path, after: int) -> Iterator[tuple[int, ImageRecord]]:
+def _records(
+    directory: Path, after: int, hashes: Sequence[str]
+) -> Iterator[tuple[int, ImageRecord]]:
+    """Yield the records of images with their positions; if hashes are given, only theirs."""
+    wanted = [_mention(sha256) for sha256 in hashes]
     with records_judged(directory), open_below(directory, RECORDS_FILE) as file:
         for position, line in enumerate(islice(file, after, None), start=after):
-            yield position, parse_image(line)
+            if not wanted or any(mention in line for mention in wanted):
+                yield position, parse_image(line)
+
+
+def _mention(sha256: str) -> bytes:
+    """Return what a record of this hash has in it, so that no other need be parsed."""
+    return f'"sha256":"{sha256}"'.encode()
 
 
 class _EarlierRecord(BaseModel):
@@ -194,7 +207,7 @@ def _rejected(directory: Path) -> Iterator[bytes]:
 
 def _find(directory: Path, sha256: str) -> ImageRecord | None:
     """Search for an image without parsing the records of all others."""
-    wanted = f'"sha256":"{sha256}"'.encode()
+    wanted = _mention(sha256)
     with open_below(directory, RECORDS_FILE) as file:
         for lines in _pieces(file):
             found = lines.find(wanted)

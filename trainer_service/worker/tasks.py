@@ -12,6 +12,7 @@ from celery import Celery
 from celery.signals import task_postrun, task_prerun, worker_process_init
 
 from shared.documents import reason
+from shared.engines.tensorflow_engine import import_tensorflow
 from shared.errors import HeadstartError
 from shared.logs import get_logger
 from trainer_service import training
@@ -56,6 +57,7 @@ def preload(**_: Any) -> None:
 
 
 def _import_keras() -> None:
+    import_tensorflow()
     import keras
 
     log.info("Keras is loaded", keras=keras.__version__)

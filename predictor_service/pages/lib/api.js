@@ -18,13 +18,30 @@ export async function models() {
   return found;
 }
 
+/** What the page needs to know of the installation: `{trainer_url}`. */
+export function about() {
+  return call("v1/about", { signal: AbortSignal.timeout(1000 * PATIENCE_SECONDS), headers: { Accept: "application/json" } });
+}
+
 /**
  * The prediction for an image: `{model, version, label, probability, top}`.
  *
  * The bytes are sent as they are. If the queue is full, the request is sent again.
  */
-export async function predict(picture, model) {
-  const path = `v1/predict?model=${encodeURIComponent(model)}&top=${TOP}`;
+export function predict(picture, model) {
+  return ask(picture, `model=${encodeURIComponent(model)}&top=${TOP}`);
+}
+
+/** Where an image speaks for a label: `{label, score, rest, grid, png}`. */
+export async function explain(picture, model, label) {
+  const query = `model=${encodeURIComponent(model)}&top=1&explain=${encodeURIComponent(label)}`;
+  const { heat } = await ask(picture, query);
+  if (!heat) throw away(STRANGE);
+  return heat;
+}
+
+async function ask(picture, query) {
+  const path = `v1/predict?${query}`;
   const options = { method: "POST", body: picture, headers: { "Content-Type": "application/octet-stream" } };
   for (let left = RETRIES; ; left -= 1) {
     try {

@@ -21,7 +21,7 @@ export function watch(onModels, onFault) {
     let pause = EAGER;
     try {
       const found = await models();
-      onModels(found);
+      await onModels(found);
       if (found.some((model) => model.version !== null) && found.every((model) => model.loading === null)) pause = CALM;
     } catch (error) {
       onFault(error);

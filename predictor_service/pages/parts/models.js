@@ -99,7 +99,12 @@ function facts(model) {
     ["Computed by", `${model.engine}, ${model.precision}`],
     ["Served since", when(model.loaded_at)],
   ];
-  return h("dl", {}, rows.map(([term, value]) => [h("dt", {}, term), h("dd", {}, value)]));
+  return [h("dl", {}, rows.map(([term, value]) => [h("dt", {}, term), h("dd", {}, value)])), unknown(model)];
+}
+
+function unknown(model) {
+  if (!model.unknown?.detail) return null;
+  return h("details", { class: "small" }, h("summary", {}, "How well it tells unknown pictures"), h("p", {}, model.unknown.detail));
 }
 
 function labels(model) {

@@ -2,6 +2,7 @@
 
 import { announce, h, put } from "../../web/dom.js";
 import { bytes, percent, plural, sentence } from "../lib/format.js";
+import { heat } from "./heat.js";
 
 const SMALL = 64;
 
@@ -11,8 +12,10 @@ const SMALL = 64;
  * `add` puts images, `[{file, name}]`, before the others and returns an entry for each:
  * `{file, wait(text), work(), answer(prediction), fail(error)}`.
  * `again` is called with the entries to classify again, and `onRemove` with each removed entry.
+ * `below` gets an entry once it is answered and returns what is shown below the answer: an element,
+ * null for nothing, or undefined for what is there already.
  */
-export function results(element, again, onRemove) {
+export function results(element, again, onRemove, below, canExplain) {
   const entries = new Set();
   const list = h("div", { class: "results" });
   const repeat = h("button", { type: "button", class: "primary", hidden: true, onclick: () => again(stale()) });
@@ -40,7 +43,7 @@ export function results(element, again, onRemove) {
   return {
     add(pictures) {
       const added = pictures.map((picture) => {
-        const entry = card(picture, again, () => (settle(), tell()), () => remove(entry));
+        const entry = card(picture, again, () => (settle(), tell()), () => remove(entry), below, () => current?.heatmaps ?? false);
         entries.add(entry);
         return entry;
       });
@@ -64,10 +67,11 @@ function summary(entries) {
   return `${plural(answered, "image")} classified${failed ? `, ${failed} refused` : ""}.`;
 }
 
-function card({ file, name }, again, onSettled, onRemove) {
+function card({ file, name }, again, onSettled, onRemove, below, canExplain) {
   const url = URL.createObjectURL(file);
   const size = h("p", { class: "muted small" }, bytes(file.size));
   const answer = h("div", { class: "answer" });
+  const more = h("div", { class: "below" });
   const element = h(
     "article",
     { class: "card result", "aria-label": name },
@@ -75,7 +79,7 @@ function card({ file, name }, again, onSettled, onRemove) {
     h("div", {},
       h("header", {}, h("h3", {}, name), h("button", { type: "button", class: "remove", "aria-label": `Remove ${name}`, onclick: onRemove }, "✕")),
       size),
-    answer,
+    answer, more,
   );
   const say = (busy, ...children) => {
     answer.setAttribute("aria-busy", String(busy));
@@ -84,6 +88,7 @@ function card({ file, name }, again, onSettled, onRemove) {
   return {
     element,
     file,
+    name,
     by: null,
     failed: false,
     wait(text) {
@@ -95,7 +100,10 @@ function card({ file, name }, again, onSettled, onRemove) {
     answer(prediction) {
       this.by = prediction;
       const by = `by ${prediction.model}, version ${prediction.version}`;
-      say(false, bars(prediction.top), h("p", { class: "muted small by" }, by));
+      const why = canExplain() ? heat(url, file, prediction.model) : null;
+      say(false, warning(prediction), bars(prediction.top, why), why?.element, nearest(prediction), h("p", { class: "muted small by" }, by));
+      const found = below(this);
+      if (found !== undefined) put(more, found);
       onSettled();
     },
     fail(error) {
@@ -122,9 +130,23 @@ function preview(url, size, file) {
   return image;
 }
 
-function bars(top) {
+/** What stands above the labels of a picture that is unlike all training images. */
+function warning({ known, unknown }) {
+  if (!unknown) return null;
+  return h("p", { class: "unknown" }, h("strong", {}, "Unknown: "), `not like any training image. At most ${percent(known)} of known pictures are as far from them.`);
+}
+
+/** The training images that the picture is most like; the predictor has only their hashes. */
+function nearest({ known, nearest: images = [] }) {
+  if (!images.length) return null;
+  const share = known === null ? null : h("p", {}, `${percent(known)} of known pictures are at least as far from the training images.`);
+  return h("details", { class: "small nearest" }, h("summary", {}, "Nearest training images"), share,
+    h("ol", {}, images.map(({ image, distance }) => h("li", {}, h("code", { title: image }, image.slice(0, 12)), ` at a distance of ${distance.toFixed(3)}`))));
+}
+
+function bars(top, why) {
   return h("ol", { class: "bars" }, top.map(({ label, probability }) =>
     h("li", {},
-      h("div", { class: "row" }, h("span", { class: "name" }, label), h("span", { class: "number" }, percent(probability))),
+      h("div", { class: "row" }, why ? why.button(label) : h("span", { class: "name" }, label), h("span", { class: "number" }, percent(probability))),
       h("div", { class: "bar", "aria-hidden": "true" }, h("span", { vars: { "--share": probability } })))));
 }

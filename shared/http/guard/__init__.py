@@ -5,6 +5,7 @@ from collections.abc import Collection
 from fastapi import FastAPI
 
 from shared.http.guard.access import Access
+from shared.http.guard.allowed_origins import AllowedOrigins
 from shared.http.guard.body_limit import BodyLimit
 from shared.http.guard.concurrent_uploads import ConcurrentUploads
 from shared.http.guard.document import describe_access
@@ -55,7 +56,11 @@ def add_guard(
         bytes_setting="HEADSTART_MAX_HELD_BYTES",
     )
     app.add_middleware(Access, keys=keys)
-    app.add_middleware(SameOrigin, hosts=OwnHosts.of(settings))
+    app.add_middleware(
+        SameOrigin,
+        hosts=OwnHosts.of(settings),
+        allowed=AllowedOrigins(settings.read_allowed_origins()),
+    )
     app.state.gate = Gate()
     app.add_middleware(RefuseWhileEnding, gate=app.state.gate)
     app.add_middleware(SecurityHeaders)

@@ -8,8 +8,10 @@ header. Other programs send no such header and can't be abused in this way.
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from shared.http.guard.allowed_origins import AllowedOrigins
 from shared.http.guard.hosts import LONGEST, OwnHosts
 from shared.http.problems import ProblemResponse, problem_response
 from shared.http.requests import HEALTH
@@ -20,29 +22,53 @@ SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 class SameOrigin:
     """ASGI middleware: answers 421 to a request for a host that is not this service's own.
 
-    It answers 403 to a request that changes something and comes from a page of another origin.
+    It answers 403 to a request that changes something and comes from a page of another origin,
+    unless that is allowed.
     """
 
-    def __init__(self, app: ASGIApp, hosts: OwnHosts) -> None:
+    def __init__(self, app: ASGIApp, hosts: OwnHosts, allowed: AllowedOrigins) -> None:
         self._app = app
         self._hosts = hosts
+        self._allowed = allowed
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        refusal = self._refusal(scope) if scope["type"] == "http" else None
-        await (refusal or self._app)(scope, receive, send)
-
-    def _refusal(self, scope: Scope) -> ProblemResponse | None:
+        if scope["type"] != "http":
+            return await self._app(scope, receive, send)
+        if self._allowed:
+            send = _varying(send)
         headers = dict(scope["headers"])
-        host = headers.get(b"host")  # every browser sends it
-        if host is not None and not self._hosts.accept(host) and scope["path"] not in HEALTH:
-            return _misdirected(host.decode("latin-1"))
-        if scope["method"] in SAFE_METHODS:
-            return None
         origin = foreign_origin(headers)
-        if origin is None:
+        refusal = self._wrong_host(headers, scope["path"])
+        if refusal is None and origin is not None and self._allowed.accept(origin, scope):
+            return await self._allowed.answer(self._app, scope, receive, send, origin)
+        if refusal is None and origin is not None and scope["method"] not in SAFE_METHODS:
+            refusal = _foreign(origin)
+        return await (refusal or self._app)(scope, receive, send)
+
+    def _wrong_host(self, headers: Mapping[bytes, bytes], path: str) -> ProblemResponse | None:
+        host = headers.get(b"host")  # every browser sends it
+        if host is None or self._hosts.accept(host) or path in HEALTH:
             return None
-        detail = f"Pages of other origins may not use this service. Received: {origin!r}"
-        return problem_response(403, "Forbidden", detail)
+        return _misdirected(host.decode("latin-1"))
+
+
+def _varying(send: Send) -> Send:
+    """Return a `send` that tells caches that the page of another origin gets another answer."""
+
+    async def send_varying(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            MutableHeaders(scope=message).add_vary_header("Origin")
+        await send(message)
+
+    return send_varying
+
+
+def _foreign(origin: str) -> ProblemResponse:
+    detail = (
+        "Pages of other origins may not use this service, unless HEADSTART_ALLOWED_ORIGINS lists "
+        f"them, and then not to remove or replace anything. Received: {origin!r}"
+    )
+    return problem_response(403, "Forbidden", detail)
 
 
 def _misdirected(host: str) -> ProblemResponse:

@@ -1,6 +1,5 @@
 """Starts an HTTP service: opens its socket, and ends with one sentence if that fails."""
 
-import ipaddress
 import logging
 import os
 import signal
@@ -13,7 +12,7 @@ import uvicorn
 from fastapi import FastAPI
 from pydantic import ValidationError
 
-from shared.http.server.addresses import base_url
+from shared.http.server.addresses import base_url, is_loopback
 from shared.http.server.connections import Connection, Lobby
 from shared.http.server.draining import DrainingServer
 from shared.http.server.open_files import room_for_connections
@@ -107,11 +106,3 @@ def warn_if_open(settings: SharedSettings) -> None:
             "Set HEADSTART_API_KEYS or HEADSTART_API_KEYS_FILE.",
             host=settings.host,
         )
-
-
-def is_loopback(host: str) -> bool:
-    """Return whether only this machine can reach a service that listens on `host`."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

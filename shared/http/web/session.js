@@ -1,6 +1,7 @@
 /* Signs in and out: asks for the API key once and exchanges it for a cookie. */
 
 import { h, put } from "./dom.js";
+import { askForKey } from "./key_dialog.js";
 
 const PATH = "v1/session";
 const UNAUTHORIZED = 401;
@@ -31,36 +32,16 @@ export function signIn() {
   return asking;
 }
 
-function ask() {
-  const field = h("input", { type: "password", autocomplete: "current-password", required: true });
-  const refusal = h("p", { class: "problem", role: "alert", hidden: true });
-  const form = h("form", {},
-    h("h2", { id: "sign-in" }, "API key"),
-    h("p", {}, "This service needs a key. The person who runs it has set it in HEADSTART_API_KEYS."),
-    h("label", {}, "Key", field), refusal,
-    h("button", { type: "submit", class: "primary" }, "Sign in"));
-  const dialog = h("dialog", { class: "card", "aria-labelledby": "sign-in" }, form);
-  // Without a key the page can show nothing, so the dialog can't be closed.
-  dialog.addEventListener("cancel", (event) => event.preventDefault());
-  document.body.append(dialog);
-  dialog.showModal();
-  return new Promise((resolve) => {
-    form.addEventListener("submit", async (event) => {
-      event.preventDefault();
-      const problem = await send(field.value);
-      refusal.textContent = problem ?? "";
-      refusal.hidden = problem === null;
-      if (problem !== null) return field.select();
-      dialog.remove();
-      leave.hidden = false;
-      resolve();
-    });
-  });
+/** Without a key the page can show nothing, so the dialog can't be closed. */
+async function ask() {
+  const words = "This service needs a key. The person who runs it has set it in HEADSTART_API_KEYS.";
+  await askForKey({ title: "API key", words, check: send });
+  leave.hidden = false;
 }
 
 /** Send a key; return what is wrong with it as a sentence, or null. */
 async function send(key) {
-  const body = JSON.stringify({ key: key.trim() });
+  const body = JSON.stringify({ key });
   try {
     const response = await fetch(PATH, { method: "POST", body, headers: { "Content-Type": "application/json" } });
     if (response.ok) return null;

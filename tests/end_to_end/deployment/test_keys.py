@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.end_to_end.stack import digits, running_stack, zipped
-from tests.support.processes.browser import running_browser, watched_page
+from tests.support.processes.browser import watched_page
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
@@ -60,10 +60,10 @@ def headstart(stack, *arguments, **environment):
     )
 
 
-def test_the_pages_ask_for_the_key_once_and_then_work(stack, submitted, pictures):
+def test_the_pages_ask_for_the_key_once_and_then_work(stack, chromium, submitted, pictures):
     """Events and pictures need it too, which browsers fetch by themselves."""
     url = str(stack.trainer.base_url)
-    with running_browser() as chromium, watched_page(chromium, url, refusals=None) as page:
+    with watched_page(chromium, url, refusals=None) as page:
         page.goto(f"/#/trainings/{submitted['id']}")
         expect(page.get_by_role("heading", name="API key")).to_be_visible()
         expect(page.get_by_text("figures")).to_have_count(0)
@@ -89,9 +89,9 @@ def test_the_pages_ask_for_the_key_once_and_then_work(stack, submitted, pictures
 
 
 @pytest.mark.parametrize("service", ["trainer", "predictor"])
-def test_whoever_signs_out_sees_nothing_more(stack, service):
+def test_whoever_signs_out_sees_nothing_more(stack, chromium, service):
     url = str(getattr(stack, service).base_url)
-    with running_browser() as chromium, watched_page(chromium, url, refusals=None) as page:
+    with watched_page(chromium, url, refusals=None) as page:
         page.goto("/")
         expect(page.get_by_role("heading", name="API key")).to_be_visible()
         leave = page.get_by_role("button", name="Sign out")
@@ -106,9 +106,9 @@ def test_whoever_signs_out_sees_nothing_more(stack, service):
         assert page.context.cookies() == []
 
 
-def test_an_upload_from_the_page_asks_for_the_key(stack, pictures):
+def test_an_upload_from_the_page_asks_for_the_key(stack, chromium, pictures):
     url = str(stack.trainer.base_url)
-    with running_browser() as chromium, watched_page(chromium, url, refusals=None) as page:
+    with watched_page(chromium, url, refusals=None) as page:
         page.goto("/")
         sign_in(page, KEY)
         expect(page.get_by_role("heading", name="API key")).to_have_count(0)

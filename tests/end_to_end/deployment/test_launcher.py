@@ -91,7 +91,6 @@ def test_the_demo_takes_a_folder_of_the_user(environment, tmp_path, share_backbo
             r"^DATA: expected a folder or an archive\. .*nowhere-at-all does not exist\.\n$",
         ),
         (["--architecture", "vgg16"], r"vgg16.*efficientnet_lite0"),
-        (["--architecture", "alexnet"], r"vgg16.*Received: 'alexnet'"),
         (["--data", "{empty}"], r"No images found in 'empty'"),
     ],
 )

@@ -30,7 +30,8 @@ def datasets(directory):
 
 
 @pytest.fixture(scope="module")
-def stack(directory, datasets, redis_url):
+def stack(directory, datasets, redis_url, share_backbones):
+    share_backbones(directory / "store")
     settings = {"datasets": datasets, "redis_url": redis_url, "lease_seconds": 4}
     with running_stack(directory, workers=0, **settings) as running:
         yield running

@@ -41,7 +41,8 @@ def redis(directory):
 
 
 @pytest.fixture(scope="module")
-def stack(directory, redis):
+def stack(directory, redis, share_backbones):
+    share_backbones(directory / "store")
     with running_stack(
         directory, workers=0, redis_url=redis.url, lease_seconds=LEASE_SECONDS
     ) as running:

@@ -28,7 +28,8 @@ WORKERS = 2
 
 
 @pytest.fixture(scope="module")
-def stack(directory, redis_url):
+def stack(directory, redis_url, share_backbones):
+    share_backbones(directory / "store")
     with running_stack(directory, workers=0, redis_url=redis_url) as running:
         yield running
 

@@ -87,7 +87,8 @@ class Upload(threading.Thread):
 
 
 @pytest.fixture(scope="module")
-def api(directory, redis_url):
+def api(directory, redis_url, share_backbones):
+    share_backbones(directory / "store")
     settings = TrainerSettings(
         store=directory / "store",
         weights=directory / "weights",

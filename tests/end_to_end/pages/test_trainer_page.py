@@ -18,7 +18,7 @@ ARCHITECTURE = "efficientnet_lite0"
 EVIL = "<img src=x onerror=document.title='evil'>"
 SECONDS = 90_000
 #: How many requests each view takes to be complete.
-REQUESTS = {"start": 2, "dataset": 7, "training": 4, "trainings": 1, "models": 1, "compare": 4}
+REQUESTS = {"start": 2, "dataset": 7, "training": 5, "trainings": 1, "models": 1, "compare": 7}
 
 
 @pytest.fixture
@@ -369,6 +369,66 @@ def test_the_keyboard_leads_to_everything_on_the_first_page(open_page):
             "Choose an archive",
             "Choose a folder",
         ]
+
+
+@pytest.fixture(scope="module")
+def mended(stack, trained):
+    """A training of another model on the same pictures, served."""
+    record = stack.train(
+        model="mended", architecture=ARCHITECTURE, dataset=trained["dataset"]["id"]
+    )
+    stack.served("mended", record["version"])
+    return record
+
+
+def test_a_picture_is_asked_about_and_left_out_and_what_that_changes_is_shown(
+    open_page, stack, mended
+):
+    with open_page() as page:
+        page.goto(f"/#/trainings/{mended['id']}")
+        card = page.locator("section.card", has_text="Test images at random")
+        card.get_by_role("button").get_by_role("img").first.click()
+        view = page.get_by_role("dialog")
+        expect(view.get_by_role("img").first).to_have_js_property("naturalWidth", 8)
+        view.get_by_role("button", name="Ask the predictor").click()
+        expect(view).to_contain_text("By version 1:")
+        expect(view.locator("figure")).to_have_count(3)
+        for near in view.locator("figure img").all():
+            expect(near).to_have_js_property("naturalWidth", 8)
+        page.keyboard.press("0")
+        page.keyboard.press("Escape")
+        page.get_by_role("region", name="Corrections").get_by_role("button").first.click()
+
+        page.wait_for_url(lambda url: "/#/trainings/" in url and mended["id"] not in url)
+        changes = page.locator("section.card", has_text="What has changed since")
+        expect(changes).to_contain_text("1 test image of before is not", timeout=SECONDS)
+        again = stack.trainer.get(f"/v1/trainings/{page.url.rpartition('/')[2]}").json()
+        page.goto(f"/#/compare/{again['id']},{mended['id']}")
+        expect(changes.get_by_role("heading", name="Fixed: ")).to_be_visible()
+    assert again["version"] == 2
+    assert again["request"] == mended["request"] | {"dataset": again["dataset"]["id"]}
+    dataset = stack.trainer.get(f"/v1/datasets/{again['dataset']['id']}").json()
+    assert (dataset["corrected"], dataset["parent"]) == (1, mended["dataset"]["id"])
+
+
+def test_a_picture_is_taught_on_the_predictors_page(chromium, stack, mended, directory):
+    [(name, data)] = digits(directory, "7", 1).items()
+    url = str(stack.predictor.base_url)
+    with watched_page(chromium, url) as page:
+        page.goto("/?model=mended")
+        page.set_input_files("#files", {"name": name, "mimeType": "image/png", "buffer": data})
+        page.get_by_role("button", name=f"Teach it what {name} is").click()
+        page.get_by_label("What is it?").fill("seven")
+        page.get_by_role("button", name="Note it").click()
+        page.get_by_role("button", name="Send to the trainer").click()
+        link = page.get_by_role("link", name="Look at them, and train again")
+        expect(link).to_be_visible(timeout=SECONDS)
+        link.click()
+
+        expect(page.get_by_role("group", name="seven")).to_contain_text("1", timeout=SECONDS)
+        expect(page.get_by_role("group", name="seven").get_by_role("img")).to_have_count(1)
+        dataset = stack.trainer.get(f"/v1/datasets/{page.url.rpartition('/')[2]}").json()
+    assert (dataset["added"], dataset["labels"]["seven"]) == (1, 1)
 
 
 @pytest.fixture(scope="module")

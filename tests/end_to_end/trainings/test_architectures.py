@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from shared.engines import FEATURES, PROBABILITIES, load_version_engine
-from shared.images.decoding import ImageLimits, decode
-from shared.model_store import KERAS_MODEL, ModelStore
+from shared.engines import EMBEDDING, FEATURES, PROBABILITIES, load_version_engine
+from shared.model_store import KERAS_MODEL, ModelStore, read_manifest
+from tests.support.heat import check_heat
 from tests.support.inputs.random_weights import (
     random_pixels,
     random_weights,
@@ -36,8 +36,6 @@ pytestmark = [pytest.mark.slow, pytest.mark.integration]
 #: Largest difference between two ways to compute the same probability in float32.
 TOLERANCE = 2e-4
 
-LIMITS = ImageLimits(1 << 20, 1 << 20)
-
 #: Pictures of each label; the smallest number that leaves one for validation and for the test.
 EACH = 4
 
@@ -61,7 +59,17 @@ def datasets(tmp_path_factory):
     return directory
 
 
-@pytest.fixture(scope="module", params=CATALOGUE)
+#: A small network, a large one of the oldest kind, and one whose layers no other has.
+ALWAYS = {"mobilenet_v2", "vgg16", "convnext_tiny"}
+
+
+@pytest.fixture(
+    scope="module",
+    params=[
+        name if name in ALWAYS else pytest.param(name, marks=pytest.mark.exhaustive)
+        for name in CATALOGUE
+    ],
+)
 def case(request, tmp_path_factory, random_weights_directory, datasets, redis_url):
     """A training on random weights, with all taps, from the request to the published version."""
     architecture = CATALOGUE[request.param]
@@ -97,83 +105,91 @@ def test_the_record_names_what_was_done(case):
 
 
 def test_both_engines_compute_the_same_features(case):
-    """Tap by tap, as some have much larger features than others; the last is also had alone."""
-    expected = features(case, "tensorflow", "all")
+    """Tap by tap, as some have much larger features than others."""
+    expected, found = features(case, "tensorflow"), features(case, "openvino")
 
-    for taps in ("all", "last"):
-        found = features(case, "openvino", taps)
-        assert found.shape == (3, case.architecture.feature_size_of(taps))
-        assert found.dtype == expected.dtype == np.float32
-        ends = np.cumsum(case.architecture.widths_of(taps))[:-1]
-        own = expected[:, -found.shape[1] :]
-        for one, other in zip(np.split(found, ends, 1), np.split(own, ends, 1), strict=True):
-            assert np.abs(one - other).max() < 0.01 * other.std(axis=0).mean()
+    assert found.shape == (3, case.architecture.feature_size_of("all"))
+    assert found.dtype == expected.dtype == np.float32
+    ends = np.cumsum(case.architecture.widths_of("all"))[:-1]
+    for one, other in zip(np.split(found, ends, 1), np.split(expected, ends, 1), strict=True):
+        assert np.abs(one - other).max() < 0.01 * other.std(axis=0).mean()
 
 
-def features(case, engine, taps):
+def features(case, engine):
     """Compute the features of the case's pictures as a worker does."""
     cache = case.settings.store / BACKBONES
-    made = bottleneck_engine(case.architecture, case.weights, engine, "f32", cache, 2, taps)
+    made = bottleneck_engine(case.architecture, case.weights, engine, "f32", cache, 2, "all")
     assert made.outputs == (FEATURES,)
     return made.infer(case.pixels)[FEATURES]
 
 
-def test_keras_and_the_predictor_on_both_engines_answer_alike(case, datasets):
-    """`model.keras`, the OpenVINO model and the SavedModel, the latter two as they are served."""
-    import keras
+def test_the_predictor_answers_alike_on_both_engines(case, datasets):
+    """From the OpenVINO model, which has the backbone of the cache in it, and the SavedModel."""
+    files = [file.read_bytes() for file in sorted((datasets / "colours").iterdir())[::2]]
 
-    files = [file.read_bytes() for file in sorted((datasets / "colours").iterdir())]
-    size = case.architecture.input_size
-    pixels = np.stack([decode(data, size, size, LIMITS) for data in files])
-    model = keras.saving.load_model(case.version / KERAS_MODEL, safe_mode=True)
-    # Called eagerly, its operators would keep a gigabyte of scratch memory each time.
-    expected = model.predict(pixels, verbose=0)
+    answers, others = (served(case, engine, files) for engine in ("openvino", "tensorflow"))
 
-    assert model.input_shape == (None, size, size, 3)
-    assert np.ptp(expected, axis=0).max() > 0.1, "else the comparison would say nothing"
-    for engine in ("openvino", "tensorflow"):
-        np.testing.assert_allclose(served(case, engine, files), expected, atol=TOLERANCE)
+    assert np.ptp(answers, axis=0).max() > 0.1, "else the comparison would say nothing"
+    np.testing.assert_allclose(answers, others, atol=TOLERANCE)
+
+
+@pytest.mark.parametrize("engine", ["openvino", "tensorflow"])
+def test_heat_adds_up_to_the_answer(case, engine):
+    manifest = read_manifest(case.version)
+
+    check_heat(case.version, engine, manifest.heatmaps, case.pixels)
+
+    channels = tuple(one.channels for one in manifest.heatmaps.maps)
+    assert channels == case.architecture.widths_of(manifest.head.taps)
 
 
 def test_tuned_it_answers_alike_in_every_format(case, tmp_path):
     """What was learnt in the tail is in each of them; the last block stands for any tail."""
     import keras
 
-    pixels = random_pixels(case.architecture, 8)
+    pixels = random_pixels(case.architecture, 4)
     divided = divide(
         build_backbone(case.architecture, case.weights, "all"), CUTS[case.architecture.id][-1].layer
     )
     before = divided.backbone.predict(pixels, verbose=0)
-    rows = tune_a_step(case.architecture, divided, pixels, tmp_path)
+    rows = tune_a_step(case.architecture, divided, pixels, before, tmp_path)
     after = divided.backbone.predict(pixels, verbose=0)
     head = LinearHead(*sensitive_head(after).layers[-1].get_weights())
-    TunedNetwork(list("abc"), None, None, divided, head, None).export(tmp_path, lambda: None)
+    began = SimpleNamespace(architecture=case.architecture)
+    tuned = TunedNetwork(list("abc"), began, None, divided, head, None)
+    heatmaps = tuned.export(tmp_path, lambda: None)
 
     model = keras.saving.load_model(tmp_path / KERAS_MODEL, safe_mode=True)
+    # Called eagerly, its operators would keep a gigabyte of scratch memory each time.
     expected = model.predict(pixels, verbose=0)
+    size = case.architecture.input_size
+    assert model.input_shape == (None, size, size, 3)
     spread = before.std(axis=0).mean()
     assert np.abs(after - before).max() > 0.01 * spread
     assert np.ptp(expected, axis=0).max() > 0.1, "else the comparison would say nothing"
     for engine in ("openvino", "tensorflow"):
         exported = load_version_engine(tmp_path, engine, "f32", 2)
-        answers = exported.infer(pixels)[PROBABILITIES]
-        np.testing.assert_allclose(answers, expected, atol=TOLERANCE)
+        answers = exported.infer(pixels)
+        np.testing.assert_allclose(answers[PROBABILITIES], expected, atol=TOLERANCE)
+        embeddings = after[:, -case.architecture.feature_size :]
+        np.testing.assert_allclose(answers[EMBEDDING], embeddings, atol=0.02 * spread)
+        check_heat(tmp_path, engine, heatmaps, pixels[:3])
     logits = TailAnswers(divided.tail).logits(head, rows, lambda: None)
     # The stored rows are of float16.
     np.testing.assert_allclose(softmax(logits.T).T, expected, atol=0.02)
 
 
-def tune_a_step(architecture, divided, pixels, directory):
-    """Train a tail for one step; return the stored rows of the pictures."""
+def tune_a_step(architecture, divided, pixels, before, directory):
+    """Train a tail for one step from these features on; return the stored rows of the pictures."""
     from trainer_service.phases.tune.tail_loop import TailLoop
 
     hashes = [f"{number:064x}" for number in range(len(pixels))]
-    rows = body_engine(divided, "openvino", "f32", 2).infer(pixels)[FEATURES]
+    rows = body_engine(divided, "openvino", "f32", 2, lambda: None).infer(pixels)[FEATURES]
     store = FeatureStore(directory, "rows", "activations")
     store.write([f"{one}.0" for one in hashes], rows, 1.0)
     truth = {one: number % 3 for number, one in enumerate(hashes)}
     data = TailData(Activations(store, [hashes]), truth)
-    start = sensitive_head(divided.backbone.predict(pixels, verbose=0)).layers[-1].get_weights()
+    start = sensitive_head(before).layers[-1].get_weights()
     settings = TuneSettings(epochs=1, learning_rate=2e-5)
     weights = np.ones(3, np.float32)
     loop = TailLoop(
@@ -194,7 +210,8 @@ def served(case, engine, pictures):
 
     async def predict(version):
         assert version.engine.name == engine
-        return await version.batcher.predict(pictures)
+        answers = await version.batcher.predict(pictures)
+        return [answer[PROBABILITIES] for answer in answers]
 
     # Tens of pictures at once would only warm more of the engine.
     settings = {"engine": engine, "precision": "f32", "max_batch": 2}

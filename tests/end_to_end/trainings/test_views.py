@@ -19,7 +19,8 @@ PLAIN_SHARDS = 8
 
 
 @pytest.fixture(scope="module")
-def stack(directory, redis_url):
+def stack(directory, redis_url, share_backbones):
+    share_backbones(directory / "store")
     with running_stack(directory, workers=0, redis_url=redis_url, lease_seconds=6) as running:
         yield running
 

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
+from shared.identifiers import is_id
 from tests.support.inputs.tiny_model import (
     LABELS,
     expected_probabilities,
@@ -308,6 +309,7 @@ def test_models_are_listed_and_described(shared_predictor):
 
     assert model == shared_predictor.http.get("/v1/models/colours").json()
     assert model.pop("loaded_at")
+    assert is_id(model.pop("dataset"))
     assert model.pop("precision") in {"bf16", "f32"}
     assert model == {
         "name": "colours",
@@ -324,6 +326,10 @@ def test_models_are_listed_and_described(shared_predictor):
         "coverage": None,
     }
     problem(shared_predictor.http.get("/v1/models/pets"), 404)
+
+
+def test_a_predictor_that_knows_no_trainer_names_none(shared_predictor):
+    assert shared_predictor.http.get("/v1/about").json() == {"trainer_url": None}
 
 
 def test_health_and_documentation(shared_predictor):

@@ -18,6 +18,7 @@ from predictor_service.models import loading
 from predictor_service.models.loading import BACKGROUND_NICENESS, VersionLoader
 from predictor_service.settings import PredictorSettings
 from shared.model_store import ModelStore
+from tests.support.inputs.explainable_model import publish_explainable_model
 from tests.support.inputs.tiny_model import picture, publish_tiny_model
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has a priority per thread")
@@ -89,6 +90,70 @@ def test_an_engine_is_freed_where_it_holds_up_nobody(tmp_path, monkeypatch):
 
     asyncio.run(load_and_drop())
     assert [name.rpartition("_")[0] for name in freed_in] == ["free"]
+
+
+def test_what_heatmaps_are_made_of_is_loaded_once_when_asked_for_and_goes_with_the_version(
+    tmp_path, monkeypatch
+):
+    loaded, freed_in = [], []
+    load = loading.load_explaining_engine
+
+    def witnessed(*arguments):
+        loaded.append(os.getpriority(os.PRIO_PROCESS, 0))
+        return Witnessed(load(*arguments), freed_in)
+
+    monkeypatch.setattr(loading, "load_explaining_engine", witnessed)
+    publish_explainable_model(tmp_path)
+    directory = ModelStore(tmp_path).directory("colours", 1)
+
+    async def explain_and_drop():
+        with ThreadPoolExecutor(2) as pool:
+            loader = VersionLoader(PredictorSettings(store=tmp_path, precision="f32"), pool)
+            served = await loader.load(directory)
+            await served.batcher.predict([picture("red")])
+            assert not loaded
+            asked = [served.explainer.explain([picture("red")], "top") for _ in range(3)]
+            for (explained,) in await asyncio.gather(*asked):
+                assert explained.heat["label"] == "red"
+            assert len(loaded) == 1
+            del served, asked
+            async with asyncio.timeout(60):
+                while not freed_in:  # noqa: ASYNC110 - what is awaited happens in a thread
+                    await asyncio.sleep(0.01)
+
+    asyncio.run(explain_and_drop())
+    assert [name.rpartition("_")[0] for name in freed_in] == ["free"]
+
+
+def test_one_that_leaves_does_not_end_the_loading_for_others(tmp_path, monkeypatch):
+    begun, may_end = threading.Event(), threading.Event()
+    load = loading.load_explaining_engine
+
+    def slow(*arguments):
+        begun.set()
+        assert may_end.wait(30)
+        return load(*arguments)
+
+    monkeypatch.setattr(loading, "load_explaining_engine", slow)
+    publish_explainable_model(tmp_path)
+    directory = ModelStore(tmp_path).directory("colours", 1)
+
+    async def leave():
+        with ThreadPoolExecutor(2) as pool:
+            loader = VersionLoader(PredictorSettings(store=tmp_path, precision="f32"), pool)
+            served = await loader.load(directory)
+            leaving, staying = (
+                asyncio.create_task(served.explainer.explain([picture(colour)], "top"))
+                for colour in ("red", "blue")
+            )
+            await asyncio.to_thread(begun.wait, 30)
+            leaving.cancel()
+            await asyncio.wait([leaving])
+            may_end.set()
+            (explained,) = await staying
+            return leaving.cancelled(), explained.heat["label"]
+
+    assert asyncio.run(leave()) == (True, "blue")
 
 
 def test_the_threads_of_a_predictor_end_with_it(tmp_path):

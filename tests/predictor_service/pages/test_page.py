@@ -3,13 +3,21 @@
 import json
 import re
 from contextlib import contextmanager
+from functools import partial
 from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import expect
 
 from shared.manifest import GOLDEN_FILE
-from tests.support.inputs.tiny_model import LABELS, picture, publish_tiny_model
+from tests.support.inputs.explainable_model import halves, publish_explainable_model
+from tests.support.inputs.tiny_model import (
+    LABELS,
+    SIZE,
+    carry_known_images,
+    picture,
+    publish_tiny_model,
+)
 from tests.support.processes.browser import (
     drop_from_disk,
     faint_texts,
@@ -43,6 +51,27 @@ def still_predictor(tmp_path_factory):
     publish_evil(directory / "store")
     settings = {"allowed_hosts": OTHER_HOST}
     with running_predictor(directory / "store", directory / "log", **settings) as predictor:
+        predictor.wait_until_ready()
+        yield predictor
+
+
+@pytest.fixture(scope="module")
+def wary_predictor(tmp_path_factory):
+    """A predictor whose model tells which pictures are unknown to it."""
+    directory = tmp_path_factory.mktemp("wary")
+    carry = partial(carry_known_images, distances=[number / 1000 for number in range(1, 40)])
+    publish_tiny_model(directory / "store", change=carry)
+    with running_predictor(directory / "store", directory / "log") as predictor:
+        predictor.wait_until_ready()
+        yield predictor
+
+
+@pytest.fixture(scope="module")
+def explaining_predictor(tmp_path_factory):
+    """A predictor whose model can be explained."""
+    directory = tmp_path_factory.mktemp("explaining")
+    publish_explainable_model(directory / "store")
+    with running_predictor(directory / "store", directory / "log") as predictor:
         predictor.wait_until_ready()
         yield predictor
 
@@ -118,6 +147,56 @@ def test_bars_are_as_long_as_the_probabilities(open_page, still_predictor):
             whole, part = bar.bounding_box(), bar.locator("span").bounding_box()
             share = part["width"] / whole["width"]
             assert share == pytest.approx(expected["probability"], abs=0.01)
+
+
+def test_a_picture_that_is_unknown_is_told_whatever_its_probability(open_page, wary_predictor):
+    with open_page(wary_predictor) as page:
+        upload(page, grey_png=picture((128, 128, 128)), red_png=picture("red"))
+        grey, red = (result(page, f"{name}.png") for name in ("grey", "red"))
+
+        expect(grey).to_contain_text("Unknown: not like any training image. At most 2.5 % of known")
+        expect(grey.locator(".bars").get_by_role("listitem")).to_have_count(3)
+        expect(red.locator(".bars").get_by_role("listitem")).to_have_count(3)
+        expect(red).not_to_contain_text("Unknown")
+        red.get_by_text("Nearest training images").click()
+        expect(red.locator(".nearest")).to_contain_text("100.0 % of known pictures are at least as")
+        expect(red.locator(".nearest").get_by_role("listitem").first).to_have_text(
+            re.compile("^000000000000 at a distance of 0.00")
+        )
+
+
+def test_a_label_shows_where_the_picture_speaks_for_it(open_page, explaining_predictor):
+    with open_page(explaining_predictor) as page:
+        upload(page, two_png=halves("red", "blue"))
+        card = result(page, "two.png")
+        red, blue = (card.get_by_role("button", name=label) for label in ("red", "blue"))
+
+        red.press("Enter")
+        shown = card.get_by_role("img", name=re.compile(r"^The picture speaks for red mostly at"))
+        expect(shown).to_have_attribute("alt", re.compile("left"))
+        expect(shown).not_to_have_attribute("alt", re.compile("right"))
+        assert shown.evaluate("image => image.decode().then(() => image.naturalWidth)") == SIZE
+        picture_box, heat_box = (
+            card.locator(f".layers img{kind}").bounding_box() for kind in (":first-child", ".over")
+        )
+        assert picture_box == heat_box, "it covers the picture"
+        expect(red).to_have_attribute("aria-pressed", "true")
+
+        blue.click()
+        expect(card.get_by_role("figure")).to_contain_text(re.compile("for blue .* right"))
+        expect(red).to_have_attribute("aria-pressed", "false")
+
+        blue.click()
+        expect(card.get_by_role("figure")).to_have_count(0)
+
+
+def test_without_heatmaps_labels_are_no_buttons(open_page, still_predictor):
+    with open_page(still_predictor) as page:
+        upload(page, red_png=picture("green"))
+        card = result(page, "red.png")
+
+        expect(card.get_by_role("listitem")).to_have_count(3)
+        expect(card.get_by_role("button")).to_have_count(1)  # the one that removes it
 
 
 def test_model_and_version_are_shown(open_page, still_predictor):

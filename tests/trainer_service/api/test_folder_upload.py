@@ -232,12 +232,28 @@ def test_a_dataset_read_before_there_were_thumbnails_has_those_of_small_pictures
         ("images/record.json", 422),
         ("images?limit=0", 422),
         ("images?verdict=nice", 422),
+        ("images?sha256=record.json", 422),
+        ("images?" + "&".join([f"sha256={'0' * 64}"] * 11), 422),
     ],
 )
 def test_what_is_no_used_image_is_refused(dataset, path, status):
     app, dataset_id = dataset
 
     assert ask(app, "GET", f"/v1/datasets/{dataset_id}/{path}").status_code == status
+
+
+def test_single_images_are_found_by_their_hashes(dataset):
+    app, dataset_id = dataset
+    images = ask(app, "GET", f"/v1/datasets/{dataset_id}/images").json()["images"]
+    wanted = [images[-1]["sha256"], images[0]["sha256"], "0" * 64]
+    query = "&".join(f"sha256={sha256}" for sha256 in wanted)
+    found = ask(app, "GET", f"/v1/datasets/{dataset_id}/images?{query}").json()
+
+    assert found == {
+        "images": [image for image in images if image["sha256"] in wanted],
+        "after": None,
+    }
+    assert 2 <= len(found["images"]) < len(images)
 
 
 def test_the_images_of_a_dataset_that_was_not_read_are_a_conflict(tmp_path):

@@ -1,6 +1,5 @@
 """The catalogue, its names, and its agreement with the Keras that is installed."""
 
-import math
 import subprocess
 import sys
 from typing import Any
@@ -9,7 +8,6 @@ import pytest
 
 from shared.errors import InvalidRequest
 from trainer_service.backbones.architectures import ALIASES, CATALOGUE, OUTPUT, find_architecture
-from trainer_service.backbones.backbone import build_backbone
 from trainer_service.requests.training import DEFAULT_ARCHITECTURE
 
 
@@ -80,51 +78,6 @@ def test_the_catalogue_imports_neither_tensorflow_nor_openvino():
     )
 
     assert answer.stdout.strip() == "set()"
-
-
-@pytest.fixture(scope="module", params=CATALOGUE.values(), ids=CATALOGUE)
-def built(request):
-    """An architecture and its network with all taps, which has every layer of the others."""
-    return request.param, build_backbone(request.param, None, "all")
-
-
-@pytest.mark.slow
-def test_sizes_are_those_of_the_network(built):
-    import keras
-
-    architecture, network = built
-
-    assert network.input_shape == (None, architecture.input_size, architecture.input_size, 3)
-    assert inner(network).get_layer(OUTPUT).output.shape == (None, architecture.feature_size)
-    assert network.count_params() == architecture.parameters
-    assert multiply_adds(network, keras) == architecture.multiply_adds
-
-
-@pytest.mark.slow
-def test_taps_are_layers_of_the_network(built):
-    architecture, network = built
-    layers = [inner(network).get_layer(name) for name in architecture.taps]
-    widths = tuple(layer.output.shape[-1] for layer in layers)
-    places = [inner(network).layers.index(layer) for layer in layers]
-
-    assert widths == architecture.tap_widths
-    assert places == sorted(places), "early to late"
-    assert network.output_shape == (None, sum(widths))
-
-
-def inner(network):
-    return next(layer for layer in network.layers if hasattr(layer, "layers"))
-
-
-def multiply_adds(network, keras):
-    """Count those of every layer that has a kernel: each position of its output applies it once."""
-    count = 0
-    for layer in network.layers:
-        if isinstance(layer, keras.Model):
-            count += multiply_adds(layer, keras)
-        elif hasattr(layer, "kernel"):
-            count += math.prod(layer.output.shape[1:-1]) * math.prod(layer.kernel.shape)
-    return count
 
 
 @pytest.mark.slow

@@ -1,4 +1,6 @@
-"""Where backbones can be divided, and that their two parts do together what the whole does."""
+"""What the tables say of each network, and that where it is divided, its parts are the whole."""
+
+import math
 
 import keras
 import numpy as np
@@ -6,7 +8,7 @@ import pytest
 
 from shared.errors import InvalidRequest
 from tests.support.inputs.random_weights import random_pixels, random_weights
-from trainer_service.backbones.architectures import CATALOGUE
+from trainer_service.backbones.architectures import CATALOGUE, OUTPUT
 from trainer_service.backbones.backbone import build_backbone
 from trainer_service.backbones.cut_table import (
     CUTS,
@@ -33,6 +35,41 @@ def mobilenet(random_weights_directory):
     """A backbone that a test may change."""
     architecture = CATALOGUE["mobilenet_v2"]
     return build_backbone(architecture, random_weights(architecture, random_weights_directory))
+
+
+def test_sizes_are_those_of_the_network(backbone):
+    architecture = CATALOGUE[backbone.name]
+
+    assert backbone.input_shape == (None, architecture.input_size, architecture.input_size, 3)
+    assert inner(backbone).get_layer(OUTPUT).output.shape == (None, architecture.feature_size)
+    assert backbone.count_params() == architecture.parameters
+    assert multiply_adds(backbone) == architecture.multiply_adds
+
+
+def test_taps_are_layers_of_the_network(backbone):
+    architecture = CATALOGUE[backbone.name]
+    layers = [inner(backbone).get_layer(name) for name in architecture.taps]
+    widths = tuple(layer.output.shape[-1] for layer in layers)
+    places = [inner(backbone).layers.index(layer) for layer in layers]
+
+    assert widths == architecture.tap_widths
+    assert places == sorted(places), "early to late"
+    assert backbone.output_shape == (None, sum(widths))
+
+
+def inner(network):
+    return next(layer for layer in network.layers if hasattr(layer, "layers"))
+
+
+def multiply_adds(network):
+    """Count those of every layer that has a kernel: each position of its output applies it once."""
+    count = 0
+    for layer in network.layers:
+        if isinstance(layer, keras.Model):
+            count += multiply_adds(layer)
+        elif hasattr(layer, "kernel"):
+            count += math.prod(layer.output.shape[1:-1]) * math.prod(layer.kernel.shape)
+    return count
 
 
 def test_the_table_has_the_cuts_of_the_network(backbone):

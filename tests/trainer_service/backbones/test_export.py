@@ -13,11 +13,14 @@ from PIL import Image
 
 from shared.engines import OpenVINOEngine, TensorFlowEngine
 from shared.images.decoding import ImageLimits, decode
-from shared.model_store import OPENVINO_MODEL
+from shared.model_store import KERAS_MODEL, OPENVINO_MODEL
+from tests.support.heat import check_heat
 from tests.support.inputs.random_weights import random_pixels, random_weights
 from trainer_service.backbones.architectures import find_architecture
 from trainer_service.backbones.backbone import backbone_ir, cached_backbone, cached_graph
 from trainer_service.backbones.export import Converted, export_version
+from trainer_service.phases.head.layers.train import build_head
+from trainer_service.requests.training import TrainingRequest
 
 pytestmark = pytest.mark.slow
 
@@ -33,13 +36,14 @@ def exported(tmp_path_factory, random_weights_directory):
     weights = random_weights(MOBILENET, random_weights_directory)
     backbone = cached_backbone(MOBILENET, weights)
     head = hidden_head()
-    export_version(backbone, head, directory, embedding_size=EMBEDDING_SIZE)
+    heatmaps = export_version(backbone, head, directory, embedding_size=EMBEDDING_SIZE)
     pixels = random_pixels(MOBILENET, 3)
     return SimpleNamespace(
         weights=weights,
         backbone=backbone,
         head=head,
         directory=directory,
+        heatmaps=heatmaps,
         pixels=pixels,
         probabilities=head.predict(backbone.predict(pixels, verbose=0), verbose=0),
     )
@@ -53,7 +57,7 @@ def hidden_head():
         [
             keras.Input((MOBILENET.feature_size,)),
             keras.layers.Dropout(0.5),
-            keras.layers.Dense(32, activation="relu"),
+            keras.layers.Dense(32, activation="relu", bias_initializer="random_normal"),
             keras.layers.Dropout(0.5),
             keras.layers.Dense(LABELS, activation="softmax"),
         ]
@@ -130,6 +134,15 @@ def test_a_head_on_other_features_is_refused(exported, tmp_path, taps):
         )
 
 
+def test_the_keras_model_answers_as_the_backbone_and_the_head_do(exported):
+    import keras
+
+    model = keras.saving.load_model(exported.directory / KERAS_MODEL, safe_mode=True)
+
+    answers = model.predict(exported.pixels, verbose=0)
+    np.testing.assert_allclose(answers, exported.probabilities, atol=1e-5)
+
+
 def test_dropout_is_off(exported):
     """The same pixels get the same answer."""
     engine = TensorFlowEngine.from_saved_model(exported.directory)
@@ -169,11 +182,71 @@ for name, signature in sorted(model.signatures.items()):
         [sys.executable, "-c", code], check=False, capture_output=True, text=True
     )
 
-    outputs = "{'embedding': ('float32', [None, 1280]), 'probabilities': ('float32', [None, 4])}"
-    assert answer.stdout.splitlines() == [
-        f"pixels {{'pixels': ('uint8', [None, 224, 224, 3])}} {outputs}",
-        f"serving_default {{'image_bytes': ('string', [None])}} {outputs}",
+    explain, explain_head, *classify = answer.stdout.splitlines()
+    assert explain.startswith("explain {'pixels': ('uint8', [None, 224, 224, 3])} {")
+    assert "'map_0': ('float32', [None, 7, 7, 1280])" in explain
+    assert explain_head.startswith("explain_head {} {")
+    outputs = "'probabilities': ('float32', [None, 4])}"
+    assert classify == [
+        (
+            "pixels {'pixels': ('uint8', [None, 224, 224, 3])} "
+            f"{{'embedding': ('float32', [None, 1280]), {outputs}"
+        ),
+        f"serving_default {{'image_bytes': ('string', [None])}} {{{outputs}",
     ], answer.stderr
+
+
+@pytest.mark.parametrize("engine", ["openvino", "tensorflow"])
+def test_behind_a_hidden_layer_heat_adds_up_near_each_picture(exported, engine):
+    explained = check_heat(
+        exported.directory, engine, exported.heatmaps, exported.pixels, linear=False
+    )
+
+    rests = [one.heat(0).rest for one in explained]
+    assert np.ptp(rests) > 0.01, "else it would be linear, and the test say nothing"
+
+
+@pytest.mark.parametrize("taps", ["last", "late", "all"])
+def test_heat_adds_up_to_the_answer_of_layers_on_any_taps(exported, tmp_path, taps):
+    """With the normalisation of features in the head, and a converted backbone below it."""
+    converted = converted_backbone(exported, tmp_path, taps)
+    backbone = cached_backbone(MOBILENET, exported.weights, taps)
+    features = backbone.predict(exported.pixels, verbose=0)
+    head = build_head(features, LABELS, TrainingRequest(hidden_units=0, seed=1))
+
+    heatmaps = export_version(
+        backbone, head, tmp_path, embedding_size=EMBEDDING_SIZE, converted=converted
+    )
+
+    check_heat(tmp_path, "openvino", heatmaps, exported.pixels)
+
+
+def test_the_network_that_is_served_is_not_larger_for_its_heatmaps(exported, tmp_path):
+    """What they are made of has names in it; nothing is stored twice."""
+    weights = (exported.directory / OPENVINO_MODEL).with_suffix(".bin").stat().st_size
+    parameters = exported.backbone.count_params() + exported.head.count_params()
+
+    assert weights < 4.1 * parameters
+
+
+def test_a_head_of_another_kind_has_no_heatmaps(exported, tmp_path):
+    import keras
+
+    head = keras.Sequential(
+        [
+            keras.Input((MOBILENET.feature_size,)),
+            keras.layers.Dense(8, activation="tanh"),
+            keras.layers.Dense(LABELS, activation="softmax"),
+        ]
+    )
+    converted = converted_backbone(exported, tmp_path)
+
+    assert (
+        export_version(
+            exported.backbone, head, tmp_path, embedding_size=EMBEDDING_SIZE, converted=converted
+        )
+        is None
+    )
 
 
 def test_encoded_images_are_decoded_and_resized_like_elsewhere(exported):

@@ -68,6 +68,15 @@ def test_a_shard_without_its_index_does_not_exist(features, tmp_path):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can make what belongs to another user")
+def test_what_is_in_the_place_of_their_folder_is_named_when_they_are_written(features, tmp_path):
+    """Whether they are there is asked first, by marking them as used: that has no name to tell."""
+    (tmp_path / "features").touch()
+
+    assert not features.holds(["a"])
+    with pytest.raises(OSError, match=f"{tmp_path}/features/space"):
+        features.write(["a"], rows(1), seconds=1.0)
+
+
 def test_those_of_another_user_are_used_as_they_are():
     with reachable_directory() as directory:
         features = FeatureStore(directory, "space")

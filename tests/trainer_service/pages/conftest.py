@@ -56,13 +56,14 @@ def stores(settings):
 def succeed(stores):
     """Return a function that makes a training that has ended; it returns its id and its report."""
 
-    def made(tune=None, test=None, suspects=None):
+    def made(tune=None, test=None, suspects=None, unknown=None):
         """Make one.
 
         Args:
             tune: what came of tuning, if it was asked for.
             test: more metrics of the test.
             suspects: how many labels look wrong, if that is known.
+            unknown: how well it tells which pictures are unknown.
         """
         record = new_record(tune="tail" if tune else "off")
         label = {"precision": 0.5, "recall": 0.5, "f1": 0.5, "support": 1}
@@ -71,6 +72,7 @@ def succeed(stores):
 
         def end(current):
             current.version, current.tune, current.metrics = 1, tune, {"test": metrics}
+            current.unknown = unknown
             current.dataset.split = {"train": 1, "validation": 1, "test": 2}
             current.suspects = suspects
             if tune:
@@ -97,8 +99,8 @@ def result(chromium, url, succeed):
     """Return a function that opens the page of a training that has ended, on any screen."""
     with ExitStack() as opened:
 
-        def open_result(tune=None, test=None, suspects=None, routes=None, **options):
-            training_id, report = succeed(tune, test, suspects)
+        def open_result(tune=None, test=None, suspects=None, unknown=None, routes=None, **options):
+            training_id, report = succeed(tune, test, suspects, unknown)
             # The service refuses the image, which is not there.
             page = opened.enter_context(watched_page(chromium, url, refusals=None, **options))
             page.route("**/report", lambda route: route.fulfill(json=report))

@@ -1,10 +1,12 @@
 """The evaluation in the page of a training that has ended."""
 
+import re
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 from playwright.sync_api import expect
 
+from shared.manifest import Share, UnknownInfo
 from tests.support.processes.browser import faint_texts
 from trainer_service.store.records.training_record import SuspectCount
 
@@ -41,6 +43,35 @@ def test_calibration_is_drawn_beside_its_words_where_there_is_room(result, width
     assert (right["x"] > left["x"] + left["width"]) == beside
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert faint_texts(page) == []
+
+
+def test_what_was_measured_of_unknown_pictures_is_told_and_listed(result):
+    share = Share(count=9, pictures=10, low=0.6, high=0.98)
+    told = UnknownInfo(
+        images=20,
+        distances=40,
+        compared="validation",
+        rate=0.05,
+        false_alarms=Share(count=1, pictures=30, low=0.01, high=0.2),
+        probes={"noise": share},
+        left_out=Share(count=3, pictures=30, low=0.03, high=0.3),
+        detail="Of 30 test images, 3.3 % are called <unknown>.",
+    )
+    page = result(unknown=told, viewport={"width": 360, "height": 740})
+    name = "Does it know what it does not know?"
+    card = page.locator("section.card", has=page.get_by_role("heading", name=name))
+
+    expect(card).to_contain_text(told.detail)
+    rows = card.locator("tbody").get_by_role("row")
+    expect(rows).to_have_count(3)
+    expect(rows.first).to_have_text(re.compile(r"false alarms\)1303\.3.%1\.0.% to 20\.0.%$"))
+    expect(rows.nth(1)).to_contain_text("Drawn: noise")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    assert faint_texts(page) == []
+
+
+def test_a_training_of_before_has_no_card_of_unknown_pictures(result):
+    expect(result().get_by_text("Does it know what it does not know?")).to_have_count(0)
 
 
 def test_an_evaluation_of_before_has_no_card_of_calibration(result):

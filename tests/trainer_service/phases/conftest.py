@@ -23,7 +23,7 @@ from trainer_service.phases.bottleneck.view_computer import ViewComputer
 def computing(tmp_path, redis_url, monkeypatch):
     pixels = ops.parameter([-1, 8, 8, 3], np.uint8)
     mean = ops.reduce_mean(ops.convert(pixels, np.float32), ops.constant([1, 2]))
-    engine = OpenVINOEngine(ov.Model([mean], [pixels]), sole_output="features", precision="f32")
+    engine = OpenVINOEngine(ov.Model([mean], [pixels]), outputs=("features",), precision="f32")
     computer = FeatureComputer(
         engine,
         output="features",

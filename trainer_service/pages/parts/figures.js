@@ -18,20 +18,15 @@ export function small(datasetId, sha256, name) {
   return image;
 }
 
-/** An image whose label the others contradict, linked to its full size, with both labels. */
-export function contradicted(datasetId, { sha256, image, label, proposed, proposed_probability: probability }) {
-  return h("figure", {},
-    h("a", { href: imageUrl(datasetId, sha256), target: "_blank" }, small(datasetId, sha256, image)),
-    h("figcaption", {},
-      h("span", {}, h("strong", {}, label), " → ", h("strong", {}, proposed), " ", h("span", { class: "whole" }, percent(probability)))));
+/** What a test image was taken for, as words below it. */
+export function answerOf({ label, predicted, probability }) {
+  const right = label === predicted;
+  return [
+    h("span", { class: right ? "good" : "bad" }, right ? "✓ " : "✗ ", h("strong", {}, predicted), " ", h("span", { class: "whole" }, percent(probability))),
+    right ? null : h("span", { class: "muted truth" }, "is ", h("strong", {}, label)),
+  ];
 }
 
-/** A test image, linked to its full size, with its label, its prediction and the probability. */
-export function answered(datasetId, row) {
-  const right = row.label === row.predicted;
-  return h("figure", {},
-    h("a", { href: imageUrl(datasetId, row.sha256), target: "_blank" }, small(datasetId, row.sha256, row.image)),
-    h("figcaption", {},
-      h("span", { class: right ? "good" : "bad" }, right ? "✓ " : "✗ ", h("strong", {}, row.predicted), " ", h("span", { class: "whole" }, percent(row.probability))),
-      right ? null : h("span", { class: "muted truth" }, "is ", h("strong", {}, row.label))));
-}
+/** The same as a sentence. */
+export const describedAnswer = ({ label, predicted, probability }) =>
+  ["Its label is ", h("strong", {}, label), "; it was taken for ", h("strong", { class: label === predicted ? "good" : "bad" }, predicted), ` with ${percent(probability)}.`];

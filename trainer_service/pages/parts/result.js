@@ -1,42 +1,62 @@
 /* The evaluation of a training that succeeded. */
 
-import { get, imageUrl } from "../lib/api.js";
+import { imageUrl, list } from "../lib/api.js";
 import { announce, h, put } from "../../web/dom.js";
 import { cacheText, duration, plural, settingText, words } from "../lib/format.js";
 import { problem } from "../lib/messages.js";
+import { replacedBy } from "../lib/replaced.js";
 import { go, link } from "../lib/router.js";
+import { changesCard } from "./changes.js";
 import { confusion } from "./confusion.js";
-import { answered, contradicted, pictures } from "./figures.js";
+import { answerOf, describedAnswer } from "./figures.js";
+import { mending } from "./mending.js";
 import { perLabel } from "./metrics.js";
+import { predictorSays } from "./predictor_says.js";
 import { reliability } from "./reliability.js";
+import { suspectsCard } from "./suspects.js";
 import { tunedOrNot } from "./tuning.js";
+import { unknown } from "./unknown.js";
 
 /** With at most this many labels, the matrix fits beside the table of the labels. */
 const FEW = 10;
 const MISTAKES = 12;
 const RANDOM = 10;
-export const SUSPECTS = 12;
 const PAGE = 60;
+/** Among so many trainings the one before is looked for. */
+const LOOKED_AT = 300;
 
 /** Fill `root` and return the function that shows the cell that a query names. */
-export function result(root, record, report, about, suspects) {
-  const matrix = matrixCard(record, report);
+export function result(root, record, report, about, suspects, signal) {
+  const changes = h("div", {});
+  const mend = mending(record, report.labels, predictorSays(record, about, signal), signal);
+  const answers = (rows, most) => mend.gallery(rows.map((row) => ({ ...row, said: describedAnswer(row) })), answerOf, most).element;
+  const matrix = matrixCard(record, report, answers);
   put(root,
+    changes,
     h("div", { class: report.labels.length <= FEW ? "columns halves" : "stack" }, matrix.element, matrix.pictures, labelCard(report)),
-    mistakesCard(record, report),
-    randomCard(record, report),
-    suspectsCard(record, suspects),
+    mistakesCard(report, answers),
+    randomCard(report, answers),
+    suspectsCard(record, suspects, mend),
     reliability(report.metrics.test),
-    h("div", { class: "columns" }, callCard(record, report, about), factsCard(record)));
+    unknown(record),
+    h("div", { class: "columns" }, callCard(record, report, about), factsCard(record)),
+    mend.bar);
   announce("The evaluation is ready.");
+  sinceBefore(record, mend, signal).then((card) => put(changes, card), (error) => signal.aborted || put(changes, problem(error)));
   return matrix.show;
+}
+
+/** What has changed since the training whose model this one has replaced; null if there is none. */
+async function sinceBefore(record, mend, signal) {
+  const before = replacedBy(record, await list("v1/trainings", signal, LOOKED_AT));
+  return before && changesCard(record, before, mend, signal);
 }
 
 function labelCard({ metrics }) {
   return h("section", { class: "card" }, h("h2", {}, "Labels"), perLabel(metrics.test));
 }
 
-function matrixCard({ id, dataset }, { labels, metrics, test }) {
+function matrixCard({ id }, { labels, metrics, test }, answers) {
   const choose = (truth, predicted) => go("trainings", id, { truth, predicted });
   const table = confusion(labels, metrics.test.confusion_matrix, choose);
   const shown = h("section", { class: "card chosen", "aria-live": "polite", "aria-label": "Images of the chosen cell" });
@@ -53,72 +73,26 @@ function matrixCard({ id, dataset }, { labels, metrics, test }) {
         h("div", { class: "row between" },
           h("h2", {}, h("span", { class: "name" }, truth), " taken for ", h("span", { class: "name" }, predicted), `: ${plural(rows.length, "image")}`),
           h("a", { class: "button", href: link("trainings", id) }, "Close")),
-        paged(rows, dataset.id));
+        answers(rows, PAGE));
       shown.scrollIntoView({ block: "nearest" });
     },
   };
 }
 
-function paged(rows, datasetId) {
-  const grid = pictures(rows.slice(0, PAGE).map((row) => answered(datasetId, row)));
-  if (rows.length <= PAGE) return grid;
-  const more = h("button", { type: "button", onclick: () => {
-    grid.append(...rows.slice(PAGE).map((row) => answered(datasetId, row)));
-    more.remove();
-  } }, `Show all ${rows.length}`);
-  return [grid, more];
-}
-
-function mistakesCard({ dataset }, { test }) {
+function mistakesCard({ test }, answers) {
   const wrong = test.filter((row) => row.label !== row.predicted).sort((a, b) => b.probability - a.probability);
   return h("section", { class: "card" }, h("h2", {}, "Most confident mistakes"),
-    wrong.length ? pictures(wrong.slice(0, MISTAKES).map((row) => answered(dataset.id, row))) : h("p", { class: "good" }, "None: every test image was classified correctly."));
+    wrong.length ? answers(wrong, MISTAKES) : h("p", { class: "good" }, "None: every test image was classified correctly."));
 }
 
-function randomCard({ dataset }, { test }) {
+function randomCard({ test }, answers) {
   const grid = h("div", {});
-  const draw = () => put(grid, pictures(sample(test, RANDOM).map((row) => answered(dataset.id, row))));
+  const draw = () => put(grid, answers(sample(test, RANDOM), RANDOM));
   draw();
   return h("section", { class: "card" },
     h("div", { class: "row between" }, h("h2", {}, "Test images at random"), test.length > RANDOM ? h("button", { type: "button", onclick: draw }, "Ten others") : null),
     grid);
 }
-
-/** The images whose label the others contradict; earlier releases did not look for them. */
-function suspectsCard({ id, dataset, suspects: found }, shown) {
-  if (!found) return null;
-  const title = h("h2", {}, "Labels that look wrong");
-  if (!found.count) return h("section", { class: "card" }, title, h("p", { class: "good" }, `None of the ${plural(found.images, "image")}.`));
-  const grid = pictures(shown.suspects.map((suspect) => contradicted(dataset.id, suspect)));
-  return h("section", { class: "card stack" }, title,
-    h("p", {}, `The other images contradict the labels of ${found.count} of ${plural(found.images, "image")}. Some of these labels are right, and the images unusual: look before you change one.`),
-    grid, moreSuspects(grid, id, dataset, shown.after),
-    h("p", { class: "muted" }, found.detail));
-}
-
-/** A button that shows the next ones; none if there are none. */
-function moreSuspects(grid, id, dataset, after) {
-  if (after === null) return null;
-  const fault = h("span", { role: "status" });
-  const button = h("button", { type: "button", onclick: async () => {
-    button.disabled = true;
-    try {
-      const page = await get(`${suspectsPath(id)}?limit=${PAGE}&after=${after}`);
-      put(fault);
-      after = page.after;
-      grid.append(...page.suspects.map((suspect) => contradicted(dataset.id, suspect)));
-      if (after === null) button.remove();
-    } catch (error) {
-      put(fault, problem(error));
-    } finally {
-      button.disabled = false;
-    }
-  } }, "Show more");
-  return h("div", { class: "row" }, button, fault);
-}
-
-/** Where the suspects of a training are listed, the most clearly contradicted first. */
-export const suspectsPath = (id) => `v1/trainings/${encodeURIComponent(id)}/suspects`;
 
 function sample(rows, number) {
   const left = [...rows];

@@ -6,10 +6,14 @@ import { count, decimal, duration, percent, plural, range, settingText, words } 
 import { problem } from "../lib/messages.js";
 import { link } from "../lib/router.js";
 import { history } from "../lib/follow.js";
+import { areComparable } from "../lib/replaced.js";
+import { changesCard } from "../parts/changes.js";
 import { chart } from "../parts/curves.js";
 import { epochsOf } from "../parts/head.js";
+import { mending } from "../parts/mending.js";
 import { macroF1 } from "../parts/metrics.js";
 import { stateTag } from "../parts/phases.js";
+import { predictorSays } from "../parts/predictor_says.js";
 import { tunedOrNot } from "../parts/tuning.js";
 
 const MOST = 8;
@@ -30,14 +34,23 @@ export async function compare({ root, parts: [list = ""], signal, load }) {
   card.append(trained.length ? h("div", { class: "columns" }, loss.element, accuracy.element) : "", table(all));
   loss.draw(trained.map((one) => line(one, "val_loss")));
   accuracy.draw(trained.map((one) => line(one, "val_accuracy")));
+  if (all.length === 2) await showChanges(root, found.filter(({ error }) => !error), signal, load);
 }
 
 async function one(id, signal) {
   const record = await get(`v1/trainings/${encodeURIComponent(id)}`, signal);
-  const epochs = record.state === "succeeded"
-    ? epochsOf((await get(`v1/trainings/${record.id}/report`, signal)).history)
-    : (await history(record.id, signal)).filter(({ type }) => type === "epoch");
-  return { record, epochs };
+  if (record.state !== "succeeded") return { record, epochs: (await history(record.id, signal)).filter(({ type }) => type === "epoch") };
+  const report = await get(`v1/trainings/${record.id}/report`, signal);
+  return { record, epochs: epochsOf(report.history), labels: report.labels };
+}
+
+/** What has changed from the older of two trainings to the newer one, if their images are the same or were made of the same. */
+async function showChanges(root, found, signal, load) {
+  const [older, newer] = found.toSorted((a, b) => Date.parse(a.record.created_at) - Date.parse(b.record.created_at));
+  if (!areComparable(newer.record, older.record)) return;
+  const about = await load(() => get("v1/about", signal));
+  const mend = mending(newer.record, newer.labels, predictorSays(newer.record, about, signal), signal);
+  root.append(await changesCard(newer.record, older.record, mend, signal), mend.bar);
 }
 
 const nameOf = ({ model, version }, index) => `${index + 1}: ${model}${version ? `, version ${version}` : ""}`;

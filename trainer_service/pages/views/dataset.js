@@ -5,8 +5,10 @@ import { create, get, put as send } from "../lib/api.js";
 import { announce, h, put } from "../../web/dom.js";
 import { count, percent, plural, words } from "../lib/format.js";
 import { renamed } from "../lib/reading.js";
+import { newestOn } from "../lib/replaced.js";
+import { sameSettings } from "../lib/same_settings.js";
 import { problem, waiting } from "../lib/messages.js";
-import { go } from "../lib/router.js";
+import { go, link } from "../lib/router.js";
 import { architectures, measuredSpeeds } from "../parts/architectures.js";
 import { small } from "../parts/figures.js";
 import { attempt, doubtful, howRead, readingForm, whyRefused } from "../parts/reading.js";
@@ -123,7 +125,8 @@ async function read(path, card, signal) {
 const heading = ({ source }) => h("h2", { id: "pictures" }, "Images: ", h("span", { class: "name" }, source));
 const other = () => h("p", { class: "after" }, h("a", { href: "#/" }, "Choose other images"));
 
-function summary({ images, labels: counts, splits, has_split: split, ignored, rejected_count: bad }) {
+function summary(record) {
+  const { images, labels: counts, splits, has_split: split, ignored, rejected_count: bad } = record;
   const facts = [
     `${plural(images, "image")} with ${plural(Object.keys(counts).length, "label")}.`,
     split && !Object.keys(splits ?? {}).length ? "They have their own split into training, validation and test." : null,
@@ -134,8 +137,16 @@ function summary({ images, labels: counts, splits, has_split: split, ignored, re
   const uneven = Math.max(...sizes) >= IMBALANCE * Math.min(...sizes);
   return [
     h("p", {}, facts.filter(Boolean).join(" ")),
+    madeOf(record),
     uneven ? h("p", { class: "warn" }, "The labels differ much in size; class weights “balanced”, among the settings below, gives each label the same weight.") : null,
   ];
+}
+
+/** Of which dataset this one was made, and how they differ. */
+function madeOf({ parent, root, corrected, added }) {
+  if (!parent) return null;
+  const changes = [corrected ? `${plural(corrected, "image")} corrected` : null, added ? `${plural(added, "image")} added` : null].filter(Boolean);
+  return h("p", {}, "It was made of ", h("a", { href: link("datasets", parent) }, "another dataset"), changes.length ? `: ${changes.join(", ")}` : "", parent === root || !changes.length ? "." : " since the first one.");
 }
 
 /** The labels with some of their images; each can be given another name. */
@@ -238,8 +249,11 @@ async function trainingForm(record, load) {
   const name = h("input", { id: "model", name: "model", class: "short", value: nameFrom(record.source), autocomplete: "off", "aria-describedby": "model-hint" });
   const faults = h("div", {});
   const start = h("button", { class: "primary" }, "Start training");
+  const before = record.parent ? newestOn(record, trainings) : null;
+  const again = before && h("button", { type: "button", class: "primary", onclick: () => submit(sameSettings(before.request, record.id)) }, `Train ${before.model} again`);
   const folded = h("details", {}, h("summary", {}, "Other settings"), more.element);
   const form = h("form", { novalidate: true, class: "stack" },
+    again ? h("div", { class: "row" }, again, h("span", { class: "muted grow" }, `with the settings of version ${before.version}, or choose others:`)) : null,
     h("div", { class: "field" }, h("label", { for: "model" }, "Model name"), name,
       h("span", { class: "muted hint", id: "model-hint" }, "A name that exists gets a new version. Letters, digits, - and _.")),
     architectures(rows, schema.properties.architecture.default, measuredSpeeds(trainings)),
@@ -250,10 +264,12 @@ async function trainingForm(record, load) {
   };
   form.addEventListener("change", ({ target }) => target.name === "architecture" && showLayers());
   showLayers();
-  form.addEventListener("submit", async (event) => {
+  form.addEventListener("submit", (event) => {
     event.preventDefault();
     const architecture = form.elements.architecture.value;
-    const body = { dataset: record.id, model: name.value, ...(architecture && { architecture }), ...more.values(), tune: tune.value() };
+    submit({ dataset: record.id, model: name.value, ...(architecture && { architecture }), ...more.values(), tune: tune.value() });
+  });
+  async function submit(body) {
     if (start.disabled) return;
     start.disabled = true;
     put(faults);
@@ -271,7 +287,7 @@ async function trainingForm(record, load) {
     } finally {
       start.disabled = false;
     }
-  });
+  }
   const guard = (next) => {
     check = next;
     put(faults);

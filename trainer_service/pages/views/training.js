@@ -10,7 +10,8 @@ import { problem } from "../lib/messages.js";
 import { link } from "../lib/router.js";
 import { headCurves } from "../parts/head.js";
 import { phases, progressBar, stateTag } from "../parts/phases.js";
-import { result, SUSPECTS, suspectsPath } from "../parts/result.js";
+import { result } from "../parts/result.js";
+import { firstSuspects } from "../parts/suspects.js";
 import { tuningCard } from "../parts/tuning.js";
 import { warningList } from "../parts/warnings.js";
 
@@ -32,8 +33,8 @@ export async function training({ root, parts: [id], query, signal, load }) {
     page.curves.showHistory(report.history);
     page.tuning.showHistory(report.tune_history);
     const about = await persist(() => get("v1/about", signal), page.trouble, signal);
-    const suspects = ended.suspects?.count ? await persist(() => get(`${suspectsPath(id)}?limit=${SUSPECTS}`, signal), page.trouble, signal) : null;
-    select = result(page.results, ended, report, about, suspects);
+    const suspects = await persist(() => firstSuspects(ended, signal), page.trouble, signal);
+    select = result(page.results, ended, report, about, suspects, signal);
     select(latest);
   };
   page.showRecord(record);

@@ -30,8 +30,8 @@ from trainer_service.phases.head.network import Network
 #: With so many validation images, the distances of training images from each other are left out.
 ENOUGH_VALIDATED = 200
 #: The multiply-adds that a comparison may take, as a share of those of the network. As it has to
-#: read all images from memory, it takes some ten times this share of the time.
-_SHARE_OF_A_FORWARD_PASS = 0.002
+#: read all images from memory, it takes some twenty times this share of the time.
+_SHARE_OF_A_FORWARD_PASS = 0.0015
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,8 @@ def familiar(network: Network, splits: Mapping[str, Sequence[ImageRecord]]) -> F
     Raises:
         FeaturesGone: features of these images were removed while the training ran.
     """
-    carried = _fairly(splits["train"], network.labels, _most_images(network))
+    most = most_images(network.embedding_size, network.architecture.multiply_adds)
+    carried = _fairly(splits["train"], network.labels, most)
     validation, test = (_evenly(splits[part], MOST_DISTANCES) for part in ("validation", "test"))
     images = [*carried, *validation, *test]
     embeddings = scaled(network.embeddings(images))
@@ -114,10 +115,14 @@ def _left_out(alike: Neighbours, alike_truth: Truth, tested: Neighbours, truth: 
     return share(caught, len(truth))
 
 
-def _most_images(network: Network) -> int:
-    """Return how many images a version carries at most."""
-    width = network.embedding_size
-    affordable = int(_SHARE_OF_A_FORWARD_PASS * network.architecture.multiply_adds) // width
+def most_images(width: int, multiply_adds: int) -> int:
+    """Return how many images a version carries at most.
+
+    Args:
+        width: of an embedding.
+        multiply_adds: of the network, for one image.
+    """
+    affordable = int(_SHARE_OF_A_FORWARD_PASS * multiply_adds) // width
     fitting = MOST_EMBEDDING_BYTES // (width * np.dtype(np.float16).itemsize)
     return min(MOST_IMAGES, affordable, fitting)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from shared.manifest import Precision
+from shared.manifest import HeatmapInfo, Precision
 from trainer_service.backbones.architectures import Architecture
 from trainer_service.backbones.export import Converted, export_version
 from trainer_service.backbones.features import Features
@@ -78,12 +78,15 @@ class Network(ABC):
         """
 
     @abstractmethod
-    def export(self, directory: Path, check_cancelled: Callable[[], None]) -> None:
+    def export(self, directory: Path, check_cancelled: Callable[[], None]) -> HeatmapInfo | None:
         """Write the network in every format that a version holds.
 
         Args:
             directory: an existing directory.
             check_cancelled: called between the parts; what it raises ends the export.
+
+        Returns:
+            What heatmaps are made of; None if there can be none.
         """
 
 
@@ -108,8 +111,10 @@ class FrozenNetwork(Network):
         last = self.backbone.with_taps("last")
         return last.read([image.sha256 for image in images])
 
-    def export(self, directory: Path, check_cancelled: Callable[[], None]) -> None:
+    def export(self, directory: Path, check_cancelled: Callable[[], None]) -> HeatmapInfo | None:
         converted = Converted(self.backbone.ir(), self.backbone.graph())
         backbone, size = self.backbone.model(), self.embedding_size
         check_cancelled()
-        export_version(backbone, self.head, directory, embedding_size=size, converted=converted)
+        return export_version(
+            backbone, self.head, directory, embedding_size=size, converted=converted
+        )

@@ -1,5 +1,6 @@
 """The plan of a training: which features it reuses, and which are computed in which shards."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from shared.engines import Precision, select_engine
@@ -10,7 +11,8 @@ from trainer_service.datasets.dataset import Dataset
 from trainer_service.datasets.records import ImageRecord
 from trainer_service.errors import InvalidDataset
 from trainer_service.phases.backbone import Backbone
-from trainer_service.phases.disk_room import NUMBER_BYTES, Demand
+from trainer_service.phases.disk_room import NUMBER_BYTES, Demand, bytes_in
+from trainer_service.phases.few_images import FEWEST_TO_TUNE
 from trainer_service.phases.prepare.plan_views import plan_views
 from trainer_service.phases.work import Work
 from trainer_service.queue.steps import READ_DATASET, Step
@@ -22,7 +24,7 @@ from trainer_service.store.records.dataset_record import DatasetRecord
 from trainer_service.store.records.parts import ErrorInfo
 from trainer_service.store.records.training_record import CacheUse, State, TrainingRecord
 from trainer_service.store.shards import ShardImage
-from trainer_service.store.stores import FEATURES_FOLDER
+from trainer_service.store.stores import ACTIVATIONS_FOLDER, FEATURES_FOLDER
 from trainer_service.store.waiting import WaitingTrainings
 from trainer_service.store.work_metrics import FEATURES
 
@@ -98,7 +100,7 @@ def _plan(work: Work, dataset: Dataset) -> None:
     views, viewed = plan_views(backbone, splits, work.worker.settings.max_views_bytes)
     reused, missing = _divide(images, backbone.features)
     rows = sum(image.rows for image in (*missing, *viewed))
-    _require_room(work, backbone, rows, len(splits["train"]))
+    _require_room(work, backbone, rows, splits)
     work.held.raise_if_lost()  # a new plan would undo what another process has done since
     work.shards.plan(missing, precision, viewed)
 
@@ -131,46 +133,54 @@ def _require_few_labels(images: list[ImageRecord], most: int) -> None:
         )
 
 
-def _require_room(work: Work, backbone: Backbone, rows: int, train: int) -> None:
-    """Check that the disk holds the features that are missing; warn if that leaves little of it.
+def _require_room(
+    work: Work, backbone: Backbone, rows: int, splits: Mapping[str, Sequence[ImageRecord]]
+) -> None:
+    """Check that the disk holds the features that are missing, and what fine-tuning learns from.
+
+    A warning says if that leaves little of it. Tuning checks its part once more, exactly.
 
     Args:
         work: the training.
         backbone: with all taps that are computed.
         rows: how many rows of features are missing.
-        train: how many images there are for training.
+        splits: the images of "train", "validation" and "test".
 
     Raises:
-        TransientFailure: it does not hold them.
+        TransientFailure: it does not hold them, whatever is stored already.
     """
-    directory = work.worker.settings.store / FEATURES_FOLDER
+    store = work.worker.settings.store
     width = backbone.architecture.feature_size_of(backbone.computed_taps)
-    features = Demand(
-        directory,
+    demand = Demand(
+        store / FEATURES_FOLDER,
         rows * width * NUMBER_BYTES,
         f"{rows:,} rows of {width:,} features",
         "Make room there, or ask for fewer layers (`taps`) or `views`.",
     )
-    features.require_room()
-    tuning = _bytes_of_tuning(work.record, train)
-    all_of_it = replace(
-        features,
-        bytes=features.bytes + tuning,
-        what=features.what + (" and what fine-tuning learns from" if tuning else ""),
-    )
-    if all_of_it.warning:
-        warning = WarningEvent(code="little_room", detail=all_of_it.warning)
+    demand.require_room()
+    if tuning := _bytes_of_tuning(work.record, splits):
+        both = replace(
+            demand,
+            bytes=demand.bytes + tuning,
+            what=f"{demand.what} and what fine-tuning learns from",
+            remedy="Make room there, or ask for fewer tune.views or a later layer in tune.from.",
+        )
+        stored = min(tuning, bytes_in(store / ACTIVATIONS_FOLDER))
+        replace(both, bytes=both.bytes - stored).require_room()
+        demand = both
+    if demand.warning:
+        warning = WarningEvent(code="little_room", detail=demand.warning)
         work.worker.stores.events.append_once(work.record.id, warning)
 
 
-def _bytes_of_tuning(record: TrainingRecord, train: int) -> int:
-    """Return what the views of images take that a training is to tune with, if none is stored."""
+def _bytes_of_tuning(record: TrainingRecord, splits: Mapping[str, Sequence[ImageRecord]]) -> int:
+    """Return what the views of images take that a training is to tune with; 0 if it can't."""
     asked = record.request.tune
     cut = cut_of(record.architecture, asked)
-    if cut is None:
+    if cut is None or len(splits["validation"]) < FEWEST_TO_TUNE:
         return 0
     views = (asked if isinstance(asked, TuneRequest) else TuneRequest()).views
-    return train * views * cut.numbers * NUMBER_BYTES
+    return len(splits["train"]) * views * cut.numbers * NUMBER_BYTES
 
 
 def _divide(

@@ -1,5 +1,6 @@
 """The golden images of a version: test images, and what its graphs answer to them."""
 
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -9,7 +10,9 @@ from pydantic import TypeAdapter
 
 from shared.engines import (
     PROBABILITIES,
+    Engine,
     EngineName,
+    Outputs,
     Pixels,
     Precision,
     load_version_engine,
@@ -52,20 +55,49 @@ class _Golden(NamedTuple):
 Answers = dict[Precision, Probabilities]
 
 
+class Written(NamedTuple):
+    """What is known once the golden images are written.
+
+    Attributes:
+        artifacts: the formats of the version, each with the largest difference of its probabilities
+            from those of the trained network, if it runs on this machine.
+        pixels: uint8 (n, height, width, 3), of the golden images.
+        outputs: what the graphs answer to them, by precision.
+    """
+
+    artifacts: dict[Format, Artifact]
+    pixels: Pixels
+    outputs: dict[Precision, Outputs]
+
+
+def load_engines(worker: Worker, version: Path, *, quantized: bool) -> dict[Precision, Engine]:
+    """Return the exported graphs in every precision that this machine serves, the fastest first.
+
+    Args:
+        worker: whose settings choose the engine.
+        version: the version in the making.
+        quantized: whether it has an INT8 graph.
+    """
+    engine = select_engine(worker.settings.engine)
+    precisions = serving_precisions(engine, worker.settings.precision)
+    engines: dict[Precision, Engine] = {}
+    if quantized:
+        engines["int8"] = load_version_engine(version, "openvino", "int8", worker.threads)
+    for precision in precisions:
+        engines[precision] = load_version_engine(version, engine, precision, worker.threads)
+    return engines
+
+
 def write_golden(
-    work: Work, evaluated: Evaluated, to: Path, *, quantized: bool
-) -> dict[Format, Artifact]:
+    work: Work, evaluated: Evaluated, to: Path, engines: Mapping[Precision, Engine]
+) -> Written:
     """Write some test images, and what the exported graphs answer to them.
 
     Args:
         work: the training, whose images are read.
         evaluated: the network that was exported.
         to: the version in the making, with its graphs.
-        quantized: whether it has an INT8 graph.
-
-    Returns:
-        The formats of the version, each with the largest difference of its probabilities from those
-        of the trained network, if it runs on this machine.
+        engines: the graphs, by precision.
 
     Raises:
         ExportMismatch: an exported graph does not answer as the trained network did.
@@ -73,18 +105,20 @@ def write_golden(
     """
     chosen = _read_golden(work, evaluated)
     pixels = np.stack([image.pixels for image in chosen])
-    answers = _answers(work.worker, to, pixels, quantized=quantized)
+    outputs = {precision: engine.infer(pixels) for precision, engine in engines.items()}
+    answers: Answers = {precision: one[PROBABILITIES] for precision, one in outputs.items()}
     trained = evaluated.test_probabilities[[image.position for image in chosen]]
     _check_export(answers.get(evaluated.network.precision, answers["f32"]), trained)
     _write(to, evaluated, chosen, answers)
     engine = FORMAT_OF[select_engine(work.worker.settings.engine)]
     differences: dict[Format, float] = {engine: _difference(answers["f32"], trained)}
-    if quantized:
+    if "int8" in answers:
         differences["openvino_int8"] = _difference(answers["int8"], trained)
-    formats = [kind for kind in FILE_OF if kind != "openvino_int8" or quantized]
-    return {
+    formats = [kind for kind in FILE_OF if kind != "openvino_int8" or "int8" in answers]
+    artifacts = {
         kind: Artifact(path=FILE_OF[kind], difference=differences.get(kind)) for kind in formats
     }
+    return Written(artifacts, pixels, outputs)
 
 
 def _read_golden(work: Work, evaluated: Evaluated) -> list[_Golden]:
@@ -123,21 +157,6 @@ def _write(to: Path, evaluated: Evaluated, chosen: list[_Golden], answers: Answe
             GoldenImage(file=file, label=shown.label, probabilities=own.pop("f32"), reduced=own)
         )
     (to / GOLDEN_FILE).write_bytes(_golden_images.dump_json(golden, indent=2))
-
-
-def _answers(worker: Worker, version: Path, pixels: Pixels, *, quantized: bool) -> Answers:
-    """Return what the exported graph answers in every precision that this machine serves."""
-    engine = select_engine(worker.settings.engine)
-    answers: Answers = {
-        precision: load_version_engine(version, engine, precision, worker.threads).infer(pixels)[
-            PROBABILITIES
-        ]
-        for precision in serving_precisions(engine, worker.settings.precision)
-    }
-    if quantized:
-        int8 = load_version_engine(version, "openvino", "int8", worker.threads)
-        answers["int8"] = int8.infer(pixels)[PROBABILITIES]
-    return answers
 
 
 def _candidates(evaluated: Evaluated) -> list[int]:

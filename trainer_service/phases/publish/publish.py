@@ -27,9 +27,10 @@ from shared.unknown import UNKNOWN_FILE
 from trainer_service.backbones.architectures import PREPROCESSING_VERSION
 from trainer_service.datasets.children.corrections import iterate_corrections
 from trainer_service.phases.evaluate.evaluation import Evaluated
-from trainer_service.phases.publish.golden import write_golden
+from trainer_service.phases.publish.golden import load_engines, write_golden
 from trainer_service.phases.publish.quantization import quantize_version
 from trainer_service.phases.publish.report import write_report
+from trainer_service.phases.publish.unknown import measure_unknown
 from trainer_service.phases.work import Work
 from trainer_service.store.records.training_record import State, abridged
 
@@ -46,14 +47,16 @@ def publish(work: Work, evaluated: Evaluated) -> int:
     models = work.worker.stores.models
     with models.stage(work.record.model) as staging:
         with full_disk_named(staging):
-            evaluated.network.export(staging, work.check_cancelled)
+            heatmaps = evaluated.network.export(staging, work.check_cancelled)
             work.check_cancelled()
             quantization = None
             if work.record.request.quantize == "int8":
                 quantization = quantize_version(work, evaluated, staging)
             work.check_cancelled()
             quantized = quantization is not None and quantization.accepted
-            artifacts = write_golden(work, evaluated, staging, quantized=quantized)
+            engines = load_engines(work.worker, staging, quantized=quantized)
+            golden = write_golden(work, evaluated, staging, engines)
+            unknown = measure_unknown(work, evaluated, engines, golden)
             (staging / UNKNOWN_FILE).write_bytes(evaluated.familiar.known.pack())
             (staging / COVERAGE_FILE).write_bytes(pack_doubts(evaluated.doubts))
         _write_evaluation(work, evaluated, staging)
@@ -62,7 +65,8 @@ def publish(work: Work, evaluated: Evaluated) -> int:
             write_report(work, evaluated, staging, manifest)
             work.check_cancelled.now()
 
-        manifest = _manifest(work, evaluated, quantization, artifacts)
+        manifest = _manifest(work, evaluated, quantization, golden.artifacts)
+        manifest = manifest.model_copy(update={"unknown": unknown, "heatmaps": heatmaps})
         return models.publish(staging, manifest, complete)
 
 
@@ -142,7 +146,6 @@ def _manifest(
         tune=evaluated.trained.tune,
         quantization=quantization,
         artifacts=artifacts,
-        unknown=evaluated.familiar.info,
         coverage=evaluated.coverage,
     )
 

@@ -110,7 +110,7 @@ def body_engine(
     check()
     return OpenVINOEngine(
         network,
-        sole_output=FEATURES,
+        outputs=(FEATURES,),
         precision=native,
         threads=threads,
         hint="throughput",
@@ -155,7 +155,7 @@ def missing_images(
     ]
 
 
-def compute_activations(  # noqa: PLR0913 - two have names
+def compute_activations(  # noqa: PLR0913 - three have names
     images: Sequence[ShardImage],
     files: ImageFiles,
     computer: ViewComputer,
@@ -163,6 +163,7 @@ def compute_activations(  # noqa: PLR0913 - two have names
     *,
     width: int,
     advance: Callable[[int], None],
+    lose: Callable[[dict[str, str]], None] = lambda _: None,
 ) -> Activations:
     """Compute what is not stored yet of all views of some images.
 
@@ -173,6 +174,8 @@ def compute_activations(  # noqa: PLR0913 - two have names
         store: where they are, or will be, stored.
         width: the length of a row.
         advance: called often with the number of images done so far; what it raises ends it.
+        lose: called with the images of a group that could not be read, and the reasons; what it
+            raises ends it.
 
     Raises:
         BrokenFeatures: the body gives something else than numbers.
@@ -186,6 +189,7 @@ def compute_activations(  # noqa: PLR0913 - two have names
         if not all(store.holds(_keys(used, view)) for view in computer.views.numbers):
             used, result = _compute_group(group, files, computer, store, _further(advance, done))
             lost |= result.rejected
+            lose(result.rejected)
         groups += [used] if used else []
         done += len(group)
         advance(done)

@@ -20,6 +20,8 @@ from trainer_service.phases.head.layers.best_epoch import Epoch
 from trainer_service.store.files.removal import remove_tree
 
 Arrays = list[npt.NDArray[Any]]
+#: By how much the loss became smaller, and by how much it has to.
+Gain = tuple[float, float]
 
 _NOTES = "notes"
 _PIECE_BYTES = 1 << 20
@@ -36,6 +38,7 @@ class Checkpoint:
         key: what the training depends on; one with another key can't go on from here.
         history: the epochs so far.
         best_epoch: the best of them, from 1; 0 if none is better than the start.
+        gain: how much better that one is; None if none is.
         state: weights, averaged weights and the optimizers' own numbers.
         best: the averaged weights of the best epoch.
     """
@@ -43,6 +46,7 @@ class Checkpoint:
     key: str
     history: list[Epoch]
     best_epoch: int
+    gain: Gain | None
     state: Arrays
     best: Arrays
 

@@ -1,10 +1,8 @@
 """Says in a sentence or two why a tuned network is published or not."""
 
 from shared.manifest import TuneMeasure
+from trainer_service.phases.few_images import FEWEST_TO_TUNE
 from trainer_service.phases.tune.tuning import Tuned
-
-#: With fewer validation images, one of them would decide.
-FEWEST_IMAGES = 20
 
 
 def judged(tuned: Tuned, images: int, *, cross_validated: bool) -> str:
@@ -32,8 +30,19 @@ def judged(tuned: Tuned, images: int, *, cross_validated: bool) -> str:
             f"The network as it was before tuning is published: on the {images:,} validation "
             f"images the best epoch had a loss of {after.loss:.3f}, against {before.loss:.3f} "
             f"before, with {after.accuracy:.1%} against {before.accuracy:.1%} of them right."
-        )
+        ) + _of_few(tuned)
     return reason + (_compared(accepted=tuned.accepted) if cross_validated else "")
+
+
+def _of_few(tuned: Tuned) -> str:
+    """Return why a smaller loss is not enough, if it was smaller."""
+    if tuned.gain is None:
+        return ""
+    gain, margin = tuned.gain
+    return (
+        f" That is {gain:.3f} less, but it depends on few of these images: up to {margin:.3f} may "
+        "be chance."
+    )
 
 
 def _compared(*, accepted: bool) -> str:
@@ -49,7 +58,7 @@ def too_few(images: int) -> str:
     """Return why nothing is tuned if there are so few validation images."""
     are = "is 1 validation image" if images == 1 else f"are {images} validation images"
     return (
-        f"Nothing was tuned: there {are}, and with fewer than {FEWEST_IMAGES} it would be chance "
+        f"Nothing was tuned: there {are}, and with fewer than {FEWEST_TO_TUNE} it would be chance "
         "whether the tuned network is found to be better. More images, or a larger "
         "split.validation, change that."
     )

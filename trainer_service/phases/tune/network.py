@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from shared.manifest import HeatmapInfo
 from trainer_service.backbones.cuts import Divided
 from trainer_service.backbones.export import export_version
 from trainer_service.backbones.features import Features, FeaturesGone, Stored
@@ -84,9 +85,9 @@ class TunedNetwork(Network):
             result[[place[sha256] for sha256 in group]] = of(found.rows(number, 0))
         return result
 
-    def export(self, directory: Path, check_cancelled: Callable[[], None]) -> None:
+    def export(self, directory: Path, check_cancelled: Callable[[], None]) -> HeatmapInfo | None:
         check_cancelled()
-        export_version(
+        return export_version(
             self.divided.backbone,
             as_layers(self.head),
             directory,

@@ -113,7 +113,6 @@ class PartsComputer:
         self._progress.expect(self._done + views.count * count["train"])
         self._estimate(views)
         train = self._data(self._splits["train"], views)
-        self._require_few_lost()
         return Parts(train, validation, views, frozenset(self._lost))
 
     def _data(self, images: Sequence[ImageRecord], views: Views) -> TailData:
@@ -123,9 +122,8 @@ class PartsComputer:
             progress.check()
             progress.advance(before + done * views.count)
 
-        activations = self._rows.compute(images, views, advance)
+        activations = self._rows.compute(images, views, advance, self._lose)
         self._done += len(images) * views.count
-        self._lost |= activations.lost
         return TailData(activations, self._truth)
 
     def _harmless(self, head: LinearHead, validation: TailData) -> list[Change]:
@@ -155,7 +153,13 @@ class PartsComputer:
         )
         self._progress.estimate(estimate)
 
-    def _require_few_lost(self) -> None:
+    def _lose(self, lost: dict[str, str]) -> None:
+        """Note images that can't be read any more.
+
+        Raises:
+            ImagesLost: there are more of them than a training goes on without.
+        """
+        self._lost |= lost
         used = sum(map(len, self._splits.values()))
         example = next(
             (

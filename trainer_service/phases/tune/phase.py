@@ -11,13 +11,14 @@ from trainer_service.backbones.cut_table import PIXELS, cut_of
 from trainer_service.backbones.cuts import Divided, divide
 from trainer_service.backbones.features import FeaturesGone
 from trainer_service.phases.backbone import Backbone
+from trainer_service.phases.few_images import FEWEST_TO_TUNE
 from trainer_service.phases.head.data import head_data, truth_of
 from trainer_service.phases.head.fitting import Trained
 from trainer_service.phases.head.layers.train import class_weights
 from trainer_service.phases.head.regression.view_rows import view_rows
 from trainer_service.phases.head.solved import LinearHead
 from trainer_service.phases.head.train import HeadTask, head_of_training_images
-from trainer_service.phases.tune.explain import FEWEST_IMAGES, judged, stopped, too_few
+from trainer_service.phases.tune.explain import judged, stopped, too_few
 from trainer_service.phases.tune.network import TunedNetwork
 from trainer_service.phases.tune.parts import Parts, PartsComputer, TuneTask
 from trainer_service.phases.tune.progress import TuneProgress
@@ -88,7 +89,7 @@ def _tune_if_possible(task: TuneTask) -> Trained:
     images = len(task.trained.splits["validation"])
     if task.work.check_cancelled.stop_after is not None:
         return _refused(task.trained, info, stopped())
-    if images < FEWEST_IMAGES:
+    if images < FEWEST_TO_TUNE:
         return _refused(task.trained, info, too_few(images))
     try:
         return _tune(task, info)
@@ -189,6 +190,7 @@ def _told(task: TuneTask, info: TuneInfo, parts: Parts, tuned: Tuned) -> TuneInf
         "published": tuned.accepted,
         "frozen": TuneMeasure(**tuned.frozen),
         "tuned": TuneMeasure(**tuned.tuned) if tuned.tuned else None,
+        "margin": tuned.gain and tuned.gain[1],
         "best_epoch": tuned.best_epoch,
         "epochs": len(tuned.history),
         "views": parts.views.count,

@@ -80,7 +80,11 @@ class Rows:
         return images * views.count * self.width * NUMBER_BYTES
 
     def compute(
-        self, images: Sequence[ImageRecord], views: Views, advance: Callable[[int], None]
+        self,
+        images: Sequence[ImageRecord],
+        views: Views,
+        advance: Callable[[int], None],
+        lose: Callable[[dict[str, str]], None] = lambda _: None,
     ) -> Activations:
         """Return the rows of all views of images; those that are not stored are computed.
 
@@ -88,6 +92,8 @@ class Rows:
             images: some of the training's.
             views: which views.
             advance: called often with the number of images done; what it raises ends it.
+            lose: called with images that could not be read, and the reasons; what it raises ends
+                it.
 
         Raises:
             TransientFailure: the disk can't hold them.
@@ -100,7 +106,7 @@ class Rows:
             self._require_room(len(missing), views)
         computer = self.computer(views)
         return compute_activations(
-            listed, self.files, computer, store, width=self.width, advance=advance
+            listed, self.files, computer, store, width=self.width, advance=advance, lose=lose
         )
 
     def _store(self, views: Views) -> FeatureStore:
@@ -121,7 +127,8 @@ class Rows:
         Demand(
             directory=self._work.worker.settings.store / ACTIVATIONS_FOLDER,
             bytes=self.bytes_of(images, views) + _COPIES * _WEIGHT * weights,
-            what=f"tune: {views.count} views of {images} images from {self._cut.layer} on",
+            what=f"tune: {views.count} views of {images} images from {self._cut.layer} on, "
+            "and the state of the layers behind it,",
             remedy="Fewer tune.views or a later layer in tune.from take less.",
         ).require_room()
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
@@ -21,18 +21,46 @@ from trainer_service.phases.head.regression.solver import losses
 from trainer_service.phases.head.solved import LinearHead
 from trainer_service.phases.head.temperature import best_temperature
 from trainer_service.phases.tune import checkpoint
-from trainer_service.phases.tune.checkpoint import Arrays, Checkpoint
+from trainer_service.phases.tune.checkpoint import Arrays, Checkpoint, Gain
 from trainer_service.phases.tune.settings import TuneSettings
 from trainer_service.phases.tune.tail_data import TailData
 
 if TYPE_CHECKING:
     from trainer_service.phases.tune.tail_loop import TailLoop
 
+#: By how many nats an image that no validation image stands for may be answered worse.
+UNSEEN = 1.0
+
 log = get_logger(__name__)
 
 
 class TuningStopped(Exception):
     """A client wants no more tuning: the best so far is taken."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Measured:
+    """How well a network answers the validation images.
+
+    Attributes:
+        losses: the cross-entropy of each image.
+        accuracy: the share of them that are classified right.
+    """
+
+    losses: Features
+    accuracy: float
+
+    @classmethod
+    def of(cls, logits: Features, truth: Truth) -> Self:
+        return cls(losses(logits.T, truth), float((logits.argmax(axis=1) == truth).mean()))
+
+    @property
+    def loss(self) -> float:
+        return float(self.losses.mean(dtype=np.float64))
+
+    @property
+    def told(self) -> dict[str, float]:
+        return {"loss": self.loss, "accuracy": self.accuracy}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +75,8 @@ class Tuned:
         best_epoch: the epoch whose weights the network has, from 1; 0 if it was not accepted.
         frozen: `loss` and `accuracy` on the validation images before.
         tuned: the same of the best epoch; empty if none was trained, or the first diverged.
+        gain: by how much the loss of the best epoch is smaller than that before, if it is, and by
+            how much it has to be.
     """
 
     accepted: bool
@@ -55,6 +85,7 @@ class Tuned:
     best_epoch: int
     frozen: dict[str, float]
     tuned: dict[str, float]
+    gain: Gain | None = None
 
 
 def tune(  # noqa: PLR0913 - most have names
@@ -75,8 +106,9 @@ def tune(  # noqa: PLR0913 - most have names
     """Train the tail of a divided backbone, and its head, in place.
 
     The result is accepted only if its loss on the validation images is smaller than the solved
-    head's, both at their best temperature. Neither has learnt more than that number from them. If
-    it is not accepted, the weights are those from before.
+    head's by more than may be chance (`gain_of`), both at their best temperature. Neither has
+    learnt more than that number from them. If it is not accepted, the weights are those from
+    before.
 
     Args:
         divided: the backbone; to train its tail changes it.
@@ -105,19 +137,18 @@ def tune(  # noqa: PLR0913 - most have names
     loop = TailLoop(divided.tail, widths, head, train, class_weights, settings, check)
     start = loop.weights()
     before = _measured_at_best(*loop.logits(validation))
-    on_start(before)
+    on_start(before.told)
     at = _resume(loop, checkpoint_file, _key(loop.state(), train, validation, settings))
-    least = before["loss"]
+    least = before.loss
     for number, epoch in enumerate(at.history, 1):  # of an earlier process
         on_epoch(number, epoch, epoch["val_loss"] < least)
         least = min(least, epoch["val_loss"])
     with suppress(TuningStopped):
         while not _is_over(at, settings):
-            _train_epoch(loop, at, validation, least, on_images)
+            _train_epoch(loop, at, validation, before, on_images)
             checkpoint.save(checkpoint_file, at)
             number = len(at.history)
             on_epoch(number, at.history[-1], at.best_epoch == number)
-            least = min(least, at.history[-1]["val_loss"])
     return _finish(loop, at, head, start, before)
 
 
@@ -125,32 +156,45 @@ def _train_epoch(
     loop: "TailLoop",
     at: Checkpoint,
     validation: TailData,
-    least: float,
+    before: _Measured,
     on_images: Callable[[int], None],
 ) -> None:
-    """Train another epoch, and note its weights if its loss is below `least`."""
+    """Train another epoch, and note its weights if its loss is the least so far."""
     number = len(at.history) + 1
     epoch = loop.run(number, on_images)
     state = loop.state()
     weights, after = _averaged(loop, validation)
     loop.set_state(state)
     at.state = state
-    if after["loss"] < least:
+    if after.loss < min([before.loss, *(past["val_loss"] for past in at.history)]):
         at.best_epoch, at.best = number, weights
-    at.history.append(epoch | {"val_loss": after["loss"], "val_accuracy": after["accuracy"]})
+        at.gain = gain_of(before.losses, after.losses)
+    at.history.append(epoch | {"val_loss": after.loss, "val_accuracy": after.accuracy})
 
 
-def _measured(logits: Features, truth: Truth) -> dict[str, float]:
-    loss = losses(logits.T, truth).mean(dtype=np.float64)
-    return {"loss": float(loss), "accuracy": float((logits.argmax(axis=1) == truth).mean())}
+def gain_of(before: Features, after: Features) -> Gain:
+    """Return by how much losses are smaller on average, and by how much they have to be.
+
+    That is by more than a standard error of the differences, after an image has been added that is
+    answered worse by `UNSEEN` nats. Where nearly all images are right, those that decide are rare,
+    and a set of images without any of them shows many tiny gains that seem sure.
+
+    Args:
+        before: the loss of each image.
+        after: the same of the same images.
+    """
+    gains = before.astype(np.float64) - after
+    supposed = np.append(gains, -UNSEEN)
+    error = supposed.std(ddof=1) / math.sqrt(len(supposed))
+    return float(gains.mean()), float((error * len(supposed) + UNSEEN) / len(gains))
 
 
-def _measured_at_best(logits: Features, truth: Truth) -> dict[str, float]:
+def _measured_at_best(logits: Features, truth: Truth) -> _Measured:
     """Measure at the best temperature: only what is learnt must decide, not the doubt."""
-    return _measured(logits / best_temperature(logits, truth), truth)
+    return _Measured.of(logits / best_temperature(logits, truth), truth)
 
 
-def _averaged(loop: "TailLoop", validation: TailData) -> tuple[Arrays, dict[str, float]]:
+def _averaged(loop: "TailLoop", validation: TailData) -> tuple[Arrays, _Measured]:
     """Return the averaged weights, and how good they are; the loop has these weights then.
 
     The head's own are divided by the temperature, without which the network is too sure of itself.
@@ -161,14 +205,14 @@ def _averaged(loop: "TailLoop", validation: TailData) -> tuple[Arrays, dict[str,
     temperature = best_temperature(logits, truth)
     *tail, kernel, bias = weights
     calibrated = [*tail, kernel / temperature, bias / temperature]
-    return calibrated, _measured(logits / temperature, truth)
+    return calibrated, _Measured.of(logits / temperature, truth)
 
 
 def _resume(loop: "TailLoop", file: Path, key: str) -> Checkpoint:
     """Return where an earlier process left off, and put the loop there; else the beginning."""
     found = checkpoint.load(file, key)
     if found is None:
-        return Checkpoint(key, [], 0, [], [])
+        return Checkpoint(key, [], 0, None, [], [])
     loop.set_state(found.state)
     log.info("tuning goes on", epochs=len(found.history))
     return found
@@ -183,17 +227,18 @@ def _is_over(at: Checkpoint, settings: TuneSettings) -> bool:
 
 
 def _finish(
-    loop: "TailLoop", at: Checkpoint, head: LinearHead, start: Arrays, before: dict[str, float]
+    loop: "TailLoop", at: Checkpoint, head: LinearHead, start: Arrays, before: _Measured
 ) -> Tuned:
-    """Give the network its best weights; those from before if no epoch was better."""
-    accepted = at.best_epoch > 0
+    """Give the network its best weights; those from before if no epoch was clearly better."""
+    accepted = at.gain is not None and at.gain[0] > at.gain[1]
     loop.set_weights(at.best if accepted else start)
     tuned: dict[str, float] = {}
     shown = min(at.history, key=_validation_loss, default=None)
     if shown and math.isfinite(shown["val_loss"]):
         tuned = {"loss": shown["val_loss"], "accuracy": shown["val_accuracy"]}
     new = loop.head if accepted else head
-    return Tuned(accepted, new, at.history, at.best_epoch, before, tuned)
+    best = at.best_epoch if accepted else 0
+    return Tuned(accepted, new, at.history, best, before.told, tuned, at.gain)
 
 
 def _validation_loss(epoch: Epoch) -> float:

@@ -7,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from shared.http.guard.keys import ApiKeys
-from shared.http.server.serving import is_loopback
+from shared.http.server.addresses import is_loopback
 from shared.settings import SharedSettings
 
 GOOD = "a-key-of-some-length"

@@ -26,7 +26,7 @@ COLORS = ["red", "green", "blue"]
 def engine():
     pixels = ops.parameter([-1, 8, 8, 3], np.uint8)
     mean = ops.reduce_mean(ops.convert(pixels, np.float32), ops.constant([1, 2]))
-    return OpenVINOEngine(ov.Model([mean], [pixels]), sole_output="features", precision="f32")
+    return OpenVINOEngine(ov.Model([mean], [pixels]), outputs=("features",), precision="f32")
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from trainer_service.phases.evaluate.unknown import ENOUGH_VALIDATED, familiar
 LABELS = ["cat", "dog", "owl"]
 WIDTH = 16
 #: Enough for 60 images.
-MULTIPLY_ADDS = 60 * WIDTH * 500
+MULTIPLY_ADDS = 60 * WIDTH * 667
 
 
 def image(label, number):

@@ -188,13 +188,14 @@ def test_balanced_class_weights_raise_the_recall_of_a_rare_label():
 
 FIRST_USE = """
 import sys
-import sys
 from types import SimpleNamespace
 from unittest.mock import MagicMock
 
 import numpy as np
-import keras  # as a worker imports it beforehand
-import tensorflow as tf
+from shared.engines.tensorflow_engine import import_tensorflow
+
+tf = import_tensorflow()  # as a worker does beforehand
+import keras
 from tensorflow.python.eager import context
 
 from trainer_service.backbones.architectures import CATALOGUE

@@ -7,6 +7,9 @@ from types import SimpleNamespace
 import pytest
 
 from trainer_service import training
+from trainer_service.backbones.cut_table import tail_cut
+from trainer_service.phases.prepare import plan
+from trainer_service.requests.tune import TuneRequest
 from trainer_service.store.records.training_record import State
 
 #: 200 images of three features, each of two bytes.
@@ -65,7 +68,7 @@ def test_features_that_the_disk_can_not_hold_are_refused_before_any_is_computed(
     place = computing.settings.store / "features"
     assert (
         f"200 rows of 3 features take 1 MB. Expected that much room in {place}. Received: 1 MB"
-        in (record.error.detail)
+        in record.error.detail
     )
     assert computing.shards.count() is None
 
@@ -79,19 +82,47 @@ def test_features_that_leave_little_of_the_disk_are_warned_of_once(planned, comp
     assert said.startswith("200 rows of 3 features may take 1 MB")
 
 
-def test_what_fine_tuning_learns_from_is_warned_of_beforehand(planned, computing, left):
-    """It is looked at once more, exactly, when it is known what is stored already."""
-    left(100 * NEEDED)
-    planned(2)
-    assert warnings(computing) == []
+@pytest.fixture
+def tuned(computing):
+    """Ask for tuning; return how many bytes the views of the images for training take."""
+    cut = tail_cut("efficientnet_lite0")
 
-    def tuned(record):
-        record.request.tune = "tail"
+    def ask(record):
+        record.request.tune = TuneRequest(views=3)
 
-    computing.worker.stores.trainings.update(computing.id, tuned)
+    computing.worker.stores.trainings.update(computing.id, ask)
+    with computing.work() as work:
+        train = len(work.split(work.dataset().used_images())["train"])
+    return train * 3 * cut.numbers * 2
+
+
+def test_what_fine_tuning_learns_from_has_to_fit_as_well(planned, computing, left, tuned):
+    left(NEEDED + tuned - 1)
+    record = planned(2)
+
+    assert record.state == State.FAILED
+    assert "200 rows of 3 features and what fine-tuning learns from take" in record.error.detail
+    assert "tune.views" in record.error.detail
+    assert computing.shards.count() is None
+
+
+def test_what_is_stored_for_fine_tuning_may_be_what_it_needs(planned, computing, left, tuned):
+    """That is known exactly when tuning begins, so now it is a warning only."""
+    space = computing.settings.store / "activations" / "space"
+    space.mkdir(parents=True)
+    (space / "shard.npy").write_bytes(bytes(1000))
+    left(NEEDED + tuned - 1000)
+
     assert planned(2).state == State.BOTTLENECK
     [said] = warnings(computing)
-    assert "and what fine-tuning learns from" in said
+    assert "and what fine-tuning learns from may take" in said
+
+
+def test_what_nothing_can_be_tuned_with_needs_no_room(planned, left, tuned, monkeypatch):
+    monkeypatch.setattr(plan, "FEWEST_TO_TUNE", 1000)
+    left(NEEDED)
+
+    assert planned(2).state == State.BOTTLENECK
 
 
 def test_features_that_are_stored_need_no_room(planned, computing, left):

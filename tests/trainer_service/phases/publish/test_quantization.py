@@ -191,7 +191,14 @@ def test_a_version_that_may_is_served_in_int8(train, store, monkeypatch):
     assert manifest.artifacts["openvino"].difference < 0.1
     assert manifest.artifacts["openvino_int8"].difference < 0.3
     assert manifest.artifacts["keras"].difference is None
-    assert loaded(directory, store).engine.precision == "int8"
+    assert manifest.outputs == ["probabilities", "embedding"]
+    assert "int8" in manifest.unknown.change
+    assert record.unknown == manifest.unknown
+    served = loaded(directory, store)
+    assert served.engine.precision == "int8"
+    assert served.engine.outputs == ("probabilities", "embedding")
+    assert len(served.known.images) == manifest.unknown.images > 0
+    assert len(served.doubts) == manifest.coverage.images > 0
     assert loaded(directory, store, precision="f32").engine.precision == "f32"
 
 

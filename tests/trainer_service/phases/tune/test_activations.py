@@ -15,7 +15,7 @@ from shared.images.decoding import ImageLimits
 from trainer_service.backbones.architectures import find_architecture
 from trainer_service.backbones.features import FeaturesGone, FeatureStore
 from trainer_service.backbones.weights import Weights
-from trainer_service.datasets.image_files import ImageFiles
+from trainer_service.datasets.image_files import ImageFiles, Place
 from trainer_service.errors import TrainingCancelled
 from trainer_service.phases.bottleneck.view_computer import ViewComputer
 from trainer_service.phases.tune import activations
@@ -26,7 +26,7 @@ from trainer_service.phases.tune.activations import (
     missing_images,
 )
 from trainer_service.phases.views import Views
-from trainer_service.store.shards import ShardImage
+from trainer_service.store.shards import ImagesLost, ShardImage
 
 VIEWS = Views.of(8, 3, ["mirror", "crop", "colour"], seed=1)
 LIMITS = ImageLimits(1 << 20, 1 << 20)
@@ -39,7 +39,7 @@ def engine():
     halves = ops.split(ops.convert(pixels, np.float32), 2, 2)
     means = [ops.reduce_mean(half, ops.constant([1, 2])) for half in halves.outputs()]
     model = ov.Model([ops.concat(means, 1)], [pixels])
-    return OpenVINOEngine(model, sole_output="features", precision="f32")
+    return OpenVINOEngine(model, outputs=("features",), precision="f32")
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def images(tmp_path):
 
 class CountingFiles(ImageFiles):
     def __init__(self, root):
-        super().__init__(root, "HEADSTART_DATASETS", 1 << 20)
+        super().__init__({"": Place(root, "HEADSTART_DATASETS", root)}, 1 << 20)
         self.reads = []
 
     def read(self, name, sha256):
@@ -76,10 +76,12 @@ def compute(engine, images, files, tmp_path, monkeypatch):
     """Compute the rows of the images, in groups of eight at most."""
     monkeypatch.setattr(activations, "SHARD_NUMBERS", 6)
 
-    def compute(views=VIEWS, advance=lambda _: None):
+    def compute(views=VIEWS, advance=lambda _: None, lose=lambda _: None):
         computer = ViewComputer(engine, views, threads=2, limits=LIMITS)
         store = FeatureStore(tmp_path / "store", "tiny", "activations")
-        return compute_activations(images, files, computer, store, width=6, advance=advance)
+        return compute_activations(
+            images, files, computer, store, width=6, advance=advance, lose=lose
+        )
 
     return compute
 
@@ -191,6 +193,19 @@ def test_an_image_that_is_gone_is_in_no_group(compute, images, files, tmp_path):
     assert list(found.lost) == [images[3].sha256]
     assert len(list(chain(*found.groups))) == 19
     assert [len(found.rows(number, 2)) for number in range(3)] == [len(g) for g in found.groups]
+
+
+def test_each_group_tells_at_once_what_is_lost_of_it(compute, images, files, tmp_path):
+    """So that nothing more is computed for a training that can't go on."""
+    for image in images:
+        (tmp_path / "images" / image.path).unlink()
+
+    def end(lost):
+        raise ImagesLost(f"{len(lost)} are gone")
+
+    with pytest.raises(ImagesLost, match="6 are gone"):
+        compute(lose=end)
+    assert len(set(files.reads)) == 6
 
 
 def test_progress_counts_images(compute):

@@ -19,8 +19,12 @@ from trainer_service.phases.backbone import Backbone
 from trainer_service.phases.head.solved import LinearHead
 from trainer_service.phases.tune import activations
 from trainer_service.phases.tune.network import TunedNetwork
+from trainer_service.phases.tune.parts import PartsComputer, TuneTask
+from trainer_service.phases.tune.progress import TuneProgress
 from trainer_service.phases.tune.rows import Rows
 from trainer_service.phases.views import Views
+from trainer_service.requests.tune import TuneRequest
+from trainer_service.store.shards import ImagesLost
 
 pytestmark = [pytest.mark.slow, pytest.mark.integration]
 
@@ -122,13 +126,35 @@ def test_a_disk_that_is_too_small_is_said_beforehand(network, images, monkeypatc
     monkeypatch.setattr(shutil, "disk_usage", lambda _: FULL)
 
     with pytest.raises(
-        TransientFailure, match=r"70 images from cut on take 1 MB.*activations.*tune\.views"
+        TransientFailure, match=r"70 images from cut on, and .* take 1 MB.*activations.*tune\.views"
     ):
         network.predict(images)
     monkeypatch.undo()
     network.predict(images)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: FULL)
     network.predict(images)  # all is there
+
+
+def test_too_many_lost_images_end_it_at_the_first_group(network, work, divided, computing):
+    """Each try would else compute all the others first, which may take hours."""
+    splits = work.split(work.dataset().used_images())
+    for image in splits["train"]:
+        (computing.pets / image.file).unlink()
+    trained = SimpleNamespace(splits=splits, network=network)
+    asked = TuneRequest(views=3, augment="none")
+    parts = PartsComputer(
+        TuneTask(work, trained, asked, CUT), network.rows, divided.tail, TuneProgress(work, 1)
+    )
+    views = Views.of(SIZE, 3, [], 0)
+    reads = []
+    read = network.rows.files.read
+    network.rows.files.read = lambda *names: (reads.append(names), read(*names))[1]
+
+    with pytest.raises(ImagesLost, match="of the 200 images are gone"):
+        parts.compute(network.head)
+    assert len(network.rows.missing(splits["train"], views)) == len(splits["train"])
+    known = len(splits["validation"]) + len(splits["test"])
+    assert known < len(set(reads)) < known + len(splits["train"])
 
 
 def test_it_answers_to_a_request_to_cancel(network, images, computing):

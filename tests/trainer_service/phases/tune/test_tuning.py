@@ -2,10 +2,12 @@
 
 import hashlib
 from dataclasses import replace
+from functools import cache
 
 import keras
 import numpy as np
 import pytest
+from PIL import Image
 from sklearn.linear_model import LogisticRegression
 
 from trainer_service.backbones import features
@@ -13,11 +15,12 @@ from trainer_service.backbones.cuts import divide
 from trainer_service.backbones.features import FeatureStore
 from trainer_service.errors import TrainingCancelled
 from trainer_service.phases.head.solved import LinearHead
+from trainer_service.phases.tune import tuning
 from trainer_service.phases.tune.activations import Activations
 from trainer_service.phases.tune.settings import TuneSettings
 from trainer_service.phases.tune.tail_data import TailData
 from trainer_service.phases.tune.tail_loop import TailLoop
-from trainer_service.phases.tune.tuning import TuningStopped, tune
+from trainer_service.phases.tune.tuning import TuningStopped, gain_of, tune
 from trainer_service.phases.views import Views
 
 pytestmark = pytest.mark.slow
@@ -66,6 +69,36 @@ def stripes(count, start=0):
     return np.stack(pixels), np.array(truth)
 
 
+def hashes_of(name, count):
+    return [hashlib.sha256(f"{name}{number}".encode()).hexdigest() for number in range(count)]
+
+
+@cache
+def rows_before(cut, name, count, start, views):
+    """Return what the tail begins with: of each view, float32 of shape (count, k)."""
+    body = divide(build(), cut).body
+    pixels, hashes = stripes(count, start)[0], hashes_of(name, count)
+    made = Views.of(SIZE, views, ["mirror", "colour"], 0)
+    found = []
+    for view in range(views):
+        images = zip(map(Image.fromarray, pixels), hashes, strict=True)
+        rows = np.stack([made._view(image, sha256, view) for image, sha256 in images])
+        if body is not None:
+            rows = body.predict(rows, verbose=0)
+        found.append(rows.reshape(count, -1).astype(np.float32))
+    return found
+
+
+@cache
+def solved_head(count):
+    """Return the head of a regression on the features of so many pictures."""
+    pixels, truth = stripes(count)
+    solved = LogisticRegression(C=1.0).fit(build().predict(pixels, verbose=0), truth)
+    half = solved.coef_[0].astype(np.float32) / 2
+    bias = solved.intercept_.astype(np.float32)[0] / 2
+    return LinearHead(np.stack([-half, half], 1), np.array([-bias, bias], np.float32))
+
+
 class Task:
     """A divided backbone, stored rows of training and validation images, and a solved head."""
 
@@ -73,43 +106,27 @@ class Task:
         self.directory = directory
         self.divided = divide(build(), cut)
         self.settings = SETTINGS
-        pixels, truth = stripes(train)
-        self.train = self._data("train", pixels, truth, views=3)
+        self.train = self._data("train", stripes(train)[1], rows_before(cut, "train", train, 0, 3))
         self.pixels, self.truth = stripes(60, start=1000)
         if shuffled:
             self.truth = 1 - self.truth
-        self.validation = self._data("validation", self.pixels, self.truth, views=1)
-        features = self.divided.backbone.predict(pixels, verbose=0)
-        solved = LogisticRegression(C=1.0).fit(features, truth)
-        half = solved.coef_[0].astype(np.float32) / 2
-        bias = solved.intercept_.astype(np.float32)[0] / 2
-        self.head = LinearHead(np.stack([-half, half], 1), np.array([-bias, bias], np.float32))
+        rows = rows_before(cut, "validation", 60, 1000, 1)
+        self.validation = self._data("validation", self.truth, rows)
+        self.head = solved_head(train)
         self.epochs, self.best, self.images = [], [], []
 
-    def _data(self, name, pixels, truth, views):
-        hashes = [
-            hashlib.sha256(f"{name}{number}".encode()).hexdigest() for number in range(len(pixels))
-        ]
+    def _data(self, name, truth, rows):
+        hashes = hashes_of(name, len(truth))
         store = FeatureStore(self.directory, name, "activations")
         groups = [
-            list(range(start, min(start + 25, len(pixels)))) for start in range(0, len(pixels), 25)
+            list(range(start, min(start + 25, len(truth)))) for start in range(0, len(truth), 25)
         ]
-        made = Views.of(SIZE, views, ["mirror", "colour"], 0)
-        for view in range(views):
-            rows = np.stack(
-                [
-                    np.ascontiguousarray(made._view(_image(one), h, view))
-                    for one, h in zip(pixels, hashes, strict=True)
-                ]
-            )
-            if self.divided.body is not None:
-                rows = self.divided.body.predict(rows, verbose=0)
-            rows = rows.reshape(len(pixels), -1).astype(np.float32)
+        for view, own in enumerate(rows):
             for group in groups:
-                store.write([f"{hashes[index]}.{view}" for index in group], rows[group], 1.0)
+                store.write([f"{hashes[index]}.{view}" for index in group], own[group], 1.0)
         named = [[hashes[index] for index in group] for group in groups]
         labels = dict(zip(hashes, truth.tolist(), strict=True))
-        return TailData(Activations(store, named, views), labels)
+        return TailData(Activations(store, named, len(rows)), labels)
 
     def tune(self, settings=None, on_epoch=None, check=lambda: None, stop_after=None):
         """Tune; what is to be stopped or cancelled is, at the check after an epoch."""
@@ -153,12 +170,6 @@ class Task:
         return loss, (logits.argmax(axis=1) == self.truth).mean()
 
 
-def _image(pixels):
-    from PIL import Image
-
-    return Image.fromarray(pixels)
-
-
 @pytest.fixture
 def task(tmp_path):
     return Task(tmp_path)
@@ -175,6 +186,9 @@ def test_what_the_head_can_not_tell_the_tail_learns(task):
 
     assert tuned.accepted
     assert tuned.tuned["loss"] < 0.8 * tuned.frozen["loss"]
+    gain, margin = tuned.gain
+    assert gain == pytest.approx(tuned.frozen["loss"] - tuned.tuned["loss"], abs=1e-6)
+    assert 0 < margin < gain
     # The stored rows are float16; the published network begins with the pixels.
     assert tuned.frozen["loss"] < frozen[0] + 2e-3  # at the best temperature
     assert tuned.frozen["accuracy"] == frozen[1]
@@ -203,6 +217,53 @@ def test_a_tail_that_got_worse_is_not_accepted(tmp_path):
     assert not tuned.accepted
     assert (tuned.best_epoch, len(tuned.history)) == (0, SETTINGS.patience)
     assert tuned.tuned["loss"] > tuned.frozen["loss"]
+    assert tuned.head is task.head
+    for value, original in zip(weights(task.divided), before, strict=True):
+        np.testing.assert_array_equal(value, original)
+
+
+@pytest.mark.parametrize(
+    ("better", "by", "enough"),
+    [
+        (1, 5.0, False),  # a single image does not decide, however much better it is answered
+        (100, 1e-4, False),  # nor do tiny gains, however sure they seem: what is rare is not there
+        (2, 1.0, False),
+        (8, 1.0, True),
+        (100, 0.05, True),
+    ],
+)
+def test_how_much_better_is_enough(better, by, enough):
+    before = np.full(100, 6.0, np.float32)
+    after = before.copy()
+    after[:better] -= by
+
+    gain, margin = gain_of(before, after)
+
+    assert gain == pytest.approx(better * by / 100, rel=1e-2)
+    assert (gain > margin) == enough
+
+
+def test_gains_that_losses_cancel_out_are_not_enough():
+    random = np.random.default_rng(0)
+    before = random.exponential(0.5, 400)
+    noise = random.normal(0, 0.5, 400)
+
+    gain, margin = gain_of(before, before - 0.02 + noise - noise.mean())
+
+    assert gain == pytest.approx(0.02)
+    assert gain < margin
+    assert margin == pytest.approx(0.5 / 20 + 1 / 400, rel=0.1)
+
+
+def test_what_may_be_chance_is_not_accepted(task, monkeypatch):
+    """A loss that is smaller, but not by enough."""
+    before = weights(task.divided)
+    monkeypatch.setattr(tuning, "gain_of", lambda *_: (0.1, 0.2))
+
+    tuned = task.tune()
+
+    assert tuned.tuned["loss"] < 0.8 * tuned.frozen["loss"]
+    assert (tuned.accepted, tuned.best_epoch, tuned.gain) == (False, 0, (0.1, 0.2))
     assert tuned.head is task.head
     for value, original in zip(weights(task.divided), before, strict=True):
         np.testing.assert_array_equal(value, original)

@@ -1,0 +1,72 @@
+"""Lets the pages of listed origins use a service: CORS, for data that is asked for and posted.
+
+The trainer's page asks the predictor, and the predictor's page sends images to the trainer. Such a
+page has to send a key, if keys are set: the cookie of the service's own page counts only there.
+"""
+
+from collections.abc import Collection, Mapping
+
+from starlette.datastructures import MutableHeaders
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+#: Nothing is removed, replaced or pinned from another page.
+METHODS = frozenset({"GET", "HEAD", "POST"})
+#: The headers that such a page may send, besides those that any page may.
+HEADERS = "Authorization, Content-Type, Idempotency-Key"
+PREFLIGHT_SECONDS = 600
+
+
+class AllowedOrigins:
+    """The origins whose pages may use a service.
+
+    Args:
+        origins: as browsers write them: `https://predictor.example`.
+    """
+
+    def __init__(self, origins: Collection[str]) -> None:
+        self._origins = frozenset(origins)
+
+    def __bool__(self) -> bool:
+        return bool(self._origins)
+
+    def accept(self, origin: str | None, scope: Scope) -> bool:
+        """Return whether a page of this origin may send this request."""
+        return origin in self._origins and (scope["method"] in METHODS or _is_preflight(scope))
+
+    async def answer(
+        self, app: ASGIApp, scope: Scope, receive: Receive, send: Send, origin: str
+    ) -> None:
+        """Have an accepted request answered, so that the page can read the answer."""
+        if _is_preflight(scope):
+            response = Response(status_code=204, headers=_permission(origin))
+            return await response(scope, receive, send)
+
+        async def send_readable(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                headers["Access-Control-Allow-Origin"] = origin
+                headers["Access-Control-Expose-Headers"] = "Retry-After"
+            await send(message)
+
+        return await app(_without_cookies(scope), receive, send_readable)
+
+
+def _is_preflight(scope: Scope) -> bool:
+    """Return whether a browser asks with this request what a page may send."""
+    names = {name for name, _ in scope["headers"]}
+    return scope["method"] == "OPTIONS" and b"access-control-request-method" in names
+
+
+def _permission(origin: str) -> Mapping[str, str]:
+    return {
+        "Access-Control-Allow-Origin": origin,
+        "Access-Control-Allow-Methods": ", ".join(sorted(METHODS)),
+        "Access-Control-Allow-Headers": HEADERS,
+        "Access-Control-Max-Age": str(PREFLIGHT_SECONDS),
+    }
+
+
+def _without_cookies(scope: Scope) -> Scope:
+    headers = [(name, value) for name, value in scope["headers"] if name != b"cookie"]
+    return {**scope, "headers": headers}

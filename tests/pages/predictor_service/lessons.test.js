@@ -1,0 +1,43 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { formsOf, newestDatasets } from "../page/app/lib/lessons.js";
+
+const lesson = (label, name = "a.png") => ({ file: new Blob([label]), name, label });
+const content = (form) => [...form].map(([field, value]) => [field, value.name ?? value]);
+
+test("pictures of one label are sent with it, under names that stay apart", () => {
+  const forms = formsOf([lesson("dog", "a.png"), lesson("dog", "walk/a.png")]);
+
+  assert.deepEqual(forms.map(content), [[["label", "dog"], ["files", "1-a.png"], ["files", "2-a.png"]]]);
+});
+
+test("several labels are folders of one form", () => {
+  const forms = formsOf([lesson("dog"), lesson("cat"), lesson("dog")]);
+
+  assert.deepEqual(forms.map(content), [[["files", "dog/1-a.png"], ["files", "cat/2-a.png"], ["files", "dog/3-a.png"]]]);
+});
+
+test("labels that could not be the name of a folder have a form each", () => {
+  for (const odd of ["either/or", "..", ".hidden", "back\\slash"]) {
+    const forms = formsOf([lesson("dog"), lesson(odd)]);
+    assert.deepEqual(forms.map((form) => form.get("label")), ["dog", odd]);
+  }
+});
+
+test("nothing is sent for nothing", () => {
+  assert.deepEqual(formsOf([]), []);
+});
+
+test("the next pictures are added to the dataset that the last addition made", () => {
+  const items = new Map();
+  const storage = { getItem: (key) => items.get(key) ?? null, setItem: (key, value) => items.set(key, value) };
+  const datasets = newestDatasets(storage);
+  assert.equal(datasets.of("parent"), "parent");
+
+  datasets.added("parent", "child");
+  assert.equal(datasets.of("parent"), "child");
+  assert.equal(datasets.of("other"), "other");
+  assert.equal(newestDatasets(storage).of("parent"), "child");
+  assert.equal(newestDatasets(null).of("parent"), "parent");
+});
