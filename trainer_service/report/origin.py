@@ -4,6 +4,7 @@ import json
 from itertools import pairwise
 
 from trainer_service.backbones.architectures import CATALOGUE
+from trainer_service.report.corrections import corrected, corrections
 from trainer_service.report.facts import Facts
 from trainer_service.report.markup import Markup, tag
 from trainer_service.report.numbers import seconds, size
@@ -73,8 +74,10 @@ def data(facts: Facts) -> Markup:
             ("Near doubles", _doubles(training.doubles, has_split=dataset.has_split)),
             ("Rejected", training.rejected_count),
             ("Files of other kinds", dataset.ignored),
+            ("Corrections", corrected(facts)),
             ("Id", dataset.id),
         ),
+        corrections(facts),
         _rejected(facts),
     )
 

@@ -139,7 +139,9 @@ def get_dataset(dataset_id: str, trainer: CurrentTrainer) -> DatasetRecord:
     return datasets.get_dataset(trainer, dataset_id)
 
 
-@router.post("/{dataset_id}/corrections", status_code=201, responses=responses(404, 409, 422, 507))
+@router.post(
+    "/{dataset_id}/corrections", status_code=201, responses=responses(404, 409, 422, 503, 507)
+)
 def correct_dataset(
     dataset_id: str,
     asked: CorrectionsRequest,

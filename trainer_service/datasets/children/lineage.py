@@ -68,7 +68,7 @@ class Lineage:
         if record.parent is None:
             return cls(first, told, [], {})
         additions = list(iterate_images(directory, ADDITIONS_FILE))
-        corrections = {one.sha256: one for one in iterate_corrections(directory)}
+        corrections = {one.sha256: one for one in iterate_corrections(dataset)}
         return cls(first, told, additions, corrections)
 
     def uncorrected(self) -> list[ImageRecord]:
