@@ -8,6 +8,7 @@ from typing import Any
 
 import typer
 
+from client.correcting import correct, corrections_in, print_corrected
 from client.errors import ClientError
 from client.heatmaps import LIKELIEST, write_heatmaps
 from client.options import (
@@ -16,6 +17,8 @@ from client.options import (
     ApiKey,
     AsJson,
     Confirm,
+    CorrectedId,
+    Corrections,
     Coverage,
     DatasetId,
     Explain,
@@ -165,6 +168,25 @@ def datasets_command(  # noqa: PLR0913 - each is an option
         print_json(found)
     elif dataset_id is None:
         print_datasets(found, open_console())
+
+
+@app.command("correct")
+def correct_command(
+    *,
+    dataset_id: CorrectedId,
+    table: Corrections,
+    as_json: AsJson = False,
+    trainer_url: TrainerUrl = TRAINER,
+    api_key: ApiKey = None,
+) -> None:
+    """Make a dataset of another one in which some images have other labels, or are left out."""
+    changes = corrections_in(table)
+    with errors_in_words(as_json=as_json), trainer_at(trainer_url, api_key) as trainer:
+        record = correct(trainer, dataset_id, changes)
+        if as_json:
+            print_json(record)
+        else:
+            print_corrected(record, trainer)
 
 
 @app.command("cancel")

@@ -224,6 +224,17 @@ Parts = Annotated[
 ]
 Confirm = Annotated[bool, typer.Option("--confirm", help="A doubtful reading is right.")]
 DatasetId = Annotated[str | None, typer.Argument(metavar="[ID]")]
+CorrectedId = Annotated[str, typer.Argument(metavar="ID")]
+Corrections = Annotated[
+    Path,
+    typer.Argument(
+        metavar="TABLE",
+        help="CSV: an image, by its name in the dataset or its SHA-256, and its label in each row; "
+        "no label leaves the image out.",
+        exists=True,
+        dir_okay=False,
+    ),
+]
 Seed = Annotated[int | None, typer.Option(help="The same seed gives the same training.")]
 
 Images = Annotated[

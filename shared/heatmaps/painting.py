@@ -29,9 +29,9 @@ def paint(grid: Floats, height: int, width: int) -> bytes:
         width: of the PNG, in pixels.
     """
     above = np.maximum(grid - grid.mean(), 0)
-    heat = Image.fromarray(above).resize((width, height), Image.Resampling.BILINEAR)
-    levels = np.asarray(heat) * ((_LEVELS - 1) / max(float(above.max()), _FAINTEST))
-    image = Image.fromarray(np.rint(levels).astype(np.uint8))
+    levels = np.rint(above * ((_LEVELS - 1) / max(float(above.max()), _FAINTEST)))
+    places = Image.fromarray(levels.astype(np.uint8))
+    image = places.resize((width, height), Image.Resampling.BILINEAR)
     image.putpalette(_COLOURS)
     png = io.BytesIO()
     image.save(png, "PNG", transparency=_ALPHAS, compress_level=1)

@@ -69,6 +69,12 @@ _HEIF_BYTES, _AVIF_BYTES = 12, 16
 _TIFF_ROWS_PER_STRIP = 278
 _OUT_OF_MEMORY = ("out of memory", "insufficient memory", "memory allocation failure")
 
+#: The least side of a copy that `check_with_copy` makes of a JPEG.
+COPY_SIDE = 64
+#: Of other images a copy is kept if they have no more pixels, and these are shades or colours.
+_COPIED_PIXELS = 320 * 320
+_PLAIN_MODES = frozenset({"L", "RGB"})
+
 # All threads of the process share it.
 _room = Room()
 
@@ -108,6 +114,19 @@ class ImageInfo(NamedTuple):
     format: str
     width: int
     height: int
+
+
+class Checked(NamedTuple):
+    """An image that can be decoded.
+
+    Attributes:
+        info: its format and size.
+        copy: a smaller upright copy, of no less than `COPY_SIDE` pixels a side where the image has
+            as many; None if the check has made none.
+    """
+
+    info: ImageInfo
+    copy: Image.Image | None
 
 
 class LargeImage(Exception):
@@ -156,10 +175,20 @@ def check(data: bytes, limits: ImageLimits) -> ImageInfo:
     Raises:
         InvalidImage, MemoryError, OSError: as `decode`.
     """
+    return check_with_copy(data, limits).info
+
+
+def check_with_copy(data: bytes, limits: ImageLimits) -> Checked:
+    """Check an image as `check` does, and keep what was decoded of it, if that is little.
+
+    Raises:
+        InvalidImage, MemoryError, OSError: as `decode`.
+    """
     kind = _recognise(data, limits)
     with _Turn(limits) as turn, _explained(data, kind, turn):
-        size = _check_jpeg(data, turn) if kind == "JPEG" else None
-        return ImageInfo(kind.lower(), *(size or _check_with_pillow(data, kind, turn)))
+        found = _check_jpeg(data, turn) if kind == "JPEG" else None
+        size, copy = found or _check_with_pillow(data, kind, turn)
+        return Checked(ImageInfo(kind.lower(), *size), copy)
 
 
 def _recognise(data: bytes, limits: ImageLimits) -> str:
@@ -238,15 +267,19 @@ def _decode_jpeg(data: bytes, size: tuple[int, int], turn: _Turn) -> Image.Image
     return _transpose(Image.fromarray(pixels), orientation).resize(size, _RESAMPLING)
 
 
-def _check_jpeg(data: bytes, turn: _Turn) -> tuple[int, int] | None:
-    """Return the upright width and height, or None if libjpeg-turbo refuses the file."""
+def _check_jpeg(data: bytes, turn: _Turn) -> tuple[tuple[int, int], Image.Image] | None:
+    """Return the upright size and copy, or None if libjpeg-turbo refuses the file."""
     size = _jpeg_size(data, turn.limits)
     if size is None:
         return None
-    turn.take(_jpeg_bytes(data, size, (1, 1), turn.limits))
-    if _decode_with_turbo(data, 1, 1) is None:
+    least = min(COPY_SIDE, size[0]), min(COPY_SIDE, size[1])
+    turn.take(_jpeg_bytes(data, size, least, turn.limits))
+    pixels = _decode_with_turbo(data, *least)
+    if pixels is None:
         return None
-    return size[::-1] if _swaps_axes(_jpeg_orientation(data)) else size
+    orientation = _jpeg_orientation(data)
+    copy = _transpose(Image.fromarray(pixels), orientation)
+    return size[::-1] if _swaps_axes(orientation) else size, copy
 
 
 def _jpeg_size(data: bytes, limits: ImageLimits) -> tuple[int, int] | None:
@@ -377,16 +410,20 @@ def _open_with_pillow(data: bytes, kind: str, turn: _Turn) -> ImageFile.ImageFil
     return image
 
 
-def _check_with_pillow(data: bytes, kind: str, turn: _Turn) -> tuple[int, int]:
+def _check_with_pillow(
+    data: bytes, kind: str, turn: _Turn
+) -> tuple[tuple[int, int], Image.Image | None]:
     with _open(data, kind, turn) as image:
         size = image.size
         turn.take(_pillow_bytes(image, data, (1, 1), turn.limits))
         image.draft(None, (1, 1))  # this changes the size of a JPEG
         image.load()
         if kind == "TIFF":  # load() has turned the image and dropped the tag
-            return image.size
+            return image.size, None
         orientation = _orientation_of(image, data, kind)
-        return size[::-1] if _swaps_axes(orientation) else size
+        little = image.mode in _PLAIN_MODES and math.prod(image.size) <= _COPIED_PIXELS
+        copy = _transpose(image.copy(), orientation) if little else None
+        return size[::-1] if _swaps_axes(orientation) else size, copy
 
 
 def _decode_with_pillow(data: bytes, kind: str, size: tuple[int, int], turn: _Turn) -> Image.Image:

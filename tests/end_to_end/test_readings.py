@@ -100,3 +100,40 @@ def test_an_upload_that_failed_for_its_labels_is_mended_although_it_is_removed(s
     assert (mended["state"], mended["error"]) == ("ready", None)
     trained = stack.train(architecture=ARCHITECTURE, dataset=failed["id"])
     assert trained["dataset"]["labels"] == {"one": EACH, "zero": EACH}
+
+
+def test_a_dataset_is_corrected_and_grows_and_only_new_images_are_computed(
+    stack, archive, directory
+):
+    reading = {"reading": json.dumps({"columns": {"label": "digit"}})}
+    parent = uploaded(stack, archive, **reading)["id"]
+    asked = {"architecture": ARCHITECTURE, "model": "mended"}
+    first = stack.train(dataset=parent, **asked)
+    images = stack.trainer.get(f"/v1/datasets/{parent}/images?label=zero").json()["images"]
+    changes = {images[0]["sha256"]: "one", images[1]["sha256"]: None}
+    corrected = stack.trainer.post(f"/v1/datasets/{parent}/corrections", json=changes).json()
+    new = list(digits(directory, "0", EACH + 3).values())[EACH:]
+    files = [("files", (f"new/{number}.png", data)) for number, data in enumerate(new)]
+    address = f"/v1/datasets/{corrected['id']}/images"
+    child = read(stack, stack.trainer.post(address, files=files, data={"label": "zero"}))
+
+    second = stack.train(dataset=child["id"], **asked)
+
+    assert second["dataset"]["labels"] == {"zero": EACH - 2 + 3, "one": EACH + 1}
+    assert [second["dataset"][name] for name in ("parent", "root", "corrected", "added")] == [
+        corrected["id"],
+        parent,
+        2,
+        3,
+    ]
+    assert (second["cache"]["reused"], second["cache"]["computed"]) == (2 * EACH - 1, 3)
+    stack.served("mended", second["version"])
+    report = stack.trainer.get(second["report"]).json()
+    assert {one["sha256"]: one["to"] for one in report["corrections"]} == changes
+    found = stack.trainer.get(
+        f"/v1/trainings/{second['id']}/compare", params={"with": first["id"]}
+    ).json()
+    counts = [found[name] for name in ("fixed", "broken", "both_right", "both_wrong")]
+    assert sum(counts) == found["common"] == len(found["images"])
+    assert (found["old"]["training"], found["new"]["training"]) == (first["id"], second["id"])
+    assert stack.trainer.delete(f"/v1/datasets/{parent}").status_code == 409

@@ -8,7 +8,9 @@ import sys
 def let_networks_go() -> None:
     """Drop the networks that this process keeps for its next training, and give memory back."""
     backbones = sys.modules.get("trainer_service.backbones.backbone")
-    caches = [backbones.cached_backbone, backbones.bottleneck_engine] if backbones else []
+    caches = []
+    if backbones:
+        caches = [backbones.cached_graph, backbones.cached_backbone, backbones.bottleneck_engine]
     if not any(cache.cache_info().currsize for cache in caches):
         return
     for cache in caches:

@@ -35,6 +35,7 @@ from trainer_service.backbones.architectures import (
     Architecture,
     Preprocessing,
 )
+from trainer_service.backbones.heat_parts import with_maps, without_followers
 from trainer_service.backbones.keras_graph import JOINT
 from trainer_service.backbones.tracing import trace
 from trainer_service.backbones.weights import Weights
@@ -95,6 +96,17 @@ def build_backbone(
 def cached_backbone(architecture: Architecture, weights: Weights, taps: TapSet = "last") -> Any:
     """Return the float32 backbone, built once in this process; it must not be trained."""
     return build_backbone(architecture, weights, taps)
+
+
+@lru_cache(maxsize=2)
+def cached_graph(architecture: Architecture, weights: Weights, taps: TapSet = "last") -> Any:
+    """Return the TensorFlow graph of `cached_backbone` from pixels to its features and its maps.
+
+    It is traced once in this process.
+    """
+    backbone = cached_backbone(architecture, weights, taps)
+    with without_followers(backbone):
+        return trace(with_maps(backbone), "pixels")
 
 
 @lru_cache(maxsize=2)

@@ -1,9 +1,8 @@
 """Writes a trained classifier in each format that a version has."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from shared.engines import EMBEDDING, FEATURES, PROBABILITIES
 from shared.engines.explaining import EXPLAIN, EXPLAIN_HEAD
@@ -19,8 +18,9 @@ from trainer_service.backbones.heat_parts import (
     name_parts,
     normalisations,
     with_maps,
+    without_followers,
 )
-from trainer_service.backbones.tracing import large_variables, trace
+from trainer_service.backbones.tracing import trace
 
 log = get_logger(__name__)
 
@@ -30,13 +30,25 @@ _OUTPUTS = (PROBABILITIES, EMBEDDING)
 _END = 2**63 - 1
 
 
+class Converted(NamedTuple):
+    """A backbone that was converted before.
+
+    Attributes:
+        ir: its file as an OpenVINO model.
+        graph: its TensorFlow graph from pixels to features and maps, as `trace` gives it.
+    """
+
+    ir: Path
+    graph: Any
+
+
 def export_version(
     backbone: Any,
     head: Any,
     directory: Path,
     *,
     embedding_size: int,
-    backbone_ir: Path | None = None,
+    converted: Converted | None = None,
 ) -> HeatmapInfo | None:
     """Write backbone and head as one network, in three formats.
 
@@ -54,8 +66,7 @@ def export_version(
         head: a `keras.Model` from features to probabilities, float32.
         directory: an existing directory.
         embedding_size: how many features, the last ones, are the embedding.
-        backbone_ir: the file of the same backbone as an OpenVINO model, which is then not converted
-            again.
+        converted: the same backbone, which is then neither converted nor traced again.
 
     Returns:
         What heatmaps are made of; None if the network is built in a way that allows none.
@@ -64,64 +75,74 @@ def export_version(
         ValueError: the head takes another number of features than the backbone gives.
     """
     _check_width(head.input_shape[1], backbone.output_shape[1])
-    with _joined(backbone, head, embedding_size) as (model, explained):
-        model.save(directory / KERAS_MODEL)
-        graph = _export_saved_model(backbone, head, explained, directory / SAVED_MODEL)
-    if backbone_ir is None:
-        network = _named(convert_graph(graph), [output.name for output in graph.outputs])
-    else:
-        network = _graft(backbone_ir, convert(head), embedding_size)
-    return _export_openvino(network, directory / OPENVINO_MODEL)
+    grafted = None
+    # A cached backbone would keep every head that was trained on it in memory.
+    with without_followers(backbone):
+        _joined(backbone, head).save(directory / KERAS_MODEL)
+        if converted is None:
+            graphs = [trace(_explained(backbone, head, embedding_size), "pixels")]
+            network = graphs[0]
+        else:
+            grafted = _graft(converted.ir, convert(head), embedding_size)
+            graphs = [converted.graph, trace(head, "features")]
+            network = _chained(*graphs, embedding_size=embedding_size)
+        classify = _export_saved_model(backbone, head, network, graphs, directory / SAVED_MODEL)
+    names = [output.name for output in classify.outputs]
+    openvino = grafted or _named(convert_graph(classify), names)
+    return _export_openvino(openvino, directory / OPENVINO_MODEL)
 
 
-@contextmanager
-def _joined(backbone: Any, head: Any, embedding_size: int) -> Iterator[tuple[Any, Any]]:
-    """Yield both as one `keras.Model`, and as one that gives all that is computed for heatmaps.
+def _joined(backbone: Any, head: Any) -> Any:
+    """Return both as one `keras.Model`."""
+    import keras
 
-    The latter's outputs are the probabilities, the embedding, the features and the maps.
+    return keras.Model(backbone.input, head(backbone.output), name=backbone.name)
 
-    Afterwards the head is removed from the cached backbone. A Keras layer refers to the layers
-    after it. So the backbone would keep every head that was trained on it in memory.
+
+def _explained(backbone: Any, head: Any, embedding_size: int) -> Any:
+    """Return both as one `keras.Model` that gives all that is computed for heatmaps.
+
+    Its outputs are the probabilities, the embedding, the features and the maps.
     """
     import keras
 
-    with _without_followers(backbone):
-        model = keras.Model(backbone.input, head(backbone.output), name=backbone.name)
-        features, *maps = with_maps(backbone).outputs
-        outputs = [head(features), features[:, -embedding_size:], features, *maps]
-        yield model, keras.Model(backbone.input, outputs, name=backbone.name)
+    features, *maps = with_maps(backbone).outputs
+    outputs = [head(features), features[:, -embedding_size:], features, *maps]
+    return keras.Model(backbone.input, outputs, name=backbone.name)
 
 
-@contextmanager
-def _without_followers(backbone: Any) -> Iterator[None]:
-    """Remove the layers from a backbone that are put behind one of its layers meanwhile."""
-    # Keras has no other way.
-    followers = [layer._outbound_nodes for layer in backbone.layers]  # noqa: SLF001
-    known = [len(nodes) for nodes in followers]
-    try:
-        yield
-    finally:
-        for nodes, count in zip(followers, known, strict=True):
-            del nodes[count:]
+def _chained(backbone: Any, head: Any, *, embedding_size: int) -> Callable[[Any], list[Any]]:
+    """Return the graphs of a backbone and of a head as one network, as `_explained` is."""
+
+    def network(pixels: Any) -> list[Any]:
+        features, *maps = backbone(pixels)
+        return [head(features), features[:, -embedding_size:], features, *maps]
+
+    return network
 
 
-def _export_saved_model(backbone: Any, head: Any, explained: Any, directory: Path) -> Any:
+def _export_saved_model(
+    backbone: Any,
+    head: Any,
+    network: Callable[[Any], Any],
+    graphs: Sequence[Any],
+    directory: Path,
+) -> Any:
     """Write a SavedModel that can be loaded without Keras.
 
     Args:
         backbone: the backbone.
         head: the head.
-        explained: a `keras.Model` from pixels to probabilities, embedding, features and maps.
+        network: from pixels to probabilities, embedding, features and maps; all signatures call it.
+        graphs: the graphs, as `trace` gives them, that it calls.
         directory: where to.
 
     Returns:
-        Its graph from pixels to probabilities and embedding.
+        The graph from pixels to probabilities and embedding.
     """
     import tensorflow as tf
 
-    height, width = explained.input_shape[1:3]
-    # The network is traced once; all signatures call that graph.
-    network = trace(explained, "pixels")
+    height, width = backbone.input_shape[1:3]
     spec = tf.TensorSpec((None, height, width, 3), tf.uint8, "pixels")
     classify = _traced(lambda pixels: network(pixels)[: len(_OUTPUTS)], spec)
     norms, weights = normalisations(backbone), head_parts(head)
@@ -147,7 +168,7 @@ def _export_saved_model(backbone: Any, head: Any, explained: Any, directory: Pat
         return {name: tf.identity(one) for name, one in weights.items()}
 
     module = tf.Module()
-    module.weights = large_variables(explained)
+    module.weights = [variable for graph in graphs for variable in graph.variables]
     module.pixels = _traced(pixels, spec)
     module.image_bytes = _traced(image_bytes, tf.TensorSpec((None,), tf.string, "image_bytes"))
     module.explain = _traced(explain, spec)

@@ -6,7 +6,8 @@ SavedModel has signatures for them.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -50,6 +51,22 @@ def with_maps(backbone: Any) -> Any:
     inner = keras.Model(network.input, [network.output, *maps], name=network.name)
     (normalised,) = node_of(network).input_tensors
     return keras.Model(backbone.input, inner(normalised), name=backbone.name)
+
+
+@contextmanager
+def without_followers(backbone: Any) -> Iterator[None]:
+    """Remove the layers from a backbone that are put behind one of its layers meanwhile.
+
+    A Keras layer refers to the layers after it, and keeps them in memory.
+    """
+    # Keras has no other way.
+    followers = [layer._outbound_nodes for layer in backbone.layers]  # noqa: SLF001
+    known = [len(nodes) for nodes in followers]
+    try:
+        yield
+    finally:
+        for nodes, count in zip(followers, known, strict=True):
+            del nodes[count:]
 
 
 class Normalisation(NamedTuple):

@@ -36,12 +36,3 @@ def trace(model: Any, name: str = "inputs") -> Any:
 
     spec = tf.TensorSpec((None, *model.input_shape[1:]), model.input.dtype, name)
     return tf.function(infer, autograph=False).get_concrete_function(spec)
-
-
-def large_variables(model: Any) -> list[Any]:
-    """Return the `tf.Variable`s that the graph of `trace` captures."""
-    return [
-        variable.value
-        for variable in model.variables
-        if variable.value.shape.num_elements() >= SMALL
-    ]

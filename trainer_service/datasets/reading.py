@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 from shared.errors import TooLarge, Unavailable
 from shared.images.decoding import ImageLimits
@@ -11,6 +12,7 @@ from shared.logs import get_logger
 from trainer_service.datasets.children.additions import read_additions
 from trainer_service.datasets.create import UPLOAD_FILE, root_of
 from trainer_service.datasets.dataset import Dataset
+from trainer_service.datasets.doubles import save_doubles
 from trainer_service.datasets.records import (
     DatasetLimits,
     DatasetSummary,
@@ -176,8 +178,13 @@ def _read(
         reading=record.reading,
     )
     hang_guard.check()
-    save_rejected(directory, summary.rejected)
+    _save_lists(directory, summary)
     return summary
+
+
+def _save_lists(directory: Path, summary: DatasetSummary) -> None:
+    save_rejected(directory, summary.rejected)
+    save_doubles(directory, summary.doubles)
 
 
 def _label_anew(dataset: Dataset) -> DatasetSummary:
@@ -187,7 +194,7 @@ def _label_anew(dataset: Dataset) -> DatasetSummary:
     found.in_place = found.in_place or record.in_place
     origin = Origin(record.source, dataset.settings.max_dataset_files)
     summary = conclude(directory, found, origin, record.reading)
-    save_rejected(directory, summary.rejected)
+    _save_lists(directory, summary)
     return summary
 
 

@@ -22,7 +22,12 @@ from shared.files import atomic_writer, is_fault_of_the_file, open_below
 from trainer_service.errors import RecordCorrupt
 from trainer_service.store.records.dataset_record import DatasetRecord
 from trainer_service.store.records.interpretation import Interpretation
-from trainer_service.store.records.parts import NAMED_REJECTED, TODAYS_VERDICTS, RejectedImage
+from trainer_service.store.records.parts import (
+    NAMED_REJECTED,
+    TODAYS_VERDICTS,
+    DoubleCount,
+    RejectedImage,
+)
 
 if TYPE_CHECKING:  # The trainer API knows these records, and has neither numpy nor Pillow.
     from shared.images.decoding import ImageLimits
@@ -70,6 +75,8 @@ class ImageRecord:
     to the dataset's directory (archives) or to the source folder (folders), and empty if it was
     not kept. `sha256` is empty for an image too large to be read. `split` is the part that the
     source itself puts the image in; `width` and `height` are 0 and `format` is empty where unknown.
+    `double_of` is the same, an image's `sha256`, for all images that are nearly equal; empty if
+    there is no other.
     """
 
     name: str
@@ -83,6 +90,7 @@ class ImageRecord:
     verdict: Verdict
     detail: str
     file: str
+    double_of: str = ""
 
 
 _IMAGE_RECORD = TypeAdapter(ImageRecord)
@@ -100,11 +108,52 @@ class RejectedFile(BaseModel):
     detail: str
 
 
+class Double(BaseModel):
+    """An image that is nearly equal to another one.
+
+    `split` is the part that the dataset itself puts it in, if it does.
+    """
+
+    name: str
+    sha256: str
+    label: str
+    split: Split | None
+
+
+class DoubleGroup(BaseModel):
+    """Used images of a dataset that are nearly equal.
+
+    Attributes:
+        leak: whether the dataset puts them in several parts of the split.
+    """
+
+    images: list[Double]
+    leak: bool
+
+
+def count_doubles(groups: list[DoubleGroup]) -> DoubleCount:
+    """Return what the record of a dataset says of its near doubles."""
+    leaks = [group for group in groups if group.leak]
+    return DoubleCount(
+        groups=len(groups),
+        images=sum(len(group.images) for group in groups),
+        leaks=len(leaks),
+        example=_example(leaks[0]) if leaks else "",
+    )
+
+
+def _example(leak: DoubleGroup) -> str:
+    """Return the names of two images of a group that are in different parts."""
+    first, *others = leak.images
+    other = next(one for one in others if (one.split or "train") != (first.split or "train"))
+    return " and ".join(f"{one.name} ({one.split or 'train'})" for one in (first, other))
+
+
 class DatasetSummary(BaseModel):
     """What was found; `images` and `labels` count the used ones, `ignored` files of no interest.
 
-    `in_place` tells that the images are left where they are, in a folder. `corrected` and `added`
-    are those of the dataset's record.
+    `doubles` are the groups of used images that are nearly equal. `in_place` tells that the images
+    are left where they are, in a folder. `corrected` and `added` are those of the dataset's record.
     """
 
     images: int
@@ -113,6 +162,7 @@ class DatasetSummary(BaseModel):
     ignored: int
     interpretation: Interpretation
     has_split: bool
+    doubles: list[DoubleGroup]
     digest: str
     in_place: bool
     corrected: int = 0
@@ -127,6 +177,7 @@ class DatasetSummary(BaseModel):
         record.ignored = self.ignored
         record.interpret(self.interpretation)
         record.has_split = self.has_split
+        record.doubles = count_doubles(self.doubles)
         record.digest = self.digest
         record.in_place = self.in_place
         record.corrected, record.added = self.corrected, self.added

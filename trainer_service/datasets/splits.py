@@ -1,10 +1,12 @@
 """Decides which images are for training, which for validation, and which for the test.
 
 The hash of an image decides, not a seed and not its neighbours: an image stays in its part when
-the dataset grows, and two copies of one picture are always in the same part.
+the dataset grows, and two copies of one picture are always in the same part. Of images that are
+nearly equal, one stands in for all: whoever knows one of them in training knows the others.
 """
 
 from collections import Counter, defaultdict
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from shared.errors import InvalidRequest
@@ -19,9 +21,18 @@ class SplitFractions(NamedTuple):
     test: float = 0.15
 
 
-class _Image(NamedTuple):
+class _Unit(NamedTuple):
+    """Images that belong in the same part: one, or some that are nearly equal.
+
+    Attributes:
+        position: in [0, 1), which decides the part.
+        sha256: the image that gives it.
+        images: the SHA-256 of each.
+    """
+
     position: float
     sha256: str
+    images: tuple[str, ...]
 
 
 def assign_splits(
@@ -32,7 +43,8 @@ def assign_splits(
     An image at u, its hash read as a number in [0, 1), is a test image below `fractions.test`, a
     validation image below `fractions.test + fractions.validation`, a training image above. A label
     that gets none of a part that is asked for gets the image nearest to it from the part that can
-    best spare one. A split that the source brings is kept, and what it lacks of validation and
+    best spare one. Images of a label that are nearly equal go together, unless it has too few
+    others for that. A split that the source brings is kept, and what it lacks of validation and
     test is taken from its training images by the same rule.
 
     Raises:
@@ -46,15 +58,40 @@ def assign_splits(
     if brought:
         _check_brought(used)
         fractions = _without(fractions, set(brought.values()))
-    by_label: defaultdict[str, list[_Image]] = defaultdict(list)
+    by_label: defaultdict[str, list[ImageRecord]] = defaultdict(list)
     for image in used:
         if image.split in {None, "train"}:
-            by_label[image.label].append(_Image(_position(image.sha256), image.sha256))
-    _check_counts(by_label, 1 + (fractions.validation > 0) + (fractions.test > 0))
+            by_label[image.label].append(image)
+    parts = 1 + (fractions.validation > 0) + (fractions.test > 0)
+    _check_counts(by_label, parts)
     splits = dict(brought)
     for members in by_label.values():
-        splits.update(_split_label(sorted(members), fractions))
+        splits.update(_split_label(_units(members, parts), fractions))
     return splits
+
+
+def stand_in(group: Iterable[str]) -> str:
+    """Return which image of a group of near doubles gives all of them their part.
+
+    It is the one whose hash ends lowest. Its beginning, which says the part, does not depend on
+    that: so a group is not more likely to be in one part than a single image is.
+
+    Args:
+        group: the SHA-256 of each.
+    """
+    return min(group, key=lambda sha256: sha256[::-1])
+
+
+def _units(images: list[ImageRecord], parts: int) -> list[_Unit]:
+    """Return the images of a label, those that are nearly equal together, if that gives enough."""
+    groups: defaultdict[str, list[str]] = defaultdict(list)
+    for image in images:
+        groups[image.double_of or image.sha256].append(image.sha256)
+    if len(groups) < parts:
+        groups = defaultdict(list, {image.sha256: [image.sha256] for image in images})
+    return sorted(
+        _Unit(_position(sha256), sha256, tuple(members)) for sha256, members in groups.items()
+    )
 
 
 def _check_fractions(fractions: SplitFractions) -> None:
@@ -76,14 +113,14 @@ def _position(sha256: str) -> float:
     return int(sha256[:16], 16) / 2**64
 
 
-def _split_label(images: list[_Image], fractions: SplitFractions) -> dict[str, Split]:
+def _split_label(units: list[_Unit], fractions: SplitFractions) -> dict[str, Split]:
     held_back = fractions.test + fractions.validation
     splits: dict[str, Split] = {}
-    for image in images:
-        if image.position < fractions.test:
-            splits[image.sha256] = "test"
+    for unit in units:
+        if unit.position < fractions.test:
+            splits[unit.sha256] = "test"
         else:
-            splits[image.sha256] = "validation" if image.position < held_back else "train"
+            splits[unit.sha256] = "validation" if unit.position < held_back else "train"
     bounds: dict[Split, tuple[float, float]] = {
         "test": (0.0, fractions.test),
         "validation": (fractions.test, held_back),
@@ -91,18 +128,18 @@ def _split_label(images: list[_Image], fractions: SplitFractions) -> dict[str, S
     }
     for part, (low, high) in bounds.items():
         if high > low and part not in splits.values():
-            splits[_nearest(images, splits, low, high).sha256] = part
-    return splits
+            splits[_nearest(units, splits, low, high).sha256] = part
+    return {sha256: splits[unit.sha256] for unit in units for sha256 in unit.images}
 
 
-def _nearest(images: list[_Image], splits: dict[str, Split], low: float, high: float) -> _Image:
-    """Return the image nearest to a part's range whose own part keeps one without it."""
+def _nearest(units: list[_Unit], splits: dict[str, Split], low: float, high: float) -> _Unit:
+    """Return the unit nearest to a part's range whose own part keeps one without it."""
     sizes = Counter(splits.values())
-    spare = (image for image in images if sizes[splits[image.sha256]] > 1)
+    spare = (unit for unit in units if sizes[splits[unit.sha256]] > 1)
     return min(spare, key=lambda i: (max(low - i.position, i.position - high), i.sha256))
 
 
-def _check_counts(by_label: dict[str, list[_Image]], minimum: int) -> None:
+def _check_counts(by_label: dict[str, list[ImageRecord]], minimum: int) -> None:
     few = {label: len(members) for label, members in by_label.items() if len(members) < minimum}
     if few:
         raise InvalidDataset(

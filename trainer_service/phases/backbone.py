@@ -13,6 +13,7 @@ from trainer_service.backbones.backbone import (
     bottleneck_engine,
     build_backbone,
     cached_backbone,
+    cached_graph,
     feature_space,
     view_space,
 )
@@ -110,6 +111,10 @@ class Backbone:
     def model(self) -> Any:
         """Return the backbone as a `keras.Model` in float32, which must not be trained."""
         return cached_backbone(self.architecture, self.weights, self.taps)
+
+    def graph(self) -> Any:
+        """Return its TensorFlow graph from pixels to features and maps, float32."""
+        return cached_graph(self.architecture, self.weights, self.taps)
 
     def trainable_model(self) -> Any:
         """Return a new `keras.Model` of it in float32."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from shared.manifest import Manifest
+from trainer_service.datasets.children.corrections import Correction
 from trainer_service.report.thumbnails import Embedded
 from trainer_service.store.records.dataset_record import DatasetRecord
 from trainer_service.store.records.suspects import Suspect
@@ -57,6 +58,7 @@ class Facts:
         history: loss, accuracy, val_loss and val_accuracy of each epoch; of a regression, also the
             `taps` and `strength` of each attempt.
         best_epoch: the epoch or attempt, from 1, whose weights the model has.
+        corrections: how the dataset differs from the first one of its line.
         tune_history: val_loss and val_accuracy of each epoch of fine-tuning, if there was any.
         mistakes: the most confident wrong answers, the most confident first.
         samples: the answers to test images that were drawn at random.
@@ -75,3 +77,4 @@ class Facts:
     predictor: str
     suspects: Sequence[ShownSuspect] = ()
     tune_history: Sequence[dict[str, Any]] = ()
+    corrections: Sequence[Correction] = ()

@@ -4,12 +4,14 @@ import json
 from itertools import pairwise
 
 from trainer_service.backbones.architectures import CATALOGUE
+from trainer_service.report.corrections import corrected, corrections
 from trainer_service.report.facts import Facts
 from trainer_service.report.markup import Markup, tag
 from trainer_service.report.numbers import seconds, size
 from trainer_service.report.parts import card, details, fact_list, table
 from trainer_service.report.tuning import tuned_or_not
 from trainer_service.store.records.interpretation import Layout
+from trainer_service.store.records.parts import DoubleCount
 
 
 def how_to_call(facts: Facts) -> Markup:
@@ -69,12 +71,27 @@ def data(facts: Facts) -> Markup:
             ("Images", training.images),
             ("Labels", f"{len(training.labels)}, from {_layout(dataset.layout)}"),
             ("Split", f"{parts}; {how}"),
+            ("Near doubles", _doubles(training.doubles, has_split=dataset.has_split)),
             ("Rejected", training.rejected_count),
             ("Files of other kinds", dataset.ignored),
+            ("Corrections", corrected(facts)),
             ("Id", dataset.id),
         ),
+        corrections(facts),
         _rejected(facts),
     )
+
+
+def _doubles(doubles: DoubleCount | None, *, has_split: bool) -> str:
+    """Return how many images are nearly equal, and whether the split keeps them together."""
+    if doubles is None:
+        return "not looked for"
+    if not doubles.groups:
+        return "none"
+    found = doubles.in_words()
+    if doubles.leaks:
+        return f"{found}; {doubles.leaks} of these in several parts, e.g. {doubles.example}"
+    return found if has_split else f"{found}, each kept in one part"
 
 
 def training(facts: Facts) -> Markup:

@@ -31,10 +31,7 @@ def suspects(facts: Facts) -> Markup | None:
 
 def _figure(one: ShownSuspect) -> Markup:
     suspect = one.suspect
-    caption = tag(
-        "figcaption",
-        tag("span", tag("strong", suspect.label), " → "),
-        tag("strong", suspect.proposed),
-        f" {percent(suspect.proposed_probability)}",
-    )
+    labels = (tag("strong", suspect.label), " → ", tag("strong", suspect.proposed))
+    sure = f" {percent(suspect.proposed_probability)}"
+    caption = tag("figcaption", tag("span", labels, sure))
     return tag("figure", shown(one.picture, suspect.image), caption, title=suspect.image)

@@ -123,9 +123,7 @@ def list_corrections(trainer: Trainer, dataset_id: str, query: CorrectionQuery) 
     dataset = Dataset.open(trainer.stores.datasets, trainer.settings, dataset_id)
     dataset.require_read()
     record, end = dataset.record, query.after + query.limit
-    found: list[Correction] = []
-    if record.parent is not None:
-        found = list(islice(iterate_corrections(dataset.directory), query.after, end + 1))
+    found = list(islice(iterate_corrections(dataset), query.after, end + 1))
     return CorrectionPage(
         parent=record.parent,
         root=record.line,

@@ -11,6 +11,7 @@ from shared.errors import Conflict, Unavailable
 from shared.identifiers import new_id
 from trainer_service.datasets import create as datasets
 from trainer_service.datasets.dataset import Dataset
+from trainer_service.datasets.doubles import DoublesPage, doubles_page
 from trainer_service.datasets.scan.scans import is_kept
 from trainer_service.errors import InvalidDataset, RecordCorrupt
 from trainer_service.requests.reading import ReadingRequest
@@ -240,6 +241,21 @@ def list_rejected(trainer: Trainer, dataset_id: str, query: RejectedQuery) -> Re
         Conflict: the dataset has not been read yet.
     """
     return dataset_images.list_rejected(_read_dataset(trainer, dataset_id), query)
+
+
+def list_doubles(trainer: Trainer, dataset_id: str, after: int, limit: int) -> DoublesPage:
+    """Return a page of the groups of nearly equal images of a dataset.
+
+    Raises:
+        Conflict: the dataset has not been read yet, or an earlier release has read it.
+    """
+    dataset = _read_dataset(trainer, dataset_id)
+    if dataset.record.doubles is None:
+        raise Conflict(
+            f"Dataset {dataset_id!r} was read by an earlier release, which did not look for near "
+            "doubles."
+        )
+    return doubles_page(dataset.directory, after, limit)
 
 
 def get_image(trainer: Trainer, dataset_id: str, sha256: str) -> tuple[BinaryIO, str]:

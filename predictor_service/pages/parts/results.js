@@ -15,7 +15,7 @@ const SMALL = 64;
  * `below` gets an entry once it is answered and returns what is shown below the answer: an element,
  * null for nothing, or undefined for what is there already.
  */
-export function results(element, again, onRemove, below, canExplain) {
+export function results(element, again, onRemove, below) {
   const entries = new Set();
   const list = h("div", { class: "results" });
   const repeat = h("button", { type: "button", class: "primary", hidden: true, onclick: () => again(stale()) });

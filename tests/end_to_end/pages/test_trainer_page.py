@@ -392,6 +392,8 @@ def test_a_picture_is_asked_about_and_left_out_and_what_that_changes_is_shown(
         expect(view.get_by_role("img").first).to_have_js_property("naturalWidth", 8)
         view.get_by_role("button", name="Ask the predictor").click()
         expect(view).to_contain_text("By version 1:")
+        heat = view.get_by_role("img", name="Where it looked")
+        expect(heat).to_have_js_property("naturalWidth", 224)
         expect(view.locator("figure")).to_have_count(3)
         for near in view.locator("figure img").all():
             expect(near).to_have_js_property("naturalWidth", 8)

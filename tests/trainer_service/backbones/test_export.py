@@ -17,8 +17,8 @@ from shared.model_store import KERAS_MODEL, OPENVINO_MODEL
 from tests.support.heat import check_heat
 from tests.support.inputs.random_weights import random_pixels, random_weights
 from trainer_service.backbones.architectures import find_architecture
-from trainer_service.backbones.backbone import backbone_ir, cached_backbone
-from trainer_service.backbones.export import export_version
+from trainer_service.backbones.backbone import backbone_ir, cached_backbone, cached_graph
+from trainer_service.backbones.export import Converted, export_version
 from trainer_service.phases.head.layers.train import build_head
 from trainer_service.requests.training import TrainingRequest
 
@@ -64,6 +64,11 @@ def hidden_head():
     )
 
 
+def converted_backbone(exported, directory, taps="last"):
+    ir = backbone_ir(MOBILENET, exported.weights, directory / "cache", taps=taps)
+    return Converted(ir, cached_graph(MOBILENET, exported.weights, taps))
+
+
 def encoded(pixels, kind="PNG"):
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, kind)
@@ -79,9 +84,11 @@ def test_a_backbone_without_a_cached_model_is_converted(exported):
 
 
 def test_the_cached_backbone_does_not_keep_the_heads_that_were_exported_with_it(exported, tmp_path):
-    ir = backbone_ir(MOBILENET, exported.weights, tmp_path / "cache")
+    converted = converted_backbone(exported, tmp_path)
     head = hidden_head()
-    export_version(exported.backbone, head, tmp_path, embedding_size=EMBEDDING_SIZE, backbone_ir=ir)
+    export_version(
+        exported.backbone, head, tmp_path, embedding_size=EMBEDDING_SIZE, converted=converted
+    )
     kept = weakref.ref(head)
     del head
     gc.collect()
@@ -90,27 +97,40 @@ def test_the_cached_backbone_does_not_keep_the_heads_that_were_exported_with_it(
 
 
 def test_a_cached_backbone_gives_the_same_network(exported, tmp_path):
-    ir = backbone_ir(MOBILENET, exported.weights, tmp_path / "cache")
+    converted = converted_backbone(exported, tmp_path)
 
     export_version(
-        exported.backbone, exported.head, tmp_path, embedding_size=EMBEDDING_SIZE, backbone_ir=ir
+        exported.backbone,
+        exported.head,
+        tmp_path,
+        embedding_size=EMBEDDING_SIZE,
+        converted=converted,
     )
 
-    engine = OpenVINOEngine(tmp_path / OPENVINO_MODEL, precision="f32")
-    np.testing.assert_allclose(
-        engine.infer(exported.pixels)["probabilities"], exported.probabilities, atol=1e-4
+    engines = (
+        OpenVINOEngine(tmp_path / OPENVINO_MODEL, precision="f32"),
+        TensorFlowEngine.from_saved_model(tmp_path),
     )
+    whole = TensorFlowEngine.from_saved_model(exported.directory).infer(exported.pixels)
+    for engine in engines:
+        answers = engine.infer(exported.pixels)
+        np.testing.assert_allclose(answers["probabilities"], exported.probabilities, atol=1e-4)
+        np.testing.assert_allclose(answers["embedding"], whole["embedding"], rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.parametrize("taps", ["last", "late"])
 def test_a_head_on_other_features_is_refused(exported, tmp_path, taps):
     """Whether it is the backbone that does not fit, or only its converted model."""
-    ir = backbone_ir(MOBILENET, exported.weights, tmp_path / "cache", taps="late")
+    converted = converted_backbone(exported, tmp_path, taps="late")
     backbone = cached_backbone(MOBILENET, exported.weights, taps)
 
     with pytest.raises(ValueError, match=r"backbone's 3200 features\. Received: a head on 1280"):
         export_version(
-            backbone, exported.head, tmp_path, embedding_size=EMBEDDING_SIZE, backbone_ir=ir
+            backbone,
+            exported.head,
+            tmp_path,
+            embedding_size=EMBEDDING_SIZE,
+            converted=converted,
         )
 
 
@@ -189,13 +209,13 @@ def test_behind_a_hidden_layer_heat_adds_up_near_each_picture(exported, engine):
 @pytest.mark.parametrize("taps", ["last", "late", "all"])
 def test_heat_adds_up_to_the_answer_of_layers_on_any_taps(exported, tmp_path, taps):
     """With the normalisation of features in the head, and a converted backbone below it."""
-    ir = backbone_ir(MOBILENET, exported.weights, tmp_path / "cache", taps=taps)
+    converted = converted_backbone(exported, tmp_path, taps)
     backbone = cached_backbone(MOBILENET, exported.weights, taps)
     features = backbone.predict(exported.pixels, verbose=0)
     head = build_head(features, LABELS, TrainingRequest(hidden_units=0, seed=1))
 
     heatmaps = export_version(
-        backbone, head, tmp_path, embedding_size=EMBEDDING_SIZE, backbone_ir=ir
+        backbone, head, tmp_path, embedding_size=EMBEDDING_SIZE, converted=converted
     )
 
     check_heat(tmp_path, "openvino", heatmaps, exported.pixels)
@@ -219,11 +239,11 @@ def test_a_head_of_another_kind_has_no_heatmaps(exported, tmp_path):
             keras.layers.Dense(LABELS, activation="softmax"),
         ]
     )
-    ir = backbone_ir(MOBILENET, exported.weights, tmp_path / "cache")
+    converted = converted_backbone(exported, tmp_path)
 
     assert (
         export_version(
-            exported.backbone, head, tmp_path, embedding_size=EMBEDDING_SIZE, backbone_ir=ir
+            exported.backbone, head, tmp_path, embedding_size=EMBEDDING_SIZE, converted=converted
         )
         is None
     )
@@ -253,17 +273,18 @@ def test_every_format_gives_the_last_layers_features_as_the_embedding(exported, 
     """Of a head on three layers, the end; whether or not the backbone was converted before."""
     late = cached_backbone(MOBILENET, exported.weights, "late")
     head = keras_head(late.output_shape[1])
-    ir = backbone_ir(MOBILENET, exported.weights, tmp_path / "cache", taps="late")
+    before = converted_backbone(exported, tmp_path, taps="late")
     expected = late.predict(exported.pixels, verbose=0)[:, -EMBEDDING_SIZE:]
-    for name, converted in (("grafted", ir), ("converted", None)):
+    for name, converted in (("grafted", before), ("converted", None)):
         to = tmp_path / name
         to.mkdir()
-        export_version(late, head, to, embedding_size=EMBEDDING_SIZE, backbone_ir=converted)
+        export_version(late, head, to, embedding_size=EMBEDDING_SIZE, converted=converted)
 
     answers = [
         OpenVINOEngine(tmp_path / "grafted" / OPENVINO_MODEL, precision="f32"),
         OpenVINOEngine(tmp_path / "converted" / OPENVINO_MODEL, precision="f32"),
         TensorFlowEngine.from_saved_model(tmp_path / "grafted"),
+        TensorFlowEngine.from_saved_model(tmp_path / "converted"),
     ]
 
     for engine in answers:

@@ -136,7 +136,7 @@ def test_a_bug_in_the_reader_is_not_a_verdict_on_a_file(kind, tmp_path, monkeypa
     def broken(*_):
         raise KeyError("a mistake")
 
-    monkeypatch.setattr(reader, "check", broken)
+    monkeypatch.setattr(reader, "check_with_copy", broken)
 
     with pytest.raises(KeyError):
         read(WRITERS[kind](tmp_path / "pets", PETS))

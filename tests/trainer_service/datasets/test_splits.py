@@ -2,6 +2,7 @@
 
 import hashlib
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from shared.errors import InvalidRequest
 from trainer_service.datasets.records import ImageRecord
-from trainer_service.datasets.splits import SplitFractions, assign_splits
+from trainer_service.datasets.splits import SplitFractions, assign_splits, stand_in
 from trainer_service.errors import InvalidDataset
 
 
@@ -168,3 +169,60 @@ def test_a_label_that_train_lacks_is_refused():
 def test_fractions_must_leave_something_to_train_on(fractions):
     with pytest.raises(InvalidRequest, match="Received: validation="):
         assign_splits(_images("cat", range(9)), SplitFractions(*fractions))
+
+
+def _grouped(images):
+    """The images as near doubles of each other."""
+    group = stand_in(image.sha256 for image in images)
+    return [replace(image, double_of=group) for image in images]
+
+
+def test_near_doubles_are_in_the_same_part_and_all_others_where_they_were():
+    single = _images("cat", range(400)) + _images("dog", range(400))
+    before = assign_splits(single)
+    pairs = [_grouped(single[n : n + 2]) for n in range(0, 200, 2)]
+    images = [*(image for pair in pairs for image in pair), *single[200:]]
+    after = assign_splits(images)
+
+    assert all(after[one.sha256] == after[other.sha256] for one, other in pairs)
+    assert any(before[one.sha256] != before[other.sha256] for one, other in pairs)
+    assert all(after[image.sha256] == before[image.sha256] for image in single[200:])
+
+
+def test_near_doubles_of_two_labels_are_in_the_same_part():
+    """Whichever label is right."""
+    cats, dogs = _images("cat", range(300)), _images("dog", range(300))
+    pairs = [_grouped(pair) for pair in zip(cats[:100], dogs[:100], strict=True)]
+    after = assign_splits([*(i for pair in pairs for i in pair), *cats[100:], *dogs[100:]])
+    assert all(after[cat.sha256] == after[dog.sha256] for cat, dog in pairs)
+
+
+def test_near_doubles_are_not_more_likely_to_be_in_one_part_than_others():
+    images = _images("cat", range(4000))
+    groups = [_grouped(images[n : n + 4]) for n in range(0, 4000, 4)]
+    parts = assign_splits([image for group in groups for image in group])
+    sizes = Counter(parts[group[0].sha256] for group in groups)
+    assert abs(sizes["test"] - 150) < 45
+    assert abs(sizes["validation"] - 150) < 45
+
+
+def test_a_label_of_near_doubles_alone_is_divided_all_the_same():
+    cats = _grouped(_images("cat", range(3)))
+    parts = assign_splits(cats + _images("dog", range(50)))
+    assert {parts[image.sha256] for image in cats} == {"train", "validation", "test"}
+
+
+def test_a_whole_group_is_moved_to_a_part_that_would_be_empty():
+    pair = _grouped([_at(0.4), _at(0.5)])
+    images = [*pair, _at(0.9), _at(0.95), _at(0.99)]
+    parts = assign_splits(images)
+    assert parts[pair[0].sha256] == parts[pair[1].sha256] == "test"
+    assert set(parts.values()) == {"train", "validation", "test"}
+
+
+def test_a_split_that_the_source_brings_stays_though_it_leaks():
+    train, test = _grouped([*_images("cat", [0], "train"), *_images("cat", [1], "test")])
+    others = [*_images("cat", range(2, 30), "train"), *_images("dog", range(30), "train")]
+    parts = assign_splits([train, test, *others, *_images("dog", [31], "test")])
+    assert parts[test.sha256] == "test"
+    assert parts[train.sha256] in {"train", "validation"}

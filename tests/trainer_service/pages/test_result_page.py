@@ -121,7 +121,7 @@ def test_labels_that_look_wrong_are_shown_a_part_at_a_time(result):
     expect(card.locator("figure").first).to_contain_text("cat → dog 97.0")
     card.get_by_role("button", name="Show more").click()
     expect(card.locator("figure")).to_have_count(15)
-    expect(card.get_by_role("button")).to_have_count(0)
+    expect(card.get_by_role("button", name="Show more")).to_have_count(0)
     assert faint_texts(page) == []
 
 

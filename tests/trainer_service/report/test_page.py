@@ -8,6 +8,7 @@ import pytest
 from tests.trainer_service.report.facts import DIGEST, FILE, WEIGHTS, facts
 from trainer_service.report import page
 from trainer_service.report.page import render
+from trainer_service.store.records.parts import DoubleCount
 from trainer_service.store.records.training_record import SuspectCount
 
 EVIL = "<img src=x onerror=alert(1)>"
@@ -128,3 +129,21 @@ def test_without_wrong_labels_it_says_so_if_they_were_looked_for(tmp_path, found
     facts_.record.suspects = found
     report = Reader(render(facts_))
     assert ("Labels that look wrong None of the 210 images." in report.text) is told
+
+
+@pytest.mark.parametrize(
+    ("doubles", "told"),
+    [
+        (None, "Near doubles not looked for"),
+        (DoubleCount(groups=0, images=0), "Near doubles none"),
+        (DoubleCount(groups=1, images=3), "3 images in 1 group, each kept in one part"),
+        (
+            DoubleCount(groups=9, images=20, leaks=2, example="a.jpg (test) and b.jpg (train)"),
+            "20 images in 9 groups; 2 of these in several parts, e.g. a.jpg (test) and b.jpg",
+        ),
+    ],
+)
+def test_near_doubles_and_leaks_are_told(tmp_path, doubles, told):
+    facts_ = facts(tmp_path)
+    facts_.record.dataset.doubles = doubles
+    assert told in Reader(render(facts_)).text

@@ -5,6 +5,7 @@ from typing import Annotated, BinaryIO
 
 from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.responses import FileResponse
+from pydantic import BaseModel, Field
 from starlette.types import Receive, Scope, Send
 
 from shared.errors import InvalidRequest
@@ -15,6 +16,7 @@ from trainer_service.api.dependencies import CurrentTrainer, IdempotencyKey
 from trainer_service.api.openapi import body_of, form_of
 from trainer_service.api.routes.pages import PageQuery, link_next
 from trainer_service.api.threads import Threads
+from trainer_service.datasets.doubles import DoublesPage
 from trainer_service.requests.corrections import AddedImages, CorrectionsRequest
 from trainer_service.requests.reading import ReadingRequest
 from trainer_service.requests.training import DatasetRequest, UploadedDataset
@@ -36,6 +38,13 @@ IMAGE_HEADERS = {
     # The address contains the hash of the bytes, so they never change.
     "Cache-Control": "private, max-age=31536000, immutable",
 }
+
+
+class DoublesQuery(BaseModel):
+    """Which groups of near doubles to list."""
+
+    limit: int = Field(default=100, ge=1, le=1000, description="Most groups of a page.")
+    after: int = Field(default=0, ge=0, le=2**53, description="`after` of the page before.")
 
 
 class OpenFileResponse(FileResponse):
@@ -130,7 +139,9 @@ def get_dataset(dataset_id: str, trainer: CurrentTrainer) -> DatasetRecord:
     return datasets.get_dataset(trainer, dataset_id)
 
 
-@router.post("/{dataset_id}/corrections", status_code=201, responses=responses(404, 409, 422, 507))
+@router.post(
+    "/{dataset_id}/corrections", status_code=201, responses=responses(404, 409, 422, 503, 507)
+)
 def correct_dataset(
     dataset_id: str,
     asked: CorrectionsRequest,
@@ -217,6 +228,14 @@ def list_rejected(
 ) -> RejectedPage:
     """List the rejected files of a dataset and the reasons, one page at a time."""
     return datasets.list_rejected(trainer, dataset_id, query)
+
+
+@router.get("/{dataset_id}/doubles", responses=responses(404, 409, 422))
+def list_doubles(
+    dataset_id: str, trainer: CurrentTrainer, query: Annotated[DoublesQuery, Query()]
+) -> DoublesPage:
+    """List the groups of nearly equal images, those in several parts of the split first."""
+    return datasets.list_doubles(trainer, dataset_id, query.after, query.limit)
 
 
 @router.get(

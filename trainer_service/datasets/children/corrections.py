@@ -9,6 +9,7 @@ from pathlib import Path
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from shared.files import atomic_writer, open_below
+from trainer_service.datasets.dataset import Dataset
 from trainer_service.datasets.records import ImageRecord, records_judged
 from trainer_service.datasets.scan.verdicts import PREFERENCE
 
@@ -106,12 +107,15 @@ def save_corrections(directory: Path, corrections: Iterable[Correction]) -> None
             file.write(correction.model_dump_json().encode() + b"\n")
 
 
-def iterate_corrections(directory: Path) -> Iterator[Correction]:
-    """Yield the corrections of a dataset.
+def iterate_corrections(dataset: Dataset) -> Iterator[Correction]:
+    """Yield the corrections of a dataset; one that was made of no other has none.
 
     Raises:
         RecordCorrupt: their file is damaged or gone.
     """
+    if dataset.record.parent is None:
+        return
+    directory = dataset.directory
     with (
         records_judged(directory, CORRECTIONS_FILE),
         open_below(directory, CORRECTIONS_FILE) as file,

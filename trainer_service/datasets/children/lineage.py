@@ -15,6 +15,7 @@ from trainer_service.datasets.children.corrections import (
     save_corrections,
 )
 from trainer_service.datasets.dataset import Dataset
+from trainer_service.datasets.doubles import groups_of, save_doubles
 from trainer_service.datasets.image_files import split_owner
 from trainer_service.datasets.records import (
     DatasetSummary,
@@ -67,7 +68,7 @@ class Lineage:
         if record.parent is None:
             return cls(first, told, [], {})
         additions = list(iterate_images(directory, ADDITIONS_FILE))
-        corrections = {one.sha256: one for one in iterate_corrections(directory)}
+        corrections = {one.sha256: one for one in iterate_corrections(dataset)}
         return cls(first, told, additions, corrections)
 
     def uncorrected(self) -> list[ImageRecord]:
@@ -101,6 +102,8 @@ class Lineage:
         rejected = [*rejected_of(images), *self.told]
         save_images(directory, images)
         save_rejected(directory, rejected)
+        doubles = groups_of(images)
+        save_doubles(directory, doubles)
         return DatasetSummary(
             images=len(used),
             labels=labels,
@@ -108,6 +111,7 @@ class Lineage:
             ignored=record.ignored,
             interpretation=record.as_read(),
             has_split=record.has_split,
+            doubles=doubles,
             digest=digest_of(used),
             in_place=False,
             corrected=len(self.corrections),

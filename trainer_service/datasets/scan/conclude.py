@@ -8,13 +8,16 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from shared.errors import TooLarge
+from trainer_service.datasets.doubles import groups_of
 from trainer_service.datasets.interpretation.describe import UNDERSTOOD
 from trainer_service.datasets.interpretation.interpret import Interpreted, Labelled, interpret
 from trainer_service.datasets.interpretation.left_out import matcher
 from trainer_service.datasets.records import (
     DatasetSummary,
+    DoubleGroup,
     ImageRecord,
     RejectedFile,
+    count_doubles,
     save_images,
 )
 from trainer_service.datasets.scan.found import Found
@@ -145,7 +148,8 @@ def _summarise(records: list[ImageRecord], said: Interpreted, found: Found) -> D
     interpretation = said.interpretation
     unused = [*interpretation.unused, *_unknown_files(found)]
     guesses = [ReadingNote(kind="guess", text=text) for text in found.guesses]
-    notes = [*guesses, *interpretation.notes, *_litter_notes(found)]
+    doubles = groups_of(records)
+    notes = [*guesses, *_double_notes(doubles), *interpretation.notes, *_litter_notes(found)]
     return DatasetSummary(
         images=len(used),
         labels=dict(sorted(Counter(record.label for record in used).items())),
@@ -155,6 +159,7 @@ def _summarise(records: list[ImageRecord], said: Interpreted, found: Found) -> D
             update={"unused": unused[:_MOST_LISTED], "notes": notes[:_MOST_LISTED]}
         ),
         has_split=said.has_split,
+        doubles=doubles,
         digest=digest_of(used),
         in_place=found.in_place,
     )
@@ -178,6 +183,18 @@ def _litter_notes(found: Found) -> Iterator[ReadingNote]:
         files = "file is" if number == 1 else "files are"
         text = f"{number} {files} left out in {folder}/, as systems and tools write such folders."
         yield ReadingNote(kind="left out", text=text)
+
+
+def _double_notes(doubles: list[DoubleGroup]) -> Iterator[ReadingNote]:
+    found = count_doubles(doubles)
+    if found.leaks:
+        text = f"{found.leaks} of these lie in several parts of the split: {found.example}, say."
+    else:
+        text = "None of these lies in several parts of a split."
+    if doubles:
+        groups = "1 group" if found.groups == 1 else f"{found.groups} groups"
+        said = f"{found.images} images are nearly equal to others, in {groups}. {text}"
+        yield ReadingNote(kind="doubles", text=said)
 
 
 def _missing(said: Interpreted) -> Iterator[RejectedFile]:

@@ -145,5 +145,5 @@ def _note(record: ImageRecord) -> Note:
         record.height,
     )
     if record.file:  # it was sound, and kept
-        return note
+        return replace(note, double_of=record.double_of)
     return replace(note, verdict=record.verdict, detail=record.detail)

@@ -20,7 +20,7 @@ from typing import NamedTuple, cast
 
 from shared.errors import InvalidImage
 from shared.files import sync_directory
-from shared.images.decoding import ImageLimits, check, too_many_bytes
+from shared.images.decoding import ImageLimits, check_with_copy, too_many_bytes
 from shared.images.formats import (
     HEAD_BYTES,
     IMAGE_SUFFIXES,
@@ -40,14 +40,16 @@ from trainer_service.datasets.records import (
 )
 from trainer_service.datasets.scan.conclude import MAX_TABLE_BYTES, Origin, conclude
 from trainer_service.datasets.scan.found import Found
+from trainer_service.datasets.scan.likeness import group_doubles, look_of
 from trainer_service.datasets.scan.scans import keep, staging
 from trainer_service.datasets.scan.verdicts import Note
 from trainer_service.datasets.sources.hang_guard import HangGuard
 from trainer_service.datasets.sources.iterate import iterate
 from trainer_service.datasets.sources.names import is_hidden, suffix_of
 from trainer_service.datasets.sources.source import Damaged, Entry, Source, changed
+from trainer_service.datasets.splits import stand_in
 from trainer_service.datasets.thumbnails.store import THUMBNAILS_FILE, ThumbnailWriter, fits
-from trainer_service.datasets.thumbnails.thumbnail import Thumbnail, thumbnail
+from trainer_service.datasets.thumbnails.thumbnail import Thumbnail, encoded, small_copy
 from trainer_service.errors import InvalidDataset
 from trainer_service.requests.reading import ReadingRequest
 
@@ -186,6 +188,7 @@ class _Scan:
         found.notes.sort(key=lambda note: note.name)
         if not self._source.is_folder:
             _supersede(found.notes, self._directory)
+        _mark_doubles(found.notes)
         return found
 
     def _take(self, entry: Entry, pending: "_Pending") -> None:
@@ -228,6 +231,21 @@ class _Scan:
         else:  # nobody knows whether it is an image
             self._found.vanished += data.vanished
             self._found.tell(entry.name, "unreadable", str(data))
+
+
+def _mark_doubles(notes: list[Note]) -> None:
+    """Note which images are nearly equal, and forget their looks."""
+    first: dict[str, int] = {}
+    for place, note in enumerate(notes):
+        if note.verdict == "used":
+            first.setdefault(note.sha256, place)
+    hashes = list(first)
+    of: dict[str, str] = {}
+    for group in group_doubles([notes[first[sha256]].look for sha256 in hashes]):
+        members = [hashes[place] for place in group]
+        of |= dict.fromkeys(members, stand_in(members))
+    for place, note in enumerate(notes):
+        notes[place] = replace(note, double_of=of.get(note.sha256, ""), look=b"")
 
 
 def _supersede(notes: list[Note], directory: Path) -> None:
@@ -383,14 +401,17 @@ def _inspect(
     """Hash, check and store an image; runs in a thread of the pool."""
     sha256 = hashlib.sha256(data).hexdigest()
     try:
-        info = check(data, limits)
+        info, copy = check_with_copy(data, limits)
     except InvalidImage as error:
         verdict = cast(Verdict, error.verdict)
         return _Inspected(Note(name, path, len(data), sha256, verdict=verdict, detail=error.detail))
     if store is not None:
         path = _store(store, sha256, data)
-    small = None if fits(len(data), *info) else thumbnail(data, info, limits)
-    return _Inspected(Note(name, path, len(data), sha256, *info), small)
+    is_small = fits(len(data), *info)
+    small = None if is_small and copy else small_copy(data, info, limits)
+    seen = copy or small
+    note = Note(name, path, len(data), sha256, *info, look=b"" if seen is None else look_of(seen))
+    return _Inspected(note, None if is_small or small is None else encoded(small))
 
 
 def _store(store: Path, sha256: str, data: bytes) -> str:

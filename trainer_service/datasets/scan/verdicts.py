@@ -14,9 +14,16 @@ PREFERENCE = {"test": 0, "validation": 1, "train": 2, None: 3}
 _SHOWN = 3
 
 
+#: What an image looks like, from `likeness.look_of`.
+Look = bytes
+
+
 @dataclass(slots=True, frozen=True)
 class Note:
-    """What is known of an image once its bytes have been read; the fields are `ImageRecord`'s."""
+    """What is known of an image once its bytes have been read.
+
+    The fields are `ImageRecord`'s, and its `look` until its near doubles are known.
+    """
 
     name: str
     path: str
@@ -27,6 +34,8 @@ class Note:
     height: int = 0
     verdict: Verdict = "used"
     detail: str = ""
+    double_of: str = ""
+    look: Look = b""
 
 
 def settle(notes: Sequence[Note], labels: Sequence[Labelled]) -> Iterator[ImageRecord]:
@@ -95,4 +104,5 @@ def _record(note: Note, labelled: Labelled, verdict: Verdict, detail: str) -> Im
         verdict=verdict,
         detail=detail,
         file=note.path if note.verdict == "used" else "",
+        double_of=note.double_of,
     )

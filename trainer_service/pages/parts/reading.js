@@ -7,7 +7,7 @@ import { problem } from "../lib/messages.js";
 
 const NOTES = 4;
 const UNUSED = 3;
-const KINDS = { doubt: "Check", "left out": "Left out", merged: "Merged", guess: "Guessed" };
+const KINDS = { doubt: "Check", "left out": "Left out", merged: "Merged", guess: "Guessed", doubles: "Near doubles" };
 const LEVELS = [["", "The reader decides"], ["1", "The first"], ["2", "The second"], ["3", "The third"], ["4", "The fourth"], ["-1", "The one the image lies in"]];
 const PARTS = [["", "The reader decides"], ["train", "Training"], ["validation", "Validation"], ["test", "Test"], ["none", "Left out"]];
 const SOURCES = [["", "The reader decides"], ["folders", "Names of folders"], ["file names", "Beginnings of file names"], ["table", "A table"]];

@@ -23,6 +23,7 @@ export function warningList() {
     },
     showRecord({ dataset }) {
       const number = dataset.rejected_count;
+      if (dataset.doubles?.leaks) show("leaks", h("span", { class: "warn" }, `The split that the dataset brings leaks: nearly equal images lie in several of its parts, e.g. ${dataset.doubles.example}.`));
       if (number) rejected(dataset.rejected, `${number} ${number === 1 ? "file was" : "files were"} rejected.`, number - dataset.rejected.length);
     },
   };

@@ -10,7 +10,7 @@ import numpy as np
 
 from shared.manifest import HeatmapInfo, Precision
 from trainer_service.backbones.architectures import Architecture
-from trainer_service.backbones.export import export_version
+from trainer_service.backbones.export import Converted, export_version
 from trainer_service.backbones.features import Features
 from trainer_service.backbones.weights import Weights
 from trainer_service.datasets.records import ImageRecord
@@ -112,8 +112,9 @@ class FrozenNetwork(Network):
         return last.read([image.sha256 for image in images])
 
     def export(self, directory: Path, check_cancelled: Callable[[], None]) -> HeatmapInfo | None:
-        ir = self.backbone.ir()
-        backbone = self.backbone.model()
+        converted = Converted(self.backbone.ir(), self.backbone.graph())
+        backbone, size = self.backbone.model(), self.embedding_size
         check_cancelled()
-        size = self.embedding_size
-        return export_version(backbone, self.head, directory, embedding_size=size, backbone_ir=ir)
+        return export_version(
+            backbone, self.head, directory, embedding_size=size, converted=converted
+        )

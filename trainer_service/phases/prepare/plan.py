@@ -108,6 +108,7 @@ def _plan(work: Work, dataset: Dataset) -> None:
         found = dataset.record
         record.dataset.images = found.images
         record.dataset.count_labels(found.labels)
+        record.dataset.doubles = found.doubles
         record.dataset.reject(found.rejected, found.verdicts)
         record.dataset.corrected, record.dataset.added = found.corrected, found.added
         # Prepared again after a crash, what this training itself computed is not "reused".

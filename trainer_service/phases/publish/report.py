@@ -11,6 +11,7 @@ from shared.errors import InvalidImage
 from shared.images.decoding import ImageLimits
 from shared.manifest import Manifest
 from shared.model_store import REPORT_PAGE
+from trainer_service.datasets.children.corrections import iterate_corrections
 from trainer_service.datasets.image_files import ImageFiles
 from trainer_service.datasets.records import ImageRecord
 from trainer_service.phases.evaluate.evaluation import Evaluated
@@ -49,6 +50,7 @@ def write_report(work: Work, evaluated: Evaluated, staging: Path, manifest: Mani
         predictor=predictor_address(work.worker.settings),
         suspects=shown_suspects(evaluated, picture_of),
         tune_history=evaluated.trained.tune_history,
+        corrections=list(iterate_corrections(dataset)),
     )
     file = staging / REPORT_PAGE
     file.parent.mkdir(exist_ok=True)

@@ -6,7 +6,12 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field, TypeAdapter
 
 from shared.manifest import TuneMeasure
-from trainer_service.store.records.parts import TODAYS_VERDICTS, ErrorInfo, RejectedImage
+from trainer_service.store.records.parts import (
+    TODAYS_VERDICTS,
+    DoubleCount,
+    ErrorInfo,
+    RejectedImage,
+)
 from trainer_service.store.records.training_record import (
     CacheUse,
     Progress,
@@ -118,6 +123,7 @@ class WarningEvent(_Event):
         "rejected_images",
         "class_imbalance",
         "few_test_images",
+        "leaks",
         "int8_refused",
         "tried_again",
         "little_room",
@@ -226,6 +232,8 @@ def _warnings(record: TrainingRecord) -> list[WarningEvent]:
         warnings.append(WarningEvent(code="class_imbalance", detail=detail, labels=dataset.labels))
     if detail := _few_test_images(dataset.split.get("test")):
         warnings.append(WarningEvent(code="few_test_images", detail=detail))
+    if dataset.doubles is not None and dataset.doubles.leaks:
+        warnings.append(WarningEvent(code="leaks", detail=_leaks(dataset.id, dataset.doubles)))
     if record.quantization is not None and not record.quantization.accepted:
         warnings.append(WarningEvent(code="int8_refused", detail=record.quantization.detail))
     if record.tune is not None and not record.tune.published:
@@ -255,6 +263,16 @@ def _few_test_images(images: int | None) -> str | None:
     return (
         f"Only {images} {are} in the test part, so the test accuracy may be off by tens of "
         "percentage points. More images, or a larger split.test, make it more certain."
+    )
+
+
+def _leaks(dataset_id: str, doubles: DoubleCount) -> str:
+    groups = "1 group" if doubles.leaks == 1 else f"{doubles.leaks} groups"
+    lie = "lies" if doubles.leaks == 1 else "lie"
+    return (
+        f"The split that the dataset brings leaks: {groups} of nearly equal images {lie} in "
+        f"several of its parts, e.g. {doubles.example}. So the test may promise too much. "
+        f"GET /v1/datasets/{dataset_id}/doubles lists them."
     )
 
 

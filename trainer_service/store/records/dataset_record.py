@@ -12,6 +12,7 @@ from trainer_service.store.records.parts import (
     BaseRecord,
     Brief,
     DatasetCounts,
+    DoubleCount,
     ErrorInfo,
     RecordPart,
 )
@@ -55,6 +56,7 @@ class DatasetRecord(Interpretation, DatasetCounts, BaseRecord):
         submitted: whether it was submitted on its own, and so is read without a training on it.
         ignored: how many files are not images and were ignored.
         has_split: whether the dataset brings its own split into train, validation and test.
+        doubles: how many of its images are nearly equal; None if it was not looked for them.
         digest: SHA-256 over the used images with their labels and splits.
         reading: the user's choices of how it is read.
         reading_before: those by which its images are labelled, while others are tried.
@@ -86,6 +88,7 @@ class DatasetRecord(Interpretation, DatasetCounts, BaseRecord):
     given_label: str | None = None
     ignored: int = 0
     has_split: bool = False
+    doubles: DoubleCount | None = None
     digest: str | None = None
     error: ErrorInfo | None = None
 

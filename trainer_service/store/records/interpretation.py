@@ -51,11 +51,12 @@ class ReadingNote(RecordPart):
 
     Attributes:
         kind: `doubt` if the reading may be wrong, `left out` for images that are not used, `merged`
-            for labels that were merged, `guess` for what was guessed.
+            for labels that were merged, `guess` for what was guessed, `doubles` for images that are
+            nearly equal.
         text: what it is, in words.
     """
 
-    kind: Literal["doubt", "left out", "merged", "guess"]
+    kind: Literal["doubt", "left out", "merged", "guess", "doubles"]
     text: _Text
 
 

@@ -106,6 +106,26 @@ class RejectedImage(RecordPart):
         return self.model_copy(update=short)
 
 
+class DoubleCount(RecordPart):
+    """How many used images of a dataset are nearly equal; a file beside the record lists them.
+
+    Attributes:
+        groups: how many groups of such images there are.
+        images: how many images they have together.
+        leaks: how many of the groups the dataset itself puts in several parts of its split.
+        example: the names of two images of the first of these.
+    """
+
+    groups: int
+    images: int
+    leaks: int = 0
+    example: Annotated[str, AfterValidator(partial(shortened, most=500))] = ""
+
+    def in_words(self) -> str:
+        """Return how many images there are, and in how many groups."""
+        return f"{self.images} images in {self.groups} group{'s' if self.groups > 1 else ''}"
+
+
 class DatasetCounts(RecordPart):
     """The content of a dataset in numbers, and the first few of its rejected files.
 

@@ -14,6 +14,7 @@ from trainer_service.store.records.parts import (
     BaseRecord,
     Brief,
     DatasetCounts,
+    DoubleCount,
     ErrorInfo,
     RecordPart,
 )
@@ -72,6 +73,7 @@ class TrainingDataset(DatasetCounts):
 
     Attributes:
         split: the number of images of each part.
+        doubles: how many images are nearly equal; None if it was not looked for them.
         revision: the dataset's `revision` when the training was submitted.
         parent: the dataset that it was made of; None if of none.
         root: the first dataset of that line; None if this is it.
@@ -86,6 +88,7 @@ class TrainingDataset(DatasetCounts):
     corrected: int = 0
     added: int = 0
     split: dict[str, int] = Field(default_factory=dict)
+    doubles: DoubleCount | None = None
 
     @property
     def line(self) -> str:

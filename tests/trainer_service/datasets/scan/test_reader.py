@@ -585,7 +585,7 @@ print(tracemalloc.get_traced_memory()[1])
 
 @pytest.mark.process
 def test_many_images_take_little_memory_each(tmp_path):
-    """A note and a record for each, and nothing in the queue of a pool of threads.
+    """A note and a record for each, what is compared at a time, and nothing in a queue of threads.
 
     Measured in a process of its own: among other tests, Python's table of interned strings may grow
     just then, by megabytes.
@@ -596,7 +596,7 @@ def test_many_images_take_little_memory_each(tmp_path):
     command = [sys.executable, "-c", PEAK_OF_READING, source, tmp_path / "dataset"]
     ended = subprocess.run(command, check=True, capture_output=True, text=True)
 
-    assert int(ended.stdout) / images < 3000
+    assert int(ended.stdout) / images < 3500
 
 
 @pytest.mark.slow

@@ -7,6 +7,7 @@ from threadpoolctl import threadpool_limits
 
 from tests.support.trainer.builders import new_record
 from trainer_service.inline import InlineQueue
+from trainer_service.phases.head.regression import design, earlier
 from trainer_service.phases.work import Work, Worker
 from trainer_service.queue.steps import FINISH, Step
 from trainer_service.settings import TrainerSettings
@@ -20,6 +21,13 @@ def _one_thread():
     """On a busy machine, threads that wait for each other make small products far slower."""
     with threadpool_limits(1, user_api="blas"):
         yield
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_remembered():
+    """Each test counts its own work, as a worker that has just started."""
+    design._known.clear()
+    earlier.memory.clear()
 
 
 @pytest.fixture

@@ -334,6 +334,7 @@ def test_cancelling_ends_the_search_wherever_it_is(most, monkeypatch):
             if left == 0:
                 raise TrainingCancelled
 
+        designs._known.clear()
         with pytest.raises(TrainingCancelled):
             search(setup(), go_on, check)
         assert left == 0

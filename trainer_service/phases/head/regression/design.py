@@ -12,9 +12,12 @@ directions hold 99 % of the variance, and yet the loss on other images was up to
 without the rest (docs/decisions/0037).
 """
 
+import hashlib
 from abc import ABC, abstractmethod
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -38,6 +41,24 @@ KNOWN_DIRECTIONS = 512
 #: Directions are left out as rounding errors of float32 if their variance is below this share of
 #: the strongest direction's.
 NOISE = 1e-6
+
+
+#: How many bytes of directions a process keeps for its next head.
+KEPT_BYTES = 128 << 20
+
+
+class Directions(NamedTuple):
+    """The directions of rows.
+
+    Attributes:
+        values: the sums of the rows' squares along them, the largest first: (r,).
+        basis: they themselves: (d, r).
+        key: a hash of what they were computed from.
+    """
+
+    values: Doubles
+    basis: Floats
+    key: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +99,13 @@ class Design(ABC):
         spread: of the rows that the coordinates were made for.
         size: how many coordinates there are.
         rows: how many rows.
+        key: equal for designs whose coordinates are the same.
     """
 
     spread: Spread
     size: int
     rows: int
+    key: bytes
 
     @abstractmethod
     def products(self, weights: Floats, check_cancelled: Check) -> Floats:
@@ -101,11 +124,12 @@ class Rotated(Design):
     """Coordinates along the principal directions."""
 
     def __init__(
-        self, coordinates: Floats, basis: Floats, spread: Doubles, scaling: Scaling
+        self, coordinates: Floats, directions: Directions, spread: Doubles, scaling: Scaling
     ) -> None:
         self.spread = Spread(spread)
         self.rows, self.size = coordinates.shape
-        self._coordinates, self._basis, self._scaling = coordinates, basis, scaling
+        self.key = directions.key
+        self._coordinates, self._basis, self._scaling = coordinates, directions.basis, scaling
 
     def products(self, weights: Floats, check_cancelled: Check) -> Floats:
         return _products([self._coordinates], weights, check_cancelled)
@@ -120,8 +144,10 @@ class Rotated(Design):
 class Direct(Design):
     """The features themselves; they are scaled by way of the weights, not copied."""
 
-    def __init__(self, parts: Sequence[Floats], spread: Spread, scaling: Scaling) -> None:
-        self.spread = spread
+    def __init__(
+        self, parts: Sequence[Floats], spread: Spread, scaling: Scaling, key: bytes
+    ) -> None:
+        self.spread, self.key = spread, key
         self.rows, self.size = sum(len(part) for part in parts), len(scaling.mean)
         self._parts = [part[:, -self.size :] for part in parts]
         self._mean = scaling.mean.astype(np.float32)
@@ -179,23 +205,68 @@ def build_design(
     own = parts[:seen]
     rows, features = sum(len(part) for part in own), len(scaling.mean)
     if min(rows, features) > MOST_DECOMPOSED:
-        return Direct(parts, _sampled_spread(own, scaling, seed, check_cancelled), scaling)
+        spread, key = _sampled_spread(own, scaling, seed, check_cancelled)
+        return Direct(parts, spread, scaling, key)
     if features < rows:
-        values, basis = _decomposed(_products_of_features(own, scaling, check_cancelled))
+        products = _products_of_features(own, scaling, check_cancelled)
+        found = _known.get(products, 0, lambda: _decomposed(products))
     else:
-        values, basis = _directions(np.concatenate(list(scaling.blocks(own))), check_cancelled)
-    coordinates = np.empty((sum(len(part) for part in parts), len(values)), np.float32)
+        found = _directions(np.concatenate(list(scaling.blocks(own))), check_cancelled)
+    coordinates = np.empty((sum(len(part) for part in parts), len(found.values)), np.float32)
     start = 0
     for block in scaling.blocks(parts):
         check_cancelled()
-        np.matmul(block, basis, out=coordinates[start : start + len(block)])
+        np.matmul(block, found.basis, out=coordinates[start : start + len(block)])
         start += len(block)
-    return Rotated(coordinates, basis, values / rows, scaling)
+    return Rotated(coordinates, found, found.values / rows, scaling)
+
+
+class _Known:
+    """The latest directions, for the next head on the very same rows.
+
+    Directions depend on the features alone. So after a correction of labels, which leaves the rows
+    as they are, a worker that is warm need not compute them again, and solves the same problem to
+    the last bit. They are known by a hash of the numbers that they are computed from.
+    """
+
+    def __init__(self, most_bytes: int) -> None:
+        self._most_bytes = most_bytes
+        self._kept: OrderedDict[bytes, Directions] = OrderedDict()
+
+    def get(self, numbers: Floats, most: int, compute: Callable[[], Directions]) -> Directions:
+        """Return directions, computed unless they are known.
+
+        Args:
+            numbers: what they are computed from.
+            most: how many there are at most; 0: all.
+            compute: does it.
+        """
+        key = _hash_of(numbers, most)
+        found = self._kept.pop(key, None) or compute()._replace(key=key)
+        self._kept[key] = found
+        while self._bytes() > self._most_bytes:
+            self._kept.popitem(last=False)
+        return found
+
+    def clear(self) -> None:
+        self._kept.clear()
+
+    def _bytes(self) -> int:
+        return sum(one.values.nbytes + one.basis.nbytes for one in self._kept.values())
+
+
+def _hash_of(numbers: Floats, most: int) -> bytes:
+    said = hashlib.blake2b(f"{numbers.shape} {most}".encode(), digest_size=16)
+    said.update(np.ascontiguousarray(numbers).data)
+    return said.digest()
+
+
+_known = _Known(KEPT_BYTES)
 
 
 def _sampled_spread(
     parts: Sequence[Floats], scaling: Scaling, seed: int, check_cancelled: Check
-) -> Spread:
+) -> tuple[Spread, bytes]:
     rows = sum(len(part) for part in parts)
     chosen = np.random.default_rng(seed).choice(rows, SAMPLED_ROWS, replace=False)
     chosen.sort()
@@ -205,22 +276,24 @@ def _sampled_spread(
         sample.append(scaling.scaled(part[inside]))
         start += len(part)
     scaled = np.concatenate(sample)
-    values, basis = _directions(scaled, check_cancelled, KNOWN_DIRECTIONS)
+    values, basis, key = _directions(scaled, check_cancelled, KNOWN_DIRECTIONS)
     total = float(np.square(scaled).sum(dtype=np.float64))
     others = len(scaling.mean) - len(values)
     rest = max(total - float(values.sum()), 0) / others
-    return Spread(values / len(scaled), rest / len(scaled), basis)
+    return Spread(values / len(scaled), rest / len(scaled), basis), key
 
 
-def _directions(
-    scaled: Floats, check_cancelled: Check, most: int = MOST_DECOMPOSED
-) -> tuple[Doubles, Floats]:
-    """Return rows' sums of squares along their strongest directions, and these: (d, r)."""
-    check_cancelled()
-    values, vectors = _decomposed(scaled @ scaled.T)
-    values, vectors = values[:most], vectors[:, :most]
-    check_cancelled()
-    return values, scaled.T @ (vectors / np.sqrt(values)).astype(np.float32)
+def _directions(scaled: Floats, check_cancelled: Check, most: int = MOST_DECOMPOSED) -> Directions:
+    """Return rows' strongest directions."""
+
+    def compute() -> Directions:
+        check_cancelled()
+        values, vectors, _ = _decomposed(scaled @ scaled.T)
+        values, vectors = values[:most], vectors[:, :most]
+        check_cancelled()
+        return Directions(values, scaled.T @ (vectors / np.sqrt(values)).astype(np.float32))
+
+    return _known.get(scaled, most, compute)
 
 
 def _products_of_features(
@@ -233,7 +306,7 @@ def _products_of_features(
     return matrix
 
 
-def _decomposed(matrix: npt.NDArray[np.float32]) -> tuple[Doubles, Floats]:
+def _decomposed(matrix: npt.NDArray[np.float32]) -> Directions:
     """Return the eigenvalues of a matrix, the largest first, and their vectors, without noise.
 
     One thread does it: on a busy machine two, which wait for each other by spinning, took six times
@@ -242,4 +315,5 @@ def _decomposed(matrix: npt.NDArray[np.float32]) -> tuple[Doubles, Floats]:
     with threadpool_limits(1, user_api="blas"):
         values, vectors = np.linalg.eigh(matrix)
     good = values > max(NOISE * values[-1], 0)
-    return values[good][::-1].astype(np.float64), np.ascontiguousarray(vectors[:, good][:, ::-1])
+    kept = np.ascontiguousarray(vectors[:, good][:, ::-1])
+    return Directions(values[good][::-1].astype(np.float64), kept)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from trainer_service.phases.head.regression.design import Design, build_design
+from trainer_service.phases.head.regression.earlier import EarlierHeads, memory
 from trainer_service.phases.head.regression.effort import Effort
 from trainer_service.phases.head.regression.folds import Fold
 from trainer_service.phases.head.regression.partial import PartialProblem, Solution
@@ -302,11 +303,18 @@ def _path(  # noqa: PLR0913, PLR0917
         final = PartialProblem(design, rows.truth, rows.counts, rows.final, setup)
     solutions: Sequence[Solution | None] = [None] * len(folds)
     least = np.inf
+    # Not in cross-validation: there, a head may have learnt from images that others are judged by.
+    before, now = memory.take(design.key, setup.labels, rows.truth), EarlierHeads(rows.truth)
     for strength in STRENGTHS:
         solved: list[Solution] = []
         for fold, last in zip(folds, solutions, strict=True):
             start, left = _start(last, solutions[:1], solved[:1]), len(folds) - len(solved)
+            if not rows.crossed:
+                start = before.weights.get(strength, start)
             solved.append(fold.solve(strength, start, COMPARED, effort, check_cancelled, left))
+        if not rows.crossed:
+            now.weights[strength] = solved[0].weights
+            memory.keep(design.key, setup.labels, now)
         scores = _judged(rows, solved)
         step = _step(taps, strength, solved, scores, rows, least)
         cut_short = effort.is_used_up and not step.turned and strength != STRENGTHS[-1]
