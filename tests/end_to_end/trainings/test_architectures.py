@@ -101,7 +101,7 @@ def case(request, tmp_path_factory, random_weights_directory, datasets, redis_ur
 def test_the_record_names_what_was_done(case):
     assert case.record.architecture == case.architecture.id
     assert case.record.cache.computed == 3 * EACH
-    assert set(case.record.metrics) == {"validation", "test"}
+    assert set(case.record.metrics) == {"validation", "test", "suspects"}
 
 
 def test_both_engines_compute_the_same_features(case):
