@@ -94,9 +94,9 @@ class ImageRecord:
 
 
 _IMAGE_RECORD = TypeAdapter(ImageRecord)
-#: How the last field of a record begins in its line, and how the line ends if it is empty.
+#: How the field `file` of a record begins in its line, and what it is if no file was kept.
 _FILE_KEY = ',"file":"'
-_NO_FILE = b',"file":""}\n'
+_NO_FILE = b',"file":""'
 
 
 class RejectedFile(BaseModel):
@@ -235,7 +235,7 @@ def iterate_owned(directory: Path) -> Iterator[ImageRecord]:
         for line in file:
             # Quotes in names are escaped, so this is found once. A record whose field is set
             # afterwards is validated again, which takes twice as long.
-            kept = not line.endswith(_NO_FILE)
+            kept = _NO_FILE not in line
             yield parse_image(line.replace(_FILE_KEY.encode(), owned) if kept else line)
 
 

@@ -324,6 +324,7 @@ def test_models_are_listed_and_described(shared_predictor):
         "notice": None,
         "unknown": None,
         "coverage": None,
+        "heatmaps": False,
     }
     problem(shared_predictor.http.get("/v1/models/pets"), 404)
 

@@ -25,14 +25,14 @@ from shared.model_store import REPORT_FILE
 from shared.prediction_sets import COVERAGE_FILE, pack_doubts
 from shared.unknown import UNKNOWN_FILE
 from trainer_service.backbones.architectures import PREPROCESSING_VERSION
-from trainer_service.datasets.children.corrections import iterate_corrections
+from trainer_service.datasets.children.corrections import Correction, iterate_corrections
 from trainer_service.phases.evaluate.evaluation import Evaluated
 from trainer_service.phases.publish.golden import load_engines, write_golden
 from trainer_service.phases.publish.quantization import quantize_version
 from trainer_service.phases.publish.report import write_report
 from trainer_service.phases.publish.unknown import measure_unknown
 from trainer_service.phases.work import Work
-from trainer_service.store.records.training_record import State, abridged
+from trainer_service.store.records.training_record import State, TrainingRecord, abridged
 
 
 def publish(work: Work, evaluated: Evaluated) -> int:
@@ -59,7 +59,8 @@ def publish(work: Work, evaluated: Evaluated) -> int:
             unknown = measure_unknown(work, evaluated, engines, golden)
             (staging / UNKNOWN_FILE).write_bytes(evaluated.familiar.known.pack())
             (staging / COVERAGE_FILE).write_bytes(pack_doubts(evaluated.doubts))
-        _write_evaluation(work, evaluated, staging)
+        corrections = list(iterate_corrections(work.dataset()))
+        _write_evaluation(work.record, evaluated, corrections, staging)
 
         def complete(manifest: Manifest) -> None:
             write_report(work, evaluated, staging, manifest)
@@ -70,12 +71,13 @@ def publish(work: Work, evaluated: Evaluated) -> int:
         return models.publish(staging, manifest, complete)
 
 
-def _write_evaluation(work: Work, evaluated: Evaluated, to: Path) -> None:
+def _write_evaluation(
+    record: TrainingRecord, evaluated: Evaluated, corrections: list[Correction], to: Path
+) -> None:
     """Write the whole evaluation as JSON into the version in the making."""
     (to / REPORT_FILE).parent.mkdir()
-    corrections = iterate_corrections(work.dataset())
     report = {
-        "split": work.record.dataset.split,
+        "split": record.dataset.split,
         "corrections": [one.model_dump(mode="json") for one in corrections],
         "labels": evaluated.labels,
         "metrics": evaluated.metrics,

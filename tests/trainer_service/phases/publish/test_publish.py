@@ -41,7 +41,7 @@ def test_the_report_of_many_labels_takes_little_memory(tmp_path):
     """Indented, 4,000 labels took 1.4 GB and half a minute, for a file of 107 MB."""
     result = evaluated()
     tracemalloc.start()
-    _write_evaluation(new_record(), result, tmp_path)
+    _write_evaluation(new_record(), result, [], tmp_path)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
 
@@ -52,7 +52,7 @@ def test_the_report_of_many_labels_takes_little_memory(tmp_path):
 def test_an_epoch_that_diverged_has_no_values_in_json(tmp_path):
     """A browser can read neither NaN nor Infinity."""
     epochs = [{"loss": 0.5, "val_loss": 0.4}, {"loss": math.nan, "val_loss": math.inf}]
-    _write_evaluation(new_record(), evaluated(epochs), tmp_path)
+    _write_evaluation(new_record(), evaluated(epochs), [], tmp_path)
 
     report = json.loads((tmp_path / REPORT_FILE).read_bytes(), parse_constant=pytest.fail)
     assert report["tune_history"] == [epochs[0], {"loss": None, "val_loss": None}]

@@ -18,7 +18,8 @@ def file(tmp_path):
     path = tmp_path / "shards" / "tune.npz"
     state = [np.arange(30, dtype=np.float32), np.float32(3)]
     epochs = [{"loss": 1.0, "val_loss": float("nan")}]
-    checkpoint.save(path, Checkpoint(KEY, epochs, 1, state, [np.ones((3, 4), np.float32)]))
+    best = [np.ones((3, 4), np.float32)]
+    checkpoint.save(path, Checkpoint(KEY, epochs, 1, (0.25, 0.125), state, best))
     return path
 
 
@@ -26,6 +27,7 @@ def test_what_was_saved_is_loaded(file):
     found = checkpoint.load(file, KEY)
 
     assert (found.best_epoch, found.history[0]["loss"]) == (1, 1.0)
+    assert tuple(found.gain) == (0.25, 0.125)
     assert np.isnan(found.history[0]["val_loss"])
     np.testing.assert_array_equal(found.state[0], np.arange(30))
     assert found.state[1] == 3
