@@ -62,7 +62,7 @@ def test_the_demo_goes_from_nothing_to_ten_predictions(environment):
         assert phase in done.stdout
     assert len(re.findall(r"│ \d\.\d{4}\.png │ \d", done.stdout)) == 10
     told = (
-        r"Test accuracy (\d\.\d+) on 268 images \(0\.\d+ to 0\.\d+ with 95 % confidence\), served"
+        r"Test accuracy (\d\.\d+) on 269 images \(0\.\d+ to 0\.\d+ with 95 % confidence\), served"
     )
     accuracy = float(re.search(told, done.stdout)[1])
     assert accuracy >= 0.9

@@ -17,6 +17,8 @@ pytestmark = [pytest.mark.integration, pytest.mark.slow]
 ARCHITECTURE = "efficientnet_lite0"
 DISK_BYTES = 220 << 20
 CHUNK = 1 << 16
+#: Of 240 images.
+FEATURE_BYTES = 240 * 7_424 * 2
 
 
 @contextmanager
@@ -101,10 +103,10 @@ def remains(store):
     return [path for pattern in patterns for path in store.glob(pattern)]
 
 
-def failed_for_want_of_space(stack, store, record):
+def failed_for_want_of_space(stack, store, record, said="No space left on device"):
     ended = stack.ended(record)
     assert ended["state"] == "failed", ended
-    assert "No space left on device" in ended["error"]["detail"]
+    assert said in ended["error"]["detail"]
     wait_for(lambda: not remains(store), "what was begun to be removed", 60)
     serves_on(stack)
     return ended
@@ -151,8 +153,14 @@ def test_while_features_are_stored(stack, store, left, directory):
     url = answer.headers["location"]
     while stack.trainer.get(url).json()["state"] != "ready":
         time.sleep(0.05)
-    left(700_000)
     fields = {"model": "features", "architecture": ARCHITECTURE, "dataset": answer.json()["id"]}
+    left(700_000)
+    refused = stack.submit(**fields)
+    failed_for_want_of_space(stack, store, refused, "240 rows of 7,424 features take 4 MB")
+    assert not list(store.glob("trainings/*/shards"))
+
+    free(store)
+    left(FEATURE_BYTES + 40_000)  # for all features, but not for their indexes and the plan as well
     failed_for_want_of_space(stack, store, stack.submit(**fields))
 
     free(store)
