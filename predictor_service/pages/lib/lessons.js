@@ -38,6 +38,9 @@ function folders(lessons) {
 /** The name of a picture's file; two of the same name stay apart, and it has no folder. */
 const fileName = (number, name) => `${number + 1}-${name.split(/[/\\]/).at(-1)}`;
 
+/** The path to post pictures to; what a manifest says is the id of a dataset never leads elsewhere. */
+export const imagesOf = (dataset) => `v1/datasets/${encodeURIComponent(dataset)}/images`;
+
 const PREFIX = "headstart.taught.";
 
 /**

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { formsOf, newestDatasets } from "../page/app/lib/lessons.js";
+import { formsOf, imagesOf, newestDatasets } from "../page/app/lib/lessons.js";
 
 const lesson = (label, name = "a.png") => ({ file: new Blob([label]), name, label });
 const content = (form) => [...form].map(([field, value]) => [field, value.name ?? value]);
@@ -40,4 +40,11 @@ test("the next pictures are added to the dataset that the last addition made", (
   assert.equal(datasets.of("other"), "other");
   assert.equal(newestDatasets(storage).of("parent"), "child");
   assert.equal(newestDatasets(null).of("parent"), "parent");
+});
+
+test("an id from a manifest leads to a dataset, whatever it is", () => {
+  const path = (dataset) => new URL(imagesOf(dataset), "http://trainer.example/").pathname;
+
+  assert.equal(path("20260101-000000-aaaaaa"), "/v1/datasets/20260101-000000-aaaaaa/images");
+  assert.equal(path("../trainings/x/cancel?"), "/v1/datasets/..%2Ftrainings%2Fx%2Fcancel%3F/images");
 });
