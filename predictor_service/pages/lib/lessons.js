@@ -1,7 +1,10 @@
 /* Pictures that people have given a label, as the trainer takes them. */
 
-/** A label with which a folder can be called, so that the trainer reads it from there. */
-const isFolder = (label) => /^[^/\\.][^/\\]*$/.test(label);
+/**
+ * A label that the trainer reads from the name of a folder as it is: a few plain words. It passes over
+ * folders such as `lost+found`, and shows no control characters.
+ */
+const isFolder = (label) => /^[\p{L}\p{N}][\p{L}\p{M}\p{N} _-]{0,99}$/u.test(label);
 
 /**
  * The forms to post one after the other, for lessons `[{file, name, label}]`.

@@ -18,8 +18,15 @@ test("several labels are folders of one form", () => {
   assert.deepEqual(forms.map(content), [[["files", "dog/1-a.png"], ["files", "cat/2-a.png"], ["files", "dog/3-a.png"]]]);
 });
 
+test("words of any language are folders", () => {
+  for (const label of ["golden retriever", "Äpfel", "हिन्दी", "猫", "7_seg-display"]) {
+    assert.equal(formsOf([lesson("dog"), lesson(label)]).length, 1, label);
+  }
+});
+
 test("labels that could not be the name of a folder have a form each", () => {
-  for (const odd of ["either/or", "..", ".hidden", "back\\slash"]) {
+  const passedOver = ["thumbs.db", "lost+found", "__MACOSX", "$RECYCLE.BIN", "@eaDir"];
+  for (const odd of ["either/or", "..", ".hidden", "back\\slash", "turned\u202e", "x".repeat(1000), ...passedOver]) {
     const forms = formsOf([lesson("dog"), lesson(odd)]);
     assert.deepEqual(forms.map((form) => form.get("label")), ["dog", odd]);
   }
