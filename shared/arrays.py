@@ -11,6 +11,9 @@ import numpy.typing as npt
 
 Arrays = dict[str, npt.NDArray[Any]]
 
+#: A file that a version carries is not read if it has more bytes.
+MOST_FILE_BYTES = 5_000_000
+
 _NPY = ".npy"
 
 
@@ -29,7 +32,7 @@ class Shape:
     def fits(self, kind: np.dtype[Any], lengths: tuple[int, ...]) -> bool:
         pairs = zip(self.lengths, lengths, strict=False)
         same = len(lengths) == len(self.lengths) and all(own in {None, one} for own, one in pairs)
-        return same and kind == np.dtype(self.kind)
+        return same and min(lengths) >= 0 and kind == np.dtype(self.kind)
 
     def __str__(self) -> str:
         lengths = " x ".join("any" if one is None else str(one) for one in self.lengths)
@@ -52,6 +55,8 @@ def unpack(data: bytes, expected: Mapping[str, Shape]) -> Arrays:
     Raises:
         ValueError: it is not such a file, or has other arrays than expected.
     """
+    if len(data) > MOST_FILE_BYTES:
+        raise ValueError(f"it should have at most {MOST_FILE_BYTES} bytes, has {len(data)}")
     try:
         with zipfile.ZipFile(BytesIO(data)) as archive:
             return {name: _array(archive, name, shape) for name, shape in expected.items()}
@@ -75,4 +80,7 @@ def _array(archive: zipfile.ZipFile, name: str, shape: Shape) -> npt.NDArray[Any
         raise ValueError(f"{name} can't be read: {error}") from error
     if not shape.fits(kind, lengths) or by_columns:
         raise ValueError(f"{name} should be {shape}. Received: {kind} of {lengths}")
-    return np.frombuffer(data, kind, offset=file.tell()).reshape(lengths)
+    try:
+        return np.frombuffer(data, kind, offset=file.tell()).reshape(lengths)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name} is not as it says: {error}") from error

@@ -188,7 +188,13 @@ class HeatmapInfo(_Record):
     maps: list[MapInfo] = Field(min_length=1)
 
 
-class Share(_Record):
+class _Measured(_Record):
+    """What services answer as JSON, which has neither NaN nor infinity."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
+
+
+class Share(_Measured):
     """How many of some pictures something is true of; `low` and `high` are its 95 % interval."""
 
     count: int = Field(ge=0)
@@ -197,7 +203,7 @@ class Share(_Record):
     high: float
 
 
-class UnknownInfo(_Record):
+class UnknownInfo(_Measured):
     """How well a version tells which pictures are unlike those that it was trained on.
 
     Each share is of pictures that it calls unknown.
@@ -227,7 +233,7 @@ class UnknownInfo(_Record):
     detail: str = ""
 
 
-class CoverageInfo(_Record):
+class CoverageInfo(_Measured):
     """How often the right label is among those that a version answers.
 
     Attributes:

@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from shared.documents import Unreadable, read_document, reason
+from shared.documents import MOST_BYTES, Unreadable, read_document, reason
 from shared.errors import (
     ModelNotFound,
     ModelUnreadable,
@@ -215,15 +215,20 @@ def _may_be_directory(entry: "os.DirEntry[str]") -> bool:
         return True
 
 
-def read_version_file(directory: Path, name: str) -> bytes:
+def read_version_file(directory: Path, name: str, most: int = MOST_BYTES) -> bytes:
     """Return the bytes of one of a version's small files.
 
+    Args:
+        directory: `models/<name>/<version>` of the store.
+        name: the path of the file, relative to it.
+        most: the largest size that is read, in bytes.
+
     Raises:
-        VersionCorrupt: the file is missing, or can never be read.
+        VersionCorrupt: the file is missing, is larger, or can never be read.
         OSError: the machine can't read the file now.
     """
     try:
-        return read_document(directory / name)
+        return read_document(directory / name, most)
     except (FileNotFoundError, NotADirectoryError):
         raise VersionCorrupt(f"{name} is missing.") from None
     except Unreadable as error:

@@ -13,7 +13,8 @@ from shared.logs import LogFormat, LogLevel
 MIN_KEY_LENGTH = 16
 
 #: As browsers write an origin: without a path, and without the port that is usual for the scheme.
-ORIGIN = re.compile(r"https?://([a-z0-9_-]+(\.[a-z0-9_-]+)*|\[[0-9a-f:]+\])(:[0-9]{1,5})?")
+ORIGIN = re.compile(r"https?://([a-z0-9_-]+(\.[a-z0-9_-]+)*|\[[0-9a-f:]+\])(:([1-9][0-9]{0,4}))?")
+_HIGHEST_PORT = 65535
 
 HOST_NAME = re.compile(r"\*|(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*")
 
@@ -152,7 +153,7 @@ def origin_of(setting: str, url: str) -> str:
 
 def _origin(setting: str, text: str, received: str | None = None) -> str:
     found = ORIGIN.fullmatch(text.lower().removesuffix("/"))
-    if not found:
+    if not found or int(found[4] or 0) > _HIGHEST_PORT:
         raise ValueError(
             f"{setting}: expected an address such as https://headstart.example or "
             f"http://127.0.0.1:8000. Received: {received or text!r}"

@@ -9,6 +9,7 @@ among them. For a picture of the same kind, all places in their order are equall
 """
 
 import math
+import sys
 from bisect import bisect_left
 from dataclasses import dataclass
 from typing import NamedTuple, Self
@@ -25,8 +26,6 @@ MOST_IMAGES = 2000
 MOST_EMBEDDING_BYTES = 4_500_000
 #: Distances that a version carries at most.
 MOST_DISTANCES = 5_000
-#: A file is not read if it has more bytes.
-MOST_FILE_BYTES = 5_000_000
 #: How many of the nearest images are named.
 NEAREST = 3
 #: The distance of opposite embeddings.
@@ -90,8 +89,6 @@ class KnownImages:
         Raises:
             ValueError: it holds something else.
         """
-        if len(data) > MOST_FILE_BYTES:
-            raise ValueError(f"it should have at most {MOST_FILE_BYTES} bytes, has {len(data)}")
         arrays = unpack(data, {
             "embeddings": Shape("<f2", (None, None)),
             "images": Shape("|u1", (None, _BYTES_OF_A_HASH)),
@@ -184,5 +181,6 @@ def known_shares(distances: Distances, of: Distances) -> npt.NDArray[np.float64]
 def fewest_distances(false_alarms: float) -> int:
     """Return how many distances it takes to call pictures unknown at a rate of false alarms."""
     # `known` of a picture that is farther than all others is 1 / (m + 1).
-    fewest = math.ceil(1 / false_alarms) - 1
+    # 1 / 1e-320 is infinite.
+    fewest = math.ceil(min(1 / false_alarms, sys.maxsize)) - 1
     return fewest if 1 / (1 + fewest) <= false_alarms else fewest + 1

@@ -29,6 +29,7 @@ from predictor_service.inference.metrics import BatchMetrics
 from predictor_service.inference.unknown import compared
 from predictor_service.models.served import ServedVersion
 from predictor_service.settings import PredictorSettings
+from shared.arrays import MOST_FILE_BYTES
 from shared.engines import (
     EMBEDDING,
     PROBABILITIES,
@@ -236,12 +237,25 @@ def _lower_priority() -> None:
 def _load_explaining(
     held: list[ExplainingEngine], directory: Path, manifest: Manifest, served: Engine, threads: int
 ) -> None:
-    """Load what heatmaps are made of; the version may have changed since it was verified."""
+    """Load what heatmaps are made of; the version may have changed since it was verified.
+
+    Raises:
+        VersionCorrupt: it has changed, or its parts do not fit together.
+        OSError, MemoryError: the machine can't load it now.
+    """
     assert manifest.heatmaps is not None  # noqa: S101 - the explainer looks before it loads
-    verify_graph(directory, manifest)
-    explaining = load_explaining_engine(directory, served, manifest.heatmaps, threads)
     size = manifest.input
-    explaining.explain(np.zeros((size.height, size.width, size.channels), np.uint8)).heat(0)
+    try:
+        verify_graph(directory, manifest)
+        explaining = load_explaining_engine(directory, served, manifest.heatmaps, threads)
+        pixels = np.zeros((size.height, size.width, size.channels), np.uint8)
+        explaining.try_out(pixels, len(manifest.labels))
+    except (VersionCorrupt, OSError, MemoryError):
+        raise
+    except Exception as error:  # engines and NumPy raise exceptions of any class
+        raise VersionCorrupt(
+            f"The parts of the network should be as the manifest says: {error}"
+        ) from error
     held.append(explaining)
 
 
@@ -268,7 +282,7 @@ def _carried(
     if all(entry.path != name for entry in manifest.files):
         return None
     try:
-        return unpack(read_version_file(directory, name))
+        return unpack(read_version_file(directory, name, MOST_FILE_BYTES))
     except ValueError as error:
         raise VersionCorrupt(f"{name}: {error}.") from error
 

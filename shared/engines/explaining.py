@@ -75,6 +75,27 @@ class ExplainingEngine:
         served = {name: outputs[name] for name in self._answers}
         return Explanation(served, outputs[FEATURES][0], maps, self._head)
 
+    def try_out(self, pixels: Pixels, labels: int) -> None:
+        """Check with one picture, uint8 (height, width, 3), that all parts fit together.
+
+        Args:
+            pixels: the picture.
+            labels: how many labels the version has.
+
+        Raises:
+            VersionCorrupt: a part has another shape than the others and the manifest say.
+            ValueError, MemoryError: as `explain`.
+        """
+        found = self.explain(pixels)
+        channels = sum(one.values.shape[1] for one in found.maps)
+        if found.features.shape != (channels,):
+            raise VersionCorrupt(
+                f"The maps should have a channel for each feature. Received: {channels} channels "
+                f"and features of shape {found.features.shape}."
+            )
+        self._head.check(channels, labels)
+        found.heat(labels - 1)
+
 
 def load_explaining_engine(
     version_directory: Path, served: Engine, info: HeatmapInfo, threads: int = 0
@@ -154,10 +175,20 @@ def _constant(output: Any) -> Floats:
 
 
 def _tap_map(outputs: Outputs, number: int, info: MapInfo) -> TapMap:
+    """Return a map of one picture.
+
+    Raises:
+        VersionCorrupt: it has another shape than the manifest says.
+    """
     values = outputs[map_name(number)][0]
     if values.shape == (info.channels, info.height, info.width):
         values = values.reshape(info.channels, -1).T
-    else:
+    elif values.shape == (info.height, info.width, info.channels):
         values = values.reshape(-1, info.channels)
+    else:
+        raise VersionCorrupt(
+            f"{map_name(number)!r} should have {info.channels} channels of {info.height} x "
+            f"{info.width} places, as the manifest says. Received: shape {values.shape}."
+        )
     slope = outputs.get(slope_name(number))
     return TapMap(values, info.height, info.width, None if slope is None else slope[0])

@@ -7,6 +7,8 @@ from typing import NamedTuple, Self
 import numpy as np
 import numpy.typing as npt
 
+from shared.errors import VersionCorrupt
+
 Floats = npt.NDArray[np.float32]
 
 #: The constants of a head. Only KERNEL is in every one; each other is left out where it is not
@@ -87,6 +89,26 @@ class HeadWeights:
             hidden_bias=vectors.get(HIDDEN_BIAS, np.zeros(len(kernel), np.float32)),
             means=kernel.mean(axis=1),
         )
+
+    def check(self, features: int, labels: int) -> None:
+        """Check that all weights are of the shapes that so many features and labels take.
+
+        Raises:
+            VersionCorrupt: one is of another shape.
+        """
+        inputs = features if self.hidden_kernel is None else len(self.hidden_bias)
+        for name, array, shape in (
+            (FACTOR, self.factor, (features,)),
+            (SHIFT, self.shift, (features,)),
+            (HIDDEN_KERNEL, self.hidden_kernel, (features, inputs)),
+            (KERNEL, self.kernel, (inputs, labels)),
+            (BIAS, self.bias, (labels,)),
+        ):
+            # One number may stand for all of a vector.
+            if array is not None and array.shape not in {shape, (1,)}:
+                raise VersionCorrupt(
+                    f"{name!r} should be of shape {shape}. Received: {array.shape}."
+                )
 
     def direction(self, features: Floats, label: int) -> Direction:
         """Return the score of a label, and how it depends on the features.

@@ -1,5 +1,6 @@
 import errno
 import json
+import math
 import os
 import re
 import shutil
@@ -358,6 +359,10 @@ def list_another_file(directory: Path, name: str) -> None:
         (
             lambda d: edit_manifest(d, input={"height": 4096, "width": 224}),
             "manifest.json: input.height: Input should be less than or equal to 1024",
+        ),
+        (
+            lambda d: edit_manifest(d, coverage={"images": 1, "labels": math.nan}),
+            "manifest.json: coverage.labels: Input should be a finite number",
         ),
         (lambda d: edit_manifest(d, schema_version=2), "manifest.json: schema_version"),
         (lambda d: edit_manifest(d, version=2), "The manifest belongs to model pets, version 2"),

@@ -40,6 +40,7 @@ def test_the_likeliest_label_is_answered_whatever_the_doubt():
 
 @pytest.mark.parametrize(("images", "coverage", "place"), [
     (19, 0.95, 18), (99, 0.95, 94), (100, 0.95, 95), (18, 0.95, None), (9, 0.9, 8),
+    (19, 1e-12, 0), (0, 1e-12, None),
 ])  # fmt: skip
 def test_so_many_images_vouch_for_a_coverage(images, coverage, place):
     doubts = np.arange(images, dtype=np.float32)

@@ -3,15 +3,8 @@
 import numpy as np
 import pytest
 
-from shared.arrays import pack
-from shared.unknown import (
-    MOST_FILE_BYTES,
-    Comparer,
-    KnownImages,
-    fewest_distances,
-    known_shares,
-    scaled,
-)
+from shared.arrays import MOST_FILE_BYTES, pack
+from shared.unknown import Comparer, KnownImages, fewest_distances, known_shares, scaled
 
 #: In a plane, at 0, 60, 120 and 180 degrees.
 AROUND = np.array([[1, 0], [0.5, 0.75**0.5], [-0.5, 0.75**0.5], [-1, 0]])
@@ -75,6 +68,11 @@ def test_so_many_distances_are_needed_for_a_rate(rate, fewest):
     assert known_shares(np.zeros(fewest - 1, np.float32), far) > rate
 
 
+@pytest.mark.parametrize("rate", [1e-300, 5e-324])
+def test_no_file_can_tell_the_tiniest_rates(rate):
+    assert 1e9 < fewest_distances(rate) < 1e19
+
+
 def test_what_is_carried_is_read_as_it_was_written():
     written = known()
 
@@ -114,6 +112,19 @@ def pickled():
     return file.getvalue()
 
 
+def claiming(lengths):
+    """Return a file whose distances say that they are of these lengths; there are four numbers."""
+    import zipfile
+    from io import BytesIO
+
+    header = f"{{'descr': '<f4', 'fortran_order': False, 'shape': {lengths}}}\n".encode()
+    file = BytesIO(carried(distances=None))
+    with zipfile.ZipFile(file, "a") as archive:
+        start = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little")
+        archive.writestr("distances.npy", start + header + bytes(16))
+    return file.getvalue()
+
+
 DAMAGED = [
     (b"", "a file of arrays"),
     (b"PK\x03\x04" + bytes(100), "a file of arrays"),
@@ -131,6 +142,10 @@ DAMAGED = [
     (carried(embeddings=np.full((2, 3), np.nan, "<f2")), "finite"),
     (carried(distances=np.array([0.2, 0.1], "<f4")), "ascend"),
     (carried(distances=np.array([0.1, np.inf], "<f4")), "finite"),
+    (claiming("(True,)"), "distances is not as it says"),
+    (claiming("(5,)"), "distances is not as it says"),
+    (claiming(f"({10**30},)"), "distances is not as it says"),
+    (claiming("(-1,)"), "distances should be float32 of any"),
     (bytes(MOST_FILE_BYTES + 1), "at most 5000000 bytes"),
 ]
 

@@ -24,6 +24,7 @@ def check_heat(directory, engine, info, pixels, *, linear=True):
     served = load_version_engine(directory, engine, "f32", 2)
     plain = served.infer(pixels)[PROBABILITIES]
     explaining = load_explaining_engine(directory, served, info, 2)
+    explaining.try_out(pixels[0], plain.shape[1])
     explained = [explaining.explain(one) for one in pixels]
     answers = np.concatenate([one.outputs[PROBABILITIES] for one in explained])
     np.testing.assert_allclose(answers, plain, atol=TOLERANCE)

@@ -1,7 +1,10 @@
 /* Pictures that people have given a label, as the trainer takes them. */
 
-/** A label with which a folder can be called, so that the trainer reads it from there. */
-const isFolder = (label) => /^[^/\\.][^/\\]*$/.test(label);
+/**
+ * A label that the trainer reads from the name of a folder as it is: a few plain words. It passes over
+ * folders such as `lost+found`, and shows no control characters.
+ */
+const isFolder = (label) => /^[\p{L}\p{N}][\p{L}\p{M}\p{N} _-]{0,99}$/u.test(label);
 
 /**
  * The forms to post one after the other, for lessons `[{file, name, label}]`.
@@ -37,6 +40,9 @@ function folders(lessons) {
 
 /** The name of a picture's file; two of the same name stay apart, and it has no folder. */
 const fileName = (number, name) => `${number + 1}-${name.split(/[/\\]/).at(-1)}`;
+
+/** The path to post pictures to; what a manifest says is the id of a dataset never leads elsewhere. */
+export const imagesOf = (dataset) => `v1/datasets/${encodeURIComponent(dataset)}/images`;
 
 const PREFIX = "headstart.taught.";
 

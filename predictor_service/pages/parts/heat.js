@@ -47,10 +47,11 @@ export function heat(url, file, model) {
 }
 
 function layers(url, { label, grid, png }) {
-  const words = `The picture speaks for ${label} mostly ${places(grid)}.`;
+  const caption = h("figcaption", { class: "small" }, "The picture speaks for ", h("strong", {}, label), ` mostly ${places(grid)}.`);
+  const words = caption.textContent;
   announce(words);
   const picture = h("img", { src: url, alt: "", decoding: "async" });
   picture.addEventListener("error", () => picture.remove()); // of a format that the browser can't show
   const over = h("img", { src: `data:image/png;base64,${png}`, alt: words, class: "over" });
-  return [h("div", { class: "layers" }, picture, over), h("figcaption", { class: "small" }, words)];
+  return [h("div", { class: "layers" }, picture, over), caption];
 }

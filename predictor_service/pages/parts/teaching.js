@@ -3,7 +3,7 @@
 import { announce, h, put } from "../../web/dom.js";
 import { otherService } from "../../web/other_service.js";
 import { plural, sentence } from "../lib/format.js";
-import { formsOf, grouped, newestDatasets } from "../lib/lessons.js";
+import { formsOf, grouped, imagesOf, newestDatasets } from "../lib/lessons.js";
 
 const LOOK_MILLISECONDS = 500;
 /** After so many looks, the page says what it waits for. */
@@ -56,7 +56,7 @@ export function teaching(url) {
   /** Add pictures to the newest dataset that was made of this one; returns the id of the dataset that has them. */
   async function add(dataset, some) {
     for (const body of formsOf(some)) {
-      const path = `v1/datasets/${datasets.of(dataset)}/images`;
+      const path = imagesOf(datasets.of(dataset));
       const { id } = await trainer.ask(path, { method: "POST", body, headers: { "Idempotency-Key": keyOf(path, body) } });
       await read(id);
       datasets.added(dataset, id);

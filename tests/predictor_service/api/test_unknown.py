@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from shared.arrays import MOST_FILE_BYTES
 from shared.model_store import OPENVINO_MODEL
 from shared.prediction_sets import COVERAGE_FILE, pack_doubts
 from shared.unknown import UNKNOWN_FILE
@@ -43,6 +44,12 @@ def carry_other_widths(staging):
 def carry_noise(staging):
     carry(staging)
     (staging / UNKNOWN_FILE).write_bytes(b"noise")
+
+
+def carry_too_much(staging):
+    carry(staging)
+    with (staging / UNKNOWN_FILE).open("ab") as file:
+        file.truncate(MOST_FILE_BYTES + 1)
 
 
 def carry_doubtful_doubts(staging):
@@ -114,6 +121,7 @@ def test_an_impossible_share_is_refused_by_name(predictor, field, value):
 
 @pytest.mark.parametrize(("model", "rate", "words"), [
     ("carrying", 0.01, "carries the distances of 39 pictures, with which it can tell 0.025 at lea"),
+    ("carrying", 1e-320, "it can tell 0.025 at least"),
     ("few", 0.05, "of 12 pictures, with which it can tell 0.077 at least; expected 19"),
     ("earlier", 0.05, "was published without the images to compare with"),
 ])  # fmt: skip
@@ -121,7 +129,8 @@ def test_a_rate_that_a_version_can_t_tell_is_refused_with_the_reason(predictor, 
     body = problem(predictor.ask(model, picture("red"), false_alarms=rate), 422)
 
     assert words in body["detail"]
-    assert body["detail"].endswith(f"Received: {rate}.")
+    assert body["detail"].endswith(f"Received: {rate:g}.")
+    assert len(body["detail"]) < 300
 
 
 def test_with_too_few_distances_there_is_no_verdict_but_at_a_higher_rate(predictor):
@@ -160,6 +169,7 @@ def test_a_coverage_that_a_version_can_t_vouch_for_is_refused(predictor, model, 
 
 @pytest.mark.parametrize(("change", "reason"), [
     (carry_noise, "unknown.npz: it should be a file of arrays"),
+    (carry_too_much, "unknown.npz can't be read: it should have at most 5000000 bytes"),
     (carry_other_widths, "should answer with an 'embedding' of shape (1, 3)"),
     (carry_doubtful_doubts, "coverage.npz: it should be a file of arrays"),
 ])  # fmt: skip

@@ -17,6 +17,7 @@ from predictor_service.inference.memory import LEAST_ARENAS
 from predictor_service.models import loading
 from predictor_service.models.loading import BACKGROUND_NICENESS, VersionLoader
 from predictor_service.settings import PredictorSettings
+from shared.errors import Unavailable
 from shared.model_store import ModelStore
 from tests.support.inputs.explainable_model import publish_explainable_model
 from tests.support.inputs.tiny_model import picture, publish_tiny_model
@@ -123,6 +124,46 @@ def test_what_heatmaps_are_made_of_is_loaded_once_when_asked_for_and_goes_with_t
 
     asyncio.run(explain_and_drop())
     assert [name.rpartition("_")[0] for name in freed_in] == ["free"]
+
+
+def explain_once(store):
+    """Load a version and ask for a heatmap."""
+    directory = ModelStore(store).directory("colours", 1)
+
+    async def explain():
+        with ThreadPoolExecutor(2) as pool:
+            loader = VersionLoader(PredictorSettings(store=store, precision="f32"), pool)
+            served = await loader.load(directory)
+            try:
+                await served.explainer.explain([picture("red")], "top")
+            finally:
+                loader.close()
+
+    asyncio.run(explain())
+
+
+@pytest.mark.parametrize("maps", [
+    {"channels": 4},
+    {"height": 10**30},
+    {"height": 16, "width": 4},
+    {"channels": 1, "height": 24},
+])  # fmt: skip
+def test_maps_of_other_sizes_than_the_manifest_says_are_told(tmp_path, maps):
+    publish_explainable_model(tmp_path, **maps)
+
+    with pytest.raises(Unavailable, match="'map_0' should have"):
+        explain_once(tmp_path)
+
+
+def test_whatever_engines_raise_of_a_graph_is_told(tmp_path, monkeypatch):
+    def damaged(*_):
+        raise RuntimeError("no such operation")
+
+    monkeypatch.setattr(loading, "load_explaining_engine", damaged)
+    publish_explainable_model(tmp_path)
+
+    with pytest.raises(Unavailable, match="no such operation"):
+        explain_once(tmp_path)
 
 
 def test_one_that_leaves_does_not_end_the_loading_for_others(tmp_path, monkeypatch):

@@ -181,6 +181,9 @@ def test_a_label_shows_where_the_picture_speaks_for_it(open_page, explaining_pre
         )
         assert picture_box == heat_box, "it covers the picture"
         expect(red).to_have_attribute("aria-pressed", "true")
+        label = card.locator("figcaption strong")  # a mark of direction in it turns nothing else
+        expect(label).to_have_text("red")
+        expect(label).to_have_css("unicode-bidi", "isolate")
 
         blue.click()
         expect(card.get_by_role("figure")).to_contain_text(re.compile("for blue .* right"))

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from shared.errors import VersionCorrupt
 from shared.heatmaps.heat import PLACES, TapMap, heat_of, interpolation, spread
 from shared.heatmaps.parts import (
     BIAS,
@@ -119,3 +120,19 @@ def test_a_normalisation_behind_the_pooling_is_seen_through():
     expected = scores(given, features)[1] - scores(given, shift)[1]
     assert float(heat.grid.sum()) == pytest.approx(expected, abs=1e-5)
     assert heat.rest == pytest.approx(scores(given, shift)[1], abs=1e-5)
+
+
+@pytest.mark.parametrize(("name", "shape"), [
+    (KERNEL, (HIDDEN, LABELS - 1)),
+    (KERNEL, (HIDDEN + 1, LABELS)),
+    (BIAS, (LABELS + 1,)),
+    (FACTOR, (FEATURES + 1,)),
+    (SHIFT, (FEATURES - 1,)),
+    (HIDDEN_KERNEL, (HIDDEN, FEATURES)),
+])  # fmt: skip
+def test_weights_that_do_not_fit_each_other_are_told(name, shape):
+    sound = arrays(FACTOR, SHIFT, HIDDEN_KERNEL, HIDDEN_BIAS, KERNEL, BIAS)
+    HeadWeights.of(sound).check(FEATURES, LABELS)
+
+    with pytest.raises(VersionCorrupt, match=f"'{name}' should be of shape"):
+        HeadWeights.of(sound | {name: np.zeros(shape, np.float32)}).check(FEATURES, LABELS)

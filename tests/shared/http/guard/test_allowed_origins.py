@@ -101,7 +101,10 @@ def test_an_origin_is_read_as_browsers_write_it(call_with):
         assert call("POST", "/v1/stream", headers=headers).status_code == 200
 
 
-@pytest.mark.parametrize("origin", ["*", "other.example", "ftp://a", "http://a/b", "http://a b"])
+@pytest.mark.parametrize(
+    "origin",
+    ["*", "other.example", "ftp://a", "http://a/b", "http://a b", "http://a:080", "http://a:65536"],
+)
 def test_anything_else_ends_the_start(call_with, origin):
     with pytest.raises(ValidationError, match="HEADSTART_ALLOWED_ORIGINS: expected") as caught:
         call_with(allowed_origins=f"http://here,{origin}")
