@@ -235,6 +235,26 @@ def test_labels_are_written_as_reading_writes_them(scene, pets, label, becomes):
     assert scene.labels(scene.correct(pets, {"cat/1.png": label}))["cat/1.png"] == becomes
 
 
+def test_a_label_that_no_image_has_any_more_keeps_its_spelling(scene, pets):
+    dogs = [f"dog/{n}.png" for n in range(4)]
+    child = scene.correct(pets, dict.fromkeys(dogs, "bird"))
+    child = scene.correct(child, {"dog/0.png": "DOG"})
+
+    assert scene.labels(child)["dog/0.png"] == "dog"
+    undone = scene.correct(child, dict.fromkeys(dogs, "dog"))
+    assert scene.corrections(undone)["corrections"] == []
+
+
+def test_no_near_doubles_are_counted_where_it_was_not_looked_for_them(scene, own):
+    scene.stores.datasets.update(own, lambda record: setattr(record, "doubles", None))
+
+    child = scene.correct(own, {"cat/1.png": "dog"})
+
+    assert scene.get(f"/v1/datasets/{child}")["doubles"] is None
+    answer = scene.call("GET", f"/v1/datasets/{child}/doubles")
+    assert (answer.status_code, "did not look" in answer.text) == (409, True)
+
+
 def test_labels_that_were_to_stay_apart_do(scene):
     pets = scene.read(reading='{"merge_alike": false}')
 

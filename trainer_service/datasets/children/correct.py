@@ -43,7 +43,7 @@ def correct(
     images = lineage.uncorrected()
     _require_known(images, changes, parent.id)
     record = parent.record
-    spellings = Spellings(record.labels, merge=record.reading.merge_alike)
+    spellings = Spellings([*record.labels, *lineage.labels()], merge=record.reading.merge_alike)
     labels = {
         sha256: None if label is None else spellings.of(clean_label(label, sha256))
         for sha256, label in changes.items()
@@ -97,7 +97,7 @@ def prepare_additions(
 
 
 def new_child(parent: DatasetRecord, child_id: str, now: datetime) -> DatasetRecord:
-    """Return the record of a dataset that is made of another one, without what it holds."""
+    """Return the record of a dataset that is made of another one, and has not been read."""
     return DatasetRecord(
         id=child_id,
         created_at=now,
@@ -107,6 +107,9 @@ def new_child(parent: DatasetRecord, child_id: str, now: datetime) -> DatasetRec
         reading=parent.reading,
         parent=parent.id,
         root=parent.line,
+        ignored=parent.ignored,
+        has_split=parent.has_split,
+        doubles=parent.doubles,
         owners=dict(parent.owners) or {parent.id: parent.source if parent.in_place else None},
         **parent.as_read().model_dump(),
     )

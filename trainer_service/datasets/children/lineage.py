@@ -73,7 +73,24 @@ class Lineage:
 
     def uncorrected(self) -> list[ImageRecord]:
         """Return all images without corrections, in the order of their names."""
-        return sorted([*self.first, *self.additions], key=attrgetter("name"))
+        doubled = {image.double_of for image in self.additions} - {""}
+        # An image that was alone when it was read may have got a double since.
+        images = [
+            replace(image, double_of=image.sha256)
+            if image.sha256 in doubled and not image.double_of
+            else image
+            for image in [*self.first, *self.additions]
+        ]
+        return sorted(images, key=attrgetter("name"))
+
+    def labels(self) -> list[str]:
+        """Return the labels without corrections, those of the first dataset last.
+
+        Even if no image has such a label any more, it is how that label is spelt: else a correction
+        could not be undone after an image has got the same label in other letters.
+        """
+        images = [*self.additions, *self.first]
+        return list(dict.fromkeys(image.label for image in images if image.verdict == "used"))
 
     def images(self) -> list[ImageRecord]:
         """Return all images with corrections, in the order of their names."""
@@ -111,7 +128,8 @@ class Lineage:
             ignored=record.ignored,
             interpretation=record.as_read(),
             has_split=record.has_split,
-            doubles=doubles,
+            # Where it was not looked for them, nobody knows that there are none.
+            doubles=None if record.doubles is None else doubles,
             digest=digest_of(used),
             in_place=False,
             corrected=len(self.corrections),
