@@ -178,6 +178,27 @@ def test_what_can_not_be_added_is_told(scene, pets):
     assert len(list((scene.settings.store / "datasets" / child["id"] / "images").glob("*/*"))) == 1
 
 
+def test_what_was_told_when_images_were_added_is_told_of_all_that_is_made_of_them(scene, pets):
+    link = zipfile.ZipInfo("fox/link.png")
+    link.external_attr = 0o120777 << 16
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("fox/1.png", NEW[0])
+        archive.writestr("fox/b.png", BROKEN)
+        archive.writestr(link, "1.png")
+    path = f"/v1/datasets/{pets}/images"
+    child = scene.read(scene.call("POST", path, files={"archive": ("new.zip", packed.getvalue())}))
+    rejected = scene.rejected(child)
+    sha256 = hashlib.sha256(NEW[0]).hexdigest()
+
+    path = f"/v1/datasets/{child['id']}/corrections"
+    corrected = scene.call("POST", path, json={sha256: "cat"}).json()
+    grown = scene.add(corrected["id"], {"2.png": NEW[1]}, label="cat")
+
+    assert {"fox/b.png", "fox/link.png"} == set(rejected)
+    assert scene.rejected(corrected) == scene.rejected(grown) == rejected
+
+
 def test_if_nothing_can_be_added_the_reasons_are_told(scene, pets):
     detail = scene.failed(pets, {"old.png": CATS["cat/1.png"], "b.png": BROKEN}, label="dog")
 

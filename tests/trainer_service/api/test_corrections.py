@@ -396,6 +396,29 @@ def test_damaged_corrections_are_named(scene, pets, name):
     assert (answer.status_code, f"{child}/{name} is damaged" in answer.text) == (500, True)
 
 
+@pytest.mark.parametrize("name", ["corrections.jsonl", "additions.jsonl", "images.jsonl"])
+@pytest.mark.parametrize("is_gone", [False, True], ids=["ends early", "is gone"])
+def test_nothing_is_made_of_a_dataset_of_which_a_part_is_lost(scene, name, is_gone):
+    parent = scene.read()
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("fox/1.png", picture((1, 250, 1)))
+    new = {"archive": ("new.zip", packed.getvalue())}
+    added = scene.call("POST", f"/v1/datasets/{parent}/images", files=new).json()["id"]
+    reading.read(scene.stores.datasets, scene.settings, added)
+    child = scene.correct(added, {"cat/1.png": "dog"})
+    file = scene.stores.datasets.directory(parent if name == "images.jsonl" else child) / name
+    lines = file.read_bytes().splitlines(keepends=True)
+    file.unlink()
+    if not is_gone:
+        file.write_bytes(b"".join(lines[:-4]))
+    told = f"{file.parent.name}/{name} is damaged"
+
+    assert told in scene.refused(child, {"cat/2.png": "dog"}, 500)
+    answer = scene.call("POST", f"/v1/datasets/{child}/images", files=new)
+    assert (answer.status_code, told in answer.text) == (500, True)
+
+
 def test_a_record_that_names_no_owner_leads_to_no_file(scene, pets):
     child = scene.correct(pets, {"cat/1.png": "dog"})
     directory = scene.stores.datasets.directory(child)

@@ -50,7 +50,7 @@ def read_additions(
     """
     dataset.require_owners()
     directory, record = dataset.directory, dataset.record
-    lineage = Lineage.of(dataset).with_additions([], [], dataset.id)
+    lineage = Lineage.of(dataset)
     passed = scanned(
         directory / UPLOAD_FILE,
         directory,

@@ -10,7 +10,7 @@ from pathlib import Path
 from shared.errors import InvalidRequest
 from trainer_service.datasets.children.corrections import find_copies, merged
 from trainer_service.datasets.children.labels import Spellings, clean_label
-from trainer_service.datasets.children.lineage import Lineage, inherit
+from trainer_service.datasets.children.lineage import Lineage
 from trainer_service.datasets.create import UPLOAD_FILE
 from trainer_service.datasets.dataset import Dataset
 from trainer_service.datasets.records import ImageRecord
@@ -82,6 +82,7 @@ def prepare_additions(
 
     Raises:
         InvalidRequest: the label can't be used.
+        RecordCorrupt: the records of the images are damaged.
     """
     record = parent.record
     child = new_child(record, child_id, datetime.now(UTC))
@@ -91,7 +92,7 @@ def prepare_additions(
         spellings = Spellings(record.labels, merge=record.reading.merge_alike)
         child.given_label = spellings.of(clean_label(label, "label"))
     directory = parent.directory.parent / child_id
-    inherit(parent, directory)
+    Lineage.of(parent).write_sources(directory)
     upload.rename(directory / UPLOAD_FILE)
     return child
 

@@ -6,7 +6,6 @@ from itertools import islice
 from operator import attrgetter
 from pathlib import Path
 
-from shared.files import atomic_write
 from trainer_service.datasets.children.corrections import (
     CORRECTIONS_FILE,
     Correction,
@@ -24,12 +23,13 @@ from trainer_service.datasets.records import (
     iterate_images,
     iterate_owned,
     iterate_rejected,
+    records_corrupt,
     save_images,
     save_rejected,
 )
 from trainer_service.datasets.scan.conclude import digest_of, rejected_of
 from trainer_service.errors import InvalidDataset
-from trainer_service.store.records.dataset_record import DatasetRecord
+from trainer_service.store.records.dataset_record import DatasetRecord, DatasetState
 
 ADDITIONS_FILE = "additions.jsonl"
 
@@ -39,11 +39,11 @@ class Lineage:
     """What a dataset was made of.
 
     It is read from the dataset's own files and those of the first one of its line alone, however
-    many there are in between.
+    many there are in between. Only a dataset that is not read yet asks its parent, what is told.
 
     Attributes:
         first: the images of the first dataset, as it was read.
-        told: the rejected files of it that are no images.
+        told: the rejected files that are no images, of all that was read.
         additions: the images that were added since, as they were added.
         corrections: the corrections of all these, by the hashes of the images.
     """
@@ -58,18 +58,43 @@ class Lineage:
         """Return what a dataset was made of.
 
         Raises:
-            RecordCorrupt: a file that says so is damaged or gone.
+            RecordCorrupt: a file that says so is damaged, incomplete or gone.
         """
         directory, record = dataset.directory, dataset.record
-        root = directory.parent / record.line
-        first = list(iterate_owned(root))
-        refused = sum(image.verdict != "used" for image in first)
-        told = list(islice(iterate_rejected(root), refused, None))
-        if record.parent is None:
-            return cls(first, told, [], {})
-        additions = list(iterate_images(directory, ADDITIONS_FILE))
-        corrections = {one.sha256: one for one in iterate_corrections(dataset)}
-        return cls(first, told, additions, corrections)
+        first = list(iterate_owned(directory.parent / record.line))
+        additions: list[ImageRecord] = []
+        corrections: dict[str, Correction] = {}
+        if record.parent is not None:
+            additions = list(iterate_images(directory, ADDITIONS_FILE))
+            corrections = {one.sha256: one for one in iterate_corrections(dataset)}
+        lineage = cls(first, [], additions, corrections)
+        listed = directory
+        if record.state == DatasetState.READY:
+            lineage._require_whole(dataset)
+        elif record.parent is not None:  # what it is to add is not known yet, or not for sure
+            lineage = lineage.with_additions([], [], dataset.id)
+            listed = directory.parent / record.parent
+        refused = sum(image.verdict != "used" for image in lineage.images())
+        return replace(lineage, told=list(islice(iterate_rejected(listed), refused, None)))
+
+    def _require_whole(self, dataset: Dataset) -> None:
+        """Check that there is as much as when a dataset was read: a file may end early.
+
+        Raises:
+            RecordCorrupt: there is not.
+        """
+        directory, record = dataset.directory, dataset.record
+        added = sum(image.verdict == "used" for image in self.additions)
+        used = sum(image.verdict == "used" for image in self.images())
+        for there, written, name in (
+            (len(self.corrections), record.corrected, CORRECTIONS_FILE),
+            (added, record.added, ADDITIONS_FILE),
+        ):
+            if there != written:
+                raise records_corrupt(directory, f"{there} are in it; {written} were", name)
+        if record.images not in {None, used}:
+            reason = f"with it, dataset {record.id} has {used} used images; it had {record.images}"
+            raise records_corrupt(directory.parent / record.line, reason)
 
     def uncorrected(self) -> list[ImageRecord]:
         """Return all images without corrections, in the order of their names."""
@@ -152,18 +177,6 @@ class Lineage:
         """
         others = [image for image in self.additions if split_owner(image.file)[0] != owner]
         return replace(self, additions=[*others, *additions], told=[*self.told, *told])
-
-
-def inherit(parent: Dataset, directory: Path) -> None:
-    """Write into the directory of a new child what its parent was made of.
-
-    Raises:
-        OSError: a file of the parent can't be read.
-    """
-    directory.mkdir(parents=True, exist_ok=True)
-    for name in (CORRECTIONS_FILE, ADDITIONS_FILE):
-        is_first = parent.record.parent is None
-        atomic_write(directory / name, b"" if is_first else (parent.directory / name).read_bytes())
 
 
 def _require_two(labels: dict[str, int]) -> None:
