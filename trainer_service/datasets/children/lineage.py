@@ -68,24 +68,27 @@ class Lineage:
             additions = list(iterate_images(directory, ADDITIONS_FILE))
             corrections = {one.sha256: one for one in iterate_corrections(dataset)}
         lineage = cls(first, [], additions, corrections)
-        listed = directory
-        if record.state == DatasetState.READY:
-            lineage._require_whole(dataset)
-        elif record.parent is not None:  # what it is to add is not known yet, or not for sure
+        listed, is_read = directory, record.state == DatasetState.READY
+        if record.parent is not None and not is_read:  # what it adds is not known for sure
             lineage = lineage.with_additions([], [], dataset.id)
             listed = directory.parent / record.parent
         refused = sum(image.verdict != "used" for image in lineage.images())
+        if is_read:
+            lineage.require_whole(dataset, len(first) + len(additions) - refused)
         return replace(lineage, told=list(islice(iterate_rejected(listed), refused, None)))
 
-    def _require_whole(self, dataset: Dataset) -> None:
+    def require_whole(self, dataset: Dataset, used: int) -> None:
         """Check that there is as much as when a dataset was read: a file may end early.
+
+        Args:
+            dataset: that dataset.
+            used: how many images it uses now.
 
         Raises:
             RecordCorrupt: there is not.
         """
         directory, record = dataset.directory, dataset.record
         added = sum(image.verdict == "used" for image in self.additions)
-        used = sum(image.verdict == "used" for image in self.images())
         for there, written, name in (
             (len(self.corrections), record.corrected, CORRECTIONS_FILE),
             (added, record.added, ADDITIONS_FILE),
