@@ -56,12 +56,13 @@ def correct(trainer: Service, dataset_id: str, changes: Changes) -> Record:
     """Make a dataset of another one with corrections, and return its record.
 
     Raises:
-        typer.BadParameter: a name stands for no image of the dataset, or for several.
+        typer.BadParameter: a name stands for no image of the dataset, for several, or for one that
+            was not read; or copies of one picture get different labels.
         ClientError: the trainer refuses it.
     """
     names = [image for image in changes if not _SHA256.fullmatch(image)]
     hashes = _hashes(trainer, dataset_id, names) if names else {}
-    body = {hashes.get(image, image): label for image, label in changes.items()}
+    body = _by_hash(changes, hashes)
     return post_once(trainer, f"/v1/datasets/{dataset_id}/corrections", json=body)
 
 
@@ -72,6 +73,21 @@ def print_corrected(record: Record, trainer: Service) -> None:
     print_line(f"{made}: {labels} differ from the first one, {record['root']}.")
     command = ["headstart", "train", "--dataset", record["id"], *trainer_option(trainer.url)]
     print_line(f"Train on it: {shlex.join(command)}")
+
+
+def _by_hash(changes: Changes, hashes: dict[str, str]) -> Changes:
+    """Return changes by the hashes of images instead of their names."""
+    body: Changes = {}
+    named: dict[str, str] = {}
+    for image, label in changes.items():
+        sha256 = hashes.get(image, image)
+        if body.setdefault(sha256, label) != label:
+            raise typer.BadParameter(
+                f"{named[sha256]!r} and {image!r} are the same picture: expected one label for "
+                f"both. Received: {body[sha256] or ''!r} and {label or ''!r}."
+            )
+        named.setdefault(sha256, image)
+    return body
 
 
 def _hashes(trainer: Service, dataset_id: str, names: list[str]) -> dict[str, str]:
@@ -94,6 +110,11 @@ def _hashes(trainer: Service, dataset_id: str, names: list[str]) -> dict[str, st
         raise typer.BadParameter(
             f"several images of dataset {dataset_id} are called {_listed(several)}: expected "
             "the SHA-256 of those."
+        )
+    if unread := [name for name in names if "" in found[name]]:
+        raise typer.BadParameter(
+            f"{_listed(unread)} of dataset {dataset_id} can't be corrected, as it was not read: "
+            f"GET /v1/datasets/{dataset_id}/rejected tells why."
         )
     return {name: hashes.pop() for name, hashes in found.items()}
 

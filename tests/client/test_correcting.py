@@ -17,6 +17,8 @@ HASHES = {
     "cat/2.jpg": "2" * 64,
     "twice.jpg": "3" * 64,
     "dog/1.jpg": "4" * 64,
+    "copy.jpg": "1" * 64,
+    "large.jpg": "",
 }
 IMAGES = [{"name": name, "sha256": sha256} for name, sha256 in HASHES.items()]
 IMAGES.insert(3, {"name": "twice.jpg", "sha256": "5" * 64})
@@ -78,6 +80,9 @@ def test_with_json_the_record_is_printed_and_nothing_else(sent, tmp_path):
         ("cat/1.jpg,dog,owl\n", "line 1: expected an image and its label"),
         ("cat/1.jpg\n", "line 1: expected an image and its label"),
         ("cat/1.jpg,dog\ncat/1.jpg,cat\n", "line 2: 'cat/1.jpg' is there twice"),
+        ("cat/1.jpg,dog\ncopy.jpg,\n", "'cat/1.jpg' and 'copy.jpg' are the same picture"),
+        (f"{'1' * 64},dog\ncopy.jpg,owl\n", "Received: 'dog' and 'owl'."),
+        ("large.jpg,dog\n", "'large.jpg' of dataset"),
         ("file,label\n", "lists no image"),
         ("", "lists no image"),
     ],

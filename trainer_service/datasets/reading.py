@@ -21,6 +21,7 @@ from trainer_service.datasets.records import (
 )
 from trainer_service.datasets.scan.conclude import Origin, conclude, digest_of
 from trainer_service.datasets.scan.found import load_found
+from trainer_service.datasets.scan.looks import LOOKS_FILE
 from trainer_service.datasets.scan.reader import read_dataset
 from trainer_service.datasets.scan.scans import is_kept
 from trainer_service.datasets.sources.hang_guard import HangGuard, run_guarded
@@ -184,7 +185,7 @@ def _read(
 
 def _save_lists(directory: Path, summary: DatasetSummary) -> None:
     save_rejected(directory, summary.rejected)
-    save_doubles(directory, summary.doubles)
+    save_doubles(directory, summary.doubles or [])
 
 
 def _label_anew(dataset: Dataset) -> DatasetSummary:
@@ -194,6 +195,8 @@ def _label_anew(dataset: Dataset) -> DatasetSummary:
     found.in_place = found.in_place or record.in_place
     origin = Origin(record.source, dataset.settings.max_dataset_files)
     summary = conclude(directory, found, origin, record.reading)
+    if not summary.doubles and not (directory / LOOKS_FILE).exists():
+        summary.doubles = None  # an earlier release has read them, and did not look for any
     _save_lists(directory, summary)
     return summary
 

@@ -6,6 +6,7 @@
 <directory>/others.json             what else was found: the names of other files; see `scan.found`
 <directory>/tables.zip              the tables among these
 <directory>/thumbnails              small copies of the large ones; see `thumbnails.store`
+<directory>/looks                   what all sound images look like; see `scan.looks`
 """
 
 from collections import Counter
@@ -152,8 +153,9 @@ def _example(leak: DoubleGroup) -> str:
 class DatasetSummary(BaseModel):
     """What was found; `images` and `labels` count the used ones, `ignored` files of no interest.
 
-    `doubles` are the groups of used images that are nearly equal. `in_place` tells that the images
-    are left where they are, in a folder. `corrected` and `added` are those of the dataset's record.
+    `doubles` are the groups of used images that are nearly equal; None if it was not looked for
+    them. `in_place` tells that the images are left where they are, in a folder. `corrected` and
+    `added` are those of the dataset's record.
     """
 
     images: int
@@ -162,7 +164,7 @@ class DatasetSummary(BaseModel):
     ignored: int
     interpretation: Interpretation
     has_split: bool
-    doubles: list[DoubleGroup]
+    doubles: list[DoubleGroup] | None
     digest: str
     in_place: bool
     corrected: int = 0
@@ -177,7 +179,7 @@ class DatasetSummary(BaseModel):
         record.ignored = self.ignored
         record.interpret(self.interpretation)
         record.has_split = self.has_split
-        record.doubles = count_doubles(self.doubles)
+        record.doubles = None if self.doubles is None else count_doubles(self.doubles)
         record.digest = self.digest
         record.in_place = self.in_place
         record.corrected, record.added = self.corrected, self.added

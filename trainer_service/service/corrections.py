@@ -96,6 +96,7 @@ def add_images(
         NotFound: there is no such dataset.
         Conflict: it has not been read, or has changed meanwhile.
         InvalidRequest: the label can't be used.
+        RecordCorrupt: the records of its images are damaged.
         Unavailable: Redis does not answer, or too many datasets wait; nothing was created.
     """
     settings = trainer.settings

@@ -8,9 +8,12 @@ import pytest
 
 from tests.support.inputs.tiny_model import picture
 from tests.support.trainer.api_client import caller
+from tests.trainer_service.datasets.scan.test_likeness import scene as likeness_scene
 from trainer_service.datasets import reading
 from trainer_service.datasets.dataset import Dataset
-from trainer_service.errors import InvalidDataset
+from trainer_service.datasets.scan.looks import LOOKS_FILE
+from trainer_service.datasets.splits import assign_splits
+from trainer_service.errors import InvalidDataset, RecordCorrupt
 from trainer_service.settings import TrainerSettings
 from trainer_service.store.records.dataset_record import DatasetState
 from trainer_service.store.stores import Stores
@@ -73,6 +76,20 @@ class Scene:
     def rejected(self, dataset):
         rejected = self.get(f"/v1/datasets/{dataset['id']}/rejected")["rejected"]
         return {file["name"]: file["detail"] for file in rejected}
+
+
+def photo(number, quality=90):
+    """A picture that is like no other one, but for those of its number."""
+    buffer = io.BytesIO()
+    likeness_scene(number).save(buffer, "JPEG", quality=quality)
+    return buffer.getvalue()
+
+
+def splits_of(scene, dataset_id):
+    """The part of each used image, by its name."""
+    used = Dataset.open(scene.stores.datasets, scene.settings, dataset_id).used_images()
+    splits = assign_splits(used)
+    return {image.name: splits[image.sha256] for image in used}
 
 
 @pytest.fixture(scope="module")
@@ -161,6 +178,27 @@ def test_what_can_not_be_added_is_told(scene, pets):
     assert len(list((scene.settings.store / "datasets" / child["id"] / "images").glob("*/*"))) == 1
 
 
+def test_what_was_told_when_images_were_added_is_told_of_all_that_is_made_of_them(scene, pets):
+    link = zipfile.ZipInfo("fox/link.png")
+    link.external_attr = 0o120777 << 16
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("fox/1.png", NEW[0])
+        archive.writestr("fox/b.png", BROKEN)
+        archive.writestr(link, "1.png")
+    path = f"/v1/datasets/{pets}/images"
+    child = scene.read(scene.call("POST", path, files={"archive": ("new.zip", packed.getvalue())}))
+    rejected = scene.rejected(child)
+    sha256 = hashlib.sha256(NEW[0]).hexdigest()
+
+    path = f"/v1/datasets/{child['id']}/corrections"
+    corrected = scene.call("POST", path, json={sha256: "cat"}).json()
+    grown = scene.add(corrected["id"], {"2.png": NEW[1]}, label="cat")
+
+    assert {"fox/b.png", "fox/link.png"} == set(rejected)
+    assert scene.rejected(corrected) == scene.rejected(grown) == rejected
+
+
 def test_if_nothing_can_be_added_the_reasons_are_told(scene, pets):
     detail = scene.failed(pets, {"old.png": CATS["cat/1.png"], "b.png": BROKEN}, label="dog")
 
@@ -233,3 +271,47 @@ def test_a_parent_is_not_removed_while_images_are_added_to_it(scene):
     answer = scene.call("DELETE", f"/v1/datasets/{parent}")
 
     assert (answer.status_code, child["id"] in answer.text) == (409, True)
+
+
+def test_an_added_near_double_goes_where_the_image_is_that_is_there(scene):
+    pictures = {
+        f"{label}/{n}.jpg": photo(10 * at + n) for at, label in enumerate("ab") for n in range(6)
+    }
+    parent = scene.dataset(pictures)
+    before = splits_of(scene, parent)
+    smaller = {f"a/s{n}.jpg": photo(n, quality=60) for n in range(6)}
+
+    child = scene.add(parent, smaller)
+    again = scene.add(child["id"], {f"a/t{n}.jpg": photo(n, quality=75) for n in range(6)})
+
+    after = splits_of(scene, again["id"])
+    assert {name: after[name] for name in before} == before
+    assert len(set(before.values())) > 1
+    for n in range(6):
+        assert after[f"a/{n}.jpg"] == after[f"a/s{n}.jpg"] == after[f"a/t{n}.jpg"]
+    assert (child["doubles"]["groups"], child["doubles"]["images"]) == (6, 12)
+    assert (again["doubles"]["groups"], again["doubles"]["images"]) == (6, 18)
+
+
+def test_an_added_near_double_of_a_test_image_is_told_as_a_leak(scene):
+    places = [
+        f"{part}/{label}/{n}.jpg" for part in ("train", "test") for label in "ab" for n in "123"
+    ]
+    files = {name: photo(number) for number, name in enumerate(places)}
+    parent = scene.dataset(files)
+
+    child = scene.add(parent, {"a/new.jpg": photo(6, quality=60)})
+
+    assert child["has_split"]
+    assert child["doubles"]["leaks"] == 1
+
+
+def test_damaged_looks_are_named_and_missing_ones_are_none(scene):
+    parent = scene.dataset(CATS | DOGS)
+    looks = scene.stores.datasets.directory(parent) / LOOKS_FILE
+    looks.write_bytes(b"damaged")
+
+    with pytest.raises(RecordCorrupt, match=f"{parent}/{LOOKS_FILE} is damaged"):
+        scene.read(scene.post(parent, {"1.png": NEW[0]}, label="cat"))
+    looks.unlink()
+    assert scene.add(parent, {"1.png": NEW[0]}, label="cat")["added"] == 1

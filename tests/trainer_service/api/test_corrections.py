@@ -235,6 +235,26 @@ def test_labels_are_written_as_reading_writes_them(scene, pets, label, becomes):
     assert scene.labels(scene.correct(pets, {"cat/1.png": label}))["cat/1.png"] == becomes
 
 
+def test_a_label_that_no_image_has_any_more_keeps_its_spelling(scene, pets):
+    dogs = [f"dog/{n}.png" for n in range(4)]
+    child = scene.correct(pets, dict.fromkeys(dogs, "bird"))
+    child = scene.correct(child, {"dog/0.png": "DOG"})
+
+    assert scene.labels(child)["dog/0.png"] == "dog"
+    undone = scene.correct(child, dict.fromkeys(dogs, "dog"))
+    assert scene.corrections(undone)["corrections"] == []
+
+
+def test_no_near_doubles_are_counted_where_it_was_not_looked_for_them(scene, own):
+    scene.stores.datasets.update(own, lambda record: setattr(record, "doubles", None))
+
+    child = scene.correct(own, {"cat/1.png": "dog"})
+
+    assert scene.get(f"/v1/datasets/{child}")["doubles"] is None
+    answer = scene.call("GET", f"/v1/datasets/{child}/doubles")
+    assert (answer.status_code, "did not look" in answer.text) == (409, True)
+
+
 def test_labels_that_were_to_stay_apart_do(scene):
     pets = scene.read(reading='{"merge_alike": false}')
 
@@ -374,6 +394,29 @@ def test_damaged_corrections_are_named(scene, pets, name):
     answer = scene.post(child, {"cat/2.png": "dog"})
 
     assert (answer.status_code, f"{child}/{name} is damaged" in answer.text) == (500, True)
+
+
+@pytest.mark.parametrize("name", ["corrections.jsonl", "additions.jsonl", "images.jsonl"])
+@pytest.mark.parametrize("is_gone", [False, True], ids=["ends early", "is gone"])
+def test_nothing_is_made_of_a_dataset_of_which_a_part_is_lost(scene, name, is_gone):
+    parent = scene.read()
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("fox/1.png", picture((1, 250, 1)))
+    new = {"archive": ("new.zip", packed.getvalue())}
+    added = scene.call("POST", f"/v1/datasets/{parent}/images", files=new).json()["id"]
+    reading.read(scene.stores.datasets, scene.settings, added)
+    child = scene.correct(added, {"cat/1.png": "dog"})
+    file = scene.stores.datasets.directory(parent if name == "images.jsonl" else child) / name
+    lines = file.read_bytes().splitlines(keepends=True)
+    file.unlink()
+    if not is_gone:
+        file.write_bytes(b"".join(lines[:-4]))
+    told = f"{file.parent.name}/{name} is damaged"
+
+    assert told in scene.refused(child, {"cat/2.png": "dog"}, 500)
+    answer = scene.call("POST", f"/v1/datasets/{child}/images", files=new)
+    assert (answer.status_code, told in answer.text) == (500, True)
 
 
 def test_a_record_that_names_no_owner_leads_to_no_file(scene, pets):

@@ -15,6 +15,7 @@ from trainer_service.datasets import reading
 from trainer_service.datasets.create import UPLOAD_FILE, new_dataset
 from trainer_service.datasets.doubles import DOUBLES_FILE, doubles_page
 from trainer_service.datasets.records import RECORDS_FILE, load_images
+from trainer_service.datasets.scan.looks import LOOKS_FILE
 from trainer_service.errors import RecordCorrupt
 from trainer_service.requests.reading import ReadingRequest
 from trainer_service.settings import TrainerSettings
@@ -115,6 +116,10 @@ def test_a_dataset_of_an_earlier_release_has_none(settings, datasets, read):
         del line["double_of"]
     (directory / RECORDS_FILE).write_text("".join(json.dumps(line) + "\n" for line in lines))
     assert {image.double_of for image in load_images(directory)} == {""}
+
+    (directory / LOOKS_FILE).unlink()
+    datasets.update(directory.name, lambda current: current.ask(ReadingRequest(labels="folders")))
+    assert reading.read(datasets, settings, directory.name).doubles is None
 
     record = new_dataset_record()
     datasets.create(record)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 
 from trainer_service.datasets.children.labels import Spellings
 from trainer_service.datasets.children.lineage import Lineage
@@ -10,10 +11,13 @@ from trainer_service.datasets.dataset import Dataset
 from trainer_service.datasets.interpretation.interpret import Labelled
 from trainer_service.datasets.records import DatasetLimits, DatasetSummary, ImageRecord
 from trainer_service.datasets.scan.found import Found
+from trainer_service.datasets.scan.likeness import group_doubles
+from trainer_service.datasets.scan.looks import load_looks
 from trainer_service.datasets.scan.reader import scanned
 from trainer_service.datasets.scan.scans import keep_images
 from trainer_service.datasets.scan.verdicts import settle
 from trainer_service.datasets.sources.hang_guard import HangGuard
+from trainer_service.datasets.splits import stand_in
 from trainer_service.errors import InvalidDataset
 from trainer_service.store.work_metrics import IMAGES_REJECTED
 
@@ -40,12 +44,13 @@ def read_additions(
     Raises:
         InvalidDataset: the upload is broken, none of its images can be added, or the dataset that
             it was to be added to is gone.
+        RecordCorrupt: the records of the images that are there are damaged.
         TooLarge: it is beyond the limits.
         OSError: it could not be read now.
     """
     dataset.require_owners()
     directory, record = dataset.directory, dataset.record
-    lineage = Lineage.of(dataset).with_additions([], [], dataset.id)
+    lineage = Lineage.of(dataset)
     passed = scanned(
         directory / UPLOAD_FILE,
         directory,
@@ -56,7 +61,7 @@ def read_additions(
         hang_guard=hang_guard,
     )
     with passed as (staged, found):
-        added = list(_added(dataset, lineage, found))
+        added = _with_doubles(dataset, lineage, staged, list(_added(dataset, lineage, found)))
         _require_any(added)
         for image in added:
             if image.sha256 and not image.file:  # it is there already
@@ -76,7 +81,7 @@ def _added(dataset: Dataset, lineage: Lineage, found: Found) -> Iterator[ImageRe
     images = lineage.images()
     known = {image.sha256: image for image in reversed(images) if image.file}
     used = {image.label for image in images if image.verdict == "used"}
-    spellings = Spellings(used, merge=dataset.record.reading.merge_alike)
+    spellings = Spellings([*used, *lineage.labels()], merge=dataset.record.reading.merge_alike)
     given = dataset.record.given_label
     labels = [spellings.of(given or " ".join(_folder(note.name).split())) for note in found.notes]
     for image in settle(found.notes, [Labelled(label, None) for label in labels]):
@@ -84,6 +89,38 @@ def _added(dataset: Dataset, lineage: Lineage, found: Found) -> Iterator[ImageRe
             yield replace(image, file="", verdict="duplicate", detail=_told_of(known[image.sha256]))
         else:
             yield replace(image, file=f"{dataset.id}/{image.file}" if image.file else "")
+
+
+def _with_doubles(
+    dataset: Dataset, lineage: Lineage, staged: Path, added: list[ImageRecord]
+) -> list[ImageRecord]:
+    """Return added images, those with the near doubles that the dataset has already as of these.
+
+    An image that is there stays in its part, so the new one goes where that is. Images that an
+    earlier release has read are compared with none: nobody knows what they look like.
+    """
+    if dataset.record.doubles is None:
+        return added
+    of = {image.sha256: image.double_of or image.sha256 for image in lineage.uncorrected()}
+    there = {sha256: look for sha256, look in _looks_there(dataset).items() if sha256 in of}
+    new = {sha256: look for sha256, look in load_looks(staged).items() if sha256 not in of}
+    hashes = [*there, *new]
+    found: dict[str, str] = {}
+    for group in group_doubles([*there.values(), *new.values()]):
+        members = [hashes[place] for place in group]
+        known = [sha256 for sha256 in members if sha256 in there]
+        if known:
+            found |= dict.fromkeys(set(members) - set(known), of[stand_in(known)])
+    return [replace(image, double_of=found.get(image.sha256, image.double_of)) for image in added]
+
+
+def _looks_there(dataset: Dataset) -> dict[str, bytes]:
+    """Return the looks of the images that a dataset has from others, by their hashes."""
+    looks: dict[str, bytes] = {}
+    for owner in dataset.record.owners:
+        if owner != dataset.id:
+            looks |= load_looks(dataset.directory.parent / owner)
+    return looks
 
 
 def _folder(name: str) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from shared.errors import InvalidRequest
 from trainer_service.datasets.children.corrections import find_copies, merged
 from trainer_service.datasets.children.labels import Spellings, clean_label
-from trainer_service.datasets.children.lineage import Lineage, inherit
+from trainer_service.datasets.children.lineage import Lineage
 from trainer_service.datasets.create import UPLOAD_FILE
 from trainer_service.datasets.dataset import Dataset
 from trainer_service.datasets.records import ImageRecord
@@ -43,7 +43,7 @@ def correct(
     images = lineage.uncorrected()
     _require_known(images, changes, parent.id)
     record = parent.record
-    spellings = Spellings(record.labels, merge=record.reading.merge_alike)
+    spellings = Spellings([*record.labels, *lineage.labels()], merge=record.reading.merge_alike)
     labels = {
         sha256: None if label is None else spellings.of(clean_label(label, sha256))
         for sha256, label in changes.items()
@@ -82,6 +82,7 @@ def prepare_additions(
 
     Raises:
         InvalidRequest: the label can't be used.
+        RecordCorrupt: the records of the images are damaged.
     """
     record = parent.record
     child = new_child(record, child_id, datetime.now(UTC))
@@ -91,13 +92,13 @@ def prepare_additions(
         spellings = Spellings(record.labels, merge=record.reading.merge_alike)
         child.given_label = spellings.of(clean_label(label, "label"))
     directory = parent.directory.parent / child_id
-    inherit(parent, directory)
+    Lineage.of(parent).write_sources(directory)
     upload.rename(directory / UPLOAD_FILE)
     return child
 
 
 def new_child(parent: DatasetRecord, child_id: str, now: datetime) -> DatasetRecord:
-    """Return the record of a dataset that is made of another one, without what it holds."""
+    """Return the record of a dataset that is made of another one, and has not been read."""
     return DatasetRecord(
         id=child_id,
         created_at=now,
@@ -107,6 +108,9 @@ def new_child(parent: DatasetRecord, child_id: str, now: datetime) -> DatasetRec
         reading=parent.reading,
         parent=parent.id,
         root=parent.line,
+        ignored=parent.ignored,
+        has_split=parent.has_split,
+        doubles=parent.doubles,
         owners=dict(parent.owners) or {parent.id: parent.source if parent.in_place else None},
         **parent.as_read().model_dump(),
     )

@@ -39,7 +39,7 @@ class Spellings:
     """How the labels of a dataset are spelt.
 
     Args:
-        labels: those that are there.
+        labels: those that are there; of some that are alike, the last one's spelling counts.
         merge: whether labels that differ only in case and spaces are one.
     """
 

@@ -6,7 +6,6 @@ from itertools import islice
 from operator import attrgetter
 from pathlib import Path
 
-from shared.files import atomic_write
 from trainer_service.datasets.children.corrections import (
     CORRECTIONS_FILE,
     Correction,
@@ -24,12 +23,13 @@ from trainer_service.datasets.records import (
     iterate_images,
     iterate_owned,
     iterate_rejected,
+    records_corrupt,
     save_images,
     save_rejected,
 )
 from trainer_service.datasets.scan.conclude import digest_of, rejected_of
 from trainer_service.errors import InvalidDataset
-from trainer_service.store.records.dataset_record import DatasetRecord
+from trainer_service.store.records.dataset_record import DatasetRecord, DatasetState
 
 ADDITIONS_FILE = "additions.jsonl"
 
@@ -39,11 +39,11 @@ class Lineage:
     """What a dataset was made of.
 
     It is read from the dataset's own files and those of the first one of its line alone, however
-    many there are in between.
+    many there are in between. Only a dataset that is not read yet asks its parent, what is told.
 
     Attributes:
         first: the images of the first dataset, as it was read.
-        told: the rejected files of it that are no images.
+        told: the rejected files that are no images, of all that was read.
         additions: the images that were added since, as they were added.
         corrections: the corrections of all these, by the hashes of the images.
     """
@@ -58,22 +58,67 @@ class Lineage:
         """Return what a dataset was made of.
 
         Raises:
-            RecordCorrupt: a file that says so is damaged or gone.
+            RecordCorrupt: a file that says so is damaged, incomplete or gone.
         """
         directory, record = dataset.directory, dataset.record
-        root = directory.parent / record.line
-        first = list(iterate_owned(root))
-        refused = sum(image.verdict != "used" for image in first)
-        told = list(islice(iterate_rejected(root), refused, None))
-        if record.parent is None:
-            return cls(first, told, [], {})
-        additions = list(iterate_images(directory, ADDITIONS_FILE))
-        corrections = {one.sha256: one for one in iterate_corrections(dataset)}
-        return cls(first, told, additions, corrections)
+        first = list(iterate_owned(directory.parent / record.line))
+        additions: list[ImageRecord] = []
+        corrections: dict[str, Correction] = {}
+        if record.parent is not None:
+            additions = list(iterate_images(directory, ADDITIONS_FILE))
+            corrections = {one.sha256: one for one in iterate_corrections(dataset)}
+        lineage = cls(first, [], additions, corrections)
+        listed, is_read = directory, record.state == DatasetState.READY
+        if record.parent is not None and not is_read:  # what it adds is not known for sure
+            lineage = lineage.with_additions([], [], dataset.id)
+            listed = directory.parent / record.parent
+        refused = sum(image.verdict != "used" for image in lineage.images())
+        if is_read:
+            lineage.require_whole(dataset, len(first) + len(additions) - refused)
+        return replace(lineage, told=list(islice(iterate_rejected(listed), refused, None)))
+
+    def require_whole(self, dataset: Dataset, used: int) -> None:
+        """Check that there is as much as when a dataset was read: a file may end early.
+
+        Args:
+            dataset: that dataset.
+            used: how many images it uses now.
+
+        Raises:
+            RecordCorrupt: there is not.
+        """
+        directory, record = dataset.directory, dataset.record
+        added = sum(image.verdict == "used" for image in self.additions)
+        for there, written, name in (
+            (len(self.corrections), record.corrected, CORRECTIONS_FILE),
+            (added, record.added, ADDITIONS_FILE),
+        ):
+            if there != written:
+                raise records_corrupt(directory, f"{there} are in it; {written} were", name)
+        if record.images not in {None, used}:
+            reason = f"with it, dataset {record.id} has {used} used images; it had {record.images}"
+            raise records_corrupt(directory.parent / record.line, reason)
 
     def uncorrected(self) -> list[ImageRecord]:
         """Return all images without corrections, in the order of their names."""
-        return sorted([*self.first, *self.additions], key=attrgetter("name"))
+        doubled = {image.double_of for image in self.additions} - {""}
+        # An image that was alone when it was read may have got a double since.
+        images = [
+            replace(image, double_of=image.sha256)
+            if image.sha256 in doubled and not image.double_of
+            else image
+            for image in [*self.first, *self.additions]
+        ]
+        return sorted(images, key=attrgetter("name"))
+
+    def labels(self) -> list[str]:
+        """Return the labels without corrections, those of the first dataset last.
+
+        Even if no image has such a label any more, it is how that label is spelt: else a correction
+        could not be undone after an image has got the same label in other letters.
+        """
+        images = [*self.additions, *self.first]
+        return list(dict.fromkeys(image.label for image in images if image.verdict == "used"))
 
     def images(self) -> list[ImageRecord]:
         """Return all images with corrections, in the order of their names."""
@@ -111,7 +156,8 @@ class Lineage:
             ignored=record.ignored,
             interpretation=record.as_read(),
             has_split=record.has_split,
-            doubles=doubles,
+            # Where it was not looked for them, nobody knows that there are none.
+            doubles=None if record.doubles is None else doubles,
             digest=digest_of(used),
             in_place=False,
             corrected=len(self.corrections),
@@ -134,18 +180,6 @@ class Lineage:
         """
         others = [image for image in self.additions if split_owner(image.file)[0] != owner]
         return replace(self, additions=[*others, *additions], told=[*self.told, *told])
-
-
-def inherit(parent: Dataset, directory: Path) -> None:
-    """Write into the directory of a new child what its parent was made of.
-
-    Raises:
-        OSError: a file of the parent can't be read.
-    """
-    directory.mkdir(parents=True, exist_ok=True)
-    for name in (CORRECTIONS_FILE, ADDITIONS_FILE):
-        is_first = parent.record.parent is None
-        atomic_write(directory / name, b"" if is_first else (parent.directory / name).read_bytes())
 
 
 def _require_two(labels: dict[str, int]) -> None:

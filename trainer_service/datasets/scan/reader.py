@@ -41,6 +41,7 @@ from trainer_service.datasets.records import (
 from trainer_service.datasets.scan.conclude import MAX_TABLE_BYTES, Origin, conclude
 from trainer_service.datasets.scan.found import Found
 from trainer_service.datasets.scan.likeness import group_doubles, look_of
+from trainer_service.datasets.scan.looks import save_looks
 from trainer_service.datasets.scan.scans import keep, staging
 from trainer_service.datasets.scan.verdicts import Note
 from trainer_service.datasets.sources.hang_guard import HangGuard
@@ -188,7 +189,7 @@ class _Scan:
         found.notes.sort(key=lambda note: note.name)
         if not self._source.is_folder:
             _supersede(found.notes, self._directory)
-        _mark_doubles(found.notes)
+        save_looks(self._directory, _mark_doubles(found.notes))
         return found
 
     def _take(self, entry: Entry, pending: "_Pending") -> None:
@@ -233,19 +234,20 @@ class _Scan:
             self._found.tell(entry.name, "unreadable", str(data))
 
 
-def _mark_doubles(notes: list[Note]) -> None:
-    """Note which images are nearly equal, and forget their looks."""
-    first: dict[str, int] = {}
-    for place, note in enumerate(notes):
+def _mark_doubles(notes: list[Note]) -> dict[str, bytes]:
+    """Note which images are nearly equal; return their looks, which the notes forget."""
+    looks: dict[str, bytes] = {}
+    for note in notes:
         if note.verdict == "used":
-            first.setdefault(note.sha256, place)
-    hashes = list(first)
+            looks.setdefault(note.sha256, note.look)
+    hashes = list(looks)
     of: dict[str, str] = {}
-    for group in group_doubles([notes[first[sha256]].look for sha256 in hashes]):
+    for group in group_doubles(list(looks.values())):
         members = [hashes[place] for place in group]
         of |= dict.fromkeys(members, stand_in(members))
     for place, note in enumerate(notes):
         notes[place] = replace(note, double_of=of.get(note.sha256, ""), look=b"")
+    return looks
 
 
 def _supersede(notes: list[Note], directory: Path) -> None:

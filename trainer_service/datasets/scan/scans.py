@@ -15,6 +15,7 @@ from shared.identifiers import new_id
 from trainer_service.datasets.interpretation.interpret import Labelled
 from trainer_service.datasets.records import IMAGES_FOLDER, RECORDS_FILE, save_images
 from trainer_service.datasets.scan.found import OTHERS_FILE, TABLES_FILE, Found, save_others
+from trainer_service.datasets.scan.looks import LOOKS_FILE
 from trainer_service.datasets.scan.verdicts import settle
 from trainer_service.datasets.thumbnails.store import THUMBNAILS_FILE
 from trainer_service.store.files.lease import LeaseWatch
@@ -25,7 +26,7 @@ from trainer_service.store.files.work_in_progress import (
     working_directory,
 )
 
-_KEPT = (IMAGES_FOLDER, THUMBNAILS_FILE, RECORDS_FILE, TABLES_FILE)
+_KEPT = (IMAGES_FOLDER, THUMBNAILS_FILE, LOOKS_FILE, RECORDS_FILE, TABLES_FILE)
 
 
 @contextmanager
@@ -62,8 +63,8 @@ def keep(staged: Path, directory: Path, found: Found) -> None:
 
 
 def keep_images(staged: Path, directory: Path) -> None:
-    """Put the images and thumbnails that a pass has found in place of those of an earlier try."""
-    for name in (IMAGES_FOLDER, THUMBNAILS_FILE):
+    """Put what a pass keeps of images themselves in place of that of an earlier try."""
+    for name in (IMAGES_FOLDER, THUMBNAILS_FILE, LOOKS_FILE):
         _replace(staged / name, directory / name)
     sync_directory(directory)
 

@@ -145,6 +145,9 @@ def contradicted(probabilities: Probabilities, truth: Truth) -> Contradicted:
     """Return the images whose label is contradicted, those most clearly contradicted first.
 
     An image that is alone with its label can't be judged: nothing else shows what that looks like.
+    A label that is no more probable for its own images than for the others was not learnt, so it
+    contradicts none. Else all would be suspected where nothing can be told: an image's own label
+    is a little rarer among those that its classifier has learnt from.
 
     Args:
         probabilities: float32 (n, labels), each row by a classifier that does not know the image.
@@ -154,11 +157,13 @@ def contradicted(probabilities: Probabilities, truth: Truth) -> Contradicted:
     counts = np.bincount(truth, minlength=labels)
     own = probabilities[np.arange(n), truth].astype(np.float64)
     usual = np.bincount(truth, own, labels) / counts
+    elsewhere = (probabilities.sum(axis=0, dtype=np.float64) - usual * counts) / (n - counts)
+    least = np.where(usual > elsewhere, usual, np.inf)
     confident, proposed = np.empty(n, np.int64), np.empty(n, np.int64)
     for start in range(0, n, _ROWS_AT_ONCE):
         rows = slice(start, start + _ROWS_AT_ONCE)
         block = probabilities[rows].copy()
-        sure = np.where(block >= usual, block, -1)
+        sure = np.where(block >= least, block, -1)
         confident[rows] = np.where(sure.max(axis=1) < 0, _NO_LABEL, sure.argmax(axis=1))
         block[np.arange(len(block)), truth[rows]] = -1
         proposed[rows] = block.argmax(axis=1)

@@ -83,7 +83,7 @@ def test_a_folder_is_not_copied(read, tmp_path):
     read(write_folder(tmp_path / "pets", PETS))
 
     names = {path.name for path in (tmp_path / "dataset").iterdir()}
-    assert names == {"images.jsonl", "others.json", "tables.zip", "thumbnails"}
+    assert names == {"images.jsonl", "looks", "others.json", "tables.zip", "thumbnails"}
 
 
 def test_an_archive_is_stored_by_hash_alone(read, tmp_path):

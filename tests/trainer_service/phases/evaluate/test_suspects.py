@@ -44,9 +44,9 @@ def test_as_many_are_suspected_as_the_confident_ones_make_likely():
 
 
 def test_the_clearest_contradictions_come_first():
-    cats = [(CAT, (p, 1 - p)) for p in (0.99, 0.15, 0.01, 0.1)]
+    cats = [(CAT, (p, 1 - p)) for p in (0.99, 0.99, 0.99, 0.15, 0.01, 0.1)]
     found = contradicted(*images(*cats, (DOG, (0.2, 0.8)), (DOG, (0.2, 0.8)), (DOG, (0.9, 0.1))))
-    assert found.places.tolist() == [2, 3, 6, 1]
+    assert found.places.tolist() == [4, 5, 8, 3]
     assert found.proposed.tolist() == [DOG, DOG, CAT, DOG]
 
 
@@ -148,3 +148,13 @@ def test_a_cancelled_training_is_noticed():
 
     with pytest.raises(KeyboardInterrupt):
         answer_out_of_fold(task, (1.0,), cancelled)
+
+
+@pytest.mark.parametrize("is_drawn", [False, True], ids=["all alike", "drawn"])
+@pytest.mark.parametrize("labels", [3, 200])
+def test_where_nothing_can_be_told_no_label_is_contradicted(labels, is_drawn):
+    truth = np.repeat(np.arange(labels), 3)
+    features = np.random.default_rng(0).normal(size=(len(truth), 20)) * is_drawn
+    answered = answer_out_of_fold(setup(features, truth, labels), STRENGTHS, lambda: None)
+
+    assert contradicted(answered.probabilities, truth).places.tolist() == []
