@@ -7,15 +7,13 @@ The trainer API imports this; `scan.likeness` finds them.
 
 from collections import defaultdict
 from collections.abc import Iterable
-from itertools import islice
 from pathlib import Path
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field
 
-from shared.errors import first_fault
-from shared.files import atomic_writer, is_fault_of_the_file, open_below
 from trainer_service.datasets.records import Double, DoubleGroup, ImageRecord
-from trainer_service.errors import RecordCorrupt
+from trainer_service.requests.lists import ListQuery
+from trainer_service.store.records.lists import lines_of, list_page, save_list
 
 DOUBLES_FILE = "doubles.jsonl"
 
@@ -43,26 +41,16 @@ def _group(records: list[ImageRecord]) -> DoubleGroup:
 
 
 def save_doubles(directory: Path, groups: Iterable[DoubleGroup]) -> None:
-    with atomic_writer(directory / DOUBLES_FILE) as file:
-        for group in groups:
-            file.write(group.model_dump_json().encode() + b"\n")
+    save_list(directory / DOUBLES_FILE, groups)
 
 
-def doubles_page(directory: Path, after: int, limit: int) -> DoublesPage:
-    """Return up to `limit` groups of a dataset after the first `after`.
+def doubles_page(directory: Path, query: ListQuery) -> DoublesPage:
+    """Return a page of the groups of a dataset.
 
     Raises:
         RecordCorrupt: the list is gone, can't be read, or is damaged on this page.
     """
     name = f"datasets/{directory.name}/{DOUBLES_FILE}"
-    try:
-        with open_below(directory, DOUBLES_FILE) as file:
-            lines = list(islice(file, after, after + limit + 1))
-        groups = [DoubleGroup.model_validate_json(line) for line in lines[:limit]]
-    except ValidationError as error:
-        raise RecordCorrupt(f"{name} can't be read: {first_fault(error)}.") from None
-    except OSError as error:
-        if not is_fault_of_the_file(error):
-            raise
-        raise RecordCorrupt(f"{name} can't be read: {error.strerror}.") from None
-    return DoublesPage(doubles=groups, after=after + limit if len(lines) > limit else None)
+    lines = lines_of(directory, DOUBLES_FILE)
+    groups, after = list_page(lines, DoubleGroup, query, name)
+    return DoublesPage(doubles=groups, after=after)

@@ -23,6 +23,7 @@ from shared.files import atomic_writer, is_fault_of_the_file, open_below
 from trainer_service.errors import RecordCorrupt
 from trainer_service.store.records.dataset_record import DatasetRecord
 from trainer_service.store.records.interpretation import Interpretation
+from trainer_service.store.records.lists import save_list
 from trainer_service.store.records.parts import (
     NAMED_REJECTED,
     TODAYS_VERDICTS,
@@ -192,9 +193,7 @@ def save_images(directory: Path, records: Iterable[ImageRecord], name: str = REC
 
 
 def save_rejected(directory: Path, rejected: Iterable[RejectedFile]) -> None:
-    with atomic_writer(directory / REJECTED_FILE) as file:
-        for image in rejected:
-            file.write(image.model_dump_json().encode() + b"\n")
+    save_list(directory / REJECTED_FILE, rejected)
 
 
 def iterate_rejected(directory: Path) -> Iterator[RejectedFile]:

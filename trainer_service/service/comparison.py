@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field, ValidationError
 from shared.documents import Unreadable, read_document
 from shared.errors import Conflict, InvalidRequest, NotFound, first_fault
 from trainer_service.errors import RecordCorrupt
+from trainer_service.requests.lists import ListQuery
 from trainer_service.service.trainer import Trainer
 from trainer_service.service.trainings import report_file
 from trainer_service.store.records.training_record import TrainingRecord
@@ -25,13 +26,11 @@ _OUTCOMES: dict[tuple[bool, bool], Outcome] = {
 }
 
 
-class ComparisonQuery(BaseModel):
+class ComparisonQuery(ListQuery):
     """What to compare with, and which images to list."""
 
     other: str = Field(alias="with", max_length=64, description="The id of the other training.")
     outcome: Outcome | None = Field(default=None, description="Only those of this outcome.")
-    limit: int = Field(default=100, ge=1, le=1000, description="Most images of a page.")
-    after: int = Field(default=0, ge=0, le=2**53, description="`after` of the page before.")
 
 
 class Side(BaseModel):
@@ -134,8 +133,8 @@ def compare(trainer: Trainer, training_id: str, query: ComparisonQuery) -> Compa
     if not images:
         raise Conflict(f"Trainings {old.id!r} and {new.id!r} have no test image in common.")
     counts = Counter(image.outcome for image in images)
-    listed = [image for image in images if query.outcome in {None, image.outcome}]
-    end = query.after + query.limit
+    listed = (image for image in images if query.outcome in {None, image.outcome})
+    page, following = query.cut(listed)
     return Comparison(
         old=_side(old, counts["broken"] + counts["both_right"], len(images)),
         new=_side(new, counts["fixed"] + counts["both_right"], len(images)),
@@ -146,8 +145,8 @@ def compare(trainer: Trainer, training_id: str, query: ComparisonQuery) -> Compa
         broken=counts["broken"],
         both_right=counts["both_right"],
         both_wrong=counts["both_wrong"],
-        images=listed[query.after : end],
-        after=end if len(listed) > end else None,
+        images=page,
+        after=following,
     )
 
 

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from itertools import islice
 from pathlib import Path
 
 from pydantic import BaseModel, Field
@@ -14,18 +13,12 @@ from trainer_service.datasets.children.correct import correct, prepare_additions
 from trainer_service.datasets.children.corrections import Correction, iterate_corrections
 from trainer_service.datasets.dataset import Dataset
 from trainer_service.requests.corrections import CorrectionsRequest
+from trainer_service.requests.lists import ListQuery
 from trainer_service.service.job_slots import open_dataset_slot
 from trainer_service.service.trainer import Trainer
 from trainer_service.store.children import add_child
 from trainer_service.store.idempotency import fingerprint
 from trainer_service.store.records.dataset_record import DatasetRecord
-
-
-class CorrectionQuery(BaseModel):
-    """Which corrections to list."""
-
-    limit: int = Field(default=100, ge=1, le=1000, description="Most corrections of a page.")
-    after: int = Field(default=0, ge=0, le=2**53, description="`after` of the page before.")
 
 
 class CorrectionPage(BaseModel):
@@ -114,7 +107,7 @@ def add_images(
     return _once(trainer, key, content, make)
 
 
-def list_corrections(trainer: Trainer, dataset_id: str, query: CorrectionQuery) -> CorrectionPage:
+def list_corrections(trainer: Trainer, dataset_id: str, query: ListQuery) -> CorrectionPage:
     """Return a page of how a dataset differs from the first one of its line, by names of images.
 
     Raises:
@@ -123,15 +116,15 @@ def list_corrections(trainer: Trainer, dataset_id: str, query: CorrectionQuery) 
     """
     dataset = Dataset.open(trainer.stores.datasets, trainer.settings, dataset_id)
     dataset.require_read()
-    record, end = dataset.record, query.after + query.limit
-    found = list(islice(iterate_corrections(dataset), query.after, end + 1))
+    record = dataset.record
+    corrections, after = query.cut(iterate_corrections(dataset))
     return CorrectionPage(
         parent=record.parent,
         root=record.line,
         corrected=record.corrected,
         added=record.added,
-        corrections=found[: query.limit],
-        after=end if len(found) > query.limit else None,
+        corrections=corrections,
+        after=after,
     )
 
 

@@ -6,9 +6,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Annotated, BinaryIO
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field
 
-from shared.errors import NotFound, Unavailable, first_fault
+from shared.errors import NotFound, Unavailable
 from shared.files import is_fault_of_the_file, open_below
 from trainer_service.datasets.dataset import Dataset
 from trainer_service.datasets.records import (
@@ -25,8 +25,8 @@ from trainer_service.datasets.thumbnails.store import (
     find_thumbnail,
     fits,
 )
-from trainer_service.errors import RecordCorrupt
-from trainer_service.store.files.small_files import is_permanent
+from trainer_service.requests.lists import ListQuery
+from trainer_service.store.records.lists import lines_of, list_page
 from trainer_service.store.records.parts import RejectedImage
 from trainer_service.store.records.record_store import RECORD_FILE
 
@@ -36,7 +36,7 @@ PIECE_BYTES = 1 << 20
 _MEDIA_TYPES = {"ppm": "image/x-portable-anymap"}
 
 
-class ImageQuery(BaseModel):
+class ImageQuery(ListQuery):
     """Which images to list."""
 
     label: str | None = Field(default=None, description="Only those of this label.")
@@ -44,8 +44,6 @@ class ImageQuery(BaseModel):
     sha256: list[Annotated[str, Field(pattern="^[0-9a-f]{64}$")]] = Field(
         default=[], max_length=10, description="Only those with one of these hashes."
     )
-    limit: int = Field(default=100, ge=1, le=1000, description="Most images of a page.")
-    after: int = Field(default=0, ge=0, le=2**53, description="`after` of the page before.")
 
 
 class DatasetImage(BaseModel):
@@ -61,13 +59,6 @@ class DatasetImage(BaseModel):
     bytes: int
     verdict: Verdict
     detail: str
-
-
-class RejectedQuery(BaseModel):
-    """Which rejected files to list."""
-
-    limit: int = Field(default=100, ge=1, le=1000, description="Most files of a page.")
-    after: int = Field(default=0, ge=0, le=2**53, description="`after` of the page before.")
 
 
 class RejectedPage(BaseModel):
@@ -100,23 +91,15 @@ def list_images(dataset: Dataset, query: ImageQuery) -> DatasetImagePage:
     return DatasetImagePage(images=images, after=None)
 
 
-def list_rejected(dataset: Dataset, query: RejectedQuery) -> RejectedPage:
+def list_rejected(dataset: Dataset, query: ListQuery) -> RejectedPage:
     """Return a page of the files of a dataset that were rejected.
 
     Raises:
         RecordCorrupt: the list can't be read, or is damaged on this page.
     """
-    end, name = query.after + query.limit, f"datasets/{dataset.id}/{REJECTED_FILE}"
-    try:
-        lines = list(islice(_rejected(dataset.directory), query.after, end + 1))
-        rejected = [RejectedImage.model_validate_json(line) for line in lines[: query.limit]]
-    except ValidationError as error:
-        raise RecordCorrupt(f"{name} can't be read: {first_fault(error)}.") from None
-    except OSError as error:
-        if not is_permanent(error):
-            raise
-        raise RecordCorrupt(f"{name} can't be read: {error.strerror}.") from None
-    return RejectedPage(rejected=rejected, after=end if len(lines) > query.limit else None)
+    name = f"datasets/{dataset.id}/{REJECTED_FILE}"
+    rejected, after = list_page(_rejected(dataset.directory), RejectedImage, query, name)
+    return RejectedPage(rejected=rejected, after=after)
 
 
 def open_image(dataset: Dataset, sha256: str) -> tuple[BinaryIO, str]:
@@ -198,8 +181,7 @@ class _EarlierRecord(BaseModel):
 
 def _rejected(directory: Path) -> Iterator[bytes]:
     try:
-        with open_below(directory, REJECTED_FILE) as file:
-            yield from file
+        yield from lines_of(directory, REJECTED_FILE)
     except FileNotFoundError:
         record = _EarlierRecord.model_validate_json((directory / RECORD_FILE).read_bytes())
         yield from (image.model_dump_json().encode() for image in record.rejected)

@@ -14,13 +14,13 @@ from trainer_service.datasets.dataset import Dataset
 from trainer_service.datasets.doubles import DoublesPage, doubles_page
 from trainer_service.datasets.scan.scans import is_kept
 from trainer_service.errors import InvalidDataset, RecordCorrupt
+from trainer_service.requests.lists import ListQuery
 from trainer_service.requests.reading import ReadingRequest
 from trainer_service.service import dataset_images
 from trainer_service.service.dataset_images import (
     DatasetImagePage,
     ImageQuery,
     RejectedPage,
-    RejectedQuery,
 )
 from trainer_service.service.job_slots import open_dataset_slot
 from trainer_service.service.trainer import Trainer
@@ -234,7 +234,7 @@ def list_images(trainer: Trainer, dataset_id: str, query: ImageQuery) -> Dataset
     return dataset_images.list_images(_read_dataset(trainer, dataset_id), query)
 
 
-def list_rejected(trainer: Trainer, dataset_id: str, query: RejectedQuery) -> RejectedPage:
+def list_rejected(trainer: Trainer, dataset_id: str, query: ListQuery) -> RejectedPage:
     """Return a page of the files of a dataset that were rejected.
 
     Raises:
@@ -243,7 +243,7 @@ def list_rejected(trainer: Trainer, dataset_id: str, query: RejectedQuery) -> Re
     return dataset_images.list_rejected(_read_dataset(trainer, dataset_id), query)
 
 
-def list_doubles(trainer: Trainer, dataset_id: str, after: int, limit: int) -> DoublesPage:
+def list_doubles(trainer: Trainer, dataset_id: str, query: ListQuery) -> DoublesPage:
     """Return a page of the groups of nearly equal images of a dataset.
 
     Raises:
@@ -255,7 +255,7 @@ def list_doubles(trainer: Trainer, dataset_id: str, after: int, limit: int) -> D
             f"Dataset {dataset_id!r} was read by an earlier release, which did not look for near "
             "doubles."
         )
-    return doubles_page(dataset.directory, after, limit)
+    return doubles_page(dataset.directory, query)
 
 
 def get_image(trainer: Trainer, dataset_id: str, sha256: str) -> tuple[BinaryIO, str]:

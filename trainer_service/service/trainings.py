@@ -10,6 +10,7 @@ from shared.files import is_disk_full
 from shared.model_store import REPORT_FILE, REPORT_PAGE
 from trainer_service.errors import RecordCorrupt, TrainingEnded
 from trainer_service.phase_table import phase_of
+from trainer_service.requests.lists import ListQuery
 from trainer_service.service.endings import first
 from trainer_service.service.trainer import Trainer
 from trainer_service.store.events.events import EventPage, ResultEvent
@@ -102,7 +103,7 @@ def get_report_page(trainer: Trainer, training_id: str) -> Path | None:
     return page if page.is_file() else None
 
 
-def get_suspects(trainer: Trainer, training_id: str, after: int, limit: int) -> SuspectPage:
+def get_suspects(trainer: Trainer, training_id: str, query: ListQuery) -> SuspectPage:
     """Return a page of the images of a training whose label the others contradict.
 
     Raises:
@@ -113,7 +114,7 @@ def get_suspects(trainer: Trainer, training_id: str, after: int, limit: int) -> 
     record = trainings.get(training_id)
     if record.suspects is None:
         raise Conflict(f"Training {training_id!r} has no list of suspects: {_why_none(record)}")
-    return suspect_page(trainings.directory(training_id), after, limit)
+    return suspect_page(trainings.directory(training_id), query)
 
 
 def _why_none(record: TrainingRecord) -> str:

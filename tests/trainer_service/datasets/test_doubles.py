@@ -17,6 +17,7 @@ from trainer_service.datasets.doubles import DOUBLES_FILE, doubles_page
 from trainer_service.datasets.records import RECORDS_FILE, load_images
 from trainer_service.datasets.scan.looks import LOOKS_FILE
 from trainer_service.errors import RecordCorrupt
+from trainer_service.requests.lists import ListQuery
 from trainer_service.requests.reading import ReadingRequest
 from trainer_service.settings import TrainerSettings
 from trainer_service.store.events.events import events_of
@@ -84,7 +85,7 @@ def test_near_doubles_are_found_as_a_dataset_is_read(settings, read):
 def test_of_a_dataset_without_doubles_none_are_listed(datasets, read):
     record = read(pictures())
     assert (record.doubles.groups, record.doubles.images) == (0, 0)
-    assert doubles_page(datasets.directory(record.id), 0, 10).doubles == []
+    assert doubles_page(datasets.directory(record.id), ListQuery()).doubles == []
     assert [note for note in record.notes if note.kind == "doubles"] == []
 
 
@@ -96,7 +97,7 @@ def test_a_split_that_a_dataset_brings_is_searched_for_leaks(datasets, read):
     assert record.has_split
     assert record.doubles.leaks == 1
     assert record.doubles.example == "test/cat/again.jpg (test) and train/cat/2.jpg (train)"
-    assert doubles_page(datasets.directory(record.id), 0, 10).doubles[0].leak
+    assert doubles_page(datasets.directory(record.id), ListQuery()).doubles[0].leak
     [note] = [note for note in record.notes if note.kind == "doubles"]
     assert "1 of these lie in several parts of the split: test/cat/again.jpg" in note.text
 
@@ -133,7 +134,7 @@ def test_a_damaged_list_is_named(datasets, read):
     file = datasets.directory(record.id) / DOUBLES_FILE
     file.write_bytes(file.read_bytes()[:-9])
     with pytest.raises(RecordCorrupt, match=f"datasets/{record.id}/{DOUBLES_FILE}"):
-        doubles_page(file.parent, 0, 10)
+        doubles_page(file.parent, ListQuery())
 
 
 def test_a_leak_is_a_warning_of_each_training(settings, read):

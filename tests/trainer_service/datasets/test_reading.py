@@ -27,6 +27,7 @@ from trainer_service.datasets.records import RECORDS_FILE, REJECTED_FILE
 from trainer_service.datasets.scan import conclude
 from trainer_service.datasets.sources import hang_guard, iterate
 from trainer_service.errors import InvalidDataset, RecordCorrupt, TrainingCancelled
+from trainer_service.requests.lists import ListQuery
 from trainer_service.requests.reading import ReadingRequest
 from trainer_service.service import dataset_images
 from trainer_service.settings import TrainerSettings
@@ -467,4 +468,4 @@ def test_a_pipe_in_place_of_the_rejected_files_is_told_and_not_waited_for(
     os.mkfifo(dataset.directory / REJECTED_FILE)
 
     with pytest.raises(RecordCorrupt, match=r"rejected\.jsonl can't be read"):
-        dataset_images.list_rejected(dataset, dataset_images.RejectedQuery())
+        dataset_images.list_rejected(dataset, ListQuery())

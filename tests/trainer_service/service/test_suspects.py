@@ -8,6 +8,7 @@ from shared.errors import Conflict, NotFound
 from tests.support.trainer.api_client import caller
 from tests.support.trainer.builders import new_record
 from trainer_service.errors import RecordCorrupt
+from trainer_service.requests.lists import ListQuery
 from trainer_service.service.trainings import get_suspects
 from trainer_service.settings import TrainerSettings
 from trainer_service.store.records.suspects import (
@@ -69,8 +70,8 @@ def test_suspects_come_in_pages(settings, made):
 
 def test_of_very_many_the_clearest_are_listed(trainer, made):
     training = made(MOST_SUSPECTS + 1)
-    page = get_suspects(trainer, training, 0, 2 * MOST_SUSPECTS)
-    assert len(page.suspects) == MOST_SUSPECTS
+    page = get_suspects(trainer, training, ListQuery(limit=MOST_SUSPECTS))
+    assert (len(page.suspects), page.after) == (MOST_SUSPECTS, None)
     assert trainer.stores.trainings.get(training).suspects.count == MOST_SUSPECTS + 1
 
 
@@ -82,7 +83,7 @@ def test_a_training_that_did_not_look_for_them_has_none(trainer, state, reason):
     record = new_record(state)
     trainer.stores.trainings.create(record)
     with pytest.raises(Conflict, match=reason):
-        get_suspects(trainer, record.id, 0, 10)
+        get_suspects(trainer, record.id, ListQuery())
 
 
 def test_an_unknown_training_has_none(settings):
@@ -99,4 +100,4 @@ def test_a_damaged_list_is_named(trainer, made, damage):
     else:
         file.write_bytes(file.read_bytes()[:-20])
     with pytest.raises(RecordCorrupt, match=f"trainings/{training}/{SUSPECTS_FILE}"):
-        get_suspects(trainer, training, 0, 10)
+        get_suspects(trainer, training, ListQuery())

@@ -5,7 +5,6 @@ from typing import Annotated, BinaryIO
 
 from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.responses import FileResponse
-from pydantic import BaseModel, Field
 from starlette.types import Receive, Scope, Send
 
 from shared.errors import InvalidRequest
@@ -18,15 +17,15 @@ from trainer_service.api.routes.pages import PageQuery, link_next
 from trainer_service.api.threads import Threads
 from trainer_service.datasets.doubles import DoublesPage
 from trainer_service.requests.corrections import AddedImages, CorrectionsRequest
+from trainer_service.requests.lists import ListQuery
 from trainer_service.requests.reading import ReadingRequest
 from trainer_service.requests.training import DatasetRequest, UploadedDataset
 from trainer_service.service import corrections, datasets
-from trainer_service.service.corrections import CorrectionPage, CorrectionQuery
+from trainer_service.service.corrections import CorrectionPage
 from trainer_service.service.dataset_images import (
     DatasetImagePage,
     ImageQuery,
     RejectedPage,
-    RejectedQuery,
 )
 from trainer_service.store.records.dataset_record import DatasetRecord
 
@@ -38,13 +37,6 @@ IMAGE_HEADERS = {
     # The address contains the hash of the bytes, so they never change.
     "Cache-Control": "private, max-age=31536000, immutable",
 }
-
-
-class DoublesQuery(BaseModel):
-    """Which groups of near doubles to list."""
-
-    limit: int = Field(default=100, ge=1, le=1000, description="Most groups of a page.")
-    after: int = Field(default=0, ge=0, le=2**53, description="`after` of the page before.")
 
 
 class OpenFileResponse(FileResponse):
@@ -161,7 +153,7 @@ def correct_dataset(
 
 @router.get("/{dataset_id}/corrections", responses=responses(404, 409, 422))
 def list_corrections(
-    dataset_id: str, trainer: CurrentTrainer, query: Annotated[CorrectionQuery, Query()]
+    dataset_id: str, trainer: CurrentTrainer, query: Annotated[ListQuery, Query()]
 ) -> CorrectionPage:
     """List how the images of a dataset differ from the first one of its line, page by page."""
     return corrections.list_corrections(trainer, dataset_id, query)
@@ -224,7 +216,7 @@ def list_images(
 def list_rejected(
     dataset_id: str,
     trainer: CurrentTrainer,
-    query: Annotated[RejectedQuery, Query()],
+    query: Annotated[ListQuery, Query()],
 ) -> RejectedPage:
     """List the rejected files of a dataset and the reasons, one page at a time."""
     return datasets.list_rejected(trainer, dataset_id, query)
@@ -232,10 +224,10 @@ def list_rejected(
 
 @router.get("/{dataset_id}/doubles", responses=responses(404, 409, 422))
 def list_doubles(
-    dataset_id: str, trainer: CurrentTrainer, query: Annotated[DoublesQuery, Query()]
+    dataset_id: str, trainer: CurrentTrainer, query: Annotated[ListQuery, Query()]
 ) -> DoublesPage:
     """List the groups of nearly equal images, those in several parts of the split first."""
-    return datasets.list_doubles(trainer, dataset_id, query.after, query.limit)
+    return datasets.list_doubles(trainer, dataset_id, query)
 
 
 @router.get(

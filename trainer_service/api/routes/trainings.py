@@ -4,7 +4,6 @@ from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import BaseModel, Field
 
 from shared.errors import InvalidRequest
 from shared.http.problems import responses
@@ -15,6 +14,7 @@ from trainer_service.api.dependencies import CurrentTrainer, IdempotencyKey, rai
 from trainer_service.api.openapi import body_of
 from trainer_service.api.routes.pages import PageQuery, link_next
 from trainer_service.api.threads import Threads
+from trainer_service.requests.lists import ListQuery
 from trainer_service.requests.training import TrainingRequest
 from trainer_service.service import submission, trainings
 from trainer_service.service.comparison import Comparison, ComparisonQuery, compare
@@ -23,13 +23,6 @@ from trainer_service.store.records.suspects import SuspectPage
 from trainer_service.store.records.training_record import TrainingRecord
 
 router = APIRouter(prefix="/v1/trainings", tags=["trainings"])
-
-
-class SuspectQuery(BaseModel):
-    """Which suspects to list."""
-
-    limit: int = Field(default=100, ge=1, le=1000, description="Most suspects of a page.")
-    after: int = Field(default=0, ge=0, le=2**53, description="`after` of the page before.")
 
 
 @router.post(
@@ -135,13 +128,13 @@ def stop_training(training_id: str, trainer: CurrentTrainer) -> TrainingRecord:
 
 @router.get("/{training_id}/suspects", responses=responses(404, 409, 422))
 def list_suspects(
-    training_id: str, trainer: CurrentTrainer, query: Annotated[SuspectQuery, Query()]
+    training_id: str, trainer: CurrentTrainer, query: Annotated[ListQuery, Query()]
 ) -> SuspectPage:
     """List the images whose label the others contradict, those contradicted most clearly first.
 
     There are training, validation and test images among them. Up to 1,000 are listed.
     """
-    return trainings.get_suspects(trainer, training_id, query.after, query.limit)
+    return trainings.get_suspects(trainer, training_id, query)
 
 
 @router.delete("/{training_id}", status_code=204, responses=responses(404, 409, 503))

@@ -8,10 +8,11 @@ from pathlib import Path
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from shared.files import atomic_writer, open_below
+from shared.files import open_below
 from trainer_service.datasets.dataset import Dataset
 from trainer_service.datasets.records import ImageRecord, records_judged
 from trainer_service.datasets.scan.verdicts import PREFERENCE
+from trainer_service.store.records.lists import save_list
 
 CORRECTIONS_FILE = "corrections.jsonl"
 
@@ -102,9 +103,8 @@ def corrected(
 
 def save_corrections(directory: Path, corrections: Iterable[Correction]) -> None:
     """Write the corrections of a dataset, in the order of the names of its images."""
-    with atomic_writer(directory / CORRECTIONS_FILE) as file:
-        for correction in sorted(corrections, key=lambda one: (one.name, one.sha256)):
-            file.write(correction.model_dump_json().encode() + b"\n")
+    in_order = sorted(corrections, key=lambda one: (one.name, one.sha256))
+    save_list(directory / CORRECTIONS_FILE, in_order)
 
 
 def iterate_corrections(dataset: Dataset) -> Iterator[Correction]:

@@ -8,11 +8,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
-from shared.errors import first_fault
-from shared.files import atomic_writer, is_fault_of_the_file, open_below
-from trainer_service.errors import RecordCorrupt
+from trainer_service.requests.lists import ListQuery
+from trainer_service.store.records.lists import lines_of, list_page, save_list
 from trainer_service.store.records.parts import RecordPart
 
 SUSPECTS_FILE = "suspects.jsonl"
@@ -55,26 +54,16 @@ class SuspectPage(RecordPart):
 
 def save_suspects(training_directory: Path, suspects: Iterable[Suspect]) -> None:
     """Write the suspects of a training, in this order, up to `MOST_SUSPECTS`."""
-    with atomic_writer(training_directory / SUSPECTS_FILE) as file:
-        for suspect in islice(suspects, MOST_SUSPECTS):
-            file.write(suspect.model_dump_json().encode() + b"\n")
+    save_list(training_directory / SUSPECTS_FILE, islice(suspects, MOST_SUSPECTS))
 
 
-def suspect_page(training_directory: Path, after: int, limit: int) -> SuspectPage:
-    """Return up to `limit` suspects after the first `after`.
+def suspect_page(training_directory: Path, query: ListQuery) -> SuspectPage:
+    """Return a page of suspects.
 
     Raises:
         RecordCorrupt: the list is gone, can't be read, or is damaged on this page.
     """
     name = f"trainings/{training_directory.name}/{SUSPECTS_FILE}"
-    try:
-        with open_below(training_directory, SUSPECTS_FILE) as file:
-            lines = list(islice(file, after, after + limit + 1))
-        suspects = [Suspect.model_validate_json(line) for line in lines[:limit]]
-    except ValidationError as error:
-        raise RecordCorrupt(f"{name} can't be read: {first_fault(error)}.") from None
-    except OSError as error:
-        if not is_fault_of_the_file(error):
-            raise
-        raise RecordCorrupt(f"{name} can't be read: {error.strerror}.") from None
-    return SuspectPage(suspects=suspects, after=after + limit if len(lines) > limit else None)
+    lines = lines_of(training_directory, SUSPECTS_FILE)
+    suspects, after = list_page(lines, Suspect, query, name)
+    return SuspectPage(suspects=suspects, after=after)

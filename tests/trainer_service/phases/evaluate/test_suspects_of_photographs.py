@@ -7,6 +7,7 @@ import pytest
 
 from shared.model_store import REPORT_PAGE, ModelStore
 from trainer_service.inline import train_inline
+from trainer_service.requests.lists import ListQuery
 from trainer_service.settings import TrainerSettings
 from trainer_service.store.records.suspects import suspect_page
 
@@ -47,7 +48,7 @@ def record(settings):
 def test_wrong_labels_are_among_the_suspects(record, settings):
     assert record.error is None
     directory = settings.store / "trainings" / record.id
-    suspects = suspect_page(directory, 0, 1000).suspects
+    suspects = suspect_page(directory, ListQuery(limit=1000)).suspects
     hits = [one for one in suspects if not one.image.startswith(f"{one.label}/{one.label}")]
 
     assert len(hits) >= 0.8 * WRONG

@@ -21,7 +21,8 @@ from trainer_service.phases.evaluate.metrics import evaluate
 from trainer_service.phases.head.images import images_with_features
 from trainer_service.phases.work import CancellationCheck, Work, Worker
 from trainer_service.queue.steps import FINISH, Step
-from trainer_service.service.dataset_images import RejectedQuery, list_rejected
+from trainer_service.requests.lists import ListQuery
+from trainer_service.service.dataset_images import list_rejected
 from trainer_service.store.events.progress import ProgressBoard
 from trainer_service.store.records import record_store
 from trainer_service.store.records.dataset_record import DatasetRecord
@@ -281,7 +282,7 @@ def test_copies_under_long_names_make_a_small_record(settings):
     assert (record.images, record.rejected_count) == (2, 598)
     assert record.verdicts == {"duplicate": 598}
     assert (directory / "record.json").stat().st_size < 20_000
-    page = list_rejected(Dataset.open(datasets, settings, dataset.id), RejectedQuery(limit=1000))
+    page = list_rejected(Dataset.open(datasets, settings, dataset.id), ListQuery(limit=1000))
     assert (len(page.rejected), page.after) == (598, None)
     assert len(page.rejected[0].name) > 940
 

@@ -1,0 +1,52 @@
+"""Lists that lie beside a record, as they may be long: one JSON document a line."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from shared.errors import first_fault
+from shared.files import atomic_writer, is_fault_of_the_file, open_below
+from trainer_service.errors import RecordCorrupt
+from trainer_service.requests.lists import ListQuery
+
+Entry = TypeVar("Entry", bound=BaseModel)
+
+
+def save_list(file: Path, entries: Iterable[BaseModel]) -> None:
+    """Write a list; it replaces the one before as a whole."""
+    with atomic_writer(file) as written:
+        for entry in entries:
+            written.write(entry.model_dump_json().encode() + b"\n")
+
+
+def lines_of(directory: Path, name: str) -> Iterator[bytes]:
+    """Yield the lines of a list; the file is opened when the first is asked for."""
+    with open_below(directory, name) as file:
+        yield from file
+
+
+def list_page(
+    lines: Iterable[bytes], of: type[Entry], query: ListQuery, name: str
+) -> tuple[list[Entry], int | None]:
+    """Return the entries of a page, and the cursor of the next one; None at the end.
+
+    Args:
+        lines: of the list.
+        of: what each line is.
+        query: which page.
+        name: what an error calls the list.
+
+    Raises:
+        RecordCorrupt: the list is gone, can't be read, or is damaged on this page.
+    """
+    try:
+        page, after = query.cut(lines)
+        return [of.model_validate_json(line) for line in page], after
+    except ValidationError as error:
+        raise RecordCorrupt(f"{name} can't be read: {first_fault(error)}.") from None
+    except OSError as error:
+        if not is_fault_of_the_file(error):
+            raise
+        raise RecordCorrupt(f"{name} can't be read: {error.strerror}.") from None
