@@ -9,6 +9,7 @@ from fastapi.responses import JSONResponse, Response
 
 from predictor_service.api.answers import About, Health, ModelInfo, ModelList, PredictResponse
 from predictor_service.api.leaving import while_connected
+from predictor_service.api.query import PredictQuery
 from predictor_service.api.uploads import Upload, read_uploads
 from predictor_service.inference.batching import Answer, Rows
 from predictor_service.inference.coverage import doubt_for, labels_of
@@ -21,7 +22,6 @@ from shared.engines import PROBABILITIES
 from shared.errors import HeadstartError, InvalidImage, TooLarge, Unavailable
 from shared.http.problems import FieldProblem, problem_response, responses
 from shared.logs import bind
-from shared.manifest import LONGEST_LABEL
 
 router = APIRouter()
 
@@ -85,51 +85,18 @@ ModelsOf = Annotated[Models, Depends(get_models)]
     },
     openapi_extra=_PREDICT_BODY,
 )
-async def predict(  # noqa: PLR0913, PLR0917 - each is a parameter of the query
-    request: Request,
-    model: Annotated[
-        str | None, Query(description="May be left out while only one model is served.")
-    ] = None,
-    top: Annotated[int, Query(ge=1, le=100, description="How many labels to name.")] = 5,
-    false_alarms: Annotated[
-        float | None,
-        Query(
-            gt=0,
-            lt=1,
-            description="The share of pictures of the training's kind that may be called unknown: "
-            "0.05 if left out.",
-        ),
-    ] = None,
-    coverage: Annotated[
-        float | None,
-        Query(
-            gt=0,
-            lt=1,
-            description="Also answer as many `labels` as it takes for the right one to be among "
-            "them this often.",
-        ),
-    ] = None,
-    explain: Annotated[
-        str | None,
-        Query(
-            max_length=LONGEST_LABEL,
-            description="Also answer which places of each picture speak for a label: for that of "
-            "this name, or, with `top`, for the likeliest one.",
-        ),
-    ] = None,
-) -> Response:
+async def predict(request: Request, query: Annotated[PredictQuery, Query()]) -> Response:
     """Return, for each file, the likeliest labels, or the reason why it can't be classified."""
     models: Models = request.app.state.models
     settings: PredictorSettings = request.app.state.settings
-    _check_room(models.served(model), explain)
+    _check_room(models.served(query.model), query.explain)
     uploads = await read_uploads(request, settings)
-    served = models.served(model)  # a newer version may be served by now
+    served = models.served(query.model)  # a newer version may be served by now
     bind(model=served.manifest.model, version=served.manifest.version)
-    check_false_alarms(false_alarms, served.known, served.manifest)
-    asked = _Asked(top, false_alarms, doubt_for(coverage, served.doubts, served.manifest))
+    asked = _asked(query, served)
     readable = [upload.data for upload in uploads if isinstance(upload.data, bytes)]
     async with while_connected(request.receive):
-        answers = await _answers(served, readable, explain)
+        answers = await _answers(served, readable, query.explain)
     results = _merge(uploads, answers)
     errors = [result for result in results if isinstance(result, HeadstartError)]
     _count(request.app.state.metrics, served.manifest.model, len(uploads) - len(errors), errors)
@@ -180,6 +147,13 @@ def _check_room(served: ServedVersion, explain: str | None) -> None:
         served.batcher.check_room()
     else:
         served.explainer.check(explain)
+
+
+def _asked(query: PredictQuery, served: ServedVersion) -> _Asked:
+    """Check that a version can answer what is asked, and return it."""
+    check_false_alarms(query.false_alarms, served.known, served.manifest)
+    doubt = doubt_for(query.coverage, served.doubts, served.manifest)
+    return _Asked(query.top, query.false_alarms, doubt)
 
 
 async def _answers(
