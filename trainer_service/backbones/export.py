@@ -1,6 +1,6 @@
 """Writes a trained classifier in each format that a version has."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,6 +13,7 @@ from shared.model_store import KERAS_MODEL, OPENVINO_MODEL, SAVED_MODEL
 from trainer_service.backbones.backbone import convert, convert_graph, save_ir
 from trainer_service.backbones.heat_parts import (
     NoHeatmaps,
+    Normalisation,
     head_parts,
     name_maps,
     name_parts,
@@ -143,44 +144,66 @@ def _export_saved_model(
     import tensorflow as tf
 
     height, width = backbone.input_shape[1:3]
-    spec = tf.TensorSpec((None, height, width, 3), tf.uint8, "pixels")
-    classify = _traced(lambda pixels: network(pixels)[: len(_OUTPUTS)], spec)
-    norms, weights = normalisations(backbone), head_parts(head)
+    images = tf.TensorSpec((None, height, width, 3), tf.uint8, "pixels")
+    files = tf.TensorSpec((None,), tf.string, "image_bytes")
+    classify = _traced(lambda pixels: network(pixels)[: len(_OUTPUTS)], images)
+    signatures = {
+        "serving_default": _traced(_of_files(classify, height, width), files),
+        "pixels": _traced(_of_pixels(classify), images),
+        EXPLAIN: _traced(_parts_of(network, normalisations(backbone)), images),
+        EXPLAIN_HEAD: _traced(_constants(head_parts(head))),
+    }
+    module = tf.Module()
+    module.weights = [variable for graph in graphs for variable in graph.variables]
+    tf.saved_model.save(module, str(directory), signatures=signatures)
+    return classify
 
-    def pixels(pixels: Any) -> Any:
+
+def _of_pixels(classify: Any) -> Callable[[Any], Any]:
+    """Return a function from pixels to the outputs of a graph, by their names."""
+
+    def outputs(pixels: Any) -> Any:
         return dict(zip(_OUTPUTS, classify(pixels), strict=True))
 
-    def image_bytes(image_bytes: Any) -> Any:
-        decoded = tf.map_fn(
+    return outputs
+
+
+def _of_files(classify: Any, height: int, width: int) -> Callable[[Any], Any]:
+    """Return a function from the bytes of images to their probabilities.
+
+    Of several outputs, TensorFlow Serving gives each its name, which clients don't expect.
+    """
+    import tensorflow as tf
+
+    def probabilities(image_bytes: Any) -> Any:
+        pixels = tf.map_fn(
             lambda data: _decode(data, height, width),
             image_bytes,
             fn_output_signature=tf.TensorSpec((height, width, 3), tf.uint8),
         )
-        # Of several outputs, TensorFlow Serving gives each its name, which clients don't expect.
-        return {PROBABILITIES: pixels(decoded)[PROBABILITIES]}
+        return {PROBABILITIES: classify(pixels)[0]}
 
-    def explain(pixels: Any) -> Any:
+    return probabilities
+
+
+def _parts_of(
+    network: Callable[[Any], Any], norms: Sequence[Normalisation | None]
+) -> Callable[[Any], Any]:
+    """Return a function from pixels to all that heatmaps are made of, by name."""
+
+    def parts(pixels: Any) -> Any:
         probabilities, embedding, features, *maps = network(pixels)
-        parts = {PROBABILITIES: probabilities, EMBEDDING: embedding, FEATURES: features}
-        return parts | name_maps(maps, norms)
+        named = {PROBABILITIES: probabilities, EMBEDDING: embedding, FEATURES: features}
+        return named | name_maps(maps, norms)
 
-    def explain_head() -> Any:
-        return {name: tf.identity(one) for name, one in weights.items()}
+    return parts
 
-    module = tf.Module()
-    module.weights = [variable for graph in graphs for variable in graph.variables]
-    module.pixels = _traced(pixels, spec)
-    module.image_bytes = _traced(image_bytes, tf.TensorSpec((None,), tf.string, "image_bytes"))
-    module.explain = _traced(explain, spec)
-    module.explain_head = _traced(explain_head)
-    signatures = {
-        "serving_default": module.image_bytes,
-        "pixels": module.pixels,
-        EXPLAIN: module.explain,
-        EXPLAIN_HEAD: module.explain_head,
-    }
-    tf.saved_model.save(module, str(directory), signatures=signatures)
-    return classify
+
+def _constants(weights: Mapping[str, Any]) -> Callable[[], Any]:
+    """Return a function that gives weights by their names."""
+    import tensorflow as tf
+
+    return lambda: {name: tf.identity(one) for name, one in weights.items()}
 
 
 def _traced(function: Callable[..., Any], *specs: Any) -> Any:
