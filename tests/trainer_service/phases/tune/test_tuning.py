@@ -255,6 +255,13 @@ def test_gains_that_losses_cancel_out_are_not_enough():
     assert margin == pytest.approx(0.5 / 20 + 1 / 400, rel=0.1)
 
 
+def test_the_image_that_is_added_counts_in_the_standard_error_as_well():
+    """Of the differences 0.1, 0.1, 0.1 and -1: 0.275. So their mean is beyond it from 0.7 on."""
+    gain, margin = gain_of(np.full(3, 0.5), np.full(3, 0.4))
+
+    assert (gain, margin) == (pytest.approx(0.1), pytest.approx(0.7))
+
+
 def test_what_may_be_chance_is_not_accepted(task, monkeypatch):
     """A loss that is smaller, but not by enough."""
     before = weights(task.divided)
