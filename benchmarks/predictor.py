@@ -21,7 +21,7 @@ from benchmarks.tools.rows import Row
 from benchmarks.tools.weights import weights_for
 from shared.engines import load_version_engine, serving_precisions
 from shared.images.decoding import decode
-from shared.model_store import KERAS_MODEL, OPENVINO_MODEL
+from shared.models.model_store import KERAS_MODEL, OPENVINO_MODEL
 from trainer_service.backbones.architectures import find_architecture
 from trainer_service.inline import train_inline
 from trainer_service.settings import TrainerSettings

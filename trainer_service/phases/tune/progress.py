@@ -3,7 +3,7 @@
 import math
 from typing import Self
 
-from shared.manifest import TuneMeasure
+from shared.models.manifest import TuneMeasure
 from trainer_service.phases.head.layers.best_epoch import Epoch
 from trainer_service.phases.tune.estimate import Estimate
 from trainer_service.phases.tune.tuning import TuningStopped
