@@ -27,7 +27,7 @@ from shared.http.pages import add_pages
 from shared.http.problems import add_problem_handlers
 from shared.http.requests import Requests
 from shared.logs import get_logger
-from shared.model_store import ModelStore
+from shared.models.model_store import ModelStore
 
 log = get_logger(__name__)
 

@@ -12,7 +12,7 @@ from shared.engines import PROBABILITIES, Outputs
 from shared.engines.explaining import ExplainingEngine, Explanation
 from shared.errors import Conflict, InvalidRequest, Unavailable, VersionCorrupt
 from shared.heatmaps.painting import paint
-from shared.manifest import Manifest
+from shared.models.manifest import Manifest
 
 #: Asks for the likeliest label, unless the model has a label of this name.
 TOP = "top"

@@ -20,8 +20,8 @@ from predictor_service.models.fingerprint import (
 from predictor_service.models.served import Model, Models, ServedVersion
 from shared.errors import HeadstartError, ModelNotFound, VersionCorrupt
 from shared.logs import bound, get_logger
-from shared.manifest import MANIFEST_FILE
-from shared.model_store import ModelSnapshot, ModelStore, by_preference
+from shared.models.manifest import MANIFEST_FILE
+from shared.models.model_store import ModelSnapshot, ModelStore, by_preference
 
 log = get_logger(__name__)
 

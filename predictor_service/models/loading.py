@@ -44,10 +44,10 @@ from shared.engines.explaining import ExplainingEngine, load_explaining_engine
 from shared.errors import VersionCorrupt
 from shared.images.decoding import ImageLimits, decode
 from shared.logs import get_logger
-from shared.manifest import GOLDEN_FOLDER, GoldenImage, Manifest
-from shared.model_store import read_golden, read_version_file, verify, verify_graph
-from shared.prediction_sets import COVERAGE_FILE, Doubts, unpack_doubts
-from shared.unknown import UNKNOWN_FILE, Comparer, KnownImages
+from shared.models.manifest import GOLDEN_FOLDER, GoldenImage, Manifest
+from shared.models.model_store import read_golden, read_version_file, verify, verify_graph
+from shared.models.prediction_sets import COVERAGE_FILE, Doubts, unpack_doubts
+from shared.models.unknown import UNKNOWN_FILE, Comparer, KnownImages
 
 #: How far from 1 the sum of an image's probabilities may be; bfloat16 keeps eight bits.
 SUM_TOLERANCE = 0.02

@@ -8,9 +8,9 @@ from predictor_service.inference.batching import Batcher
 from predictor_service.inference.explain import Explainer
 from shared.engines import Engine
 from shared.errors import InvalidRequest, ModelNotFound, Unavailable
-from shared.manifest import Manifest
-from shared.prediction_sets import Doubts
-from shared.unknown import KnownImages
+from shared.models.manifest import Manifest
+from shared.models.prediction_sets import Doubts
+from shared.models.unknown import KnownImages
 
 NO_MODEL = "No model has been published yet. Train one, and it is served here automatically."
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from shared.manifest import Manifest
+from shared.models.manifest import Manifest
 from trainer_service.datasets.children.corrections import Correction
 from trainer_service.report.thumbnails import Embedded
 from trainer_service.store.records.dataset_record import DatasetRecord

@@ -7,13 +7,13 @@ from functools import cache
 from pathlib import Path
 
 import shared
-from trainer_service.report import evaluation, origin
 from trainer_service.report.facts import Facts
 from trainer_service.report.markup import Markup, join, raw, tag
-from trainer_service.report.reliability import reliability
-from trainer_service.report.suspects import suspects
-from trainer_service.report.tuning import tuning
-from trainer_service.report.unknown import unknown
+from trainer_service.report.sections import evaluation, origin
+from trainer_service.report.sections.reliability import reliability
+from trainer_service.report.sections.suspects import suspects
+from trainer_service.report.sections.tuning import tuning
+from trainer_service.report.sections.unknown import unknown
 
 #: With more labels than this, the table and the matrix each need the whole width.
 FEW_LABELS = 12

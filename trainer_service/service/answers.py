@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from shared.manifest import TuneInfo
+from shared.models.manifest import TuneInfo
 from trainer_service.requests.part import RequestPart
 
 

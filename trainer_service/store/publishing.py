@@ -20,8 +20,8 @@ from shared.files import (
     sync_directory,
     sync_tree,
 )
-from shared.manifest import MANIFEST_FILE, FileEntry, Manifest
-from shared.model_store import (
+from shared.models.manifest import MANIFEST_FILE, FileEntry, Manifest
+from shared.models.model_store import (
     MOST_NOTE_BYTES,
     PIN_FILE,
     VERSION,

@@ -15,7 +15,7 @@ from pathlib import Path
 from shared.errors import Unavailable
 from shared.identifiers import is_id
 from shared.logs import get_logger
-from shared.model_store import is_sound
+from shared.models.model_store import is_sound
 from trainer_service.datasets.create import UPLOAD_FILE
 from trainer_service.errors import RecordCorrupt
 from trainer_service.settings import TrainerSettings

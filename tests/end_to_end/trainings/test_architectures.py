@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from shared.engines import EMBEDDING, FEATURES, PROBABILITIES, load_version_engine
-from shared.model_store import KERAS_MODEL, ModelStore, read_manifest
+from shared.models.model_store import KERAS_MODEL, ModelStore, read_manifest
 from tests.support.heat import check_heat
 from tests.support.inputs.random_weights import (
     random_pixels,

@@ -12,7 +12,7 @@ from PIL import Image
 from shared.engines import load_version_engine
 from shared.engines.explaining import load_explaining_engine
 from shared.heatmaps.heat import PLACES
-from shared.model_store import ModelStore, read_manifest
+from shared.models.model_store import ModelStore, read_manifest
 from trainer_service.inline import train_inline
 from trainer_service.settings import TrainerSettings
 

@@ -4,7 +4,7 @@ import pytest
 
 from predictor_service.models import loading
 from shared.engines import cpu_precision
-from shared.model_store import ModelStore, read_golden
+from shared.models.model_store import ModelStore, read_golden
 from tests.end_to_end.stack import digits
 from tests.support.loaded import loaded
 from trainer_service.inline import train_inline

@@ -20,8 +20,8 @@ from predictor_service.models.loading import VersionLoader
 from predictor_service.models.served import Model, Models, ServedVersion
 from shared.engines.openvino_runtime import load_openvino, read_network
 from shared.errors import VersionCorrupt
-from shared.manifest import GOLDEN_FILE, MANIFEST_FILE
-from shared.model_store import OPENVINO_MODEL, read_manifest
+from shared.models.manifest import GOLDEN_FILE, MANIFEST_FILE
+from shared.models.model_store import OPENVINO_MODEL, read_manifest
 from tests.support.inputs.odd_files import make_deep
 from tests.support.inputs.tiny_model import picture, publish_tiny_model, save_network
 from trainer_service.store import publishing

@@ -18,7 +18,7 @@ from predictor_service.models import loading
 from predictor_service.models.loading import BACKGROUND_NICENESS, VersionLoader
 from predictor_service.settings import PredictorSettings
 from shared.errors import Unavailable
-from shared.model_store import ModelStore
+from shared.models.model_store import ModelStore
 from tests.support.inputs.explainable_model import publish_explainable_model
 from tests.support.inputs.tiny_model import picture, publish_tiny_model
 

@@ -15,7 +15,7 @@ from pydantic import TypeAdapter
 
 from shared.engines.openvino_runtime import load_openvino
 from shared.identifiers import new_id
-from shared.manifest import (
+from shared.models.manifest import (
     GOLDEN_FILE,
     DatasetInfo,
     GoldenImage,
@@ -24,8 +24,8 @@ from shared.manifest import (
     TuneInfo,
     WeightsInfo,
 )
-from shared.model_store import OPENVINO_MODEL
-from shared.unknown import UNKNOWN_FILE, KnownImages, scaled
+from shared.models.model_store import OPENVINO_MODEL
+from shared.models.unknown import UNKNOWN_FILE, KnownImages, scaled
 from tests.support.inputs import hostile_images as hostile
 from trainer_service.store.publishing import WritableModelStore
 

@@ -11,7 +11,7 @@ from collections import Counter
 import httpx
 import pytest
 
-from shared.manifest import TuneInfo
+from shared.models.manifest import TuneInfo
 from tests.support.inputs.tiny_model import publish_tiny_model
 from tests.support.trainer.api_client import ARCHITECTURE, archive, caller, field_of, post
 from trainer_service.app import create_app

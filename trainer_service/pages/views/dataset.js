@@ -9,11 +9,11 @@ import { newestOn } from "../lib/replaced.js";
 import { sameSettings } from "../lib/same_settings.js";
 import { problem, waiting } from "../lib/messages.js";
 import { go, link } from "../lib/router.js";
-import { architectures, measuredSpeeds } from "../parts/architectures.js";
-import { small } from "../parts/figures.js";
-import { attempt, doubtful, howRead, readingForm, whyRefused } from "../parts/reading.js";
-import { settings, trainingSchema } from "../parts/settings.js";
-import { tuneChoice } from "../parts/tune_choice.js";
+import { architectures, measuredSpeeds } from "../parts/start/architectures.js";
+import { small } from "../parts/picture/figures.js";
+import { attempt, doubtful, howRead, readingForm, whyRefused } from "../parts/start/reading.js";
+import { settings, trainingSchema } from "../parts/start/settings.js";
+import { tuneChoice } from "../parts/start/tune_choice.js";
 
 const LOOK_MILLISECONDS = 700;
 const CALM_MILLISECONDS = 5000;

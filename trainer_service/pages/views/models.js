@@ -6,8 +6,8 @@ import { announce, h, put } from "../../web/dom.js";
 import { percent, range, when } from "../lib/format.js";
 import { problem } from "../lib/messages.js";
 import { link } from "../lib/router.js";
-import { macroF1 } from "../parts/metrics.js";
-import { backbone } from "../parts/tuning.js";
+import { macroF1 } from "../parts/result/metrics.js";
+import { backbone } from "../parts/curves/tuning.js";
 
 const LOOK_MILLISECONDS = 5000;
 const HEADS = {

@@ -12,7 +12,7 @@ import numpy as np
 
 from shared.engines import EMBEDDING, PROBABILITIES
 from shared.files import full_disk_named
-from shared.manifest import (
+from shared.models.manifest import (
     Artifact,
     DatasetInfo,
     Format,
@@ -21,9 +21,9 @@ from shared.manifest import (
     Quantization,
     WeightsInfo,
 )
-from shared.model_store import REPORT_FILE
-from shared.prediction_sets import COVERAGE_FILE, pack_doubts
-from shared.unknown import UNKNOWN_FILE
+from shared.models.model_store import REPORT_FILE
+from shared.models.prediction_sets import COVERAGE_FILE, pack_doubts
+from shared.models.unknown import UNKNOWN_FILE
 from trainer_service.backbones.architectures import PREPROCESSING_VERSION
 from trainer_service.datasets.children.corrections import Correction, iterate_corrections
 from trainer_service.phases.evaluate.evaluation import Evaluated

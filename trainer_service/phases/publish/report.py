@@ -9,8 +9,8 @@ import numpy as np
 
 from shared.errors import InvalidImage
 from shared.images.decoding import ImageLimits
-from shared.manifest import Manifest
-from shared.model_store import REPORT_PAGE
+from shared.models.manifest import Manifest
+from shared.models.model_store import REPORT_PAGE
 from trainer_service.datasets.children.corrections import iterate_corrections
 from trainer_service.datasets.image_files import ImageFiles
 from trainer_service.datasets.records import ImageRecord

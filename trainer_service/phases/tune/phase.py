@@ -9,7 +9,7 @@ from typing import cast
 
 from shared.files import is_disk_full
 from shared.logs import get_logger
-from shared.manifest import TuneInfo, TuneMeasure
+from shared.models.manifest import TuneInfo, TuneMeasure
 from trainer_service.backbones.cut_table import PIXELS, cut_of
 from trainer_service.backbones.cuts import Divided, divide
 from trainer_service.backbones.features import FeaturesGone

@@ -8,7 +8,7 @@ from typing import Self
 from shared.errors import HeadstartError
 from shared.files import is_disk_full
 from shared.logs import get_logger
-from shared.manifest import TuneMeasure
+from shared.models.manifest import TuneMeasure
 from trainer_service.phases.head.layers.best_epoch import Epoch
 from trainer_service.phases.tune.estimate import Estimate
 from trainer_service.phases.tune.tuning import TuningStopped

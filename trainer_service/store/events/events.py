@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, TypeAdapter
 
-from shared.manifest import TuneMeasure
+from shared.models.manifest import TuneMeasure
 from trainer_service.store.records.parts import (
     TODAYS_VERDICTS,
     DoubleCount,

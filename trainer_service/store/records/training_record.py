@@ -6,7 +6,7 @@ from typing import Any, Literal, Self
 
 from pydantic import AwareDatetime, Field, field_validator
 
-from shared.manifest import CoverageInfo, HeadInfo, Quantization, TuneInfo, UnknownInfo
+from shared.models.manifest import CoverageInfo, HeadInfo, Quantization, TuneInfo, UnknownInfo
 from trainer_service.errors import TrainingEnded
 from trainer_service.requests.training import TrainingRequest
 from trainer_service.store.records.parts import (

@@ -1,7 +1,7 @@
 /* The choice of an architecture. */
 
-import { h } from "../../web/dom.js";
-import { count } from "../lib/format.js";
+import { h } from "../../../web/dom.js";
+import { count } from "../../lib/format.js";
 
 /** Radio buttons named `architecture`; unavailable ones are shown, too, with the reason. */
 export function architectures(rows, preferred, speeds) {

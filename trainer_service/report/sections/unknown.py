@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from shared.manifest import CoverageInfo, Share, UnknownInfo
+from shared.models.manifest import CoverageInfo, Share, UnknownInfo
 from trainer_service.report.facts import Facts
 from trainer_service.report.markup import Child, Markup, tag
 from trainer_service.report.numbers import percent

@@ -1,20 +1,20 @@
 /* The evaluation of a training that succeeded. */
 
-import { imageUrl, list } from "../lib/api.js";
-import { announce, h, put } from "../../web/dom.js";
-import { cacheText, duration, plural, settingText, words } from "../lib/format.js";
-import { problem } from "../lib/messages.js";
-import { replacedBy } from "../lib/replaced.js";
-import { go, link } from "../lib/router.js";
+import { imageUrl, list } from "../../lib/api.js";
+import { announce, h, put } from "../../../web/dom.js";
+import { cacheText, duration, plural, settingText, words } from "../../lib/format.js";
+import { problem } from "../../lib/messages.js";
+import { replacedBy } from "../../lib/replaced.js";
+import { go, link } from "../../lib/router.js";
 import { changesCard } from "./changes.js";
 import { confusion } from "./confusion.js";
-import { answerOf, describedAnswer } from "./figures.js";
-import { mending } from "./mending.js";
+import { answerOf, describedAnswer } from "../picture/figures.js";
+import { mending } from "../picture/mending.js";
 import { perLabel } from "./metrics.js";
-import { predictorSays } from "./predictor_says.js";
+import { predictorSays } from "../picture/predictor_says.js";
 import { reliability } from "./reliability.js";
 import { suspectsCard } from "./suspects.js";
-import { tunedOrNot } from "./tuning.js";
+import { tunedOrNot } from "../curves/tuning.js";
 import { unknown } from "./unknown.js";
 
 /** With at most this many labels, the matrix fits beside the table of the labels. */

@@ -1,9 +1,9 @@
 /* The images whose label the other images contradict. */
 
-import { get } from "../lib/api.js";
-import { h, put } from "../../web/dom.js";
-import { percent, plural } from "../lib/format.js";
-import { problem } from "../lib/messages.js";
+import { get } from "../../lib/api.js";
+import { h, put } from "../../../web/dom.js";
+import { percent, plural } from "../../lib/format.js";
+import { problem } from "../../lib/messages.js";
 
 const FIRST = 12;
 const PAGE = 60;

@@ -1,9 +1,9 @@
 /* How a dataset was read: what to know of that, and the ways to have it read differently. */
 
-import { h, put } from "../../web/dom.js";
-import { plural } from "../lib/format.js";
-import { chosenParts, chosenReading, isDecided, layoutText, partsOf, splitText, tablesOf } from "../lib/reading.js";
-import { problem } from "../lib/messages.js";
+import { h, put } from "../../../web/dom.js";
+import { plural } from "../../lib/format.js";
+import { chosenParts, chosenReading, isDecided, layoutText, partsOf, splitText, tablesOf } from "../../lib/reading.js";
+import { problem } from "../../lib/messages.js";
 
 const NOTES = 4;
 const UNUSED = 3;

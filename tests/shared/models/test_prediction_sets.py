@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from shared.prediction_sets import (
+from shared.models.prediction_sets import (
     MOST_DOUBTS,
     answered,
     doubts_of,

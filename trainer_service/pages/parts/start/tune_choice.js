@@ -1,7 +1,7 @@
 /* The choice of fine-tuning: none, the last layers, or whatever the user says. */
 
-import { h, put } from "../../web/dom.js";
-import { percent } from "../lib/format.js";
+import { h, put } from "../../../web/dom.js";
+import { percent } from "../../lib/format.js";
 import { single } from "./settings.js";
 
 const WHAT = "Once the head is trained, the last layers of the backbone can learn from your images too. That takes minutes, and what comes of it is published only if it answers the validation images better.";

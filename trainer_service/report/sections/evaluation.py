@@ -3,13 +3,13 @@
 import math
 from collections.abc import Sequence
 
-from trainer_service.report.choice import choice
 from trainer_service.report.confusion import confusion, most_frequent
 from trainer_service.report.curves import Series, curves
 from trainer_service.report.facts import Answer, Facts
 from trainer_service.report.markup import Markup, tag
 from trainer_service.report.numbers import percent
 from trainer_service.report.parts import card, fact_list, scroll, shown, table
+from trainer_service.report.sections.choice import choice
 
 SHOWN_CONFUSIONS = 10
 _TRAINING, _VALIDATION = "series-2 dashed", "series-1"

@@ -1,7 +1,7 @@
 /* The settings of a training as a form, made from the schema in the OpenAPI document. */
 
-import { h, put } from "../../web/dom.js";
-import { words } from "../lib/format.js";
+import { h, put } from "../../../web/dom.js";
+import { words } from "../../lib/format.js";
 
 const ELSEWHERE = new Set(["model", "architecture", "dataset", "reading", "tune"]);
 

@@ -19,8 +19,8 @@ from shared.errors import (
     VersionCorrupt,
     VersionNotFound,
 )
-from shared.manifest import GOLDEN_FILE, MANIFEST_FILE
-from shared.model_store import ModelSnapshot, is_sound, read_golden, read_manifest, verify
+from shared.models.manifest import GOLDEN_FILE, MANIFEST_FILE
+from shared.models.model_store import ModelSnapshot, is_sound, read_golden, read_manifest, verify
 from tests.support.inputs.tiny_model import tiny_manifest, write_golden
 from trainer_service.errors import ModelUnwritable
 from trainer_service.store import publishing

@@ -3,7 +3,7 @@
 import math
 from typing import Any
 
-from shared.manifest import TuneInfo, TuneMeasure
+from shared.models.manifest import TuneInfo, TuneMeasure
 from trainer_service.report.curves import Axis, Series, curves
 from trainer_service.report.facts import Facts
 from trainer_service.report.markup import Child, Markup, tag

@@ -1,11 +1,11 @@
 /* What the predictor says of a picture: its answer, where it looked, and the nearest training images. */
 
-import { get, imageUrl } from "../lib/api.js";
-import { h, put } from "../../web/dom.js";
-import { percent } from "../lib/format.js";
-import { problem } from "../lib/messages.js";
-import { otherService } from "../../web/other_service.js";
-import { authorized } from "../../web/session.js";
+import { get, imageUrl } from "../../lib/api.js";
+import { h, put } from "../../../web/dom.js";
+import { percent } from "../../lib/format.js";
+import { problem } from "../../lib/messages.js";
+import { otherService } from "../../../web/other_service.js";
+import { authorized } from "../../../web/session.js";
 import { small } from "./figures.js";
 
 const HERE = ["localhost", "127.0.0.1"];

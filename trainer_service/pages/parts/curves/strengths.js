@@ -1,7 +1,7 @@
 /* How well a regression does with each strength of its regularisation, drawn as they are tried. */
 
-import { h, put } from "../../web/dom.js";
-import { decimal, percent } from "../lib/format.js";
+import { h, put } from "../../../web/dom.js";
+import { decimal, percent } from "../../lib/format.js";
 import { chart, oncePerFrame } from "./curves.js";
 
 /** The names of the taps for a reader, in the order of their colours. */

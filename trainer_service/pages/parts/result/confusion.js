@@ -1,7 +1,7 @@
 /* The confusion matrix: a table of buttons; the more images, the darker the button. */
 
-import { h } from "../../web/dom.js";
-import { count, plural } from "../lib/format.js";
+import { h } from "../../../web/dom.js";
+import { count, plural } from "../../lib/format.js";
 
 const HINT = "Rows: what the images are. Columns: what they were taken for. Choose a cell to see its images.";
 /** With at most this many labels, the cells are large and the labels above them horizontal. */

@@ -26,7 +26,7 @@ from shared.errors import (
 )
 from shared.files import is_fault_of_the_file, sha256_file
 from shared.identifiers import is_model_name
-from shared.manifest import (
+from shared.models.manifest import (
     FILE_OF,
     GOLDEN_FILE,
     GOLDEN_FOLDER,

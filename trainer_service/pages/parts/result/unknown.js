@@ -1,7 +1,7 @@
 /* Whether a model tells which pictures are unknown to it. */
 
-import { h } from "../../web/dom.js";
-import { percent } from "../lib/format.js";
+import { h } from "../../../web/dom.js";
+import { percent } from "../../lib/format.js";
 
 const ROWS = [
   ["Test images (false alarms)", "false_alarms"],

@@ -1,8 +1,8 @@
 /* Images with words below them. */
 
-import { imageUrl, thumbnailUrl } from "../lib/api.js";
-import { h } from "../../web/dom.js";
-import { percent } from "../lib/format.js";
+import { imageUrl, thumbnailUrl } from "../../lib/api.js";
+import { h } from "../../../web/dom.js";
+import { percent } from "../../lib/format.js";
 
 const SMALL = 64;
 

@@ -1,7 +1,7 @@
 /* Numbers of an evaluation. */
 
-import { h } from "../../web/dom.js";
-import { count, percent } from "../lib/format.js";
+import { h } from "../../../web/dom.js";
+import { count, percent } from "../../lib/format.js";
 
 /** The mean of the labels' F1, or null without an evaluation. Older evaluations do not have it. */
 export function macroF1(test) {

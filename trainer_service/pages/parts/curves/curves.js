@@ -1,7 +1,7 @@
 /* Line charts in plain SVG, drawn at the size they have on the screen. */
 
-import { h, put, svg } from "../../web/dom.js";
-import { plural } from "../lib/format.js";
+import { h, put, svg } from "../../../web/dom.js";
+import { plural } from "../../lib/format.js";
 
 const HEIGHT = 240;
 const MARGIN = { top: 12, right: 28, bottom: 34, left: 58 };

@@ -1,7 +1,7 @@
 /* Loss and accuracy of training and validation, drawn as epochs come in. */
 
-import { h } from "../../web/dom.js";
-import { decimal, percent } from "../lib/format.js";
+import { h } from "../../../web/dom.js";
+import { decimal, percent } from "../../lib/format.js";
 import { chart, oncePerFrame } from "./curves.js";
 
 const NAMES = ["loss", "val_loss", "accuracy", "val_accuracy"];

@@ -1,12 +1,12 @@
 /* Mend and train again: pictures open in the picture view, and what is corrected there is sent from a bar. */
 
-import { create } from "../lib/api.js";
-import { h, put } from "../../web/dom.js";
-import { choiceText, corrections } from "../lib/corrections.js";
-import { plural } from "../lib/format.js";
-import { problem, waiting } from "../lib/messages.js";
-import { sameSettings } from "../lib/same_settings.js";
-import { go } from "../lib/router.js";
+import { create } from "../../lib/api.js";
+import { h, put } from "../../../web/dom.js";
+import { choiceText, corrections } from "../../lib/corrections.js";
+import { plural } from "../../lib/format.js";
+import { problem, waiting } from "../../lib/messages.js";
+import { sameSettings } from "../../lib/same_settings.js";
+import { go } from "../../lib/router.js";
 import { pictures, small } from "./figures.js";
 import { pictureView } from "./picture_view.js";
 

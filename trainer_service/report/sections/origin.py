@@ -4,12 +4,12 @@ import json
 from itertools import pairwise
 
 from trainer_service.backbones.architectures import CATALOGUE
-from trainer_service.report.corrections import corrected, corrections
 from trainer_service.report.facts import Facts
 from trainer_service.report.markup import Markup, tag
 from trainer_service.report.numbers import seconds, size
 from trainer_service.report.parts import card, details, fact_list, table
-from trainer_service.report.tuning import tuned_or_not
+from trainer_service.report.sections.corrections import corrected, corrections
+from trainer_service.report.sections.tuning import tuned_or_not
 from trainer_service.store.records.interpretation import Layout
 from trainer_service.store.records.parts import DoubleCount
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from shared.arrays import MOST_FILE_BYTES, pack
-from shared.unknown import Comparer, KnownImages, fewest_distances, known_shares, scaled
+from shared.models.unknown import Comparer, KnownImages, fewest_distances, known_shares, scaled
 
 #: In a plane, at 0, 60, 120 and 180 degrees.
 AROUND = np.array([[1, 0], [0.5, 0.75**0.5], [-0.5, 0.75**0.5], [-1, 0]])

@@ -1,7 +1,7 @@
 /* How far a model's probabilities can be trusted. */
 
-import { h, svg } from "../../web/dom.js";
-import { percent } from "../lib/format.js";
+import { h, svg } from "../../../web/dom.js";
+import { percent } from "../../lib/format.js";
 
 const SIDE = 240;
 const LEFT = 48;

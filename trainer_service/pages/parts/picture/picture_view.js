@@ -1,10 +1,10 @@
 /* A picture, large, with what is said of it; by keys or touch it gets its right label. */
 
-import { imageUrl, thumbnailUrl } from "../lib/api.js";
-import { h, put } from "../../web/dom.js";
-import { choiceText } from "../lib/corrections.js";
-import { plural } from "../lib/format.js";
-import { areMany, keyOf, meaning, offered } from "../lib/label_choice.js";
+import { imageUrl, thumbnailUrl } from "../../lib/api.js";
+import { h, put } from "../../../web/dom.js";
+import { choiceText } from "../../lib/corrections.js";
+import { plural } from "../../lib/format.js";
+import { areMany, keyOf, meaning, offered } from "../../lib/label_choice.js";
 
 const SMALL = 64;
 const HINTS = ["Keys: ← and → for the pictures", "0 or Delete to leave it out", "U to undo"];

@@ -1,10 +1,10 @@
 /* What has changed from one training to the next, picture by picture. */
 
-import { get } from "../lib/api.js";
-import { h } from "../../web/dom.js";
-import { count, percent, plural } from "../lib/format.js";
-import { problem } from "../lib/messages.js";
-import { link } from "../lib/router.js";
+import { get } from "../../lib/api.js";
+import { h } from "../../../web/dom.js";
+import { count, percent, plural } from "../../lib/format.js";
+import { problem } from "../../lib/messages.js";
+import { link } from "../../lib/router.js";
 
 const SHOWN = 12;
 const MOST = 1000;

@@ -1,7 +1,7 @@
 /* How fine-tuning goes, and what came of it. */
 
-import { h, put } from "../../web/dom.js";
-import { bytes, decimal, duration, percent, plural } from "../lib/format.js";
+import { h, put } from "../../../web/dom.js";
+import { bytes, decimal, duration, percent, plural } from "../../lib/format.js";
 import { chart, oncePerFrame } from "./curves.js";
 
 const BEFORE = "before tuning";
