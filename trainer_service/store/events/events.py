@@ -129,6 +129,7 @@ class WarningEvent(_Event):
         "little_room",
         "tune_slow",
         "tune_refused",
+        "tune_unkept",
     ]
     detail: Annotated[str, TODAYS_VERDICTS]
     images: list[RejectedImage] = Field(default_factory=list)
