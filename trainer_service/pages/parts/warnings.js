@@ -21,7 +21,8 @@ export function warningList() {
       if (event.code === "rejected_images") rejected(event.images, event.detail);
       else show(event.code, h("span", { class: "warn" }, event.detail));
     },
-    showRecord({ dataset }) {
+    showRecord({ dataset, architecture_reason: other }) {
+      if (other) show("other_architecture", h("span", { class: "warn" }, other));
       const number = dataset.rejected_count;
       if (dataset.doubles?.leaks) show("leaks", h("span", { class: "warn" }, `The split that the dataset brings leaks: nearly equal images lie in several of its parts, e.g. ${dataset.doubles.example}.`));
       if (number) rejected(dataset.rejected, `${number} ${number === 1 ? "file was" : "files were"} rejected.`, number - dataset.rejected.length);
