@@ -125,7 +125,12 @@ class TrainingRequest(RequestPart):
     """The fields of a training; all but the images have defaults."""
 
     model: ModelName = Field(default="default", description="Name of the model to publish.")
-    architecture: str = Field(default=DEFAULT_ARCHITECTURE, max_length=64)
+    architecture: str = Field(
+        default=DEFAULT_ARCHITECTURE,
+        max_length=64,
+        description="If this is left out and the weights of the default can't be had, the best "
+        "architecture whose weights can be had is taken.",
+    )
     dataset: _Dataset = Field(
         default=None,
         description="Id of a dataset, or {'path': …} below the trainer's datasets directory.",

@@ -30,7 +30,7 @@ class SignIn(BaseModel):
     key: SecretStr = Field(max_length=1024)
 
 
-@router.get(SESSION_PATH)
+@router.get(SESSION_PATH, responses=responses(422))
 def get_session(request: Request) -> Session:
     """Return whether the request has a valid session; a page can't see its own cookie."""
     keys: ApiKeys = request.app.state.api_keys
@@ -65,7 +65,7 @@ def sign_in(body: SignIn, request: Request) -> Response:
     return response
 
 
-@router.delete(SESSION_PATH, status_code=204)
+@router.delete(SESSION_PATH, status_code=204, responses=responses(422))
 def sign_out(request: Request) -> Response:
     """Remove the cookie."""
     response = Response(status_code=204)

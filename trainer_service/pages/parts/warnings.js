@@ -22,7 +22,8 @@ export function warningList() {
       if (event.code === "rejected_images") rejected(event.images, event.detail);
       else show(event.code, h("span", { class: "warn" }, event.detail));
     },
-    showRecord({ dataset }) {
+    showRecord({ dataset, architecture_reason: other }) {
+      if (other) show("other_architecture", h("span", { class: "warn" }, other));
       if (dataset.doubles?.leaks) show("leaks", h("span", { class: "warn" }, `The split that the dataset brings leaks: nearly equal images lie in several of its parts, e.g. ${dataset.doubles.example}.`));
       if (dataset.rejected_count) rejected(dataset.rejected, notUsed(dataset), dataset.rejected_count - dataset.rejected.length);
     },

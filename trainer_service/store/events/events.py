@@ -131,6 +131,7 @@ class WarningEvent(_Event):
         "tune_slow",
         "tune_refused",
         "tune_unkept",
+        "other_architecture",
     ]
     detail: Annotated[str, TODAYS_VERDICTS]
     images: list[RejectedImage] = Field(default_factory=list)
@@ -220,6 +221,8 @@ def _states(record: TrainingRecord) -> list[StateEvent]:
 def _warnings(record: TrainingRecord) -> list[WarningEvent]:
     dataset = record.dataset
     warnings = []
+    if record.architecture_reason is not None:
+        warnings.append(WarningEvent(code="other_architecture", detail=record.architecture_reason))
     if dataset.rejected:
         told = _not_used(dataset.verdicts)
         warnings.append(WarningEvent(code="rejected_images", detail=told, images=dataset.rejected))
