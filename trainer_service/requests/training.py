@@ -127,7 +127,11 @@ def _refused(
 class TrainingRequest(RequestPart):
     """The fields of a training; all but the images have defaults."""
 
-    model: ModelName = Field(default="default", description="Name of the model to publish.")
+    model: ModelName | None = Field(
+        default=None,
+        description="Name of the model to publish; by default that of the folder or archive with "
+        "the images.",
+    )
     architecture: str = Field(default=DEFAULT_ARCHITECTURE, max_length=64)
     dataset: _Dataset = Field(
         default=None,

@@ -13,6 +13,7 @@ from trainer_service.datasets import create as datasets
 from trainer_service.datasets.dataset import Dataset, doubtful
 from trainer_service.requests.training import DatasetPath, TrainingRequest
 from trainer_service.service.job_slots import open_training_slot
+from trainer_service.service.naming import model_name_of
 from trainer_service.service.trainer import Trainer
 from trainer_service.store.idempotency import fingerprint
 from trainer_service.store.records.dataset_record import DatasetRecord, DatasetState
@@ -200,15 +201,16 @@ def _new_training(
     training_id: str, request: TrainingRequest, architecture: str, dataset: DatasetRecord
 ) -> TrainingRecord:
     now = datetime.now(UTC)
+    model = request.model or model_name_of(dataset.source)
     return TrainingRecord(
         id=training_id,
-        model=request.model,
+        model=model,
         architecture=architecture,
         state=State.QUEUED,
         dataset=TrainingDataset(
             id=dataset.id, revision=dataset.revision, parent=dataset.parent, root=dataset.root
         ),
         transitions=[Transition(state=State.QUEUED, at=now)],
-        request=request,
+        request=request.model_copy(update={"model": model}),
         created_at=now,
     )
