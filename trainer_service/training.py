@@ -21,7 +21,7 @@ from trainer_service.phases.head.fitting import fit
 from trainer_service.phases.prepare.plan import plan
 from trainer_service.phases.publish.publish import publish
 from trainer_service.phases.setbacks import hand_over, persevere
-from trainer_service.phases.tune.phase import tune_if_asked
+from trainer_service.phases.tune.phase import forget_tuning, tune_if_asked, tuning_kept
 from trainer_service.phases.work import Work, Worker
 from trainer_service.queue.steps import COMPUTE_SHARD, FINISH, PREPARE, Step
 from trainer_service.store.files.lease import Lease, lease, require_survivable
@@ -92,6 +92,8 @@ def finish(worker: Worker, training_id: str) -> None:
         done = _carry_out(work, lambda work: versions.append(_publish_once(work)))
         if versions:
             _succeed(work, versions[-1])
+        if done:
+            forget_tuning(work)
     if not done:
         hand_over(work)
 
@@ -161,9 +163,10 @@ def _publish_once(work: Work) -> int:
     version = work.worker.stores.models.published_by(work.record.model, work.record.id)
     if version is None:
         work.check_cancelled()
-        evaluated = evaluate_network(work, tune_if_asked(work, fit(work)))
-        work.held.raise_if_lost()
-        version = publish(work, evaluated)
+        with tuning_kept(work):
+            evaluated = evaluate_network(work, tune_if_asked(work, fit(work)))
+            work.held.raise_if_lost()
+            version = publish(work, evaluated)
     return version
 
 

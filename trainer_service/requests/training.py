@@ -132,7 +132,12 @@ class TrainingRequest(RequestPart):
         description="Name of the model to publish; by default that of the folder or archive with "
         "the images.",
     )
-    architecture: str = Field(default=DEFAULT_ARCHITECTURE, max_length=64)
+    architecture: str = Field(
+        default=DEFAULT_ARCHITECTURE,
+        max_length=64,
+        description="If this is left out and the weights of the default can't be had, the best "
+        "architecture whose weights can be had is taken.",
+    )
     dataset: _Dataset = Field(
         default=None,
         description="Id of a dataset, or {'path': …} below the trainer's datasets directory.",

@@ -234,6 +234,19 @@ def test_weights_that_cannot_be_had_are_refused_with_what_can(call):
     assert call("GET", "/v1/datasets").json() == []
 
 
+def test_without_the_name_of_one_the_best_that_can_be_had_is_trained(call):
+    record = call("POST", "/v1/trainings", json={"dataset": {"path": "pets"}}).json()
+
+    assert record["architecture"] == record["request"]["architecture"] == ARCHITECTURE
+    assert record["architecture_reason"].startswith("efficientnet_lite0 is trained in place of")
+    events = call(
+        "GET", f"/v1/trainings/{record['id']}/events", headers={"Accept": "application/json"}
+    ).json()["events"]
+    [warning] = [event for event in events if event["type"] == "warning"]
+    assert warning["code"] == "other_architecture"
+    assert warning["detail"] == record["architecture_reason"]
+
+
 @pytest.mark.parametrize(
     ("form", "tune"),
     [

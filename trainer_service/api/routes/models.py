@@ -15,7 +15,7 @@ from trainer_service.service.answers import (
 router = APIRouter(prefix="/v1/models", tags=["models"])
 
 
-@router.get("")
+@router.get("", responses=responses(422))
 def list_models(trainer: CurrentTrainer) -> list[ModelStatus]:
     """List all models with their versions."""
     return models.list_models(trainer)

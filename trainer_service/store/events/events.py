@@ -129,6 +129,8 @@ class WarningEvent(_Event):
         "little_room",
         "tune_slow",
         "tune_refused",
+        "tune_unkept",
+        "other_architecture",
         "not_served",
     ]
     detail: Annotated[str, TODAYS_VERDICTS]
@@ -219,6 +221,8 @@ def _states(record: TrainingRecord) -> list[StateEvent]:
 def _warnings(record: TrainingRecord) -> list[WarningEvent]:
     dataset = record.dataset
     warnings = []
+    if record.architecture_reason is not None:
+        warnings.append(WarningEvent(code="other_architecture", detail=record.architecture_reason))
     if dataset.rejected:
         verdicts = sorted(dataset.verdicts.items(), key=lambda item: -item[1])
         counts = ", ".join(f"{count} {verdict}" for verdict, count in verdicts)

@@ -145,6 +145,8 @@ class TrainingRecord(BaseRecord):
     """One training, as it is kept in the store and as the API returns it.
 
     Attributes:
+        architecture_reason: why it is another architecture than the default, although the request
+            names none; None if it is not so.
         metrics: the totals of the evaluation. The report also has the metrics of each label and
             the confusion matrix; with few labels, so has the API's answer for a single training.
         head: how the head was chosen, once it is trained.
@@ -162,6 +164,7 @@ class TrainingRecord(BaseRecord):
 
     model: str
     architecture: str
+    architecture_reason: str | None = None
     state: State
     version: int | None = None
     dataset: TrainingDataset
