@@ -132,6 +132,7 @@ class WarningEvent(_Event):
         "tune_refused",
         "tune_unkept",
         "other_architecture",
+        "not_served",
     ]
     detail: Annotated[str, TODAYS_VERDICTS]
     images: list[RejectedImage] = Field(default_factory=list)
@@ -236,6 +237,10 @@ def _warnings(record: TrainingRecord) -> list[WarningEvent]:
         warnings.append(WarningEvent(code="int8_refused", detail=record.quantization.detail))
     if record.tune is not None and not record.tune.published:
         warnings.append(WarningEvent(code="tune_refused", detail=record.tune.reason))
+    promotion = record.promotion
+    if promotion is not None and not promotion.served and record.request.promote != "never":
+        detail = f"Version {record.version} is published, but not served: {promotion.reason}"
+        warnings.append(WarningEvent(code="not_served", detail=detail))
     return warnings
 
 
