@@ -21,7 +21,7 @@ from benchmarks.tools.load import run_load
 from benchmarks.tools.rows import Row
 from shared.engines import EMBEDDING, load_version_engine, serving_precisions
 from shared.images.decoding import decode
-from shared.unknown import Comparer, KnownImages, scaled
+from shared.models.unknown import Comparer, KnownImages, scaled
 from tests.support.inputs.tiny_model import picture, publish_tiny_model
 from trainer_service.backbones.architectures import find_architecture
 from trainer_service.phases.evaluate.unknown import most_images

@@ -21,7 +21,7 @@ from benchmarks.tools.rows import Row
 from benchmarks.tools.weights import weights_for
 from shared.engines import load_version_engine, serving_precisions
 from shared.images.decoding import decode
-from shared.model_store import KERAS_MODEL, OPENVINO_MODEL
+from shared.models.model_store import KERAS_MODEL, OPENVINO_MODEL
 from trainer_service.backbones.architectures import find_architecture
 from trainer_service.inline import train_inline
 from trainer_service.settings import TrainerSettings
@@ -62,7 +62,7 @@ class Side:
 
     def percentile(self, connections: int, which: str) -> float:
         """Return the median of `p50` or `p99`, in milliseconds, at a number of connections."""
-        return median(getattr(load, which) for load in self.loads[connections])
+        return float(median(getattr(load, which) for load in self.loads[connections]))
 
 
 def run(directory: Path, *, quick: bool = False) -> list[Row]:

@@ -17,8 +17,8 @@ from benchmarks.tools.isolation import isolated
 from benchmarks.tools.load import OK, Answer, collect, summary
 from benchmarks.tools.rows import Row
 from shared.identifiers import new_id
-from shared.manifest import MANIFEST_FILE
-from shared.model_store import read_manifest
+from shared.models.manifest import MANIFEST_FILE
+from shared.models.model_store import read_manifest
 from trainer_service.store.publishing import WritableModelStore
 
 CONNECTIONS = 8

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from prometheus_client import CollectorRegistry
 
 from predictor_service.api.endpoints import router
@@ -25,9 +25,10 @@ from shared.http.head import HeadLikeGet
 from shared.http.metrics import HttpMetrics, add_metrics
 from shared.http.pages import add_pages
 from shared.http.problems import add_problem_handlers
+from shared.http.query import refuse_unknown_parameters
 from shared.http.requests import Requests
 from shared.logs import get_logger
-from shared.model_store import ModelStore
+from shared.models.model_store import ModelStore
 
 log = get_logger(__name__)
 
@@ -49,6 +50,7 @@ def create_app(settings: PredictorSettings | None = None) -> FastAPI:
         version=__version__,
         docs_url=None,
         redoc_url=None,
+        dependencies=[Depends(refuse_unknown_parameters)],
         lifespan=_lifespan,
     )
     app.state.settings = settings or PredictorSettings()

@@ -5,7 +5,7 @@ from datetime import datetime
 from pydantic import BaseModel, Field
 
 from shared.http.problems import Problem
-from shared.manifest import CoverageInfo, UnknownInfo
+from shared.models.manifest import CoverageInfo, UnknownInfo
 
 
 class LabelProbability(BaseModel):

@@ -2,7 +2,7 @@
 
 from pydantic import BaseModel, Field
 
-from shared.manifest import LONGEST_LABEL
+from shared.models.manifest import LONGEST_LABEL
 
 
 class PredictQuery(BaseModel):

@@ -7,8 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from shared.errors import InvalidRequest
-from shared.manifest import Manifest
-from shared.prediction_sets import Doubts, answered, largest_coverage, most_doubt
+from shared.models.manifest import Manifest
+from shared.models.prediction_sets import Doubts, answered, largest_coverage, most_doubt
 
 
 def doubt_for(coverage: float | None, doubts: Doubts | None, manifest: Manifest) -> float | None:

@@ -5,8 +5,8 @@ from typing import Any
 from predictor_service.inference.batching import Rows
 from shared.engines import EMBEDDING, Outputs
 from shared.errors import InvalidRequest
-from shared.manifest import Manifest
-from shared.unknown import FALSE_ALARMS, Comparer, KnownImages, fewest_distances
+from shared.models.manifest import Manifest
+from shared.models.unknown import FALSE_ALARMS, Comparer, KnownImages, fewest_distances
 
 #: What takes the place of the embedding among the outputs of a network.
 KNOWN, NEAREST, DISTANCES = "known", "nearest", "distances"

@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from shared.manifest import MANIFEST_FILE
+from shared.models.manifest import MANIFEST_FILE
 
 #: A file's path, its size in bytes, and its mtime and ctime in nanoseconds.
 _Entry = tuple[str, int, int, int]

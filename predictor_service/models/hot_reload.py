@@ -20,8 +20,9 @@ from predictor_service.models.fingerprint import (
 from predictor_service.models.served import Model, Models, ServedVersion
 from shared.errors import HeadstartError, ModelNotFound, VersionCorrupt
 from shared.logs import bound, get_logger
-from shared.manifest import MANIFEST_FILE
-from shared.model_store import ModelSnapshot, ModelStore, by_preference
+from shared.models.manifest import MANIFEST_FILE
+from shared.models.model_store import ModelSnapshot, ModelStore
+from shared.models.promotions import by_preference
 
 log = get_logger(__name__)
 
@@ -133,7 +134,7 @@ class HotReload:
         If it is not known which version should be served, the served one stays.
         """
         fault = snapshot.fault
-        stays = fault is not None and model.version in model.versions
+        stays = not snapshot.settled and model.version in model.versions
         if snapshot.versions is not None and not stays:
             try:
                 await self._load_best(model)
@@ -220,32 +221,37 @@ class HotReload:
 def wanted(model: Model, *, served_is_replaced: bool = False) -> list[int]:
     """Return the versions to try to load, best first; none if the served one should stay.
 
-    These are the pinned version, or else the newest that are not in quarantine. The served version
-    stays until a better one is loaded. Only if a model is not pinned, and its served version was
-    deleted, an older version is loaded.
+    These are the pinned version, or else those that are preferred to the served one and not in
+    quarantine. The served version stays until a better one is loaded. Only if a model is not
+    pinned, and its served version was deleted or is not to be served any more, any other is loaded.
 
     Args:
         model: the model, as the last poll found it.
         served_is_replaced: whether the directory of the served version has another manifest now.
     """
-    newest_first = [v for v in reversed(model.versions) if v not in model.quarantined]
+    order = by_preference(model.versions, model.pinned, model.decisions)
+    usable = [version for version in order if version not in model.quarantined]
     served = model.version
     if served is None:
-        return by_preference(newest_first, model.pinned)
+        return usable
     if model.pinned is not None:
-        pinned = [v for v in newest_first if v == model.pinned]
+        pinned = [version for version in usable if version == model.pinned]
         return pinned if served != model.pinned or served_is_replaced else []
-    if served not in model.versions:
-        return newest_first
-    return [v for v in newest_first if v > served or (v == served and served_is_replaced)]
+    if served not in order:
+        return usable
+    better = order[: order.index(served) + served_is_replaced]
+    return [version for version in usable if version in better]
 
 
 def _apply(snapshot: ModelSnapshot, model: Model) -> None:
-    """Copy versions and pin of a snapshot to its model; what could not be read stays as it was."""
-    if snapshot.versions is not None:
-        model.versions = snapshot.versions
-        if snapshot.fault is None:
-            model.pinned = snapshot.pinned
+    """Copy a snapshot to its model; what could not be read stays as it was."""
+    if snapshot.versions is None:
+        return
+    model.versions = snapshot.versions
+    if snapshot.pin_known:
+        model.pinned = snapshot.pinned
+    if snapshot.decisions_known:
+        model.decisions = snapshot.decisions
 
 
 def _set_notice(model: Model, fault: str | None) -> None:

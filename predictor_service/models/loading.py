@@ -23,10 +23,11 @@ from predictor_service.inference.batching import (
     Rows,
     batch_sizes,
 )
-from predictor_service.inference.explain import Explainer, ExplainQueue, Finish
+from predictor_service.inference.explain import Explainer, ExplainQueue, Finish, Parts
 from predictor_service.inference.memory import return_freed_memory
 from predictor_service.inference.metrics import BatchMetrics
 from predictor_service.inference.unknown import compared
+from predictor_service.models.fingerprint import fingerprint
 from predictor_service.models.served import ServedVersion
 from predictor_service.settings import PredictorSettings
 from shared.arrays import MOST_FILE_BYTES
@@ -44,10 +45,10 @@ from shared.engines.explaining import ExplainingEngine, load_explaining_engine
 from shared.errors import VersionCorrupt
 from shared.images.decoding import ImageLimits, decode
 from shared.logs import get_logger
-from shared.manifest import GOLDEN_FOLDER, GoldenImage, Manifest
-from shared.model_store import read_golden, read_version_file, verify, verify_graph
-from shared.prediction_sets import COVERAGE_FILE, Doubts, unpack_doubts
-from shared.unknown import UNKNOWN_FILE, Comparer, KnownImages
+from shared.models.manifest import GOLDEN_FOLDER, GoldenImage, Manifest
+from shared.models.model_store import read_golden, read_version_file, verify, verify_graph
+from shared.models.prediction_sets import COVERAGE_FILE, Doubts, unpack_doubts
+from shared.models.unknown import UNKNOWN_FILE, Comparer, KnownImages
 
 #: How far from 1 the sum of an image's probabilities may be; bfloat16 keeps eight bits.
 SUM_TOLERANCE = 0.02
@@ -172,7 +173,7 @@ class VersionLoader:
 
         explainer = Explainer(
             manifest,
-            load,
+            Parts(load, partial(fingerprint, directory)),
             self._decode(manifest),
             finish,
             self._explained,

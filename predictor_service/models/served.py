@@ -8,9 +8,10 @@ from predictor_service.inference.batching import Batcher
 from predictor_service.inference.explain import Explainer
 from shared.engines import Engine
 from shared.errors import InvalidRequest, ModelNotFound, Unavailable
-from shared.manifest import Manifest
-from shared.prediction_sets import Doubts
-from shared.unknown import KnownImages
+from shared.models.manifest import Manifest
+from shared.models.prediction_sets import Doubts
+from shared.models.promotions import Decision, last_decisions
+from shared.models.unknown import KnownImages
 
 NO_MODEL = "No model has been published yet. Train one, and it is served here automatically."
 
@@ -41,6 +42,7 @@ class Model:
         name: the name of the model.
         versions: the published versions, oldest first.
         pinned: the version that the model is pinned to, if any.
+        decisions: which versions were decided to be served, newest last.
         served: the served version; a swap replaces it as a whole, so a request sees either the old
             or the new one.
         loading: the version that is being loaded, if any.
@@ -52,6 +54,7 @@ class Model:
     name: str
     versions: list[int] = field(default_factory=list)
     pinned: int | None = None
+    decisions: tuple[Decision, ...] = ()
     served: ServedVersion | None = None
     loading: int | None = None
     quarantined: dict[int, Quarantine] = field(default_factory=dict)
@@ -68,9 +71,20 @@ class Model:
         if self.loading is not None:
             return f"Model {self.name!r}: version {self.loading} is being loaded."
         if not self.quarantined:
-            return self.fault or f"Model {self.name!r} has not been loaded yet."
+            return self.fault or self._left_out() or f"Model {self.name!r} has not been loaded yet."
         reasons = "; ".join(f"version {q.version}: {q.reason}" for q in self.quarantined.values())
         return f"Model {self.name!r} has no version that can be served: {reasons}"
+
+    def _left_out(self) -> str | None:
+        """Return why none of the versions is to be served, if that was decided of the newest."""
+        newest = self.versions[-1] if self.versions else None
+        decision = last_decisions(self.decisions).get(newest) if newest is not None else None
+        if decision is None or decision.served:
+            return None
+        return (
+            f"Model {self.name!r} has no version that is to be served. Version {newest} was "
+            f"published without being served: {decision.reason}"
+        )
 
     def info(self) -> ModelInfo:
         """Return the description of the model for the API."""

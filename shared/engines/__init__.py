@@ -18,7 +18,7 @@ from shared.engines.selection import (
     serving_precisions,
 )
 from shared.engines.tensorflow_engine import TensorFlowEngine
-from shared.manifest import Precision
+from shared.models.manifest import Precision
 
 __all__ = [
     "EMBEDDING",

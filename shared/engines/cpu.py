@@ -3,7 +3,7 @@
 from functools import cache
 from pathlib import Path
 
-from shared.manifest import Precision
+from shared.models.manifest import Precision
 
 CPUINFO = Path("/proc/cpuinfo")
 

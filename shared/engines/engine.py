@@ -8,7 +8,7 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.manifest import Precision
+from shared.models.manifest import Precision
 
 EngineName = Literal["openvino", "tensorflow"]
 Pixels = NDArray[np.uint8]

@@ -14,8 +14,8 @@ from shared.engines.tensorflow_engine import TensorFlowEngine
 from shared.errors import VersionCorrupt
 from shared.heatmaps.heat import Heat, TapMap, heat_of
 from shared.heatmaps.parts import KERNEL, PARTS, Floats, HeadWeights, map_name, slope_name
-from shared.manifest import HeatmapInfo, MapInfo, Precision
-from shared.model_store import OPENVINO_MODEL
+from shared.models.manifest import HeatmapInfo, MapInfo, Precision
+from shared.models.model_store import OPENVINO_MODEL
 
 #: The signatures of a SavedModel that give the parts of the network, and the weights of its head.
 EXPLAIN, EXPLAIN_HEAD = "explain", "explain_head"

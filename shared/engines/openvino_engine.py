@@ -19,7 +19,7 @@ from shared.engines.engine import (
 )
 from shared.engines.memory import memory_errors
 from shared.engines.openvino_runtime import load_openvino, read_network
-from shared.manifest import Precision
+from shared.models.manifest import Precision
 
 #: Images per forward pass at most: VGG16's activations for these take 0.5 GiB.
 CHUNK = 32

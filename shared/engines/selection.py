@@ -10,8 +10,8 @@ from shared.engines.engine import Engine, EngineName
 from shared.engines.openvino_engine import OpenVINOEngine
 from shared.engines.tensorflow_engine import TensorFlowEngine
 from shared.errors import InvalidRequest
-from shared.manifest import Precision
-from shared.model_store import OPENVINO_INT8_MODEL, OPENVINO_MODEL, SAVED_MODEL
+from shared.models.manifest import Precision
+from shared.models.model_store import OPENVINO_INT8_MODEL, OPENVINO_MODEL, SAVED_MODEL
 from shared.settings import EngineChoice, PrecisionChoice
 
 _GPU_FILES = ("/dev/nvidia[0-9]*", "/proc/driver/nvidia/gpus/*")

@@ -20,7 +20,7 @@ from shared.engines.engine import (
     infer_pipelined,
 )
 from shared.engines.memory import memory_errors
-from shared.manifest import Precision
+from shared.models.manifest import Precision
 
 #: Images per forward pass at most; enough to fill a GPU.
 CHUNK = 128

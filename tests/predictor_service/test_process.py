@@ -22,7 +22,7 @@ import pytest
 
 from launcher.services import free_port
 from shared.engines.openvino_runtime import load_openvino
-from shared.model_store import OPENVINO_MODEL
+from shared.models.model_store import OPENVINO_MODEL
 from tests.support.inputs.tiny_model import CONTRAST, SIZE, picture, publish_tiny_model
 from tests.support.processes.predictor_process import PredictorProcess, running_predictor, wait_for
 from trainer_service.store.publishing import WritableModelStore

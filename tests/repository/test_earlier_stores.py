@@ -14,7 +14,7 @@ import httpx
 import numpy as np
 import pytest
 
-from shared.model_store import ModelStore
+from shared.models.model_store import ModelStore
 from tests.support.inputs.tiny_model import picture
 from tests.support.processes.predictor_process import running_predictor
 from trainer_service import training

@@ -24,7 +24,7 @@ from shared.engines.memory import memory_errors
 from shared.engines.openvino_runtime import load_openvino
 from shared.engines.selection import has_nvidia_gpu
 from shared.errors import InvalidRequest
-from shared.model_store import OPENVINO_INT8_MODEL, OPENVINO_MODEL
+from shared.models.model_store import OPENVINO_INT8_MODEL, OPENVINO_MODEL
 from tests.support.inputs.tiny_model import LABELS, SIZE, save_network
 
 BOTH = ["engine", pytest.param("tensorflow_engine", marks=pytest.mark.slow)]

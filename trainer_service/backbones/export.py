@@ -8,8 +8,8 @@ from shared.engines import EMBEDDING, FEATURES, PROBABILITIES
 from shared.engines.explaining import EXPLAIN, EXPLAIN_HEAD
 from shared.engines.openvino_runtime import load_openvino, read_network
 from shared.logs import get_logger
-from shared.manifest import HeatmapInfo
-from shared.model_store import KERAS_MODEL, OPENVINO_MODEL, SAVED_MODEL
+from shared.models.manifest import HeatmapInfo
+from shared.models.model_store import KERAS_MODEL, OPENVINO_MODEL, SAVED_MODEL
 from trainer_service.backbones.backbone import convert, convert_graph, save_ir
 from trainer_service.backbones.heat_parts import (
     NoHeatmaps,

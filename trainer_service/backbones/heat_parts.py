@@ -24,7 +24,7 @@ from shared.heatmaps.parts import (
     map_name,
     slope_name,
 )
-from shared.manifest import MapInfo
+from shared.models.manifest import MapInfo
 from trainer_service.backbones.keras_graph import features_of, network_of, node_of, operation_of
 from trainer_service.backbones.tracing import SMALL
 

@@ -7,13 +7,14 @@ from functools import cache
 from pathlib import Path
 
 import shared
-from trainer_service.report import evaluation, origin
 from trainer_service.report.facts import Facts
 from trainer_service.report.markup import Markup, join, raw, tag
-from trainer_service.report.reliability import reliability
-from trainer_service.report.suspects import suspects
-from trainer_service.report.tuning import tuning
-from trainer_service.report.unknown import unknown
+from trainer_service.report.sections import evaluation, origin
+from trainer_service.report.sections.promotion import promotion
+from trainer_service.report.sections.reliability import reliability
+from trainer_service.report.sections.suspects import suspects
+from trainer_service.report.sections.tuning import tuning
+from trainer_service.report.sections.unknown import unknown
 
 #: With more labels than this, the table and the matrix each need the whole width.
 FEW_LABELS = 12
@@ -43,6 +44,7 @@ def render(facts: Facts) -> str:
 def _sections(facts: Facts) -> Iterable[Markup]:
     labels = (evaluation.per_label(facts), evaluation.confusion_matrix(facts))
     yield _beside(evaluation.result(facts), origin.how_to_call(facts))
+    yield from filter(None, [promotion(facts)])
     yield _beside(*labels) if len(facts.manifest.labels) <= FEW_LABELS else join(labels)
     yield reliability(facts)
     yield from filter(None, [unknown(facts)])

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field, RootModel
 
-from shared.manifest import LONGEST_LABEL
+from shared.models.manifest import LONGEST_LABEL
 from trainer_service.requests.part import RequestPart
 
 #: The most images that one request corrects.

@@ -17,6 +17,9 @@ DEFAULT_ARCHITECTURE = "mobilenet_v2"
 #: all that the catalogue lists.
 TapSet = Literal["last", "late", "all"]
 
+#: Whether the version that a training publishes is served, see `phases.publish.promotion`.
+Promote = Literal["auto", "always", "if_better", "never"]
+
 
 class DatasetPath(RequestPart):
     """A folder or archive below the datasets directory of the trainer's machine."""
@@ -124,8 +127,17 @@ def _refused(
 class TrainingRequest(RequestPart):
     """The fields of a training; all but the images have defaults."""
 
-    model: ModelName = Field(default="default", description="Name of the model to publish.")
-    architecture: str = Field(default=DEFAULT_ARCHITECTURE, max_length=64)
+    model: ModelName | None = Field(
+        default=None,
+        description="Name of the model to publish; by default that of the folder or archive with "
+        "the images.",
+    )
+    architecture: str = Field(
+        default=DEFAULT_ARCHITECTURE,
+        max_length=64,
+        description="If this is left out and the weights of the default can't be had, the best "
+        "architecture whose weights can be had is taken.",
+    )
     dataset: _Dataset = Field(
         default=None,
         description="Id of a dataset, or {'path': …} below the trainer's datasets directory.",
@@ -173,6 +185,13 @@ class TrainingRequest(RequestPart):
     quantize: Literal["off", "int8"] = Field(
         default="off",
         description="int8: add a quantized graph, if it is faster and as accurate.",
+    )
+    promote: Promote = Field(
+        default="auto",
+        description="Whether the new version is served. auto: unless its labels differ from those "
+        "of the served version, or it does no better on its test images than always answering the "
+        "commonest label. if_better: as auto, and only if its log loss is not worse on the test "
+        "images that both have kept out. always, or never: it is published only.",
     )
     split: SplitFractions = Field(default_factory=SplitFractions)
     seed: int = Field(default=0, ge=0, lt=2**31)

@@ -8,11 +8,13 @@ from shared.errors import Conflict, HeadstartError, InvalidRequest, NotFound
 from shared.identifiers import is_id, new_id
 from trainer_service.backbones import weights
 from trainer_service.backbones.architectures import find_architecture
+from trainer_service.backbones.choice import Chosen, choose_architecture
 from trainer_service.backbones.cut_table import cut_of, find_cut
 from trainer_service.datasets import create as datasets
 from trainer_service.datasets.dataset import Dataset, doubtful
 from trainer_service.requests.training import DatasetPath, TrainingRequest
 from trainer_service.service.job_slots import open_training_slot
+from trainer_service.service.naming import model_name_of
 from trainer_service.service.trainer import Trainer
 from trainer_service.store.idempotency import fingerprint
 from trainer_service.store.records.dataset_record import DatasetRecord, DatasetState
@@ -48,7 +50,8 @@ def submit_training(
         InvalidRequest: the architecture or the dataset can't be used, the architecture can't be
             tuned from the layer that is named, or the key belongs to another request.
         NotFound: no dataset has the id in the request.
-        WeightsUnavailable: the architecture's weights are not available.
+        WeightsUnavailable: the weights of the architecture are not available; or the request names
+            none, and no architecture has weights that are.
         Conflict: a request with the same key is in progress, or its record is damaged; or the
             dataset is read in another way at this moment.
         Unavailable: Redis does not answer, or too many trainings wait; nothing was created.
@@ -99,16 +102,15 @@ def require_cut(name: str, tune: object) -> None:
 def _make_training(
     trainer: Trainer, request: TrainingRequest, upload: Path | None, name: str, training_id: str
 ) -> TrainingRecord:
-    architecture = find_architecture(request.architecture)
-    cut_of(architecture.id, request.tune)
-    weights.require_weights(architecture, trainer.settings)
+    chosen = _architecture_of(trainer, request)
+    cut_of(chosen.architecture.id, request.tune)
     stores = trainer.stores
     with ExitStack() as undo:
         with open_training_slot(stores, trainer.settings.max_open_jobs):
             dataset, made = _dataset_of(trainer, request, upload, name, training_id)
             if made:
                 undo.callback(_undo_dataset, stores, dataset.id)
-            record = _new_training(training_id, request, architecture.id, dataset)
+            record = _new_training(training_id, request, chosen, dataset)
             undo.callback(stores.trainings.delete, record.id)
             # Deleting a dataset takes the same lock and then looks for trainings on it.
             with stores.datasets.locked(dataset.id):
@@ -117,6 +119,15 @@ def _make_training(
         _submit(trainer, record, dataset)
         undo.pop_all()
     return record
+
+
+def _architecture_of(trainer: Trainer, request: TrainingRequest) -> Chosen:
+    """Return the architecture that a request names, or else the one that is taken."""
+    if "architecture" not in request.model_fields_set:
+        return choose_architecture(trainer.settings)
+    architecture = find_architecture(request.architecture)
+    weights.require_weights(architecture, trainer.settings)
+    return Chosen(architecture, None)
 
 
 def _submit(trainer: Trainer, training: TrainingRecord, dataset: DatasetRecord) -> None:
@@ -197,18 +208,24 @@ def _requeue(record: DatasetRecord) -> None:
 
 
 def _new_training(
-    training_id: str, request: TrainingRequest, architecture: str, dataset: DatasetRecord
+    training_id: str, request: TrainingRequest, chosen: Chosen, dataset: DatasetRecord
 ) -> TrainingRecord:
     now = datetime.now(UTC)
+    taken = chosen.architecture.id
+    # A request that is made of this one has to train the same.
+    named = {"model": request.model or model_name_of(dataset.source)}
+    if chosen.reason is not None:
+        named["architecture"] = taken
     return TrainingRecord(
         id=training_id,
-        model=request.model,
-        architecture=architecture,
+        model=named["model"],
+        architecture=taken,
+        architecture_reason=chosen.reason,
         state=State.QUEUED,
         dataset=TrainingDataset(
             id=dataset.id, revision=dataset.revision, parent=dataset.parent, root=dataset.root
         ),
         transitions=[Transition(state=State.QUEUED, at=now)],
-        request=request,
+        request=request.model_copy(update=named),
         created_at=now,
     )

@@ -7,7 +7,7 @@ from typing import Any
 
 from shared.errors import Conflict, Unavailable
 from shared.files import is_disk_full
-from shared.model_store import REPORT_FILE, REPORT_PAGE
+from shared.models.model_store import REPORT_FILE, REPORT_PAGE
 from trainer_service.errors import RecordCorrupt, TrainingEnded
 from trainer_service.phase_table import phase_of
 from trainer_service.requests.lists import ListQuery

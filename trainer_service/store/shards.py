@@ -18,7 +18,7 @@ from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from shared.documents import read_small
 from shared.files import atomic_write, is_fault_of_the_file
-from shared.manifest import Precision
+from shared.models.manifest import Precision
 from trainer_service.errors import Setback
 from trainer_service.store.files.lease import LeaseLost
 from trainer_service.store.files.removal import remove_tree

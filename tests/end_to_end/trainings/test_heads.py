@@ -7,7 +7,7 @@ import pytest
 
 from shared.engines import load_version_engine
 from shared.images.decoding import ImageLimits, decode
-from shared.model_store import REPORT_FILE, ModelStore
+from shared.models.model_store import REPORT_FILE, ModelStore
 from tests.end_to_end.stack import digits
 from trainer_service.backbones.architectures import find_architecture
 from trainer_service.inline import train_inline

@@ -12,7 +12,7 @@ from PIL import Image
 from shared.engines import load_version_engine
 from shared.engines.explaining import load_explaining_engine
 from shared.heatmaps.heat import PLACES
-from shared.model_store import ModelStore, read_manifest
+from shared.models.model_store import ModelStore, read_manifest
 from trainer_service.inline import train_inline
 from trainer_service.settings import TrainerSettings
 
@@ -51,7 +51,7 @@ def trained(trash, tmp_path_factory, real_weights, share_backbones, redis_url):
         settings, architecture="mobilenet_v2", dataset={"path": "trash"}, taps="all"
     )
     assert record.state == "succeeded", record.error
-    version = ModelStore(settings.store).directory("default", 1)
+    version = ModelStore(settings.store).directory("trash", 1)
     manifest = read_manifest(version)
     served = load_version_engine(version, "openvino", "f32", 2)
     engine = load_explaining_engine(version, served, manifest.heatmaps, 2)

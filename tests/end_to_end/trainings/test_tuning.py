@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from shared.model_store import REPORT_FILE, ModelStore
+from shared.models.model_store import REPORT_FILE, ModelStore
 from tests.end_to_end.stack import digits, running_stack, zipped
 from trainer_service.store.events.event_log import EVENTS_FILE
 

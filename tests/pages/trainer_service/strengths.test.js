@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { lines, shortened, strengths } from "../page/app/parts/strengths.js";
+import { lines, shortened, strengths } from "../page/app/parts/curves/strengths.js";
 
 const row = (taps, strength, val_loss) => ({ taps, strength, val_loss });
 const ROWS = [row("last", 1, 0.9), row("last", 0.1, 0.7), row("last", 0.01, 0.8), row("all", 1, 0.6), row("all", 0.1, 0.5)];

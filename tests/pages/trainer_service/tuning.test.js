@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { cutsOf } from "../page/app/parts/tune_choice.js";
-import { described, estimated, lines, tunedOrNot } from "../page/app/parts/tuning.js";
+import { cutsOf } from "../page/app/parts/start/tune_choice.js";
+import { described, estimated, lines, tunedOrNot } from "../page/app/parts/curves/tuning.js";
 
 const plain = (text) => text.replaceAll("\u00a0", " ");
 const ROWS = [{ val_loss: 0.5, val_accuracy: 0.8 }, { val_loss: null, val_accuracy: null }];

@@ -12,7 +12,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from client.app import app
-from shared.model_store import OPENVINO_MODEL
+from shared.models.model_store import OPENVINO_MODEL
 from tests.support.inputs.explainable_model import halves, publish_explainable_model
 from tests.support.inputs.tiny_model import SIZE, picture, publish_tiny_model
 from tests.support.processes.predictor_process import running_predictor, wait_for

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from shared.arrays import MOST_FILE_BYTES
-from shared.model_store import OPENVINO_MODEL
-from shared.prediction_sets import COVERAGE_FILE, pack_doubts
-from shared.unknown import UNKNOWN_FILE
+from shared.models.model_store import OPENVINO_MODEL
+from shared.models.prediction_sets import COVERAGE_FILE, pack_doubts
+from shared.models.unknown import UNKNOWN_FILE
 from tests.predictor_service.api.test_endpoints import problem
 from tests.support.inputs.tiny_model import (
     carry_known_images,

@@ -4,7 +4,7 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from shared.model_store import OPENVINO_MODEL
+from shared.models.model_store import OPENVINO_MODEL
 from tests.support.inputs.tiny_model import picture, publish_tiny_model
 from tests.support.processes.predictor_process import PredictorProcess
 

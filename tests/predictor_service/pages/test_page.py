@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import expect
 
-from shared.manifest import GOLDEN_FILE
+from shared.models.manifest import GOLDEN_FILE
 from tests.support.inputs.explainable_model import halves, publish_explainable_model
 from tests.support.inputs.tiny_model import (
     LABELS,

@@ -17,6 +17,8 @@ pytestmark = pytest.mark.integration
 #: Nothing answers there, unless a test does.
 TRAINER = "http://127.0.0.1:1"
 CHILD = "20260101-000000-aaaaaa"
+#: How many images have been added to the dataset of the model.
+OF_THE_MODEL = 7
 KEY = "a-key-of-the-trainer-0123"
 CORS = {"Access-Control-Allow-Origin": "*"}
 
@@ -47,8 +49,9 @@ def page(chromium, predictor):
 class Trainer:
     """Answers the page instead of a trainer, and notes what comes."""
 
-    def __init__(self, page, key=None, refusal=None):
+    def __init__(self, page, key=None, refusal=None, duplicate=None):
         self.posted = []
+        self._duplicate, self._added = duplicate, {}
         self.asked = []
         self.keys = []
         self._key, self._refusal = key, refusal
@@ -63,11 +66,26 @@ class Trainer:
             problem = {"detail": "This API key is not valid."}
             return route.fulfill(status=401, json=problem, headers=CORS)
         if request.method == "GET":
-            error = self._refusal and {"detail": self._refusal}
-            state = "failed" if error else "ready"
-            return route.fulfill(json={"state": state, "error": error}, headers=CORS)
+            return route.fulfill(json=self._told(self.asked[-1]), headers=CORS)
         self.posted.append((self.asked[-1], request.post_data_buffer.decode("latin-1")))
-        return route.fulfill(status=202, json={"id": CHILD}, headers=CORS)
+        child = f"{CHILD[:-1]}{len(self._added)}" if self._added else CHILD
+        taken = len(self.sent()) - (self._duplicate is not None)
+        self._added[child] = max([OF_THE_MODEL, *self._added.values()]) + taken
+        return route.fulfill(status=202, json={"id": child}, headers=CORS)
+
+    def _told(self, path):
+        """What it says of a dataset: those that it has made have all pictures but one."""
+        if "/rejected" in path:
+            told = {"verdict": "duplicate", "detail": "it is there already"}
+            rows = [{"name": name, **told} for name in self.sent() if self._duplicate in name]
+            return {"rejected": rows, "after": None}
+        error = self._refusal and {"detail": self._refusal}
+        added = self._added.get(path.rpartition("/")[2], OF_THE_MODEL)
+        return {"state": "failed" if error else "ready", "error": error, "added": added}
+
+    def sent(self):
+        """The names of the files that were posted last."""
+        return re.findall('filename="([^"]*)"', self.posted[-1][1])
 
 
 def classify(page, **pictures):
@@ -119,7 +137,8 @@ def test_pictures_are_labelled_and_sent_together(page, predictor):
     dataset = predictor.model()["dataset"]
     [(path, body)] = trainer.posted
     assert path == f"/v1/datasets/{dataset}/images"
-    assert re.findall('filename="([^"]*)"', body) == ["red/1-a.png", "a new label/2-b.png"]
+    names = [re.sub("[0-9a-f]{8}", "*", name) for name in trainer.sent()]
+    assert names == ["red/*-a.png", "a new label/*-b.png"]
     assert picture("green").decode("latin-1") in body
 
     teach(page, "c.png", "green")
@@ -128,6 +147,21 @@ def test_pictures_are_labelled_and_sent_together(page, predictor):
     path, body = trainer.posted[1]
     assert path == f"/v1/datasets/{CHILD}/images"
     assert 'name="label"\r\n\r\ngreen\r\n' in body
+
+
+def test_what_was_not_taken_is_told_with_the_reason(page):
+    Trainer(page, duplicate="b.png")
+    classify(page, a=picture("green"), b=picture("blue"))
+    teach(page, "a.png", "red")
+    teach(page, "b.png", "red")
+    send(page)
+
+    expect(bar_of(page)).to_contain_text("1 picture was added to the images.")
+    expect(bar_of(page)).to_contain_text("1 picture was not taken:")
+    expect(bar_of(page)).to_contain_text("b.png: duplicate, it is there already")
+    expect(card_of(page, "a.png")).to_contain_text("Was taught as red")
+    expect(card_of(page, "b.png")).to_contain_text("Was not taken as red: duplicate, it is there")
+    expect(card_of(page, "b.png").get_by_role("button", name="Teach it what")).to_be_visible()
 
 
 def test_a_picture_that_is_removed_is_not_sent(page):

@@ -6,8 +6,8 @@ from PIL import Image
 
 from shared.engines import PROBABILITIES
 from shared.engines.openvino_runtime import load_openvino, read_network
-from shared.manifest import HeatmapInfo
-from shared.model_store import OPENVINO_MODEL
+from shared.models.manifest import HeatmapInfo
+from shared.models.model_store import OPENVINO_MODEL
 from tests.support.inputs import hostile_images as hostile
 from tests.support.inputs.tiny_model import COLORS, save_network, tiny_manifest, write_golden
 from trainer_service.backbones.heat_parts import name_parts

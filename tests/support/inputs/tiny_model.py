@@ -15,7 +15,7 @@ from pydantic import TypeAdapter
 
 from shared.engines.openvino_runtime import load_openvino
 from shared.identifiers import new_id
-from shared.manifest import (
+from shared.models.manifest import (
     GOLDEN_FILE,
     DatasetInfo,
     GoldenImage,
@@ -24,9 +24,10 @@ from shared.manifest import (
     TuneInfo,
     WeightsInfo,
 )
-from shared.model_store import OPENVINO_MODEL
-from shared.unknown import UNKNOWN_FILE, KnownImages, scaled
+from shared.models.model_store import OPENVINO_MODEL
+from shared.models.unknown import UNKNOWN_FILE, KnownImages, scaled
 from tests.support.inputs import hostile_images as hostile
+from trainer_service.store.promoting import Verdict
 from trainer_service.store.publishing import WritableModelStore
 
 LABELS = ("red", "green", "blue")
@@ -138,6 +139,7 @@ def publish_tiny_model(
     contrast: float = CONTRAST,
     labels: Sequence[str] = LABELS,
     tune: TuneInfo | None = None,
+    verdict: Verdict | None = None,
     change: Callable[[Path], None] = lambda staging: None,
 ) -> int:
     """Publish the classifier and return its version.
@@ -150,4 +152,5 @@ def publish_tiny_model(
         write_golden(staging, contrast)
         change(staging)
         manifest = tiny_manifest(model, labels, training_id)
-        return models.publish(staging, manifest.model_copy(update={"tune": tune}))
+        manifest = manifest.model_copy(update={"tune": tune})
+        return models.publish(staging, manifest, verdict=verdict)

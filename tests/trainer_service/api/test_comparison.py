@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from shared.identifiers import new_id
-from shared.model_store import REPORT_FILE
+from shared.models.model_store import REPORT_FILE
 from tests.support.trainer.api_client import caller
 from tests.support.trainer.builders import new_record
 from trainer_service.settings import TrainerSettings

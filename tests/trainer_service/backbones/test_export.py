@@ -13,7 +13,7 @@ from PIL import Image
 
 from shared.engines import OpenVINOEngine, TensorFlowEngine
 from shared.images.decoding import ImageLimits, decode
-from shared.model_store import KERAS_MODEL, OPENVINO_MODEL
+from shared.models.model_store import KERAS_MODEL, OPENVINO_MODEL
 from tests.support.heat import check_heat
 from tests.support.inputs.random_weights import random_pixels, random_weights
 from trainer_service.backbones.architectures import find_architecture

@@ -7,7 +7,7 @@ import httpx
 import pytest
 from playwright.sync_api import expect
 
-from shared.manifest import TuneInfo
+from shared.models.manifest import TuneInfo
 from tests.support.inputs.tiny_model import publish_tiny_model
 from tests.support.trainer.builders import make_read_dataset, new_record
 from trainer_service.store.records.dataset_record import DatasetState

@@ -6,7 +6,7 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 from playwright.sync_api import expect
 
-from shared.manifest import Share, UnknownInfo
+from shared.models.manifest import Share, UnknownInfo
 from tests.support.processes.browser import faint_texts
 from trainer_service.store.records.training_record import SuspectCount
 

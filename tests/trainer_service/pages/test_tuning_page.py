@@ -5,7 +5,7 @@ import json
 import pytest
 from playwright.sync_api import expect
 
-from shared.manifest import TuneInfo, TuneMeasure
+from shared.models.manifest import TuneInfo, TuneMeasure
 from tests.support.processes.browser import faint_texts
 from tests.support.trainer.builders import make_read_dataset, new_record
 from trainer_service.store.events.events import (

@@ -8,7 +8,7 @@ import numpy as np
 
 from shared.identifiers import new_id
 from shared.images.decoding import ImageLimits
-from shared.manifest import DatasetInfo, FileEntry, InputSpec, Manifest, WeightsInfo
+from shared.models.manifest import DatasetInfo, FileEntry, InputSpec, Manifest, WeightsInfo
 from tests.support.inputs.tiny_model import picture
 from trainer_service.datasets.records import ImageRecord
 from trainer_service.phases.evaluate.metrics import accuracy_and_loss, evaluate

@@ -3,11 +3,11 @@
 import re
 from dataclasses import replace
 
-from shared.manifest import HeadInfo
+from shared.models.manifest import HeadInfo
 from tests.trainer_service.report.facts import facts
 from trainer_service.report.curves import WIDTH
-from trainer_service.report.evaluation import training_curves
 from trainer_service.report.page import render
+from trainer_service.report.sections.evaluation import training_curves
 
 #: The width of a letter of a font of 12 pixels whose letters all are as wide.
 LETTER = 7.3

@@ -10,7 +10,7 @@ import pytest
 import uvicorn
 from playwright.sync_api import expect
 
-from shared.model_store import REPORT_FILE, REPORT_PAGE
+from shared.models.model_store import REPORT_FILE, REPORT_PAGE
 from tests.support.inputs.tiny_model import publish_tiny_model
 from tests.support.processes.browser import running_browser, watched_page
 from tests.trainer_service.report.facts import facts

@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import pytest
 
-from shared.manifest import TuneInfo, TuneMeasure
+from shared.models.manifest import TuneInfo, TuneMeasure
 from tests.trainer_service.report.facts import facts
 from trainer_service.report.page import render
-from trainer_service.report.tuning import tuning
+from trainer_service.report.sections.tuning import tuning
 
 INFO = TuneInfo(
     cut="block_12_add",

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from shared.manifest import CoverageInfo, Share, UnknownInfo
+from shared.models.manifest import CoverageInfo, Share, UnknownInfo
 from tests.trainer_service.report.facts import facts
 from tests.trainer_service.report.test_page import Reader
 from trainer_service.report.page import render

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.model_store import verify
+from shared.models.model_store import verify
 from trainer_service.store.files.lease import LeaseWatch
 from trainer_service.store.files.work_in_progress import directory_of, remove_if_abandoned
 from trainer_service.store.publishing import WritableModelStore

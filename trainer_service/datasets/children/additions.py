@@ -11,7 +11,7 @@ from trainer_service.datasets.dataset import Dataset
 from trainer_service.datasets.interpretation.interpret import Labelled
 from trainer_service.datasets.records import DatasetLimits, DatasetSummary, ImageRecord
 from trainer_service.datasets.scan.found import Found
-from trainer_service.datasets.scan.likeness import group_doubles
+from trainer_service.datasets.scan.likeness import MOST_OF_A_GROUP, group_doubles
 from trainer_service.datasets.scan.looks import load_looks
 from trainer_service.datasets.scan.reader import scanned
 from trainer_service.datasets.scan.scans import keep_images
@@ -19,6 +19,7 @@ from trainer_service.datasets.scan.verdicts import settle
 from trainer_service.datasets.sources.hang_guard import HangGuard
 from trainer_service.datasets.splits import stand_in
 from trainer_service.errors import InvalidDataset
+from trainer_service.store.records.parts import CrowdCount, crowd_of
 from trainer_service.store.work_metrics import IMAGES_REJECTED
 
 _SHOWN = 3
@@ -61,7 +62,8 @@ def read_additions(
         hang_guard=hang_guard,
     )
     with passed as (staged, found):
-        added = _with_doubles(dataset, lineage, staged, list(_added(dataset, lineage, found)))
+        added = list(_added(dataset, lineage, found))
+        added, crowds = _with_doubles(dataset, lineage, staged, added)
         _require_any(added)
         for image in added:
             if image.sha256 and not image.file:  # it is there already
@@ -70,6 +72,7 @@ def read_additions(
     lineage = lineage.with_additions(added, found.told, dataset.id)
     lineage.write_sources(directory)
     summary = lineage.write_images(directory, record)
+    summary.crowds = summary.crowds.with_more(crowds)
     for image in added:
         if image.verdict != "used":
             IMAGES_REJECTED.labels(image.verdict).inc()
@@ -93,25 +96,33 @@ def _added(dataset: Dataset, lineage: Lineage, found: Found) -> Iterator[ImageRe
 
 def _with_doubles(
     dataset: Dataset, lineage: Lineage, staged: Path, added: list[ImageRecord]
-) -> list[ImageRecord]:
+) -> tuple[list[ImageRecord], CrowdCount]:
     """Return added images, those with the near doubles that the dataset has already as of these.
+
+    And how many of them are in crowds.
 
     An image that is there stays in its part, so the new one goes where that is. Images that an
     earlier release has read are compared with none: nobody knows what they look like.
     """
     if dataset.record.doubles is None:
-        return added
+        return added, CrowdCount()
     of = {image.sha256: image.double_of or image.sha256 for image in lineage.uncorrected()}
     there = {sha256: look for sha256, look in _looks_there(dataset).items() if sha256 in of}
     new = {sha256: look for sha256, look in load_looks(staged).items() if sha256 not in of}
     hashes = [*there, *new]
+    names = {image.sha256: image.name for image in reversed(added)}
     found: dict[str, str] = {}
-    for group in group_doubles([*there.values(), *new.values()]):
+    crowds = CrowdCount()
+    alike = group_doubles([*there.values(), *new.values()])
+    for group in (*alike.groups, *alike.crowds):
         members = [hashes[place] for place in group]
         known = [sha256 for sha256 in members if sha256 in there]
-        if known:
+        if 0 < len(known) <= MOST_OF_A_GROUP:  # a group may grow beyond that; a crowd is none
             found |= dict.fromkeys(set(members) - set(known), of[stand_in(known)])
-    return [replace(image, double_of=found.get(image.sha256, image.double_of)) for image in added]
+        elif len(members) > MOST_OF_A_GROUP:
+            crowds = crowds.with_more(crowd_of([names[one] for one in members if one in new]))
+    images = [replace(image, double_of=found.get(image.sha256, image.double_of)) for image in added]
+    return images, crowds
 
 
 def _looks_there(dataset: Dataset) -> dict[str, bytes]:

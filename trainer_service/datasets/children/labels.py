@@ -4,7 +4,7 @@ import unicodedata
 from collections.abc import Iterable
 
 from shared.errors import InvalidRequest
-from shared.manifest import LONGEST_LABEL
+from shared.models.manifest import LONGEST_LABEL
 from trainer_service.datasets.interpretation.merging import form
 
 _SHOWN = 40

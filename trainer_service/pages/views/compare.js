@@ -7,14 +7,14 @@ import { problem } from "../lib/messages.js";
 import { link } from "../lib/router.js";
 import { history } from "../lib/follow.js";
 import { areComparable } from "../lib/replaced.js";
-import { changesCard } from "../parts/changes.js";
-import { chart } from "../parts/curves.js";
-import { epochsOf } from "../parts/head.js";
-import { mending } from "../parts/mending.js";
-import { macroF1 } from "../parts/metrics.js";
+import { changesCard } from "../parts/result/changes.js";
+import { chart } from "../parts/curves/curves.js";
+import { epochsOf } from "../parts/curves/head.js";
+import { mending } from "../parts/picture/mending.js";
+import { macroF1 } from "../parts/result/metrics.js";
 import { stateTag } from "../parts/phases.js";
-import { predictorSays } from "../parts/predictor_says.js";
-import { tunedOrNot } from "../parts/tuning.js";
+import { predictorSays } from "../parts/picture/predictor_says.js";
+import { tunedOrNot } from "../parts/curves/tuning.js";
 
 const MOST = 8;
 

@@ -8,11 +8,11 @@ import { percent, plural, range, when, words } from "../lib/format.js";
 import { doubtIn } from "../lib/reading.js";
 import { problem } from "../lib/messages.js";
 import { link } from "../lib/router.js";
-import { headCurves } from "../parts/head.js";
+import { headCurves } from "../parts/curves/head.js";
 import { phases, progressBar, stateTag } from "../parts/phases.js";
-import { result } from "../parts/result.js";
-import { firstSuspects } from "../parts/suspects.js";
-import { tuningCard } from "../parts/tuning.js";
+import { result } from "../parts/result/result.js";
+import { firstSuspects } from "../parts/result/suspects.js";
+import { tuningCard } from "../parts/curves/tuning.js";
 import { warningList } from "../parts/warnings.js";
 
 const ENDED = ["succeeded", "failed", "cancelled"];

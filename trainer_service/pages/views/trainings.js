@@ -7,7 +7,7 @@ import { count, duration, percent, range, when } from "../lib/format.js";
 import { problem } from "../lib/messages.js";
 import { go, link } from "../lib/router.js";
 import { stateTag } from "../parts/phases.js";
-import { backbone } from "../parts/tuning.js";
+import { backbone } from "../parts/curves/tuning.js";
 
 const FEW = "Choose two to compare";
 const LOOK_MILLISECONDS = 2000;

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from shared.manifest import CoverageInfo
-from shared.prediction_sets import Doubts, doubts_of, most_doubt
+from shared.models.manifest import CoverageInfo
+from shared.models.prediction_sets import Doubts, doubts_of, most_doubt
 from trainer_service.phases.evaluate.unknown import share
 from trainer_service.phases.head.data import Probabilities, Truth
 

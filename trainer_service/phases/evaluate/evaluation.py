@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
-from shared.manifest import CoverageInfo
-from shared.prediction_sets import Doubts
+from shared.models.manifest import CoverageInfo
+from shared.models.prediction_sets import Doubts
 from trainer_service.datasets.records import ImageRecord
 from trainer_service.phases.evaluate.coverage import covered
 from trainer_service.phases.evaluate.metrics import accuracy_and_loss, evaluate

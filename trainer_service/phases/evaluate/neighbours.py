@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
-from shared.unknown import FARTHEST, Distances
+from shared.models.unknown import FARTHEST, Distances
 from trainer_service.phases.head.data import Truth
 
 #: Pictures that are compared at a time.

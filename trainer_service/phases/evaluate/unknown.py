@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from shared.manifest import Share, UnknownInfo
-from shared.unknown import (
+from shared.models.manifest import Share, UnknownInfo
+from shared.models.unknown import (
     FALSE_ALARMS,
     MOST_DISTANCES,
     MOST_EMBEDDING_BYTES,

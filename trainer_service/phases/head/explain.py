@@ -1,6 +1,6 @@
 """Says in a sentence or two how a head was chosen."""
 
-from shared.manifest import HeadInfo
+from shared.models.manifest import HeadInfo
 
 _LAYERS = {
     "last": "the last layer",

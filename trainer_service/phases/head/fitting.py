@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from shared.manifest import HeadInfo, TuneInfo
+from shared.models.manifest import HeadInfo, TuneInfo
 from trainer_service.datasets.records import ImageRecord
 from trainer_service.phases.backbone import Backbone
 from trainer_service.phases.head.data import Probabilities, Truth, head_data

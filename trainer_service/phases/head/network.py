@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from shared.manifest import HeatmapInfo, Precision
+from shared.models.manifest import HeatmapInfo, Precision
 from trainer_service.backbones.architectures import Architecture
 from trainer_service.backbones.export import Converted, export_version
 from trainer_service.backbones.features import Features

@@ -8,7 +8,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from shared.engines.tensorflow_engine import load_tensorflow
-from shared.manifest import HeadInfo
+from shared.models.manifest import HeadInfo
 from trainer_service.backbones.architectures import Architecture
 from trainer_service.phases.head.data import HeadData, Probabilities, Truth
 from trainer_service.phases.head.explain import explained

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable
 
-from shared.manifest import Share, UnknownInfo
-from shared.unknown import fewest_distances
+from shared.models.manifest import Share, UnknownInfo
+from shared.models.unknown import fewest_distances
 
 
 def explained(info: UnknownInfo, labels: int) -> str:

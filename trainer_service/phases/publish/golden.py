@@ -21,7 +21,7 @@ from shared.engines import (
 )
 from shared.errors import HeadstartError, InvalidImage
 from shared.images.decoding import decode
-from shared.manifest import FILE_OF, GOLDEN_FILE, Artifact, Format, GoldenImage
+from shared.models.manifest import FILE_OF, GOLDEN_FILE, Artifact, Format, GoldenImage
 from trainer_service.datasets.image_files import none_left
 from trainer_service.phases.evaluate.evaluation import Evaluated
 from trainer_service.phases.head.data import Probabilities

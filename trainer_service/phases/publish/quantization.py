@@ -20,8 +20,8 @@ from shared.engines.openvino_runtime import load_openvino, read_network
 from shared.errors import InvalidImage
 from shared.images.decoding import decode
 from shared.logs import get_logger
-from shared.manifest import Quantization
-from shared.model_store import OPENVINO_INT8_MODEL, OPENVINO_MODEL
+from shared.models.manifest import Quantization
+from shared.models.model_store import OPENVINO_INT8_MODEL, OPENVINO_MODEL
 from trainer_service.backbones.backbone import save_ir
 from trainer_service.datasets.image_files import ImageFiles, none_left
 from trainer_service.phases.bottleneck.feature_computer import FeatureComputer

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from shared.engines import EMBEDDING, Engine, Outputs, Precision
-from shared.manifest import Share, UnknownInfo
-from shared.unknown import Comparer, Embeddings, fewest_distances
+from shared.models.manifest import Share, UnknownInfo
+from shared.models.unknown import Comparer, Embeddings, fewest_distances
 from trainer_service.phases.bottleneck.feature_computer import FeatureComputer
 from trainer_service.phases.evaluate.evaluation import Evaluated
 from trainer_service.phases.evaluate.unknown import share_unknown

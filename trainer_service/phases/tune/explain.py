@@ -1,6 +1,6 @@
 """Says in a sentence or two why a tuned network is published or not."""
 
-from shared.manifest import TuneMeasure
+from shared.models.manifest import TuneMeasure
 from trainer_service.phases.few_images import FEWEST_TO_TUNE
 from trainer_service.phases.tune.tuning import Tuned
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from shared.manifest import HeatmapInfo
+from shared.models.manifest import HeatmapInfo
 from trainer_service.backbones.cuts import Divided
 from trainer_service.backbones.export import export_version
 from trainer_service.backbones.features import Features, FeaturesGone, Stored

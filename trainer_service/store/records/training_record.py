@@ -6,7 +6,7 @@ from typing import Any, Literal, Self
 
 from pydantic import AwareDatetime, Field, field_validator
 
-from shared.manifest import CoverageInfo, HeadInfo, Quantization, TuneInfo, UnknownInfo
+from shared.models.manifest import CoverageInfo, HeadInfo, Quantization, TuneInfo, UnknownInfo
 from trainer_service.errors import TrainingEnded
 from trainer_service.requests.training import TrainingRequest
 from trainer_service.store.records.parts import (
@@ -123,6 +123,16 @@ class SuspectCount(RecordPart):
     detail: str = ""
 
 
+class Promotion(RecordPart):
+    """Whether the version was to be served when it was published, and why.
+
+    A pin, a later decision or the predictor may have it otherwise.
+    """
+
+    served: bool
+    reason: str
+
+
 class Asked(RecordPart):
     """The requests of clients to cancel or stop a training, as `TrainingRecord` has them."""
 
@@ -135,6 +145,8 @@ class TrainingRecord(BaseRecord):
     """One training, as it is kept in the store and as the API returns it.
 
     Attributes:
+        architecture_reason: why it is another architecture than the default, although the request
+            names none; None if it is not so.
         metrics: the totals of the evaluation. The report also has the metrics of each label and
             the confusion matrix; with few labels, so has the API's answer for a single training.
         head: how the head was chosen, once it is trained.
@@ -142,6 +154,7 @@ class TrainingRecord(BaseRecord):
         suspects: how many images look as if their label was wrong, once they are evaluated.
         unknown: how well the version tells which pictures are unknown to it.
         coverage: how often the labels that it answers for a coverage have the right one.
+        promotion: whether the version was to be served when it was published, and why.
         report: the address of the report, once there is one.
         stop_after: the last epoch to train, set when a client asks to stop early and publish the
             best head so far. A head that is trained again after a fault stops there as well.
@@ -151,6 +164,7 @@ class TrainingRecord(BaseRecord):
 
     model: str
     architecture: str
+    architecture_reason: str | None = None
     state: State
     version: int | None = None
     dataset: TrainingDataset
@@ -165,6 +179,7 @@ class TrainingRecord(BaseRecord):
     quantization: Quantization | None = None
     unknown: UnknownInfo | None = None
     coverage: CoverageInfo | None = None
+    promotion: Promotion | None = None
     error: ErrorInfo | None = None
     cancel_requested: bool = False
     stop_after: int | None = None

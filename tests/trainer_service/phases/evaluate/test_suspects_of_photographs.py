@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from shared.model_store import REPORT_PAGE, ModelStore
+from shared.models.model_store import REPORT_PAGE, ModelStore
 from trainer_service.inline import train_inline
 from trainer_service.requests.lists import ListQuery
 from trainer_service.settings import TrainerSettings

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from shared.unknown import MOST_EMBEDDING_BYTES, known_shares, scaled
+from shared.models.unknown import MOST_EMBEDDING_BYTES, known_shares, scaled
 from trainer_service.phases.evaluate.coverage import covered
 from trainer_service.phases.evaluate.neighbours import Reference, neighbours
 from trainer_service.phases.evaluate.unknown import ENOUGH_VALIDATED, familiar

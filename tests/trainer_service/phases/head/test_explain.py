@@ -2,7 +2,7 @@
 
 import pytest
 
-from shared.manifest import HeadInfo
+from shared.models.manifest import HeadInfo
 from trainer_service.phases.head.explain import explained
 
 LOSSES = {"last": 0.489, "late": 0.376, "all": 0.325}

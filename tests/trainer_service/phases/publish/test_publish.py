@@ -8,8 +8,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from shared.manifest import HeadInfo
-from shared.model_store import REPORT_FILE
+from shared.models.manifest import HeadInfo
+from shared.models.model_store import REPORT_FILE
 from tests.support.trainer.builders import new_record
 from trainer_service.phases.evaluate.metrics import evaluate
 from trainer_service.phases.publish.publish import _write_evaluation

@@ -5,7 +5,7 @@ import pytest
 
 from shared.engines import OpenVINOEngine, cpu_precision, serving_precisions
 from shared.engines.openvino_runtime import load_openvino
-from shared.model_store import OPENVINO_INT8_MODEL, read_golden
+from shared.models.model_store import OPENVINO_INT8_MODEL, read_golden
 from tests.end_to_end.stack import digits
 from tests.support.clock import Clock
 from tests.support.loaded import loaded

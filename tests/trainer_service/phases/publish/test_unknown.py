@@ -9,8 +9,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from shared.manifest import Share, UnknownInfo
-from shared.unknown import KnownImages, scaled
+from shared.models.manifest import Share, UnknownInfo
+from shared.models.unknown import KnownImages, scaled
 from tests.support.inputs.bottleneck_training import BottleneckTraining
 from tests.support.inputs.tiny_model import picture
 from tests.support.trainer.builders import new_dataset_record

@@ -1,0 +1,1 @@
+"""Published models, as both services read them."""
