@@ -72,7 +72,8 @@ class StrengthEvent(_Event):
     """A regression was solved with one strength of its regularisation, on the features of `taps`.
 
     The strengths are tried from strong to weak for each of the taps, and then once more with
-    `views` of each image if those were asked for; `attempt` counts all of them, from 1.
+    `views` of each image if those were asked for; `attempt` counts all of them, from 1. `near` is
+    the training near whose choice is searched, of the taps and the strength; null if all are tried.
     """
 
     type: Literal["strength"] = "strength"
@@ -85,6 +86,7 @@ class StrengthEvent(_Event):
     accuracy: float
     val_loss: float
     val_accuracy: float
+    near: str | None = None
 
 
 class TuneEstimateEvent(_Event):
