@@ -44,7 +44,7 @@ def publish(work: Work, evaluated: Evaluated) -> int:
         NotSeenHere, ImagesLost: no image is left to check the exported graph with.
     """
     work.enter(State.PUBLISHING)
-    models = work.worker.stores.models
+    models = work.models
     with models.stage(work.record.model) as staging:
         with full_disk_named(staging):
             heatmaps = evaluated.network.export(staging, work.check_cancelled)
