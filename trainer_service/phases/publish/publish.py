@@ -28,6 +28,7 @@ from trainer_service.backbones.architectures import PREPROCESSING_VERSION
 from trainer_service.datasets.children.corrections import Correction, iterate_corrections
 from trainer_service.phases.evaluate.evaluation import Evaluated
 from trainer_service.phases.publish.golden import load_engines, write_golden
+from trainer_service.phases.publish.heat import heat_of_mistakes
 from trainer_service.phases.publish.quantization import quantize_version
 from trainer_service.phases.publish.report import write_report
 from trainer_service.phases.publish.unknown import measure_unknown
@@ -57,13 +58,14 @@ def publish(work: Work, evaluated: Evaluated) -> int:
             engines = load_engines(work.worker, staging, quantized=quantized)
             golden = write_golden(work, evaluated, staging, engines)
             unknown = measure_unknown(work, evaluated, engines, golden)
+            heats = heat_of_mistakes(work, evaluated, staging, engines["f32"], heatmaps)
             (staging / UNKNOWN_FILE).write_bytes(evaluated.familiar.known.pack())
             (staging / COVERAGE_FILE).write_bytes(pack_doubts(evaluated.doubts))
         corrections = list(iterate_corrections(work.dataset()))
         _write_evaluation(work.record, evaluated, corrections, staging)
 
         def complete(manifest: Manifest) -> None:
-            write_report(work, evaluated, staging, manifest)
+            write_report(work, evaluated, staging, manifest, heats)
             work.check_cancelled.now()
 
         manifest = _manifest(work, evaluated, quantization, golden.artifacts)
