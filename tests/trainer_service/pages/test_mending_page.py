@@ -297,7 +297,7 @@ def test_corrections_are_sent_and_trained_on_with_the_same_settings(opened, stor
     page.wait_for_url(f"**/#/trainings/{again.id}")
     expect(page.get_by_role("button", name="Cancel")).to_be_visible()
     assert sent == [{f"{0:064x}": "dog", f"{1:064x}": None}]
-    wanted = {"dataset": child, "seed": 7, "class_weights": "balanced", "model": "default"}
+    wanted = {"dataset": child, "seed": 7, "class_weights": "balanced", "model": "pets"}
     assert wanted.items() <= asked[-1].items()
     page.go_back()
     expect(mistakes(page)).to_be_visible()

@@ -18,7 +18,7 @@ export function warningList() {
   return {
     element,
     add(event) {
-      if (event.code === "tune_refused") return; // the card about tuning says it
+      if (["tune_refused", "not_served"].includes(event.code)) return; // cards of their own say it
       if (event.code === "rejected_images") rejected(event.images, event.detail);
       else show(event.code, h("span", { class: "warn" }, event.detail));
     },

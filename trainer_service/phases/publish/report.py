@@ -20,18 +20,21 @@ from trainer_service.report.facts import Answer, Facts, ShownSuspect
 from trainer_service.report.page import render
 from trainer_service.report.thumbnails import Embedded, embedded
 from trainer_service.settings import TrainerSettings
+from trainer_service.store.promoting import Verdict
 
 MISTAKES = 12
 SAMPLES = 10
 SUSPECTS = 12
 
 
-def write_report(
+def write_report(  # noqa: PLR0913 - most have names
     work: Work,
     evaluated: Evaluated,
     staging: Path,
     manifest: Manifest,
+    *,
     heats: Mapping[int, Embedded],
+    verdict: Verdict | None = None,
 ) -> None:
     """Write the report of a version in the making.
 
@@ -41,6 +44,7 @@ def write_report(
         staging: the directory of the version.
         manifest: that of the version, with the number that it will have.
         heats: copies of mistakes with the heat of the answer, by the positions of the images.
+        verdict: whether it is to be served, and why; None if that is not decided yet.
     """
     dataset = work.dataset()
     picture_of = partial(_picture, work.worker.image_limits, dataset.files())
@@ -58,6 +62,7 @@ def write_report(
         suspects=shown_suspects(evaluated, picture_of),
         tune_history=evaluated.trained.tune_history,
         corrections=list(iterate_corrections(dataset)),
+        verdict=verdict,
     )
     file = staging / REPORT_PAGE
     file.parent.mkdir(exist_ok=True)
