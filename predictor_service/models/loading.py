@@ -23,10 +23,11 @@ from predictor_service.inference.batching import (
     Rows,
     batch_sizes,
 )
-from predictor_service.inference.explain import Explainer, ExplainQueue, Finish
+from predictor_service.inference.explain import Explainer, ExplainQueue, Finish, Parts
 from predictor_service.inference.memory import return_freed_memory
 from predictor_service.inference.metrics import BatchMetrics
 from predictor_service.inference.unknown import compared
+from predictor_service.models.fingerprint import fingerprint
 from predictor_service.models.served import ServedVersion
 from predictor_service.models.watch import Trial
 from predictor_service.settings import PredictorSettings
@@ -186,7 +187,7 @@ class VersionLoader:
 
         explainer = Explainer(
             manifest,
-            load,
+            Parts(load, partial(fingerprint, directory)),
             self._decode(manifest),
             finish,
             self._explained,

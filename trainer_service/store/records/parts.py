@@ -47,6 +47,9 @@ def _renamed(value: Any) -> Any:
     return value
 
 
+#: The verdict on an image that somebody has looked at, and decided not to use.
+LEFT_OUT_BY_CORRECTION = "left out by a correction"
+
 #: For fields that hold verdicts: replaces the names of earlier releases.
 TODAYS_VERDICTS = BeforeValidator(_renamed)
 
