@@ -60,7 +60,8 @@ def fit(work: Work) -> Trained:
     labels = sorted({image.label for image in images})
     backbone = Backbone.of(work, work.shards.precision())
     views = view_rows(backbone, solved_on(splits))
-    _enter_head(work, splits, views)
+    seconds = None if work.record.comparison is None else _feature_seconds(backbone, images)
+    _enter_head(work, splits, views, seconds)
     train, validation = (
         head_data(backbone, splits[part], labels) for part in ("train", "validation")
     )
@@ -73,8 +74,20 @@ def fit(work: Work) -> Trained:
     return Trained(network, splits, head.info, head.history, head.best, head.validated, head.solved)
 
 
-def _enter_head(work: Work, splits: dict[str, list[ImageRecord]], views: ViewRows | None) -> None:
+def _feature_seconds(backbone: Backbone, images: list[ImageRecord]) -> float:
+    wanted = [image.sha256 for image in images]
+    rows = backbone.features.locate(wanted)
+    return round(sum(rows[sha256].seconds for sha256 in wanted if sha256 in rows), 3)
+
+
+def _enter_head(
+    work: Work,
+    splits: dict[str, list[ImageRecord]],
+    views: ViewRows | None,
+    feature_seconds: float | None,
+) -> None:
     def enter(record: TrainingRecord) -> None:
+        record.feature_seconds = feature_seconds
         if views is not None and record.cache is not None:
             record.cache.views_computed = max(len(views.images) - record.cache.views_reused, 0)
         record.dataset.split = {name: len(part) for name, part in splits.items()}

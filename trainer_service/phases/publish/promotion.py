@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 from itertools import islice
 from typing import Any, NamedTuple, cast
 
@@ -16,7 +17,7 @@ from shared.engines import (
     select_engine,
     serving_precisions,
 )
-from shared.errors import HeadstartError, InvalidImage, Unavailable, VersionCorrupt, VersionNotFound
+from shared.errors import HeadstartError, InvalidImage, Unavailable, VersionCorrupt
 from shared.images.decoding import decode
 from shared.models.manifest import Manifest
 from shared.models.model_store import REPORT_FILE, ModelSnapshot, read_version_file
@@ -27,6 +28,7 @@ from trainer_service.phases.head.data import Probabilities, Truth
 from trainer_service.phases.work import Work
 from trainer_service.requests.training import Promote
 from trainer_service.store.promoting import Verdict
+from trainer_service.store.publishing import WritableModelStore
 
 #: So many images are answered once more by the served version, at most: the first by their hashes.
 MOST_COMPARED = 2000
@@ -81,18 +83,44 @@ def judge(work: Work, evaluated: Evaluated, model: ModelSnapshot) -> Verdict:
         TrainingCancelled: the training was cancelled.
         OSError, MemoryError: the machine can't read the test images now.
     """
-    models = work.worker.stores.models
+    return judge_version(
+        work.worker.stores.models,
+        model,
+        work.record.request.promote,
+        evaluated.labels,
+        evaluated.metrics["test"],
+        partial(_compare, work, evaluated),
+    )
+
+
+def judge_version(  # noqa: PLR0913, PLR0917
+    models: WritableModelStore,
+    model: ModelSnapshot,
+    asked: Promote,
+    labels: Sequence[str],
+    test: dict[str, Any],
+    compare: Callable[[Manifest], Answers],
+) -> Verdict:
+    """Decide whether a new version is to be served in place of that which is served now.
+
+    Args:
+        models: the model store.
+        model: the model as it is now.
+        asked: what the request says.
+        labels: the labels of the new version.
+        test: the evaluation on its test images, as `evaluate` returns it.
+        compare: has the version of a manifest answer what `decide` compares.
+
+    Raises:
+        VersionNotFound: the version that was served has been removed meanwhile.
+        Exception: what `compare` raises.
+    """
     try:
         number = models.to_serve(model)
     except Unavailable as error:
         return _no(error.detail)
     served = None if number is None else models.manifest(model.name, number)
-
-    def compare() -> Answers:
-        return _compare(work, evaluated, cast("Manifest", served))
-
-    asked, test = work.record.request.promote, evaluated.metrics["test"]
-    verdict = decide(asked, evaluated.labels, test, served, compare)
+    verdict = decide(asked, labels, test, served, lambda: compare(cast("Manifest", served)))
     if verdict.served and model.pinned is not None:
         stays = f"Version {model.pinned} is pinned, so it is served until the model is un-pinned."
         return Verdict(served=True, reason=f"{verdict.reason} {stays}")
@@ -189,7 +217,7 @@ def _compare(work: Work, evaluated: Evaluated, served: Manifest) -> Answers:
     try:
         directory = work.worker.stores.models.directory(served.model, served.version)
         common = _common(evaluated, read_version_file(directory, REPORT_FILE))
-    except (VersionCorrupt, VersionNotFound, ValidationError, OSError) as error:
+    except (VersionCorrupt, ValidationError) as error:
         raise Incomparable(f"its evaluation can't be read: {error}") from error
     if not common:
         raise Incomparable("there is no test image that both have kept out.")

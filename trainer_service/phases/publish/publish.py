@@ -6,6 +6,7 @@ import platform
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,7 @@ def publish(work: Work, evaluated: Evaluated) -> int:
         NotSeenHere, ImagesLost: no image is left to check the exported graph with.
     """
     work.enter(State.PUBLISHING)
-    models = work.worker.stores.models
+    models = work.models
     with models.stage(work.record.model) as staging:
         with full_disk_named(staging):
             heatmaps = evaluated.network.export(staging, work.check_cancelled)
@@ -76,9 +77,13 @@ def _publish_with_verdict(
 ) -> int:
     """Decide whether a staged version is to be served, and publish it; return its number.
 
+    That of a comparison is withheld, so that nothing is decided yet.
+
     If the model changes meanwhile, as by another training, it is decided again.
     """
-    models = work.worker.stores.models
+    models = work.models
+    if work.record.comparison is not None:
+        return models.publish(staging, manifest, partial(write_report, work, evaluated, staging))
     while True:
         seen = models.state(manifest.model)
         with suppress(ModelChanged, VersionNotFound):

@@ -28,7 +28,11 @@ SUSPECTS = 12
 
 
 def write_report(
-    work: Work, evaluated: Evaluated, staging: Path, manifest: Manifest, verdict: Verdict
+    work: Work,
+    evaluated: Evaluated,
+    staging: Path,
+    manifest: Manifest,
+    verdict: Verdict | None = None,
 ) -> None:
     """Write the report of a version in the making.
 
@@ -37,7 +41,7 @@ def write_report(
         evaluated: the network and its evaluation.
         staging: the directory of the version.
         manifest: that of the version, with the number that it will have.
-        verdict: whether it is to be served, and why.
+        verdict: whether it is to be served, and why; None if that is not decided yet.
     """
     dataset = work.dataset()
     picture_of = partial(_picture, work.worker.image_limits, dataset.files())
