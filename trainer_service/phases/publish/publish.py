@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from shared.engines import EMBEDDING, PROBABILITIES
+from shared.engines import EMBEDDING, PROBABILITIES, Engine, Precision
 from shared.errors import VersionNotFound
 from shared.files import full_disk_named
 from shared.models.manifest import (
@@ -69,11 +69,15 @@ def publish(work: Work, evaluated: Evaluated) -> int:
 
         manifest = _manifest(work, evaluated, quantization, golden.artifacts)
         manifest = manifest.model_copy(update={"unknown": unknown, "heatmaps": heatmaps})
-        return _publish_with_verdict(work, evaluated, staging, manifest)
+        return _publish_with_verdict(work, evaluated, staging, manifest, engines)
 
 
 def _publish_with_verdict(
-    work: Work, evaluated: Evaluated, staging: Path, manifest: Manifest
+    work: Work,
+    evaluated: Evaluated,
+    staging: Path,
+    manifest: Manifest,
+    engines: Mapping[Precision, Engine],
 ) -> int:
     """Decide whether a staged version is to be served, and publish it; return its number.
 
@@ -87,7 +91,7 @@ def _publish_with_verdict(
     while True:
         seen = models.state(manifest.model)
         with suppress(ModelChanged, VersionNotFound):
-            verdict = judge(work, evaluated, seen)
+            verdict = judge(work, evaluated, engines, seen)
 
             def complete(manifest: Manifest, verdict: Verdict = verdict) -> None:
                 write_report(work, evaluated, staging, manifest, verdict)
