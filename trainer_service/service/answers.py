@@ -1,9 +1,9 @@
 """The bodies of the trainer API's answers that are not records."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Self
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, model_validator
 
 from shared.models.manifest import TuneInfo
 from shared.models.promotions import Decision
@@ -74,12 +74,14 @@ class ModelStatus(BaseModel):
         serving: the version that the predictor is to serve, the first in the order of preference
             whose manifest can be read; None if no version is to be served. The predictor serves
             another one if this one does not answer as it did in training.
+        shadow: whether the newest version answers beside the pinned one, unseen.
         damaged: the versions whose manifests can't be read; they are not among `versions`.
         notice: what else of the model can't be read, as a sentence; None if everything can.
     """
 
     name: str
     pinned: int | None
+    shadow: bool = False
     serving: int | None = None
     versions: list[VersionStatus]
     damaged: list[DamagedVersion] = Field(default_factory=list)
@@ -90,6 +92,20 @@ class PinRequest(RequestPart):
     """The version to pin a model to."""
 
     version: int | None = Field(description="Version to serve from now on; null un-pins.", ge=1)
+    shadow: bool = Field(
+        default=False,
+        description="Let the newest version answer some of the pictures beside the pinned one, "
+        "unseen; the predictor tells how often they differ.",
+    )
+
+    @model_validator(mode="after")
+    def _shadow_a_pinned_version(self) -> Self:
+        if self.shadow and self.version is None:
+            raise ValueError(
+                "shadow: expected a version to pin beside it, which the newest is compared with. "
+                "Received: version null"
+            )
+        return self
 
 
 class PromotionRequest(RequestPart):

@@ -38,7 +38,7 @@ def delete_version(name: str, version: int, trainer: CurrentTrainer) -> None:
 @router.put("/{name}/pin", responses=responses(404, 422, 503, 507))
 def pin_model(name: str, pin: PinRequest, trainer: CurrentTrainer) -> ModelStatus:
     """Pin a model to one version, or with null let the predictor serve the newest one again."""
-    return models.pin_model(trainer, name, pin.version)
+    return models.pin_model(trainer, name, pin.version, shadow=pin.shadow)
 
 
 @router.get("/{name}/promotions", responses=responses(404, 409))
