@@ -18,10 +18,12 @@ from trainer_service.phases.prepare import reading_step
 from trainer_service.phases.work import Worker
 from trainer_service.queue.steps import COMPUTE_SHARD, FINISH, PREPARE, READ_DATASET, Step
 from trainer_service.queue.task_queue import TaskQueue
+from trainer_service.requests.pretrained import PretrainedRequest
 from trainer_service.requests.training import TrainingRequest
 from trainer_service.service import submission
 from trainer_service.service.endings import Endings
 from trainer_service.service.event_streams import EventStreams
+from trainer_service.service.pretrained import submit_pretrained
 from trainer_service.service.trainer import Trainer
 from trainer_service.settings import TrainerSettings
 from trainer_service.store.events.progress import ProgressBoard
@@ -65,11 +67,35 @@ def train_inline(settings: TrainerSettings, **fields: Any) -> TrainingRecord:
         InvalidRequest, WeightsUnavailable: the request is not valid, or its dataset or weights
             are not available.
     """
+    request = TrainingRequest(**fields)
+    return _run(settings, lambda it: submission.submit_training(it, request, None, new_id()))
+
+
+def publish_pretrained_inline(settings: TrainerSettings, **fields: Any) -> TrainingRecord:
+    """Publish a pre-trained network as it is, in this process.
+
+    Args:
+        settings: where the store and the weights are; Redis is not needed.
+        fields: the fields of a `PretrainedRequest`.
+
+    Returns:
+        The record once the job has ended; if it failed, `error` has the reason.
+
+    Raises:
+        InvalidRequest, WeightsUnavailable: the request is not valid, or the weights are not
+            available.
+    """
+    request = PretrainedRequest(**fields)
+    return _run(settings, lambda it: submit_pretrained(it, request))
+
+
+def _run(settings: TrainerSettings, submit: Callable[[Trainer], TrainingRecord]) -> TrainingRecord:
+    """Submit a job and do all its steps."""
     queue, stores = InlineQueue(), Stores.open(settings)
     board = ProgressBoard(stores.events)
     streams = EventStreams(stores.events, settings.redis_url)
     endings = Endings(stores.trainings)
     trainer = Trainer(settings, stores, board, queue, streams, endings)
-    record = submission.submit_training(trainer, TrainingRequest(**fields), None, new_id())
+    record = submit(trainer)
     queue.run(Worker(settings, stores, board, queue))
     return stores.trainings.get(record.id)

@@ -151,7 +151,7 @@ class Work:
             DatasetNotFound, RecordCorrupt, Unavailable: its record can't be read.
         """
         worker = self.worker
-        return Dataset.open(worker.stores.datasets, worker.settings, self.record.dataset.id)
+        return Dataset.open(worker.stores.datasets, worker.settings, self.record.dataset.known_id)
 
     def split(self, images: list[ImageRecord]) -> dict[str, list[ImageRecord]]:
         """Divide images of the dataset into "train", "validation" and "test", as was requested.

@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 
 import shared
+from shared.models.manifest import Manifest
 from trainer_service.report.facts import Facts
 from trainer_service.report.markup import Markup, join, raw, tag
 from trainer_service.report.sections import evaluation, origin
@@ -24,7 +25,11 @@ _OWN = Path(__file__).with_name("report.css")
 
 def render(facts: Facts) -> str:
     """Return the report of a version."""
-    manifest = facts.manifest
+    return document(facts.manifest, _sections(facts))
+
+
+def document(manifest: Manifest, sections: Iterable[Markup]) -> str:
+    """Return the page of a version with its sections."""
     title = f"{manifest.model}, version {manifest.version}"
     head = tag(
         "head",
@@ -36,14 +41,16 @@ def render(facts: Facts) -> str:
     )
     made = f"{manifest.architecture}, published {manifest.created_at:%Y-%m-%d %H:%M} UTC"
     header = tag("header", tag("h1", title), tag("span", made, class_="muted"), class_="page")
-    body = tag("body", header, tag("main", _sections(facts)))
+    body = tag("body", header, tag("main", sections))
     return f"<!doctype html>\n{tag('html', head, body, lang='en')}\n"
 
 
 def _sections(facts: Facts) -> Iterable[Markup]:
     labels = (evaluation.per_label(facts), evaluation.confusion_matrix(facts))
-    yield _beside(evaluation.result(facts), origin.how_to_call(facts))
-    yield _beside(*labels) if len(facts.manifest.labels) <= FEW_LABELS else join(labels)
+    yield beside(
+        evaluation.result(facts), origin.how_to_call(facts.manifest.model, facts.predictor)
+    )
+    yield beside(*labels) if len(facts.manifest.labels) <= FEW_LABELS else join(labels)
     yield reliability(facts)
     yield from filter(None, [unknown(facts)])
     yield evaluation.training_curves(facts)
@@ -52,11 +59,12 @@ def _sections(facts: Facts) -> Iterable[Markup]:
     yield evaluation.samples(facts)
     yield from filter(None, [suspects(facts)])
     yield origin.limits(facts)
-    yield _beside(origin.data(facts), origin.training(facts))
-    yield origin.hashes(facts)
+    yield beside(origin.data(facts), origin.training(facts))
+    yield origin.hashes(facts.manifest)
 
 
-def _beside(*cards: Markup) -> Markup:
+def beside(*cards: Markup) -> Markup:
+    """Return cards side by side, where there is room."""
     return tag("div", cards, class_="columns")
 
 

@@ -65,7 +65,7 @@ class Brief(NamedTuple):
         created_at: when it was created.
         state: its `State` or `DatasetState`.
         waits: whether it waits or runs, and so counts towards HEADSTART_MAX_OPEN_JOBS.
-        dataset: the id of its dataset; of a dataset, its own id.
+        dataset: the id of its dataset, "" if it has none; of a dataset, its own id.
         listed: the record as lists show it, as JSON: a few kilobytes at most.
     """
 
