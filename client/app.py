@@ -38,6 +38,7 @@ from client.options import (
     TrainingId,
 )
 from client.prediction import predict
+from client.pretrained import pretrained_command
 from client.printing import print_models, print_predictions, print_trainings
 from client.reading import (
     print_dataset,
@@ -60,6 +61,7 @@ app = typer.Typer(
 )
 
 app.command("train")(train_command)
+app.command("pretrained")(pretrained_command)
 
 
 @app.callback()
