@@ -79,14 +79,14 @@ const table = (rows) => h("div", { class: "scroll" }, h("table", { class: "recor
     h("th", { scope: "col", class: HEADS[title] }, title)))),
   h("tbody", {}, rows)));
 
-function row({ version, architecture, tune, labels, metrics, training_id: training, created_at: created }, chosen, pinned, pin) {
+function row({ version, architecture, tune, pretrained, labels, metrics, training_id: training, created_at: created }, chosen, pinned, pin) {
   const isPinned = version === pinned;
   return h("tr", { "data-version": version },
     h("td", {}, h("a", { href: link("trainings", training) }, `Version ${version}`), " ", version === chosen ? h("span", { class: "tag good" }, isPinned ? "pinned" : "newest") : null),
     h("td", { class: "number", "data-head": "Accuracy" }, percent(metrics.test?.accuracy)),
     h("td", { class: "wide number muted" }, range(metrics.test)),
     h("td", { class: "wide number" }, percent(macroF1(metrics.test))),
-    h("td", { class: "wide" }, backbone(architecture, tune)),
+    h("td", { class: "wide" }, pretrained ? `${architecture}, as it is` : backbone(architecture, tune)),
     h("td", { class: "wide number", title: labels.join(", ") }, labels.length),
     h("td", { class: "muted" }, when(created)),
     h("td", { class: "last" }, h("button", { type: "button", onclick: () => pin(isPinned ? null : version), "aria-label": `${isPinned ? "Un-pin" : "Pin"} version ${version}` }, isPinned ? "Un-pin" : "Pin")));
