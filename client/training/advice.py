@@ -44,9 +44,7 @@ def print_advice(services: Services, record: Record, sample: Path | None, consol
     try:
         with services.predictor() as predictor:
             ready = served(predictor, record, SERVED_SECONDS)
-        other = (
-            f"The predictor at {url} serves another version. To try this one, once it is served:"
-        )
+        other = f"The predictor at {url} does not serve this version. To try it, once it is served:"
         advice = "Try it:" if ready else other
     except ClientError as error:
         advice = f"{error} To try the model, once the predictor answers:"

@@ -55,6 +55,7 @@ def train_command(  # noqa: PLR0913 - each is an option
     min_delta: options.MinDelta = None,
     class_weights: options.ClassWeights = None,
     quantize: options.Quantize = None,
+    promote: options.Promote = None,
     validation: options.Validation = None,
     test: options.Test = None,
     seed: options.Seed = None,
@@ -104,6 +105,7 @@ def train_command(  # noqa: PLR0913 - each is an option
         early_stopping=_stopping(early_stopping, patience, min_delta),
         class_weights=class_weights,
         quantize=quantize,
+        promote=promote,
         split=given(validation=validation, test=test),
         seed=seed,
         reading=reading_of(
@@ -135,7 +137,7 @@ def _train(
     if as_json:
         print_json(record)
     elif detach:
-        print_line(f"Training {record['id']} is {record['state']}.")
+        print_line(f"Training {record['id']} of {record['model']} is {record['state']}.")
     else:
         sample = upload.sample if upload else None
         print_result(record, console)

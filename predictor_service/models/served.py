@@ -6,6 +6,7 @@ from datetime import datetime
 from predictor_service.api.answers import ModelInfo, Quarantine
 from predictor_service.inference.batching import Batcher
 from predictor_service.inference.explain import Explainer
+from predictor_service.models.watch import Trial
 from shared.engines import Engine
 from shared.errors import InvalidRequest, ModelNotFound, Unavailable
 from shared.models.manifest import Manifest
@@ -23,6 +24,7 @@ class ServedVersion:
     Attributes:
         known: the images that tell whether a picture is unknown, if the version carries some.
         doubts: what tells how many labels to answer, if the version carries it.
+        trial: how it has done since it was loaded.
     """
 
     manifest: Manifest
@@ -32,6 +34,7 @@ class ServedVersion:
     explainer: Explainer
     known: KnownImages | None = None
     doubts: Doubts | None = None
+    trial: Trial = field(default_factory=Trial)
 
 
 @dataclass(slots=True)
@@ -48,7 +51,9 @@ class Model:
         loading: the version that is being loaded, if any.
         quarantined: the versions that were refused, by number.
         fault: what can't be read in the model's directory, as a sentence.
-        notice: the fault, and why the pinned version is not served.
+        failing: why the served version should be left, once it was watched failing.
+        left: the version that was left last, and why, in a sentence.
+        notice: the fault, why the pinned version is not served, and what was watched failing.
     """
 
     name: str
@@ -59,6 +64,8 @@ class Model:
     loading: int | None = None
     quarantined: dict[int, Quarantine] = field(default_factory=dict)
     fault: str | None = None
+    failing: str | None = None
+    left: tuple[int, str] | None = None
     notice: str | None = None
 
     @property

@@ -73,7 +73,8 @@ def build_with_top(architecture: Architecture) -> Any:
     if architecture.builder is None:
         return build_efficientnet_lite0(include_top=True)
     builder = getattr(keras.applications, architecture.builder)
-    return builder(weights=None, include_top=True, classifier_activation=None)
+    shape = (architecture.input_size, architecture.input_size, 3)
+    return builder(weights=None, include_top=True, input_shape=shape, classifier_activation=None)
 
 
 def _classifier_of(network: Any) -> tuple[Any, Floats, Floats]:

@@ -73,7 +73,7 @@ def recommend(rows: Sequence[Choice]) -> Recommendation:
         )
     else:
         sentence = (
-            f"{chosen.name} is the cheapest that is not significantly worse than the most accurate, "
-            f"{best.name} (p = {chosen.p:.2g})."
+            f"{chosen.name} is the cheapest that is not significantly worse than the most "
+            f"accurate, {best.name} (p = {chosen.p:.2g})."
         )
     return Recommendation(chosen.name, len(equal) < len(rows), sentence)

@@ -55,6 +55,7 @@ Verdict = Annotated[
         "same image under two labels",
         "unlabelled",
         "left out",
+        "left out by a correction",
         "link",
         "missing",
     ],

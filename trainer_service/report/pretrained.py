@@ -5,28 +5,40 @@ from collections.abc import Iterable
 from shared.models.manifest import Manifest, PretrainedInfo
 from trainer_service.backbones.architectures import CATALOGUE
 from trainer_service.report.markup import Markup, tag
-from trainer_service.report.page import beside, document
+from trainer_service.report.page import beside, document_of
 from trainer_service.report.parts import card, details, fact_list, table
 from trainer_service.report.sections import origin
+from trainer_service.report.sections.promotion import promoted_or_not
+from trainer_service.store.promoting import Verdict
 from trainer_service.store.records.training_record import TrainingRecord
 
 
-def render_pretrained(manifest: Manifest, record: TrainingRecord, predictor: str) -> str:
+def render_pretrained(
+    manifest: Manifest, record: TrainingRecord, verdict: Verdict, predictor: str
+) -> str:
     """Return the report of a version, as a whole HTML page.
 
     Args:
         manifest: that of the version, which says what it is.
         record: of the job that publishes it.
+        verdict: whether it is to be served.
         predictor: the base URL of the predictor.
     """
     told = manifest.pretrained
-    return document(manifest, _sections(manifest, told, record, predictor) if told else ())
+    return document_of(
+        manifest, _sections(manifest, told, record, verdict, predictor) if told else ()
+    )
 
 
 def _sections(
-    manifest: Manifest, told: PretrainedInfo, record: TrainingRecord, predictor: str
+    manifest: Manifest,
+    told: PretrainedInfo,
+    record: TrainingRecord,
+    verdict: Verdict,
+    predictor: str,
 ) -> Iterable[Markup]:
     yield beside(_what_it_is(told), origin.how_to_call(manifest.model, predictor))
+    yield promoted_or_not(verdict)
     yield _labels(manifest, told)
     yield _limits(manifest, told)
     yield _origin(manifest, record)

@@ -139,11 +139,11 @@ def test_a_corrected_dataset_has_other_labels_and_its_parent_stays_as_it_is(scen
     assert (child["state"], child["parent"], child["root"]) == ("ready", pets, pets)
     assert (child["labels"], child["corrected"]) == ({"cat": 3, "dog": 3, "fox": 1}, 3)
     assert child["digest"] != parent["digest"]
-    assert child["verdicts"]["left out"] == 1
+    assert child["verdicts"]["left out by a correction"] == 1
     assert scene.get(f"/v1/datasets/{child['id']}") == child
     changed = scene.images(child["id"])
     assert changed["cat/1.png"]["label"] == "dog"
-    assert changed["dog/0.png"]["detail"] == "left out by a correction"
+    assert changed["dog/0.png"]["verdict"] == "left out by a correction"
     others = set(before) - {"cat/1.png", "dog/0.png", "dog/1.png"}
     assert {name: changed[name] for name in others} == {name: before[name] for name in others}
     assert (scene.get(f"/v1/datasets/{pets}"), scene.images(pets)) == (parent, before)

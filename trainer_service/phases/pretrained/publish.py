@@ -1,7 +1,6 @@
 """From a pre-trained network with its own classifier to a published version."""
 
 import json
-from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -34,11 +33,7 @@ from trainer_service.phases.work import Work
 from trainer_service.report.pretrained import render_pretrained
 from trainer_service.requests.pretrained import PretrainedRequest
 from trainer_service.store.promoting import ModelChanged, Verdict
-from trainer_service.store.publishing import WritableModelStore
 from trainer_service.store.records.training_record import State
-
-#: How often it is decided anew whether a version is served, as the model changes meanwhile.
-_MOST_CHANGES = 5
 
 
 def publish_pretrained(work: Work, asked: PretrainedRequest) -> int:
@@ -53,8 +48,7 @@ def publish_pretrained(work: Work, asked: PretrainedRequest) -> int:
     work.enter(State.PUBLISHING)
     network = Network.build(work, asked)
     work.check_cancelled()
-    models = work.worker.stores.models
-    with models.stage(work.record.model) as staging:
+    with work.models.stage(work.record.model) as staging:
         with full_disk_named(staging):
             backbone, head = network.parts
             size = network.parts.features
@@ -65,36 +59,33 @@ def publish_pretrained(work: Work, asked: PretrainedRequest) -> int:
         manifest = _manifest(work, asked, network, heatmaps, golden.artifacts)
         _write_summary(manifest, staging)
         work.held.raise_if_lost()
+        return _publish(work, staging, manifest)
 
-        def complete(manifest: Manifest) -> None:
-            page = render_pretrained(manifest, work.record, predictor_address(work.worker.settings))
+
+def _publish(work: Work, staging: Path, manifest: Manifest) -> int:
+    """Decide whether a staged version is to be served, and publish it; return its number.
+
+    If the model changes meanwhile, as by a training, it is decided again.
+    """
+    models, predictor = work.models, predictor_address(work.worker.settings)
+    while True:
+        seen = models.state(manifest.model)
+        verdict = _verdict(models.to_serve(seen))
+
+        def complete(manifest: Manifest, verdict: Verdict = verdict) -> None:
+            page = render_pretrained(manifest, work.record, verdict, predictor)
             (staging / REPORT_PAGE).write_text(page, "utf-8")
             work.check_cancelled.now()
 
-        return _publish(models, staging, manifest, complete)
-
-
-def _publish(
-    models: WritableModelStore,
-    staging: Path,
-    manifest: Manifest,
-    complete: Callable[[Manifest], None],
-) -> int:
-    """Publish a version; if the model has another one to serve, that stays served.
-
-    Raises:
-        ModelChanged: the model changes again and again.
-    """
-    for _ in range(_MOST_CHANGES):
-        seen = models.state(manifest.model)
-        served = models.to_serve(seen)
         with suppress(ModelChanged):
-            verdict = None if served is None else _not_served(served)
             return models.publish(staging, manifest, complete, verdict, seen)
-    raise ModelChanged(f"Model {manifest.model!r} changes again and again: try again later.")
+        work.check_cancelled()
 
 
-def _not_served(served: int) -> Verdict:
+def _verdict(served: int | None) -> Verdict:
+    """Return whether a version is to be served beside the one that is served, if there is one."""
+    if served is None:
+        return Verdict(served=True, reason="No version was served before.")
     reason = (
         "A pre-trained network was tested on no pictures, so nothing says that it is better than "
         f"version {served}, which stays served."

@@ -47,6 +47,9 @@ def _renamed(value: Any) -> Any:
     return value
 
 
+#: The verdict on an image that somebody has looked at, and decided not to use.
+LEFT_OUT_BY_CORRECTION = "left out by a correction"
+
 #: For fields that hold verdicts: replaces the names of earlier releases.
 TODAYS_VERDICTS = BeforeValidator(_renamed)
 
@@ -64,9 +67,11 @@ class Brief(NamedTuple):
         id: the id of the record.
         created_at: when it was created.
         state: its `State` or `DatasetState`.
-        waits: whether it waits or runs, and so counts towards HEADSTART_MAX_OPEN_JOBS.
+        waits: whether it waits or runs; unless it is a member, it then counts towards
+            HEADSTART_MAX_OPEN_JOBS.
         dataset: the id of its dataset, "" if it has none; of a dataset, its own id.
         listed: the record as lists show it, as JSON: a few kilobytes at most.
+        member: whether it is a part of a comparison, which lists it and counts for all of them.
     """
 
     id: str
@@ -75,6 +80,7 @@ class Brief(NamedTuple):
     waits: bool
     dataset: str
     listed: bytes
+    member: bool = False
 
 
 class BaseRecord(RecordPart):
