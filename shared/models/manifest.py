@@ -113,7 +113,7 @@ class HeadInfo(_Record):
     """The head of a version, and what it was chosen by.
 
     Attributes:
-        kind: "regression" or "layers".
+        kind: "regression" or "layers"; "pretrained" if it is the network's own classifier.
         taps: the layers of the backbone that it sees: "last", "late" or "all".
         features: the length of its input.
         strength: of a regression, the strength of its L2 regularisation.

@@ -54,6 +54,10 @@ class PretrainedRequest(RequestPart):
         "there is none, and the probabilities of the named ones are divided by their sum.",
     )
 
+    def in_lists(self) -> Self:
+        """Return a copy as lists show it, without the names of classes, which may be many."""
+        return self.model_copy(update={"classes": None, "rest": REST})
+
     @model_validator(mode="after")
     def _rest_goes_with_classes(self) -> Self:
         if self.classes is None and self.rest != REST:

@@ -1,11 +1,15 @@
 """Asks the API for a pre-trained network; no worker runs, so it stays queued."""
 
+from functools import partial
+
 import pytest
 
 from tests.support.trainer.api_client import ARCHITECTURE
 from trainer_service.backbones import weights
 from trainer_service.queue.view import QUEUE
 from trainer_service.store.events.event_log import connect
+from trainer_service.store.records.training_record import State
+from trainer_service.store.stores import Stores
 
 pytestmark = pytest.mark.integration
 
@@ -29,6 +33,24 @@ def test_it_is_queued_and_followed_as_a_training(call, redis_url):
     assert connect(redis_url).llen(QUEUE) == 1
     assert call("GET", answer.headers["location"]).json() == record
     assert call("GET", "/v1/trainings").json()[0]["pretrained"] == record["pretrained"]
+
+
+def test_lists_leave_out_the_names_of_classes(call):
+    ask(call, classes={"cat": CATS}, rest="none of them")
+
+    [listed] = call("GET", "/v1/trainings").json()
+
+    assert listed["pretrained"]["pretrained"] == ARCHITECTURE
+    assert listed["pretrained"]["classes"] is None
+
+
+def test_it_has_no_suspects_and_says_why(call):
+    record = ask(call).json()
+
+    answer = call("GET", f"/v1/trainings/{record['id']}/suspects")
+
+    assert answer.status_code == 409
+    assert "without images" in answer.json()["detail"]
 
 
 def test_it_can_be_cancelled_before_a_worker_takes_it(call):
@@ -77,10 +99,18 @@ def test_what_can_not_be_published_is_refused_at_once(call, redis_url, fields, r
 
 def test_two_pretrained_networks_have_no_test_images_to_compare(call, settings):
     one, other = (ask(call).json()["id"] for _ in range(2))
+    for number, training_id in enumerate((one, other), 1):
+        Stores.open(settings).trainings.update(training_id, partial(succeed, version=number))
 
     answer = call("GET", f"/v1/trainings/{one}/compare?with={other}")
 
-    assert answer.status_code in {409, 422}
+    assert answer.status_code == 422
+    assert "expected two trainings with test images" in answer.json()["detail"]
+
+
+def succeed(record, version):
+    record.version = version
+    record.enter(State.SUCCEEDED)
 
 
 def test_the_classes_are_listed_and_so_is_what_can_be_published(call):

@@ -177,7 +177,8 @@ class TrainingRecord(BaseRecord):
         metrics: the totals of the evaluation. The report also has the metrics of each label and
             the confusion matrix; with few labels, so has the API's answer for a single training.
         pretrained: what was asked for if nothing is trained, but a pre-trained network published as
-            it is. Of `request`, only model and architecture mean something then.
+            it is; in lists, without the classes. Of `request`, only model and architecture mean
+            something then.
         head: how the head was chosen, once it is trained.
         tune: what came of fine-tuning, if it was asked for.
         suspects: how many images look as if their label was wrong, once they are evaluated.
@@ -260,7 +261,11 @@ class TrainingRecord(BaseRecord):
 
     def in_lists(self) -> Self:
         """Return a copy as lists show it."""
-        short = {"metrics": numbers(self.metrics), "dataset": self.dataset.in_lists()}
+        short = {
+            "metrics": numbers(self.metrics),
+            "dataset": self.dataset.in_lists(),
+            "pretrained": self.pretrained and self.pretrained.in_lists(),
+        }
         return self.model_copy(update=short)
 
     def brief(self) -> Brief:
