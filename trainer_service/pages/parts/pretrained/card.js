@@ -47,13 +47,13 @@ function form(rows, classes) {
   return h("form", { class: "stack", novalidate: true, onsubmit: submit },
     h("p", {}, `Nothing is trained: the network answers the ${classes.length.toLocaleString("en")} classes of ImageNet, or those that you name.`),
     there.length ? null : h("p", { class: "problem" }, "The weights of no network can be had; each one below says why."),
-    missing.length ? h("details", { open: !there.length }, h("summary", {}, `Not available here: ${missing.map(({ id }) => id).join(", ")}`),
-      h("ul", {}, missing.map(({ id, classifier }) => h("li", {}, `${id}: ${classifier.detail}`)))) : null,
     h("div", { class: "row" },
       h("label", { for: "pretrained" }, "Network", network),
       h("label", { for: "pretrained-name", class: "grow" }, "Name of the model", name)),
+    missing.length ? h("details", { open: !there.length }, h("summary", {}, `Not available here: ${missing.map(({ id }) => id).join(", ")}`),
+      h("ul", {}, missing.map(({ id, classifier }) => h("li", {}, `${id}: ${classifier.detail}`)))) : null,
     h("label", { for: "pretrained-classes" }, "Only these classes (optional): one in a line, or a label, a colon and its classes", chosen),
-    h("label", { class: "target", for: "pretrained-rest" }, rest, " A label “other” for everything else"),
+    h("div", { class: "row" }, rest, h("label", { for: "pretrained-rest" }, "A label “other” for everything else")),
     h("details", {}, h("summary", {}, "All classes"), h("p", {}, classes.join(", "))),
     h("div", {}, button), status);
 }
