@@ -3,6 +3,7 @@
 It imports nothing that computes: the trainer API checks with it what a request asks for.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -122,11 +123,11 @@ def _require_once(members: Mapping[str, Sequence[int]]) -> None:
 
 
 def _refuse_repeated(names: Sequence[str]) -> None:
-    repeated = next((name for name in names if names.count(name) > 1), None)
-    if repeated is not None:
+    ((name, count),) = Counter(names).most_common(1)
+    if count > 1:
         raise InvalidRequest(
-            f"classes: {repeated!r} is there {names.count(repeated)} times. Expected each class "
-            "once, as its probability can't count twice"
+            f"classes: {name!r} is there {count} times. Expected each class once, as its "
+            "probability can't count twice"
         )
 
 
