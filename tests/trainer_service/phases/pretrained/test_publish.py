@@ -16,6 +16,7 @@ from shared.engines import PROBABILITIES, load_version_engine
 from shared.errors import Conflict, InvalidRequest
 from shared.images.decoding import ImageLimits, decode
 from shared.models.model_store import REPORT_PAGE, read_golden, verify
+from tests.support.heat import check_heat
 from trainer_service.backbones.imagenet import classes
 from trainer_service.inline import publish_pretrained_inline
 from trainer_service.settings import TrainerSettings
@@ -102,6 +103,10 @@ def test_the_drawn_pictures_show_when_colours_are_swapped(whole):
     changes = np.abs(answers(whole, pixels) - answers(whole, pixels[..., ::-1])).max(axis=1)
 
     assert (changes > whole.manifest.golden_tolerance).sum() >= 4
+
+
+def test_heat_adds_up_to_the_answer(whole):
+    check_heat(whole.directory, "openvino", whole.manifest.heatmaps, golden_pixels(whole)[:2])
 
 
 def test_groups_are_sums_and_the_rest_has_what_is_left(whole, grouped):
