@@ -24,7 +24,7 @@ def doubt_for(coverage: float | None, doubts: Doubts | None, manifest: Manifest)
         why = (
             "a pre-trained network was validated with no pictures"
             if manifest.pretrained
-            else ("it was published by an earlier release")
+            else "it was published by an earlier release"
         )
         raise InvalidRequest(
             f"{version} can't tell how many labels that takes, as {why}. Leave it out. "

@@ -43,7 +43,7 @@ def check_false_alarms(
         why = (
             "a pre-trained network has no training images"
             if manifest.pretrained
-            else ("it was published without the images")
+            else "it was published without the images"
         )
         raise InvalidRequest(
             f"false_alarms: version {manifest.version} of {manifest.model} can't tell whether "
