@@ -111,7 +111,7 @@ class Model:
             precision=served.engine.precision if served else None,
             architecture=served.manifest.architecture if served else None,
             labels=served.manifest.labels if served else [],
-            dataset=served.manifest.dataset.id if served else None,
+            dataset=_dataset_of(served.manifest) if served else None,
             loaded_at=served.loaded_at if served else None,
             heatmaps=served is not None and served.manifest.heatmaps is not None,
             unknown=served.manifest.unknown if served else None,
@@ -120,6 +120,10 @@ class Model:
             shadow=self.shadow.info() if self.shadow else None,
             notice=self.notice,
         )
+
+
+def _dataset_of(manifest: Manifest) -> str | None:
+    return manifest.dataset.id if manifest.dataset is not None else None
 
 
 class Models:

@@ -5,9 +5,26 @@ from typing import Any, Self
 
 from pydantic import BaseModel, Field, model_validator
 
-from shared.models.manifest import TuneInfo
+from shared.models.manifest import PretrainedInfo, TuneInfo
 from shared.models.promotions import Decision
 from trainer_service.requests.part import RequestPart
+
+
+class ClassifierStatus(BaseModel):
+    """Whether the weights of an architecture with its classifier for ImageNet are available.
+
+    Then it can be published as it is. The fields are as those of `ArchitectureStatus`.
+    """
+
+    available: bool
+    source: str | None
+    detail: str
+
+
+class ImageNetClasses(BaseModel):
+    """The names of the 1,000 classes of ImageNet, in the order of the networks' outputs."""
+
+    classes: list[str]
 
 
 class ArchitectureStatus(BaseModel):
@@ -27,6 +44,7 @@ class ArchitectureStatus(BaseModel):
         available: whether the weights are on this machine or can be downloaded.
         source: the file, package or URL of the weights; None if they are not available.
         detail: where the weights are, or what was tried, as a sentence.
+        classifier: the same of the weights with the network's own classifier for ImageNet.
     """
 
     id: str
@@ -40,6 +58,7 @@ class ArchitectureStatus(BaseModel):
     available: bool
     source: str | None
     detail: str
+    classifier: ClassifierStatus
 
 
 class VersionStatus(BaseModel):
@@ -47,6 +66,7 @@ class VersionStatus(BaseModel):
 
     Attributes:
         tune: what came of fine-tuning; None if it was not asked for.
+        pretrained: what it is if nothing was trained; None otherwise.
         decision: what was decided last about whether it is served; None if nothing was.
     """
 
@@ -54,6 +74,7 @@ class VersionStatus(BaseModel):
     architecture: str
     labels: list[str]
     tune: TuneInfo | None
+    pretrained: PretrainedInfo | None
     metrics: dict[str, Any]
     training_id: str
     created_at: datetime

@@ -111,14 +111,14 @@ const table = (rows) => h("div", { class: "scroll" }, h("table", { class: "recor
   h("tbody", {}, rows)));
 
 function row(shown, { pinned, serving }, actions) {
-  const { version, architecture, tune, labels, metrics, training_id: training, created_at: created } = shown;
+  const { version, architecture, tune, pretrained, labels, metrics, training_id: training, created_at: created } = shown;
   const isPinned = version === pinned;
   return h("tr", { "data-version": version },
     h("td", {}, h("a", { href: link("trainings", training) }, `Version ${version}`), " ", stateOf(shown, pinned, serving)),
     h("td", { class: "number", "data-head": "Accuracy" }, percent(metrics.test?.accuracy)),
     h("td", { class: "wide number muted" }, range(metrics.test)),
     h("td", { class: "wide number" }, percent(macroF1(metrics.test))),
-    h("td", { class: "wide" }, backbone(architecture, tune)),
+    h("td", { class: "wide" }, pretrained ? `${architecture}, as it is` : backbone(architecture, tune)),
     h("td", { class: "wide number", title: labels.join(", ") }, labels.length),
     h("td", { class: "muted" }, when(created)),
     h("td", { class: "last" }, h("div", { class: "row" },

@@ -182,7 +182,7 @@ def _manifest(
         training=record.request.model_dump(mode="json"),
         training_id=record.id,
         seed=record.request.seed,
-        libraries=_libraries(),
+        libraries=libraries(),
         created_at=datetime.now(UTC),
         head=evaluated.trained.head,
         tune=evaluated.trained.tune,
@@ -192,7 +192,8 @@ def _manifest(
     )
 
 
-def _libraries() -> dict[str, str]:
+def libraries() -> dict[str, str]:
+    """Return the versions of the libraries that a network is exported with, by their names."""
     import keras
     import openvino
     import tensorflow as tf
