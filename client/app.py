@@ -40,6 +40,7 @@ from client.options import (
 )
 from client.prediction import predict
 from client.printing import print_models, print_predictions, print_trainings
+from client.promoting import promote_command, promotions_command, rollback_command
 from client.reading import (
     print_dataset,
     print_datasets,
@@ -61,6 +62,9 @@ app = typer.Typer(
 )
 
 app.command("train")(train_command)
+app.command("promote")(promote_command)
+app.command("rollback")(rollback_command)
+app.command("promotions")(promotions_command)
 app.command("compare")(compare_command)
 app.command("comparisons")(comparisons_command)
 

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from prometheus_client import CollectorRegistry
 
 from predictor_service.api.endpoints import router
@@ -25,6 +25,7 @@ from shared.http.head import HeadLikeGet
 from shared.http.metrics import HttpMetrics, add_metrics
 from shared.http.pages import add_pages
 from shared.http.problems import add_problem_handlers
+from shared.http.query import refuse_unknown_parameters
 from shared.http.requests import Requests
 from shared.logs import get_logger
 from shared.models.model_store import ModelStore
@@ -49,6 +50,7 @@ def create_app(settings: PredictorSettings | None = None) -> FastAPI:
         version=__version__,
         docs_url=None,
         redoc_url=None,
+        dependencies=[Depends(refuse_unknown_parameters)],
         lifespan=_lifespan,
     )
     app.state.settings = settings or PredictorSettings()
@@ -83,7 +85,14 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     loader = VersionLoader(settings, pool, metrics.batches, large_pool, explained)
     store = ModelStore(settings.store)
     models: Models = app.state.models
-    reload = HotReload(store, models, loader, settings.poll_seconds, metrics.reload)
+    reload = HotReload(
+        store,
+        models,
+        loader,
+        settings.poll_seconds,
+        metrics.reload,
+        watch_seconds=settings.watch_seconds,
+    )
     task = asyncio.create_task(reload.run(), name="hot reload")
     log.info("watching", store=str(store.root), seconds=settings.poll_seconds)
     try:

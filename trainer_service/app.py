@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from prometheus_client import CollectorRegistry
 
 from shared import __version__
@@ -12,6 +12,7 @@ from shared.http.head import HeadLikeGet
 from shared.http.metrics import HttpMetrics, add_metrics
 from shared.http.pages import add_pages
 from shared.http.problems import add_problem_handlers
+from shared.http.query import refuse_unknown_parameters
 from shared.http.requests import Requests
 from trainer_service.api.routes import (
     about,
@@ -52,6 +53,7 @@ def create_app(settings: TrainerSettings) -> FastAPI:
         version=__version__,
         docs_url=None,
         redoc_url=None,
+        dependencies=[Depends(refuse_unknown_parameters)],
     )
     stores = Stores.open(settings)
     app.state.trainer = Trainer(

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 
+from shared.errors import PromotionsUnreadable
 from shared.logs import bind
 from trainer_service.errors import TrainingCancelled, TrainingNotFound
 from trainer_service.phase_table import needs_plan, next_steps, phase_of
@@ -21,12 +22,17 @@ from trainer_service.phases.head.trial import try_out
 from trainer_service.phases.prepare.plan import plan
 from trainer_service.phases.publish.publish import publish
 from trainer_service.phases.setbacks import hand_over, persevere
-from trainer_service.phases.tune.phase import tune_if_asked
+from trainer_service.phases.tune.phase import forget_tuning, tune_if_asked, tuning_kept
 from trainer_service.phases.work import Work, Worker
 from trainer_service.queue.steps import ADVANCE, COMPUTE_SHARD, FINISH, PREPARE, Step
 from trainer_service.store.files.lease import Lease, lease, require_survivable
 from trainer_service.store.outcome import end, recorded_outcome
-from trainer_service.store.records.training_record import State, TrainingRecord, numbers
+from trainer_service.store.records.training_record import (
+    Promotion,
+    State,
+    TrainingRecord,
+    numbers,
+)
 from trainer_service.store.shards import Shards
 
 
@@ -92,6 +98,8 @@ def finish(worker: Worker, training_id: str) -> None:
             done = _carry_out(work, lambda work: versions.append(_publish_once(work)))
             if versions:
                 _succeed(work, versions[-1])
+        if done:
+            forget_tuning(work)
     if not done:
         hand_over(work)
     _advance_comparison(work)
@@ -183,9 +191,10 @@ def _publish_once(work: Work) -> int:
     version = work.models.published_by(work.record.model, work.record.id)
     if version is None:
         work.check_cancelled()
-        evaluated = evaluate_network(work, tune_if_asked(work, fit(work)))
-        work.held.raise_if_lost()
-        version = publish(work, evaluated)
+        with tuning_kept(work):
+            evaluated = evaluate_network(work, tune_if_asked(work, fit(work)))
+            work.held.raise_if_lost()
+            version = publish(work, evaluated)
     return version
 
 
@@ -196,6 +205,7 @@ def _succeed(work: Work, version: int) -> None:
     """
     bind(version=version)
     manifest = work.models.manifest(work.record.model, version)
+    promotion = _promotion(work, version) if work.record.comparison is None else None
     work.worker.stores.trainings.keep_evaluation(work.record.id, manifest.metrics)
 
     def succeed(record: TrainingRecord) -> None:
@@ -209,6 +219,18 @@ def _succeed(work: Work, version: int) -> None:
         record.quantization = manifest.quantization
         record.unknown = manifest.unknown
         record.coverage = manifest.coverage
+        record.promotion = promotion
         record.enter(State.SUCCEEDED)
 
     work.update(succeed)
+
+
+def _promotion(work: Work, version: int) -> Promotion | None:
+    """Return what was decided about a version; None if an earlier release has published it."""
+    try:
+        decision = work.worker.stores.models.last_decision(work.record.model, version)
+    except PromotionsUnreadable as error:
+        return Promotion(served=False, reason=error.detail)
+    if decision is None:
+        return None
+    return Promotion(served=decision.served, reason=decision.reason)

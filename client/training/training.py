@@ -83,8 +83,11 @@ def served(predictor: Service, record: Record, seconds: float = SERVED_SECONDS) 
         seconds: how long to wait at most.
 
     Returns:
-        Whether the predictor serves the version. False at once if another version is pinned.
+        Whether the predictor serves the version. False at once if another version is pinned, or
+        the version was published without being served.
     """
+    if not (record.get("promotion") or {"served": True})["served"]:
+        return False
     deadline = time.monotonic() + seconds
     while (left := deadline - time.monotonic()) > 0:
         try:

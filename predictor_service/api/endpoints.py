@@ -107,7 +107,7 @@ async def predict(request: Request, query: Annotated[PredictQuery, Query()]) -> 
     return JSONResponse({"predictions": entries})
 
 
-@router.get("/v1/models", summary="List the models")
+@router.get("/v1/models", summary="List the models", responses=responses(422))
 async def list_models(models: ModelsOf) -> ModelList:
     return ModelList(models=[model.info() for model in models.all()])
 
@@ -117,7 +117,7 @@ async def get_model(name: str, models: ModelsOf) -> ModelInfo:
     return models.get(name).info()
 
 
-@router.get("/v1/about", summary="Tell the page where the trainer is")
+@router.get("/v1/about", summary="Tell the page where the trainer is", responses=responses(422))
 async def about(request: Request) -> About:
     settings: PredictorSettings = request.app.state.settings
     return About(trainer_url=settings.trainer_url)

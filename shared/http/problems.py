@@ -197,6 +197,11 @@ def _problem_schema() -> dict[str, Any]:
     return schema
 
 
+#: The type of an error that `shared.http.query` finds, among those of pydantic.
+UNKNOWN_PARAMETER = "unknown_parameter"
+#: The errors in which the value that was received says nothing.
+_VALUELESS = {"missing", "extra_forbidden", UNKNOWN_PARAMETER}
+
 _WORDS = {
     "extra_forbidden": "there is no such field",
     "int_parsing": "Input should be a whole number",
@@ -214,9 +219,7 @@ def _field_problem(error: Mapping[str, Any]) -> FieldProblem:
     # Pydantic adds the tags of unions, which the client did not send.
     location = [part for part in location if not part.startswith("(")]
     detail = _WORDS.get(error["type"], error["msg"].removeprefix("Value error, "))
-    if error["type"] not in {"missing", "extra_forbidden"} and not isinstance(
-        error.get("input"), dict | list
-    ):
+    if error["type"] not in _VALUELESS and not isinstance(error.get("input"), dict | list):
         detail = f"{detail}. Received: {error.get('input')!r}"[:500]
     return FieldProblem(field=".".join(location)[:LONGEST_FIELD] or "request", detail=detail)
 

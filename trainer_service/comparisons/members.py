@@ -77,7 +77,7 @@ def _new_training(
 ) -> TrainingRecord:
     is_trial = training_id == candidate.trial
     now, dataset = datetime.now(UTC), record.dataset
-    changes: dict[str, object] = {"dataset": dataset.id}
+    changes: dict[str, object] = {"dataset": dataset.id, "model": record.model}
     if is_trial:
         # Only its features are tried, by regressions.
         changes |= {"head": "regression", "tune": "off", "views": 1, "quantize": "off"}

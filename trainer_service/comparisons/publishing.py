@@ -2,12 +2,15 @@
 
 import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
-from shared.errors import Conflict
+from shared.errors import Conflict, VersionNotFound
 from shared.models.manifest import MANIFEST_FILE, Manifest
 from shared.models.model_store import REPORT_PAGE, verify
+from trainer_service.phases.publish.promotion import Answers, Incomparable, judge_version
 from trainer_service.report.page import renumbered
+from trainer_service.store.promoting import ModelChanged
 from trainer_service.store.records.training_record import TrainingRecord
 from trainer_service.store.stores import Stores
 
@@ -48,9 +51,19 @@ def _publish(stores: Stores, training: TrainingRecord) -> int:
                 text = renumbered(page.read_text("utf-8"), manifest, final.version)
                 (staging / REPORT_PAGE).write_text(text, "utf-8")
 
-        return stores.models.publish(
-            staging, manifest.model_copy(update={"version": 0, "files": []}), complete
-        )
+        final = manifest.model_copy(update={"version": 0, "files": []})
+        asked, test = training.request.promote, stores.trainings.evaluation(training)["test"]
+        while True:
+            seen = stores.models.state(training.model)
+            with suppress(ModelChanged, VersionNotFound):
+                verdict = judge_version(
+                    stores.models, seen, asked, manifest.labels, test, _not_compared
+                )
+                return stores.models.publish(staging, final, complete, verdict, seen)
+
+
+def _not_compared(served: Manifest) -> Answers:
+    raise Incomparable(f"the answers to compare with version {served.version} were not kept.")
 
 
 def _link(source: Path, target: Path) -> None:

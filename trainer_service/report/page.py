@@ -11,6 +11,7 @@ from shared.models.manifest import Manifest
 from trainer_service.report.facts import Facts
 from trainer_service.report.markup import Markup, join, raw, tag
 from trainer_service.report.sections import evaluation, origin
+from trainer_service.report.sections.promotion import promotion
 from trainer_service.report.sections.reliability import reliability
 from trainer_service.report.sections.suspects import suspects
 from trainer_service.report.sections.tuning import tuning
@@ -75,6 +76,7 @@ def _title(manifest: Manifest, version: int) -> str:
 def _sections(facts: Facts) -> Iterable[Markup]:
     labels = (evaluation.per_label(facts), evaluation.confusion_matrix(facts))
     yield _beside(evaluation.result(facts), origin.how_to_call(facts))
+    yield from filter(None, [promotion(facts)])
     yield _beside(*labels) if len(facts.manifest.labels) <= FEW_LABELS else join(labels)
     yield reliability(facts)
     yield from filter(None, [unknown(facts)])

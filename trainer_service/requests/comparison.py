@@ -89,6 +89,12 @@ class ComparisonRequest(CommonFields):
         default="recommended",
         description="Which one is published as a version of the model at the end.",
     )
+    promote: Literal["auto", "always", "never"] = Field(
+        default="auto",
+        description="Whether the version that is published is served, as that of a training. "
+        "if_better is not offered: the trainings are compared with each other, not with the served "
+        "version.",
+    )
 
     @model_validator(mode="after")
     def _take_layers_if_only_they_have_a_field(self) -> Self:
@@ -120,7 +126,7 @@ def trainings_of(
         )
     common = {
         name: getattr(request, name)
-        for name in CommonFields.model_fields
+        for name in (*CommonFields.model_fields, "promote")
         if name not in {"dataset", "reading"}
     }
     lists: dict[str, Sequence[object]] = {"taps": taps, "tune": tune, "head": heads}

@@ -20,6 +20,9 @@ TapSet = Literal["last", "late", "all"]
 Taps = Literal["auto", "last", "late", "all"]
 HeadKind = Literal["regression", "layers"]
 
+#: Whether the version that a training publishes is served, see `phases.publish.promotion`.
+Promote = Literal["auto", "always", "if_better", "never"]
+
 
 class DatasetPath(RequestPart):
     """A folder or archive below the datasets directory of the trainer's machine."""
@@ -127,7 +130,11 @@ def _refused(
 class CommonFields(RequestPart):
     """The fields that a training and a comparison of several have in common."""
 
-    model: ModelName = Field(default="default", description="Name of the model to publish.")
+    model: ModelName | None = Field(
+        default=None,
+        description="Name of the model to publish; by default that of the folder or archive with "
+        "the images.",
+    )
     dataset: _Dataset = Field(
         default=None,
         description="Id of a dataset, or {'path': …} below the trainer's datasets directory.",
@@ -188,6 +195,13 @@ class TrainingRequest(CommonFields):
         description="tail: also train the last layers of the backbone, from the solved head on; "
         "the result is published if it answers the validation images better. An object says "
         "which layers, and how.",
+    )
+    promote: Promote = Field(
+        default="auto",
+        description="Whether the new version is served. auto: unless its labels differ from those "
+        "of the served version, or it does no better on its test images than always answering the "
+        "commonest label. if_better: as auto, and only if its log loss is not worse on the test "
+        "images that both have kept out. always, or never: it is published only.",
     )
 
     @property

@@ -12,6 +12,7 @@ from trainer_service.backbones.cut_table import cut_of
 from trainer_service.errors import WeightsUnavailable
 from trainer_service.requests.comparison import ComparisonRequest, trainings_of
 from trainer_service.service.job_slots import open_training_slot
+from trainer_service.service.naming import model_name_of
 from trainer_service.service.submission import dataset_of, require_same_reading, undo_dataset
 from trainer_service.service.trainer import Trainer
 from trainer_service.store.idempotency import fingerprint
@@ -140,7 +141,7 @@ def _new_comparison(
     return ComparisonRecord(
         id=comparison_id,
         created_at=now,
-        model=request.model,
+        model=request.model or model_name_of(dataset.source),
         state=ComparisonState.QUEUED,
         dataset=ComparisonDataset(
             id=dataset.id, revision=dataset.revision, parent=dataset.parent, root=dataset.root

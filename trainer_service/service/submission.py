@@ -14,6 +14,7 @@ from trainer_service.datasets import create as datasets
 from trainer_service.datasets.dataset import Dataset, doubtful
 from trainer_service.requests.training import CommonFields, DatasetPath, TrainingRequest
 from trainer_service.service.job_slots import open_training_slot
+from trainer_service.service.naming import model_name_of
 from trainer_service.service.trainer import Trainer
 from trainer_service.store.idempotency import fingerprint
 from trainer_service.store.records.dataset_record import DatasetRecord, DatasetState
@@ -211,12 +212,13 @@ def _new_training(
 ) -> TrainingRecord:
     now = datetime.now(UTC)
     taken = chosen.architecture.id
+    # A request that is made of this one has to train the same.
+    named = {"model": request.model or model_name_of(dataset.source)}
     if chosen.reason is not None:
-        # A request that is made of this one has to train the same.
-        request = request.model_copy(update={"architecture": taken})
+        named["architecture"] = taken
     return TrainingRecord(
         id=training_id,
-        model=request.model,
+        model=named["model"],
         architecture=taken,
         architecture_reason=chosen.reason,
         state=State.QUEUED,
@@ -224,6 +226,6 @@ def _new_training(
             id=dataset.id, revision=dataset.revision, parent=dataset.parent, root=dataset.root
         ),
         transitions=[Transition(state=State.QUEUED, at=now)],
-        request=request,
+        request=request.model_copy(update=named),
         created_at=now,
     )

@@ -11,7 +11,8 @@ def delete_unused(stores: Stores, dataset_id: str) -> bool:
 
     Raises:
         NotFound: it was removed meanwhile.
-        RecordCorrupt: a training's record can't be read, so it is not known which dataset it uses.
+        RecordCorrupt: a training's record can't be read, so it is not known which dataset it uses;
+            or it is not known which datasets were made of it.
     """
     datasets = stores.datasets
     with datasets.lease(dataset_id) as held, datasets.locked(dataset_id):

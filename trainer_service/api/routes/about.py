@@ -2,13 +2,14 @@
 
 from fastapi import APIRouter
 
+from shared.http.problems import responses
 from trainer_service.api.dependencies import CurrentTrainer
 from trainer_service.service.answers import About
 
 router = APIRouter(prefix="/v1/about", tags=["about"])
 
 
-@router.get("")
+@router.get("", responses=responses(422))
 def about(trainer: CurrentTrainer) -> About:
     """Return the limits of uploads, and the address of the predictor."""
     settings = trainer.settings

@@ -6,8 +6,9 @@ from typing import Any
 from shared.models.manifest import HeadInfo, TuneInfo
 from trainer_service.datasets.records import ImageRecord
 from trainer_service.phases.backbone import Backbone
-from trainer_service.phases.head.data import Probabilities, Truth, head_data
+from trainer_service.phases.head.data import Probabilities, Truth, doubles_of, head_data
 from trainer_service.phases.head.images import images_with_features
+from trainer_service.phases.head.nearby import nearby
 from trainer_service.phases.head.network import FrozenNetwork, Network
 from trainer_service.phases.head.regression.rows import ViewRows
 from trainer_service.phases.head.regression.view_rows import view_rows
@@ -64,7 +65,11 @@ def fit(work: Work) -> Trained:
     train, validation = (
         head_data(backbone, splits[part], labels) for part in ("train", "validation")
     )
-    head = train_head(HeadTask(work, backbone.architecture, train, validation, labels, views))
+    doubles = doubles_of([*splits["train"], *splits["validation"]])
+    near = nearby(work, images)
+    head = train_head(
+        HeadTask(work, backbone.architecture, train, validation, labels, views, doubles, near)
+    )
     network = FrozenNetwork(labels, backbone.with_taps(head.taps), head.model)
     return Trained(network, splits, head.info, head.history, head.best, head.validated, head.solved)
 

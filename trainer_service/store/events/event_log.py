@@ -24,7 +24,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from shared.documents import reason
-from shared.files import locked_briefly, sync_directory
+from shared.files import is_disk_full, locked_briefly, sync_directory
 from shared.identifiers import is_id
 from shared.logs import get_logger
 from trainer_service.errors import RecordCorrupt, TrainingNotFound
@@ -73,10 +73,12 @@ class Dispensable:
 
     Args:
         missing: what is logged then, for example "progress is not kept".
+        full_disk: whether they also go on if the disk is full.
     """
 
-    def __init__(self, missing: str) -> None:
+    def __init__(self, missing: str, *, full_disk: bool = False) -> None:
         self._missing = missing
+        self._full_disk = full_disk
         self._warned = ""
 
     @contextmanager
@@ -85,7 +87,7 @@ class Dispensable:
         try:
             yield
         except OSError as error:
-            if not is_permanent(error):
+            if not (is_permanent(error) or (self._full_disk and is_disk_full(error))):
                 raise
             if self._warned != training_id:
                 self._warned = training_id

@@ -12,6 +12,7 @@ from trainer_service.store.events.comparison_events import (
 )
 from trainer_service.store.events.event import BaseEvent, EndEvent
 from trainer_service.store.records.parts import (
+    LEFT_OUT_BY_CORRECTION,
     TODAYS_VERDICTS,
     DoubleCount,
     ErrorInfo,
@@ -68,7 +69,8 @@ class StrengthEvent(BaseEvent):
     """A regression was solved with one strength of its regularisation, on the features of `taps`.
 
     The strengths are tried from strong to weak for each of the taps, and then once more with
-    `views` of each image if those were asked for; `attempt` counts all of them, from 1.
+    `views` of each image if those were asked for; `attempt` counts all of them, from 1. `near` is
+    the training near whose choice is searched, of the taps and the strength; null if all are tried.
     """
 
     type: Literal["strength"] = "strength"
@@ -81,6 +83,7 @@ class StrengthEvent(BaseEvent):
     accuracy: float
     val_loss: float
     val_accuracy: float
+    near: str | None = None
 
 
 class TuneEstimateEvent(BaseEvent):
@@ -126,7 +129,9 @@ class WarningEvent(BaseEvent):
         "little_room",
         "tune_slow",
         "tune_refused",
+        "tune_unkept",
         "other_architecture",
+        "not_served",
     ]
     detail: Annotated[str, TODAYS_VERDICTS]
     images: list[RejectedImage] = Field(default_factory=list)
@@ -226,15 +231,8 @@ def _warnings(record: TrainingRecord) -> list[WarningEvent]:
     if record.architecture_reason is not None:
         warnings.append(WarningEvent(code="other_architecture", detail=record.architecture_reason))
     if dataset.rejected:
-        verdicts = sorted(dataset.verdicts.items(), key=lambda item: -item[1])
-        counts = ", ".join(f"{count} {verdict}" for verdict, count in verdicts)
-        warnings.append(
-            WarningEvent(
-                code="rejected_images",
-                detail=f"{_files_were(dataset.rejected_count)} rejected: {counts}.",
-                images=dataset.rejected,
-            )
-        )
+        told = _not_used(dataset.verdicts)
+        warnings.append(WarningEvent(code="rejected_images", detail=told, images=dataset.rejected))
     if record.request.class_weights == "none" and (detail := _imbalance(dataset.labels)):
         warnings.append(WarningEvent(code="class_imbalance", detail=detail, labels=dataset.labels))
     if detail := _few_test_images(dataset.split.get("test")):
@@ -245,11 +243,28 @@ def _warnings(record: TrainingRecord) -> list[WarningEvent]:
         warnings.append(WarningEvent(code="int8_refused", detail=record.quantization.detail))
     if record.tune is not None and not record.tune.published:
         warnings.append(WarningEvent(code="tune_refused", detail=record.tune.reason))
+    promotion = record.promotion
+    if promotion is not None and not promotion.served and record.request.promote != "never":
+        detail = f"Version {record.version} is published, but not served: {promotion.reason}"
+        warnings.append(WarningEvent(code="not_served", detail=detail))
     return warnings
 
 
-def _files_were(number: int) -> str:
-    return "1 file was" if number == 1 else f"{number} files were"
+def _not_used(verdicts: dict[str, int]) -> str:
+    """Say how many files were rejected, and how many images somebody has left out."""
+    rejected = {name: count for name, count in verdicts.items() if name != LEFT_OUT_BY_CORRECTION}
+    sentences = []
+    if rejected:
+        in_order = sorted(rejected.items(), key=lambda item: -item[1])
+        counts = ", ".join(f"{count} {verdict}" for verdict, count in in_order)
+        sentences.append(f"{_were('file', sum(rejected.values()))} rejected: {counts}.")
+    if left_out := verdicts.get(LEFT_OUT_BY_CORRECTION):
+        sentences.append(f"{_were('image', left_out)} {LEFT_OUT_BY_CORRECTION}.")
+    return " ".join(sentences)
+
+
+def _were(what: str, number: int) -> str:
+    return f"1 {what} was" if number == 1 else f"{number} {what}s were"
 
 
 def _imbalance(labels: dict[str, int]) -> str | None:

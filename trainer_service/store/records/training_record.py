@@ -123,6 +123,16 @@ class SuspectCount(RecordPart):
     detail: str = ""
 
 
+class Promotion(RecordPart):
+    """Whether the version was to be served when it was published, and why.
+
+    A pin, a later decision or the predictor may have it otherwise.
+    """
+
+    served: bool
+    reason: str
+
+
 class TrialResult(RecordPart):
     """What a training in the first round of a comparison has found.
 
@@ -158,6 +168,7 @@ class TrainingRecord(BaseRecord):
         suspects: how many images look as if their label was wrong, once they are evaluated.
         unknown: how well the version tells which pictures are unknown to it.
         coverage: how often the labels that it answers for a coverage have the right one.
+        promotion: whether the version was to be served when it was published, and why.
         report: the address of the report, once there is one.
         stop_after: the last epoch to train, set when a client asks to stop early and publish the
             best head so far. A head that is trained again after a fault stops there as well.
@@ -190,6 +201,7 @@ class TrainingRecord(BaseRecord):
     quantization: Quantization | None = None
     unknown: UnknownInfo | None = None
     coverage: CoverageInfo | None = None
+    promotion: Promotion | None = None
     error: ErrorInfo | None = None
     cancel_requested: bool = False
     stop_after: int | None = None
