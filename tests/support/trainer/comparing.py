@@ -56,18 +56,6 @@ class Comparing:
         training = self.stores.trainings.get(self.record.named(name).training)
         withheld = self.stores.comparisons.directory(self.id)
 
-        def write_report(staging):
-            rows = [
-                {"sha256": f"{n:064}", "label": "cat", "predicted": "cat" if n < right else "dog"}
-                for n in range(IMAGES)
-            ]
-            (staging / REPORT_FILE).parent.mkdir()
-            (staging / REPORT_FILE).write_text(json.dumps({"test": rows}))
-            (staging / REPORT_PAGE).write_text(
-                "<title>pets, version 1</title><h1>pets, version 1</h1>"
-            )
-
-        number = publish_tiny_model(withheld, "pets", training_id=training.id, change=write_report)
         test = {
             "images": IMAGES,
             "accuracy": right / IMAGES,
@@ -76,6 +64,22 @@ class Comparing:
             "loss": loss,
             "macro_f1": 0.5,
         }
+        # As with many labels, only the report tells how often each is there.
+        support = {"red": {"support": 5}, "green": {"support": 5}, "blue": {"support": 10}}
+
+        def write_report(staging):
+            rows = [
+                {"sha256": f"{n:064}", "label": "cat", "predicted": "cat" if n < right else "dog"}
+                for n in range(IMAGES)
+            ]
+            (staging / REPORT_FILE).parent.mkdir()
+            report = {"test": rows, "metrics": {"test": test | {"per_class": support}}}
+            (staging / REPORT_FILE).write_text(json.dumps(report))
+            (staging / REPORT_PAGE).write_text(
+                "<title>pets, version 1</title><h1>pets, version 1</h1>"
+            )
+
+        number = publish_tiny_model(withheld, "pets", training_id=training.id, change=write_report)
         self.stores.trainings.keep_evaluation(training.id, {"test": test})
 
         def succeed(record):

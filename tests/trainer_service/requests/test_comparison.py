@@ -84,6 +84,7 @@ def test_values_that_do_not_go_together_are_refused_by_name():
         {"taps": []},
         {"rounds": "three"},
         {"publish": "all"},
+        {"promote": "if_better"},
         {"architecture": "vgg16"},
     ],
 )
