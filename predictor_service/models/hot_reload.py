@@ -15,6 +15,7 @@ from predictor_service.inference.metrics import ReloadMetrics
 from predictor_service.models.fingerprint import (
     Fingerprint,
     fingerprint,
+    glance,
     manifest_fingerprint,
     only,
 )
@@ -28,6 +29,9 @@ from shared.models.promotions import by_preference
 
 log = get_logger(__name__)
 
+#: Seconds between two glances at the store, which are at least so many times as long as a glance.
+GLANCE_SECONDS = 0.1
+GLANCE_PAUSES = 20
 #: A version that failed because of the machine, not its files, is tried again after this time.
 RETRY_SECONDS = 30.0
 #: The longest reason, in characters; the names that it quotes may be very long.
@@ -73,7 +77,7 @@ class HotReload:
         store: the model store.
         models: the models to keep up to date.
         loader: loads a version.
-        poll_seconds: seconds between two polls.
+        poll_seconds: seconds between two polls, unless a glance shows that the store has changed.
         metrics: counts loads and refusals.
         watch_seconds: how long a version is watched after it was loaded; 0: not at all.
     """
@@ -109,13 +113,28 @@ class HotReload:
 
     async def _poll_and_pause(self) -> None:
         self._hurry.clear()
+        before = await asyncio.to_thread(glance, self._store.root)
         try:
             await self.poll()
             self._models.fault = None
         except Exception as error:  # noqa: BLE001 - the loop goes on after any error
             self._log_fault(error)
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._hurry.wait(), self._poll_seconds)
+        await self._pause(before)
+
+    async def _pause(self, before: Fingerprint) -> None:
+        """Wait until the next poll: for its time, or until the store looks otherwise than before.
+
+        On a slow file system it is looked at less often, so that this never takes much time.
+        """
+        end, pause = time.monotonic() + self._poll_seconds, GLANCE_SECONDS
+        while (left := end - time.monotonic()) > 0:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._hurry.wait(), min(left, pause))
+                return
+            started = time.monotonic()
+            if await asyncio.to_thread(glance, self._store.root) != before:
+                return
+            pause = max(GLANCE_SECONDS, GLANCE_PAUSES * (time.monotonic() - started))
 
     async def poll(self) -> None:
         """Poll the store once, and load the versions that should be served.
