@@ -214,7 +214,8 @@ def test_one_that_runs_can_not_be_removed_nor_its_dataset(call, stores):
     assert call("DELETE", f"{PATH}/{record['id']}").status_code == 409
     answer = call("DELETE", f"/v1/datasets/{record['dataset']['id']}")
     assert answer.status_code == 409
-    assert record["id"] in answer.json()["detail"]
+    words = f"is in use: comparison {record['id']!r} has not ended."
+    assert words in answer.json()["detail"]
 
 
 def test_a_damaged_one_is_told_and_can_be_removed(call, stores, ended):

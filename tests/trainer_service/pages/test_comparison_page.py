@@ -14,7 +14,7 @@ from trainer_service.store.records.comparison_record import (
     ServingCost,
     Verdict,
 )
-from trainer_service.store.records.training_record import State
+from trainer_service.store.records.training_record import State, TrialResult
 
 pytestmark = pytest.mark.integration
 
@@ -128,3 +128,18 @@ def test_one_is_started_beside_a_training_and_can_be_cancelled(page, stores):
     [record] = [one for one in stores.comparisons.list() if one.state == "queued"]
     expect(page.get_by_role("button", name="Cancel")).to_be_enabled()
     assert stores.comparisons.get(record.id).cancel_requested
+
+
+def test_a_training_of_the_first_round_tells_what_it_has_found(page, stores, ended):
+    trial = new_record(State.SUCCEEDED)
+    trial.comparison, trial.trial_images = ended.id, 50
+    trial.trial = TrialResult(loss=0.3309, standard_error=0.0424, images=150)
+    stores.trainings.create(trial)
+
+    page.goto(f"/#/trainings/{trial.id}")
+
+    found = page.get_by_text("on 150 images, none of them a test image: log loss 0.331 ± 0.042.")
+    expect(found).to_be_visible(timeout=SECONDS)
+    expect(page.locator(".problem")).to_have_count(0)
+    page.get_by_role("link", name="comparison", exact=True).click()
+    expect(page.get_by_text("They can't be told apart.")).to_be_visible()
