@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from glob import glob
 from pathlib import Path
+from typing import Any
 
 from shared.errors import Unavailable
 from shared.identifiers import is_id
@@ -29,7 +30,8 @@ from trainer_service.store.files.work_in_progress import (
 )
 from trainer_service.store.publishing import WritableModelStore
 from trainer_service.store.records.dataset_record import DatasetRecord, DatasetState
-from trainer_service.store.records.record_store import RECORD_FILE
+from trainer_service.store.records.record_store import RECORD_FILE, RecordStore
+from trainer_service.store.records.training_record import TrainingRecord
 from trainer_service.store.stores import (
     ACTIVATIONS_FOLDER,
     BACKBONES,
@@ -58,6 +60,8 @@ WORKING = (
     f"{UPLOADS}/*",
     f"models/*/{STAGING}*",
     f"models/*/{REMOVED}*",
+    f"comparisons/*/models/*/{STAGING}*",
+    f"comparisons/{REMOVED}*",
     f"{BACKBONES}/{STAGING}*",
     f"datasets/*/{STAGING}*",
     f"datasets/{REMOVED}*",
@@ -98,7 +102,7 @@ class Retention:
         for due in (
             self._working, self._temporary, self._keys, self._incomplete, self._uploads,
             self._shards, self._incomplete_features, self._features, self._activations,
-            self._versions, self._trainings, self._datasets,
+            self._versions, self._comparisons, self._trainings, self._datasets,
         ):  # fmt: skip
             try:
                 for path in due():
@@ -142,8 +146,14 @@ class Retention:
                     yield file
 
     def _incomplete(self) -> Iterator[Path]:
-        """Remove the directories of datasets and trainings whose record was never written."""
-        for records in (self._stores.datasets, self._stores.trainings):
+        """Remove the directories of records that were never written."""
+        stores = self._stores
+        every: tuple[RecordStore[Any], ...] = (
+            stores.datasets,
+            stores.trainings,
+            stores.comparisons,
+        )
+        for records in every:
             for directory in records.root.glob("*"):
                 with self._attempt(directory):
                     incomplete = is_id(directory.name) and not (directory / RECORD_FILE).exists()
@@ -172,18 +182,35 @@ class Retention:
                     models.remove(name, version)
                     yield directory
 
+    def _comparisons(self) -> Iterator[Path]:
+        """Remove old comparisons, each with its trainings that were not published."""
+        days, comparisons = self._settings.keep_trainings_days, self._stores.comparisons
+        for record in comparisons.list() if days else []:
+            old = self._age(record.transitions[-1].at.timestamp()) > days * DAY
+            if record.state.ended and record.to_publish is None and old:
+                directory = comparisons.directory(record.id)
+                with self._attempt(directory):
+                    self._stores.remove_comparison(record)
+                    yield directory
+
     def _trainings(self) -> Iterator[Path]:
         days, trainings = self._settings.keep_trainings_days, self._stores.trainings
         for record in trainings.list() if days else []:
+            if self._goes_with_a_comparison(record):
+                continue
             if record.state.ended and self._age(record.transitions[-1].at.timestamp()) > days * DAY:
                 directory = trainings.directory(record.id)
                 with self._attempt(directory):
                     trainings.delete(record.id)
                     yield directory
 
+    def _goes_with_a_comparison(self, record: TrainingRecord) -> bool:
+        comparison = record.comparison
+        return comparison is not None and self._stores.comparisons.directory(comparison).exists()
+
     def _datasets(self) -> Iterator[Path]:
         days, datasets = self._settings.keep_datasets_days, self._stores.datasets
-        used = {brief.dataset for brief in self._stores.trainings.every()} if days else set()
+        used = self._stores.used_datasets() if days else set()
         for record in datasets.list() if days else []:
             # Without a training on it, a dataset is only read if it was submitted on its own.
             awaited = record.submitted and record.state.unread
@@ -216,13 +243,15 @@ class Retention:
             yield from self._long_unused(ACTIVATIONS_FOLDER, days, most, before)
 
     def _oldest_open(self) -> float | None:
-        """Return when the oldest training was submitted that waits or runs; None without one.
+        """Return when the oldest training or comparison was submitted that waits or runs.
+
+        None if there is none.
 
         Raises:
-            RecordCorrupt, Unavailable: a training's record can't be read.
+            RecordCorrupt, Unavailable: a record can't be read.
         """
-        trainings = self._stores.trainings.every()
-        return min((one.created_at.timestamp() for one in trainings if one.waits), default=None)
+        jobs = self._stores.open_jobs()
+        return min((one.created_at.timestamp() for one in jobs), default=None)
 
     def _long_unused(
         self, kind: str, days: float, most: int, before: float = math.inf
