@@ -138,7 +138,7 @@ class HotReload:
             try:
                 await self._load_best(model)
             except Exception as error:  # noqa: BLE001 - reported in the model's notice
-                fault = _describe(error)
+                fault = describe(error)
         _set_notice(model, fault)
 
     async def _load_best(self, model: Model) -> None:
@@ -199,11 +199,11 @@ class HotReload:
         transient = isinstance(error, OSError | MemoryError)
         retry_at = time.monotonic() + RETRY_SECONDS if transient else float("inf")
         self._known_of(model).refusals[version] = _Refusal(before, retry_at)
-        reason = _describe(error)
+        reason = describe(error)
         model.quarantined[version] = Quarantine(
             version=version, reason=reason, at=datetime.now(UTC)
         )
-        self._metrics.quarantines.labels(_kind(error)).inc()
+        self._metrics.quarantines.labels(kind_of(error)).inc()
         log.error("quarantined", reason=reason)
 
     def _directory(self, model: Model, version: int) -> Path:
@@ -211,7 +211,7 @@ class HotReload:
 
     def _log_fault(self, error: Exception) -> None:
         """Log why a poll failed; once, not at every poll that fails for the same reason."""
-        fault = _describe(error)
+        fault = describe(error)
         if fault != self._models.fault:
             log.error("can't read the model store, trying again", reason=fault)
         self._models.fault = fault
@@ -241,7 +241,9 @@ def wanted(model: Model, *, served_is_replaced: bool = False) -> list[int]:
 
 
 def _apply(snapshot: ModelSnapshot, model: Model) -> None:
-    """Copy versions and pin of a snapshot to its model; what could not be read stays as it was."""
+    """Copy what a snapshot says to its model; what could not be read stays as it was."""
+    model.annotations = snapshot.annotations or model.annotations
+    model.annotations_fault = snapshot.annotations_fault
     if snapshot.versions is not None:
         model.versions = snapshot.versions
         if snapshot.fault is None:
@@ -257,10 +259,10 @@ def _set_notice(model: Model, fault: str | None) -> None:
     elif fault is None and model.fault is not None:
         log.info("can read all of a model again", model=model.name)
     model.fault = fault
-    model.notice = " ".join(filter(None, [fault, _notice(model)])) or None
+    model.notice = " ".join(filter(None, [fault, model.annotations_fault, _notice(model)])) or None
 
 
-def _describe(error: Exception) -> str:
+def describe(error: Exception) -> str:
     """Return the message of an error as a short text that can be sent and logged."""
     said = str(error).encode(errors="backslashreplace").decode()  # names of files may be no text
     if not isinstance(error, HeadstartError):
@@ -269,7 +271,7 @@ def _describe(error: Exception) -> str:
     return said if len(said) <= MOST_REASON else f"{said[:MOST_REASON]} …"
 
 
-def _kind(error: Exception) -> str:
+def kind_of(error: Exception) -> str:
     """Return what was wrong with a version: "files", "answers", "machine" or "engine"."""
     if isinstance(error, VersionCorrupt):
         return error.fault

@@ -10,13 +10,14 @@ import os
 import re
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from shared.documents import MOST_BYTES, Unreadable, read_document, reason
 from shared.errors import (
+    AnnotationsUnreadable,
     ModelNotFound,
     ModelUnreadable,
     PinUnreadable,
@@ -26,6 +27,7 @@ from shared.errors import (
 )
 from shared.files import is_fault_of_the_file, sha256_file
 from shared.identifiers import is_model_name
+from shared.models.annotations import Annotations, read_annotations
 from shared.models.manifest import (
     FILE_OF,
     GOLDEN_FILE,
@@ -71,12 +73,16 @@ class ModelSnapshot:
         pinned: the version that the model is pinned to; None if there is no pin or it can't be
             read.
         fault: what could not be read, as a sentence; None if everything could.
+        annotations: what is said of the model; None if that can't be read.
+        annotations_fault: why it can't; this does not keep the model from being served.
     """
 
     name: str
     versions: list[int] | None
     pinned: int | None = None
     fault: str | None = None
+    annotations: Annotations | None = field(default_factory=Annotations)
+    annotations_fault: str | None = None
 
 
 class ModelStore:
@@ -103,10 +109,17 @@ class ModelStore:
             versions = self.versions(name)
         except ModelUnreadable as error:
             return ModelSnapshot(name, None, fault=error.detail)
+        said = self._annotations(name)
         try:
-            return ModelSnapshot(name, versions, self.pinned(name))
+            return ModelSnapshot(name, versions, self.pinned(name), None, *said)
         except PinUnreadable as error:
-            return ModelSnapshot(name, versions, fault=error.detail)
+            return ModelSnapshot(name, versions, None, error.detail, *said)
+
+    def _annotations(self, name: str) -> tuple[Annotations | None, str | None]:
+        try:
+            return read_annotations(self.model_directory(name)), None
+        except AnnotationsUnreadable as error:
+            return None, error.detail
 
     def versions(self, name: str) -> list[int]:
         """Return the published versions of a model, oldest first.
@@ -236,7 +249,7 @@ def read_version_file(directory: Path, name: str, most: int = MOST_BYTES) -> byt
 
 
 def read_manifest(directory: Path) -> Manifest:
-    """Read the manifest of a version.
+    """Read the manifest of a version; that of a renamed model gets the name that it has now.
 
     Raises:
         VersionCorrupt: the manifest is missing, malformed, or that of another version.
@@ -247,11 +260,20 @@ def read_manifest(directory: Path) -> Manifest:
         manifest = Manifest.model_validate_json(data)
     except ValidationError as error:
         raise VersionCorrupt(f"{MANIFEST_FILE}: {first_fault(error)}.") from None
-    if str(manifest.version) != directory.name or manifest.model != directory.parent.name:
+    model = directory.parent
+    ours = manifest.model == model.name or manifest.model in _former_names(model)
+    if not ours or str(manifest.version) != directory.name:
         raise VersionCorrupt(
             f"The manifest belongs to model {manifest.model}, version {manifest.version}."
         )
-    return manifest
+    return manifest.model_copy(update={"model": model.name})
+
+
+def _former_names(model: Path) -> list[str]:
+    try:
+        return read_annotations(model).formerly
+    except AnnotationsUnreadable as error:
+        raise VersionCorrupt(error.detail) from error
 
 
 def read_golden(directory: Path, manifest: Manifest) -> list[GoldenImage]:

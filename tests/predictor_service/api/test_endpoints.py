@@ -325,6 +325,11 @@ def test_models_are_listed_and_described(shared_predictor):
         "unknown": None,
         "coverage": None,
         "heatmaps": False,
+        "note": None,
+        "version_note": None,
+        "alias": None,
+        "aliases": {},
+        "on_demand": [],
     }
     problem(shared_predictor.http.get("/v1/models/pets"), 404)
 
