@@ -47,7 +47,7 @@ class Services:
         """
         posted = self._json(self.trainer.post("/v1/trainings", json={"model": MODEL} | fields))
         address = f"/v1/trainings/{posted['id']}"
-        record = posted
+        record: Record = posted
         while record["state"] not in {"succeeded", "failed", "cancelled"}:
             record = self._json(self.trainer.get(address, params={"wait": 300}))
         if record["state"] != "succeeded":

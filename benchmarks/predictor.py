@@ -62,7 +62,7 @@ class Side:
 
     def percentile(self, connections: int, which: str) -> float:
         """Return the median of `p50` or `p99`, in milliseconds, at a number of connections."""
-        return median(getattr(load, which) for load in self.loads[connections])
+        return float(median(getattr(load, which) for load in self.loads[connections]))
 
 
 def run(directory: Path, *, quick: bool = False) -> list[Row]:

@@ -33,10 +33,11 @@ from trainer_service.phases.head.regression.solver import (
     minimise,
     starting_weights,
 )
+from trainer_service.requests.training import TapSet
 
 #: Of MobileNetV2's eight taps.
 WIDTHS = [144, 192, 384, 576, 960, 960, 960, 1280]
-TAP_SETS = {"last": 1, "late": 3, "all": 8}
+TAP_SETS: dict[TapSet, int] = {"last": 1, "late": 3, "all": 8}
 #: Directions in which the made-up images differ; their spread falls off as that of real ones.
 HIDDEN = 1500
 AT_ONCE = 1024

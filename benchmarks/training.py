@@ -7,6 +7,7 @@ import threading
 import time
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import psutil
 from PIL import Image
@@ -61,7 +62,7 @@ def run(directory: Path, *, quick: bool = False) -> list[Row]:
     ]
 
 
-def _train(stack: Stack, model: str, **fields: object) -> Record:
+def _train(stack: Stack, model: str, **fields: Any) -> Record:
     record = stack.ended(
         stack.submit(model=model, architecture=ARCHITECTURE, **fields), seconds=300
     )
@@ -154,7 +155,7 @@ def _cost_rows(small: Record, large: Record) -> list[Row]:
 
 
 def _phase(record: Record, state: str) -> float:
-    return next(t["seconds"] for t in record["transitions"] if t["state"] == state)
+    return float(next(t["seconds"] for t in record["transitions"] if t["state"] == state))
 
 
 def _phases(record: Record) -> str:

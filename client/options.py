@@ -113,7 +113,7 @@ Dataset = Annotated[
     ),
 ]
 PublishedModel = Annotated[
-    str | None, typer.Option(help="Name of the model; by default that of SOURCE.")
+    str | None, typer.Option(help="Name of the model; by default that of the images.")
 ]
 Architecture = Annotated[str | None, typer.Option(help="The backbone to train on.")]
 Taps = Annotated[
@@ -195,6 +195,14 @@ MinDelta = Annotated[
 ClassWeights = Annotated[str | None, typer.Option(help="none or balanced.")]
 Quantize = Annotated[
     str | None, typer.Option(help="off, or int8 to add a quantized graph if it is worth it.")
+]
+Promote = Annotated[
+    str | None,
+    typer.Option(
+        help="Whether the version is served: auto, unless its labels differ or it is no better "
+        "than always answering the commonest label; if_better, only if it is not worse than the "
+        "served one on test images of both; always; never."
+    ),
 ]
 Validation = Annotated[float | None, typer.Option(help="Share of images for validation.")]
 Test = Annotated[float | None, typer.Option(help="Share of images for the test.")]

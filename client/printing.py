@@ -45,6 +45,22 @@ def print_result(record: Record, console: Console) -> None:
         console.print(plain(f"Unknown pictures: {unknown['detail']}"), soft_wrap=True)
     line = f"published as {record['model']} version {record['version']}{_tuned(tune)}."
     console.print(plain(f"{accuracy_in_words(metrics['test'])}, {line}"), soft_wrap=True)
+    if line := promotion_in_words(record):
+        console.print(plain(line), soft_wrap=True)
+
+
+def promotion_in_words(record: Record) -> str:
+    """Return whether the version of a training is to be served, and why; "" if it is not known.
+
+    Trainers of before serve each.
+    """
+    promotion = record.get("promotion")
+    if not promotion:
+        return ""
+    if promotion["served"]:
+        return f"To be served: {promotion['reason']}"
+    command = shlex.join(["headstart", "promote", record["model"], str(record["version"])])
+    return f"Published, not served: {promotion['reason']} To serve it: {command}"
 
 
 def suspects_in_words(record: Record) -> str:
@@ -183,7 +199,7 @@ def _newest(model: Record) -> list[str]:
         _backbone(newest),
         str(len(newest["labels"])),
         *_accuracy(newest["metrics"]),
-        _time(newest["created_at"]),
+        time_in_words(newest["created_at"]),
     ]
 
 
@@ -260,5 +276,6 @@ def _is_share(value: object) -> bool:
     return isinstance(value, float | int) and 0 <= value <= 1
 
 
-def _time(text: str) -> str:
+def time_in_words(text: str) -> str:
+    """Return a time of the services as people here say it, to the minute."""
     return f"{datetime.fromisoformat(text).astimezone():%Y-%m-%d %H:%M}"

@@ -88,6 +88,12 @@ def _train(services: Services, source: Path, architecture: str, console: Console
 
 
 def _wait_until_served(services: Services, record: Record) -> None:
+    promotion = record["promotion"]
+    if not promotion["served"]:
+        raise LaunchError(
+            f"Version {record['version']} of {record['model']} is published, but not served: "
+            f"{promotion['reason']}"
+        )
     with predictor_at(services.predictor, services.api_key) as predictor:
         if not served(predictor, record):
             raise LaunchError(

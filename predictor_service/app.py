@@ -86,7 +86,14 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     loader = VersionLoader(settings, pool, metrics.batches, large_pool, explained)
     store = ModelStore(settings.store)
     models: Models = app.state.models
-    reload = HotReload(store, models, loader, settings.poll_seconds, metrics.reload)
+    reload = HotReload(
+        store,
+        models,
+        loader,
+        settings.poll_seconds,
+        metrics.reload,
+        watch_seconds=settings.watch_seconds,
+    )
     versions = OnDemand(
         store.root,
         models,

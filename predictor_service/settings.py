@@ -23,6 +23,12 @@ class PredictorSettings(SharedSettings):
     poll_seconds: float = Field(
         default=1.0, gt=0, description="Seconds between two polls of the model store."
     )
+    watch_seconds: float = Field(
+        default=300.0,
+        ge=0,
+        description="Seconds for which a version is watched after it was loaded; if it fails, the "
+        "one before is served again. 0: not at all.",
+    )
     max_batch: int = Field(default=8, gt=0, description="Most images in one forward pass.")
     max_queue: int = Field(
         default=256, gt=0, description="Most images that may wait; further requests get 503."

@@ -3,7 +3,7 @@
 HeadstartError
 ├── Unauthorized       401   no API key, or a wrong one
 ├── NotFound           404   ModelNotFound, VersionNotFound, AliasNotFound
-├── Conflict           409   PinUnreadable, AnnotationsUnreadable
+├── Conflict           409   PinUnreadable, PromotionsUnreadable, AnnotationsUnreadable
 ├── InvalidRequest     422   a field's value is wrong in a way that only the service can know
 ├── InvalidImage       422   the bytes are not a usable image
 ├── TooLarge           413   a limit of the settings was exceeded
@@ -91,6 +91,17 @@ class AnnotationsUnreadable(Conflict):
         super().__init__(
             f"The notes and aliases of model {name!r} can't be read: {reason.removesuffix('.')}. "
             "Repair the file, or remove it."
+        )
+
+
+class PromotionsUnreadable(Conflict):
+    """A model has a file of decisions on which version is served, but it can't be read."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(
+            f"Which version of model {name!r} was decided to be served can't be read: "
+            f"{reason.removesuffix('.')}. Restore the file, pin a version, or remove the file: "
+            "then the newest version is served."
         )
 
 

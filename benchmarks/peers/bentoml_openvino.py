@@ -22,7 +22,12 @@ class Classifier:
         self.engine = OpenVINOEngine(Path(os.environ["BENCH_MODEL"]))
         self.pool = ThreadPoolExecutor(os.cpu_count())
 
-    @bentoml.api(batchable=True, max_batch_size=MAX_BATCH, max_latency_ms=1000, route="/v1/predict")
+    @bentoml.api(  # type: ignore[untyped-decorator]
+        batchable=True, max_batch_size=MAX_BATCH, max_latency_ms=1000, route="/v1/predict"
+    )
     def predict(self, file: list[Path]) -> list[list[float]]:
         pixels = self.pool.map(lambda path: decode(path.read_bytes(), 224, 224, LIMITS), file)
-        return self.engine.infer(np.stack(list(pixels)))["probabilities"].tolist()
+        answers: list[list[float]] = self.engine.infer(np.stack(list(pixels)))[
+            "probabilities"
+        ].tolist()
+        return answers

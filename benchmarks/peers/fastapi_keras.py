@@ -5,6 +5,7 @@
 
 import io
 import sys
+from typing import Any
 
 import keras
 import numpy as np
@@ -13,7 +14,7 @@ from fastapi import FastAPI, UploadFile
 from PIL import Image
 
 app = FastAPI()
-model = keras.saving.load_model(sys.argv[1]) if len(sys.argv) > 1 else None
+model: Any = keras.saving.load_model(sys.argv[1]) if len(sys.argv) > 1 else None
 
 
 @app.post("/v1/predict")

@@ -125,7 +125,8 @@ def _fit(model: Any, sets: Mapping[str, Any], rate: float, seconds: float) -> in
         def on_train_begin(self, logs: object = None) -> None:
             del logs
             self.ends = time.process_time() + seconds
-            self.least, self.best = np.inf, None
+            self.least = np.inf
+            self.best: list[Any] = []
 
         def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
             del epoch
@@ -146,6 +147,6 @@ def _fit(model: Any, sets: Mapping[str, Any], rate: float, seconds: float) -> in
         verbose=0,
         callbacks=[deadline],
     )
-    if deadline.best is not None:
+    if deadline.best:
         model.set_weights(deadline.best)
     return len(history.history["loss"])

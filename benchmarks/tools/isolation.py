@@ -1,7 +1,7 @@
 """Runs a measurement in a process of its own, without the thread pools and caches of others."""
 
 import multiprocessing
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from statistics import median
 from typing import ParamSpec, TypeVar
@@ -17,7 +17,7 @@ def isolated(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         return pool.submit(function, *args, **kwargs).result()
 
 
-def alternated(sides: dict[str, Callable[[], float]], rounds: int) -> dict[str, float]:
+def alternated(sides: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, float]:
     """Return the median of each side; they take turns, so that noise affects all of them alike."""
     values: dict[str, list[float]] = {name: [] for name in sides}
     for _ in range(rounds):

@@ -59,6 +59,7 @@ def train_command(  # noqa: PLR0913 - each is an option
     min_delta: options.MinDelta = None,
     class_weights: options.ClassWeights = None,
     quantize: options.Quantize = None,
+    promote: options.Promote = None,
     validation: options.Validation = None,
     test: options.Test = None,
     seed: options.Seed = None,
@@ -108,6 +109,7 @@ def train_command(  # noqa: PLR0913 - each is an option
         early_stopping=_stopping(early_stopping, patience, min_delta),
         class_weights=class_weights,
         quantize=quantize,
+        promote=promote,
         split=given(validation=validation, test=test),
         seed=seed,
         reading=reading_of(
@@ -153,7 +155,7 @@ def _train(
     if as_json:
         print_json(record)
     elif detach:
-        print_line(f"Training {record['id']} is {record['state']}.")
+        print_line(f"Training {record['id']} of {record['model']} is {record['state']}.")
     else:
         sample = upload.sample if upload else None
         _print_outcome(services, record, sample, console)
@@ -249,9 +251,7 @@ def _print_outcome(
     try:
         with services.predictor() as predictor:
             ready = served(predictor, record, SERVED_SECONDS)
-        other = (
-            f"The predictor at {url} serves another version. To try this one, once it is served:"
-        )
+        other = f"The predictor at {url} does not serve this version. To try it, once it is served:"
         advice = "Try it:" if ready else other
     except ClientError as error:
         advice = f"{error} To try the model, once the predictor answers:"

@@ -1,10 +1,12 @@
 """Answers images with heatmaps, beside the batches of plain requests."""
 
 import asyncio
+import math
 from base64 import b64encode
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
+from time import monotonic
 from typing import Any, NamedTuple, TypeVar
 
 from predictor_service.inference.batching import Decode, Rows
@@ -12,19 +14,51 @@ from shared.engines import PROBABILITIES, Outputs
 from shared.engines.explaining import ExplainingEngine, Explanation
 from shared.errors import Conflict, InvalidRequest, Unavailable, VersionCorrupt
 from shared.heatmaps.painting import paint
+from shared.logs import get_logger
 from shared.models.manifest import Manifest
 
 #: Asks for the likeliest label, unless the model has a label of this name.
 TOP = "top"
 #: How many labels a message names at most.
 MOST_NAMED = 20
+#: What heatmaps are made of is loaded again after this time, if the machine was at fault, and after
+#: the other one, if its files are; at once when these have changed.
 LOAD_RETRY_SECONDS = 5
+DAMAGED_RETRY_SECONDS = 60
 #: Digits after the point of each number of a heatmap.
 DIGITS = 6
+
+log = get_logger(__name__)
 
 T = TypeVar("T")
 Finish = Callable[[Outputs], Rows]
 """Turns the outputs of a network into what requests are answered by."""
+
+
+class Parts(NamedTuple):
+    """How to load what heatmaps of a version are made of.
+
+    Attributes:
+        load: loads it, and adds it to a list: the thread that does so must not keep it.
+        look: returns what the files of the version look like, to see whether they have changed.
+    """
+
+    load: Callable[[list[ExplainingEngine]], Awaitable[None]]
+    look: Callable[[], object]
+
+
+class _Fault(NamedTuple):
+    """Why the last loading failed.
+
+    Attributes:
+        reason: as a text.
+        files: what the files looked like.
+        until: when it is loaded again, by `monotonic`.
+    """
+
+    reason: str
+    files: object
+    until: float
 
 
 class Explained(NamedTuple):
@@ -98,8 +132,7 @@ class Explainer:
 
     Args:
         manifest: of the version.
-        load: loads what heatmaps are made of, and adds it to a list: the thread that does so must
-            not keep it.
+        parts: how to load what heatmaps are made of.
         decode: decodes one image.
         finish: turns the outputs of the network into what plain requests are answered by, too.
         queue: where to work.
@@ -111,18 +144,19 @@ class Explainer:
     def __init__(
         self,
         manifest: Manifest,
-        load: Callable[[list[ExplainingEngine]], Awaitable[None]],
+        parts: Parts,
         decode: Decode,
         finish: Finish,
         queue: ExplainQueue,
     ) -> None:
         self.held: list[ExplainingEngine] = []
         self._manifest = manifest
-        self._load = load
+        self._parts = parts
         self._decode = decode
         self._finish = finish
         self._queue = queue
         self._loading: asyncio.Task[None] | None = None
+        self._fault: _Fault | None = None
 
     def check(self, asked: str) -> None:
         """Check that there can be heatmaps for a label, and that there is room.
@@ -174,20 +208,39 @@ class Explainer:
         )
 
     async def _loaded(self) -> None:
-        """Wait until the engine is loaded; it is loaded on if the request that began it leaves."""
-        if self._loading is None:
-            self._loading = asyncio.create_task(self._hold(), name="load heatmaps")
-        loading = self._loading
-        try:
-            await asyncio.shield(loading)
-        except (OSError, MemoryError, VersionCorrupt) as error:
+        """Wait until the engine is loaded; it is loaded on if the request that began it leaves.
+
+        To try again for each request would keep the disk, or the one thread that loads, busy.
+
+        Raises:
+            Unavailable: it can't be loaded, or could not be a short time ago.
+        """
+        if self._fault is None or await self._is_over(self._fault):
+            if self._loading is None:
+                self._loading = asyncio.create_task(self._hold(), name="load heatmaps")
+            await asyncio.shield(self._loading)
+        if self._fault is not None:
             raise Unavailable(
-                f"What heatmaps are made of can't be loaded now: {error}", LOAD_RETRY_SECONDS
-            ) from error
+                f"What heatmaps are made of can't be loaded now: {self._fault.reason}",
+                max(1, math.ceil(self._fault.until - monotonic())),
+            )
+
+    async def _is_over(self, fault: _Fault) -> bool:
+        if monotonic() >= fault.until:
+            return True
+        return await asyncio.to_thread(self._parts.look) != fault.files
 
     async def _hold(self) -> None:
+        files = await asyncio.to_thread(self._parts.look)
         try:
-            await self._load(self.held)
+            await self._parts.load(self.held)
+            self._fault = None
+        except (OSError, MemoryError, VersionCorrupt) as error:
+            damaged = isinstance(error, VersionCorrupt)
+            seconds = DAMAGED_RETRY_SECONDS if damaged else LOAD_RETRY_SECONDS
+            reason = str(error) or type(error).__name__
+            self._fault = _Fault(reason, files, monotonic() + seconds)
+            log.warning("heatmaps can't be loaded", reason=reason, seconds=seconds)
         finally:
             self._loading = None
 

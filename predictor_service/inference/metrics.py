@@ -50,7 +50,8 @@ class ReloadMetrics:
         )
         self.quarantines = Counter(
             "headstart_quarantines_total",
-            "Versions that were refused, by what was wrong: files, answers, engine or machine.",
+            "Versions that were refused, by what was wrong: files, answers, engine or machine; or "
+            "watched: that was seen in its first minutes.",
             ["reason"],
             registry=registry,
         )
@@ -60,7 +61,13 @@ class ReloadMetrics:
             buckets=LOAD_BUCKETS,
             registry=registry,
         )
-        for reason in ("files", "answers", "engine", "machine"):
+        self.returns = Counter(
+            "headstart_returns_total",
+            "Versions that were left for another one, as they failed in their first minutes.",
+            ["model"],
+            registry=registry,
+        )
+        for reason in ("files", "answers", "engine", "machine", "watched"):
             self.quarantines.labels(reason)
 
 

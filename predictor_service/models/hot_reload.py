@@ -6,6 +6,7 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -18,10 +19,12 @@ from predictor_service.models.fingerprint import (
     only,
 )
 from predictor_service.models.served import Model, Models, ServedVersion
+from predictor_service.models.watch import found_wrong
 from shared.errors import HeadstartError, ModelNotFound, VersionCorrupt
 from shared.logs import bound, get_logger
 from shared.models.manifest import MANIFEST_FILE
-from shared.models.model_store import ModelSnapshot, ModelStore, by_preference
+from shared.models.model_store import ModelSnapshot, ModelStore
+from shared.models.promotions import by_preference
 
 log = get_logger(__name__)
 
@@ -41,6 +44,8 @@ class Loader(Protocol):
     """Loads versions, as `VersionLoader` does."""
 
     async def load(self, directory: Path) -> ServedVersion: ...
+
+    async def check(self, served: ServedVersion, directory: Path) -> None: ...
 
 
 class _Refusal(NamedTuple):
@@ -70,32 +75,47 @@ class HotReload:
         loader: loads a version.
         poll_seconds: seconds between two polls.
         metrics: counts loads and refusals.
+        watch_seconds: how long a version is watched after it was loaded; 0: not at all.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - two have a default
         self,
         store: ModelStore,
         models: Models,
         loader: Loader,
         poll_seconds: float,
         metrics: ReloadMetrics | None = None,
+        *,
+        watch_seconds: float = 0.0,
     ) -> None:
         self._store = store
         self._models = models
         self._loader = loader
         self._poll_seconds = poll_seconds
         self._metrics = metrics or ReloadMetrics()
+        self._watch_seconds = watch_seconds
         self._known: dict[str, _Known] = {}
+        self._watches: set[asyncio.Task[None]] = set()
+        self._hurry = asyncio.Event()
 
     async def run(self) -> None:
         """Poll until cancelled; if a poll fails, log it and go on."""
-        while True:
-            try:
-                await self.poll()
-                self._models.fault = None
-            except Exception as error:  # noqa: BLE001 - the loop goes on after any error
-                self._log_fault(error)
-            await asyncio.sleep(self._poll_seconds)
+        try:
+            while True:
+                await self._poll_and_pause()
+        finally:
+            for watch in self._watches:
+                watch.cancel()
+
+    async def _poll_and_pause(self) -> None:
+        self._hurry.clear()
+        try:
+            await self.poll()
+            self._models.fault = None
+        except Exception as error:  # noqa: BLE001 - the loop goes on after any error
+            self._log_fault(error)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._hurry.wait(), self._poll_seconds)
 
     async def poll(self) -> None:
         """Poll the store once, and load the versions that should be served.
@@ -133,7 +153,7 @@ class HotReload:
         If it is not known which version should be served, the served one stays.
         """
         fault = snapshot.fault
-        stays = fault is not None and model.version in model.versions
+        stays = not snapshot.settled and model.version in model.versions
         if snapshot.versions is not None and not stays:
             try:
                 await self._load_best(model)
@@ -143,6 +163,8 @@ class HotReload:
 
     async def _load_best(self, model: Model) -> None:
         await self._reconsider(model)
+        if model.failing is not None:
+            await self._leave(model, model.failing)
         replaced = await self._is_replaced(model)
         for version in wanted(model, served_is_replaced=replaced):
             with bound(model=model.name, version=version):
@@ -181,13 +203,61 @@ class HotReload:
             return False
         finally:
             model.loading = None
-        model.served = served
+        model.served, model.failing = served, None
         self._known_of(model).manifest = only(before, MANIFEST_FILE)
+        self._watch(model, served, directory)
         seconds = time.monotonic() - started
         self._metrics.swaps.labels(model.name).inc()
         self._metrics.load.observe(seconds)
         log.info("loaded", seconds=round(seconds, 3))
         return True
+
+    def _watch(self, model: Model, served: ServedVersion, directory: Path) -> None:
+        """Watch a version that was just loaded, beside everything else."""
+        if not self._watch_seconds:
+            return
+
+        async def watch() -> None:
+            def is_served() -> bool:
+                return model.served is served
+
+            check = partial(self._loader.check, served, directory)
+            wrong = await found_wrong(served.trial, check, is_served, self._watch_seconds)
+            if wrong is not None and is_served():
+                model.failing = wrong
+                self._hurry.set()
+
+        task = asyncio.create_task(watch(), name=f"watch {model.name}")
+        self._watches.add(task)
+        task.add_done_callback(self._watches.discard)
+
+    async def _leave(self, model: Model, reason: str) -> None:
+        """Return to another version, as the served one fails; it stays if no other can be loaded.
+
+        The one that is left is refused until its files change.
+        """
+        served, version = model.served, model.version
+        if served is None or version is None or version in model.quarantined:
+            return
+        after = (datetime.now(UTC) - served.loaded_at).total_seconds()
+        before = await asyncio.to_thread(fingerprint, self._directory(model, version))
+        for other in by_preference(model.versions, model.pinned, model.decisions):
+            if other == version or other in model.quarantined:
+                continue
+            with bound(model=model.name, version=other):
+                if not await self._load(model, other):
+                    continue
+            why = f"{after:.0f} s after it was loaded: {reason}"
+            said = f"It was left {why}. Version {other} is served instead."
+            model.left = (version, f"Version {version} was left {why}.")
+            self._known_of(model).refusals[version] = _Refusal(before, float("inf"))
+            model.quarantined[version] = Quarantine(
+                version=version, reason=_short(said), at=datetime.now(UTC)
+            )
+            self._metrics.quarantines.labels("watched").inc()
+            self._metrics.returns.labels(model.name).inc()
+            log.error("left", model=model.name, version=version, reason=said)
+            return
 
     async def _refuse(
         self, model: Model, version: int, before: Fingerprint, error: Exception
@@ -220,34 +290,39 @@ class HotReload:
 def wanted(model: Model, *, served_is_replaced: bool = False) -> list[int]:
     """Return the versions to try to load, best first; none if the served one should stay.
 
-    These are the pinned version, or else the newest that are not in quarantine. The served version
-    stays until a better one is loaded. Only if a model is not pinned, and its served version was
-    deleted, an older version is loaded.
+    These are the pinned version, or else those that are preferred to the served one and not in
+    quarantine. The served version stays until a better one is loaded. Only if a model is not
+    pinned, and its served version was deleted or is not to be served any more, any other is loaded.
 
     Args:
         model: the model, as the last poll found it.
         served_is_replaced: whether the directory of the served version has another manifest now.
     """
-    newest_first = [v for v in reversed(model.versions) if v not in model.quarantined]
+    order = by_preference(model.versions, model.pinned, model.decisions)
+    usable = [version for version in order if version not in model.quarantined]
     served = model.version
     if served is None:
-        return by_preference(newest_first, model.pinned)
+        return usable
     if model.pinned is not None:
-        pinned = [v for v in newest_first if v == model.pinned]
+        pinned = [version for version in usable if version == model.pinned]
         return pinned if served != model.pinned or served_is_replaced else []
-    if served not in model.versions:
-        return newest_first
-    return [v for v in newest_first if v > served or (v == served and served_is_replaced)]
+    if served not in order:
+        return usable
+    better = order[: order.index(served) + served_is_replaced]
+    return [version for version in usable if version in better]
 
 
 def _apply(snapshot: ModelSnapshot, model: Model) -> None:
-    """Copy what a snapshot says to its model; what could not be read stays as it was."""
+    """Copy a snapshot to its model; what could not be read stays as it was."""
     model.annotations = snapshot.annotations or model.annotations
     model.annotations_fault = snapshot.annotations_fault
-    if snapshot.versions is not None:
-        model.versions = snapshot.versions
-        if snapshot.fault is None:
-            model.pinned = snapshot.pinned
+    if snapshot.versions is None:
+        return
+    model.versions = snapshot.versions
+    if snapshot.pin_known:
+        model.pinned = snapshot.pinned
+    if snapshot.decisions_known:
+        model.decisions = snapshot.decisions
 
 
 def _set_notice(model: Model, fault: str | None) -> None:
@@ -259,7 +334,8 @@ def _set_notice(model: Model, fault: str | None) -> None:
     elif fault is None and model.fault is not None:
         log.info("can read all of a model again", model=model.name)
     model.fault = fault
-    model.notice = " ".join(filter(None, [fault, model.annotations_fault, _notice(model)])) or None
+    faults = [fault, model.annotations_fault, _notice(model), _failure(model)]
+    model.notice = " ".join(filter(None, faults)) or None
 
 
 def describe(error: Exception) -> str:
@@ -268,7 +344,11 @@ def describe(error: Exception) -> str:
     if not isinstance(error, HeadstartError):
         telling = [line for line in said.splitlines() if line.strip() and not _WHERE.match(line)]
         said = f"{type(error).__name__}: {telling[0].strip() if telling else 'no message'}"
-    return said if len(said) <= MOST_REASON else f"{said[:MOST_REASON]} …"
+    return _short(said)
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= MOST_REASON else f"{text[:MOST_REASON]} …"
 
 
 def kind_of(error: Exception) -> str:
@@ -284,3 +364,15 @@ def _notice(model: Model) -> str | None:
     fault = "could not be loaded" if model.pinned in model.versions else "is not in the store"
     instead = "nothing" if model.version is None else f"version {model.version}"
     return f"Version {model.pinned} is pinned but {fault}; {instead} is served."
+
+
+def _failure(model: Model) -> str | None:
+    """Return which version was watched failing, and what became of that."""
+    if model.failing is not None:
+        return _short(
+            f"Version {model.version} fails: {model.failing}. There is no other version to return "
+            "to, so it is served on."
+        )
+    if model.left is not None and model.left[0] in model.quarantined:
+        return _short(model.left[1])
+    return None

@@ -7,11 +7,13 @@ from datetime import datetime
 from predictor_service.api.answers import LoadedVersion, ModelInfo, Quarantine
 from predictor_service.inference.batching import Batcher
 from predictor_service.inference.explain import Explainer
+from predictor_service.models.watch import Trial
 from shared.engines import Engine
 from shared.errors import InvalidRequest, ModelNotFound, Unavailable
 from shared.models.annotations import NOTHING, Annotations
 from shared.models.manifest import Manifest
 from shared.models.prediction_sets import Doubts
+from shared.models.promotions import Decision, last_decisions
 from shared.models.unknown import KnownImages
 
 NO_MODEL = "No model has been published yet. Train one, and it is served here automatically."
@@ -24,6 +26,7 @@ class ServedVersion:
     Attributes:
         known: the images that tell whether a picture is unknown, if the version carries some.
         doubts: what tells how many labels to answer, if the version carries it.
+        trial: how it has done since it was loaded.
     """
 
     manifest: Manifest
@@ -33,6 +36,7 @@ class ServedVersion:
     explainer: Explainer
     known: KnownImages | None = None
     doubts: Doubts | None = None
+    trial: Trial = field(default_factory=Trial)
 
 
 @dataclass(slots=True)
@@ -43,12 +47,15 @@ class Model:
         name: the name of the model.
         versions: the published versions, oldest first.
         pinned: the version that the model is pinned to, if any.
+        decisions: which versions were decided to be served, newest last.
         served: the served version; a swap replaces it as a whole, so a request sees either the old
             or the new one.
         loading: the version that is being loaded, if any.
         quarantined: the versions that were refused, by number.
         fault: what can't be read in the model's directory, as a sentence.
-        notice: the faults, and why the pinned version is not served.
+        failing: why the served version should be left, once it was watched failing.
+        left: the version that was left last, and why, in a sentence.
+        notice: the faults, why the pinned version is not served, and what was watched failing.
         annotations: what is said of the model and its versions, as far as it could be read.
         annotations_fault: why it can't be read, as a sentence.
     """
@@ -56,10 +63,13 @@ class Model:
     name: str
     versions: list[int] = field(default_factory=list)
     pinned: int | None = None
+    decisions: tuple[Decision, ...] = ()
     served: ServedVersion | None = None
     loading: int | None = None
     quarantined: dict[int, Quarantine] = field(default_factory=dict)
     fault: str | None = None
+    failing: str | None = None
+    left: tuple[int, str] | None = None
     notice: str | None = None
     annotations: Annotations = field(default_factory=Annotations)
     annotations_fault: str | None = None
@@ -74,9 +84,20 @@ class Model:
         if self.loading is not None:
             return f"Model {self.name!r}: version {self.loading} is being loaded."
         if not self.quarantined:
-            return self.fault or f"Model {self.name!r} has not been loaded yet."
+            return self.fault or self._left_out() or f"Model {self.name!r} has not been loaded yet."
         reasons = "; ".join(f"version {q.version}: {q.reason}" for q in self.quarantined.values())
         return f"Model {self.name!r} has no version that can be served: {reasons}"
+
+    def _left_out(self) -> str | None:
+        """Return why none of the versions is to be served, if that was decided of the newest."""
+        newest = self.versions[-1] if self.versions else None
+        decision = last_decisions(self.decisions).get(newest) if newest is not None else None
+        if decision is None or decision.served:
+            return None
+        return (
+            f"Model {self.name!r} has no version that is to be served. Version {newest} was "
+            f"published without being served: {decision.reason}"
+        )
 
     def require_served(self) -> ServedVersion:
         """Return the version that is served.

@@ -78,6 +78,20 @@ class Artifact(_Record):
     difference: float | None = None
 
 
+class NearInfo(_Record):
+    """What a head was searched near: what another training chose among all heads.
+
+    Attributes:
+        training: its id.
+        differ: how many images have another label than there, or are only in one of the two.
+        images: how many there are here.
+    """
+
+    training: str
+    differ: int
+    images: int
+
+
 class HeadInfo(_Record):
     """The head of a version, and what it was chosen by.
 
@@ -94,6 +108,7 @@ class HeadInfo(_Record):
             further views.
         view_losses: if further views were tried, the smallest validation loss with the chosen taps
             by how many views were learnt from.
+        near: what it was searched near; None if all heads were tried.
         detail: what was chosen and why, as a sentence.
     """
 
@@ -106,6 +121,7 @@ class HeadInfo(_Record):
     views: int = 1
     val_losses: dict[str, float] = Field(default_factory=dict)
     view_losses: dict[int, float] = Field(default_factory=dict)
+    near: NearInfo | None = None
     detail: str = ""
 
 

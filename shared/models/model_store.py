@@ -2,13 +2,13 @@
 
     models/<name>/<version>/     an integer, staged as .staging-<id> and renamed into place
     models/<name>/pin.json       {"version": n}, only while a version is pinned
+    models/<name>/promotions.json    which versions were decided to be served, see `promotions`
 
 A directory whose name is an integer is complete. TensorFlow Serving has the same rule.
 """
 
 import os
 import re
-from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -21,6 +21,7 @@ from shared.errors import (
     ModelNotFound,
     ModelUnreadable,
     PinUnreadable,
+    PromotionsUnreadable,
     VersionCorrupt,
     VersionNotFound,
     first_fault,
@@ -36,6 +37,13 @@ from shared.models.manifest import (
     FileEntry,
     GoldenImage,
     Manifest,
+)
+from shared.models.promotions import (
+    MOST_PROMOTIONS_BYTES,
+    PROMOTIONS_FILE,
+    Decision,
+    Promotions,
+    by_preference,
 )
 
 SAVED_MODEL = "."
@@ -72,7 +80,11 @@ class ModelSnapshot:
         versions: the published versions, oldest first; None if the directory can't be listed.
         pinned: the version that the model is pinned to; None if there is no pin or it can't be
             read.
-        fault: what could not be read, as a sentence; None if everything could.
+        fault: what could not be read, in sentences; None if everything could.
+        decisions: those that say which version is preferred, newest last; none if they can't be
+            read.
+        pin_known: whether the pin, or that there is none, could be read.
+        decisions_known: whether the decisions, or that there are none, could be read.
         annotations: what is said of the model; None if that can't be read.
         annotations_fault: why it can't; this does not keep the model from being served.
     """
@@ -81,8 +93,21 @@ class ModelSnapshot:
     versions: list[int] | None
     pinned: int | None = None
     fault: str | None = None
-    annotations: Annotations | None = field(default_factory=Annotations)
-    annotations_fault: str | None = None
+    decisions: tuple[Decision, ...] = ()
+    pin_known: bool = True
+    decisions_known: bool = True
+    annotations: Annotations | None = field(default_factory=Annotations, compare=False)
+    annotations_fault: str | None = field(default=None, compare=False)
+
+    @property
+    def settled(self) -> bool:
+        """Whether it is known which versions are preferred; with a pin, no decision matters."""
+        return self.pin_known and (self.decisions_known or self.pinned is not None)
+
+    @property
+    def preferred(self) -> list[int]:
+        """The versions in the order in which to serve them."""
+        return by_preference(self.versions or [], self.pinned, self.decisions)
 
 
 class ModelStore:
@@ -100,7 +125,9 @@ class ModelStore:
         return [name for name in names if self._may_have_versions(self.root / name)]
 
     def snapshot(self, name: str) -> ModelSnapshot:
-        """Return versions and pin of a model; if one can't be read, the other is still returned.
+        """Return versions, pin and decisions of a model; what can't be read takes nothing else.
+
+        The versions are listed first: the decision about one is there before it is.
 
         Raises:
             ModelNotFound: the model has no version.
@@ -109,11 +136,28 @@ class ModelStore:
             versions = self.versions(name)
         except ModelUnreadable as error:
             return ModelSnapshot(name, None, fault=error.detail)
-        said = self._annotations(name)
+        pinned, decisions, faults = None, list[Decision](), []
+        pin_known = decisions_known = True
         try:
-            return ModelSnapshot(name, versions, self.pinned(name), None, *said)
+            pinned = self.pinned(name)
         except PinUnreadable as error:
-            return ModelSnapshot(name, versions, None, error.detail, *said)
+            pin_known = False
+            faults.append(error.detail)
+        try:
+            decisions = self.decisions(name)
+        except PromotionsUnreadable as error:
+            decisions_known = False
+            faults.append(error.detail)
+        return ModelSnapshot(
+            name,
+            versions,
+            pinned,
+            " ".join(faults) or None,
+            tuple(decision for decision in decisions if decision.counts),
+            pin_known,
+            decisions_known,
+            *self._annotations(name),
+        )
 
     def _annotations(self, name: str) -> tuple[Annotations | None, str | None]:
         try:
@@ -188,6 +232,26 @@ class ModelStore:
         except OSError as error:
             raise PinUnreadable(name, f"{PIN_FILE} can't be read: {reason(error)}") from error
 
+    def decisions(self, name: str) -> list[Decision]:
+        """Return which versions were decided to be served, and what was pinned, newest last.
+
+        Raises:
+            ModelNotFound: the name is not valid for a model.
+            PromotionsUnreadable: there is a file of decisions, but it can't be read.
+        """
+        file = PROMOTIONS_FILE
+        try:
+            data = read_document(self.model_directory(name) / file, MOST_PROMOTIONS_BYTES)
+            return Promotions.model_validate_json(data).decisions
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        except Unreadable as error:
+            raise PromotionsUnreadable(name, error.detail) from error
+        except ValidationError as error:
+            raise PromotionsUnreadable(name, f"{file}: {first_fault(error)}") from error
+        except OSError as error:
+            raise PromotionsUnreadable(name, f"{file} can't be read: {reason(error)}") from error
+
     def _may_have_versions(self, directory: Path) -> bool:
         try:
             return bool(self.integers(directory))
@@ -199,11 +263,6 @@ class ModelStore:
         """Return the numbers of the versions in a model's directory, oldest first."""
         entries = (entry for entry in scan(directory) if VERSION.fullmatch(entry.name))
         return sorted(int(entry.name) for entry in entries if _may_be_directory(entry))
-
-
-def by_preference(versions: Iterable[int], pinned: int | None) -> list[int]:
-    """Return versions in the order in which to serve them: the pinned one, then newest first."""
-    return sorted(versions, key=lambda version: (version == pinned, version), reverse=True)
 
 
 def scan(model: Path) -> list["os.DirEntry[str]"]:

@@ -63,7 +63,7 @@ class Trainer:
             return 200, self.datasets.pop(0) if left else self.datasets[0]
         if self.refusal:
             return 422, {"detail": self.refusal, "status": 422}
-        return 202, {"id": ID, "state": "queued", "dataset": {"id": ID}}
+        return 202, {"id": ID, "model": "pets", "state": "queued", "dataset": {"id": ID}}
 
 
 @pytest.fixture

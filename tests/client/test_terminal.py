@@ -37,6 +37,7 @@ RECORD = {
     "cache": {"computed": 1, "reused": 0, "seconds_saved": 0.0},
     "metrics": {"test": {"accuracy": 1.0, "images": 1, "per_class": {EVIL: SCORES}}},
     "unknown": {"detail": EVIL},
+    "promotion": {"served": False, "reason": EVIL},
 }
 VERSION = {
     "version": 1,
@@ -48,7 +49,12 @@ VERSION = {
 TOP = [{"label": EVIL, "probability": 0.5}] * 2
 PREDICTION = {"label": EVIL, "probability": 0.5, "top": TOP}
 PREDICTION |= {"known": 0.01, "unknown": True, "labels": [EVIL]}
+DECISION = {"at": VERSION["created_at"], "version": 1, "served": True, "by": EVIL, "reason": EVIL}
+MODEL = {"name": EVIL, "model": EVIL, "serving": 1, "pinned": 1, "decisions": [DECISION]}
 ANSWERS = {
+    "GET /v1/models/pets/promotions": MODEL,
+    "POST /v1/models/pets/promotions": MODEL,
+    "POST /v1/models/pets/rollback": {"detail": EVIL},
     "GET /v1/trainings": [RECORD],
     "GET /v1/models": [{"name": EVIL, "pinned": None, "versions": [VERSION]}],
     "POST /v1/predict": {"predictions": [PREDICTION]},
@@ -105,7 +111,10 @@ def url():
         (["trainings"], 2),
         (["models", "--predictor", "http://127.0.0.1:1"], 2),
         (["predict", "{picture}"], 3),
-        (["train", "--dataset", "pets"], 12),
+        (["train", "--dataset", "pets"], 14),
+        (["promotions", "pets"], 3),
+        (["promote", "pets", "1"], 1),
+        (["rollback", "pets"], 1),
         (["cancel", "1"], 1),
     ],
 )

@@ -160,7 +160,7 @@ def send_to_group(process: subprocess.Popen[bytes], number: signal.Signals) -> N
 
 @contextmanager
 def running_stack(directory: Path, workers: int = 1, **settings: Any) -> Iterator[Stack]:
-    common = {"store": directory / "store"}
+    common: dict[str, Any] = {"store": directory / "store"}
     trainer = TrainerSettings(
         **{
             "trainer_port": free_port(),

@@ -23,7 +23,13 @@ import pytest
 from launcher.services import free_port
 from shared.engines.openvino_runtime import load_openvino
 from shared.models.model_store import OPENVINO_MODEL
-from tests.support.inputs.tiny_model import CONTRAST, SIZE, picture, publish_tiny_model
+from tests.support.inputs.tiny_model import (
+    CONTRAST,
+    SIZE,
+    picture,
+    publish_tiny_model,
+    save_network,
+)
 from tests.support.processes.predictor_process import PredictorProcess, running_predictor, wait_for
 from trainer_service.store.publishing import WritableModelStore
 
@@ -170,10 +176,42 @@ def test_versions_come_and_go_under_load_without_a_failed_request(store, start_p
         predictor.wait_for_version(1)
         WritableModelStore(store).pin("colours", None)
         predictor.wait_for_version(4)
+        WritableModelStore(store).roll_back("colours")
+        predictor.wait_for_version(2)
+        WritableModelStore(store).promote("colours", 4)
+        predictor.wait_for_version(4)
         time.sleep(0.2)
 
     assert load.failures == []
     assert set(load.versions) == {1, 2, 4}
+
+
+@pytest.mark.process
+def test_a_version_that_begins_to_fail_is_left_without_a_failed_request_of_others(
+    store, start_predictor
+):
+    publish_tiny_model(store)
+    predictor = start_predictor()
+    predictor.wait_until_ready()
+    white = picture((255, 255, 255))
+
+    def failing(staging: Path) -> None:
+        save_network(staging / OPENVINO_MODEL, fails_above=240)
+
+    with Load(predictor.url) as load:
+        assert publish_tiny_model(store, change=failing) == 2
+        predictor.wait_for_version(2)
+        answers = [predictor.predict(white).status_code for _ in range(3)]
+        assert "It was left" in predictor.wait_for_quarantine(2)
+        predictor.wait_for_version(1)
+
+    assert answers == [500, 500, 500]
+    assert load.failures == []
+    assert predictor.predict(white).status_code == 200
+    assert "Version 2 was left" in predictor.model()["notice"]
+    metrics = predictor.http.get("/metrics").text
+    assert 'headstart_returns_total{model="colours"} 1.0' in metrics
+    assert 'headstart_quarantines_total{reason="watched"} 1.0' in metrics
 
 
 def save_table(staging: Path) -> None:

@@ -272,6 +272,19 @@ _ROWS = (
 
 CATALOGUE: dict[str, Architecture] = {row.id: row for row in _ROWS}
 
+#: All of them, by the accuracy on ImageNet that comes with their weights, the best first.
+BEST_FIRST = (
+    "convnext_tiny",
+    "efficientnet_v2_b0",
+    "inception_v3",
+    "resnet101_v2",
+    "resnet50_v2",
+    "mobilenet_v3_large",
+    "efficientnet_lite0",
+    "mobilenet_v2",
+    "vgg16",
+)
+
 ALIASES = {
     "googlenet": "inception_v3",
     "inception": "inception_v3",

@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from shared.errors import first_fault
@@ -27,6 +27,7 @@ from trainer_service.store.records.lists import save_list
 from trainer_service.store.records.parts import (
     NAMED_REJECTED,
     TODAYS_VERDICTS,
+    CrowdCount,
     DoubleCount,
     RejectedImage,
 )
@@ -54,6 +55,7 @@ Verdict = Annotated[
         "same image under two labels",
         "unlabelled",
         "left out",
+        "left out by a correction",
         "link",
         "missing",
     ],
@@ -133,7 +135,7 @@ class DoubleGroup(BaseModel):
     leak: bool
 
 
-def count_doubles(groups: list[DoubleGroup]) -> DoubleCount:
+def count_doubles(groups: list[DoubleGroup], crowds: CrowdCount) -> DoubleCount:
     """Return what the record of a dataset says of its near doubles."""
     leaks = [group for group in groups if group.leak]
     return DoubleCount(
@@ -141,6 +143,7 @@ def count_doubles(groups: list[DoubleGroup]) -> DoubleCount:
         images=sum(len(group.images) for group in groups),
         leaks=len(leaks),
         example=_example(leaks[0]) if leaks else "",
+        crowds=crowds,
     )
 
 
@@ -155,8 +158,8 @@ class DatasetSummary(BaseModel):
     """What was found; `images` and `labels` count the used ones, `ignored` files of no interest.
 
     `doubles` are the groups of used images that are nearly equal; None if it was not looked for
-    them. `in_place` tells that the images are left where they are, in a folder. `corrected` and
-    `added` are those of the dataset's record.
+    them. `crowds` are those that are too large. `in_place` tells that the images are left where
+    they are, in a folder. `corrected` and `added` are those of the dataset's record.
     """
 
     images: int
@@ -166,6 +169,7 @@ class DatasetSummary(BaseModel):
     interpretation: Interpretation
     has_split: bool
     doubles: list[DoubleGroup] | None
+    crowds: CrowdCount = Field(default_factory=CrowdCount)
     digest: str
     in_place: bool
     corrected: int = 0
@@ -180,7 +184,7 @@ class DatasetSummary(BaseModel):
         record.ignored = self.ignored
         record.interpret(self.interpretation)
         record.has_split = self.has_split
-        record.doubles = None if self.doubles is None else count_doubles(self.doubles)
+        record.doubles = None if self.doubles is None else count_doubles(self.doubles, self.crowds)
         record.digest = self.digest
         record.in_place = self.in_place
         record.corrected, record.added = self.corrected, self.added

@@ -188,7 +188,8 @@ def _attempt_and_warn(job: Job, do: Callable[[], None]) -> str | None:
 def is_setback(error: Exception) -> bool:
     """Return whether an error comes from the machine and may be gone at the next try.
 
-    A full disk is no setback: it stays full until somebody makes room.
+    A full disk is no setback: it stays full until somebody makes room. Where a training would lose
+    what it has tuned, the phase raises `Setback` itself.
     """
     if isinstance(error, Setback | Unavailable):
         return True

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from shared.models.manifest import Manifest
 from trainer_service.datasets.children.corrections import Correction
 from trainer_service.report.thumbnails import Embedded
+from trainer_service.store.promoting import Verdict
 from trainer_service.store.records.dataset_record import DatasetRecord
 from trainer_service.store.records.suspects import Suspect
 from trainer_service.store.records.training_record import TrainingRecord
@@ -64,6 +65,7 @@ class Facts:
         samples: the answers to test images that were drawn at random.
         suspects: the first of the images whose label the others contradict.
         predictor: the base URL of the predictor.
+        verdict: whether the version is to be served, as it was decided when it was published.
     """
 
     manifest: Manifest
@@ -78,3 +80,4 @@ class Facts:
     suspects: Sequence[ShownSuspect] = ()
     tune_history: Sequence[dict[str, Any]] = ()
     corrections: Sequence[Correction] = ()
+    verdict: Verdict | None = None

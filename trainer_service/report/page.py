@@ -7,9 +7,11 @@ from functools import cache
 from pathlib import Path
 
 import shared
+from shared.models.manifest import Manifest
 from trainer_service.report.facts import Facts
 from trainer_service.report.markup import Markup, join, raw, tag
 from trainer_service.report.sections import evaluation, origin
+from trainer_service.report.sections.promotion import promotion
 from trainer_service.report.sections.reliability import reliability
 from trainer_service.report.sections.suspects import suspects
 from trainer_service.report.sections.tuning import tuning
@@ -25,7 +27,19 @@ _OWN = Path(__file__).with_name("report.css")
 def render(facts: Facts) -> str:
     """Return the report of a version."""
     manifest = facts.manifest
-    title = f"{manifest.model}, version {manifest.version}"
+    title = _title(manifest, manifest.version)
+    made = f"{manifest.architecture}, published {manifest.created_at:%Y-%m-%d %H:%M} UTC"
+    return document(title, made, _sections(facts))
+
+
+def document(title: str, made: str, sections: Iterable[Markup]) -> str:
+    """Return a report as one HTML document.
+
+    Args:
+        title: what it is about.
+        made: a few words about how and when that was made.
+        sections: its cards.
+    """
     head = tag(
         "head",
         tag("meta", charset="utf-8"),
@@ -34,15 +48,35 @@ def render(facts: Facts) -> str:
         tag("title", title),
         tag("style", _style()),
     )
-    made = f"{manifest.architecture}, published {manifest.created_at:%Y-%m-%d %H:%M} UTC"
     header = tag("header", tag("h1", title), tag("span", made, class_="muted"), class_="page")
-    body = tag("body", header, tag("main", _sections(facts)))
+    body = tag("body", header, tag("main", sections))
     return f"<!doctype html>\n{tag('html', head, body, lang='en')}\n"
+
+
+def renumbered(page: str, manifest: Manifest, version: int) -> str:
+    """Return the report of a version under another number.
+
+    Args:
+        page: the report.
+        manifest: that of the version, with the number that it has.
+        version: the number that it gets.
+    """
+    for name in ("title", "h1"):
+        before, after = (
+            tag(name, _title(manifest, number)) for number in (manifest.version, version)
+        )
+        page = page.replace(before, after, 1)
+    return page
+
+
+def _title(manifest: Manifest, version: int) -> str:
+    return f"{manifest.model}, version {version}"
 
 
 def _sections(facts: Facts) -> Iterable[Markup]:
     labels = (evaluation.per_label(facts), evaluation.confusion_matrix(facts))
     yield _beside(evaluation.result(facts), origin.how_to_call(facts))
+    yield from filter(None, [promotion(facts)])
     yield _beside(*labels) if len(facts.manifest.labels) <= FEW_LABELS else join(labels)
     yield reliability(facts)
     yield from filter(None, [unknown(facts)])

@@ -16,6 +16,12 @@ DEFAULT_ARCHITECTURE = "mobilenet_v2"
 #: The layers of a backbone whose pooled outputs are the features: the last one, the last three, or
 #: all that the catalogue lists.
 TapSet = Literal["last", "late", "all"]
+#: What a request may say of them: with auto, what answers the validation images best is taken.
+Taps = Literal["auto", "last", "late", "all"]
+HeadKind = Literal["regression", "layers"]
+
+#: Whether the version that a training publishes is served, see `phases.publish.promotion`.
+Promote = Literal["auto", "always", "if_better", "never"]
 
 
 class DatasetPath(RequestPart):
@@ -121,35 +127,20 @@ def _refused(
     return ValidationError.from_exception_data(TrainingRequest.__name__, faults)
 
 
-class TrainingRequest(RequestPart):
-    """The fields of a training; all but the images have defaults."""
+class CommonFields(RequestPart):
+    """The fields that a training and a comparison of several have in common."""
 
-    model: ModelName = Field(default="default", description="Name of the model to publish.")
-    architecture: str = Field(default=DEFAULT_ARCHITECTURE, max_length=64)
+    model: ModelName | None = Field(
+        default=None,
+        description="Name of the model to publish; by default that of the folder or archive with "
+        "the images.",
+    )
     dataset: _Dataset = Field(
         default=None,
         description="Id of a dataset, or {'path': …} below the trainer's datasets directory.",
     )
     reading: ReadingRequest | None = Field(
         default=None, description="How the dataset is read; left out, the reader decides."
-    )
-    taps: Literal["auto", "last", "late", "all"] = Field(
-        default="auto",
-        description="The layers of the backbone whose outputs become the features: the last, the "
-        "last three (late) or all of the catalogue's; auto takes what answers the validation "
-        "images best.",
-    )
-    head: Literal["regression", "layers"] = Field(
-        default="regression",
-        description="regression: a logistic regression, which is solved in seconds. layers: "
-        "dropout and dense layers, which are trained for epochs; also chosen by any field that "
-        "only they have.",
-    )
-    tune: Tune = Field(
-        default="off",
-        description="tail: also train the last layers of the backbone, from the solved head on; "
-        "the result is published if it answers the validation images better. An object says "
-        "which layers, and how.",
     )
     views: _Views = Field(
         default=1,
@@ -176,6 +167,42 @@ class TrainingRequest(RequestPart):
     )
     split: SplitFractions = Field(default_factory=SplitFractions)
     seed: int = Field(default=0, ge=0, lt=2**31)
+
+
+class TrainingRequest(CommonFields):
+    """The fields of a training; all but the images have defaults."""
+
+    architecture: str = Field(
+        default=DEFAULT_ARCHITECTURE,
+        max_length=64,
+        description="If this is left out and the weights of the default can't be had, the best "
+        "architecture whose weights can be had is taken.",
+    )
+    taps: Taps = Field(
+        default="auto",
+        description="The layers of the backbone whose outputs become the features: the last, the "
+        "last three (late) or all of the catalogue's; auto takes what answers the validation "
+        "images best.",
+    )
+    head: HeadKind = Field(
+        default="regression",
+        description="regression: a logistic regression, which is solved in seconds. layers: "
+        "dropout and dense layers, which are trained for epochs; also chosen by any field that "
+        "only they have.",
+    )
+    tune: Tune = Field(
+        default="off",
+        description="tail: also train the last layers of the backbone, from the solved head on; "
+        "the result is published if it answers the validation images better. An object says "
+        "which layers, and how.",
+    )
+    promote: Promote = Field(
+        default="auto",
+        description="Whether the new version is served. auto: unless its labels differ from those "
+        "of the served version, or it does no better on its test images than always answering the "
+        "commonest label. if_better: as auto, and only if its log loss is not worse on the test "
+        "images that both have kept out. always, or never: it is published only.",
+    )
 
     @property
     def computed_taps(self) -> TapSet:

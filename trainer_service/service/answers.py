@@ -6,6 +6,7 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from shared.models.manifest import TuneInfo
+from shared.models.promotions import Decision
 from trainer_service.requests.part import RequestPart
 
 
@@ -46,6 +47,7 @@ class VersionStatus(BaseModel):
 
     Attributes:
         tune: what came of fine-tuning; None if it was not asked for.
+        decision: what was decided last about whether it is served; None if nothing was.
     """
 
     version: int
@@ -55,6 +57,7 @@ class VersionStatus(BaseModel):
     metrics: dict[str, Any]
     training_id: str
     created_at: datetime
+    decision: Decision | None = None
 
 
 class DamagedVersion(BaseModel):
@@ -68,12 +71,16 @@ class ModelStatus(BaseModel):
     """A model and its versions, the newest first.
 
     Attributes:
+        serving: the version that the predictor is to serve, the first in the order of preference
+            whose manifest can be read; None if no version is to be served. The predictor serves
+            another one if this one does not answer as it did in training.
         damaged: the versions whose manifests can't be read; they are not among `versions`.
         notice: what else of the model can't be read, as a sentence; None if everything can.
     """
 
     name: str
     pinned: int | None
+    serving: int | None = None
     versions: list[VersionStatus]
     damaged: list[DamagedVersion] = Field(default_factory=list)
     notice: str | None = None
@@ -83,6 +90,26 @@ class PinRequest(RequestPart):
     """The version to pin a model to."""
 
     version: int | None = Field(description="Version to serve from now on; null un-pins.", ge=1)
+
+
+class PromotionRequest(RequestPart):
+    """The version to serve."""
+
+    version: int = Field(description="Version to serve from now on.", ge=1)
+
+
+class PromotionHistory(BaseModel):
+    """Which versions of a model were decided to be served, the latest decision first.
+
+    Attributes:
+        serving: as in `ModelStatus`.
+        pinned: the version that the model is pinned to, whatever was decided.
+    """
+
+    model: str
+    serving: int | None
+    pinned: int | None
+    decisions: list[Decision]
 
 
 class About(BaseModel):

@@ -176,7 +176,7 @@ def _require_no_relatives(records: RecordStore[DatasetRecord], record: DatasetRe
             f"Correct the labels of single images instead, or have {record.line!r} read in another "
             "way before it is corrected."
         )
-    if children := children_of(records.directory(record.id)):
+    if children := _children(records, record.id):
         raise Conflict(
             f"Dataset {record.id!r} can't be read in another way: {_named(children)} made of it, "
             "with corrections of its labels as they are. Remove what was made of it first, or "
@@ -190,11 +190,25 @@ def _require_childless(records: RecordStore[DatasetRecord], dataset_id: str) -> 
     Raises:
         Conflict: one does.
     """
-    if children := children_of(records.directory(dataset_id)):
+    if children := _children(records, dataset_id):
         raise Conflict(
             f"Dataset {dataset_id!r} can't be removed: {_named(children)} made of it, without "
             "copies of its images. Remove what was made of it first."
         )
+
+
+def _children(records: RecordStore[DatasetRecord], dataset_id: str) -> list[str]:
+    """Return the ids of the datasets that were made of one.
+
+    Raises:
+        Conflict: that is not known.
+    """
+    try:
+        return children_of(records.directory(dataset_id))
+    except RecordCorrupt as corrupt:
+        raise Conflict(
+            f"It is unknown which datasets were made of dataset {dataset_id!r}: {corrupt.detail}"
+        ) from None
 
 
 def _named(children: list[str]) -> str:

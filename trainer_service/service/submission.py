@@ -8,11 +8,13 @@ from shared.errors import Conflict, HeadstartError, InvalidRequest, NotFound
 from shared.identifiers import is_id, new_id
 from trainer_service.backbones import weights
 from trainer_service.backbones.architectures import find_architecture
+from trainer_service.backbones.choice import Chosen, choose_architecture
 from trainer_service.backbones.cut_table import cut_of, find_cut
 from trainer_service.datasets import create as datasets
 from trainer_service.datasets.dataset import Dataset, doubtful
-from trainer_service.requests.training import DatasetPath, TrainingRequest
+from trainer_service.requests.training import CommonFields, DatasetPath, TrainingRequest
 from trainer_service.service.job_slots import open_training_slot
+from trainer_service.service.naming import model_name_of
 from trainer_service.service.trainer import Trainer
 from trainer_service.store.idempotency import fingerprint
 from trainer_service.store.records.dataset_record import DatasetRecord, DatasetState
@@ -48,7 +50,8 @@ def submit_training(
         InvalidRequest: the architecture or the dataset can't be used, the architecture can't be
             tuned from the layer that is named, or the key belongs to another request.
         NotFound: no dataset has the id in the request.
-        WeightsUnavailable: the architecture's weights are not available.
+        WeightsUnavailable: the weights of the architecture are not available; or the request names
+            none, and no architecture has weights that are.
         Conflict: a request with the same key is in progress, or its record is damaged; or the
             dataset is read in another way at this moment.
         Unavailable: Redis does not answer, or too many trainings wait; nothing was created.
@@ -99,24 +102,32 @@ def require_cut(name: str, tune: object) -> None:
 def _make_training(
     trainer: Trainer, request: TrainingRequest, upload: Path | None, name: str, training_id: str
 ) -> TrainingRecord:
-    architecture = find_architecture(request.architecture)
-    cut_of(architecture.id, request.tune)
-    weights.require_weights(architecture, trainer.settings)
+    chosen = _architecture_of(trainer, request)
+    cut_of(chosen.architecture.id, request.tune)
     stores = trainer.stores
     with ExitStack() as undo:
         with open_training_slot(stores, trainer.settings.max_open_jobs):
-            dataset, made = _dataset_of(trainer, request, upload, name, training_id)
+            dataset, made = dataset_of(trainer, request, upload, name, training_id)
             if made:
-                undo.callback(_undo_dataset, stores, dataset.id)
-            record = _new_training(training_id, request, architecture.id, dataset)
+                undo.callback(undo_dataset, stores, dataset.id)
+            record = _new_training(training_id, request, chosen, dataset)
             undo.callback(stores.trainings.delete, record.id)
             # Deleting a dataset takes the same lock and then looks for trainings on it.
             with stores.datasets.locked(dataset.id):
-                _require_same_reading(stores.datasets, dataset)
+                require_same_reading(stores.datasets, dataset)
                 stores.trainings.create(record)
         _submit(trainer, record, dataset)
         undo.pop_all()
     return record
+
+
+def _architecture_of(trainer: Trainer, request: TrainingRequest) -> Chosen:
+    """Return the architecture that a request names, or else the one that is taken."""
+    if "architecture" not in request.model_fields_set:
+        return choose_architecture(trainer.settings)
+    architecture = find_architecture(request.architecture)
+    weights.require_weights(architecture, trainer.settings)
+    return Chosen(architecture, None)
 
 
 def _submit(trainer: Trainer, training: TrainingRecord, dataset: DatasetRecord) -> None:
@@ -128,7 +139,7 @@ def _submit(trainer: Trainer, training: TrainingRecord, dataset: DatasetRecord) 
         trainer.queue.prepare(training.id)
 
 
-def _require_same_reading(datasets: RecordStore[DatasetRecord], dataset: DatasetRecord) -> None:
+def require_same_reading(datasets: RecordStore[DatasetRecord], dataset: DatasetRecord) -> None:
     """Check that the reading is still the one that the training was found possible on."""
     if datasets.get(dataset.id).revision != dataset.revision:
         raise Conflict(
@@ -137,19 +148,19 @@ def _require_same_reading(datasets: RecordStore[DatasetRecord], dataset: Dataset
         )
 
 
-def _undo_dataset(stores: Stores, dataset_id: str) -> None:
+def undo_dataset(stores: Stores, dataset_id: str) -> None:
     """Remove the dataset of a training that was not created, unless another training uses it."""
     with suppress(HeadstartError):
         delete_unused(stores, dataset_id)
 
 
-def _dataset_of(
-    trainer: Trainer, request: TrainingRequest, upload: Path | None, name: str, training_id: str
+def dataset_of(
+    trainer: Trainer, request: CommonFields, upload: Path | None, name: str, own_id: str
 ) -> tuple[DatasetRecord, bool]:
     """Return the dataset to train on, and whether it was created for this request.
 
-    A new dataset gets the id of the training. So if the process is killed before it has created
-    the training, the repeated request finds the dataset.
+    A new dataset gets the id of the training or the comparison. So if the process is killed before
+    it has created that, the repeated request finds the dataset.
     """
     records, wanted = trainer.stores.datasets, request.dataset
     if isinstance(wanted, str) and is_id(wanted):
@@ -160,10 +171,10 @@ def _dataset_of(
             )
         return _existing(trainer, wanted), False
     with suppress(NotFound):
-        return records.get(training_id), True
+        return records.get(own_id), True
     if upload is not None:
         made = datasets.create_from_upload(
-            records, upload, name, dataset_id=training_id, reading=request.reading
+            records, upload, name, dataset_id=own_id, reading=request.reading
         )
         return made, True
     if wanted is None:
@@ -173,7 +184,7 @@ def _dataset_of(
         )
     path = wanted.path if isinstance(wanted, DatasetPath) else wanted
     made = datasets.create_from_path(
-        records, trainer.settings, path, dataset_id=training_id, reading=request.reading
+        records, trainer.settings, path, dataset_id=own_id, reading=request.reading
     )
     return made, True
 
@@ -197,18 +208,24 @@ def _requeue(record: DatasetRecord) -> None:
 
 
 def _new_training(
-    training_id: str, request: TrainingRequest, architecture: str, dataset: DatasetRecord
+    training_id: str, request: TrainingRequest, chosen: Chosen, dataset: DatasetRecord
 ) -> TrainingRecord:
     now = datetime.now(UTC)
+    taken = chosen.architecture.id
+    # A request that is made of this one has to train the same.
+    named = {"model": request.model or model_name_of(dataset.source)}
+    if chosen.reason is not None:
+        named["architecture"] = taken
     return TrainingRecord(
         id=training_id,
-        model=request.model,
-        architecture=architecture,
+        model=named["model"],
+        architecture=taken,
+        architecture_reason=chosen.reason,
         state=State.QUEUED,
         dataset=TrainingDataset(
             id=dataset.id, revision=dataset.revision, parent=dataset.parent, root=dataset.root
         ),
         transitions=[Transition(state=State.QUEUED, at=now)],
-        request=request,
+        request=request.model_copy(update=named),
         created_at=now,
     )

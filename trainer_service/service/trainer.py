@@ -11,13 +11,16 @@ from trainer_service.store.stores import Stores
 
 
 class Queue(Protocol):
-    """The queue as the API uses it; both methods raise Unavailable if Redis does not answer."""
+    """The queue as the API uses it; its methods raise Unavailable if Redis does not answer."""
 
     def prepare(self, training_id: str) -> None:
         """Submit the first step of a training whose dataset has been read."""
 
     def read_dataset(self, dataset_id: str) -> None:
         """Submit the reading of a dataset."""
+
+    def advance(self, comparison_id: str) -> None:
+        """Submit the step that looks what comes next in a comparison."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +34,7 @@ class Trainer:
         queue: the queue for the steps of workers.
         streams: streams of events for clients.
         endings: waits for the ends of trainings.
+        comparison_streams, comparison_endings: the same of comparisons.
     """
 
     settings: TrainerSettings
@@ -39,3 +43,5 @@ class Trainer:
     queue: Queue
     streams: EventStreams
     endings: Endings
+    comparison_streams: EventStreams
+    comparison_endings: Endings

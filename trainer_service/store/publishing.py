@@ -1,17 +1,25 @@
-"""The writing half of the model store: versions are staged, published, pinned and removed.
+"""The writing half of the model store: versions are staged, published, promoted and removed.
 
 models/<name>/.staging-<id>/   a version that is being written
 models/<name>/.highest         the highest number of a removed version, if no version has a higher
-models/<name>/.lock            locked while a version is published or removed, or the pin changes
+models/<name>/.lock            locked while a version is published or removed, or another one is
+                               decided to be served
 """
 
 import secrets
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from itertools import islice
 from pathlib import Path
 
 from shared.documents import Unreadable, read_document, reason
-from shared.errors import Conflict, Unavailable, VersionCorrupt
+from shared.errors import (
+    Conflict,
+    ModelNotFound,
+    PromotionsUnreadable,
+    Unavailable,
+    VersionCorrupt,
+)
 from shared.files import (
     atomic_write,
     is_fault_of_the_file,
@@ -25,17 +33,20 @@ from shared.models.model_store import (
     MOST_NOTE_BYTES,
     PIN_FILE,
     VERSION,
+    ModelSnapshot,
     ModelStore,
     Pin,
-    by_preference,
     is_sound,
     read_manifest,
     read_version_file,
     scan,
 )
+from shared.models.promotions import PROMOTIONS_FILE, Decision, Promotions, last_decisions, trimmed
 from trainer_service.errors import ModelUnwritable
+from trainer_service.store import promoting
 from trainer_service.store.files.removal import remove_tree
 from trainer_service.store.files.work_in_progress import REMOVED, STAGING, working_directory
+from trainer_service.store.promoting import ModelChanged, Verdict
 
 HIGHEST_FILE = ".highest"
 HIGHEST_VERSION = 10**15 - 1
@@ -49,6 +60,8 @@ class WritableModelStore(ModelStore):
     def pin(self, name: str, version: int | None) -> None:
         """Pin a model to one of its versions, or un-pin it with None.
 
+        It is noted among the decisions, if these can be read and written.
+
         Raises:
             ModelNotFound, VersionNotFound: there is no such version.
             ModelUnwritable: the file system refuses the change.
@@ -59,10 +72,81 @@ class WritableModelStore(ModelStore):
         with _write_errors_wrapped(name), locked_briefly(model / ".lock", PUBLISHING_SECONDS):
             if version is not None:
                 self.directory(name, version)
+            before = self.snapshot(name)
             if version is None or file.is_dir():
                 remove_tree(file)
             if version is not None:
                 atomic_write(file, Pin(version=version).model_dump_json().encode())
+            with suppress(PromotionsUnreadable, OSError):
+                self._decide(name, promoting.pinned(before, version))
+
+    def promote(self, name: str, version: int) -> None:
+        """Decide that a version is served from now on.
+
+        Raises:
+            ModelNotFound, VersionNotFound: there is no such version.
+            Conflict: the model is pinned, or its pin or its decisions can't be read.
+            ModelUnwritable: the file system refuses the change.
+        """
+        self.directory(name, version)
+        lock = self.model_directory(name) / ".lock"
+        with _write_errors_wrapped(name), locked_briefly(lock, PUBLISHING_SECONDS):
+            self.directory(name, version)
+            self._decide(name, promoting.promoted(self._settled(name), version))
+
+    def roll_back(self, name: str) -> None:
+        """Decide that the version is served that was so before the one that is served now.
+
+        The latter is not chosen again, unless someone asks for it.
+
+        Raises:
+            ModelNotFound: the model has no version.
+            Conflict: the model is pinned, has no earlier version, has just been changed by someone
+                else, or its pin or its decisions can't be read.
+            Unavailable: a version can't be read now, so it is not known which one is served.
+            ModelUnwritable: the file system refuses the change.
+        """
+        model = self._settled(name)
+        promoting.require_unpinned(model)
+        made = promoting.rolled_back(model, list(islice(self._intact(model), 2)))
+        lock = self.model_directory(name) / ".lock"
+        with _write_errors_wrapped(name), locked_briefly(lock, PUBLISHING_SECONDS):
+            if self.snapshot(name) != model:
+                raise Conflict(f"The served version of model {name!r} has just changed: try again.")
+            self._decide(name, made)
+
+    def state(self, name: str) -> ModelSnapshot:
+        """Return versions, pin and decisions of a model, which may have no version yet."""
+        try:
+            return self.snapshot(name)
+        except ModelNotFound:
+            return ModelSnapshot(name, [])
+
+    def to_serve(self, model: ModelSnapshot) -> int | None:
+        """Return the version of a model that is to be served: the first intact one; or None.
+
+        Raises:
+            Unavailable: a version can't be read now, so it is not known which one.
+        """
+        return next(self._intact(model), None)
+
+    def served(self, name: str) -> set[int]:
+        """Return the versions that no one may remove: the pinned one, and the one to serve.
+
+        Raises:
+            ModelNotFound, ModelUnreadable, PinUnreadable, PromotionsUnreadable, Unavailable: it is
+                not known which these are.
+        """
+        model = self._settled(name)
+        return {version for version in (model.pinned, self.to_serve(model)) if version is not None}
+
+    def last_decision(self, name: str, version: int) -> Decision | None:
+        """Return what was decided last about a version, if anything.
+
+        Raises:
+            PromotionsUnreadable: the decisions can't be read.
+        """
+        return last_decisions(self.decisions(name)).get(version)
 
     @contextmanager
     def stage(self, name: str) -> Iterator[Path]:
@@ -83,6 +167,8 @@ class WritableModelStore(ModelStore):
         staging: Path,
         manifest: Manifest,
         complete: Callable[[Manifest], None] = lambda _: None,
+        verdict: Verdict | None = None,
+        seen: ModelSnapshot | None = None,
     ) -> int:
         """Make a staged directory the next version of `manifest.model` and return its number.
 
@@ -94,9 +180,14 @@ class WritableModelStore(ModelStore):
             manifest: the manifest; this method sets its `version` and `files`.
             complete: called with the manifest once the version number is known; it may add files
                 to the directory, such as a report that names the version.
+            verdict: whether the version is to be served; None decides nothing, so that it is
+                served as the newest. It is written before the version appears; if the decisions
+                that are there can't be read, it is not kept.
+            seen: the `state` of the model that the verdict is about.
 
         Raises:
             Conflict: no number is left for another version.
+            ModelChanged: the model has changed since it was `seen`; nothing was published.
         """
         model = self.model_directory(manifest.model)
         # Hashing and syncing take long, so they are done before taking the lock.
@@ -111,12 +202,15 @@ class WritableModelStore(ModelStore):
                 existing = _published_by(manifest.training_id, model, since)
             if existing is not None:
                 return existing
+            if seen is not None and self.state(manifest.model) != seen:
+                raise ModelChanged(f"Model {manifest.model!r} has changed: decide again.")
             version = self._next_number(model)
             final = manifest.model_copy(update={"version": version, "files": files})
             complete(final)
             final = final.model_copy(update={"files": _describe(staging, known=files)})
             (staging / MANIFEST_FILE).write_text(final.model_dump_json(indent=2))
             sync_tree(staging)
+            self._decide_on_new(final, verdict)
             staging.rename(model / str(version))
             sync_directory(model)
         return version
@@ -126,20 +220,23 @@ class WritableModelStore(ModelStore):
 
         Raises:
             ModelNotFound, VersionNotFound: there is no such version.
-            Conflict: it is the one to serve: the pinned version, or else the newest intact one.
+            Conflict: it is the one to serve: the pinned version, or else the first intact one in
+                the order of `by_preference`; or it is not known which one that is.
             Unavailable: a version can't be read now, so it is not known which one to serve.
             ModelUnwritable: the file system refuses the change.
         """
         self.directory(name, version)
-        model, pinned = self.model_directory(name), self.pinned(name)
-        served = self._served_instead(name, version, pinned)
+        model, state = self.model_directory(name), self._settled(name)
+        served = self._served_instead(state, version)
         with (
             _write_errors_wrapped(name),
             working_directory(model / f"{REMOVED}{secrets.token_hex(6)}") as removed,
             locked_briefly(model / ".lock", PUBLISHING_SECONDS),
         ):
             versions, directory = self.versions(name), self.directory(name, version)
-            if self.pinned(name) != pinned or served not in {None, *versions}:
+            now = self._settled(name)
+            changed = (now.pinned, now.decisions) != (state.pinned, state.decisions)
+            if changed or served not in {None, *versions}:
                 raise Conflict(f"The served version of model {name!r} has just changed: try again.")
             # Only then, so that what makes room on a full disk needs none itself.
             if version == versions[-1] > self._highest_removed(model):
@@ -150,7 +247,7 @@ class WritableModelStore(ModelStore):
                 directory.chmod(0o700)
                 directory.rename(removed / str(version))
 
-    def _served_instead(self, name: str, version: int, pinned: int | None) -> int | None:
+    def _served_instead(self, model: ModelSnapshot, version: int) -> int | None:
         """Return the version to serve, which must be another one than `version`.
 
         Returns None if all versions that take precedence over `version`, and itself, are damaged.
@@ -159,20 +256,66 @@ class WritableModelStore(ModelStore):
             Conflict: `version` is the one to serve.
             Unavailable: a version can't be read now.
         """
-        if version == pinned:
-            raise Conflict(f"Version {version} of model {name!r} is pinned: un-pin it first.")
-        for candidate in by_preference(self.versions(name), pinned):
-            sound = self._is_sound(name, candidate)
+        if version == model.pinned:
+            raise Conflict(f"Version {version} of model {model.name!r} is pinned: un-pin it first.")
+        for candidate in model.preferred:
+            sound = self._is_sound(model.name, candidate)
             if sound and candidate == version:
                 raise Conflict(
-                    f"Version {version} of model {name!r} is the newest intact version, so "
-                    "it is the one that is served: pin another version first."
+                    f"Version {version} of model {model.name!r} is the one that is served: promote "
+                    "or pin another version first."
                 )
             if sound:
                 return candidate
             if candidate == version:
                 break
         return None
+
+    def _settled(self, name: str) -> ModelSnapshot:
+        """Return versions, pin and decisions of a model.
+
+        Raises:
+            ModelNotFound: the model has no version.
+            ModelUnreadable, PinUnreadable, PromotionsUnreadable: they can't be read.
+        """
+        self.versions(name)
+        pinned = self.pinned(name)
+        if pinned is None:
+            self.decisions(name)
+        return self.snapshot(name)
+
+    def _intact(self, model: ModelSnapshot) -> Iterator[int]:
+        """Yield the intact versions in the order in which to serve them."""
+        return (version for version in model.preferred if self._is_sound(model.name, version))
+
+    def _decide_on_new(self, manifest: Manifest, verdict: Verdict | None) -> None:
+        """Write the verdict on a version that is about to appear, if there is one.
+
+        What is there about its number is of a process that was killed just before, so it goes.
+        """
+        name, version = manifest.model, manifest.version
+        with suppress(PromotionsUnreadable):
+            before = self.decisions(name)
+            others = [one for one in before if one.version != version]
+            made = [promoting.decided(version, verdict, manifest.training_id)] if verdict else []
+            if [*others, *made] != before:
+                self._write_decisions(name, [*others, *made])
+
+    def _decide(self, name: str, made: list[Decision]) -> None:
+        """Append decisions to those of a model; the caller holds its lock.
+
+        Raises:
+            PromotionsUnreadable: those that are there can't be read; nothing was written.
+        """
+        if made:
+            self._write_decisions(name, [*self.decisions(name), *made])
+
+    def _write_decisions(self, name: str, decisions: list[Decision]) -> None:
+        model = self.model_directory(name)
+        versions = [*self.integers(model), decisions[-1].version] if decisions else []
+        kept = Promotions(decisions=trimmed(decisions, versions))
+        data = kept.model_dump_json(exclude_none=True)
+        atomic_write(model / PROMOTIONS_FILE, data.encode())
 
     def _is_sound(self, name: str, version: int) -> bool:
         try:

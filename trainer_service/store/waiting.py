@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from shared.identifiers import is_id
+from trainer_service.store.files.removal import remove_tree
 
 WAITING = "waiting"
 
@@ -25,7 +26,12 @@ class WaitingTrainings:
         self._directory = directory / WAITING
 
     def add(self, training_id: str) -> None:
-        self._directory.mkdir(exist_ok=True)
+        """Note a training; what is in the place of the folder is removed, as it is but an index."""
+        try:
+            self._directory.mkdir(exist_ok=True)
+        except FileExistsError:
+            remove_tree(self._directory)
+            self._directory.mkdir(exist_ok=True)
         (self._directory / training_id).touch()
 
     def discard(self, training_id: str) -> None:

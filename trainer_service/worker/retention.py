@@ -306,7 +306,7 @@ def seconds_ahead_of(store: Path) -> float:
 
 
 def superfluous_versions(models: WritableModelStore, name: str, keep: int) -> list[int]:
-    """Return the versions that are older than the newest `keep` intact ones, without the pinned.
+    """Return the versions that are older than the newest `keep` intact ones, and not served.
 
     Damaged versions do not count towards `keep`, as the predictor serves an older version instead
     of them.
@@ -317,7 +317,8 @@ def superfluous_versions(models: WritableModelStore, name: str, keep: int) -> li
         keep: how many intact versions to keep.
 
     Raises:
-        PinUnreadable, OSError: the pin or a version can't be read now.
+        PinUnreadable, PromotionsUnreadable, Unavailable, OSError: the pin, the decisions or a
+            version can't be read now.
     """
     sound = 0
     superfluous = []
@@ -329,7 +330,8 @@ def superfluous_versions(models: WritableModelStore, name: str, keep: int) -> li
             superfluous.append(version)
         elif is_sound(models.directory(name, version)):
             sound += 1
-    return [version for version in superfluous if version != models.pinned(name)]
+    served = models.served(name)
+    return [version for version in superfluous if version not in served]
 
 
 def _used_at(index: Path) -> float:

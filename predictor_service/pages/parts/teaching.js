@@ -1,29 +1,31 @@
 /* Pictures that were answered wrong get their label, and are sent to the trainer. */
 
 import { announce, h, put } from "../../web/dom.js";
-import { otherService } from "../../web/other_service.js";
 import { plural, sentence } from "../lib/format.js";
-import { formsOf, grouped, imagesOf, newestDatasets } from "../lib/lessons.js";
+import { formsOf, grouped, imagesOf, newestDatasets, refusedOf } from "../lib/lessons.js";
 
 const LOOK_MILLISECONDS = 500;
 /** After so many looks, the page says what it waits for. */
 const PATIENCE = 20;
+/** Characters of the random id of a picture that is taught. */
+const ID = 8;
+/** Files of a list that are asked for at once. */
+const PAGE = 1000;
 
 /**
  * `{offer(entry, model), forget(entry), element}`: `offer` returns what a result has to teach its
  * picture, and `element` is the bar with the pictures that wait to be sent.
  *
- * Nothing is offered as long as `url`, the trainer's address, is null.
+ * `trainer` is from `otherService`. Nothing is offered if it is null.
  */
-export function teaching(url) {
-  const trainer = url && otherService("trainer", url);
+export function teaching(trainer) {
   const datasets = newestDatasets(allowedStorage());
   const [lessons, keys] = [new Map(), new Map()];
   const bar = barOf(lessons, send);
   let sending = false;
 
   const note = (entry, lesson, show) => {
-    lessons.set(entry, { ...lesson, show });
+    lessons.set(entry, { ...lesson, id: newKey().slice(0, ID), show });
     show();
     bar.show();
   };
@@ -36,40 +38,56 @@ export function teaching(url) {
     if (sending) return;
     sending = true;
     bar.busy(true);
-    for (const [dataset, some] of grouped(lessons, ([, { model }]) => model.dataset)) {
-      try {
-        const child = await add(dataset, some.map(([entry, { label }]) => ({ file: entry.file, name: entry.name, label })));
-        for (const [entry, lesson] of some) {
-          lessons.delete(entry);
-          lesson.show(true);
+    const outcome = { taken: 0, refused: [] };
+    const waiting = [...lessons].map(([entry, lesson]) => ({ ...lesson, entry, file: entry.file, name: entry.name }));
+    try {
+      for (const [dataset, some] of grouped(waiting, ({ model }) => model.dataset)) {
+        for (const { form, lessons: sent } of formsOf(some)) {
+          const refused = await add(dataset, form, sent);
+          for (const { entry, id, name, show } of sent) {
+            lessons.delete(entry);
+            show(true, refused.get(id));
+            if (refused.has(id)) outcome.refused.push(`${name}: ${refused.get(id)}`);
+            else outcome.taken += 1;
+          }
+          bar.sent(outcome, `${trainer.url}/#/datasets/${datasets.of(dataset)}`);
         }
-        bar.sent(some.length, `${trainer.url}/#/datasets/${child}`);
-      } catch (error) {
-        bar.fail(error);
-        break;
       }
+    } catch (error) {
+      bar.fail(error);
     }
     sending = false;
     bar.busy(false);
   }
 
-  /** Add pictures to the newest dataset that was made of this one; returns the id of the dataset that has them. */
-  async function add(dataset, some) {
-    for (const body of formsOf(some)) {
-      const path = imagesOf(datasets.of(dataset));
-      const { id } = await trainer.ask(path, { method: "POST", body, headers: { "Idempotency-Key": keyOf(path, body) } });
-      await read(id);
-      datasets.added(dataset, id);
-    }
-    return datasets.of(dataset);
+  /** Add pictures to the newest dataset that was made of this one; returns which were refused, as `refusedOf` does. */
+  async function add(dataset, body, sent) {
+    const parent = datasets.of(dataset);
+    const path = imagesOf(parent);
+    const { id } = await trainer.ask(path, { method: "POST", body, headers: { "Idempotency-Key": keyOf(path, body) } });
+    const child = await read(id);
+    datasets.added(dataset, id);
+    const { added } = await trainer.ask(`v1/datasets/${encodeURIComponent(parent)}`);
+    return child.added - added < sent.length ? await refusals(id, sent, sent.length - (child.added - added)) : new Map();
   }
 
-  /** Wait until a worker has read the pictures; throws why they can't be used, if so. */
+  /** Look for so many refused pictures in the list of all files that a dataset does not use. */
+  async function refusals(id, sent, number) {
+    const found = new Map();
+    for (let after = 0; after !== null && found.size < number;) {
+      const page = await trainer.ask(`v1/datasets/${id}/rejected?limit=${PAGE}&after=${after}`);
+      for (const [lesson, why] of refusedOf(sent, page.rejected)) found.set(lesson, why);
+      after = page.after;
+    }
+    return found;
+  }
+
+  /** Wait until a worker has read the pictures; returns their dataset, or throws why they can't be used. */
   async function read(id) {
     for (let looks = 0; ; looks += 1) {
-      const { state, error } = await trainer.ask(`v1/datasets/${id}`);
-      if (state === "ready") return;
-      if (state === "failed") throw new Error(error.detail);
+      const record = await trainer.ask(`v1/datasets/${id}`);
+      if (record.state === "ready") return record;
+      if (record.state === "failed") throw new Error(record.error.detail);
       if (looks === PATIENCE) bar.say("They were sent and wait for a worker. Is one running, or are all busy?");
       await new Promise((resolve) => setTimeout(resolve, LOOK_MILLISECONDS));
     }
@@ -97,10 +115,11 @@ export function teaching(url) {
 /** What a result has: a button, then a field for the label, then what was noted. */
 function lessonOf(entry, model, decide) {
   const place = h("div", { class: "lesson" });
-  const begin = () => put(place, h("button", { type: "button", class: "quiet", "aria-label": `Teach it what ${entry.name} is`, onclick: ask }, "Teach it …"));
-  const noted = (label) => (sent = false) => put(place, h("p", { class: "row" },
-    h("span", { class: "grow" }, sent ? "Was taught as " : "To be taught as ", h("strong", {}, label)),
-    sent ? null : h("button", { type: "button", class: "quiet", "aria-label": `Do not teach ${entry.name}`, onclick: () => {
+  const again = () => h("button", { type: "button", class: "quiet", "aria-label": `Teach it what ${entry.name} is`, onclick: ask }, "Teach it …");
+  const begin = () => put(place, again());
+  const noted = (label) => (sent = false, refused = null) => put(place, h("p", { class: "row" },
+    h("span", { class: "grow" }, refused ? "Was not taken as " : sent ? "Was taught as " : "To be taught as ", h("strong", {}, label), refused ? `: ${refused}` : ""),
+    sent ? refused && again() : h("button", { type: "button", class: "quiet", "aria-label": `Do not teach ${entry.name}`, onclick: () => {
       decide(null);
       begin();
       place.querySelector("button").focus();
@@ -133,7 +152,7 @@ function lessonOf(entry, model, decide) {
   return place;
 }
 
-/** The bar: `{element, show(), busy(yes), say(text), sent(number, address), fail(error)}`. */
+/** The bar: `{element, show(), busy(yes), say(text), sent({taken, refused}, address), fail(error)}`. */
 function barOf(lessons, send) {
   const said = h("p", { class: "grow" });
   const news = h("div", { role: "status" });
@@ -154,8 +173,11 @@ function barOf(lessons, send) {
       show();
     },
     say: (text) => put(news, h("p", { class: "muted" }, text)),
-    sent(number, address) {
-      put(news, h("p", {}, `${plural(number, "picture")} ${number === 1 ? "was" : "were"} added to the images. `, h("a", { href: address }, "Look at them, and train again")));
+    sent({ taken, refused }, address) {
+      put(news,
+        h("p", {}, `${plural(taken, "picture")} ${taken === 1 ? "was" : "were"} added to the images. `, h("a", { href: address }, "Look at them, and train again")),
+        refused.length ? h("p", { class: "problem" }, `${plural(refused.length, "picture")} ${refused.length === 1 ? "was" : "were"} not taken:`) : null,
+        refused.length ? h("ul", { class: "small" }, refused.map((why) => h("li", {}, why))) : null);
       show();
     },
     fail(error) {

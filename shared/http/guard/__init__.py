@@ -56,11 +56,9 @@ def add_guard(
         bytes_setting="HEADSTART_MAX_HELD_BYTES",
     )
     app.add_middleware(Access, keys=keys)
-    app.add_middleware(
-        SameOrigin,
-        hosts=OwnHosts.of(settings),
-        allowed=AllowedOrigins(settings.read_allowed_origins()),
-    )
     app.state.gate = Gate()
     app.add_middleware(RefuseWhileEnding, gate=app.state.gate)
+    # Around whatever answers, so that the page of another origin can read it.
+    app.state.allowed_origins = AllowedOrigins(settings.read_allowed_origins())
+    app.add_middleware(SameOrigin, hosts=OwnHosts.of(settings), allowed=app.state.allowed_origins)
     app.add_middleware(SecurityHeaders)

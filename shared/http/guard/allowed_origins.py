@@ -34,6 +34,15 @@ class AllowedOrigins:
         """Return whether a page of this origin may send this request."""
         return origin in self._origins and (scope["method"] in METHODS or _is_preflight(scope))
 
+    def readable_by(self, origin: str) -> Mapping[str, str]:
+        """Return the headers by which a page of an origin reads an answer; none if it may not."""
+        if origin not in self._origins:
+            return {}
+        return {
+            "Access-Control-Allow-Origin": origin,
+            "Access-Control-Expose-Headers": "Retry-After",
+        }
+
     async def answer(
         self, app: ASGIApp, scope: Scope, receive: Receive, send: Send, origin: str
     ) -> None:
@@ -44,9 +53,7 @@ class AllowedOrigins:
 
         async def send_readable(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                headers["Access-Control-Allow-Origin"] = origin
-                headers["Access-Control-Expose-Headers"] = "Retry-After"
+                MutableHeaders(scope=message).update(self.readable_by(origin))
             await send(message)
 
         return await app(_without_cookies(scope), receive, send_readable)

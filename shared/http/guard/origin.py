@@ -38,12 +38,12 @@ class SameOrigin:
             send = _varying(send)
         headers = dict(scope["headers"])
         origin = foreign_origin(headers)
-        refusal = self._wrong_host(headers, scope["path"])
-        if refusal is None and origin is not None and self._allowed.accept(origin, scope):
-            return await self._allowed.answer(self._app, scope, receive, send, origin)
-        if refusal is None and origin is not None and scope["method"] not in SAFE_METHODS:
-            refusal = _foreign(origin)
-        return await (refusal or self._app)(scope, receive, send)
+        app = self._wrong_host(headers, scope["path"]) or self._app
+        if origin is not None and self._allowed.accept(origin, scope):
+            return await self._allowed.answer(app, scope, receive, send, origin)
+        if app is self._app and origin is not None and scope["method"] not in SAFE_METHODS:
+            app = _foreign(origin)
+        return await app(scope, receive, send)
 
     def _wrong_host(self, headers: Mapping[bytes, bytes], path: str) -> ProblemResponse | None:
         host = headers.get(b"host")  # every browser sends it

@@ -12,7 +12,7 @@ import time
 from array import array
 from asyncio import Transport
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from http import HTTPStatus
 from itertools import takewhile
@@ -100,14 +100,20 @@ class Lobby:
     Args:
         most: how many connections there may be.
         seconds: how long a client may take for its headers, or read nothing of its answer.
+        readable_by: returns the headers with which a page of an origin can read an answer.
         clock: returns the time in seconds; it never goes back.
     """
 
     def __init__(
-        self, most: int, seconds: float, clock: Callable[[], float] = time.monotonic
+        self,
+        most: int,
+        seconds: float,
+        readable_by: Callable[[str], Mapping[str, str]] = lambda _: {},
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.seconds = seconds
         self.most = most
+        self.readable_by = readable_by
         self._clock = clock
         self._all: set[Connection] = set()
         self._waiting: dict[Connection, float] = {}
@@ -393,9 +399,16 @@ class Connection(HttpToolsProtocol):
     def _answer(self, refusal: Refusal) -> None:
         log.info("refused", status=refusal.status, reason=refusal.detail, client=self.client)
         if not self.transport.is_closing():
-            self.transport.write(refusal.answer(self.server_state.default_headers))
+            self.transport.write(refusal.answer(self._headers()))
             self.transport.write_eof()
             self.loop.call_later(LINGER_SECONDS, self.transport.abort)
+
+    def _headers(self) -> list[tuple[bytes, bytes]]:
+        """Return what a refusal has: if the request has told its origin already, also for that."""
+        origin = next((value for name, value in self.headers or () if name == b"origin"), b"")
+        found = self._lobby.readable_by(origin.decode("latin-1"))
+        own = [(name.encode(), value.encode()) for name, value in found.items()]
+        return [*self.server_state.default_headers, *own]
 
 
 def _unread_in_kernel(transport: Transport) -> int:

@@ -57,7 +57,8 @@ def serve(service: str, kind: type[Settings], create_app: Callable[[Settings], F
         log.warning(
             "the limit of open files allows few connections; see ulimit -n", most=connections
         )
-    lobby = Lobby(connections, settings.silence_seconds)
+    readable_by = app.state.allowed_origins.readable_by
+    lobby = Lobby(connections, settings.silence_seconds, readable_by)
     config = uvicorn.Config(
         app,
         http=partial(Connection, lobby),  # type: ignore[arg-type] # uvicorn only calls it

@@ -14,13 +14,13 @@ import httpx
 import psutil
 import pytest
 
+from launcher import command, supervisor
 from launcher.digits import write_digits
 from launcher.services import free_port
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 ROOT = Path(__file__).parents[3]
-SECRET = "geheim"
 
 
 @pytest.fixture
@@ -54,21 +54,43 @@ def nothing_listens(environment):
     return True
 
 
-def test_the_demo_goes_from_nothing_to_ten_predictions(environment):
+def test_the_demo_goes_to_ten_predictions(environment, share_backbones):
+    """On a fifth of its digits, where it would write them; its backbone is there already."""
+    share_backbones(Path(environment["HEADSTART_STORE"]))
+    folder = write_digits(Path(environment["HEADSTART_STORE"]) / "datasets" / "digits")
+    for number, file in enumerate(sorted(folder.iterdir())):
+        if number % 5:
+            file.unlink()
     done = launch(environment, "demo")
 
+    accuracy = float(check_demo(done, r"\d\d")[1])
+    assert accuracy >= 0.75
+    assert "served as digits version 1" in done.stdout
+    assert nothing_listens(environment)
+
+
+def check_demo(done, test_images):
+    """Require that a demo went well, and return a match whose first group is the accuracy."""
     assert done.returncode == 0, done.stdout + done.stderr
     for phase in ("preparing", "bottleneck", "head", "evaluating", "publishing", "succeeded"):
         assert phase in done.stdout
     assert len(re.findall(r"│ \d\.\d{4}\.png │ \d", done.stdout)) == 10
     told = (
-        r"Test accuracy (\d\.\d+) on 269 images \(0\.\d+ to 0\.\d+ with 95 % confidence\), served"
+        rf"Test accuracy (\d\.\d+) on {test_images} images "
+        r"\(0\.\d+ to [01]\.\d+ with 95 % confidence\), served"
     )
-    accuracy = float(re.search(told, done.stdout)[1])
-    assert accuracy >= 0.9
+    return re.search(told, done.stdout)
+
+
+@pytest.mark.exhaustive
+def test_the_demo_goes_from_nothing_to_ten_predictions(environment):
+    done = launch(environment, "demo")
+
+    assert float(check_demo(done, "269")[1]) >= 0.9
     assert nothing_listens(environment)
 
 
+@pytest.mark.exhaustive
 def test_the_demo_takes_a_folder_of_the_user(environment, tmp_path, share_backbones):
     share_backbones(Path(environment["HEADSTART_STORE"]))
     folder = tmp_path / "my pictures"
@@ -83,85 +105,39 @@ def test_the_demo_takes_a_folder_of_the_user(environment, tmp_path, share_backbo
     assert "served as my-pictures version 1" in done.stdout
 
 
-@pytest.mark.parametrize(
-    ("arguments", "sentence"),
-    [
-        (
-            ["--data", "nowhere-at-all"],
-            r"^DATA: expected a folder or an archive\. .*nowhere-at-all does not exist\.\n$",
-        ),
-        (["--architecture", "vgg16"], r"vgg16.*efficientnet_lite0"),
-        (["--data", "{empty}"], r"No images found in 'empty'"),
-    ],
-)
-def test_what_the_user_has_to_change_is_one_sentence(environment, tmp_path, arguments, sentence):
-    (tmp_path / "empty").mkdir()
-    (tmp_path / "empty" / "readme.txt").write_text("no pictures here")
-    filled = [argument.format(empty=tmp_path / "empty") for argument in arguments]
-    done = launch(environment, "demo", *filled)
+def test_data_that_cannot_be_used_is_one_sentence(environment, tmp_path):
+    (tmp_path / "readme.txt").write_text("no pictures here")
+    done = launch(environment, "demo", "--data", str(tmp_path))
 
     assert done.returncode == 1
-    assert re.search(sentence, done.stderr), done.stderr
+    assert re.search(rf"No images found in '{tmp_path.name}'", done.stderr), done.stderr
     assert "Traceback" not in done.stderr + done.stdout
     assert done.stderr.count("\n") == 1
     assert nothing_listens(environment)
 
 
-def test_the_demo_ends_if_its_worker_ends_again_and_again(environment, tmp_path):
+def test_the_demo_ends_if_its_worker_ends_again_and_again(
+    environment, tmp_path, monkeypatch, capsys
+):
+    """In this process, so that the waits between its starts are shorter."""
+    monkeypatch.setattr(supervisor, "FIRST_WAIT_SECONDS", 0.01)
+    monkeypatch.setattr(command, "_handle_signals", lambda: None)
+    monkeypatch.setattr("sys.argv", ["launcher", "demo"])
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        done = launch({**environment, "HEADSTART_WORKER_METRICS_PORT": port}, "demo")
+        settings = environment | {"HEADSTART_WORKER_METRICS_PORT": port}
+        for name in [name for name in settings if name.startswith("HEADSTART_")]:
+            monkeypatch.setenv(name, settings[name])
+        status = command.run()
 
-    assert done.returncode == 1, done.stdout + done.stderr
-    *restarts, reason = done.stderr.splitlines()
+    said = capsys.readouterr()
+    assert status == 1, said
+    *restarts, reason = said.err.splitlines()
     assert len(restarts) == 4
     assert reason.startswith("worker ended (exit status 1), for the 5th time within 600 s")
     assert "HEADSTART_WORKER_METRICS_PORT: can't listen" in reason
     assert reason.endswith(f"see {tmp_path / 'var/store/logs/worker.log'}.")
     assert nothing_listens(environment)
-
-
-@pytest.mark.parametrize("name", ["HEADSTART_TRAINER_PORT", "HEADSTART_PREDICTOR_PORT"])
-def test_a_port_in_use_is_one_sentence(environment, name):
-    with socket.create_server(("127.0.0.1", int(environment[name]))):
-        done = launch(environment, "demo")
-
-    assert done.returncode == 1
-    assert done.stderr == (
-        f"Port {environment[name]} is in use: stop what listens there, or choose another, e.g. "
-        f"{name}={int(environment[name]) + 100}.\n"
-    )
-
-
-def test_a_wrong_setting_is_one_sentence(environment):
-    done = launch({**environment, "HEADSTART_ENGINE": "warp"}, "demo")
-
-    assert done.returncode == 1
-    assert re.search(r"^HEADSTART_ENGINE: .*Received: 'warp'", done.stderr)
-    assert "Traceback" not in done.stderr
-
-
-@pytest.mark.parametrize(
-    ("settings", "sentence"),
-    [
-        ({"HEADSTART_HOST": "192.0.2.1"}, r"^HEADSTART_HOST, HEADSTART_TRAINER_PORT: can't listen"),
-        ({"HEADSTART_STORE": "/dev/null/store"}, r"^HEADSTART_STORE: expected a directory"),
-        ({"HEADSTART_PREDICTOR_PORT": "{trainer}"}, r"must differ"),
-        (
-            {"HEADSTART_REDIS_URL": f"redis://:{SECRET}@127.0.0.1:1/0"},
-            r"^HEADSTART_REDIS_URL: Redis can't be reached",
-        ),
-    ],
-)
-def test_settings_that_cannot_work_are_one_sentence(environment, settings, sentence):
-    trainer = environment["HEADSTART_TRAINER_PORT"]
-    filled = {name: value.format(trainer=trainer) for name, value in settings.items()}
-    done = launch({**environment, **filled}, "up", timeout=60)
-
-    assert done.returncode == 1
-    assert re.search(sentence, done.stderr), done.stderr
-    assert "Traceback" not in done.stderr
-    assert SECRET not in done.stderr + done.stdout
 
 
 def test_up_starts_again_what_dies_and_leaves_nothing_when_it_is_killed(environment):
@@ -239,18 +215,8 @@ def wait_until_ready(url):
     pytest.fail(f"{url} was not ready within a minute")
 
 
-def test_up_runs_until_it_is_told_to_stop(environment):
-    command = [sys.executable, "-m", "launcher", "up"]
-    with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE) as process:
-        url = f"http://127.0.0.1:{environment['HEADSTART_TRAINER_PORT']}/readyz"
-        wait_until_ready(url)
-        process.send_signal(signal.SIGINT)
-        assert process.wait(30) == 130
-    assert nothing_listens(environment)
-
-
-def test_a_second_one_on_the_same_store_is_refused_and_harms_nothing(environment):
-    """It would empty the logs of the first, and its worker would not see the first one's queue."""
+def test_up_runs_until_it_is_told_to_stop_and_a_second_one_is_refused(environment):
+    """That one would empty the logs of the first, and its worker would not see its queue."""
     logs = Path(environment["HEADSTART_STORE"]) / "logs"
     ports = {f"HEADSTART_{name}_PORT": str(free_port()) for name in ("TRAINER", "PREDICTOR")}
     command = [sys.executable, "-m", "launcher", "up"]
@@ -270,5 +236,5 @@ def test_a_second_one_on_the_same_store_is_refused_and_harms_nothing(environment
             assert httpx.get(ready).is_success
         finally:
             process.send_signal(signal.SIGINT)
-    assert process.returncode == 130
+        assert process.wait(30) == 130
     assert nothing_listens(environment)

@@ -83,10 +83,15 @@ def case(request, tmp_path_factory, random_weights_directory, datasets, redis_ur
         precision="f32",
     )
     record = train_inline(
-        settings, architecture=architecture.id, dataset={"path": "colours"}, epochs=5, taps="all"
+        settings,
+        architecture=architecture.id,
+        dataset={"path": "colours"},
+        epochs=5,
+        taps="all",
+        promote="always",
     )
     assert record.state == "succeeded", record.error
-    version = ModelStore(settings.store).directory("default", 1)
+    version = ModelStore(settings.store).directory("colours", 1)
     yield SimpleNamespace(
         architecture=architecture,
         weights=weights,

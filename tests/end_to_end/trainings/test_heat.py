@@ -51,7 +51,7 @@ def trained(trash, tmp_path_factory, real_weights, share_backbones, redis_url):
         settings, architecture="mobilenet_v2", dataset={"path": "trash"}, taps="all"
     )
     assert record.state == "succeeded", record.error
-    version = ModelStore(settings.store).directory("default", 1)
+    version = ModelStore(settings.store).directory("trash", 1)
     manifest = read_manifest(version)
     served = load_version_engine(version, "openvino", "f32", 2)
     engine = load_explaining_engine(version, served, manifest.heatmaps, 2)

@@ -40,8 +40,8 @@ def test_every_worker_works_on_what_the_first_has_planned(
     )
 
     assert record.state == "succeeded", record.error
-    directory = ModelStore(store).directory("default", 1)
-    manifest = ModelStore(store).manifest("default", 1)
+    directory = ModelStore(store).directory("few", 1)
+    manifest = ModelStore(store).manifest("few", 1)
     assert manifest.precision == planned
     native = {cpu_precision()} - {"f32"}
     assert all(set(image.reduced) == native for image in read_golden(directory, manifest))

@@ -1,21 +1,25 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { formsOf, imagesOf, newestDatasets } from "../page/app/lib/lessons.js";
+import { formsOf, imagesOf, newestDatasets, refusedOf } from "../page/app/lib/lessons.js";
 
-const lesson = (label, name = "a.png") => ({ file: new Blob([label]), name, label });
-const content = (form) => [...form].map(([field, value]) => [field, value.name ?? value]);
+let number = 0;
+const lesson = (label, name = "a.png") => ({ id: `id${(number += 1)}`, file: new Blob([label]), name, label });
+const content = ({ form }) => [...form].map(([field, value]) => [field, value.name ?? value]);
 
 test("pictures of one label are sent with it, under names that stay apart", () => {
-  const forms = formsOf([lesson("dog", "a.png"), lesson("dog", "walk/a.png")]);
+  const [one, other] = [lesson("dog", "a.png"), lesson("dog", "walk/a.png")];
+  const forms = formsOf([one, other]);
 
-  assert.deepEqual(forms.map(content), [[["label", "dog"], ["files", "1-a.png"], ["files", "2-a.png"]]]);
+  assert.deepEqual(forms.map(content), [[["label", "dog"], ["files", `${one.id}-a.png`], ["files", `${other.id}-a.png`]]]);
+  assert.deepEqual(forms[0].lessons, [one, other]);
 });
 
 test("several labels are folders of one form", () => {
-  const forms = formsOf([lesson("dog"), lesson("cat"), lesson("dog")]);
+  const lessons = [lesson("dog"), lesson("cat"), lesson("dog")];
+  const forms = formsOf(lessons);
 
-  assert.deepEqual(forms.map(content), [[["files", "dog/1-a.png"], ["files", "cat/2-a.png"], ["files", "dog/3-a.png"]]]);
+  assert.deepEqual(forms.map(content), [lessons.map(({ id, label }) => ["files", `${label}/${id}-a.png`])]);
 });
 
 test("words of any language are folders", () => {
@@ -28,8 +32,18 @@ test("labels that could not be the name of a folder have a form each", () => {
   const passedOver = ["thumbs.db", "lost+found", "__MACOSX", "$RECYCLE.BIN", "@eaDir"];
   for (const odd of ["either/or", "..", ".hidden", "back\\slash", "turned\u202e", "x".repeat(1000), ...passedOver]) {
     const forms = formsOf([lesson("dog"), lesson(odd)]);
-    assert.deepEqual(forms.map((form) => form.get("label")), ["dog", odd]);
+    assert.deepEqual(forms.map(({ form }) => form.get("label")), ["dog", odd]);
   }
+});
+
+test("which pictures a trainer has refused, among all files that it does not use", () => {
+  const [taken, refused] = [lesson("dog"), lesson("cat")];
+  const rejected = [
+    { name: "cat/old.png", verdict: "truncated", detail: "" },
+    { name: `cat/${refused.id}-a.png`, verdict: "duplicate", detail: "the dataset has it already" },
+  ];
+
+  assert.deepEqual([...refusedOf([taken, refused], rejected)], [[refused.id, "duplicate, the dataset has it already"]]);
 });
 
 test("nothing is sent for nothing", () => {

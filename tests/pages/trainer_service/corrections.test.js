@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { corrections } from "../page/app/lib/corrections.js";
+import { corrections, notUsed } from "../page/app/lib/corrections.js";
 
 const ID = "20260101-000000-abc";
 
@@ -12,6 +12,14 @@ function storage() {
 }
 
 const none = () => {};
+
+test("what somebody has left out was not rejected", () => {
+  const said = (verdicts, number) => notUsed({ verdicts, rejected_count: number });
+
+  assert.equal(said({ "left out by a correction": 1 }, 1), "1 image was left out by a correction.");
+  assert.equal(said({ "left out by a correction": 2, truncated: 1 }, 3), "1 file was rejected. 2 images were left out by a correction.");
+  assert.equal(said({ truncated: 2 }, 2), "2 files were rejected.");
+});
 
 test("a label, another one, and leaving out are each one correction of a picture", () => {
   const pending = corrections(ID, none, storage());

@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -15,68 +15,23 @@ from typing import Any
 import pytest
 
 from predictor_service.models import loading
-from predictor_service.models.hot_reload import HotReload, StoreVanished, wanted
-from predictor_service.models.loading import VersionLoader
-from predictor_service.models.served import Model, Models, ServedVersion
+from predictor_service.models.hot_reload import StoreVanished, wanted
+from predictor_service.models.served import Model, ServedVersion
 from shared.engines.openvino_runtime import load_openvino, read_network
 from shared.errors import VersionCorrupt
 from shared.models.manifest import GOLDEN_FILE, MANIFEST_FILE
 from shared.models.model_store import OPENVINO_MODEL, read_manifest
 from tests.support.inputs.odd_files import make_deep
 from tests.support.inputs.tiny_model import picture, publish_tiny_model, save_network
+from tests.support.polled_predictor import Predictor, follow_store
 from trainer_service.store import publishing
 from trainer_service.store.files.removal import remove_tree
-from trainer_service.store.publishing import WritableModelStore
-
-
-class Predictor:
-    """A hot reload over a store, polled by the test."""
-
-    def __init__(self, settings: Any, pool: ThreadPoolExecutor) -> None:
-        self.store = WritableModelStore(settings.store)
-        self.models = Models()
-        self.loads: list[str] = []
-        self.polls = 0
-        self._loader = VersionLoader(settings, pool)
-        self._reload = HotReload(self.store, self.models, self, settings.poll_seconds)
-
-    async def load(self, directory: Path) -> ServedVersion:
-        self.loads.append(f"{directory.parent.name}/{directory.name}")
-        return await self._loader.load(directory)
-
-    async def poll(self) -> None:
-        await self._reload.poll()
-
-    async def run(self) -> None:
-        """Follow the store, and count how often it is looked at."""
-        poll = self._reload.poll
-
-        async def count() -> None:
-            self.polls += 1
-            await poll()
-
-        self._reload.poll = count  # type: ignore[method-assign]
-        await self._reload.run()
-
-    def model(self, name: str = "colours") -> Model:
-        return self.models.get(name)
-
-    def reasons(self) -> dict[int, str]:
-        return {q.version: q.reason for q in self.model().quarantined.values()}
 
 
 @pytest.fixture
 def follow(settings):
     """Run a scenario with a predictor, in an event loop."""
-
-    def run(scenario: Callable[[Predictor], Awaitable[None]]) -> None:
-        async def main() -> None:
-            await asyncio.wait_for(scenario(Predictor(settings, pool)), 60)
-
-        with ThreadPoolExecutor(2) as pool:
-            asyncio.run(main())
-
-    return run
+    return partial(follow_store, settings)
 
 
 async def until(condition: Callable[[], bool]) -> None:

@@ -13,12 +13,15 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from predictor_service.app import create_app
+from predictor_service.inference import explain
+from predictor_service.inference.explain import DAMAGED_RETRY_SECONDS, LOAD_RETRY_SECONDS, Parts
 from predictor_service.inference.memory import LEAST_ARENAS
 from predictor_service.models import loading
 from predictor_service.models.loading import BACKGROUND_NICENESS, VersionLoader
 from predictor_service.settings import PredictorSettings
-from shared.errors import Unavailable
+from shared.errors import Unavailable, VersionCorrupt
 from shared.models.model_store import ModelStore
+from tests.support.clock import Clock
 from tests.support.inputs.explainable_model import publish_explainable_model
 from tests.support.inputs.tiny_model import picture, publish_tiny_model
 
@@ -164,6 +167,49 @@ def test_whatever_engines_raise_of_a_graph_is_told(tmp_path, monkeypatch):
 
     with pytest.raises(Unavailable, match="no such operation"):
         explain_once(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("error", "seconds"),
+    [
+        (VersionCorrupt("graph.xml is damaged"), DAMAGED_RETRY_SECONDS),
+        (MemoryError(), LOAD_RETRY_SECONDS),
+    ],
+)
+def test_a_fault_of_what_heatmaps_are_made_of_is_remembered_for_a_while(
+    tmp_path, monkeypatch, error, seconds
+):
+    publish_explainable_model(tmp_path)
+    clock, tries, faults = Clock(), [], [error]
+    monkeypatch.setattr(explain, "monotonic", clock)
+
+    async def ask():
+        with ThreadPoolExecutor(2) as pool:
+            loader = VersionLoader(PredictorSettings(store=tmp_path, precision="f32"), pool)
+            explainer = (await loader.load(ModelStore(tmp_path).directory("colours", 1))).explainer
+            load, look = explainer._parts
+
+            async def faulty(held):
+                tries.append(clock.now)
+                for fault in faults:
+                    raise fault
+                await load(held)
+
+            explainer._parts = Parts(faulty, look)
+            waits = []
+            for later in (0, 2, seconds - 2.5):
+                clock.now += later
+                with pytest.raises(Unavailable) as refused:
+                    await explainer.explain([picture("red")], "top")
+                waits.append(refused.value.retry_after)
+            faults.clear()
+            clock.now += 1
+            (explained,) = await explainer.explain([picture("red")], "top")
+            loader.close()
+            return waits, explained.heat["label"]
+
+    assert asyncio.run(ask()) == ([seconds, seconds - 2, 1], "red")
+    assert len(tries) == 2, "not for each request"
 
 
 def test_one_that_leaves_does_not_end_the_loading_for_others(tmp_path, monkeypatch):

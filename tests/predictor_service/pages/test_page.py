@@ -335,7 +335,7 @@ def test_a_phone_s_width_is_enough(open_page, still_predictor, scheme):
 
 
 def test_a_hidden_page_does_not_ask(open_page, still_predictor):
-    with open_page(still_predictor, "about:blank") as page:
+    with open_page(still_predictor, "about:blank", alone=True) as page:
         page.clock.install()
         with page.expect_response("**/v1/models"):
             page.goto("/")

@@ -1,12 +1,14 @@
 """Pictures get a label on the predictor's page, which sends them to the trainer."""
 
 import re
+from functools import partial
+from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import expect
 
 from launcher.services import free_port
-from tests.support.inputs.tiny_model import picture, publish_tiny_model
+from tests.support.inputs.tiny_model import carry_known_images, picture, publish_tiny_model
 from tests.support.processes.breaking_proxy import running_trainer
 from tests.support.processes.browser import faint_texts, running_browser, watched_page
 from tests.support.processes.predictor_process import running_predictor
@@ -17,6 +19,8 @@ pytestmark = pytest.mark.integration
 #: Nothing answers there, unless a test does.
 TRAINER = "http://127.0.0.1:1"
 CHILD = "20260101-000000-aaaaaa"
+#: How many images have been added to the dataset of the model.
+OF_THE_MODEL = 7
 KEY = "a-key-of-the-trainer-0123"
 CORS = {"Access-Control-Allow-Origin": "*"}
 
@@ -30,7 +34,8 @@ def chromium():
 @pytest.fixture(scope="module")
 def predictor(tmp_path_factory):
     directory = tmp_path_factory.mktemp("teaching")
-    publish_tiny_model(directory / "store")
+    carry = partial(carry_known_images, distances=[number / 1000 for number in range(1, 40)])
+    publish_tiny_model(directory / "store", change=carry)
     with running_predictor(
         directory / "store", directory / "log", trainer_url=f"{TRAINER}/"
     ) as running:
@@ -47,8 +52,9 @@ def page(chromium, predictor):
 class Trainer:
     """Answers the page instead of a trainer, and notes what comes."""
 
-    def __init__(self, page, key=None, refusal=None):
+    def __init__(self, page, key=None, refusal=None, duplicate=None):
         self.posted = []
+        self._duplicate, self._added = duplicate, {}
         self.asked = []
         self.keys = []
         self._key, self._refusal = key, refusal
@@ -63,11 +69,26 @@ class Trainer:
             problem = {"detail": "This API key is not valid."}
             return route.fulfill(status=401, json=problem, headers=CORS)
         if request.method == "GET":
-            error = self._refusal and {"detail": self._refusal}
-            state = "failed" if error else "ready"
-            return route.fulfill(json={"state": state, "error": error}, headers=CORS)
+            return route.fulfill(json=self._told(self.asked[-1]), headers=CORS)
         self.posted.append((self.asked[-1], request.post_data_buffer.decode("latin-1")))
-        return route.fulfill(status=202, json={"id": CHILD}, headers=CORS)
+        child = f"{CHILD[:-1]}{len(self._added)}" if self._added else CHILD
+        taken = len(self.sent()) - (self._duplicate is not None)
+        self._added[child] = max([OF_THE_MODEL, *self._added.values()]) + taken
+        return route.fulfill(status=202, json={"id": child}, headers=CORS)
+
+    def _told(self, path):
+        """What it says of a dataset: those that it has made have all pictures but one."""
+        if "/rejected" in path:
+            told = {"verdict": "duplicate", "detail": "it is there already"}
+            rows = [{"name": name, **told} for name in self.sent() if self._duplicate in name]
+            return {"rejected": rows, "after": None}
+        error = self._refusal and {"detail": self._refusal}
+        added = self._added.get(path.rpartition("/")[2], OF_THE_MODEL)
+        return {"state": "failed" if error else "ready", "error": error, "added": added}
+
+    def sent(self):
+        """The names of the files that were posted last."""
+        return re.findall('filename="([^"]*)"', self.posted[-1][1])
 
 
 def classify(page, **pictures):
@@ -119,7 +140,8 @@ def test_pictures_are_labelled_and_sent_together(page, predictor):
     dataset = predictor.model()["dataset"]
     [(path, body)] = trainer.posted
     assert path == f"/v1/datasets/{dataset}/images"
-    assert re.findall('filename="([^"]*)"', body) == ["red/1-a.png", "a new label/2-b.png"]
+    names = [re.sub("[0-9a-f]{8}", "*", name) for name in trainer.sent()]
+    assert names == ["red/*-a.png", "a new label/*-b.png"]
     assert picture("green").decode("latin-1") in body
 
     teach(page, "c.png", "green")
@@ -128,6 +150,21 @@ def test_pictures_are_labelled_and_sent_together(page, predictor):
     path, body = trainer.posted[1]
     assert path == f"/v1/datasets/{CHILD}/images"
     assert 'name="label"\r\n\r\ngreen\r\n' in body
+
+
+def test_what_was_not_taken_is_told_with_the_reason(page):
+    Trainer(page, duplicate="b.png")
+    classify(page, a=picture("green"), b=picture("blue"))
+    teach(page, "a.png", "red")
+    teach(page, "b.png", "red")
+    send(page)
+
+    expect(bar_of(page)).to_contain_text("1 picture was added to the images.")
+    expect(bar_of(page)).to_contain_text("1 picture was not taken:")
+    expect(bar_of(page)).to_contain_text("b.png: duplicate, it is there already")
+    expect(card_of(page, "a.png")).to_contain_text("Was taught as red")
+    expect(card_of(page, "b.png")).to_contain_text("Was not taken as red: duplicate, it is there")
+    expect(card_of(page, "b.png").get_by_role("button", name="Teach it what")).to_be_visible()
 
 
 def test_a_picture_that_is_removed_is_not_sent(page):
@@ -220,6 +257,46 @@ def test_a_real_trainer_with_keys_is_asked_across_origins(chromium, tmp_path, re
 
         missing = f"There is no dataset '{predictor.model()['dataset']}'."
         expect(bar_of(page)).to_contain_text(missing)
+
+
+def test_the_nearest_training_images_are_shown_as_the_trainer_has_them(page, predictor):
+    """One is small, so that it has no thumbnail; one was removed since."""
+    red, green = (f"{number:064x}" for number in (0, 1))
+    asked = []
+
+    def answer(route):
+        path = urlsplit(route.request.url).path
+        asked.append(path)
+        if path.endswith("/images"):
+            rows = [(red, "red/1.png", "red"), (green, "green/2.png", "green")]
+            images = [dict(zip(("sha256", "name", "label"), row, strict=True)) for row in rows]
+            return route.fulfill(json={"images": images, "after": None}, headers=CORS)
+        if path.endswith(f"{green}/thumbnail"):
+            return route.fulfill(status=404, json={"detail": "none"}, headers=CORS)
+        return route.fulfill(body=picture("red"), content_type="image/png", headers=CORS)
+
+    page.route(f"{TRAINER}/**", answer)
+    classify(page, a=picture("red"))
+    near = card_of(page, "a.png").locator(".nearest")
+    expect(near).to_be_visible()
+    assert asked == [], "it is asked once somebody wants to see them"
+    near.get_by_text("Nearest training images").click()
+
+    first, second, third = (near.get_by_role("listitem").nth(place) for place in range(3))
+    expect(first).to_contain_text(re.compile(r"red/1.png, red, at a distance of 0\.0"))
+    for row, name in ((first, "red/1.png"), (second, "green/2.png")):
+        shown = row.get_by_role("img", name=name)
+        expect(shown).to_be_visible()
+        assert shown.evaluate("image => image.decode().then(() => image.naturalWidth)") == 16
+    expect(third).to_contain_text("000000000000 at a distance of")
+    expect(near).to_contain_text("The trainer does not have all of them any more.")
+    images = f"/v1/datasets/{predictor.model()['dataset']}/images"
+    assert {asked[0], *asked[1:]} == {
+        images,
+        f"{images}/{red}/thumbnail",
+        f"{images}/{green}/thumbnail",
+        f"{images}/{green}",
+    }
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

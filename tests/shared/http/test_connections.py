@@ -19,13 +19,17 @@ SILENCE_SECONDS = 0.5
 #: Beyond what a service has after its first answers.
 MOST_GROWTH = 16 * MIB
 
+#: The page of another origin, which may use the service.
+PAGE = b"http://page:8001"
+
 CHUNKED = b"POST /v1/stream HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n"
 
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory):
     log = tmp_path_factory.mktemp("service") / "log"
-    with running_service(log, silence_seconds=SILENCE_SECONDS) as running:
+    settings = {"silence_seconds": SILENCE_SECONDS, "allowed_origins": PAGE.decode()}
+    with running_service(log, **settings) as running:
         yield running
 
 
@@ -87,6 +91,36 @@ def test_an_endless_request_is_refused_and_costs_no_memory(service, begin, piece
     assert answer.startswith(b"HTTP/1.1 " + status)
     assert b"content-type: application/problem+json" in answer
     assert service.memory() - before < MOST_GROWTH
+
+
+@pytest.mark.parametrize("origin", [PAGE, b"http://evil.example"])
+@pytest.mark.parametrize(
+    ("head", "status"),
+    [
+        (b"GET / HTTP/1.1\r\nOrigin: %b\r\n" + b"a:\r\n" * 300, b"431"),
+        (b"GET / HTTP/1.1\r\nOrigin: %b\r\nHost: x\r\nHost: y\r\n\r\n", b"400"),
+        (b"GET / HTTP/1.1\r\nOrigin: %b\r\nA: b\r\nno header\r\n\r\n", b"400"),
+        (b"CONNECT x:1 HTTP/1.1\r\nOrigin: %b\r\n\r\n", b"501"),
+        (b"GET / HTTP/1.1\r\nOrigin: %b\r\nHo", b"408"),
+        (CHUNKED.replace(b"\r\n\r\n", b"\r\nOrigin: %b\r\n\r\n"), b"408"),
+        (
+            b"POST /v1/x HTTP/1.1\r\nHost: x\r\nOrigin: %b\r\nContent-Length: 99999999\r\n\r\n",
+            b"413",
+        ),
+    ],
+    ids=["long", "two hosts", "malformed", "CONNECT", "silent", "silent body", "large body"],
+)
+def test_a_listed_page_can_read_each_refusal(service, head, status, origin):
+    """A browser reports any other one as an error of the network, without its reason."""
+    with service.connect() as connection:
+        connection.sendall(head.replace(b"%b", origin))
+        answer = read_all(connection) if status != b"413" else connection.recv(4096)
+
+    if origin == PAGE:
+        assert answer.startswith(b"HTTP/1.1 " + status)
+        assert b"access-control-allow-origin: " + PAGE in answer.lower()
+    else:
+        assert b"access-control" not in answer.lower()
 
 
 def test_headers_within_the_bounds_arrive(service):

@@ -435,7 +435,7 @@ def test_a_pin_to_a_version_that_is_gone_does_not_open_the_newest_to_removal(mod
     models.pin("pets", 1)
     shutil.rmtree(models.directory("pets", 1))
 
-    with pytest.raises(Conflict, match="is the newest"):
+    with pytest.raises(Conflict, match="is the one that is served"):
         models.remove("pets", 2)
 
     assert models.versions("pets") == [2]
@@ -470,7 +470,7 @@ def test_of_damaged_newest_versions_the_sound_one_before_is_kept(models, damage)
     damage(models.directory("pets", 3))
     flip_a_byte(models.directory("pets", 4))
 
-    with pytest.raises(Conflict, match=r"Version 2 .* is the newest intact version"):
+    with pytest.raises(Conflict, match=r"Version 2 .* is the one that is served"):
         models.remove("pets", 2)
     for version in (3, 1, 4):
         models.remove("pets", version)
@@ -486,7 +486,7 @@ def test_with_a_damaged_pinned_version_the_newest_sound_one_is_kept(models):
 
     with pytest.raises(Conflict, match="is pinned"):
         models.remove("pets", 1)
-    with pytest.raises(Conflict, match="is the newest intact version"):
+    with pytest.raises(Conflict, match="is the one that is served"):
         models.remove("pets", 3)
     models.remove("pets", 2)
 

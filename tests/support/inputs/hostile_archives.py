@@ -175,9 +175,9 @@ def write_gzip(path: Path, data: bytes, packed: bytes) -> None:
     path.write_bytes(b"\x1f\x8b\x08" + bytes(5) + b"\0\x03" + head + packed + bytes(8))
 
 
-def names_of_a_megabyte(path: Path, pictures: dict[str, bytes], files: int = 300) -> None:
+def names_of_a_megabyte(path: Path, pictures: dict[str, bytes], files: int = 100) -> None:
     """Each picture under a name that is longer than the picture, by far."""
-    with tarfile.open(path, "w:gz", format=tarfile.PAX_FORMAT) as archive:
+    with tarfile.open(path, "w:gz", format=tarfile.PAX_FORMAT, compresslevel=1) as archive:
         for name, data in pictures.items():
             add(archive, name, data)
         for number in range(files):

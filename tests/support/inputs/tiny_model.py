@@ -27,6 +27,7 @@ from shared.models.manifest import (
 from shared.models.model_store import OPENVINO_MODEL
 from shared.models.unknown import UNKNOWN_FILE, KnownImages, scaled
 from tests.support.inputs import hostile_images as hostile
+from trainer_service.store.promoting import Verdict
 from trainer_service.store.publishing import WritableModelStore
 
 LABELS = ("red", "green", "blue")
@@ -49,11 +50,17 @@ def expected_probabilities(color: str, contrast: float = CONTRAST) -> list[float
 
 
 def save_network(
-    path: Path, outputs: int = len(LABELS), contrast: float = CONTRAST, *, embedding: bool = False
+    path: Path,
+    outputs: int = len(LABELS),
+    contrast: float = CONTRAST,
+    *,
+    embedding: bool = False,
+    fails_above: float | None = None,
 ) -> None:
     """Write an OpenVINO network: uint8 (n, 8, 8, 3) to probabilities (n, outputs).
 
-    If it gives an embedding, that is the mean colour, (n, 3).
+    If it gives an embedding, that is the mean colour, (n, 3). If it fails, pictures that are
+    brighter on average get answers that are not numbers.
     """
     ov = load_openvino()
     from openvino import opset13 as ops
@@ -62,6 +69,10 @@ def save_network(
     mean = ops.reduce_mean(ops.convert(pixels, np.float32), np.array([1, 2]), keep_dims=False)
     weights = np.eye(3, outputs, dtype=np.float32) * contrast
     probabilities = ops.softmax(ops.matmul(mean, ops.constant(weights), False, False), 1)
+    if fails_above is not None:
+        darker = ops.subtract(ops.constant(np.float32(fails_above)), mean)
+        root = ops.power(ops.reduce_min(darker, np.array([1]), keep_dims=True), np.float32(1e-9))
+        probabilities = ops.multiply(probabilities, root)  # 1, or of a negative number none
     results = [probabilities, mean] if embedding else [probabilities]  # the only one has no name
     network = ov.Model(results, [pixels], "tiny")
     if embedding:
@@ -138,6 +149,7 @@ def publish_tiny_model(
     contrast: float = CONTRAST,
     labels: Sequence[str] = LABELS,
     tune: TuneInfo | None = None,
+    verdict: Verdict | None = None,
     change: Callable[[Path], None] = lambda staging: None,
 ) -> int:
     """Publish the classifier and return its version.
@@ -150,4 +162,5 @@ def publish_tiny_model(
         write_golden(staging, contrast)
         change(staging)
         manifest = tiny_manifest(model, labels, training_id)
-        return models.publish(staging, manifest.model_copy(update={"tune": tune}))
+        manifest = manifest.model_copy(update={"tune": tune})
+        return models.publish(staging, manifest, verdict=verdict)

@@ -5,9 +5,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Page,
+    expect,
+    sync_playwright,
+)
 
 # Playwright's five seconds are too few on a busy machine.
 expect.set_options(timeout=15_000)
@@ -114,7 +122,12 @@ _FAINT_TEXTS = """() => {
 
 @contextmanager
 def watched_page(
-    browser: Browser, base_url: str, refusals: int | None = 0, **options: Any
+    browser: Browser,
+    base_url: str,
+    refusals: int | None = 0,
+    *,
+    alone: bool = False,
+    **options: Any,
 ) -> Iterator[Page]:
     """Yield a page of its own, and require at the end that its console has no errors.
 
@@ -123,10 +136,10 @@ def watched_page(
         base_url: where relative addresses lead.
         refusals: how many requests the service is to refuse, None if any number; the browser
             logs each as an error.
-        options: of the browser's context, e.g. `viewport`.
+        alone: whether the page has a context of its own, for tests that change more of it than
+            cookies and permissions, e.g. its clock.
+        options: of a context of its own, e.g. `viewport`.
     """
-    context = browser.new_context(base_url=base_url, **options)
-    page = context.new_page()
     faults: list[str] = []
     refused: list[str] = []
 
@@ -135,11 +148,53 @@ def watched_page(
             is_refusal = "status of 4" in message.text
             (refused if is_refusal else faults).append(f"{message.text} {message.location}")
 
-    page.on("console", listen)
-    page.on("pageerror", lambda error: faults.append(str(error)))
-    try:
+    is_own = alone or bool(options)
+    opened = _own_context if is_own else _common_context
+    with opened(browser, base_url, **options) as context:
+        page = context.new_page()
+        page.on("console", listen)
+        page.on("pageerror", lambda error: faults.append(str(error)))
         yield page
-    finally:
-        context.close()
     assert faults == []
     assert refusals in {None, len(refused)}, refused
+
+
+@contextmanager
+def _own_context(browser: Browser, base_url: str, **options: Any) -> Iterator[BrowserContext]:
+    context = browser.new_context(base_url=base_url, **options)
+    try:
+        yield context
+    finally:
+        context.close()
+
+
+#: The contexts that pages share, by browser and address; None until there is a second page.
+_common: WeakKeyDictionary[Browser, dict[str, BrowserContext | None]] = WeakKeyDictionary()
+
+
+@contextmanager
+def _common_context(browser: Browser, base_url: str) -> Iterator[BrowserContext]:
+    """Yield a context that is as good as new, and that the pages of an address share.
+
+    A page is always open in it, so that Chromium keeps the process that shows them: its start
+    takes longer than what most tests do. The pages' storage is of the session, each page's own.
+    """
+    contexts = _common.setdefault(browser, {})
+    if base_url not in contexts:
+        contexts[base_url] = None
+        with _own_context(browser, base_url) as own:
+            yield own
+        return
+
+    if (context := contexts[base_url]) is None:
+        context = contexts[base_url] = browser.new_context(base_url=base_url)
+        context.new_page().goto("/healthz")
+    kept = context.pages[0]
+    try:
+        yield context
+    finally:
+        for page in context.pages:
+            if page is not kept:
+                page.close()
+        context.clear_cookies()
+        context.clear_permissions()

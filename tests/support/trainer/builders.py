@@ -55,7 +55,7 @@ def new_record(state=State.QUEUED, *, at=None, record_id=None, dataset=None, **r
         state=state,
         dataset=TrainingDataset(id=dataset or new_id()),
         transitions=[Transition(state=state, at=at)],
-        request=TrainingRequest(**request),
+        request=TrainingRequest(**{"model": "pets"} | request),
         created_at=at,
     )
 

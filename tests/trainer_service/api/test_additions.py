@@ -293,6 +293,32 @@ def test_an_added_near_double_goes_where_the_image_is_that_is_there(scene):
     assert (again["doubles"]["groups"], again["doubles"]["images"]) == (6, 18)
 
 
+def test_what_is_added_and_too_much_for_a_group_is_told(scene):
+    parent = scene.dataset(
+        {f"{label}/{n}.jpg": photo(10 * n + ord(label)) for label in "ab" for n in range(4)}
+    )
+
+    child = scene.add(parent, {f"a/f{n:03}.jpg": photo(3) + bytes([0, n]) for n in range(110)})
+
+    crowds = child["doubles"]["crowds"]
+    assert (crowds["images"], crowds["example"]) == (110, "a/f000.jpg and a/f001.jpg")
+
+
+def test_a_group_may_grow_beyond_what_is_a_group_at_first(scene):
+    """Its images have their part already; what is added goes where they are."""
+    parent = scene.dataset(
+        {f"{label}/{n}.jpg": photo(10 * n + ord(label)) for label in "ab" for n in range(4)}
+    )
+    more = {f"a/f{n:03}.jpg": photo(ord("a")) + bytes([0, n]) for n in range(110)}
+
+    child = scene.add(parent, more)
+
+    assert (child["doubles"]["groups"], child["doubles"]["images"]) == (1, 111)
+    assert child["doubles"]["crowds"]["images"] == 0
+    splits = splits_of(scene, child["id"])
+    assert {splits[name] for name in more} == {splits["a/0.jpg"]}
+
+
 def test_an_added_near_double_of_a_test_image_is_told_as_a_leak(scene):
     places = [
         f"{part}/{label}/{n}.jpg" for part in ("train", "test") for label in "ab" for n in "123"
@@ -315,3 +341,19 @@ def test_damaged_looks_are_named_and_missing_ones_are_none(scene):
         scene.read(scene.post(parent, {"1.png": NEW[0]}, label="cat"))
     looks.unlink()
     assert scene.add(parent, {"1.png": NEW[0]}, label="cat")["added"] == 1
+
+
+@pytest.mark.parametrize("earlier", [True, False])
+def test_what_can_not_be_compared_with_what_is_there_is_told(scene, earlier):
+    """An earlier release has kept no looks; what is made of its datasets says so, once."""
+    parent = scene.dataset(CATS | DOGS)
+    if earlier:
+        (scene.stores.datasets.directory(parent) / LOOKS_FILE).unlink()
+        scene.stores.datasets.update(parent, lambda record: setattr(record, "doubles", None))
+
+    child = scene.add(parent, {"1.png": NEW[0]}, label="cat")
+    again = scene.add(child["id"], {"2.png": NEW[1]}, label="cat")
+
+    for made in (child, again):
+        told = [note["text"] for note in made["notes"] if "not compared" in note["text"]]
+        assert len(told) == earlier

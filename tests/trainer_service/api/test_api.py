@@ -18,6 +18,7 @@ from trainer_service.app import create_app
 from trainer_service.backbones import weights
 from trainer_service.queue.view import QUEUE, QUEUE_TYPES
 from trainer_service.store.events.event_log import connect
+from trainer_service.store.promoting import Verdict
 from trainer_service.store.publishing import WritableModelStore
 
 pytestmark = pytest.mark.integration
@@ -29,7 +30,7 @@ def test_a_training_is_queued_with_defaults_for_everything(call, redis_url):
 
     assert answer.status_code == 202
     assert answer.headers["location"] == f"/v1/trainings/{record['id']}"
-    assert (record["state"], record["model"], record["version"]) == ("queued", "default", None)
+    assert (record["state"], record["model"], record["version"]) == ("queued", "pets", None)
     assert record["request"]["epochs"] == 50
     assert connect(redis_url).llen(QUEUE) == 1
     stored = call("GET", answer.headers["location"]).json()
@@ -233,6 +234,19 @@ def test_weights_that_cannot_be_had_are_refused_with_what_can(call):
     assert call("GET", "/v1/datasets").json() == []
 
 
+def test_without_the_name_of_one_the_best_that_can_be_had_is_trained(call):
+    record = call("POST", "/v1/trainings", json={"dataset": {"path": "pets"}}).json()
+
+    assert record["architecture"] == record["request"]["architecture"] == ARCHITECTURE
+    assert record["architecture_reason"].startswith("efficientnet_lite0 is trained in place of")
+    events = call(
+        "GET", f"/v1/trainings/{record['id']}/events", headers={"Accept": "application/json"}
+    ).json()["events"]
+    [warning] = [event for event in events if event["type"] == "warning"]
+    assert warning["code"] == "other_architecture"
+    assert warning["detail"] == record["architecture_reason"]
+
+
 @pytest.mark.parametrize(
     ("form", "tune"),
     [
@@ -414,6 +428,70 @@ def test_models_are_listed_pinned_and_unpinned(call, settings):
     assert call("PUT", "/v1/models/colours/pin", json={"version": 9}).status_code == 404
     assert call("PUT", "/v1/models/nothing/pin", json={"version": 1}).status_code == 404
     assert field_of(call("PUT", "/v1/models/colours/pin", json={})) == "version"
+
+
+def test_versions_are_promoted_and_rolled_back_and_that_is_told(call, settings):
+    no = Verdict(served=False, reason="Its labels differ.")
+    publish_tiny_model(settings.store)
+    publish_tiny_model(settings.store, verdict=Verdict(served=True, reason="It is the newest."))
+    publish_tiny_model(settings.store, verdict=no)
+    [model] = call("GET", "/v1/models").json()
+    decisions = [
+        version["decision"] and version["decision"]["served"] for version in model["versions"]
+    ]
+    assert (model["serving"], decisions) == (2, [False, True, None])
+
+    promoted = call("POST", "/v1/models/colours/promotions", json={"version": 3})
+    assert (promoted.status_code, promoted.json()["serving"]) == (200, 3)
+    assert call("POST", "/v1/models/colours/rollback").json()["serving"] == 2
+    assert call("POST", "/v1/models/colours/rollback").json()["serving"] == 1
+    refused = call("POST", "/v1/models/colours/rollback")
+    assert refused.status_code == 409
+    assert "no intact version before" in refused.json()["detail"]
+    call("PUT", "/v1/models/colours/pin", json={"version": 3})
+    for path, body in (("rollback", None), ("promotions", {"version": 1})):
+        refused = call("POST", f"/v1/models/colours/{path}", json=body)
+        assert refused.status_code == 409
+        assert "Un-pin it first: PUT /v1/models/colours/pin" in refused.json()["detail"]
+
+    told = call("GET", "/v1/models/colours/promotions").json()
+    assert (told["model"], told["serving"], told["pinned"]) == ("colours", 3, 3)
+    assert [(one["version"], one["served"], one["by"]) for one in told["decisions"]] == [
+        (3, True, "pin"),
+        (1, True, "rollback"),
+        (2, False, "rollback"),
+        (2, True, "rollback"),
+        (3, False, "rollback"),
+        (3, True, "request"),
+        (3, False, "training"),
+        (2, True, "training"),
+    ]
+    assert told["decisions"][-2]["reason"] == "Its labels differ."
+    assert call("POST", "/v1/models/colours/promotions", json={"version": 9}).status_code == 404
+    assert field_of(call("POST", "/v1/models/colours/promotions", json={})) == "version"
+    for method, path in (("GET", "promotions"), ("POST", "rollback")):
+        assert call(method, f"/v1/models/nothing/{path}").status_code == 404
+
+
+def test_decisions_that_cannot_be_read_are_told(call, settings):
+    publish_tiny_model(settings.store)
+    (settings.store / "models/colours/promotions.json").write_text("{}")
+
+    assert "promotions.json" in call("GET", "/v1/models/colours").json()["notice"]
+    for method, path in (("GET", "promotions"), ("POST", "rollback")):
+        refused = call(method, f"/v1/models/colours/{path}")
+        assert refused.status_code == 409
+        assert "promotions.json" in refused.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "model"), [({}, "pets"), ({"model": "cats"}, "cats"), ({"model": None}, "pets")]
+)
+def test_a_model_is_called_as_its_images(call, fields, model):
+    record = post(call, **fields).json()
+    assert (record["model"], record["request"]["model"]) == (model, model)
+    again = post(call, dataset=record["dataset"]["id"]).json()
+    assert again["model"] == "pets"
 
 
 def test_a_damaged_version_hides_none_of_the_others(call, settings):

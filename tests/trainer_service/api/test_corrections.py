@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import os
 import re
 import shutil
 import time
@@ -16,11 +17,12 @@ from tests.support.trainer.api_client import ARCHITECTURE, caller
 from tests.support.trainer.builders import new_record
 from trainer_service.datasets import reading
 from trainer_service.datasets.dataset import Dataset
-from trainer_service.errors import InvalidDataset
+from trainer_service.errors import InvalidDataset, RecordCorrupt
 from trainer_service.settings import TrainerSettings
 from trainer_service.store.records.dataset_record import DatasetState
 from trainer_service.store.records.training_record import State
 from trainer_service.store.stores import Stores
+from trainer_service.store.unused_datasets import delete_unused
 from trainer_service.worker.retention import DAY, Retention
 
 NOWHERE = "redis://127.0.0.1:1/0"
@@ -137,11 +139,11 @@ def test_a_corrected_dataset_has_other_labels_and_its_parent_stays_as_it_is(scen
     assert (child["state"], child["parent"], child["root"]) == ("ready", pets, pets)
     assert (child["labels"], child["corrected"]) == ({"cat": 3, "dog": 3, "fox": 1}, 3)
     assert child["digest"] != parent["digest"]
-    assert child["verdicts"]["left out"] == 1
+    assert child["verdicts"]["left out by a correction"] == 1
     assert scene.get(f"/v1/datasets/{child['id']}") == child
     changed = scene.images(child["id"])
     assert changed["cat/1.png"]["label"] == "dog"
-    assert changed["dog/0.png"]["detail"] == "left out by a correction"
+    assert changed["dog/0.png"]["verdict"] == "left out by a correction"
     others = set(before) - {"cat/1.png", "dog/0.png", "dog/1.png"}
     assert {name: changed[name] for name in others} == {name: before[name] for name in others}
     assert (scene.get(f"/v1/datasets/{pets}"), scene.images(pets)) == (parent, before)
@@ -332,6 +334,29 @@ def test_not_even_if_a_record_is_damaged(scene, own):
     assert scene.call("DELETE", f"/v1/datasets/{own}").status_code == 409
     assert scene.call("DELETE", f"/v1/datasets/{child}").status_code == 204
     assert scene.call("DELETE", f"/v1/datasets/{own}").status_code == 204
+
+
+@pytest.mark.parametrize("make", ["file", "pipe"])
+def test_not_even_if_something_else_is_in_the_place_of_its_children(scene, own, make):
+    child = scene.correct(own, {"cat/1.png": "dog"})
+    place = scene.stores.datasets.directory(own) / "children"
+    shutil.rmtree(place)
+    place.write_text("x") if make == "file" else os.mkfifo(place)
+
+    removed = scene.call("DELETE", f"/v1/datasets/{own}")
+    read = scene.call("PUT", f"/v1/datasets/{own}/reading", json={"level": 1})
+    corrected = scene.post(own, {"cat/2.png": "dog"})
+
+    said = f"datasets/{own}/children should be a folder"
+    for answer, status in ((removed, 409), (read, 409), (corrected, 500)):
+        assert (answer.status_code, said in answer.json()["detail"]) == (status, True), answer.text
+    with pytest.raises(RecordCorrupt, match=said):
+        delete_unused(scene.stores, own)
+    place.unlink()
+    place.mkdir()
+    (place / child).touch()
+    assert scene.call("DELETE", f"/v1/datasets/{own}").status_code == 409
+    assert scene.correct(own, {"cat/2.png": "dog"})
 
 
 def test_retention_keeps_a_parent_as_long_as_its_child(tmp_path, scene):

@@ -15,6 +15,7 @@ from trainer_service.datasets import reading
 from trainer_service.datasets.create import UPLOAD_FILE, new_dataset
 from trainer_service.datasets.doubles import DOUBLES_FILE, doubles_page
 from trainer_service.datasets.records import RECORDS_FILE, load_images
+from trainer_service.datasets.scan.likeness import MOST_OF_A_GROUP
 from trainer_service.datasets.scan.looks import LOOKS_FILE
 from trainer_service.errors import RecordCorrupt
 from trainer_service.requests.lists import ListQuery
@@ -74,7 +75,7 @@ def test_near_doubles_are_found_as_a_dataset_is_read(settings, read):
     record = read(with_double())
     listed = caller(settings)("GET", f"/v1/datasets/{record.id}/doubles").json()
 
-    assert record.doubles.model_dump() == {"groups": 1, "images": 2, "leaks": 0, "example": ""}
+    assert (record.doubles.groups, record.doubles.images, record.doubles.leaks) == (1, 2, 0)
     [group] = listed["doubles"]
     assert [image["name"] for image in group["images"]] == ["cat/2.jpg", "cat/again.jpg"]
     assert (group["leak"], listed["after"]) == (False, None)
@@ -100,6 +101,29 @@ def test_a_split_that_a_dataset_brings_is_searched_for_leaks(datasets, read):
     assert doubles_page(datasets.directory(record.id), ListQuery()).doubles[0].leak
     [note] = [note for note in record.notes if note.kind == "doubles"]
     assert "1 of these lie in several parts of the split: test/cat/again.jpg" in note.text
+
+
+def frames(count, start=0):
+    """So many frames of a recording in which nothing moves: each its own bytes."""
+    still = jpeg(scene(7))
+    return {
+        f"{('cat', 'dog')[n % 2]}/frame{start + n:03}.jpg": still + bytes([0, n])
+        for n in range(count)
+    }
+
+
+def test_images_that_are_too_many_for_a_group_are_told(settings, datasets, read):
+    record = read(pictures() | frames(MOST_OF_A_GROUP + 1))
+
+    crowds = record.doubles.crowds
+    assert (record.doubles.groups, crowds.groups, crowds.images) == (0, 1, MOST_OF_A_GROUP + 1)
+    [note] = [note for note in record.notes if note.kind == "doubles"]
+    assert note.text.startswith("101 images look so much alike, in 1 group of more than a hundred")
+    assert "cat/frame000.jpg and cat/frame002.jpg" in note.text
+
+    datasets.update(record.id, lambda current: current.ask(ReadingRequest(labels="folders")))
+    again = reading.read(datasets, settings, record.id)
+    assert (again.doubles, again.notes) == (record.doubles, record.notes)
 
 
 def test_doubles_stay_known_when_the_images_are_labelled_anew(settings, datasets, read):

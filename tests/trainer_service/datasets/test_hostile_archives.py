@@ -25,59 +25,78 @@ MEGABYTE = 1 << 20
 MEMORY = 32 * MEGABYTE
 SECONDS = 60
 
-#: Reads an archive with the limits of the settings, in a process of its own.
+#: Reads archives with the limits of the settings, each in a child of its own: a process that has
+#: imported all it needs forks faster than others start, and a child's memory is counted anew.
 READ = """
-    import json, resource, sys, time
+    import json, os, resource, signal, sys, time
     from pathlib import Path
+    from tempfile import TemporaryDirectory
     from shared.errors import HeadstartError
     from shared.images.decoding import ImageLimits
     from trainer_service.datasets.scan.reader import read_dataset
     from trainer_service.datasets.records import DatasetLimits
 
-    source, directory, most_bytes, most_files, memory = sys.argv[1:]
-    limits = DatasetLimits(int(most_bytes), int(most_files), ImageLimits(32 << 20, 64_000_000))
-
     def memory_of(field):
         status = Path("/proc/self/status").read_text()
         return int(status.partition(field)[2].split()[0]) * 1024
 
-    # One that is not bounded meets this wall rather than the end of the machine's memory.
-    resource.setrlimit(resource.RLIMIT_AS, (memory_of("VmSize:") + 16 * int(memory), -1))
-    before = memory_of("VmHWM:")
-    begun, error = time.process_time(), None
-    try:
-        read_dataset(Path(source), Path(directory), limits, lambda done, total: None, threads=2)
-    except HeadstartError as caught:
-        error = f"{type(caught).__name__}: {caught}"
-    print(json.dumps({
-        "error": error,
-        "seconds": time.process_time() - begun,
-        "memory": memory_of("VmHWM:") - before,
-    }))
+    def read(source, directory, most_bytes, most_files, memory, seconds):
+        limits = DatasetLimits(most_bytes, most_files, ImageLimits(32 << 20, 64_000_000))
+        signal.alarm(seconds)
+        with TemporaryDirectory() as harmless:  # the code that is used is in memory from here on
+            read_dataset(Path(sys.argv[1]), Path(harmless), limits, lambda *_: None, threads=2)
+        # One that is not bounded meets this wall rather than the end of the machine's memory.
+        resource.setrlimit(resource.RLIMIT_AS, (memory_of("VmSize:") + 16 * memory, -1))
+        before = memory_of("VmHWM:")
+        begun, error = time.process_time(), None
+        try:
+            read_dataset(Path(source), Path(directory), limits, lambda *_: None, threads=2)
+        except HeadstartError as caught:
+            error = f"{type(caught).__name__}: {caught}"
+        return {
+            "error": error,
+            "seconds": time.process_time() - begun,
+            "memory": memory_of("VmHWM:") - before,
+        }
+
+    for line in sys.stdin:
+        if (child := os.fork()) == 0:
+            print(json.dumps(read(*json.loads(line))), flush=True)
+            os._exit(0)
+        if status := os.waitpid(child, 0)[1]:
+            print(json.dumps({"ended": os.waitstatus_to_exitcode(status)}), flush=True)
 """
 
 
+@pytest.fixture(scope="module")
+def reader(tmp_path_factory):
+    """A process that reads the archives that it is told of, a line of JSON each."""
+    harmless = tmp_path_factory.mktemp("harmless") / "a.tar"
+    harmless.write_bytes(hostile.tarred(PETS))
+    with subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(READ), harmless],
+        cwd=ROOT,
+        env=os.environ | {"MALLOC_ARENA_MAX": "2"},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        yield process
+        process.stdin.close()
+
+
 @pytest.fixture
-def read(tmp_path):
+def read(tmp_path, reader):
     """Return a function that reads an archive: the error in words, and the records by name."""
 
     def read(name, write, *arguments, memory=MEMORY, **limits):
         max_bytes, max_files = limits.get("max_bytes", 32 << 30), limits.get("max_files", 1_000_000)
         source, directory = tmp_path / name, tmp_path / "dataset"
         write(source, *arguments)
-        command = [sys.executable, "-c", textwrap.dedent(READ), source, directory]
-        command += [max_bytes, max_files, memory]
-        ended = subprocess.run(
-            [str(part) for part in command],
-            cwd=ROOT,
-            env=os.environ | {"MALLOC_ARENA_MAX": "2"},
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=SECONDS * 4,
-        )
-        assert ended.returncode == 0, ended.stderr
-        seen = json.loads(ended.stdout)
+        order = [str(source), str(directory), max_bytes, max_files, memory, SECONDS * 4]
+        print(json.dumps(order), file=reader.stdin, flush=True)
+        seen = json.loads(reader.stdout.readline())
+        assert "ended" not in seen, "the child did not end well: see above what it said"
         written = sum(path.stat().st_size for path in directory.rglob("*") if path.is_file())
         print(f"{write.__name__}: {seen}, {written} bytes written")  # noqa: T201 - for -s
 

@@ -23,6 +23,9 @@ from trainer_service.phases import setbacks
 from trainer_service.phases.head import images as head_images
 from trainer_service.phases.prepare import reading_step
 from trainer_service.phases.setbacks import MOST_TRIES, Setbacks, persevere
+from trainer_service.phases.tune import checkpoint
+from trainer_service.phases.tune.checkpoint import Checkpoint
+from trainer_service.phases.tune.phase import CHECKPOINT
 from trainer_service.phases.work import Worker
 from trainer_service.queue.steps import COMPUTE_SHARD, Step
 from trainer_service.queue.view import QueueView
@@ -514,6 +517,77 @@ def test_a_version_that_is_published_is_not_lost_to_a_full_disk(computing, monke
 
     record = computing.record
     assert (record.state, record.version, record.error) == (State.SUCCEEDED, 1, None)
+
+
+def tuned_training(computing, monkeypatch, refusals, *, on_disk=True):
+    """Let a training be finished that tunes, and whose version the disk refuses so many times.
+
+    Returns:
+        What is noted of each try: whether it had to tune.
+    """
+    computing.compute()
+    tuned, left = [], iter(range(refusals))
+
+    def tune(work, _):
+        file = work.shards.directory / CHECKPOINT
+        tuned.append(checkpoint.load(file, "key") is None)
+        if tuned[-1]:
+            checkpoint.keep(file, Checkpoint("key", [], 0, None, [], []))
+
+    def refuse(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def publish(work, _):
+        for _ in left:
+            refuse()
+        return publish_tiny_model(
+            computing.settings.store, work.record.model, training_id=computing.id
+        )
+
+    if not on_disk:
+        monkeypatch.setattr(checkpoint, "save", refuse)
+    monkeypatch.setattr(training, "fit", lambda _: None)
+    monkeypatch.setattr(training, "tune_if_asked", tune)
+    monkeypatch.setattr(training, "evaluate_network", lambda *_: None)
+    monkeypatch.setattr(training, "publish", publish)
+    return tuned
+
+
+@pytest.mark.parametrize("on_disk", [True, False])
+def test_a_full_disk_at_publishing_costs_no_tuning(computing, monkeypatch, on_disk):
+    tuned = tuned_training(computing, monkeypatch, 3, on_disk=on_disk)
+
+    training.finish(computing.worker, computing.id)
+
+    assert (computing.record.state, computing.record.version) == (State.SUCCEEDED, 1)
+    assert tuned == [True] + [False] * 3
+    assert warnings_of(computing.worker, computing.id) == [
+        "A step is tried again: No space left on device"
+    ]
+    assert not checkpoint._refused
+
+
+def test_a_disk_that_stays_full_ends_a_tuned_training_for_now(computing, monkeypatch):
+    tuned = tuned_training(computing, monkeypatch, 10 * MOST_TRIES, on_disk=False)
+
+    for _ in range(MOST_TRIES):
+        assert not computing.record.state.ended
+        training.finish(computing.worker, computing.id)
+
+    error = computing.record.error
+    assert (computing.record.state, error.transient) == (State.FAILED, True)
+    assert "No space left on device" in error.detail
+    assert tuned == [True] + [False] * (len(tuned) - 1)
+    assert not checkpoint._refused, "it would stay in memory"
+
+
+def test_a_full_disk_ends_a_training_that_has_tuned_nothing(computing, monkeypatch):
+    tuned_training(computing, monkeypatch, 10)
+    monkeypatch.setattr(training, "tune_if_asked", lambda *_: None)
+
+    training.finish(computing.worker, computing.id)
+
+    assert computing.record.state == State.FAILED
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 from tests.trainer_service.report.facts import DIGEST, FILE, WEIGHTS, facts
 from trainer_service.report import page
 from trainer_service.report.page import render
-from trainer_service.store.records.parts import DoubleCount
+from trainer_service.store.records.parts import CrowdCount, DoubleCount
 from trainer_service.store.records.training_record import SuspectCount
 
 EVIL = "<img src=x onerror=alert(1)>"
@@ -136,6 +136,10 @@ def test_without_wrong_labels_it_says_so_if_they_were_looked_for(tmp_path, found
     [
         (None, "Near doubles not looked for"),
         (DoubleCount(groups=0, images=0), "Near doubles none"),
+        (
+            DoubleCount(groups=0, images=0, crowds=CrowdCount(groups=1, images=140)),
+            "Near doubles none. 140 images look so much alike, in 1 group of more than a hundred",
+        ),
         (DoubleCount(groups=1, images=3), "3 images in 1 group, each kept in one part"),
         (
             DoubleCount(groups=9, images=20, leaks=2, example="a.jpg (test) and b.jpg (train)"),

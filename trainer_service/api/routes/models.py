@@ -5,7 +5,12 @@ from fastapi import APIRouter
 from shared.http.problems import responses
 from trainer_service.api.dependencies import CurrentTrainer
 from trainer_service.service import models
-from trainer_service.service.answers import ModelStatus, PinRequest
+from trainer_service.service.answers import (
+    ModelStatus,
+    PinRequest,
+    PromotionHistory,
+    PromotionRequest,
+)
 
 router = APIRouter(prefix="/v1/models", tags=["models"])
 
@@ -26,7 +31,7 @@ def get_model(name: str, trainer: CurrentTrainer) -> ModelStatus:
     "/{name}/versions/{version}", status_code=204, responses=responses(404, 409, 422, 503, 507)
 )
 def delete_version(name: str, version: int, trainer: CurrentTrainer) -> None:
-    """Remove a version, unless it is the one to serve: the pinned or else the newest intact one."""
+    """Remove a version, unless it is the one to serve: the pinned one, or what was decided last."""
     models.delete_version(trainer, name, version)
 
 
@@ -34,3 +39,24 @@ def delete_version(name: str, version: int, trainer: CurrentTrainer) -> None:
 def pin_model(name: str, pin: PinRequest, trainer: CurrentTrainer) -> ModelStatus:
     """Pin a model to one version, or with null let the predictor serve the newest one again."""
     return models.pin_model(trainer, name, pin.version)
+
+
+@router.get("/{name}/promotions", responses=responses(404, 409))
+def list_promotions(name: str, trainer: CurrentTrainer) -> PromotionHistory:
+    """List which versions were decided to be served, or pinned: when, by what and why."""
+    return models.list_promotions(trainer, name)
+
+
+@router.post("/{name}/promotions", responses=responses(404, 409, 422, 503, 507))
+def promote_version(name: str, promotion: PromotionRequest, trainer: CurrentTrainer) -> ModelStatus:
+    """Let the predictor serve one of the versions from now on, until another one is promoted."""
+    return models.promote_version(trainer, name, promotion.version)
+
+
+@router.post("/{name}/rollback", responses=responses(404, 409, 503, 507))
+def roll_back(name: str, trainer: CurrentTrainer) -> ModelStatus:
+    """Return to the version that was served before; the one that is served now is not chosen again.
+
+    Send a promotion to serve it all the same.
+    """
+    return models.roll_back(trainer, name)

@@ -17,8 +17,8 @@ from trainer_service.api.threads import Threads
 from trainer_service.requests.lists import ListQuery
 from trainer_service.requests.training import TrainingRequest
 from trainer_service.service import submission, trainings
-from trainer_service.service.comparison import Comparison, ComparisonQuery, compare
 from trainer_service.service.trainer import Trainer
+from trainer_service.service.two_trainings import TwoTrainings, TwoTrainingsQuery, compare
 from trainer_service.store.records.suspects import SuspectPage
 from trainer_service.store.records.training_record import TrainingRecord
 
@@ -104,8 +104,8 @@ async def get_training(
 
 @router.get("/{training_id}/compare", responses=responses(404, 409, 422, 503))
 def compare_trainings(
-    training_id: str, trainer: CurrentTrainer, query: Annotated[ComparisonQuery, Query()]
-) -> Comparison:
+    training_id: str, trainer: CurrentTrainer, query: Annotated[TwoTrainingsQuery, Query()]
+) -> TwoTrainings:
     """Compare the answers of two trainings to the test images that both have, image by image.
 
     Their datasets are the same, or were made of the same one. Both are judged by the labels that

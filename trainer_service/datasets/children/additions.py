@@ -11,15 +11,24 @@ from trainer_service.datasets.dataset import Dataset
 from trainer_service.datasets.interpretation.interpret import Labelled
 from trainer_service.datasets.records import DatasetLimits, DatasetSummary, ImageRecord
 from trainer_service.datasets.scan.found import Found
-from trainer_service.datasets.scan.likeness import group_doubles
-from trainer_service.datasets.scan.looks import load_looks
+from trainer_service.datasets.scan.likeness import MOST_OF_A_GROUP, group_doubles
+from trainer_service.datasets.scan.looks import has_looks, load_looks
 from trainer_service.datasets.scan.reader import scanned
 from trainer_service.datasets.scan.scans import keep_images
 from trainer_service.datasets.scan.verdicts import settle
 from trainer_service.datasets.sources.hang_guard import HangGuard
 from trainer_service.datasets.splits import stand_in
 from trainer_service.errors import InvalidDataset
+from trainer_service.store.records.interpretation import Interpretation, ReadingNote
+from trainer_service.store.records.parts import CrowdCount, crowd_of
 from trainer_service.store.work_metrics import IMAGES_REJECTED
+
+NOT_COMPARED = ReadingNote(
+    kind="doubles",
+    text="What was added was not compared with images that an earlier release has read, which did "
+    "not keep what they look like: near doubles of these may be in another part of the split. "
+    "Submit all images again to have them compared.",
+)
 
 _SHOWN = 3
 
@@ -61,7 +70,8 @@ def read_additions(
         hang_guard=hang_guard,
     )
     with passed as (staged, found):
-        added = _with_doubles(dataset, lineage, staged, list(_added(dataset, lineage, found)))
+        added = list(_added(dataset, lineage, found))
+        added, crowds = _with_doubles(dataset, lineage, staged, added)
         _require_any(added)
         for image in added:
             if image.sha256 and not image.file:  # it is there already
@@ -70,6 +80,9 @@ def read_additions(
     lineage = lineage.with_additions(added, found.told, dataset.id)
     lineage.write_sources(directory)
     summary = lineage.write_images(directory, record)
+    summary.crowds = summary.crowds.with_more(crowds)
+    if not _is_known_what_is_there(dataset):
+        summary.interpretation = _with_note(summary.interpretation, NOT_COMPARED)
     for image in added:
         if image.verdict != "used":
             IMAGES_REJECTED.labels(image.verdict).inc()
@@ -93,25 +106,45 @@ def _added(dataset: Dataset, lineage: Lineage, found: Found) -> Iterator[ImageRe
 
 def _with_doubles(
     dataset: Dataset, lineage: Lineage, staged: Path, added: list[ImageRecord]
-) -> list[ImageRecord]:
+) -> tuple[list[ImageRecord], CrowdCount]:
     """Return added images, those with the near doubles that the dataset has already as of these.
+
+    And how many of them are in crowds.
 
     An image that is there stays in its part, so the new one goes where that is. Images that an
     earlier release has read are compared with none: nobody knows what they look like.
     """
     if dataset.record.doubles is None:
-        return added
+        return added, CrowdCount()
     of = {image.sha256: image.double_of or image.sha256 for image in lineage.uncorrected()}
     there = {sha256: look for sha256, look in _looks_there(dataset).items() if sha256 in of}
     new = {sha256: look for sha256, look in load_looks(staged).items() if sha256 not in of}
     hashes = [*there, *new]
+    names = {image.sha256: image.name for image in reversed(added)}
     found: dict[str, str] = {}
-    for group in group_doubles([*there.values(), *new.values()]):
+    crowds = CrowdCount()
+    alike = group_doubles([*there.values(), *new.values()])
+    for group in (*alike.groups, *alike.crowds):
         members = [hashes[place] for place in group]
         known = [sha256 for sha256 in members if sha256 in there]
-        if known:
+        if 0 < len(known) <= MOST_OF_A_GROUP:  # a group may grow beyond that; a crowd is none
             found |= dict.fromkeys(set(members) - set(known), of[stand_in(known)])
-    return [replace(image, double_of=found.get(image.sha256, image.double_of)) for image in added]
+        elif len(members) > MOST_OF_A_GROUP:
+            crowds = crowds.with_more(crowd_of([names[one] for one in members if one in new]))
+    images = [replace(image, double_of=found.get(image.sha256, image.double_of)) for image in added]
+    return images, crowds
+
+
+def _is_known_what_is_there(dataset: Dataset) -> bool:
+    """Return whether it is known what all images look like that a dataset has from others."""
+    others = [owner for owner in dataset.record.owners if owner != dataset.id]
+    kept = (has_looks(dataset.directory.parent / owner) for owner in others)
+    return dataset.record.doubles is not None and all(kept)
+
+
+def _with_note(read: Interpretation, note: ReadingNote) -> Interpretation:
+    notes = [note, *(one for one in read.notes if one != note)]
+    return read.model_copy(update={"notes": notes})
 
 
 def _looks_there(dataset: Dataset) -> dict[str, bytes]:

@@ -16,7 +16,7 @@ from trainer_service.store.records.lists import save_list
 
 CORRECTIONS_FILE = "corrections.jsonl"
 
-LEFT_OUT = "left out by a correction"
+CORRECTED = "whoever corrected the labels has left it out"
 
 #: The positions of the copies of an image, that of the one first that is used if any is.
 Copies = Sequence[int]
@@ -92,7 +92,7 @@ def corrected(
     for sha256, (first, *others) in find_copies(images, corrections).items():
         image, to = images[first], corrections[sha256].to
         if to is None:
-            result[first] = replace(image, verdict="left out", detail=LEFT_OUT)
+            result[first] = replace(image, verdict="left out by a correction", detail=CORRECTED)
             continue
         result[first] = replace(image, label=to, verdict="used", detail="")
         for other in others:

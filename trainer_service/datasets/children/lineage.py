@@ -30,6 +30,7 @@ from trainer_service.datasets.records import (
 from trainer_service.datasets.scan.conclude import digest_of, rejected_of
 from trainer_service.errors import InvalidDataset
 from trainer_service.store.records.dataset_record import DatasetRecord, DatasetState
+from trainer_service.store.records.parts import CrowdCount
 
 ADDITIONS_FILE = "additions.jsonl"
 
@@ -158,6 +159,7 @@ class Lineage:
             has_split=record.has_split,
             # Where it was not looked for them, nobody knows that there are none.
             doubles=None if record.doubles is None else doubles,
+            crowds=CrowdCount() if record.doubles is None else record.doubles.crowds,
             digest=digest_of(used),
             in_place=False,
             corrected=len(self.corrections),

@@ -26,6 +26,7 @@ from trainer_service.datasets.sources.names import clean_name, shown
 from trainer_service.errors import InvalidDataset
 from trainer_service.requests.reading import ReadingRequest
 from trainer_service.store.records.interpretation import ReadingNote, UnusedFile
+from trainer_service.store.records.parts import CrowdCount
 
 MAX_TABLE_BYTES = 64 << 20
 
@@ -149,7 +150,8 @@ def _summarise(records: list[ImageRecord], said: Interpreted, found: Found) -> D
     unused = [*interpretation.unused, *_unknown_files(found)]
     guesses = [ReadingNote(kind="guess", text=text) for text in found.guesses]
     doubles = groups_of(records)
-    notes = [*guesses, *_double_notes(doubles), *interpretation.notes, *_litter_notes(found)]
+    told = [*guesses, *_double_notes(doubles, found.crowds), *interpretation.notes]
+    notes = [*told, *_litter_notes(found)]
     return DatasetSummary(
         images=len(used),
         labels=dict(sorted(Counter(record.label for record in used).items())),
@@ -160,6 +162,7 @@ def _summarise(records: list[ImageRecord], said: Interpreted, found: Found) -> D
         ),
         has_split=said.has_split,
         doubles=doubles,
+        crowds=found.crowds,
         digest=digest_of(used),
         in_place=found.in_place,
     )
@@ -185,8 +188,8 @@ def _litter_notes(found: Found) -> Iterator[ReadingNote]:
         yield ReadingNote(kind="left out", text=text)
 
 
-def _double_notes(doubles: list[DoubleGroup]) -> Iterator[ReadingNote]:
-    found = count_doubles(doubles)
+def _double_notes(doubles: list[DoubleGroup], crowds: CrowdCount) -> Iterator[ReadingNote]:
+    found = count_doubles(doubles, crowds)
     if found.leaks:
         text = f"{found.leaks} of these lie in several parts of the split: {found.example}, say."
     else:
@@ -195,6 +198,8 @@ def _double_notes(doubles: list[DoubleGroup]) -> Iterator[ReadingNote]:
         groups = "1 group" if found.groups == 1 else f"{found.groups} groups"
         said = f"{found.images} images are nearly equal to others, in {groups}. {text}"
         yield ReadingNote(kind="doubles", text=said)
+    if crowds.groups:
+        yield ReadingNote(kind="doubles", text=crowds.in_words())
 
 
 def _missing(said: Interpreted) -> Iterator[RejectedFile]:

@@ -15,6 +15,7 @@ from trainer_service.datasets.records import ImageRecord, RejectedFile, Verdict
 from trainer_service.datasets.scan.verdicts import Note
 from trainer_service.datasets.sources.names import is_hidden
 from trainer_service.errors import RecordCorrupt
+from trainer_service.store.records.parts import CrowdCount
 
 OTHERS_FILE = "others.json"
 TABLES_FILE = "tables.zip"
@@ -33,6 +34,7 @@ class Found:
         tables: the tables that may say something of them, by their names.
         large_tables: the names of those that are too large to be read.
         closed_tables: why others can't be read, by their names.
+        crowds: how many images are nearly equal in groups too large to be kept together.
         guesses: what was guessed of the source as a whole, in words.
         told: files that are no images and that are reported.
         vanished: how many files disappeared during the pass.
@@ -48,6 +50,7 @@ class Found:
     table_bytes: int = 0
     large_tables: list[str] = field(default_factory=list)
     closed_tables: dict[str, str] = field(default_factory=dict)
+    crowds: CrowdCount = field(default_factory=CrowdCount)
     guesses: list[str] = field(default_factory=list)
     told: list[RejectedFile] = field(default_factory=list)
     vanished: int = 0
@@ -91,6 +94,7 @@ def save_others(directory: Path, found: Found) -> None:
         "tables": list(found.tables),
         "large_tables": found.large_tables,
         "closed_tables": found.closed_tables,
+        "crowds": found.crowds.model_dump(),
         "guesses": found.guesses,
         "told": [file.model_dump() for file in found.told],
         "ignored": found.ignored,
@@ -118,6 +122,7 @@ def load_found(directory: Path, records: Iterable[ImageRecord]) -> Found:
             tables=tables,
             large_tables=said["large_tables"],
             closed_tables=said["closed_tables"],
+            crowds=CrowdCount.model_validate(said.get("crowds", {})),
             guesses=said.get("guesses", []),
             told=[RejectedFile.model_validate(file) for file in said["told"]],
             ignored=said["ignored"],

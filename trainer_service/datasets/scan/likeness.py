@@ -8,6 +8,7 @@ each other; the detail tells them apart (docs/decisions/0046).
 """
 
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -26,7 +27,9 @@ LEAST_CORRELATION = 0.98
 LEAST_DETAIL = 1.0
 #: How far the blur reaches, in shades.
 _REACH = 2
-#: More images than these in a group are no doubles: they are of a kind that can't be told apart.
+#: More images than these are no group but a crowd: all of them in one part of the split would leave
+#: the others without their kind, and in large collections one that is like the next one, and so on,
+#: joins images that are not alike.
 MOST_OF_A_GROUP = 100
 #: Each image is compared with so many that follow it in each order.
 _NEIGHBOURS = 48
@@ -39,16 +42,27 @@ _Pairs = npt.NDArray[np.int64]
 _Details = npt.NDArray[np.float32]
 
 
+class Alike(NamedTuple):
+    """Images that are nearly equal, as their places, in ascending order.
+
+    Attributes:
+        groups: those that belong together.
+        crowds: those of which there are more than `MOST_OF_A_GROUP`.
+    """
+
+    groups: list[list[int]]
+    crowds: list[list[int]]
+
+
 def look_of(copy: Image.Image) -> bytes:
     """Return the look of an image, by an upright copy of it of any size."""
     return copy.resize((_SIDE, _SIDE), Image.Resampling.BILINEAR).convert("L").tobytes()
 
 
-def group_doubles(looks: Sequence[bytes]) -> list[list[int]]:
-    """Return the groups of images that are nearly equal, as their places, in ascending order.
+def group_doubles(looks: Sequence[bytes]) -> Alike:
+    """Return the groups and crowds of images that are nearly equal.
 
-    Whoever is nearly equal to one of a group belongs to it. A group of more than `MOST_OF_A_GROUP`
-    is none.
+    Whoever is nearly equal to one of a group belongs to it.
 
     Args:
         looks: of each image, from `look_of`; "" of one that is in no group.
@@ -158,8 +172,12 @@ def _leader(leaders: _Pairs, place: int) -> int:
     return place
 
 
-def _groups(leaders: _Pairs, known: Sequence[int]) -> list[list[int]]:
+def _groups(leaders: _Pairs, known: Sequence[int]) -> Alike:
     members: dict[int, list[int]] = {}
     for place in range(len(leaders)):
         members.setdefault(_leader(leaders, place), []).append(known[place])
-    return [group for group in members.values() if 1 < len(group) <= MOST_OF_A_GROUP]
+    alike = [group for group in members.values() if len(group) > 1]
+    return Alike(
+        [group for group in alike if len(group) <= MOST_OF_A_GROUP],
+        [group for group in alike if len(group) > MOST_OF_A_GROUP],
+    )

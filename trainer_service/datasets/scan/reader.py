@@ -53,6 +53,7 @@ from trainer_service.datasets.thumbnails.store import THUMBNAILS_FILE, Thumbnail
 from trainer_service.datasets.thumbnails.thumbnail import Thumbnail, encoded, small_copy
 from trainer_service.errors import InvalidDataset
 from trainer_service.requests.reading import ReadingRequest
+from trainer_service.store.records.parts import crowd_of
 
 Progress = Callable[[int, int], None]
 
@@ -189,7 +190,7 @@ class _Scan:
         found.notes.sort(key=lambda note: note.name)
         if not self._source.is_folder:
             _supersede(found.notes, self._directory)
-        save_looks(self._directory, _mark_doubles(found.notes))
+        save_looks(self._directory, _mark_doubles(found))
         return found
 
     def _take(self, entry: Entry, pending: "_Pending") -> None:
@@ -234,15 +235,20 @@ class _Scan:
             self._found.tell(entry.name, "unreadable", str(data))
 
 
-def _mark_doubles(notes: list[Note]) -> dict[str, bytes]:
+def _mark_doubles(found: Found) -> dict[str, bytes]:
     """Note which images are nearly equal; return their looks, which the notes forget."""
+    notes = found.notes
     looks: dict[str, bytes] = {}
     for note in notes:
         if note.verdict == "used":
             looks.setdefault(note.sha256, note.look)
     hashes = list(looks)
     of: dict[str, str] = {}
-    for group in group_doubles(list(looks.values())):
+    alike = group_doubles(list(looks.values()))
+    names = {note.sha256: note.name for note in reversed(notes) if note.verdict == "used"}
+    for crowd in alike.crowds:
+        found.crowds = found.crowds.with_more(crowd_of([names[hashes[at]] for at in crowd]))
+    for group in alike.groups:
         members = [hashes[place] for place in group]
         of |= dict.fromkeys(members, stand_in(members))
     for place, note in enumerate(notes):

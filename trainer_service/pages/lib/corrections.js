@@ -1,6 +1,19 @@
 /* Corrections that wait to be sent: the right label of a picture, or null if it is to be left out. */
 
+import { plural } from "./format.js";
+
 const PREFIX = "headstart.corrections.";
+
+/** The verdict on an image that somebody has left out. */
+const LEFT_OUT = "left out by a correction";
+
+/** How many files were rejected, and how many images somebody has left out, as sentences. */
+export function notUsed({ verdicts, rejected_count: number }) {
+  const left = verdicts[LEFT_OUT] ?? 0;
+  return [sentence("file", number - left, "rejected"), sentence("image", left, LEFT_OUT)].filter(Boolean).join(" ");
+}
+
+const sentence = (what, number, how) => (number ? `${plural(number, what)} ${number === 1 ? "was" : "were"} ${how}.` : "");
 
 /** What a choice means, in words. */
 export const choiceText = (label) => (label === null ? "left out" : label);
@@ -42,6 +55,8 @@ export function corrections(datasetId, onChange, storage = allowedStorage()) {
       write(sha256, before);
       return sha256;
     },
+    /** The labels that pictures have got, each once. */
+    labels: () => [...new Set(pending.values())].filter((label) => label !== null),
     /** What the trainer is told. */
     all: () => Object.fromEntries(pending),
     /** Forget all of them. */

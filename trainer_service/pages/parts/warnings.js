@@ -1,6 +1,7 @@
 /* Warnings about the data, which the user may want to change. */
 
 import { h, put } from "../../web/dom.js";
+import { notUsed } from "../lib/corrections.js";
 
 /** `{element, add(warning event), showRecord(record)}`. */
 export function warningList() {
@@ -17,14 +18,14 @@ export function warningList() {
   return {
     element,
     add(event) {
-      if (event.code === "tune_refused") return; // the card about tuning says it
+      if (["tune_refused", "not_served"].includes(event.code)) return; // cards of their own say it
       if (event.code === "rejected_images") rejected(event.images, event.detail);
       else show(event.code, h("span", { class: "warn" }, event.detail));
     },
-    showRecord({ dataset }) {
-      const number = dataset.rejected_count;
+    showRecord({ dataset, architecture_reason: other }) {
+      if (other) show("other_architecture", h("span", { class: "warn" }, other));
       if (dataset.doubles?.leaks) show("leaks", h("span", { class: "warn" }, `The split that the dataset brings leaks: nearly equal images lie in several of its parts, e.g. ${dataset.doubles.example}.`));
-      if (number) rejected(dataset.rejected, `${number} ${number === 1 ? "file was" : "files were"} rejected.`, number - dataset.rejected.length);
+      if (dataset.rejected_count) rejected(dataset.rejected, notUsed(dataset), dataset.rejected_count - dataset.rejected.length);
     },
   };
 }

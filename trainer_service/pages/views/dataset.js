@@ -10,6 +10,7 @@ import { sameSettings } from "../lib/same_settings.js";
 import { problem, waiting } from "../lib/messages.js";
 import { go, link } from "../lib/router.js";
 import { architectures, measuredSpeeds } from "../parts/start/architectures.js";
+import { beforeStart } from "../parts/promotion/words.js";
 import { small } from "../parts/picture/figures.js";
 import { attempt, doubtful, howRead, readingForm, whyRefused } from "../parts/start/reading.js";
 import { settings, trainingSchema } from "../parts/start/settings.js";
@@ -241,12 +242,16 @@ const rejectedRow = ({ name, verdict, detail }) =>
 
 /** `{element, guard(check)}`; `check` throws if a training must not be started. */
 async function trainingForm(record, load) {
-  const [document, rows, trainings] = await Promise.all(
-    ["openapi.json", "v1/architectures", "v1/trainings"].map((path) => load(() => get(path))));
+  const [document, rows, trainings, models] = await Promise.all(
+    ["openapi.json", "v1/architectures", "v1/trainings", "v1/models"].map((path) => load(() => get(path))));
   let check = null;
   const schema = trainingSchema(document);
   const [more, tune] = [settings(schema), tuneChoice(schema.properties.tune)];
-  const name = h("input", { id: "model", name: "model", class: "short", value: nameFrom(record.source), autocomplete: "off", "aria-describedby": "model-hint" });
+  const name = h("input", { id: "model", name: "model", class: "short", value: nameFrom(record.source), autocomplete: "off", "aria-describedby": "model-hint model-served" });
+  const served = h("span", { class: "hint", id: "model-served", "aria-live": "polite" });
+  const showServed = () => put(served, name.value ? beforeStart(name.value, models) : "Without a name, the model is called as the images are.");
+  name.addEventListener("input", showServed);
+  showServed();
   const faults = h("div", {});
   const start = h("button", { class: "primary" }, "Start training");
   const before = record.parent ? newestOn(record, trainings) : null;
@@ -255,7 +260,7 @@ async function trainingForm(record, load) {
   const form = h("form", { novalidate: true, class: "stack" },
     again ? h("div", { class: "row" }, again, h("span", { class: "muted grow" }, `with the settings of version ${before.version}, or choose others:`)) : null,
     h("div", { class: "field" }, h("label", { for: "model" }, "Model name"), name,
-      h("span", { class: "muted hint", id: "model-hint" }, "A name that exists gets a new version. Letters, digits, - and _.")),
+      h("span", { class: "muted hint", id: "model-hint" }, "A name that exists gets a new version. Letters, digits, - and _."), served),
     architectures(rows, schema.properties.architecture.default, measuredSpeeds(trainings)),
     tune.element, folded, faults, h("div", {}, start));
   const showLayers = () => {
@@ -267,7 +272,7 @@ async function trainingForm(record, load) {
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     const architecture = form.elements.architecture.value;
-    submit({ dataset: record.id, model: name.value, ...(architecture && { architecture }), ...more.values(), tune: tune.value() });
+    submit({ dataset: record.id, ...(name.value && { model: name.value }), ...(architecture && { architecture }), ...more.values(), tune: tune.value() });
   });
   async function submit(body) {
     if (start.disabled) return;

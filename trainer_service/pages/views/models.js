@@ -1,11 +1,13 @@
 /* All models, the versions of each side by side. */
 
 import { rest } from "../lib/again.js";
-import { get, put as send } from "../lib/api.js";
+import { get, post, put as send } from "../lib/api.js";
 import { announce, h, put } from "../../web/dom.js";
 import { percent, range, when } from "../lib/format.js";
 import { problem } from "../lib/messages.js";
 import { link } from "../lib/router.js";
+import { history } from "../parts/promotion/history.js";
+import { servedText, whyNot } from "../parts/promotion/words.js";
 import { macroF1 } from "../parts/result/metrics.js";
 import { backbone } from "../parts/curves/tuning.js";
 
@@ -28,7 +30,7 @@ export async function models({ root, signal, load }) {
     none.hidden = all.length > 0;
     for (const [name, { section }] of cards) if (!all.some((model) => model.name === name)) section.remove();
     for (const model of all) {
-      if (!cards.get(model.name)?.section.isConnected) cards.set(model.name, card(model, () => (pins += 1)));
+      if (!cards.get(model.name)?.section.isConnected) cards.set(model.name, card(model, () => (pins += 1), signal));
       cards.get(model.name).show(model);
     }
     root.append(...all.map(({ name }) => cards.get(name).section).filter((section) => !section.isConnected));
@@ -37,39 +39,59 @@ export async function models({ root, signal, load }) {
 }
 
 /** A model: `{section, show(model)}`; what has not changed is left as it is, so that focus stays. */
-function card({ name }, onPin) {
+function card({ name }, onChange, signal) {
   const section = h("section", { class: "card", "aria-label": `Model ${name}` });
-  const [body, fault] = [h("div", {}), h("div", {})];
-  section.append(body, fault);
+  const [body, fault, decisions] = [h("div", {}), h("div", {}), history(name, signal)];
+  section.append(body, fault, decisions.element);
+  const address = `v1/models/${encodeURIComponent(name)}`;
   let shown = null;
   const show = (current) => {
     const key = JSON.stringify(current);
-    if (key !== shown) put(body, ...content(current, pin));
+    if (key === shown) return;
+    put(body, ...content(current, actions));
     shown = key;
+    decisions.refresh();
   };
-  const pin = async (version) => {
+  /** Change which version is served, and show the model as it then is. */
+  const change = async (ask, tell) => {
     put(fault);
     try {
-      const changed = await send(`v1/models/${encodeURIComponent(name)}/pin`, { version });
-      onPin();
+      const changed = await ask();
+      onChange();
       show(changed);
-      announce(version ? `Version ${version} of ${name} is pinned.` : `${name} follows its newest version.`);
-      section.querySelector(`[data-version="${version ?? changed.versions[0]?.version}"] button`)?.focus();
+      announce(tell(changed));
+      return changed;
     } catch (error) {
       put(fault, problem(error));
+      return null;
     }
+  };
+  const actions = {
+    async pin(version) {
+      const changed = await change(() => send(`${address}/pin`, { version }),
+        ({ serving }) => (version ? `Version ${version} of ${name} is pinned.` : `Version ${serving} of ${name} is to be served.`));
+      if (changed) section.querySelector(`[data-version="${version ?? changed.serving}"] button`)?.focus();
+    },
+    async serve(version) {
+      await change(() => post(`${address}/promotions`, { version }), () => `Version ${version} of ${name} is to be served.`);
+    },
+    async rollBack() {
+      await change(() => post(`${address}/rollback`), ({ serving }) => `Version ${serving} of ${name} is to be served again.`);
+    },
   };
   return { section, show };
 }
 
-function content({ name, pinned, versions, damaged, notice }, pin) {
-  const chosen = pinned ?? versions[0]?.version;
+function content(model, actions) {
+  const { name, pinned, serving, versions, damaged, notice } = model;
   const ids = versions.map((version) => version.training_id).join(",");
+  const canReturn = pinned === null && serving !== null && versions.some((version) => version.version !== serving && whyNot(version) === null);
   return [
-    h("div", { class: "row between" }, h("h2", { class: "name" }, name),
-      versions.length > 1 ? h("a", { class: "button", href: link("compare", ids) }, "Compare versions") : null),
-    chosen ? h("p", { class: "muted" }, pinned ? `Pinned: the predictor stays with version ${pinned}.` : "The predictor serves the newest version that answers as it did when it was trained; its own page shows which that is.") : null,
-    versions.length ? table(versions.map((version) => row(version, chosen, pinned, pin))) : null,
+    h("div", { class: "row between" }, h("h2", { class: "name" }, name), h("div", { class: "row" },
+      canReturn ? h("button", { type: "button", onclick: actions.rollBack }, "Roll back") : null,
+      versions.length > 1 ? h("a", { class: "button", href: link("compare", ids) }, "Compare versions") : null)),
+    versions.length ? h("p", { class: "muted" }, servedText(model)) : null,
+    versions.length ? table(versions.map((version) => row(version, model, actions))) : null,
     ...[notice, ...damaged.map(({ version, reason }) => `Version ${version} is damaged: ${reason}`)].filter(Boolean).map((text) => h("p", { class: "problem" }, text)),
   ];
 }
@@ -79,15 +101,25 @@ const table = (rows) => h("div", { class: "scroll" }, h("table", { class: "recor
     h("th", { scope: "col", class: HEADS[title] }, title)))),
   h("tbody", {}, rows)));
 
-function row({ version, architecture, tune, labels, metrics, training_id: training, created_at: created }, chosen, pinned, pin) {
+function row(shown, { pinned, serving }, actions) {
+  const { version, architecture, tune, labels, metrics, training_id: training, created_at: created } = shown;
   const isPinned = version === pinned;
   return h("tr", { "data-version": version },
-    h("td", {}, h("a", { href: link("trainings", training) }, `Version ${version}`), " ", version === chosen ? h("span", { class: "tag good" }, isPinned ? "pinned" : "newest") : null),
+    h("td", {}, h("a", { href: link("trainings", training) }, `Version ${version}`), " ", stateOf(shown, pinned, serving)),
     h("td", { class: "number", "data-head": "Accuracy" }, percent(metrics.test?.accuracy)),
     h("td", { class: "wide number muted" }, range(metrics.test)),
     h("td", { class: "wide number" }, percent(macroF1(metrics.test))),
     h("td", { class: "wide" }, backbone(architecture, tune)),
     h("td", { class: "wide number", title: labels.join(", ") }, labels.length),
     h("td", { class: "muted" }, when(created)),
-    h("td", { class: "last" }, h("button", { type: "button", onclick: () => pin(isPinned ? null : version), "aria-label": `${isPinned ? "Un-pin" : "Pin"} version ${version}` }, isPinned ? "Un-pin" : "Pin")));
+    h("td", { class: "last" }, h("div", { class: "row" },
+      h("button", { type: "button", onclick: () => actions.pin(isPinned ? null : version), "aria-label": `${isPinned ? "Un-pin" : "Pin"} version ${version}` }, isPinned ? "Un-pin" : "Pin"),
+      pinned === null && version !== serving ? h("button", { type: "button", onclick: () => actions.serve(version), "aria-label": `Serve version ${version}` }, "Serve") : null)));
+}
+
+function stateOf(shown, pinned, serving) {
+  if (shown.version === pinned) return h("span", { class: "tag good" }, "pinned");
+  if (shown.version === serving) return h("span", { class: "tag good" }, shown.decision ? "served" : "newest");
+  const why = whyNot(shown);
+  return why === null ? null : h("span", { class: "tag", title: why }, "not served");
 }

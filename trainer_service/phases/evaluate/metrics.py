@@ -46,9 +46,14 @@ def evaluate(probabilities: Probabilities, truth: Truth, labels: Sequence[str]) 
 
 def accuracy_and_loss(probabilities: Probabilities, truth: Truth) -> dict[str, float]:
     right = probabilities.argmax(axis=1) == truth
-    chosen = probabilities[np.arange(len(truth)), truth].astype(np.float64)
-    loss = -np.log(np.clip(chosen, 1e-7, 1.0))
+    loss = losses(probabilities, truth)
     return {"accuracy": round(float(right.mean()), 6), "loss": round(float(loss.mean()), 6)}
+
+
+def losses(probabilities: Probabilities, truth: Truth) -> npt.NDArray[np.float64]:
+    """Return the cross-entropy of each image (natural logarithm): float64 (n,)."""
+    chosen = probabilities[np.arange(len(truth)), truth].astype(np.float64)
+    return np.asarray(-np.log(np.clip(chosen, 1e-7, 1.0)), np.float64)
 
 
 def confusion_matrix(predicted: Truth, truth: Truth, size: int) -> npt.NDArray[np.int64]:

@@ -4,13 +4,16 @@ import json
 import math
 import platform
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from shared.engines import EMBEDDING, PROBABILITIES
+from shared.errors import VersionNotFound
 from shared.files import full_disk_named
 from shared.models.manifest import (
     Artifact,
@@ -28,10 +31,12 @@ from trainer_service.backbones.architectures import PREPROCESSING_VERSION
 from trainer_service.datasets.children.corrections import Correction, iterate_corrections
 from trainer_service.phases.evaluate.evaluation import Evaluated
 from trainer_service.phases.publish.golden import load_engines, write_golden
+from trainer_service.phases.publish.promotion import judge
 from trainer_service.phases.publish.quantization import quantize_version
 from trainer_service.phases.publish.report import write_report
 from trainer_service.phases.publish.unknown import measure_unknown
 from trainer_service.phases.work import Work
+from trainer_service.store.promoting import ModelChanged, Verdict
 from trainer_service.store.records.training_record import State, TrainingRecord, abridged
 
 
@@ -44,7 +49,7 @@ def publish(work: Work, evaluated: Evaluated) -> int:
         NotSeenHere, ImagesLost: no image is left to check the exported graph with.
     """
     work.enter(State.PUBLISHING)
-    models = work.worker.stores.models
+    models = work.models
     with models.stage(work.record.model) as staging:
         with full_disk_named(staging):
             heatmaps = evaluated.network.export(staging, work.check_cancelled)
@@ -62,13 +67,34 @@ def publish(work: Work, evaluated: Evaluated) -> int:
         corrections = list(iterate_corrections(work.dataset()))
         _write_evaluation(work.record, evaluated, corrections, staging)
 
-        def complete(manifest: Manifest) -> None:
-            write_report(work, evaluated, staging, manifest)
-            work.check_cancelled.now()
-
         manifest = _manifest(work, evaluated, quantization, golden.artifacts)
         manifest = manifest.model_copy(update={"unknown": unknown, "heatmaps": heatmaps})
-        return models.publish(staging, manifest, complete)
+        return _publish_with_verdict(work, evaluated, staging, manifest)
+
+
+def _publish_with_verdict(
+    work: Work, evaluated: Evaluated, staging: Path, manifest: Manifest
+) -> int:
+    """Decide whether a staged version is to be served, and publish it; return its number.
+
+    That of a comparison is withheld, so that nothing is decided yet.
+
+    If the model changes meanwhile, as by another training, it is decided again.
+    """
+    models = work.models
+    if work.record.comparison is not None:
+        return models.publish(staging, manifest, partial(write_report, work, evaluated, staging))
+    while True:
+        seen = models.state(manifest.model)
+        with suppress(ModelChanged, VersionNotFound):
+            verdict = judge(work, evaluated, seen)
+
+            def complete(manifest: Manifest, verdict: Verdict = verdict) -> None:
+                write_report(work, evaluated, staging, manifest, verdict)
+                work.check_cancelled.now()
+
+            return models.publish(staging, manifest, complete, verdict, seen)
+        work.check_cancelled()
 
 
 def _write_evaluation(

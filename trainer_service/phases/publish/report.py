@@ -20,13 +20,20 @@ from trainer_service.report.facts import Answer, Facts, ShownSuspect
 from trainer_service.report.page import render
 from trainer_service.report.thumbnails import Embedded, embedded
 from trainer_service.settings import TrainerSettings
+from trainer_service.store.promoting import Verdict
 
 MISTAKES = 12
 SAMPLES = 10
 SUSPECTS = 12
 
 
-def write_report(work: Work, evaluated: Evaluated, staging: Path, manifest: Manifest) -> None:
+def write_report(
+    work: Work,
+    evaluated: Evaluated,
+    staging: Path,
+    manifest: Manifest,
+    verdict: Verdict | None = None,
+) -> None:
     """Write the report of a version in the making.
 
     Args:
@@ -34,6 +41,7 @@ def write_report(work: Work, evaluated: Evaluated, staging: Path, manifest: Mani
         evaluated: the network and its evaluation.
         staging: the directory of the version.
         manifest: that of the version, with the number that it will have.
+        verdict: whether it is to be served, and why; None if that is not decided yet.
     """
     dataset = work.dataset()
     picture_of = partial(_picture, work.worker.image_limits, dataset.files())
@@ -51,6 +59,7 @@ def write_report(work: Work, evaluated: Evaluated, staging: Path, manifest: Mani
         suspects=shown_suspects(evaluated, picture_of),
         tune_history=evaluated.trained.tune_history,
         corrections=list(iterate_corrections(dataset)),
+        verdict=verdict,
     )
     file = staging / REPORT_PAGE
     file.parent.mkdir(exist_ok=True)

@@ -7,7 +7,7 @@ late, or not at all.
 import hashlib
 import json
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -26,6 +26,10 @@ Gain = tuple[float, float]
 _NOTES = "notes"
 _PIECE_BYTES = 1 << 20
 _DIGEST_BYTES = hashlib.sha256().digest_size
+
+#: The last state that the disk has refused; a step that is repeated in this process goes on from
+#: it. One at most: each is as large as three networks.
+_refused: dict[Path, "Checkpoint"] = {}
 
 log = get_logger(__name__)
 
@@ -51,6 +55,33 @@ class Checkpoint:
     best: Arrays
 
 
+def keep(path: Path, checkpoint: Checkpoint) -> OSError | None:
+    """Save a checkpoint; if the disk refuses it, keep it in the memory of this process.
+
+    Returns:
+        Why it is not on disk; None if it is.
+    """
+    try:
+        save(path, checkpoint)
+    except OSError as error:
+        log.warning("a checkpoint is not written", path=str(path), reason=str(error))
+        _refused.clear()
+        _refused[path] = replace(checkpoint, history=list(checkpoint.history))
+        return error
+    _refused.clear()
+    return None
+
+
+def is_kept(path: Path) -> bool:
+    """Return whether there is a checkpoint, on disk or in memory."""
+    return path in _refused or path.is_file()
+
+
+def forget(path: Path) -> None:
+    """Drop what is in memory of a checkpoint that nobody needs any more."""
+    _refused.pop(path, None)
+
+
 def save(path: Path, checkpoint: Checkpoint) -> None:
     """Write a checkpoint; it replaces the one before as a whole."""
     notes = asdict(checkpoint)
@@ -74,11 +105,16 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
 def load(path: Path, key: str) -> Checkpoint | None:
     """Return the checkpoint of a training, or None if there is none of it that can be used.
 
-    What is damaged is removed.
+    What is damaged is removed. What the disk has refused is newer than what is there; it is saved
+    now if that is possible, for other processes.
 
     Raises:
         OSError: it can't be read now.
     """
+    if path in _refused and _refused[path].key == key:
+        found = _refused[path]
+        keep(path, found)
+        return found
     try:
         with open_plain(path) as file:
             if file.read(_DIGEST_BYTES) == _digest(file):

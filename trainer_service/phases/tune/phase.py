@@ -1,15 +1,19 @@
 """The tune phase of a training: the last layers learn on, if that is asked for and does good."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import cast
 
+from shared.files import is_disk_full
 from shared.logs import get_logger
 from shared.models.manifest import TuneInfo, TuneMeasure
 from trainer_service.backbones.cut_table import PIXELS, cut_of
 from trainer_service.backbones.cuts import Divided, divide
 from trainer_service.backbones.features import FeaturesGone
+from trainer_service.errors import Setback
 from trainer_service.phases.backbone import Backbone
 from trainer_service.phases.few_images import FEWEST_TO_TUNE
 from trainer_service.phases.head.data import head_data, truth_of
@@ -18,6 +22,7 @@ from trainer_service.phases.head.layers.train import class_weights
 from trainer_service.phases.head.regression.view_rows import view_rows
 from trainer_service.phases.head.solved import LinearHead
 from trainer_service.phases.head.train import HeadTask, head_of_training_images
+from trainer_service.phases.tune import checkpoint
 from trainer_service.phases.tune.explain import judged, stopped, too_few
 from trainer_service.phases.tune.network import TunedNetwork
 from trainer_service.phases.tune.parts import Parts, PartsComputer, TuneTask
@@ -28,6 +33,7 @@ from trainer_service.phases.tune.tuning import Tuned, TuningStopped, tune
 from trainer_service.phases.work import Work
 from trainer_service.requests.training import TapSet
 from trainer_service.requests.tune import CHANGES, TuneRequest
+from trainer_service.store.outcome import in_words
 from trainer_service.store.records.training_record import State, TrainingRecord
 
 #: From this number of multiply-adds on, fewer images are trained on at a time: a step of 32 images
@@ -72,6 +78,33 @@ def tune_if_asked(work: Work, trained: Trained) -> Trained:
 
     work.update(note)
     return result
+
+
+@contextmanager
+def tuning_kept(work: Work) -> Iterator[None]:
+    """Have a full disk set the body back, rather than end the training, once it has tuned.
+
+    The body is then repeated: it does not tune anew, as long as the checkpoint is kept.
+
+    Raises:
+        Setback: the disk is full, and the training has tuned.
+    """
+    file = _checkpoint_of(work)
+    try:
+        yield
+    except OSError as error:
+        if is_disk_full(error) and checkpoint.is_kept(file):
+            raise Setback(in_words(error)) from error
+        raise
+
+
+def forget_tuning(work: Work) -> None:
+    """Drop what this process keeps in memory so that a repeated step does not tune anew."""
+    checkpoint.forget(_checkpoint_of(work))
+
+
+def _checkpoint_of(work: Work) -> Path:
+    return work.shards.directory / CHECKPOINT
 
 
 def _timed(record: TrainingRecord, trained: Trained) -> Trained:
@@ -125,10 +158,11 @@ def _tune(task: TuneTask, info: TuneInfo) -> Trained:
                     work.record.request,
                 ),
                 settings=_settings(task),
-                checkpoint_file=work.shards.directory / CHECKPOINT,
+                checkpoint_file=_checkpoint_of(work),
                 on_start=progress.measured,
                 on_epoch=progress.epoch,
                 on_images=progress.advance,
+                on_unkept=progress.unkept,
                 check=progress.check,
             )
         except TuningStopped:

@@ -1,8 +1,13 @@
 """The progress of tuning: its events, and requests to stop or cancel it."""
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Self
 
+from shared.errors import HeadstartError
+from shared.files import is_disk_full
+from shared.logs import get_logger
 from shared.models.manifest import TuneMeasure
 from trainer_service.phases.head.layers.best_epoch import Epoch
 from trainer_service.phases.tune.estimate import Estimate
@@ -10,7 +15,10 @@ from trainer_service.phases.tune.tuning import TuningStopped
 from trainer_service.phases.work import Work
 from trainer_service.store.events.events import TuneEpochEvent, WarningEvent
 from trainer_service.store.events.progress import HeadReport, Ticker
+from trainer_service.store.outcome import in_words
 from trainer_service.store.records.training_record import State, TuneStep
+
+log = get_logger(__name__)
 
 
 class TuneProgress:
@@ -33,7 +41,8 @@ class TuneProgress:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._report.flush()
+        with _unless_full():
+            self._report.flush()
 
     def check(self) -> None:
         """Check whether the training is to go on.
@@ -65,7 +74,7 @@ class TuneProgress:
         self._frozen = TuneMeasure(**frozen)
 
     def epoch(self, number: int, values: Epoch, best: bool) -> None:  # noqa: FBT001
-        """Report an epoch.
+        """Report an epoch; if the disk is full, together with the next one.
 
         Raises:
             LeaseLost: another process has taken over.
@@ -73,7 +82,19 @@ class TuneProgress:
         self._work.held.raise_if_lost()
         numbers = {name: one if math.isfinite(one) else None for name, one in values.items()}
         told = {"epoch": number, "epochs": self._epochs, "best": best, "frozen": self._frozen}
-        self._report(TuneEpochEvent(**told, **numbers))
+        with _unless_full():
+            self._report(TuneEpochEvent(**told, **numbers))
+
+    def unkept(self, number: int, error: OSError) -> None:
+        """Tell that the state after an epoch can't be written; once, as that may last."""
+        warning = WarningEvent(
+            code="tune_unkept",
+            detail=f"The state of tuning after epoch {number} could not be written: "
+            f"{in_words(error)}. Tuning goes on, and tries again after each epoch. Until that "
+            "succeeds, a worker that is killed loses more than one epoch.",
+        )
+        with suppress(OSError, HeadstartError):  # the log has the reason, too
+            self._work.worker.stores.events.append_once(self._work.record.id, warning)
 
     def estimate(self, found: Estimate) -> None:
         """Tell how long it will take; with a warning if that is long."""
@@ -83,3 +104,14 @@ class TuneProgress:
             log.append_once(
                 self._work.record.id, WarningEvent(code="tune_slow", detail=found.warning)
             )
+
+
+@contextmanager
+def _unless_full() -> Iterator[None]:
+    """End the body if the disk is full: an event is not worth what was tuned."""
+    try:
+        yield
+    except OSError as error:
+        if not is_disk_full(error):
+            raise
+        log.warning("an epoch is not told now", reason=str(error))

@@ -102,6 +102,7 @@ def tune(  # noqa: PLR0913 - most have names
     on_images: Callable[[int], None],
     check: Callable[[], None],
     on_start: Callable[[dict[str, float]], None] = lambda _: None,
+    on_unkept: Callable[[int, OSError], None] = lambda *_: None,
 ) -> Tuned:
     """Train the tail of a divided backbone, and its head, in place.
 
@@ -119,17 +120,19 @@ def tune(  # noqa: PLR0913 - most have names
         class_weights: float32 (labels,), the weight of each label in the loss.
         settings: learning rates and so on.
         checkpoint_file: where the state is kept after each epoch. If it is there, the training goes
-            on from it; the result is the same as without an interruption.
+            on from it; the result is the same as without an interruption. If it can't be written,
+            the training goes on, and the next epoch tries again.
         on_epoch: called after each epoch with its number, from 1, its metrics, and whether it is
             the best so far, also for those that an earlier process has trained.
         on_images: called with the number of images trained on so far in all epochs.
         check: called every few batches. With `TuningStopped` it ends the training, and the best
             epoch so far is taken; whatever else it raises is passed on.
         on_start: called once, with the loss and accuracy on the validation images before.
+        on_unkept: called with the number of an epoch whose state can't be written, and the error.
 
     Raises:
         FeaturesGone: activations were removed while the training ran.
-        OSError: they can't be read, or the state can't be written.
+        OSError: they can't be read.
     """
     load_tensorflow()
     from trainer_service.phases.tune.tail_loop import TailLoop
@@ -146,8 +149,9 @@ def tune(  # noqa: PLR0913 - most have names
     with suppress(TuningStopped):
         while not _is_over(at, settings):
             _train_epoch(loop, at, validation, before, on_images)
-            checkpoint.save(checkpoint_file, at)
             number = len(at.history)
+            if refused := checkpoint.keep(checkpoint_file, at):
+                on_unkept(number, refused)
             on_epoch(number, at.history[-1], at.best_epoch == number)
     return _finish(loop, at, head, start, before)
 

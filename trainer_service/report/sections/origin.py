@@ -86,6 +86,11 @@ def _doubles(doubles: DoubleCount | None, *, has_split: bool) -> str:
     """Return how many images are nearly equal, and whether the split keeps them together."""
     if doubles is None:
         return "not looked for"
+    groups = _groups(doubles, has_split=has_split)
+    return f"{groups}. {doubles.crowds.in_words()}" if doubles.crowds.groups else groups
+
+
+def _groups(doubles: DoubleCount, *, has_split: bool) -> str:
     if not doubles.groups:
         return "none"
     found = doubles.in_words()

@@ -24,13 +24,13 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from shared.documents import reason
-from shared.files import locked_briefly, sync_directory
+from shared.files import is_disk_full, locked_briefly, sync_directory
 from shared.identifiers import is_id
 from shared.logs import get_logger
 from trainer_service.errors import RecordCorrupt, TrainingNotFound
+from trainer_service.store.events.event import EndEvent
 from trainer_service.store.events.events import (
     Event,
-    ResultEvent,
     event_adapter,
     events_of,
     identity,
@@ -73,10 +73,12 @@ class Dispensable:
 
     Args:
         missing: what is logged then, for example "progress is not kept".
+        full_disk: whether they also go on if the disk is full.
     """
 
-    def __init__(self, missing: str) -> None:
+    def __init__(self, missing: str, *, full_disk: bool = False) -> None:
         self._missing = missing
+        self._full_disk = full_disk
         self._warned = ""
 
     @contextmanager
@@ -85,7 +87,7 @@ class Dispensable:
         try:
             yield
         except OSError as error:
-            if not is_permanent(error):
+            if not (is_permanent(error) or (self._full_disk and is_disk_full(error))):
                 raise
             if self._warned != training_id:
                 self._warned = training_id
@@ -142,19 +144,27 @@ class EventLog:
 
         It can be repeated at any time, and then adds what was not written because of a crash.
         """
-        events = events_of(record)
+        self.complete(record.id, events_of(record))
+
+    def complete(self, record_id: str, events: Sequence[Event]) -> None:
+        """Append those of the events that are not in the log, as `append_missing`.
+
+        Args:
+            record_id: the id of the training, or of the comparison.
+            events: all that follow from its record.
+        """
         identities = [identity(event) for event in events]
-        if self._complete.get(record.id) == identities:
+        if self._complete.get(record_id) == identities:
             return
 
         def missing() -> list[Event]:
-            logged = {identity(event) for event in self.read(record.id)}
+            logged = {identity(event) for event in self.read(record_id)}
             return [event for event in events if identity(event) not in logged]
 
-        self._append(record.id, missing)
+        self._append(record_id, missing)
         if len(self._complete) >= _REMEMBERED:
             self._complete.clear()
-        self._complete[record.id] = identities
+        self._complete[record_id] = identities
 
     def read(self, training_id: str, after: int = 0, limit: int | None = None) -> list[Event]:
         """Return the events with ids greater than `after`, at most `limit` of them.
@@ -192,7 +202,7 @@ class EventLog:
             end = _end(file)
             # A crash may have left an incomplete line at the end.
             file.truncate(end.offset)
-            if isinstance(end.event, ResultEvent):
+            if isinstance(end.event, EndEvent):
                 return
             if events := choose():
                 self._announce(training_id, _write(file, events, end.lines))
@@ -205,7 +215,7 @@ class EventLog:
         except OSError as error:
             if not is_permanent(error):
                 raise
-            name = f"trainings/{training_id}/{EVENTS_FILE}"
+            name = f"{self._trainings.name}/{training_id}/{EVENTS_FILE}"
             raise RecordCorrupt(f"{name} can't be read: {reason(error)}.") from None
 
     def _announce(self, training_id: str, events: Sequence[Event]) -> None:

@@ -91,7 +91,7 @@ class ProgressBoard:
     def __init__(self, events: EventLog, clock: Callable[[], float] = time.time) -> None:
         self._events = events
         self._clock = clock
-        self._dispensable = Dispensable("progress is not kept")
+        self._dispensable = Dispensable("progress is not kept", full_disk=True)
 
     def start(
         self, training_id: str, phase: State, total: int, step: TuneStep | None = None

@@ -47,6 +47,9 @@ def _renamed(value: Any) -> Any:
     return value
 
 
+#: The verdict on an image that somebody has looked at, and decided not to use.
+LEFT_OUT_BY_CORRECTION = "left out by a correction"
+
 #: For fields that hold verdicts: replaces the names of earlier releases.
 TODAYS_VERDICTS = BeforeValidator(_renamed)
 
@@ -64,9 +67,11 @@ class Brief(NamedTuple):
         id: the id of the record.
         created_at: when it was created.
         state: its `State` or `DatasetState`.
-        waits: whether it waits or runs, and so counts towards HEADSTART_MAX_OPEN_JOBS.
+        waits: whether it waits or runs; unless it is a member, it then counts towards
+            HEADSTART_MAX_OPEN_JOBS.
         dataset: the id of its dataset; of a dataset, its own id.
         listed: the record as lists show it, as JSON: a few kilobytes at most.
+        member: whether it is a part of a comparison, which lists it and counts for all of them.
     """
 
     id: str
@@ -75,6 +80,7 @@ class Brief(NamedTuple):
     waits: bool
     dataset: str
     listed: bytes
+    member: bool = False
 
 
 class BaseRecord(RecordPart):
@@ -106,6 +112,42 @@ class RejectedImage(RecordPart):
         return self.model_copy(update=short)
 
 
+class CrowdCount(RecordPart):
+    """How many images of a dataset are nearly equal in groups too large to be kept together.
+
+    Attributes:
+        groups: how many such groups there are.
+        images: how many images they have together.
+        example: the names of two images of the first of these.
+    """
+
+    groups: int = 0
+    images: int = 0
+    example: Annotated[str, AfterValidator(partial(shortened, most=500))] = ""
+
+    def with_more(self, more: "CrowdCount") -> "CrowdCount":
+        """Return the count of these and of others together."""
+        return CrowdCount(
+            groups=self.groups + more.groups,
+            images=self.images + more.images,
+            example=self.example or more.example,
+        )
+
+    def in_words(self) -> str:
+        """Return what was done about them, as a sentence."""
+        of = "1 group" if self.groups == 1 else f"{self.groups} groups"
+        return (
+            f"{self.images} images look so much alike, in {of} of more than a hundred, that they "
+            f"are treated like different ones: {self.example}, say. If they are frames of a "
+            "recording, the test promises too much: leave most of them out, or bring a split."
+        )
+
+
+def crowd_of(names: list[str]) -> CrowdCount:
+    """Return the count of one such group, by the names of its images; of none, if it has none."""
+    return CrowdCount(groups=bool(names), images=len(names), example=" and ".join(names[:2]))
+
+
 class DoubleCount(RecordPart):
     """How many used images of a dataset are nearly equal; a file beside the record lists them.
 
@@ -114,11 +156,13 @@ class DoubleCount(RecordPart):
         images: how many images they have together.
         leaks: how many of the groups the dataset itself puts in several parts of its split.
         example: the names of two images of the first of these.
+        crowds: those in groups that are too large to be kept together, which don't count above.
     """
 
     groups: int
     images: int
     leaks: int = 0
+    crowds: CrowdCount = Field(default_factory=CrowdCount)
     example: Annotated[str, AfterValidator(partial(shortened, most=500))] = ""
 
     def in_words(self) -> str:

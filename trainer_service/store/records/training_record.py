@@ -123,6 +123,30 @@ class SuspectCount(RecordPart):
     detail: str = ""
 
 
+class Promotion(RecordPart):
+    """Whether the version was to be served when it was published, and why.
+
+    A pin, a later decision or the predictor may have it otherwise.
+    """
+
+    served: bool
+    reason: str
+
+
+class TrialResult(RecordPart):
+    """What a training in the first round of a comparison has found.
+
+    Attributes:
+        loss: the cross-validated log loss, in nats.
+        standard_error: of that loss.
+        images: how many images it was found on.
+    """
+
+    loss: float
+    standard_error: float
+    images: int
+
+
 class Asked(RecordPart):
     """The requests of clients to cancel or stop a training, as `TrainingRecord` has them."""
 
@@ -135,6 +159,8 @@ class TrainingRecord(BaseRecord):
     """One training, as it is kept in the store and as the API returns it.
 
     Attributes:
+        architecture_reason: why it is another architecture than the default, although the request
+            names none; None if it is not so.
         metrics: the totals of the evaluation. The report also has the metrics of each label and
             the confusion matrix; with few labels, so has the API's answer for a single training.
         head: how the head was chosen, once it is trained.
@@ -142,15 +168,25 @@ class TrainingRecord(BaseRecord):
         suspects: how many images look as if their label was wrong, once they are evaluated.
         unknown: how well the version tells which pictures are unknown to it.
         coverage: how often the labels that it answers for a coverage have the right one.
+        promotion: whether the version was to be served when it was published, and why.
         report: the address of the report, once there is one.
         stop_after: the last epoch to train, set when a client asks to stop early and publish the
             best head so far. A head that is trained again after a fault stops there as well.
             Nothing is tuned then.
         stop_tuning: set when a client asks to stop while the last layers are tuned, or later.
+        comparison: the id of the comparison that it belongs to; None if it was submitted alone.
+        withheld: the number of its version in the model store of that comparison. `version` is set
+            once that is published.
+        trial_images: that it is a trial in the first round of a comparison, with at most so many
+            images of each label; None if it is not. A trial has no version.
+        trial: what the trial has found.
+        feature_seconds: how long it takes to compute the features of its images, whenever that was
+            done; known of trainings of comparisons only.
     """
 
     model: str
     architecture: str
+    architecture_reason: str | None = None
     state: State
     version: int | None = None
     dataset: TrainingDataset
@@ -165,10 +201,16 @@ class TrainingRecord(BaseRecord):
     quantization: Quantization | None = None
     unknown: UnknownInfo | None = None
     coverage: CoverageInfo | None = None
+    promotion: Promotion | None = None
     error: ErrorInfo | None = None
     cancel_requested: bool = False
     stop_after: int | None = None
     stop_tuning: bool = False
+    comparison: str | None = None
+    withheld: int | None = None
+    trial_images: int | None = None
+    trial: TrialResult | None = None
+    feature_seconds: float | None = None
     request: TrainingRequest
 
     @field_validator("request", mode="before")
@@ -209,7 +251,14 @@ class TrainingRecord(BaseRecord):
         """Return the summary that the index keeps in memory."""
         listed = self.in_lists().model_dump_json().encode()
         waits = not self.state.ended
-        return Brief(self.id, self.created_at, self.state, waits, self.dataset.id, listed)
+        return Brief(
+            self.id, self.created_at, self.state, waits, self.dataset.id, listed, self.is_member
+        )
+
+    @property
+    def is_member(self) -> bool:
+        """Whether it belongs to a comparison, and has not been published by it."""
+        return self.comparison is not None and self.version is None
 
 
 def abridged(metrics: dict[str, Any]) -> dict[str, Any]:

@@ -71,6 +71,7 @@ def call_with() -> Callable[..., Call]:
 
             return asyncio.run(send())
 
+        call.app = app
         return call
 
     return made

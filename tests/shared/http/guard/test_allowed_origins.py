@@ -36,6 +36,15 @@ def test_it_reads_refusals_and_errors_too(sibling):
         assert answer.headers["Access-Control-Allow-Origin"] == SIBLING
 
 
+def test_it_reads_that_the_service_ends(sibling):
+    sibling.app.state.gate.shut()
+
+    answer = sibling("POST", "/v1/stream", headers=PAGE)
+
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
+    assert answer.headers["Access-Control-Allow-Origin"] == SIBLING
+
+
 def test_a_browser_is_told_what_it_may_send(call_with):
     answer = call_with(allowed_origins=SIBLING, api_keys=KEYS[0])(
         "OPTIONS", "/v1/stream", headers=PREFLIGHT
@@ -89,8 +98,24 @@ def test_a_session_does_not_count_for_it_and_a_key_does(call_with):
     assert call("POST", "/v1/stream", headers=key | PAGE).status_code == 200
 
 
+def test_it_plants_no_session(call_with):
+    """Whoever uses the service's own page then would do so under the key of somebody else."""
+    call = call_with(allowed_origins=SIBLING, api_keys=KEYS[0])
+
+    answer = call("POST", "/v1/session", json={"key": KEYS[0]}, headers=PAGE)
+
+    assert (answer.status_code, "set-cookie" in answer.headers) == (403, False)
+    assert "Only the page of this service itself" in answer.json()["detail"]
+    own = {"Origin": "http://here", "Sec-Fetch-Site": "same-origin"}
+    assert call("POST", "/v1/session", json={"key": KEYS[0]}, headers=own).cookies
+
+
 def test_the_hosts_of_the_service_stay_the_same(sibling):
-    assert sibling("GET", "/v1/things", headers=PAGE | {"Host": "evil.example"}).status_code == 421
+    answer = sibling("GET", "/v1/things", headers=PAGE | {"Host": "evil.example"})
+    assert answer.status_code == 421
+    assert answer.headers["Access-Control-Allow-Origin"] == SIBLING
+    stranger = {"Origin": "http://evil.example", "Host": "evil.example"}
+    assert permissions(sibling("GET", "/v1/things", headers=stranger)) == set()
 
 
 def test_an_origin_is_read_as_browsers_write_it(call_with):

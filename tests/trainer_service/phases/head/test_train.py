@@ -5,8 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from shared.models.manifest import NearInfo
 from trainer_service.backbones.architectures import CATALOGUE, OUTPUT
 from trainer_service.phases.head.data import HeadData
+from trainer_service.phases.head.nearby import Nearby
 from trainer_service.phases.head.progress import HeadProgress
 from trainer_service.phases.head.regression.search import STRENGTHS
 from trainer_service.phases.head.train import HeadTask, train_head
@@ -88,6 +90,21 @@ def test_as_many_attempts_are_announced_as_there_can_be(work_on, taps, sets):
     assert {event.attempts for event in events} == {most}
     progress = work.worker.board.read(work.record.id, State.HEAD)
     assert progress.done == progress.total == len(head.history)
+
+
+def test_near_an_earlier_choice_few_attempts_are_announced_and_it_is_named(work_on):
+    info = NearInfo(training="20260101-000000-aaaaaa", differ=3, images=540)
+    work = work_on()
+    question = task(work, data(300, 0), data(240, 1))
+    head = train_head(replace(question, near=Nearby("late", STRENGTHS[2], info)))
+
+    events = [e for e in work.worker.stores.events.read(work.record.id) if e.type == "strength"]
+    assert {event.near for event in events} == {info.training}
+    assert events[0].attempts == 3
+    assert events[-1].attempts == len(events) == len(head.history) < len(STRENGTHS)
+    assert {step["taps"] for step in head.history} == {head.taps} == {"late"}
+    assert head.info.near == info
+    assert f"near what training {info.training} chose" in head.info.detail
 
 
 def test_a_client_that_stops_in_the_middle_of_an_attempt_does_not_wait_for_its_end(

@@ -1,6 +1,8 @@
 """A tail is trained from a solved head: a real Keras network, as small as it can be."""
 
+import errno
 import hashlib
+import os
 from dataclasses import replace
 from functools import cache
 
@@ -15,7 +17,7 @@ from trainer_service.backbones.cuts import divide
 from trainer_service.backbones.features import FeatureStore
 from trainer_service.errors import TrainingCancelled
 from trainer_service.phases.head.solved import LinearHead
-from trainer_service.phases.tune import tuning
+from trainer_service.phases.tune import checkpoint, tuning
 from trainer_service.phases.tune.activations import Activations
 from trainer_service.phases.tune.settings import TuneSettings
 from trainer_service.phases.tune.tail_data import TailData
@@ -128,7 +130,14 @@ class Task:
         labels = dict(zip(hashes, truth.tolist(), strict=True))
         return TailData(Activations(store, named, len(rows)), labels)
 
-    def tune(self, settings=None, on_epoch=None, check=lambda: None, stop_after=None):
+    def tune(
+        self,
+        settings=None,
+        on_epoch=None,
+        check=lambda: None,
+        stop_after=None,
+        on_unkept=lambda *_: None,
+    ):
         """Tune; what is to be stopped or cancelled is, at the check after an epoch."""
 
         def note(number, epoch, best):
@@ -154,6 +163,7 @@ class Task:
             on_epoch=note,
             on_images=self.images.append,
             check=ask,
+            on_unkept=on_unkept,
         )
 
     def loop(self, settings):
@@ -408,6 +418,45 @@ def test_a_checkpoint_saves_the_epochs_before_it(tmp_path, monkeypatch):
     Task(tmp_path).tune()
 
     assert trained == [1, 2, 3, 3, 4]  # the third was stopped in its middle
+
+
+def full_disk(monkeypatch, times):
+    """Let the disk be full for the first checkpoints, so many of them."""
+    save, refusals = checkpoint.save, iter(range(times))
+
+    def refuse(*arguments):
+        if next(refusals, None) is not None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        save(*arguments)
+
+    monkeypatch.setattr(checkpoint, "save", refuse)
+
+
+def test_a_full_disk_at_its_checkpoints_ends_no_tuning(tmp_path, monkeypatch):
+    expected = Task(tmp_path / "whole").tune()
+    full_disk(monkeypatch, 2)
+    unkept = []
+
+    task = Task(tmp_path / "full")
+    tuned = task.tune(on_unkept=lambda number, error: unkept.append((number, error.strerror)))
+
+    assert unkept == [(1, "No space left on device"), (2, "No space left on device")]
+    assert tuned.best_epoch == expected.best_epoch
+    for epoch, other in zip(tuned.history, expected.history, strict=True):
+        assert epoch == pytest.approx(other, rel=1e-4)
+    assert (task.directory / "tune" / "checkpoint.npz").is_file(), "the third was written"
+
+
+def test_what_the_disk_has_refused_is_not_tuned_anew_in_the_same_process(tmp_path, monkeypatch):
+    full_disk(monkeypatch, 100)
+    expected = Task(tmp_path).tune()
+
+    again = Task(tmp_path)
+    tuned = again.tune()
+
+    assert again.images == []
+    assert tuned.history == expected.history
+    np.testing.assert_array_equal(tuned.head.kernel, expected.head.kernel)
 
 
 @pytest.mark.parametrize("damage", ["cut", "empty", "other", "folder"])

@@ -107,6 +107,23 @@ def test_one_rejected_file_is_warned_of_once_however_earlier_releases_worded_it(
 
 
 @pytest.mark.parametrize(
+    ("verdicts", "told"),
+    [
+        ({"left out by a correction": 1}, "1 image was left out by a correction."),
+        (
+            {"left out by a correction": 2, "truncated": 1},
+            "1 file was rejected: 1 truncated. 2 images were left out by a correction.",
+        ),
+    ],
+)
+def test_what_a_correction_has_left_out_was_not_rejected(trainings, log, record, verdicts, told):
+    image = RejectedImage(name="1.png", verdict="left out by a correction")
+    trainings.update(record.id, lambda current: current.dataset.reject([image], verdicts))
+
+    assert log.read(record.id)[1].detail == told
+
+
+@pytest.mark.parametrize(
     ("labels", "request_fields"),
     [({"a": 29, "b": 10}, {}), ({"a": 90, "b": 10}, {"class_weights": "balanced"}), ({}, {})],
 )

@@ -1,6 +1,7 @@
 """Live progress, in the store and as events."""
 
 import errno
+from pathlib import Path
 
 import pytest
 
@@ -162,6 +163,17 @@ def test_a_lock_that_is_refused_keeps_no_training(board, monkeypatch, caplog):
     board.advance(ID, 50)
 
     assert board.read(ID, State.BOTTLENECK) is None
+    assert caplog.text.count("progress is not kept") == 1
+
+
+def test_a_full_disk_keeps_no_training_from_its_progress(board, monkeypatch, caplog):
+    def refuse(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", refuse)
+    board.start(ID, State.BOTTLENECK, 50)
+    board.advance(ID, 50)
+
     assert caplog.text.count("progress is not kept") == 1
 
 

@@ -26,7 +26,7 @@ _OUTCOMES: dict[tuple[bool, bool], Outcome] = {
 }
 
 
-class ComparisonQuery(ListQuery):
+class TwoTrainingsQuery(ListQuery):
     """What to compare with, and which images to list."""
 
     other: str = Field(alias="with", max_length=64, description="The id of the other training.")
@@ -67,7 +67,7 @@ class ComparedImage(BaseModel):
     new: Given
 
 
-class Comparison(BaseModel):
+class TwoTrainings(BaseModel):
     """How the answers of two trainings differ, with a page of images.
 
     Attributes:
@@ -113,7 +113,7 @@ class _Tested(NamedTuple):
     rows: dict[str, _Row]
 
 
-def compare(trainer: Trainer, training_id: str, query: ComparisonQuery) -> Comparison:
+def compare(trainer: Trainer, training_id: str, query: TwoTrainingsQuery) -> TwoTrainings:
     """Compare two trainings on one dataset, or on datasets that were made of the same one.
 
     Raises:
@@ -135,7 +135,7 @@ def compare(trainer: Trainer, training_id: str, query: ComparisonQuery) -> Compa
     counts = Counter(image.outcome for image in images)
     listed = (image for image in images if query.outcome in {None, image.outcome})
     page, following = query.cut(listed)
-    return Comparison(
+    return TwoTrainings(
         old=_side(old, counts["broken"] + counts["both_right"], len(images)),
         new=_side(new, counts["fixed"] + counts["both_right"], len(images)),
         common=len(images),
