@@ -125,11 +125,17 @@ class HotReload:
         """
         store_is_expected = bool(self._models.all())
         snapshots = await asyncio.to_thread(self._snapshots, store_is_expected=store_is_expected)
-        self._drop_all_but({snapshot.name for snapshot in snapshots})
+        names = {snapshot.name for snapshot in snapshots}
+        former = {snapshot.name: _former_names(snapshot) - names for snapshot in snapshots}
+        kept = names.union(*former.values())
+        self._drop_all_but(kept)
         for snapshot in snapshots:
             _apply(snapshot, self._models.ensure(snapshot.name))
         for snapshot in snapshots:
             await self._update(self._models.get(snapshot.name), snapshot)
+            # A renamed model answers under its old name until it does so under the new one.
+            kept -= former[snapshot.name]
+            self._drop_all_but(kept)
         self._models.scanned = True
 
     def _snapshots(self, *, store_is_expected: bool) -> list[ModelSnapshot]:
@@ -310,6 +316,10 @@ def wanted(model: Model, *, served_is_replaced: bool = False) -> list[int]:
         return usable
     better = order[: order.index(served) + served_is_replaced]
     return [version for version in usable if version in better]
+
+
+def _former_names(snapshot: ModelSnapshot) -> set[str]:
+    return set(snapshot.annotations.formerly) if snapshot.annotations else set()
 
 
 def _apply(snapshot: ModelSnapshot, model: Model) -> None:

@@ -6,6 +6,7 @@
 The trainer writes the file; the predictor reads it, so that `?version=champion` finds its version.
 """
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Self
 
@@ -89,6 +90,11 @@ class Annotations(BaseModel):
         if len(set(aliases)) < len(aliases):
             raise ValueError("each alias should be there once")
         return self
+
+    def present(self, versions: Iterable[int]) -> Self:
+        """Return the same without what is said of versions other than these."""
+        said = {number: self.versions[number] for number in versions if number in self.versions}
+        return self.model_copy(update={"versions": said})
 
     def of(self, version: int) -> VersionAnnotation:
         """Return what is said of a version."""

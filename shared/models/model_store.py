@@ -2,6 +2,7 @@
 
     models/<name>/<version>/     an integer, staged as .staging-<id> and renamed into place
     models/<name>/pin.json       {"version": n}, only while a version is pinned
+    models/<name>/annotations.json    notes and aliases, if there are some
     models/<name>/promotions.json    which versions were decided to be served, see `promotions`
 
 A directory whose name is an integer is complete. TensorFlow Serving has the same rule.
@@ -156,12 +157,12 @@ class ModelStore:
             tuple(decision for decision in decisions if decision.counts),
             pin_known,
             decisions_known,
-            *self._annotations(name),
+            *self._annotations(name, versions),
         )
 
-    def _annotations(self, name: str) -> tuple[Annotations | None, str | None]:
+    def _annotations(self, name: str, versions: list[int]) -> tuple[Annotations | None, str | None]:
         try:
-            return read_annotations(self.model_directory(name)), None
+            return read_annotations(self.model_directory(name)).present(versions), None
         except AnnotationsUnreadable as error:
             return None, error.detail
 

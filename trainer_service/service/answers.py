@@ -5,6 +5,8 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
+from shared.identifiers import ModelName
+from shared.models.annotations import Alias, Note
 from shared.models.manifest import TuneInfo
 from shared.models.promotions import Decision
 from trainer_service.requests.part import RequestPart
@@ -58,6 +60,8 @@ class VersionStatus(BaseModel):
     training_id: str
     created_at: datetime
     decision: Decision | None = None
+    note: str | None = None
+    alias: str | None = None
 
 
 class DamagedVersion(BaseModel):
@@ -76,6 +80,8 @@ class ModelStatus(BaseModel):
             another one if this one does not answer as it did in training.
         damaged: the versions whose manifests can't be read; they are not among `versions`.
         notice: what else of the model can't be read, as a sentence; None if everything can.
+        note: what people have noted of the model.
+        formerly: the names that it had before, oldest first.
     """
 
     name: str
@@ -84,12 +90,37 @@ class ModelStatus(BaseModel):
     versions: list[VersionStatus]
     damaged: list[DamagedVersion] = Field(default_factory=list)
     notice: str | None = None
+    note: str | None = None
+    formerly: list[str] = Field(default_factory=list)
 
 
 class PinRequest(RequestPart):
     """The version to pin a model to."""
 
     version: int | None = Field(description="Version to serve from now on; null un-pins.", ge=1)
+
+
+class ModelChange(RequestPart):
+    """What to change of a model; what is left out stays."""
+
+    note: Note | None = Field(default=None, description="Null removes the note.")
+
+
+class VersionChange(RequestPart):
+    """What to change of a version; what is left out stays."""
+
+    note: Note | None = Field(default=None, description="Null removes the note.")
+    alias: Alias | None = Field(
+        default=None,
+        description="A word for the version, such as champion: a request to the predictor may name "
+        "it. It is taken from the version that has it. Null removes it.",
+    )
+
+
+class NewName(RequestPart):
+    """The name that a model is to have."""
+
+    name: ModelName
 
 
 class PromotionRequest(RequestPart):

@@ -15,6 +15,7 @@ from pathlib import Path
 from shared.errors import Unavailable
 from shared.identifiers import is_id
 from shared.logs import get_logger
+from shared.models.annotations import read_annotations
 from shared.models.model_store import is_sound
 from trainer_service.datasets.create import UPLOAD_FILE
 from trainer_service.errors import RecordCorrupt
@@ -58,6 +59,7 @@ WORKING = (
     f"{UPLOADS}/*",
     f"models/*/{STAGING}*",
     f"models/*/{REMOVED}*",
+    f"models/{REMOVED}*",
     f"{BACKBONES}/{STAGING}*",
     f"datasets/*/{STAGING}*",
     f"datasets/{REMOVED}*",
@@ -330,8 +332,8 @@ def superfluous_versions(models: WritableModelStore, name: str, keep: int) -> li
             superfluous.append(version)
         elif is_sound(models.directory(name, version)):
             sound += 1
-    served = models.served(name)
-    return [version for version in superfluous if version not in served]
+    kept = models.served(name) | {*read_annotations(models.root / name).aliases().values()}
+    return [version for version in superfluous if version not in kept]
 
 
 def _used_at(index: Path) -> float:
