@@ -18,6 +18,7 @@ from shared.models.model_store import ModelStore, is_sound, read_manifest
 from tests.support.inputs.tiny_model import publish_tiny_model
 from trainer_service.store import model_life
 from trainer_service.store.annotating import annotate_model, annotate_version
+from trainer_service.store.due import superfluous_versions
 from trainer_service.store.model_life import (
     find_version,
     remove_model,
@@ -25,7 +26,6 @@ from trainer_service.store.model_life import (
     rename_model,
 )
 from trainer_service.store.publishing import WritableModelStore
-from trainer_service.worker.retention import superfluous_versions
 
 
 @pytest.fixture
