@@ -264,12 +264,13 @@ def list_doubles(trainer: Trainer, dataset_id: str, query: ListQuery) -> Doubles
         Conflict: the dataset has not been read yet, or an earlier release has read it.
     """
     dataset = _read_dataset(trainer, dataset_id)
-    if dataset.record.doubles is None:
+    doubles = dataset.record.doubles
+    if doubles is None:
         raise Conflict(
             f"Dataset {dataset_id!r} was read by an earlier release, which did not look for near "
             "doubles."
         )
-    return doubles_page(dataset.directory, query)
+    return doubles_page(dataset.directory, query, doubles.groups)
 
 
 def get_image(trainer: Trainer, dataset_id: str, sha256: str) -> tuple[BinaryIO, str]:

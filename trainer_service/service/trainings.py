@@ -117,7 +117,7 @@ def get_suspects(trainer: Trainer, training_id: str, query: ListQuery) -> Suspec
     record = trainings.get(training_id)
     if record.suspects is None:
         raise Conflict(f"Training {training_id!r} has no list of suspects: {_why_none(record)}")
-    return suspect_page(trainings.directory(training_id), query)
+    return suspect_page(trainings.directory(training_id), query, record.suspects.count)
 
 
 def _why_none(record: TrainingRecord) -> str:
