@@ -21,7 +21,10 @@ class PredictorSettings(SharedSettings):
         "labels that people give them; none are sent if unset.",
     )
     poll_seconds: float = Field(
-        default=1.0, gt=0, description="Seconds between two polls of the model store."
+        default=1.0,
+        gt=0,
+        description="Seconds between two polls of the model store; a version that is published is "
+        "mostly seen sooner.",
     )
     watch_seconds: float = Field(
         default=300.0,

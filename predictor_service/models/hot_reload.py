@@ -12,9 +12,11 @@ from typing import NamedTuple, Protocol
 
 from predictor_service.api.answers import Quarantine
 from predictor_service.inference.metrics import ReloadMetrics
+from predictor_service.inference.shadow import Shadow
 from predictor_service.models.fingerprint import (
     Fingerprint,
     fingerprint,
+    glance,
     manifest_fingerprint,
     only,
 )
@@ -28,6 +30,9 @@ from shared.models.promotions import by_preference
 
 log = get_logger(__name__)
 
+#: Seconds between two glances at the store, which are at least so many times as long as a glance.
+GLANCE_SECONDS = 0.1
+GLANCE_PAUSES = 20
 #: A version that failed because of the machine, not its files, is tried again after this time.
 RETRY_SECONDS = 30.0
 #: The longest reason, in characters; the names that it quotes may be very long.
@@ -73,7 +78,7 @@ class HotReload:
         store: the model store.
         models: the models to keep up to date.
         loader: loads a version.
-        poll_seconds: seconds between two polls.
+        poll_seconds: seconds between two polls, unless a glance shows that the store has changed.
         metrics: counts loads and refusals.
         watch_seconds: how long a version is watched after it was loaded; 0: not at all.
     """
@@ -109,13 +114,28 @@ class HotReload:
 
     async def _poll_and_pause(self) -> None:
         self._hurry.clear()
+        before = await asyncio.to_thread(glance, self._store.root)
         try:
             await self.poll()
             self._models.fault = None
         except Exception as error:  # noqa: BLE001 - the loop goes on after any error
             self._log_fault(error)
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._hurry.wait(), self._poll_seconds)
+        await self._pause(before)
+
+    async def _pause(self, before: Fingerprint) -> None:
+        """Wait until the next poll: for its time, or until the store looks otherwise than before.
+
+        On a slow file system it is looked at less often, so that this never takes much time.
+        """
+        end, pause = time.monotonic() + self._poll_seconds, GLANCE_SECONDS
+        while (left := end - time.monotonic()) > 0:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._hurry.wait(), min(left, pause))
+                return
+            started = time.monotonic()
+            if await asyncio.to_thread(glance, self._store.root) != before:
+                return
+            pause = max(GLANCE_SECONDS, GLANCE_PAUSES * (time.monotonic() - started))
 
     async def poll(self) -> None:
         """Poll the store once, and load the versions that should be served.
@@ -163,6 +183,7 @@ class HotReload:
         if snapshot.versions is not None and not stays:
             try:
                 await self._load_best(model)
+                await self._load_shadow(model)
             except Exception as error:  # noqa: BLE001 - reported in the model's notice
                 fault = describe(error)
         _set_notice(model, fault)
@@ -176,6 +197,25 @@ class HotReload:
             with bound(model=model.name, version=version):
                 if await self._load(model, version):
                     break
+
+    async def _load_shadow(self, model: Model) -> None:
+        """Load the newest version to answer beside the pinned one, if that is asked for."""
+        others = [v for v in model.versions if v != model.pinned and v not in model.quarantined]
+        wanted = max(others) if others and _may_be_shadowed(model) else None
+        current = model.shadow.version.manifest.version if model.shadow else None
+        if wanted == current:
+            return
+        model.shadow = None
+        if wanted is None:
+            return
+        directory = self._directory(model, wanted)
+        before = await asyncio.to_thread(fingerprint, directory)
+        with bound(model=model.name, version=wanted):
+            try:
+                model.shadow = Shadow(await self._loader.load(directory))
+                log.info("answers beside the pinned version")
+            except Exception as error:  # noqa: BLE001 - after any error the version is not used
+                await self._refuse(model, wanted, before, error)
 
     async def _reconsider(self, model: Model) -> None:
         """Release versions from quarantine that are gone, have changed, or should be retried."""
@@ -318,6 +358,11 @@ def wanted(model: Model, *, served_is_replaced: bool = False) -> list[int]:
     return [version for version in usable if version in better]
 
 
+def _may_be_shadowed(model: Model) -> bool:
+    """Return whether another version is to answer beside the served one, which is pinned."""
+    return model.shadowed and model.pinned is not None and model.version == model.pinned
+
+
 def _former_names(snapshot: ModelSnapshot) -> set[str]:
     return set(snapshot.annotations.formerly) if snapshot.annotations else set()
 
@@ -330,7 +375,7 @@ def _apply(snapshot: ModelSnapshot, model: Model) -> None:
         return
     model.versions = snapshot.versions
     if snapshot.pin_known:
-        model.pinned = snapshot.pinned
+        model.pinned, model.shadowed = snapshot.pinned, snapshot.shadow
     if snapshot.decisions_known:
         model.decisions = snapshot.decisions
 

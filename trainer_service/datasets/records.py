@@ -207,9 +207,9 @@ def iterate_rejected(directory: Path) -> Iterator[RejectedFile]:
         RecordCorrupt: they are damaged.
     """
     with (
+        records_judged(directory, REJECTED_FILE),
         suppress(FileNotFoundError),
         open_below(directory, REJECTED_FILE) as file,
-        records_judged(directory, REJECTED_FILE),
     ):
         for line in file:
             yield RejectedFile.model_validate_json(line)

@@ -118,10 +118,12 @@ def get_suspects(trainer: Trainer, training_id: str, query: ListQuery) -> Suspec
     record = trainings.get(training_id)
     if record.suspects is None:
         raise Conflict(f"Training {training_id!r} has no list of suspects: {_why_none(record)}")
-    return suspect_page(trainings.directory(training_id), query)
+    return suspect_page(trainings.directory(training_id), query, record.suspects.count)
 
 
 def _why_none(record: TrainingRecord) -> str:
+    if record.pretrained is not None:
+        return "a pre-trained network was published as it is, without images."
     if record.state == State.SUCCEEDED:
         return "an earlier release did it, which did not look for them. Train again."
     return f"it is {record.state}."

@@ -8,6 +8,7 @@ from pathlib import Path
 from shared.models.annotations import read_annotations
 from shared.models.model_store import is_sound
 from trainer_service.store.publishing import WritableModelStore
+from trainer_service.store.records.comparison_record import ComparisonRecord
 from trainer_service.store.records.dataset_record import DatasetRecord
 from trainer_service.store.records.training_record import TrainingRecord
 from trainer_service.store.stores import Stores
@@ -62,12 +63,26 @@ def shards_due(
 def trainings_due(stores: Stores, days: float) -> Iterator[tuple[TrainingRecord, float]]:
     """Yield the trainings that have ended, and when each is due, in seconds since 1970.
 
+    Those of a comparison go with it.
+
     Args:
         stores: the parts of the store.
         days: how long trainings are kept after their end; 0: for ever.
     """
     for record in stores.trainings.list() if days else []:
-        if record.state.ended:
+        if record.state.ended and not _goes_with_a_comparison(stores, record):
+            yield record, record.transitions[-1].at.timestamp() + days * DAY
+
+
+def comparisons_due(stores: Stores, days: float) -> Iterator[tuple[ComparisonRecord, float]]:
+    """Yield the comparisons that have ended, and when each is due, in seconds since 1970.
+
+    Args:
+        stores: the parts of the store.
+        days: how long they are kept after their end; 0: for ever.
+    """
+    for record in stores.comparisons.list() if days else []:
+        if record.state.ended and record.to_publish is None:
             yield record, record.transitions[-1].at.timestamp() + days * DAY
 
 
@@ -116,6 +131,11 @@ def superfluous_versions(models: WritableModelStore, name: str, keep: int) -> li
             sound += 1
     kept = models.served(name) | {*read_annotations(models.root / name).aliases().values()}
     return [version for version in superfluous if version not in kept]
+
+
+def _goes_with_a_comparison(stores: Stores, training: TrainingRecord) -> bool:
+    comparison = training.comparison
+    return comparison is not None and stores.comparisons.directory(comparison).exists()
 
 
 def _bytes_of(index: Path) -> int:

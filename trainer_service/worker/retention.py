@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from glob import glob
 from pathlib import Path
+from typing import Any
 
 from shared.errors import Unavailable
 from shared.identifiers import is_id
@@ -21,6 +22,7 @@ from trainer_service.settings import TrainerSettings
 from trainer_service.store.due import (
     DAY,
     Shard,
+    comparisons_due,
     datasets_due,
     shards_due,
     superfluous_versions,
@@ -35,7 +37,7 @@ from trainer_service.store.files.work_in_progress import (
     remove_if_abandoned,
 )
 from trainer_service.store.records.dataset_record import DatasetRecord, DatasetState
-from trainer_service.store.records.record_store import RECORD_FILE
+from trainer_service.store.records.record_store import RECORD_FILE, RecordStore
 from trainer_service.store.stores import (
     ACTIVATIONS_FOLDER,
     BACKBONES,
@@ -63,6 +65,8 @@ WORKING = (
     f"{UPLOADS}/*",
     f"models/*/{STAGING}*",
     f"models/*/{REMOVED}*",
+    f"comparisons/*/models/*/{STAGING}*",
+    f"comparisons/{REMOVED}*",
     f"models/{REMOVED}*",
     f"{BACKBONES}/{STAGING}*",
     f"datasets/*/{STAGING}*",
@@ -104,7 +108,7 @@ class Retention:
         for due in (
             self._working, self._temporary, self._keys, self._incomplete, self._uploads,
             self._shards, self._incomplete_features, self._features, self._activations,
-            self._versions, self._trainings, self._datasets,
+            self._versions, self._comparisons, self._trainings, self._datasets,
         ):  # fmt: skip
             try:
                 for path in due():
@@ -148,8 +152,14 @@ class Retention:
                     yield file
 
     def _incomplete(self) -> Iterator[Path]:
-        """Remove the directories of datasets and trainings whose record was never written."""
-        for records in (self._stores.datasets, self._stores.trainings):
+        """Remove the directories of records that were never written."""
+        stores = self._stores
+        every: tuple[RecordStore[Any], ...] = (
+            stores.datasets,
+            stores.trainings,
+            stores.comparisons,
+        )
+        for records in every:
             for directory in records.root.glob("*"):
                 with self._attempt(directory):
                     incomplete = is_id(directory.name) and not (directory / RECORD_FILE).exists()
@@ -176,6 +186,15 @@ class Retention:
                 directory = models.root / name / str(version)
                 with self._attempt(directory):
                     models.remove(name, version)
+                    yield directory
+
+    def _comparisons(self) -> Iterator[Path]:
+        """Remove old comparisons, each with its trainings that were not published."""
+        for record, at in comparisons_due(self._stores, self._settings.keep_trainings_days):
+            if self._clock() > at:
+                directory = self._stores.comparisons.directory(record.id)
+                with self._attempt(directory):
+                    self._stores.remove_comparison(record)
                     yield directory
 
     def _trainings(self) -> Iterator[Path]:
@@ -218,13 +237,15 @@ class Retention:
             yield from self._long_unused(ACTIVATIONS_FOLDER, days, most, before)
 
     def _oldest_open(self) -> float | None:
-        """Return when the oldest training was submitted that waits or runs; None without one.
+        """Return when the oldest training or comparison was submitted that waits or runs.
+
+        None if there is none.
 
         Raises:
-            RecordCorrupt, Unavailable: a training's record can't be read.
+            RecordCorrupt, Unavailable: a record can't be read.
         """
-        trainings = self._stores.trainings.every()
-        return min((one.created_at.timestamp() for one in trainings if one.waits), default=None)
+        jobs = self._stores.open_jobs()
+        return min((one.created_at.timestamp() for one in jobs), default=None)
 
     def _long_unused(
         self, kind: str, days: float, most: int, before: float = math.inf

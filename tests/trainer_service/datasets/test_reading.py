@@ -436,13 +436,38 @@ def test_damaged_records_of_images_are_told_in_words(datasets, settings, uploade
         dataset_images.open_image(dataset, "0" * 64)
 
 
-@pytest.mark.parametrize("content", [b"", b"a"])
-def test_of_empty_records_no_image_is_found(datasets, settings, uploaded, content):
+@pytest.mark.parametrize("damage", [_damaged(b""), _damaged(b"a"), _lose_lines])
+def test_no_image_is_said_not_to_be_there_if_records_are_lost(datasets, settings, uploaded, damage):
     reading.read(datasets, settings, uploaded)
     dataset = Dataset.open(datasets, settings, uploaded)
-    (dataset.directory / RECORDS_FILE).write_bytes(content)
+    damage(dataset.directory / RECORDS_FILE)
 
-    with pytest.raises(NotFound, match="uses no image"):
+    for ask in (
+        lambda: dataset_images.open_image(dataset, "0" * 64),
+        lambda: dataset_images.list_images(dataset, dataset_images.ImageQuery()),
+        lambda: dataset_images.list_images(dataset, dataset_images.ImageQuery(sha256=["0" * 64])),
+        lambda: dataset_images.list_images(dataset, dataset_images.ImageQuery(label="fox")),
+    ):
+        with pytest.raises(RecordCorrupt, match=r"images\.jsonl is damaged"):
+            ask()
+
+
+def test_a_page_beyond_the_last_image_is_empty(datasets, settings, uploaded):
+    reading.read(datasets, settings, uploaded)
+    dataset = Dataset.open(datasets, settings, uploaded)
+
+    page = dataset_images.list_images(dataset, dataset_images.ImageQuery(after=1000))
+
+    assert (page.images, page.after) == ([], None)
+
+
+def test_an_endless_line_among_the_records_is_not_searched_to_its_end(datasets, settings, uploaded):
+    """Each piece of it would be put to all before: 100 MB took eleven seconds."""
+    reading.read(datasets, settings, uploaded)
+    dataset = Dataset.open(datasets, settings, uploaded)
+    (dataset.directory / RECORDS_FILE).write_bytes(b"x" * (2 * dataset_images.LONGEST_LINE))
+
+    with pytest.raises(RecordCorrupt, match="a line of over"):
         dataset_images.open_image(dataset, "0" * 64)
 
 

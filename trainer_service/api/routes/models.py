@@ -2,10 +2,11 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Response
 
 from shared.http.problems import responses
-from trainer_service.api.dependencies import CurrentTrainer
+from trainer_service.api.dependencies import CurrentTrainer, IdempotencyKey
+from trainer_service.requests.pretrained import PretrainedRequest
 from trainer_service.service import models
 from trainer_service.service.answers import (
     ModelChange,
@@ -16,6 +17,8 @@ from trainer_service.service.answers import (
     PromotionRequest,
     VersionChange,
 )
+from trainer_service.service.pretrained import submit_pretrained
+from trainer_service.store.records.training_record import TrainingRecord
 
 Force = Annotated[bool, Query(description="Also remove what is served.")]
 
@@ -26,6 +29,23 @@ router = APIRouter(prefix="/v1/models", tags=["models"])
 def list_models(trainer: CurrentTrainer) -> list[ModelStatus]:
     """List all models with their versions."""
     return models.list_models(trainer)
+
+
+@router.post("", status_code=202, responses=responses(409, 422, 503, 507))
+def publish_pretrained(
+    request: PretrainedRequest,
+    response: Response,
+    trainer: CurrentTrainer,
+    idempotency_key: IdempotencyKey = None,
+) -> TrainingRecord:
+    """Publish a pre-trained network with its own classifier for ImageNet as a version of a model.
+
+    Nothing is trained. The answer is followed as that of a training: its record, its events, and
+    cancelling it are below `/v1/trainings`.
+    """
+    record = submit_pretrained(trainer, request, idempotency_key)
+    response.headers["Location"] = f"/v1/trainings/{record.id}"
+    return record
 
 
 @router.get("/{name}", responses=responses(404))
@@ -79,7 +99,7 @@ def delete_version(
 @router.put("/{name}/pin", responses=responses(404, 422, 503, 507))
 def pin_model(name: str, pin: PinRequest, trainer: CurrentTrainer) -> ModelStatus:
     """Pin a model to one version, or with null let the predictor serve the newest one again."""
-    return models.pin_model(trainer, name, pin.version)
+    return models.pin_model(trainer, name, pin.version, shadow=pin.shadow)
 
 
 @router.get("/{name}/promotions", responses=responses(404, 409))

@@ -2,12 +2,10 @@
 
 from collections import Counter
 from dataclasses import dataclass, replace
-from itertools import islice
 from operator import attrgetter
 from pathlib import Path
 
 from trainer_service.datasets.children.corrections import (
-    CORRECTIONS_FILE,
     Correction,
     corrected,
     iterate_corrections,
@@ -17,6 +15,7 @@ from trainer_service.datasets.dataset import Dataset
 from trainer_service.datasets.doubles import groups_of, save_doubles
 from trainer_service.datasets.image_files import split_owner
 from trainer_service.datasets.records import (
+    REJECTED_FILE,
     DatasetSummary,
     ImageRecord,
     RejectedFile,
@@ -74,9 +73,11 @@ class Lineage:
             lineage = lineage.with_additions([], [], dataset.id)
             listed = directory.parent / record.parent
         refused = sum(image.verdict != "used" for image in lineage.images())
+        rejected = list(iterate_rejected(listed))
         if is_read:
             lineage.require_whole(dataset, len(first) + len(additions) - refused)
-        return replace(lineage, told=list(islice(iterate_rejected(listed), refused, None)))
+            _require_listed(dataset, len(rejected))
+        return replace(lineage, told=rejected[refused:])
 
     def require_whole(self, dataset: Dataset, used: int) -> None:
         """Check that there is as much as when a dataset was read: a file may end early.
@@ -90,12 +91,9 @@ class Lineage:
         """
         directory, record = dataset.directory, dataset.record
         added = sum(image.verdict == "used" for image in self.additions)
-        for there, written, name in (
-            (len(self.corrections), record.corrected, CORRECTIONS_FILE),
-            (added, record.added, ADDITIONS_FILE),
-        ):
-            if there != written:
-                raise records_corrupt(directory, f"{there} are in it; {written} were", name)
+        if added != record.added:
+            reason = f"{added} are in it; {record.added} were"
+            raise records_corrupt(directory, reason, ADDITIONS_FILE)
         if record.images not in {None, used}:
             reason = f"with it, dataset {record.id} has {used} used images; it had {record.images}"
             raise records_corrupt(directory.parent / record.line, reason)
@@ -182,6 +180,17 @@ class Lineage:
         """
         others = [image for image in self.additions if split_owner(image.file)[0] != owner]
         return replace(self, additions=[*others, *additions], told=[*self.told, *told])
+
+
+def _require_listed(dataset: Dataset, rejected: int) -> None:
+    """Check that as many rejected files are listed as there were; an early release had no list.
+
+    Raises:
+        RecordCorrupt: there are not.
+    """
+    directory, written = dataset.directory, dataset.record.rejected_count
+    if rejected != written and (directory / REJECTED_FILE).exists():
+        raise records_corrupt(directory, f"{rejected} are in it; {written} were", REJECTED_FILE)
 
 
 def _require_two(labels: dict[str, int]) -> None:

@@ -92,6 +92,16 @@ def test_as_many_attempts_are_announced_as_there_can_be(work_on, taps, sets):
     assert progress.done == progress.total == len(head.history)
 
 
+def test_a_solved_head_answers_as_its_keras_model(work_on):
+    validation = data(240, 1)
+    head = train_head(task(work_on(), data(300, 0), validation))
+
+    ours = head.solved.answers(validation.last(head.info.features).features)
+
+    assert ours.dtype == np.float32
+    np.testing.assert_allclose(ours, answers_of(head, validation), atol=1e-6)
+
+
 def test_near_an_earlier_choice_few_attempts_are_announced_and_it_is_named(work_on):
     info = NearInfo(training="20260101-000000-aaaaaa", differ=3, images=540)
     work = work_on()

@@ -18,6 +18,7 @@ from trainer_service.backbones.architectures import find_architecture
 from trainer_service.datasets.records import save_images
 from trainer_service.errors import TrainingCancelled
 from trainer_service.phases.evaluate.unknown import Familiar
+from trainer_service.phases.publish import others
 from trainer_service.phases.publish.explain_unknown import explained
 from trainer_service.phases.publish.golden import Written
 from trainer_service.phases.publish.probes import draw_probes
@@ -140,6 +141,23 @@ def test_datasets_that_may_be_of_the_same_kind_are_left_out(trained, evaluated):
     assert info.other_datasets is None
     assert "No dataset of other labels could be tried." in info.detail
     assert set(info.probes) == {"plain", "noise", "blur", "text"}
+
+
+@pytest.mark.integration
+def test_datasets_whose_record_tells_that_they_are_of_the_same_kind_are_not_read(
+    trained, evaluated, monkeypatch
+):
+    """A line of corrected datasets grows, and each of them has all images."""
+    add_dataset(trained, 1, blues(10))
+    datasets = trained.worker.stores.datasets
+    datasets.update(
+        "20260201-000000-cccccc", lambda record: record.count_labels({"sea": 5, "cat": 5})
+    )
+    read = []
+    monkeypatch.setattr(others, "iterate_images", lambda directory: read.append(directory) or ())
+
+    assert measured(trained, evaluated).other_datasets is None
+    assert read == []
 
 
 @pytest.mark.integration
