@@ -1,10 +1,12 @@
 """The bodies of the trainer API's answers that are not records."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Self
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, model_validator
 
+from shared.identifiers import ModelName
+from shared.models.annotations import Alias, Note
 from shared.models.manifest import PretrainedInfo, TuneInfo
 from shared.models.promotions import Decision
 from trainer_service.requests.part import RequestPart
@@ -79,6 +81,8 @@ class VersionStatus(BaseModel):
     training_id: str
     created_at: datetime
     decision: Decision | None = None
+    note: str | None = None
+    alias: str | None = None
 
 
 class DamagedVersion(BaseModel):
@@ -95,22 +99,65 @@ class ModelStatus(BaseModel):
         serving: the version that the predictor is to serve, the first in the order of preference
             whose manifest can be read; None if no version is to be served. The predictor serves
             another one if this one does not answer as it did in training.
+        shadow: whether the newest version answers beside the pinned one, unseen.
         damaged: the versions whose manifests can't be read; they are not among `versions`.
         notice: what else of the model can't be read, as a sentence; None if everything can.
+        note: what people have noted of the model.
+        formerly: the names that it had before, oldest first.
     """
 
     name: str
     pinned: int | None
+    shadow: bool = False
     serving: int | None = None
     versions: list[VersionStatus]
     damaged: list[DamagedVersion] = Field(default_factory=list)
     notice: str | None = None
+    note: str | None = None
+    formerly: list[str] = Field(default_factory=list)
 
 
 class PinRequest(RequestPart):
     """The version to pin a model to."""
 
     version: int | None = Field(description="Version to serve from now on; null un-pins.", ge=1)
+    shadow: bool = Field(
+        default=False,
+        description="Let the newest version answer some of the pictures beside the pinned one, "
+        "unseen; the predictor tells how often they differ.",
+    )
+
+    @model_validator(mode="after")
+    def _shadow_a_pinned_version(self) -> Self:
+        if self.shadow and self.version is None:
+            raise ValueError(
+                "shadow: expected a version to pin beside it, which the newest is compared with. "
+                "Received: version null"
+            )
+        return self
+
+
+class ModelChange(RequestPart):
+    """What to change of a model; what is left out stays."""
+
+    note: Note | None = Field(default=None, description="Null removes the note.")
+
+
+class VersionChange(RequestPart):
+    """What to change of a version; what is left out stays."""
+
+    note: Note | None = Field(default=None, description="Null removes the note.")
+    alias: Alias | None = Field(
+        default=None,
+        description="A word for the version, such as champion: a request to the predictor may name "
+        "it. It is taken from the version that has it. Null removes it.",
+    )
+
+
+class NewName(RequestPart):
+    """The name that a model is to have."""
+
+    name: ModelName
 
 
 class PromotionRequest(RequestPart):

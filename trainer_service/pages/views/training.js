@@ -34,6 +34,10 @@ export async function training({ root, parts: [id], query, signal, load }) {
       pretrainedResult(page.results, ended, await persist(() => get("v1/about", signal), page.trouble, signal));
       return;
     }
+    if (ended.trial) {
+      put(page.results, trialCard(ended.trial));
+      return;
+    }
     const report = await persist(() => get(`${path}/report`, signal), page.trouble, signal);
     page.curves.showHistory(report.history);
     page.tuning.showHistory(report.tune_history);
@@ -133,11 +137,18 @@ function whyFailed({ error, dataset }) {
   return [problem(new Error(doubt)), h("p", {}, way)];
 }
 
-function heading({ id, model, version, architecture, state, dataset, created_at: created, metrics }) {
+/** What a training in the first round of a comparison has found; it has no version. */
+function trialCard({ loss, standard_error: error, images }) {
+  return h("section", { class: "card" }, h("h2", {}, "First round of a comparison"),
+    h("p", {}, `Cross-validated on ${plural(images, "image")}, none of them a test image: log loss ${loss.toFixed(3)} ± ${error.toFixed(3)}.`));
+}
+
+function heading({ id, model, version, comparison, architecture, state, dataset, created_at: created, metrics }) {
   const accuracy = metrics.test?.accuracy;
   return [
     h("h2", { id: "training" }, h("span", { class: "name" }, version ? `${model}, version ${version}` : model), " ", h("span", { class: "state" }, stateTag(state))),
-    h("p", { class: "muted" }, `${architecture} · `, dataset.id === null ? "pre-trained, as it is" : h("a", { href: link("datasets", dataset.id) }, "images"), ` · ${when(created)} · `, h("code", {}, id)),
+    h("p", { class: "muted" }, `${architecture} · `, dataset.id === null ? "pre-trained, as it is" : h("a", { href: link("datasets", dataset.id) }, "images"), ` · ${when(created)} · `, h("code", {}, id),
+      comparison ? [" · part of a ", h("a", { href: link("comparisons", comparison) }, "comparison")] : null),
     accuracy === undefined ? null : h("p", { class: "headline" }, h("strong", {}, percent(accuracy)), " of ", plural(metrics.test.images, "test image"), " right", uncertainty(metrics.test)),
   ];
 }
