@@ -416,3 +416,22 @@ def test_it_is_removed_with_its_trainings_but_not_what_was_published(settings, c
     with pytest.raises(HeadstartError):
         comparing.stores.comparisons.get(record.id)
     assert is_sound(ModelStore(settings.store).directory("pets", 1))
+
+
+def test_a_training_that_ends_at_the_last_moment_is_not_missed(settings, costs, monkeypatch):
+    """Its own step meets the lease, and does nothing."""
+    comparing = full(settings, THREE[:1])
+    comparing.advance()
+    looked = module.members_of
+    looks = [0]
+
+    def look(stores, record):
+        found = looked(stores, record)
+        looks[0] += 1
+        if looks[0] == 1:
+            comparing.train("mobilenet_v2", right=12)
+        return found
+
+    monkeypatch.setattr(module, "members_of", look)
+
+    assert comparing.advance().state == ComparisonState.SUCCEEDED
