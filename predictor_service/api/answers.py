@@ -95,6 +95,21 @@ class Quarantine(BaseModel):
     at: datetime
 
 
+class ShadowInfo(BaseModel):
+    """How often a version that answers beside the served one, unseen, gives another label."""
+
+    version: int
+    since: datetime
+    seen: int = Field(description="The pictures that the served version has answered since.")
+    compared: int = Field(description="The pictures of these that it has answered, too.")
+    different: int = Field(description="To how many of those its likeliest label was another one.")
+    share: float | None = Field(description="That share. Null if nothing was compared yet.")
+    failed: int = Field(description="The pictures that it could not answer.")
+    seconds: float = Field(
+        description="How long that took in all; a tenth of the time since then at most."
+    )
+
+
 class ModelInfo(BaseModel):
     """A model of the store, and which of its versions is served."""
 
@@ -117,8 +132,12 @@ class ModelInfo(BaseModel):
     coverage: CoverageInfo | None = Field(
         description="How often the labels that it answers with `coverage` have the right one."
     )
+    shadow: ShadowInfo | None = Field(
+        description="What the version answers that was asked to answer beside the pinned one."
+    )
     notice: str | None = Field(
-        description="Why the store of the model can't be read, or its pinned version not served."
+        description="Why the store of the model can't be read, or its pinned version not served, "
+        "or which version was left as it failed."
     )
 
 

@@ -1,6 +1,7 @@
 """The routes of the predictor."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Annotated, Any, NamedTuple
 
 import numpy as np
@@ -19,7 +20,7 @@ from predictor_service.inference.unknown import check_false_alarms, told
 from predictor_service.models.served import Models, ServedVersion
 from predictor_service.settings import PredictorSettings
 from shared.engines import PROBABILITIES
-from shared.errors import HeadstartError, InvalidImage, TooLarge, Unavailable
+from shared.errors import HeadstartError, InvalidImage, ModelNotFound, TooLarge, Unavailable
 from shared.http.problems import FieldProblem, problem_response, responses
 from shared.logs import bind
 
@@ -97,6 +98,7 @@ async def predict(request: Request, query: Annotated[PredictQuery, Query()]) -> 
     readable = [upload.data for upload in uploads if isinstance(upload.data, bytes)]
     async with while_connected(request.receive):
         answers = await _answers(served, readable, query.explain)
+    _offer_to_shadow(models, served, readable, answers)
     results = _merge(uploads, answers)
     errors = [result for result in results if isinstance(result, HeadstartError)]
     _count(request.app.state.metrics, served.manifest.model, len(uploads) - len(errors), errors)
@@ -162,6 +164,20 @@ async def _answers(
     if explain is None:
         return await served.batcher.predict(images)
     return await served.explainer.explain(images, explain)
+
+
+def _offer_to_shadow(
+    models: Models,
+    served: ServedVersion,
+    images: list[bytes],
+    answers: Sequence[Answer | Explained],
+) -> None:
+    """Let the version that answers beside the served one answer, too, if there is one."""
+    with suppress(ModelNotFound):  # the model is gone from the store meanwhile
+        model = models.get(served.manifest.model)
+        if model.shadow is not None and model.served is served:
+            plain = [one.answer if isinstance(one, Explained) else one for one in answers]
+            model.shadow.offer(served, images, plain)
 
 
 def _count(

@@ -12,6 +12,7 @@ from typing import NamedTuple, Protocol
 
 from predictor_service.api.answers import Quarantine
 from predictor_service.inference.metrics import ReloadMetrics
+from predictor_service.inference.shadow import Shadow
 from predictor_service.models.fingerprint import (
     Fingerprint,
     fingerprint,
@@ -176,6 +177,7 @@ class HotReload:
         if snapshot.versions is not None and not stays:
             try:
                 await self._load_best(model)
+                await self._load_shadow(model)
             except Exception as error:  # noqa: BLE001 - reported in the model's notice
                 fault = _describe(error)
         _set_notice(model, fault)
@@ -189,6 +191,25 @@ class HotReload:
             with bound(model=model.name, version=version):
                 if await self._load(model, version):
                     break
+
+    async def _load_shadow(self, model: Model) -> None:
+        """Load the newest version to answer beside the pinned one, if that is asked for."""
+        others = [v for v in model.versions if v != model.pinned and v not in model.quarantined]
+        wanted = max(others) if others and _may_be_shadowed(model) else None
+        current = model.shadow.version.manifest.version if model.shadow else None
+        if wanted == current:
+            return
+        model.shadow = None
+        if wanted is None:
+            return
+        directory = self._directory(model, wanted)
+        before = await asyncio.to_thread(fingerprint, directory)
+        with bound(model=model.name, version=wanted):
+            try:
+                model.shadow = Shadow(await self._loader.load(directory))
+                log.info("answers beside the pinned version")
+            except Exception as error:  # noqa: BLE001 - after any error the version is not used
+                await self._refuse(model, wanted, before, error)
 
     async def _reconsider(self, model: Model) -> None:
         """Release versions from quarantine that are gone, have changed, or should be retried."""
@@ -331,13 +352,18 @@ def wanted(model: Model, *, served_is_replaced: bool = False) -> list[int]:
     return [version for version in usable if version in better]
 
 
+def _may_be_shadowed(model: Model) -> bool:
+    """Return whether another version is to answer beside the served one, which is pinned."""
+    return model.shadowed and model.pinned is not None and model.version == model.pinned
+
+
 def _apply(snapshot: ModelSnapshot, model: Model) -> None:
     """Copy a snapshot to its model; what could not be read stays as it was."""
     if snapshot.versions is None:
         return
     model.versions = snapshot.versions
     if snapshot.pin_known:
-        model.pinned = snapshot.pinned
+        model.pinned, model.shadowed = snapshot.pinned, snapshot.shadow
     if snapshot.decisions_known:
         model.decisions = snapshot.decisions
 

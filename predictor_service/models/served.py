@@ -6,6 +6,7 @@ from datetime import datetime
 from predictor_service.api.answers import ModelInfo, Quarantine
 from predictor_service.inference.batching import Batcher
 from predictor_service.inference.explain import Explainer
+from predictor_service.inference.shadow import Shadow
 from predictor_service.models.watch import Trial
 from shared.engines import Engine
 from shared.errors import InvalidRequest, ModelNotFound, Unavailable
@@ -51,6 +52,8 @@ class Model:
         loading: the version that is being loaded, if any.
         quarantined: the versions that were refused, by number.
         fault: what can't be read in the model's directory, as a sentence.
+        shadowed: whether the newest version is to answer beside the pinned one.
+        shadow: the version that does so.
         failing: why the served version should be left, once it was watched failing.
         left: the version that was left last, and why, in a sentence.
         notice: the fault, why the pinned version is not served, and what was watched failing.
@@ -64,6 +67,8 @@ class Model:
     loading: int | None = None
     quarantined: dict[int, Quarantine] = field(default_factory=dict)
     fault: str | None = None
+    shadowed: bool = False
+    shadow: Shadow | None = None
     failing: str | None = None
     left: tuple[int, str] | None = None
     notice: str | None = None
@@ -106,14 +111,19 @@ class Model:
             precision=served.engine.precision if served else None,
             architecture=served.manifest.architecture if served else None,
             labels=served.manifest.labels if served else [],
-            dataset=served.manifest.dataset.id if served else None,
+            dataset=_dataset_of(served.manifest) if served else None,
             loaded_at=served.loaded_at if served else None,
             heatmaps=served is not None and served.manifest.heatmaps is not None,
             unknown=served.manifest.unknown if served else None,
             coverage=served.manifest.coverage if served else None,
             quarantined=[self.quarantined[version] for version in sorted(self.quarantined)],
+            shadow=self.shadow.info() if self.shadow else None,
             notice=self.notice,
         )
+
+
+def _dataset_of(manifest: Manifest) -> str | None:
+    return manifest.dataset.id if manifest.dataset is not None else None
 
 
 class Models:

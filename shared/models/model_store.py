@@ -62,11 +62,17 @@ _golden_images = TypeAdapter(list[GoldenImage])
 
 
 class Pin(BaseModel):
-    """The contents of `pin.json`."""
+    """The contents of `pin.json`.
+
+    Attributes:
+        version: the version that is served.
+        shadow: whether the newest version answers some of the pictures beside it, unseen.
+    """
 
     model_config = ConfigDict(strict=True)
 
     version: int = Field(ge=0)
+    shadow: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +89,7 @@ class ModelSnapshot:
             read.
         pin_known: whether the pin, or that there is none, could be read.
         decisions_known: whether the decisions, or that there are none, could be read.
+        shadow: whether the newest version is to answer beside the pinned one.
     """
 
     name: str
@@ -92,6 +99,7 @@ class ModelSnapshot:
     decisions: tuple[Decision, ...] = ()
     pin_known: bool = True
     decisions_known: bool = True
+    shadow: bool = False
 
     @property
     def settled(self) -> bool:
@@ -130,10 +138,10 @@ class ModelStore:
             versions = self.versions(name)
         except ModelUnreadable as error:
             return ModelSnapshot(name, None, fault=error.detail)
-        pinned, decisions, faults = None, list[Decision](), []
+        pin, decisions, faults = None, list[Decision](), []
         pin_known = decisions_known = True
         try:
-            pinned = self.pinned(name)
+            pin = self.read_pin(name)
         except PinUnreadable as error:
             pin_known = False
             faults.append(error.detail)
@@ -145,11 +153,12 @@ class ModelStore:
         return ModelSnapshot(
             name,
             versions,
-            pinned,
+            pin.version if pin else None,
             " ".join(faults) or None,
             tuple(decision for decision in decisions if decision.counts),
             pin_known,
             decisions_known,
+            shadow=pin is not None and pin.shadow,
         )
 
     def versions(self, name: str) -> list[int]:
@@ -204,12 +213,21 @@ class ModelStore:
         """Return the version that the model is pinned to, if any.
 
         Raises:
+            ModelNotFound, PinUnreadable: as `read_pin`.
+        """
+        pin = self.read_pin(name)
+        return None if pin is None else pin.version
+
+    def read_pin(self, name: str) -> Pin | None:
+        """Return the pin of a model, if it has one.
+
+        Raises:
             ModelNotFound: the name is not valid for a model.
             PinUnreadable: there is a pin file, but the version can't be read from it.
         """
         try:
             data = read_document(self.model_directory(name) / PIN_FILE, MOST_NOTE_BYTES)
-            return Pin.model_validate_json(data).version
+            return Pin.model_validate_json(data)
         except (FileNotFoundError, NotADirectoryError):
             return None
         except Unreadable as error:

@@ -32,7 +32,13 @@ def get_model(trainer: Trainer, name: str) -> ModelStatus:
     models = trainer.stores.models
     snapshot = models.snapshot(name)
     decisions = last_decisions(snapshot.decisions)
-    status = ModelStatus(name=name, pinned=snapshot.pinned, versions=[], notice=snapshot.fault)
+    status = ModelStatus(
+        name=name,
+        pinned=snapshot.pinned,
+        shadow=snapshot.shadow,
+        versions=[],
+        notice=snapshot.fault,
+    )
     for version in reversed(snapshot.versions or []):
         try:
             with suppress(NotFound):  # the version was removed meanwhile
@@ -91,14 +97,18 @@ def roll_back(trainer: Trainer, name: str) -> ModelStatus:
     return get_model(trainer, name)
 
 
-def pin_model(trainer: Trainer, name: str, version: int | None) -> ModelStatus:
+def pin_model(
+    trainer: Trainer, name: str, version: int | None, *, shadow: bool = False
+) -> ModelStatus:
     """Pin a model to one of its versions, or un-pin it with None.
+
+    With `shadow`, the newest version answers beside the pinned one.
 
     Raises:
         ModelNotFound, VersionNotFound: no model has this name, or no version this number.
         ModelUnwritable: the file system refuses the change.
     """
-    trainer.stores.models.pin(name, version)
+    trainer.stores.models.pin(name, version, shadow=shadow)
     return get_model(trainer, name)
 
 

@@ -121,6 +121,8 @@ def get_suspects(trainer: Trainer, training_id: str, query: ListQuery) -> Suspec
 
 
 def _why_none(record: TrainingRecord) -> str:
+    if record.pretrained is not None:
+        return "a pre-trained network was published as it is, without images."
     if record.state == State.SUCCEEDED:
         return "an earlier release did it, which did not look for them. Train again."
     return f"it is {record.state}."

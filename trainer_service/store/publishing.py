@@ -57,10 +57,15 @@ PUBLISHING_SECONDS = 60.0
 class WritableModelStore(ModelStore):
     """The `models/` directory of a store, as the trainer and its workers change it."""
 
-    def pin(self, name: str, version: int | None) -> None:
+    def pin(self, name: str, version: int | None, *, shadow: bool = False) -> None:
         """Pin a model to one of its versions, or un-pin it with None.
 
         It is noted among the decisions, if these can be read and written.
+
+        Args:
+            name: the name of the model.
+            version: the version, or None.
+            shadow: whether the newest version answers some of the pictures beside it, unseen.
 
         Raises:
             ModelNotFound, VersionNotFound: there is no such version.
@@ -76,7 +81,8 @@ class WritableModelStore(ModelStore):
             if version is None or file.is_dir():
                 remove_tree(file)
             if version is not None:
-                atomic_write(file, Pin(version=version).model_dump_json().encode())
+                pin = Pin(version=version, shadow=shadow)
+                atomic_write(file, pin.model_dump_json(exclude_defaults=True).encode())
             with suppress(PromotionsUnreadable, OSError):
                 self._decide(name, promoting.pinned(before, version))
 

@@ -1,9 +1,10 @@
 """Routes below `/v1/models`."""
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Response
 
 from shared.http.problems import responses
-from trainer_service.api.dependencies import CurrentTrainer
+from trainer_service.api.dependencies import CurrentTrainer, IdempotencyKey
+from trainer_service.requests.pretrained import PretrainedRequest
 from trainer_service.service import models
 from trainer_service.service.answers import (
     ModelStatus,
@@ -11,6 +12,8 @@ from trainer_service.service.answers import (
     PromotionHistory,
     PromotionRequest,
 )
+from trainer_service.service.pretrained import submit_pretrained
+from trainer_service.store.records.training_record import TrainingRecord
 
 router = APIRouter(prefix="/v1/models", tags=["models"])
 
@@ -19,6 +22,23 @@ router = APIRouter(prefix="/v1/models", tags=["models"])
 def list_models(trainer: CurrentTrainer) -> list[ModelStatus]:
     """List all models with their versions."""
     return models.list_models(trainer)
+
+
+@router.post("", status_code=202, responses=responses(409, 422, 503, 507))
+def publish_pretrained(
+    request: PretrainedRequest,
+    response: Response,
+    trainer: CurrentTrainer,
+    idempotency_key: IdempotencyKey = None,
+) -> TrainingRecord:
+    """Publish a pre-trained network with its own classifier for ImageNet as a version of a model.
+
+    Nothing is trained. The answer is followed as that of a training: its record, its events, and
+    cancelling it are below `/v1/trainings`.
+    """
+    record = submit_pretrained(trainer, request, idempotency_key)
+    response.headers["Location"] = f"/v1/trainings/{record.id}"
+    return record
 
 
 @router.get("/{name}", responses=responses(404))
@@ -38,7 +58,7 @@ def delete_version(name: str, version: int, trainer: CurrentTrainer) -> None:
 @router.put("/{name}/pin", responses=responses(404, 422, 503, 507))
 def pin_model(name: str, pin: PinRequest, trainer: CurrentTrainer) -> ModelStatus:
     """Pin a model to one version, or with null let the predictor serve the newest one again."""
-    return models.pin_model(trainer, name, pin.version)
+    return models.pin_model(trainer, name, pin.version, shadow=pin.shadow)
 
 
 @router.get("/{name}/promotions", responses=responses(404, 409))
