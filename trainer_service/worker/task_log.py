@@ -19,7 +19,7 @@ _started = time.monotonic()
 
 
 def begin(task: Any, args: tuple[Any, ...], **_: Any) -> None:
-    """Bind the task, its training, dataset or comparison, and the id of the request it comes from, if any."""
+    """Bind the task, what it is about, and the id of the request it comes from, if any."""
     global _started  # noqa: PLW0603 - Celery's signals share nothing else
     _started = time.monotonic()
     clear_contextvars()
