@@ -133,6 +133,8 @@ def test_the_table_compares_each_with_the_best_and_the_recommended_is_published(
     assert published.training == record.named("mobilenet_v2").training
     training = comparing.stores.trainings.get(published.training)
     assert (training.version, training.is_member) == (1, False)
+    assert training.promotion.served
+    assert training.promotion.reason.startswith("No version was served before. 85.0 % of 20")
     page = comparing.stores.comparisons.page_file(record.id).read_text()
     assert record.verdict.sentence in page
     assert page.count("<circle") == 3
