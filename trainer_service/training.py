@@ -211,11 +211,7 @@ def _succeed(work: Work, version: int) -> None:
     """
     bind(version=version)
     manifest = work.models.manifest(work.record.model, version)
-    promotion = (
-        promotion_of(work.models, work.record.model, version)
-        if work.record.comparison is None
-        else None
-    )
+    promotion = promotion_of(work.models, work.record.model, version)
     work.worker.stores.trainings.keep_evaluation(work.record.id, manifest.metrics)
 
     def succeed(record: TrainingRecord) -> None:
