@@ -77,6 +77,7 @@ def list_trainings(
 ) -> list[TrainingRecord]:
     """List trainings, newest first. The header `Link` has the address of the next page, if any.
 
+    Those of a comparison are listed there, and here once they are published.
     Metrics are only totals, the labels are left out if there are more than 64, and no rejected
     files are listed.
     """
