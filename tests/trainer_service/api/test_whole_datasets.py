@@ -15,7 +15,7 @@ from tests.support.trainer.builders import new_record
 from trainer_service.app import create_app
 from trainer_service.datasets import reading
 from trainer_service.datasets.children.lineage import Lineage
-from trainer_service.service import comparison
+from trainer_service.service import two_trainings
 from trainer_service.settings import TrainerSettings
 from trainer_service.store.records.training_record import State
 from trainer_service.store.stores import Stores
@@ -99,9 +99,9 @@ def test_trainings_are_compared_one_at_a_time(settings, monkeypatch):
     for record in records:
         record.version = 1
         Stores.open(settings).trainings.create(record)
-    row = comparison._Row(image="1.png", sha256="1", label="cat", predicted="cat", probability=1)
+    row = two_trainings._Row(image="1.png", sha256="1", label="cat", predicted="cat", probability=1)
     inside = Inside(lambda *_: {"1": row})
-    monkeypatch.setattr(comparison, "_rows", inside)
+    monkeypatch.setattr(two_trainings, "_rows", inside)
     one, other = (record.id for record in records)
 
     compare = ("GET", f"/v1/trainings/{one}/compare?with={other}"), {}
