@@ -39,6 +39,7 @@ from client.options import (
     TrainingId,
 )
 from client.prediction import predict
+from client.pretrained import pretrained_command
 from client.printing import print_models, print_predictions, print_trainings
 from client.promoting import promote_command, promotions_command, rollback_command
 from client.reading import (
@@ -62,6 +63,7 @@ app = typer.Typer(
 )
 
 app.command("train")(train_command)
+app.command("pretrained")(pretrained_command)
 app.command("promote")(promote_command)
 app.command("rollback")(rollback_command)
 app.command("promotions")(promotions_command)

@@ -204,7 +204,9 @@ def _newest(model: Record) -> list[str]:
 
 
 def _backbone(of: Record) -> str:
-    """Return the backbone of a version or a training, and whether it was published tuned."""
+    """Return the backbone of a version or a training, and what of it was not trained as usual."""
+    if of.get("pretrained"):
+        return f"{of['architecture']}, as it is"
     tune = of.get("tune")  # trainers of before have none
     return f"{of['architecture']}, tuned" if tune and tune["published"] else of["architecture"]
 

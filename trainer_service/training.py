@@ -5,6 +5,9 @@
 publishes a version. Each is a step on the queue, and each may be repeated at any time: it does not
 do again what the store has already, and leaves alone what another process works on. A step that is
 lost together with its worker or with Redis is found and submitted again by `worker.lost_steps`.
+
+A pre-trained network that is published as it is takes the same steps: `prepare` gets its weights
+and plans no shards, and `finish` publishes it.
 """
 
 from collections.abc import Callable
@@ -20,6 +23,8 @@ from trainer_service.phases.evaluate.evaluation import evaluate_network
 from trainer_service.phases.head.fitting import fit
 from trainer_service.phases.head.trial import try_out
 from trainer_service.phases.prepare.plan import plan
+from trainer_service.phases.pretrained.prepare import prepare_pretrained
+from trainer_service.phases.pretrained.publish import publish_pretrained
 from trainer_service.phases.publish.publish import publish
 from trainer_service.phases.setbacks import hand_over, persevere
 from trainer_service.phases.tune.phase import forget_tuning, tune_if_asked, tuning_kept
@@ -49,7 +54,7 @@ def prepare(worker: Worker, training_id: str) -> None:
         work = _begin(worker, Step(PREPARE, (training_id,)), held)
         if work is None or not needs_plan(work.record, work.shards):
             return
-        done = _carry_out(work, plan)
+        done = _carry_out(work, prepare_pretrained if work.record.pretrained else plan)
     _end_if_cancelled(work)
     _advance_comparison(work)
     if not done:
@@ -191,6 +196,8 @@ def _publish_once(work: Work) -> int:
     version = work.models.published_by(work.record.model, work.record.id)
     if version is None:
         work.check_cancelled()
+        if work.record.pretrained is not None:
+            return publish_pretrained(work, work.record.pretrained)
         with tuning_kept(work):
             evaluated = evaluate_network(work, tune_if_asked(work, fit(work)))
             work.held.raise_if_lost()

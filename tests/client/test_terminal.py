@@ -124,7 +124,7 @@ def test_characters_that_control_a_terminal_are_shown_escaped(
     monkeypatch.setenv("COLUMNS", "1000")
     monkeypatch.setenv("HEADSTART_TRAINER_URL", url)
     monkeypatch.setenv("HEADSTART_PREDICTOR_URL", url)
-    monkeypatch.setattr("client.training.train.SERVED_SECONDS", 0)
+    monkeypatch.setattr("client.training.advice.SERVED_SECONDS", 0)
     (tmp_path / "a.jpg").write_bytes(b"picture")
     filled = [argument.format(picture=tmp_path / "a.jpg") for argument in arguments]
     done = CliRunner().invoke(app, filled)

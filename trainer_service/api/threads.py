@@ -22,10 +22,15 @@ class Threads:
     def __init__(self) -> None:
         self._submissions = CapacityLimiter(SUBMISSIONS)
         self._probes = CapacityLimiter(PROBES)
+        self._measures = CapacityLimiter(1)
 
     async def submit(self, function: Callable[..., T], *arguments: object) -> T:
         """Call a function that submits a step to the queue, in a thread, and return its result."""
         return await run_sync(partial(function, *arguments), limiter=self._submissions)
+
+    async def measure(self, function: Callable[..., T], *arguments: object) -> T:
+        """Call a function that reads much of the disk, in a thread; one such call at a time."""
+        return await run_sync(partial(function, *arguments), limiter=self._measures)
 
     async def probe(self, function: Callable[..., T], *arguments: object) -> T:
         """Call a function in a thread; on cancellation, the thread runs on by itself."""

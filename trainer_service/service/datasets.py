@@ -347,7 +347,10 @@ def _require_unused(trainer: Trainer, dataset_id: str) -> None:
     except RecordCorrupt as corrupt:
         raise Conflict(
             f"It is unknown whether dataset {dataset_id!r} is in use: {corrupt.detail} "
-            "Repair that training's record, or remove it with DELETE /v1/trainings/{id}."
+            "Repair that record, or remove it with DELETE /v1/trainings/{id} or "
+            "/v1/comparisons/{id}."
         ) from None
     if users:
-        raise Conflict(f"Dataset {dataset_id!r} is in use: training {users[0]!r} has not ended.")
+        is_comparison = trainer.stores.comparisons.directory(users[0]).exists()
+        what = "comparison" if is_comparison else "training"
+        raise Conflict(f"Dataset {dataset_id!r} is in use: {what} {users[0]!r} has not ended.")

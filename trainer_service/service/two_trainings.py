@@ -151,6 +151,12 @@ def compare(trainer: Trainer, training_id: str, query: TwoTrainingsQuery) -> Two
 
 
 def _require_one_line(old: TrainingRecord, new: TrainingRecord) -> None:
+    without = next((one.id for one in (old, new) if one.pretrained is not None), None)
+    if without is not None:
+        raise InvalidRequest(
+            "with: expected two trainings with test images. Received: a pre-trained network, "
+            f"{without!r}, which has none"
+        )
     if old.dataset.line != new.dataset.line:
         raise InvalidRequest(
             "with: expected a training on the same dataset, or on one that was made of the same. "
@@ -194,6 +200,6 @@ def _side(record: TrainingRecord, right: int, of: int) -> Side:
         training=record.id,
         model=record.model,
         version=record.version or 0,
-        dataset=record.dataset.id,
+        dataset=record.dataset.known_id,
         accuracy=round(right / of, 6),
     )

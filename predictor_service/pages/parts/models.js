@@ -98,9 +98,14 @@ function facts(model) {
     ["Architecture", model.architecture],
     ["Computed by", `${model.engine}, ${model.precision}`],
     ["Served since", when(model.loaded_at)],
+    ...(model.shadow ? [[`Version ${model.shadow.version} beside it`, shadowText(model.shadow)]] : []),
   ];
   return [h("dl", {}, rows.map(([term, value]) => [h("dt", {}, term), h("dd", {}, value)])), unknown(model)];
 }
+
+/** How often the version that answers unseen has another label. */
+const shadowText = ({ compared, different, share }) =>
+  (compared ? `another label for ${different} of ${plural(compared, "picture")} (${(100 * share).toFixed(1)}\u00a0%)` : "nothing compared yet");
 
 function unknown(model) {
   if (!model.unknown?.detail) return null;

@@ -6,9 +6,17 @@ from datetime import UTC, datetime, timedelta
 
 from shared.identifiers import new_id
 from trainer_service.datasets.records import ImageRecord, save_images, save_rejected
+from trainer_service.requests.comparison import ComparisonRequest, trainings_of
 from trainer_service.requests.training import TrainingRequest
 from trainer_service.settings import TrainerSettings
 from trainer_service.store.events.events import ProgressEvent
+from trainer_service.store.records.comparison_record import (
+    Candidate,
+    ComparisonDataset,
+    ComparisonRecord,
+    ComparisonState,
+    ComparisonTransition,
+)
 from trainer_service.store.records.dataset_record import DatasetRecord, DatasetState
 from trainer_service.store.records.parts import RejectedImage
 from trainer_service.store.records.training_record import (
@@ -58,6 +66,33 @@ def new_record(state=State.QUEUED, *, at=None, record_id=None, dataset=None, **r
         transitions=[Transition(state=state, at=at)],
         request=TrainingRequest(**{"model": "pets"} | request),
         created_at=at,
+    )
+
+
+def new_comparison_record(
+    state=ComparisonState.QUEUED,
+    *,
+    at=None,
+    dataset=None,
+    architectures=("efficientnet_lite0",),
+    **request,
+):
+    """Return the record of a comparison that has only ever been in one state, since `at`."""
+    at, architectures = at or datetime.now(UTC), list(architectures)
+    asked = ComparisonRequest(model="pets", architectures=architectures, **request)
+    return ComparisonRecord(
+        id=new_id(),
+        created_at=at,
+        model="pets",
+        state=state,
+        dataset=ComparisonDataset(id=dataset or new_id()),
+        transitions=[ComparisonTransition(state=state, at=at)],
+        architectures=architectures,
+        candidates=[
+            Candidate(name=name, architecture=training.architecture, request=training)
+            for name, training in trainings_of(asked, architectures).items()
+        ],
+        request=asked,
     )
 
 

@@ -56,7 +56,7 @@ function card({ name }, onChange, signal) {
   const change = async (ask, tell) => {
     put(fault);
     try {
-      const changed = await ask();
+      const changed = await ask(JSON.parse(shown));
       onChange();
       show(changed);
       announce(tell(changed));
@@ -71,6 +71,10 @@ function card({ name }, onChange, signal) {
       const changed = await change(() => send(`${address}/pin`, { version }),
         ({ serving }) => (version ? `Version ${version} of ${name} is pinned.` : `Version ${serving} of ${name} is to be served.`));
       if (changed) section.querySelector(`[data-version="${version ?? changed.serving}"] button`)?.focus();
+    },
+    async shadow(on) {
+      await change(({ pinned }) => send(`${address}/pin`, { version: pinned, shadow: on }),
+        ({ pinned }) => (on ? `The newest version answers beside version ${pinned}, unseen.` : `Version ${pinned} answers alone.`));
     },
     async serve(version) {
       await change(() => post(`${address}/promotions`, { version }), () => `Version ${version} of ${name} is to be served.`);
@@ -91,10 +95,15 @@ function content(model, actions) {
       canReturn ? h("button", { type: "button", onclick: actions.rollBack }, "Roll back") : null,
       versions.length > 1 ? h("a", { class: "button", href: link("compare", ids) }, "Compare versions") : null)),
     versions.length ? h("p", { class: "muted" }, servedText(model)) : null,
+    pinned !== null && versions.length > 1 ? shadowBox(model, actions) : null,
     versions.length ? table(versions.map((version) => row(version, model, actions))) : null,
     ...[notice, ...damaged.map(({ version, reason }) => `Version ${version} is damaged: ${reason}`)].filter(Boolean).map((text) => h("p", { class: "problem" }, text)),
   ];
 }
+
+const shadowBox = ({ shadow }, actions) => h("p", {}, h("label", { class: "inline" },
+  h("input", { type: "checkbox", checked: shadow, onchange: ({ target }) => actions.shadow(target.checked) }),
+  "Let the newest version answer beside it, unseen; the predictor's page tells how often they differ"));
 
 const table = (rows) => h("div", { class: "scroll" }, h("table", { class: "records" },
   h("thead", {}, h("tr", {}, Object.keys(HEADS).map((title) =>
@@ -102,14 +111,14 @@ const table = (rows) => h("div", { class: "scroll" }, h("table", { class: "recor
   h("tbody", {}, rows)));
 
 function row(shown, { pinned, serving }, actions) {
-  const { version, architecture, tune, labels, metrics, training_id: training, created_at: created } = shown;
+  const { version, architecture, tune, pretrained, labels, metrics, training_id: training, created_at: created } = shown;
   const isPinned = version === pinned;
   return h("tr", { "data-version": version },
     h("td", {}, h("a", { href: link("trainings", training) }, `Version ${version}`), " ", stateOf(shown, pinned, serving)),
     h("td", { class: "number", "data-head": "Accuracy" }, percent(metrics.test?.accuracy)),
     h("td", { class: "wide number muted" }, range(metrics.test)),
     h("td", { class: "wide number" }, percent(macroF1(metrics.test))),
-    h("td", { class: "wide" }, backbone(architecture, tune)),
+    h("td", { class: "wide" }, pretrained ? `${architecture}, as it is` : backbone(architecture, tune)),
     h("td", { class: "wide number", title: labels.join(", ") }, labels.length),
     h("td", { class: "muted" }, when(created)),
     h("td", { class: "last" }, h("div", { class: "row" },
