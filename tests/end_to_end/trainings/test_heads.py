@@ -6,10 +6,14 @@ import numpy as np
 import pytest
 
 from shared.engines import load_version_engine
+from shared.identifiers import new_id
 from shared.images.decoding import ImageLimits, decode
-from shared.models.model_store import REPORT_FILE, ModelStore
+from shared.models.manifest import NearInfo
+from shared.models.model_store import REPORT_FILE, REPORT_PAGE, ModelStore
 from tests.end_to_end.stack import digits
 from trainer_service.backbones.architectures import find_architecture
+from trainer_service.datasets.children.correct import correct
+from trainer_service.datasets.dataset import Dataset
 from trainer_service.inline import train_inline
 from trainer_service.settings import TrainerSettings
 from trainer_service.store.stores import Stores
@@ -86,6 +90,28 @@ def test_taps_that_are_asked_for_are_taken_without_trying_others(settings):
     assert {row["taps"] for row in report["history"]} == {"late"}
     assert record.cache.computed == 3 * EACH  # a space of its own
     assert train(settings, "again", taps="late")[0].cache.computed == 0
+
+
+def test_a_corrected_dataset_is_searched_near_what_was_chosen_before(settings):
+    """That is told by the record, the events, the manifest and the report."""
+    before, _ = train(settings, "before", taps="late")  # so that no others can be tried
+    stores = Stores.open(settings)
+    parent = Dataset.open(stores.datasets, settings, before.dataset.id)
+    (changed, *_) = parent.used_images()
+    other = "4" if changed.label != "4" else "1"
+    child = correct(parent, new_id(), {changed.sha256: other}, 1000)
+    stores.datasets.create(child)
+
+    record = train_inline(settings, model="before", architecture=ARCHITECTURE.id, dataset=child.id)
+
+    head, models = record.head, ModelStore(settings.store)
+    assert record.state == "succeeded", record.error
+    assert head.near == NearInfo(training=before.id, differ=1, images=3 * EACH)
+    told = [e for e in stores.events.read(record.id) if e.type == "strength"]
+    assert {event.near for event in told} == {before.id}
+    assert models.manifest("before", 2).head == head
+    report = (models.directory("before", 2) / REPORT_PAGE).read_text()
+    assert f"near what training {before.id} chose" in report
 
 
 def test_views_are_tried_on_the_best_taps_and_used_if_they_are_better(settings):
