@@ -190,7 +190,7 @@ def test_versions_stand_side_by_side_and_are_pinned_and_unpinned(open_page, stac
         assert stack.trainer.get("/v1/models/figures").json()["pinned"] == 1
         stack.served("figures", 1)
         card.get_by_role("button", name="Un-pin version 1").click()
-        expect(card.get_by_text("serves the newest")).to_be_visible()
+        expect(card.get_by_text("Version 2 is to be served.")).to_be_visible()
         assert stack.trainer.get("/v1/models/figures").json()["pinned"] is None
 
 
