@@ -24,6 +24,11 @@ export async function models({ root, signal, load }) {
   const none = h("section", { class: "card" }, h("h2", {}, "Models"), h("p", { class: "muted" }, "No model has been published yet."));
   const cards = new Map();
   let pins = 0;
+  let lookNow = () => {};
+  const changed = () => {
+    pins += 1;
+    lookNow();
+  };
   none.hidden = true;
   const usage = usageCard(signal);
   root.append(none, usage);
@@ -34,11 +39,11 @@ export async function models({ root, signal, load }) {
     none.hidden = all.length > 0;
     for (const [name, { section }] of cards) if (!all.some((model) => model.name === name)) section.remove();
     for (const model of all) {
-      if (!cards.get(model.name)?.section.isConnected) cards.set(model.name, card(model, () => (pins += 1), signal));
+      if (!cards.get(model.name)?.section.isConnected) cards.set(model.name, card(model, changed, signal));
       cards.get(model.name).show(model);
     }
     usage.before(...all.map(({ name }) => cards.get(name).section).filter((section) => !section.isConnected));
-    await rest(LOOK_MILLISECONDS, signal);
+    await Promise.race([rest(LOOK_MILLISECONDS, signal), new Promise((resolve) => (lookNow = resolve))]);
   }
 }
 
