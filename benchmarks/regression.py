@@ -115,7 +115,7 @@ def _plain_path(setup: Setup) -> list[PathStep]:
     for taps, count in TAP_SETS.items():
         width = sum(WIDTHS[-count:])
         unknown = Spread(np.empty(0), rest=1.0, directions=np.empty((width, 0), np.float32))
-        design = Direct(parts, unknown, whole.last(width), key=b"")
+        design = Direct(parts, unknown, whole.last(width))
         problem = Problem(design, truth, weights, setup.labels)
         least = np.inf
         for strength in STRENGTHS:

@@ -8,14 +8,23 @@ from typing import Any
 
 import typer
 
+from client.comparing import compare_command, comparisons_command
 from client.correcting import correct, corrections_in, print_corrected
 from client.errors import ClientError
 from client.heatmaps import LIKELIEST, write_heatmaps
+from client.model_life import (
+    alias_command,
+    delete_command,
+    note_command,
+    rename_command,
+    usage_command,
+)
 from client.options import (
     PREDICTOR,
     TRAINER,
     ApiKey,
     AsJson,
+    AskedVersion,
     Confirm,
     CorrectedId,
     Corrections,
@@ -38,6 +47,7 @@ from client.options import (
     TrainingId,
 )
 from client.prediction import predict
+from client.pretrained import pretrained_command
 from client.printing import print_models, print_predictions, print_trainings
 from client.promoting import promote_command, promotions_command, rollback_command
 from client.reading import (
@@ -47,7 +57,7 @@ from client.reading import (
     reading_of,
     require_sound,
 )
-from client.service import Service, predictor_at, trainer_at
+from client.service import Record, Service, predictor_at, trainer_at
 from client.terminal import errors_in_words, open_console, print_json, print_line, print_note
 from client.training.train import train_command
 
@@ -61,9 +71,17 @@ app = typer.Typer(
 )
 
 app.command("train")(train_command)
+app.command("pretrained")(pretrained_command)
 app.command("promote")(promote_command)
 app.command("rollback")(rollback_command)
+app.command("alias")(alias_command)
+app.command("note")(note_command)
+app.command("rename")(rename_command)
+app.command("delete")(delete_command)
+app.command("usage")(usage_command)
 app.command("promotions")(promotions_command)
+app.command("compare")(compare_command)
+app.command("comparisons")(comparisons_command)
 
 
 @app.callback()
@@ -78,6 +96,7 @@ def predict_command(  # noqa: PLR0913 - each is an option
     *,
     images: Images,
     model: ServedModel = None,
+    version: AskedVersion = None,
     top: Top = 3,
     false_alarms: FalseAlarms = None,
     coverage: Coverage = None,
@@ -93,7 +112,9 @@ def predict_command(  # noqa: PLR0913 - each is an option
         raise typer.BadParameter("--explain-label: expected --explain DIRECTORY beside it.")
     with errors_in_words(as_json=as_json), predictor_at(predictor_url, api_key) as predictor:
         asked = {"false_alarms": false_alarms, "coverage": coverage, "explain": label}
-        predictions = predict(predictor, images, {"model": model, "top": top, **asked})
+        predictions = predict(
+            predictor, images, {"model": model, "version": version, "top": top, **asked}
+        )
         if explain:
             write_heatmaps(predictions, explain)
     if as_json:
@@ -201,7 +222,7 @@ def cancel_command(
     trainer_url: TrainerUrl = TRAINER,
     api_key: ApiKey = None,
 ) -> None:
-    """Cancel a training; the features that it has computed are kept."""
+    """Cancel a training or a comparison; the features that it has computed are kept."""
     with errors_in_words(as_json=as_json), trainer_at(trainer_url, api_key) as trainer:
         _ask(trainer, training_id, "cancel", "is being cancelled", as_json=as_json)
 
@@ -214,7 +235,10 @@ def stop_command(
     trainer_url: TrainerUrl = TRAINER,
     api_key: ApiKey = None,
 ) -> None:
-    """End a training's head phase now, and publish the best head so far."""
+    """End a training's head phase now, and publish the best head so far.
+
+    A comparison makes its table of what there is.
+    """
     said = "stops and publishes the best so far"
     with errors_in_words(as_json=as_json), trainer_at(trainer_url, api_key) as trainer:
         _ask(trainer, training_id, "stop", said, as_json=as_json)
@@ -222,11 +246,29 @@ def stop_command(
 
 def _ask(trainer: Service, training_id: str, what: str, said: str, *, as_json: bool) -> None:
     """Ask for a training to be cancelled or stopped, and print that it is."""
-    record = trainer.post(f"/v1/trainings/{training_id}/{what}")
+    kind, record = "Training", None
+    try:
+        record = trainer.post(f"/v1/trainings/{training_id}/{what}")
+    except ClientError as error:
+        if error.problem.get("status") != 404:  # noqa: PLR2004 - it may be a comparison
+            raise
+        kind, record = "Comparison", _ask_comparison(trainer, training_id, what, error)
     if as_json:
         print_json(record)
     else:
-        print_line(f"Training {record['id']} {said}.")
+        print_line(f"{kind} {record['id']} {said}.")
+
+
+def _ask_comparison(
+    trainer: Service, comparison_id: str, what: str, no_training: ClientError
+) -> Record:
+    try:
+        found: Record = trainer.post(f"/v1/comparisons/{comparison_id}/{what}")
+    except ClientError as error:
+        if error.problem.get("status") != 404:  # noqa: PLR2004 - there is neither
+            raise
+        raise no_training from None
+    return found
 
 
 def _serving(url: str, api_key: str | None) -> dict[str, int | None]:

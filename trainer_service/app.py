@@ -17,12 +17,14 @@ from shared.http.requests import Requests
 from trainer_service.api.routes import (
     about,
     architectures,
+    comparisons,
     datasets,
     events,
     health,
     models,
     reports,
     trainings,
+    usage,
 )
 from trainer_service.api.routes.metrics import TrainerCollector
 from trainer_service.api.threads import Threads
@@ -40,7 +42,7 @@ from trainer_service.store.work_metrics import WORK
 PAGES = Path(__file__).parent / "pages"
 
 #: The paths whose routes receive uploads and read their bodies in pieces.
-STREAMED = ("/v1/trainings", "/v1/datasets", "/v1/datasets/{dataset_id}/images")
+STREAMED = ("/v1/trainings", "/v1/comparisons", "/v1/datasets", "/v1/datasets/{dataset_id}/images")
 
 
 def create_app(settings: TrainerSettings) -> FastAPI:
@@ -62,11 +64,24 @@ def create_app(settings: TrainerSettings) -> FastAPI:
         ApiQueue(settings),
         EventStreams(stores.events, settings.redis_url),
         Endings(stores.trainings),
+        EventStreams(stores.comparison_events, settings.redis_url),
+        Endings(stores.comparisons),
     )
     app.state.threads = Threads()
     app.state.view = QueueView(connect(settings.redis_url))
     add_problem_handlers(app, settings.store)
-    for module in (trainings, reports, events, datasets, models, architectures, about, health):
+    for module in (
+        trainings,
+        reports,
+        events,
+        comparisons,
+        datasets,
+        models,
+        architectures,
+        about,
+        usage,
+        health,
+    ):
         app.include_router(module.router)
     add_docs(app)  # before the pages, which take all paths below /web
     add_pages(app, PAGES, asks=settings.predictor_origins)

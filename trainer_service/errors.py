@@ -1,8 +1,8 @@
 """The errors of trainings and datasets.
 
 HeadstartError
-├── NotFound           404   DatasetNotFound, TrainingNotFound
-├── Conflict           409   TrainingEnded
+├── NotFound           404   DatasetNotFound, TrainingNotFound, ComparisonNotFound
+├── Conflict           409   TrainingEnded, ComparisonEnded
 ├── InvalidRequest     422
 │   ├── InvalidDataset       the dataset can't be trained on
 │   └── WeightsUnavailable   the architecture's pre-trained weights are not available
@@ -36,6 +36,20 @@ class TrainingEnded(Conflict):
 
     def __init__(self, training_id: str, state: str) -> None:
         super().__init__(f"Training {training_id!r} has already ended: it is {state}.")
+
+
+class ComparisonNotFound(NotFound):
+    """No comparison has this id."""
+
+    def __init__(self, comparison_id: str) -> None:
+        super().__init__(f"There is no comparison {comparison_id!r}.")
+
+
+class ComparisonEnded(Conflict):
+    """The comparison has ended, so it can't be changed any more."""
+
+    def __init__(self, comparison_id: str, state: str) -> None:
+        super().__init__(f"Comparison {comparison_id!r} has already ended: it is {state}.")
 
 
 class InvalidDataset(InvalidRequest):

@@ -5,29 +5,34 @@
 publishes a version. Each is a step on the queue, and each may be repeated at any time: it does not
 do again what the store has already, and leaves alone what another process works on. A step that is
 lost together with its worker or with Redis is found and submitted again by `worker.lost_steps`.
+
+A pre-trained network that is published as it is takes the same steps: `prepare` gets its weights
+and plans no shards, and `finish` publishes it.
 """
 
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 
-from shared.errors import PromotionsUnreadable
 from shared.logs import bind
 from trainer_service.errors import TrainingCancelled, TrainingNotFound
 from trainer_service.phase_table import needs_plan, next_steps, phase_of
 from trainer_service.phases.bottleneck import shard
 from trainer_service.phases.evaluate.evaluation import evaluate_network
 from trainer_service.phases.head.fitting import fit
+from trainer_service.phases.head.trial import try_out
 from trainer_service.phases.prepare.plan import plan
+from trainer_service.phases.pretrained.prepare import prepare_pretrained
+from trainer_service.phases.pretrained.publish import publish_pretrained
+from trainer_service.phases.publish.promotion import promotion_of
 from trainer_service.phases.publish.publish import publish
 from trainer_service.phases.setbacks import hand_over, persevere
 from trainer_service.phases.tune.phase import forget_tuning, tune_if_asked, tuning_kept
 from trainer_service.phases.work import Work, Worker
-from trainer_service.queue.steps import COMPUTE_SHARD, FINISH, PREPARE, Step
+from trainer_service.queue.steps import ADVANCE, COMPUTE_SHARD, FINISH, PREPARE, Step
 from trainer_service.store.files.lease import Lease, lease, require_survivable
 from trainer_service.store.outcome import end, recorded_outcome
 from trainer_service.store.records.training_record import (
-    Promotion,
     State,
     TrainingRecord,
     numbers,
@@ -48,8 +53,9 @@ def prepare(worker: Worker, training_id: str) -> None:
         work = _begin(worker, Step(PREPARE, (training_id,)), held)
         if work is None or not needs_plan(work.record, work.shards):
             return
-        done = _carry_out(work, plan)
+        done = _carry_out(work, prepare_pretrained if work.record.pretrained else plan)
     _end_if_cancelled(work)
+    _advance_comparison(work)
     if not done:
         hand_over(work)
     elif not needs_plan(work.record, work.shards):
@@ -70,6 +76,7 @@ def compute_shard(worker: Worker, training_id: str, number: int) -> None:
         compute = partial(shard.compute, number=number)
         done = shards.finished(number) or _carry_out(work, compute)
     _clear_if_ended(work)
+    _advance_comparison(work)
     if not done:
         hand_over(work)
     elif shards.complete():
@@ -88,14 +95,18 @@ def finish(worker: Worker, training_id: str) -> None:
         work = _begin(worker, Step(FINISH, (training_id,)), held)
         if work is None or not work.shards.complete():
             return
-        versions: list[int] = []
-        done = _carry_out(work, lambda work: versions.append(_publish_once(work)))
-        if versions:
-            _succeed(work, versions[-1])
+        if work.record.trial_images is not None:
+            done = _carry_out(work, _try_out)
+        else:
+            versions: list[int] = []
+            done = _carry_out(work, lambda work: versions.append(_publish_once(work)))
+            if versions:
+                _succeed(work, versions[-1])
         if done:
             forget_tuning(work)
     if not done:
         hand_over(work)
+    _advance_comparison(work)
 
 
 def _begin(worker: Worker, step: Step, held: Lease | None) -> Work | None:
@@ -158,11 +169,34 @@ def _submit_next(work: Work) -> None:
         work.worker.queue.submit(next_steps(record, work.shards))
 
 
+def _advance_comparison(work: Work) -> None:
+    """Have the comparison of a training that has ended look what comes next."""
+    comparison = work.record.comparison
+    if comparison is None:
+        return
+    with suppress(TrainingNotFound):
+        if work.worker.stores.trainings.get(work.record.id).state.ended:
+            work.worker.queue.submit([Step(ADVANCE, (comparison,))])
+
+
+def _try_out(work: Work) -> None:
+    found = try_out(work)
+    work.held.raise_if_lost()
+
+    def succeed(record: TrainingRecord) -> None:
+        record.trial = found
+        record.enter(State.SUCCEEDED)
+
+    work.update(succeed)
+
+
 def _publish_once(work: Work) -> int:
     """Return the training's version; it is made unless an earlier try has published it."""
-    version = work.worker.stores.models.published_by(work.record.model, work.record.id)
+    version = work.models.published_by(work.record.model, work.record.id)
     if version is None:
         work.check_cancelled()
+        if work.record.pretrained is not None:
+            return publish_pretrained(work, work.record.pretrained)
         with tuning_kept(work):
             evaluated = evaluate_network(work, tune_if_asked(work, fit(work)))
             work.held.raise_if_lost()
@@ -176,12 +210,15 @@ def _succeed(work: Work, version: int) -> None:
     No error of it ends the training, as the version is there: the step is repeated.
     """
     bind(version=version)
-    manifest = work.worker.stores.models.manifest(work.record.model, version)
-    promotion = _promotion(work, version)
+    manifest = work.models.manifest(work.record.model, version)
+    promotion = promotion_of(work.models, work.record.model, version)
     work.worker.stores.trainings.keep_evaluation(work.record.id, manifest.metrics)
 
     def succeed(record: TrainingRecord) -> None:
-        record.version = version
+        if record.comparison is None:
+            record.version = version
+        else:
+            record.withheld = version
         record.metrics = numbers(manifest.metrics)
         record.head = manifest.head
         record.tune = manifest.tune
@@ -192,14 +229,3 @@ def _succeed(work: Work, version: int) -> None:
         record.enter(State.SUCCEEDED)
 
     work.update(succeed)
-
-
-def _promotion(work: Work, version: int) -> Promotion | None:
-    """Return what was decided about a version; None if an earlier release has published it."""
-    try:
-        decision = work.worker.stores.models.last_decision(work.record.model, version)
-    except PromotionsUnreadable as error:
-        return Promotion(served=False, reason=error.detail)
-    if decision is None:
-        return None
-    return Promotion(served=decision.served, reason=decision.reason)

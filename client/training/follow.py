@@ -1,4 +1,4 @@
-"""Follows the events of a training."""
+"""Follows the events of a training or a comparison."""
 
 import time
 from collections.abc import Iterator
@@ -10,13 +10,17 @@ from client import patience
 from client.errors import Unavailable
 from client.service import Record, Service
 
+#: The types of the last events.
+_RESULTS = {"result", "comparison_result"}
 
-def events_of(trainer: Service, training_id: str) -> Iterator[Record]:
-    """Yield each event of a training once and in order, up to its result.
+
+def events_of(trainer: Service, training_id: str, path: str = "/v1/trainings") -> Iterator[Record]:
+    """Yield each event of a training, or of a comparison, once and in order, up to its result.
 
     Args:
         trainer: the connection to the trainer.
-        training_id: the id of the training.
+        training_id: its id.
+        path: the address that ends with its id.
 
     Raises:
         Unreachable: the trainer has not been reached for `PATIENCE_SECONDS`.
@@ -26,10 +30,10 @@ def events_of(trainer: Service, training_id: str) -> Iterator[Record]:
     last, heard = 0, time.monotonic()
     while True:
         try:
-            for event in _stream(trainer, training_id, last):
+            for event in _stream(trainer, f"{path}/{training_id}/events", last):
                 last, heard = event["id"], time.monotonic()
                 yield event
-                if event["type"] == "result":
+                if event["type"] in _RESULTS:
                     return
         except (httpx.TransportError, Unavailable):
             if time.monotonic() - heard > patience.PATIENCE_SECONDS:
@@ -38,9 +42,8 @@ def events_of(trainer: Service, training_id: str) -> Iterator[Record]:
         time.sleep(patience.RETRY_SECONDS)
 
 
-def _stream(trainer: Service, training_id: str, last: int) -> Iterator[Record]:
+def _stream(trainer: Service, url: str, last: int) -> Iterator[Record]:
     headers = {"Last-Event-ID": str(last)}
-    url = f"/v1/trainings/{training_id}/events"
     with connect_sse(trainer.http, "GET", url, headers=headers) as source:
         if source.response.is_error:
             source.response.read()

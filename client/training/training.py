@@ -22,13 +22,25 @@ SERVED_SECONDS = 60
 POLL_SECONDS = 0.2
 
 
-def submit_dataset(trainer: Service, dataset: str, fields: Fields) -> Record:
-    """Post a training on a dataset that the trainer has: an id, or a path on its machine."""
-    return post_once(trainer, "/v1/trainings", json={"dataset": dataset, **fields})
+TRAININGS = "/v1/trainings"
 
 
-def submit_upload(trainer: Service, upload: Upload, fields: Fields, console: Console) -> Record:
-    """Post a training with its images, and show how much of them has been sent.
+def submit_dataset(trainer: Service, dataset: str, fields: Fields, path: str = TRAININGS) -> Record:
+    """Post a training on a dataset that the trainer has: an id, or a path on its machine.
+
+    Args:
+        trainer: the connection to the trainer.
+        dataset: the dataset.
+        fields: those of the training.
+        path: where it is posted; something else than a training is posted elsewhere.
+    """
+    return post_once(trainer, path, json={"dataset": dataset, **fields})
+
+
+def submit_upload(
+    trainer: Service, upload: Upload, fields: Fields, console: Console, path: str = TRAININGS
+) -> Record:
+    """Post a training, or what else `path` takes, with its images, and show how much was sent.
 
     Once the trainer has answered, for example that it refuses the fields, no more is sent.
     """
@@ -41,7 +53,7 @@ def submit_upload(trainer: Service, upload: Upload, fields: Fields, console: Con
     upload.check = answer.stop_if_there
     extensions = {"trace": answer.trace}
     with upload_shown(console, upload.name, upload.bytes) as upload.sent:
-        return post_once(trainer, "/v1/trainings", data=form, files=files, extensions=extensions)
+        return post_once(trainer, path, data=form, files=files, extensions=extensions)
 
 
 def follow(trainer: Service, training_id: str, console: Console) -> Record:

@@ -68,6 +68,8 @@ class Batcher:
         large_pool: the threads for large images; by default `pool`.
         max_large: how many large images may wait or be worked on; by default `max_queue`.
         metrics: counts images and batches.
+        check: returns what is wrong with the answer to an image, which then gets that error; None
+            if nothing is.
     """
 
     def __init__(  # noqa: PLR0913 - two functions, where they run, and limits by name
@@ -81,9 +83,11 @@ class Batcher:
         large_pool: ThreadPoolExecutor | None = None,
         max_large: int | None = None,
         metrics: BatchMetrics | None = None,
+        check: Callable[[Rows], Exception | None] = lambda _: None,
     ) -> None:
         self._infer = infer
         self._decode = decode
+        self._check = check
         self._pool = pool
         self._large_pool = large_pool or pool
         self._sizes = batch_sizes(max_batch)
@@ -196,7 +200,8 @@ class Batcher:
             return [error] * len(batch)
         self._metrics.forward.observe(perf_counter() - started)
         self._metrics.batch.observe(len(batch))
-        return [{name: array[n] for name, array in rows.items()} for n in range(len(batch))]
+        answers = ({name: array[n] for name, array in rows.items()} for n in range(len(batch)))
+        return [self._check(answer) or answer for answer in answers]
 
     def _answer(self, images: list[_Image], answers: Sequence[Answer]) -> None:
         self._loop.call_soon_threadsafe(self._deliver, images, answers)

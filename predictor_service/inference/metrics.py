@@ -42,9 +42,16 @@ class ReloadMetrics:
         self.swaps = Counter(
             "headstart_swaps_total", "Versions that were put to work.", ["model"], registry=registry
         )
+        self.on_demand = Counter(
+            "headstart_loads_on_demand_total",
+            "Versions that were loaded since a request asked for them.",
+            ["model"],
+            registry=registry,
+        )
         self.quarantines = Counter(
             "headstart_quarantines_total",
-            "Versions that were refused, by what was wrong: files, answers, engine or machine.",
+            "Versions that were refused, by what was wrong: files, answers, engine or machine; or "
+            "watched: that was seen in its first minutes.",
             ["reason"],
             registry=registry,
         )
@@ -54,7 +61,13 @@ class ReloadMetrics:
             buckets=LOAD_BUCKETS,
             registry=registry,
         )
-        for reason in ("files", "answers", "engine", "machine"):
+        self.returns = Counter(
+            "headstart_returns_total",
+            "Versions that were left for another one, as they failed in their first minutes.",
+            ["model"],
+            registry=registry,
+        )
+        for reason in ("files", "answers", "engine", "machine", "watched"):
             self.quarantines.labels(reason)
 
 

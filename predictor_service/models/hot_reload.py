@@ -6,18 +6,22 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from predictor_service.api.answers import Quarantine
 from predictor_service.inference.metrics import ReloadMetrics
+from predictor_service.inference.shadow import Shadow
 from predictor_service.models.fingerprint import (
     Fingerprint,
     fingerprint,
+    glance,
     manifest_fingerprint,
     only,
 )
 from predictor_service.models.served import Model, Models, ServedVersion
+from predictor_service.models.watch import found_wrong
 from shared.errors import HeadstartError, ModelNotFound, VersionCorrupt
 from shared.logs import bound, get_logger
 from shared.models.manifest import MANIFEST_FILE
@@ -26,6 +30,9 @@ from shared.models.promotions import by_preference
 
 log = get_logger(__name__)
 
+#: Seconds between two glances at the store, which are at least so many times as long as a glance.
+GLANCE_SECONDS = 0.1
+GLANCE_PAUSES = 20
 #: A version that failed because of the machine, not its files, is tried again after this time.
 RETRY_SECONDS = 30.0
 #: The longest reason, in characters; the names that it quotes may be very long.
@@ -42,6 +49,8 @@ class Loader(Protocol):
     """Loads versions, as `VersionLoader` does."""
 
     async def load(self, directory: Path) -> ServedVersion: ...
+
+    async def check(self, served: ServedVersion, directory: Path) -> None: ...
 
 
 class _Refusal(NamedTuple):
@@ -69,34 +78,64 @@ class HotReload:
         store: the model store.
         models: the models to keep up to date.
         loader: loads a version.
-        poll_seconds: seconds between two polls.
+        poll_seconds: seconds between two polls, unless a glance shows that the store has changed.
         metrics: counts loads and refusals.
+        watch_seconds: how long a version is watched after it was loaded; 0: not at all.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - two have a default
         self,
         store: ModelStore,
         models: Models,
         loader: Loader,
         poll_seconds: float,
         metrics: ReloadMetrics | None = None,
+        *,
+        watch_seconds: float = 0.0,
     ) -> None:
         self._store = store
         self._models = models
         self._loader = loader
         self._poll_seconds = poll_seconds
         self._metrics = metrics or ReloadMetrics()
+        self._watch_seconds = watch_seconds
         self._known: dict[str, _Known] = {}
+        self._watches: set[asyncio.Task[None]] = set()
+        self._hurry = asyncio.Event()
 
     async def run(self) -> None:
         """Poll until cancelled; if a poll fails, log it and go on."""
-        while True:
-            try:
-                await self.poll()
-                self._models.fault = None
-            except Exception as error:  # noqa: BLE001 - the loop goes on after any error
-                self._log_fault(error)
-            await asyncio.sleep(self._poll_seconds)
+        try:
+            while True:
+                await self._poll_and_pause()
+        finally:
+            for watch in self._watches:
+                watch.cancel()
+
+    async def _poll_and_pause(self) -> None:
+        self._hurry.clear()
+        before = await asyncio.to_thread(glance, self._store.root)
+        try:
+            await self.poll()
+            self._models.fault = None
+        except Exception as error:  # noqa: BLE001 - the loop goes on after any error
+            self._log_fault(error)
+        await self._pause(before)
+
+    async def _pause(self, before: Fingerprint) -> None:
+        """Wait until the next poll: for its time, or until the store looks otherwise than before.
+
+        On a slow file system it is looked at less often, so that this never takes much time.
+        """
+        end, pause = time.monotonic() + self._poll_seconds, GLANCE_SECONDS
+        while (left := end - time.monotonic()) > 0:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._hurry.wait(), min(left, pause))
+                return
+            started = time.monotonic()
+            if await asyncio.to_thread(glance, self._store.root) != before:
+                return
+            pause = max(GLANCE_SECONDS, GLANCE_PAUSES * (time.monotonic() - started))
 
     async def poll(self) -> None:
         """Poll the store once, and load the versions that should be served.
@@ -106,11 +145,17 @@ class HotReload:
         """
         store_is_expected = bool(self._models.all())
         snapshots = await asyncio.to_thread(self._snapshots, store_is_expected=store_is_expected)
-        self._drop_all_but({snapshot.name for snapshot in snapshots})
+        names = {snapshot.name for snapshot in snapshots}
+        former = {snapshot.name: _former_names(snapshot) - names for snapshot in snapshots}
+        kept = names.union(*former.values())
+        self._drop_all_but(kept)
         for snapshot in snapshots:
             _apply(snapshot, self._models.ensure(snapshot.name))
         for snapshot in snapshots:
             await self._update(self._models.get(snapshot.name), snapshot)
+            # A renamed model answers under its old name until it does so under the new one.
+            kept -= former[snapshot.name]
+            self._drop_all_but(kept)
         self._models.scanned = True
 
     def _snapshots(self, *, store_is_expected: bool) -> list[ModelSnapshot]:
@@ -138,17 +183,39 @@ class HotReload:
         if snapshot.versions is not None and not stays:
             try:
                 await self._load_best(model)
+                await self._load_shadow(model)
             except Exception as error:  # noqa: BLE001 - reported in the model's notice
-                fault = _describe(error)
+                fault = describe(error)
         _set_notice(model, fault)
 
     async def _load_best(self, model: Model) -> None:
         await self._reconsider(model)
+        if model.failing is not None:
+            await self._leave(model, model.failing)
         replaced = await self._is_replaced(model)
         for version in wanted(model, served_is_replaced=replaced):
             with bound(model=model.name, version=version):
                 if await self._load(model, version):
                     break
+
+    async def _load_shadow(self, model: Model) -> None:
+        """Load the newest version to answer beside the pinned one, if that is asked for."""
+        others = [v for v in model.versions if v != model.pinned and v not in model.quarantined]
+        wanted = max(others) if others and _may_be_shadowed(model) else None
+        current = model.shadow.version.manifest.version if model.shadow else None
+        if wanted == current:
+            return
+        model.shadow = None
+        if wanted is None:
+            return
+        directory = self._directory(model, wanted)
+        before = await asyncio.to_thread(fingerprint, directory)
+        with bound(model=model.name, version=wanted):
+            try:
+                model.shadow = Shadow(await self._loader.load(directory))
+                log.info("answers beside the pinned version")
+            except Exception as error:  # noqa: BLE001 - after any error the version is not used
+                await self._refuse(model, wanted, before, error)
 
     async def _reconsider(self, model: Model) -> None:
         """Release versions from quarantine that are gone, have changed, or should be retried."""
@@ -182,13 +249,61 @@ class HotReload:
             return False
         finally:
             model.loading = None
-        model.served = served
+        model.served, model.failing = served, None
         self._known_of(model).manifest = only(before, MANIFEST_FILE)
+        self._watch(model, served, directory)
         seconds = time.monotonic() - started
         self._metrics.swaps.labels(model.name).inc()
         self._metrics.load.observe(seconds)
         log.info("loaded", seconds=round(seconds, 3))
         return True
+
+    def _watch(self, model: Model, served: ServedVersion, directory: Path) -> None:
+        """Watch a version that was just loaded, beside everything else."""
+        if not self._watch_seconds:
+            return
+
+        async def watch() -> None:
+            def is_served() -> bool:
+                return model.served is served
+
+            check = partial(self._loader.check, served, directory)
+            wrong = await found_wrong(served.trial, check, is_served, self._watch_seconds)
+            if wrong is not None and is_served():
+                model.failing = wrong
+                self._hurry.set()
+
+        task = asyncio.create_task(watch(), name=f"watch {model.name}")
+        self._watches.add(task)
+        task.add_done_callback(self._watches.discard)
+
+    async def _leave(self, model: Model, reason: str) -> None:
+        """Return to another version, as the served one fails; it stays if no other can be loaded.
+
+        The one that is left is refused until its files change.
+        """
+        served, version = model.served, model.version
+        if served is None or version is None or version in model.quarantined:
+            return
+        after = (datetime.now(UTC) - served.loaded_at).total_seconds()
+        before = await asyncio.to_thread(fingerprint, self._directory(model, version))
+        for other in by_preference(model.versions, model.pinned, model.decisions):
+            if other == version or other in model.quarantined:
+                continue
+            with bound(model=model.name, version=other):
+                if not await self._load(model, other):
+                    continue
+            why = f"{after:.0f} s after it was loaded: {reason}"
+            said = f"It was left {why}. Version {other} is served instead."
+            model.left = (version, f"Version {version} was left {why}.")
+            self._known_of(model).refusals[version] = _Refusal(before, float("inf"))
+            model.quarantined[version] = Quarantine(
+                version=version, reason=_short(said), at=datetime.now(UTC)
+            )
+            self._metrics.quarantines.labels("watched").inc()
+            self._metrics.returns.labels(model.name).inc()
+            log.error("left", model=model.name, version=version, reason=said)
+            return
 
     async def _refuse(
         self, model: Model, version: int, before: Fingerprint, error: Exception
@@ -200,11 +315,11 @@ class HotReload:
         transient = isinstance(error, OSError | MemoryError)
         retry_at = time.monotonic() + RETRY_SECONDS if transient else float("inf")
         self._known_of(model).refusals[version] = _Refusal(before, retry_at)
-        reason = _describe(error)
+        reason = describe(error)
         model.quarantined[version] = Quarantine(
             version=version, reason=reason, at=datetime.now(UTC)
         )
-        self._metrics.quarantines.labels(_kind(error)).inc()
+        self._metrics.quarantines.labels(kind_of(error)).inc()
         log.error("quarantined", reason=reason)
 
     def _directory(self, model: Model, version: int) -> Path:
@@ -212,7 +327,7 @@ class HotReload:
 
     def _log_fault(self, error: Exception) -> None:
         """Log why a poll failed; once, not at every poll that fails for the same reason."""
-        fault = _describe(error)
+        fault = describe(error)
         if fault != self._models.fault:
             log.error("can't read the model store, trying again", reason=fault)
         self._models.fault = fault
@@ -243,13 +358,24 @@ def wanted(model: Model, *, served_is_replaced: bool = False) -> list[int]:
     return [version for version in usable if version in better]
 
 
+def _may_be_shadowed(model: Model) -> bool:
+    """Return whether another version is to answer beside the served one, which is pinned."""
+    return model.shadowed and model.pinned is not None and model.version == model.pinned
+
+
+def _former_names(snapshot: ModelSnapshot) -> set[str]:
+    return set(snapshot.annotations.formerly) if snapshot.annotations else set()
+
+
 def _apply(snapshot: ModelSnapshot, model: Model) -> None:
     """Copy a snapshot to its model; what could not be read stays as it was."""
+    model.annotations = snapshot.annotations or model.annotations
+    model.annotations_fault = snapshot.annotations_fault
     if snapshot.versions is None:
         return
     model.versions = snapshot.versions
     if snapshot.pin_known:
-        model.pinned = snapshot.pinned
+        model.pinned, model.shadowed = snapshot.pinned, snapshot.shadow
     if snapshot.decisions_known:
         model.decisions = snapshot.decisions
 
@@ -263,19 +389,24 @@ def _set_notice(model: Model, fault: str | None) -> None:
     elif fault is None and model.fault is not None:
         log.info("can read all of a model again", model=model.name)
     model.fault = fault
-    model.notice = " ".join(filter(None, [fault, _notice(model)])) or None
+    faults = [fault, model.annotations_fault, _notice(model), _failure(model)]
+    model.notice = " ".join(filter(None, faults)) or None
 
 
-def _describe(error: Exception) -> str:
+def describe(error: Exception) -> str:
     """Return the message of an error as a short text that can be sent and logged."""
     said = str(error).encode(errors="backslashreplace").decode()  # names of files may be no text
     if not isinstance(error, HeadstartError):
         telling = [line for line in said.splitlines() if line.strip() and not _WHERE.match(line)]
         said = f"{type(error).__name__}: {telling[0].strip() if telling else 'no message'}"
-    return said if len(said) <= MOST_REASON else f"{said[:MOST_REASON]} …"
+    return _short(said)
 
 
-def _kind(error: Exception) -> str:
+def _short(text: str) -> str:
+    return text if len(text) <= MOST_REASON else f"{text[:MOST_REASON]} …"
+
+
+def kind_of(error: Exception) -> str:
     """Return what was wrong with a version: "files", "answers", "machine" or "engine"."""
     if isinstance(error, VersionCorrupt):
         return error.fault
@@ -288,3 +419,15 @@ def _notice(model: Model) -> str | None:
     fault = "could not be loaded" if model.pinned in model.versions else "is not in the store"
     instead = "nothing" if model.version is None else f"version {model.version}"
     return f"Version {model.pinned} is pinned but {fault}; {instead} is served."
+
+
+def _failure(model: Model) -> str | None:
+    """Return which version was watched failing, and what became of that."""
+    if model.failing is not None:
+        return _short(
+            f"Version {model.version} fails: {model.failing}. There is no other version to return "
+            "to, so it is served on."
+        )
+    if model.left is not None and model.left[0] in model.quarantined:
+        return _short(model.left[1])
+    return None

@@ -29,6 +29,7 @@ from predictor_service.inference.metrics import BatchMetrics
 from predictor_service.inference.unknown import compared
 from predictor_service.models.fingerprint import fingerprint
 from predictor_service.models.served import ServedVersion
+from predictor_service.models.watch import Trial
 from predictor_service.settings import PredictorSettings
 from shared.arrays import MOST_FILE_BYTES
 from shared.engines import (
@@ -137,15 +138,28 @@ class VersionLoader:
     async def _try(self, opened: _Opened, precision: Precision) -> ServedVersion:
         engine = await self._in_thread(partial(self._engine, opened, precision))
         comparer = None if opened.known is None else Comparer(opened.known)
-        finish = partial(compared, comparer=comparer)
-        batcher = self._batcher(engine, opened.manifest, finish)
-        for image, data in opened.golden:  # one by one, to let requests in between
-            (answer,) = await batcher.predict([data])
-            _compare(image, answer, opened.manifest, precision)
+        finish, trial = partial(compared, comparer=comparer), Trial()
+        batcher = self._batcher(engine, opened.manifest, finish, trial)
+        await _replay(opened.golden, batcher, opened.manifest, precision)
         self._serves = True
         explainer = self._explainer(engine, opened, finish)
         now, known, doubts = datetime.now(UTC), opened.known, opened.doubts
-        return ServedVersion(opened.manifest, engine, batcher, now, explainer, known, doubts)
+        return ServedVersion(opened.manifest, engine, batcher, now, explainer, known, doubts, trial)
+
+    async def check(self, served: ServedVersion, directory: Path) -> None:
+        """Let a version that is served answer its golden images once more, among the requests.
+
+        Args:
+            served: the version.
+            directory: where it lies.
+
+        Raises:
+            VersionCorrupt: an answer is not the one that was published, or the images are gone.
+            Unavailable, OSError, MemoryError: the machine can't do it now.
+        """
+        manifest = served.manifest
+        golden = await self._in_thread(partial(_golden, directory, manifest))
+        await _replay(golden, served.batcher, manifest, served.engine.precision)
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         if not self._serves:
@@ -185,11 +199,21 @@ class VersionLoader:
         size = manifest.input
         return partial(decode, height=size.height, width=size.width, limits=self._limits)
 
-    def _batcher(self, engine: Engine, manifest: Manifest, finish: Finish) -> Batcher:
+    def _batcher(self, engine: Engine, manifest: Manifest, finish: Finish, trial: Trial) -> Batcher:
         held = [engine]
 
         def infer(pixels: Pixels) -> Rows:
-            return finish(held[0].infer(pixels))
+            try:
+                return finish(held[0].infer(pixels))
+            except Exception as error:
+                trial.fail(error)
+                raise
+
+        def check(answer: Rows) -> Exception | None:
+            error = _no_probabilities(answer)
+            if error is not None:
+                trial.fail(error)
+            return error
 
         batcher = Batcher(
             infer,
@@ -200,6 +224,7 @@ class VersionLoader:
             large_pool=self._large_pool,
             max_large=max(self._settings.max_files, self._settings.max_queue // LARGE_SHARE),
             metrics=self._metrics,
+            check=check,
         )
         self._free_after(batcher, held)
         return batcher
@@ -262,13 +287,17 @@ def _load_explaining(
 
 def _open(directory: Path) -> _Opened:
     manifest = verify(directory)
-    golden = [
-        (image, read_version_file(directory, f"{GOLDEN_FOLDER}/{image.file}"))
-        for image in read_golden(directory, manifest)
-    ]
+    golden = _golden(directory, manifest)
     known = _carried(directory, manifest, UNKNOWN_FILE, KnownImages.unpack)
     doubts = _carried(directory, manifest, COVERAGE_FILE, unpack_doubts)
     return _Opened(directory, manifest, golden, known, doubts)
+
+
+def _golden(directory: Path, manifest: Manifest) -> list[tuple[GoldenImage, bytes]]:
+    return [
+        (image, read_version_file(directory, f"{GOLDEN_FOLDER}/{image.file}"))
+        for image in read_golden(directory, manifest)
+    ]
 
 
 def _carried(
@@ -342,6 +371,29 @@ def _check_outputs(outputs: Outputs, images: int, manifest: Manifest) -> None:
         raise VersionCorrupt(
             f"The network's probabilities should add up to 1. Received: {sums[0]}.", "answers"
         )
+
+
+def _no_probabilities(answer: Rows) -> VersionCorrupt | None:
+    """Return why what the network answers to an image can't be told; None if it can."""
+    probabilities = answer[PROBABILITIES]
+    total = float(probabilities.sum())
+    if abs(total - 1) <= SUM_TOLERANCE and probabilities.min() >= 0:  # False for what is no number
+        return None
+    return VersionCorrupt(
+        f"The network's probabilities should add up to 1. Received: {total:g}.", "answers"
+    )
+
+
+async def _replay(
+    golden: list[tuple[GoldenImage, bytes]],
+    batcher: Batcher,
+    manifest: Manifest,
+    precision: Precision,
+) -> None:
+    """Predict golden images and compare the answers with those that were published."""
+    for image, data in golden:  # one by one, to let requests in between
+        (answer,) = await batcher.predict([data])
+        _compare(image, answer, manifest, precision)
 
 
 def _compare(image: GoldenImage, answer: Answer, manifest: Manifest, precision: Precision) -> None:

@@ -1,5 +1,6 @@
 /* The predictor's page: images in, probabilities out. */
 
+import { otherService } from "../web/other_service.js";
 import { offerSignOut } from "../web/session.js";
 import { about, predict } from "./lib/api.js";
 import { queue } from "./lib/queue.js";
@@ -16,7 +17,12 @@ const TRIES = 3;
 const part = (id) => document.getElementById(id);
 
 const jobs = queue(AT_ONCE, classify);
-const board = results(part("results"), (entries) => entries.forEach(enqueue), forget, (entry) => (school ? school.offer(entry, panel.chosen()) : null));
+const board = results(part("results"), {
+  again: (entries) => entries.forEach(enqueue),
+  onRemove: forget,
+  below: (entry) => (school ? school.offer(entry, panel.chosen()) : null),
+  trainer: () => trainer,
+});
 const panel = modelPanel(part("model"), () => {
   board.refresh(panel.chosen());
   settle();
@@ -26,7 +32,7 @@ intake(part("intake"), addPictures, button);
 part("intake").append(element);
 offerSignOut(document.querySelector("header nav"));
 let answers = true;
-let school = null;
+let [school, trainer] = [null, null];
 const look = watch(
   async (models) => {
     await findSchool();
@@ -44,7 +50,9 @@ async function findSchool() {
   if (school) return;
   const found = await about().catch(() => null);
   if (!found) return;
-  school ??= teaching(found.trainer_url);
+  if (school) return; // another look was quicker
+  trainer = found.trainer_url && otherService("trainer", found.trainer_url);
+  school = teaching(trainer);
   part("results").after(school.element);
 }
 

@@ -23,7 +23,13 @@ import pytest
 from launcher.services import free_port
 from shared.engines.openvino_runtime import load_openvino
 from shared.models.model_store import OPENVINO_MODEL
-from tests.support.inputs.tiny_model import CONTRAST, SIZE, picture, publish_tiny_model
+from tests.support.inputs.tiny_model import (
+    CONTRAST,
+    SIZE,
+    picture,
+    publish_tiny_model,
+    save_network,
+)
 from tests.support.processes.predictor_process import PredictorProcess, running_predictor, wait_for
 from trainer_service.store.publishing import WritableModelStore
 
@@ -170,10 +176,62 @@ def test_versions_come_and_go_under_load_without_a_failed_request(store, start_p
         predictor.wait_for_version(1)
         WritableModelStore(store).pin("colours", None)
         predictor.wait_for_version(4)
+        WritableModelStore(store).roll_back("colours")
+        predictor.wait_for_version(2)
+        WritableModelStore(store).promote("colours", 4)
+        predictor.wait_for_version(4)
         time.sleep(0.2)
 
     assert load.failures == []
     assert set(load.versions) == {1, 2, 4}
+
+
+@pytest.mark.process
+def test_a_version_that_begins_to_fail_is_left_without_a_failed_request_of_others(
+    store, start_predictor
+):
+    publish_tiny_model(store)
+    predictor = start_predictor()
+    predictor.wait_until_ready()
+    white = picture((255, 255, 255))
+
+    def failing(staging: Path) -> None:
+        save_network(staging / OPENVINO_MODEL, fails_above=240)
+
+    with Load(predictor.url) as load:
+        assert publish_tiny_model(store, change=failing) == 2
+        predictor.wait_for_version(2)
+        answers = [predictor.predict(white).status_code for _ in range(3)]
+        assert "It was left" in predictor.wait_for_quarantine(2)
+        predictor.wait_for_version(1)
+
+    assert answers == [500, 500, 500]
+    assert load.failures == []
+    assert predictor.predict(white).status_code == 200
+    assert "Version 2 was left" in predictor.model()["notice"]
+    metrics = predictor.http.get("/metrics").text
+    assert 'headstart_returns_total{model="colours"} 1.0' in metrics
+    assert 'headstart_quarantines_total{reason="watched"} 1.0' in metrics
+
+
+@pytest.mark.process
+def test_the_newest_version_answers_beside_the_pinned_one_unseen(store, start_predictor):
+    publish_tiny_model(store)
+    publish_tiny_model(store, labels=("green", "red", "blue"))
+    WritableModelStore(store).pin("colours", 1, shadow=True)
+    predictor = start_predictor()
+    wait_for(lambda: predictor.model()["shadow"], "the shadow to be loaded")
+
+    def has_compared() -> bool:
+        (prediction,) = predictor.predict(picture("red")).json()["predictions"]
+        assert (prediction["version"], prediction["label"]) == (1, "red")
+        return bool(predictor.model()["shadow"]["compared"] > 0)
+
+    wait_for(has_compared, "a picture to be compared")
+    shadow = predictor.model()["shadow"]
+    assert (shadow["version"], shadow["share"]) == (2, 1.0)
+    metrics = predictor.http.get("/metrics").text
+    assert f'headstart_shadow_different_total{{model="colours"}} {shadow["different"]}.0' in metrics
 
 
 def save_table(staging: Path) -> None:

@@ -21,11 +21,20 @@ class Predictor:
         self.loads: list[str] = []
         self.polls = 0
         self._loader = VersionLoader(settings, pool)
-        self._reload = HotReload(self.store, self.models, self, settings.poll_seconds)
+        self._reload = HotReload(
+            self.store,
+            self.models,
+            self,
+            settings.poll_seconds,
+            watch_seconds=settings.watch_seconds,
+        )
 
     async def load(self, directory: Path) -> ServedVersion:
         self.loads.append(f"{directory.parent.name}/{directory.name}")
         return await self._loader.load(directory)
+
+    async def check(self, served: ServedVersion, directory: Path) -> None:
+        await self._loader.check(served, directory)
 
     async def poll(self) -> None:
         await self._reload.poll()

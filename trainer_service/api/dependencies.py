@@ -9,7 +9,12 @@ from shared.logs import bind
 from trainer_service.service.trainer import Trainer
 
 #: The parameters of paths that are logged, and the names of their fields in the log.
-LOGGED = {"training_id": "training_id", "dataset_id": "dataset_id", "name": "model"}
+LOGGED = {
+    "training_id": "training_id",
+    "dataset_id": "dataset_id",
+    "comparison_id": "comparison_id",
+    "name": "model",
+}
 
 
 async def _trainer(request: Request) -> Trainer:

@@ -1,11 +1,17 @@
 """Which candidates of a comparison go on after the first round."""
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
-from trainer_service.comparisons.statistics import Mean
+
+class Loss(NamedTuple):
+    """A mean log loss, in nats, and its standard error."""
+
+    value: float
+    standard_error: float
 
 
-def going_on(losses: Mapping[str, Mean]) -> list[str]:
+def going_on(losses: Mapping[str, Loss]) -> list[str]:
     """Return the candidates that go on, the best first.
 
     The better half goes on, and of the others those whose loss is within one standard error of the
@@ -22,7 +28,7 @@ def going_on(losses: Mapping[str, Mean]) -> list[str]:
     return [name for place, name in enumerate(ranked) if place < half or losses[name].value <= most]
 
 
-def why_dropped(loss: Mean, best: Mean, best_name: str) -> str:
+def why_dropped(loss: Loss, best: Loss, best_name: str) -> str:
     """Return why a candidate is dropped, as a sentence.
 
     Args:
@@ -31,6 +37,7 @@ def why_dropped(loss: Mean, best: Mean, best_name: str) -> str:
         best_name: the name of that one.
     """
     return (
-        f"In the first round its log loss was {loss.value:.3f}, in the worse half and more than one "
-        f"standard error ({best.standard_error:.3f}) above that of {best_name}, {best.value:.3f}."
+        f"In the first round its log loss was {loss.value:.3f}, in the worse half and more than "
+        f"one standard error ({best.standard_error:.3f}) above that of {best_name}, "
+        f"{best.value:.3f}."
     )

@@ -1,8 +1,7 @@
 """The statistics of a comparison, as plain functions of numbers."""
 
 import math
-from collections.abc import Mapping, Sequence
-from statistics import fmean, variance
+from collections.abc import Mapping
 from typing import NamedTuple
 
 
@@ -42,18 +41,5 @@ def exact_p(wins: int, losses: int) -> float:
     tosses, rarer = wins + losses, min(wins, losses)
     tail = sum(math.comb(tosses, count) for count in range(rarer + 1))
     # Of integers, since 2**-tosses is 0.0 as a float from about a thousand images on.
-    return min(1.0, 2 * tail / 2**tosses)
-
-
-class Mean(NamedTuple):
-    """A mean, and the standard error of it."""
-
-    value: float
-    standard_error: float
-
-
-def mean_of(values: Sequence[float]) -> Mean:
-    """Return the mean of some numbers; the standard error of a single one is infinite."""
-    if len(values) == 1:
-        return Mean(values[0], math.inf)
-    return Mean(fmean(values), math.sqrt(variance(values) / len(values)))
+    p: float = 2 * tail / 2**tosses
+    return min(1.0, p)

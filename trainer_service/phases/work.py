@@ -18,12 +18,21 @@ from trainer_service.settings import TrainerSettings
 from trainer_service.store.events.events import WarningEvent
 from trainer_service.store.events.progress import ProgressBoard
 from trainer_service.store.files.lease import Lease
+from trainer_service.store.publishing import WritableModelStore
 from trainer_service.store.records.record_index import Stamp
 from trainer_service.store.records.training_record import State, TrainingRecord
 from trainer_service.store.shards import Shards
 from trainer_service.store.stores import Stores, TrainingStore
 
 POLL_INTERVAL = 0.3
+
+
+def fewest_by_label(images: Iterable[ImageRecord], most: int) -> list[ImageRecord]:
+    """Return at most so many images of each label: the first by their hashes, as good as drawn."""
+    found: dict[str, list[ImageRecord]] = {}
+    for image in sorted(images, key=lambda image: image.sha256):
+        found.setdefault(image.label, []).append(image)
+    return [image for label in sorted(found) for image in found[label][:most]]
 
 
 class Queue(Protocol):
@@ -151,7 +160,27 @@ class Work:
             DatasetNotFound, RecordCorrupt, Unavailable: its record can't be read.
         """
         worker = self.worker
-        return Dataset.open(worker.stores.datasets, worker.settings, self.record.dataset.id)
+        return Dataset.open(worker.stores.datasets, worker.settings, self.record.dataset.known_id)
+
+    @property
+    def models(self) -> WritableModelStore:
+        """The model store that the version goes to."""
+        return self.worker.stores.models_of(self.record)
+
+    def used_images(self, dataset: Dataset) -> list[ImageRecord]:
+        """Return the images that the training uses; a trial uses few, and none of the test images.
+
+        Args:
+            dataset: that of the training.
+
+        Raises:
+            InvalidDataset: a label has too few images.
+        """
+        images = dataset.used_images()
+        if self.record.trial_images is None:
+            return images
+        parts = self.split(images)
+        return fewest_by_label([*parts["train"], *parts["validation"]], self.record.trial_images)
 
     def split(self, images: list[ImageRecord]) -> dict[str, list[ImageRecord]]:
         """Divide images of the dataset into "train", "validation" and "test", as was requested.

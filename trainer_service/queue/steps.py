@@ -1,4 +1,4 @@
-"""The steps that can be on the queue: those of trainings, and the reading of a dataset."""
+"""The steps that can be on the queue: of trainings, datasets and comparisons."""
 
 from typing import NamedTuple
 
@@ -6,7 +6,8 @@ PREPARE = "training.prepare"
 COMPUTE_SHARD = "training.compute_shard"
 FINISH = "training.finish"
 READ_DATASET = "dataset.read"
-TASKS = (PREPARE, COMPUTE_SHARD, FINISH, READ_DATASET)
+ADVANCE = "comparison.advance"
+TASKS = (PREPARE, COMPUTE_SHARD, FINISH, READ_DATASET, ADVANCE)
 
 #: The priorities of steps, of which 0 comes first. Among steps of the same priority, the oldest
 #: comes first. Celery's transport for Redis has ten priorities.

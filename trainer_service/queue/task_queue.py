@@ -9,7 +9,7 @@ from redis.exceptions import ResponseError
 
 from shared.errors import Unavailable
 from shared.logs import get_logger, request_id
-from trainer_service.queue.steps import PREPARE, READ_DATASET, Step
+from trainer_service.queue.steps import ADVANCE, PREPARE, READ_DATASET, Step
 from trainer_service.queue.view import ForeignQueue
 
 #: One retry: a connection that a restart of Redis has broken is only noticed when it is used.
@@ -48,6 +48,10 @@ class TaskQueue:
     def read_dataset(self, dataset_id: str) -> None:
         """Submit the reading of a dataset."""
         self.submit([Step(READ_DATASET, (dataset_id,))])
+
+    def advance(self, comparison_id: str) -> None:
+        """Submit the step that looks what comes next in a comparison."""
+        self.submit([Step(ADVANCE, (comparison_id,))])
 
     def submit(self, steps: Iterable[Step]) -> None:
         """Put the steps at the end of the queue.

@@ -22,6 +22,7 @@ class Answer(NamedTuple):
         predicted: the label that the model answered.
         probability: the probability of that label.
         picture: a small copy of the image; None if it could not be read again.
+        heat: the same, with what spoke for the answer over it; None if that is not shown.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Answer(NamedTuple):
     predicted: str
     probability: float
     picture: Embedded | None
+    heat: Embedded | None = None
 
     @property
     def right(self) -> bool:

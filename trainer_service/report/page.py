@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 
 import shared
+from shared.models.manifest import Manifest
 from trainer_service.report.facts import Facts
 from trainer_service.report.markup import Markup, join, raw, tag
 from trainer_service.report.sections import evaluation, origin
@@ -25,8 +26,24 @@ _OWN = Path(__file__).with_name("report.css")
 
 def render(facts: Facts) -> str:
     """Return the report of a version."""
-    manifest = facts.manifest
-    title = f"{manifest.model}, version {manifest.version}"
+    return document_of(facts.manifest, _sections(facts))
+
+
+def document_of(manifest: Manifest, sections: Iterable[Markup]) -> str:
+    """Return the report of a version with its sections."""
+    title = _title(manifest, manifest.version)
+    made = f"{manifest.architecture}, published {manifest.created_at:%Y-%m-%d %H:%M} UTC"
+    return document(title, made, sections)
+
+
+def document(title: str, made: str, sections: Iterable[Markup]) -> str:
+    """Return a report as one HTML document.
+
+    Args:
+        title: what it is about.
+        made: a few words about how and when that was made.
+        sections: its cards.
+    """
     head = tag(
         "head",
         tag("meta", charset="utf-8"),
@@ -35,17 +52,38 @@ def render(facts: Facts) -> str:
         tag("title", title),
         tag("style", _style()),
     )
-    made = f"{manifest.architecture}, published {manifest.created_at:%Y-%m-%d %H:%M} UTC"
     header = tag("header", tag("h1", title), tag("span", made, class_="muted"), class_="page")
-    body = tag("body", header, tag("main", _sections(facts)))
+    body = tag("body", header, tag("main", sections))
     return f"<!doctype html>\n{tag('html', head, body, lang='en')}\n"
+
+
+def renumbered(page: str, manifest: Manifest, version: int) -> str:
+    """Return the report of a version under another number.
+
+    Args:
+        page: the report.
+        manifest: that of the version, with the number that it has.
+        version: the number that it gets.
+    """
+    for name in ("title", "h1"):
+        before, after = (
+            tag(name, _title(manifest, number)) for number in (manifest.version, version)
+        )
+        page = page.replace(before, after, 1)
+    return page
+
+
+def _title(manifest: Manifest, version: int) -> str:
+    return f"{manifest.model}, version {version}"
 
 
 def _sections(facts: Facts) -> Iterable[Markup]:
     labels = (evaluation.per_label(facts), evaluation.confusion_matrix(facts))
-    yield _beside(evaluation.result(facts), origin.how_to_call(facts))
+    yield beside(
+        evaluation.result(facts), origin.how_to_call(facts.manifest.model, facts.predictor)
+    )
     yield from filter(None, [promotion(facts)])
-    yield _beside(*labels) if len(facts.manifest.labels) <= FEW_LABELS else join(labels)
+    yield beside(*labels) if len(facts.manifest.labels) <= FEW_LABELS else join(labels)
     yield reliability(facts)
     yield from filter(None, [unknown(facts)])
     yield evaluation.training_curves(facts)
@@ -54,11 +92,12 @@ def _sections(facts: Facts) -> Iterable[Markup]:
     yield evaluation.samples(facts)
     yield from filter(None, [suspects(facts)])
     yield origin.limits(facts)
-    yield _beside(origin.data(facts), origin.training(facts))
-    yield origin.hashes(facts)
+    yield beside(origin.data(facts), origin.training(facts))
+    yield origin.hashes(facts.manifest)
 
 
-def _beside(*cards: Markup) -> Markup:
+def beside(*cards: Markup) -> Markup:
+    """Return cards side by side, where there is room."""
     return tag("div", cards, class_="columns")
 
 

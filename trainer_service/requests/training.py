@@ -16,6 +16,9 @@ DEFAULT_ARCHITECTURE = "mobilenet_v2"
 #: The layers of a backbone whose pooled outputs are the features: the last one, the last three, or
 #: all that the catalogue lists.
 TapSet = Literal["last", "late", "all"]
+#: What a request may say of them: with auto, what answers the validation images best is taken.
+Taps = Literal["auto", "last", "late", "all"]
+HeadKind = Literal["regression", "layers"]
 
 #: Whether the version that a training publishes is served, see `phases.publish.promotion`.
 Promote = Literal["auto", "always", "if_better", "never"]
@@ -124,19 +127,13 @@ def _refused(
     return ValidationError.from_exception_data(TrainingRequest.__name__, faults)
 
 
-class TrainingRequest(RequestPart):
-    """The fields of a training; all but the images have defaults."""
+class CommonFields(RequestPart):
+    """The fields that a training and a comparison of several have in common."""
 
     model: ModelName | None = Field(
         default=None,
         description="Name of the model to publish; by default that of the folder or archive with "
         "the images.",
-    )
-    architecture: str = Field(
-        default=DEFAULT_ARCHITECTURE,
-        max_length=64,
-        description="If this is left out and the weights of the default can't be had, the best "
-        "architecture whose weights can be had is taken.",
     )
     dataset: _Dataset = Field(
         default=None,
@@ -144,24 +141,6 @@ class TrainingRequest(RequestPart):
     )
     reading: ReadingRequest | None = Field(
         default=None, description="How the dataset is read; left out, the reader decides."
-    )
-    taps: Literal["auto", "last", "late", "all"] = Field(
-        default="auto",
-        description="The layers of the backbone whose outputs become the features: the last, the "
-        "last three (late) or all of the catalogue's; auto takes what answers the validation "
-        "images best.",
-    )
-    head: Literal["regression", "layers"] = Field(
-        default="regression",
-        description="regression: a logistic regression, which is solved in seconds. layers: "
-        "dropout and dense layers, which are trained for epochs; also chosen by any field that "
-        "only they have.",
-    )
-    tune: Tune = Field(
-        default="off",
-        description="tail: also train the last layers of the backbone, from the solved head on; "
-        "the result is published if it answers the validation images better. An object says "
-        "which layers, and how.",
     )
     views: _Views = Field(
         default=1,
@@ -186,6 +165,37 @@ class TrainingRequest(RequestPart):
         default="off",
         description="int8: add a quantized graph, if it is faster and as accurate.",
     )
+    split: SplitFractions = Field(default_factory=SplitFractions)
+    seed: int = Field(default=0, ge=0, lt=2**31)
+
+
+class TrainingRequest(CommonFields):
+    """The fields of a training; all but the images have defaults."""
+
+    architecture: str = Field(
+        default=DEFAULT_ARCHITECTURE,
+        max_length=64,
+        description="If this is left out and the weights of the default can't be had, the best "
+        "architecture whose weights can be had is taken.",
+    )
+    taps: Taps = Field(
+        default="auto",
+        description="The layers of the backbone whose outputs become the features: the last, the "
+        "last three (late) or all of the catalogue's; auto takes what answers the validation "
+        "images best.",
+    )
+    head: HeadKind = Field(
+        default="regression",
+        description="regression: a logistic regression, which is solved in seconds. layers: "
+        "dropout and dense layers, which are trained for epochs; also chosen by any field that "
+        "only they have.",
+    )
+    tune: Tune = Field(
+        default="off",
+        description="tail: also train the last layers of the backbone, from the solved head on; "
+        "the result is published if it answers the validation images better. An object says "
+        "which layers, and how.",
+    )
     promote: Promote = Field(
         default="auto",
         description="Whether the new version is served. auto: unless its labels differ from those "
@@ -193,8 +203,6 @@ class TrainingRequest(RequestPart):
         "commonest label. if_better: as auto, and only if its log loss is not worse on the test "
         "images that both have kept out. always, or never: it is published only.",
     )
-    split: SplitFractions = Field(default_factory=SplitFractions)
-    seed: int = Field(default=0, ge=0, lt=2**31)
 
     @property
     def computed_taps(self) -> TapSet:

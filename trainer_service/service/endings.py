@@ -1,4 +1,4 @@
-"""Waits for trainings to end, on behalf of any number of clients."""
+"""Waits for trainings, or comparisons, to end, on behalf of any number of clients."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -8,7 +8,6 @@ from typing import Any
 from shared.errors import NotFound
 from trainer_service.store.records.record_index import Stamp
 from trainer_service.store.records.record_store import RecordStore
-from trainer_service.store.records.training_record import TrainingRecord
 
 POLL_INTERVAL = 0.1
 
@@ -23,10 +22,10 @@ class Endings:
     """Polls each training that clients wait for, once for all of them.
 
     Args:
-        trainings: the store of the trainings.
+        trainings: the store of the trainings, or of the comparisons.
     """
 
-    def __init__(self, trainings: RecordStore[TrainingRecord]) -> None:
+    def __init__(self, trainings: RecordStore[Any]) -> None:
         self._trainings = trainings
         self._polls: dict[str, _Poll] = {}
 
@@ -56,7 +55,7 @@ class Endings:
         """Return the record's current stamp, and whether it has changed and now says ended."""
         try:
             stamp = self._trainings.stamp(training_id)
-            return stamp, stamp != known and self._trainings.get(training_id).state.ended
+            return stamp, stamp != known and bool(self._trainings.get(training_id).state.ended)
         except NotFound:
             return known, True
 

@@ -13,8 +13,9 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from shared.logs import get_logger
+from trainer_service.store.events.event import EndEvent
 from trainer_service.store.events.event_log import FIELD, EventLog, stream_key
-from trainer_service.store.events.events import Event, ResultEvent, event_adapter
+from trainer_service.store.events.events import Event, event_adapter
 
 #: How often the store is read while no events come from Redis.
 BLOCK_SECONDS = 5.0
@@ -52,7 +53,7 @@ class EventStreams:
                 for event in events:
                     yield event
                     after = event.id
-                    if isinstance(event, ResultEvent):
+                    if isinstance(event, EndEvent):
                         return
                 if not events:
                     if tail.ended or tail.is_removed():
@@ -108,7 +109,7 @@ class _Tail:
 
     @property
     def ended(self) -> bool:
-        return bool(self._recent) and isinstance(self._recent[-1], ResultEvent)
+        return bool(self._recent) and isinstance(self._recent[-1], EndEvent)
 
     @property
     def has_failed(self) -> bool:

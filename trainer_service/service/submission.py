@@ -12,7 +12,7 @@ from trainer_service.backbones.choice import Chosen, choose_architecture
 from trainer_service.backbones.cut_table import cut_of, find_cut
 from trainer_service.datasets import create as datasets
 from trainer_service.datasets.dataset import Dataset, doubtful
-from trainer_service.requests.training import DatasetPath, TrainingRequest
+from trainer_service.requests.training import CommonFields, DatasetPath, TrainingRequest
 from trainer_service.service.job_slots import open_training_slot
 from trainer_service.service.naming import model_name_of
 from trainer_service.service.trainer import Trainer
@@ -107,14 +107,14 @@ def _make_training(
     stores = trainer.stores
     with ExitStack() as undo:
         with open_training_slot(stores, trainer.settings.max_open_jobs):
-            dataset, made = _dataset_of(trainer, request, upload, name, training_id)
+            dataset, made = dataset_of(trainer, request, upload, name, training_id)
             if made:
-                undo.callback(_undo_dataset, stores, dataset.id)
+                undo.callback(undo_dataset, stores, dataset.id)
             record = _new_training(training_id, request, chosen, dataset)
             undo.callback(stores.trainings.delete, record.id)
             # Deleting a dataset takes the same lock and then looks for trainings on it.
             with stores.datasets.locked(dataset.id):
-                _require_same_reading(stores.datasets, dataset)
+                require_same_reading(stores.datasets, dataset)
                 stores.trainings.create(record)
         _submit(trainer, record, dataset)
         undo.pop_all()
@@ -139,7 +139,7 @@ def _submit(trainer: Trainer, training: TrainingRecord, dataset: DatasetRecord) 
         trainer.queue.prepare(training.id)
 
 
-def _require_same_reading(datasets: RecordStore[DatasetRecord], dataset: DatasetRecord) -> None:
+def require_same_reading(datasets: RecordStore[DatasetRecord], dataset: DatasetRecord) -> None:
     """Check that the reading is still the one that the training was found possible on."""
     if datasets.get(dataset.id).revision != dataset.revision:
         raise Conflict(
@@ -148,19 +148,19 @@ def _require_same_reading(datasets: RecordStore[DatasetRecord], dataset: Dataset
         )
 
 
-def _undo_dataset(stores: Stores, dataset_id: str) -> None:
+def undo_dataset(stores: Stores, dataset_id: str) -> None:
     """Remove the dataset of a training that was not created, unless another training uses it."""
     with suppress(HeadstartError):
         delete_unused(stores, dataset_id)
 
 
-def _dataset_of(
-    trainer: Trainer, request: TrainingRequest, upload: Path | None, name: str, training_id: str
+def dataset_of(
+    trainer: Trainer, request: CommonFields, upload: Path | None, name: str, own_id: str
 ) -> tuple[DatasetRecord, bool]:
     """Return the dataset to train on, and whether it was created for this request.
 
-    A new dataset gets the id of the training. So if the process is killed before it has created
-    the training, the repeated request finds the dataset.
+    A new dataset gets the id of the training or the comparison. So if the process is killed before
+    it has created that, the repeated request finds the dataset.
     """
     records, wanted = trainer.stores.datasets, request.dataset
     if isinstance(wanted, str) and is_id(wanted):
@@ -171,10 +171,10 @@ def _dataset_of(
             )
         return _existing(trainer, wanted), False
     with suppress(NotFound):
-        return records.get(training_id), True
+        return records.get(own_id), True
     if upload is not None:
         made = datasets.create_from_upload(
-            records, upload, name, dataset_id=training_id, reading=request.reading
+            records, upload, name, dataset_id=own_id, reading=request.reading
         )
         return made, True
     if wanted is None:
@@ -184,7 +184,7 @@ def _dataset_of(
         )
     path = wanted.path if isinstance(wanted, DatasetPath) else wanted
     made = datasets.create_from_path(
-        records, trainer.settings, path, dataset_id=training_id, reading=request.reading
+        records, trainer.settings, path, dataset_id=own_id, reading=request.reading
     )
     return made, True
 

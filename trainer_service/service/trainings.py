@@ -13,10 +13,14 @@ from trainer_service.phase_table import phase_of
 from trainer_service.requests.lists import ListQuery
 from trainer_service.service.endings import first
 from trainer_service.service.trainer import Trainer
-from trainer_service.store.events.events import EventPage, ResultEvent
+from trainer_service.store.events.event import EndEvent
+from trainer_service.store.events.events import EventPage
+from trainer_service.store.events.progress import ProgressBoard
+from trainer_service.store.model_life import find_version
 from trainer_service.store.outcome import end
 from trainer_service.store.records.suspects import SuspectPage, suspect_page
 from trainer_service.store.records.training_record import State, TrainingRecord
+from trainer_service.store.stores import Stores
 
 
 def get_training(trainer: Trainer, training_id: str) -> TrainingRecord:
@@ -24,7 +28,7 @@ def get_training(trainer: Trainer, training_id: str) -> TrainingRecord:
     record = trainer.stores.trainings.get(training_id)
     if record.state == State.SUCCEEDED:
         record.metrics = trainer.stores.trainings.evaluation(record)
-    return _completed(trainer, record)
+    return completed(trainer, record)
 
 
 def list_trainings(
@@ -37,7 +41,7 @@ def list_trainings(
     """
     trainings = trainer.stores.trainings
     records, following = trainings.page(limit, after)
-    complete = [_completed(trainer, trainings.with_asked(record)) for record in records]
+    complete = [completed(trainer, trainings.with_asked(record)) for record in records]
     return complete, following
 
 
@@ -75,7 +79,7 @@ def get_events(trainer: Trainer, training_id: str, after: int, limit: int) -> Ev
     return EventPage(
         events=events,
         after=events[-1].id if events else after,
-        ended=isinstance(last, ResultEvent),
+        ended=isinstance(last, EndEvent),
     )
 
 
@@ -114,10 +118,12 @@ def get_suspects(trainer: Trainer, training_id: str, query: ListQuery) -> Suspec
     record = trainings.get(training_id)
     if record.suspects is None:
         raise Conflict(f"Training {training_id!r} has no list of suspects: {_why_none(record)}")
-    return suspect_page(trainings.directory(training_id), query)
+    return suspect_page(trainings.directory(training_id), query, record.suspects.count)
 
 
 def _why_none(record: TrainingRecord) -> str:
+    if record.pretrained is not None:
+        return "a pre-trained network was published as it is, without images."
     if record.state == State.SUCCEEDED:
         return "an earlier release did it, which did not look for them. Train again."
     return f"it is {record.state}."
@@ -129,7 +135,12 @@ def cancel_training(trainer: Trainer, training_id: str) -> TrainingRecord:
     Raises:
         TrainingEnded: the training has ended.
     """
-    trainings, models = trainer.stores.trainings, trainer.stores.models
+    return cancel_in(trainer.stores, training_id)
+
+
+def cancel_in(stores: Stores, training_id: str) -> TrainingRecord:
+    """Request that a training be cancelled, as `cancel_training`, given the stores."""
+    trainings = stores.trainings
 
     def cancel(record: TrainingRecord) -> None:
         if record.state.ended:
@@ -141,7 +152,7 @@ def cancel_training(trainer: Trainer, training_id: str) -> TrainingRecord:
         with trainings.lease(training_id) as held:
             # The holder of the lease ends the training. If a worker died after it had published a
             # version, the training has succeeded, and the next worker records that.
-            if held is None or models.published_by(record.model, training_id) is not None:
+            if held is None or _is_published(stores, record):
                 return record
             return end(trainings, training_id, State.CANCELLED)
     except OSError as error:
@@ -150,7 +161,16 @@ def cancel_training(trainer: Trainer, training_id: str) -> TrainingRecord:
         return record  # a worker ends it, once there is room to write that
 
 
+def _is_published(stores: Stores, record: TrainingRecord) -> bool:
+    return stores.models_of(record).published_by(record.model, record.id) is not None
+
+
 def stop_training(trainer: Trainer, training_id: str) -> TrainingRecord:
+    """Request that a training publish the best that it has so far, as `stop_in`."""
+    return stop_in(trainer.stores, trainer.board, training_id)
+
+
+def stop_in(stores: Stores, board: ProgressBoard, training_id: str) -> TrainingRecord:
     """Request that a training publish the best that it has so far.
 
     Head training stops after the current epoch, and nothing is tuned; tuning stops at once.
@@ -172,10 +192,10 @@ def stop_training(trainer: Trainer, training_id: str) -> TrainingRecord:
         if _has_tuned(record):
             record.stop_tuning = True
         elif record.stop_after is None:
-            head = trainer.board.read(training_id, State.HEAD)
+            head = board.read(training_id, State.HEAD)
             record.stop_after = max(1, head.done if head else 0)
 
-    return trainer.stores.trainings.ask(training_id, stop)
+    return stores.trainings.ask(training_id, stop)
 
 
 def _has_tuned(record: TrainingRecord) -> bool:
@@ -201,18 +221,24 @@ def delete_training(trainer: Trainer, training_id: str) -> None:
         return
     if not record.state.ended:
         raise Conflict(f"Training {training_id!r} is {record.state}: cancel it first.")
+    if record.is_member:
+        raise Conflict(
+            f"Training {training_id!r} belongs to comparison {record.comparison!r}: remove that."
+        )
     trainings.delete(training_id)
 
 
 def _published(trainer: Trainer, record: TrainingRecord) -> Path:
-    if record.version is None:
-        raise Conflict(f"Training {record.id!r} has no report: it is {record.state}.")
-    return trainer.stores.models.directory(record.model, record.version)
-
-
-def _completed(trainer: Trainer, record: TrainingRecord) -> TrainingRecord:
-    """Set the fields that are not kept in the record: the report's address and the progress."""
     if record.version is not None:
+        return find_version(trainer.stores.models, record.model, record.version, record.id)
+    if record.withheld is not None:
+        return trainer.stores.models_of(record).directory(record.model, record.withheld)
+    raise Conflict(f"Training {record.id!r} has no report: it is {record.state}.")
+
+
+def completed(trainer: Trainer, record: TrainingRecord) -> TrainingRecord:
+    """Set the fields that are not kept in the record: the report's address and the progress."""
+    if record.version is not None or record.withheld is not None:
         record.report = f"/v1/trainings/{record.id}/report"
     if not record.state.ended:
         record.progress = trainer.board.read(record.id, record.state)

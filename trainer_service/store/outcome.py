@@ -58,13 +58,7 @@ def end(
         if record.state.ended:
             return
         record.enter(state)
-        if isinstance(error, Exception):
-            transient = isinstance(error, _TRANSIENT)
-            record.error = ErrorInfo(
-                type=type(error).__name__, detail=in_words(error), transient=transient
-            )
-        else:
-            record.error = error
+        record.error = error_info(error) if isinstance(error, Exception) else error
 
     try:
         return trainings.update(training_id, change)
@@ -73,6 +67,15 @@ def end(
             raise
     trainings.clear(training_id)
     return trainings.update(training_id, change)
+
+
+def error_info(error: Exception) -> ErrorInfo:
+    """Return an error as records hold it."""
+    return ErrorInfo(
+        type=type(error).__name__,
+        detail=in_words(error),
+        transient=isinstance(error, _TRANSIENT),
+    )
 
 
 def in_words(error: Exception) -> str:

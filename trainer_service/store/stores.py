@@ -11,13 +11,16 @@ from pydantic import TypeAdapter, ValidationError
 from shared.documents import read_small
 from shared.files import atomic_write, is_disk_full
 from shared.logs import get_logger
-from trainer_service.errors import DatasetNotFound, TrainingNotFound
+from trainer_service.errors import DatasetNotFound, RecordCorrupt, TrainingNotFound
 from trainer_service.settings import TrainerSettings
+from trainer_service.store.comparisons import COMPARISONS, ComparisonStore
 from trainer_service.store.events.event_log import EventLog, connect
 from trainer_service.store.files.removal import remove_tree
 from trainer_service.store.idempotency import IdempotencyKeys
 from trainer_service.store.publishing import WritableModelStore
+from trainer_service.store.records.comparison_record import ComparisonRecord
 from trainer_service.store.records.dataset_record import DatasetRecord
+from trainer_service.store.records.parts import Brief
 from trainer_service.store.records.record_store import RecordStore
 from trainer_service.store.records.training_record import Asked, TrainingRecord, abridged
 from trainer_service.store.work_metrics import ENDED, PHASE_SECONDS
@@ -179,16 +182,63 @@ class Stores:
     events: EventLog
     models: WritableModelStore
     keys: IdempotencyKeys
+    comparisons: ComparisonStore
+    comparison_events: EventLog
 
     @classmethod
     def open(cls, settings: TrainerSettings) -> Self:
         """Open the store that the settings name; nothing is created or read yet."""
         trainings = settings.store / "trainings"
-        events = EventLog(trainings, connect(settings.redis_url))
+        comparisons = settings.store / COMPARISONS
+        redis = connect(settings.redis_url)
+        events, comparison_events = EventLog(trainings, redis), EventLog(comparisons, redis)
         return cls(
             RecordStore(settings.store / "datasets", DatasetRecord, DatasetNotFound),
             TrainingStore(trainings, events),
             events,
             WritableModelStore(settings.store),
             IdempotencyKeys(settings.store / "idempotency"),
+            ComparisonStore(comparisons, comparison_events),
+            comparison_events,
         )
+
+    def models_of(self, training: TrainingRecord) -> WritableModelStore:
+        """Return the model store that a training writes its version to.
+
+        That of a training of a comparison is withheld until the comparison publishes it.
+        """
+        if training.comparison is None:
+            return self.models
+        return self.comparisons.withheld(training.comparison)
+
+    def remove_comparison(self, record: ComparisonRecord) -> None:
+        """Remove a comparison with its trainings, except those that were published."""
+
+        def release(training: TrainingRecord) -> None:
+            training.comparison = training.withheld = None
+
+        for training_id in record.members:
+            with suppress(TrainingNotFound, RecordCorrupt):
+                if self.trainings.get(training_id).version is None:
+                    self.trainings.delete(training_id)
+                else:
+                    self.trainings.update(training_id, release)
+        self.comparisons.delete(record.id)
+
+    def open_jobs(self) -> list[Brief]:
+        """Return the summaries of the trainings and comparisons that have not ended.
+
+        Raises:
+            RecordCorrupt, Unavailable: a record can't be read.
+        """
+        every = (*self.trainings.every(), *self.comparisons.every())
+        return [brief for brief in every if brief.waits]
+
+    def used_datasets(self) -> set[str]:
+        """Return the ids of the datasets of all trainings, and of comparisons that have not ended.
+
+        Raises:
+            RecordCorrupt, Unavailable: a record can't be read.
+        """
+        trainings = {brief.dataset for brief in self.trainings.every()}
+        return trainings | {brief.dataset for brief in self.comparisons.every() if brief.waits}

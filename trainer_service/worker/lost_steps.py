@@ -16,12 +16,15 @@ from redis import RedisError
 
 from shared.errors import NotFound, Unavailable
 from shared.logs import get_logger
+from trainer_service.comparisons.decide import next_action
+from trainer_service.comparisons.members import members_of
 from trainer_service.phase_table import next_steps
-from trainer_service.queue.steps import COMPUTE_SHARD, READ_DATASET, Step
+from trainer_service.queue.steps import ADVANCE, COMPUTE_SHARD, READ_DATASET, Step
 from trainer_service.queue.task_queue import TaskQueue, trouble
 from trainer_service.queue.view import QueueView
 from trainer_service.store.files.lease import LeaseWatch
 from trainer_service.store.outcome import in_words
+from trainer_service.store.records.comparison_record import ComparisonRecord, ComparisonState
 from trainer_service.store.records.dataset_record import DatasetState
 from trainer_service.store.records.record_store import Record, RecordStore
 from trainer_service.store.records.training_record import State, TrainingRecord
@@ -116,6 +119,11 @@ class LostSteps:
         for training in self._open(trainings, lambda state: State(state).ended):
             with self._isolated(trainings.directory(training.id)):
                 yield from self._idle_steps_of(training, held)
+        for comparison in self._open(
+            self._stores.comparisons, lambda state: ComparisonState(state).ended
+        ):
+            with self._isolated(self._stores.comparisons.directory(comparison.id)):
+                yield from self._idle_step_of(comparison)
         self._watch.prune()
         for directory in [left for left in self._left_out if not os.path.lexists(left)]:
             del self._left_out[directory]
@@ -145,7 +153,7 @@ class LostSteps:
         if self._watch.held(trainings.lease_file(training.id)):
             return
         for step in next_steps(training, shards, waits=self._waits(training, held)):
-            if step.task == READ_DATASET and held[training.dataset.id]:
+            if step.task == READ_DATASET and held[training.dataset.known_id]:
                 continue
             if step.task == COMPUTE_SHARD:
                 number = int(step.arguments[1])
@@ -153,10 +161,19 @@ class LostSteps:
                     continue
             yield step
 
+    def _idle_step_of(self, comparison: ComparisonRecord) -> Iterator[Step]:
+        """Yield the step of a comparison that has something to do and no worker that does it."""
+        stores = self._stores
+        if self._watch.held(stores.comparisons.lease_file(comparison.id)):
+            return
+        if next_action(comparison, members_of(stores, comparison)) is not None:
+            yield Step(ADVANCE, (comparison.id,))
+
     def _waits(self, training: TrainingRecord, unread: Container[str]) -> bool:
-        if training.dataset.id not in unread:
+        dataset_id = training.dataset.id
+        if dataset_id is None or dataset_id not in unread:
             return False
-        return training.id in WaitingTrainings(self._stores.datasets.directory(training.dataset.id))
+        return training.id in WaitingTrainings(self._stores.datasets.directory(dataset_id))
 
     def _open(self, records: RecordStore[Record], ended: Callable[[str], bool]) -> list[Record]:
         """Return the records that have not ended, oldest first.

@@ -1,4 +1,4 @@
-"""The Celery tasks; each calls a plain function of `training` or `reading_step`."""
+"""The Celery tasks; each calls a plain function."""
 
 import os
 import threading
@@ -16,11 +16,12 @@ from shared.engines.tensorflow_engine import import_tensorflow
 from shared.errors import HeadstartError
 from shared.logs import get_logger
 from trainer_service import training
+from trainer_service.comparisons.advance import advance
 from trainer_service.errors import RecordUnwritable
 from trainer_service.phases.prepare import reading_step
 from trainer_service.phases.work import Worker
 from trainer_service.queue.celery_app import create_celery
-from trainer_service.queue.steps import COMPUTE_SHARD, FINISH, PREPARE, READ_DATASET
+from trainer_service.queue.steps import ADVANCE, COMPUTE_SHARD, FINISH, PREPARE, READ_DATASET
 from trainer_service.queue.task_queue import WorkerQueue
 from trainer_service.settings import TrainerSettings
 from trainer_service.store.events.progress import ProgressBoard
@@ -107,6 +108,12 @@ def compute_shard(training_id: str, shard: int) -> None:
 def finish(training_id: str) -> None:
     with _refusals_logged(training_id):
         training.finish(worker(), training_id)
+
+
+@app.task(name=ADVANCE)  # type: ignore[untyped-decorator]
+def advance_comparison(comparison_id: str) -> None:
+    with _refusals_logged():
+        advance(worker(), comparison_id)
 
 
 @app.task(name=READ_DATASET)  # type: ignore[untyped-decorator]

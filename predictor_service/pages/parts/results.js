@@ -3,6 +3,7 @@
 import { announce, h, put } from "../../web/dom.js";
 import { bytes, percent, plural, sentence } from "../lib/format.js";
 import { heat } from "./heat.js";
+import { nearest } from "./nearest.js";
 
 const SMALL = 64;
 
@@ -13,9 +14,10 @@ const SMALL = 64;
  * `{file, wait(text), work(), answer(prediction), fail(error)}`.
  * `again` is called with the entries to classify again, and `onRemove` with each removed entry.
  * `below` gets an entry once it is answered and returns what is shown below the answer: an element,
- * null for nothing, or undefined for what is there already.
+ * null for nothing, or undefined for what is there already. `trainer` returns the trainer, from
+ * `otherService`, or null where it is not known.
  */
-export function results(element, again, onRemove, below) {
+export function results(element, { again, onRemove, below, trainer }) {
   const entries = new Set();
   const list = h("div", { class: "results" });
   const repeat = h("button", { type: "button", class: "primary", hidden: true, onclick: () => again(stale()) });
@@ -39,11 +41,13 @@ export function results(element, again, onRemove, below) {
     tell();
   };
   const tell = () => announce(summary([...entries]));
+  /** Its images are those of the version that answered; of an earlier one, the dataset is not known any more. */
+  const near = (prediction) => nearest(prediction, current && same(prediction, current) ? current.dataset : null, trainer());
 
   return {
     add(pictures) {
       const added = pictures.map((picture) => {
-        const entry = card(picture, again, () => (settle(), tell()), () => remove(entry), below, () => current?.heatmaps ?? false);
+        const entry = card(picture, again, () => (settle(), tell()), () => remove(entry), below, () => current?.heatmaps ?? false, near);
         entries.add(entry);
         return entry;
       });
@@ -67,7 +71,7 @@ function summary(entries) {
   return `${plural(answered, "image")} classified${failed ? `, ${failed} refused` : ""}.`;
 }
 
-function card({ file, name }, again, onSettled, onRemove, below, canExplain) {
+function card({ file, name }, again, onSettled, onRemove, below, canExplain, near) {
   const url = URL.createObjectURL(file);
   const size = h("p", { class: "muted small" }, bytes(file.size));
   const answer = h("div", { class: "answer" });
@@ -101,7 +105,7 @@ function card({ file, name }, again, onSettled, onRemove, below, canExplain) {
       this.by = prediction;
       const by = `by ${prediction.model}, version ${prediction.version}`;
       const why = canExplain() ? heat(url, file, prediction.model) : null;
-      say(false, warning(prediction), bars(prediction.top, why), why?.element, nearest(prediction), h("p", { class: "muted small by" }, by));
+      say(false, warning(prediction), bars(prediction.top, why), why?.element, near(prediction), h("p", { class: "muted small by" }, by));
       const found = below(this);
       if (found !== undefined) put(more, found);
       onSettled();
@@ -134,14 +138,6 @@ function preview(url, size, file) {
 function warning({ known, unknown }) {
   if (!unknown) return null;
   return h("p", { class: "unknown" }, h("strong", {}, "Unknown: "), `not like any training image. At most ${percent(known)} of known pictures are as far from them.`);
-}
-
-/** The training images that the picture is most like; the predictor has only their hashes. */
-function nearest({ known, nearest: images = [] }) {
-  if (!images.length) return null;
-  const share = known === null ? null : h("p", {}, `${percent(known)} of known pictures are at least as far from the training images.`);
-  return h("details", { class: "small nearest" }, h("summary", {}, "Nearest training images"), share,
-    h("ol", {}, images.map(({ image, distance }) => h("li", {}, h("code", { title: image }, image.slice(0, 12)), ` at a distance of ${distance.toFixed(3)}`))));
 }
 
 function bars(top, why) {

@@ -1,7 +1,6 @@
 /* Pictures that were answered wrong get their label, and are sent to the trainer. */
 
 import { announce, h, put } from "../../web/dom.js";
-import { otherService } from "../../web/other_service.js";
 import { plural, sentence } from "../lib/format.js";
 import { formsOf, grouped, imagesOf, newestDatasets, refusedOf } from "../lib/lessons.js";
 
@@ -17,10 +16,9 @@ const PAGE = 1000;
  * `{offer(entry, model), forget(entry), element}`: `offer` returns what a result has to teach its
  * picture, and `element` is the bar with the pictures that wait to be sent.
  *
- * Nothing is offered as long as `url`, the trainer's address, is null.
+ * `trainer` is from `otherService`. Nothing is offered if it is null.
  */
-export function teaching(url) {
-  const trainer = url && otherService("trainer", url);
+export function teaching(trainer) {
   const datasets = newestDatasets(allowedStorage());
   const [lessons, keys] = [new Map(), new Map()];
   const bar = barOf(lessons, send);

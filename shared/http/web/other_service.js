@@ -6,7 +6,8 @@ const PATIENCE_SECONDS = 120;
 const UNAUTHORIZED = 401;
 
 /**
- * `{url, ask(path, options, signal)}` for the service `name`, e.g. "trainer"; `ask` returns its JSON.
+ * `{url, ask(path, options, signal), file(path)}` for the service `name`, e.g. "trainer"; `ask`
+ * returns its JSON, `file` what it sends as a blob.
  *
  * If it needs a key, that is asked for, and kept in memory until the page is closed. Errors have a
  * `status`, which is 0 if no answer came.
@@ -42,18 +43,20 @@ export function otherService(name, url) {
     key = await askForKey({ title: `The ${name}'s API key`, words, check, button: "Use it", closable: true });
     if (key === null) throw fault(`The ${name} needs a key, and none was given.`, UNAUTHORIZED);
   };
+  const answer = async (path, options, signal) => {
+    let response = await call(path, options, signal, key);
+    while (response.status === UNAUTHORIZED) {
+      asking ??= signIn().finally(() => (asking = null));
+      await asking;
+      response = await call(path, options, signal, key);
+    }
+    if (!response.ok) throw fault(await said(response, name), response.status);
+    return response;
+  };
   return {
     url: base,
-    async ask(path, options = {}, signal) {
-      let response = await call(path, options, signal, key);
-      while (response.status === UNAUTHORIZED) {
-        asking ??= signIn().finally(() => (asking = null));
-        await asking;
-        response = await call(path, options, signal, key);
-      }
-      if (!response.ok) throw fault(await said(response, name), response.status);
-      return response.json();
-    },
+    ask: async (path, options = {}, signal) => (await answer(path, options, signal)).json(),
+    file: async (path) => (await answer(path, {})).blob(),
   };
 }
 

@@ -1,6 +1,7 @@
 """On photographs, heat lies on what a label is of."""
 
 import os
+import re
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,8 +13,9 @@ from PIL import Image
 from shared.engines import load_version_engine
 from shared.engines.explaining import load_explaining_engine
 from shared.heatmaps.heat import PLACES
-from shared.models.model_store import ModelStore, read_manifest
+from shared.models.model_store import REPORT_PAGE, ModelStore, read_manifest
 from trainer_service.inline import train_inline
+from trainer_service.phases.publish.report import MISTAKES
 from trainer_service.settings import TrainerSettings
 
 pytestmark = [pytest.mark.slow, pytest.mark.integration]
@@ -55,8 +57,20 @@ def trained(trash, tmp_path_factory, real_weights, share_backbones, redis_url):
     manifest = read_manifest(version)
     served = load_version_engine(version, "openvino", "f32", 2)
     engine = load_explaining_engine(version, served, manifest.heatmaps, 2)
+    page = (version / REPORT_PAGE).read_text()
+    wrong = round((1 - manifest.metrics["test"]["accuracy"]) * manifest.metrics["test"]["images"])
     unseen = {label: files[LEARNT : LEARNT + SEEN] for label, files in trash.items()}
-    return SimpleNamespace(engine=engine, labels=manifest.labels, unseen=unseen)
+    return SimpleNamespace(
+        engine=engine, labels=manifest.labels, unseen=unseen, page=page, wrong=wrong
+    )
+
+
+def test_the_report_shows_what_spoke_for_each_mistake(trained):
+    shown = re.findall(r'src="(data:image/jpeg[^"]+)" alt="What spoke for [a-z]+"', trained.page)
+
+    assert trained.wrong
+    assert len(shown) == min(MISTAKES, trained.wrong)
+    assert max(map(len, shown)) < 25_000
 
 
 def half(file):

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { areMany, keyOf, meaning, offered } from "../page/app/lib/label_choice.js";
+import { areMany, entered, keyOf, meaning, offered } from "../page/app/lib/label_choice.js";
 
 const MANY = Array.from({ length: 100 }, (_, number) => `label ${number}`);
 const ROW = { label: "label 7", predicted: "label 42" };
@@ -28,6 +28,15 @@ test("labels are found by their letters, those that begin with them first", () =
 
   assert.deepEqual(offered(labels, ROW, " cat ").shown, ["Cat", "wild cat", "tomcat"]);
   assert.deepEqual(offered(labels, ROW, "zebra"), { shown: [], left: 0 });
+});
+
+test("a text means the label that is like it, or a new one", () => {
+  const labels = ["Cat", "golden retriever"];
+
+  assert.deepEqual(entered(labels, " cat "), { label: "Cat", isNew: false });
+  assert.deepEqual(entered(labels, "Golden  Retriever"), { label: "golden retriever", isNew: false });
+  assert.deepEqual(entered(labels, " barn \t owl "), { label: "barn owl", isNew: true });
+  assert.equal(entered(labels, "  "), null);
 });
 
 test("an answer that is no label of the dataset is not offered", () => {

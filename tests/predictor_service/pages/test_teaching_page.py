@@ -1,12 +1,14 @@
 """Pictures get a label on the predictor's page, which sends them to the trainer."""
 
 import re
+from functools import partial
+from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import expect
 
 from launcher.services import free_port
-from tests.support.inputs.tiny_model import picture, publish_tiny_model
+from tests.support.inputs.tiny_model import carry_known_images, picture, publish_tiny_model
 from tests.support.processes.breaking_proxy import running_trainer
 from tests.support.processes.browser import faint_texts, running_browser, watched_page
 from tests.support.processes.predictor_process import running_predictor
@@ -32,7 +34,8 @@ def chromium():
 @pytest.fixture(scope="module")
 def predictor(tmp_path_factory):
     directory = tmp_path_factory.mktemp("teaching")
-    publish_tiny_model(directory / "store")
+    carry = partial(carry_known_images, distances=[number / 1000 for number in range(1, 40)])
+    publish_tiny_model(directory / "store", change=carry)
     with running_predictor(
         directory / "store", directory / "log", trainer_url=f"{TRAINER}/"
     ) as running:
@@ -254,6 +257,46 @@ def test_a_real_trainer_with_keys_is_asked_across_origins(chromium, tmp_path, re
 
         missing = f"There is no dataset '{predictor.model()['dataset']}'."
         expect(bar_of(page)).to_contain_text(missing)
+
+
+def test_the_nearest_training_images_are_shown_as_the_trainer_has_them(page, predictor):
+    """One is small, so that it has no thumbnail; one was removed since."""
+    red, green = (f"{number:064x}" for number in (0, 1))
+    asked = []
+
+    def answer(route):
+        path = urlsplit(route.request.url).path
+        asked.append(path)
+        if path.endswith("/images"):
+            rows = [(red, "red/1.png", "red"), (green, "green/2.png", "green")]
+            images = [dict(zip(("sha256", "name", "label"), row, strict=True)) for row in rows]
+            return route.fulfill(json={"images": images, "after": None}, headers=CORS)
+        if path.endswith(f"{green}/thumbnail"):
+            return route.fulfill(status=404, json={"detail": "none"}, headers=CORS)
+        return route.fulfill(body=picture("red"), content_type="image/png", headers=CORS)
+
+    page.route(f"{TRAINER}/**", answer)
+    classify(page, a=picture("red"))
+    near = card_of(page, "a.png").locator(".nearest")
+    expect(near).to_be_visible()
+    assert asked == [], "it is asked once somebody wants to see them"
+    near.get_by_text("Nearest training images").click()
+
+    first, second, third = (near.get_by_role("listitem").nth(place) for place in range(3))
+    expect(first).to_contain_text(re.compile(r"red/1.png, red, at a distance of 0\.0"))
+    for row, name in ((first, "red/1.png"), (second, "green/2.png")):
+        shown = row.get_by_role("img", name=name)
+        expect(shown).to_be_visible()
+        assert shown.evaluate("image => image.decode().then(() => image.naturalWidth)") == 16
+    expect(third).to_contain_text("000000000000 at a distance of")
+    expect(near).to_contain_text("The trainer does not have all of them any more.")
+    images = f"/v1/datasets/{predictor.model()['dataset']}/images"
+    assert {asked[0], *asked[1:]} == {
+        images,
+        f"{images}/{red}/thumbnail",
+        f"{images}/{green}/thumbnail",
+        f"{images}/{green}",
+    }
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -21,6 +21,7 @@ from shared.models.manifest import (
     GoldenImage,
     InputSpec,
     Manifest,
+    PretrainedInfo,
     TuneInfo,
     WeightsInfo,
 )
@@ -50,11 +51,17 @@ def expected_probabilities(color: str, contrast: float = CONTRAST) -> list[float
 
 
 def save_network(
-    path: Path, outputs: int = len(LABELS), contrast: float = CONTRAST, *, embedding: bool = False
+    path: Path,
+    outputs: int = len(LABELS),
+    contrast: float = CONTRAST,
+    *,
+    embedding: bool = False,
+    fails_above: float | None = None,
 ) -> None:
     """Write an OpenVINO network: uint8 (n, 8, 8, 3) to probabilities (n, outputs).
 
-    If it gives an embedding, that is the mean colour, (n, 3).
+    If it gives an embedding, that is the mean colour, (n, 3). If it fails, pictures that are
+    brighter on average get answers that are not numbers.
     """
     ov = load_openvino()
     from openvino import opset13 as ops
@@ -63,6 +70,10 @@ def save_network(
     mean = ops.reduce_mean(ops.convert(pixels, np.float32), np.array([1, 2]), keep_dims=False)
     weights = np.eye(3, outputs, dtype=np.float32) * contrast
     probabilities = ops.softmax(ops.matmul(mean, ops.constant(weights), False, False), 1)
+    if fails_above is not None:
+        darker = ops.subtract(ops.constant(np.float32(fails_above)), mean)
+        root = ops.power(ops.reduce_min(darker, np.array([1]), keep_dims=True), np.float32(1e-9))
+        probabilities = ops.multiply(probabilities, root)  # 1, or of a negative number none
     results = [probabilities, mean] if embedding else [probabilities]  # the only one has no name
     network = ov.Model(results, [pixels], "tiny")
     if embedding:
@@ -139,6 +150,7 @@ def publish_tiny_model(
     contrast: float = CONTRAST,
     labels: Sequence[str] = LABELS,
     tune: TuneInfo | None = None,
+    pretrained: PretrainedInfo | None = None,
     verdict: Verdict | None = None,
     change: Callable[[Path], None] = lambda staging: None,
 ) -> int:
@@ -153,4 +165,6 @@ def publish_tiny_model(
         change(staging)
         manifest = tiny_manifest(model, labels, training_id)
         manifest = manifest.model_copy(update={"tune": tune})
+        if pretrained is not None:
+            manifest = manifest.model_copy(update={"pretrained": pretrained, "dataset": None})
         return models.publish(staging, manifest, verdict=verdict)

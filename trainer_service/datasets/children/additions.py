@@ -12,15 +12,23 @@ from trainer_service.datasets.interpretation.interpret import Labelled
 from trainer_service.datasets.records import DatasetLimits, DatasetSummary, ImageRecord
 from trainer_service.datasets.scan.found import Found
 from trainer_service.datasets.scan.likeness import MOST_OF_A_GROUP, group_doubles
-from trainer_service.datasets.scan.looks import load_looks
+from trainer_service.datasets.scan.looks import has_looks, load_looks
 from trainer_service.datasets.scan.reader import scanned
 from trainer_service.datasets.scan.scans import keep_images
 from trainer_service.datasets.scan.verdicts import settle
 from trainer_service.datasets.sources.hang_guard import HangGuard
 from trainer_service.datasets.splits import stand_in
 from trainer_service.errors import InvalidDataset
+from trainer_service.store.records.interpretation import Interpretation, ReadingNote
 from trainer_service.store.records.parts import CrowdCount, crowd_of
 from trainer_service.store.work_metrics import IMAGES_REJECTED
+
+NOT_COMPARED = ReadingNote(
+    kind="doubles",
+    text="What was added was not compared with images that an earlier release has read, which did "
+    "not keep what they look like: near doubles of these may be in another part of the split. "
+    "Submit all images again to have them compared.",
+)
 
 _SHOWN = 3
 
@@ -73,6 +81,8 @@ def read_additions(
     lineage.write_sources(directory)
     summary = lineage.write_images(directory, record)
     summary.crowds = summary.crowds.with_more(crowds)
+    if not _is_known_what_is_there(dataset):
+        summary.interpretation = _with_note(summary.interpretation, NOT_COMPARED)
     for image in added:
         if image.verdict != "used":
             IMAGES_REJECTED.labels(image.verdict).inc()
@@ -123,6 +133,18 @@ def _with_doubles(
             crowds = crowds.with_more(crowd_of([names[one] for one in members if one in new]))
     images = [replace(image, double_of=found.get(image.sha256, image.double_of)) for image in added]
     return images, crowds
+
+
+def _is_known_what_is_there(dataset: Dataset) -> bool:
+    """Return whether it is known what all images look like that a dataset has from others."""
+    others = [owner for owner in dataset.record.owners if owner != dataset.id]
+    kept = (has_looks(dataset.directory.parent / owner) for owner in others)
+    return dataset.record.doubles is not None and all(kept)
+
+
+def _with_note(read: Interpretation, note: ReadingNote) -> Interpretation:
+    notes = [note, *(one for one in read.notes if one != note)]
+    return read.model_copy(update={"notes": notes})
 
 
 def _looks_there(dataset: Dataset) -> dict[str, bytes]:

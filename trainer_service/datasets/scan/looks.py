@@ -22,6 +22,11 @@ def save_looks(directory: Path, looks: Mapping[str, bytes]) -> None:
                 file.write(bytes.fromhex(sha256) + look)
 
 
+def has_looks(directory: Path) -> bool:
+    """Return whether the looks of a dataset's images were kept; earlier releases did not."""
+    return (directory / LOOKS_FILE).exists()
+
+
 def load_looks(directory: Path) -> dict[str, bytes]:
     """Return the look of each image of a dataset; none if an earlier release has read it.
 

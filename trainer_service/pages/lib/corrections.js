@@ -55,6 +55,8 @@ export function corrections(datasetId, onChange, storage = allowedStorage()) {
       write(sha256, before);
       return sha256;
     },
+    /** The labels that pictures have got, each once. */
+    labels: () => [...new Set(pending.values())].filter((label) => label !== null),
     /** What the trainer is told. */
     all: () => Object.fromEntries(pending),
     /** Forget all of them. */

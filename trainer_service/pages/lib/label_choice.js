@@ -23,6 +23,20 @@ export function offered(labels, { label, predicted }, text = "") {
   return { shown: found.slice(0, MOST), left: Math.max(0, found.length - MOST) };
 }
 
+/**
+ * What a text that is entered means: `{label, isNew}`, or null for nothing.
+ *
+ * A label that is there is meant also by other capitals and spaces, as the trainer takes them for one.
+ */
+export function entered(labels, text) {
+  const label = text.trim().replace(/\s+/g, " ");
+  if (!label) return null;
+  const found = labels.find((one) => alike(one) === alike(label));
+  return { label: found ?? label, isNew: found === undefined };
+}
+
+const alike = (label) => label.normalize("NFKC").toLowerCase();
+
 /** The key of a label by its place among the shown ones, or null. */
 export const keyOf = (place) => (place < KEYS ? String(place + 1) : null);
 

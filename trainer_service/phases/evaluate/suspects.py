@@ -16,12 +16,19 @@ import numpy as np
 import numpy.typing as npt
 
 from trainer_service.datasets.records import ImageRecord
-from trainer_service.phases.head.data import HeadData, Probabilities, Truth, head_data, truth_of
+from trainer_service.phases.head.data import (
+    HeadData,
+    Probabilities,
+    Truth,
+    doubles_of,
+    head_data,
+    truth_of,
+)
 from trainer_service.phases.head.fitting import Trained
 from trainer_service.phases.head.regression.out_of_fold import answer_out_of_fold
 from trainer_service.phases.head.regression.rows import Setup
 from trainer_service.phases.head.regression.search import STRENGTHS
-from trainer_service.phases.head.regression.threads import blas_threads
+from trainer_service.phases.head.regression.threads import blas_threads, heads_at_once
 from trainer_service.phases.work import Work
 from trainer_service.requests.training import TapSet
 from trainer_service.store.records.suspects import Part, Suspect
@@ -119,18 +126,25 @@ def _answer(
     backbone = trained.network.backbone.with_taps(cast("TapSet", head.taps))
     widths = backbone.architecture.widths_of(backbone.taps)
     everything = head_data(backbone, images, labels)
-    none = HeadData(everything.features[:0], everything.truth[:0])
+    trained_on = len(trained.splits["train"])  # the first of them
+    known, others = (
+        HeadData(everything.features[part], everything.truth[part])
+        for part in (slice(trained_on), slice(trained_on, None))
+    )
+    multiplications, threads = everything.features.size * len(labels), work.worker.threads
     setup = Setup(
-        train=everything,
-        validation=none,
+        train=known,
+        validation=others,
         labels=len(labels),
         widths=widths,
         tap_sets={backbone.taps: len(widths)},
         class_weights=request.class_weights,
         seed=request.seed,
+        doubles=doubles_of(images),
+        threads=heads_at_once(multiplications, threads),
     )
     strengths = STRENGTHS if head.strength is None else (head.strength,)
-    with blas_threads(everything.features.size * len(labels), work.worker.threads):
+    with blas_threads(multiplications, threads):
         answered = answer_out_of_fold(setup, strengths, work.check_cancelled)
     detail = (
         "The images were divided into five parts, and each part was answered by a regression on "

@@ -1,5 +1,6 @@
 """What a head learns from, as arrays."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,6 +30,16 @@ def truth_of(images: list[ImageRecord], labels: list[str]) -> Truth:
     """Return the index of each image's label: int64 (n,)."""
     index = {label: position for position, label in enumerate(labels)}
     return np.array([index[image.label] for image in images], np.int64)
+
+
+def doubles_of(images: Sequence[ImageRecord]) -> Truth | None:
+    """Return the number of each image's group of near doubles, -1 without one: int64 (n,).
+
+    None if no image is in a group.
+    """
+    groups = sorted({image.double_of for image in images} - {""})
+    number = {group: place for place, group in enumerate(groups)}
+    return np.array([number.get(image.double_of, -1) for image in images]) if groups else None
 
 
 def head_data(backbone: Backbone, images: list[ImageRecord], labels: list[str]) -> HeadData:

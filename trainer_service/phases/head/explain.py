@@ -26,7 +26,7 @@ def explained(head: HeadInfo, asked: str, images: int, *, cut_short: bool = Fals
     if head.kind == "regression":
         detail = (
             f"A logistic regression of strength {head.strength:.2g} on {seen}{_viewed(head)}"
-            f"{_against(head, asked)}.{_useless(head)}{_how(head, images)}"
+            f"{_against(head, asked)}.{_useless(head)}{_near(head)}{_how(head, images)}"
         )
     elif head.val_losses:
         detail = (
@@ -62,10 +62,23 @@ def _useless(head: HeadInfo) -> str:
 
 def _against(head: HeadInfo, asked: str) -> str:
     others = [taps for taps in head.val_losses if taps != head.taps]
+    if head.near is not None:
+        return ""
     if others:
         losses = (f"{_loss(head, taps)} with {_LAYERS[taps]}" for taps in others)
         return f", against {' and '.join(losses)}"
     return "" if asked == "auto" else "; these layers were asked for"
+
+
+def _near(head: HeadInfo) -> str:
+    near = head.near
+    if near is None:
+        return ""
+    changed = "was" if near.differ == 1 else "were"
+    return (
+        f" It was searched near what training {near.training} chose among all: {near.differ:,} of "
+        f"{near.images:,} images {changed} corrected, added or left out since."
+    )
 
 
 def _how(head: HeadInfo, images: int) -> str:

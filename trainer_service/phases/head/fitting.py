@@ -6,8 +6,9 @@ from typing import Any
 from shared.models.manifest import HeadInfo, TuneInfo
 from trainer_service.datasets.records import ImageRecord
 from trainer_service.phases.backbone import Backbone
-from trainer_service.phases.head.data import Probabilities, Truth, head_data
+from trainer_service.phases.head.data import Probabilities, Truth, doubles_of, head_data
 from trainer_service.phases.head.images import images_with_features
+from trainer_service.phases.head.nearby import nearby
 from trainer_service.phases.head.network import FrozenNetwork, Network
 from trainer_service.phases.head.regression.rows import ViewRows
 from trainer_service.phases.head.regression.view_rows import view_rows
@@ -59,17 +60,34 @@ def fit(work: Work) -> Trained:
     labels = sorted({image.label for image in images})
     backbone = Backbone.of(work, work.shards.precision())
     views = view_rows(backbone, solved_on(splits))
-    _enter_head(work, splits, views)
+    seconds = None if work.record.comparison is None else _feature_seconds(backbone, images)
+    _enter_head(work, splits, views, seconds)
     train, validation = (
         head_data(backbone, splits[part], labels) for part in ("train", "validation")
     )
-    head = train_head(HeadTask(work, backbone.architecture, train, validation, labels, views))
-    network = FrozenNetwork(labels, backbone.with_taps(head.taps), head.model)
+    doubles = doubles_of([*splits["train"], *splits["validation"]])
+    near = nearby(work, images)
+    head = train_head(
+        HeadTask(work, backbone.architecture, train, validation, labels, views, doubles, near)
+    )
+    network = FrozenNetwork(labels, backbone.with_taps(head.taps), head.model, head.solved)
     return Trained(network, splits, head.info, head.history, head.best, head.validated, head.solved)
 
 
-def _enter_head(work: Work, splits: dict[str, list[ImageRecord]], views: ViewRows | None) -> None:
+def _feature_seconds(backbone: Backbone, images: list[ImageRecord]) -> float:
+    wanted = [image.sha256 for image in images]
+    rows = backbone.features.locate(wanted)
+    return round(sum(rows[sha256].seconds for sha256 in wanted if sha256 in rows), 3)
+
+
+def _enter_head(
+    work: Work,
+    splits: dict[str, list[ImageRecord]],
+    views: ViewRows | None,
+    feature_seconds: float | None,
+) -> None:
     def enter(record: TrainingRecord) -> None:
+        record.feature_seconds = feature_seconds
         if views is not None and record.cache is not None:
             record.cache.views_computed = max(len(views.images) - record.cache.views_reused, 0)
         record.dataset.split = {name: len(part) for name, part in splits.items()}

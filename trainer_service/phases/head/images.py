@@ -24,7 +24,7 @@ def images_with_features(work: Work) -> list[ImageRecord]:
     """
     results = work.shards.results()
     dataset = work.dataset()
-    images = dataset.used_images()
+    images = work.used_images(dataset)
     _require_few_lost(images, results)
     reasons = {sha256: why for result in results for sha256, why in result.rejected.items()}
     good = [image for image in images if image.sha256 not in reasons]

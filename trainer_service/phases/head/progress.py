@@ -4,6 +4,7 @@ import math
 from dataclasses import asdict
 from typing import Self
 
+from shared.models.manifest import NearInfo
 from trainer_service.phases.head.regression.search import PathStep
 from trainer_service.phases.work import Work
 from trainer_service.store.events.events import EpochEvent, StrengthEvent
@@ -23,12 +24,15 @@ class HeadProgress:
 
     Args:
         work: the training.
-        total: the number of steps, at most.
+        total: the number of steps, at most. Near an earlier choice there may be more, where the
+            best is found farther from it.
+        near: that choice, if heads are searched near one.
     """
 
-    def __init__(self, work: Work, total: int) -> None:
+    def __init__(self, work: Work, total: int, near: NearInfo | None = None) -> None:
         self._work = work
         self._total = total
+        self._near = near.training if near else None
         self._number = 0
         self._ticker = Ticker(work.worker.board, work.record.id)
         self._report = HeadReport(work.worker.stores.events, work.record.id)
@@ -58,7 +62,8 @@ class HeadProgress:
             TrainingCancelled: the training was cancelled.
         """
         number = self._number + 1
-        event = StrengthEvent(attempt=number, attempts=self._total, **asdict(step))
+        self._total = max(self._total, number)
+        event = StrengthEvent(attempt=number, attempts=self._total, near=self._near, **asdict(step))
         return self._done(number, event)
 
     def _done(self, number: int, event: EpochEvent | StrengthEvent) -> bool:

@@ -13,17 +13,19 @@ from trainer_service.backbones.architectures import Architecture
 from trainer_service.phases.head.data import HeadData, Probabilities, Truth
 from trainer_service.phases.head.explain import explained
 from trainer_service.phases.head.layers.train import train_layers
+from trainer_service.phases.head.nearby import Nearby
 from trainer_service.phases.head.network import answers_of
 from trainer_service.phases.head.progress import HeadProgress
-from trainer_service.phases.head.regression.rows import Setup, ViewRows
+from trainer_service.phases.head.regression.rows import Near, Setup, ViewRows
 from trainer_service.phases.head.regression.search import (
+    BESIDE,
     STRENGTHS,
     PathStep,
     SolvedHead,
     search,
     solve_on_training,
 )
-from trainer_service.phases.head.regression.threads import blas_threads
+from trainer_service.phases.head.regression.threads import blas_threads, heads_at_once
 from trainer_service.phases.head.solved import LinearHead, as_layers
 from trainer_service.phases.work import Work
 from trainer_service.requests.training import TapSet, TrainingRequest
@@ -63,6 +65,8 @@ class HeadTask:
         validation: the same of the images that decide between heads.
         labels: in the order of the outputs.
         views: further views of the images that a regression is solved on, if they were asked for.
+        doubles: the group of each image for training and then for validation, as `Setup` has it.
+        near: what a regression is searched near; None if all are tried.
     """
 
     work: Work
@@ -71,6 +75,8 @@ class HeadTask:
     validation: HeadData
     labels: Sequence[str]
     views: ViewRows | None = None
+    doubles: Truth | None = None
+    near: Nearby | None = None
 
     @property
     def request(self) -> TrainingRequest:
@@ -108,9 +114,12 @@ def head_of_training_images(task: HeadTask, chosen: HeadInfo) -> LinearHead:
 
 def _search(task: HeadTask) -> SolvedHead:
     """Solve regressions on the tap sets that the request leaves open."""
-    setup = _setup(task)
-    most = (len(setup.tap_sets) + (task.views is not None)) * len(STRENGTHS)
-    with _blas_threads(task), HeadProgress(task.work, most) as progress:
+    setup, near = _setup(task), None if task.near is None else task.near.info
+    viewed = task.views is not None
+    most = (
+        (len(setup.tap_sets) + viewed) * len(STRENGTHS) if near is None else (1 + viewed) * BESIDE
+    )
+    with _blas_threads(task), HeadProgress(task.work, most, near) as progress:
         return search(setup, progress.attempt, task.work.check_cancelled, progress.stops)
 
 
@@ -126,13 +135,20 @@ def _setup(task: HeadTask) -> Setup:
         class_weights=request.class_weights,
         seed=request.seed,
         views=task.views,
+        near=None if task.near is None else Near(task.near.taps, task.near.strength),
+        doubles=task.doubles,
+        threads=heads_at_once(_multiplications(task), task.work.worker.threads),
     )
 
 
 def _blas_threads(task: HeadTask) -> threadpool_limits:
-    rows, width = task.train.features.shape
-    rows += len(task.views.images) if task.views else 0
-    return blas_threads(rows * width * len(task.labels), task.work.worker.threads)
+    return blas_threads(_multiplications(task), task.work.worker.threads)
+
+
+def _multiplications(task: HeadTask) -> int:
+    """Return how many multiplications a product of all rows with a head takes."""
+    rows = len(task.train.truth) + (len(task.views.images) if task.views else 0)
+    return rows * int(task.train.features.shape[1]) * len(task.labels)
 
 
 def _regression(task: HeadTask) -> Head:
@@ -148,6 +164,7 @@ def _regression(task: HeadTask) -> Head:
         views=solved.views,
         val_losses=_least_losses(solved.path),
         view_losses=_losses_by_views(solved),
+        near=task.near.info if task.near is not None and solved.near else None,
     )
     load_tensorflow(task.work.worker.threads)
     head = LinearHead(solved.kernel, solved.bias)

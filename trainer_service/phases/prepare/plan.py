@@ -94,9 +94,10 @@ def _plan(work: Work, dataset: Dataset) -> None:
     precision = planned_precision(work.worker.settings)
     backbone = Backbone.of(work, precision)
     dataset.files().require()  # they are needed at the end, even if all features are stored
-    images = dataset.used_images()
+    images = work.used_images(dataset)
     _require_few_labels(images, work.worker.settings.max_labels)
-    splits = work.split(images)  # refuses too small a dataset before anything is computed
+    # Of all images, also in a trial: it refuses too small a dataset before anything is computed.
+    splits = work.split(dataset.used_images())
     views, viewed = plan_views(backbone, splits, work.worker.settings.max_views_bytes)
     reused, missing = _divide(images, backbone.features)
     rows = sum(image.rows for image in (*missing, *viewed))

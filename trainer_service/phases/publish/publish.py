@@ -3,9 +3,10 @@
 import json
 import math
 import platform
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +24,14 @@ from shared.models.manifest import (
     Quantization,
     WeightsInfo,
 )
-from shared.models.model_store import REPORT_FILE
+from shared.models.model_store import REPORT_FILE, ModelSnapshot
 from shared.models.prediction_sets import COVERAGE_FILE, pack_doubts
 from shared.models.unknown import UNKNOWN_FILE
 from trainer_service.backbones.architectures import PREPROCESSING_VERSION
 from trainer_service.datasets.children.corrections import Correction, iterate_corrections
 from trainer_service.phases.evaluate.evaluation import Evaluated
 from trainer_service.phases.publish.golden import load_engines, write_golden
+from trainer_service.phases.publish.heat import heat_of_mistakes
 from trainer_service.phases.publish.promotion import judge
 from trainer_service.phases.publish.quantization import quantize_version
 from trainer_service.phases.publish.report import write_report
@@ -48,7 +50,7 @@ def publish(work: Work, evaluated: Evaluated) -> int:
         NotSeenHere, ImagesLost: no image is left to check the exported graph with.
     """
     work.enter(State.PUBLISHING)
-    models = work.worker.stores.models
+    models = work.models
     with models.stage(work.record.model) as staging:
         with full_disk_named(staging):
             heatmaps = evaluated.network.export(staging, work.check_cancelled)
@@ -61,6 +63,7 @@ def publish(work: Work, evaluated: Evaluated) -> int:
             engines = load_engines(work.worker, staging, quantized=quantized)
             golden = write_golden(work, evaluated, staging, engines)
             unknown = measure_unknown(work, evaluated, engines, golden)
+            heats = heat_of_mistakes(work, evaluated, staging, engines["f32"], heatmaps)
             (staging / UNKNOWN_FILE).write_bytes(evaluated.familiar.known.pack())
             (staging / COVERAGE_FILE).write_bytes(pack_doubts(evaluated.doubts))
         corrections = list(iterate_corrections(work.dataset()))
@@ -68,24 +71,40 @@ def publish(work: Work, evaluated: Evaluated) -> int:
 
         manifest = _manifest(work, evaluated, quantization, golden.artifacts)
         manifest = manifest.model_copy(update={"unknown": unknown, "heatmaps": heatmaps})
-        return _publish_with_verdict(work, evaluated, staging, manifest)
+        write = partial(write_report, work, evaluated, staging, heats=heats)
+        decide = partial(judge, work, evaluated, engines)
+        return _publish_with_verdict(work, staging, manifest, decide, write)
 
 
 def _publish_with_verdict(
-    work: Work, evaluated: Evaluated, staging: Path, manifest: Manifest
+    work: Work,
+    staging: Path,
+    manifest: Manifest,
+    decide: Callable[[ModelSnapshot], Verdict],
+    write: Callable[..., None],
 ) -> int:
     """Decide whether a staged version is to be served, and publish it; return its number.
 
-    If the model changes meanwhile, as by another training, it is decided again.
+    That of a comparison is withheld, so that nothing is decided yet. If the model changes
+    meanwhile, as by another training, it is decided again.
+
+    Args:
+        work: the training.
+        staging: the directory of the version, complete but for report and manifest.
+        manifest: of the version.
+        decide: returns the verdict, given the state of the model.
+        write: writes the report, given the manifest with its number, and perhaps the verdict.
     """
-    models = work.worker.stores.models
+    models = work.models
+    if work.record.comparison is not None:
+        return models.publish(staging, manifest, write)
     while True:
         seen = models.state(manifest.model)
         with suppress(ModelChanged, VersionNotFound):
-            verdict = judge(work, evaluated, seen)
+            verdict = decide(seen)
 
             def complete(manifest: Manifest, verdict: Verdict = verdict) -> None:
-                write_report(work, evaluated, staging, manifest, verdict)
+                write(manifest, verdict=verdict)
                 work.check_cancelled.now()
 
             return models.publish(staging, manifest, complete, verdict, seen)
@@ -163,7 +182,7 @@ def _manifest(
         training=record.request.model_dump(mode="json"),
         training_id=record.id,
         seed=record.request.seed,
-        libraries=_libraries(),
+        libraries=libraries(),
         created_at=datetime.now(UTC),
         head=evaluated.trained.head,
         tune=evaluated.trained.tune,
@@ -173,7 +192,8 @@ def _manifest(
     )
 
 
-def _libraries() -> dict[str, str]:
+def libraries() -> dict[str, str]:
+    """Return the versions of the libraries that a network is exported with, by their names."""
     import keras
     import openvino
     import tensorflow as tf

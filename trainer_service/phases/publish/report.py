@@ -1,7 +1,7 @@
 """Gathers the facts of a version's report, and writes the report beside the model."""
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -27,8 +27,14 @@ SAMPLES = 10
 SUSPECTS = 12
 
 
-def write_report(
-    work: Work, evaluated: Evaluated, staging: Path, manifest: Manifest, verdict: Verdict
+def write_report(  # noqa: PLR0913 - most have names
+    work: Work,
+    evaluated: Evaluated,
+    staging: Path,
+    manifest: Manifest,
+    *,
+    heats: Mapping[int, Embedded],
+    verdict: Verdict | None = None,
 ) -> None:
     """Write the report of a version in the making.
 
@@ -37,7 +43,8 @@ def write_report(
         evaluated: the network and its evaluation.
         staging: the directory of the version.
         manifest: that of the version, with the number that it will have.
-        verdict: whether it is to be served, and why.
+        heats: copies of mistakes with the heat of the answer, by the positions of the images.
+        verdict: whether it is to be served, and why; None if that is not decided yet.
     """
     dataset = work.dataset()
     picture_of = partial(_picture, work.worker.image_limits, dataset.files())
@@ -49,7 +56,7 @@ def write_report(
         dataset=dataset.record,
         history=evaluated.trained.history,
         best_epoch=evaluated.trained.best_epoch,
-        mistakes=gather(choose_mistakes(evaluated)),
+        mistakes=gather(choose_mistakes(evaluated), heats=heats),
         samples=gather(choose_samples(evaluated, work.record.request.seed)),
         predictor=predictor_address(work.worker.settings),
         suspects=shown_suspects(evaluated, picture_of),
@@ -90,6 +97,7 @@ def answers(
     evaluated: Evaluated,
     chosen: Sequence[int],
     picture_of: Callable[[ImageRecord], Embedded | None],
+    heats: Mapping[int, Embedded] | None = None,
 ) -> list[Answer]:
     """Return what the network answered to some of the test images.
 
@@ -97,6 +105,7 @@ def answers(
         evaluated: the network and its evaluation.
         chosen: positions of test images.
         picture_of: makes a small copy of an image, or None if that can't be done.
+        heats: copies with the heat of the answer, by position, of those that have one.
     """
     predicted = evaluated.test_probabilities.argmax(axis=1)
     return [
@@ -106,6 +115,7 @@ def answers(
             predicted=evaluated.labels[predicted[index]],
             probability=float(evaluated.test_probabilities[index, predicted[index]]),
             picture=picture_of(evaluated.test_images[index]),
+            heat=(heats or {}).get(index),
         )
         for index in chosen
     ]

@@ -47,7 +47,7 @@ def result(facts: Facts) -> Markup:
 
 def per_label(facts: Facts) -> Markup:
     """Return the metrics of each label as a table."""
-    images = facts.manifest.dataset.labels
+    images = facts.record.dataset.labels
     rows = [
         (
             label,
@@ -122,6 +122,8 @@ def mistakes(facts: Facts) -> Markup:
             "Most confident mistakes", tag("p", "Every test image was classified correctly.")
         )
     note = f"{len(facts.mistakes)} of {wrong}: those of which the model was most certain."
+    if any(answer.heat for answer in facts.mistakes):
+        note += " Beside each, red, the places that spoke for its answer."
     return card(
         "Most confident mistakes", tag("p", note, class_="muted"), _pictures(facts.mistakes)
     )
@@ -149,4 +151,8 @@ def _figure(answer: Answer) -> Markup:
         ),
         None if answer.right else (tag("br"), "is ", tag("strong", answer.label)),
     )
-    return tag("figure", shown(answer.picture, answer.name), caption, title=answer.name)
+    pictures = [shown(answer.picture, answer.name)]
+    if answer.heat is not None:
+        pictures.append(shown(answer.heat, f"What spoke for {answer.predicted}"))
+    both = tag("div", pictures, class_="both") if len(pictures) > 1 else pictures
+    return tag("figure", both, caption, title=answer.name)

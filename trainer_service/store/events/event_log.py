@@ -28,9 +28,9 @@ from shared.files import is_disk_full, locked_briefly, sync_directory
 from shared.identifiers import is_id
 from shared.logs import get_logger
 from trainer_service.errors import RecordCorrupt, TrainingNotFound
+from trainer_service.store.events.event import EndEvent
 from trainer_service.store.events.events import (
     Event,
-    ResultEvent,
     event_adapter,
     events_of,
     identity,
@@ -144,19 +144,27 @@ class EventLog:
 
         It can be repeated at any time, and then adds what was not written because of a crash.
         """
-        events = events_of(record)
+        self.complete(record.id, events_of(record))
+
+    def complete(self, record_id: str, events: Sequence[Event]) -> None:
+        """Append those of the events that are not in the log, as `append_missing`.
+
+        Args:
+            record_id: the id of the training, or of the comparison.
+            events: all that follow from its record.
+        """
         identities = [identity(event) for event in events]
-        if self._complete.get(record.id) == identities:
+        if self._complete.get(record_id) == identities:
             return
 
         def missing() -> list[Event]:
-            logged = {identity(event) for event in self.read(record.id)}
+            logged = {identity(event) for event in self.read(record_id)}
             return [event for event in events if identity(event) not in logged]
 
-        self._append(record.id, missing)
+        self._append(record_id, missing)
         if len(self._complete) >= _REMEMBERED:
             self._complete.clear()
-        self._complete[record.id] = identities
+        self._complete[record_id] = identities
 
     def read(self, training_id: str, after: int = 0, limit: int | None = None) -> list[Event]:
         """Return the events with ids greater than `after`, at most `limit` of them.
@@ -194,7 +202,7 @@ class EventLog:
             end = _end(file)
             # A crash may have left an incomplete line at the end.
             file.truncate(end.offset)
-            if isinstance(end.event, ResultEvent):
+            if isinstance(end.event, EndEvent):
                 return
             if events := choose():
                 self._announce(training_id, _write(file, events, end.lines))
@@ -207,7 +215,7 @@ class EventLog:
         except OSError as error:
             if not is_permanent(error):
                 raise
-            name = f"trainings/{training_id}/{EVENTS_FILE}"
+            name = f"{self._trainings.name}/{training_id}/{EVENTS_FILE}"
             raise RecordCorrupt(f"{name} can't be read: {reason(error)}.") from None
 
     def _announce(self, training_id: str, events: Sequence[Event]) -> None:

@@ -1,11 +1,16 @@
-"""The types of the events of a training, and the events that follow from its record."""
+"""The types of events, and the events of a training that follow from its record."""
 
-from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, TypeAdapter
 
 from shared.models.manifest import TuneMeasure
+from trainer_service.store.events.comparison_events import (
+    CandidateEvent,
+    ComparisonResultEvent,
+    ComparisonStateEvent,
+)
+from trainer_service.store.events.event import BaseEvent, EndEvent
 from trainer_service.store.records.parts import (
     LEFT_OUT_BY_CORRECTION,
     TODAYS_VERDICTS,
@@ -27,15 +32,7 @@ IMBALANCE = 3.0
 FEW_TEST_IMAGES = 30
 
 
-class _Event(BaseModel):
-    """What all events have in common; the log assigns the ids, from 1 without gaps."""
-
-    id: int = 0
-    type: str
-    at: datetime = Field(default_factory=lambda: datetime.now(UTC))
-
-
-class StateEvent(_Event):
+class StateEvent(BaseEvent):
     """The training entered a state, having spent `previous_seconds` in the one before."""
 
     type: Literal["state"] = "state"
@@ -44,13 +41,13 @@ class StateEvent(_Event):
     previous_seconds: float | None = None
 
 
-class ProgressEvent(Progress, _Event):
+class ProgressEvent(Progress, BaseEvent):
     """How far a phase is, in images, or in the head phase in epochs or strengths."""
 
     type: Literal["progress"] = "progress"
 
 
-class _Epoch(_Event):
+class _Epoch(BaseEvent):
     """The metrics at the end of one epoch; null stands for NaN and infinity."""
 
     epoch: int
@@ -68,11 +65,12 @@ class EpochEvent(_Epoch):
     type: Literal["epoch"] = "epoch"
 
 
-class StrengthEvent(_Event):
+class StrengthEvent(BaseEvent):
     """A regression was solved with one strength of its regularisation, on the features of `taps`.
 
     The strengths are tried from strong to weak for each of the taps, and then once more with
-    `views` of each image if those were asked for; `attempt` counts all of them, from 1.
+    `views` of each image if those were asked for; `attempt` counts all of them, from 1. `near` is
+    the training near whose choice is searched, of the taps and the strength; null if all are tried.
     """
 
     type: Literal["strength"] = "strength"
@@ -85,9 +83,10 @@ class StrengthEvent(_Event):
     accuracy: float
     val_loss: float
     val_accuracy: float
+    near: str | None = None
 
 
-class TuneEstimateEvent(_Event):
+class TuneEstimateEvent(BaseEvent):
     """How long tuning will take at most, measured before most of it is done."""
 
     type: Literal["tune_estimate"] = "tune_estimate"
@@ -98,7 +97,7 @@ class TuneEstimateEvent(_Event):
     bytes: int = Field(description="What the views take on disk.")
 
 
-class TuneProgressEvent(Progress, _Event):
+class TuneProgressEvent(Progress, BaseEvent):
     """How far the tuning phase is: first in views of images, then in images of all epochs."""
 
     type: Literal["tune_progress"] = "tune_progress"
@@ -116,7 +115,7 @@ class TuneEpochEvent(_Epoch):
     frozen: TuneMeasure | None = None
 
 
-class WarningEvent(_Event):
+class WarningEvent(BaseEvent):
     """Something that the user may want to change or know; the training goes on."""
 
     type: Literal["warning"] = "warning"
@@ -139,8 +138,8 @@ class WarningEvent(_Event):
     labels: dict[str, int] = Field(default_factory=dict)
 
 
-class ResultEvent(_Event):
-    """How the training ended; always the last event."""
+class ResultEvent(EndEvent):
+    """How the training ended."""
 
     type: Literal["result"] = "result"
     state: State
@@ -160,7 +159,10 @@ Event = Annotated[
     | TuneProgressEvent
     | TuneEpochEvent
     | WarningEvent
-    | ResultEvent,
+    | ResultEvent
+    | ComparisonStateEvent
+    | CandidateEvent
+    | ComparisonResultEvent,
     Field(discriminator="type"),
 ]
 event_adapter: TypeAdapter[Event] = TypeAdapter(Event)
@@ -194,6 +196,10 @@ def identity(event: Event) -> Any:
         case WarningEvent():
             # Counts of labels may shift a little as images are decoded; once is enough.
             return event.type, event.code, _distinguishing(event)
+        case ComparisonStateEvent():
+            return event.type, event.state, event.at
+        case CandidateEvent():
+            return event.type, event.name, event.what
         case _:
             return event.type
 
@@ -232,7 +238,9 @@ def _warnings(record: TrainingRecord) -> list[WarningEvent]:
     if detail := _few_test_images(dataset.split.get("test")):
         warnings.append(WarningEvent(code="few_test_images", detail=detail))
     if dataset.doubles is not None and dataset.doubles.leaks:
-        warnings.append(WarningEvent(code="leaks", detail=_leaks(dataset.id, dataset.doubles)))
+        warnings.append(
+            WarningEvent(code="leaks", detail=_leaks(dataset.known_id, dataset.doubles))
+        )
     if record.quantization is not None and not record.quantization.accepted:
         warnings.append(WarningEvent(code="int8_refused", detail=record.quantization.detail))
     if record.tune is not None and not record.tune.published:

@@ -119,10 +119,12 @@ class RecordStore(Generic[Record]):
             limit: the most records to return.
             after: the cursor that came with the page before; None for the first page.
 
+        Members of a comparison are left out, as that lists them.
+
         Raises:
             InvalidRequest: `after` is not a cursor that a page has returned.
         """
-        briefs = _in_order(self.briefs())
+        briefs = _in_order([brief for brief in self.briefs() if not brief.member])
         if after is not None:
             end = _position(after)
             briefs = [brief for brief in briefs if _order(brief) < end]

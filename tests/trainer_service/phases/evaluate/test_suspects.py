@@ -1,5 +1,7 @@
 """Images whose label the others contradict."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -129,6 +131,38 @@ def test_no_image_is_answered_by_a_head_that_knows_its_label(monkeypatch, effort
     assert 0.35 < right < 0.65
     assert answered.cut_short is (effort < 1)
     np.testing.assert_allclose(answered.probabilities.sum(axis=1), 1, atol=1e-4)
+
+
+def test_the_twin_of_an_image_does_not_vouch_for_its_wrong_label():
+    """A photograph that is there twice, both times with the same wrong label."""
+    task, right, wrong = noisy(each=40)
+    features, truth = (
+        np.concatenate([one, one]) for one in (task.train.features, task.train.truth)
+    )
+    alone = setup(features, truth, 4)
+    groups = replace(alone, doubles=np.tile(np.arange(len(right)), 2))
+    rows = [place for place in range(len(truth)) if place % len(right) in wrong]
+    answers = [
+        answer_out_of_fold(one, (0.004,), lambda: None).probabilities[rows, truth[rows]].mean()
+        for one in (alone, groups)
+    ]
+
+    assert answers[1] < answers[0] / 2
+
+
+def test_other_images_are_answered_in_the_coordinates_of_those_for_training():
+    task, right, _ = noisy()
+    order = np.random.default_rng(0).permutation(len(right))
+    train, others = (
+        HeadData(task.train.features[part], task.train.truth[part])
+        for part in np.split(order, [200])
+    )
+    divided = replace(task, train=train, validation=others)
+    answers = answer_out_of_fold(divided, (0.0625,), lambda: None).probabilities
+
+    assert (answers.argmax(axis=1) == right[order]).mean() > 0.95
+    several = answer_out_of_fold(replace(divided, threads=3), (0.0625,), lambda: None)
+    np.testing.assert_array_equal(several.probabilities, answers)
 
 
 def test_the_best_strength_is_chosen_and_kept():

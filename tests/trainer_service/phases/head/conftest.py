@@ -7,7 +7,7 @@ from threadpoolctl import threadpool_limits
 
 from tests.support.trainer.builders import new_record
 from trainer_service.inline import InlineQueue
-from trainer_service.phases.head.regression import design, earlier
+from trainer_service.phases.head.regression import design
 from trainer_service.phases.work import Work, Worker
 from trainer_service.queue.steps import FINISH, Step
 from trainer_service.settings import TrainerSettings
@@ -27,7 +27,6 @@ def _one_thread():
 def _nothing_is_remembered():
     """Each test counts its own work, as a worker that has just started."""
     design._known.clear()
-    earlier.memory.clear()
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 import pytest
 
-from shared.models.manifest import HeadInfo
+from shared.models.manifest import HeadInfo, NearInfo
 from trainer_service.phases.head.explain import explained
 
 LOSSES = {"last": 0.489, "late": 0.376, "all": 0.325}
@@ -47,6 +47,19 @@ def test_views_that_did_not_help_are_named_too():
     assert explained(plain, "auto", 400).detail.endswith(
         "with the last three layers. With 2 views of each training image it was not lower, 0.381, "
         "so it has learnt from the images alone."
+    )
+
+
+@pytest.mark.parametrize(
+    ("differ", "changed"), [(10, "10 of 2,521 images were"), (1, "1 of 2,521 images was")]
+)
+def test_a_search_near_an_earlier_choice_says_near_which_and_why(differ, changed):
+    near = NearInfo(training="20261126-201314-0e9932", differ=differ, images=2521)
+
+    assert explained(head(val_losses={"all": 0.325}, near=near), "auto", 400).detail == (
+        "A logistic regression of strength 0.062 on 5,456 features of all layers that the "
+        "catalogue lists: its validation loss is 0.325. It was searched near what training "
+        f"20261126-201314-0e9932 chose among all: {changed} corrected, added or left out since."
     )
 
 

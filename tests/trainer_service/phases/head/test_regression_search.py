@@ -213,6 +213,28 @@ def test_folds_are_those_of_the_seed():
     assert any((a.judged != b.judged).any() for a, b in zip(one, other, strict=True))
 
 
+def test_near_doubles_are_in_the_same_fold_and_all_others_where_they_were():
+    truth = np.arange(100) % 3
+    doubles = np.full(100, -1)
+    doubles[[3, 50, 97]], doubles[[4, 5]] = 0, 1
+    plain, grouped = stratified_folds(truth, 1), stratified_folds(truth, 1, doubles)
+
+    assert (np.sum([fold.judged for fold in grouped], axis=0) == 1).all()
+    for group in (0, 1):
+        members = np.flatnonzero(doubles == group)
+        assert sum(fold.judged[members].any() for fold in grouped) == 1
+        assert sum(fold.judged[members].any() for fold in plain) > 1, "else nothing is shown"
+    alone = doubles < 0
+    for one, other in zip(plain, grouped, strict=True):
+        assert (one.judged[alone] == other.judged[alone]).all()
+
+
+def test_where_all_images_are_doubles_no_fold_is_without_any():
+    folds = stratified_folds(np.arange(12) % 2, 0, np.arange(12) % 2)
+    assert 1 <= len(folds) <= 2
+    assert all(fold.judged.any() for fold in folds)
+
+
 def test_a_hold_out_judges_by_the_validation_rows():
     fold = hold_out(2, 3)
     assert fold.solved.tolist() == [True, True, False, False, False]
@@ -353,6 +375,7 @@ def test_features_that_are_no_numbers_are_refused():
     [
         ({"widths": [10, 30]}, r"Expected training features of shape \(300, 40\)"),
         ({"tap_sets": {"every": 4}}, r"Expected 1 to 3 taps in the set 'every'. Received: 4"),
+        ({"doubles": np.zeros(7, int)}, "groups of 540 images"),
         ({"tap_sets": {}}, "Expected a set of taps"),
         ({"labels": 2}, "Expected truth from 0 to 1. Received: 0 to 2"),
         ({"labels": 4}, "Received none of label 3"),

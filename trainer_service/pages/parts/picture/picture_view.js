@@ -4,28 +4,30 @@ import { imageUrl, thumbnailUrl } from "../../lib/api.js";
 import { h, put } from "../../../web/dom.js";
 import { choiceText } from "../../lib/corrections.js";
 import { plural } from "../../lib/format.js";
-import { areMany, keyOf, meaning, offered } from "../../lib/label_choice.js";
+import { areMany, entered, keyOf, meaning, offered } from "../../lib/label_choice.js";
 
 const SMALL = 64;
-const HINTS = ["Keys: ← and → for the pictures", "0 or Delete to leave it out", "U to undo"];
+const HINTS = ["Keys: ← and → for the pictures", "0 or Delete to leave it out", "U to undo", "/ to find or write a label"];
 
 /**
  * A view of the pictures of a dataset: `{open(rows, index, onClose)}`.
  *
  * Rows are `{sha256, image, label, predicted, said}`; `said` is a list of children for a paragraph
- * about the picture. `pending` has the corrections, `labels` those to choose from. `more` is null, or
+ * about the picture. `pending` has the corrections, `labels` those to choose from; a new one may be written. `more` is null, or
  * `{element, show(row, lay), toggle()}` for what else is said of the picture that is shown; `lay`
  * gets the address of a picture to lay over it, or null, and `toggle` is called by a key. `onClose` gets the row that was shown last. The
  * view ends with `signal`.
  */
-export function pictureView({ datasetId, labels, pending, more, signal }) {
+export function pictureView({ datasetId, labels: present, pending, more, signal }) {
   let [rows, at, text] = [[], 0, ""];
   let close = () => {};
+  // New labels come last, so that the others keep their keys.
+  const all = () => [...present, ...pending.labels().filter((label) => !present.includes(label))];
 
   const [title, place, picture, words, news] = [
     h("h2", { id: "picture-name", class: "name", tabindex: -1 }), h("span", { class: "muted whole" }), h("div", { class: "frame" }), h("p", { "aria-live": "polite" }), h("p", { role: "status", class: "grow" })];
   const list = h("div", { class: "choices-of-label", role: "group", "aria-label": "The right label" });
-  const filter = h("input", { type: "search", "aria-label": "Find a label", placeholder: "Find a label …", autocomplete: "off", oninput: () => {
+  const filter = h("input", { type: "search", "aria-label": "Find a label, or write a new one", placeholder: "Find a label, or write a new one …", maxlength: 1024, autocomplete: "off", oninput: () => {
     text = filter.value;
     drawChoices();
   } });
@@ -37,9 +39,9 @@ export function pictureView({ datasetId, labels, pending, more, signal }) {
     h("div", { class: "whole-picture" }, before, picture, after),
     h("div", { class: "said" }, words,
       h("h3", {}, "What is it?"),
-      areMany(labels) ? filter : null, list,
+      filter, list,
       h("div", { class: "row" }, news, undo),
-      h("p", { class: "muted hint keys" }, `${[...HINTS, areMany(labels) ? "/ to find a label" : null, more ? "H for the heat" : null, "Esc to close"].filter(Boolean).join(", ")}.`),
+      h("p", { class: "muted hint keys" }, `${[...HINTS, more ? "H for the heat" : null, "Esc to close"].filter(Boolean).join(", ")}.`),
       more?.element));
   dialog.addEventListener("keydown", onKey);
   dialog.addEventListener("close", () => {
@@ -48,7 +50,7 @@ export function pictureView({ datasetId, labels, pending, more, signal }) {
   });
   signal.addEventListener("abort", () => dialog.close());
 
-  const shown = () => offered(labels, rows[at], text);
+  const shown = () => offered(all(), rows[at], text);
 
   function draw() {
     const row = rows[at];
@@ -69,13 +71,14 @@ export function pictureView({ datasetId, labels, pending, more, signal }) {
     const { label, sha256 } = rows[at];
     const correction = pending.get(sha256);
     const chosen = correction === undefined ? label : correction;
-    const found = shown();
+    const [found, meant] = [shown(), entered(all(), text)];
     const choice = (name, key, kind) => h("button", { type: "button", class: kind, "aria-pressed": String(name === chosen), "aria-keyshortcuts": key, onclick: () => choose(name) },
       key ? h("kbd", { "aria-hidden": "true" }, key) : null, h("span", { class: "name" }, name ?? "Leave it out"));
     put(list,
       found.shown.map((name, place) => choice(name, keyOf(place))),
       found.left ? h("p", { class: "muted hint" }, `And ${plural(found.left, "label")} more: find them by their letters.`) : null,
-      found.shown.length ? null : h("p", { class: "muted hint" }, "No label has these letters."),
+      meant?.isNew ? h("button", { type: "button", onclick: () => choose(meant.label) }, h("span", { class: "name" }, "New label: ", h("strong", {}, meant.label))) : null,
+      meant?.isNew ? h("p", { class: "muted hint" }, "A new label needs at least three pictures before it can be trained on.") : null,
       choice(null, "0", "out"));
     undo.disabled = !pending.canUndo();
   }
@@ -111,7 +114,7 @@ export function pictureView({ datasetId, labels, pending, more, signal }) {
 
   function onKey(event) {
     if (event.target === filter) return onFilterKey(event);
-    if (event.key === "/" && areMany(labels)) {
+    if (event.key === "/") {
       event.preventDefault();
       return filter.focus();
     }
@@ -125,10 +128,12 @@ export function pictureView({ datasetId, labels, pending, more, signal }) {
   }
 
   function onFilterKey(event) {
-    const [first] = shown().shown;
-    if (event.key === "Enter" && text.trim() && first !== undefined) {
+    const meant = entered(all(), text);
+    if (event.key === "Enter" && meant) {
       event.preventDefault();
-      choose(first);
+      // Of many labels, the first that is found by its letters is meant.
+      const [first] = areMany(all()) && meant.isNew ? shown().shown : [];
+      choose(first ?? meant.label);
     } else if (event.key === "Escape" && text) {
       event.preventDefault();
       text = filter.value = "";

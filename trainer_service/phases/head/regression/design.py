@@ -15,8 +15,9 @@ without the rest (docs/decisions/0037).
 import hashlib
 from abc import ABC, abstractmethod
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from threading import Lock
 from typing import NamedTuple
 
 import numpy as np
@@ -32,8 +33,9 @@ from trainer_service.phases.head.regression.scaling import (
 
 Check = Callable[[], None]
 
-#: The largest matrix that is decomposed: it takes 0.7 s, in which nothing can be cancelled.
-MOST_DECOMPOSED = 1536
+#: The largest matrix that is decomposed: it takes 2 s, in which nothing can be cancelled. It saves
+#: three quarters of the work of a search.
+MOST_DECOMPOSED = 2304
 #: With many rows and many features, the directions are computed from this many of the rows.
 SAMPLED_ROWS = 1024
 #: How many directions the curvature of a `Direct` is computed along.
@@ -53,12 +55,18 @@ class Directions(NamedTuple):
     Attributes:
         values: the sums of the rows' squares along them, the largest first: (r,).
         basis: they themselves: (d, r).
-        key: a hash of what they were computed from.
+        coordinates: of the rows along them, (n, r), if they were computed from the rows and all of
+            them are known.
     """
 
     values: Doubles
     basis: Floats
-    key: bytes = b""
+    coordinates: Floats | None = None
+
+    @property
+    def nbytes(self) -> int:
+        own = self.values.nbytes + self.basis.nbytes
+        return own if self.coordinates is None else own + self.coordinates.nbytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,13 +107,11 @@ class Design(ABC):
         spread: of the rows that the coordinates were made for.
         size: how many coordinates there are.
         rows: how many rows.
-        key: equal for designs whose coordinates are the same.
     """
 
     spread: Spread
     size: int
     rows: int
-    key: bytes
 
     @abstractmethod
     def products(self, weights: Floats, check_cancelled: Check) -> Floats:
@@ -128,7 +134,6 @@ class Rotated(Design):
     ) -> None:
         self.spread = Spread(spread)
         self.rows, self.size = coordinates.shape
-        self.key = directions.key
         self._coordinates, self._basis, self._scaling = coordinates, directions.basis, scaling
 
     def products(self, weights: Floats, check_cancelled: Check) -> Floats:
@@ -144,10 +149,8 @@ class Rotated(Design):
 class Direct(Design):
     """The features themselves; they are scaled by way of the weights, not copied."""
 
-    def __init__(
-        self, parts: Sequence[Floats], spread: Spread, scaling: Scaling, key: bytes
-    ) -> None:
-        self.spread, self.key = spread, key
+    def __init__(self, parts: Sequence[Floats], spread: Spread, scaling: Scaling) -> None:
+        self.spread = spread
         self.rows, self.size = sum(len(part) for part in parts), len(scaling.mean)
         self._parts = [part[:, -self.size :] for part in parts]
         self._mean = scaling.mean.astype(np.float32)
@@ -205,20 +208,30 @@ def build_design(
     own = parts[:seen]
     rows, features = sum(len(part) for part in own), len(scaling.mean)
     if min(rows, features) > MOST_DECOMPOSED:
-        spread, key = _sampled_spread(own, scaling, seed, check_cancelled)
-        return Direct(parts, spread, scaling, key)
+        return Direct(parts, _sampled_spread(own, scaling, seed, check_cancelled), scaling)
     if features < rows:
         products = _products_of_features(own, scaling, check_cancelled)
         found = _known.get(products, 0, lambda: _decomposed(products))
     else:
-        found = _directions(np.concatenate(list(scaling.blocks(own))), check_cancelled)
+        found = _directions(np.concatenate(list(scaling.blocks(own))), rows, check_cancelled)
     coordinates = np.empty((sum(len(part) for part in parts), len(found.values)), np.float32)
     start = 0
-    for block in scaling.blocks(parts):
-        check_cancelled()
-        np.matmul(block, found.basis, out=coordinates[start : start + len(block)])
-        start += len(block)
+    if found.coordinates is not None:
+        start, parts = rows, parts[seen:]
+        coordinates[:start] = found.coordinates
+    _project(scaling.blocks(parts), found.basis, coordinates[start:], check_cancelled)
     return Rotated(coordinates, found, found.values / rows, scaling)
+
+
+def _project(
+    rows: Iterable[Floats], basis: Floats, coordinates: Floats, check_cancelled: Check
+) -> None:
+    """Write the coordinates of rows, which come in blocks, along the directions of a basis."""
+    start = 0
+    for block in rows:
+        check_cancelled()
+        np.matmul(block, basis, out=coordinates[start : start + len(block)])
+        start += len(block)
 
 
 class _Known:
@@ -232,9 +245,10 @@ class _Known:
     def __init__(self, most_bytes: int) -> None:
         self._most_bytes = most_bytes
         self._kept: OrderedDict[bytes, Directions] = OrderedDict()
+        self._lock = Lock()
 
     def get(self, numbers: Floats, most: int, compute: Callable[[], Directions]) -> Directions:
-        """Return directions, computed unless they are known.
+        """Return directions, computed unless they are known. Several threads may ask at a time.
 
         Args:
             numbers: what they are computed from.
@@ -242,17 +256,22 @@ class _Known:
             compute: does it.
         """
         key = _hash_of(numbers, most)
-        found = self._kept.pop(key, None) or compute()._replace(key=key)
-        self._kept[key] = found
-        while self._bytes() > self._most_bytes:
-            self._kept.popitem(last=False)
+        with self._lock:
+            found = self._kept.get(key)
+        found = found or compute()
+        with self._lock:
+            self._kept[key] = found
+            self._kept.move_to_end(key)
+            while self._bytes() > self._most_bytes:
+                self._kept.popitem(last=False)
         return found
 
     def clear(self) -> None:
-        self._kept.clear()
+        with self._lock:
+            self._kept.clear()
 
     def _bytes(self) -> int:
-        return sum(one.values.nbytes + one.basis.nbytes for one in self._kept.values())
+        return sum(one.nbytes for one in self._kept.values())
 
 
 def _hash_of(numbers: Floats, most: int) -> bytes:
@@ -266,7 +285,7 @@ _known = _Known(KEPT_BYTES)
 
 def _sampled_spread(
     parts: Sequence[Floats], scaling: Scaling, seed: int, check_cancelled: Check
-) -> tuple[Spread, bytes]:
+) -> Spread:
     rows = sum(len(part) for part in parts)
     chosen = np.random.default_rng(seed).choice(rows, SAMPLED_ROWS, replace=False)
     chosen.sort()
@@ -276,22 +295,27 @@ def _sampled_spread(
         sample.append(scaling.scaled(part[inside]))
         start += len(part)
     scaled = np.concatenate(sample)
-    values, basis, key = _directions(scaled, check_cancelled, KNOWN_DIRECTIONS)
+    values, basis, _ = _directions(scaled, KNOWN_DIRECTIONS, check_cancelled)
     total = float(np.square(scaled).sum(dtype=np.float64))
     others = len(scaling.mean) - len(values)
     rest = max(total - float(values.sum()), 0) / others
-    return Spread(values / len(scaled), rest / len(scaled), basis), key
+    return Spread(values / len(scaled), rest / len(scaled), basis)
 
 
-def _directions(scaled: Floats, check_cancelled: Check, most: int = MOST_DECOMPOSED) -> Directions:
-    """Return rows' strongest directions."""
+def _directions(scaled: Floats, most: int, check_cancelled: Check) -> Directions:
+    """Return rows' strongest directions, at most so many, with coordinates if these are all."""
 
     def compute() -> Directions:
         check_cancelled()
         values, vectors, _ = _decomposed(scaled @ scaled.T)
         values, vectors = values[:most], vectors[:, :most]
         check_cancelled()
-        return Directions(values, scaled.T @ (vectors / np.sqrt(values)).astype(np.float32))
+        basis = scaled.T @ (vectors / np.sqrt(values)).astype(np.float32)
+        if most < len(scaled):
+            return Directions(values, basis)
+        coordinates = np.empty((len(scaled), len(values)), np.float32)
+        _project(blocks([scaled]), basis, coordinates, check_cancelled)
+        return Directions(values, basis, coordinates)
 
     return _known.get(scaled, most, compute)
 

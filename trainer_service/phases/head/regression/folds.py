@@ -38,15 +38,26 @@ def hold_out(train: int, validation: int) -> Fold:
     return Fold(solved, ~solved)
 
 
-def stratified_folds(truth: Truth, seed: int) -> list[Fold]:
+def stratified_folds(truth: Truth, seed: int, doubles: Truth | None = None) -> list[Fold]:
     """Return folds that judge each row once, and each label about as often in each fold.
 
     The rows of each label are shuffled and dealt out in turn; the next label goes on where the
     last one stopped, so that rare labels don't all meet in the first folds.
+
+    Args:
+        truth: the label of each row.
+        seed: of the shuffling.
+        doubles: the number of each row's group, or -1 if it is in none. A group goes where the
+            first of its rows is dealt, whatever their labels: a head that has learnt from a row
+            vouches for the label of whatever is nearly equal to it.
     """
     shuffled = np.random.default_rng(seed).permutation(len(truth))
     dealt = shuffled[np.argsort(truth[shuffled], kind="stable")]
     number = np.empty(len(truth), np.int64)
     number[dealt] = np.arange(len(truth)) % FOLDS
-    folds = [number == fold for fold in range(min(FOLDS, len(truth)))]
+    if doubles is not None:
+        grouped = dealt[doubles[dealt] >= 0]
+        _, first, group = np.unique(doubles[grouped], return_index=True, return_inverse=True)
+        number[grouped] = number[grouped[first]][group]
+    folds = [number == fold for fold in np.unique(number)]
     return [Fold(~judged, judged) for judged in folds]

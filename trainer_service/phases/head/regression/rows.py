@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -37,6 +37,13 @@ class ViewRows:
     read: Callable[[int], Floats]
 
 
+class Near(NamedTuple):
+    """A choice that heads are searched near: the name of a set of taps, and a strength."""
+
+    taps: TapSet
+    strength: float
+
+
 @dataclass(frozen=True, slots=True)
 class Setup:
     """What a head is searched for.
@@ -50,6 +57,11 @@ class Setup:
         class_weights: "balanced" makes all labels count the same in the loss.
         seed: of the folds, and of the approach to the directions.
         views: further views of the images, if there are some.
+        near: what was best for nearly the same images; None: all heads are tried.
+        doubles: for each image of training and then of validation the number of its group, where
+            images are nearly equal, or -1: int64 (n,). The images of a group are never divided
+            between folds. None: there are no groups.
+        threads: how many sets of taps, or folds, are worked on at a time.
     """
 
     train: HeadData
@@ -60,6 +72,9 @@ class Setup:
     class_weights: ClassWeights = "none"
     seed: int = 0
     views: ViewRows | None = None
+    near: Near | None = None
+    doubles: Truth | None = None
+    threads: int = 1
 
 
 class Rows:
@@ -98,7 +113,7 @@ class Rows:
         self.counts = shares_of_images(image_of)
         self.crossed = needs_cross_validation(train.truth, validation.truth, setup.labels)
         if self.crossed:
-            folds = stratified_folds(truth, setup.seed)
+            folds = stratified_folds(truth, setup.seed, setup.doubles)
         else:
             folds = [hold_out(trained, len(validation.truth))]
         is_view = np.zeros(len(self.truth), bool)
@@ -155,6 +170,10 @@ def check(setup: Setup) -> None:
         raise ValueError(
             "Expected a training image of each label. "
             f"Received none of label {int(np.argmin(counts))}"
+        )
+    if setup.doubles is not None and setup.doubles.shape != truth.shape:
+        raise ValueError(
+            f"Expected the groups of {len(truth)} images. Received: {setup.doubles.shape}"
         )
     if setup.views is not None and len(setup.views.images):
         _check_views(setup, setup.views.images)

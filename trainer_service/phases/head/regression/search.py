@@ -7,16 +7,17 @@ taps that were best without. So they are only used where they lower the validati
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
 from trainer_service.phases.head.regression.design import Design, build_design
-from trainer_service.phases.head.regression.earlier import EarlierHeads, memory
 from trainer_service.phases.head.regression.effort import Effort
 from trainer_service.phases.head.regression.folds import Fold
 from trainer_service.phases.head.regression.partial import PartialProblem, Solution
 from trainer_service.phases.head.regression.rows import Rows, Setup, check, shares_of_images
 from trainer_service.phases.head.regression.scaling import Floats, Scaling, measure
+from trainer_service.phases.head.regression.side_by_side import side_by_side
 from trainer_service.phases.head.regression.solver import TOLERANCE
 from trainer_service.requests.training import TapSet
 
@@ -25,6 +26,10 @@ Check = Callable[[], None]
 #: From strong to weak. The best was 4 for 27 images, 1/4 for 300 and 1/16 for 1,500; the weakest
 #: two are for tens of thousands, and are not reached otherwise (`TURNED`).
 STRENGTHS = tuple(4.0**-power for power in range(-2, 7))
+#: So many strengths are tried near one: it, and those on its sides.
+BESIDE = 3
+#: The factor between a strength and those beside it.
+BESIDE_IT = 4.0
 #: A validation loss that is this many times the least one of its taps is clearly past the minimum.
 #: Along a path there is one minimum, and a step beside it the loss is 1 % to 5 % higher.
 TURNED = 1.02
@@ -74,6 +79,7 @@ class SolvedHead:
         kernel: float32 (features of its taps, labels).
         bias: float32 (labels,).
         path: what was tried, in this order.
+        near: whether that were only heads near an earlier choice.
         cross_validated: whether the heads were judged by cross-validation. Then the chosen one
             was solved on all training and validation images.
         probabilities: float32 (n, labels) of the images judged by: the validation images, or, if
@@ -87,6 +93,7 @@ class SolvedHead:
     kernel: Floats
     bias: Floats
     path: list[PathStep]
+    near: bool
     cross_validated: bool
     probabilities: Floats
 
@@ -120,7 +127,8 @@ def search(
         ValueError: the parts of the setup do not go together.
     """
     check(setup)
-    choice, effort, kept = _Choice(on_step), Effort(0), Effort(0)
+    choice = _Choice(on_step, near=setup.near is not None)
+    effort, kept = Effort(0), Effort(0)
 
     def check_wanted() -> None:
         check_cancelled()
@@ -141,6 +149,7 @@ def search(
         kernel=kernel,
         bias=bias,
         path=choice.path,
+        near=choice.near,
         cross_validated=rows.crossed,
         probabilities=np.exp(best.scores if rows.crossed else final.scores).T,
     )
@@ -184,7 +193,10 @@ def solve_on_training(
 def _try_all(
     setup: Setup, choice: "_Choice", effort: Effort, kept: Effort, check_cancelled: Check
 ) -> None:
-    """Try all heads on the images, and then those on further views with the taps that were best.
+    """Try the heads on the images, and then those on further views with the taps that were best.
+
+    Near an earlier choice, other taps are only tried if the best strength has moved away from it by
+    more than one: then the few images that have changed matter.
 
     Args:
         setup: images, labels and taps.
@@ -194,16 +206,27 @@ def _try_all(
         check_cancelled: called about every 0.3 s; what it raises ends the search.
     """
 
-    def tried(rows: Rows, tap_sets: Mapping[TapSet, int]) -> bool:
+    def tried(rows: Rows, tap_sets: Mapping[TapSet, int], near: float | None) -> bool:
+        candidates = _candidates(setup, rows, tap_sets, near, effort, check_cancelled)
+        return choice.among(candidates)
+
+    def more_effort(rows: Rows) -> Rows:
         own = Effort.of(len(rows.truth))
         kept.give_back(own.share(KEPT_FOR_THE_CHOSEN))
         effort.give_back(own)
-        return choice.among(_candidates(setup, rows, tap_sets, effort, check_cancelled))
+        return rows
 
-    if tried(Rows(setup), setup.tap_sets) and setup.views is not None and len(setup.views.images):
+    near, others, rows = setup.near, dict(setup.tap_sets), more_effort(Rows(setup))
+    if near is not None:
+        if not tried(rows, {near.taps: others.pop(near.taps)}, near.strength):
+            return
+        choice.near = _apart(near.strength, choice.best.step.strength) <= BESIDE_IT or not others
+    wanted = choice.near or tried(rows, others, None)
+    if wanted and setup.views is not None and len(setup.views.images):
         taps = choice.best.step.taps
         count = setup.tap_sets[taps]
-        tried(Rows(setup, setup.views, sum(setup.widths[-count:])), {taps: count})
+        viewed = more_effort(Rows(setup, setup.views, sum(setup.widths[-count:])))
+        tried(viewed, {taps: count}, None if near is None else near.strength)
 
 
 class _Choice:
@@ -211,10 +234,12 @@ class _Choice:
 
     Attributes:
         path: the steps of all of them, in their order.
+        near: whether only those near an earlier choice were looked at.
     """
 
-    def __init__(self, on_step: Callable[[PathStep], bool]) -> None:
+    def __init__(self, on_step: Callable[[PathStep], bool], *, near: bool) -> None:
         self.path: list[PathStep] = []
+        self.near = near
         self._best: _Candidate | None = None
         self._on_step = on_step
 
@@ -228,7 +253,8 @@ class _Choice:
         """Look at further candidates; return whether all of them were wanted."""
         for candidate in candidates:
             self.path.append(candidate.step)
-            if self._best is None or candidate.step.val_loss < self._best.step.val_loss:
+            least = np.inf if self._best is None else self._best.step.val_loss
+            if candidate.step.val_loss < least:
                 self._best = candidate
             if self._on_step(candidate.step):
                 return False
@@ -268,27 +294,43 @@ def _folded(design: Design, scaling: Scaling, weights: Floats) -> tuple[Floats, 
     return kernel.astype(np.float32), bias.astype(np.float32)
 
 
-def _candidates(
+def _candidates(  # noqa: PLR0913, PLR0917
     setup: Setup,
     rows: Rows,
     tap_sets: Mapping[TapSet, int],
+    near: float | None,
     effort: Effort,
     check_cancelled: Check,
 ) -> Iterator[_Candidate]:
-    """Yield a candidate for each set of taps, the smallest first, and each strength."""
+    """Yield a candidate for each set of taps, the smallest first, and each strength.
+
+    The sets share the effort by their size, before any is searched, so that none depends on how
+    fast another is. What they leave is given back once all are searched.
+    """
     widths = setup.widths[-max(tap_sets.values()) :]
     whole = measure([part[:, -sum(widths) :] for part in rows.seen], widths, check_cancelled)
-    sets = sorted(tap_sets.items(), key=lambda item: item[1])
-    for place, (taps, count) in enumerate(sets):
-        scaling = whole.last(sum(setup.widths[-count:]))
-        design = build_design(rows.parts, len(rows.seen), scaling, setup.seed, check_cancelled)
-        own = effort.share(1 / (len(sets) - place))
-        yield from _path(taps, scaling, design, setup, rows, own, check_cancelled)
-        effort.give_back(own)
+    sizes = {taps: sum(setup.widths[-count:]) for taps, count in tap_sets.items()}
+    sets = sorted(sizes, key=sizes.__getitem__)
+    left = sum(sizes.values())
+    shares = {}
+    for taps in sets:
+        shares[taps] = effort.share(sizes[taps] / left)
+        left -= sizes[taps]
+
+    def searched(taps: TapSet, check: Check) -> Iterator[_Candidate]:
+        scaling = whole.last(sizes[taps])
+        design = build_design(rows.parts, len(rows.seen), scaling, setup.seed, check)
+        yield from _path(taps, near, scaling, design, setup, rows, shares[taps], check)
+
+    pieces = [partial(searched, taps) for taps in sets]
+    yield from side_by_side(pieces, setup.threads, check_cancelled)
+    for share in shares.values():
+        effort.give_back(share)
 
 
 def _path(  # noqa: PLR0913, PLR0917
     taps: TapSet,
+    near: float | None,
     scaling: Scaling,
     design: Design,
     setup: Setup,
@@ -296,35 +338,67 @@ def _path(  # noqa: PLR0913, PLR0917
     effort: Effort,
     check_cancelled: Check,
 ) -> Iterator[_Candidate]:
-    """Yield a candidate for each strength of the penalty, from strong to weak."""
+    """Yield a candidate for each strength of the penalty that is tried."""
     folds = [PartialProblem(design, rows.truth, rows.counts, fold, setup) for fold in rows.folds]
     final = folds[0]
     if rows.crossed:
         final = PartialProblem(design, rows.truth, rows.counts, rows.final, setup)
-    solutions: Sequence[Solution | None] = [None] * len(folds)
-    least = np.inf
-    # Not in cross-validation: there, a head may have learnt from images that others are judged by.
-    before, now = memory.take(design.key, setup.labels, rows.truth), EarlierHeads(rows.truth)
-    for strength in STRENGTHS:
+    tried: dict[float, float] = {}
+    # Of the strongest penalty and of the last one: the next is beside one of them.
+    solutions: dict[float, list[Solution]] = {}
+    least, strength = np.inf, next_strength(tried, near)
+    while strength is not None:
+        beside = min(solutions, key=partial(_apart, strength), default=None)
+        before: Sequence[Solution | None]
+        before = [None] * len(folds) if beside is None else solutions[beside]
         solved: list[Solution] = []
-        for fold, last in zip(folds, solutions, strict=True):
-            start, left = _start(last, solutions[:1], solved[:1]), len(folds) - len(solved)
-            if not rows.crossed:
-                start = before.weights.get(strength, start)
+        for fold, last in zip(folds, before, strict=True):
+            start, left = _start(last, before[:1], solved[:1]), len(folds) - len(solved)
             solved.append(fold.solve(strength, start, COMPARED, effort, check_cancelled, left))
-        if not rows.crossed:
-            now.weights[strength] = solved[0].weights
-            memory.keep(design.key, setup.labels, now)
         scores = _judged(rows, solved)
         step = _step(taps, strength, solved, scores, rows, least)
-        cut_short = effort.is_used_up and not step.turned and strength != STRENGTHS[-1]
-        step = replace(step, cut_short=cut_short)
-        own = None if rows.crossed else solved[0].weights
-        yield _Candidate(step, rows, scaling, design, final, own, scores)
-        if step.turned or cut_short:
-            break
+        tried[strength] = step.val_loss
+        solutions = {one: solutions[one] for one in solutions if one == max(tried)}
+        solutions[strength] = solved
+        following = next_strength(tried, near)
+        step = replace(step, cut_short=effort.is_used_up and following is not None)
+        if step.val_loss < least:
+            own = None if rows.crossed else solved[0].weights
+            yield _Candidate(step, rows, scaling, design, final, own, scores)
+        else:  # never chosen, and several may wait until they are looked at
+            yield _Candidate(step, rows, scaling, design, final, None, scores[:, :0])
         least = min(least, step.val_loss)
-        solutions = solved
+        strength = None if step.cut_short else following
+
+
+def next_strength(tried: Mapping[float, float], near: float | None) -> float | None:
+    """Return the strength to try next; None if no other will be better.
+
+    Along a path there is one minimum. Near a strength, that one and those beside it are tried, and
+    then others in the direction in which the loss falls.
+
+    Args:
+        tried: the validation loss of each strength until now, in their order.
+        near: a strength that was best for nearly the same images; None: from strong to weak.
+    """
+    place = {strength: number for number, strength in enumerate(STRENGTHS)}
+    if not tried:
+        return STRENGTHS[0 if near is None else max(place[near] - 1, 0)]
+    best, (*_, last) = min(tried, key=tried.__getitem__), tried
+    weakest, strongest = place[min(tried)], place[max(tried)]
+    turned = tried[last] > TURNED * tried[best]
+    weaker = STRENGTHS[weakest + 1] if weakest + 1 < len(STRENGTHS) else None
+    if near is None:
+        return None if turned else weaker
+    both_sides = last != min(tried) or weakest > place[near]
+    if weaker is not None and (best == min(tried) or not (both_sides or turned)):
+        return weaker
+    return STRENGTHS[strongest - 1] if best == max(tried) and strongest > 0 else None
+
+
+def _apart(strength: float, other: float) -> float:
+    """Return how far a strength is from another one, in factors."""
+    return max(strength / other, other / strength)
 
 
 def _start(

@@ -1,4 +1,4 @@
-"""How many threads share a product of matrices."""
+"""How many threads share the products of matrices."""
 
 from threadpoolctl import threadpool_limits
 
@@ -18,3 +18,13 @@ def blas_threads(multiplications: float, most: int) -> threadpool_limits:
         most: how many threads a large product may use.
     """
     return threadpool_limits(1 if multiplications < LARGE_PRODUCT else most, user_api="blas")
+
+
+def heads_at_once(multiplications: float, most: int) -> int:
+    """Return how many threads may solve heads of their own at a time: where no product has several.
+
+    Args:
+        multiplications: of one product.
+        most: how many threads there may be.
+    """
+    return most if multiplications < LARGE_PRODUCT else 1
