@@ -132,6 +132,7 @@ def test_in_bottleneck_what_was_computed_is_kept(stack, submit, cancel, director
         assert time.monotonic() < deadline, stack.trainer.get(f"/v1/trainings/{record['id']}").text
         time.sleep(0.005)
     ended = cancel(record)
+    assert stack.trainer.get("/v1/models/m").status_code == 404
     again = stack.train(
         model="again", architecture=ARCHITECTURE, dataset=ended["dataset"]["id"], epochs=1
     )

@@ -43,8 +43,13 @@ def train(settings, model, **fields):
     return record, json.loads((directory / REPORT_FILE).read_text())
 
 
-def test_by_default_a_regression_is_chosen_among_taps_and_strengths(settings):
-    record, report = train(settings, "default")
+@pytest.fixture(scope="module")
+def default(settings):
+    return train(settings, "default")
+
+
+def test_by_default_a_regression_is_chosen_among_taps_and_strengths(settings, default):
+    record, report = default
 
     head = record.head
     assert head == ModelStore(settings.store).manifest("default", 1).head
@@ -60,13 +65,12 @@ def test_by_default_a_regression_is_chosen_among_taps_and_strengths(settings):
     assert [event.val_loss for event in told] == [row["val_loss"] for row in report["history"]]
 
 
-def test_the_published_graph_answers_as_the_regression_did(settings):
-    train(settings, "graph")
-    directory = ModelStore(settings.store).directory("graph", 1)
-    rows = json.loads((directory / REPORT_FILE).read_text())["test"]
+def test_the_published_graph_answers_as_the_regression_did(settings, default):
+    _, report = default
+    directory = ModelStore(settings.store).directory("default", 1)
     engine = load_version_engine(directory, "openvino", "f32")
 
-    for row in rows:
+    for row in report["test"]:
         data = (settings.datasets / "few" / row["image"]).read_bytes()
         size = ARCHITECTURE.input_size
         pixels = decode(data, size, size, ImageLimits(2**20, 10**6))
@@ -114,8 +118,8 @@ def test_a_corrected_dataset_is_searched_near_what_was_chosen_before(settings):
     assert f"near what training {before.id} chose" in report
 
 
-def test_views_are_tried_on_the_best_taps_and_used_if_they_are_better(settings):
-    without, _ = train(settings, "without")
+def test_views_are_tried_on_the_best_taps_and_used_if_they_are_better(settings, default):
+    without, _ = default
     record, report = train(settings, "views", views=4)
 
     head, plain = record.head, without.head
