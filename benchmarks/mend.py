@@ -45,7 +45,9 @@ class Services:
         Raises:
             RuntimeError: the training failed.
         """
-        posted = self._json(self.trainer.post("/v1/trainings", json={"model": MODEL} | fields))
+        posted = self._json(
+            self.trainer.post("/v1/trainings", json={"model": MODEL, "promote": "always"} | fields)
+        )
         address = f"/v1/trainings/{posted['id']}"
         record: Record = posted
         while record["state"] not in {"succeeded", "failed", "cancelled"}:

@@ -232,7 +232,7 @@ def follow_the_guide(settings: TrainerSettings, folder: str, seconds: float) -> 
 def _files(settings: TrainerSettings, record: TrainingRecord) -> dict[str, list[Image]]:
     """Return the images of each part of the split of a training."""
     stores = Stores.open(settings)
-    dataset = Dataset.open(stores.datasets, settings, record.dataset.id)
+    dataset = Dataset.open(stores.datasets, settings, record.dataset.known_id)
     used, asked = dataset.used_images(), record.request.split
     parts = assign_splits(used, SplitFractions(asked.validation, asked.test))
     files: dict[str, list[Image]] = {"train": [], "validation": [], "test": []}

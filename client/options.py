@@ -259,6 +259,10 @@ Images = Annotated[
 ServedModel = Annotated[
     str | None, typer.Option(help="Name of the model; optional while only one is served.")
 ]
+AskedVersion = Annotated[
+    str | None,
+    typer.Option(help="The number or the alias of the version that should answer, not the served."),
+]
 Top = Annotated[int, typer.Option(min=1, max=100, help="How many labels to show.")]
 FalseAlarms = Annotated[
     float | None,
@@ -289,6 +293,37 @@ ExplainLabel = Annotated[
     str | None,
     typer.Option(
         metavar="LABEL", help="The label that --explain is about.", show_default="the likeliest"
+    ),
+]
+NewModel = Annotated[str, typer.Argument(metavar="NAME", help="Name of the model to publish.")]
+Pretrained = Annotated[
+    str, typer.Argument(metavar="ARCHITECTURE", help="The pre-trained network to publish.")
+]
+Classes = Annotated[
+    str | None,
+    typer.Option(help="The classes of ImageNet to answer, with commas between; by default all."),
+]
+Groups = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--group",
+        metavar="LABEL=CLASSES",
+        help="A label and the classes that it stands for, with commas between; may be repeated.",
+    ),
+]
+Rest = Annotated[
+    str | None,
+    typer.Option(
+        metavar="LABEL",
+        help="The label of all classes that are not named.",
+        show_default="other",
+    ),
+]
+NoRest = Annotated[
+    bool,
+    typer.Option(
+        "--no-rest",
+        help="There is no such label: one of the named ones is answered to every picture.",
     ),
 ]
 TrainingId = Annotated[str, typer.Argument(metavar="ID")]

@@ -132,7 +132,7 @@ def _row(image: dict[str, Any], prediction: dict[str, Any]) -> list[object]:
 
 def _path_finder(trainer: TrainerSettings, record: Record) -> Callable[[dict[str, Any]], Path]:
     """Return a function that finds the file of a test image, given its row of the report."""
-    dataset_id = TrainingRecord.model_validate(record).dataset.id
+    dataset_id = TrainingRecord.model_validate(record).dataset.known_id
     dataset = Dataset.open(Stores.open(trainer).datasets, trainer, dataset_id)
     images = {image.sha256: image for image in dataset.used_images()}
     return lambda image: dataset.path_of(images[image["sha256"]])

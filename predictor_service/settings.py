@@ -21,7 +21,10 @@ class PredictorSettings(SharedSettings):
         "labels that people give them; none are sent if unset.",
     )
     poll_seconds: float = Field(
-        default=1.0, gt=0, description="Seconds between two polls of the model store."
+        default=1.0,
+        gt=0,
+        description="Seconds between two polls of the model store; a version that is published is "
+        "mostly seen sooner.",
     )
     watch_seconds: float = Field(
         default=300.0,
@@ -45,6 +48,19 @@ class PredictorSettings(SharedSettings):
         ge=0,
         description="Most bytes of all predict requests in memory together; further requests "
         "get 503. 0: twice HEADSTART_MAX_REQUEST_BYTES.",
+    )
+
+    max_versions_on_demand: int = Field(
+        default=2,
+        ge=0,
+        description="Most versions in memory besides the served ones, as requests with `version` "
+        "ask for them; 0: none.",
+    )
+    version_seconds: float = Field(
+        default=30,
+        gt=0,
+        description="Seconds that a request waits for the version that it asks for; then it gets "
+        "503.",
     )
 
     max_explained: int = Field(

@@ -20,10 +20,12 @@ from trainer_service.phases.work import Worker
 from trainer_service.queue.steps import ADVANCE, COMPUTE_SHARD, FINISH, PREPARE, READ_DATASET, Step
 from trainer_service.queue.task_queue import TaskQueue
 from trainer_service.requests.comparison import ComparisonRequest
+from trainer_service.requests.pretrained import PretrainedRequest
 from trainer_service.requests.training import TrainingRequest
 from trainer_service.service import comparison_submission, submission
 from trainer_service.service.endings import Endings
 from trainer_service.service.event_streams import EventStreams
+from trainer_service.service.pretrained import submit_pretrained
 from trainer_service.service.trainer import Trainer
 from trainer_service.settings import TrainerSettings
 from trainer_service.store.events.progress import ProgressBoard
@@ -96,6 +98,27 @@ def compare_inline(settings: TrainerSettings, **fields: Any) -> ComparisonRecord
     record = comparison_submission.submit_comparison(trainer, request, None, new_id())
     queue.run(Worker(settings, trainer.stores, trainer.board, queue))
     return trainer.stores.comparisons.get(record.id)
+
+
+def publish_pretrained_inline(settings: TrainerSettings, **fields: Any) -> TrainingRecord:
+    """Publish a pre-trained network as it is, in this process.
+
+    Args:
+        settings: where the store and the weights are; Redis is not needed.
+        fields: the fields of a `PretrainedRequest`.
+
+    Returns:
+        The record once the job has ended; if it failed, `error` has the reason.
+
+    Raises:
+        InvalidRequest, WeightsUnavailable: the request is not valid, or the weights are not
+            available.
+    """
+    queue = InlineQueue()
+    trainer = _trainer(settings, queue)
+    record = submit_pretrained(trainer, PretrainedRequest(**fields))
+    queue.run(Worker(settings, trainer.stores, trainer.board, queue))
+    return trainer.stores.trainings.get(record.id)
 
 
 def _trainer(settings: TrainerSettings, queue: TaskQueue) -> Trainer:

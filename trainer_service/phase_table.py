@@ -61,7 +61,7 @@ def next_steps(record: TrainingRecord, shards: Shards, *, waits: bool = False) -
     """
     if needs_plan(record, shards):
         if waits:
-            return [Step(READ_DATASET, (record.dataset.id,))]
+            return [Step(READ_DATASET, (record.dataset.known_id,))]
         return [Step(PREPARE, (record.id,))]
     unfinished = shards.unfinished()
     if unfinished:

@@ -79,7 +79,8 @@ class TrainerSettings(SharedSettings):
     max_open_jobs: int = Field(
         default=1000,
         gt=0,
-        description="Most trainings that wait or run, and most datasets; further ones get 503.",
+        description="Most trainings and comparisons that wait or run, and most datasets; further "
+        "ones get 503.",
     )
     max_dataset_bytes: int = Field(
         default=32 * GIB, gt=0, description="Largest dataset once unpacked, in bytes."

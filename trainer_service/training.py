@@ -5,13 +5,15 @@
 publishes a version. Each is a step on the queue, and each may be repeated at any time: it does not
 do again what the store has already, and leaves alone what another process works on. A step that is
 lost together with its worker or with Redis is found and submitted again by `worker.lost_steps`.
+
+A pre-trained network that is published as it is takes the same steps: `prepare` gets its weights
+and plans no shards, and `finish` publishes it.
 """
 
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 
-from shared.errors import PromotionsUnreadable
 from shared.logs import bind
 from trainer_service.errors import TrainingCancelled, TrainingNotFound
 from trainer_service.phase_table import needs_plan, next_steps, phase_of
@@ -20,6 +22,9 @@ from trainer_service.phases.evaluate.evaluation import evaluate_network
 from trainer_service.phases.head.fitting import fit
 from trainer_service.phases.head.trial import try_out
 from trainer_service.phases.prepare.plan import plan
+from trainer_service.phases.pretrained.prepare import prepare_pretrained
+from trainer_service.phases.pretrained.publish import publish_pretrained
+from trainer_service.phases.publish.promotion import promotion_of
 from trainer_service.phases.publish.publish import publish
 from trainer_service.phases.setbacks import hand_over, persevere
 from trainer_service.phases.tune.phase import forget_tuning, tune_if_asked, tuning_kept
@@ -28,7 +33,6 @@ from trainer_service.queue.steps import ADVANCE, COMPUTE_SHARD, FINISH, PREPARE,
 from trainer_service.store.files.lease import Lease, lease, require_survivable
 from trainer_service.store.outcome import end, recorded_outcome
 from trainer_service.store.records.training_record import (
-    Promotion,
     State,
     TrainingRecord,
     numbers,
@@ -49,7 +53,7 @@ def prepare(worker: Worker, training_id: str) -> None:
         work = _begin(worker, Step(PREPARE, (training_id,)), held)
         if work is None or not needs_plan(work.record, work.shards):
             return
-        done = _carry_out(work, plan)
+        done = _carry_out(work, prepare_pretrained if work.record.pretrained else plan)
     _end_if_cancelled(work)
     _advance_comparison(work)
     if not done:
@@ -191,6 +195,8 @@ def _publish_once(work: Work) -> int:
     version = work.models.published_by(work.record.model, work.record.id)
     if version is None:
         work.check_cancelled()
+        if work.record.pretrained is not None:
+            return publish_pretrained(work, work.record.pretrained)
         with tuning_kept(work):
             evaluated = evaluate_network(work, tune_if_asked(work, fit(work)))
             work.held.raise_if_lost()
@@ -205,7 +211,7 @@ def _succeed(work: Work, version: int) -> None:
     """
     bind(version=version)
     manifest = work.models.manifest(work.record.model, version)
-    promotion = _promotion(work, version) if work.record.comparison is None else None
+    promotion = promotion_of(work.models, work.record.model, version)
     work.worker.stores.trainings.keep_evaluation(work.record.id, manifest.metrics)
 
     def succeed(record: TrainingRecord) -> None:
@@ -223,14 +229,3 @@ def _succeed(work: Work, version: int) -> None:
         record.enter(State.SUCCEEDED)
 
     work.update(succeed)
-
-
-def _promotion(work: Work, version: int) -> Promotion | None:
-    """Return what was decided about a version; None if an earlier release has published it."""
-    try:
-        decision = work.worker.stores.models.last_decision(work.record.model, version)
-    except PromotionsUnreadable as error:
-        return Promotion(served=False, reason=error.detail)
-    if decision is None:
-        return None
-    return Promotion(served=decision.served, reason=decision.reason)

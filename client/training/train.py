@@ -2,16 +2,14 @@
 
 import shlex
 from pathlib import Path
-from typing import NamedTuple
 
 import typer
 from rich.console import Console
 
 from client import options
-from client.errors import ClientError
 from client.options import PREDICTOR, TRAINER, Fields, given
 from client.patience import get_patiently
-from client.printing import NAMED_FILES, curl_line, print_result
+from client.printing import NAMED_FILES, print_result
 from client.reading import (
     doubt_explained,
     is_dataset_id,
@@ -19,13 +17,11 @@ from client.reading import (
     read_anew,
     reading_of,
 )
-from client.service import Record, Service, predictor_at, trainer_at
-from client.terminal import errors_in_words, open_console, plain, print_json, print_line, print_note
-from client.training.training import follow, model_name, served, submit_dataset, submit_upload
+from client.service import Record, Service
+from client.terminal import errors_in_words, open_console, print_json, print_line, print_note
+from client.training.advice import Services, print_advice
+from client.training.training import follow, model_name, submit_dataset, submit_upload
 from client.training.uploads import Upload, open_upload
-
-#: The predictor looks for new versions every second and then loads them.
-SERVED_SECONDS = 15
 
 
 def train_command(  # noqa: PLR0913 - each is an option
@@ -116,26 +112,12 @@ def train_command(  # noqa: PLR0913 - each is an option
             reading, level, table, label_column, ignore, parts=parts, confirm=confirm
         ),
     )
-    services = _Services(trainer_url, predictor_url, api_key)
+    services = Services(trainer_url, predictor_url, api_key)
     _train(services, source or dataset or "", fields, detach=detach, as_json=as_json)
 
 
-class _Services(NamedTuple):
-    """The addresses of the services, and a key if they ask for one."""
-
-    trainer_url: str
-    predictor_url: str
-    api_key: str | None
-
-    def trainer(self) -> Service:
-        return trainer_at(self.trainer_url, self.api_key)
-
-    def predictor(self) -> Service:
-        return predictor_at(self.predictor_url, self.api_key)
-
-
 def _train(
-    services: _Services, images: Path | str, fields: Fields, *, detach: bool, as_json: bool
+    services: Services, images: Path | str, fields: Fields, *, detach: bool, as_json: bool
 ) -> None:
     """Submit a training and print what comes of it.
 
@@ -158,7 +140,8 @@ def _train(
         print_line(f"Training {record['id']} of {record['model']} is {record['state']}.")
     else:
         sample = upload.sample if upload else None
-        _print_outcome(services, record, sample, console)
+        print_result(record, console)
+        print_advice(services, record, sample, console)
 
 
 def _stopping(metric: str | None, patience: int | None, min_delta: float | None) -> Fields | str:
@@ -191,7 +174,7 @@ def _tuning(tune: str | None, how: Fields) -> Fields | str | None:
     return how
 
 
-def _submit(services: _Services, images: Upload | str, fields: Fields, console: Console) -> Record:
+def _submit(services: Services, images: Upload | str, fields: Fields, console: Console) -> Record:
     if isinstance(images, Upload):
         _print_left_out(images.left_out)
     try:
@@ -208,7 +191,7 @@ def _submit(services: _Services, images: Upload | str, fields: Fields, console: 
         raise
 
 
-def _other_trainer(services: _Services) -> list[str]:
+def _other_trainer(services: Services) -> list[str]:
     return options.trainer_option(services.trainer_url)
 
 
@@ -230,7 +213,7 @@ def _print_left_out(paths: list[str]) -> None:
         print_note(f"left out: {len(paths) - NAMED_FILES} more")
 
 
-def _follow(services: _Services, record: Record, fields: Fields, console: Console) -> Record:
+def _follow(services: Services, record: Record, fields: Fields, console: Console) -> Record:
     dataset = record["dataset"]["id"]
     try:
         with services.trainer() as trainer, doubt_explained(trainer, dataset, fields):
@@ -241,20 +224,3 @@ def _follow(services: _Services, record: Record, fields: Fields, console: Consol
         command = shlex.join(["headstart", "cancel", record["id"], *_other_trainer(services)])
         print_note(f"The training goes on. To end it: `{command}`.")
         raise
-
-
-def _print_outcome(
-    services: _Services, record: Record, sample: Path | None, console: Console
-) -> None:
-    url = services.predictor_url
-    print_result(record, console)
-    try:
-        with services.predictor() as predictor:
-            ready = served(predictor, record, SERVED_SECONDS)
-        other = f"The predictor at {url} does not serve this version. To try it, once it is served:"
-        advice = "Try it:" if ready else other
-    except ClientError as error:
-        advice = f"{error} To try the model, once the predictor answers:"
-    console.print(plain(advice))
-    # One unbroken line, so that it can be copied.
-    print_line(curl_line(url, record["model"], sample, with_key=bool(services.api_key)))

@@ -52,6 +52,8 @@ class Prediction(BaseModel):
     file: str | None = Field(description="The file's name as it was sent, if it had one.")
     model: str
     version: int
+    alias: str | None = Field(description="The alias of this version, if it has one.")
+    note: str | None = Field(description="The note of this version, if it has one.")
     label: str
     probability: float = Field(ge=0, le=1)
     top: list[LabelProbability] = Field(description="The likeliest labels, likeliest first.")
@@ -95,6 +97,30 @@ class Quarantine(BaseModel):
     at: datetime
 
 
+class ShadowInfo(BaseModel):
+    """How often a version that answers beside the served one, unseen, gives another label."""
+
+    version: int
+    since: datetime
+    seen: int = Field(description="The pictures that the served version has answered since.")
+    compared: int = Field(description="The pictures of these that it has answered, too.")
+    different: int = Field(description="To how many of those its likeliest label was another one.")
+    share: float | None = Field(description="That share. Null if nothing was compared yet.")
+    failed: int = Field(description="The pictures that it could not answer.")
+    seconds: float = Field(
+        description="How long that took in all; a tenth of the time since then at most."
+    )
+
+
+class LoadedVersion(BaseModel):
+    """A version that is in memory since a request asked for it."""
+
+    version: int
+    engine: str
+    precision: str
+    loaded_at: datetime
+
+
 class ModelInfo(BaseModel):
     """A model of the store, and which of its versions is served."""
 
@@ -117,8 +143,19 @@ class ModelInfo(BaseModel):
     coverage: CoverageInfo | None = Field(
         description="How often the labels that it answers with `coverage` have the right one."
     )
+    shadow: ShadowInfo | None = Field(
+        description="What the version answers that was asked to answer beside the pinned one."
+    )
     notice: str | None = Field(
-        description="Why the store of the model can't be read, or its pinned version not served."
+        description="Why the store of the model can't be read, or its pinned version not served, "
+        "or which version was left as it failed."
+    )
+    note: str | None = Field(description="The note of the model.")
+    version_note: str | None = Field(description="The note of the served version.")
+    alias: str | None = Field(description="The alias of the served version.")
+    aliases: dict[str, int] = Field(description="The versions that have an alias, by it.")
+    on_demand: list[LoadedVersion] = Field(
+        description="Versions in memory besides the served one, which requests have asked for."
     )
 
 

@@ -21,9 +21,14 @@ def doubt_for(coverage: float | None, doubts: Doubts | None, manifest: Manifest)
         return None
     version = f"coverage: version {manifest.version} of {manifest.model}"
     if doubts is None:
+        why = (
+            "a pre-trained network was validated with no pictures"
+            if manifest.pretrained
+            else "it was published by an earlier release"
+        )
         raise InvalidRequest(
-            f"{version} can't tell how many labels that takes, as it was published by an earlier "
-            f"release. Leave it out. Received: {coverage:g}."
+            f"{version} can't tell how many labels that takes, as {why}. Leave it out. "
+            f"Received: {coverage:g}."
         )
     doubt = most_doubt(doubts, coverage)
     if doubt is None:

@@ -193,10 +193,7 @@ class Explainer:
         """Return the index of a label; None for the likeliest one."""
         labels = self._manifest.labels
         if self._manifest.heatmaps is None:
-            raise Conflict(
-                f"Version {self._manifest.version} of model {self._manifest.model!r} was published "
-                "before heatmaps could be made. Train again to get them."
-            )
+            raise Conflict(self._no_heatmaps())
         if asked in labels:
             return labels.index(asked)
         if asked == TOP:
@@ -206,6 +203,12 @@ class Explainer:
             f"`explain` should be {TOP!r} or a label of model {self._manifest.model!r}: {named}. "
             f"Received: {asked!r}."
         )
+
+    def _no_heatmaps(self) -> str:
+        version = f"Version {self._manifest.version} of model {self._manifest.model!r}"
+        if self._manifest.pretrained is not None:
+            return f"{version} has no heatmaps. {self._manifest.pretrained.no_heatmaps}"
+        return f"{version} was published before heatmaps could be made. Train again to get them."
 
     async def _loaded(self) -> None:
         """Wait until the engine is loaded; it is loaded on if the request that began it leaves.

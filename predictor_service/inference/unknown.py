@@ -40,10 +40,14 @@ def check_false_alarms(
     if asked is None:
         return
     if carried is None:
+        why = (
+            "a pre-trained network has no training images"
+            if manifest.pretrained
+            else "it was published without the images"
+        )
         raise InvalidRequest(
             f"false_alarms: version {manifest.version} of {manifest.model} can't tell whether "
-            "pictures are unknown, as it was published without the images to compare with. "
-            f"Leave it out. Received: {asked:g}."
+            f"pictures are unknown, as {why} to compare with. Leave it out. Received: {asked:g}."
         )
     have, need = len(carried.distances), fewest_distances(asked)
     if have < need:

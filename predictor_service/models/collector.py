@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from predictor_service.models.served import Models
@@ -34,7 +34,19 @@ class ModelsCollector(Collector):
             "1 if the model's directory or its pin can't be read.",
             labels=["model"],
         )
+        compared, different, seconds = (
+            CounterMetricFamily(f"headstart_shadow_{name}", f"{what}.", labels=["model"])
+            for name, what in (
+                ("compared", "Pictures that a version has answered beside the pinned one"),
+                ("different", "Pictures to which its likeliest label was another one"),
+                ("seconds", "Seconds that this took"),
+            )
+        )
         for model in self._models.all():
+            if model.shadow:
+                compared.add_metric([model.name], model.shadow.compared)
+                different.add_metric([model.name], model.shadow.different)
+                seconds.add_metric([model.name], model.shadow.seconds)
             unreadable.add_metric([model.name], model.fault is not None)
             quarantined.add_metric([model.name], len(model.quarantined))
             if model.served:
@@ -47,3 +59,4 @@ class ModelsCollector(Collector):
             self._models.fault is not None,
         )
         yield from (version, loaded, queue, quarantined, unreadable)
+        yield from (compared, different, seconds)

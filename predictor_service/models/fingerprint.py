@@ -25,6 +25,18 @@ def manifest_fingerprint(directory: Path) -> Fingerprint:
     return frozenset(_entry(directory / MANIFEST_FILE, directory))
 
 
+def glance(directory: Path) -> Fingerprint:
+    """Return the fingerprints of what lies in a directory, without those of what lies in that.
+
+    They change when something is put into one of its folders, or taken out of one.
+    """
+    try:
+        names = sorted(os.listdir(directory))  # noqa: PTH208 - names
+    except OSError as error:
+        return frozenset([_fault(directory, directory, error)])
+    return frozenset(entry for name in names for entry in _entry(directory / name, directory))
+
+
 def _entries(directory: Path) -> Iterator[_Entry]:
     errors: list[OSError] = []
     for entry in walk(directory, errors.append):

@@ -12,9 +12,11 @@ from typing import NamedTuple, Protocol
 
 from predictor_service.api.answers import Quarantine
 from predictor_service.inference.metrics import ReloadMetrics
+from predictor_service.inference.shadow import Shadow
 from predictor_service.models.fingerprint import (
     Fingerprint,
     fingerprint,
+    glance,
     manifest_fingerprint,
     only,
 )
@@ -28,6 +30,9 @@ from shared.models.promotions import by_preference
 
 log = get_logger(__name__)
 
+#: Seconds between two glances at the store, which are at least so many times as long as a glance.
+GLANCE_SECONDS = 0.1
+GLANCE_PAUSES = 20
 #: A version that failed because of the machine, not its files, is tried again after this time.
 RETRY_SECONDS = 30.0
 #: The longest reason, in characters; the names that it quotes may be very long.
@@ -73,7 +78,7 @@ class HotReload:
         store: the model store.
         models: the models to keep up to date.
         loader: loads a version.
-        poll_seconds: seconds between two polls.
+        poll_seconds: seconds between two polls, unless a glance shows that the store has changed.
         metrics: counts loads and refusals.
         watch_seconds: how long a version is watched after it was loaded; 0: not at all.
     """
@@ -109,13 +114,28 @@ class HotReload:
 
     async def _poll_and_pause(self) -> None:
         self._hurry.clear()
+        before = await asyncio.to_thread(glance, self._store.root)
         try:
             await self.poll()
             self._models.fault = None
         except Exception as error:  # noqa: BLE001 - the loop goes on after any error
             self._log_fault(error)
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._hurry.wait(), self._poll_seconds)
+        await self._pause(before)
+
+    async def _pause(self, before: Fingerprint) -> None:
+        """Wait until the next poll: for its time, or until the store looks otherwise than before.
+
+        On a slow file system it is looked at less often, so that this never takes much time.
+        """
+        end, pause = time.monotonic() + self._poll_seconds, GLANCE_SECONDS
+        while (left := end - time.monotonic()) > 0:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._hurry.wait(), min(left, pause))
+                return
+            started = time.monotonic()
+            if await asyncio.to_thread(glance, self._store.root) != before:
+                return
+            pause = max(GLANCE_SECONDS, GLANCE_PAUSES * (time.monotonic() - started))
 
     async def poll(self) -> None:
         """Poll the store once, and load the versions that should be served.
@@ -125,11 +145,17 @@ class HotReload:
         """
         store_is_expected = bool(self._models.all())
         snapshots = await asyncio.to_thread(self._snapshots, store_is_expected=store_is_expected)
-        self._drop_all_but({snapshot.name for snapshot in snapshots})
+        names = {snapshot.name for snapshot in snapshots}
+        former = {snapshot.name: _former_names(snapshot) - names for snapshot in snapshots}
+        kept = names.union(*former.values())
+        self._drop_all_but(kept)
         for snapshot in snapshots:
             _apply(snapshot, self._models.ensure(snapshot.name))
         for snapshot in snapshots:
             await self._update(self._models.get(snapshot.name), snapshot)
+            # A renamed model answers under its old name until it does so under the new one.
+            kept -= former[snapshot.name]
+            self._drop_all_but(kept)
         self._models.scanned = True
 
     def _snapshots(self, *, store_is_expected: bool) -> list[ModelSnapshot]:
@@ -157,8 +183,9 @@ class HotReload:
         if snapshot.versions is not None and not stays:
             try:
                 await self._load_best(model)
+                await self._load_shadow(model)
             except Exception as error:  # noqa: BLE001 - reported in the model's notice
-                fault = _describe(error)
+                fault = describe(error)
         _set_notice(model, fault)
 
     async def _load_best(self, model: Model) -> None:
@@ -170,6 +197,25 @@ class HotReload:
             with bound(model=model.name, version=version):
                 if await self._load(model, version):
                     break
+
+    async def _load_shadow(self, model: Model) -> None:
+        """Load the newest version to answer beside the pinned one, if that is asked for."""
+        others = [v for v in model.versions if v != model.pinned and v not in model.quarantined]
+        wanted = max(others) if others and _may_be_shadowed(model) else None
+        current = model.shadow.version.manifest.version if model.shadow else None
+        if wanted == current:
+            return
+        model.shadow = None
+        if wanted is None:
+            return
+        directory = self._directory(model, wanted)
+        before = await asyncio.to_thread(fingerprint, directory)
+        with bound(model=model.name, version=wanted):
+            try:
+                model.shadow = Shadow(await self._loader.load(directory))
+                log.info("answers beside the pinned version")
+            except Exception as error:  # noqa: BLE001 - after any error the version is not used
+                await self._refuse(model, wanted, before, error)
 
     async def _reconsider(self, model: Model) -> None:
         """Release versions from quarantine that are gone, have changed, or should be retried."""
@@ -269,11 +315,11 @@ class HotReload:
         transient = isinstance(error, OSError | MemoryError)
         retry_at = time.monotonic() + RETRY_SECONDS if transient else float("inf")
         self._known_of(model).refusals[version] = _Refusal(before, retry_at)
-        reason = _describe(error)
+        reason = describe(error)
         model.quarantined[version] = Quarantine(
             version=version, reason=reason, at=datetime.now(UTC)
         )
-        self._metrics.quarantines.labels(_kind(error)).inc()
+        self._metrics.quarantines.labels(kind_of(error)).inc()
         log.error("quarantined", reason=reason)
 
     def _directory(self, model: Model, version: int) -> Path:
@@ -281,7 +327,7 @@ class HotReload:
 
     def _log_fault(self, error: Exception) -> None:
         """Log why a poll failed; once, not at every poll that fails for the same reason."""
-        fault = _describe(error)
+        fault = describe(error)
         if fault != self._models.fault:
             log.error("can't read the model store, trying again", reason=fault)
         self._models.fault = fault
@@ -312,13 +358,24 @@ def wanted(model: Model, *, served_is_replaced: bool = False) -> list[int]:
     return [version for version in usable if version in better]
 
 
+def _may_be_shadowed(model: Model) -> bool:
+    """Return whether another version is to answer beside the served one, which is pinned."""
+    return model.shadowed and model.pinned is not None and model.version == model.pinned
+
+
+def _former_names(snapshot: ModelSnapshot) -> set[str]:
+    return set(snapshot.annotations.formerly) if snapshot.annotations else set()
+
+
 def _apply(snapshot: ModelSnapshot, model: Model) -> None:
     """Copy a snapshot to its model; what could not be read stays as it was."""
+    model.annotations = snapshot.annotations or model.annotations
+    model.annotations_fault = snapshot.annotations_fault
     if snapshot.versions is None:
         return
     model.versions = snapshot.versions
     if snapshot.pin_known:
-        model.pinned = snapshot.pinned
+        model.pinned, model.shadowed = snapshot.pinned, snapshot.shadow
     if snapshot.decisions_known:
         model.decisions = snapshot.decisions
 
@@ -332,10 +389,11 @@ def _set_notice(model: Model, fault: str | None) -> None:
     elif fault is None and model.fault is not None:
         log.info("can read all of a model again", model=model.name)
     model.fault = fault
-    model.notice = " ".join(filter(None, [fault, _notice(model), _failure(model)])) or None
+    faults = [fault, model.annotations_fault, _notice(model), _failure(model)]
+    model.notice = " ".join(filter(None, faults)) or None
 
 
-def _describe(error: Exception) -> str:
+def describe(error: Exception) -> str:
     """Return the message of an error as a short text that can be sent and logged."""
     said = str(error).encode(errors="backslashreplace").decode()  # names of files may be no text
     if not isinstance(error, HeadstartError):
@@ -348,7 +406,7 @@ def _short(text: str) -> str:
     return text if len(text) <= MOST_REASON else f"{text[:MOST_REASON]} …"
 
 
-def _kind(error: Exception) -> str:
+def kind_of(error: Exception) -> str:
     """Return what was wrong with a version: "files", "answers", "machine" or "engine"."""
     if isinstance(error, VersionCorrupt):
         return error.fault

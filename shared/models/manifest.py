@@ -58,8 +58,25 @@ class DatasetInfo(_Record):
     labels: dict[str, int]
 
 
+class PretrainedInfo(_Record):
+    """What a version is that is a pre-trained network with its own classifier for ImageNet.
+
+    Attributes:
+        classes: for each label, the classes that it stands for; empty if the labels are the
+            classes.
+        rest: the label of all classes that no other one stands for; None if there is none.
+        no_heatmaps: why there are no heatmaps, as a sentence; "" if there are.
+        detail: what it is, in sentences.
+    """
+
+    classes: dict[str, list[str]] = Field(default_factory=dict)
+    rest: str | None = None
+    no_heatmaps: str = ""
+    detail: str
+
+
 class WeightsInfo(_Record):
-    """The pre-trained weights of the backbone."""
+    """The pre-trained weights of the backbone, or of the network if it has its own classifier."""
 
     source: str
     sha256: str
@@ -96,7 +113,7 @@ class HeadInfo(_Record):
     """The head of a version, and what it was chosen by.
 
     Attributes:
-        kind: "regression" or "layers".
+        kind: "regression" or "layers"; "pretrained" if it is the network's own classifier.
         taps: the layers of the backbone that it sees: "last", "late" or "all".
         features: the length of its input.
         strength: of a regression, the strength of its L2 regularisation.
@@ -274,6 +291,7 @@ class Manifest(_Record):
         outputs: the names of the network's outputs.
         artifacts: the formats that the version has. Older manifests do not list them; then they
             are found by the names of the files.
+        pretrained: what it is if nothing was trained; then there is no dataset, and no metrics.
         head: None in manifests of earlier releases.
         tune: None unless the training asked for fine-tuning.
         quantization: None unless the training asked for INT8.
@@ -302,7 +320,8 @@ class Manifest(_Record):
     unknown: UnknownInfo | None = None
     coverage: CoverageInfo | None = None
     metrics: dict[str, Any]
-    dataset: DatasetInfo
+    dataset: DatasetInfo | None
+    pretrained: PretrainedInfo | None = None
     weights: WeightsInfo
     training: dict[str, Any]
     training_id: str
@@ -334,11 +353,12 @@ class Manifest(_Record):
 
 
 class GoldenImage(_Record):
-    """A test image and the probabilities, one per label, that the trainer got for it.
+    """An image and the probabilities, one per label, that the trainer got for it.
 
     Attributes:
         file: the name of the image's file in `golden/`.
-        label: the label that the dataset gives the image.
+        label: the label that the dataset gives the image. Of a version without a dataset the images
+            are drawn, and this is the likeliest label.
         probabilities: as computed in float32.
         reduced: as computed in lower precisions, by the name of the precision.
     """

@@ -2,6 +2,7 @@
 
     models/<name>/<version>/     an integer, staged as .staging-<id> and renamed into place
     models/<name>/pin.json       {"version": n}, only while a version is pinned
+    models/<name>/annotations.json    notes and aliases, if there are some
     models/<name>/promotions.json    which versions were decided to be served, see `promotions`
 
 A directory whose name is an integer is complete. TensorFlow Serving has the same rule.
@@ -10,13 +11,14 @@ A directory whose name is an integer is complete. TensorFlow Serving has the sam
 import os
 import re
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from shared.documents import MOST_BYTES, Unreadable, read_document, reason
 from shared.errors import (
+    AnnotationsUnreadable,
     ModelNotFound,
     ModelUnreadable,
     PinUnreadable,
@@ -27,6 +29,7 @@ from shared.errors import (
 )
 from shared.files import is_fault_of_the_file, sha256_file
 from shared.identifiers import is_model_name
+from shared.models.annotations import Annotations, read_annotations
 from shared.models.manifest import (
     FILE_OF,
     GOLDEN_FILE,
@@ -62,11 +65,17 @@ _golden_images = TypeAdapter(list[GoldenImage])
 
 
 class Pin(BaseModel):
-    """The contents of `pin.json`."""
+    """The contents of `pin.json`.
+
+    Attributes:
+        version: the version that is served.
+        shadow: whether the newest version answers some of the pictures beside it, unseen.
+    """
 
     model_config = ConfigDict(strict=True)
 
     version: int = Field(ge=0)
+    shadow: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +92,9 @@ class ModelSnapshot:
             read.
         pin_known: whether the pin, or that there is none, could be read.
         decisions_known: whether the decisions, or that there are none, could be read.
+        shadow: whether the newest version is to answer beside the pinned one.
+        annotations: what is said of the model; None if that can't be read.
+        annotations_fault: why it can't; this does not keep the model from being served.
     """
 
     name: str
@@ -92,6 +104,9 @@ class ModelSnapshot:
     decisions: tuple[Decision, ...] = ()
     pin_known: bool = True
     decisions_known: bool = True
+    shadow: bool = False
+    annotations: Annotations | None = field(default_factory=Annotations, compare=False)
+    annotations_fault: str | None = field(default=None, compare=False)
 
     @property
     def settled(self) -> bool:
@@ -130,10 +145,10 @@ class ModelStore:
             versions = self.versions(name)
         except ModelUnreadable as error:
             return ModelSnapshot(name, None, fault=error.detail)
-        pinned, decisions, faults = None, list[Decision](), []
+        pin, decisions, faults = None, list[Decision](), []
         pin_known = decisions_known = True
         try:
-            pinned = self.pinned(name)
+            pin = self.read_pin(name)
         except PinUnreadable as error:
             pin_known = False
             faults.append(error.detail)
@@ -145,12 +160,20 @@ class ModelStore:
         return ModelSnapshot(
             name,
             versions,
-            pinned,
+            pin.version if pin else None,
             " ".join(faults) or None,
             tuple(decision for decision in decisions if decision.counts),
             pin_known,
             decisions_known,
+            pin is not None and pin.shadow,
+            *self._annotations(name, versions),
         )
+
+    def _annotations(self, name: str, versions: list[int]) -> tuple[Annotations | None, str | None]:
+        try:
+            return read_annotations(self.model_directory(name)).present(versions), None
+        except AnnotationsUnreadable as error:
+            return None, error.detail
 
     def versions(self, name: str) -> list[int]:
         """Return the published versions of a model, oldest first.
@@ -204,12 +227,21 @@ class ModelStore:
         """Return the version that the model is pinned to, if any.
 
         Raises:
+            ModelNotFound, PinUnreadable: as `read_pin`.
+        """
+        pin = self.read_pin(name)
+        return None if pin is None else pin.version
+
+    def read_pin(self, name: str) -> Pin | None:
+        """Return the pin of a model, if it has one.
+
+        Raises:
             ModelNotFound: the name is not valid for a model.
             PinUnreadable: there is a pin file, but the version can't be read from it.
         """
         try:
             data = read_document(self.model_directory(name) / PIN_FILE, MOST_NOTE_BYTES)
-            return Pin.model_validate_json(data).version
+            return Pin.model_validate_json(data)
         except (FileNotFoundError, NotADirectoryError):
             return None
         except Unreadable as error:
@@ -295,7 +327,7 @@ def read_version_file(directory: Path, name: str, most: int = MOST_BYTES) -> byt
 
 
 def read_manifest(directory: Path) -> Manifest:
-    """Read the manifest of a version.
+    """Read the manifest of a version; that of a renamed model gets the name that it has now.
 
     Raises:
         VersionCorrupt: the manifest is missing, malformed, or that of another version.
@@ -306,11 +338,20 @@ def read_manifest(directory: Path) -> Manifest:
         manifest = Manifest.model_validate_json(data)
     except ValidationError as error:
         raise VersionCorrupt(f"{MANIFEST_FILE}: {first_fault(error)}.") from None
-    if str(manifest.version) != directory.name or manifest.model != directory.parent.name:
+    model = directory.parent
+    ours = manifest.model == model.name or manifest.model in _former_names(model)
+    if not ours or str(manifest.version) != directory.name:
         raise VersionCorrupt(
             f"The manifest belongs to model {manifest.model}, version {manifest.version}."
         )
-    return manifest
+    return manifest.model_copy(update={"model": model.name})
+
+
+def _former_names(model: Path) -> list[str]:
+    try:
+        return read_annotations(model).formerly
+    except AnnotationsUnreadable as error:
+        raise VersionCorrupt(error.detail) from error
 
 
 def read_golden(directory: Path, manifest: Manifest) -> list[GoldenImage]:

@@ -214,6 +214,26 @@ def test_a_version_that_begins_to_fail_is_left_without_a_failed_request_of_other
     assert 'headstart_quarantines_total{reason="watched"} 1.0' in metrics
 
 
+@pytest.mark.process
+def test_the_newest_version_answers_beside_the_pinned_one_unseen(store, start_predictor):
+    publish_tiny_model(store)
+    publish_tiny_model(store, labels=("green", "red", "blue"))
+    WritableModelStore(store).pin("colours", 1, shadow=True)
+    predictor = start_predictor()
+    wait_for(lambda: predictor.model()["shadow"], "the shadow to be loaded")
+
+    def has_compared() -> bool:
+        (prediction,) = predictor.predict(picture("red")).json()["predictions"]
+        assert (prediction["version"], prediction["label"]) == (1, "red")
+        return bool(predictor.model()["shadow"]["compared"] > 0)
+
+    wait_for(has_compared, "a picture to be compared")
+    shadow = predictor.model()["shadow"]
+    assert (shadow["version"], shadow["share"]) == (2, 1.0)
+    metrics = predictor.http.get("/metrics").text
+    assert f'headstart_shadow_different_total{{model="colours"}} {shadow["different"]}.0' in metrics
+
+
 def save_table(staging: Path) -> None:
     """Write the tiny network so that it looks up its logits, in a table of 1 MB, at each pass."""
     ov = load_openvino()

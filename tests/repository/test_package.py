@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PACKAGES = ["client", "launcher", "predictor_service", "shared", "trainer_service"]
 BESIDE = ["pyproject.toml", "README.md", "LICENSE"]
-KINDS = {".css", ".html", ".js", ".py", ".svg"}
+KINDS = {".css", ".html", ".js", ".py", ".svg", ".txt"}
 BUILD = "import setuptools.build_meta as it; it.build_wheel('wheel')"
 
 

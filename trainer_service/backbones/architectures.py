@@ -37,6 +37,8 @@ class Architecture:
             Keras has none.
         download_hash: the hex MD5 or SHA-256 of that file, as Keras states it; None if it states
             none.
+        top_download: the same path of its weights with the classifier for ImageNet.
+        top_hash: the hash of that file.
     """
 
     id: str
@@ -49,6 +51,8 @@ class Architecture:
     multiply_adds: int
     download: str | None
     download_hash: str | None
+    top_download: str | None
+    top_hash: str | None
 
     @property
     def feature_size(self) -> int:
@@ -99,6 +103,9 @@ _ROWS = (
         download="keras-applications/mobilenet_v2/"
         "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224_no_top.h5",
         download_hash=None,
+        top_download="keras-applications/mobilenet_v2/"
+        "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224.h5",
+        top_hash=None,
     ),
     Architecture(
         id="vgg16",
@@ -120,6 +127,8 @@ _ROWS = (
         multiply_adds=15_346_630_656,
         download="keras-applications/vgg16/vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5",
         download_hash="6d6bbae143d832006294945121d1f1fc",
+        top_download="keras-applications/vgg16/vgg16_weights_tf_dim_ordering_tf_kernels.h5",
+        top_hash="64373286793e3c8b2b4e3219cbf3544b",
     ),
     Architecture(
         id="inception_v3",
@@ -141,6 +150,9 @@ _ROWS = (
         download="keras-applications/inception_v3/"
         "inception_v3_weights_tf_dim_ordering_tf_kernels_notop.h5",
         download_hash="bcbd6486424b2319ff4ef7d526e38f63",
+        top_download="keras-applications/inception_v3/"
+        "inception_v3_weights_tf_dim_ordering_tf_kernels.h5",
+        top_hash="9a0d58056eeedaa3f26cb7ebd46da564",
     ),
     Architecture(
         id="resnet50_v2",
@@ -161,6 +173,8 @@ _ROWS = (
         multiply_adds=3_480_207_360,
         download="keras-applications/resnet/resnet50v2_weights_tf_dim_ordering_tf_kernels_notop.h5",
         download_hash="fac2f116257151a9d068a22e544a4917",
+        top_download="keras-applications/resnet/resnet50v2_weights_tf_dim_ordering_tf_kernels.h5",
+        top_hash="3ef43a0b657b3be2300d5770ece849e0",
     ),
     Architecture(
         id="resnet101_v2",
@@ -182,6 +196,8 @@ _ROWS = (
         download="keras-applications/resnet/"
         "resnet101v2_weights_tf_dim_ordering_tf_kernels_notop.h5",
         download_hash="c0ed64b8031c3730f411d2eb4eea35b5",
+        top_download="keras-applications/resnet/resnet101v2_weights_tf_dim_ordering_tf_kernels.h5",
+        top_hash="6343647c601c52e1368623803854d971",
     ),
     Architecture(
         id="efficientnet_lite0",
@@ -204,6 +220,8 @@ _ROWS = (
         multiply_adds=383_907_552,
         download=None,
         download_hash=None,
+        top_download=None,
+        top_hash=None,
     ),
     Architecture(
         id="efficientnet_v2_b0",
@@ -225,6 +243,8 @@ _ROWS = (
         multiply_adds=716_806_176,
         download="keras-applications/efficientnet_v2/efficientnetv2-b0_notop.h5",
         download_hash="893217f2bb855e2983157299931e43ff",
+        top_download="keras-applications/efficientnet_v2/efficientnetv2-b0.h5",
+        top_hash="21ecbf6da12460d5c40bb2f29ceb2188",
     ),
     Architecture(
         id="mobilenet_v3_large",
@@ -247,6 +267,8 @@ _ROWS = (
         download="keras-applications/mobilenet_v3/"
         "weights_mobilenet_v3_large_224_1.0_float_no_top_v2.h5",
         download_hash="07fb09a5933dd0c8eaafa16978110389",
+        top_download="keras-applications/mobilenet_v3/weights_mobilenet_v3_large_224_1.0_float.h5",
+        top_hash="59e551e166be033d707958cf9e29a6a7",
     ),
     Architecture(
         id="convnext_tiny",
@@ -267,6 +289,8 @@ _ROWS = (
         multiply_adds=4_454_763_264,
         download="keras-applications/convnext/convnext_tiny_notop.h5",
         download_hash="d547c096cabd03329d7be5562c5e14798aa39ed24b474157cef5e85ab9e49ef1",
+        top_download="keras-applications/convnext/convnext_tiny.h5",
+        top_hash="8ae6e78ce2933352b1ef4008e6dd2f17bc40771563877d156bc6426c7cf503ff",
     ),
 )
 
@@ -293,8 +317,12 @@ ALIASES = {
 }
 
 
-def find_architecture(name: str) -> Architecture:
+def find_architecture(name: str, field: str = "architecture") -> Architecture:
     """Return the architecture with an id or alias; `MobileNetV2` also finds `mobilenet_v2`.
+
+    Args:
+        name: the id or alias.
+        field: the field of the request that it comes from.
 
     Raises:
         InvalidRequest: the catalogue has no architecture of this name.
@@ -304,7 +332,7 @@ def find_architecture(name: str) -> Architecture:
         if spelling == _plain(known):
             return CATALOGUE[id_]
     raise InvalidRequest(
-        f"`architecture` should be one of {', '.join(CATALOGUE)}, "
+        f"`{field}` should be one of {', '.join(CATALOGUE)}, "
         f"or an alias ({', '.join(ALIASES)}). Received: {name!r}."
     )
 

@@ -85,10 +85,10 @@ def build_backbone(
     with _policy(dtype_policy):
         network = _build_network(architecture)
         if weights is not None:
-            _load(network, architecture, weights)
+            load_weights(network, architecture, weights)
         pixels = keras.Input((size, size, 3), dtype="uint8", name="pixels")
         tapped = _tapped(network, architecture.taps_of(taps))
-        features = tapped(_normalise(pixels, architecture.preprocessing))
+        features = tapped(normalised(pixels, architecture.preprocessing))
         return keras.Model(pixels, features, name=architecture.id)
 
 
@@ -364,7 +364,12 @@ def _pooled(output: Any, name: str) -> Any:
     return layers.GlobalAveragePooling2D(name=f"{name}_pooled")(output)
 
 
-def _load(network: Any, architecture: Architecture, weights: Weights) -> None:
+def load_weights(network: Any, architecture: Architecture, weights: Weights) -> None:
+    """Load a file of weights into a network.
+
+    Raises:
+        WeightsUnavailable: the file is damaged or of another architecture.
+    """
     from trainer_service.backbones.efficientnet_lite0 import load_pth
 
     try:
@@ -381,7 +386,8 @@ def _load(network: Any, architecture: Architecture, weights: Weights) -> None:
         ) from error
 
 
-def _normalise(pixels: Any, preprocessing: Preprocessing) -> Any:
+def normalised(pixels: Any, preprocessing: Preprocessing) -> Any:
+    """Return what a network was trained on, of a tensor of uint8 RGB."""
     from keras import layers, ops
 
     if preprocessing == "unit_range":

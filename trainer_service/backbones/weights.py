@@ -1,7 +1,9 @@
 """Finds the pre-trained weights of an architecture. It does not import TensorFlow.
 
 Weights are looked for in this order: `<weights>/<id>.weights.h5`, an installed Python package, a
-file that was downloaded earlier, and Keras' file below `weights_url`, which is downloaded.
+file that was downloaded earlier, and Keras' file below `weights_url`, which is downloaded. Those
+with `top`, the network's own classifier for ImageNet, are in other files: the first place is then
+`<weights>/<the name of Keras' file>`.
 """
 
 import errno
@@ -12,7 +14,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from shared.documents import reason
 from trainer_service.backbones.architectures import CATALOGUE, Architecture
@@ -48,6 +50,70 @@ class Availability:
 
 
 @dataclass(frozen=True, slots=True)
+class _Places:
+    """Where the weights of an architecture may be.
+
+    Attributes:
+        file: the file that a user may put there; None if there is no name for it.
+        packaged: whether the Python package has them.
+        url: from where they are downloaded; None if they can't be.
+        downloaded: the file that they are downloaded to.
+        expected_hash: the hex MD5 or SHA-256 of that file; None if it is not known.
+    """
+
+    file: Path | None
+    packaged: bool
+    url: str | None
+    downloaded: Path
+    expected_hash: str | None
+
+    @classmethod
+    def of(cls, architecture: Architecture, settings: "TrainerSettings", *, top: bool) -> Self:
+        remote = architecture.top_download if top else architecture.download
+        name = Path(remote or "").name
+        own = name if top else f"{architecture.id}.weights.h5"
+        return cls(
+            file=settings.weights / own if own else None,
+            packaged=architecture.id == "efficientnet_lite0",
+            url=f"{settings.weights_url.rstrip('/')}/{remote}" if remote else None,
+            downloaded=settings.weights / "downloads" / name,
+            expected_hash=architecture.top_hash if top else architecture.download_hash,
+        )
+
+    def find(self) -> tuple[str, Path] | None:
+        """Return the source and the path of weights that are already on this machine.
+
+        Raises:
+            PermissionError: a file of weights, or its directory, may not be read. Weights from
+                elsewhere might not be the ones that were put there.
+        """
+        if self.file is not None and _may_be_read(self.file):
+            return self.file.name, self.file
+        package = _package_file() if self.packaged else None
+        if package is not None:
+            return f"{_PACKAGE} {version(_PACKAGE)}", package
+        if self.url is None or not _may_be_read(self.downloaded):
+            return None
+        return (self.url, self.downloaded) if self._is_expected() else None
+
+    def tried(self, problem: str | None) -> str:
+        """Return what was tried, as a part of a sentence.
+
+        Args:
+            problem: why they could not be downloaded, if that was tried.
+        """
+        tried = [f"there is no file {self.file}"] if self.file is not None else []
+        if self.packaged:
+            tried.append(f"the package {_PACKAGE} is not installed")
+        if self.url:
+            tried.append(f"{self.url} could not be downloaded: {problem}")
+        return "; ".join(tried)
+
+    def _is_expected(self) -> bool:
+        return matches(self.downloaded, self.expected_hash)
+
+
+@dataclass(frozen=True, slots=True)
 class Weights:
     """A file of pre-trained weights: Keras 3 (`.weights.h5`), Keras 2 (`.h5`) or `.pth`.
 
@@ -61,44 +127,52 @@ class Weights:
     sha256: str
 
 
-def availability(architecture: Architecture, settings: "TrainerSettings") -> Availability:
+def availability(
+    architecture: Architecture, settings: "TrainerSettings", *, top: bool = False
+) -> Availability:
     """Return whether the weights are available; this takes `weights_timeout` at most.
 
     Whether the host of the weights answers is remembered for a minute.
+
+    Args:
+        architecture: a row of the catalogue.
+        settings: the settings with the directory and the address of weights.
+        top: whether the network's own classifier has to be among them.
     """
+    places = _Places.of(architecture, settings, top=top)
     try:
-        local = _find_local(architecture, settings)
+        local = places.find()
     except PermissionError as error:
         return Availability(available=False, source=None, detail=_not_permitted(error))
     if local is not None:
         source, path = local
         return Availability(available=True, source=source, detail=f"Read from {path}.")
-    url = _download_url(architecture, settings)
+    url = places.url
     problem = cached_probe(url, settings.weights_timeout) if url else None
     if url and problem is None:
         return Availability(available=True, source=url, detail=f"Will be downloaded from {url}.")
-    return Availability(
-        available=False, source=None, detail=_tried(architecture, settings, problem)
-    )
+    return Availability(available=False, source=None, detail=places.tried(problem))
 
 
-def availabilities(settings: "TrainerSettings") -> dict[str, Availability]:
+def availabilities(settings: "TrainerSettings", *, top: bool = False) -> dict[str, Availability]:
     """Return the availability of each architecture by its id, in `weights_timeout` at most."""
     with ThreadPoolExecutor(len(CATALOGUE)) as executor:
-        found = executor.map(lambda row: availability(row, settings), CATALOGUE.values())
+        found = executor.map(lambda row: availability(row, settings, top=top), CATALOGUE.values())
         return dict(zip(CATALOGUE, found, strict=True))
 
 
-def require_weights(architecture: Architecture, settings: "TrainerSettings") -> Availability:
+def require_weights(
+    architecture: Architecture, settings: "TrainerSettings", *, top: bool = False
+) -> Availability:
     """Return where the weights will come from, without downloading them.
 
     Raises:
         WeightsUnavailable: they are not available; the message says what was tried, and which
             others are.
     """
-    found = availability(architecture, settings)
+    found = availability(architecture, settings, top=top)
     if not found.available:
-        raise _unavailable(architecture, settings, found.detail)
+        raise _unavailable(architecture, settings, found.detail, top=top)
     return found
 
 
@@ -106,6 +180,8 @@ def resolve(
     architecture: Architecture,
     settings: "TrainerSettings",
     check_cancelled: Callable[[], None] = lambda: None,
+    *,
+    top: bool = False,
 ) -> Weights:
     """Return the weights, and download them if necessary.
 
@@ -113,50 +189,30 @@ def resolve(
         architecture: a row of the catalogue.
         settings: the settings with the directory and the address of weights.
         check_cancelled: called repeatedly during a download; what it raises ends the download.
+        top: whether the network's own classifier has to be among them.
 
     Raises:
         WeightsUnavailable: they are not available; the message says what was tried, and which
             others are.
     """
+    places = _Places.of(architecture, settings, top=top)
     try:
-        local = _find_local(architecture, settings)
+        local = places.find()
     except PermissionError as error:
-        raise _unavailable(architecture, settings, _not_permitted(error)) from error
+        tried = _not_permitted(error)
+        raise _unavailable(architecture, settings, tried, top=top) from error
     if local is not None:
         source, path = local
         return Weights(source, path, file_digest(path))
-    url = _download_url(architecture, settings)
-    if url is None:
-        raise _unavailable(architecture, settings, _tried(architecture, settings, None))
-    target = _download_path(architecture, settings)
+    if places.url is None:
+        raise _unavailable(architecture, settings, places.tried(None), top=top)
+    patience = Patience(settings.weights_timeout)
     try:
-        patience = Patience(settings.weights_timeout)
-        download(url, target, architecture.download_hash, patience, check_cancelled)
+        download(places.url, places.downloaded, places.expected_hash, patience, check_cancelled)
     except DownloadFailed as error:
-        tried = _tried(architecture, settings, str(error))
-        raise _unavailable(architecture, settings, tried) from error
-    return Weights(url, target, file_digest(target))
-
-
-def _find_local(architecture: Architecture, settings: "TrainerSettings") -> tuple[str, Path] | None:
-    """Return the source and the path of weights that are already on this machine.
-
-    Raises:
-        PermissionError: a file of weights, or its directory, may not be read. Weights from
-            elsewhere might not be the ones that were put there.
-    """
-    file = _file(architecture, settings)
-    if _may_be_read(file):
-        return file.name, file
-    package = _package_file() if architecture.id == "efficientnet_lite0" else None
-    if package is not None:
-        return f"{_PACKAGE} {version(_PACKAGE)}", package
-    url = _download_url(architecture, settings)
-    if url is not None:
-        path = _download_path(architecture, settings)
-        if _may_be_read(path) and matches(path, architecture.download_hash):
-            return url, path
-    return None
+        tried = places.tried(str(error))
+        raise _unavailable(architecture, settings, tried, top=top) from error
+    return Weights(places.url, places.downloaded, file_digest(places.downloaded))
 
 
 def _may_be_read(file: Path) -> bool:
@@ -180,34 +236,13 @@ def _package_file() -> Path | None:
     return file if file.is_file() else None
 
 
-def _file(architecture: Architecture, settings: "TrainerSettings") -> Path:
-    return settings.weights / f"{architecture.id}.weights.h5"
-
-
-def _download_url(architecture: Architecture, settings: "TrainerSettings") -> str | None:
-    if architecture.download is None:
-        return None
-    return f"{settings.weights_url.rstrip('/')}/{architecture.download}"
-
-
-def _download_path(architecture: Architecture, settings: "TrainerSettings") -> Path:
-    return settings.weights / "downloads" / Path(architecture.download or "").name
-
-
-def _tried(architecture: Architecture, settings: "TrainerSettings", problem: str | None) -> str:
-    tried = [f"there is no file {_file(architecture, settings)}"]
-    if architecture.id == "efficientnet_lite0":
-        tried.append(f"the package {_PACKAGE} is not installed")
-    if url := _download_url(architecture, settings):
-        tried.append(f"{url} could not be downloaded: {problem}")
-    return "; ".join(tried)
-
-
 def _unavailable(
-    architecture: Architecture, settings: "TrainerSettings", tried: str
+    architecture: Architecture, settings: "TrainerSettings", tried: str, *, top: bool
 ) -> WeightsUnavailable:
-    available = [id_ for id_, found in availabilities(settings).items() if found.available]
+    found = availabilities(settings, top=top)
+    available = [id_ for id_, one in found.items() if one.available]
+    classifier = " with its classifier for ImageNet" if top else ""
     return WeightsUnavailable(
-        f"The pre-trained weights of {architecture.id} are not available: {tried}. "
+        f"The pre-trained weights of {architecture.id}{classifier} are not available: {tried}. "
         f"Available now: {', '.join(available) or 'none'}."
     )

@@ -1,14 +1,21 @@
 """Publishes the version of a training that its comparison has withheld."""
 
+import json
 import os
 import shutil
 from contextlib import suppress
 from pathlib import Path
 
+from shared.documents import read_document
 from shared.errors import Conflict, VersionNotFound
 from shared.models.manifest import MANIFEST_FILE, Manifest
-from shared.models.model_store import REPORT_PAGE, verify
-from trainer_service.phases.publish.promotion import Answers, Incomparable, judge_version
+from shared.models.model_store import REPORT_FILE, REPORT_PAGE, verify
+from trainer_service.phases.publish.promotion import (
+    Answers,
+    Incomparable,
+    judge_version,
+    promotion_of,
+)
 from trainer_service.report.page import renumbered
 from trainer_service.store.promoting import ModelChanged
 from trainer_service.store.records.training_record import TrainingRecord
@@ -30,8 +37,10 @@ def publish_withheld(stores: Stores, training: TrainingRecord) -> int:
     if version is None:
         version = _publish(stores, training)
 
+    promotion = promotion_of(stores.models, training.model, version)
+
     def note(record: TrainingRecord) -> None:
-        record.version = version
+        record.version, record.promotion = version, promotion
 
     stores.trainings.update(training.id, note)
     return version
@@ -52,7 +61,9 @@ def _publish(stores: Stores, training: TrainingRecord) -> int:
                 (staging / REPORT_PAGE).write_text(text, "utf-8")
 
         final = manifest.model_copy(update={"version": 0, "files": []})
-        asked, test = training.request.promote, stores.trainings.evaluation(training)["test"]
+        # Beside the record, that of many labels has only its totals.
+        evaluation = json.loads(read_document(source / REPORT_FILE))
+        asked, test = training.request.promote, evaluation["metrics"]["test"]
         while True:
             seen = stores.models.state(training.model)
             with suppress(ModelChanged, VersionNotFound):

@@ -60,7 +60,7 @@ def recommend(rows: Sequence[Choice]) -> Recommendation:
     equal = [row for row in rows if row.p >= SIGNIFICANT]
     chosen = min(equal or [best], key=lambda row: (row.cost, -row.accuracy, row.loss))
     if len(rows) == 1:
-        sentence = f"{chosen.name} is the only one that was trained to the end."
+        sentence = f"{chosen.name} is the only one that was trained on all images."
     elif len(equal) == len(rows):
         sentence = (
             "These images don't suffice to tell them apart: none is significantly worse than "

@@ -44,13 +44,13 @@ def save_doubles(directory: Path, groups: Iterable[DoubleGroup]) -> None:
     save_list(directory / DOUBLES_FILE, groups)
 
 
-def doubles_page(directory: Path, query: ListQuery) -> DoublesPage:
-    """Return a page of the groups of a dataset.
+def doubles_page(directory: Path, query: ListQuery, count: int) -> DoublesPage:
+    """Return a page of the groups of a dataset, of which there are so many.
 
     Raises:
-        RecordCorrupt: the list is gone, can't be read, or is damaged on this page.
+        RecordCorrupt: as `list_page`.
     """
     name = f"datasets/{directory.name}/{DOUBLES_FILE}"
     lines = lines_of(directory, DOUBLES_FILE)
-    groups, after = list_page(lines, DoubleGroup, query, name)
+    groups, after = list_page(lines, DoubleGroup, query, name, count)
     return DoublesPage(doubles=groups, after=after)

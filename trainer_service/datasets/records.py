@@ -9,6 +9,7 @@
 <directory>/looks                   what all sound images look like; see `scan.looks`
 """
 
+import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -135,6 +136,14 @@ class DoubleGroup(BaseModel):
     leak: bool
 
 
+def digest_of(used: Iterable[ImageRecord]) -> str:
+    """Hash what is learnt from: the pictures, their labels and their split, not their names."""
+    digest = hashlib.sha256()
+    for sha256, label, split in sorted((r.sha256, r.label, r.split or "") for r in used):
+        digest.update(f"{sha256} {split} {label}\n".encode())
+    return digest.hexdigest()
+
+
 def count_doubles(groups: list[DoubleGroup], crowds: CrowdCount) -> DoubleCount:
     """Return what the record of a dataset says of its near doubles."""
     leaks = [group for group in groups if group.leak]
@@ -207,9 +216,9 @@ def iterate_rejected(directory: Path) -> Iterator[RejectedFile]:
         RecordCorrupt: they are damaged.
     """
     with (
+        records_judged(directory, REJECTED_FILE),
         suppress(FileNotFoundError),
         open_below(directory, REJECTED_FILE) as file,
-        records_judged(directory, REJECTED_FILE),
     ):
         for line in file:
             yield RejectedFile.model_validate_json(line)

@@ -160,7 +160,7 @@ class Work:
             DatasetNotFound, RecordCorrupt, Unavailable: its record can't be read.
         """
         worker = self.worker
-        return Dataset.open(worker.stores.datasets, worker.settings, self.record.dataset.id)
+        return Dataset.open(worker.stores.datasets, worker.settings, self.record.dataset.known_id)
 
     @property
     def models(self) -> WritableModelStore:

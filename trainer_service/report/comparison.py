@@ -58,7 +58,7 @@ def _sections(
     record: ComparisonRecord, dataset: DatasetRecord, shown: list[_Shown]
 ) -> Iterable[Markup]:
     verdict = record.verdict
-    sentence = tag("p", tag("strong", verdict.sentence if verdict else ""), class_="headline")
+    sentence = tag("p", tag("strong", verdict.sentence if verdict else ""))
     yield card("Result", sentence, accuracy_against_cost(record))
     yield card(
         "Table",
@@ -206,7 +206,7 @@ def _mark(plane: _Plane, one: _Shown, cost: float, *, marked: bool) -> Markup:
             cx=x,
             cy=plane.y(row.accuracy),
             r=6 if marked else 4,
-            class_="dot series-1" if marked else "open series-1",
+            class_="dot series-1" if marked else "hollow series-1",
         ),
         tag(
             "text",

@@ -26,10 +26,14 @@ _OWN = Path(__file__).with_name("report.css")
 
 def render(facts: Facts) -> str:
     """Return the report of a version."""
-    manifest = facts.manifest
+    return document_of(facts.manifest, _sections(facts))
+
+
+def document_of(manifest: Manifest, sections: Iterable[Markup]) -> str:
+    """Return the report of a version with its sections."""
     title = _title(manifest, manifest.version)
     made = f"{manifest.architecture}, published {manifest.created_at:%Y-%m-%d %H:%M} UTC"
-    return document(title, made, _sections(facts))
+    return document(title, made, sections)
 
 
 def document(title: str, made: str, sections: Iterable[Markup]) -> str:
@@ -75,9 +79,11 @@ def _title(manifest: Manifest, version: int) -> str:
 
 def _sections(facts: Facts) -> Iterable[Markup]:
     labels = (evaluation.per_label(facts), evaluation.confusion_matrix(facts))
-    yield _beside(evaluation.result(facts), origin.how_to_call(facts))
+    yield beside(
+        evaluation.result(facts), origin.how_to_call(facts.manifest.model, facts.predictor)
+    )
     yield from filter(None, [promotion(facts)])
-    yield _beside(*labels) if len(facts.manifest.labels) <= FEW_LABELS else join(labels)
+    yield beside(*labels) if len(facts.manifest.labels) <= FEW_LABELS else join(labels)
     yield reliability(facts)
     yield from filter(None, [unknown(facts)])
     yield evaluation.training_curves(facts)
@@ -86,11 +92,12 @@ def _sections(facts: Facts) -> Iterable[Markup]:
     yield evaluation.samples(facts)
     yield from filter(None, [suspects(facts)])
     yield origin.limits(facts)
-    yield _beside(origin.data(facts), origin.training(facts))
-    yield origin.hashes(facts)
+    yield beside(origin.data(facts), origin.training(facts))
+    yield origin.hashes(facts.manifest)
 
 
-def _beside(*cards: Markup) -> Markup:
+def beside(*cards: Markup) -> Markup:
+    """Return cards side by side, where there is room."""
     return tag("div", cards, class_="columns")
 
 

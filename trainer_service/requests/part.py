@@ -2,7 +2,13 @@
 
 from collections.abc import Callable
 
-from pydantic import BaseModel, ConfigDict, Discriminator, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    ValidationInfo,
+    field_validator,
+)
 
 
 class RequestPart(BaseModel):
@@ -12,10 +18,11 @@ class RequestPart(BaseModel):
 
     @field_validator("*", mode="before")
     @classmethod
-    def _refuse_booleans(cls, value: object) -> object:
-        """Refuse true and false, which pydantic would take for 1 and 0."""
-        if isinstance(value, bool):
-            raise ValueError("Input should be neither true nor false")  # noqa: TRY004 - pydantic's own
+    def _refuse_booleans(cls, value: object, info: ValidationInfo) -> object:
+        """Refuse true and false where they are not meant; pydantic would take them for 1 and 0."""
+        takes_them = cls.model_fields[info.field_name or ""].annotation is bool
+        if isinstance(value, bool) and not takes_them:
+            raise ValueError("Input should be neither true nor false")
         return value
 
 

@@ -3,7 +3,8 @@
 from trainer_service.backbones import weights
 from trainer_service.backbones.architectures import CATALOGUE
 from trainer_service.backbones.cut_table import CUTS, TAILS
-from trainer_service.service.answers import ArchitectureStatus
+from trainer_service.backbones.imagenet import classes
+from trainer_service.service.answers import ArchitectureStatus, ClassifierStatus, ImageNetClasses
 from trainer_service.service.trainer import Trainer
 
 
@@ -12,6 +13,7 @@ def list_architectures(trainer: Trainer) -> list[ArchitectureStatus]:
     statuses = []
     for architecture in CATALOGUE.values():
         found = weights.availability(architecture, trainer.settings)
+        whole = weights.availability(architecture, trainer.settings, top=True)
         statuses.append(
             ArchitectureStatus(
                 id=architecture.id,
@@ -25,6 +27,14 @@ def list_architectures(trainer: Trainer) -> list[ArchitectureStatus]:
                 available=found.available,
                 source=found.source,
                 detail=found.detail,
+                classifier=ClassifierStatus(
+                    available=whole.available, source=whole.source, detail=whole.detail
+                ),
             )
         )
     return statuses
+
+
+def list_classes() -> ImageNetClasses:
+    """Return the names of the classes of ImageNet."""
+    return ImageNetClasses(classes=list(classes()))

@@ -18,6 +18,7 @@ from trainer_service.datasets.records import (
     Split,
     Verdict,
     parse_image,
+    records_corrupt,
     records_judged,
 )
 from trainer_service.datasets.thumbnails.store import (
@@ -32,6 +33,8 @@ from trainer_service.store.records.record_store import RECORD_FILE
 
 #: How much of the list of images is searched at a time.
 PIECE_BYTES = 1 << 20
+#: No record has a longer line: names and reasons are short.
+LONGEST_LINE = 1 << 20
 #: The media types whose names differ from those of the formats.
 _MEDIA_TYPES = {"ppm": "image/x-portable-anymap"}
 
@@ -79,10 +82,10 @@ def list_images(dataset: Dataset, query: ImageQuery) -> DatasetImagePage:
     """Return a page of a dataset's images, in the order of their names.
 
     Raises:
-        RecordCorrupt: a record on this page is damaged.
+        RecordCorrupt: a record on this page is damaged, or the list ends with it too early.
     """
     images: list[DatasetImage] = []
-    for position, record in _records(dataset.directory, query.after, query.sha256):
+    for position, record in _records(dataset, query.after, query.sha256):
         if query.label not in {None, record.label} or query.verdict not in {None, record.verdict}:
             continue
         if len(images) == query.limit:
@@ -95,10 +98,12 @@ def list_rejected(dataset: Dataset, query: ListQuery) -> RejectedPage:
     """Return a page of the files of a dataset that were rejected.
 
     Raises:
-        RecordCorrupt: the list can't be read, or is damaged on this page.
+        RecordCorrupt: as `list_page`.
     """
     name = f"datasets/{dataset.id}/{REJECTED_FILE}"
-    rejected, after = list_page(_rejected(dataset.directory), RejectedImage, query, name)
+    rejected, after = list_page(
+        _rejected(dataset.directory), RejectedImage, query, name, dataset.record.rejected_count
+    )
     return RejectedPage(rejected=rejected, after=after)
 
 
@@ -138,7 +143,7 @@ def find_small(dataset: Dataset, sha256: str) -> tuple[bytes, str]:
 
 def _require(dataset: Dataset, sha256: str) -> ImageRecord:
     with records_judged(dataset.directory):
-        record = _find(dataset.directory, sha256)
+        record = _find(dataset, sha256)
     if record is None:
         raise NotFound(f"Dataset {dataset.id!r} uses no image {sha256!r}.")
     return record
@@ -158,14 +163,27 @@ def _media_type(record: ImageRecord) -> str:
 
 
 def _records(
-    directory: Path, after: int, hashes: Sequence[str]
+    dataset: Dataset, after: int, hashes: Sequence[str]
 ) -> Iterator[tuple[int, ImageRecord]]:
-    """Yield the records of images with their positions; if hashes are given, only theirs."""
-    wanted = [_mention(sha256) for sha256 in hashes]
+    """Yield the records of images with their positions; if hashes are given, only theirs.
+
+    Raises:
+        RecordCorrupt: they are damaged, or fewer than the dataset has images.
+    """
+    wanted, directory, end = [_mention(sha256) for sha256 in hashes], dataset.directory, after
     with records_judged(directory), open_below(directory, RECORDS_FILE) as file:
-        for position, line in enumerate(islice(file, after, None), start=after):
+        for line in islice(file, after, None):
+            end += 1
             if not wanted or any(mention in line for mention in wanted):
-                yield position, parse_image(line)
+                yield end - 1, parse_image(line)
+    _require_all(dataset, end)
+
+
+def _require_all(dataset: Dataset, lines: int) -> None:
+    """Check that the list of images, which has so many lines, has those that are used."""
+    used = dataset.record.images or 0
+    if lines < used:
+        raise records_corrupt(dataset.directory, f"it has {lines} of at least {used} images")
 
 
 def _mention(sha256: str) -> bytes:
@@ -187,29 +205,40 @@ def _rejected(directory: Path) -> Iterator[bytes]:
         yield from (image.model_dump_json().encode() for image in record.rejected)
 
 
-def _find(directory: Path, sha256: str) -> ImageRecord | None:
-    """Search for an image without parsing the records of all others."""
-    wanted = _mention(sha256)
-    with open_below(directory, RECORDS_FILE) as file:
-        for lines in _pieces(file):
-            found = lines.find(wanted)
-            while found >= 0:
-                start, end = lines.rfind(b"\n", 0, found) + 1, lines.find(b"\n", found)
-                record = parse_image(lines[start:end])
-                if record.verdict == "used" and record.sha256 == sha256:
-                    return record
-                found = lines.find(wanted, end)
+def _find(dataset: Dataset, sha256: str) -> ImageRecord | None:
+    """Search for an image without parsing the records of all others.
+
+    Raises:
+        RecordCorrupt: it is not found, and the list ends too early or has a line that is no record.
+    """
+    wanted, read = _mention(sha256), 0
+    for lines in _pieces(dataset.directory):
+        found = lines.find(wanted)
+        while found >= 0:
+            start, end = lines.rfind(b"\n", 0, found) + 1, lines.find(b"\n", found)
+            record = parse_image(lines[start:end])
+            if record.verdict == "used" and record.sha256 == sha256:
+                return record
+            found = lines.find(wanted, end)
+        read += lines.count(b"\n")
+    _require_all(dataset, read)
     return None
 
 
-def _pieces(file: BinaryIO) -> Iterator[bytes]:
-    """Yield the whole lines of a file, many at a time.
+def _pieces(directory: Path) -> Iterator[bytes]:
+    """Yield the lines of a list of images, many at a time.
 
     The file is not mapped into memory: if it is truncated meanwhile, SIGBUS would end the process.
+
+    Raises:
+        RecordCorrupt: a line is longer than a record can be.
     """
     rest = b""
-    while piece := file.read(PIECE_BYTES):
-        lines, newline, rest = (rest + piece).rpartition(b"\n")
-        yield lines + newline
+    with open_below(directory, RECORDS_FILE) as file:
+        while piece := file.read(PIECE_BYTES):
+            lines, newline, rest = (rest + piece).rpartition(b"\n")
+            if len(rest) > LONGEST_LINE:
+                raise records_corrupt(directory, f"it has a line of over {LONGEST_LINE} bytes")
+            yield lines + newline
     if rest:
         yield rest + b"\n"

@@ -264,12 +264,13 @@ def list_doubles(trainer: Trainer, dataset_id: str, query: ListQuery) -> Doubles
         Conflict: the dataset has not been read yet, or an earlier release has read it.
     """
     dataset = _read_dataset(trainer, dataset_id)
-    if dataset.record.doubles is None:
+    doubles = dataset.record.doubles
+    if doubles is None:
         raise Conflict(
             f"Dataset {dataset_id!r} was read by an earlier release, which did not look for near "
             "doubles."
         )
-    return doubles_page(dataset.directory, query)
+    return doubles_page(dataset.directory, query, doubles.groups)
 
 
 def get_image(trainer: Trainer, dataset_id: str, sha256: str) -> tuple[BinaryIO, str]:
@@ -346,7 +347,10 @@ def _require_unused(trainer: Trainer, dataset_id: str) -> None:
     except RecordCorrupt as corrupt:
         raise Conflict(
             f"It is unknown whether dataset {dataset_id!r} is in use: {corrupt.detail} "
-            "Repair that training's record, or remove it with DELETE /v1/trainings/{id}."
+            "Repair that record, or remove it with DELETE /v1/trainings/{id} or "
+            "/v1/comparisons/{id}."
         ) from None
     if users:
-        raise Conflict(f"Dataset {dataset_id!r} is in use: training {users[0]!r} has not ended.")
+        is_comparison = trainer.stores.comparisons.directory(users[0]).exists()
+        what = "comparison" if is_comparison else "training"
+        raise Conflict(f"Dataset {dataset_id!r} is in use: {what} {users[0]!r} has not ended.")

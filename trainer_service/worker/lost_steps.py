@@ -153,7 +153,7 @@ class LostSteps:
         if self._watch.held(trainings.lease_file(training.id)):
             return
         for step in next_steps(training, shards, waits=self._waits(training, held)):
-            if step.task == READ_DATASET and held[training.dataset.id]:
+            if step.task == READ_DATASET and held[training.dataset.known_id]:
                 continue
             if step.task == COMPUTE_SHARD:
                 number = int(step.arguments[1])
@@ -170,9 +170,10 @@ class LostSteps:
             yield Step(ADVANCE, (comparison.id,))
 
     def _waits(self, training: TrainingRecord, unread: Container[str]) -> bool:
-        if training.dataset.id not in unread:
+        dataset_id = training.dataset.id
+        if dataset_id is None or dataset_id not in unread:
             return False
-        return training.id in WaitingTrainings(self._stores.datasets.directory(training.dataset.id))
+        return training.id in WaitingTrainings(self._stores.datasets.directory(dataset_id))
 
     def _open(self, records: RecordStore[Record], ended: Callable[[str], bool]) -> list[Record]:
         """Return the records that have not ended, oldest first.

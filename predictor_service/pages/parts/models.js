@@ -94,13 +94,20 @@ function facts(model) {
   const pinned = model.pinned === model.version ? " (pinned)" : "";
   const rows = [
     ["Name", h("strong", {}, model.name)],
-    ["Version", [h("strong", {}, model.version), pinned]],
+    ["Version", [h("strong", {}, model.version), pinned, model.alias ? `, ${model.alias}` : ""]],
+    ...(model.version_note ? [["Note", model.version_note]] : []),
+    ...(model.on_demand.length ? [["Also in memory", `${model.on_demand.map(({ version }) => `version ${version}`).join(", ")}, as asked for`]] : []),
     ["Architecture", model.architecture],
     ["Computed by", `${model.engine}, ${model.precision}`],
     ["Served since", when(model.loaded_at)],
+    ...(model.shadow ? [[`Version ${model.shadow.version} beside it`, shadowText(model.shadow)]] : []),
   ];
   return [h("dl", {}, rows.map(([term, value]) => [h("dt", {}, term), h("dd", {}, value)])), unknown(model)];
 }
+
+/** How often the version that answers unseen has another label. */
+const shadowText = ({ compared, different, share }) =>
+  (compared ? `another label for ${different} of ${plural(compared, "picture")} (${(100 * share).toFixed(1)}\u00a0%)` : "nothing compared yet");
 
 function unknown(model) {
   if (!model.unknown?.detail) return null;

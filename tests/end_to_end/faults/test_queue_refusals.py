@@ -14,6 +14,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from launcher import services
+from launcher.processes import Guard, Process
 from launcher.services import free_port, redis_server, running_worker
 from shared.identifiers import new_id
 from tests.end_to_end.stack import RestartableRedis
@@ -27,6 +29,19 @@ from trainer_service.settings import TrainerSettings
 from trainer_service.store.events.event_log import connect
 
 pytestmark = pytest.mark.integration
+
+#: A worker whose pauses between its tries do not grow.
+IMPATIENT = """
+from celery.signals import worker_init
+from trainer_service.worker.__main__ import main
+
+@worker_init.connect
+def shorten(**_):
+    from trainer_service.worker import consumer
+    consumer.LONGEST_SECONDS = consumer.FIRST_SECONDS
+
+main()
+"""
 
 
 class Running:
@@ -68,8 +83,10 @@ def working(directory, redis_url):
     )
     settings.store.mkdir()
     log = directory / "worker.log"
-    with running_worker(settings, log) as process:
-        worker = Running(settings, process, log)
+    environment = {**os.environ, **services._environment(settings)}
+    command = [sys.executable, "-c", IMPATIENT]
+    with Guard() as guard, Process(command, environment, log, guard).running() as process:
+        worker = Running(settings, process.handle, log)
         wait_for(worker.lives, "the worker")
         worker.works()
         yield worker

@@ -113,3 +113,24 @@ def test_views_that_take_too_much_memory_are_refused(settings):
     assert "may take 3 MB" in record.error.detail
     assert "HEADSTART_MAX_VIEWS_BYTES allows 1 MB" in record.error.detail
     assert "bottleneck" not in [transition.state for transition in record.transitions]
+
+
+def test_a_version_is_compared_with_the_served_one_on_what_both_have_kept_out(settings):
+    first, _ = train(settings, "compared")
+    assert first.promotion.served
+    again, _ = train(settings, "compared", promote="if_better")
+    worse, _ = train(
+        settings, "compared", promote="if_better", taps="last", epochs=3, learning_rate=3e-4
+    )
+
+    both = f"on the {first.dataset.split['test']} test images that both have kept out"
+    assert (again.version, again.promotion.served) == (2, True)
+    assert both in again.promotion.reason
+    assert (worse.version, worse.promotion.served) == (3, False)
+    assert both in worse.promotion.reason or "no better than always" in worse.promotion.reason
+    models = Stores.open(settings).models
+    assert models.to_serve(models.snapshot("compared")) == 2
+    page = (models.directory("compared", 3) / "report/index.html").read_text()
+    assert "Published, not served" in page
+    warned = [e for e in Stores.open(settings).events.read(worse.id) if e.type == "warning"]
+    assert warned[-1].code == "not_served"

@@ -37,3 +37,9 @@ test("trainings of earlier releases, which have no line, are compared by their d
   assert.equal(areComparable(one, one), false);
   assert.equal(areComparable(one, training("two", 2, { dataset: { id: "else" } })), false);
 });
+
+test("pre-trained networks, which have no dataset, can't be compared image by image", () => {
+  const [one, other] = ["one", "other"].map((id) => training(id, 1, { dataset: { id: null, root: null } }));
+
+  assert.equal(areComparable(one, other), false);
+});

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from shared.arrays import MOST_FILE_BYTES
+from shared.models.manifest import PretrainedInfo
 from shared.models.model_store import OPENVINO_MODEL
 from shared.models.prediction_sets import COVERAGE_FILE, pack_doubts
 from shared.models.unknown import UNKNOWN_FILE
@@ -24,6 +25,9 @@ pytestmark = pytest.mark.process
 #: Of known pictures from those that are carried: 0.001, 0.002, …
 DISTANCES = np.arange(1, 40) / 1000
 GREY = (128, 128, 128)
+
+
+AS_IT_IS = PretrainedInfo(no_heatmaps="Groups have no heat.", detail="As it is.")
 
 
 def carry(staging, distances=DISTANCES):
@@ -63,9 +67,10 @@ def predictor(tmp_path_factory):
     publish_tiny_model(store, "carrying", change=carry)
     publish_tiny_model(store, "few", change=carry_few)
     publish_tiny_model(store, "earlier")
+    publish_tiny_model(store, "pretrained", pretrained=AS_IT_IS)
     with running_predictor(store, directory / "log") as predictor:
         predictor.wait_until_ready()
-        for model in ("carrying", "few", "earlier"):
+        for model in ("carrying", "few", "earlier", "pretrained"):
             predictor.wait_for_version(1, model)
         yield SimpleNamespace(store=store, process=predictor, ask=partial(ask, predictor))
 
@@ -124,6 +129,7 @@ def test_an_impossible_share_is_refused_by_name(predictor, field, value):
     ("carrying", 1e-320, "it can tell 0.025 at least"),
     ("few", 0.05, "of 12 pictures, with which it can tell 0.077 at least; expected 19"),
     ("earlier", 0.05, "was published without the images to compare with"),
+    ("pretrained", 0.05, "as a pre-trained network has no training images to compare with"),
 ])  # fmt: skip
 def test_a_rate_that_a_version_can_t_tell_is_refused_with_the_reason(predictor, model, rate, words):
     body = problem(predictor.ask(model, picture("red"), false_alarms=rate), 422)
@@ -148,6 +154,14 @@ def test_a_version_of_an_earlier_release_answers_as_before(predictor):
     assert (answer["known"], answer["unknown"], answer["nearest"]) == (None, None, [])
 
 
+def test_a_pretrained_network_says_why_it_has_no_heatmaps_and_names_no_dataset(predictor):
+    body = problem(predictor.ask("pretrained", picture("red"), explain="top"), 409)
+
+    assert body["detail"] == "Version 1 of model 'pretrained' has no heatmaps. Groups have no heat."
+    described = predictor.process.model("pretrained")
+    assert (described["dataset"], described["heatmaps"]) == (None, False)
+
+
 def test_as_many_labels_are_answered_as_a_coverage_takes(predictor):
     grey = picture(GREY)
 
@@ -159,6 +173,7 @@ def test_as_many_labels_are_answered_as_a_coverage_takes(predictor):
 @pytest.mark.parametrize(("model", "words"), [
     ("carrying", "was validated with 39 pictures, which can vouch for 0.975 at most"),
     ("earlier", "was published by an earlier release"),
+    ("pretrained", "as a pre-trained network was validated with no pictures"),
 ])  # fmt: skip
 def test_a_coverage_that_a_version_can_t_vouch_for_is_refused(predictor, model, words):
     body = problem(predictor.ask(model, picture("red"), coverage=0.99), 422)

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from predictor_service.models import loading
+from predictor_service.models import hot_reload, loading
 from predictor_service.models.hot_reload import StoreVanished, wanted
 from predictor_service.models.served import Model, ServedVersion
 from shared.engines.openvino_runtime import load_openvino, read_network
@@ -181,10 +181,10 @@ def test_requests_in_flight_keep_the_version_they_began_on(store, follow):
 
     async def scenario(predictor: Predictor) -> None:
         await predictor.poll()
-        old = predictor.models.served("colours")
+        old = predictor.model().require_served()
         publish_tiny_model(store, contrast=0.01)
         await predictor.poll()
-        assert predictor.models.served("colours").manifest.version == 2
+        assert predictor.model().require_served().manifest.version == 2
         (answer,) = await old.batcher.predict([picture("red")])
         assert answer["probabilities"][0] > 0.99
 
@@ -380,11 +380,11 @@ def test_a_version_published_anew_under_the_same_number_is_loaded(store, follow)
 
     async def scenario(predictor: Predictor) -> None:
         await predictor.poll()
-        first = predictor.models.served("colours").manifest.training_id
+        first = predictor.model().require_served().manifest.training_id
         shutil.rmtree(store / "models" / "colours")
         publish_tiny_model(store, contrast=0.01)
         await predictor.poll()
-        assert predictor.models.served("colours").manifest.training_id != first
+        assert predictor.model().require_served().manifest.training_id != first
 
     follow(scenario)
 
@@ -440,6 +440,32 @@ def test_a_store_that_vanishes_takes_nothing_down_and_may_return(store, follow, 
     follow(scenario)
     complaints = [r for r in caplog.records if "can't read the model store" in r.message]
     assert len(complaints) == 1
+
+
+def test_a_new_version_is_seen_long_before_the_next_poll(store, settings):
+    """So is a pin, and a model that is new."""
+    publish_tiny_model(store)
+    rarely = settings.model_copy(update={"poll_seconds": 3600.0})
+
+    async def scenario(predictor: Predictor) -> None:
+        task = asyncio.create_task(predictor.run())
+        await until(lambda: not predictor.models.not_ready())
+        publish_tiny_model(store)
+        await until(lambda: predictor.model().version == 2)
+        predictor.store.pin("colours", 1)
+        await until(lambda: predictor.model().version == 1)
+        publish_tiny_model(store, "animals")
+        await until(lambda: "animals" in {model.name for model in predictor.models.all()})
+        known = predictor.polls
+        await asyncio.sleep(5 * hot_reload.GLANCE_SECONDS)
+        assert predictor.polls <= known + 1, "it polls although nothing changes"
+        task.cancel()
+
+    async def main(pool: ThreadPoolExecutor) -> None:
+        await asyncio.wait_for(scenario(Predictor(rarely, pool)), 60)
+
+    with ThreadPoolExecutor(2) as pool:
+        asyncio.run(main(pool))
 
 
 def a_loop(path: Path) -> None:

@@ -21,6 +21,7 @@ from shared.models.manifest import (
     GoldenImage,
     InputSpec,
     Manifest,
+    PretrainedInfo,
     TuneInfo,
     WeightsInfo,
 )
@@ -149,6 +150,7 @@ def publish_tiny_model(
     contrast: float = CONTRAST,
     labels: Sequence[str] = LABELS,
     tune: TuneInfo | None = None,
+    pretrained: PretrainedInfo | None = None,
     verdict: Verdict | None = None,
     change: Callable[[Path], None] = lambda staging: None,
 ) -> int:
@@ -163,4 +165,6 @@ def publish_tiny_model(
         change(staging)
         manifest = tiny_manifest(model, labels, training_id)
         manifest = manifest.model_copy(update={"tune": tune})
+        if pretrained is not None:
+            manifest = manifest.model_copy(update={"pretrained": pretrained, "dataset": None})
         return models.publish(staging, manifest, verdict=verdict)

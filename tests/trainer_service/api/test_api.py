@@ -425,6 +425,14 @@ def test_models_are_listed_pinned_and_unpinned(call, settings):
     assert call("PUT", "/v1/models/colours/pin", json={"version": 1}).json()["pinned"] == 1
     assert WritableModelStore(settings.store).pinned("colours") == 1
     assert call("PUT", "/v1/models/colours/pin", json={"version": None}).json()["pinned"] is None
+    shadowed = call("PUT", "/v1/models/colours/pin", json={"version": 1, "shadow": True})
+    assert (shadowed.json()["pinned"], shadowed.json()["shadow"]) == (1, True)
+    assert WritableModelStore(settings.store).snapshot("colours").shadow
+    alone = call("PUT", "/v1/models/colours/pin", json={"version": None, "shadow": True})
+    assert alone.status_code == 422
+    assert "shadow: expected a version to pin beside it" in alone.json()["detail"]
+    assert field_of(call("PUT", "/v1/models/colours/pin", json={"version": True})) == "version"
+    assert not call("PUT", "/v1/models/colours/pin", json={"version": 1}).json()["shadow"]
     assert call("PUT", "/v1/models/colours/pin", json={"version": 9}).status_code == 404
     assert call("PUT", "/v1/models/nothing/pin", json={"version": 1}).status_code == 404
     assert field_of(call("PUT", "/v1/models/colours/pin", json={})) == "version"

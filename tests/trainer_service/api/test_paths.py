@@ -108,6 +108,7 @@ def test_the_stores_make_no_path_of_it(store, text):
     by_id += [stores.datasets.delete, events.directory, events.read]
     by_name = [models.versions, models.pinned, lambda name: models.pin(name, None)]
     by_name += [lambda name: models.published_by(name, ID), lambda name: models.directory(name, 1)]
+    by_name += [models.decisions, models.roll_back, lambda name: models.promote(name, 1)]
     with watched() as touched:
         for call in ([] if is_id(text) else by_id) + ([] if is_model_name(text) else by_name):
             with pytest.raises(NotFound):

@@ -1,7 +1,9 @@
 """The catalogue, its names, and its agreement with the Keras that is installed."""
 
+import re
 import subprocess
 import sys
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pytest
@@ -9,6 +11,8 @@ import pytest
 from shared.errors import InvalidRequest
 from trainer_service.backbones.architectures import ALIASES, CATALOGUE, OUTPUT, find_architecture
 from trainer_service.requests.training import DEFAULT_ARCHITECTURE
+
+DOCS = Path(__file__).parents[3] / "docs"
 
 
 @pytest.mark.parametrize("name", CATALOGUE)
@@ -80,11 +84,23 @@ def test_the_catalogue_imports_neither_tensorflow_nor_openvino():
     assert answer.stdout.strip() == "set()"
 
 
+def test_the_guide_names_the_files_with_the_classifiers():
+    guide = (DOCS / "guides" / "pretrained.md").read_text("utf-8")
+    listed = dict(re.findall(r"^\| `(\w+)` \| `([\w.-]+)` \|$", guide, re.MULTILINE))
+
+    assert listed == {
+        name: PurePosixPath(row.top_download).name
+        for name, row in CATALOGUE.items()
+        if row.top_download is not None
+    }
+
+
 @pytest.mark.slow
+@pytest.mark.parametrize("top", [False, pytest.param(True, marks=pytest.mark.exhaustive)])
 @pytest.mark.parametrize(
     "architecture", [row for row in CATALOGUE.values() if row.builder], ids=lambda row: row.id
 )
-def test_downloads_are_those_of_keras(architecture, monkeypatch):
+def test_downloads_are_those_of_keras(architecture, top, monkeypatch):
     """Keras is stopped where it would download and asked what it was about to fetch."""
     import keras
 
@@ -99,8 +115,9 @@ def test_downloads_are_those_of_keras(architecture, monkeypatch):
     size = architecture.input_size
 
     with pytest.raises(Stopped) as stopped:
-        builder(include_top=False, pooling="avg", input_shape=(size, size, 3))
+        builder(include_top=top, pooling="avg", input_shape=(size, size, 3))
 
     url, file_hash = stopped.value.args
-    assert url == f"https://storage.googleapis.com/tensorflow/{architecture.download}"
-    assert file_hash == architecture.download_hash
+    path = architecture.top_download if top else architecture.download
+    assert url == f"https://storage.googleapis.com/tensorflow/{path}"
+    assert file_hash == (architecture.top_hash if top else architecture.download_hash)

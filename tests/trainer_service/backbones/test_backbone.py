@@ -272,7 +272,7 @@ def test_normalisation_is_that_of_keras(architecture):
 
     pixels = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 3), dtype=np.uint8)
 
-    normalised = np.asarray(backbones._normalise(pixels, architecture.preprocessing))
+    normalised = np.asarray(backbones.normalised(pixels, architecture.preprocessing))
 
     if architecture.builder is None:
         expected = (pixels - 127.0) / 128

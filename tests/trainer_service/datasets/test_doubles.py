@@ -86,7 +86,7 @@ def test_near_doubles_are_found_as_a_dataset_is_read(settings, read):
 def test_of_a_dataset_without_doubles_none_are_listed(datasets, read):
     record = read(pictures())
     assert (record.doubles.groups, record.doubles.images) == (0, 0)
-    assert doubles_page(datasets.directory(record.id), ListQuery()).doubles == []
+    assert doubles_page(datasets.directory(record.id), ListQuery(), 0).doubles == []
     assert [note for note in record.notes if note.kind == "doubles"] == []
 
 
@@ -98,7 +98,7 @@ def test_a_split_that_a_dataset_brings_is_searched_for_leaks(datasets, read):
     assert record.has_split
     assert record.doubles.leaks == 1
     assert record.doubles.example == "test/cat/again.jpg (test) and train/cat/2.jpg (train)"
-    assert doubles_page(datasets.directory(record.id), ListQuery()).doubles[0].leak
+    assert doubles_page(datasets.directory(record.id), ListQuery(), 1).doubles[0].leak
     [note] = [note for note in record.notes if note.kind == "doubles"]
     assert "1 of these lie in several parts of the split: test/cat/again.jpg" in note.text
 
@@ -153,12 +153,14 @@ def test_a_dataset_of_an_earlier_release_has_none(settings, datasets, read):
     assert "earlier release" in answer.json()["detail"]
 
 
-def test_a_damaged_list_is_named(datasets, read):
+@pytest.mark.parametrize("lost", [9, None], ids=["a part of a line", "all lines"])
+def test_a_damaged_list_is_named(settings, datasets, read, lost):
     record = read(with_double())
     file = datasets.directory(record.id) / DOUBLES_FILE
-    file.write_bytes(file.read_bytes()[:-9])
-    with pytest.raises(RecordCorrupt, match=f"datasets/{record.id}/{DOUBLES_FILE}"):
-        doubles_page(file.parent, ListQuery())
+    file.write_bytes(file.read_bytes()[: -lost if lost else 0])
+    answer = caller(settings)("GET", f"/v1/datasets/{record.id}/doubles")
+    assert answer.status_code == RecordCorrupt.status
+    assert f"datasets/{record.id}/{DOUBLES_FILE}" in answer.json()["detail"]
 
 
 def test_a_leak_is_a_warning_of_each_training(settings, read):

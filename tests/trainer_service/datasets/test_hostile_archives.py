@@ -158,7 +158,7 @@ def test_what_kind_an_archive_is_is_told_without_unpacking_it(read):
 
 @pytest.mark.process
 def test_what_a_tar_says_of_all_its_members_is_not_kept_for_each(read):
-    error, _ = read("a.tar.gz", hostile.tar_of_records, memory=4 * MEGABYTE)
+    error, _ = read("a.tar.gz", hostile.tar_of_records, memory=3 * MEGABYTE)
 
     assert error.startswith("InvalidDataset: No images found")
 

@@ -84,7 +84,7 @@ def test_a_thousand_labels_are_confused_in_a_list_and_not_in_a_million_cells(chr
 def test_of_a_thousand_labels_only_those_in_sight_are_asked_for_images(chromium, url, stores):
     dataset = make(stores, [f"label {number:03}" for number in range(MANY)])
     asked = []
-    with watched_page(chromium, url) as page:
+    with watched_page(chromium, url, refusals=None) as page:
         page.on("request", lambda request: asked.append(request.url))
         page.goto(f"/#/datasets/{dataset}")
         page.get_by_role("button", name="Show all 1000 labels").click(timeout=SECONDS)
@@ -127,7 +127,7 @@ def test_ten_thousand_rejected_files_are_shown_page_by_page(chromium, url, store
         for number in range(REJECTED)
     ]
     dataset = make(stores, ["cat", "dog"], files)
-    with watched_page(chromium, url) as page:
+    with watched_page(chromium, url, refusals=None) as page:
         page.goto(f"/#/datasets/{dataset}")
         page.get_by_text("10,000 files will not be used: 10000 link").click(timeout=SECONDS)
         more = page.get_by_role("button", name="Show 1000 more")

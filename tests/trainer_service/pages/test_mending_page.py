@@ -322,7 +322,7 @@ def test_a_dataset_that_was_made_of_another_one_is_trained_on_with_the_same_sett
         asked.append(route.request.post_data_json)
         return route.fulfill(status=202, json={"id": again.id})
 
-    with watched_page(chromium, url) as page:
+    with watched_page(chromium, url, refusals=None) as page:  # no image is there
         page.route("**/v1/trainings", train)
         page.goto(f"/#/datasets/{child}")
         expect(

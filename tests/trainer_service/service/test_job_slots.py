@@ -5,7 +5,7 @@ import multiprocessing
 import pytest
 
 from shared.errors import Unavailable
-from tests.support.trainer.builders import new_dataset_record, new_record
+from tests.support.trainer.builders import new_comparison_record, new_dataset_record, new_record
 from trainer_service.service.job_slots import open_dataset_slot, open_training_slot
 from trainer_service.settings import TrainerSettings
 from trainer_service.store.records.dataset_record import DatasetState
@@ -52,3 +52,18 @@ def test_processes_that_create_at_once_do_not_exceed_it(tmp_path, kind):
 
     assert sum(process.exitcode for process in processes) == MOST
     assert len(list(tmp_path.glob(f"{kind}s/*/record.json"))) == MOST
+
+
+def test_a_comparison_counts_as_one_with_all_of_its_trainings(tmp_path):
+    stores = Stores.open(TrainerSettings(store=tmp_path, redis_url="redis://127.0.0.1:1/0"))
+    comparison = new_comparison_record()
+    stores.comparisons.create(comparison)
+    for _ in range(5):
+        member = new_record()
+        member.comparison = comparison.id
+        stores.trainings.create(member)
+
+    with open_training_slot(stores, 2):
+        stores.trainings.create(new_record())
+    with pytest.raises(Unavailable, match="allows 2 trainings and comparisons"):
+        open_training_slot(stores, 2).__enter__()

@@ -91,13 +91,15 @@ def test_an_unknown_training_has_none(settings):
     assert answer.status_code == NotFound.status
 
 
-@pytest.mark.parametrize("damage", ["gone", "half"])
+@pytest.mark.parametrize("damage", ["gone", "half", "a line less"])
 def test_a_damaged_list_is_named(trainer, made, damage):
     training = made(2)
     file = trainer.stores.trainings.directory(training) / SUSPECTS_FILE
     if damage == "gone":
         file.unlink()
-    else:
+    elif damage == "half":
         file.write_bytes(file.read_bytes()[:-20])
+    else:
+        file.write_bytes(file.read_bytes().splitlines(keepends=True)[0])
     with pytest.raises(RecordCorrupt, match=f"trainings/{training}/{SUSPECTS_FILE}"):
         get_suspects(trainer, training, ListQuery())

@@ -10,7 +10,11 @@ from structlog.testing import capture_logs
 
 from shared.errors import Unavailable
 from tests.support.trainer.api_client import caller
-from tests.support.trainer.builders import new_dataset_record, new_record
+from tests.support.trainer.builders import (
+    new_comparison_record,
+    new_dataset_record,
+    new_record,
+)
 from trainer_service import training
 from trainer_service.phases.work import Worker
 from trainer_service.queue.celery_app import create_celery
@@ -21,6 +25,7 @@ from trainer_service.settings import TrainerSettings
 from trainer_service.store.events.event_log import connect
 from trainer_service.store.events.progress import ProgressBoard
 from trainer_service.store.files.lease import MAX_DEATHS, Holder, lease
+from trainer_service.store.records.comparison_record import ComparisonState
 from trainer_service.store.records.dataset_record import DatasetState
 from trainer_service.store.records.training_record import (
     State,
@@ -460,3 +465,46 @@ def test_a_record_that_can_not_be_read_holds_up_no_other_search(trainer):
     (trainer.stores.trainings.directory(broken) / "record.json").write_text('{"state": "new"}')
 
     assert trainer.pass_time() == [f"{PREPARE}:{lost}"]
+
+
+def test_the_lost_step_of_a_comparison_is_submitted_unless_its_trainings_run(trainer):
+    record = new_comparison_record(at=START)
+    trainer.stores.comparisons.create(record)
+    step = f"comparison.advance:{record.id}"
+    assert trainer.pass_time() == [step]
+    trainer.redis.flushall()
+
+    training_id = trainer.training(1)
+
+    def begin(record):
+        record.candidates[0].training = training_id
+        record.enter(ComparisonState.TRAINING)
+
+    trainer.stores.comparisons.update(record.id, begin)
+    assert trainer.pass_time() == [f"training.prepare:{training_id}"]
+
+    trainer.stores.trainings.update(training_id, lambda one: one.enter(State.FAILED))
+    assert trainer.pass_time() == [step]
+    trainer.redis.flushall()
+
+    with trainer.stores.comparisons.lease(record.id):
+        assert trainer.pass_time() == []
+
+
+def test_what_is_to_be_published_later_is_found_after_the_end(trainer):
+    record = new_comparison_record(ComparisonState.SUCCEEDED, at=START)
+    trainer.stores.comparisons.create(record)
+    assert trainer.pass_time() == []
+
+    trainer.stores.comparisons.update(record.id, lambda one: setattr(one, "to_publish", "x"))
+
+    assert trainer.pass_time() == [f"comparison.advance:{record.id}"]
+
+
+def test_a_damaged_comparison_is_left_out(trainer):
+    broken, sound = new_comparison_record(at=START), new_comparison_record(at=START)
+    for record in (broken, sound):
+        trainer.stores.comparisons.create(record)
+    (trainer.stores.comparisons.directory(broken.id) / "record.json").write_text("{")
+
+    assert trainer.pass_time() == [f"comparison.advance:{sound.id}"]

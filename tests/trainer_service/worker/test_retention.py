@@ -18,12 +18,17 @@ from tests.support.clock import Clock
 from tests.support.inputs.odd_files import make_deep
 from tests.support.inputs.tiny_model import publish_tiny_model
 from tests.support.trainer.api_client import caller, post
-from tests.support.trainer.builders import new_dataset_record, new_record
+from tests.support.trainer.builders import (
+    new_comparison_record,
+    new_dataset_record,
+    new_record,
+)
 from tests.support.trainer.lease_holder import Holder
 from trainer_service.backbones.features import FeatureStore
 from trainer_service.store.files.lease import LeaseWatch, lease
 from trainer_service.store.files.work_in_progress import working_directory
 from trainer_service.store.publishing import WritableModelStore
+from trainer_service.store.records.comparison_record import ComparisonState
 from trainer_service.store.records.dataset_record import DatasetState
 from trainer_service.store.records.record_store import RecordStore
 from trainer_service.store.records.training_record import (
@@ -335,6 +340,7 @@ def test_what_killed_processes_left_goes_and_what_living_ones_hold_stays(stores,
     publish_tiny_model(store)
     working = (
         *("uploads/left", "models/colours/.staging-left", "backbones/.staging-left"),
+        *("models/.removed-left", "models/colours/.removed-left"),
         f"datasets/{a_dataset(stores, DatasetState.QUEUED)}/.staging-left",
     )
     left = [store / name for name in working]
@@ -665,3 +671,58 @@ def test_what_is_being_written_stays_although_the_clock_of_the_files_is_slow(
     for path in (*written, space / "2.json"):
         os.utime(path, (real() - 1.1 * DAY, real() - 1.1 * DAY))
     assert sorted(settings.store / name for name in retain()) == sorted([*written, space / "2.npy"])
+
+
+def a_comparison(stores, state=ComparisonState.SUCCEEDED, days=0.0):
+    """Make a comparison with a training that it has published and one that it has not."""
+    at = datetime.now(UTC) - timedelta(days=days)
+    record = new_comparison_record(state, at=at, dataset=a_dataset(stores, days=days))
+    stores.comparisons.create(record)
+    members = []
+    for version in (None, 1):
+        training = new_record(State.SUCCEEDED, at=at, dataset=record.dataset.id)
+        training.comparison, training.version, training.withheld = record.id, version, 1
+        stores.trainings.create(training)
+        members.append(training.id)
+
+    def note(record):
+        record.candidates[0].trial, record.candidates[0].training = members
+
+    stores.comparisons.update(record.id, note)
+    return record, members
+
+
+def test_an_old_comparison_goes_with_its_trainings_but_those_that_were_published(stores, retain):
+    record, (unpublished, published) = a_comparison(stores, days=2.0)
+
+    assert retain(keep_trainings_days=3.0) == []
+    removed = retain(keep_trainings_days=1.0)
+
+    assert removed[0] == f"comparisons/{record.id}"
+    assert not stores.trainings.directory(unpublished).exists()
+    assert removed[1:] == [f"trainings/{published}"]  # by now an old one as any other
+
+
+def test_the_trainings_of_a_comparison_stay_as_long_as_it_does(stores, retain):
+    _, members = a_comparison(stores, ComparisonState.TRAINING, days=9.0)
+
+    assert retain(keep_trainings_days=1.0, keep_datasets_days=1.0) == []
+    assert {one.id for one in stores.trainings.list()} == set(members)
+
+
+def test_features_and_datasets_stay_between_the_rounds_of_a_comparison(stores, settings, retain):
+    stores.comparisons.create(
+        new_comparison_record(ComparisonState.MEASURING, dataset=a_dataset(stores, days=9.0))
+    )
+    features = FeatureStore(settings.store, "space", width=2)
+    features.write(["a" * 64], np.ones((1, 2), np.float32), 1.0)
+
+    assert retain(days=9.0, keep_features_days=1.0, keep_datasets_days=1.0) == []
+
+
+def test_what_a_killed_process_was_publishing_for_a_comparison_goes(stores, settings, retain):
+    record, _ = a_comparison(stores)
+    left = stores.comparisons.directory(record.id) / "models/pets/.staging-abc"
+    left.mkdir(parents=True)
+
+    assert left.relative_to(settings.store).as_posix() in retain()

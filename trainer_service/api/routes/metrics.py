@@ -10,6 +10,7 @@ from redis import RedisError
 from shared.logs import get_logger
 from trainer_service.queue.view import QueueView
 from trainer_service.service.event_streams import EventStreams
+from trainer_service.store.records.comparison_record import ComparisonState
 from trainer_service.store.records.dataset_record import DatasetState
 from trainer_service.store.records.parts import Brief
 from trainer_service.store.records.training_record import State
@@ -57,6 +58,7 @@ class TrainerCollector(Collector):
         for noun, records, states in (
             ("trainings", self._stores.trainings, State),
             ("datasets", self._stores.datasets, DatasetState),
+            ("comparisons", self._stores.comparisons, ComparisonState),
         ):
             try:
                 briefs, faults = records.briefs_and_errors()

@@ -10,8 +10,9 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from shared.files import open_below
 from trainer_service.datasets.dataset import Dataset
-from trainer_service.datasets.records import ImageRecord, records_judged
+from trainer_service.datasets.records import ImageRecord, records_corrupt, records_judged
 from trainer_service.datasets.scan.verdicts import PREFERENCE
+from trainer_service.store.records.dataset_record import DatasetState
 from trainer_service.store.records.lists import save_list
 
 CORRECTIONS_FILE = "corrections.jsonl"
@@ -111,14 +112,18 @@ def iterate_corrections(dataset: Dataset) -> Iterator[Correction]:
     """Yield the corrections of a dataset; one that was made of no other has none.
 
     Raises:
-        RecordCorrupt: their file is damaged or gone.
+        RecordCorrupt: their file is damaged or gone, or has fewer than the record counts.
     """
-    if dataset.record.parent is None:
+    record, directory, found = dataset.record, dataset.directory, 0
+    if record.parent is None:
         return
-    directory = dataset.directory
     with (
         records_judged(directory, CORRECTIONS_FILE),
         open_below(directory, CORRECTIONS_FILE) as file,
     ):
         for line in file:
             yield Correction.model_validate_json(line)
+            found += 1
+    if record.state == DatasetState.READY and found != record.corrected:
+        reason = f"{found} are in it; {record.corrected} were"
+        raise records_corrupt(directory, reason, CORRECTIONS_FILE)

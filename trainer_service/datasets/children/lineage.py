@@ -2,12 +2,10 @@
 
 from collections import Counter
 from dataclasses import dataclass, replace
-from itertools import islice
 from operator import attrgetter
 from pathlib import Path
 
 from trainer_service.datasets.children.corrections import (
-    CORRECTIONS_FILE,
     Correction,
     corrected,
     iterate_corrections,
@@ -17,9 +15,11 @@ from trainer_service.datasets.dataset import Dataset
 from trainer_service.datasets.doubles import groups_of, save_doubles
 from trainer_service.datasets.image_files import split_owner
 from trainer_service.datasets.records import (
+    REJECTED_FILE,
     DatasetSummary,
     ImageRecord,
     RejectedFile,
+    digest_of,
     iterate_images,
     iterate_owned,
     iterate_rejected,
@@ -27,7 +27,7 @@ from trainer_service.datasets.records import (
     save_images,
     save_rejected,
 )
-from trainer_service.datasets.scan.conclude import digest_of, rejected_of
+from trainer_service.datasets.scan.conclude import rejected_of
 from trainer_service.errors import InvalidDataset
 from trainer_service.store.records.dataset_record import DatasetRecord, DatasetState
 from trainer_service.store.records.parts import CrowdCount
@@ -73,32 +73,34 @@ class Lineage:
         if record.parent is not None and not is_read:  # what it adds is not known for sure
             lineage = lineage.with_additions([], [], dataset.id)
             listed = directory.parent / record.parent
-        refused = sum(image.verdict != "used" for image in lineage.images())
+        images = lineage.images()
+        used = [image for image in images if image.verdict == "used"]
+        rejected = list(iterate_rejected(listed))
         if is_read:
-            lineage.require_whole(dataset, len(first) + len(additions) - refused)
-        return replace(lineage, told=list(islice(iterate_rejected(listed), refused, None)))
+            lineage.require_whole(dataset, used)
+            _require_listed(dataset, len(rejected))
+        return replace(lineage, told=rejected[len(images) - len(used) :])
 
-    def require_whole(self, dataset: Dataset, used: int) -> None:
-        """Check that there is as much as when a dataset was read: a file may end early.
+    def require_whole(self, dataset: Dataset, used: list[ImageRecord]) -> None:
+        """Check that all is there, and as it was when a dataset was read.
 
         Args:
             dataset: that dataset.
-            used: how many images it uses now.
+            used: the images that it uses now.
 
         Raises:
             RecordCorrupt: there is not.
         """
         directory, record = dataset.directory, dataset.record
         added = sum(image.verdict == "used" for image in self.additions)
-        for there, written, name in (
-            (len(self.corrections), record.corrected, CORRECTIONS_FILE),
-            (added, record.added, ADDITIONS_FILE),
-        ):
-            if there != written:
-                raise records_corrupt(directory, f"{there} are in it; {written} were", name)
-        if record.images not in {None, used}:
-            reason = f"with it, dataset {record.id} has {used} used images; it had {record.images}"
-            raise records_corrupt(directory.parent / record.line, reason)
+        if added != record.added:
+            reason = f"{added} are in it; {record.added} were"
+            raise records_corrupt(directory, reason, ADDITIONS_FILE)
+        first, of = directory.parent / record.line, f"with it, dataset {record.id} has"
+        if record.images not in {None, len(used)}:
+            raise records_corrupt(first, f"{of} {len(used)} used images; it had {record.images}")
+        if record.digest not in {None, digest_of(used)}:
+            raise records_corrupt(first, f"{of} other images or labels than when it was read")
 
     def uncorrected(self) -> list[ImageRecord]:
         """Return all images without corrections, in the order of their names."""
@@ -182,6 +184,17 @@ class Lineage:
         """
         others = [image for image in self.additions if split_owner(image.file)[0] != owner]
         return replace(self, additions=[*others, *additions], told=[*self.told, *told])
+
+
+def _require_listed(dataset: Dataset, rejected: int) -> None:
+    """Check that as many rejected files are listed as there were; an early release had no list.
+
+    Raises:
+        RecordCorrupt: there are not.
+    """
+    directory, written = dataset.directory, dataset.record.rejected_count
+    if rejected != written and (directory / REJECTED_FILE).exists():
+        raise records_corrupt(directory, f"{rejected} are in it; {written} were", REJECTED_FILE)
 
 
 def _require_two(labels: dict[str, int]) -> None:

@@ -8,7 +8,7 @@ export const newestOn = ({ id, root }, records) =>
 
 /** Whether two trainings can be compared image by image: their datasets are the same, or were made of the same. */
 export const areComparable = (one, other) =>
-  one.state === "succeeded" && other.state === "succeeded" && one.id !== other.id && lineOf(one) === lineOf(other);
+  one.state === "succeeded" && other.state === "succeeded" && one.id !== other.id && lineOf(one) !== null && lineOf(one) === lineOf(other);
 
 /**
  * The training whose model a training has replaced: the newest before it of the same model and the

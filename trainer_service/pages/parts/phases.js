@@ -12,14 +12,17 @@ const PHASES = {
   evaluating: "answers test images",
   publishing: "exports the model",
 };
+/** Those of a pre-trained network that is published as it is. */
+const AS_IT_IS = { queued: PHASES.queued, preparing: "gets the weights", publishing: PHASES.publishing };
 const ENDS = { succeeded: "good", failed: "bad", cancelled: "warn" };
 
 /** A state as a coloured word. */
 export const stateTag = (state) => h("span", { class: `tag ${ENDS[state] ?? ""}` }, words(state));
 
-/** The phases: `{element, show(transitions)}`, with the transitions of the record; `tunes` says whether it asks for tuning. */
-export function phases(tunes) {
-  const all = Object.entries(PHASES).filter(([name]) => tunes || name !== "tuning");
+/** The phases: `{element, show(transitions)}`, with the transitions of the record, which says what it asks for. */
+export function phases({ request, pretrained }) {
+  const tunes = request.tune !== "off";
+  const all = Object.entries(pretrained ? AS_IT_IS : PHASES).filter(([name]) => tunes || name !== "tuning");
   const element = h("ol", { class: "phases", "aria-label": "Phases" });
   return {
     element,

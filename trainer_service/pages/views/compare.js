@@ -78,6 +78,7 @@ function table(all) {
 }
 
 function headOf({ head }, epochs) {
+  if (head?.kind === "pretrained") return "its own classifier";
   if (epochs.length) return `layers, ${plural(epochs.length, "epoch")}`;
   return head ? `regression on ${head.features} features (${head.taps}${head.views > 1 ? `, ${head.views} views` : ""})` : "–";
 }

@@ -11,6 +11,7 @@ import { problem, waiting } from "../lib/messages.js";
 import { go, link } from "../lib/router.js";
 import { architectures, measuredSpeeds } from "../parts/start/architectures.js";
 import { beforeStart } from "../parts/promotion/words.js";
+import { comparisonForm } from "../parts/comparison/start.js";
 import { small } from "../parts/picture/figures.js";
 import { attempt, doubtful, howRead, readingForm, whyRefused } from "../parts/start/reading.js";
 import { settings, trainingSchema } from "../parts/start/settings.js";
@@ -262,7 +263,11 @@ async function trainingForm(record, load) {
     h("div", { class: "field" }, h("label", { for: "model" }, "Model name"), name,
       h("span", { class: "muted hint", id: "model-hint" }, "A name that exists gets a new version. Letters, digits, - and _."), served),
     architectures(rows, schema.properties.architecture.default, measuredSpeeds(trainings)),
-    tune.element, folded, faults, h("div", {}, start));
+    tune.element, folded, faults, h("div", {}, start), comparisonForm(rows, compared, () => check()));
+  function compared() {
+    const { promote, ...others } = more.values();
+    return { dataset: record.id, ...(name.value && { model: name.value }), ...others, ...(promote && promote !== "if_better" && { promote }) };
+  }
   const showLayers = () => {
     const row = rows.find(({ id }) => id === form.elements.architecture.value);
     if (row) tune.show(row);

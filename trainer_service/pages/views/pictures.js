@@ -8,6 +8,7 @@ import { chosen, formOf, refusal } from "../lib/files.js";
 import { bytes, percent, plural, when } from "../lib/format.js";
 import { problem, waiting } from "../lib/messages.js";
 import { go, holdOn, link } from "../lib/router.js";
+import { pretrainedCard } from "../parts/pretrained/card.js";
 
 const LOOK_MILLISECONDS = 5000;
 const SHOWN = 6;
@@ -20,6 +21,7 @@ export async function pictures({ root, signal, load }) {
   root.append(dropCard(limits, signal), known.element);
   const [{ paths }] = await Promise.all([limits, known.look()]);
   if (paths) root.append(pathCard());
+  root.append(pretrainedCard(signal));
   for (;;) {
     await rest(LOOK_MILLISECONDS, signal);
     await known.look();

@@ -10,6 +10,7 @@ import { problem } from "../lib/messages.js";
 import { link } from "../lib/router.js";
 import { headCurves } from "../parts/curves/head.js";
 import { phases, progressBar, stateTag } from "../parts/phases.js";
+import { pretrainedResult } from "../parts/pretrained/result.js";
 import { result } from "../parts/result/result.js";
 import { firstSuspects } from "../parts/result/suspects.js";
 import { tuningCard } from "../parts/curves/tuning.js";
@@ -21,7 +22,7 @@ export async function training({ root, parts: [id], query, signal, load }) {
   const path = `v1/trainings/${encodeURIComponent(id)}`;
   const record = await load(() => get(path, signal));
   document.title = `${record.model} · Headstart`;
-  const page = layout(root, path, record.request.tune !== "off", signal);
+  const page = layout(root, path, record, signal);
   let select = null;
   let latest = query;
 
@@ -29,6 +30,14 @@ export async function training({ root, parts: [id], query, signal, load }) {
     const ended = await persist(() => get(path, signal), page.trouble, signal);
     page.showRecord(ended);
     if (ended.state !== "succeeded") return;
+    if (ended.pretrained) {
+      pretrainedResult(page.results, ended, await persist(() => get("v1/about", signal), page.trouble, signal));
+      return;
+    }
+    if (ended.trial) {
+      put(page.results, trialCard(ended.trial));
+      return;
+    }
     const report = await persist(() => get(`${path}/report`, signal), page.trouble, signal);
     page.curves.showHistory(report.history);
     page.tuning.showHistory(report.tune_history);
@@ -55,9 +64,9 @@ export async function training({ root, parts: [id], query, signal, load }) {
   };
 }
 
-/** The parts of the page, and the functions that update them; `tunes` says whether the training asks for tuning. */
-function layout(root, path, tunes, signal) {
-  const [head, steps, bar, warnings, fault, connection] = [h("div", {}), phases(tunes), progressBar(), warningList(), h("div", {}), h("p", { class: "warn", role: "status" })];
+/** The parts of the page of a training, and the functions that update them. */
+function layout(root, path, training, signal) {
+  const [head, steps, bar, warnings, fault, connection] = [h("div", {}), phases(training), progressBar(), warningList(), h("div", {}), h("p", { class: "warn", role: "status" })];
   const [curves, tuning] = [headCurves(), tuningCard()];
   const [results, trouble] = [h("div", { class: "stack" }), h("div", {})];
   const transitions = [];
@@ -67,8 +76,7 @@ function layout(root, path, tunes, signal) {
   root.append(
     h("section", { class: "card stack", "aria-labelledby": "training" },
       h("div", { class: "row between" }, head, h("div", { class: "row" }, stop, cancel)), steps.element, bar.element, connection, trouble, fault, warnings.element),
-    ...curves.elements,
-    tuning.element,
+    ...(training.pretrained ? [] : [...curves.elements, tuning.element]),
     results,
   );
 
@@ -129,11 +137,18 @@ function whyFailed({ error, dataset }) {
   return [problem(new Error(doubt)), h("p", {}, way)];
 }
 
-function heading({ id, model, version, architecture, state, dataset, created_at: created, metrics }) {
+/** What a training in the first round of a comparison has found; it has no version. */
+function trialCard({ loss, standard_error: error, images }) {
+  return h("section", { class: "card" }, h("h2", {}, "First round of a comparison"),
+    h("p", {}, `Cross-validated on ${plural(images, "image")}, none of them a test image: log loss ${loss.toFixed(3)} ± ${error.toFixed(3)}.`));
+}
+
+function heading({ id, model, version, comparison, architecture, state, dataset, created_at: created, metrics }) {
   const accuracy = metrics.test?.accuracy;
   return [
     h("h2", { id: "training" }, h("span", { class: "name" }, version ? `${model}, version ${version}` : model), " ", h("span", { class: "state" }, stateTag(state))),
-    h("p", { class: "muted" }, `${architecture} · `, h("a", { href: link("datasets", dataset.id) }, "images"), ` · ${when(created)} · `, h("code", {}, id)),
+    h("p", { class: "muted" }, `${architecture} · `, dataset.id === null ? "pre-trained, as it is" : h("a", { href: link("datasets", dataset.id) }, "images"), ` · ${when(created)} · `, h("code", {}, id),
+      comparison ? [" · part of a ", h("a", { href: link("comparisons", comparison) }, "comparison")] : null),
     accuracy === undefined ? null : h("p", { class: "headline" }, h("strong", {}, percent(accuracy)), " of ", plural(metrics.test.images, "test image"), " right", uncertainty(metrics.test)),
   ];
 }

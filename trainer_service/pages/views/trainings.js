@@ -75,7 +75,7 @@ function update(body, records, chosen, toggle) {
 }
 
 function rowOf(record, key, chosen, toggle) {
-  const { id, model, version, architecture, state, dataset, metrics, transitions, created_at: created, progress, tune } = record;
+  const { id, model, version, architecture, state, dataset, metrics, transitions, created_at: created, progress, tune, pretrained } = record;
   const seconds = transitions.reduce((sum, transition) => sum + (transition.seconds ?? 0), 0);
   const box = h("input", {
     type: "checkbox", checked: chosen.has(id), "aria-label": `Compare ${model}, ${when(created)}`,
@@ -88,7 +88,7 @@ function rowOf(record, key, chosen, toggle) {
     h("td", {}, stateTag(state), share),
     h("td", { class: "number", "data-head": "Accuracy" }, percent(metrics.test?.accuracy)),
     h("td", { class: "wide number muted" }, range(metrics.test)),
-    h("td", { class: "wide" }, backbone(architecture, tune)),
+    h("td", { class: "wide" }, pretrained ? `${architecture}, as it is` : backbone(architecture, tune)),
     h("td", { class: "wide number" }, dataset.images === null ? "–" : count(dataset.images)),
     h("td", { class: "wide number" }, ENDED.includes(state) ? duration(seconds) : "–"),
     h("td", { class: "muted" }, when(created)));

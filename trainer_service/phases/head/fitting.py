@@ -70,7 +70,7 @@ def fit(work: Work) -> Trained:
     head = train_head(
         HeadTask(work, backbone.architecture, train, validation, labels, views, doubles, near)
     )
-    network = FrozenNetwork(labels, backbone.with_taps(head.taps), head.model)
+    network = FrozenNetwork(labels, backbone.with_taps(head.taps), head.model, head.solved)
     return Trained(network, splits, head.info, head.history, head.best, head.validated, head.solved)
 
 

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from trainer_service.backbones.features import Features
+from trainer_service.phases.head.data import Probabilities
+from trainer_service.phases.head.regression.solver import softmax
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +19,10 @@ class LinearHead:
 
     kernel: Features
     bias: Features
+
+    def answers(self, features: Features) -> Probabilities:
+        """Return probabilities, float32 (n, labels), for features, float32 (n, features)."""
+        return softmax((features @ self.kernel + self.bias).T).T
 
 
 def as_layers(head: LinearHead) -> Any:

@@ -1,6 +1,6 @@
-"""The golden images of a version: test images, and what its graphs answer to them."""
+"""The golden images of a version, mostly test images, and what its graphs answer to them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -44,12 +44,22 @@ class ExportMismatch(HeadstartError):
     title = "Export mismatch"
 
 
-class _Golden(NamedTuple):
-    """A golden image: its position among the test images, its bytes and its pixels."""
+class Golden(NamedTuple):
+    """A golden image.
 
-    position: int
+    Attributes:
+        label: the one that `GoldenImage` has.
+        format: of its file, such as "PNG".
+        data: its file.
+        pixels: uint8 (height, width, 3).
+        trained: what the network answers before it is exported, float32 (labels,).
+    """
+
+    label: str
+    format: str
     data: bytes
     pixels: Pixels
+    trained: Probabilities
 
 
 Answers = dict[Precision, Probabilities]
@@ -104,13 +114,35 @@ def write_golden(
         NotSeenHere, ImagesLost: none of the test images can be read.
     """
     chosen = _read_golden(work, evaluated)
+    return record_golden(work.worker, chosen, evaluated.network.precision, to, engines)
+
+
+def record_golden(
+    worker: Worker,
+    chosen: Sequence[Golden],
+    precision: Precision,
+    to: Path,
+    engines: Mapping[Precision, Engine],
+) -> Written:
+    """Write golden images, and what the exported graphs answer to them.
+
+    Args:
+        worker: whose settings choose the engine.
+        chosen: the golden images.
+        precision: what the network has answered them in.
+        to: the version in the making, with its graphs.
+        engines: the graphs, by precision.
+
+    Raises:
+        ExportMismatch: an exported graph does not answer as the network did.
+    """
     pixels = np.stack([image.pixels for image in chosen])
-    outputs = {precision: engine.infer(pixels) for precision, engine in engines.items()}
-    answers: Answers = {precision: one[PROBABILITIES] for precision, one in outputs.items()}
-    trained = evaluated.test_probabilities[[image.position for image in chosen]]
-    _check_export(answers.get(evaluated.network.precision, answers["f32"]), trained)
-    _write(to, evaluated, chosen, answers)
-    engine = FORMAT_OF[select_engine(work.worker.settings.engine)]
+    trained = np.stack([image.trained for image in chosen])
+    outputs = {name: engine.infer(pixels) for name, engine in engines.items()}
+    answers: Answers = {name: one[PROBABILITIES] for name, one in outputs.items()}
+    _check_export(answers.get(precision, answers["f32"]), trained)
+    _write(to, chosen, answers)
+    engine = FORMAT_OF[select_engine(worker.settings.engine)]
     differences: dict[Format, float] = {engine: _difference(answers["f32"], trained)}
     if "int8" in answers:
         differences["openvino_int8"] = _difference(answers["int8"], trained)
@@ -121,7 +153,7 @@ def write_golden(
     return Written(artifacts, pixels, outputs)
 
 
-def _read_golden(work: Work, evaluated: Evaluated) -> list[_Golden]:
+def _read_golden(work: Work, evaluated: Evaluated) -> list[Golden]:
     """Return the golden images: the first candidates whose files are still there.
 
     Raises:
@@ -129,13 +161,14 @@ def _read_golden(work: Work, evaluated: Evaluated) -> list[_Golden]:
     """
     files = work.dataset().files()
     size = evaluated.network.architecture.input_size
-    found: list[_Golden] = []
+    found: list[Golden] = []
     for position in _candidates(evaluated):
         image = evaluated.test_images[position]
         with suppress(InvalidImage):  # gone meanwhile: the next one is taken
             data = files.read(image.file, image.sha256)
             pixels = decode(data, size, size, work.worker.image_limits)
-            found.append(_Golden(position, data, pixels))
+            answer = evaluated.test_probabilities[position]
+            found.append(Golden(image.label, image.format, data, pixels, answer))
         if len(found) == GOLDEN_IMAGES:
             break
     if not found:
@@ -143,18 +176,17 @@ def _read_golden(work: Work, evaluated: Evaluated) -> list[_Golden]:
     return found
 
 
-def _write(to: Path, evaluated: Evaluated, chosen: list[_Golden], answers: Answers) -> None:
+def _write(to: Path, chosen: Sequence[Golden], answers: Answers) -> None:
     """Write the golden images and a JSON file that says what they are and what is answered."""
     directory = (to / GOLDEN_FILE).parent
     directory.mkdir()
     golden = []
     for number, image in enumerate(chosen):
-        shown = evaluated.test_images[image.position]
-        file = f"{number}.{shown.format.lower()}"
+        file = f"{number}.{image.format.lower()}"
         (directory / file).write_bytes(image.data)
         own = {precision: answer[number].tolist() for precision, answer in answers.items()}
         golden.append(
-            GoldenImage(file=file, label=shown.label, probabilities=own.pop("f32"), reduced=own)
+            GoldenImage(file=file, label=image.label, probabilities=own.pop("f32"), reduced=own)
         )
     (to / GOLDEN_FILE).write_bytes(_golden_images.dump_json(golden, indent=2))
 

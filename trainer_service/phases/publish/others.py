@@ -66,7 +66,8 @@ def _others(work: Work, most: int) -> Iterator[tuple[Dataset, list[ImageRecord]]
     labels = set(own.values())
     datasets = work.worker.stores.datasets
     for listed in datasets.page(_MOST_LOOKED_AT, None)[0]:
-        if listed.id == work.record.dataset.id or listed.state != DatasetState.READY:
+        is_read = listed.state == DatasetState.READY
+        if not is_read or listed.id == work.record.dataset.id or labels & listed.labels.keys():
             continue
         work.check_cancelled()
         try:

@@ -1,9 +1,10 @@
 """Whether a new version is to be served, which is decided when it is published."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from itertools import islice
+from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -13,15 +14,21 @@ from shared.engines import (
     PROBABILITIES,
     Engine,
     Pixels,
+    Precision,
     load_version_engine,
     select_engine,
     serving_precisions,
 )
-from shared.errors import HeadstartError, InvalidImage, Unavailable, VersionCorrupt
+from shared.errors import (
+    HeadstartError,
+    InvalidImage,
+    PromotionsUnreadable,
+    Unavailable,
+    VersionCorrupt,
+)
 from shared.images.decoding import decode
 from shared.models.manifest import Manifest
 from shared.models.model_store import REPORT_FILE, ModelSnapshot, read_version_file
-from trainer_service.datasets.records import ImageRecord
 from trainer_service.phases.evaluate.evaluation import Evaluated
 from trainer_service.phases.evaluate.metrics import losses
 from trainer_service.phases.head.data import Probabilities, Truth
@@ -29,6 +36,7 @@ from trainer_service.phases.work import Work
 from trainer_service.requests.training import Promote
 from trainer_service.store.promoting import Verdict
 from trainer_service.store.publishing import WritableModelStore
+from trainer_service.store.records.training_record import Promotion
 
 #: So many images are answered once more by the served version, at most: the first by their hashes.
 MOST_COMPARED = 2000
@@ -57,6 +65,14 @@ class Answers(NamedTuple):
     truth: Truth
 
 
+class _Seen(NamedTuple):
+    """A test image as each of the versions sees it: its position, and uint8 (height, width, 3)."""
+
+    position: int
+    new: Pixels
+    served: Pixels
+
+
 class _TestRow(BaseModel):
     sha256: str
 
@@ -70,12 +86,15 @@ _Report = TypeAdapter(dict[str, Any])
 _Rows = TypeAdapter(list[_TestRow])
 
 
-def judge(work: Work, evaluated: Evaluated, model: ModelSnapshot) -> Verdict:
+def judge(
+    work: Work, evaluated: Evaluated, engines: Mapping[Precision, Engine], model: ModelSnapshot
+) -> Verdict:
     """Decide whether the version that a training is about to publish is to be served.
 
     Args:
         work: the training.
         evaluated: its network and the evaluation of it.
+        engines: the exported graphs of the version, by precision; float32 is among them.
         model: the model as it is now.
 
     Raises:
@@ -89,8 +108,19 @@ def judge(work: Work, evaluated: Evaluated, model: ModelSnapshot) -> Verdict:
         work.record.request.promote,
         evaluated.labels,
         evaluated.metrics["test"],
-        partial(_compare, work, evaluated),
+        partial(_compare, work, evaluated, engines),
     )
+
+
+def promotion_of(models: WritableModelStore, name: str, version: int) -> Promotion | None:
+    """Return what was decided about a version; None if an earlier release has published it."""
+    try:
+        decision = models.last_decision(name, version)
+    except PromotionsUnreadable as error:
+        return Promotion(served=False, reason=error.detail)
+    if decision is None:
+        return None
+    return Promotion(served=decision.served, reason=decision.reason)
 
 
 def judge_version(  # noqa: PLR0913, PLR0917
@@ -206,36 +236,39 @@ def _no_better_than_a_constant(test: dict[str, Any]) -> str | None:
     )
 
 
-def _compare(work: Work, evaluated: Evaluated, served: Manifest) -> Answers:
-    """Have the served version answer the test images that it has not learnt from either.
+def _compare(
+    work: Work, evaluated: Evaluated, engines: Mapping[Precision, Engine], served: Manifest
+) -> Answers:
+    """Have both versions answer the test images that neither has learnt from.
+
+    Both do so as exported graphs, in one precision: what was computed in training may differ a
+    little, so that of two equal versions one would seem better.
 
     Raises:
-        Incomparable: there are none, or the version can't be run.
+        Incomparable: there are none, or the served version can't be run.
         TrainingCancelled: the training was cancelled.
         OSError, MemoryError: the machine can't read the images now.
     """
     try:
         directory = work.worker.stores.models.directory(served.model, served.version)
         common = _common(evaluated, read_version_file(directory, REPORT_FILE))
-    except (VersionCorrupt, ValidationError) as error:
+    except (VersionCorrupt, ValidationError, OSError) as error:
         raise Incomparable(f"its evaluation can't be read: {error}") from error
     if not common:
         raise Incomparable("there is no test image that both have kept out.")
-    positions: list[int] = []
-    rows: list[Probabilities] = []
-    engine = _engine(work, evaluated, served)
-    for batch in _batches(_pixels(work, evaluated, served, common)):
+    precision = _precision(work, evaluated)
+    of_served = _engine(work, directory, precision)
+    positions, new, old = list[int](), list[Probabilities](), list[Probabilities]()
+    for batch in _batches(_images_at(work, evaluated, served, common)):
         work.check_cancelled()
-        positions += [position for position, _ in batch]
-        rows.append(_answered(engine, np.stack([pixels for _, pixels in batch])))
+        positions += [image.position for image in batch]
+        new.append(_answered(engines[precision], np.stack([image.new for image in batch])))
+        old.append(_answered(of_served, np.stack([image.served for image in batch])))
     if not positions:
         raise Incomparable("none of the test images that both have kept out can be read.")
     columns = [served.labels.index(label) for label in evaluated.labels]
-    return Answers(
-        evaluated.test_probabilities[positions],
-        np.concatenate(rows)[:, columns],
-        evaluated.test_truth[positions],
-    )
+    truth = evaluated.test_truth[positions]
+    return Answers(np.concatenate(new), np.concatenate(old)[:, columns], truth)
 
 
 def _common(evaluated: Evaluated, report: bytes) -> list[int]:
@@ -250,14 +283,15 @@ def _common(evaluated: Evaluated, report: bytes) -> list[int]:
     return [position for _, position in sorted(ours)[:MOST_COMPARED]]
 
 
-def _engine(work: Work, evaluated: Evaluated, served: Manifest) -> Engine:
-    """Load the served version, in the precision that the new one was evaluated in."""
-    settings = work.worker.settings
-    engine = select_engine(settings.engine)
-    precision = evaluated.network.precision
-    if precision not in serving_precisions(engine, settings.precision):
-        precision = "f32"
-    directory = work.worker.stores.models.directory(served.model, served.version)
+def _precision(work: Work, evaluated: Evaluated) -> Precision:
+    """Return the precision to compare in: that of the evaluation, if versions are served in it."""
+    settings, precision = work.worker.settings, evaluated.network.precision
+    served = serving_precisions(select_engine(settings.engine), settings.precision)
+    return precision if precision in served else "f32"
+
+
+def _engine(work: Work, directory: Path, precision: Precision) -> Engine:
+    engine = select_engine(work.worker.settings.engine)
     try:
         return load_version_engine(directory, engine, precision, work.worker.threads)
     except MemoryError:
@@ -266,22 +300,23 @@ def _engine(work: Work, evaluated: Evaluated, served: Manifest) -> Engine:
         raise Incomparable(f"its network can't be loaded: {error}") from error
 
 
-def _pixels(
+def _images_at(
     work: Work, evaluated: Evaluated, served: Manifest, positions: list[int]
-) -> Iterator[tuple[int, Pixels]]:
-    """Yield the test images at some positions as the served version sees them.
-
-    Those that are gone or have changed since the dataset was read are left out.
-    """
-    files, limits, size = work.dataset().files(), work.worker.image_limits, served.input
+) -> Iterator[_Seen]:
+    """Yield the test images at some positions, without those that are gone."""
+    files, limits = work.dataset().files(), work.worker.image_limits
+    own, theirs = evaluated.network.architecture.input_size, served.input
     for position in positions:
-        image: ImageRecord = evaluated.test_images[position]
+        image = evaluated.test_images[position]
         with suppress(InvalidImage):
             data = files.read(image.file, image.sha256)
-            yield position, decode(data, size.height, size.width, limits)
+            new = decode(data, own, own, limits)
+            alike = new.shape[:2] == (theirs.height, theirs.width)
+            old = new if alike else decode(data, theirs.height, theirs.width, limits)
+            yield _Seen(position, new, old)
 
 
-def _batches(images: Iterator[tuple[int, Pixels]]) -> Iterator[list[tuple[int, Pixels]]]:
+def _batches(images: Iterator[_Seen]) -> Iterator[list[_Seen]]:
     while batch := list(islice(images, _BATCH)):
         yield batch
 

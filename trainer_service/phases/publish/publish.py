@@ -24,7 +24,7 @@ from shared.models.manifest import (
     Quantization,
     WeightsInfo,
 )
-from shared.models.model_store import REPORT_FILE
+from shared.models.model_store import REPORT_FILE, ModelSnapshot
 from shared.models.prediction_sets import COVERAGE_FILE, pack_doubts
 from shared.models.unknown import UNKNOWN_FILE
 from trainer_service.backbones.architectures import PREPROCESSING_VERSION
@@ -72,23 +72,28 @@ def publish(work: Work, evaluated: Evaluated) -> int:
         manifest = _manifest(work, evaluated, quantization, golden.artifacts)
         manifest = manifest.model_copy(update={"unknown": unknown, "heatmaps": heatmaps})
         write = partial(write_report, work, evaluated, staging, heats=heats)
-        return _publish_with_verdict(work, evaluated, staging, manifest, write)
+        decide = partial(judge, work, evaluated, engines)
+        return _publish_with_verdict(work, staging, manifest, decide, write)
 
 
 def _publish_with_verdict(
     work: Work,
-    evaluated: Evaluated,
     staging: Path,
     manifest: Manifest,
+    decide: Callable[[ModelSnapshot], Verdict],
     write: Callable[..., None],
 ) -> int:
     """Decide whether a staged version is to be served, and publish it; return its number.
 
-    `write` writes its report, given the manifest with its number, and perhaps the verdict.
+    That of a comparison is withheld, so that nothing is decided yet. If the model changes
+    meanwhile, as by another training, it is decided again.
 
-    That of a comparison is withheld, so that nothing is decided yet.
-
-    If the model changes meanwhile, as by another training, it is decided again.
+    Args:
+        work: the training.
+        staging: the directory of the version, complete but for report and manifest.
+        manifest: of the version.
+        decide: returns the verdict, given the state of the model.
+        write: writes the report, given the manifest with its number, and perhaps the verdict.
     """
     models = work.models
     if work.record.comparison is not None:
@@ -96,7 +101,7 @@ def _publish_with_verdict(
     while True:
         seen = models.state(manifest.model)
         with suppress(ModelChanged, VersionNotFound):
-            verdict = judge(work, evaluated, seen)
+            verdict = decide(seen)
 
             def complete(manifest: Manifest, verdict: Verdict = verdict) -> None:
                 write(manifest, verdict=verdict)
@@ -177,7 +182,7 @@ def _manifest(
         training=record.request.model_dump(mode="json"),
         training_id=record.id,
         seed=record.request.seed,
-        libraries=_libraries(),
+        libraries=libraries(),
         created_at=datetime.now(UTC),
         head=evaluated.trained.head,
         tune=evaluated.trained.tune,
@@ -187,7 +192,8 @@ def _manifest(
     )
 
 
-def _libraries() -> dict[str, str]:
+def libraries() -> dict[str, str]:
+    """Return the versions of the libraries that a network is exported with, by their names."""
     import keras
     import openvino
     import tensorflow as tf

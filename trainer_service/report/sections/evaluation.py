@@ -47,7 +47,7 @@ def result(facts: Facts) -> Markup:
 
 def per_label(facts: Facts) -> Markup:
     """Return the metrics of each label as a table."""
-    images = facts.manifest.dataset.labels
+    images = facts.record.dataset.labels
     rows = [
         (
             label,

@@ -3,6 +3,7 @@
 import json
 from itertools import pairwise
 
+from shared.models.manifest import Manifest
 from trainer_service.backbones.architectures import CATALOGUE
 from trainer_service.report.facts import Facts
 from trainer_service.report.markup import Markup, tag
@@ -12,10 +13,12 @@ from trainer_service.report.sections.corrections import corrected, corrections
 from trainer_service.report.sections.tuning import tuned_or_not
 from trainer_service.store.records.interpretation import Layout
 from trainer_service.store.records.parts import DoubleCount
+from trainer_service.store.records.training_record import TrainingRecord
 
 
-def how_to_call(facts: Facts) -> Markup:
-    url = f"{facts.predictor}/v1/predict?model={facts.manifest.model}"
+def how_to_call(model: str, predictor: str) -> Markup:
+    """Return how to classify a picture with a model of the predictor at an address."""
+    url = f"{predictor}/v1/predict?model={model}"
     return card(
         "How to call it",
         tag("pre", tag("code", f"curl -F file=@picture.jpg '{url}'")),
@@ -122,19 +125,21 @@ def training(facts: Facts) -> Markup:
             ("Published", f"{manifest.created_at:%Y-%m-%d %H:%M} UTC"),
         ),
         details("Settings", fact_list(*((name, _plain(value)) for name, value in settings))),
-        details("Time per phase", fact_list(*_phases(facts))),
+        details("Time per phase", fact_list(*phases(facts.record))),
         details("Library versions", fact_list(*manifest.libraries.items())),
     )
 
 
-def hashes(facts: Facts) -> Markup:
+def hashes(manifest: Manifest) -> Markup:
     """Return the hashes that show whether the files are those that were published."""
-    rows = [(entry.path, entry.sha256, size(entry.bytes)) for entry in facts.manifest.files]
+    rows = [(entry.path, entry.sha256, size(entry.bytes)) for entry in manifest.files]
+    dataset = manifest.dataset
+    digest = [("Dataset (digest)", dataset.digest)] if dataset is not None else []
     return card(
         "Hashes",
         fact_list(
-            ("Weights (SHA-256)", facts.manifest.weights.sha256),
-            ("Dataset (digest)", facts.manifest.dataset.digest),
+            ("Weights (SHA-256)", manifest.weights.sha256),
+            *digest,
         ),
         details("Files (SHA-256)", table("Files", ("File", "SHA-256", "Size"), rows, text=2)),
         tag(
@@ -158,8 +163,9 @@ def _rejected(facts: Facts) -> Markup | None:
     )
 
 
-def _phases(facts: Facts) -> list[tuple[str, str]]:
-    steps = facts.record.transitions
+def phases(record: TrainingRecord) -> list[tuple[str, str]]:
+    """Return the name of each phase that has ended, and how long it took."""
+    steps = record.transitions
     return [
         (before.state.value, seconds(max(0.0, (after.at - before.at).total_seconds())))
         for before, after in pairwise(steps)

@@ -238,7 +238,9 @@ def _warnings(record: TrainingRecord) -> list[WarningEvent]:
     if detail := _few_test_images(dataset.split.get("test")):
         warnings.append(WarningEvent(code="few_test_images", detail=detail))
     if dataset.doubles is not None and dataset.doubles.leaks:
-        warnings.append(WarningEvent(code="leaks", detail=_leaks(dataset.id, dataset.doubles)))
+        warnings.append(
+            WarningEvent(code="leaks", detail=_leaks(dataset.known_id, dataset.doubles))
+        )
     if record.quantization is not None and not record.quantization.accepted:
         warnings.append(WarningEvent(code="int8_refused", detail=record.quantization.detail))
     if record.tune is not None and not record.tune.published:

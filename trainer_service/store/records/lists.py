@@ -28,7 +28,7 @@ def lines_of(directory: Path, name: str) -> Iterator[bytes]:
 
 
 def list_page(
-    lines: Iterable[bytes], of: type[Entry], query: ListQuery, name: str
+    lines: Iterable[bytes], of: type[Entry], query: ListQuery, name: str, count: int
 ) -> tuple[list[Entry], int | None]:
     """Return the entries of a page, and the cursor of the next one; None at the end.
 
@@ -37,16 +37,21 @@ def list_page(
         of: what each line is.
         query: which page.
         name: what an error calls the list.
+        count: how many entries were written, as the record says.
 
     Raises:
-        RecordCorrupt: the list is gone, can't be read, or is damaged on this page.
+        RecordCorrupt: the list is gone, can't be read, is damaged on this page, or ends with it too
+            early.
     """
     try:
         page, after = query.cut(lines)
-        return [of.model_validate_json(line) for line in page], after
+        entries = [of.model_validate_json(line) for line in page]
     except ValidationError as error:
         raise RecordCorrupt(f"{name} can't be read: {first_fault(error)}.") from None
     except OSError as error:
         if not is_fault_of_the_file(error):
             raise
         raise RecordCorrupt(f"{name} can't be read: {error.strerror}.") from None
+    if after is None and query.after + len(entries) < count:
+        raise RecordCorrupt(f"{name} ends too early: {count} entries were written.")
+    return entries, after

@@ -69,7 +69,7 @@ class Brief(NamedTuple):
         state: its `State` or `DatasetState`.
         waits: whether it waits or runs; unless it is a member, it then counts towards
             HEADSTART_MAX_OPEN_JOBS.
-        dataset: the id of its dataset; of a dataset, its own id.
+        dataset: the id of its dataset, "" if it has none; of a dataset, its own id.
         listed: the record as lists show it, as JSON: a few kilobytes at most.
         member: whether it is a part of a comparison, which lists it and counts for all of them.
     """

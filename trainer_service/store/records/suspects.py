@@ -57,13 +57,13 @@ def save_suspects(training_directory: Path, suspects: Iterable[Suspect]) -> None
     save_list(training_directory / SUSPECTS_FILE, islice(suspects, MOST_SUSPECTS))
 
 
-def suspect_page(training_directory: Path, query: ListQuery) -> SuspectPage:
-    """Return a page of suspects.
+def suspect_page(training_directory: Path, query: ListQuery, count: int) -> SuspectPage:
+    """Return a page of suspects, of which so many were found.
 
     Raises:
-        RecordCorrupt: the list is gone, can't be read, or is damaged on this page.
+        RecordCorrupt: as `list_page`.
     """
     name = f"trainings/{training_directory.name}/{SUSPECTS_FILE}"
     lines = lines_of(training_directory, SUSPECTS_FILE)
-    suspects, after = list_page(lines, Suspect, query, name)
+    suspects, after = list_page(lines, Suspect, query, name, min(count, MOST_SUSPECTS))
     return SuspectPage(suspects=suspects, after=after)

@@ -8,6 +8,7 @@ from pydantic import AwareDatetime, Field, field_validator
 
 from shared.models.manifest import CoverageInfo, HeadInfo, Quantization, TuneInfo, UnknownInfo
 from trainer_service.errors import TrainingEnded
+from trainer_service.requests.pretrained import PretrainedRequest
 from trainer_service.requests.training import TrainingRequest
 from trainer_service.store.records.parts import (
     FEW_LABELS,
@@ -72,6 +73,7 @@ class TrainingDataset(DatasetCounts):
     """The dataset of a training.
 
     Attributes:
+        id: its id; None of a pre-trained network that is published as it is, which has no dataset.
         split: the number of images of each part.
         doubles: how many images are nearly equal; None if it was not looked for them.
         revision: the dataset's `revision` when the training was submitted.
@@ -81,7 +83,7 @@ class TrainingDataset(DatasetCounts):
         added: how many images the first one lacks.
     """
 
-    id: str
+    id: str | None = None
     revision: int | None = None
     parent: str | None = None
     root: str | None = None
@@ -91,8 +93,19 @@ class TrainingDataset(DatasetCounts):
     doubles: DoubleCount | None = None
 
     @property
-    def line(self) -> str:
-        """The first dataset of its line, as that of a `DatasetRecord`."""
+    def known_id(self) -> str:
+        """The id of the dataset.
+
+        Raises:
+            ValueError: there is no dataset.
+        """
+        if self.id is None:
+            raise ValueError("A pre-trained network that is published as it is has no dataset.")
+        return self.id
+
+    @property
+    def line(self) -> str | None:
+        """The first dataset of its line, as that of a `DatasetRecord`; None if there is none."""
         return self.root or self.id
 
 
@@ -163,6 +176,9 @@ class TrainingRecord(BaseRecord):
             names none; None if it is not so.
         metrics: the totals of the evaluation. The report also has the metrics of each label and
             the confusion matrix; with few labels, so has the API's answer for a single training.
+        pretrained: what was asked for if nothing is trained, but a pre-trained network published as
+            it is; in lists, without the classes. Of `request`, only model and architecture mean
+            something then.
         head: how the head was chosen, once it is trained.
         tune: what came of fine-tuning, if it was asked for.
         suspects: how many images look as if their label was wrong, once they are evaluated.
@@ -189,6 +205,7 @@ class TrainingRecord(BaseRecord):
     architecture_reason: str | None = None
     state: State
     version: int | None = None
+    pretrained: PretrainedRequest | None = None
     dataset: TrainingDataset
     progress: Progress | None = None
     transitions: list[Transition] = Field(min_length=1)
@@ -244,7 +261,11 @@ class TrainingRecord(BaseRecord):
 
     def in_lists(self) -> Self:
         """Return a copy as lists show it."""
-        short = {"metrics": numbers(self.metrics), "dataset": self.dataset.in_lists()}
+        short = {
+            "metrics": numbers(self.metrics),
+            "dataset": self.dataset.in_lists(),
+            "pretrained": self.pretrained and self.pretrained.in_lists(),
+        }
         return self.model_copy(update=short)
 
     def brief(self) -> Brief:
@@ -252,7 +273,13 @@ class TrainingRecord(BaseRecord):
         listed = self.in_lists().model_dump_json().encode()
         waits = not self.state.ended
         return Brief(
-            self.id, self.created_at, self.state, waits, self.dataset.id, listed, self.is_member
+            self.id,
+            self.created_at,
+            self.state,
+            waits,
+            self.dataset.id or "",
+            listed,
+            self.is_member,
         )
 
     @property

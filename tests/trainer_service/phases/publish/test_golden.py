@@ -32,12 +32,13 @@ def evaluated(trained):
         trained=SimpleNamespace(splits={"train": images}),
         test_images=images,
         test_truth=truth,
+        test_probabilities=np.arange(len(images), dtype=np.float32)[:, None],
     )
 
 
 def golden(trained, evaluated):
     with trained.work() as work:
-        return [image.position for image in _read_golden(work, evaluated)]
+        return [int(image.trained[0]) for image in _read_golden(work, evaluated)]
 
 
 def test_another_test_image_takes_the_place_of_one_that_is_gone_or_has_changed(trained, evaluated):

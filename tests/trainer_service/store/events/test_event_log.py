@@ -20,7 +20,7 @@ from trainer_service.store.events.event_log import (
     stream_key,
 )
 from trainer_service.store.records.parts import ErrorInfo, RejectedImage
-from trainer_service.store.records.training_record import State
+from trainer_service.store.records.training_record import Promotion, State
 from trainer_service.store.stores import TrainingStore
 
 NOWHERE = "redis://127.0.0.1:1/0"
@@ -133,6 +133,31 @@ def test_no_imbalance_is_warned_of(trainings, log, labels, request_fields):
     trainings.update(record.id, lambda current: setattr(current.dataset, "labels", labels))
 
     assert told(log, record) == [(1, "state")]
+
+
+@pytest.mark.parametrize(
+    ("asked", "served", "warned"),
+    [
+        ("auto", False, True),
+        ("if_better", False, True),
+        ("never", False, False),
+        ("auto", True, False),
+    ],
+)
+def test_a_version_that_is_not_served_is_warned_of_unless_that_was_asked(
+    trainings, log, asked, served, warned
+):
+    record = new_record(promote=asked)
+    trainings.create(record)
+
+    def publish(current):
+        current.version = 4
+        current.promotion = Promotion(served=served, reason="Its labels differ.")
+
+    trainings.update(record.id, publish)
+
+    said = "Version 4 is published, but not served: Its labels differ."
+    assert [event.detail for event in log.read(record.id)[1:]] == ([said] if warned else [])
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 from shared.errors import InvalidRequest
 from tests.support.inputs.tiny_model import picture
 from tests.support.trainer.api_client import post
-from tests.support.trainer.builders import START, make_dataset, new_record
+from tests.support.trainer.builders import START, make_dataset, make_read_dataset, new_record
 from trainer_service.datasets import reading
 from trainer_service.datasets.create import UPLOAD_FILE, new_dataset
 from trainer_service.datasets.dataset import Dataset
@@ -212,6 +212,21 @@ def test_a_damaged_list_of_rejected_files_is_told_in_words(call, settings):
         if file.exists():
             assert answer.status_code == 500
             assert f"datasets/{dataset}/rejected.jsonl can't be read" in answer.json()["detail"]
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("after", [0, 1, 9])
+def test_a_list_of_rejected_files_that_ends_too_early_is_told(call, settings, after):
+    stores = Stores.open(settings)
+    rejected = [RejectedFile(name=f"{n}", label="", verdict="link", detail="") for n in range(3)]
+    dataset = make_read_dataset(stores.datasets, {}, rejected)
+    file = stores.datasets.directory(dataset) / "rejected.jsonl"
+    file.write_bytes(file.read_bytes().splitlines(keepends=True)[0])
+
+    answer = call("GET", f"/v1/datasets/{dataset}/rejected?limit=2&after={after}")
+
+    told = f"datasets/{dataset}/rejected.jsonl ends too early: 3 entries were written."
+    assert (answer.status_code, told in answer.text) == ((500, True) if after < 3 else (200, False))
 
 
 @pytest.mark.integration

@@ -11,6 +11,7 @@ import { confusion } from "./confusion.js";
 import { answerOf, describedAnswer } from "../picture/figures.js";
 import { mending } from "../picture/mending.js";
 import { perLabel } from "./metrics.js";
+import { whereCard } from "../model_life/where.js";
 import { verdictCard } from "../promotion/verdict.js";
 import { predictorSays } from "../picture/predictor_says.js";
 import { reliability } from "./reliability.js";
@@ -34,6 +35,7 @@ export function result(root, record, report, about, suspects, signal) {
   const matrix = matrixCard(record, report, answers);
   put(root,
     verdictCard(record),
+    whereCard(record, signal),
     changes,
     h("div", { class: report.labels.length <= FEW ? "columns halves" : "stack" }, matrix.element, matrix.pictures, labelCard(report)),
     mistakesCard(report, answers),
@@ -103,7 +105,11 @@ function sample(rows, number) {
   return drawn;
 }
 
-function callCard({ model, dataset }, { test }, about) {
+function callCard({ model, version, comparison, dataset }, { test }, about) {
+  if (version === null) {
+    return h("section", { class: "card" }, h("h2", {}, "Not published"),
+      h("p", {}, "Its version is kept by its ", h("a", { href: link("comparisons", comparison) }, "comparison"), ", from where it can be published."));
+  }
   const address = about.predictor_url ?? `${location.protocol}//${location.hostname}:${about.predictor_port}`;
   const base = address.replace(/\/$/, "");
   const predict = `${base}/v1/predict?model=${model}`;
@@ -143,7 +149,7 @@ function factsCard(record) {
     ["Fine-tuning", tunedOrNot(record)],
     ["Features", cacheText(cache)],
     ["Split", `${split.train} training, ${split.validation} validation, ${split.test} test`],
-    ["Version", String(version)],
+    ["Version", version === null ? "not published" : String(version)],
   ];
   return h("section", { class: "card" }, h("h2", {}, "Facts"), definitions(facts),
     h("details", {}, h("summary", {}, "Settings"), definitions(Object.entries(request).filter(([, value]) => value !== null).map(([name, value]) =>
