@@ -27,7 +27,7 @@ pytestmark = pytest.mark.slow
 #: All kinds of dogs that ImageNet has, but for wild ones.
 DOGS = classes()[151:269]
 #: Photographs of each kind.
-EACH = 40
+EACH = 25
 CATS = ["tabby cat", "tiger cat", "Persian cat", "Siamese cat", "Egyptian Mau"]
 
 
