@@ -7,9 +7,13 @@ ARCHITECTURE ?=
 FUZZ_SECONDS ?= 300
 # Where this is set, as in many containers, every run would compile every test anew.
 unexport PYTHONDONTWRITEBYTECODE
-# Two test processes; the tests of one file stay together. Files are begun in the order of their
-# names, which has the long ones early: otherwise those of few tests, the longest, would be the last.
-TOGETHER := -n 2 --dist loadfile --no-loadscope-reorder
+# Test processes side by side, for two cores: the slow tests wait for other processes much of the
+# time, which a third one uses. The tests of one file stay together. Files are begun in the order of
+# their names, which has the long ones early: otherwise those of few tests, the longest, would be
+# the last.
+TOGETHER := --dist loadfile --no-loadscope-reorder
+FAST := -n 2 $(TOGETHER)
+SLOW := -n 3 $(TOGETHER)
 # Percent of lines and branches, without what processes of their own run.
 LEAST_COVERED := 77
 
@@ -23,17 +27,17 @@ up: $(VENV)/.local
 
 # The tests that start no process, and train no real network.
 unit: $(VENV)/.dev
-	$(BIN)/python -m pytest $(TOGETHER) -m "not slow and not integration and not process"
+	$(BIN)/python -m pytest $(FAST) -m "not slow and not integration and not process"
 
 # Of the fast tests it is measured how much of the code they run; `coverage report -m` shows the rest.
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest $(TOGETHER) -m "not slow and not integration" \
+	$(BIN)/python -m pytest $(FAST) -m "not slow and not integration" \
 		--cov --cov-report= --cov-fail-under=$(LEAST_COVERED)
-	$(BIN)/python -m pytest $(TOGETHER) -m "(slow or integration) and not exhaustive"
+	$(BIN)/python -m pytest $(SLOW) -m "(slow or integration) and not exhaustive"
 
 # And what takes minutes more to find little more, such as whole trainings of every architecture.
 test-all: test
-	$(BIN)/python -m pytest $(TOGETHER) -m exhaustive
+	$(BIN)/python -m pytest $(SLOW) -m exhaustive
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -14,7 +14,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 
-from shared.errors import PromotionsUnreadable
 from shared.logs import bind
 from trainer_service.errors import TrainingCancelled, TrainingNotFound
 from trainer_service.phase_table import needs_plan, next_steps, phase_of
@@ -25,6 +24,7 @@ from trainer_service.phases.head.trial import try_out
 from trainer_service.phases.prepare.plan import plan
 from trainer_service.phases.pretrained.prepare import prepare_pretrained
 from trainer_service.phases.pretrained.publish import publish_pretrained
+from trainer_service.phases.publish.promotion import promotion_of
 from trainer_service.phases.publish.publish import publish
 from trainer_service.phases.setbacks import hand_over, persevere
 from trainer_service.phases.tune.phase import forget_tuning, tune_if_asked, tuning_kept
@@ -33,7 +33,6 @@ from trainer_service.queue.steps import ADVANCE, COMPUTE_SHARD, FINISH, PREPARE,
 from trainer_service.store.files.lease import Lease, lease, require_survivable
 from trainer_service.store.outcome import end, recorded_outcome
 from trainer_service.store.records.training_record import (
-    Promotion,
     State,
     TrainingRecord,
     numbers,
@@ -212,7 +211,7 @@ def _succeed(work: Work, version: int) -> None:
     """
     bind(version=version)
     manifest = work.models.manifest(work.record.model, version)
-    promotion = _promotion(work, version) if work.record.comparison is None else None
+    promotion = promotion_of(work.models, work.record.model, version)
     work.worker.stores.trainings.keep_evaluation(work.record.id, manifest.metrics)
 
     def succeed(record: TrainingRecord) -> None:
@@ -230,14 +229,3 @@ def _succeed(work: Work, version: int) -> None:
         record.enter(State.SUCCEEDED)
 
     work.update(succeed)
-
-
-def _promotion(work: Work, version: int) -> Promotion | None:
-    """Return what was decided about a version; None if an earlier release has published it."""
-    try:
-        decision = work.worker.stores.models.last_decision(work.record.model, version)
-    except PromotionsUnreadable as error:
-        return Promotion(served=False, reason=error.detail)
-    if decision is None:
-        return None
-    return Promotion(served=decision.served, reason=decision.reason)

@@ -101,7 +101,7 @@ async def predict(request: Request, query: Annotated[PredictQuery, Query()]) -> 
     settings: PredictorSettings = request.app.state.settings
     versions: OnDemand = request.app.state.versions
     wanted = query.wanted
-    if (at_hand := versions.at_hand(wanted)) is not None:
+    if (at_hand := await versions.at_hand(wanted)) is not None:
         _check_room(at_hand, query.explain)
     uploads = await read_uploads(request, settings)
     readable = [upload.data for upload in uploads if isinstance(upload.data, bytes)]

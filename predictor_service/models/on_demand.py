@@ -175,8 +175,10 @@ class OnDemand:
         loaded = sorted(self._memory.loaded.items())
         return [one.served for (model, _), one in loaded if model == name]
 
-    def at_hand(self, wanted: Wanted) -> ServedVersion | None:
+    async def at_hand(self, wanted: Wanted) -> ServedVersion | None:
         """Return the version that a request asks for; None if it has yet to be loaded.
+
+        So a request that can't be answered is refused before its images are received.
 
         Raises:
             ModelNotFound, VersionNotFound, AliasNotFound: there is none.
@@ -187,7 +189,10 @@ class OnDemand:
         model, version = self._find(wanted)
         if version is None:
             return model.require_served()
-        loaded = self._memory.loaded.get((model.name, version))
+        key = (model.name, version)
+        async with self._in_time(key):
+            await self._reconsider(key)
+        loaded = self._memory.loaded.get(key)
         if loaded is None:
             self._require_loadable(model, version)
         return None if loaded is None else loaded.served
@@ -232,10 +237,16 @@ class OnDemand:
     async def _enter(self, model: Model, version: int) -> _Loaded:
         """Return a version with one user more, and load it before if it is not in memory."""
         key = (model.name, version)
+        async with self._in_time(key):
+            await self._reconsider(key)
+            return await self._loaded(model, key)
+
+    @asynccontextmanager
+    async def _in_time(self, key: _Key) -> AsyncIterator[None]:
+        """Raise Unavailable if the body takes longer than a request waits for its version."""
         try:
             async with asyncio.timeout(self._patience):
-                await self._reconsider(key)
-                return await self._loaded(model, key)
+                yield
         except TimeoutError:
             raise Unavailable(self._why_not_loaded(key), retry_after=2) from None
 
@@ -284,8 +295,9 @@ class OnDemand:
         directory = self._directory(key)
         started = time.monotonic()
         with bound(model=key[0], version=key[1]):
-            before = await asyncio.to_thread(fingerprint, directory)
+            before: Fingerprint = frozenset()
             try:
+                before = await asyncio.to_thread(fingerprint, directory)
                 served = await self._loader.load(directory)
             except Exception as error:  # noqa: BLE001 - after any error the version is not used
                 self._refuse(key, before, error)

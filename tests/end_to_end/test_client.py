@@ -228,7 +228,7 @@ def test_a_followed_training_is_cancelled_from_elsewhere(headstart, directory, t
 
 
 def test_interrupted_it_lets_the_training_go_on(headstart, stack, pets):
-    slow = ("--epochs", 300, "--early-stopping", "off")
+    slow = ("--epochs", 50, "--early-stopping", "off")
     following = headstart.start("train", pets, "--architecture", ARCHITECTURE, *slow)
     assert following.stdout.readline().startswith("uploading")
     assert following.stdout.readline().startswith("queued")

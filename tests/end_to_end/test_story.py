@@ -1,7 +1,6 @@
 """From pictures to a live classifier, with every process real."""
 
 import json
-import time
 from operator import itemgetter
 
 import pytest
@@ -215,23 +214,6 @@ def test_a_file_that_is_no_archive_is_refused_in_words(stack):
     record = stack.ended(stack.submit(b"not an archive", architecture=ARCHITECTURE))
     assert record["state"] == "failed"
     assert "zip" in record["error"]["detail"]
-
-
-def test_a_running_training_is_cancelled_within_seconds(stack, directory):
-    everything = zipped(digits(directory, "0123456789", 150))
-    record = stack.submit(everything, model="cancelled", architecture=ARCHITECTURE)
-    url = f"/v1/trainings/{record['id']}"
-    deadline = time.monotonic() + 60
-    while stack.trainer.get(url).json()["state"] != "bottleneck":
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-    stack.trainer.post(f"{url}/cancel").raise_for_status()
-    ended = stack.ended(record, seconds=10)
-
-    assert ended["state"] == "cancelled"
-    assert ended["version"] is None
-    assert stack.trainer.get("/v1/models/cancelled").status_code == 404
 
 
 def test_a_published_version_is_complete(first, stack):

@@ -10,7 +10,7 @@ from contextlib import suppress
 
 from shared.errors import Conflict, HeadstartError
 from shared.identifiers import new_id
-from shared.logs import bind, get_logger
+from shared.logs import get_logger
 from trainer_service.comparisons.decide import Action, next_action, to_create, unmeasured
 from trainer_service.comparisons.halving import Loss, going_on, why_dropped
 from trainer_service.comparisons.measure import compare_rows, measured_row, right_answers
@@ -46,10 +46,15 @@ def advance(worker: Worker, comparison_id: str) -> None:
         ComparisonNotFound, RecordCorrupt: there is no such comparison, or its record is damaged.
         OSError, RecordUnwritable, Unavailable: the store can't be used now; the step is repeated.
     """
-    with worker.stores.comparisons.lease(comparison_id) as held:
-        if held is not None:
-            bind(comparison_id=comparison_id)
+    due = True
+    while due:
+        with worker.stores.comparisons.lease(comparison_id) as held:
+            if held is None:
+                return
             _Advance(worker, comparison_id, held).run()
+        # The step that a training has submitted on its end may have met the lease and done nothing.
+        record = worker.stores.comparisons.get(comparison_id)
+        due = next_action(record, members_of(worker.stores, record)) is not None
 
 
 class _Advance:

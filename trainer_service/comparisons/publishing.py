@@ -10,7 +10,12 @@ from shared.documents import read_document
 from shared.errors import Conflict, VersionNotFound
 from shared.models.manifest import MANIFEST_FILE, Manifest
 from shared.models.model_store import REPORT_FILE, REPORT_PAGE, verify
-from trainer_service.phases.publish.promotion import Answers, Incomparable, judge_version
+from trainer_service.phases.publish.promotion import (
+    Answers,
+    Incomparable,
+    judge_version,
+    promotion_of,
+)
 from trainer_service.report.page import renumbered
 from trainer_service.store.promoting import ModelChanged
 from trainer_service.store.records.training_record import TrainingRecord
@@ -32,8 +37,10 @@ def publish_withheld(stores: Stores, training: TrainingRecord) -> int:
     if version is None:
         version = _publish(stores, training)
 
+    promotion = promotion_of(stores.models, training.model, version)
+
     def note(record: TrainingRecord) -> None:
-        record.version = version
+        record.version, record.promotion = version, promotion
 
     stores.trainings.update(training.id, note)
     return version

@@ -30,7 +30,7 @@ from trainer_service.store.records.comparison_record import ServingCost
 
 BATCH = 8
 #: How long is measured for each size of a batch, and how often at least and at most.
-_SECONDS, _FEWEST, _MOST = 2.0, 3, 200
+_SECONDS, _FEWEST, _MOST = 1.0, 3, 200
 #: How long the process may take. The largest network takes a minute on a slow core.
 _PATIENCE_SECONDS = 600.0
 _POLL_SECONDS = 0.3

@@ -58,7 +58,7 @@ def _sections(
     record: ComparisonRecord, dataset: DatasetRecord, shown: list[_Shown]
 ) -> Iterable[Markup]:
     verdict = record.verdict
-    sentence = tag("p", tag("strong", verdict.sentence if verdict else ""), class_="headline")
+    sentence = tag("p", tag("strong", verdict.sentence if verdict else ""))
     yield card("Result", sentence, accuracy_against_cost(record))
     yield card(
         "Table",

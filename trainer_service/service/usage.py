@@ -176,8 +176,11 @@ class _Measuring:
                 self.versions[parts[1], int(parts[2])] += size
 
     def _files(self) -> Iterator[tuple[tuple[str, ...], int]]:
-        """Yield the path of each file, relative to the store, and its size; follow no links."""
-        root = self.settings.store
+        """Yield the path of each file, relative to the store, and its size; follow no links.
+
+        A file with several names is counted under one of them, in `models` before `comparisons`.
+        """
+        root, linked = self.settings.store, set[tuple[int, int]]()
         waiting: list[tuple[str, ...]] = [()]
         while waiting:
             if self.clock() > self.deadline:
@@ -186,13 +189,16 @@ class _Measuring:
             folder = waiting.pop()
             try:
                 with os.scandir(root.joinpath(*folder)) as entries:
-                    for entry in entries:
+                    # The last one is walked through first.
+                    for entry in entries if folder else sorted(entries, key=lambda one: one.name):
                         path = (*folder, entry.name)
                         if entry.is_dir(follow_symlinks=False):
                             waiting.append(path)
                             continue
                         with suppress(FileNotFoundError):  # it was removed meanwhile
-                            yield path, entry.stat(follow_symlinks=False).st_size
+                            status = entry.stat(follow_symlinks=False)
+                            if not _is_counted(status, linked):
+                                yield path, status.st_size
             except FileNotFoundError:
                 continue
             except OSError:
@@ -250,6 +256,16 @@ class _Measuring:
                 self.complete = False
                 continue
             yield from (self.versions[name, version] for version in superfluous)
+
+
+def _is_counted(status: os.stat_result, linked: set[tuple[int, int]]) -> bool:
+    """Return whether a file has been met under another name; `linked` remembers those that may."""
+    if status.st_nlink == 1:
+        return False
+    file = (status.st_dev, status.st_ino)
+    met = file in linked
+    linked.add(file)
+    return met
 
 
 def _kind_of(parts: tuple[str, ...]) -> str:

@@ -72,9 +72,8 @@ class WritableModelStore(ModelStore):
             ModelUnwritable: the file system refuses the change.
         """
         self.versions(name)
-        model = self.model_directory(name)
-        file = model / PIN_FILE
-        with write_errors_wrapped(name), locked_briefly(model / ".lock", PUBLISHING_SECONDS):
+        with self.changing(name) as model:
+            file = model / PIN_FILE
             if version is not None:
                 self.directory(name, version)
             before = self.snapshot(name)
@@ -95,8 +94,7 @@ class WritableModelStore(ModelStore):
             ModelUnwritable: the file system refuses the change.
         """
         self.directory(name, version)
-        lock = self.model_directory(name) / ".lock"
-        with write_errors_wrapped(name), locked_briefly(lock, PUBLISHING_SECONDS):
+        with self.changing(name):
             self.directory(name, version)
             self._decide(name, promoting.promoted(self._settled(name), version))
 
@@ -115,8 +113,7 @@ class WritableModelStore(ModelStore):
         model = self._settled(name)
         promoting.require_unpinned(model)
         made = promoting.rolled_back(model, list(islice(self._intact(model), 2)))
-        lock = self.model_directory(name) / ".lock"
-        with write_errors_wrapped(name), locked_briefly(lock, PUBLISHING_SECONDS):
+        with self.changing(name):
             if self.snapshot(name) != model:
                 raise Conflict(f"The served version of model {name!r} has just changed: try again.")
             self._decide(name, made)

@@ -34,7 +34,8 @@ def add_guard(
         app: a service with all its routes.
         settings: the settings of the service.
         streamed: paths, as routes write them (`/v1/models/{name}:predict`), whose routes read their
-            bodies piece by piece and have limits of their own.
+            bodies piece by piece and have limits of their own. Pages of listed origins may post to
+            these only.
         concurrent_uploads: the name of the setting that limits how many such bodies are received
             at once.
         held_bytes: HEADSTART_MAX_HELD_BYTES for a service that keeps bodies in memory, else None.
@@ -59,6 +60,6 @@ def add_guard(
     app.state.gate = Gate()
     app.add_middleware(RefuseWhileEnding, gate=app.state.gate)
     # Around whatever answers, so that the page of another origin can read it.
-    app.state.allowed_origins = AllowedOrigins(settings.read_allowed_origins())
+    app.state.allowed_origins = AllowedOrigins(settings.read_allowed_origins(), uploads)
     app.add_middleware(SameOrigin, hosts=OwnHosts.of(settings), allowed=app.state.allowed_origins)
     app.add_middleware(SecurityHeaders)

@@ -10,7 +10,10 @@ from starlette.datastructures import MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-#: Nothing is removed, replaced or pinned from another page.
+from shared.http.guard.paths import Paths
+
+#: Nothing is removed, replaced or decided from another page: it only posts images. Nor can it plant
+#: a session, with which whoever uses the service's own page would do so under the key of others.
 METHODS = frozenset({"GET", "HEAD", "POST"})
 #: The headers that such a page may send, besides those that any page may.
 HEADERS = "Authorization, Content-Type, Idempotency-Key"
@@ -22,17 +25,23 @@ class AllowedOrigins:
 
     Args:
         origins: as browsers write them: `https://predictor.example`.
+        posts: the paths that such a page may post to.
     """
 
-    def __init__(self, origins: Collection[str]) -> None:
+    def __init__(self, origins: Collection[str], posts: Paths) -> None:
         self._origins = frozenset(origins)
+        self._posts = posts
 
     def __bool__(self) -> bool:
         return bool(self._origins)
 
     def accept(self, origin: str | None, scope: Scope) -> bool:
         """Return whether a page of this origin may send this request."""
-        return origin in self._origins and (scope["method"] in METHODS or _is_preflight(scope))
+        if origin not in self._origins:
+            return False
+        if scope["method"] == "POST":
+            return scope["path"] in self._posts
+        return scope["method"] in METHODS or _is_preflight(scope)
 
     def readable_by(self, origin: str) -> Mapping[str, str]:
         """Return the headers by which a page of an origin reads an answer; none if it may not."""

@@ -66,7 +66,7 @@ def _varying(send: Send) -> Send:
 def _foreign(origin: str) -> ProblemResponse:
     detail = (
         "Pages of other origins may not use this service, unless HEADSTART_ALLOWED_ORIGINS lists "
-        f"them, and then not to remove or replace anything. Received: {origin!r}"
+        f"them, and then only to ask and to post images. Received: {origin!r}"
     )
     return problem_response(403, "Forbidden", detail)
 

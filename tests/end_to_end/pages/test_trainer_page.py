@@ -190,7 +190,7 @@ def test_versions_stand_side_by_side_and_are_pinned_and_unpinned(open_page, stac
         assert stack.trainer.get("/v1/models/figures").json()["pinned"] == 1
         stack.served("figures", 1)
         card.get_by_role("button", name="Un-pin version 1").click()
-        expect(card.get_by_text("serves the newest")).to_be_visible()
+        expect(card.get_by_text("Version 2 is to be served.")).to_be_visible()
         assert stack.trainer.get("/v1/models/figures").json()["pinned"] is None
 
 
@@ -286,7 +286,9 @@ def test_a_training_is_cancelled(open_page, stack, directory):
         expect(page.get_by_role("heading", name="Confusion")).to_have_count(0)
 
 
-def test_the_page_goes_on_after_an_answer_that_is_no_stream(open_page, stack, trained):
+def test_the_page_goes_on_after_an_answer_that_is_no_stream_and_stops_the_training(
+    open_page, stack, trained
+):
     """A browser gives up on such an answer, as of a proxy whose trainer restarts."""
     endless = {"epochs": 10_000, "early_stopping": "off"}
     record = stack.submit(
@@ -299,17 +301,6 @@ def test_the_page_goes_on_after_an_answer_that_is_no_stream(open_page, stack, tr
         expect(page.get_by_role("heading", name="Curves")).to_be_visible(timeout=SECONDS)
         expect(page.get_by_text("The trainer does not answer")).to_be_hidden()
         page.get_by_role("button", name="Stop and publish").click()
-        expect(page.get_by_role("heading", name="Confusion")).to_be_visible(timeout=SECONDS)
-
-
-def test_a_training_is_stopped_and_its_best_is_published(open_page, stack, trained):
-    endless = {"epochs": 10_000, "early_stopping": "off"}
-    record = stack.submit(
-        model="stopped", architecture=ARCHITECTURE, dataset=trained["dataset"]["id"], **endless
-    )
-    with open_page() as page:
-        page.goto(f"/#/trainings/{record['id']}")
-        page.get_by_role("button", name="Stop and publish").click(timeout=SECONDS)
         expect(page.get_by_role("heading", name="Confusion")).to_be_visible(timeout=SECONDS)
         expect(page.get_by_role("button", name="Stop")).to_be_hidden()
     assert stack.ended(record)["version"] == 1

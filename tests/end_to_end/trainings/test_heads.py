@@ -6,10 +6,14 @@ import numpy as np
 import pytest
 
 from shared.engines import load_version_engine
+from shared.identifiers import new_id
 from shared.images.decoding import ImageLimits, decode
-from shared.models.model_store import REPORT_FILE, ModelStore
+from shared.models.manifest import NearInfo
+from shared.models.model_store import REPORT_FILE, REPORT_PAGE, ModelStore
 from tests.end_to_end.stack import digits
 from trainer_service.backbones.architectures import find_architecture
+from trainer_service.datasets.children.correct import correct
+from trainer_service.datasets.dataset import Dataset
 from trainer_service.inline import train_inline
 from trainer_service.settings import TrainerSettings
 from trainer_service.store.stores import Stores
@@ -39,8 +43,13 @@ def train(settings, model, **fields):
     return record, json.loads((directory / REPORT_FILE).read_text())
 
 
-def test_by_default_a_regression_is_chosen_among_taps_and_strengths(settings):
-    record, report = train(settings, "default")
+@pytest.fixture(scope="module")
+def default(settings):
+    return train(settings, "default")
+
+
+def test_by_default_a_regression_is_chosen_among_taps_and_strengths(settings, default):
+    record, report = default
 
     head = record.head
     assert head == ModelStore(settings.store).manifest("default", 1).head
@@ -56,13 +65,12 @@ def test_by_default_a_regression_is_chosen_among_taps_and_strengths(settings):
     assert [event.val_loss for event in told] == [row["val_loss"] for row in report["history"]]
 
 
-def test_the_published_graph_answers_as_the_regression_did(settings):
-    train(settings, "graph")
-    directory = ModelStore(settings.store).directory("graph", 1)
-    rows = json.loads((directory / REPORT_FILE).read_text())["test"]
+def test_the_published_graph_answers_as_the_regression_did(settings, default):
+    _, report = default
+    directory = ModelStore(settings.store).directory("default", 1)
     engine = load_version_engine(directory, "openvino", "f32")
 
-    for row in rows:
+    for row in report["test"]:
         data = (settings.datasets / "few" / row["image"]).read_bytes()
         size = ARCHITECTURE.input_size
         pixels = decode(data, size, size, ImageLimits(2**20, 10**6))
@@ -88,8 +96,30 @@ def test_taps_that_are_asked_for_are_taken_without_trying_others(settings):
     assert train(settings, "again", taps="late")[0].cache.computed == 0
 
 
-def test_views_are_tried_on_the_best_taps_and_used_if_they_are_better(settings):
-    without, _ = train(settings, "without")
+def test_a_corrected_dataset_is_searched_near_what_was_chosen_before(settings):
+    """That is told by the record, the events, the manifest and the report."""
+    before, _ = train(settings, "before", taps="late")  # so that no others can be tried
+    stores = Stores.open(settings)
+    parent = Dataset.open(stores.datasets, settings, before.dataset.id)
+    (changed, *_) = parent.used_images()
+    other = "4" if changed.label != "4" else "1"
+    child = correct(parent, new_id(), {changed.sha256: other}, 1000)
+    stores.datasets.create(child)
+
+    record = train_inline(settings, model="before", architecture=ARCHITECTURE.id, dataset=child.id)
+
+    head, models = record.head, ModelStore(settings.store)
+    assert record.state == "succeeded", record.error
+    assert head.near == NearInfo(training=before.id, differ=1, images=3 * EACH)
+    told = [e for e in stores.events.read(record.id) if e.type == "strength"]
+    assert {event.near for event in told} == {before.id}
+    assert models.manifest("before", 2).head == head
+    report = (models.directory("before", 2) / REPORT_PAGE).read_text()
+    assert f"near what training {before.id} chose" in report
+
+
+def test_views_are_tried_on_the_best_taps_and_used_if_they_are_better(settings, default):
+    without, _ = default
     record, report = train(settings, "views", views=4)
 
     head, plain = record.head, without.head

@@ -133,6 +133,8 @@ def test_the_table_compares_each_with_the_best_and_the_recommended_is_published(
     assert published.training == record.named("mobilenet_v2").training
     training = comparing.stores.trainings.get(published.training)
     assert (training.version, training.is_member) == (1, False)
+    assert training.promotion.served
+    assert training.promotion.reason.startswith("No version was served before. 85.0 % of 20")
     page = comparing.stores.comparisons.page_file(record.id).read_text()
     assert record.verdict.sentence in page
     assert page.count("<circle") == 3
@@ -416,3 +418,22 @@ def test_it_is_removed_with_its_trainings_but_not_what_was_published(settings, c
     with pytest.raises(HeadstartError):
         comparing.stores.comparisons.get(record.id)
     assert is_sound(ModelStore(settings.store).directory("pets", 1))
+
+
+def test_a_training_that_ends_at_the_last_moment_is_not_missed(settings, costs, monkeypatch):
+    """Its own step meets the lease, and does nothing."""
+    comparing = full(settings, THREE[:1])
+    comparing.advance()
+    looked = module.members_of
+    looks = [0]
+
+    def look(stores, record):
+        found = looked(stores, record)
+        looks[0] += 1
+        if looks[0] == 1:
+            comparing.train("mobilenet_v2", right=12)
+        return found
+
+    monkeypatch.setattr(module, "members_of", look)
+
+    assert comparing.advance().state == ComparisonState.SUCCEEDED

@@ -56,7 +56,7 @@ def test_versions_are_rolled_back_and_served_again_and_that_is_kept(chromium, ur
 
 def test_before_a_training_it_is_told_what_is_served(chromium, url, stores):
     dataset = make_read_dataset(stores.datasets, {"cat": 3, "dog": 3}, source="pets.zip")
-    with watched_page(chromium, url) as page:
+    with watched_page(chromium, url, refusals=None) as page:
         page.goto(f"/#/datasets/{dataset}")
         served = page.get_by_text("pets is served: version 2, red, green and blue")
         expect(served).to_be_visible()

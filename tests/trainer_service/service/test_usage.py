@@ -61,8 +61,14 @@ def test_every_file_is_counted_once_under_what_it_is(store):
     publish_tiny_model(root, "pets")
     (root / "features/b/link").symlink_to(root / "uploads/1/part")
 
+    model = root / "models/pets/1/manifest.json"
+    withheld = root / "comparisons/f/models/pets/1/manifest.json"
+    withheld.parent.mkdir(parents=True)
+    withheld.hardlink_to(model)
+
     usage = UsageMeter()(settings, stores)
 
+    withheld.unlink()
     found = by_kind(usage)
     assert list(found) == list(dict.fromkeys(KINDS))
     assert (found["images"], found["thumbnails"]) == (150, 7)

@@ -15,7 +15,8 @@ const ENDED = ["succeeded", "failed", "cancelled"];
 
 export async function comparison({ root, parts: [id], signal, load }) {
   const path = `v1/comparisons/${encodeURIComponent(id)}`;
-  const [head, fault, trouble, running, result] = Array.from({ length: 5 }, () => h("div", {}));
+  const [head, fault, trouble, running] = Array.from({ length: 4 }, () => h("div", {}));
+  const result = h("div", { class: "stack" });
   const show = (record) => {
     document.title = `${record.model}: comparison · Headstart`;
     put(head, heading(record));
@@ -63,7 +64,7 @@ function heading({ id, model, state, dataset, created_at: created, candidates, v
   return [
     h("h2", { id: "comparison" }, h("span", { class: "name" }, `${model}: ${candidates.length} compared`), " ", stateTag(state)),
     h("p", { class: "muted" }, h("a", { href: link("datasets", dataset.id) }, "images"), ` · ${when(created)} · `, h("code", {}, id)),
-    verdict ? h("p", { class: "headline" }, verdict.sentence) : null,
+    verdict ? h("p", {}, h("strong", {}, verdict.sentence)) : null,
     error ? problem(new Error(error.detail)) : null,
   ];
 }

@@ -19,7 +19,13 @@ from shared.engines import (
     select_engine,
     serving_precisions,
 )
-from shared.errors import HeadstartError, InvalidImage, Unavailable, VersionCorrupt
+from shared.errors import (
+    HeadstartError,
+    InvalidImage,
+    PromotionsUnreadable,
+    Unavailable,
+    VersionCorrupt,
+)
 from shared.images.decoding import decode
 from shared.models.manifest import Manifest
 from shared.models.model_store import REPORT_FILE, ModelSnapshot, read_version_file
@@ -30,6 +36,7 @@ from trainer_service.phases.work import Work
 from trainer_service.requests.training import Promote
 from trainer_service.store.promoting import Verdict
 from trainer_service.store.publishing import WritableModelStore
+from trainer_service.store.records.training_record import Promotion
 
 #: So many images are answered once more by the served version, at most: the first by their hashes.
 MOST_COMPARED = 2000
@@ -103,6 +110,17 @@ def judge(
         evaluated.metrics["test"],
         partial(_compare, work, evaluated, engines),
     )
+
+
+def promotion_of(models: WritableModelStore, name: str, version: int) -> Promotion | None:
+    """Return what was decided about a version; None if an earlier release has published it."""
+    try:
+        decision = models.last_decision(name, version)
+    except PromotionsUnreadable as error:
+        return Promotion(served=False, reason=error.detail)
+    if decision is None:
+        return None
+    return Promotion(served=decision.served, reason=decision.reason)
 
 
 def judge_version(  # noqa: PLR0913, PLR0917

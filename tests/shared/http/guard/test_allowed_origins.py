@@ -65,6 +65,16 @@ def test_it_removes_and_replaces_nothing(sibling):
         assert permissions(answer) == set()
 
 
+def test_it_posts_images_and_decides_nothing(sibling):
+    """Which version is served, and what a model is called, is changed by posts as well."""
+    answer = sibling("POST", "/v1/things", headers=PAGE)
+
+    assert answer.status_code == 403
+    assert "only to ask and to post images" in answer.json()["detail"]
+    own = {"Origin": "http://here", "Sec-Fetch-Site": "same-origin"}
+    assert sibling("POST", "/v1/things", headers=own).status_code == 405
+
+
 @pytest.mark.parametrize(
     "origin",
     [
@@ -105,7 +115,7 @@ def test_it_plants_no_session(call_with):
     answer = call("POST", "/v1/session", json={"key": KEYS[0]}, headers=PAGE)
 
     assert (answer.status_code, "set-cookie" in answer.headers) == (403, False)
-    assert "Only the page of this service itself" in answer.json()["detail"]
+    assert "only to ask and to post images" in answer.json()["detail"]
     own = {"Origin": "http://here", "Sec-Fetch-Site": "same-origin"}
     assert call("POST", "/v1/session", json={"key": KEYS[0]}, headers=own).cookies
 

@@ -18,7 +18,7 @@ export function picture(record) {
   const cost = ({ row }) => Math.max(1e-3, measured ? row.cost.single : row.multiply_adds / 1e9);
   const place = plane(rows, rows.map(cost));
   const told = rows.map((one) => `${one.name} ${percent(one.row.accuracy)} at ${cost(one).toFixed(1)}`);
-  return h("figure", {}, h("figcaption", {}, "Test accuracy with its 95 % interval, against the cost of serving"),
+  return h("figure", { class: "against-cost" }, h("figcaption", {}, "Test accuracy with its 95 % interval, against the cost of serving"),
     svg("svg", { class: "chart", role: "img", viewBox: `0 0 ${WIDTH} ${HEIGHT}`, "aria-label": `Accuracy against the cost of serving: ${told.join("; ")}` },
       axes(place, unit),
       rows.map((one) => mark(place, one, cost(one), one.name === record.verdict?.recommended))),

@@ -5,9 +5,9 @@ import { bytes, decimal, duration, percent, range } from "../../lib/format.js";
 import { link } from "../../lib/router.js";
 
 const HEADS = {
-  Candidate: "", Accuracy: "number", "95 % interval": "wide number", "Log loss": "number", "Macro F1": "wide number",
+  Candidate: "", Published: "", Accuracy: "number", "95 % interval": "wide number", "Log loss": "number", "Macro F1": "wide number",
   "Behind the best": "number", "Wins : losses": "wide number", p: "number", "Core-ms a picture": "number", "in batches of 8": "wide number",
-  Memory: "wide number", Version: "wide number", "Multiply-adds": "wide number", Training: "wide number", "": "",
+  Memory: "wide number", Version: "wide number", "Multiply-adds": "wide number", Training: "wide number",
 };
 /** Below this, a p is not told exactly. */
 const TINY = 0.0001;
@@ -16,7 +16,7 @@ const TINY = 0.0001;
 export const ranked = (record) => record.candidates.filter(({ row }) => row)
   .sort((one, other) => other.row.accuracy - one.row.accuracy || one.row.loss - other.row.loss);
 
-/** The table; `action(candidate)` is what stands at the end of a row. */
+/** The table; `action(candidate)` tells whether it is published, or publishes it. */
 export function table(record, action) {
   const rows = ranked(record);
   if (!rows.length) return null;
@@ -30,6 +30,7 @@ function rowOf({ name, training, row, ...rest }, verdict, action) {
   const tags = [verdict?.best === name ? "most accurate" : null, verdict?.recommended === name ? "recommended" : null].filter(Boolean);
   return h("tr", {},
     h("td", {}, h("a", { class: "name", href: link("trainings", training) }, name), tags.length ? h("span", { class: "muted" }, ` ${tags.join(", ")}`) : null),
+    h("td", {}, action({ name, training, row, ...rest }) ?? "no"),
     h("td", { class: "number", "data-head": "Accuracy" }, percent(row.accuracy)),
     h("td", { class: "wide number muted" }, range(row)),
     h("td", { class: "number", "data-head": "Log loss" }, decimal(row.loss)),
@@ -42,8 +43,7 @@ function rowOf({ name, training, row, ...rest }, verdict, action) {
     h("td", { class: "wide number" }, cost ? bytes(cost.memory_bytes) : "–"),
     h("td", { class: "wide number" }, bytes(row.version_bytes)),
     h("td", { class: "wide number" }, `${(row.multiply_adds / 1e9).toFixed(1)} G`),
-    h("td", { class: "wide number" }, duration(row.training_seconds)),
-    h("td", {}, action({ name, training, row, ...rest })));
+    h("td", { class: "wide number" }, duration(row.training_seconds)));
 }
 
 /** A p as people read it. */
