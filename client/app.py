@@ -12,11 +12,19 @@ from client.comparing import compare_command, comparisons_command
 from client.correcting import correct, corrections_in, print_corrected
 from client.errors import ClientError
 from client.heatmaps import LIKELIEST, write_heatmaps
+from client.model_life import (
+    alias_command,
+    delete_command,
+    note_command,
+    rename_command,
+    usage_command,
+)
 from client.options import (
     PREDICTOR,
     TRAINER,
     ApiKey,
     AsJson,
+    AskedVersion,
     Confirm,
     CorrectedId,
     Corrections,
@@ -66,6 +74,11 @@ app.command("train")(train_command)
 app.command("pretrained")(pretrained_command)
 app.command("promote")(promote_command)
 app.command("rollback")(rollback_command)
+app.command("alias")(alias_command)
+app.command("note")(note_command)
+app.command("rename")(rename_command)
+app.command("delete")(delete_command)
+app.command("usage")(usage_command)
 app.command("promotions")(promotions_command)
 app.command("compare")(compare_command)
 app.command("comparisons")(comparisons_command)
@@ -83,6 +96,7 @@ def predict_command(  # noqa: PLR0913 - each is an option
     *,
     images: Images,
     model: ServedModel = None,
+    version: AskedVersion = None,
     top: Top = 3,
     false_alarms: FalseAlarms = None,
     coverage: Coverage = None,
@@ -98,7 +112,9 @@ def predict_command(  # noqa: PLR0913 - each is an option
         raise typer.BadParameter("--explain-label: expected --explain DIRECTORY beside it.")
     with errors_in_words(as_json=as_json), predictor_at(predictor_url, api_key) as predictor:
         asked = {"false_alarms": false_alarms, "coverage": coverage, "explain": label}
-        predictions = predict(predictor, images, {"model": model, "top": top, **asked})
+        predictions = predict(
+            predictor, images, {"model": model, "version": version, "top": top, **asked}
+        )
         if explain:
             write_heatmaps(predictions, explain)
     if as_json:

@@ -259,6 +259,10 @@ Images = Annotated[
 ServedModel = Annotated[
     str | None, typer.Option(help="Name of the model; optional while only one is served.")
 ]
+AskedVersion = Annotated[
+    str | None,
+    typer.Option(help="The number or the alias of the version that should answer, not the served."),
+]
 Top = Annotated[int, typer.Option(min=1, max=100, help="How many labels to show.")]
 FalseAlarms = Annotated[
     float | None,

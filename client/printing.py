@@ -166,6 +166,8 @@ def print_models(models: list[Record], serving: dict[str, int | None], console: 
         add_row(table, model["name"], version, served, *facts)
     console.print(table)
     for model in models:
+        for line in _said(model):
+            console.print(plain(line), soft_wrap=True)
         for fault in _faults(model):
             console.print(plain(fault, "red"), soft_wrap=True)
 
@@ -209,6 +211,17 @@ def _backbone(of: Record) -> str:
         return f"{of['architecture']}, as it is"
     tune = of.get("tune")  # trainers of before have none
     return f"{of['architecture']}, tuned" if tune and tune["published"] else of["architecture"]
+
+
+def _said(model: Record) -> list[str]:
+    """Return what people say of a model and its versions; trainers of before know nothing of it."""
+    lines = [f"{model['name']}: {model['note']}"] if model.get("note") else []
+    for version in model["versions"]:
+        said = [version.get("alias"), version.get("note")]
+        if any(said):
+            words = ": ".join(filter(None, said))
+            lines.append(f"{model['name']}, version {version['version']}: {words}")
+    return lines
 
 
 def _faults(model: Record) -> list[str]:

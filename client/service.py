@@ -65,6 +65,20 @@ class Service:
         """Send a PUT request, as `request`."""
         return self.request("PUT", path, **options)
 
+    def patch(self, path: str, **options: Any) -> Any:
+        """Send a PATCH request, as `request`."""
+        return self.request("PATCH", path, **options)
+
+    def delete(self, path: str, **options: Any) -> None:
+        """Send a DELETE request, whose answer has no content.
+
+        Raises:
+            Unreachable, ClientError: as `request`.
+        """
+        with self.errors_in_words():
+            answer = self.http.request("DELETE", path, **options)
+        self.require_success(answer)
+
     def request(self, method: str, path: str, **options: Any) -> Any:
         """Send a request and return the JSON of its answer.
 

@@ -4,7 +4,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from fastapi import Depends, FastAPI
@@ -16,6 +16,7 @@ from predictor_service.inference.metrics import PredictorMetrics
 from predictor_service.models.collector import ModelsCollector
 from predictor_service.models.hot_reload import HotReload
 from predictor_service.models.loading import VersionLoader
+from predictor_service.models.on_demand import OnDemand
 from predictor_service.models.served import Models
 from predictor_service.settings import PredictorSettings
 from shared import __version__
@@ -93,14 +94,27 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         metrics.reload,
         watch_seconds=settings.watch_seconds,
     )
-    task = asyncio.create_task(reload.run(), name="hot reload")
+    versions = OnDemand(
+        store.root,
+        models,
+        loader,
+        most=settings.max_versions_on_demand,
+        patience=settings.version_seconds,
+        metrics=metrics.reload,
+    )
+    app.state.versions = versions
+    tasks = [
+        asyncio.create_task(reload.run(), name="hot reload"),
+        asyncio.create_task(versions.run(settings.poll_seconds), name="versions on demand"),
+    ]
     log.info("watching", store=str(store.root), seconds=settings.poll_seconds)
     try:
         yield
     finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+        versions.close()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         loader.close()
         explained.close()
         for threads in (pool, large_pool):

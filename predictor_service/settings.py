@@ -50,6 +50,19 @@ class PredictorSettings(SharedSettings):
         "get 503. 0: twice HEADSTART_MAX_REQUEST_BYTES.",
     )
 
+    max_versions_on_demand: int = Field(
+        default=2,
+        ge=0,
+        description="Most versions in memory besides the served ones, as requests with `version` "
+        "ask for them; 0: none.",
+    )
+    version_seconds: float = Field(
+        default=30,
+        gt=0,
+        description="Seconds that a request waits for the version that it asks for; then it gets "
+        "503.",
+    )
+
     max_explained: int = Field(
         default=16,
         gt=0,

@@ -2,8 +2,8 @@
 
 HeadstartError
 ├── Unauthorized       401   no API key, or a wrong one
-├── NotFound           404   ModelNotFound, VersionNotFound
-├── Conflict           409   PinUnreadable, PromotionsUnreadable
+├── NotFound           404   ModelNotFound, VersionNotFound, AliasNotFound
+├── Conflict           409   PinUnreadable, PromotionsUnreadable, AnnotationsUnreadable
 ├── InvalidRequest     422   a field's value is wrong in a way that only the service can know
 ├── InvalidImage       422   the bytes are not a usable image
 ├── TooLarge           413   a limit of the settings was exceeded
@@ -61,6 +61,14 @@ class VersionNotFound(NotFound):
         super().__init__(f"Model {name!r} has no version {version}. Versions: {have}.")
 
 
+class AliasNotFound(NotFound):
+    """No version of the model has this alias; `known` are those that it has."""
+
+    def __init__(self, name: str, alias: str, known: list[str]) -> None:
+        have = ", ".join(known) if known else "none yet"
+        super().__init__(f"Model {name!r} has no version called {alias!r}. Aliases: {have}.")
+
+
 class Conflict(HeadstartError):
     status = 409
     title = "Conflict"
@@ -73,6 +81,16 @@ class PinUnreadable(Conflict):
         super().__init__(
             f"The pin of model {name!r} can't be read: {reason.removesuffix('.')}. "
             "Pin or un-pin the model to write the file again."
+        )
+
+
+class AnnotationsUnreadable(Conflict):
+    """What is said of a model can't be read; writing the file anew would lose it."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(
+            f"The notes and aliases of model {name!r} can't be read: {reason.removesuffix('.')}. "
+            "Repair the file, or remove it."
         )
 
 

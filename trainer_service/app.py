@@ -24,6 +24,7 @@ from trainer_service.api.routes import (
     models,
     reports,
     trainings,
+    usage,
 )
 from trainer_service.api.routes.metrics import TrainerCollector
 from trainer_service.api.threads import Threads
@@ -78,6 +79,7 @@ def create_app(settings: TrainerSettings) -> FastAPI:
         models,
         architectures,
         about,
+        usage,
         health,
     ):
         app.include_router(module.router)

@@ -52,6 +52,8 @@ class Prediction(BaseModel):
     file: str | None = Field(description="The file's name as it was sent, if it had one.")
     model: str
     version: int
+    alias: str | None = Field(description="The alias of this version, if it has one.")
+    note: str | None = Field(description="The note of this version, if it has one.")
     label: str
     probability: float = Field(ge=0, le=1)
     top: list[LabelProbability] = Field(description="The likeliest labels, likeliest first.")
@@ -110,6 +112,15 @@ class ShadowInfo(BaseModel):
     )
 
 
+class LoadedVersion(BaseModel):
+    """A version that is in memory since a request asked for it."""
+
+    version: int
+    engine: str
+    precision: str
+    loaded_at: datetime
+
+
 class ModelInfo(BaseModel):
     """A model of the store, and which of its versions is served."""
 
@@ -138,6 +149,13 @@ class ModelInfo(BaseModel):
     notice: str | None = Field(
         description="Why the store of the model can't be read, or its pinned version not served, "
         "or which version was left as it failed."
+    )
+    note: str | None = Field(description="The note of the model.")
+    version_note: str | None = Field(description="The note of the served version.")
+    alias: str | None = Field(description="The alias of the served version.")
+    aliases: dict[str, int] = Field(description="The versions that have an alias, by it.")
+    on_demand: list[LoadedVersion] = Field(
+        description="Versions in memory besides the served one, which requests have asked for."
     )
 
 

@@ -17,6 +17,7 @@ from predictor_service.inference.coverage import doubt_for, labels_of
 from predictor_service.inference.explain import Explained
 from predictor_service.inference.metrics import PredictorMetrics
 from predictor_service.inference.unknown import check_false_alarms, told
+from predictor_service.models.on_demand import InUse, OnDemand
 from predictor_service.models.served import Models, ServedVersion
 from predictor_service.settings import PredictorSettings
 from shared.engines import PROBABILITIES
@@ -33,11 +34,13 @@ class _Asked(NamedTuple):
     """What a request wants of each prediction.
 
     Attributes:
+        used: the version that answers, and what is said of it.
         top: how many labels to name.
         false_alarms: the share of known pictures that may be called unknown, if it says.
         doubt: up to which doubt to answer labels, if it asks for a coverage.
     """
 
+    used: InUse
     top: int
     false_alarms: float | None
     doubt: float | None
@@ -73,7 +76,14 @@ def get_models(request: Request) -> Models:
     return models
 
 
+def get_versions(request: Request) -> OnDemand:
+    """Return the versions that requests may ask for; a dependency of routes."""
+    versions: OnDemand = request.app.state.versions
+    return versions
+
+
 ModelsOf = Annotated[Models, Depends(get_models)]
+VersionsOf = Annotated[OnDemand, Depends(get_versions)]
 
 
 @router.post(
@@ -88,35 +98,37 @@ ModelsOf = Annotated[Models, Depends(get_models)]
 )
 async def predict(request: Request, query: Annotated[PredictQuery, Query()]) -> Response:
     """Return, for each file, the likeliest labels, or the reason why it can't be classified."""
-    models: Models = request.app.state.models
     settings: PredictorSettings = request.app.state.settings
-    _check_room(models.served(query.model), query.explain)
+    versions: OnDemand = request.app.state.versions
+    wanted = query.wanted
+    if (at_hand := await versions.at_hand(wanted)) is not None:
+        _check_room(at_hand, query.explain)
     uploads = await read_uploads(request, settings)
-    served = models.served(query.model)  # a newer version may be served by now
-    bind(model=served.manifest.model, version=served.manifest.version)
-    asked = _asked(query, served)
     readable = [upload.data for upload in uploads if isinstance(upload.data, bytes)]
-    async with while_connected(request.receive):
+    async with while_connected(request.receive), versions.use(wanted) as used:
+        served = used.served  # a newer version may be served by now
+        bind(model=served.manifest.model, version=served.manifest.version)
+        asked = _asked(query, used)
         answers = await _answers(served, readable, query.explain)
-    _offer_to_shadow(models, served, readable, answers)
+    _offer_to_shadow(get_models(request), served, readable, answers)
     results = _merge(uploads, answers)
     errors = [result for result in results if isinstance(result, HeadstartError)]
     _count(request.app.state.metrics, served.manifest.model, len(uploads) - len(errors), errors)
     if len(errors) == len(uploads):
         return _nothing_predicted(uploads, errors)
     pairs = zip(uploads, results, strict=True)
-    entries = [_entry(upload, result, served, asked) for upload, result in pairs]
+    entries = [_entry(upload, result, asked) for upload, result in pairs]
     return JSONResponse({"predictions": entries})
 
 
 @router.get("/v1/models", summary="List the models", responses=responses(422))
-async def list_models(models: ModelsOf) -> ModelList:
-    return ModelList(models=[model.info() for model in models.all()])
+async def list_models(models: ModelsOf, versions: VersionsOf) -> ModelList:
+    return ModelList(models=[model.info(versions.of(model.name)) for model in models.all()])
 
 
 @router.get("/v1/models/{name}", summary="Describe a model", responses=responses(404, 422))
-async def get_model(name: str, models: ModelsOf) -> ModelInfo:
-    return models.get(name).info()
+async def get_model(name: str, models: ModelsOf, versions: VersionsOf) -> ModelInfo:
+    return models.get(name).info(versions.of(name))
 
 
 @router.get("/v1/about", summary="Tell the page where the trainer is", responses=responses(422))
@@ -151,11 +163,12 @@ def _check_room(served: ServedVersion, explain: str | None) -> None:
         served.explainer.check(explain)
 
 
-def _asked(query: PredictQuery, served: ServedVersion) -> _Asked:
+def _asked(query: PredictQuery, used: InUse) -> _Asked:
     """Check that a version can answer what is asked, and return it."""
+    served = used.served
     check_false_alarms(query.false_alarms, served.known, served.manifest)
     doubt = doubt_for(query.coverage, served.doubts, served.manifest)
-    return _Asked(query.top, query.false_alarms, doubt)
+    return _Asked(used, query.top, query.false_alarms, doubt)
 
 
 async def _answers(
@@ -209,24 +222,27 @@ def _settled(answer: Answer | Explained) -> Result:
     raise answer
 
 
-def _entry(upload: Upload, result: Result, served: ServedVersion, asked: _Asked) -> dict[str, Any]:
+def _entry(upload: Upload, result: Result, asked: _Asked) -> dict[str, Any]:
     if isinstance(result, HeadstartError):
         return {"file": upload.name, "error": _problem(result)}
     if isinstance(result, Explained):
-        prediction = _prediction(result.answer, served, asked)
+        prediction = _prediction(result.answer, asked)
         return {"file": upload.name, **prediction, "heat": result.heat}
-    return {"file": upload.name, **_prediction(result, served, asked)}
+    return {"file": upload.name, **_prediction(result, asked)}
 
 
-def _prediction(answer: Rows, served: ServedVersion, asked: _Asked) -> dict[str, Any]:
+def _prediction(answer: Rows, asked: _Asked) -> dict[str, Any]:
+    served, said = asked.used
     labels, probabilities = served.manifest.labels, answer[PROBABILITIES]
     order = np.argsort(-probabilities, kind="stable")[: asked.top]
     likeliest = [
         {"label": labels[i], "probability": round(float(probabilities[i]), 6)} for i in order
     ]
-    model = {"model": served.manifest.model, "version": served.manifest.version}
     return {
-        **model,
+        "model": served.manifest.model,
+        "version": served.manifest.version,
+        "alias": said.alias,
+        "note": said.note,
         **likeliest[0],
         "top": likeliest,
         **told(answer, served.known, asked.false_alarms),

@@ -42,6 +42,12 @@ class ReloadMetrics:
         self.swaps = Counter(
             "headstart_swaps_total", "Versions that were put to work.", ["model"], registry=registry
         )
+        self.on_demand = Counter(
+            "headstart_loads_on_demand_total",
+            "Versions that were loaded since a request asked for them.",
+            ["model"],
+            registry=registry,
+        )
         self.quarantines = Counter(
             "headstart_quarantines_total",
             "Versions that were refused, by what was wrong: files, answers, engine or machine; or "

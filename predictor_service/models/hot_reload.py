@@ -145,11 +145,17 @@ class HotReload:
         """
         store_is_expected = bool(self._models.all())
         snapshots = await asyncio.to_thread(self._snapshots, store_is_expected=store_is_expected)
-        self._drop_all_but({snapshot.name for snapshot in snapshots})
+        names = {snapshot.name for snapshot in snapshots}
+        former = {snapshot.name: _former_names(snapshot) - names for snapshot in snapshots}
+        kept = names.union(*former.values())
+        self._drop_all_but(kept)
         for snapshot in snapshots:
             _apply(snapshot, self._models.ensure(snapshot.name))
         for snapshot in snapshots:
             await self._update(self._models.get(snapshot.name), snapshot)
+            # A renamed model answers under its old name until it does so under the new one.
+            kept -= former[snapshot.name]
+            self._drop_all_but(kept)
         self._models.scanned = True
 
     def _snapshots(self, *, store_is_expected: bool) -> list[ModelSnapshot]:
@@ -179,7 +185,7 @@ class HotReload:
                 await self._load_best(model)
                 await self._load_shadow(model)
             except Exception as error:  # noqa: BLE001 - reported in the model's notice
-                fault = _describe(error)
+                fault = describe(error)
         _set_notice(model, fault)
 
     async def _load_best(self, model: Model) -> None:
@@ -309,11 +315,11 @@ class HotReload:
         transient = isinstance(error, OSError | MemoryError)
         retry_at = time.monotonic() + RETRY_SECONDS if transient else float("inf")
         self._known_of(model).refusals[version] = _Refusal(before, retry_at)
-        reason = _describe(error)
+        reason = describe(error)
         model.quarantined[version] = Quarantine(
             version=version, reason=reason, at=datetime.now(UTC)
         )
-        self._metrics.quarantines.labels(_kind(error)).inc()
+        self._metrics.quarantines.labels(kind_of(error)).inc()
         log.error("quarantined", reason=reason)
 
     def _directory(self, model: Model, version: int) -> Path:
@@ -321,7 +327,7 @@ class HotReload:
 
     def _log_fault(self, error: Exception) -> None:
         """Log why a poll failed; once, not at every poll that fails for the same reason."""
-        fault = _describe(error)
+        fault = describe(error)
         if fault != self._models.fault:
             log.error("can't read the model store, trying again", reason=fault)
         self._models.fault = fault
@@ -357,8 +363,14 @@ def _may_be_shadowed(model: Model) -> bool:
     return model.shadowed and model.pinned is not None and model.version == model.pinned
 
 
+def _former_names(snapshot: ModelSnapshot) -> set[str]:
+    return set(snapshot.annotations.formerly) if snapshot.annotations else set()
+
+
 def _apply(snapshot: ModelSnapshot, model: Model) -> None:
     """Copy a snapshot to its model; what could not be read stays as it was."""
+    model.annotations = snapshot.annotations or model.annotations
+    model.annotations_fault = snapshot.annotations_fault
     if snapshot.versions is None:
         return
     model.versions = snapshot.versions
@@ -377,10 +389,11 @@ def _set_notice(model: Model, fault: str | None) -> None:
     elif fault is None and model.fault is not None:
         log.info("can read all of a model again", model=model.name)
     model.fault = fault
-    model.notice = " ".join(filter(None, [fault, _notice(model), _failure(model)])) or None
+    faults = [fault, model.annotations_fault, _notice(model), _failure(model)]
+    model.notice = " ".join(filter(None, faults)) or None
 
 
-def _describe(error: Exception) -> str:
+def describe(error: Exception) -> str:
     """Return the message of an error as a short text that can be sent and logged."""
     said = str(error).encode(errors="backslashreplace").decode()  # names of files may be no text
     if not isinstance(error, HeadstartError):
@@ -393,7 +406,7 @@ def _short(text: str) -> str:
     return text if len(text) <= MOST_REASON else f"{text[:MOST_REASON]} …"
 
 
-def _kind(error: Exception) -> str:
+def kind_of(error: Exception) -> str:
     """Return what was wrong with a version: "files", "answers", "machine" or "engine"."""
     if isinstance(error, VersionCorrupt):
         return error.fault

@@ -1,15 +1,17 @@
 """The models of the store, and which version of each is served."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from predictor_service.api.answers import ModelInfo, Quarantine
+from predictor_service.api.answers import LoadedVersion, ModelInfo, Quarantine
 from predictor_service.inference.batching import Batcher
 from predictor_service.inference.explain import Explainer
 from predictor_service.inference.shadow import Shadow
 from predictor_service.models.watch import Trial
 from shared.engines import Engine
 from shared.errors import InvalidRequest, ModelNotFound, Unavailable
+from shared.models.annotations import NOTHING, Annotations
 from shared.models.manifest import Manifest
 from shared.models.prediction_sets import Doubts
 from shared.models.promotions import Decision, last_decisions
@@ -56,7 +58,9 @@ class Model:
         shadow: the version that does so.
         failing: why the served version should be left, once it was watched failing.
         left: the version that was left last, and why, in a sentence.
-        notice: the fault, why the pinned version is not served, and what was watched failing.
+        notice: the faults, why the pinned version is not served, and what was watched failing.
+        annotations: what is said of the model and its versions, as far as it could be read.
+        annotations_fault: why it can't be read, as a sentence.
     """
 
     name: str
@@ -72,6 +76,8 @@ class Model:
     failing: str | None = None
     left: tuple[int, str] | None = None
     notice: str | None = None
+    annotations: Annotations = field(default_factory=Annotations)
+    annotations_fault: str | None = None
 
     @property
     def version(self) -> int | None:
@@ -98,9 +104,24 @@ class Model:
             f"published without being served: {decision.reason}"
         )
 
-    def info(self) -> ModelInfo:
-        """Return the description of the model for the API."""
+    def require_served(self) -> ServedVersion:
+        """Return the version that is served.
+
+        Raises:
+            Unavailable: none is.
+        """
+        if self.served is None:
+            raise Unavailable(self.why_not_served())
+        return self.served
+
+    def info(self, on_demand: Sequence[ServedVersion] = ()) -> ModelInfo:
+        """Return the description of the model for the API.
+
+        Args:
+            on_demand: the versions of it that were loaded on demand.
+        """
         served = self.served
+        said = self.annotations.of(served.manifest.version) if served else NOTHING
         return ModelInfo(
             name=self.name,
             version=self.version,
@@ -119,11 +140,26 @@ class Model:
             quarantined=[self.quarantined[version] for version in sorted(self.quarantined)],
             shadow=self.shadow.info() if self.shadow else None,
             notice=self.notice,
+            note=self.annotations.note,
+            version_note=said.note,
+            alias=said.alias,
+            aliases=self.annotations.aliases(),
+            on_demand=[_loaded(one) for one in on_demand],
         )
 
 
 def _dataset_of(manifest: Manifest) -> str | None:
     return manifest.dataset.id if manifest.dataset is not None else None
+
+
+def _loaded(version: ServedVersion) -> LoadedVersion:
+    engine = version.engine
+    return LoadedVersion(
+        version=version.manifest.version,
+        engine=engine.name,
+        precision=engine.precision,
+        loaded_at=version.loaded_at,
+    )
 
 
 class Models:
@@ -164,8 +200,8 @@ class Models:
             del self._models[model.name]
         return gone
 
-    def served(self, name: str | None) -> ServedVersion:
-        """Return the version that is served.
+    def choose(self, name: str | None) -> Model:
+        """Return the model that a request is about.
 
         Args:
             name: the name of the model; None means the only one that is served.
@@ -173,12 +209,9 @@ class Models:
         Raises:
             ModelNotFound: no model has this name.
             InvalidRequest: `name` is None and several models are served.
-            Unavailable: no version of the model is served yet, or there is no model yet.
+            Unavailable: there is no model yet.
         """
-        model = self._only() if name is None else self._named(name)
-        if model.served is None:
-            raise Unavailable(model.why_not_served())
-        return model.served
+        return self._only() if name is None else self._named(name)
 
     def not_ready(self) -> list[str]:
         """Return sentences that say what is not ready.

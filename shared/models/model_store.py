@@ -2,6 +2,7 @@
 
     models/<name>/<version>/     an integer, staged as .staging-<id> and renamed into place
     models/<name>/pin.json       {"version": n}, only while a version is pinned
+    models/<name>/annotations.json    notes and aliases, if there are some
     models/<name>/promotions.json    which versions were decided to be served, see `promotions`
 
 A directory whose name is an integer is complete. TensorFlow Serving has the same rule.
@@ -10,13 +11,14 @@ A directory whose name is an integer is complete. TensorFlow Serving has the sam
 import os
 import re
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from shared.documents import MOST_BYTES, Unreadable, read_document, reason
 from shared.errors import (
+    AnnotationsUnreadable,
     ModelNotFound,
     ModelUnreadable,
     PinUnreadable,
@@ -27,6 +29,7 @@ from shared.errors import (
 )
 from shared.files import is_fault_of_the_file, sha256_file
 from shared.identifiers import is_model_name
+from shared.models.annotations import Annotations, read_annotations
 from shared.models.manifest import (
     FILE_OF,
     GOLDEN_FILE,
@@ -90,6 +93,8 @@ class ModelSnapshot:
         pin_known: whether the pin, or that there is none, could be read.
         decisions_known: whether the decisions, or that there are none, could be read.
         shadow: whether the newest version is to answer beside the pinned one.
+        annotations: what is said of the model; None if that can't be read.
+        annotations_fault: why it can't; this does not keep the model from being served.
     """
 
     name: str
@@ -100,6 +105,8 @@ class ModelSnapshot:
     pin_known: bool = True
     decisions_known: bool = True
     shadow: bool = False
+    annotations: Annotations | None = field(default_factory=Annotations, compare=False)
+    annotations_fault: str | None = field(default=None, compare=False)
 
     @property
     def settled(self) -> bool:
@@ -158,8 +165,15 @@ class ModelStore:
             tuple(decision for decision in decisions if decision.counts),
             pin_known,
             decisions_known,
-            shadow=pin is not None and pin.shadow,
+            pin is not None and pin.shadow,
+            *self._annotations(name, versions),
         )
+
+    def _annotations(self, name: str, versions: list[int]) -> tuple[Annotations | None, str | None]:
+        try:
+            return read_annotations(self.model_directory(name)).present(versions), None
+        except AnnotationsUnreadable as error:
+            return None, error.detail
 
     def versions(self, name: str) -> list[int]:
         """Return the published versions of a model, oldest first.
@@ -313,7 +327,7 @@ def read_version_file(directory: Path, name: str, most: int = MOST_BYTES) -> byt
 
 
 def read_manifest(directory: Path) -> Manifest:
-    """Read the manifest of a version.
+    """Read the manifest of a version; that of a renamed model gets the name that it has now.
 
     Raises:
         VersionCorrupt: the manifest is missing, malformed, or that of another version.
@@ -324,11 +338,20 @@ def read_manifest(directory: Path) -> Manifest:
         manifest = Manifest.model_validate_json(data)
     except ValidationError as error:
         raise VersionCorrupt(f"{MANIFEST_FILE}: {first_fault(error)}.") from None
-    if str(manifest.version) != directory.name or manifest.model != directory.parent.name:
+    model = directory.parent
+    ours = manifest.model == model.name or manifest.model in _former_names(model)
+    if not ours or str(manifest.version) != directory.name:
         raise VersionCorrupt(
             f"The manifest belongs to model {manifest.model}, version {manifest.version}."
         )
-    return manifest
+    return manifest.model_copy(update={"model": model.name})
+
+
+def _former_names(model: Path) -> list[str]:
+    try:
+        return read_annotations(model).formerly
+    except AnnotationsUnreadable as error:
+        raise VersionCorrupt(error.detail) from error
 
 
 def read_golden(directory: Path, manifest: Manifest) -> list[GoldenImage]:

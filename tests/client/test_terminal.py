@@ -51,12 +51,22 @@ PREDICTION = {"label": EVIL, "probability": 0.5, "top": TOP}
 PREDICTION |= {"known": 0.01, "unknown": True, "labels": [EVIL]}
 DECISION = {"at": VERSION["created_at"], "version": 1, "served": True, "by": EVIL, "reason": EVIL}
 MODEL = {"name": EVIL, "model": EVIL, "serving": 1, "pinned": 1, "decisions": [DECISION]}
+SIZE = {"kind": EVIL, "bytes": 1, "files": 1}
+USAGE = {"kinds": [SIZE], "models": [{"name": EVIL, "bytes": 1, "versions": []}], "complete": True}
+USAGE |= {"bytes": 1, "free_bytes": 1, "disk_bytes": 1}
+USAGE["removals"] = [
+    SIZE | {"count": 1, "at": VERSION["created_at"], "setting": EVIL, "held": EVIL}
+]
 ANSWERS = {
     "GET /v1/models/pets/promotions": MODEL,
     "POST /v1/models/pets/promotions": MODEL,
     "POST /v1/models/pets/rollback": {"detail": EVIL},
+    "POST /v1/models/pets/rename": {"detail": EVIL},
+    "GET /v1/usage": USAGE,
     "GET /v1/trainings": [RECORD],
-    "GET /v1/models": [{"name": EVIL, "pinned": None, "versions": [VERSION]}],
+    "GET /v1/models": [
+        {"name": EVIL, "pinned": None, "note": EVIL, "versions": [VERSION | {"alias": EVIL}]}
+    ],
     "POST /v1/predict": {"predictions": [PREDICTION]},
     "POST /v1/trainings": RECORD,
     "GET /v1/datasets/d": {
@@ -109,12 +119,14 @@ def url():
     ("arguments", "times"),
     [
         (["trainings"], 2),
-        (["models", "--predictor", "http://127.0.0.1:1"], 2),
+        (["models", "--predictor", "http://127.0.0.1:1"], 6),
         (["predict", "{picture}"], 3),
         (["train", "--dataset", "pets"], 14),
         (["promotions", "pets"], 3),
         (["promote", "pets", "1"], 1),
         (["rollback", "pets"], 1),
+        (["rename", "pets", "dogs"], 1),
+        (["usage"], 5),
         (["cancel", "1"], 1),
     ],
 )

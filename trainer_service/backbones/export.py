@@ -21,6 +21,7 @@ from trainer_service.backbones.heat_parts import (
     with_maps,
     without_followers,
 )
+from trainer_service.backbones.keras_file import save_keras
 from trainer_service.backbones.tracing import trace
 
 log = get_logger(__name__)
@@ -67,7 +68,8 @@ def export_version(
         head: a `keras.Model` from features to probabilities, float32.
         directory: an existing directory.
         embedding_size: how many features, the last ones, are the embedding.
-        converted: the same backbone, which is then neither converted nor traced again.
+        converted: the same backbone, which is then neither converted nor traced again. Its weights
+            never change.
 
     Returns:
         What heatmaps are made of; None if the network is built in a way that allows none.
@@ -79,7 +81,7 @@ def export_version(
     grafted = None
     # A cached backbone would keep every head that was trained on it in memory.
     with without_followers(backbone):
-        _joined(backbone, head).save(directory / KERAS_MODEL)
+        save_keras(backbone, head, directory / KERAS_MODEL, stays=converted is not None)
         if converted is None:
             graphs = [trace(_explained(backbone, head, embedding_size), "pixels")]
             network = graphs[0]
@@ -91,13 +93,6 @@ def export_version(
     names = [output.name for output in classify.outputs]
     openvino = grafted or _named(convert_graph(classify), names)
     return _export_openvino(openvino, directory / OPENVINO_MODEL)
-
-
-def _joined(backbone: Any, head: Any) -> Any:
-    """Return both as one `keras.Model`."""
-    import keras
-
-    return keras.Model(backbone.input, head(backbone.output), name=backbone.name)
 
 
 def _explained(backbone: Any, head: Any, embedding_size: int) -> Any:

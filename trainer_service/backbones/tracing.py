@@ -34,5 +34,5 @@ def trace(model: Any, name: str = "inputs") -> Any:
         with keras.StatelessScope(state_mapping=constants):
             return model(inputs, training=False)
 
-    spec = tf.TensorSpec((None, *model.input_shape[1:]), model.input.dtype, name)
+    spec = tf.TensorSpec((None, *model.input_shape[1:]), model.inputs[0].dtype, name)
     return tf.function(infer, autograph=False).get_concrete_function(spec)

@@ -12,6 +12,7 @@ from trainer_service.datasets.image_files import ImageFiles, Place, not_seen, sp
 from trainer_service.datasets.records import (
     IMAGES_FOLDER,
     ImageRecord,
+    digest_of,
     load_images,
     records_corrupt,
 )
@@ -93,7 +94,7 @@ class Dataset:
         """Return the images that can be trained on, sorted by the hash of their bytes.
 
         Raises:
-            RecordCorrupt: their records are damaged, or not as many as were written.
+            RecordCorrupt: their records are damaged, or not those that were written.
         """
         used = [image for image in load_images(self.directory) if image.verdict == "used"]
         expected = self.record.images
@@ -101,6 +102,9 @@ class Dataset:
             reason = (
                 f"it has {len(used)} used images; {expected} were found when the dataset was read"
             )
+            raise records_corrupt(self.directory, reason)
+        if self.record.digest not in {None, digest_of(used)}:
+            reason = "its images or their labels are not those of when the dataset was read"
             raise records_corrupt(self.directory, reason)
         return sorted(used, key=lambda image: image.sha256)
 

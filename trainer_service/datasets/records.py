@@ -9,6 +9,7 @@
 <directory>/looks                   what all sound images look like; see `scan.looks`
 """
 
+import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -133,6 +134,14 @@ class DoubleGroup(BaseModel):
 
     images: list[Double]
     leak: bool
+
+
+def digest_of(used: Iterable[ImageRecord]) -> str:
+    """Hash what is learnt from: the pictures, their labels and their split, not their names."""
+    digest = hashlib.sha256()
+    for sha256, label, split in sorted((r.sha256, r.label, r.split or "") for r in used):
+        digest.update(f"{sha256} {split} {label}\n".encode())
+    return digest.hexdigest()
 
 
 def count_doubles(groups: list[DoubleGroup], crowds: CrowdCount) -> DoubleCount:

@@ -5,6 +5,8 @@ from typing import Any, Self
 
 from pydantic import BaseModel, Field, model_validator
 
+from shared.identifiers import ModelName
+from shared.models.annotations import Alias, Note
 from shared.models.manifest import PretrainedInfo, TuneInfo
 from shared.models.promotions import Decision
 from trainer_service.requests.part import RequestPart
@@ -79,6 +81,8 @@ class VersionStatus(BaseModel):
     training_id: str
     created_at: datetime
     decision: Decision | None = None
+    note: str | None = None
+    alias: str | None = None
 
 
 class DamagedVersion(BaseModel):
@@ -98,6 +102,8 @@ class ModelStatus(BaseModel):
         shadow: whether the newest version answers beside the pinned one, unseen.
         damaged: the versions whose manifests can't be read; they are not among `versions`.
         notice: what else of the model can't be read, as a sentence; None if everything can.
+        note: what people have noted of the model.
+        formerly: the names that it had before, oldest first.
     """
 
     name: str
@@ -107,6 +113,8 @@ class ModelStatus(BaseModel):
     versions: list[VersionStatus]
     damaged: list[DamagedVersion] = Field(default_factory=list)
     notice: str | None = None
+    note: str | None = None
+    formerly: list[str] = Field(default_factory=list)
 
 
 class PinRequest(RequestPart):
@@ -127,6 +135,29 @@ class PinRequest(RequestPart):
                 "Received: version null"
             )
         return self
+
+
+class ModelChange(RequestPart):
+    """What to change of a model; what is left out stays."""
+
+    note: Note | None = Field(default=None, description="Null removes the note.")
+
+
+class VersionChange(RequestPart):
+    """What to change of a version; what is left out stays."""
+
+    note: Note | None = Field(default=None, description="Null removes the note.")
+    alias: Alias | None = Field(
+        default=None,
+        description="A word for the version, such as champion: a request to the predictor may name "
+        "it. It is taken from the version that has it. Null removes it.",
+    )
+
+
+class NewName(RequestPart):
+    """The name that a model is to have."""
+
+    name: ModelName
 
 
 class PromotionRequest(RequestPart):

@@ -1,10 +1,11 @@
 """The dependencies of the trainer API's operations."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from trainer_service.service.endings import Endings
 from trainer_service.service.event_streams import EventStreams
+from trainer_service.service.usage import UsageMeter
 from trainer_service.settings import TrainerSettings
 from trainer_service.store.events.progress import ProgressBoard
 from trainer_service.store.stores import Stores
@@ -35,6 +36,7 @@ class Trainer:
         streams: streams of events for clients.
         endings: waits for the ends of trainings.
         comparison_streams, comparison_endings: the same of comparisons.
+        usage: measures what lies in the store.
     """
 
     settings: TrainerSettings
@@ -45,3 +47,4 @@ class Trainer:
     endings: Endings
     comparison_streams: EventStreams
     comparison_endings: Endings
+    usage: UsageMeter = field(default_factory=UsageMeter)

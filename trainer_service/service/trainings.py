@@ -16,6 +16,7 @@ from trainer_service.service.trainer import Trainer
 from trainer_service.store.events.event import EndEvent
 from trainer_service.store.events.events import EventPage
 from trainer_service.store.events.progress import ProgressBoard
+from trainer_service.store.model_life import find_version
 from trainer_service.store.outcome import end
 from trainer_service.store.records.suspects import SuspectPage, suspect_page
 from trainer_service.store.records.training_record import State, TrainingRecord
@@ -229,7 +230,7 @@ def delete_training(trainer: Trainer, training_id: str) -> None:
 
 def _published(trainer: Trainer, record: TrainingRecord) -> Path:
     if record.version is not None:
-        return trainer.stores.models.directory(record.model, record.version)
+        return find_version(trainer.stores.models, record.model, record.version, record.id)
     if record.withheld is not None:
         return trainer.stores.models_of(record).directory(record.model, record.withheld)
     raise Conflict(f"Training {record.id!r} has no report: it is {record.state}.")

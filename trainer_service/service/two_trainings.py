@@ -4,6 +4,7 @@ from collections import Counter
 from typing import Literal, NamedTuple
 
 from pydantic import BaseModel, Field, ValidationError
+from pydantic.dataclasses import dataclass
 
 from shared.documents import Unreadable, read_document
 from shared.errors import Conflict, InvalidRequest, NotFound, first_fault
@@ -94,8 +95,9 @@ class TwoTrainings(BaseModel):
     after: int | None = Field(description="The cursor to ask with next; null at the end.")
 
 
-class _Row(BaseModel):
-    """A test image in a report."""
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """A test image in a report. Those of all images are in memory at once, so they are small."""
 
     image: str
     sha256: str
@@ -129,23 +131,24 @@ def compare(trainer: Trainer, training_id: str, query: TwoTrainingsQuery) -> Two
     old, new = sorted(records, key=lambda record: (record.created_at, record.id))
     _require_one_line(old, new)
     before, after = _Tested(old, _rows(trainer, old)), _Tested(new, _rows(trainer, new))
-    images = _compared(before.rows, after.rows)
-    if not images:
+    outcomes = _outcomes(before.rows, after.rows)
+    if not outcomes:
         raise Conflict(f"Trainings {old.id!r} and {new.id!r} have no test image in common.")
-    counts = Counter(image.outcome for image in images)
-    listed = (image for image in images if query.outcome in {None, image.outcome})
+    counts = Counter(outcomes.values())
+    listed = [sha256 for sha256, one in outcomes.items() if query.outcome in {None, one}]
+    listed.sort(key=lambda sha256: (_ORDER[outcomes[sha256]], -after.rows[sha256].probability))
     page, following = query.cut(listed)
     return TwoTrainings(
-        old=_side(old, counts["broken"] + counts["both_right"], len(images)),
-        new=_side(new, counts["fixed"] + counts["both_right"], len(images)),
-        common=len(images),
-        only_old=len(before.rows) - len(images),
-        only_new=len(after.rows) - len(images),
+        old=_side(old, counts["broken"] + counts["both_right"], len(outcomes)),
+        new=_side(new, counts["fixed"] + counts["both_right"], len(outcomes)),
+        common=len(outcomes),
+        only_old=len(before.rows) - len(outcomes),
+        only_new=len(after.rows) - len(outcomes),
         fixed=counts["fixed"],
         broken=counts["broken"],
         both_right=counts["both_right"],
         both_wrong=counts["both_wrong"],
-        images=page,
+        images=[_image(before.rows[one], after.rows[one], outcomes[one]) for one in page],
         after=following,
     )
 
@@ -178,18 +181,22 @@ def _rows(trainer: Trainer, record: TrainingRecord) -> dict[str, _Row]:
     return {row.sha256: row for row in report.test}
 
 
-def _compared(old: dict[str, _Row], new: dict[str, _Row]) -> list[ComparedImage]:
-    images = [_image(old[sha256], row) for sha256, row in new.items() if sha256 in old]
-    return sorted(images, key=lambda image: (_ORDER[image.outcome], -image.new.probability))
+def _outcomes(old: dict[str, _Row], new: dict[str, _Row]) -> dict[str, Outcome]:
+    """Return what has become of the answer to each image that both have, by its hash."""
+    return {
+        sha256: _OUTCOMES[old[sha256].predicted == row.label, row.predicted == row.label]
+        for sha256, row in new.items()
+        if sha256 in old
+    }
 
 
-def _image(old: _Row, new: _Row) -> ComparedImage:
+def _image(old: _Row, new: _Row, outcome: Outcome) -> ComparedImage:
     return ComparedImage(
         sha256=new.sha256,
         name=new.image,
         label=new.label,
         label_before=old.label,
-        outcome=_OUTCOMES[old.predicted == new.label, new.predicted == new.label],
+        outcome=outcome,
         old=Given(predicted=old.predicted, probability=old.probability),
         new=Given(predicted=new.predicted, probability=new.probability),
     )

@@ -72,9 +72,8 @@ class WritableModelStore(ModelStore):
             ModelUnwritable: the file system refuses the change.
         """
         self.versions(name)
-        model = self.model_directory(name)
-        file = model / PIN_FILE
-        with _write_errors_wrapped(name), locked_briefly(model / ".lock", PUBLISHING_SECONDS):
+        with self.changing(name) as model:
+            file = model / PIN_FILE
             if version is not None:
                 self.directory(name, version)
             before = self.snapshot(name)
@@ -95,8 +94,7 @@ class WritableModelStore(ModelStore):
             ModelUnwritable: the file system refuses the change.
         """
         self.directory(name, version)
-        lock = self.model_directory(name) / ".lock"
-        with _write_errors_wrapped(name), locked_briefly(lock, PUBLISHING_SECONDS):
+        with self.changing(name):
             self.directory(name, version)
             self._decide(name, promoting.promoted(self._settled(name), version))
 
@@ -115,8 +113,7 @@ class WritableModelStore(ModelStore):
         model = self._settled(name)
         promoting.require_unpinned(model)
         made = promoting.rolled_back(model, list(islice(self._intact(model), 2)))
-        lock = self.model_directory(name) / ".lock"
-        with _write_errors_wrapped(name), locked_briefly(lock, PUBLISHING_SECONDS):
+        with self.changing(name):
             if self.snapshot(name) != model:
                 raise Conflict(f"The served version of model {name!r} has just changed: try again.")
             self._decide(name, made)
@@ -235,23 +232,63 @@ class WritableModelStore(ModelStore):
         model, state = self.model_directory(name), self._settled(name)
         served = self._served_instead(state, version)
         with (
-            _write_errors_wrapped(name),
+            write_errors_wrapped(name),
             working_directory(model / f"{REMOVED}{secrets.token_hex(6)}") as removed,
             locked_briefly(model / ".lock", PUBLISHING_SECONDS),
         ):
-            versions, directory = self.versions(name), self.directory(name, version)
+            versions = self.versions(name)
             now = self._settled(name)
             changed = (now.pinned, now.decisions) != (state.pinned, state.decisions)
             if changed or served not in {None, *versions}:
                 raise Conflict(f"The served version of model {name!r} has just changed: try again.")
-            # Only then, so that what makes room on a full disk needs none itself.
-            if version == versions[-1] > self._highest_removed(model):
-                atomic_write(model / HIGHEST_FILE, str(version).encode())
-            try:
-                directory.rename(removed / str(version))
-            except PermissionError:  # renaming a directory requires write permission on it
-                directory.chmod(0o700)
-                directory.rename(removed / str(version))
+            self.take_out(name, version, removed)
+
+    @contextmanager
+    def changing(self, name: str) -> Iterator[Path]:
+        """Hold the lock of a model, and yield its directory, which has to exist.
+
+        Raises:
+            ModelUnwritable: the file system refuses a change in the body.
+        """
+        model = self.model_directory(name)
+        with write_errors_wrapped(name), locked_briefly(model / ".lock", PUBLISHING_SECONDS):
+            yield model
+
+    def take_out(self, name: str, version: int, removed: Path) -> None:
+        """Move a version into a directory that is being removed; the caller holds the lock.
+
+        Raises:
+            ModelNotFound, VersionNotFound: there is no such version.
+            OSError: the file system refuses it.
+        """
+        directory = self.directory(name, version)
+        # Only then, so that what makes room on a full disk needs none itself.
+        if version == self.versions(name)[-1]:
+            self.note_removed(name, version)
+        try:
+            directory.rename(removed / str(version))
+        except PermissionError:  # renaming a directory requires write permission on it
+            directory.chmod(0o700)
+            directory.rename(removed / str(version))
+
+    def highest(self, name: str) -> int:
+        """Return the highest number that a version of a model has or had; 0 if none had one.
+
+        Raises:
+            Conflict: the file with the highest number of a removed version is damaged.
+        """
+        model = self.model_directory(name)
+        return max([self._highest_removed(model), *self.integers(model)])
+
+    def note_removed(self, name: str, version: int) -> None:
+        """Let no version of a model get a number again, up to this one; the caller holds the lock.
+
+        Raises:
+            Conflict: the file with the highest number of a removed version is damaged.
+        """
+        model = self.model_directory(name)
+        if version > self._highest_removed(model):
+            atomic_write(model / HIGHEST_FILE, str(version).encode())
 
     def _served_instead(self, model: ModelSnapshot, version: int) -> int | None:
         """Return the version to serve, which must be another one than `version`.
@@ -374,7 +411,7 @@ class WritableModelStore(ModelStore):
 
 
 @contextmanager
-def _write_errors_wrapped(name: str) -> Iterator[None]:
+def write_errors_wrapped(name: str) -> Iterator[None]:
     """Turn an OSError of the body into ModelUnwritable, unless the machine is at fault."""
     try:
         yield

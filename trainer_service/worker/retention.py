@@ -16,10 +16,18 @@ from typing import Any
 from shared.errors import Unavailable
 from shared.identifiers import is_id
 from shared.logs import get_logger
-from shared.models.model_store import is_sound
 from trainer_service.datasets.create import UPLOAD_FILE
 from trainer_service.errors import RecordCorrupt
 from trainer_service.settings import TrainerSettings
+from trainer_service.store.due import (
+    DAY,
+    Shard,
+    comparisons_due,
+    datasets_due,
+    shards_due,
+    superfluous_versions,
+    trainings_due,
+)
 from trainer_service.store.files.lease import LeaseWatch
 from trainer_service.store.files.removal import remove_tree
 from trainer_service.store.files.work_in_progress import (
@@ -28,10 +36,8 @@ from trainer_service.store.files.work_in_progress import (
     directory_of,
     remove_if_abandoned,
 )
-from trainer_service.store.publishing import WritableModelStore
 from trainer_service.store.records.dataset_record import DatasetRecord, DatasetState
 from trainer_service.store.records.record_store import RECORD_FILE, RecordStore
-from trainer_service.store.records.training_record import TrainingRecord
 from trainer_service.store.stores import (
     ACTIVATIONS_FOLDER,
     BACKBONES,
@@ -42,7 +48,6 @@ from trainer_service.store.stores import (
 )
 from trainer_service.store.unused_datasets import delete_unused
 
-DAY = 86_400.0
 #: A temporary file of this age is abandoned, as writing a single file takes seconds.
 TEMPORARY_SECONDS = 3600.0
 KEYS_DAYS = 7.0
@@ -62,6 +67,7 @@ WORKING = (
     f"models/*/{REMOVED}*",
     f"comparisons/*/models/*/{STAGING}*",
     f"comparisons/{REMOVED}*",
+    f"models/{REMOVED}*",
     f"{BACKBONES}/{STAGING}*",
     f"datasets/*/{STAGING}*",
     f"datasets/{REMOVED}*",
@@ -184,38 +190,26 @@ class Retention:
 
     def _comparisons(self) -> Iterator[Path]:
         """Remove old comparisons, each with its trainings that were not published."""
-        days, comparisons = self._settings.keep_trainings_days, self._stores.comparisons
-        for record in comparisons.list() if days else []:
-            old = self._age(record.transitions[-1].at.timestamp()) > days * DAY
-            if record.state.ended and record.to_publish is None and old:
-                directory = comparisons.directory(record.id)
+        for record, at in comparisons_due(self._stores, self._settings.keep_trainings_days):
+            if self._clock() > at:
+                directory = self._stores.comparisons.directory(record.id)
                 with self._attempt(directory):
                     self._stores.remove_comparison(record)
                     yield directory
 
     def _trainings(self) -> Iterator[Path]:
-        days, trainings = self._settings.keep_trainings_days, self._stores.trainings
-        for record in trainings.list() if days else []:
-            if self._goes_with_a_comparison(record):
-                continue
-            if record.state.ended and self._age(record.transitions[-1].at.timestamp()) > days * DAY:
+        trainings = self._stores.trainings
+        for record, at in trainings_due(self._stores, self._settings.keep_trainings_days):
+            if self._clock() > at:
                 directory = trainings.directory(record.id)
                 with self._attempt(directory):
                     trainings.delete(record.id)
                     yield directory
 
-    def _goes_with_a_comparison(self, record: TrainingRecord) -> bool:
-        comparison = record.comparison
-        return comparison is not None and self._stores.comparisons.directory(comparison).exists()
-
     def _datasets(self) -> Iterator[Path]:
-        days, datasets = self._settings.keep_datasets_days, self._stores.datasets
-        used = self._stores.used_datasets() if days else set()
-        for record in datasets.list() if days else []:
-            # Without a training on it, a dataset is only read if it was submitted on its own.
-            awaited = record.submitted and record.state.unread
-            old = self._age(record.created_at.timestamp()) > days * DAY
-            if record.id not in used and not awaited and old:
+        datasets = self._stores.datasets
+        for record, at in datasets_due(self._stores, self._settings.keep_datasets_days):
+            if self._clock() > at:
                 directory = datasets.directory(record.id)
                 with self._attempt(directory):
                     if delete_unused(self._stores, record.id):
@@ -264,24 +258,19 @@ class Retention:
             most: how many bytes of them are kept; 0: all.
             before: those that were used since then, in seconds since 1970, are kept.
         """
-        shards: list[tuple[float, int, Path]] = []
+        shards: list[Shard] = []
         for index in self._find(f"{kind}/*/*.json"):
             with self._attempt(index), suppress(FileNotFoundError):  # it was removed meanwhile
-                shards.append((_used_at(index), _bytes_of(index), index))
-        kept = 0
-        for used_at, size, index in sorted(shards, reverse=True):
-            kept += size
-            used = used_at + self._ahead
-            due = (days and self._age(used) > days * DAY) or (most and kept > most)
-            # Checked again, as a new training may have used them since.
-            if not (due and used < before):
+                shards.append(Shard.of(index))
+        for shard, at in shards_due(shards, days, most, self._ahead):
+            if self._clock() <= at or shard.used_at + self._ahead >= before:
                 continue
-            data = index.with_suffix(".npy")
+            data = shard.index.with_suffix(".npy")
             with self._attempt(data), suppress(FileNotFoundError):
                 # A new training may have used them since.
-                if _used_at(index) == used_at:
+                if Shard.of(shard.index).used_at == shard.used_at:
                     # The index first: features without an index count as absent.
-                    for file in (index, data):
+                    for file in (shard.index, data):
                         remove_tree(file)  # whatever is in its place
                     yield data
 
@@ -332,48 +321,6 @@ def seconds_ahead_of(store: Path) -> float:
         return time.time() - store.stat().st_mtime
     except OSError:
         return 0.0  # nothing can be removed either
-
-
-def superfluous_versions(models: WritableModelStore, name: str, keep: int) -> list[int]:
-    """Return the versions that are older than the newest `keep` intact ones, and not served.
-
-    Damaged versions do not count towards `keep`, as the predictor serves an older version instead
-    of them.
-
-    Args:
-        models: the model store.
-        name: the name of the model.
-        keep: how many intact versions to keep.
-
-    Raises:
-        PinUnreadable, PromotionsUnreadable, Unavailable, OSError: the pin, the decisions or a
-            version can't be read now.
-    """
-    sound = 0
-    superfluous = []
-    versions = models.versions(name)
-    if len(versions) <= keep:
-        return []
-    for version in reversed(versions):
-        if sound >= keep:
-            superfluous.append(version)
-        elif is_sound(models.directory(name, version)):
-            sound += 1
-    served = models.served(name)
-    return [version for version in superfluous if version not in served]
-
-
-def _used_at(index: Path) -> float:
-    """Return when the features of an index were last used, in seconds since 1970."""
-    return index.lstat().st_mtime
-
-
-def _bytes_of(index: Path) -> int:
-    """Return how many bytes the features of an index take; 0 if they are gone."""
-    try:
-        return index.with_suffix(".npy").lstat().st_size
-    except FileNotFoundError:
-        return 0
 
 
 def _needs_no_upload(record: DatasetRecord) -> bool:

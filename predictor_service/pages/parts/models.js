@@ -94,7 +94,9 @@ function facts(model) {
   const pinned = model.pinned === model.version ? " (pinned)" : "";
   const rows = [
     ["Name", h("strong", {}, model.name)],
-    ["Version", [h("strong", {}, model.version), pinned]],
+    ["Version", [h("strong", {}, model.version), pinned, model.alias ? `, ${model.alias}` : ""]],
+    ...(model.version_note ? [["Note", model.version_note]] : []),
+    ...(model.on_demand.length ? [["Also in memory", `${model.on_demand.map(({ version }) => `version ${version}`).join(", ")}, as asked for`]] : []),
     ["Architecture", model.architecture],
     ["Computed by", `${model.engine}, ${model.precision}`],
     ["Served since", when(model.loaded_at)],

@@ -21,8 +21,8 @@ pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 ARCHITECTURE = "efficientnet_lite0"
 #: By hand 40.
-JOBS = int(os.environ.get("HEADSTART_TEST_JOBS", "8"))
-MODELS = 4
+JOBS = int(os.environ.get("HEADSTART_TEST_JOBS", "6"))
+MODELS = 3
 STREAMS = 500
 WORKERS = 2
 

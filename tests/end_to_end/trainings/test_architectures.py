@@ -10,6 +10,7 @@ from shared.engines import EMBEDDING, FEATURES, PROBABILITIES, load_version_engi
 from shared.models.model_store import KERAS_MODEL, ModelStore, read_manifest
 from tests.support.heat import check_heat
 from tests.support.inputs.random_weights import (
+    ARCHITECTURES,
     random_pixels,
     random_weights,
     sensitive_head,
@@ -59,17 +60,7 @@ def datasets(tmp_path_factory):
     return directory
 
 
-#: A small network, a large one of the oldest kind, and one whose layers no other has.
-ALWAYS = {"mobilenet_v2", "vgg16", "convnext_tiny"}
-
-
-@pytest.fixture(
-    scope="module",
-    params=[
-        name if name in ALWAYS else pytest.param(name, marks=pytest.mark.exhaustive)
-        for name in CATALOGUE
-    ],
-)
+@pytest.fixture(scope="module", params=ARCHITECTURES)
 def case(request, tmp_path_factory, random_weights_directory, datasets, redis_url):
     """A training on random weights, with all taps, from the request to the published version."""
     architecture = CATALOGUE[request.param]

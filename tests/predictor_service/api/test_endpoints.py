@@ -326,6 +326,11 @@ def test_models_are_listed_and_described(shared_predictor):
         "coverage": None,
         "heatmaps": False,
         "shadow": None,
+        "note": None,
+        "version_note": None,
+        "alias": None,
+        "aliases": {},
+        "on_demand": [],
     }
     problem(shared_predictor.http.get("/v1/models/pets"), 404)
 

@@ -181,10 +181,10 @@ def test_requests_in_flight_keep_the_version_they_began_on(store, follow):
 
     async def scenario(predictor: Predictor) -> None:
         await predictor.poll()
-        old = predictor.models.served("colours")
+        old = predictor.model().require_served()
         publish_tiny_model(store, contrast=0.01)
         await predictor.poll()
-        assert predictor.models.served("colours").manifest.version == 2
+        assert predictor.model().require_served().manifest.version == 2
         (answer,) = await old.batcher.predict([picture("red")])
         assert answer["probabilities"][0] > 0.99
 
@@ -380,11 +380,11 @@ def test_a_version_published_anew_under_the_same_number_is_loaded(store, follow)
 
     async def scenario(predictor: Predictor) -> None:
         await predictor.poll()
-        first = predictor.models.served("colours").manifest.training_id
+        first = predictor.model().require_served().manifest.training_id
         shutil.rmtree(store / "models" / "colours")
         publish_tiny_model(store, contrast=0.01)
         await predictor.poll()
-        assert predictor.models.served("colours").manifest.training_id != first
+        assert predictor.model().require_served().manifest.training_id != first
 
     follow(scenario)
 

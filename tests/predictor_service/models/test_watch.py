@@ -29,7 +29,7 @@ async def until_failing(predictor: Predictor) -> None:
 
 
 async def send(predictor: Predictor, times: int) -> list[Exception]:
-    served = predictor.models.served("colours")
+    served = predictor.model().require_served()
     answers = [(await served.batcher.predict([WHITE]))[0] for _ in range(times)]
     return [answer for answer in answers if isinstance(answer, Exception)]
 
@@ -103,7 +103,7 @@ def test_golden_images_are_answered_again_while_it_serves(settings):
 
     async def scenario(predictor: Predictor) -> None:
         await predictor.poll()
-        served = predictor.models.served("colours")
+        served = predictor.model().require_served()
         directory = settings.store / "models/colours"
         await predictor.check(served, directory / "2")
         with pytest.raises(VersionCorrupt, match=r"answer to golden image red\.png is not the"):
@@ -172,7 +172,7 @@ def test_requests_get_no_answer_that_is_no_probability(settings):
 
     async def scenario(predictor: Predictor) -> None:
         await predictor.poll()
-        batcher = predictor.models.served("colours").batcher
+        batcher = predictor.model().require_served().batcher
         answers = await batcher.predict([picture("red"), WHITE, picture("green")])
         kinds = [isinstance(answer, VersionCorrupt) for answer in answers]
         assert kinds == [False, True, False]

@@ -5,11 +5,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
-from trainer_service.backbones.architectures import Architecture
+from trainer_service.backbones.architectures import CATALOGUE, Architecture
 from trainer_service.backbones.backbone import build_backbone
 from trainer_service.backbones.download import file_digest
 from trainer_service.backbones.weights import Weights
+
+#: A small network, and one whose layers no other has. What is the same for every network is tested
+#: with these by `make test`, and with all of them by `make test-all`.
+ALWAYS = {"mobilenet_v2", "convnext_tiny"}
+ARCHITECTURES = [
+    name if name in ALWAYS else pytest.param(name, marks=pytest.mark.exhaustive)
+    for name in CATALOGUE
+]
 
 GAINS = {"efficientnet_v2_b0": 2.5, "mobilenet_v3_large": 1.7}
 

@@ -411,6 +411,22 @@ def test_a_parent_whose_record_is_damaged_takes_no_image_from_its_child(scene, o
     assert scene.correct(child, {"cat/2.png": "dog"})
 
 
+@pytest.mark.parametrize("name", ["images.jsonl", "additions.jsonl", "corrections.jsonl"])
+def test_no_label_that_has_changed_on_the_disk_is_handed_on(scene, own, name):
+    with zipfile.ZipFile(packed := io.BytesIO(), "w") as archive:
+        archive.writestr("dog/new.png", picture((1, 250, 1)))
+    new = {"archive": ("new.zip", packed.getvalue())}
+    added = scene.call("POST", f"/v1/datasets/{own}/images", files=new).json()["id"]
+    reading.read(scene.stores.datasets, scene.settings, added)
+    child = scene.correct(added, {"cat/1.png": "dog"})
+    file = scene.stores.datasets.directory(own if name == "images.jsonl" else child) / name
+    file.write_bytes(file.read_bytes().replace(b'"dog"', b'"cat"'))
+
+    told = scene.refused(child, {"cat/2.png": "dog"}, 500)
+
+    assert f"dataset {child} has other images or labels than when it was read" in told
+
+
 def test_a_list_of_corrections_that_ends_too_early_is_told(scene, pets):
     child = scene.correct(pets, {"cat/1.png": "dog", "cat/2.png": "dog"})
     file = scene.stores.datasets.directory(child) / "corrections.jsonl"

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from shared.errors import InvalidRequest
-from tests.support.inputs.random_weights import random_pixels, random_weights
+from tests.support.inputs.random_weights import ARCHITECTURES, random_pixels, random_weights
 from trainer_service.backbones.architectures import CATALOGUE, OUTPUT
 from trainer_service.backbones.backbone import build_backbone
 from trainer_service.backbones.cut_table import (
@@ -23,11 +23,12 @@ from trainer_service.backbones.cuts import divide, find_cuts, separating_layers
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(scope="module", params=CATALOGUE.values(), ids=CATALOGUE)
+@pytest.fixture(scope="module", params=ARCHITECTURES)
 def backbone(request, random_weights_directory):
     """A backbone with all its taps, in which every layer matters to the features."""
-    weights = random_weights(request.param, random_weights_directory)
-    return build_backbone(request.param, weights, "all")
+    architecture = CATALOGUE[request.param]
+    weights = random_weights(architecture, random_weights_directory)
+    return build_backbone(architecture, weights, "all")
 
 
 @pytest.fixture

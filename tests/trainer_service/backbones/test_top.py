@@ -83,6 +83,7 @@ def test_without_a_rest_the_probabilities_of_the_chosen_are_divided_by_their_sum
     np.testing.assert_allclose(answered("other"), np.hstack([chosen, rest]), atol=1e-6)
 
 
+@pytest.mark.exhaustive
 def test_weights_without_the_classifier_are_refused_by_name(tmp_path):
     import keras
 

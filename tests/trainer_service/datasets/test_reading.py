@@ -202,7 +202,8 @@ def test_after_a_crash_between_images_and_record_the_reading_before_comes_back(
         with pytest.raises(SystemExit):
             reading.read(datasets, settings, uploaded)
     assert datasets.get(uploaded).state == DatasetState.READING
-    assert used_labels(datasets, settings, uploaded) != before
+    with pytest.raises(RecordCorrupt, match="labels are not those"):
+        used_labels(datasets, settings, uploaded)
     monkeypatch.setattr(reading, "require_survivable", _raise(WorkersDied("ten")))
 
     with pytest.raises(WorkersDied):
@@ -401,9 +402,17 @@ def _make_folder(file):
     file.mkdir()
 
 
+def _change_a_label(file):
+    first, *others = file.read_bytes().splitlines(keepends=True)
+    changed = first.replace(b'"label":"cat"', b'"label":"dog"')
+    assert changed != first
+    file.write_bytes(b"".join([changed, *others]))
+
+
 @pytest.mark.parametrize(
     "damage",
     [
+        _change_a_label,
         _damaged(b""),
         _damaged(b'{"name": "cat'),
         _damaged(b"{}\n"),
@@ -419,7 +428,7 @@ def test_a_training_on_damaged_records_of_images_says_so(datasets, settings, upl
     reading.read(datasets, settings, uploaded)
     damage(datasets.directory(uploaded) / RECORDS_FILE)
 
-    with pytest.raises(RecordCorrupt, match=r"images\.jsonl is damaged: it .*Submit") as caught:
+    with pytest.raises(RecordCorrupt, match=r"images\.jsonl is damaged: its? .*Submit") as caught:
         Dataset.open(datasets, settings, uploaded).used_images()
     assert "\n" not in str(caught.value)
 

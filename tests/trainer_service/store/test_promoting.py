@@ -8,9 +8,9 @@ import pytest
 from shared.errors import Conflict, PromotionsUnreadable, VersionNotFound
 from shared.models.model_store import ModelSnapshot
 from tests.support.inputs.tiny_model import tiny_manifest
+from trainer_service.store.due import superfluous_versions
 from trainer_service.store.promoting import ModelChanged, Verdict
 from trainer_service.store.publishing import WritableModelStore
-from trainer_service.worker.retention import superfluous_versions
 
 SERVED = Verdict(served=True, reason="It is good.")
 REFUSED = Verdict(served=False, reason="Its labels differ.")

@@ -340,6 +340,7 @@ def test_what_killed_processes_left_goes_and_what_living_ones_hold_stays(stores,
     publish_tiny_model(store)
     working = (
         *("uploads/left", "models/colours/.staging-left", "backbones/.staging-left"),
+        *("models/.removed-left", "models/colours/.removed-left"),
         f"datasets/{a_dataset(stores, DatasetState.QUEUED)}/.staging-left",
     )
     left = [store / name for name in working]

@@ -134,9 +134,10 @@ def get_dataset(dataset_id: str, trainer: CurrentTrainer) -> DatasetRecord:
 @router.post(
     "/{dataset_id}/corrections", status_code=201, responses=responses(404, 409, 422, 503, 507)
 )
-def correct_dataset(
+async def correct_dataset(  # noqa: PLR0913, PLR0917 - FastAPI passes them by their names
     dataset_id: str,
     asked: CorrectionsRequest,
+    request: Request,
     response: Response,
     trainer: CurrentTrainer,
     idempotency_key: IdempotencyKey = None,
@@ -146,7 +147,10 @@ def correct_dataset(
     The new one is `ready` at once and has no copies of the images; this one stays as it is. To undo
     a correction, send the image's first label (`from`) to the corrected dataset.
     """
-    record = corrections.correct_dataset(trainer, dataset_id, asked, idempotency_key)
+    threads: Threads = request.app.state.threads
+    record = await threads.work_on_whole(
+        corrections.correct_dataset, trainer, dataset_id, asked, idempotency_key
+    )
     response.headers["Location"] = f"/v1/datasets/{record.id}"
     return record
 
@@ -186,7 +190,7 @@ async def add_images(
             raise InvalidRequest(
                 "files: expected the images to add, in a multipart form. Received: none"
             )
-        record = await threads.submit(
+        record = await threads.work_on_whole(
             corrections.add_images,
             trainer,
             dataset_id,

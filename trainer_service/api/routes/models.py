@@ -1,19 +1,26 @@
 """Routes below `/v1/models`."""
 
-from fastapi import APIRouter, Response
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Response
 
 from shared.http.problems import responses
 from trainer_service.api.dependencies import CurrentTrainer, IdempotencyKey
 from trainer_service.requests.pretrained import PretrainedRequest
 from trainer_service.service import models
 from trainer_service.service.answers import (
+    ModelChange,
     ModelStatus,
+    NewName,
     PinRequest,
     PromotionHistory,
     PromotionRequest,
+    VersionChange,
 )
 from trainer_service.service.pretrained import submit_pretrained
 from trainer_service.store.records.training_record import TrainingRecord
+
+Force = Annotated[bool, Query(description="Also remove what is served.")]
 
 router = APIRouter(prefix="/v1/models", tags=["models"])
 
@@ -47,12 +54,46 @@ def get_model(name: str, trainer: CurrentTrainer) -> ModelStatus:
     return models.get_model(trainer, name)
 
 
+@router.patch("/{name}", responses=responses(404, 409, 422, 503, 507))
+def annotate_model(name: str, change: ModelChange, trainer: CurrentTrainer) -> ModelStatus:
+    """Change the note of a model, or remove it with null."""
+    return models.annotate_model(trainer, name, change)
+
+
+@router.patch("/{name}/versions/{version}", responses=responses(404, 409, 422, 503, 507))
+def annotate_version(
+    name: str, version: int, change: VersionChange, trainer: CurrentTrainer
+) -> ModelStatus:
+    """Change the note or the alias of a version, or remove it with null.
+
+    An alias belongs to one version of a model: another one that has it loses it.
+    """
+    return models.annotate_version(trainer, name, version, change)
+
+
+@router.post("/{name}/rename", responses=responses(404, 409, 422, 503, 507))
+def rename_model(name: str, new: NewName, trainer: CurrentTrainer) -> ModelStatus:
+    """Give a model another name, under which the predictor then serves it."""
+    return models.rename_model(trainer, name, new.name)
+
+
+@router.delete("/{name}", status_code=204, responses=responses(404, 409, 503, 507))
+def delete_model(name: str, trainer: CurrentTrainer, *, force: Force = False) -> None:
+    """Remove a model with all versions; with `force`, also one that is served."""
+    models.delete_model(trainer, name, force=force)
+
+
 @router.delete(
     "/{name}/versions/{version}", status_code=204, responses=responses(404, 409, 422, 503, 507)
 )
-def delete_version(name: str, version: int, trainer: CurrentTrainer) -> None:
-    """Remove a version, unless it is the one to serve: the pinned one, or what was decided last."""
-    models.delete_version(trainer, name, version)
+def delete_version(
+    name: str, version: int, trainer: CurrentTrainer, *, force: Force = False
+) -> None:
+    """Remove a version; with `force`, also the one that is served, or one with an alias.
+
+    If it is the only one, the model is gone.
+    """
+    models.delete_version(trainer, name, version, force=force)
 
 
 @router.put("/{name}/pin", responses=responses(404, 422, 503, 507))

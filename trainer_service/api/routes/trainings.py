@@ -104,15 +104,19 @@ async def get_training(
 
 
 @router.get("/{training_id}/compare", responses=responses(404, 409, 422, 503))
-def compare_trainings(
-    training_id: str, trainer: CurrentTrainer, query: Annotated[TwoTrainingsQuery, Query()]
+async def compare_trainings(
+    training_id: str,
+    request: Request,
+    trainer: CurrentTrainer,
+    query: Annotated[TwoTrainingsQuery, Query()],
 ) -> TwoTrainings:
     """Compare the answers of two trainings to the test images that both have, image by image.
 
     Their datasets are the same, or were made of the same one. Both are judged by the labels that
     the images have in the newer one.
     """
-    return compare(trainer, training_id, query)
+    threads: Threads = request.app.state.threads
+    return await threads.work_on_whole(compare, trainer, training_id, query)
 
 
 @router.post("/{training_id}/cancel", status_code=202, responses=responses(404, 409, 503, 507))

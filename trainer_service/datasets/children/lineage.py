@@ -19,6 +19,7 @@ from trainer_service.datasets.records import (
     DatasetSummary,
     ImageRecord,
     RejectedFile,
+    digest_of,
     iterate_images,
     iterate_owned,
     iterate_rejected,
@@ -26,7 +27,7 @@ from trainer_service.datasets.records import (
     save_images,
     save_rejected,
 )
-from trainer_service.datasets.scan.conclude import digest_of, rejected_of
+from trainer_service.datasets.scan.conclude import rejected_of
 from trainer_service.errors import InvalidDataset
 from trainer_service.store.records.dataset_record import DatasetRecord, DatasetState
 from trainer_service.store.records.parts import CrowdCount
@@ -72,19 +73,20 @@ class Lineage:
         if record.parent is not None and not is_read:  # what it adds is not known for sure
             lineage = lineage.with_additions([], [], dataset.id)
             listed = directory.parent / record.parent
-        refused = sum(image.verdict != "used" for image in lineage.images())
+        images = lineage.images()
+        used = [image for image in images if image.verdict == "used"]
         rejected = list(iterate_rejected(listed))
         if is_read:
-            lineage.require_whole(dataset, len(first) + len(additions) - refused)
+            lineage.require_whole(dataset, used)
             _require_listed(dataset, len(rejected))
-        return replace(lineage, told=rejected[refused:])
+        return replace(lineage, told=rejected[len(images) - len(used) :])
 
-    def require_whole(self, dataset: Dataset, used: int) -> None:
-        """Check that there is as much as when a dataset was read: a file may end early.
+    def require_whole(self, dataset: Dataset, used: list[ImageRecord]) -> None:
+        """Check that all is there, and as it was when a dataset was read.
 
         Args:
             dataset: that dataset.
-            used: how many images it uses now.
+            used: the images that it uses now.
 
         Raises:
             RecordCorrupt: there is not.
@@ -94,9 +96,11 @@ class Lineage:
         if added != record.added:
             reason = f"{added} are in it; {record.added} were"
             raise records_corrupt(directory, reason, ADDITIONS_FILE)
-        if record.images not in {None, used}:
-            reason = f"with it, dataset {record.id} has {used} used images; it had {record.images}"
-            raise records_corrupt(directory.parent / record.line, reason)
+        first, of = directory.parent / record.line, f"with it, dataset {record.id} has"
+        if record.images not in {None, len(used)}:
+            raise records_corrupt(first, f"{of} {len(used)} used images; it had {record.images}")
+        if record.digest not in {None, digest_of(used)}:
+            raise records_corrupt(first, f"{of} other images or labels than when it was read")
 
     def uncorrected(self) -> list[ImageRecord]:
         """Return all images without corrections, in the order of their names."""

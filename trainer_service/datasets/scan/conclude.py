@@ -1,6 +1,5 @@
 """Labels the images that were found, decides which are used, and summarises the dataset."""
 
-import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -18,6 +17,7 @@ from trainer_service.datasets.records import (
     ImageRecord,
     RejectedFile,
     count_doubles,
+    digest_of,
     save_images,
 )
 from trainer_service.datasets.scan.found import Found
@@ -222,11 +222,3 @@ def rejected_of(records: Iterable[ImageRecord]) -> list[RejectedFile]:
         for r in records
         if r.verdict != "used"
     ]
-
-
-def digest_of(used: Iterable[ImageRecord]) -> str:
-    """Hash what is learnt from: the pictures, their labels and their split, not their names."""
-    digest = hashlib.sha256()
-    for sha256, label, split in sorted((r.sha256, r.label, r.split or "") for r in used):
-        digest.update(f"{sha256} {split} {label}\n".encode())
-    return digest.hexdigest()

@@ -48,6 +48,15 @@ export function put(path, body) {
   return call(path, json("PUT", body));
 }
 
+export function patch(path, body) {
+  return call(path, json("PATCH", body));
+}
+
+/** Remove what a path names; there is no answer but that it is gone. */
+export function del(path) {
+  return call(path, { method: "DELETE", headers: { Accept: "application/json" } });
+}
+
 /**
  * Post a form, as `create` does. `onProgress` gets the number of bytes sent and the number of all.
  */
@@ -118,7 +127,7 @@ async function send(path, options) {
   }
   const body = parsed(text);
   if (!response.ok) throw problem(response.status, body, response.headers.get("Retry-After"));
-  if (body === null) throw new ApiError(STRANGE);
+  if (body === null && response.status !== 204) throw new ApiError(STRANGE);
   return { body, headers: response.headers };
 }
 

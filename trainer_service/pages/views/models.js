@@ -6,6 +6,9 @@ import { announce, h, put } from "../../web/dom.js";
 import { percent, range, when } from "../lib/format.js";
 import { problem } from "../lib/messages.js";
 import { link } from "../lib/router.js";
+import { editing } from "../parts/model_life/editing.js";
+import { usageCard } from "../parts/model_life/usage.js";
+import { askedFor } from "../parts/model_life/words.js";
 import { history } from "../parts/promotion/history.js";
 import { servedText, whyNot } from "../parts/promotion/words.js";
 import { macroF1 } from "../parts/result/metrics.js";
@@ -22,7 +25,8 @@ export async function models({ root, signal, load }) {
   const cards = new Map();
   let pins = 0;
   none.hidden = true;
-  root.append(none);
+  const usage = usageCard(signal);
+  root.append(none, usage);
   for (;;) {
     const before = pins;
     const all = await load(() => get("v1/models", signal));
@@ -33,7 +37,7 @@ export async function models({ root, signal, load }) {
       if (!cards.get(model.name)?.section.isConnected) cards.set(model.name, card(model, () => (pins += 1), signal));
       cards.get(model.name).show(model);
     }
-    root.append(...all.map(({ name }) => cards.get(name).section).filter((section) => !section.isConnected));
+    usage.before(...all.map(({ name }) => cards.get(name).section).filter((section) => !section.isConnected));
     await rest(LOOK_MILLISECONDS, signal);
   }
 }
@@ -42,13 +46,18 @@ export async function models({ root, signal, load }) {
 function card({ name }, onChange, signal) {
   const section = h("section", { class: "card", "aria-label": `Model ${name}` });
   const [body, fault, decisions] = [h("div", {}), h("div", {}), history(name, signal)];
-  section.append(body, fault, decisions.element);
+  const edit = editing(name, (changed) => {
+    onChange();
+    if (changed) show(changed);
+  });
+  section.append(body, fault, edit.element, decisions.element);
   const address = `v1/models/${encodeURIComponent(name)}`;
   let shown = null;
   const show = (current) => {
     const key = JSON.stringify(current);
     if (key === shown) return;
     put(body, ...content(current, actions));
+    edit.show(current);
     shown = key;
     decisions.refresh();
   };
@@ -94,6 +103,8 @@ function content(model, actions) {
     h("div", { class: "row between" }, h("h2", { class: "name" }, name), h("div", { class: "row" },
       canReturn ? h("button", { type: "button", onclick: actions.rollBack }, "Roll back") : null,
       versions.length > 1 ? h("a", { class: "button", href: link("compare", ids) }, "Compare versions") : null)),
+    model.note ? h("p", { class: "said" }, model.note) : null,
+    model.formerly.length ? h("p", { class: "muted" }, `Formerly ${model.formerly.join(", ")}.`) : null,
     versions.length ? h("p", { class: "muted" }, servedText(model)) : null,
     pinned !== null && versions.length > 1 ? shadowBox(model, actions) : null,
     versions.length ? table(versions.map((version) => row(version, model, actions))) : null,
@@ -110,11 +121,12 @@ const table = (rows) => h("div", { class: "scroll" }, h("table", { class: "recor
     h("th", { scope: "col", class: HEADS[title] }, title)))),
   h("tbody", {}, rows)));
 
-function row(shown, { pinned, serving }, actions) {
-  const { version, architecture, tune, pretrained, labels, metrics, training_id: training, created_at: created } = shown;
+function row(shown, { name, pinned, serving }, actions) {
+  const { alias, note, version, architecture, tune, pretrained, labels, metrics, training_id: training, created_at: created } = shown;
   const isPinned = version === pinned;
   return h("tr", { "data-version": version },
-    h("td", {}, h("a", { href: link("trainings", training) }, `Version ${version}`), " ", stateOf(shown, pinned, serving)),
+    h("td", {}, h("a", { href: link("trainings", training) }, `Version ${version}`), " ", stateOf(shown, pinned, serving),
+      alias ? [" ", h("span", { class: "tag", title: `Asked for as ${askedFor(name, shown)}` }, alias)] : null, note ? h("div", { class: "muted said" }, note) : null),
     h("td", { class: "number", "data-head": "Accuracy" }, percent(metrics.test?.accuracy)),
     h("td", { class: "wide number muted" }, range(metrics.test)),
     h("td", { class: "wide number" }, percent(macroF1(metrics.test))),

@@ -1,6 +1,6 @@
 """Where a head is searched first: near what an earlier training on nearly the same images chose.
 
-docs/decisions/0048-near-an-earlier-choice.md says why that finds the same heads.
+docs/decisions/0052-near-an-earlier-choice.md says why that finds the same heads.
 """
 
 from collections.abc import Iterator, Sequence

@@ -16,7 +16,7 @@ from trainer_service.phases.head.layers.train import train_layers
 from trainer_service.phases.head.nearby import Nearby
 from trainer_service.phases.head.network import answers_of
 from trainer_service.phases.head.progress import HeadProgress
-from trainer_service.phases.head.regression.rows import Setup, ViewRows
+from trainer_service.phases.head.regression.rows import Near, Setup, ViewRows
 from trainer_service.phases.head.regression.search import (
     BESIDE,
     STRENGTHS,
@@ -120,8 +120,10 @@ def search_regressions(task: HeadTask) -> SolvedHead:
         InvalidRequest: a feature is not a finite number.
     """
     setup, near = _setup(task), None if task.near is None else task.near.info
-    of_each = len(STRENGTHS) if near is None else BESIDE
-    most = (len(setup.tap_sets) + (task.views is not None)) * of_each
+    viewed = task.views is not None
+    most = (
+        (len(setup.tap_sets) + viewed) * len(STRENGTHS) if near is None else (1 + viewed) * BESIDE
+    )
     with _blas_threads(task), HeadProgress(task.work, most, near) as progress:
         return search(setup, progress.attempt, task.work.check_cancelled, progress.stops)
 
@@ -129,8 +131,6 @@ def search_regressions(task: HeadTask) -> SolvedHead:
 def _setup(task: HeadTask) -> Setup:
     request, architecture = task.request, task.architecture
     sets: tuple[TapSet, ...] = get_args(TapSet) if request.taps == "auto" else (request.taps,)
-    if task.near is not None:
-        sets = (task.near.taps,)
     return Setup(
         train=task.train,
         validation=task.validation,
@@ -140,7 +140,7 @@ def _setup(task: HeadTask) -> Setup:
         class_weights=request.class_weights,
         seed=request.seed,
         views=task.views,
-        near=None if task.near is None else task.near.strength,
+        near=None if task.near is None else Near(task.near.taps, task.near.strength),
         doubles=task.doubles,
         threads=heads_at_once(_multiplications(task), task.work.worker.threads),
     )
@@ -169,7 +169,7 @@ def _regression(task: HeadTask) -> Head:
         views=solved.views,
         val_losses=_least_losses(solved.path),
         view_losses=_losses_by_views(solved),
-        near=None if task.near is None else task.near.info,
+        near=task.near.info if task.near is not None and solved.near else None,
     )
     load_tensorflow(task.work.worker.threads)
     head = LinearHead(solved.kernel, solved.bias)

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from shared.engines import EMBEDDING, PROBABILITIES
+from shared.errors import Unavailable
 from shared.files import full_disk_named
 from shared.models.manifest import (
     Artifact,
@@ -19,7 +20,7 @@ from shared.models.manifest import (
     UnknownInfo,
     WeightsInfo,
 )
-from shared.models.model_store import REPORT_FILE, REPORT_PAGE
+from shared.models.model_store import REPORT_FILE, REPORT_PAGE, ModelSnapshot
 from shared.models.unknown import FALSE_ALARMS
 from trainer_service.backbones.architectures import PREPROCESSING_VERSION
 from trainer_service.backbones.export import export_version
@@ -33,6 +34,7 @@ from trainer_service.phases.work import Work
 from trainer_service.report.pretrained import render_pretrained
 from trainer_service.requests.pretrained import PretrainedRequest
 from trainer_service.store.promoting import ModelChanged, Verdict
+from trainer_service.store.publishing import WritableModelStore
 from trainer_service.store.records.training_record import State
 
 
@@ -70,7 +72,7 @@ def _publish(work: Work, staging: Path, manifest: Manifest) -> int:
     models, predictor = work.models, predictor_address(work.worker.settings)
     while True:
         seen = models.state(manifest.model)
-        verdict = _verdict(models.to_serve(seen))
+        verdict = _verdict(models, seen)
 
         def complete(manifest: Manifest, verdict: Verdict = verdict) -> None:
             page = render_pretrained(manifest, work.record, verdict, predictor)
@@ -82,8 +84,12 @@ def _publish(work: Work, staging: Path, manifest: Manifest) -> int:
         work.check_cancelled()
 
 
-def _verdict(served: int | None) -> Verdict:
-    """Return whether a version is to be served beside the one that is served, if there is one."""
+def _verdict(models: WritableModelStore, model: ModelSnapshot) -> Verdict:
+    """Return whether a version is to be served: only if there is no other one to serve."""
+    try:
+        served = models.to_serve(model)
+    except Unavailable as error:
+        return Verdict(served=False, reason=error.detail)
     if served is None:
         return Verdict(served=True, reason="No version was served before.")
     reason = (

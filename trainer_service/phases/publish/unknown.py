@@ -12,6 +12,7 @@ from trainer_service.phases.evaluate.evaluation import Evaluated
 from trainer_service.phases.evaluate.unknown import share_unknown
 from trainer_service.phases.publish.explain_unknown import explained
 from trainer_service.phases.publish.golden import Written
+from trainer_service.phases.publish.known_embeddings import remembering
 from trainer_service.phases.publish.others import embed_others
 from trainer_service.phases.publish.probes import draw_probes
 from trainer_service.phases.work import Work
@@ -44,7 +45,7 @@ def measure_unknown(
     comparer = Comparer(evaluated.familiar.known)
     update: dict[str, object] = {"change": _changes(comparer, golden.outputs)}
     if info.distances >= fewest_distances(info.rate):
-        engine = next(iter(engines.values()))
+        engine = remembering(next(iter(engines.values())), evaluated.network)
         pictures = _affordable(evaluated)
         update["probes"] = _probes(work, evaluated, engine, golden, pictures)
         update["other_datasets"] = _others(work, evaluated, engine, pictures)

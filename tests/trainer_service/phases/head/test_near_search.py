@@ -12,6 +12,7 @@ from tests.trainer_service.phases.head.test_regression_search import (
     setup,
     views_of,
 )
+from trainer_service.phases.head.regression.rows import Near
 from trainer_service.phases.head.regression.search import (
     STRENGTHS,
     TURNED,
@@ -77,10 +78,10 @@ def whole(request):
 @pytest.mark.parametrize("away", [-2, -1, 0, 1, 2])
 def test_it_finds_the_head_that_the_search_of_all_finds(whole, away):
     question, all_tried = whole
-    place = STRENGTHS.index(all_tried.strength) + away
-    taps = {all_tried.taps: TAP_SETS[all_tried.taps]}
-    near = search(replace(question, tap_sets=taps, near=STRENGTHS[place]), go_on, never)
+    begun = Near(all_tried.taps, STRENGTHS[STRENGTHS.index(all_tried.strength) + away])
+    near = search(replace(question, near=begun), go_on, never)
 
+    assert near.near is (abs(away) <= 1)
     assert (near.taps, near.strength) == (all_tried.taps, all_tried.strength)
     assert near.cross_validated == all_tried.cross_validated
     # Those of cross-validation are of heads as they are compared, which are solved less exactly.
@@ -90,9 +91,31 @@ def test_it_finds_the_head_that_the_search_of_all_finds(whole, away):
     np.testing.assert_allclose(rows @ near.kernel, rows @ all_tried.kernel, atol=2e-3)
     losses = {step.strength: step.val_loss for step in all_tried.path if step.taps == near.taps}
     for step in near.path:
-        if step.strength in losses:
+        if step.taps == near.taps and step.strength in losses:
             assert step.val_loss == pytest.approx(losses[step.strength], abs=2e-3)
-    assert len(near.path) <= 4 + 2 * abs(away)
+    tried_taps = {step.taps for step in near.path}
+    assert tried_taps == ({near.taps} if near.near else {*TAP_SETS})
+    assert len([step for step in near.path if step.taps == near.taps]) <= 4 + 2 * abs(away)
+
+
+def test_if_the_best_has_moved_away_other_taps_are_tried_and_may_win(whole):
+    """Where the images that have changed make other taps better, the strength moves, too."""
+    question, all_tried = whole
+    begun = Near("last", STRENGTHS[8])
+    found = search(replace(question, near=begun), go_on, never)
+
+    assert (found.taps, found.strength) == (all_tried.taps, all_tried.strength)
+    assert found.taps != "last"
+    assert not found.near
+
+
+def test_of_taps_that_are_the_only_ones_no_others_are_tried(whole):
+    question, _ = whole
+    only = replace(question, tap_sets={"all": 3}, near=Near("all", STRENGTHS[8]))
+    found = search(only, go_on, never)
+
+    assert found.near
+    assert {step.taps for step in found.path} == {"all"}
 
 
 def test_views_are_tried_near_it_too(whole):
@@ -100,8 +123,7 @@ def test_views_are_tried_near_it_too(whole):
     parts = [question.train, question.validation] if all_tried.cross_validated else [question.train]
     question = replace(
         question,
-        tap_sets={all_tried.taps: TAP_SETS[all_tried.taps]},
-        near=all_tried.strength,
+        near=Near(all_tried.taps, all_tried.strength),
         views=views_of(parts, 2),
     )
     found = search(question, go_on, never)

@@ -104,17 +104,28 @@ def test_a_solved_head_answers_as_its_keras_model(work_on):
 
 def test_near_an_earlier_choice_few_attempts_are_announced_and_it_is_named(work_on):
     info = NearInfo(training="20260101-000000-aaaaaa", differ=3, images=540)
+    parts = data(300, 0), data(240, 1)
+    before = train_head(task(work_on(taps="late"), *parts)).info.strength
     work = work_on()
-    question = task(work, data(300, 0), data(240, 1))
-    head = train_head(replace(question, near=Nearby("late", STRENGTHS[2], info)))
+    head = train_head(replace(task(work, *parts), near=Nearby("late", before, info)))
 
     events = [e for e in work.worker.stores.events.read(work.record.id) if e.type == "strength"]
     assert {event.near for event in events} == {info.training}
-    assert events[0].attempts == 3
-    assert events[-1].attempts == len(events) == len(head.history) < len(STRENGTHS)
+    assert {event.attempts for event in events} == {3}
+    assert len(events) == len(head.history) <= 3
     assert {step["taps"] for step in head.history} == {head.taps} == {"late"}
     assert head.info.near == info
     assert f"near what training {info.training} chose" in head.info.detail
+
+
+def test_where_all_heads_were_tried_after_all_it_is_not_said_to_be_near(work_on):
+    info = NearInfo(training="20260101-000000-aaaaaa", differ=3, images=540)
+    question = task(work_on(), data(300, 0), data(240, 1))
+    head = train_head(replace(question, near=Nearby("last", STRENGTHS[0], info)))
+
+    assert len(head.info.val_losses) == 3
+    assert head.info.near is None
+    assert "near what training" not in head.info.detail
 
 
 def test_a_client_that_stops_in_the_middle_of_an_attempt_does_not_wait_for_its_end(

@@ -4,6 +4,7 @@ import hashlib
 import shutil
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -15,10 +16,11 @@ from tests.support.inputs.bottleneck_training import BottleneckTraining
 from tests.support.inputs.tiny_model import picture
 from tests.support.trainer.builders import new_dataset_record
 from trainer_service.backbones.architectures import find_architecture
+from trainer_service.backbones.weights import Weights
 from trainer_service.datasets.records import save_images
 from trainer_service.errors import TrainingCancelled
 from trainer_service.phases.evaluate.unknown import Familiar
-from trainer_service.phases.publish import others
+from trainer_service.phases.publish import known_embeddings, others
 from trainer_service.phases.publish.explain_unknown import explained
 from trainer_service.phases.publish.golden import Written
 from trainer_service.phases.publish.probes import draw_probes
@@ -38,6 +40,7 @@ class MeanColour:
     """An engine whose embedding of a picture is its mean colour; `turned` makes it inexact."""
 
     name = "openvino"
+    precision = "f32"
 
     def __init__(self, turned=0.0):
         self.seen = 0
@@ -50,6 +53,11 @@ class MeanColour:
 
     def infer_batches(self, batches):
         return map(self.infer, batches)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_remembered():
+    known_embeddings._known.clear()
 
 
 @pytest.fixture
@@ -69,7 +77,11 @@ def evaluated():
         images=20, distances=39, compared="validation", rate=0.05, false_alarms=share
     )
     architecture = replace(LITE, input_size=SIZE)
-    network = SimpleNamespace(architecture=architecture)
+    network = SimpleNamespace(
+        architecture=architecture,
+        weights=Weights("made up", Path("weights"), "abc"),
+        embedding_is_learnt=False,
+    )
     return SimpleNamespace(familiar=Familiar(known, info), network=network, labels=["cat", "dog"])
 
 
@@ -100,6 +112,35 @@ def add_dataset(trained, number, colours, labels=("sea", "sky")):
     datasets.create(record)
     save_images(datasets.directory(dataset), images)
     return folder
+
+
+@pytest.mark.integration
+def test_no_embedding_is_computed_twice_unless_the_network_has_learnt_it(trained, evaluated):
+    add_dataset(trained, 1, blues(30))
+    engines = [MeanColour() for _ in range(4)]
+    first, again = (measured(trained, evaluated, f32=engine) for engine in engines[:2])
+    assert engines[0].seen > 2 + 30
+    assert engines[1].seen == 2, "only the golden ones are new"
+    assert again == first
+
+    evaluated.network.weights = replace(evaluated.network.weights, sha256="def")
+    measured(trained, evaluated, f32=engines[2])
+    assert engines[2].seen == engines[0].seen
+
+    evaluated.network.embedding_is_learnt = True
+    for _ in range(2):
+        engines[3].seen = 0
+        measured(trained, evaluated, f32=engines[3])
+        assert engines[3].seen == engines[0].seen
+
+
+def test_no_more_embeddings_are_kept_than_may_be():
+    known = known_embeddings._Known(100)
+    for number in range(10):
+        known.keep(bytes([number]), np.full((2, 10), number, np.float32)[0])
+        assert known.get(bytes([0])) is not None, "what is needed stays"
+    assert known.get(bytes([9])) is not None
+    assert known.get(bytes([8])) is None
 
 
 def blues(count, shift=0):

@@ -11,6 +11,7 @@ import { confusion } from "./confusion.js";
 import { answerOf, describedAnswer } from "../picture/figures.js";
 import { mending } from "../picture/mending.js";
 import { perLabel } from "./metrics.js";
+import { whereCard } from "../model_life/where.js";
 import { verdictCard } from "../promotion/verdict.js";
 import { predictorSays } from "../picture/predictor_says.js";
 import { reliability } from "./reliability.js";
@@ -34,6 +35,7 @@ export function result(root, record, report, about, suspects, signal) {
   const matrix = matrixCard(record, report, answers);
   put(root,
     verdictCard(record),
+    whereCard(record, signal),
     changes,
     h("div", { class: report.labels.length <= FEW ? "columns halves" : "stack" }, matrix.element, matrix.pictures, labelCard(report)),
     mistakesCard(report, answers),

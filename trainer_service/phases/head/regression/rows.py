@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -37,6 +37,13 @@ class ViewRows:
     read: Callable[[int], Floats]
 
 
+class Near(NamedTuple):
+    """A choice that heads are searched near: the name of a set of taps, and a strength."""
+
+    taps: TapSet
+    strength: float
+
+
 @dataclass(frozen=True, slots=True)
 class Setup:
     """What a head is searched for.
@@ -50,8 +57,7 @@ class Setup:
         class_weights: "balanced" makes all labels count the same in the loss.
         seed: of the folds, and of the approach to the directions.
         views: further views of the images, if there are some.
-        near: a strength that was best for nearly the same images; it is then only searched beside
-            it. None: from strong to weak.
+        near: what was best for nearly the same images; None: all heads are tried.
         doubles: for each image of training and then of validation the number of its group, where
             images are nearly equal, or -1: int64 (n,). The images of a group are never divided
             between folds. None: there are no groups.
@@ -66,7 +72,7 @@ class Setup:
     class_weights: ClassWeights = "none"
     seed: int = 0
     views: ViewRows | None = None
-    near: float | None = None
+    near: Near | None = None
     doubles: Truth | None = None
     threads: int = 1
 

@@ -28,6 +28,8 @@ Check = Callable[[], None]
 STRENGTHS = tuple(4.0**-power for power in range(-2, 7))
 #: So many strengths are tried near one: it, and those on its sides.
 BESIDE = 3
+#: The factor between a strength and those beside it.
+BESIDE_IT = 4.0
 #: A validation loss that is this many times the least one of its taps is clearly past the minimum.
 #: Along a path there is one minimum, and a step beside it the loss is 1 % to 5 % higher.
 TURNED = 1.02
@@ -77,6 +79,7 @@ class SolvedHead:
         kernel: float32 (features of its taps, labels).
         bias: float32 (labels,).
         path: what was tried, in this order.
+        near: whether that were only heads near an earlier choice.
         cross_validated: whether the heads were judged by cross-validation. Then the chosen one
             was solved on all training and validation images.
         probabilities: float32 (n, labels) of the images judged by: the validation images, or, if
@@ -90,6 +93,7 @@ class SolvedHead:
     kernel: Floats
     bias: Floats
     path: list[PathStep]
+    near: bool
     cross_validated: bool
     probabilities: Floats
 
@@ -123,7 +127,8 @@ def search(
         ValueError: the parts of the setup do not go together.
     """
     check(setup)
-    choice, effort, kept = _Choice(on_step), Effort(0), Effort(0)
+    choice = _Choice(on_step, near=setup.near is not None)
+    effort, kept = Effort(0), Effort(0)
 
     def check_wanted() -> None:
         check_cancelled()
@@ -144,6 +149,7 @@ def search(
         kernel=kernel,
         bias=bias,
         path=choice.path,
+        near=choice.near,
         cross_validated=rows.crossed,
         probabilities=np.exp(best.scores if rows.crossed else final.scores).T,
     )
@@ -187,7 +193,10 @@ def solve_on_training(
 def _try_all(
     setup: Setup, choice: "_Choice", effort: Effort, kept: Effort, check_cancelled: Check
 ) -> None:
-    """Try all heads on the images, and then those on further views with the taps that were best.
+    """Try the heads on the images, and then those on further views with the taps that were best.
+
+    Near an earlier choice, other taps are only tried if the best strength has moved away from it by
+    more than one: then the few images that have changed matter.
 
     Args:
         setup: images, labels and taps.
@@ -197,16 +206,27 @@ def _try_all(
         check_cancelled: called about every 0.3 s; what it raises ends the search.
     """
 
-    def tried(rows: Rows, tap_sets: Mapping[TapSet, int]) -> bool:
+    def tried(rows: Rows, tap_sets: Mapping[TapSet, int], near: float | None) -> bool:
+        candidates = _candidates(setup, rows, tap_sets, near, effort, check_cancelled)
+        return choice.among(candidates)
+
+    def more_effort(rows: Rows) -> Rows:
         own = Effort.of(len(rows.truth))
         kept.give_back(own.share(KEPT_FOR_THE_CHOSEN))
         effort.give_back(own)
-        return choice.among(_candidates(setup, rows, tap_sets, effort, check_cancelled))
+        return rows
 
-    if tried(Rows(setup), setup.tap_sets) and setup.views is not None and len(setup.views.images):
+    near, others, rows = setup.near, dict(setup.tap_sets), more_effort(Rows(setup))
+    if near is not None:
+        if not tried(rows, {near.taps: others.pop(near.taps)}, near.strength):
+            return
+        choice.near = _apart(near.strength, choice.best.step.strength) <= BESIDE_IT or not others
+    wanted = choice.near or tried(rows, others, None)
+    if wanted and setup.views is not None and len(setup.views.images):
         taps = choice.best.step.taps
         count = setup.tap_sets[taps]
-        tried(Rows(setup, setup.views, sum(setup.widths[-count:])), {taps: count})
+        viewed = more_effort(Rows(setup, setup.views, sum(setup.widths[-count:])))
+        tried(viewed, {taps: count}, None if near is None else near.strength)
 
 
 class _Choice:
@@ -214,10 +234,12 @@ class _Choice:
 
     Attributes:
         path: the steps of all of them, in their order.
+        near: whether only those near an earlier choice were looked at.
     """
 
-    def __init__(self, on_step: Callable[[PathStep], bool]) -> None:
+    def __init__(self, on_step: Callable[[PathStep], bool], *, near: bool) -> None:
         self.path: list[PathStep] = []
+        self.near = near
         self._best: _Candidate | None = None
         self._on_step = on_step
 
@@ -272,10 +294,11 @@ def _folded(design: Design, scaling: Scaling, weights: Floats) -> tuple[Floats, 
     return kernel.astype(np.float32), bias.astype(np.float32)
 
 
-def _candidates(
+def _candidates(  # noqa: PLR0913, PLR0917
     setup: Setup,
     rows: Rows,
     tap_sets: Mapping[TapSet, int],
+    near: float | None,
     effort: Effort,
     check_cancelled: Check,
 ) -> Iterator[_Candidate]:
@@ -297,7 +320,7 @@ def _candidates(
     def searched(taps: TapSet, check: Check) -> Iterator[_Candidate]:
         scaling = whole.last(sizes[taps])
         design = build_design(rows.parts, len(rows.seen), scaling, setup.seed, check)
-        yield from _path(taps, scaling, design, setup, rows, shares[taps], check)
+        yield from _path(taps, near, scaling, design, setup, rows, shares[taps], check)
 
     pieces = [partial(searched, taps) for taps in sets]
     yield from side_by_side(pieces, setup.threads, check_cancelled)
@@ -307,6 +330,7 @@ def _candidates(
 
 def _path(  # noqa: PLR0913, PLR0917
     taps: TapSet,
+    near: float | None,
     scaling: Scaling,
     design: Design,
     setup: Setup,
@@ -322,7 +346,7 @@ def _path(  # noqa: PLR0913, PLR0917
     tried: dict[float, float] = {}
     # Of the strongest penalty and of the last one: the next is beside one of them.
     solutions: dict[float, list[Solution]] = {}
-    least, strength = np.inf, next_strength(tried, setup.near)
+    least, strength = np.inf, next_strength(tried, near)
     while strength is not None:
         beside = min(solutions, key=partial(_apart, strength), default=None)
         before: Sequence[Solution | None]
@@ -336,7 +360,7 @@ def _path(  # noqa: PLR0913, PLR0917
         tried[strength] = step.val_loss
         solutions = {one: solutions[one] for one in solutions if one == max(tried)}
         solutions[strength] = solved
-        following = next_strength(tried, setup.near)
+        following = next_strength(tried, near)
         step = replace(step, cut_short=effort.is_used_up and following is not None)
         if step.val_loss < least:
             own = None if rows.crossed else solved[0].weights
