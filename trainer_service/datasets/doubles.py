@@ -6,14 +6,23 @@ The trainer API imports this; `scan.likeness` finds them.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 from pydantic import BaseModel, Field
 
-from trainer_service.datasets.records import Double, DoubleGroup, ImageRecord
+from trainer_service.datasets.records import (
+    Double,
+    DoubleGroup,
+    ImageRecord,
+    Split,
+    count_doubles,
+)
 from trainer_service.requests.lists import ListQuery
 from trainer_service.store.records.lists import lines_of, list_page, save_list
+from trainer_service.store.records.parts import CrowdCount, DoubleCount
 
 DOUBLES_FILE = "doubles.jsonl"
 
@@ -33,6 +42,22 @@ def groups_of(records: Iterable[ImageRecord]) -> list[DoubleGroup]:
             members[record.double_of].append(record)
     groups = [_group(images) for images in members.values() if len(images) > 1]
     return sorted(groups, key=lambda group: not group.leak)
+
+
+def doubles_among(splits: Mapping[str, Sequence[ImageRecord]], crowds: CrowdCount) -> DoubleCount:
+    """Return how many images are nearly equal, and how many groups are in several parts.
+
+    Args:
+        splits: the images of "train", "validation" and "test".
+        crowds: what of them is no group, as there are too many.
+    """
+    images = (
+        replace(image, split=cast("Split", part))
+        for part, members in splits.items()
+        for image in members
+        if image.double_of
+    )
+    return count_doubles(groups_of(images), crowds)
 
 
 def _group(records: list[ImageRecord]) -> DoubleGroup:

@@ -346,7 +346,7 @@ def test_the_keyboard_leads_to_everything_on_the_first_page(open_page):
         page.goto("/")
         expect(page.get_by_role("heading", name="Images already there")).to_be_visible()
         reached = []
-        for _ in range(7):
+        for _ in range(8):
             page.keyboard.press("Tab")
             reached.append(page.evaluate("document.activeElement.textContent.trim()"))
             outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
@@ -356,6 +356,7 @@ def test_the_keyboard_leads_to_everything_on_the_first_page(open_page):
             "Headstart",
             "New training",
             "Trainings",
+            "Comparisons",
             "Models",
             "Choose an archive",
             "Choose a folder",

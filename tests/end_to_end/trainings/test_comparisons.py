@@ -40,6 +40,8 @@ def test_its_figures_are_those_of_a_training_alone(settings):
     assert is_sound(ModelStore(settings.store).directory("digits", 1))
     stores = Stores.open(settings)
     tried, trained = (stores.trainings.get(one) for one in (chosen.trial, chosen.training))
+    told = [one for one in stores.events.read(tried.id) if one.type == "strength"]
+    assert tried.trial.loss == pytest.approx(min(one.val_loss for one in told), abs=1e-5)
     assert tried.cache.computed == tried.trial.images
     assert trained.cache.reused == tried.trial.images
 

@@ -106,7 +106,9 @@ def test_a_corrected_dataset_is_searched_near_what_was_chosen_before(settings):
     child = correct(parent, new_id(), {changed.sha256: other}, 1000)
     stores.datasets.create(child)
 
-    record = train_inline(settings, model="before", architecture=ARCHITECTURE.id, dataset=child.id)
+    record = train_inline(
+        settings, model="before", architecture=ARCHITECTURE.id, dataset=child.id, taps="late"
+    )
 
     head, models = record.head, ModelStore(settings.store)
     assert record.state == "succeeded", record.error

@@ -20,15 +20,8 @@ from trainer_service.settings import TrainerSettings
 
 pytestmark = pytest.mark.slow
 
-#: Its classifier is a convolution. Dense ones behind averages are tested with efficientnet_lite0.
-SMALL = "mobilenet_v3_large"
 #: Those whose classifiers don't see averages over the places of a picture.
 NO_HEATMAPS = {"vgg16", "mobilenet_v3_large"}
-ALL = [
-    name if name == SMALL else pytest.param(name, marks=pytest.mark.exhaustive)
-    for name, row in CATALOGUE.items()
-    if row.builder is not None
-]
 
 
 def saved(network, architecture, directory):
@@ -42,21 +35,34 @@ def saved(network, architecture, directory):
     return weights.resolve(architecture, settings, top=True)
 
 
-@pytest.mark.parametrize("name", ALL)
-def test_a_network_answers_as_it_does_with_its_own_classifier(name, tmp_path):
+def answered(name, directory):
+    """Return pictures, what a network answers to them, and the same network in two parts."""
     import keras
 
     architecture = find_architecture(name)
     network = build_with_top(architecture)
     randomise(network, GAINS.get(name, 1.4))
-    found = saved(network, architecture, tmp_path / "weights")
+    found = saved(network, architecture, directory / "weights")
     pixels = random_pixels(architecture, 2)
     logits = np.asarray(network(normalised(pixels, architecture.preprocessing), training=False))
     expected = np.asarray(keras.ops.softmax(logits))
     assert expected.max(axis=1).min() > 0.002  # or all networks would look alike
+    return pixels, expected, build_pretrained(architecture, found, Selection.of(None, None))
 
-    backbone, head = build_pretrained(architecture, found, Selection.of(None, None))
+
+def test_a_network_answers_as_it_does_with_its_own_classifier(tmp_path):
+    """Its classifier is a convolution; a dense one is tested with efficientnet_lite0."""
+    pixels, expected, (backbone, head) = answered("mobilenet_v3_large", tmp_path)
+
+    np.testing.assert_allclose(np.asarray(head(backbone(pixels))), expected, atol=2e-4)
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("name", [name for name, row in CATALOGUE.items() if row.builder])
+def test_every_network_is_exported_with_its_own_classifier(name, tmp_path):
+    pixels, expected, (backbone, head) = answered(name, tmp_path)
     size = backbone.output_shape[1]
+
     heatmaps = export_version(backbone, head, tmp_path, embedding_size=size)
 
     outputs = OpenVINOEngine(tmp_path / OPENVINO_MODEL, precision="f32").infer(pixels)

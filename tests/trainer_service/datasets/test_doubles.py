@@ -80,7 +80,7 @@ def test_near_doubles_are_found_as_a_dataset_is_read(settings, read):
     assert [image["name"] for image in group["images"]] == ["cat/2.jpg", "cat/again.jpg"]
     assert (group["leak"], listed["after"]) == (False, None)
     [note] = [note for note in record.notes if note.kind == "doubles"]
-    assert note.text.startswith("2 images are nearly equal to others, in 1 group. None")
+    assert note.text.startswith("2 images are nearly equal to others, in 1 group. Each is kept")
 
 
 def test_of_a_dataset_without_doubles_none_are_listed(datasets, read):

@@ -193,7 +193,7 @@ def _double_notes(doubles: list[DoubleGroup], crowds: CrowdCount) -> Iterator[Re
     if found.leaks:
         text = f"{found.leaks} of these lie in several parts of the split: {found.example}, say."
     else:
-        text = "None of these lies in several parts of a split."
+        text = "Each is kept in one part of the split where its labels have enough other images."
     if doubles:
         groups = "1 group" if found.groups == 1 else f"{found.groups} groups"
         said = f"{found.images} images are nearly equal to others, in {groups}. {text}"

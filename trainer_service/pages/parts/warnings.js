@@ -24,7 +24,7 @@ export function warningList() {
     },
     showRecord({ dataset, architecture_reason: other }) {
       if (other) show("other_architecture", h("span", { class: "warn" }, other));
-      if (dataset.doubles?.leaks) show("leaks", h("span", { class: "warn" }, `The split that the dataset brings leaks: nearly equal images lie in several of its parts, e.g. ${dataset.doubles.example}.`));
+      if (dataset.doubles?.leaks) show("leaks", h("span", { class: "warn" }, `The split leaks: nearly equal images lie in several of its parts, e.g. ${dataset.doubles.example}.`));
       if (dataset.rejected_count) rejected(dataset.rejected, notUsed(dataset), dataset.rejected_count - dataset.rejected.length);
     },
   };

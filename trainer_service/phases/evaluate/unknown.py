@@ -128,11 +128,18 @@ def most_images(width: int, multiply_adds: int) -> int:
 
 
 def _fairly(images: Sequence[ImageRecord], labels: Sequence[str], most: int) -> list[ImageRecord]:
-    """Return as many images of each label as possible, side by side in the order of the labels."""
+    """Return as many images of each label as possible, side by side in the order of the labels.
+
+    Of near doubles it is one: where each has its double among the others, these distances are
+    small, and every other picture looks far.
+    """
     place = {label: number for number, label in enumerate(labels)}
     turns: Counter[str] = Counter()
     rows = []
+    apart: dict[str, ImageRecord] = {}
     for image in sorted(images, key=lambda image: image.sha256):
+        apart.setdefault(image.double_of or image.sha256, image)
+    for image in apart.values():
         rows.append((turns[image.label], place[image.label], image))
         turns[image.label] += 1
     chosen = sorted(rows, key=lambda row: row[:2])[:most]

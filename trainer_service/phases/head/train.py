@@ -92,7 +92,7 @@ def train_head(task: HeadTask) -> Head:
     """
     if task.request.head == "regression":
         return _regression(task)
-    solved = _search(task) if task.request.taps == "auto" else None
+    solved = search_regressions(task) if task.request.taps == "auto" else None
     return _layers(task, solved)
 
 
@@ -112,8 +112,13 @@ def head_of_training_images(task: HeadTask, chosen: HeadInfo) -> LinearHead:
     return LinearHead(*solved)
 
 
-def _search(task: HeadTask) -> SolvedHead:
-    """Solve regressions on the tap sets that the request leaves open."""
+def search_regressions(task: HeadTask) -> SolvedHead:
+    """Solve regressions on the tap sets that the request leaves open.
+
+    Raises:
+        TrainingCancelled: the training was cancelled.
+        InvalidRequest: a feature is not a finite number.
+    """
     setup, near = _setup(task), None if task.near is None else task.near.info
     viewed = task.views is not None
     most = (
@@ -152,7 +157,7 @@ def _multiplications(task: HeadTask) -> int:
 
 
 def _regression(task: HeadTask) -> Head:
-    solved = _search(task)
+    solved = search_regressions(task)
     truths = [task.train.truth] if solved.cross_validated else []
     truth = np.concatenate([*truths, task.validation.truth])
     info = HeadInfo(

@@ -8,6 +8,7 @@ from trainer_service.backbones.backbone import bottleneck_precision
 from trainer_service.backbones.cut_table import cut_of
 from trainer_service.backbones.features import FeatureStore, Row
 from trainer_service.datasets.dataset import Dataset
+from trainer_service.datasets.doubles import doubles_among
 from trainer_service.datasets.records import ImageRecord
 from trainer_service.errors import InvalidDataset
 from trainer_service.phases.backbone import Backbone
@@ -109,7 +110,8 @@ def _plan(work: Work, dataset: Dataset) -> None:
         found = dataset.record
         record.dataset.images = found.images
         record.dataset.count_labels(found.labels)
-        record.dataset.doubles = found.doubles
+        if found.doubles is not None:
+            record.dataset.doubles = doubles_among(splits, found.doubles.crowds)
         record.dataset.reject(found.rejected, found.verdicts)
         record.dataset.corrected, record.dataset.added = found.corrected, found.added
         # Prepared again after a crash, what this training itself computed is not "reused".

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from trainer_service.backbones.features import Features, Stored
 from trainer_service.phases.head.layers.best_epoch import Epoch
+from trainer_service.phases.head.layers.optimizer import on_one_device
 from trainer_service.phases.head.regression.scaling import measure
 from trainer_service.phases.head.solved import LinearHead
 from trainer_service.phases.tune.checkpoint import Arrays
@@ -264,7 +265,7 @@ def _optimizer(
         warmup_target=rate,
         warmup_steps=warm_up,
     )
-    optimizer = keras.optimizers.AdamW(schedule, weight_decay=settings.weight_decay)
+    optimizer = on_one_device(keras.optimizers.AdamW(schedule, weight_decay=settings.weight_decay))
     vectors = [variable for variable in variables if len(variable.shape) < 2]  # noqa: PLR2004
     optimizer.exclude_from_weight_decay(var_list=vectors)
     optimizer.build(variables)

@@ -294,9 +294,9 @@ def _leaks(dataset_id: str, doubles: DoubleCount) -> str:
     groups = "1 group" if doubles.leaks == 1 else f"{doubles.leaks} groups"
     lie = "lies" if doubles.leaks == 1 else "lie"
     return (
-        f"The split that the dataset brings leaks: {groups} of nearly equal images {lie} in "
-        f"several of its parts, e.g. {doubles.example}. So the test may promise too much. "
-        f"GET /v1/datasets/{dataset_id}/doubles lists them."
+        f"The split leaks: {groups} of nearly equal images {lie} in several of its parts, e.g. "
+        f"{doubles.example}. So the test may promise too much. The dataset brings it so, or a "
+        f"label has too few other images. GET /v1/datasets/{dataset_id}/doubles lists all groups."
     )
 
 

@@ -154,7 +154,8 @@ class DoubleCount(RecordPart):
     Attributes:
         groups: how many groups of such images there are.
         images: how many images they have together.
-        leaks: how many of the groups the dataset itself puts in several parts of its split.
+        leaks: how many of the groups are in several parts of the split: of the one that the dataset
+            brings, or, in the record of a training, of the one that it has.
         example: the names of two images of the first of these.
         crowds: those in groups that are too large to be kept together, which don't count above.
     """

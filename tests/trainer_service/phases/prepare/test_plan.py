@@ -8,8 +8,10 @@ import pytest
 
 from trainer_service import training
 from trainer_service.backbones.cut_table import tail_cut
+from trainer_service.datasets.records import save_images
 from trainer_service.phases.prepare import plan
 from trainer_service.requests.tune import TuneRequest
+from trainer_service.store.records.parts import DoubleCount
 from trainer_service.store.records.training_record import State
 
 #: 200 images of three features, each of two bytes.
@@ -42,6 +44,28 @@ def test_more_labels_than_allowed_are_refused_with_the_setting(planned):
     assert record.state == State.FAILED
     assert "HEADSTART_MAX_LABELS allows a training 1 labels. Received: 2." in record.error.detail
     assert not record.error.transient
+
+
+def test_near_doubles_that_a_label_without_others_has_divided_are_told(planned, computing):
+    """All dogs are one group, which has to be in each part; the two cats can stay together."""
+    cats, dogs = computing.images[::2], computing.images[1::2]
+    grouped = [
+        *(replace(image, double_of=cats[0].sha256) for image in cats[:2]),
+        *cats[2:],
+        *(replace(image, double_of=dogs[0].sha256) for image in dogs),
+    ]
+    datasets = computing.worker.stores.datasets
+    save_images(datasets.directory(computing.dataset_id), grouped)
+    found = DoubleCount(groups=2, images=102)
+    datasets.update(computing.dataset_id, lambda record: setattr(record, "doubles", found))
+
+    doubles = planned(2).dataset.doubles
+
+    assert (doubles.groups, doubles.images, doubles.leaks) == (2, 102, 1)
+    assert "dog/" in doubles.example
+    events = computing.worker.stores.events.read(computing.id)
+    [leaks] = [one.detail for one in events if one.type == "warning" and one.code == "leaks"]
+    assert "1 group of nearly equal images lies in several of its parts, e.g. dog/" in leaks
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.slow
 #: All kinds of dogs that ImageNet has, but for wild ones.
 DOGS = classes()[151:269]
 #: Photographs of each kind.
-EACH = 40
+EACH = 25
 CATS = ["tabby cat", "tiger cat", "Persian cat", "Siamese cat", "Egyptian Mau"]
 
 
@@ -172,7 +172,7 @@ def test_photographs_of_cats_and_dogs_are_taken_for_cats_and_dogs(whole):
         for kind, found in top.items()
         for name, among in (("cat", cats), ("dog", dogs))
     }
-    assert shares["cat", "cat"] > 0.65
+    assert shares["cat", "cat"] > 0.55
     assert shares["dog", "dog"] > 0.9
     assert shares["dog", "cat"] < 0.05
 

@@ -1,6 +1,7 @@
 """A tail is trained from a solved head: a real Keras network, as small as it can be."""
 
 import errno
+import gc
 import hashlib
 import os
 from dataclasses import replace
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from sklearn.linear_model import LogisticRegression
+from tensorflow.python.framework.func_graph import FuncGraph
 
 from trainer_service.backbones import features
 from trainer_service.backbones.cuts import divide
@@ -270,6 +272,19 @@ def test_the_image_that_is_added_counts_in_the_standard_error_as_well():
     gain, margin = gain_of(np.full(3, 0.5), np.full(3, 0.4))
 
     assert (gain, margin) == (pytest.approx(0.1), pytest.approx(0.7))
+
+
+def test_a_worker_keeps_nothing_of_it(tmp_path):
+    """It had kept a graph of each training: ten megabytes."""
+
+    def graphs():
+        gc.collect()
+        return sum(isinstance(one, FuncGraph) for one in gc.get_objects())
+
+    before = graphs()
+    Task(tmp_path).tune(replace(SETTINGS, epochs=1))
+
+    assert graphs() == before
 
 
 def test_what_may_be_chance_is_not_accepted(task, monkeypatch):

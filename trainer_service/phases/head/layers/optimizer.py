@@ -25,7 +25,21 @@ def build_optimizer(request: TrainingRequest, images: int) -> Any:
         "sgd": lambda rate: keras.optimizers.SGD(rate, momentum=0.9),
         "rmsprop": keras.optimizers.RMSprop,
     }
-    return optimizers[request.optimizer](_schedule(request, steps))
+    return on_one_device(optimizers[request.optimizer](_schedule(request, steps)))
+
+
+def on_one_device(optimizer: Any) -> Any:
+    """Return a `keras.Optimizer` that takes gradients as they are, so that its graph can be freed.
+
+    Keras adds them up over replicas, also where there is only one. TensorFlow notes the gradient of
+    that sum for as long as the process lives, and with it the whole graph of the training.
+    """
+    optimizer._all_reduce_sum_gradients = _as_they_are  # noqa: SLF001 - there is no public way
+    return optimizer
+
+
+def _as_they_are(gradients_and_variables: Any) -> Any:
+    return gradients_and_variables
 
 
 def _schedule(request: TrainingRequest, steps: int) -> Any:

@@ -211,9 +211,9 @@ def build_design(
         return Direct(parts, _sampled_spread(own, scaling, seed, check_cancelled), scaling)
     if features < rows:
         products = _products_of_features(own, scaling, check_cancelled)
-        found = _known.get(products, 0, lambda: _decomposed(products))
+        found = _known.get(_hash_of([products]), lambda: _decomposed(products))
     else:
-        found = _directions(np.concatenate(list(scaling.blocks(own))), rows, check_cancelled)
+        found = _directions(own, scaling, rows, check_cancelled)
     coordinates = np.empty((sum(len(part) for part in parts), len(found.values)), np.float32)
     start = 0
     if found.coordinates is not None:
@@ -247,15 +247,13 @@ class _Known:
         self._kept: OrderedDict[bytes, Directions] = OrderedDict()
         self._lock = Lock()
 
-    def get(self, numbers: Floats, most: int, compute: Callable[[], Directions]) -> Directions:
+    def get(self, key: bytes, compute: Callable[[], Directions]) -> Directions:
         """Return directions, computed unless they are known. Several threads may ask at a time.
 
         Args:
-            numbers: what they are computed from.
-            most: how many there are at most; 0: all.
+            key: a hash of what they are computed from.
             compute: does it.
         """
-        key = _hash_of(numbers, most)
         with self._lock:
             found = self._kept.get(key)
         found = found or compute()
@@ -274,9 +272,12 @@ class _Known:
         return sum(one.nbytes for one in self._kept.values())
 
 
-def _hash_of(numbers: Floats, most: int) -> bytes:
-    said = hashlib.blake2b(f"{numbers.shape} {most}".encode(), digest_size=16)
-    said.update(np.ascontiguousarray(numbers).data)
+def _hash_of(blocks: Iterable[Floats], most: int = 0) -> bytes:
+    """Return a hash of numbers, which come in blocks, and of how many directions are wanted."""
+    said = hashlib.blake2b(str(most).encode(), digest_size=16)
+    for block in blocks:
+        said.update(str(block.shape).encode())
+        said.update(np.ascontiguousarray(block).data)
     return said.digest()
 
 
@@ -291,33 +292,45 @@ def _sampled_spread(
     chosen.sort()
     sample, start = [], 0
     for part in parts:
-        inside = chosen[(chosen >= start) & (chosen < start + len(part))] - start
-        sample.append(scaling.scaled(part[inside]))
+        sample.append(part[chosen[(chosen >= start) & (chosen < start + len(part))] - start])
         start += len(part)
-    scaled = np.concatenate(sample)
-    values, basis, _ = _directions(scaled, KNOWN_DIRECTIONS, check_cancelled)
-    total = float(np.square(scaled).sum(dtype=np.float64))
+    values, basis, _ = _directions(sample, scaling, KNOWN_DIRECTIONS, check_cancelled)
+    total = sum(float(np.square(block).sum(dtype=np.float64)) for block in scaling.blocks(sample))
     others = len(scaling.mean) - len(values)
     rest = max(total - float(values.sum()), 0) / others
-    return Spread(values / len(scaled), rest / len(scaled), basis)
+    return Spread(values / SAMPLED_ROWS, rest / SAMPLED_ROWS, basis)
 
 
-def _directions(scaled: Floats, most: int, check_cancelled: Check) -> Directions:
-    """Return rows' strongest directions, at most so many, with coordinates if these are all."""
+def _directions(
+    parts: Sequence[Floats], scaling: Scaling, most: int, check_cancelled: Check
+) -> Directions:
+    """Return rows' strongest directions, at most so many, with coordinates if these are all.
+
+    The scaled rows are never there as a whole: they would take as much memory as the features.
+    """
+    rows, features = sum(len(part) for part in parts), len(scaling.mean)
 
     def compute() -> Directions:
-        check_cancelled()
-        values, vectors, _ = _decomposed(scaled @ scaled.T)
+        products = np.zeros((rows, rows), np.float32)
+        for columns in scaling.columns(parts):
+            check_cancelled()
+            products += columns @ columns.T
+        values, vectors, _ = _decomposed(products)
         values, vectors = values[:most], vectors[:, :most]
-        check_cancelled()
-        basis = scaled.T @ (vectors / np.sqrt(values)).astype(np.float32)
-        if most < len(scaled):
+        vectors = (vectors / np.sqrt(values)).astype(np.float32)
+        basis = np.empty((features, len(values)), np.float32)
+        start = 0
+        for columns in scaling.columns(parts):
+            check_cancelled()
+            np.matmul(columns.T, vectors, out=basis[start : start + columns.shape[1]])
+            start += columns.shape[1]
+        if most < rows:
             return Directions(values, basis)
-        coordinates = np.empty((len(scaled), len(values)), np.float32)
-        _project(blocks([scaled]), basis, coordinates, check_cancelled)
+        coordinates = np.empty((rows, len(values)), np.float32)
+        _project(scaling.blocks(parts), basis, coordinates, check_cancelled)
         return Directions(values, basis, coordinates)
 
-    return _known.get(scaled, most, compute)
+    return _known.get(_hash_of(scaling.blocks(parts), most), compute)
 
 
 def _products_of_features(
