@@ -7,7 +7,7 @@ the CPU time and keeps the weights of its best epoch by validation loss.
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
@@ -83,7 +83,7 @@ def train_two_stages(  # noqa: PLR0913
         backbone.trainable = False
         frozen = _fit(model, sets, FROZEN_RATE, seconds / 2)
         backbone.trainable = True
-        for layer in backbone.layers:  # as the guide has it, statistics of batches stay as they are
+        for layer in _all_layers(backbone):  # as the guide has it, statistics stay as they are
             if isinstance(layer, keras.layers.BatchNormalization):
                 layer.trainable = False
         unfrozen = _fit(model, sets, UNFROZEN_RATE, seconds / 2)
@@ -91,6 +91,13 @@ def train_two_stages(  # noqa: PLR0913
         truth = np.concatenate([batch.numpy() for _, batch in sets["test"]])
         probabilities = model.predict(sets["test"], verbose=0)
     return Answers(probabilities, truth, (frozen, unfrozen), took)
+
+
+def _all_layers(model: Any) -> Iterator[Any]:
+    """Yield the layers of a model and of the models in it."""
+    for layer in model.layers:
+        yield layer
+        yield from _all_layers(layer) if hasattr(layer, "layers") else ()
 
 
 def _dataset(folder: Path, images: Sequence[Image], size: int, shuffle: bool) -> Any:  # noqa: FBT001

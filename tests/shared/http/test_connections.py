@@ -104,7 +104,7 @@ def test_an_endless_request_is_refused_and_costs_no_memory(service, begin, piece
         (b"GET / HTTP/1.1\r\nOrigin: %b\r\nHo", b"408"),
         (CHUNKED.replace(b"\r\n\r\n", b"\r\nOrigin: %b\r\n\r\n"), b"408"),
         (
-            b"POST /v1/x HTTP/1.1\r\nHost: x\r\nOrigin: %b\r\nContent-Length: 99999999\r\n\r\n",
+            b"GET /v1/x HTTP/1.1\r\nHost: x\r\nOrigin: %b\r\nContent-Length: 99999999\r\n\r\n",
             b"413",
         ),
     ],
