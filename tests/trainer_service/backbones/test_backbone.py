@@ -207,7 +207,7 @@ def test_an_error_of_the_machine_does_not_make_weights_damaged(error, tmp_path):
             raise error
 
     with pytest.raises(type(error)):
-        backbones._load(Network(), MOBILENET, Weights("x", tmp_path / "x.h5", "0" * 64))
+        backbones.load_weights(Network(), MOBILENET, Weights("x", tmp_path / "x.h5", "0" * 64))
 
 
 @pytest.mark.slow
