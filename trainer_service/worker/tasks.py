@@ -1,7 +1,6 @@
 """The Celery tasks; each calls a plain function."""
 
 import os
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
@@ -12,7 +11,6 @@ from celery import Celery
 from celery.signals import task_postrun, task_prerun, worker_process_init
 
 from shared.documents import reason
-from shared.engines.tensorflow_engine import import_tensorflow
 from shared.errors import HeadstartError
 from shared.logs import get_logger
 from trainer_service import training
@@ -26,7 +24,7 @@ from trainer_service.queue.task_queue import WorkerQueue
 from trainer_service.settings import TrainerSettings
 from trainer_service.store.events.progress import ProgressBoard
 from trainer_service.store.stores import Stores
-from trainer_service.worker import task_log
+from trainer_service.worker import preload, task_log
 from trainer_service.worker.hangup import HeedHangup
 from trainer_service.worker.lost_steps_step import LostStepsSearch
 from trainer_service.worker.retention_step import RetentionStep
@@ -49,19 +47,12 @@ def worker() -> Worker:
 
 
 @worker_process_init.connect  # type: ignore[untyped-decorator]  # Celery is untyped
-def preload(**_: Any) -> None:
+def begin_preload(**_: Any) -> None:
     """Import what every training needs, in a thread, while the first task may already run."""
     import numpy as np
 
     log.info("loading Keras beside the first task", numpy=np.__version__)
-    threading.Thread(target=_import_keras, name="preload", daemon=True).start()
-
-
-def _import_keras() -> None:
-    import_tensorflow()
-    import keras
-
-    log.info("Keras is loaded", keras=keras.__version__)
+    preload.start()
 
 
 @contextmanager
@@ -100,12 +91,14 @@ def prepare(training_id: str) -> None:
 
 @app.task(name=COMPUTE_SHARD)  # type: ignore[untyped-decorator]
 def compute_shard(training_id: str, shard: int) -> None:
+    preload.wait()
     with _refusals_logged(training_id):
         training.compute_shard(worker(), training_id, shard)
 
 
 @app.task(name=FINISH)  # type: ignore[untyped-decorator]
 def finish(training_id: str) -> None:
+    preload.wait()
     with _refusals_logged(training_id):
         training.finish(worker(), training_id)
 
