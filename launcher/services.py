@@ -28,6 +28,8 @@ from trainer_service.store.events.event_log import connect
 START_SECONDS = 30
 LAST_LINES = 5
 WORKER = "trainer_service.worker"
+#: The system may name the same free port twice in a row.
+_given_ports: set[int] = set()
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,11 +261,14 @@ def _redis_executable() -> str:
 
 
 def free_port() -> int:
-    """Return a TCP port on 127.0.0.1 that is free at the moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Return a TCP port on 127.0.0.1 that is free at the moment, another one each time."""
+    while True:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port: int = probe.getsockname()[1]
+        if port not in _given_ports:
+            _given_ports.add(port)
+            return port
 
 
 def _python(module: str, environment: Mapping[str, str], log: Path, guard: Guard) -> Process:

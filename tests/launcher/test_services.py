@@ -2,7 +2,7 @@
 
 import pytest
 
-from launcher.services import introduce
+from launcher.services import free_port, introduce
 from predictor_service.settings import PredictorSettings
 from trainer_service.settings import TrainerSettings
 
@@ -45,3 +45,7 @@ def test_what_is_set_stays_so(introduced):
 
     assert predictor.trainer_url == "https://b.example"
     assert trainer.allowed_origins == predictor.allowed_origins == "https://a.example"
+
+
+def test_free_ports_are_different_ones():
+    assert len({free_port() for _ in range(600)}) == 600
