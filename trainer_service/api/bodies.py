@@ -205,3 +205,13 @@ def _json_object(body: bytes) -> Fields:
     if not isinstance(value, dict):
         raise InvalidRequest(f"expected a JSON object. Received: {type(value).__name__}")
     return value
+
+
+def require_no_dataset(fields: Fields) -> None:
+    """Check the fields that come with an archive: they may not name a dataset, too.
+
+    Raises:
+        InvalidRequest: they do.
+    """
+    if fields.get("dataset") is not None:
+        raise InvalidRequest("dataset: expected either a dataset or an archive. Received: both")

@@ -1,8 +1,8 @@
 """The API's operations on comparisons that exist."""
 
-import asyncio
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +12,9 @@ from shared.errors import Conflict, Unavailable
 from shared.identifiers import Id
 from trainer_service.errors import ComparisonEnded, RecordCorrupt, TrainingEnded, TrainingNotFound
 from trainer_service.requests.part import RequestPart
-from trainer_service.service.endings import first
+from trainer_service.service.endings import read_once_ended
 from trainer_service.service.trainer import Trainer
 from trainer_service.service.trainings import cancel_in, completed
-from trainer_service.store.events.event import EndEvent
 from trainer_service.store.events.events import EventPage
 from trainer_service.store.records.comparison_record import ComparisonRecord, ComparisonState
 from trainer_service.store.records.training_record import Progress, State, TrainingRecord
@@ -84,15 +83,11 @@ async def wait_for_comparison(
         trainer: the stores, the settings and the queue of the service.
         comparison_id: the id of the comparison.
         seconds: how long to wait at most.
-        reasons: coroutine functions; the wait also ends when one of them returns or raises, and
-            its exception is passed on.
+        reasons: what else ends the wait, as for `read_once_ended`.
     """
-    record = await asyncio.to_thread(get_comparison, trainer, comparison_id)
-    if record.state.ended or not seconds:
-        return record
-    ended = trainer.comparison_endings.wait(comparison_id)
-    await first(seconds, ended, *(reason() for reason in reasons))
-    return await asyncio.to_thread(get_comparison, trainer, comparison_id)
+    read = partial(get_comparison, trainer, comparison_id)
+    ended = partial(trainer.comparison_endings.wait, comparison_id)
+    return await read_once_ended(read, ended, seconds, *reasons)
 
 
 def get_comparison_events(
@@ -101,13 +96,7 @@ def get_comparison_events(
     """Return the events of a comparison after a cursor."""
     stores = trainer.stores
     stores.comparisons.get(comparison_id)
-    events = stores.comparison_events.read(comparison_id, after, limit)
-    last = events[-1] if events else stores.comparison_events.last(comparison_id)
-    return EventPage(
-        events=events,
-        after=events[-1].id if events else after,
-        ended=isinstance(last, EndEvent),
-    )
+    return stores.comparison_events.page(comparison_id, after, limit)
 
 
 def get_comparison_report(trainer: Trainer, comparison_id: str) -> Path:

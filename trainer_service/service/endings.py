@@ -1,15 +1,28 @@
 """Waits for trainings, or comparisons, to end, on behalf of any number of clients."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from shared.errors import NotFound
 from trainer_service.store.records.record_index import Stamp
 from trainer_service.store.records.record_store import RecordStore
 
 POLL_INTERVAL = 0.1
+
+
+class _State(Protocol):
+    @property
+    def ended(self) -> bool: ...
+
+
+class _Record(Protocol):
+    @property
+    def state(self) -> _State: ...
+
+
+R = TypeVar("R", bound=_Record)
 
 
 @dataclass(slots=True)
@@ -58,6 +71,28 @@ class Endings:
             return stamp, stamp != known and bool(self._trainings.get(training_id).state.ended)
         except NotFound:
             return known, True
+
+
+async def read_once_ended(
+    read: Callable[[], R],
+    ended: Callable[[], Coroutine[Any, Any, None]],
+    seconds: float,
+    *reasons: Callable[[], Coroutine[Any, Any, None]],
+) -> R:
+    """Return a record as soon as what it is of has ended, or after `seconds`.
+
+    Args:
+        read: returns the record; called in a thread.
+        ended: a coroutine function that returns once it has ended.
+        seconds: how long to wait at most.
+        reasons: coroutine functions; the wait also ends when one of them returns or raises, and
+            its exception is passed on.
+    """
+    record = await asyncio.to_thread(read)
+    if record.state.ended or not seconds:
+        return record
+    await first(seconds, ended(), *(reason() for reason in reasons))
+    return await asyncio.to_thread(read)
 
 
 async def first(seconds: float, *waits: Coroutine[Any, Any, None]) -> None:

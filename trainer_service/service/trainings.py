@@ -1,7 +1,7 @@
 """The API's operations on trainings that exist."""
 
-import asyncio
 from collections.abc import Callable, Coroutine
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +11,8 @@ from shared.models.model_store import REPORT_FILE, REPORT_PAGE
 from trainer_service.errors import RecordCorrupt, TrainingEnded
 from trainer_service.phase_table import phase_of
 from trainer_service.requests.lists import ListQuery
-from trainer_service.service.endings import first
+from trainer_service.service.endings import read_once_ended
 from trainer_service.service.trainer import Trainer
-from trainer_service.store.events.event import EndEvent
 from trainer_service.store.events.events import EventPage
 from trainer_service.store.events.progress import ProgressBoard
 from trainer_service.store.model_life import find_version
@@ -57,14 +56,11 @@ async def wait_for_training(
         trainer: the stores, the settings and the queue of the service.
         training_id: the id of the training.
         seconds: how long to wait at most.
-        reasons: coroutine functions; the wait also ends when one of them returns or raises, and
-            its exception is passed on.
+        reasons: what else ends the wait, as for `read_once_ended`.
     """
-    record = await asyncio.to_thread(get_training, trainer, training_id)
-    if record.state.ended or not seconds:
-        return record
-    await first(seconds, trainer.endings.wait(training_id), *(reason() for reason in reasons))
-    return await asyncio.to_thread(get_training, trainer, training_id)
+    read = partial(get_training, trainer, training_id)
+    ended = partial(trainer.endings.wait, training_id)
+    return await read_once_ended(read, ended, seconds, *reasons)
 
 
 def get_events(trainer: Trainer, training_id: str, after: int, limit: int) -> EventPage:
@@ -74,13 +70,7 @@ def get_events(trainer: Trainer, training_id: str, after: int, limit: int) -> Ev
     if record.state.ended:
         # The process that ended the training may have been killed before it wrote the events.
         stores.events.append_missing(record)
-    events = stores.events.read(training_id, after, limit)
-    last = events[-1] if events else stores.events.last(training_id)
-    return EventPage(
-        events=events,
-        after=events[-1].id if events else after,
-        ended=isinstance(last, EndEvent),
-    )
+    return stores.events.page(training_id, after, limit)
 
 
 def get_report(trainer: Trainer, training_id: str) -> Path:

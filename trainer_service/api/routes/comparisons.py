@@ -6,11 +6,16 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import FileResponse
 
-from shared.errors import InvalidRequest
 from shared.http.problems import responses
 from shared.http.server.draining import Gate
 from shared.logs import bind
-from trainer_service.api.bodies import Fields, parse, parse_so_far, read_body
+from trainer_service.api.bodies import (
+    Fields,
+    parse,
+    parse_so_far,
+    read_body,
+    require_no_dataset,
+)
 from trainer_service.api.dependencies import CurrentTrainer, IdempotencyKey, raise_on_disconnect
 from trainer_service.api.openapi import body_of
 from trainer_service.api.routes.events import STREAM, EventQuery, LastEventId, answer_events
@@ -46,7 +51,7 @@ async def submit_comparison(
     async with read_body(request, trainer.settings, check) as body:
         asked = parse(ComparisonRequest, body.fields)
         if body.archive is not None:
-            _require_no_dataset(body.fields)
+            require_no_dataset(body.fields)
         threads: Threads = request.app.state.threads
         record = await threads.submit(
             comparison_submission.submit_comparison,
@@ -64,16 +69,11 @@ async def submit_comparison(
 def _check_before_images(trainer: Trainer, key: str | None, fields: Fields) -> None:
     """Refuse a wrong form before its images arrive; more fields may follow them."""
     parse_so_far(ComparisonRequest, fields)
-    _require_no_dataset(fields)
+    require_no_dataset(fields)
     names = fields.get("architectures")
     if isinstance(names, str) and names != "available":
         asked = [name.strip() for name in names.split(",")]
         comparison_submission.require_architectures(trainer, asked, key)
-
-
-def _require_no_dataset(fields: Fields) -> None:
-    if fields.get("dataset") is not None:
-        raise InvalidRequest("dataset: expected either a dataset or an archive. Received: both")
 
 
 @router.get("", responses=responses(422))

@@ -5,11 +5,16 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
-from shared.errors import InvalidRequest
 from shared.http.problems import responses
 from shared.http.server.draining import Gate
 from shared.logs import bind
-from trainer_service.api.bodies import Fields, parse, parse_so_far, read_body
+from trainer_service.api.bodies import (
+    Fields,
+    parse,
+    parse_so_far,
+    read_body,
+    require_no_dataset,
+)
 from trainer_service.api.dependencies import CurrentTrainer, IdempotencyKey, raise_on_disconnect
 from trainer_service.api.openapi import body_of
 from trainer_service.api.routes.pages import PageQuery, link_next
@@ -42,7 +47,7 @@ async def submit_training(
     async with read_body(request, trainer.settings, check) as body:
         training = parse(TrainingRequest, body.fields)
         if body.archive is not None:
-            _require_no_dataset(body.fields)
+            require_no_dataset(body.fields)
         threads: Threads = request.app.state.threads
         record = await threads.submit(
             submission.submit_training,
@@ -60,15 +65,10 @@ async def submit_training(
 def _check_before_images(trainer: Trainer, key: str | None, fields: Fields) -> None:
     """Refuse a wrong form before its images arrive; more fields may follow them."""
     parse_so_far(TrainingRequest, fields)
-    _require_no_dataset(fields)
+    require_no_dataset(fields)
     if isinstance(architecture := fields.get("architecture"), str):
         submission.require_architecture(trainer, architecture, key)
         submission.require_cut(architecture, fields.get("tune"))
-
-
-def _require_no_dataset(fields: Fields) -> None:
-    if fields.get("dataset") is not None:
-        raise InvalidRequest("dataset: expected either a dataset or an archive. Received: both")
 
 
 @router.get("", responses=responses(422))

@@ -31,6 +31,7 @@ from trainer_service.errors import RecordCorrupt, TrainingNotFound
 from trainer_service.store.events.event import EndEvent
 from trainer_service.store.events.events import (
     Event,
+    EventPage,
     event_adapter,
     events_of,
     identity,
@@ -178,6 +179,16 @@ class EventLog:
                     return list(islice(_events(file, after), limit))
             except FileNotFoundError:
                 return []
+
+    def page(self, training_id: str, after: int, limit: int) -> EventPage:
+        """Return the first `limit` events with an id above `after`, and whether no more follow."""
+        events = self.read(training_id, after, limit)
+        last = events[-1] if events else self.last(training_id)
+        return EventPage(
+            events=events,
+            after=events[-1].id if events else after,
+            ended=isinstance(last, EndEvent),
+        )
 
     def last(self, training_id: str) -> Event | None:
         """Return the latest event, or None if there is none.
