@@ -1,8 +1,8 @@
 """Creates a comparison for a request, and puts its first step on the queue."""
 
 from collections.abc import Sequence
-from contextlib import ExitStack
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from shared.identifiers import new_id
@@ -11,9 +11,8 @@ from trainer_service.backbones.architectures import CATALOGUE, find_architecture
 from trainer_service.backbones.cut_table import cut_of
 from trainer_service.errors import WeightsUnavailable
 from trainer_service.requests.comparison import ComparisonRequest, trainings_of
-from trainer_service.service.job_slots import open_training_slot
 from trainer_service.service.naming import model_name_of
-from trainer_service.service.submission import dataset_of, require_same_reading, undo_dataset
+from trainer_service.service.submission import Source, create_on_dataset
 from trainer_service.service.trainer import Trainer
 from trainer_service.store.idempotency import fingerprint
 from trainer_service.store.records.comparison_record import (
@@ -86,21 +85,13 @@ def _make_comparison(
 ) -> ComparisonRecord:
     architectures = _architectures_of(trainer, request)
     candidates = _candidates(request, architectures)
-    stores = trainer.stores
-    with ExitStack() as undo:
-        with open_training_slot(stores, trainer.settings.max_open_jobs):
-            dataset, made = dataset_of(trainer, request, upload, name, comparison_id)
-            if made:
-                undo.callback(undo_dataset, stores, dataset.id)
-            record = _new_comparison(comparison_id, request, architectures, candidates, dataset)
-            undo.callback(stores.comparisons.delete, record.id)
-            # Deleting a dataset takes the same lock and then looks who uses it.
-            with stores.datasets.locked(dataset.id):
-                require_same_reading(stores.datasets, dataset)
-                stores.comparisons.create(record)
-        trainer.queue.advance(record.id)
-        undo.pop_all()
-    return record
+    return create_on_dataset(
+        trainer,
+        Source(request, upload, name, comparison_id),
+        trainer.stores.comparisons,
+        partial(_new_comparison, comparison_id, request, architectures, candidates),
+        lambda record, _: trainer.queue.advance(record.id),
+    )
 
 
 def _architectures_of(trainer: Trainer, request: ComparisonRequest) -> list[str]:

@@ -48,13 +48,13 @@ def submit_pretrained(
 
 
 def _make_job(trainer: Trainer, request: PretrainedRequest, job_id: str) -> TrainingRecord:
-    architecture = find_architecture(request.pretrained, "pretrained").id
+    architecture = find_architecture(request.pretrained, "pretrained")
     Selection.of(request.classes, request.rest)
-    weights.require_weights(find_architecture(architecture), trainer.settings, top=True)
+    weights.require_weights(architecture, trainer.settings, top=True)
     trainings = trainer.stores.trainings
     with ExitStack() as undo:
         with open_training_slot(trainer.stores, trainer.settings.max_open_jobs):
-            record = _new_job(job_id, request, architecture)
+            record = _new_job(job_id, request, architecture.id)
             undo.callback(trainings.delete, record.id)
             trainings.create(record)
         trainer.queue.prepare(record.id)

@@ -1,8 +1,11 @@
 """Creates a training for a request, and puts its first step on the queue."""
 
+from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple, TypeVar
 
 from shared.errors import Conflict, HeadstartError, InvalidRequest, NotFound
 from shared.identifiers import is_id, new_id
@@ -18,6 +21,7 @@ from trainer_service.service.naming import model_name_of
 from trainer_service.service.trainer import Trainer
 from trainer_service.store.idempotency import fingerprint
 from trainer_service.store.records.dataset_record import DatasetRecord, DatasetState
+from trainer_service.store.records.parts import BaseRecord
 from trainer_service.store.records.record_store import RecordStore
 from trainer_service.store.records.training_record import (
     State,
@@ -28,6 +32,24 @@ from trainer_service.store.records.training_record import (
 from trainer_service.store.stores import Stores
 from trainer_service.store.unused_datasets import delete_unused
 from trainer_service.store.waiting import WaitingTrainings
+
+R = TypeVar("R", bound=BaseRecord)
+
+
+class Source(NamedTuple):
+    """Where the images of a training or of a comparison come from.
+
+    Attributes:
+        request: the request, which may name a dataset.
+        upload: the uploaded archive; None if the request names a dataset.
+        name: the name of the archive.
+        own_id: the id of the training or the comparison.
+    """
+
+    request: CommonFields
+    upload: Path | None
+    name: str
+    own_id: str
 
 
 def submit_training(
@@ -104,19 +126,50 @@ def _make_training(
 ) -> TrainingRecord:
     chosen = _architecture_of(trainer, request)
     cut_of(chosen.architecture.id, request.tune)
+    return create_on_dataset(
+        trainer,
+        Source(request, upload, name, training_id),
+        trainer.stores.trainings,
+        partial(_new_training, training_id, request, chosen),
+        partial(_submit, trainer),
+    )
+
+
+def create_on_dataset(
+    trainer: Trainer,
+    source: Source,
+    records: RecordStore[R],
+    make: Callable[[DatasetRecord], R],
+    submit: Callable[[R, DatasetRecord], None],
+) -> R:
+    """Create a training or a comparison, and its dataset if there is none; all or nothing.
+
+    Args:
+        trainer: the stores, the settings and the queue of the service.
+        source: where its images come from.
+        records: the store of the record.
+        make: returns the record, given its dataset.
+        submit: queues its first step.
+
+    Raises:
+        InvalidRequest, NotFound: there is no such dataset, or it can't be used.
+        Conflict: the dataset is read in another way at this moment.
+        Unavailable: too many trainings wait.
+        Exception: what `make` and `submit` raise.
+    """
     stores = trainer.stores
     with ExitStack() as undo:
         with open_training_slot(stores, trainer.settings.max_open_jobs):
-            dataset, made = dataset_of(trainer, request, upload, name, training_id)
+            dataset, made = _dataset_of(trainer, source)
             if made:
-                undo.callback(undo_dataset, stores, dataset.id)
-            record = _new_training(training_id, request, chosen, dataset)
-            undo.callback(stores.trainings.delete, record.id)
-            # Deleting a dataset takes the same lock and then looks for trainings on it.
+                undo.callback(_undo_dataset, stores, dataset.id)
+            record = make(dataset)
+            undo.callback(records.delete, record.id)
+            # Deleting a dataset takes the same lock and then looks who uses it.
             with stores.datasets.locked(dataset.id):
-                require_same_reading(stores.datasets, dataset)
-                stores.trainings.create(record)
-        _submit(trainer, record, dataset)
+                _require_same_reading(stores.datasets, dataset)
+                records.create(record)
+        submit(record, dataset)
         undo.pop_all()
     return record
 
@@ -139,29 +192,28 @@ def _submit(trainer: Trainer, training: TrainingRecord, dataset: DatasetRecord) 
         trainer.queue.prepare(training.id)
 
 
-def require_same_reading(datasets: RecordStore[DatasetRecord], dataset: DatasetRecord) -> None:
+def _require_same_reading(datasets: RecordStore[DatasetRecord], dataset: DatasetRecord) -> None:
     """Check that the reading is still the one that the training was found possible on."""
     if datasets.get(dataset.id).revision != dataset.revision:
         raise Conflict(
             f"Dataset {dataset.id!r} has been read in another way meanwhile. Look at it, and "
-            "submit the training again."
+            "submit the request again."
         )
 
 
-def undo_dataset(stores: Stores, dataset_id: str) -> None:
-    """Remove the dataset of a training that was not created, unless another training uses it."""
+def _undo_dataset(stores: Stores, dataset_id: str) -> None:
+    """Remove the dataset of what was not created, unless something else uses it."""
     with suppress(HeadstartError):
         delete_unused(stores, dataset_id)
 
 
-def dataset_of(
-    trainer: Trainer, request: CommonFields, upload: Path | None, name: str, own_id: str
-) -> tuple[DatasetRecord, bool]:
+def _dataset_of(trainer: Trainer, source: Source) -> tuple[DatasetRecord, bool]:
     """Return the dataset to train on, and whether it was created for this request.
 
     A new dataset gets the id of the training or the comparison. So if the process is killed before
     it has created that, the repeated request finds the dataset.
     """
+    request, upload, name, own_id = source
     records, wanted = trainer.stores.datasets, request.dataset
     if isinstance(wanted, str) and is_id(wanted):
         if request.reading is not None:
