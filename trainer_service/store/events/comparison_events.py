@@ -1,5 +1,6 @@
 """The events of a comparison; all of them follow from its record."""
 
+from collections.abc import Iterator
 from typing import Literal
 
 from trainer_service.store.events.event import BaseEvent, EndEvent
@@ -12,6 +13,8 @@ from trainer_service.store.records.comparison_record import (
     Verdict,
 )
 from trainer_service.store.records.parts import ErrorInfo
+
+_UP_TO_FIRST_ROUND = (ComparisonState.QUEUED, ComparisonState.FIRST_ROUND)
 
 
 class ComparisonStateEvent(BaseEvent):
@@ -54,26 +57,18 @@ class ComparisonResultEvent(EndEvent):
 def events_of_comparison(
     record: ComparisonRecord,
 ) -> list[ComparisonStateEvent | CandidateEvent | ComparisonResultEvent]:
-    """Return the events that follow from a record; as it changes, events are only added."""
-    previous = [None, *record.transitions]
+    """Return the events that follow from a record; as it changes, events are only added.
+
+    What the first round has found comes before the state that follows it, as one change of the
+    record makes both.
+    """
+    states = _states(record)
     events: list[ComparisonStateEvent | CandidateEvent | ComparisonResultEvent] = [
-        ComparisonStateEvent(
-            at=transition.at,
-            state=transition.state,
-            previous=before.state if before else None,
-            previous_seconds=before.seconds if before else None,
-        )
-        for before, transition in zip(previous, record.transitions, strict=False)
+        *(one for one in states if one.state in _UP_TO_FIRST_ROUND),
+        *_first_round(record),
+        *(one for one in states if one.state not in _UP_TO_FIRST_ROUND),
+        *_later(record),
     ]
-    for one in record.candidates:
-        if one.first_round is not None:
-            events.append(CandidateEvent(name=one.name, what="tried", first_round=one.first_round))
-        if one.dropped is not None:
-            events.append(CandidateEvent(name=one.name, what="dropped", detail=one.dropped))
-        if one.row is not None:
-            events.append(CandidateEvent(name=one.name, what="trained", row=one.row))
-        if one.error is not None:
-            events.append(CandidateEvent(name=one.name, what="failed", detail=one.error))
     if record.state.ended:
         events.append(
             ComparisonResultEvent(
@@ -86,3 +81,32 @@ def events_of_comparison(
             )
         )
     return events
+
+
+def _states(record: ComparisonRecord) -> list[ComparisonStateEvent]:
+    previous = [None, *record.transitions]
+    return [
+        ComparisonStateEvent(
+            at=transition.at,
+            state=transition.state,
+            previous=before.state if before else None,
+            previous_seconds=before.seconds if before else None,
+        )
+        for before, transition in zip(previous, record.transitions, strict=False)
+    ]
+
+
+def _first_round(record: ComparisonRecord) -> Iterator[CandidateEvent]:
+    for one in record.candidates:
+        if one.first_round is not None:
+            yield CandidateEvent(name=one.name, what="tried", first_round=one.first_round)
+        if one.dropped is not None:
+            yield CandidateEvent(name=one.name, what="dropped", detail=one.dropped)
+
+
+def _later(record: ComparisonRecord) -> Iterator[CandidateEvent]:
+    for one in record.candidates:
+        if one.row is not None:
+            yield CandidateEvent(name=one.name, what="trained", row=one.row)
+        if one.error is not None:
+            yield CandidateEvent(name=one.name, what="failed", detail=one.error)
