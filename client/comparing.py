@@ -1,7 +1,6 @@
 """`headstart compare` and `headstart comparisons`."""
 
 import shlex
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,14 +10,15 @@ from rich.table import Table
 
 from client import options
 from client.errors import ClientError
-from client.options import TRAINER, Fields, given
+from client.options import TRAINER, given
 from client.patience import get_patiently
 from client.printing import accuracy_in_words, add_row
 from client.reading import doubt_explained, reading_of
 from client.service import Record, Service, trainer_at
 from client.terminal import errors_in_words, open_console, plain, print_json, print_line, print_note
 from client.training.follow import events_of
-from client.training.training import model_name, submit_dataset, submit_upload
+from client.training.submit import submit
+from client.training.training import model_name
 from client.training.uploads import open_upload
 
 PATH = "/v1/comparisons"
@@ -103,7 +103,8 @@ def compare_command(  # noqa: PLR0913 - each is an option
     )
     console = open_console(quiet=as_json)
     with errors_in_words(as_json=as_json), trainer_at(trainer_url, api_key) as trainer:
-        record = _submit(trainer, source or dataset or "", fields, console)
+        images = open_upload(source) if source else str(dataset)
+        record = submit(trainer, images, fields, console, PATH)
         if not detach:
             record = _follow(trainer, record, trainer_url, console)
     if as_json:
@@ -138,12 +139,6 @@ def comparisons_command(
         _print_list(found, open_console())
     else:
         print_comparison(found, open_console())
-
-
-def _submit(trainer: Service, images: Path | str, fields: Fields, console: Console) -> Record:
-    if isinstance(images, Path):
-        return submit_upload(trainer, open_upload(images), fields, console, PATH)
-    return submit_dataset(trainer, images, fields, PATH)
 
 
 def _follow(trainer: Service, record: Record, trainer_url: str, console: Console) -> Record:

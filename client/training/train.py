@@ -9,18 +9,13 @@ from rich.console import Console
 from client import options
 from client.options import PREDICTOR, TRAINER, Fields, given
 from client.patience import get_patiently
-from client.printing import NAMED_FILES, print_result
-from client.reading import (
-    doubt_explained,
-    is_dataset_id,
-    print_reading,
-    read_anew,
-    reading_of,
-)
-from client.service import Record, Service
+from client.printing import print_result
+from client.reading import doubt_explained, print_reading, reading_of
+from client.service import Record
 from client.terminal import errors_in_words, open_console, print_json, print_line, print_note
 from client.training.advice import Services, print_advice
-from client.training.training import follow, model_name, submit_dataset, submit_upload
+from client.training.submit import submit
+from client.training.training import follow, model_name
 from client.training.uploads import Upload, open_upload
 
 
@@ -175,13 +170,9 @@ def _tuning(tune: str | None, how: Fields) -> Fields | str | None:
 
 
 def _submit(services: Services, images: Upload | str, fields: Fields, console: Console) -> Record:
-    if isinstance(images, Upload):
-        _print_left_out(images.left_out)
     try:
         with services.trainer() as trainer:
-            if isinstance(images, Upload):
-                return submit_upload(trainer, images, fields, console)
-            return _submit_dataset(trainer, images, fields)
+            return submit(trainer, images, fields, console)
     except KeyboardInterrupt:
         command = shlex.join(["headstart", "trainings", *_other_trainer(services)])
         print_note(
@@ -193,24 +184,6 @@ def _submit(services: Services, images: Upload | str, fields: Fields, console: C
 
 def _other_trainer(services: Services) -> list[str]:
     return options.trainer_option(services.trainer_url)
-
-
-def _submit_dataset(trainer: Service, dataset: str, fields: Fields) -> Record:
-    """Post a training on a dataset; one with an id is first read as the user asks."""
-    if not is_dataset_id(dataset):
-        return submit_dataset(trainer, dataset, fields)
-    others = {name: value for name, value in fields.items() if name != "reading"}
-    if "reading" in fields:
-        read_anew(trainer, dataset, fields["reading"])
-    with doubt_explained(trainer, dataset, others):
-        return submit_dataset(trainer, dataset, others)
-
-
-def _print_left_out(paths: list[str]) -> None:
-    for path in paths[:NAMED_FILES]:
-        print_note(f"left out: {path}")
-    if len(paths) > NAMED_FILES:
-        print_note(f"left out: {len(paths) - NAMED_FILES} more")
 
 
 def _follow(services: Services, record: Record, fields: Fields, console: Console) -> Record:

@@ -118,6 +118,28 @@ def test_a_folder_is_uploaded_and_gives_the_model_its_name(trainer, tmp_path):
     assert b'name="publish"\r\n\r\nnone' in body
 
 
+def test_a_dataset_with_an_id_is_first_read_as_the_user_asks(trainer):
+    result = run("compare", "--dataset", ID, "--level", "1", "--detach")
+
+    assert result.exit_code == 0, result.output
+    reading, posted = trainer.asked
+    assert reading[:2] == ("PUT", f"/v1/datasets/{ID}/reading")
+    assert posted[:2] == ("POST", "/v1/comparisons")
+    assert json.loads(posted[2]) == {"dataset": ID}
+
+
+def test_what_is_left_out_of_a_folder_is_told(trainer, tmp_path):
+    (tmp_path / "pets" / "cat").mkdir(parents=True)
+    (tmp_path / "pets" / "cat" / "1.png").write_bytes(b"x")
+    (tmp_path / "pets" / "dog").symlink_to(tmp_path)
+
+    result = run("compare", str(tmp_path / "pets"), "--detach")
+
+    assert result.exit_code == 0, result.output
+    assert "left out: " in result.output
+    assert "dog" in result.output
+
+
 @pytest.mark.parametrize(
     ("state", "words"),
     [("failed", "The comparison failed: None of them."), ("cancelled", "was cancelled")],
