@@ -1,14 +1,13 @@
 """Watches the model store and serves new versions as they are published."""
 
 import asyncio
-import re
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from predictor_service.api.answers import Quarantine
 from predictor_service.inference.metrics import ReloadMetrics
@@ -20,9 +19,10 @@ from predictor_service.models.fingerprint import (
     manifest_fingerprint,
     only,
 )
+from predictor_service.models.refusal import Refusal, describe, kind_of, shortened
 from predictor_service.models.served import Model, Models, ServedVersion
 from predictor_service.models.watch import found_wrong
-from shared.errors import HeadstartError, ModelNotFound, VersionCorrupt
+from shared.errors import HeadstartError, ModelNotFound
 from shared.logs import bound, get_logger
 from shared.models.manifest import MANIFEST_FILE
 from shared.models.model_store import ModelSnapshot, ModelStore
@@ -33,12 +33,6 @@ log = get_logger(__name__)
 #: Seconds between two glances at the store, which are at least so many times as long as a glance.
 GLANCE_SECONDS = 0.1
 GLANCE_PAUSES = 20
-#: A version that failed because of the machine, not its files, is tried again after this time.
-RETRY_SECONDS = 30.0
-#: The longest reason, in characters; the names that it quotes may be very long.
-MOST_REASON = 1000
-#: Lines of an OpenVINO error that only name a place in its code; the message follows them.
-_WHERE = re.compile(r"Exception from \S+:\d+:|Check '.*' failed at \S+:\d+:")
 
 
 class StoreVanished(HeadstartError):
@@ -53,11 +47,6 @@ class Loader(Protocol):
     async def check(self, served: ServedVersion, directory: Path) -> None: ...
 
 
-class _Refusal(NamedTuple):
-    fingerprint: Fingerprint
-    retry_at: float
-
-
 @dataclass(slots=True)
 class _Known:
     """How a model's files looked when they were last loaded.
@@ -68,7 +57,7 @@ class _Known:
     """
 
     manifest: Fingerprint = frozenset()
-    refusals: dict[int, _Refusal] = field(default_factory=dict)
+    refusals: dict[int, Refusal] = field(default_factory=dict)
 
 
 class HotReload:
@@ -223,7 +212,7 @@ class HotReload:
         for version, refusal in list(refusals.items()):
             now = await asyncio.to_thread(fingerprint, self._directory(model, version))
             gone = version not in model.versions
-            if gone or now != refusal.fingerprint or time.monotonic() >= refusal.retry_at:
+            if gone or not refusal.stands(now):
                 del refusals[version], model.quarantined[version]
 
     def _known_of(self, model: Model) -> _Known:
@@ -296,10 +285,7 @@ class HotReload:
             why = f"{after:.0f} s after it was loaded: {reason}"
             said = f"It was left {why}. Version {other} is served instead."
             model.left = (version, f"Version {version} was left {why}.")
-            self._known_of(model).refusals[version] = _Refusal(before, float("inf"))
-            model.quarantined[version] = Quarantine(
-                version=version, reason=_short(said), at=datetime.now(UTC)
-            )
+            self._quarantine(model, version, Refusal(before, shortened(said)))
             self._metrics.quarantines.labels("watched").inc()
             self._metrics.returns.labels(model.name).inc()
             log.error("left", model=model.name, version=version, reason=said)
@@ -312,15 +298,16 @@ class HotReload:
         if await asyncio.to_thread(fingerprint, directory) != before:
             log.warning("the version changed while it was loaded")
             return
-        transient = isinstance(error, OSError | MemoryError)
-        retry_at = time.monotonic() + RETRY_SECONDS if transient else float("inf")
-        self._known_of(model).refusals[version] = _Refusal(before, retry_at)
-        reason = describe(error)
-        model.quarantined[version] = Quarantine(
-            version=version, reason=reason, at=datetime.now(UTC)
-        )
+        refusal = Refusal.of(error, before)
+        self._quarantine(model, version, refusal)
         self._metrics.quarantines.labels(kind_of(error)).inc()
-        log.error("quarantined", reason=reason)
+        log.error("quarantined", reason=refusal.reason)
+
+    def _quarantine(self, model: Model, version: int, refusal: Refusal) -> None:
+        self._known_of(model).refusals[version] = refusal
+        model.quarantined[version] = Quarantine(
+            version=version, reason=refusal.reason, at=datetime.now(UTC)
+        )
 
     def _directory(self, model: Model, version: int) -> Path:
         return self._store.root / model.name / str(version)
@@ -393,26 +380,6 @@ def _set_notice(model: Model, fault: str | None) -> None:
     model.notice = " ".join(filter(None, faults)) or None
 
 
-def describe(error: Exception) -> str:
-    """Return the message of an error as a short text that can be sent and logged."""
-    said = str(error).encode(errors="backslashreplace").decode()  # names of files may be no text
-    if not isinstance(error, HeadstartError):
-        telling = [line for line in said.splitlines() if line.strip() and not _WHERE.match(line)]
-        said = f"{type(error).__name__}: {telling[0].strip() if telling else 'no message'}"
-    return _short(said)
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= MOST_REASON else f"{text[:MOST_REASON]} …"
-
-
-def kind_of(error: Exception) -> str:
-    """Return what was wrong with a version: "files", "answers", "machine" or "engine"."""
-    if isinstance(error, VersionCorrupt):
-        return error.fault
-    return "machine" if isinstance(error, OSError | MemoryError) else "engine"
-
-
 def _notice(model: Model) -> str | None:
     if model.pinned is None or (model.pinned == model.version and model.pinned in model.versions):
         return None
@@ -424,10 +391,10 @@ def _notice(model: Model) -> str | None:
 def _failure(model: Model) -> str | None:
     """Return which version was watched failing, and what became of that."""
     if model.failing is not None:
-        return _short(
+        return shortened(
             f"Version {model.version} fails: {model.failing}. There is no other version to return "
             "to, so it is served on."
         )
     if model.left is not None and model.left[0] in model.quarantined:
-        return _short(model.left[1])
+        return shortened(model.left[1])
     return None

@@ -17,7 +17,8 @@ from predictor_service.models.fingerprint import (
     manifest_fingerprint,
     only,
 )
-from predictor_service.models.hot_reload import RETRY_SECONDS, Loader, describe, kind_of
+from predictor_service.models.hot_reload import Loader
+from predictor_service.models.refusal import Refusal, kind_of
 from predictor_service.models.served import Model, Models, ServedVersion
 from shared.errors import AliasNotFound, Conflict, HeadstartError, Unavailable, VersionNotFound
 from shared.logs import bound, get_logger
@@ -55,31 +56,6 @@ class _Loaded:
     users: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class _Refusal:
-    """A version that could not be loaded; it is tried again when its files change, or later.
-
-    Attributes:
-        fingerprint: that of its files then.
-        reason: why it could not be loaded.
-        retry_at: when it is tried again, on the monotonic clock; infinity unless the machine was at
-            fault.
-    """
-
-    fingerprint: Fingerprint
-    reason: str
-    retry_at: float
-
-    def error(self, name: str, version: int) -> HeadstartError:
-        """Return what to answer a request for the version."""
-        if math.isinf(self.retry_at):
-            return _refused(name, version, self.reason)
-        return Unavailable(
-            f"Version {version} of model {name!r} can't be loaded now: {self.reason}",
-            retry_after=max(1, math.ceil(self.retry_at - time.monotonic())),
-        )
-
-
 @dataclass(slots=True)
 class _Memory:
     """The versions in memory.
@@ -92,7 +68,7 @@ class _Memory:
 
     loaded: dict[_Key, _Loaded] = field(default_factory=dict)
     leaving: set[_Loaded] = field(default_factory=set)
-    refused: dict[_Key, _Refusal] = field(default_factory=dict)
+    refused: dict[_Key, Refusal] = field(default_factory=dict)
 
     def drop(self, key: _Key) -> None:
         """Let no further request use a version; the last one that does frees its memory."""
@@ -259,7 +235,7 @@ class OnDemand:
                 self._memory.drop(key)
         if (refusal := self._memory.refused.get(key)) is not None:
             now = await asyncio.to_thread(fingerprint, directory)
-            if now != refusal.fingerprint or time.monotonic() >= refusal.retry_at:
+            if not refusal.stands(now):
                 self._memory.refused.pop(key, None)
 
     async def _loaded(self, model: Model, key: _Key) -> _Loaded:
@@ -288,7 +264,7 @@ class OnDemand:
         if version in model.quarantined:
             raise _refused(model.name, version, model.quarantined[version].reason)
         if (refusal := self._memory.refused.get((model.name, version))) is not None:
-            raise refusal.error(model.name, version)
+            raise _refused_for(refusal, model.name, version)
 
     async def _load(self, key: _Key) -> None:
         """Load a version, or note why that is impossible. Requests may leave meanwhile."""
@@ -310,12 +286,10 @@ class OnDemand:
                 self._notify()
 
     def _refuse(self, key: _Key, before: Fingerprint, error: Exception) -> None:
-        reason = describe(error)
-        log.error("not loaded on demand", reason=reason)
+        refusal = Refusal.of(error, before)
+        log.error("not loaded on demand", reason=refusal.reason)
         self._metrics.quarantines.labels(kind_of(error)).inc()
-        transient = isinstance(error, OSError | MemoryError)
-        retry_at = time.monotonic() + RETRY_SECONDS if transient else math.inf
-        self._memory.refused[key] = _Refusal(before, reason, retry_at)
+        self._memory.refused[key] = refusal
 
     def _why_not_loaded(self, key: _Key) -> str:
         name, version = key
@@ -334,6 +308,16 @@ class OnDemand:
 
     def _directory(self, key: _Key) -> Path:
         return self._root / key[0] / str(key[1])
+
+
+def _refused_for(refusal: Refusal, name: str, version: int) -> HeadstartError:
+    """Return what to answer a request for a version that could not be loaded."""
+    if math.isinf(refusal.retry_at):
+        return _refused(name, version, refusal.reason)
+    return Unavailable(
+        f"Version {version} of model {name!r} can't be loaded now: {refusal.reason}",
+        retry_after=max(1, math.ceil(refusal.retry_at - time.monotonic())),
+    )
 
 
 def _refused(name: str, version: int, reason: str) -> Conflict:

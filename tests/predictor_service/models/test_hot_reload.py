@@ -760,7 +760,7 @@ def test_a_slow_load_delays_nobody(store, follow, monkeypatch):
 
 def test_a_version_that_the_machine_could_not_load_is_tried_again(store, settings, monkeypatch):
     """Too many open files say nothing about the version, and its files will not change."""
-    from predictor_service.models import hot_reload
+    from predictor_service.models import refusal
 
     publish_tiny_model(store)
     failures = [OSError(24, "Too many open files")]
@@ -780,7 +780,7 @@ def test_a_version_that_the_machine_could_not_load_is_tried_again(store, setting
         await predictor.poll()
         assert predictor.model().version == 1
 
-    monkeypatch.setattr(hot_reload, "RETRY_SECONDS", 0.0)
+    monkeypatch.setattr(refusal, "RETRY_SECONDS", 0.0)
     with ThreadPoolExecutor(2) as pool:
         asyncio.run(scenario())
 
