@@ -10,12 +10,8 @@ from shared.documents import read_document
 from shared.errors import Conflict, VersionNotFound
 from shared.models.manifest import MANIFEST_FILE, Manifest
 from shared.models.model_store import REPORT_FILE, REPORT_PAGE, verify
-from trainer_service.phases.publish.promotion import (
-    Answers,
-    Incomparable,
-    judge_version,
-    promotion_of,
-)
+from trainer_service.phases.publish.paired_answers import Answers, Incomparable
+from trainer_service.phases.publish.promotion import judge_version, promotion_of
 from trainer_service.report.page import renumbered
 from trainer_service.store.promoting import ModelChanged
 from trainer_service.store.records.training_record import TrainingRecord

@@ -1,5 +1,6 @@
 """Whether a new version is served: the decision, and what it is made of."""
 
+import errno
 import hashlib
 import json
 from types import SimpleNamespace
@@ -20,8 +21,9 @@ from tests.support.inputs.tiny_model import (
 )
 from trainer_service.datasets.image_files import ImageLost
 from trainer_service.phases.evaluate.metrics import evaluate, losses
-from trainer_service.phases.publish import promotion
-from trainer_service.phases.publish.promotion import Answers, Incomparable, decide, judge
+from trainer_service.phases.publish import paired_answers
+from trainer_service.phases.publish.paired_answers import Answers, Incomparable
+from trainer_service.phases.publish.promotion import decide, judge
 from trainer_service.store.promoting import Verdict
 from trainer_service.store.publishing import WritableModelStore
 
@@ -236,7 +238,7 @@ def test_images_that_are_gone_are_left_out(publishing):
 
 def test_only_so_many_images_are_answered_again(publishing, monkeypatch):
     serve(publishing, range(5))
-    monkeypatch.setattr(promotion, "MOST_COMPARED", 4)
+    monkeypatch.setattr(paired_answers, "MOST_COMPARED", 4)
     assert "on the 4 test images" in judged(publishing).reason
 
 
@@ -252,6 +254,20 @@ def test_what_cannot_be_compared_is_not_served(publishing):
     publish_tiny_model(publishing.store)
     assert "its evaluation can't be read: report/evaluation.json" in judged(publishing).reason
     assert not judged(publishing).served
+
+
+def test_a_hiccup_of_the_disk_is_no_verdict(publishing, monkeypatch):
+    """The step is repeated then: a version that is as good would else stay unserved for good."""
+    serve(publishing, [0, 2, 4], contrast=0.001)
+
+    def stale(*_):
+        raise OSError(errno.ESTALE, "Stale file handle")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(paired_answers, "read_version_file", stale)
+        with pytest.raises(OSError, match="Stale"):
+            judged(publishing)
+    assert judged(publishing).served
 
 
 def test_a_pinned_version_is_the_one_that_is_served(publishing):
