@@ -2,19 +2,23 @@
 
 from datetime import UTC, datetime
 from typing import Annotated, Any
-from urllib.parse import quote
 
 import typer
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from client.options import TRAINER, ApiKey, AsJson, TrainerUrl
+from client.options import (
+    TRAINER,
+    ApiKey,
+    AsJson,
+    ModelArgument,
+    TrainerUrl,
+    VersionArgument,
+)
 from client.printing import add_row, time_in_words
-from client.service import Record, Service, trainer_at
+from client.service import Record, Service, model_address, trainer_at
 from client.terminal import counted, errors_in_words, open_console, print_json, print_line
 
-Name = Annotated[str, typer.Argument(metavar="MODEL")]
-Version = Annotated[int, typer.Argument(metavar="VERSION", min=1)]
 OneOrAll = Annotated[int | None, typer.Argument(metavar="[VERSION]", min=1)]
 NewName = Annotated[str, typer.Argument(metavar="NAME")]
 Alias = Annotated[
@@ -33,7 +37,7 @@ _UNITS = ("bytes", "kB", "MB", "GB", "TB")
 
 def delete_command(  # noqa: PLR0913 - each is an argument or an option
     *,
-    model: Name,
+    model: ModelArgument,
     version: OneOrAll = None,
     force: Force = False,
     as_json: AsJson = False,
@@ -41,7 +45,7 @@ def delete_command(  # noqa: PLR0913 - each is an argument or an option
     api_key: ApiKey = None,
 ) -> None:
     """Remove a version, or without one the whole model."""
-    address = _address(model) if version is None else _address(model, version)
+    address = model_address(model) if version is None else model_address(model, version)
     with errors_in_words(as_json=as_json), trainer_at(trainer_url, api_key) as trainer:
         trainer.delete(address, params={"force": True} if force else {})
     if as_json:
@@ -52,7 +56,7 @@ def delete_command(  # noqa: PLR0913 - each is an argument or an option
 
 def rename_command(
     *,
-    model: Name,
+    model: ModelArgument,
     name: NewName,
     as_json: AsJson = False,
     trainer_url: TrainerUrl = TRAINER,
@@ -60,7 +64,7 @@ def rename_command(
 ) -> None:
     """Give a model another name, under which the predictor then serves it."""
     with errors_in_words(as_json=as_json), trainer_at(trainer_url, api_key) as trainer:
-        changed = trainer.post(f"{_address(model)}/rename", json={"name": name})
+        changed = trainer.post(f"{model_address(model)}/rename", json={"name": name})
     if as_json:
         print_json(changed)
     else:
@@ -69,8 +73,8 @@ def rename_command(
 
 def alias_command(  # noqa: PLR0913 - each is an argument or an option
     *,
-    model: Name,
-    version: Version,
+    model: ModelArgument,
+    version: VersionArgument,
     alias: Alias = None,
     as_json: AsJson = False,
     trainer_url: TrainerUrl = TRAINER,
@@ -84,7 +88,7 @@ def alias_command(  # noqa: PLR0913 - each is an argument or an option
 
 def note_command(  # noqa: PLR0913 - each is an argument or an option
     *,
-    model: Name,
+    model: ModelArgument,
     text: Text = None,
     version: OfVersion = None,
     as_json: AsJson = False,
@@ -150,17 +154,12 @@ def _change(  # noqa: PLR0913 - what, how, and how it is told
     as_json: bool,
 ) -> None:
     """Change what is said of a model or a version, and print that."""
-    address = _address(model) if version is None else _address(model, version)
+    address = model_address(model) if version is None else model_address(model, version)
     changed = trainer.patch(address, json=body)
     if as_json:
         print_json(changed)
     else:
         print_line(f"{_what(model, version)} {said}.")
-
-
-def _address(model: str, version: int | None = None) -> str:
-    address = f"/v1/models/{quote(model, safe='')}"
-    return address if version is None else f"{address}/versions/{version}"
 
 
 def _what(model: str, version: int | None) -> str:

@@ -327,3 +327,7 @@ NoRest = Annotated[
     ),
 ]
 TrainingId = Annotated[str, typer.Argument(metavar="ID")]
+
+#: A model that is there, and one of its versions.
+ModelArgument = Annotated[str, typer.Argument(metavar="MODEL")]
+VersionArgument = Annotated[int, typer.Argument(metavar="VERSION", min=1)]

@@ -1,58 +1,58 @@
 """The commands that say which version of a model is served."""
 
-from typing import Annotated
-from urllib.parse import quote
-
-import typer
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from client.options import TRAINER, ApiKey, AsJson, TrainerUrl
+from client.options import (
+    TRAINER,
+    ApiKey,
+    AsJson,
+    ModelArgument,
+    TrainerUrl,
+    VersionArgument,
+)
 from client.printing import add_row, time_in_words
-from client.service import Record, trainer_at
+from client.service import Record, model_address, trainer_at
 from client.terminal import errors_in_words, open_console, print_json, print_line
-
-Name = Annotated[str, typer.Argument(metavar="MODEL")]
-Version = Annotated[int, typer.Argument(metavar="VERSION", min=1)]
 
 
 def promote_command(
     *,
-    model: Name,
-    version: Version,
+    model: ModelArgument,
+    version: VersionArgument,
     as_json: AsJson = False,
     trainer_url: TrainerUrl = TRAINER,
     api_key: ApiKey = None,
 ) -> None:
     """Let the predictor serve a version from now on, until another one is promoted."""
     with errors_in_words(as_json=as_json), trainer_at(trainer_url, api_key) as trainer:
-        changed = trainer.post(f"{_address(model)}/promotions", json={"version": version})
+        changed = trainer.post(f"{model_address(model)}/promotions", json={"version": version})
     _print(changed, as_json=as_json)
 
 
 def rollback_command(
     *,
-    model: Name,
+    model: ModelArgument,
     as_json: AsJson = False,
     trainer_url: TrainerUrl = TRAINER,
     api_key: ApiKey = None,
 ) -> None:
     """Return to the version that was served before the one that is served now."""
     with errors_in_words(as_json=as_json), trainer_at(trainer_url, api_key) as trainer:
-        changed = trainer.post(f"{_address(model)}/rollback")
+        changed = trainer.post(f"{model_address(model)}/rollback")
     _print(changed, as_json=as_json)
 
 
 def promotions_command(
     *,
-    model: Name,
+    model: ModelArgument,
     as_json: AsJson = False,
     trainer_url: TrainerUrl = TRAINER,
     api_key: ApiKey = None,
 ) -> None:
     """List which versions were decided to be served, when, by what and why."""
     with errors_in_words(as_json=as_json), trainer_at(trainer_url, api_key) as trainer:
-        history = trainer.get(f"{_address(model)}/promotions")
+        history = trainer.get(f"{model_address(model)}/promotions")
     if as_json:
         print_json(history)
         return
@@ -63,10 +63,6 @@ def promotions_command(
         add_row(table, when, one["version"], served, one["by"], one["reason"])
     open_console().print(table)
     print_line(_served(history["model"], history))
-
-
-def _address(model: str) -> str:
-    return f"/v1/models/{quote(model, safe='')}"
 
 
 def _print(model: Record, *, as_json: bool) -> None:

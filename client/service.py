@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import quote
 
 import httpx
 
@@ -192,3 +193,9 @@ def trainer_at(url: str, api_key: str | None = None) -> Service:
 def predictor_at(url: str, api_key: str | None = None) -> Service:
     """Return a connection to the predictor at a URL."""
     return Service("predictor", url, "HEADSTART_PREDICTOR_URL", api_key)
+
+
+def model_address(model: str, version: int | None = None) -> str:
+    """Return the path of a model on the trainer, or of one of its versions."""
+    address = f"/v1/models/{quote(model, safe='')}"
+    return address if version is None else f"{address}/versions/{version}"
